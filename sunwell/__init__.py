@@ -1,0 +1,1 @@
+"""Think once, generate many."""

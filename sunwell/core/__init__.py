@@ -1,0 +1,70 @@
+"""Values and protocols; no input, no output."""
+
+from sunwell.core.decision import DelegationDecision
+from sunwell.core.history import History
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.message import FileChange, Message, Part, Role, Text, Thinking, ToolCall, ToolResult, user
+from sunwell.core.model import (
+    CacheLife,
+    Caching,
+    Completion,
+    Delta,
+    Effort,
+    ModelProtocol,
+    Purpose,
+    Request,
+    ResponseSchema,
+    Stop,
+    ToolSpec,
+)
+from sunwell.core.price import Price, Rates, Tier
+from sunwell.core.quote import Quote, Side
+from sunwell.core.secrets import Secrets
+from sunwell.core.span import Span
+from sunwell.core.task import Bill, ModelBill, Status, StopReason, TaskResult
+from sunwell.core.tool import Proposal, Staged, StagingExecutor, Tool, ToolExecutor
+from sunwell.core.usage import Usage
+
+__all__ = [
+    "Bill",
+    "CacheLife",
+    "Caching",
+    "Completion",
+    "DelegationDecision",
+    "Delta",
+    "Effort",
+    "EphemeralLens",
+    "FileChange",
+    "History",
+    "Message",
+    "ModelBill",
+    "ModelProtocol",
+    "Part",
+    "Price",
+    "Proposal",
+    "Purpose",
+    "Quote",
+    "Rates",
+    "Request",
+    "ResponseSchema",
+    "Role",
+    "Secrets",
+    "Side",
+    "Span",
+    "Staged",
+    "StagingExecutor",
+    "Status",
+    "Stop",
+    "StopReason",
+    "TaskResult",
+    "Text",
+    "Thinking",
+    "Tier",
+    "Tool",
+    "ToolCall",
+    "ToolExecutor",
+    "ToolResult",
+    "ToolSpec",
+    "Usage",
+    "user",
+]

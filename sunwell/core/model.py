@@ -1,0 +1,172 @@
+"""What Sunwell asks of a model: a request in, one completion out."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import attrs
+
+from sunwell.core.history import History
+from sunwell.core.message import Message, Part, Text, ToolCall, digest_of
+from sunwell.core.usage import Usage
+
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+CacheLife = Literal["5m", "1h"]
+Purpose = Literal["lens", "work", "check", "closing", "classify", "orchestrate", "probe"]
+"""What a call is for; every bill is split by it."""
+
+Stop = Literal["end", "tool_calls", "length", "refusal", "window", "pause", "other"]
+"""Why a completion ended. ``length``: its own token limit; ``window``: the context is full;
+``pause``: the provider wants the same conversation again."""
+
+
+@attrs.frozen
+class ToolSpec:
+    """A tool as a model sees it. ``parameters`` is the JSON schema of an object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any] = attrs.field(eq=False)
+    schema_text: str = attrs.field(init=False, repr=False)
+    """``parameters`` as JSON text, keys in the order given."""
+
+    @schema_text.default
+    def _encode(self) -> str:
+        import json
+
+        return json.dumps(self.parameters, ensure_ascii=False, separators=(",", ":"))
+
+
+@attrs.frozen
+class ResponseSchema:
+    """The JSON schema that an answer must obey. Every object in it closed, every property required."""
+
+    name: str
+    schema: Mapping[str, Any] = attrs.field(hash=False)
+
+
+@attrs.frozen
+class Caching:
+    """What of a prompt is worth keeping in the provider's cache.
+
+    ``prefix`` is the life of the entry at the end of tools and system prompt (``None``: no entry),
+    ``conversation`` asks for one at the end of the messages, ``key`` routes siblings to one cache
+    where a provider has such a thing.
+    """
+
+    prefix: CacheLife | None = "5m"
+    conversation: bool = True
+    key: str | None = None
+
+
+def _history(value: Iterable[Message]) -> History:
+    return value if isinstance(value, History) else History(value)
+
+
+@attrs.frozen
+class Request:
+    """One question to a model."""
+
+    messages: History = attrs.field(converter=_history)
+    system: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    """Sections of the system prompt in order: the caller's, then the lens."""
+    tools: tuple[ToolSpec, ...] = attrs.field(default=(), converter=tuple)
+    max_output_tokens: int | None = None
+    """Most tokens of this one answer; ``None`` leaves it to the adapter."""
+    tool_choice: Literal["auto", "none"] = "auto"
+    response_schema: ResponseSchema | None = None
+    effort: Effort | None = None
+    """``None`` is the provider's default."""
+    caching: Caching = Caching()
+    timeout_seconds: float | None = None
+    """Longest time for the whole answer; ``None`` is the adapter's default."""
+
+    def digest(self, model: str) -> str:
+        """Return hex digits over what is stable in the request when *model* is asked.
+
+        Limits, time-outs and caching are left out: they may differ when a run is taken up again.
+        """
+        schema = self.response_schema
+        texts = [model, self.tool_choice, self.effort or "", schema.name if schema else "", *self.system]
+        for tool in self.tools:
+            texts += (tool.name, tool.description, tool.schema_text)
+        return digest_of(*texts, start=self.messages.digest).hex()
+
+    @property
+    def size_bytes(self) -> int:
+        """UTF-8 bytes of everything in the request that a model may see."""
+        texts = [*self.system]
+        for tool in self.tools:
+            texts += (tool.name, tool.description, tool.schema_text)
+        if self.response_schema is not None:
+            texts.append(str(self.response_schema.schema))
+        return self.messages.size_bytes + sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+
+
+@attrs.frozen
+class Completion:
+    """A model's whole answer."""
+
+    parts: tuple[Part, ...]
+    stop: Stop
+    usage: Usage | None
+    """``None`` where the provider did not say."""
+    model: str
+    """Id of the model that answered: it is the one that is priced."""
+    provider_stop: str = ""
+    """The stop reason in the provider's own word."""
+    id: str = ""
+    """The provider's id of the answer."""
+
+    @property
+    def text(self) -> str:
+        """The plain text of the answer."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls of the answer, in order."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+
+    def as_message(self) -> Message:
+        """Return the answer as the assistant's message."""
+        return Message("assistant", self.parts)
+
+
+@attrs.frozen
+class Delta:
+    """A piece of an answer while it arrives: for showing, never for use.
+
+    The last delta of a stream has ``completion`` set, and nothing else does.
+    """
+
+    text: str = ""
+    thinking: str = ""
+    tool_name: str = ""
+    completion: Completion | None = None
+
+
+@runtime_checkable
+class ModelProtocol(Protocol):
+    """A chat model.
+
+    A model may also have ``input_bound_tokens(request) -> int``, an upper bound on the input
+    tokens that its provider can bill for a request, and ``price``, a
+    :class:`~sunwell.core.price.Price` or ``None``; without them the bound is computed from the
+    request's bytes, and the price is looked up by ``name``.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the model is called in bills, events and journals."""
+        ...
+
+    async def complete(self, request: Request) -> Completion:
+        """Return one completion, or raise :exc:`~sunwell.errors.ModelError`."""
+        ...
+
+    def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """Yield the answer as it comes; the last delta carries the completion.
+
+        Raises :exc:`~sunwell.errors.ModelError`, also where the stream ends before its proper end.
+        """
+        ...

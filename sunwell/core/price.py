@@ -1,0 +1,88 @@
+"""What a model's tokens cost. Rates are data; where they come from is ``sunwell.models.prices``."""
+
+from decimal import Decimal
+
+import attrs
+
+from sunwell.core.usage import Usage
+
+_PER_MILLION = Decimal(1_000_000)
+
+
+@attrs.frozen
+class Rates:
+    """US dollars per million tokens; a cache rate of ``None`` means the input rate."""
+
+    input_usd: Decimal
+    output_usd: Decimal
+    cache_read_usd: Decimal | None = None
+    cache_write_usd: Decimal | None = None
+    cache_write_1h_usd: Decimal | None = None
+
+    def cost_usd(self, usage: Usage) -> Decimal:
+        """Return the exact price of *usage* at these rates."""
+        fallback = self.input_usd
+        total = (
+            usage.uncached_input_tokens * self.input_usd
+            + usage.cache_read_tokens * _or(self.cache_read_usd, fallback)
+            + usage.cache_write_tokens * _or(self.cache_write_usd, fallback)
+            + usage.cache_write_1h_tokens * _or(self.cache_write_1h_usd, fallback)
+            + usage.output_tokens * self.output_usd
+        )
+        return total / _PER_MILLION
+
+    @property
+    def dearest_input_usd(self) -> Decimal:
+        """The highest rate that an input token can cost, cache writes included."""
+        writes = (self.cache_write_usd, self.cache_write_1h_usd, self.cache_read_usd)
+        return max([self.input_usd, *(rate for rate in writes if rate is not None)])
+
+
+@attrs.frozen
+class Tier:
+    """Other rates for a *whole* request whose input is longer than ``above_input_tokens``."""
+
+    above_input_tokens: int
+    rates: Rates
+
+
+@attrs.frozen
+class Price:
+    """The price of one model.
+
+    ``source`` and ``date`` (ISO, of the table) say where the figures come from; every figure
+    shown to a user carries the date.
+    """
+
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+    """Ascending by ``above_input_tokens``."""
+    context_window: int | None = None
+    """Most tokens of input and output together; ``None`` where unknown."""
+    source: str = ""
+    date: str = ""
+
+    def rates_for(self, input_tokens: int) -> Rates:
+        """Return the rates of a request with so much input."""
+        chosen = self.rates
+        for tier in self.tiers:
+            if input_tokens > tier.above_input_tokens:
+                chosen = tier.rates
+        return chosen
+
+    def cost_usd(self, usage: Usage) -> Decimal:
+        """Return what *usage*, of one request, costs: exact, not rounded."""
+        return self.rates_for(usage.input_tokens).cost_usd(usage)
+
+    def worst_rates(self, input_tokens: int) -> tuple[Decimal, Decimal]:
+        """Return the dearest (input, output) rates that at most *input_tokens* of input can meet."""
+        reachable = [self.rates]
+        reachable += [tier.rates for tier in self.tiers if input_tokens > tier.above_input_tokens]
+        return (
+            max(rates.dearest_input_usd for rates in reachable),
+            max(rates.output_usd for rates in reachable),
+        )
+
+
+def _or(rate: Decimal | None, fallback: Decimal) -> Decimal:
+    return fallback if rate is None else rate

@@ -1,0 +1,97 @@
+"""Tools and what executes them."""
+
+from collections.abc import Awaitable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+
+from sunwell.core.message import FileChange, ToolCall, ToolResult
+from sunwell.core.model import ToolSpec
+
+
+@runtime_checkable
+class Tool(Protocol):
+    """Something that a model may ask for by name."""
+
+    @property
+    def spec(self) -> ToolSpec:
+        """What the model is told of the tool."""
+        ...
+
+    @property
+    def parallel(self) -> bool:
+        """Whether calls of one turn may run side by side with others that say so too."""
+        ...
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the tool may run again where nobody knows if it ran to its end."""
+        ...
+
+    def run(self, arguments: Mapping[str, Any]) -> Awaitable[str]:
+        """Return the text for the model, or raise :exc:`~sunwell.errors.ToolError`."""
+        ...
+
+
+class Staged(Protocol):
+    """A tool call that has been looked at and not yet carried out."""
+
+    @property
+    def changes(self) -> tuple[FileChange, ...]:
+        """Files that :meth:`finish` will change, with the hashes before and after."""
+        ...
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the call may be carried out again where its end is unknown."""
+        ...
+
+    @property
+    def foretold(self) -> ToolResult | None:
+        """The result that :meth:`finish` will give if it succeeds; known where files change."""
+        ...
+
+    async def finish(self) -> ToolResult:
+        """Carry the call out. What goes wrong with the tool is a result with ``is_error``."""
+        ...
+
+
+@runtime_checkable
+class ToolExecutor(Protocol):
+    """Carries out tool calls."""
+
+    async def execute(self, call: ToolCall) -> ToolResult:
+        """Carry out *call*. What goes wrong with the tool is a result with ``is_error``."""
+        ...
+
+
+@runtime_checkable
+class StagingExecutor(ToolExecutor, Protocol):
+    """An executor whose calls can be journalled before they change anything."""
+
+    async def stage(self, call: ToolCall) -> Staged:
+        """Check *call* and work out what it would change; nothing is changed yet."""
+        ...
+
+    async def hashes(self, paths: tuple[str, ...]) -> tuple[str | None, ...]:
+        """Return the SHA-256 of each file as it stands, ``None`` where there is none."""
+        ...
+
+    def is_parallel(self, name: str) -> bool:
+        """Whether calls to the tool *name* may run side by side."""
+        ...
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """Return the tools on offer, in an order that never changes."""
+        ...
+
+
+@attrs.frozen
+class Proposal:
+    """What a tool is about to do, for somebody to approve."""
+
+    tool: str
+    summary: str
+    """One line: what would happen."""
+    details: str
+    """A difference of files, or the command."""

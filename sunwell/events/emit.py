@@ -1,0 +1,31 @@
+"""The one place where an observer may fail."""
+
+import logging
+from collections.abc import Callable
+
+from blinker import NamedSignal
+
+from sunwell.events.payloads import Event
+
+log = logging.getLogger("sunwell.events")
+
+Emit = Callable[[NamedSignal, Event], None]
+"""What rooms further up are handed to tell of an event."""
+
+
+def emit(signal: NamedSignal, sender: object, event: Event) -> None:
+    """Tell every receiver of *signal*; a broken receiver is logged, never raised.
+
+    Receivers are called as ``receiver(sender, event=event)``.
+    """
+    if signal.is_muted:
+        return
+    for receiver in signal.receivers_for(sender):
+        try:
+            receiver(sender, event=event)
+        except Exception:
+            log.exception("receiver %r failed on %s", receiver, signal.name)
+
+
+def silent(signal: NamedSignal, event: Event) -> None:
+    """Tell nobody."""

@@ -1,0 +1,63 @@
+"""The signals, one constant each. Only this file makes signals: a misspelt name would be a new one."""
+
+from blinker import Namespace
+
+_signals = Namespace()
+
+RUN_STARTED = _signals.signal("run-started")
+"""Sent once a run is open, with :class:`RunStarted`."""
+RUN_FINISHED = _signals.signal("run-finished")
+"""Sent last, with :class:`RunFinished`."""
+DELEGATION_STARTED = _signals.signal("delegation-started")
+"""Sent once per delegated run, before the smart model is called, with :class:`DelegationStarted`."""
+DELEGATION_SKIPPED = _signals.signal("delegation-skipped")
+"""Sent where delegation is on and the policy says no, with :class:`DelegationSkipped`."""
+LENS_STARTED = _signals.signal("lens-started")
+"""Sent before the smart model is asked, with :class:`LensStarted`."""
+EPHEMERAL_LENS_CREATED = _signals.signal("ephemeral-lens-created")
+"""Sent when a lens is there, with :class:`EphemeralLensCreated`."""
+LENS_FAILED = _signals.signal("lens-failed")
+"""Sent when no lens came of it, with :class:`LensFailed`."""
+MODEL_CALL_STARTED = _signals.signal("model-call-started")
+"""Sent before a model is asked, with :class:`ModelCallStarted`."""
+MODEL_CALL_FINISHED = _signals.signal("model-call-finished")
+"""Sent for each call that started, with :class:`ModelCallFinished`."""
+MODEL_RETRIED = _signals.signal("model-retried")
+"""Sent between two attempts, with :class:`ModelRetried`."""
+MODEL_TEXT_ARRIVED = _signals.signal("model-text-arrived")
+"""Sent while an answer is streamed, with :class:`ModelTextArrived`."""
+MODEL_FELL_BACK = _signals.signal("model-fell-back")
+"""Sent where another model takes over, with :class:`ModelFellBack`."""
+TOOL_CALL_STARTED = _signals.signal("tool-call-started")
+"""Sent before a tool runs, with :class:`ToolCallStarted`."""
+TOOL_CALL_FINISHED = _signals.signal("tool-call-finished")
+"""Sent for each tool that started, with :class:`ToolCallFinished`."""
+BUDGET_WARNING = _signals.signal("budget-warning")
+"""Sent once for each limit when four fifths of it are used, with :class:`BudgetWarning`."""
+BUDGET_REFUSED = _signals.signal("budget-refused")
+"""Sent when a call finds no room, with :class:`BudgetRefused`."""
+BOUND_EXCEEDED = _signals.signal("bound-exceeded")
+"""Sent when a provider bills more than was reserved, with :class:`BoundExceeded`."""
+WARNED = _signals.signal("warned")
+"""Sent for what a user should know, with :class:`Warned`."""
+
+__all__ = [
+    "BOUND_EXCEEDED",
+    "BUDGET_REFUSED",
+    "BUDGET_WARNING",
+    "DELEGATION_SKIPPED",
+    "DELEGATION_STARTED",
+    "EPHEMERAL_LENS_CREATED",
+    "LENS_FAILED",
+    "LENS_STARTED",
+    "MODEL_CALL_FINISHED",
+    "MODEL_CALL_STARTED",
+    "MODEL_FELL_BACK",
+    "MODEL_RETRIED",
+    "MODEL_TEXT_ARRIVED",
+    "RUN_FINISHED",
+    "RUN_STARTED",
+    "TOOL_CALL_FINISHED",
+    "TOOL_CALL_STARTED",
+    "WARNED",
+]

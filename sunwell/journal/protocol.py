@@ -1,0 +1,42 @@
+"""What the rest of the house asks of a journal."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from sunwell.journal.records import Key, Record
+
+R = TypeVar("R", bound=Record)
+
+
+class Journal(Protocol):
+    """The record of one run, appended to while the run goes on and looked up when it is taken up."""
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run, sortable by time."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The file; ``None`` where the journal is in memory."""
+        ...
+
+    async def append(self, record: Record, *, durable: bool = True) -> None:
+        """Add *record*. Where *durable*, return only once it would survive a loss of power.
+
+        Raises :exc:`~sunwell.errors.JournalError` where it cannot be written; the run must stop.
+        """
+        ...
+
+    def find(self, kind: type[R], key: Key) -> R | None:
+        """Return the latest record of the class *kind* with *key*, or ``None``."""
+        ...
+
+    def records(self) -> Iterator[Record]:
+        """Yield all records in order, from the first."""
+        ...
+
+    def close(self) -> None:
+        """Give up the file and its lock. Calling it twice is fine."""
+        ...

@@ -1,0 +1,243 @@
+"""What a journal consists of: one frozen class for each kind of record.
+
+A record's ``key`` finds it again when a run is taken up; it is made of the span and the place in
+it, never of chance or time. ``at`` is seconds since 1970 in UTC.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import attrs
+
+from sunwell.core.decision import DelegationDecision
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.message import FileChange, ToolCall, ToolResult
+from sunwell.core.model import Completion, Purpose
+from sunwell.core.task import Status, StopReason
+
+Key = tuple[str | int, ...]
+
+
+@attrs.frozen
+class Record:
+    """The root of all records. ``kind`` names the class in the file."""
+
+    kind: ClassVar[str] = ""
+
+    @property
+    def key(self) -> Key | None:
+        """What finds the record again, with its class; ``None`` where nobody looks it up."""
+        return None
+
+
+@attrs.frozen
+class RunOpened(Record):
+    """The first record of every run."""
+
+    kind: ClassVar[str] = "run"
+    run_id: str
+    task: str
+    at: float
+    workspace: str | None = None
+    settings: Mapping[str, Any] = attrs.field(factory=dict)
+    """JSON values that a resume needs to do the same again: models by name, limits, tools, versions."""
+
+    @property
+    def key(self) -> Key:
+        return ()
+
+
+@attrs.frozen
+class RunResumed(Record):
+    """Another process took the run up."""
+
+    kind: ClassVar[str] = "resumed"
+    at: float
+
+
+@attrs.frozen
+class Decided(Record):
+    """Whether the task is delegated."""
+
+    kind: ClassVar[str] = "decision"
+    span: str
+    decision: DelegationDecision
+
+    @property
+    def key(self) -> Key:
+        return (self.span,)
+
+
+@attrs.frozen
+class LensWritten(Record):
+    """The lens as it was taken from the smart model's answer."""
+
+    kind: ClassVar[str] = "lens"
+    span: str
+    lens: EphemeralLens
+
+    @property
+    def key(self) -> Key:
+        return (self.span,)
+
+
+@attrs.frozen
+class Intent(Record):
+    """An attempt of a call is about to be made, and its worst case is reserved."""
+
+    kind: ClassVar[str] = "intent"
+    span: str
+    number: int
+    attempt: int
+    purpose: Purpose
+    model: str
+    depth: int
+    digest: str
+    max_output_tokens: int
+    reserved_tokens: int
+    reserved_usd: Decimal | None
+    at: float
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.number, self.attempt)
+
+
+@attrs.frozen
+class Answer(Record):
+    """A model's answer, as received and before anybody used it."""
+
+    kind: ClassVar[str] = "answer"
+    span: str
+    number: int
+    attempt: int
+    purpose: Purpose
+    depth: int
+    digest: str
+    completion: Completion
+    cost_usd: Decimal | None
+    """``None`` where usage or price is unknown."""
+    duration_seconds: float
+    at: float
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.number)
+
+
+@attrs.frozen
+class Failure(Record):
+    """An attempt came to nothing."""
+
+    kind: ClassVar[str] = "failure"
+    span: str
+    number: int
+    attempt: int
+    error: str
+    """Name of the class in ``sunwell.errors``, or ``Cancelled``."""
+    detail: str
+    may_be_billed: bool
+    """Where true, the reservation of the intent stays booked in full, as uncertain."""
+    final: bool
+    """Whether no further attempt follows."""
+    at: float
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.number, self.attempt)
+
+
+@attrs.frozen
+class Refused(Record):
+    """A call found no room in a ceiling and was not made."""
+
+    kind: ClassVar[str] = "refused"
+    span: str
+    number: int
+    limit: str
+    needed: Decimal
+    used: Decimal
+    ceiling: Decimal
+    account: str
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.number)
+
+
+@attrs.frozen
+class ToolStarted(Record):
+    """A tool is about to run; what it will change is known already."""
+
+    kind: ClassVar[str] = "tool-started"
+    span: str
+    turn: int
+    index: int
+    call: ToolCall
+    repeatable: bool
+    changes: tuple[FileChange, ...] = ()
+    foretold: ToolResult | None = None
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.turn, self.index)
+
+
+@attrs.frozen
+class ToolFinished(Record):
+    """A tool's result, as given to the model."""
+
+    kind: ClassVar[str] = "tool"
+    span: str
+    turn: int
+    index: int
+    tool: str
+    result: ToolResult
+    duration_seconds: float
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.turn, self.index)
+
+
+@attrs.frozen
+class Note(Record):
+    """Something that is no function of earlier records: a time, an id, an amount shown in a prompt."""
+
+    kind: ClassVar[str] = "note"
+    span: str
+    name: str
+    value: Any
+    """JSON."""
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.name)
+
+
+@attrs.frozen
+class RunClosed(Record):
+    """The end of a run."""
+
+    kind: ClassVar[str] = "closed"
+    status: Status
+    stop_reason: StopReason
+    answer: str
+    error: str
+    turns: int
+    duration_seconds: float
+    at: float
+
+    @property
+    def key(self) -> Key:
+        return ()
+
+
+@attrs.frozen
+class Unknown(Record):
+    """A record of a newer version: kept, shown, and passed over."""
+
+    kind: ClassVar[str] = "unknown"
+    name: str
+    fields: Mapping[str, Any]
