@@ -1,0 +1,113 @@
+"""A kit for tests of code that uses Sunwell: scripted models and a virtual clock; no network, no waiting."""
+
+import asyncio
+import selectors
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar
+
+import attrs
+
+from sunwell.core.message import Part, Text
+from sunwell.core.model import Completion, Delta, Request, Stop
+from sunwell.core.price import Price
+from sunwell.core.usage import Usage
+
+T = TypeVar("T")
+Line = str | Completion | BaseException | Callable[[Request], "str | Completion"]
+
+
+def completion(
+    *parts: Part | str, usage: Usage | None = None, model: str = "scripted", stop: Stop | None = None
+) -> Completion:
+    """Return a completion made of *parts*; strings are text.
+
+    ``stop`` is ``tool_calls`` where a part is a tool call and ``end`` otherwise, unless given.
+    Usage is ten tokens in and five out unless given.
+    """
+    made = tuple(Text(part) if isinstance(part, str) else part for part in parts)
+    answer = Completion(made, stop or "end", usage or Usage(10, 5), model)
+    if stop is None and answer.tool_calls:
+        return attrs.evolve(answer, stop="tool_calls")
+    return answer
+
+
+@attrs.define(eq=False)
+class ScriptedModel:
+    """A model that says its lines in order, and complains about calls it has no line for.
+
+    A line is a text, a :class:`Completion`, an exception to raise, or a function of the request.
+    ``calls`` keeps every request. :meth:`assert_finished` fails on lines that nobody asked for.
+    """
+
+    name: str
+    lines: list[Line] = attrs.field(converter=list)
+    price: Price | None = None
+    seconds: float = 0.0
+    """How long each answer takes, on the event loop's clock."""
+    calls: list[Request] = attrs.field(factory=list, init=False)
+
+    async def complete(self, request: Request) -> Completion:
+        """Return the next line as a completion, or raise it."""
+        if not self.lines:
+            raise AssertionError(f"{self.name} was asked once more than it has lines: {request!r}")
+        self.calls.append(request)
+        line = self.lines.pop(0)
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        if isinstance(line, BaseException):
+            raise line
+        said = line(request) if callable(line) else line
+        return completion(said, model=self.name) if isinstance(said, str) else said
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """Yield the text of the next line word by word, then the completion."""
+        answer = await self.complete(request)
+        for word in answer.text.split(" "):
+            yield Delta(text=word)
+        yield Delta(completion=answer)
+
+    def assert_finished(self) -> None:
+        """Fail where lines are left."""
+        if self.lines:
+            raise AssertionError(f"{self.name} has {len(self.lines)} lines that nobody asked for")
+
+
+class _JumpingSelector(selectors.SelectSelector):
+    """Never waits: where nothing is ready, the clock jumps to the next timer instead."""
+
+    jump: Callable[[float], None]
+
+    def select(self, timeout: float | None = None) -> "list[tuple[selectors.SelectorKey, int]]":
+        ready = super().select(0)
+        if not ready and timeout is None:
+            raise RuntimeError("dead-lock: every task waits and no timer is set")
+        if not ready and timeout:
+            self.jump(timeout)
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop on a virtual clock: sleeping and time-outs take no time, in the right order.
+
+    For code in one process without sockets or threads. Where every task waits for another and no
+    timer is set, it raises :exc:`RuntimeError` instead of hanging.
+    """
+
+    def __init__(self) -> None:
+        selector = _JumpingSelector()
+        super().__init__(selector)
+        self._now = 0.0
+        selector.jump = self._jump
+
+    def _jump(self, seconds: float) -> None:
+        self._now += seconds
+
+    def time(self) -> float:
+        """Return the virtual seconds since the loop was made."""
+        return self._now
+
+
+def run_virtual(main: Coroutine[Any, Any, T]) -> T:
+    """Run *main* to its end on a :class:`VirtualLoop`."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)
