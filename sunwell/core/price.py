@@ -1,6 +1,7 @@
 """What a model's tokens cost. Rates are data; where they come from is ``sunwell.models.prices``."""
 
 from decimal import Decimal
+from itertools import pairwise
 
 import attrs
 
@@ -9,15 +10,26 @@ from sunwell.core.usage import Usage
 _PER_MILLION = Decimal(1_000_000)
 
 
+def _rate(_: object, attribute: "attrs.Attribute[Decimal | None]", value: Decimal | None) -> None:
+    if value is not None and not (Decimal(value).is_finite() and value >= 0):
+        raise ValueError(f"{attribute.name} cannot be {value}: a rate is zero or more dollars")
+
+
+def _ascending(_: object, __: object, tiers: "tuple[Tier, ...]") -> None:
+    bounds = [tier.above_input_tokens for tier in tiers]
+    if any(lower >= upper for lower, upper in pairwise(bounds)):
+        raise ValueError(f"tiers must ascend by above_input_tokens, got {bounds}")
+
+
 @attrs.frozen
 class Rates:
     """US dollars per million tokens; a cache rate of ``None`` means the input rate."""
 
-    input_usd: Decimal
-    output_usd: Decimal
-    cache_read_usd: Decimal | None = None
-    cache_write_usd: Decimal | None = None
-    cache_write_1h_usd: Decimal | None = None
+    input_usd: Decimal = attrs.field(validator=_rate)
+    output_usd: Decimal = attrs.field(validator=_rate)
+    cache_read_usd: Decimal | None = attrs.field(default=None, validator=_rate)
+    cache_write_usd: Decimal | None = attrs.field(default=None, validator=_rate)
+    cache_write_1h_usd: Decimal | None = attrs.field(default=None, validator=_rate)
 
     def cost_usd(self, usage: Usage) -> Decimal:
         """Return the exact price of *usage* at these rates."""
@@ -55,7 +67,7 @@ class Price:
     """
 
     rates: Rates
-    tiers: tuple[Tier, ...] = ()
+    tiers: tuple[Tier, ...] = attrs.field(default=(), validator=_ascending)
     """Ascending by ``above_input_tokens``."""
     context_window: int | None = None
     """Most tokens of input and output together; ``None`` where unknown."""

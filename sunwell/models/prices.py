@@ -1,0 +1,135 @@
+"""What a model costs: the caller's own prices first, then the installed table. Unknown is ``None``."""
+
+import datetime
+from collections.abc import Mapping
+from decimal import Decimal
+
+import attrs
+
+from sunwell.core.model import ModelProtocol
+from sunwell.core.price import Price, Rates
+from sunwell.models.references import (
+    is_same_model,
+    parse_reference,
+    provider_and_id,
+    spelled_alike,
+    undated,
+)
+
+_PER_MILLION = Decimal(1_000_000)
+
+
+def _own(value: Mapping[str, Price]) -> dict[str, Price]:
+    for name, price in value.items():
+        if not isinstance(price, Price):
+            raise TypeError(f"the price of {name!r} must be a Price, got {price!r}")
+    return {spelled_alike(name): price for name, price in value.items()}
+
+
+@attrs.define(eq=False)
+class PriceBook:
+    """Prices by model, looked up once each and then kept.
+
+    A price is exact or ``None``: a model that no table names has no price, and never the price of
+    one that is called nearly the same.
+    """
+
+    _own: dict[str, Price] = attrs.field(factory=dict, converter=_own)
+    """The caller's prices by a model's name, its id or ``provider/id``; they go before all others."""
+    _on: datetime.date | None = attrs.field(default=None, kw_only=True)
+    """The day (UTC) whose prices hold; ``None`` is the day of each look-up."""
+    _kept: dict[tuple[str | None, str, datetime.date], Price | None] = attrs.field(factory=dict, init=False)
+
+    @property
+    def date(self) -> str:
+        """Newest ISO day on which the installed table says that one of its prices was checked.
+
+        The caller's own prices carry their own dates.
+        """
+        from sunwell.models.price_source import price_table
+
+        return price_table().date
+
+    def price(self, model: ModelProtocol) -> Price | None:
+        """Return what *model* costs, or ``None`` where nobody knows.
+
+        In this order: the caller's price by the model's name, by ``provider/id`` or by id; the
+        model's own ``price``; the installed table's, by provider and id where the model says them
+        and by its name where it does not.
+        """
+        provider, model_id = provider_and_id(model)
+        own = self._own.get(spelled_alike(model.name)) or self._own_price(provider, model_id)
+        if own is not None:
+            return own
+        stated = getattr(model, "price", None)
+        if isinstance(stated, Price):
+            return stated
+        return self._table_price(provider, model_id)
+
+    def price_of(self, model_id: str, provider: str | None = None) -> Price | None:
+        """Return what the model with an id costs, or ``None`` where nobody knows.
+
+        The caller's prices come first, by ``provider/id`` or id, then the installed table's. Without
+        a *provider* the id must tell whose it is: ``openai/gpt-6-luna``, or ``gpt-6-luna``.
+        """
+        return self._own_price(provider, model_id) or self._table_price(provider, model_id)
+
+    def price_of_answer(self, model: ModelProtocol, answered: str) -> Price | None:
+        """Return the price of the model that answered when *model* was asked.
+
+        Where *answered* is the model that was asked, by name, id or id with a date, this is
+        :meth:`price`; where another one answered it is the price of that one, or ``None``.
+        """
+        provider, model_id = provider_and_id(model)
+        if is_same_model(model_id, answered) or is_same_model(model.name, answered):
+            return self.price(model)
+        return self.price_of(answered, provider)
+
+    def _own_price(self, provider: str | None, model_id: str) -> Price | None:
+        for spelled in (spelled_alike(model_id), undated(spelled_alike(model_id))):
+            found = self._own.get(f"{provider}/{spelled}".lower()) or self._own.get(spelled)
+            if found is not None:
+                return found
+        return None
+
+    def _table_price(self, provider: str | None, model_id: str) -> Price | None:
+        day = self._on or datetime.datetime.now(datetime.UTC).date()
+        key = (provider, model_id, day)
+        if key not in self._kept:
+            self._kept[key] = _from_table(provider, model_id, day)
+        return self._kept[key]
+
+
+def _from_table(provider: str | None, model_id: str, day: datetime.date) -> Price | None:
+    from sunwell.models.price_source import price_table
+
+    if provider is None:
+        reference = parse_reference(model_id)
+        if reference is None:
+            return None
+        provider, model_id = reference.provider, reference.model_id
+    return price_table().price(provider, model_id, day)
+
+
+def price_per_token(
+    input_usd: Decimal | float | str,
+    output_usd: Decimal | float | str,
+    *,
+    cached_input_usd: Decimal | float | str | None = None,
+    context_window: int | None = None,
+    source: str = "",
+) -> Price:
+    """Return a price from figures in US dollars for one token, as configurations write them.
+
+    A float means the number that it is written as: ``0.00005`` is exactly 50 dollars per million.
+    """
+    rates = Rates(
+        _per_million(input_usd),
+        _per_million(output_usd),
+        None if cached_input_usd is None else _per_million(cached_input_usd),
+    )
+    return Price(rates, context_window=context_window, source=source)
+
+
+def _per_million(usd: Decimal | float | str) -> Decimal:
+    return Decimal(str(usd)) * _PER_MILLION
