@@ -1,9 +1,10 @@
 """The lens: what a smart model knows about one task, written once and read by every worker."""
 
-import re
 from collections.abc import Iterable
 
 import attrs
+
+from sunwell.core.markdown import fenced, list_item, one_line
 
 _SECTIONS = (
     ("heuristics", "Guidelines"),
@@ -21,6 +22,11 @@ def _texts(value: Iterable[str]) -> tuple[str, ...]:
         if not isinstance(text, str):
             raise TypeError(f"expected strings, got {text!r}")
     return texts
+
+
+def _text(_: object, attribute: "attrs.Attribute[str]", value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{attribute.name} must be a string, got {value!r}")
 
 
 @attrs.frozen
@@ -41,46 +47,40 @@ class EphemeralLens:
     """What must hold of the result."""
     examples: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     """Snippets that show the style; put into the prompt in fences."""
-    task_scope: str = ""
+    task_scope: str = attrs.field(default="", validator=_text)
     """One line that names the task."""
     target_files: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     """Paths in the workspace that the work is about."""
-    generated_by: str = ""
+    generated_by: str = attrs.field(default="", validator=_text)
     """Id of the model that wrote the lens."""
-    generation_prompt: str = ""
+    generation_prompt: str = attrs.field(default="", validator=_text)
     """The user message that the lens answers."""
 
     @property
     def is_empty(self) -> bool:
         """Whether the lens holds no guidance at all."""
-        return not (
-            self.heuristics or self.patterns or self.anti_patterns or self.constraints or self.examples
-        )
+        parts = (self.heuristics, self.patterns, self.anti_patterns, self.constraints, self.examples)
+        return not any(_written(items) for items in parts)
 
     def to_context(self) -> str:
         """Return the lens as Markdown for a system prompt: the same bytes for every worker.
 
-        Empty parts are left out. An item that spans lines stays one list item, so that no text in
-        it can open or close a section; examples stand in fences longer than any fence inside them.
+        Empty items and parts are left out. An item that spans lines stays one list item whose
+        further lines are indented past the point where Markdown finds structure, and examples stand
+        in fences longer than any fence inside them: no text in a lens opens or closes a section.
         """
-        scope = " ".join(self.task_scope.split())
+        scope = one_line(self.task_scope)
         blocks = [f"# Task Expertise: {scope}" if scope else "# Generated Expertise"]
         for name, title in _SECTIONS:
-            items = getattr(self, name)
+            items = _written(getattr(self, name))
             if items:
-                blocks.append("\n".join([f"## {title}", *(_list_item(item) for item in items)]))
-        if self.examples:
-            shown = [f"### Example {i}\n{_fenced(text)}" for i, text in enumerate(self.examples, 1)]
+                blocks.append("\n".join([f"## {title}", *(list_item(item) for item in items)]))
+        examples = _written(self.examples)
+        if examples:
+            shown = [f"### Example {i}\n{fenced(text)}" for i, text in enumerate(examples, 1)]
             blocks.append("\n".join(["## Style Examples", *shown]))
         return "\n\n".join(blocks)
 
 
-def _list_item(text: str) -> str:
-    first, *rest = text.strip().splitlines() or [""]
-    return "\n".join([f"- {first.strip()}", *(f"  {line}".rstrip() for line in rest)])
-
-
-def _fenced(text: str) -> str:
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{text}\n{fence}"
+def _written(items: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(item for item in items if item.strip())
