@@ -13,6 +13,7 @@
     │   └── Unauthorized          a key that is not accepted
     ├── MissingKeyError           no key, found before anything is sent
     ├── UnknownModelError         a name that resolves to nothing
+    │   └── UnknownProviderError  provider/model, where the provider has no address
     ├── ConfigurationError        settings that contradict each other or are out of range
     ├── BudgetExhausted           a ceiling leaves no room for the next call
     ├── LensError                 no lens came of it
@@ -105,6 +106,21 @@ class UnknownModelError(SunwellError, LookupError):
     def __str__(self) -> str:
         listed = ", ".join(sorted(self.known)) or "none"
         return f"no model is known as {self.name!r}; known: {listed}; or write provider/model"
+
+
+@attrs.define(eq=False)
+class UnknownProviderError(UnknownModelError):
+    """A model is written as provider/model, and nobody knows where the provider is reached."""
+
+    provider: str
+    variable: str
+    """The environment variable that would hold its address."""
+
+    def __str__(self) -> str:
+        return (
+            f"no model is known as {self.name!r}: the provider {self.provider} has no address; set "
+            f"{self.variable}, or use one of the known: {', '.join(sorted(self.known)) or 'none'}"
+        )
 
 
 @attrs.define(eq=False)

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 import attrs
 
@@ -10,7 +11,7 @@ from sunwell.core.usage import Usage
 _PER_MILLION = Decimal(1_000_000)
 
 
-def _rate(_: object, attribute: "attrs.Attribute[Decimal | None]", value: Decimal | None) -> None:
+def _rate(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     if value is not None and not (Decimal(value).is_finite() and value >= 0):
         raise ValueError(f"{attribute.name} cannot be {value}: a rate is zero or more dollars")
 

@@ -1,0 +1,137 @@
+"""Models by name: registered ones, built-in aliases, and whatever a known provider serves."""
+
+import re
+import threading
+from collections.abc import Callable, Hashable
+
+import attrs
+
+from sunwell.core.model import ModelProtocol
+from sunwell.errors import ConfigurationError, UnknownModelError, UnknownProviderError
+from sunwell.models.aliases import ALIASES
+from sunwell.models.once import Recipe, checked_model
+from sunwell.models.references import parse_reference
+from sunwell.models.supply import Environment, Supply
+
+
+@attrs.frozen
+class _Alias:
+    target: str
+
+
+@attrs.define(eq=False)
+class ModelRegistry:
+    """Models by name, safe to use from many threads.
+
+    Registering a name again, in any of the three ways, replaces what it stood for; models that
+    were handed out before stay as they are.
+    """
+
+    _supply: Supply = attrs.field(factory=Environment)
+    _entries: dict[str, ModelProtocol | Recipe | _Alias] = attrs.field(factory=dict, init=False)
+    _supplied: dict[tuple[Hashable, str], Recipe] = attrs.field(factory=dict, init=False)
+    # Joins the steps of following a chain of names, of checking a chain and adding to it, and of
+    # finding no recipe and putting one down. Nothing foreign runs while it is held.
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+
+    def register(self, name: str, instance: ModelProtocol) -> None:
+        """Let *name* stand for *instance*; raises :exc:`TypeError` where that is no model."""
+        self._enter(name, checked_model(instance, f"{name!r} cannot be registered as"))
+
+    def register_factory(self, name: str, factory: Callable[[], ModelProtocol]) -> None:
+        """Let *name* stand for the model that *factory* makes, once, when it is first asked for.
+
+        The factory may ask this registry for other models. If it raises, everyone who waits gets
+        that error, and the next call tries again.
+        """
+        if not callable(factory):
+            raise TypeError(f"the factory of {name!r} must be callable, got {factory!r}")
+        self._enter(name, Recipe(name, factory))
+
+    def alias(self, name: str, target: str) -> None:
+        """Let *name* stand for whatever *target* stands for at the time it is asked for.
+
+        The target is anything that :meth:`get` takes, and may be registered later. Raises
+        :exc:`~sunwell.errors.ConfigurationError` where the chain would come back to *name*.
+        """
+        with self._lock:
+            chain = self._chain(target)
+            if name in chain:
+                shown = " -> ".join((name, *chain))
+                raise ConfigurationError(f"the alias {name!r} would stand for itself: {shown}")
+            self._entries[_checked_name(name)] = _Alias(target)
+
+    def get(self, name: str) -> ModelProtocol:
+        """Return the model that *name* stands for.
+
+        In this order: a name registered here; a built-in alias; ``provider/model``; a bare model
+        id that tells whose it is. Models of the last three are made under the connection that the
+        environment gives at that time, and kept: as long as it stays the same, so does the model.
+
+        Raises :exc:`~sunwell.errors.UnknownModelError`, which lists the known names, and
+        :exc:`~sunwell.errors.MissingKeyError` where the provider's key is missing.
+        """
+        with self._lock:
+            last = self._chain(name)[-1]
+            entry = self._entries.get(last)
+        if isinstance(entry, Recipe):
+            return entry.model()
+        if entry is None or isinstance(entry, _Alias):
+            return self._from_supply(last)
+        return entry
+
+    def known(self) -> tuple[str, ...]:
+        """Return all names, registered and built in, sorted. Other models go by ``provider/model``."""
+        with self._lock:
+            return tuple(sorted({*self._entries, *ALIASES}))
+
+    def _enter(self, name: str, entry: ModelProtocol | Recipe) -> None:
+        with self._lock:
+            self._entries[_checked_name(name)] = entry
+
+    def _chain(self, name: str) -> list[str]:
+        """Return *name* and what it stands for, step by step; the last is no alias of this registry."""
+        chain = [name]
+        while isinstance(entry := self._entries.get(chain[-1]), _Alias):
+            chain.append(entry.target)
+        return chain
+
+    def _from_supply(self, name: str) -> ModelProtocol:
+        reference = parse_reference(ALIASES.get(name, name))
+        if reference is None:
+            raise UnknownModelError(name, self.known())
+        provider, model_id, supply = reference.provider, reference.model_id, self._supply
+        connection = supply.connection(provider)
+        if connection is None:
+            variable = re.sub(r"\W", "_", provider).upper() + "_BASE_URL"
+            raise UnknownProviderError(name, self.known(), provider, variable)
+        recipe = Recipe(str(reference), lambda: supply.model(model_id, connection))
+        with self._lock:
+            kept = self._supplied.setdefault((connection, model_id), recipe)
+        return kept.model()
+
+
+_PROCESS_REGISTRY = ModelRegistry()
+
+
+def get_registry() -> ModelRegistry:
+    """Return the registry of this process."""
+    return _PROCESS_REGISTRY
+
+
+def resolve_model(reference: ModelProtocol | str, registry: ModelRegistry | None = None) -> ModelProtocol:
+    """Return the model that *reference* means: a model is itself, a string is looked up.
+
+    The look-up is :meth:`ModelRegistry.get` of *registry*, by default the one of this process.
+    Never returns ``None``: raises :exc:`~sunwell.errors.UnknownModelError` for a name that means
+    nothing, and :exc:`TypeError` for what is neither a model nor a string.
+    """
+    if isinstance(reference, str):
+        return (get_registry() if registry is None else registry).get(reference)
+    return checked_model(reference, "a model or the name of one is wanted, got")
+
+
+def _checked_name(name: str) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigurationError(f"a model is registered under a name that is not empty, got {name!r}")
+    return name
