@@ -5,29 +5,20 @@ from collections.abc import Mapping
 
 import attrs
 
-_UNITS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+
+def _list(words: str) -> list[str]:
+    return words.split()
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_UNITS = _list(
+    """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+    seventeen eighteen nineteen"""
+)
+_TENS = _list("twenty thirty forty fifty sixty seventy eighty ninety")
 _NUMBERS: Mapping[str, int] = {
     **{word: value for value, word in enumerate(_UNITS)},
     **{word: 10 * value for value, word in enumerate(_TENS, 2)},
@@ -36,207 +27,37 @@ _NUMBERS: Mapping[str, int] = {
     "couple": 2,
 }
 _MULTIPLES: Mapping[str, int] = {"dozen": 12, "hundred": 100, "thousand": 1000}
-_PLURAL_QUANTIFIERS = frozenset(
-    ["all", "multiple", "several", "many", "various", "numerous", "few", "dozens", "hundreds", "thousands"]
-)
+_PLURAL_QUANTIFIERS = _set("""all multiple several many various numerous few dozens hundreds thousands""")
 _SINGULAR_QUANTIFIERS = frozenset({"every", "each"})
 _MOST = 10_000  # what is above this is no count of things to write
 _LONGEST_SAID = 60
 _REACH_WORDS = 4  # how far a number may stand before its noun: "12 old request handler files"
 
-_BREAKS_A_GROUP = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "or",
-        "but",
-        "if",
-        "when",
-        "then",
-        "than",
-        "that",
-        "which",
-        "who",
-        "in",
-        "on",
-        "at",
-        "by",
-        "to",
-        "from",
-        "for",
-        "with",
-        "without",
-        "into",
-        "onto",
-        "over",
-        "under",
-        "before",
-        "after",
-        "as",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "per",
-        "via",
-        "not",
-        "no",
-        "its",
-        "it",
-        "this",
-        "mb",
-        "kb",
-        "gb",
-        "tb",
-        "kib",
-        "mib",
-        "gib",
-        "bytes",
-        "byte",
-        "ms",
-        "s",
-        "second",
-        "seconds",
-        "minute",
-        "minutes",
-        "hour",
-        "hours",
-        "day",
-        "days",
-        "week",
-        "weeks",
-        "px",
-        "percent",
-        "line",
-        "lines",
-        "times",
-        "time",
-        "column",
-        "columns",
-        "chars",
-        "characters",
-        "words",
-        "letters",
-    ]
+_BREAKS_A_GROUP = _set(
+    """a an and or but if when then than that which who in on at by to from for with without into onto over
+    under before after as is are was were be per via not no its it this mb kb gb tb kib mib gib bytes
+    byte ms s second seconds minute minutes hour hours day days week weeks px percent line lines times
+    time column columns chars characters words letters"""
 )
-_NUMBERED = frozenset(
-    [
-        "python",
-        "version",
-        "v",
-        "java",
-        "es",
-        "php",
-        "node",
-        "rfc",
-        "pep",
-        "http",
-        "step",
-        "phase",
-        "level",
-        "chapter",
-        "section",
-        "page",
-        "line",
-        "port",
-        "issue",
-        "ticket",
-        "bug",
-        "part",
-        "number",
-        "no",
-        "figure",
-        "option",
-        "error",
-        "code",
-        "ruby",
-        "go",
-        "angular",
-        "vue",
-        "django",
-        "bootstrap",
-    ]
+_NUMBERED = _set(
+    """python version v java es php node rfc pep http step phase level chapter section page line port issue
+    ticket bug part number no figure option error code ruby go angular vue django bootstrap"""
 )
 _COMPARED = frozenset({"than", "most", "up", "max", "maximum", "limit", "first", "last"})
-_HEADS = frozenset(
-    [
-        "dialog",
-        "dialogue",
-        "tab",
-        "page",
-        "panel",
-        "menu",
-        "button",
-        "view",
-        "list",
-        "window",
-        "pane",
-        "picker",
-        "browser",
-        "screen",
-        "widget",
-        "section",
-        "folder",
-        "directory",
-        "table",
-        "column",
-        "counter",
-        "count",
-        "limit",
-        "icon",
-        "label",
-        "heading",
-        "filter",
-        "option",
-        "command",
-        "field",
-        "header",
-        "name",
-        "names",
-        "extension",
-        "extensions",
-        "size",
-        "sizes",
-        "path",
-        "paths",
-        "type",
-        "types",
-        "format",
-        "formats",
-        "system",
-        "permission",
-        "permissions",
-        "picker",
-        "descriptor",
-        "descriptors",
-        "handle",
-    ]
+_HEADS = _set(
+    """dialog dialogue tab page panel menu button view list window pane picker browser screen widget
+    section folder directory table column counter count limit icon label heading filter option command
+    field header name names extension extensions size sizes path paths type types format formats system
+    permission permissions picker descriptor descriptors handle"""
 )
-_TURNS_AWAY = frozenset(
-    [
-        "without",
-        "except",
-        "excluding",
-        "never",
-        "don't",
-        "dont",
-        "doesn't",
-        "not",
-        "nor",
-        "leave",
-        "ignoring",
-        "ignore",
-        "skip",
-        "avoid",
-    ]
+_TURNS_AWAY = _set(
+    """without except excluding never don't dont doesn't not nor leave ignoring ignore skip avoid"""
 )
 
 _QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|`[^`\n]*`|(?<!\w)'[^'\n]*'(?!\w)")
-_WORD = re.compile(r"-?[^\W_]+(?:[-./'’_@:#][^\W_]+)*[%+#]?|[,.;:!?()\n]")
+_WORD = re.compile(r"-?[^\W_]+(?:[-./'\u2019_@:#][^\W_]+)*[%+#]?|[,.;:!?()\n]")
 _LINE_BREAK = re.compile(r"\n(?!\s*(?:\n|[-*+]\s|[0-9]+[.)]\s))")  # inside a paragraph
-_INTEGER = re.compile(r"(?:[0-9]{1,9}[-–])?([0-9]{1,9})")
+_INTEGER = re.compile(r"(?:[0-9]{1,9}[-\u2013])?([0-9]{1,9})")
 
 
 @attrs.frozen
@@ -294,7 +115,7 @@ def _said(words: list[str]) -> str:
 
 def _words(task: str) -> list[str]:
     """Return the words of *task* in lower case, punctuation as words, without what does not count."""
-    text = _LINE_BREAK.sub(" ", _QUOTED.sub(" ", task.replace("’", "'")))
+    text = _LINE_BREAK.sub(" ", _QUOTED.sub(" ", task.replace("\u2019", "'")))
     text = re.sub(r"(?<=[0-9]),(?=[0-9]{3}\b)", "", text)
     kept: list[str] = []
     away = False

@@ -1,5 +1,6 @@
 """How much output a task will take, guessed from its words."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -96,7 +97,7 @@ def _touch(clause: str, words: Sequence[str]) -> float:
 
 
 def _read(clause: str, words: Sequence[str]) -> float:
-    return _READ_TOKENS * _count(clause) ** 0.5
+    return _READ_TOKENS * math.sqrt(_count(clause))
 
 
 _WORK = {"make": _make, "rework": _rework, "touch": _touch, "read": _read}
