@@ -1,0 +1,207 @@
+"""What a provider bills: one line for each call, in the simulator's own exact arithmetic."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+
+import attrs
+
+from sunwell.errors import ConfigurationError
+from sunwell.simulator.cache import PromptCache, Split
+from sunwell.simulator.prices import PRICES, ModelPrice, ModelRates
+from sunwell.simulator.prompt import Prompt
+
+_PER_MILLION = Decimal("0.000001")
+
+Clock = Callable[[], float]
+"""Gives the time in seconds; only differences count."""
+
+
+@attrs.define(eq=False)
+class ManualClock:
+    """A clock that stands still until a test turns it."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let *seconds* pass."""
+        self.now += seconds
+
+
+@attrs.frozen
+class Entry:
+    """One line of the bill: what one call was charged."""
+
+    request_id: str
+    key: str
+    model: str
+    uncached_tokens: int
+    read_tokens: int
+    write_tokens: int
+    write_1h_tokens: int
+    output_tokens: int
+    usd: Decimal
+    time: float
+    """When the call came in, on the billing's clock."""
+    why: str
+    """``answered``, ``cut``, ``cancelled``, or ``open`` while the call is in flight."""
+
+    @property
+    def input_tokens(self) -> int:
+        """All input, cached or not."""
+        return self.uncached_tokens + self.read_tokens + self.write_tokens + self.write_1h_tokens
+
+
+@attrs.frozen
+class Total:
+    """What the calls of one model, one key or of all came to."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: Decimal = Decimal(0)
+
+
+@attrs.define(eq=False)
+class Call:
+    """One billed call in the course of time: its input is charged already.
+
+    Call :meth:`begin_answer` when the first piece of the answer goes out, :meth:`generate` as
+    output comes into being, and :meth:`end` in any case.
+    """
+
+    request_id: str
+    key: str
+    model: str
+    split: Split
+    rates: ModelRates
+    time: float
+    _billing: "Billing" = attrs.field(repr=False)
+    output_tokens: int = attrs.field(default=0, init=False)
+    why: str = attrs.field(default="open", init=False)
+
+    def begin_answer(self) -> None:
+        """Make what this call wrote to the cache readable for calls that come in from now on."""
+        self._billing.store(self.split)
+
+    def generate(self, output_tokens: int) -> None:
+        """Charge output up to *output_tokens* in all; less than before changes nothing."""
+        more = output_tokens - self.output_tokens
+        if self.why != "open":
+            raise ValueError(f"call {self.request_id} has ended")
+        if more > 0:
+            self.output_tokens = output_tokens
+            self._billing.charge(self, more * self.rates.output_usd * _PER_MILLION)
+
+    def end(self, why: str = "answered") -> None:
+        """Close the line; the first end counts."""
+        if self.why == "open":
+            self.why = why
+
+    @property
+    def input_usd(self) -> Decimal:
+        """What the input costs."""
+        return _input_usd(self.split, self.rates)
+
+    @property
+    def usd(self) -> Decimal:
+        """What the call has cost so far."""
+        return self.input_usd + self.output_tokens * self.rates.output_usd * _PER_MILLION
+
+    def entry(self) -> Entry:
+        """Return the line of the bill as it stands."""
+        split = self.split
+        parts = (split.uncached_tokens, split.read_tokens, split.write_tokens, split.write_1h_tokens)
+        return Entry(
+            self.request_id, self.key, self.model, *parts, self.output_tokens, self.usd, self.time, self.why
+        )
+
+
+@attrs.define(eq=False)
+class Billing:
+    """The accounts of a provider. An account is named by its API key and has a cache of its own."""
+
+    prices: Mapping[str, ModelPrice] = PRICES
+    clock: Clock = time.time
+    _cache: PromptCache = attrs.field(factory=PromptCache, init=False, repr=False)
+    _calls: list[Call] = attrs.field(factory=list, init=False, repr=False)
+    _usd: dict[tuple[str, str], Decimal] = attrs.field(factory=dict, init=False, repr=False)
+
+    def begin(self, key: str, model: str, prompt: Prompt, *, hidden_input_tokens: int = 0) -> Call:
+        """Match *prompt* against the cache of *key* and charge the input.
+
+        ``hidden_input_tokens`` are what a provider adds to a prompt; they are billed as plain
+        input and count towards the tier. Raises :exc:`~sunwell.errors.ConfigurationError` where
+        *model* has no price.
+        """
+        price = self.price_of(model)
+        now = self.clock()
+        split = self._cache.split(prompt, price, f"{len(key)}:{key}{model}".encode(), now)
+        if hidden_input_tokens:
+            split = attrs.evolve(split, uncached_tokens=split.uncached_tokens + hidden_input_tokens)
+        rates = price.rates_for(split.input_tokens)
+        call = Call(f"req_{len(self._calls) + 1:08d}", key, model, split, rates, now, self)
+        self._calls.append(call)
+        self.charge(call, call.input_usd)
+        return call
+
+    def price_of(self, model: str) -> ModelPrice:
+        """Return the price of *model*, or raise :exc:`~sunwell.errors.ConfigurationError`."""
+        if model not in self.prices:
+            raise ConfigurationError(f"the simulator has no price for {model!r}: give one in prices=")
+        return self.prices[model]
+
+    def store(self, split: Split) -> None:
+        """Make the entries of *split* readable from now on."""
+        if split.entries:
+            self._cache.store(split.entries, self.clock())
+
+    def charge(self, call: Call, usd: Decimal) -> None:
+        """Add *usd* to the account of *call*."""
+        account = (call.key, call.model)
+        self._usd[account] = self._usd.get(account, Decimal(0)) + usd
+
+    def total_usd(self, key: str | None = None, model: str | None = None) -> Decimal:
+        """Return what is billed so far, calls in flight included; ``None`` stands for all."""
+        return sum((usd for account, usd in self._usd.items() if _matches(account, key, model)), Decimal(0))
+
+    def entries(self, key: str | None = None, model: str | None = None) -> tuple[Entry, ...]:
+        """Return the lines of the bill in the order in which calls came in."""
+        return tuple(call.entry() for call in self._chosen(key, model))
+
+    def by_model(self, key: str | None = None) -> dict[str, Total]:
+        """Return the totals of each model that was called."""
+        totals: dict[str, Total] = {}
+        for call in self._chosen(key, None):
+            so_far = totals.get(call.model, Total())
+            totals[call.model] = Total(
+                so_far.calls + 1,
+                so_far.input_tokens + call.split.input_tokens,
+                so_far.output_tokens + call.output_tokens,
+                so_far.usd + call.usd,
+            )
+        return totals
+
+    def _chosen(self, key: str | None, model: str | None) -> Iterator[Call]:
+        calls = self._calls[:]  # the server may add some meanwhile, in its own thread
+        return (call for call in calls if _matches((call.key, call.model), key, model))
+
+
+def _input_usd(split: Split, rates: ModelRates) -> Decimal:
+    plain = rates.input_usd
+    total = split.uncached_tokens * plain
+    for tokens, rate in (
+        (split.read_tokens, rates.read_usd),
+        (split.write_tokens, rates.write_usd),
+        (split.write_1h_tokens, rates.write_1h_usd),
+    ):
+        if tokens:
+            total += tokens * (plain if rate is None else rate)
+    return total * _PER_MILLION
+
+
+def _matches(account: tuple[str, str], key: str | None, model: str | None) -> bool:
+    return key in (None, account[0]) and model in (None, account[1])

@@ -1,0 +1,67 @@
+"""The default simulated model: repeats the question, or fills in the schema with the least that is valid."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sunwell.core.message import Text
+from sunwell.simulator.script import Asked, Reply
+
+_DEEPEST = 32
+
+
+def echo(asked: Asked) -> Reply:
+    """Answer with the last message's text, or with a minimal instance of the schema that was sent."""
+    if asked.schema is not None:
+        return Reply((Text(json.dumps(minimal(asked.schema), ensure_ascii=False)),))
+    texts = [message.text for message in asked.messages if message.text]
+    return Reply((Text(texts[-1] if texts else "…"),))
+
+
+def minimal(schema: Mapping[str, Any]) -> Any:
+    """Return a small JSON value that obeys *schema*; required properties only."""
+    return _instance(schema, schema, 0)
+
+
+def _instance(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
+    if not isinstance(schema, Mapping) or depth > _DEEPEST:
+        return None
+    schema = _resolved(schema, root)
+    if "const" in schema:
+        return schema["const"]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    for choice in ("anyOf", "oneOf", "allOf"):
+        if schema.get(choice):
+            return _instance(schema[choice][0], root, depth + 1)
+    kind = schema.get("type", "object" if "properties" in schema else None)
+    if isinstance(kind, list):
+        kind = kind[0]
+    if kind == "object":
+        known = schema.get("properties", {})
+        return {name: _instance(known.get(name, {}), root, depth + 1) for name in schema.get("required", ())}
+    if kind == "array":
+        return [_instance(schema.get("items", {}), root, depth + 1)] * schema.get("minItems", 0)
+    return _scalar(kind, schema)
+
+
+def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref")
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return schema
+    target: Any = root
+    for step in reference.lstrip("#").split("/"):
+        if step:
+            target = target[step.replace("~1", "/").replace("~0", "~")]
+    return target if isinstance(target, Mapping) else schema
+
+
+def _scalar(kind: str | None, schema: Mapping[str, Any]) -> Any:
+    if kind == "string":
+        return "x" * schema.get("minLength", 0)
+    if kind in ("integer", "number"):
+        least = schema["exclusiveMinimum"] + 1 if "exclusiveMinimum" in schema else schema.get("minimum", 0)
+        return min(max(least, 0), schema.get("maximum", max(0, least)))
+    if kind == "boolean":
+        return False
+    return None

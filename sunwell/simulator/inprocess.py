@@ -1,0 +1,214 @@
+"""A simulated model without a wire: a script and a bill behind the face that the core asks models by."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import attrs
+
+from sunwell.core.message import Text, Thinking, ToolCall
+from sunwell.core.model import Completion, Delta, Request
+from sunwell.core.price import Price, Rates, Tier
+from sunwell.core.usage import Usage
+from sunwell.errors import (
+    BadAnswer,
+    BadRequest,
+    ConnectionFailed,
+    ModelError,
+    QuotaExhausted,
+    RateLimited,
+    ServerFailed,
+    Unauthorized,
+)
+from sunwell.simulator.asking import asked_of, prompt_of
+from sunwell.simulator.billing import Billing, Call
+from sunwell.simulator.echo import echo
+from sunwell.simulator.faults import NO_FAULT, Fault, FaultPlan, Occasion, fault_plan
+from sunwell.simulator.prices import PRICE_DATE, ModelRates
+from sunwell.simulator.said import Said, say
+from sunwell.simulator.script import Script
+from sunwell.simulator.spoiled import report, spoil
+
+_CHUNK_CHARACTERS = 40
+
+
+def loop_time() -> float:
+    """Return the running event loop's time: a clock for a :class:`Billing` on a virtual loop."""
+    return asyncio.get_running_loop().time()
+
+
+def _loop_billing() -> Billing:
+    return Billing(clock=loop_time)
+
+
+@attrs.define(eq=False)
+class InProcessModel:
+    """A simulated model without HTTP, for tests of budgets by the million.
+
+    All waiting is on the event loop's clock. What it raises is a
+    :exc:`~sunwell.errors.ModelError` whose ``may_be_billed`` is what ``billing`` really did.
+    ``name`` must have a price in ``billing``. Several models may share one ``billing``.
+    """
+
+    name: str
+    script: Script = echo
+    billing: Billing = attrs.field(factory=_loop_billing)
+    faults: FaultPlan | Sequence[FaultPlan] | None = None
+    key: str = "in-process"
+    latency_seconds: float = 0.0
+    """Time before the answer begins."""
+    chunk_seconds: float = 0.0
+    """Time that each piece of the answer takes."""
+    calls: int = attrs.field(default=0, init=False)
+    """How often the model was asked."""
+    _plan: FaultPlan = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.billing.price_of(self.name)
+        self._plan = fault_plan(self.faults)
+
+    @property
+    def price(self) -> Price:
+        """The rates that ``billing`` charges, as the core's value."""
+        row = self.billing.price_of(self.name)
+        tiers = tuple(Tier(border, _core_rates(rates)) for border, rates in row.tiers)
+        return Price(_core_rates(row.rates), tiers, row.context_window, "simulator", PRICE_DATE)
+
+    async def complete(self, request: Request) -> Completion:
+        """Return the script's answer, or raise :exc:`~sunwell.errors.ModelError`."""
+        turn = await self._arrive(request, stream=False)
+        try:
+            await turn.begin()
+            if self.chunk_seconds or turn.fault.cut or turn.fault.stall_midway_seconds:
+                for generated, _ in turn.steps():
+                    await turn.generate(generated)
+            return turn.finish()
+        finally:
+            turn.call.end("cancelled")
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """Yield the answer in pieces; the last delta carries the completion."""
+        turn = await self._arrive(request, stream=True)
+        try:
+            await turn.begin()
+            for generated, delta in turn.steps():
+                await turn.generate(generated)
+                yield delta
+            yield Delta(completion=turn.finish())
+        finally:
+            turn.call.end("cancelled")
+
+    async def _arrive(self, request: Request, *, stream: bool) -> "_Turn":
+        self.calls += 1
+        fault = self._plan(Occasion(self.calls, self.name, self.key, stream)) or NO_FAULT
+        limit = request.timeout_seconds
+        deadline = None if limit is None else loop_time() + limit
+        if fault.refused_with is not None:
+            await _pause(self.name, fault.stall_before_seconds + self.latency_seconds, deadline, billed=False)
+            raise _refusal(self.name, fault, self.key)
+        rule = self.billing.price_of(self.name).cache_rule
+        call = self.billing.begin(
+            self.key, self.name, prompt_of(request, rule), hidden_input_tokens=fault.hidden_input_tokens
+        )
+        try:
+            said = say(self.script(asked_of(self.name, request)), request.max_output_tokens)
+        except BaseException:
+            call.end("cut")
+            raise
+        return _Turn(self, call, said, fault, deadline)
+
+
+@attrs.define(eq=False)
+class _Turn:
+    """One billed call on its way."""
+
+    model: InProcessModel
+    call: Call
+    said: Said
+    fault: Fault
+    deadline: float | None
+
+    async def begin(self) -> None:
+        await self._wait(self.model.latency_seconds + self.fault.stall_before_seconds)
+        if self.fault.cut == "before":
+            raise self._broken("the connection dropped before the answer began")
+        self.call.begin_answer()
+
+    def steps(self) -> list[tuple[int, Delta]]:
+        """Return the pieces of the answer, each with all output generated by its end."""
+        deltas = _deltas(self.said)
+        return [(self.said.output_tokens * i // len(deltas), delta) for i, delta in enumerate(deltas, 1)]
+
+    async def generate(self, output_tokens: int) -> None:
+        await self._wait(self.model.chunk_seconds)
+        half = output_tokens * 2 >= self.said.output_tokens
+        if half and self.fault.stall_midway_seconds and self.call.output_tokens * 2 < self.said.output_tokens:
+            await self._wait(self.fault.stall_midway_seconds)
+        self.call.generate(output_tokens)
+        if half and self.fault.cut in ("dropped", "body", "after-tool"):
+            raise self._broken("the answer broke off half-way")
+
+    def finish(self) -> Completion:
+        self.call.generate(self.said.output_tokens)
+        if self.fault.cut == "no-end":
+            raise self._broken("the answer came without its proper end")
+        self.call.end()
+        shown = spoil(self.said, self.fault)
+        told = report(self.call.split, self.said, self.fault)
+        usage = None
+        if told is not None:
+            cached = (told.read_tokens, told.write_tokens, told.write_1h_tokens)
+            usage = Usage(told.input_tokens, told.output_tokens, *cached, told.reasoning_tokens)
+        answering = self.fault.answering_model or self.model.name
+        return Completion(shown.parts, shown.stop, usage, answering, shown.stop, self.call.request_id)
+
+    async def _wait(self, seconds: float) -> None:
+        if seconds:
+            await _pause(self.model.name, seconds, self.deadline, billed=True)
+
+    def _broken(self, detail: str) -> ModelError:
+        self.call.end("cut")
+        kind = BadAnswer if self.fault.cut in ("no-end", "after-tool") else ConnectionFailed
+        return kind(self.model.name, detail, may_be_billed=True, retry=True)
+
+
+async def _pause(model: str, seconds: float, deadline: float | None, *, billed: bool) -> None:
+    left = seconds if deadline is None else deadline - loop_time()
+    if left < seconds:
+        await asyncio.sleep(max(0.0, left))
+        raise ConnectionFailed(model, "no answer within the time limit", may_be_billed=billed, retry=True)
+    await asyncio.sleep(seconds)
+
+
+def _deltas(said: Said) -> list[Delta]:
+    deltas: list[Delta] = []
+    for part in said.parts:
+        match part:
+            case Text(text):
+                deltas += (Delta(text=piece) for piece in _chunks(text))
+            case Thinking(text):
+                deltas += (Delta(thinking=piece) for piece in _chunks(text))
+            case ToolCall(_, name):
+                deltas.append(Delta(tool_name=name))
+    return deltas or [Delta()]
+
+
+def _chunks(text: str) -> list[str]:
+    return [text[i : i + _CHUNK_CHARACTERS] for i in range(0, len(text), _CHUNK_CHARACTERS)]
+
+
+def _refusal(model: str, fault: Fault, key: str) -> ModelError:
+    status = fault.refused_with or 500
+    after = fault.retry_after_seconds
+    if status == 401:
+        return Unauthorized(model, f"invalid key: {key}" if fault.echo_key else "invalid key")
+    if status == 429 and fault.quota:
+        return QuotaExhausted(model, "the account has no credit left")
+    if status in (429, 503, 529):
+        return RateLimited(model, f"HTTP {status}", retry=True, retry_after_seconds=after)
+    if status >= 500:
+        return ServerFailed(model, f"HTTP {status}", retry=True, retry_after_seconds=after)
+    return BadRequest(model, f"HTTP {status}")
+
+
+def _core_rates(rates: ModelRates) -> Rates:
+    return Rates(rates.input_usd, rates.output_usd, rates.read_usd, rates.write_usd, rates.write_1h_usd)

@@ -1,0 +1,77 @@
+"""Puts the faults into an answer that concern what it says, whatever wire format carries it."""
+
+import attrs
+
+from sunwell.core.message import Part, Text, ToolCall
+from sunwell.simulator.cache import Split
+from sunwell.simulator.faults import Fault
+from sunwell.simulator.said import Said
+
+
+@attrs.frozen
+class Reported:
+    """Usage as the provider tells it; with most answers it is what is billed."""
+
+    uncached_tokens: int
+    read_tokens: int
+    write_tokens: int
+    write_1h_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+
+    @property
+    def input_tokens(self) -> int:
+        """All input, cached or not."""
+        return self.uncached_tokens + self.read_tokens + self.write_tokens + self.write_1h_tokens
+
+
+def report(split: Split, said: Said, fault: Fault) -> Reported | None:
+    """Return the usage that the answer carries; ``None`` where it carries none."""
+    if fault.usage == "missing":
+        return None
+    factor = 2 if fault.usage == "wrong" else 1
+    return Reported(
+        split.uncached_tokens * factor,
+        split.read_tokens * factor,
+        split.write_tokens * factor,
+        split.write_1h_tokens * factor,
+        said.output_tokens * factor,
+        said.reasoning_tokens * factor,
+    )
+
+
+def spoil(said: Said, fault: Fault) -> Said:
+    """Return *said* with the faults that change its content; what is billed stays the same."""
+    if fault.refusal:
+        return attrs.evolve(said, parts=(), stop="refusal")
+    if not (fault.arguments or fault.tool_ids or fault.json):
+        return said
+    return attrs.evolve(said, parts=tuple(_spoiled(part, fault) for part in said.parts))
+
+
+def _spoiled(part: Part, fault: Fault) -> Part:
+    if isinstance(part, ToolCall):
+        if fault.tool_ids:
+            part = attrs.evolve(part, id="call_same" if fault.tool_ids == "doubled" else "")
+        if fault.arguments:
+            part = attrs.evolve(part, arguments=_broken(part.arguments, fault.arguments))
+    elif isinstance(part, Text) and fault.json:
+        part = Text(_around(part.text, fault.json))
+    return part
+
+
+def _broken(arguments: str, kind: str) -> str:
+    if kind == "truncated":
+        return arguments[: max(1, len(arguments) - 1)]
+    # Inside a string a raw newline is what JSON forbids; outside it would be white space.
+    opening = arguments.find('": "')
+    place = opening + 4 if opening >= 0 else arguments.find(':"') + 2
+    return arguments[:place] + "\n" + arguments[place:] if place > 1 else '{"text":"\n"}'
+
+
+def _around(text: str, kind: str) -> str:
+    if kind == "fenced":
+        return f"```json\n{text}\n```"
+    if kind == "prose":
+        return f"Here is what you asked for:\n\n{text}\n\nTell me if anything is missing."
+    return text[: len(text) // 2]
