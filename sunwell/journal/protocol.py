@@ -29,6 +29,13 @@ class Journal(Protocol):
         """
         ...
 
+    async def reserve_space(self, size_bytes: int) -> None:
+        """Make sure, before the intent of an attempt, that an answer of *size_bytes* can be written.
+
+        Raises :exc:`~sunwell.errors.JournalError` where it cannot: then do not ask.
+        """
+        ...
+
     def find(self, kind: type[R], key: Key) -> R | None:
         """Return the latest record of the class *kind* with *key*, or ``None``."""
         ...

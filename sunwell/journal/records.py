@@ -98,6 +98,7 @@ class Intent(Record):
     reserved_tokens: int
     reserved_usd: Decimal | None
     at: float
+    provider: str | None = None
 
     @property
     def key(self) -> Key:

@@ -1,0 +1,240 @@
+"""The file under a journal: what the journal asks of it, and the real one."""
+
+import errno
+import fcntl
+import functools
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, Self
+
+import attrs
+
+from sunwell.errors import JournalError
+
+_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
+_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EACCES: "make it writable",
+    errno.EPERM: "make it writable",
+    errno.EROFS: "use a folder that can be written",
+    errno.EISDIR: "move the folder out of the way",
+    errno.ELOOP: "replace the link by a real file",
+    errno.EEXIST: "take that run up, or give the new one another id",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+}
+
+
+class Disk(Protocol):
+    """One open file that a journal is written to. Every method may block, and may raise OSError."""
+
+    @property
+    def threaded(self) -> bool:
+        """Whether :meth:`sync` takes long enough to be worth a thread of its own."""
+        ...
+
+    def size(self) -> int:
+        """Return the number of bytes in the file."""
+        ...
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes from *offset*; none at the end."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Add all of *data* at the end. After an error, a part of it may be there."""
+        ...
+
+    def sync(self) -> None:
+        """Return once all that was written before would survive a loss of power."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to *size* bytes and give back what is allocated past them."""
+        ...
+
+    def allocate(self, offset: int, size: int) -> None:
+        """Make sure that *size* bytes from *offset* can be written without filling the disk."""
+        ...
+
+    def set_aside(self, data: bytes) -> None:
+        """Keep *data*, which is about to be cut off, in a file beside this one, durably."""
+        ...
+
+    def close(self) -> None:
+        """Give up the file and its lock."""
+        ...
+
+
+@contextmanager
+def as_journal_error(path: Path, doing: str) -> Iterator[None]:
+    """Turn an OSError into a JournalError of one sentence: what, where, what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise JournalError(sentence(path, doing, error)) from error
+
+
+def sentence(path: Path, doing: str, error: OSError) -> str:
+    """Return one sentence that says that *doing* something to *path* failed, and what to do."""
+    reason = error.strerror or str(error) or type(error).__name__
+    advice = _ADVICE.get(error.errno or 0, "check the disk")
+    return f"the journal {path} cannot be {doing} ({reason}): {advice}"
+
+
+@attrs.define(eq=False)
+class PosixDisk:
+    """A real file, mode 0600, held under a lock that ends with the process."""
+
+    path: Path
+    _file: int
+    _lock: int
+    threaded: bool = True
+    """False syncs on the event loop itself: for a virtual clock, which knows no threads."""
+
+    @classmethod
+    def create(cls, path: Path, *, threaded: bool = True) -> Self:
+        """Make the file, which must not exist; its folder must. Both are durable on return."""
+        made = cls._locked(path, "created", os.O_CREAT | os.O_EXCL, threaded)
+        try:
+            with as_journal_error(path, "created"):
+                sync_folder(path.parent)
+        except JournalError:
+            made.close()
+            raise
+        return made
+
+    @classmethod
+    def open(cls, path: Path, *, threaded: bool = True) -> Self:
+        """Open the file for appending.
+
+        Raises :exc:`~sunwell.errors.JournalError` where another process has it, or it is no file
+        that can be written.
+        """
+        return cls._locked(path, "opened", 0, threaded)
+
+    @classmethod
+    def _locked(cls, path: Path, doing: str, flags: int, threaded: bool) -> Self:
+        with as_journal_error(path, doing):
+            if not flags and not stat.S_ISREG(path.lstat().st_mode):
+                raise JournalError(f"the journal {path} is no file: move what is there out of the way")
+            lock = _take_lock(path)
+            try:
+                flags |= os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+                file = os.open(path, flags, 0o600)
+            except OSError:
+                os.close(lock)
+                raise
+        return cls(path, file, lock, threaded)
+
+    def size(self) -> int:
+        """Return the number of bytes in the file."""
+        return os.fstat(self._file).st_size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes from *offset*; none at the end."""
+        return os.pread(self._file, size, offset)
+
+    def write(self, data: bytes) -> None:
+        """Add all of *data* at the end."""
+        written = os.write(self._file, data)
+        while written < len(data):
+            written += os.write(self._file, data[written:])
+
+    def sync(self) -> None:
+        """Return once all that was written before would survive a loss of power."""
+        if sys.platform == "darwin":
+            fcntl.fcntl(self._file, fcntl.F_FULLFSYNC)  # fsync there leaves the drive's cache alone
+        else:
+            os.fdatasync(self._file)
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to *size* bytes and give back what is allocated past them."""
+        os.ftruncate(self._file, size)
+
+    def allocate(self, offset: int, size: int) -> None:
+        """Take the blocks where the system can do so without a longer file; else look for room."""
+        if _allocate_blocks(self._file, offset, size):
+            return
+        free = os.fstatvfs(self._file)
+        if free.f_bavail * free.f_frsize < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def set_aside(self, data: bytes) -> None:
+        """Add *data* to ``journal.torn`` beside the file."""
+        beside = self.path.with_suffix(".torn")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        kept = PosixDisk(beside, os.open(beside, flags, 0o600), -1)
+        try:
+            kept.write(data)
+            kept.sync()
+        finally:
+            os.close(kept._file)
+        sync_folder(beside.parent)
+
+    def close(self) -> None:
+        """Give up the file and its lock."""
+        os.close(self._file)
+        os.close(self._lock)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in *folder* durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _take_lock(path: Path) -> int:
+    # A file of its own: it can name the holder, and readers of the journal never meet it.
+    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(lock)
+        raise JournalError(
+            f"the journal {path} is in use by process {holder}: wait until it ends, or end it"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
+
+
+def _allocate_blocks(file: int, offset: int, size: int) -> bool:
+    fallocate = _fallocate()
+    if fallocate is None:
+        return False
+    while (code := fallocate(file, offset, size)) == errno.EINTR:
+        pass
+    if code in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+        return False
+    if code:
+        raise OSError(code, os.strerror(code))
+    return True
+
+
+@functools.cache
+def _fallocate() -> Callable[[int, int, int], int] | None:
+    """Return Linux's call that allocates and keeps the size, which ``os`` does not offer."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    call = getattr(library, "fallocate64", None) or getattr(library, "fallocate", None)
+    if call is None:
+        return None
+    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+    def allocate(file: int, offset: int, size: int) -> int:
+        return ctypes.get_errno() if call(file, _KEEP_SIZE, offset, size) else 0
+
+    return allocate

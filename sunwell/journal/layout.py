@@ -1,0 +1,71 @@
+"""Where the journals of a workspace are, and what the runs in them are called."""
+
+import re
+import sys
+from pathlib import Path
+
+import attrs
+
+from sunwell.errors import JournalError
+
+FOLDER = ".sunwell"
+FILE = "journal.jsonl"
+
+_RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}\Z")
+
+
+@attrs.frozen
+class RunFile:
+    """A run that has a journal."""
+
+    run_id: str
+    path: Path
+    """The journal's file."""
+
+
+def new_run_id() -> str:
+    """Return a new UUID of version 7: ids sort by the time at which they were made."""
+    if sys.version_info >= (3, 14):
+        from uuid import uuid7
+
+        return str(uuid7())
+    import uuid_utils
+
+    return str(uuid_utils.uuid7())
+
+
+def journal_path(root: Path, run_id: str) -> Path:
+    """Return where the journal of *run_id* is under the workspace *root*, whether it exists or not.
+
+    Raises :exc:`~sunwell.errors.JournalError` for an id that could not be a folder's name.
+    """
+    if not _RUN_ID.match(run_id):
+        raise JournalError(f"{run_id!r} is no id of a run: use letters, digits, dots, dashes and underscores")
+    return root / FOLDER / "runs" / run_id / FILE
+
+
+def list_runs(root: Path) -> tuple[RunFile, ...]:
+    """Return the runs that have a journal under the workspace *root*, in the order of their ids."""
+    runs = root / FOLDER / "runs"
+    try:
+        folders = sorted(entry for entry in runs.iterdir() if _RUN_ID.match(entry.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as error:
+        raise JournalError(f"the runs in {runs} cannot be listed: {error.strerror}") from error
+    return tuple(RunFile(entry.name, entry / FILE) for entry in folders if (entry / FILE).is_file())
+
+
+def find_run(root: Path, prefix: str) -> RunFile:
+    """Return the run under the workspace *root* whose id is *prefix* or alone begins with it.
+
+    Raises :exc:`~sunwell.errors.JournalError` where no run or more than one fits.
+    """
+    runs = [run for run in list_runs(root) if run.run_id.startswith(prefix)]
+    exact = [run for run in runs if run.run_id == prefix]
+    if len(exact or runs) == 1:
+        return (exact or runs)[0]
+    if not runs:
+        raise JournalError(f"no run under {root / FOLDER} begins with {prefix!r}")
+    shown = ", ".join(run.run_id for run in runs[:3]) + (", …" if len(runs) > 3 else "")
+    raise JournalError(f"{len(runs)} runs begin with {prefix!r} ({shown}): give more of the id")

@@ -1,0 +1,62 @@
+"""A journal that ends with its process."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import cast
+
+import attrs
+
+from sunwell.errors import JournalError
+from sunwell.journal.codec import encode
+from sunwell.journal.protocol import R
+from sunwell.journal.records import Key, Record
+
+
+@attrs.define(eq=False)
+class MemoryJournal:
+    """The record of a run without a file. It takes exactly the records that a file would take."""
+
+    run_id: str
+    _records: list[Record] = attrs.field(factory=list, init=False)
+    _latest: dict[tuple[str, Key], Record] = attrs.field(factory=dict, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
+
+    @classmethod
+    def of(cls, run_id: str, records: Iterable[Record]) -> "MemoryJournal":
+        """Return a journal that holds *records* already, as one that is taken up again would."""
+        made = cls(run_id)
+        for record in records:
+            made._add(record)
+        return made
+
+    @property
+    def path(self) -> Path | None:
+        """Always ``None``: there is no file."""
+        return None
+
+    async def append(self, record: Record, *, durable: bool = True) -> None:
+        """Add *record*. Nothing here survives the process, *durable* or not."""
+        if self._closed:
+            raise JournalError(f"the journal of run {self.run_id} is closed")
+        encode(record, len(self._records))  # what a file would refuse must not pass here
+        self._add(record)
+
+    async def reserve_space(self, size_bytes: int) -> None:
+        """Do nothing: memory is not reserved."""
+
+    def find(self, kind: type[R], key: Key) -> R | None:
+        """Return the latest record of the class *kind* with *key*, or ``None``."""
+        return cast(R | None, self._latest.get((kind.kind, key)))
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records that are there now, in order."""
+        return iter(tuple(self._records))
+
+    def close(self) -> None:
+        """Take no more records. Calling it twice is fine."""
+        self._closed = True
+
+    def _add(self, record: Record) -> None:
+        self._records.append(record)
+        if record.key is not None:
+            self._latest[record.kind, record.key] = record

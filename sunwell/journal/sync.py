@@ -1,0 +1,82 @@
+"""Many who wait for durability share one sync."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import attrs
+
+
+@attrs.define(eq=False)
+class SharedSync:
+    """Makes what was written durable; whoever asks while a sync runs shares the next one.
+
+    The sync runs in a thread of its own, so that the event loop goes on, or on the loop itself where
+    *threaded* is false. After the first failure nothing is tried again: a system may report a failed
+    sync once and then forget the data.
+    """
+
+    _sync: Callable[[], None]
+    _written: Callable[[], int]
+    """How many records are in the file."""
+    _threaded: bool
+    synced: int = 0
+    """How many records are known to be durable."""
+    failure: Exception | None = None
+    """Why the first sync that failed did."""
+    _waiting: list["asyncio.Future[bool]"] = attrs.field(factory=list, init=False)
+    _running: bool = attrs.field(default=False, init=False)
+    _thread: ThreadPoolExecutor | None = attrs.field(default=None, init=False)
+
+    async def wait(self) -> bool:
+        """Return true once all that is written by now is durable, false where that failed."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append(waiter)
+        if not self._running:
+            self._running = True
+            loop.call_soon(self._begin)  # not at once: what else is ready to append shares the sync
+        return await waiter
+
+    def close(self) -> None:
+        """End the thread, make the rest durable here, and tell everyone who still waits."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=True)
+        if self.failure is None and self.synced < self._written():
+            self._sync_now(self._written())
+        self._tell(self._waiting)
+        self._waiting = []
+
+    def _begin(self) -> None:
+        batch, self._waiting = self._waiting, []
+        if not batch:
+            self._running = False
+            return
+        written = self._written()
+        if not self._threaded:
+            self._sync_now(written)
+            self._finish(batch)
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="sunwell-journal")
+        done = asyncio.get_running_loop().run_in_executor(self._thread, self._sync_now, written)
+        done.add_done_callback(lambda _: self._finish(batch))
+
+    def _sync_now(self, written: int) -> None:
+        if self.failure is not None:
+            return
+        try:
+            self._sync()
+        except Exception as error:  # whatever it is, nobody may be told that all is well
+            self.failure = error
+        else:
+            self.synced = written
+
+    def _finish(self, batch: "list[asyncio.Future[bool]]") -> None:
+        self._tell(batch)
+        self._begin()
+
+    def _tell(self, batch: "list[asyncio.Future[bool]]") -> None:
+        for waiter in batch:
+            if not waiter.done() and not waiter.get_loop().is_closed():
+                waiter.set_result(self.failure is None)
