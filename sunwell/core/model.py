@@ -62,14 +62,24 @@ def _history(value: Iterable[Message]) -> History:
     return value if isinstance(value, History) else History(value)
 
 
+def _sections(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):  # tuple("abc") would silently become ("a", "b", "c")
+        raise TypeError(f"system expects several sections, got the single string {value!r}")
+    return tuple(value)
+
+
+def _specs(value: Iterable[ToolSpec]) -> tuple[ToolSpec, ...]:
+    return tuple(value)
+
+
 @attrs.frozen
 class Request:
     """One question to a model."""
 
     messages: History = attrs.field(converter=_history)
-    system: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    system: tuple[str, ...] = attrs.field(default=(), converter=_sections)
     """Sections of the system prompt in order: the caller's, then the lens."""
-    tools: tuple[ToolSpec, ...] = attrs.field(default=(), converter=tuple)
+    tools: tuple[ToolSpec, ...] = attrs.field(default=(), converter=_specs)
     max_output_tokens: int | None = None
     """Most tokens of this one answer; ``None`` leaves it to the adapter."""
     tool_choice: Literal["auto", "none"] = "auto"

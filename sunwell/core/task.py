@@ -6,6 +6,8 @@ from typing import Literal
 
 import attrs
 
+from sunwell.core.decision import DelegationDecision
+from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
 from sunwell.core.usage import Usage
 
@@ -76,6 +78,12 @@ class TaskResult:
     turns: int = 0
     bill: Bill = Bill()
     duration_seconds: float = 0.0
+    run_id: str = ""
+    journal: str | None = None
+    """Path of the run's journal; ``None`` where the run was in memory only."""
+    decision: DelegationDecision | None = None
+    """Whether the task was delegated, and why; ``None`` where delegation was off."""
+    lens: EphemeralLens | None = None
 
 
 def _total(values: Iterable[Decimal | None]) -> Decimal | None:

@@ -1,0 +1,136 @@
+"""The agent: a session in, events out, with a journal on disk."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+
+from sunwell.agent.loop import AgentLoop
+from sunwell.agent.opening import Opened, open_new, reopen
+from sunwell.agent.roles import Choices, Roles, resolve_roles
+from sunwell.budget.values import Budget
+from sunwell.context.options import ModelReference, RunOptions
+from sunwell.context.session import SessionContext
+from sunwell.core.task import TaskResult
+from sunwell.core.tool import ToolExecutor
+from sunwell.events import Event, RunFinished
+from sunwell.models.prices import PriceBook
+from sunwell.models.registry import ModelRegistry, get_registry
+
+
+class Memory(Protocol):
+    """What an agent may know from before."""
+
+    def recall(self, goal: str) -> str:
+        """Return what is worth knowing for *goal*, as text for the model; empty for nothing."""
+        ...
+
+
+@attrs.define(eq=False)
+class Agent:
+    """Works on sessions: resolves the models, opens a journal, and runs the loop.
+
+    Models given here come before those in the session's options; names are looked up in
+    ``registry``, which is the process's own unless given.
+    """
+
+    model: ModelReference | None = None
+    """The loop's own model."""
+    smart_model: ModelReference | None = None
+    """Who writes the lens."""
+    delegation_model: ModelReference | None = None
+    """Who works under the lens."""
+    tool_executor: ToolExecutor | None = None
+    """Who carries tool calls out; ``None``: the toolbox of the session's workspace."""
+    registry: ModelRegistry | None = None
+    prices: PriceBook = attrs.field(factory=PriceBook)
+    _current_options: RunOptions | None = attrs.field(default=None, init=False)
+    _loops: list[AgentLoop] = attrs.field(factory=list, init=False)
+
+    async def run(self, session: SessionContext, memory: Memory | None = None) -> AsyncGenerator[Event, None]:
+        """Yield the events of a new run; the last is :class:`~sunwell.events.RunFinished`.
+
+        Raises before anything is spent: :exc:`~sunwell.errors.UnknownModelError`,
+        :exc:`~sunwell.errors.MissingKeyError`, :exc:`~sunwell.errors.ConfigurationError`,
+        :exc:`~sunwell.errors.JournalError`. A caller that may stop early uses
+        :func:`contextlib.aclosing`.
+        """
+        self._current_options = session.options
+        roles = self._roles(session.options)
+        recalled = memory.recall(session.goal) if memory is not None else ""
+        opened = open_new(session, roles, recalled, self.tool_executor)
+        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+            async for event in events:
+                yield event
+
+    async def resume(
+        self,
+        run_id: str,
+        *,
+        workspace: str | Path = ".",
+        options: RunOptions | None = None,
+        budget: Budget | None = None,
+        accept_changes: bool = False,
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of a run taken up again: no answered call is asked a second time.
+
+        Args:
+            run_id: The run's id, or a beginning of it that fits only one run of the workspace.
+            workspace: The folder in which the run was started.
+            options: Choices in place of the recorded ones, for what cannot be recorded.
+            budget: Ceilings in place of the recorded ones; what was spent still counts.
+            accept_changes: Keep recorded answers although their question has changed since.
+
+        Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found, read or continued.
+        """
+        opened, session = reopen(Path(workspace), run_id, options, budget, self.tool_executor)
+        try:
+            self._current_options = session.options
+            roles = self._roles(session.options)
+            opened.check_models(roles, accept_changes)
+        except BaseException:
+            opened.journal.close()
+            raise
+        opened = attrs.evolve(opened, accept_changes=accept_changes)
+        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+            async for event in events:
+                yield event
+
+    async def result(self, session: SessionContext, memory: Memory | None = None) -> TaskResult:
+        """Run *session* to its end and return the result alone."""
+        async with aclosing(self.run(session, memory)) as events:
+            async for event in events:
+                if isinstance(event, RunFinished):
+                    return event.result
+        raise AssertionError("the run ended without a result")
+
+    def stop(self) -> None:
+        """End all runs of this agent: no new call starts, and each yields its cancelled result."""
+        for loop in self._loops:
+            loop.stop()
+
+    def _roles(self, options: RunOptions) -> Roles:
+        mine = Choices(self.model, self.smart_model, self.delegation_model)
+        return resolve_roles(mine, Choices.of(options), self.registry or get_registry())
+
+    async def _execute_task_with_tools(
+        self, session: SessionContext, roles: Roles, opened: Opened
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of one opened run; its journal is closed at the end."""
+        loop = AgentLoop(
+            model=roles.own,
+            executor=opened.executor,
+            config=opened.loop_config(session.options, self.prices),
+            smart_model=roles.smart,
+            delegation_model=roles.worker,
+        )
+        self._loops.append(loop)
+        try:
+            async with aclosing(opened.events(loop, session, roles)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._loops.remove(loop)
+            opened.journal.close()

@@ -1,0 +1,186 @@
+"""The tool calls of one turn: carried out, journalled, and taken up again after a crash."""
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+
+import attrs
+
+from sunwell.agent.run import Run
+from sunwell.agent.toolset import Toolset
+from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
+from sunwell.core.span import Span
+from sunwell.core.tool import StagingExecutor, ToolExecutor
+from sunwell.events import TOOL_CALL_FINISHED, TOOL_CALL_STARTED, ToolCallFinished, ToolCallStarted
+from sunwell.journal.records import ToolFinished, ToolStarted
+
+log = logging.getLogger("sunwell.agent")
+
+_SUMMARY_CHARACTERS = 160
+_REPEATS_NOTICED = 3
+_REPEATED = (
+    "\n\n(You have now made this same call {times} times in a row, with the same result. Repeating it "
+    "will not help: try another way, or say what stands against it.)"
+)
+UNKNOWN_OUTCOME = (
+    "The run was interrupted while this call was under way, and whether it took effect is not known. "
+    "Look at the state of things before you repeat it."
+)
+
+
+def with_sound_ids(message: Message, turn: int) -> Message:
+    """Return *message* with an id of its own for each tool call.
+
+    Some servers leave ids out or give one twice; results could then not be told apart.
+    """
+    seen: set[str] = set()
+    parts: list[Part] = []
+    for index, part in enumerate(message.parts):
+        if isinstance(part, ToolCall):
+            if not part.id or part.id in seen:
+                part = attrs.evolve(part, id=f"call_{turn}_{index}")
+            seen.add(part.id)
+        parts.append(part)
+    return Message(message.role, tuple(parts))
+
+
+@attrs.define(eq=False)
+class CallRunner:
+    """Carries out the tool calls of one span, turn by turn."""
+
+    run: Run
+    span: Span
+    tools: Toolset
+    called: Counter[str] = attrs.field(factory=Counter, init=False)
+    """How often each tool was called."""
+    changes: list[FileChange] = attrs.field(factory=list, init=False)
+    """Changes of files in the order in which they happened."""
+    _last: tuple[str, str, str] | None = attrs.field(default=None, init=False)
+    _repeats: int = attrs.field(default=0, init=False)
+
+    async def carry_out(self, calls: Sequence[ToolCall], turn: int) -> Message:
+        """Return the results of *calls* in their order, as the message for the model.
+
+        Calls to tools that allow it run side by side; all others run alone, in order.
+        """
+        results: list[ToolResult] = []
+        numbered = list(enumerate(calls))
+        for parallel, group in groupby(numbered, lambda item: self.tools.is_parallel(item[1])):
+            if parallel:
+                async with asyncio.TaskGroup() as tasks:
+                    made = [tasks.create_task(self._one(call, turn, index)) for index, call in group]
+                results += [task.result() for task in made]
+            else:
+                results += [await self._one(call, turn, index) for index, call in group]
+        return Message("tool", tuple(self._notice_repeats(calls, results)))
+
+    async def _one(self, call: ToolCall, turn: int, index: int) -> ToolResult:
+        key = (self.span.path, turn, index)
+        finished = self.run.journal.find(ToolFinished, key)
+        if finished is not None:
+            self._count(call, finished.result)
+            self._tell_finished(call, finished.result, finished.duration_seconds, replayed=True)
+            return finished.result
+        self.run.tell(TOOL_CALL_STARTED, ToolCallStarted(self.span.path, call.name, _summary(call)))
+        clock = asyncio.get_running_loop()
+        begun = clock.time()
+        started = self.run.journal.find(ToolStarted, key)
+        result = await (self._take_up(call, key, started) if started else self._start(call, key))
+        seconds = clock.time() - begun
+        # Not synced on its own: the intent of the next model call is, and it comes later in the file.
+        record = ToolFinished(*key, call.name, result, seconds)
+        await self.run.journal.append(record, durable=False)
+        self._count(call, result)
+        self._tell_finished(call, result, seconds)
+        return result
+
+    async def _start(self, call: ToolCall, key: tuple[str, int, int]) -> ToolResult:
+        executor = self.tools.executor_of(call)
+        if executor is None:
+            return self.tools.refusal(call)
+        if not isinstance(executor, StagingExecutor):
+            await self.run.journal.append(ToolStarted(*key, call, repeatable=False))
+            return await _execute(executor, call)
+        staged = await executor.stage(call)
+        harmless = staged.repeatable and not staged.changes
+        started = ToolStarted(*key, call, staged.repeatable, staged.changes, staged.foretold)
+        await self.run.journal.append(started, durable=not harmless)
+        return await staged.finish()
+
+    async def _take_up(self, call: ToolCall, key: tuple[str, int, int], started: ToolStarted) -> ToolResult:
+        executor = self.tools.executor_of(call)
+        if executor is None:
+            return self.tools.refusal(call)
+        if started.changes and isinstance(executor, StagingExecutor):
+            return await self._decide_by_hashes(call, executor, started)
+        if started.repeatable:
+            return await executor.execute(call)
+        return ToolResult(call.id, UNKNOWN_OUTCOME, is_error=True)
+
+    async def _decide_by_hashes(
+        self, call: ToolCall, executor: StagingExecutor, started: ToolStarted
+    ) -> ToolResult:
+        now = await executor.hashes(tuple(change.path for change in started.changes))
+        if all(change.after == found for change, found in zip(started.changes, now, strict=True)):
+            if started.foretold is not None:
+                return attrs.evolve(started.foretold, call_id=call.id)
+            return ToolResult(call.id, "Done.", changes=started.changes)
+        if all(change.before == found for change, found in zip(started.changes, now, strict=True)):
+            return await executor.execute(call)
+        paths = ", ".join(change.path for change in started.changes)
+        text = f"{UNKNOWN_OUTCOME} Changed by somebody else meanwhile: {paths}."
+        return ToolResult(call.id, text, is_error=True)
+
+    def _count(self, call: ToolCall, result: ToolResult) -> None:
+        self.called[call.name] += 1
+        self.changes += result.changes
+
+    def _notice_repeats(self, calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list[ToolResult]:
+        noticed = []
+        for call, result in zip(calls, results, strict=True):
+            this = (call.name, call.arguments, result.content)
+            self._repeats = self._repeats + 1 if this == self._last else 1
+            self._last = this
+            if self._repeats >= _REPEATS_NOTICED:
+                hint = _REPEATED.format(times=self._repeats)
+                result = attrs.evolve(result, content=result.content + hint)
+            noticed.append(result)
+        return noticed
+
+    def _tell_finished(
+        self, call: ToolCall, result: ToolResult, seconds: float, *, replayed: bool = False
+    ) -> None:
+        changed = tuple(change.path for change in result.changes)
+        event = ToolCallFinished(self.span.path, call.name, result.is_error, seconds, changed, replayed)
+        self.run.tell(TOOL_CALL_FINISHED, event)
+
+
+async def _execute(executor: ToolExecutor, call: ToolCall) -> ToolResult:
+    try:
+        return attrs.evolve(await executor.execute(call), call_id=call.id)
+    except Exception as error:  # the caller's own code: the model is told, the run goes on
+        log.exception("the tool executor failed on %s", call.name)
+        return ToolResult(call.id, f"The tool failed: {type(error).__name__}: {error}", is_error=True)
+
+
+def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:
+    """Return each file once, from its first state to its last; what ends as it began is left out."""
+    first: dict[str, str | None] = {}
+    last: dict[str, str | None] = {}
+    for change in changes:
+        first.setdefault(change.path, change.before)
+        last[change.path] = change.after
+    return tuple(FileChange(path, first[path], last[path]) for path in last if first[path] != last[path])
+
+
+def _summary(call: ToolCall) -> str:
+    try:
+        arguments = json.loads(call.arguments)
+        text = " ".join(f"{key}={value!r}" for key, value in arguments.items() if value is not None)
+    except (ValueError, AttributeError):
+        text = call.arguments
+    text = " ".join(text.split())
+    return text if len(text) <= _SUMMARY_CHARACTERS else f"{text[: _SUMMARY_CHARACTERS - 1]}…"

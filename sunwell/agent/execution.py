@@ -1,0 +1,120 @@
+"""One task in one run: what is known of it while it goes on, and the result that it ends with."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from sunwell.agent.calls import net_changes
+from sunwell.agent.loop_config import LoopConfig
+from sunwell.agent.run import Run
+from sunwell.agent.toolset import Toolset
+from sunwell.agent.work import Assignment, Ended, Work
+from sunwell.core.decision import DelegationDecision
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.message import FileChange
+from sunwell.core.model import Effort, ModelProtocol
+from sunwell.core.span import Span
+from sunwell.core.task import TaskResult
+from sunwell.events import RUN_FINISHED, RunFinished, RunStarted
+from sunwell.journal.records import RunClosed
+
+
+@attrs.define(eq=False)
+class Execution:
+    """Holds what one task has come to so far."""
+
+    run: Run
+    task: str
+    tools: Toolset
+    system_prompt: str | None
+    context: str | Callable[[], str]
+    """What the smart model is shown besides the task; a function is called only if it is needed."""
+    config: LoopConfig
+    resumed: bool = False
+    decision: DelegationDecision | None = attrs.field(default=None, init=False)
+    lens: EphemeralLens | None = attrs.field(default=None, init=False)
+    _works: list[Work] = attrs.field(factory=list, init=False)
+
+    async def to_the_end(self, execute: Callable[["Execution"], Awaitable[Ended]]) -> TaskResult:
+        """Run *execute* and turn however it ends into the result, journalled and told.
+
+        Cancelling it gives a result, too: the task that runs this is never anybody else's.
+        """
+        clock = asyncio.get_running_loop()
+        begun = clock.time()
+        try:
+            ended = await execute(self)
+        except asyncio.CancelledError:
+            ended = Ended("cancelled", "cancelled", self._last_text(), "the run was stopped")
+        result = self._result(ended, clock.time() - begun)
+        closed = RunClosed(
+            result.status,
+            result.stop_reason,
+            result.answer,
+            result.error,
+            result.turns,
+            result.duration_seconds,
+            time.time(),
+        )
+        await self.run.journal.append(closed)
+        self.run.tell(RUN_FINISHED, RunFinished(self.run.journal.run_id, result))
+        return result
+
+    async def work(
+        self,
+        span: Span,
+        model: ModelProtocol,
+        *,
+        lens: EphemeralLens | None = None,
+        effort: Effort | None = None,
+    ) -> Ended:
+        """Do the task in *span* with *model*, under *lens* where there is one."""
+        sections = [self.system_prompt, lens.to_context() if lens else None]
+        given = Assignment(
+            span,
+            model,
+            self.task,
+            tuple(section for section in sections if section),
+            self.config.max_output_tokens,
+            effort,
+            stream=self.config.stream,
+        )
+        work = Work(self.run, given, self.tools)
+        self._works.append(work)
+        return await work.to_the_end()
+
+    def started(self, model: ModelProtocol) -> RunStarted:
+        """Return the event of the run's beginning."""
+        journal = self.run.journal
+        path = str(journal.path) if journal.path else None
+        return RunStarted(journal.run_id, self.task, model.name, path, self.resumed)
+
+    def _last_text(self) -> str:
+        return self._works[-1].last_text if self._works else ""
+
+    def _result(self, ended: Ended, seconds: float) -> TaskResult:
+        called: Counter[str] = Counter()
+        changes: list[FileChange] = []
+        for work in self._works:
+            called.update(work.calls.called)
+            changes += work.calls.changes
+        journal = self.run.journal
+        return TaskResult(
+            task=self.task,
+            status=ended.status,
+            stop_reason=ended.stop_reason,
+            answer=ended.answer,
+            error=ended.error,
+            files=net_changes(changes),
+            tools_called=tuple(sorted(called.items())),
+            turns=sum(work.turns for work in self._works),
+            bill=self.run.tally.bill(self.run.root.path),
+            duration_seconds=seconds,
+            run_id=journal.run_id,
+            journal=str(journal.path) if journal.path else None,
+            decision=self.decision,
+            lens=self.lens,
+        )

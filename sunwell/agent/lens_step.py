@@ -1,0 +1,93 @@
+"""Writing the lens inside a run: through the door, told of, journalled, with a declared outcome."""
+
+from typing import Any
+
+import attrs
+
+from sunwell.agent.ephemeral_lens import create_ephemeral_lens, generic_lens
+from sunwell.agent.execution import Execution
+from sunwell.context.options import OnLensFailure
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.model import Completion, ModelProtocol, Request
+from sunwell.errors import BudgetExhausted, LensError, ModelError
+from sunwell.events import (
+    EPHEMERAL_LENS_CREATED,
+    LENS_FAILED,
+    LENS_STARTED,
+    EphemeralLensCreated,
+    LensFailed,
+    LensStarted,
+)
+from sunwell.journal.records import LensWritten, Note
+
+_OUTCOME = "lens-outcome"
+
+
+@attrs.frozen
+class Written:
+    """What came of asking for a lens. Without a lens, ``outcome`` says how the run goes on."""
+
+    lens: EphemeralLens | None
+    outcome: OnLensFailure = "direct"
+    reason: str = ""
+
+
+async def write_lens(execution: Execution, smart: ModelProtocol) -> Written:
+    """Return the journalled lens of the run, or have *smart* write one.
+
+    What its calls cost counts against the run whatever comes of them.
+    """
+    run = execution.run
+    span = run.root.child("lens")
+    recorded = run.journal.find(LensWritten, (span.path,))
+    if recorded is not None:
+        return Written(recorded.lens)
+    failed = run.journal.find(Note, (span.path, _OUTCOME))
+    if failed is not None:
+        return Written(None, failed.value["outcome"], failed.value["reason"])
+    context = execution.context
+    run.tell(LENS_STARTED, LensStarted(execution.task, smart.name))
+
+    async def ask(request: Request) -> Completion:
+        return await run.gateway.ask(span, smart, request, purpose="lens")
+
+    try:
+        lens = await create_ephemeral_lens(
+            execution.task,
+            smart,
+            context=context() if callable(context) else context,
+            tools=execution.tools.specs,
+            ask=ask,
+            max_lens_tokens=execution.config.max_lens_tokens,
+            effort=execution.config.effort,
+        )
+    except (LensError, ModelError, BudgetExhausted) as error:
+        return await _failed(execution, span.path, str(error))
+    await run.journal.append(LensWritten(span.path, lens))
+    run.tell(EPHEMERAL_LENS_CREATED, _created(execution, span.path, lens))
+    return Written(lens)
+
+
+async def _failed(execution: Execution, path: str, reason: str) -> Written:
+    run, outcome = execution.run, execution.config.on_lens_failure
+    run.tell(LENS_FAILED, LensFailed(reason, outcome))
+    if outcome == "generic":
+        lens = generic_lens(execution.task)
+        await run.journal.append(LensWritten(path, lens))
+        return Written(lens, outcome, reason)
+    value: dict[str, Any] = {"outcome": outcome, "reason": reason}
+    await run.journal.append(Note(path, _OUTCOME, value))
+    return Written(None, outcome, reason)
+
+
+def _created(execution: Execution, path: str, lens: EphemeralLens) -> EphemeralLensCreated:
+    return EphemeralLensCreated(
+        lens.task_scope,
+        len(lens.heuristics),
+        len(lens.patterns),
+        lens.generated_by,
+        len(lens.anti_patterns),
+        len(lens.constraints),
+        len(lens.examples),
+        execution.run.tally.bill(path).cost_usd,
+    )

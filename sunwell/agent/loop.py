@@ -1,0 +1,177 @@
+"""The loop: a task goes in, the policy decides who works, and events come out until the last."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+import attrs
+
+from sunwell.agent.execution import Execution
+from sunwell.agent.lens_step import write_lens
+from sunwell.agent.loop_config import LoopConfig
+from sunwell.agent.policy import decide
+from sunwell.agent.run import Run
+from sunwell.agent.toolset import Toolset
+from sunwell.agent.work import Ended
+from sunwell.core.decision import DelegationDecision
+from sunwell.core.model import ModelProtocol
+from sunwell.core.task import TaskResult
+from sunwell.core.tool import Tool, ToolExecutor
+from sunwell.errors import ConfigurationError
+from sunwell.events import (
+    DELEGATION_SKIPPED,
+    DELEGATION_STARTED,
+    MODEL_FELL_BACK,
+    RUN_STARTED,
+    DelegationSkipped,
+    DelegationStarted,
+    Event,
+    ModelFellBack,
+)
+from sunwell.journal.memory import MemoryJournal
+from sunwell.journal.layout import new_run_id
+from sunwell.journal.records import RunOpened
+
+__all__ = ["AgentLoop", "LoopConfig"]
+
+
+@attrs.define(eq=False)
+class AgentLoop:
+    """Runs tasks with a model and tools, and delegates where the policy says so.
+
+    A loop keeps nothing of a task: one loop may run several at once. By itself it has each run in
+    memory and writes no journal file; :class:`~sunwell.agent.Agent` does.
+    """
+
+    model: ModelProtocol
+    executor: ToolExecutor | None = None
+    config: LoopConfig = attrs.field(factory=LoopConfig)
+    smart_model: ModelProtocol | None = None
+    """Who writes the lens; ``None``: ``model``."""
+    delegation_model: ModelProtocol | None = None
+    """Who works under the lens; ``None``: ``model``."""
+    _running: set[asyncio.Task[TaskResult]] = attrs.field(factory=set, init=False)
+
+    async def run(
+        self,
+        task: str,
+        tools: Sequence[Tool | str] | None = None,
+        system_prompt: str | None = None,
+        *,
+        context: str | Callable[[], str] = "",
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of the run; the last is :class:`~sunwell.events.RunFinished`.
+
+        Args:
+            task: What is to be done, in words.
+            tools: Tools, or names of the executor's; ``None``: all that the executor offers.
+            system_prompt: The caller's instructions; they stand before a lens.
+            context: What the smart model is shown besides the task when it writes a lens; a
+                function is called only where a lens is asked for.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` before anything is asked. A caller that
+        may stop early uses :func:`contextlib.aclosing`.
+        """
+        journal = MemoryJournal(new_run_id())
+        run = Run.begin(
+            self, journal, self.config.ceilings, prices=self.config.prices, retry=self.config.retry
+        )
+        toolset = Toolset.of(tools, self.executor)
+        await journal.append(RunOpened(journal.run_id, task, time.time()))
+        async with aclosing(self.events(run, task, toolset, system_prompt, context=context)) as events:
+            async for event in events:
+                yield event
+
+    async def events(
+        self,
+        run: Run,
+        task: str,
+        tools: Toolset,
+        system_prompt: str | None = None,
+        *,
+        context: str | Callable[[], str] = "",
+        resumed: bool = False,
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of *task* in the given *run*; see :meth:`run`."""
+        if not task.strip():
+            raise ConfigurationError("the task is empty: say in a sentence what is to be done")
+        self._check_prices()
+        execution = Execution(run, task, tools, system_prompt, context, self.config, resumed)
+        working = asyncio.create_task(execution.to_the_end(self._execute))
+        self._running.add(working)
+        working.add_done_callback(self._running.discard)
+        working.add_done_callback(lambda _: run.stream.end())
+        try:
+            while (event := await run.stream.next()) is not None:
+                yield event
+            await working  # a bug surfaces here
+        finally:
+            await _stopped(working)
+
+    def stop(self) -> None:
+        """End all runs of this loop: no new call starts, and each yields its cancelled result."""
+        for working in self._running:
+            working.cancel()
+
+    async def _execute(self, execution: Execution) -> Ended:
+        run = execution.run
+        run.tell(RUN_STARTED, execution.started(self.model))
+        if not self.config.enable_delegation:
+            return await self._run_directly(execution)
+        decision = await decide(execution, self.model, self._smart, self._worker)
+        execution.decision = decision
+        if not decision:
+            run.tell(DELEGATION_SKIPPED, DelegationSkipped(execution.task, decision.reason))
+            return await self._run_directly(execution)
+        return await self._run_with_delegation(execution, decision)
+
+    async def _run_directly(self, execution: Execution) -> Ended:
+        span = execution.run.root.child("direct")
+        return await execution.work(span, self.model, effort=self.config.effort)
+
+    async def _run_with_delegation(self, execution: Execution, decision: DelegationDecision) -> Ended:
+        run, smart, worker = execution.run, self._smart, self._worker
+        started = DelegationStarted(execution.task, smart.name, worker.name, decision.reason)
+        run.tell(DELEGATION_STARTED, started)
+        written = await write_lens(execution, smart)
+        execution.lens = written.lens
+        if written.lens is None:
+            if written.outcome == "fail":
+                return Ended("error", "lens_failed", "", f"no lens: {written.reason}")
+            fell_back = ModelFellBack("delegation_model", worker.name, self.model.name, written.reason)
+            run.tell(MODEL_FELL_BACK, fell_back)
+            return await self._run_directly(execution)
+        span = run.root.worker("work")
+        run.gateway.pin(span, worker)
+        return await execution.work(span, worker, lens=written.lens)
+
+    @property
+    def _smart(self) -> ModelProtocol:
+        return self.smart_model or self.model
+
+    @property
+    def _worker(self) -> ModelProtocol:
+        return self.delegation_model or self.model
+
+    def _check_prices(self) -> None:
+        if self.config.budget.usd is None:
+            return
+        models = [self.model]
+        if self.config.enable_delegation:
+            models += [self._smart, self._worker]
+        for model in models:
+            if self.config.prices.price(model) is None:
+                raise ConfigurationError(
+                    f"the price of {model.name} is unknown, so a cap in dollars cannot hold: give its price, "
+                    "or cap tokens instead (--budget-tokens)"
+                )
+
+
+async def _stopped(working: asyncio.Task[TaskResult]) -> None:
+    """Cancel *working* if need be, and wait until all that it started is booked."""
+    if working.done():
+        return
+    working.cancel()
+    await asyncio.wait([working])
+    working.exception()  # taken note of: whoever stopped early does not want it

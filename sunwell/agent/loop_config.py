@@ -1,0 +1,43 @@
+"""What an :class:`~sunwell.agent.loop.AgentLoop` is told once. Public in ``sunwell.agent.loop``."""
+
+import attrs
+
+from sunwell.agent.estimator import Estimator, estimate_output_tokens
+from sunwell.budget.values import Budget
+from sunwell.context.options import OnLensFailure
+from sunwell.core.model import Effort
+from sunwell.gateway.retry import RetryPolicy
+from sunwell.models.prices import PriceBook
+
+DEFAULT_TURNS = 50
+"""Turns of one task where the budget names none: a loop without any bound is nobody's wish."""
+
+
+@attrs.frozen
+class LoopConfig:
+    """Settings of a loop; the first two are RFC-137's."""
+
+    enable_delegation: bool = False
+    """Let the policy hand the work to a cheaper model under a lens."""
+    delegation_threshold_tokens: int = attrs.field(default=2000, validator=attrs.validators.ge(0))
+    """Largest expected output, in tokens, that is not worth a lens."""
+    budget: Budget = Budget()
+    """Ceilings of the whole run. Without a ceiling on turns, :data:`DEFAULT_TURNS` holds."""
+    max_output_tokens: int | None = None
+    """Most tokens of one answer; ``None``: 8,192."""
+    effort: Effort | None = None
+    on_lens_failure: OnLensFailure = "direct"
+    max_lens_tokens: int = 1500
+    """Longest lens; told to the smart model and enforced."""
+    stream: bool = False
+    retry: RetryPolicy = RetryPolicy()
+    prices: PriceBook = attrs.field(factory=PriceBook)
+    estimator: Estimator = estimate_output_tokens
+    """What a task is expected to come out at; replaceable."""
+
+    @property
+    def ceilings(self) -> Budget:
+        """The budget, with the default ceiling on turns where it names none."""
+        if self.budget.turns is not None:
+            return self.budget
+        return attrs.evolve(self.budget, turns=DEFAULT_TURNS)

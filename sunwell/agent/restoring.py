@@ -1,0 +1,74 @@
+"""A run taken up again: what earlier processes spent, added up from the journal."""
+
+from decimal import Decimal
+
+import attrs
+
+from sunwell.agent.run import Run
+from sunwell.budget.values import Amount
+from sunwell.journal.records import Answer, Failure, Intent, Record, RunOpened, RunResumed
+
+_Attempt = tuple[str, int, int]
+
+
+def restore(run: Run) -> None:
+    """Book every answer of *run*'s journal, and the reservation of each intent that came to none.
+
+    An intent without an answer may have been billed: its whole reservation counts, as uncertain.
+    """
+    open_intents: dict[_Attempt, Intent] = {}
+    seconds = _Seconds()
+    for record in run.journal.records():
+        seconds.see(record)
+        match record:
+            case Intent():
+                open_intents[record.span, record.number, record.attempt] = record
+            case Answer():
+                intent = open_intents.pop((record.span, record.number, record.attempt), None)
+                _book_answer(run, record, intent)
+            case Failure(may_be_billed=False):
+                open_intents.pop((record.span, record.number, record.attempt), None)
+    for intent in open_intents.values():
+        _book_uncertain(run, intent)
+    run.ledger.restore(run.root.path, Amount(seconds=seconds.total))
+
+
+def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
+    usage = answer.completion.usage
+    if usage is None:
+        if intent is not None:
+            _book_uncertain(run, intent)
+        return
+    spent = Amount(settled_usd=answer.cost_usd or Decimal(0), settled_tokens=usage.total_tokens, calls=1)
+    run.ledger.restore(answer.span, spent)
+    provider = intent.provider if intent else None
+    model = answer.completion.model
+    run.tally.add(answer.span, answer.depth, answer.purpose, provider, model, usage, answer.cost_usd)
+
+
+def _book_uncertain(run: Run, intent: Intent) -> None:
+    spent = Amount(
+        uncertain_usd=intent.reserved_usd or Decimal(0),
+        uncertain_tokens=intent.reserved_tokens,
+        calls=1,
+    )
+    run.ledger.restore(intent.span, spent)
+    run.tally.add_uncertain(
+        intent.span, intent.depth, intent.purpose, intent.model, intent.reserved_usd, intent.reserved_tokens
+    )
+
+
+@attrs.define
+class _Seconds:
+    """Adds up the time in which some process worked on the run; the pauses between do not count."""
+
+    total: float = 0.0
+    _latest: float | None = None
+
+    def see(self, record: Record) -> None:
+        at = getattr(record, "at", None)
+        if at is None:
+            return
+        if self._latest is not None and not isinstance(record, RunOpened | RunResumed):
+            self.total += max(0.0, at - self._latest)  # clocks are set back now and then
+        self._latest = at

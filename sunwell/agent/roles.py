@@ -1,0 +1,62 @@
+"""Which model plays which part, resolved before any money is spent."""
+
+import attrs
+
+from sunwell.context.options import ModelReference, RunOptions
+from sunwell.core.model import ModelProtocol
+from sunwell.models.aliases import DEFAULT_SMART_MODEL, retirement_of
+from sunwell.models.registry import ModelRegistry, resolve_model
+
+
+@attrs.frozen
+class Roles:
+    """The models of a run. ``smart`` and ``worker`` are ``None`` where the loop's own takes the part."""
+
+    own: ModelProtocol
+    smart: ModelProtocol | None
+    worker: ModelProtocol | None
+    warnings: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Choices:
+    """What a caller named, as it was named."""
+
+    model: ModelReference | None = None
+    smart_model: ModelReference | None = None
+    delegation_model: ModelReference | None = None
+
+    @classmethod
+    def of(cls, options: RunOptions) -> "Choices":
+        """Return what *options* name."""
+        return cls(options.model, options.smart_model, options.delegation_model)
+
+
+def resolve_roles(agent: Choices, options: Choices, registry: ModelRegistry) -> Roles:
+    """Return the models: the agent's fields, then the options, then by name in *registry*.
+
+    The loop's own model, where nobody names it, is the smart model, else the default smart model.
+    Raises :exc:`~sunwell.errors.UnknownModelError` for a name that resolves to nothing.
+    """
+    warnings: list[str] = []
+    found: dict[str, ModelProtocol | None] = {}
+    for role in ("model", "smart_model", "delegation_model"):
+        first, second = getattr(agent, role), getattr(options, role)
+        chosen = first if first is not None else second
+        found[role] = None if chosen is None else resolve_model(chosen, registry)
+        if first is not None and second is not None and _name(first) != _name(second):
+            warnings.append(f"{role}: the agent's {_name(first)} is used, not the options' {_name(second)}")
+        warnings += _retirement_warning(chosen)
+    own = found["model"] or found["smart_model"] or resolve_model(DEFAULT_SMART_MODEL, registry)
+    return Roles(own, found["smart_model"], found["delegation_model"], tuple(warnings))
+
+
+def _name(reference: ModelReference) -> str:
+    return reference if isinstance(reference, str) else reference.name
+
+
+def _retirement_warning(reference: ModelReference | None) -> list[str]:
+    if reference is None:
+        return []
+    retirement = retirement_of(_name(reference).rpartition("/")[2])
+    return [retirement.sentence] if retirement else []

@@ -1,0 +1,70 @@
+"""One run while it goes on: its journal, ledger and door, and how it tells of itself."""
+
+from typing import Self
+
+import attrs
+from blinker import NamedSignal
+
+from sunwell.agent.stream import EventStream
+from sunwell.budget.ledger import TreeLedger
+from sunwell.budget.protocol import Ledger
+from sunwell.budget.tally import Tally
+from sunwell.budget.values import Budget
+from sunwell.core.span import Span
+from sunwell.events import BUDGET_WARNING, BudgetWarning, Event, emit
+from sunwell.gateway.gateway import Gateway
+from sunwell.gateway.retry import RetryPolicy
+from sunwell.journal.protocol import Journal
+from sunwell.models.prices import PriceBook
+
+
+@attrs.define(eq=False)
+class Run:
+    """What every part of one run shares."""
+
+    journal: Journal
+    ledger: Ledger
+    tally: Tally
+    gateway: Gateway
+    stream: EventStream
+    sender: object
+    """Sender of the signals: the loop or the agent that the caller made."""
+    root: Span = Span()
+
+    @classmethod
+    def begin(
+        cls,
+        sender: object,
+        journal: Journal,
+        budget: Budget,
+        *,
+        prices: PriceBook | None = None,
+        retry: RetryPolicy | None = None,
+        accept_changes: bool = False,
+    ) -> Self:
+        """Open ledger and gateway of a run whose journal is open."""
+        stream = EventStream()
+
+        def tell(signal: NamedSignal, event: Event) -> None:
+            emit(signal, sender, event)
+            stream.put(event)
+
+        tally = Tally()
+        ledger = TreeLedger(on_warning=lambda *numbers: tell(BUDGET_WARNING, BudgetWarning(*numbers)))
+        root = Span()
+        ledger.open(root.path, budget)
+        gateway = Gateway(
+            journal,
+            ledger,
+            tally,
+            prices or PriceBook(),
+            tell,
+            retry or RetryPolicy(),
+            stream.hold,
+            accept_changes,
+        )
+        return cls(journal, ledger, tally, gateway, stream, sender, root)
+
+    def tell(self, signal: NamedSignal, event: Event) -> None:
+        """Send *event* to the receivers of *signal* and to whoever iterates over the run."""
+        self.gateway.emit(signal, event)

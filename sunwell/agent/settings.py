@@ -1,0 +1,46 @@
+"""What of a run's options stands in its first record, so that another process can go on with it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from sunwell.agent.roles import Roles
+from sunwell.budget.values import Budget
+from sunwell.context.options import ModelReference, RunOptions
+
+_PLAIN = (
+    "enable_delegation",
+    "delegation_threshold_tokens",
+    "system_prompt",
+    "max_output_tokens",
+    "effort",
+    "on_lens_failure",
+    "allow_shell",
+    "dry_run",
+    "stream",
+)
+_MODELS = ("model", "smart_model", "delegation_model")
+
+
+def settings_of(options: RunOptions, roles: Roles, recalled: str) -> dict[str, Any]:
+    """Return JSON values that say all of *options* but ``approve``, and the names of the models."""
+    chosen: dict[str, Any] = {name: getattr(options, name) for name in _PLAIN}
+    chosen |= {name: _written(getattr(options, name)) for name in _MODELS}
+    chosen["tools"] = None if options.tools is None else list(options.tools)
+    budget = attrs.asdict(options.budget)
+    chosen["budget"] = budget | {"usd": None if budget["usd"] is None else str(budget["usd"])}
+    models = (roles.own, roles.smart, roles.worker)
+    named = {role: model.name if model else None for role, model in zip(_MODELS, models, strict=True)}
+    return {"models": named, "options": chosen, "recalled": recalled}
+
+
+def options_from(settings: Mapping[str, Any]) -> RunOptions:
+    """Return the options that :func:`settings_of` recorded; models are named, nobody approves."""
+    chosen = dict(settings["options"])
+    budget = Budget(**chosen.pop("budget"))
+    return RunOptions(budget=budget, **chosen)
+
+
+def _written(reference: ModelReference | None) -> str | None:
+    return reference if reference is None or isinstance(reference, str) else reference.name

@@ -1,0 +1,199 @@
+"""One piece of work: a model, its tools and a conversation, turn by turn, to an answer or a limit."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from sunwell.agent.calls import CallRunner, with_sound_ids
+from sunwell.agent.closing import closing_request, closing_reserve, closing_seconds, unanswered
+from sunwell.agent.run import Run
+from sunwell.agent.toolset import Toolset
+from sunwell.core.history import History
+from sunwell.core.message import Message, ToolResult, user
+from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Request
+from sunwell.core.span import Span
+from sunwell.core.task import Status, StopReason
+from sunwell.errors import BudgetExhausted, ModelError
+
+_LIMITS: dict[str, StopReason] = {
+    "usd": "budget_usd",
+    "tokens": "budget_tokens",
+    "calls": "calls",
+    "turns": "turns",
+    "seconds": "timeout",
+}
+_MOST_CONTINUATIONS = 3
+_GO_ON = "Your answer was cut off at its length limit. Go on exactly where it stopped."
+_EMPTY = "Your last message was empty. Go on with the task, or give your answer."
+_NOT_RUN = "Not carried out: a limit of the task was reached before."
+_CUT_CALL = " (Your message reached its length limit; the call may be cut off. Send shorter arguments.)"
+
+
+@attrs.frozen
+class Ended:
+    """How a piece of work ended."""
+
+    status: Status
+    stop_reason: StopReason
+    answer: str = ""
+    error: str = ""
+
+
+@attrs.frozen
+class Assignment:
+    """What one piece of work is given."""
+
+    span: Span
+    model: ModelProtocol
+    prompt: str
+    system: tuple[str, ...] = ()
+    max_output_tokens: int | None = None
+    effort: Effort | None = None
+    caching: Caching = Caching()
+    stream: bool = False
+
+
+@attrs.define(eq=False)
+class Work:
+    """Carries an :class:`Assignment` out. Used once."""
+
+    run: Run
+    given: Assignment
+    tools: Toolset
+    turns: int = attrs.field(default=0, init=False)
+    calls: CallRunner = attrs.field(init=False)
+    _history: History = attrs.field(init=False)
+    _pieces: list[str] = attrs.field(factory=list, init=False)
+    """Pieces of an answer that was cut and is being continued."""
+    last_text: str = attrs.field(default="", init=False)
+    """The latest plain text that the model said."""
+    _empty: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.calls = CallRunner(self.run, self.given.span, self.tools)
+        self._history = History([user(self.given.prompt)])
+
+    async def to_the_end(self) -> Ended:
+        """Return how the work ended. Limits, refusals and providers' failures are ends, not exceptions.
+
+        Raises :exc:`~sunwell.errors.JournalError` and :exc:`~sunwell.errors.PinError`, and lets
+        cancellation pass.
+        """
+        try:
+            return await self._within_time(self._all_turns)
+        except TimeoutError:
+            return await self._close("timeout", "the time limit was reached")
+        except BudgetExhausted as error:
+            return await self._close(_LIMITS[error.limit], str(error))
+        except ModelError as error:
+            return Ended("error", "model_error", self.last_text, str(error))
+
+    async def _within_time(self, work: Callable[[], Awaitable[Ended]]) -> Ended:
+        left = self.run.ledger.seconds_left(self.given.span.path)
+        if left is None:
+            return await work()
+        async with asyncio.timeout(max(0.0, left - closing_seconds(left))):
+            return await work()
+
+    async def _all_turns(self) -> Ended:
+        while True:
+            self.run.ledger.take_turn(self.given.span.path)
+            completion = await self._ask()
+            ended = await self._take(completion)
+            self.turns += 1
+            if ended is not None:
+                return ended
+
+    def _request(self) -> Request:
+        given = self.given
+        return Request(
+            self._history,
+            given.system,
+            self.tools.specs,
+            given.max_output_tokens,
+            effort=given.effort,
+            caching=given.caching,
+        )
+
+    async def _ask(self) -> Completion:
+        given, run = self.given, self.run
+        request = self._request()
+        path = given.span.path
+        if run.ledger.tokens_left(path) is not None or run.ledger.usd_left(path) is not None:
+            run.ledger.hold_back(path, *closing_reserve(given.model, request, run.gateway.prices))
+        return await run.gateway.ask(given.span, given.model, request, purpose="work", stream=given.stream)
+
+    async def _take(self, completion: Completion) -> Ended | None:
+        """Work one answer into the conversation; return the end where it is one."""
+        message = with_sound_ids(completion.as_message(), self.turns)
+        self.last_text = completion.text or self.last_text
+        if message.tool_calls and completion.stop not in ("refusal", "window"):
+            self._history = self._history.plus(message)
+            results = await self.calls.carry_out(message.tool_calls, self.turns)
+            if completion.stop == "length":
+                results = _with_hint(results, _CUT_CALL)
+            self._history = self._history.plus(results)
+            self._pieces.clear()
+            return None
+        match completion.stop:
+            case "refusal":
+                return Ended("incomplete", "refusal", completion.text, f"{completion.model} refused the task")
+            case "window":
+                return Ended("incomplete", "window", self._answer(completion), _WINDOW)
+            case "pause":
+                self._history = self._history.plus(message)
+                return None
+            case "length":
+                return self._continue(completion, message)
+        return self._end(completion, message)
+
+    def _continue(self, completion: Completion, message: Message) -> Ended | None:
+        if len(self._pieces) >= _MOST_CONTINUATIONS:
+            return Ended("incomplete", "length", self._answer(completion), _TOO_LONG)
+        self._pieces.append(completion.text)
+        self._history = self._history.plus(message, user(_GO_ON)) if message.parts else self._history
+        return None
+
+    def _end(self, completion: Completion, message: Message) -> Ended | None:
+        answer = self._answer(completion)
+        if answer.strip():
+            return Ended("ok", "end", answer)
+        self._empty += 1
+        if self._empty > 1:
+            return Ended("error", "model_error", "", f"{completion.model} ended without an answer, twice")
+        self._history = self._history.plus(*([message] if message.parts else []), user(_EMPTY))
+        return None
+
+    def _answer(self, completion: Completion) -> str:
+        return "".join([*self._pieces, completion.text])
+
+    async def _close(self, reason: StopReason, sentence: str) -> Ended:
+        """Turn what is there into an answer with one call out of the closing reserve."""
+        if self._history[-1].tool_calls:
+            self._history = self._history.plus(unanswered(self._history[-1], _NOT_RUN))
+        request = closing_request(self._request(), reason)
+        span = self.given.span.child(f"closing-{self.turns}")
+        try:
+            async with asyncio.timeout(self.run.ledger.seconds_left(self.given.span.path)):
+                completion = await self.run.gateway.ask(
+                    span, self.given.model, request, purpose="closing", closing=True
+                )
+        except (BudgetExhausted, ModelError, TimeoutError):
+            return Ended("incomplete", reason, self.last_text, sentence)
+        return Ended("incomplete", reason, completion.text or self.last_text, sentence)
+
+
+_WINDOW = "the conversation has filled the model's context window"
+_TOO_LONG = "the answer was longer than the limits of several messages together"
+
+
+def _with_hint(results: Message, hint: str) -> Message:
+    """Return *results* with *hint* at the end of each error."""
+    parts = [
+        attrs.evolve(part, content=part.content + hint)
+        if isinstance(part, ToolResult) and part.is_error
+        else part
+        for part in results.parts
+    ]
+    return Message(results.role, tuple(parts))

@@ -1,0 +1,65 @@
+"""What a caller may choose for a run. Public in ``sunwell.agent.request``, where RFC-137 puts it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import attrs
+
+from sunwell.budget.values import Budget
+from sunwell.core.model import Effort, ModelProtocol
+from sunwell.core.tool import Proposal
+
+ModelReference = ModelProtocol | str
+OnLensFailure = Literal["direct", "generic", "fail"]
+Approve = Callable[[Proposal], bool | Awaitable[bool]]
+
+
+def _at_least_one(_: object, attribute: "attrs.Attribute[int | None]", value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ValueError(f"{attribute.name} must be at least 1, got {value}")
+
+
+def _names(value: "tuple[str, ...] | list[str] | None") -> tuple[str, ...] | None:
+    if isinstance(value, str):  # tuple("abc") would silently become ("a", "b", "c")
+        raise TypeError(f"tools expects several names, got the single string {value!r}")
+    return None if value is None else tuple(value)
+
+
+@attrs.frozen
+class RunOptions:
+    """Choices for one run; the first four are RFC-137's."""
+
+    enable_delegation: bool = False
+    """Let the policy hand the work to a cheaper model under a lens."""
+    delegation_threshold_tokens: int = attrs.field(
+        default=2000, validator=[attrs.validators.instance_of(int), attrs.validators.ge(0)]
+    )
+    """Largest expected output, in tokens, that is not worth a lens."""
+    smart_model: ModelReference | None = None
+    """Who writes the lens; ``None``: the loop's own model."""
+    delegation_model: ModelReference | None = None
+    """Who works under the lens; ``None``: the loop's own model."""
+    model: ModelReference | None = None
+    """The loop's own model; ``None``: ``smart_model``, else the default smart model."""
+    budget: Budget = Budget()
+    """Ceilings of the whole run."""
+    system_prompt: str | None = None
+    """The caller's instructions; they stand before the lens."""
+    tools: tuple[str, ...] | None = attrs.field(default=None, converter=_names)
+    """Names of the tools that may be used; ``None``: all, ``()``: none."""
+    max_output_tokens: int | None = attrs.field(default=None, validator=_at_least_one)
+    """Most tokens of one answer; ``None``: the loop's default."""
+    effort: Effort | None = None
+    """Effort of the loop's own model and of the smart model; ``None``: the provider's default."""
+    on_lens_failure: OnLensFailure = attrs.field(
+        default="direct", validator=attrs.validators.in_(("direct", "generic", "fail"))
+    )
+    """What happens where no lens comes of it: go on undelegated, with a generic lens, or end."""
+    allow_shell: bool = False
+    """Whether the model may run commands."""
+    approve: Approve | None = None
+    """Asked before each write and command; ``None``: nobody is asked."""
+    dry_run: bool = False
+    """Show what would change and change nothing."""
+    stream: bool = False
+    """Stream the answers, with :class:`~sunwell.events.ModelTextArrived` events."""

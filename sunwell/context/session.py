@@ -1,0 +1,35 @@
+"""What a run is about: a folder, a goal and the caller's choices."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+import attrs
+
+from sunwell.context.options import RunOptions
+from sunwell.errors import ConfigurationError
+
+
+@attrs.frozen
+class SessionContext:
+    """The place, the goal and the options of one run. Made by :meth:`build`, which checks them."""
+
+    workspace: Path
+    goal: str
+    options: RunOptions = RunOptions()
+
+    @classmethod
+    def build(
+        cls, workspace: str | os.PathLike[str], goal: str, options: RunOptions | None = None
+    ) -> Self:
+        """Return a session for *goal* in the folder *workspace*.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` where the folder is none or the goal is empty.
+        """
+        folder = Path(workspace).expanduser()
+        if not folder.is_dir():
+            kind = "is a file" if folder.exists() else "does not exist"
+            raise ConfigurationError(f"the workspace {folder} {kind}: name an existing folder")
+        if not goal.strip():
+            raise ConfigurationError("the task is empty: say in a sentence what is to be done")
+        return cls(folder.resolve(), goal, options or RunOptions())

@@ -1,0 +1,177 @@
+"""What an attempt of a call holds of the budget, and how it is written down when it is over."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from sunwell.budget.protocol import Ledger
+from sunwell.budget.tally import Tally
+from sunwell.budget.values import Reservation
+from sunwell.core.model import Completion
+from sunwell.core.usage import Usage
+from sunwell.errors import BudgetExhausted, ModelError
+from sunwell.events import BOUND_EXCEEDED, BUDGET_REFUSED, BoundExceeded, BudgetRefused, Emit
+from sunwell.gateway.attempt import claim_for
+from sunwell.gateway.call import Call
+from sunwell.journal.protocol import Journal
+from sunwell.journal.records import Answer, Failure, Refused
+from sunwell.models.prices import PriceBook
+
+_RECORD_BYTES = 4096
+_BYTES_PER_TOKEN = 12  # a token of code is four bytes or so; what JSON escapes takes more
+
+
+@attrs.define(eq=False)
+class Booking:
+    """Keeps journal, ledger and tally in step for every attempt."""
+
+    journal: Journal
+    ledger: Ledger
+    tally: Tally
+    prices: PriceBook
+    emit: Emit
+
+    async def begin(self, call: Call, attempt: int) -> Reservation:
+        """Reserve the worst case of the attempt and write the intent down, durably.
+
+        Raises :exc:`~sunwell.errors.BudgetExhausted` where there is no room; that is written, too.
+        """
+        claim = claim_for(call.model, call.request, self.prices.price(call.model), closing=call.closing)
+        try:
+            reservation = await self.ledger.reserve(call.span.path, claim)
+        except BudgetExhausted as error:
+            numbers = (error.limit, error.needed, error.used, error.ceiling, error.account)
+            await self.journal.append(Refused(call.span.path, call.number, *numbers))
+            self.emit(BUDGET_REFUSED, BudgetRefused(*numbers))
+            raise
+        try:
+            await self.journal.reserve_space(_answer_bytes(reservation))
+            await self.journal.append(call.intent(attempt, reservation))
+        except BaseException:
+            self.ledger.release(reservation)  # nothing was sent
+            raise
+        return reservation
+
+    async def answered(
+        self, call: Call, attempt: int, reservation: Reservation, completion: Completion, seconds: float
+    ) -> Answer:
+        """Write the answer down and settle, whatever happens to us meanwhile."""
+        answer = Answer(
+            span=call.span.path,
+            number=call.number,
+            attempt=attempt,
+            purpose=call.purpose,
+            depth=call.span.depth,
+            digest=call.digest,
+            completion=completion,
+            cost_usd=self._cost_usd(call, completion),
+            duration_seconds=seconds,
+            at=time.time(),
+        )
+        await _unbroken(self._settle(call, reservation, answer))
+        return answer
+
+    async def failed(
+        self, call: Call, attempt: int, reservation: Reservation, error: BaseException, *, final: bool
+    ) -> None:
+        """Write the failure down and give back or keep what was reserved."""
+        await _unbroken(self._fail(call, attempt, reservation, error, final))
+
+    def _cost_usd(self, call: Call, completion: Completion) -> Decimal | None:
+        if completion.usage is None:
+            return None
+        asked = (call.model.name, getattr(call.model, "model_id", None))
+        if completion.model in asked:
+            price = self.prices.price(call.model)
+        else:  # the model that answered is the one that is billed
+            price = self.prices.price_of(completion.model, call.provider)
+        return None if price is None else price.cost_usd(completion.usage)
+
+    async def _settle(self, call: Call, reservation: Reservation, answer: Answer) -> None:
+        try:
+            await self.journal.append(answer)
+        except BaseException:
+            self._keep(call, reservation)
+            raise
+        usage = answer.completion.usage
+        if usage is None:  # billed, and nobody said how much
+            self._keep(call, reservation)
+            return
+        cost_usd = answer.cost_usd
+        self.ledger.settle(reservation, usage.total_tokens, cost_usd)
+        self.tally.add(
+            call.span.path,
+            call.span.depth,
+            call.purpose,
+            call.provider,
+            answer.completion.model,
+            usage,
+            cost_usd,
+        )
+        self._tell_excess(call, reservation, usage, cost_usd)
+
+    def _tell_excess(
+        self, call: Call, reservation: Reservation, usage: Usage, cost_usd: Decimal | None
+    ) -> None:
+        dearer = cost_usd is not None and reservation.usd is not None and cost_usd > reservation.usd
+        if dearer or usage.total_tokens > reservation.tokens:
+            billed = usage.total_tokens
+            excess = BoundExceeded(call.model.name, reservation.tokens, billed, reservation.usd, cost_usd)
+            self.emit(BOUND_EXCEEDED, excess)
+
+    async def _fail(
+        self, call: Call, attempt: int, reservation: Reservation, error: BaseException, final: bool
+    ) -> None:
+        # A call that was cut off by us, or broke in a way nobody foresaw, may have been billed.
+        may_be_billed = error.may_be_billed if isinstance(error, ModelError) else True
+        if may_be_billed:
+            self._keep(call, reservation)
+        else:
+            self.ledger.release(reservation)
+        failure = Failure(
+            span=call.span.path,
+            number=call.number,
+            attempt=attempt,
+            error=type(error).__name__,
+            detail=str(error) if isinstance(error, ModelError) else "",
+            may_be_billed=may_be_billed,
+            final=final,
+            at=time.time(),
+        )
+        await self.journal.append(failure)
+
+    def _keep(self, call: Call, reservation: Reservation) -> None:
+        self.ledger.keep(reservation)
+        self.tally.add_uncertain(
+            call.span.path,
+            call.span.depth,
+            call.purpose,
+            call.model.name,
+            reservation.usd,
+            reservation.tokens,
+        )
+
+
+def _answer_bytes(reservation: Reservation) -> int:
+    """Return what the record of the longest answer may take on disk, escapes included."""
+    return _RECORD_BYTES + _BYTES_PER_TOKEN * reservation.max_output_tokens
+
+
+async def _unbroken(booking: Coroutine[Any, Any, None]) -> None:
+    """Finish *booking* although we may be cancelled meanwhile: what was paid must be written down."""
+    task = asyncio.ensure_future(booking)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except Exception:
+            break
+    task.result()
+    if cancelled is not None:
+        raise cancelled

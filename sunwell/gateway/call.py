@@ -1,0 +1,58 @@
+"""One question at its place in a run, and what events and records say of it."""
+
+import time
+
+import attrs
+
+from sunwell.budget.values import Reservation
+from sunwell.core.model import ModelProtocol, Purpose, Request
+from sunwell.core.span import Span
+from sunwell.events import ModelCallFinished, ModelCallStarted
+from sunwell.journal.records import Intent
+
+
+@attrs.frozen
+class Call:
+    """One question at its place in a run."""
+
+    span: Span
+    number: int
+    """Place in the span, from 0."""
+    model: ModelProtocol
+    request: Request
+    purpose: Purpose
+    digest: str
+    closing: bool = False
+    """Whether the call may use the closing reserve."""
+    stream: bool = False
+
+    def started(self) -> ModelCallStarted:
+        """Return the event of the call's beginning."""
+        return ModelCallStarted(self.span.path, self.number, self.model.name, self.purpose, self.span.depth)
+
+    def finished(self) -> ModelCallFinished:
+        """Return the event of the call's end, to be completed."""
+        return ModelCallFinished(self.span.path, self.number, self.model.name, self.purpose, self.span.depth)
+
+    def intent(self, attempt: int, reservation: Reservation) -> Intent:
+        """Return the record of an attempt that is about to be made."""
+        return Intent(
+            span=self.span.path,
+            number=self.number,
+            attempt=attempt,
+            purpose=self.purpose,
+            model=self.model.name,
+            depth=self.span.depth,
+            digest=self.digest,
+            max_output_tokens=reservation.max_output_tokens,
+            reserved_tokens=reservation.tokens,
+            reserved_usd=reservation.usd,
+            at=time.time(),
+            provider=self.provider,
+        )
+
+    @property
+    def provider(self) -> str | None:
+        """The provider, where the model says so."""
+        provider = getattr(self.model, "provider", None)
+        return provider if isinstance(provider, str) else None

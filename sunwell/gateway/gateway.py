@@ -1,0 +1,211 @@
+"""The one door to a model, and the only place that retries."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from sunwell.budget.protocol import Ledger
+from sunwell.budget.tally import Tally
+from sunwell.core.model import Completion, ModelProtocol, Purpose, Request
+from sunwell.core.span import Span
+from sunwell.errors import BadAnswer, BudgetExhausted, JournalError, ModelError, PinError
+from sunwell.events import (
+    MODEL_CALL_FINISHED,
+    MODEL_CALL_STARTED,
+    MODEL_RETRIED,
+    MODEL_TEXT_ARRIVED,
+    Emit,
+    ModelRetried,
+    ModelTextArrived,
+)
+from sunwell.gateway.booking import Booking
+from sunwell.gateway.call import Call
+from sunwell.gateway.retry import RetryPolicy
+from sunwell.journal.protocol import Journal
+from sunwell.journal.records import Answer, Intent, Refused
+from sunwell.models.prices import PriceBook
+
+
+async def _at_once() -> None:
+    """Hold nobody up."""
+
+
+@attrs.define(eq=False)
+class Gateway:
+    """Asks models: once for each place in a run, within the budget, and with a record of it all.
+
+    Every attempt is a reservation and an intent before it is sent. An answer is in the journal
+    before anybody uses it; where the journal has it already, nobody is asked.
+    """
+
+    journal: Journal
+    ledger: Ledger
+    tally: Tally
+    prices: PriceBook
+    emit: Emit
+    retry: RetryPolicy = RetryPolicy()
+    hold: Callable[[], Awaitable[None]] = _at_once
+    """Awaited before each call that is really made: whoever watches the run may hold it up."""
+    accept_changes: bool = False
+    """Whether a recorded answer counts although the question has changed since."""
+    heed_refusals: bool = True
+    """Whether a recorded refusal of the ledger counts; not where the budget was raised since."""
+    _booking: Booking = attrs.field(init=False)
+    _numbers: dict[str, int] = attrs.field(factory=dict, init=False)
+    _pins: dict[str, str] = attrs.field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._booking = Booking(self.journal, self.ledger, self.tally, self.prices, self.emit)
+
+    def pin(self, span: Span, model: ModelProtocol) -> None:
+        """From now on nothing at or below *span* runs on another model than *model*."""
+        self._pins[span.path] = model.name
+
+    async def ask(
+        self,
+        span: Span,
+        model: ModelProtocol,
+        request: Request,
+        *,
+        purpose: Purpose,
+        closing: bool = False,
+        stream: bool = False,
+    ) -> Completion:
+        """Return the answer of *model* at the next place of *span*.
+
+        Raises :exc:`~sunwell.errors.BudgetExhausted` where no room is left, the last attempt's
+        :exc:`~sunwell.errors.ModelError` where none succeeded, :exc:`~sunwell.errors.PinError` for
+        another model than the pinned one, and :exc:`~sunwell.errors.JournalError` where the
+        question differs from the recorded one. ``closing`` opens the closing reserve.
+        """
+        self._check_pin(span, model)
+        number = self._numbers.get(span.path, 0)
+        self._numbers[span.path] = number + 1
+        call = Call(span, number, model, request, purpose, request.digest(model.name), closing, stream)
+        recorded = self.journal.find(Answer, (span.path, number))
+        if recorded is not None:
+            return self._replay(call, recorded)
+        refused = self.journal.find(Refused, (span.path, number)) if self.heed_refusals else None
+        if refused is not None:
+            raise BudgetExhausted(
+                refused.limit, refused.needed, refused.used, refused.ceiling, refused.account
+            )
+        await self.hold()
+        return await self._ask_now(call)
+
+    def _check_pin(self, span: Span, model: ModelProtocol) -> None:
+        if not self._pins:
+            return
+        path = span.path
+        while path:
+            named = self._pins.get(path)
+            if named is not None and named != model.name:
+                raise PinError(named, model.name, span.path)
+            path = path.rpartition("/")[0]
+
+    def _replay(self, call: Call, recorded: Answer) -> Completion:
+        if recorded.digest != call.digest and not self.accept_changes:
+            raise JournalError(
+                f"call {call.number} of {call.span} is not the one that was answered: the task, the tools, "
+                "a model or a file has changed since; run with --accept-changes to keep the old answers"
+            )
+        completion = recorded.completion
+        finished = attrs.evolve(
+            call.finished(),
+            usage=completion.usage,
+            cost_usd=recorded.cost_usd,
+            duration_seconds=recorded.duration_seconds,
+            stop=completion.stop,
+            replayed=True,
+        )
+        self.emit(MODEL_CALL_FINISHED, finished)
+        return completion
+
+    async def _ask_now(self, call: Call) -> Completion:
+        clock = asyncio.get_running_loop()
+        started = clock.time()
+        self.emit(MODEL_CALL_STARTED, call.started())
+        finished = call.finished()
+        try:
+            answer = await self._try_until_answered(call)
+            completion = answer.completion
+            finished = attrs.evolve(
+                finished,
+                attempts=answer.attempt + 1,
+                usage=completion.usage,
+                cost_usd=answer.cost_usd,
+                stop=completion.stop,
+            )
+            return completion
+        except BaseException as error:
+            finished = attrs.evolve(finished, error=str(error) or type(error).__name__)
+            raise
+        finally:
+            seconds = clock.time() - started
+            self.emit(MODEL_CALL_FINISHED, attrs.evolve(finished, duration_seconds=seconds))
+
+    async def _try_until_answered(self, call: Call) -> Answer:
+        import stamina
+
+        policy = self.retry
+        first = self._first_free_attempt(call)
+        async for attempt in stamina.retry_context(
+            on=policy.verdict,
+            attempts=policy.attempts,
+            timeout=None,
+            wait_initial=policy.first_wait_seconds,
+            wait_max=policy.longest_wait_seconds,
+            wait_jitter=policy.first_wait_seconds,
+        ):
+            with attempt:
+                last = attempt.num == policy.attempts
+                try:
+                    return await self._try_once(call, first + attempt.num - 1, last)
+                except ModelError as error:
+                    if not last:
+                        self._tell_retry(call, attempt.num, attempt.next_wait, error)
+                    raise
+        raise AssertionError("the retries ended without an answer and without an error")
+
+    def _first_free_attempt(self, call: Call) -> int:
+        attempt = 0
+        while self.journal.find(Intent, (call.span.path, call.number, attempt)) is not None:
+            attempt += 1
+        return attempt
+
+    def _tell_retry(self, call: Call, attempt: int, usual_wait: float, error: ModelError) -> None:
+        verdict = self.retry.verdict(error)
+        if verdict is False:
+            return
+        wait = usual_wait if verdict is True else verdict
+        self.emit(
+            MODEL_RETRIED,
+            ModelRetried(call.span.path, call.number, call.model.name, attempt, str(error), wait),
+        )
+
+    async def _try_once(self, call: Call, attempt: int, last: bool) -> Answer:
+        reservation = await self._booking.begin(call, attempt)
+        request = attrs.evolve(call.request, max_output_tokens=reservation.max_output_tokens)
+        clock = asyncio.get_running_loop()
+        started = clock.time()
+        try:
+            completion = await self._complete(call, request)
+        except BaseException as error:
+            final = last or self.retry.verdict(error) is False
+            await self._booking.failed(call, attempt, reservation, error, final=final)
+            raise
+        seconds = clock.time() - started
+        return await self._booking.answered(call, attempt, reservation, completion, seconds)
+
+    async def _complete(self, call: Call, request: Request) -> Completion:
+        if not call.stream:
+            return await call.model.complete(request)
+        completion = None
+        async for delta in call.model.stream(request):
+            if delta.text:
+                self.emit(MODEL_TEXT_ARRIVED, ModelTextArrived(call.span.path, delta.text))
+            completion = delta.completion or completion
+        if completion is None:
+            raise BadAnswer(call.model.name, "the stream ended without an answer; ask again", True, True)
+        return completion

@@ -1,0 +1,36 @@
+"""The names that do not move: each works as the first import of a fresh interpreter."""
+
+import subprocess
+import sys
+
+import pytest
+
+NAMES = (
+    "sunwell.core.lens:EphemeralLens",
+    "sunwell.agent:Agent",
+    "sunwell.agent.loop:AgentLoop",
+    "sunwell.agent.loop:LoopConfig",
+    "sunwell.agent.request:RunOptions",
+    "sunwell.agent.ephemeral_lens:create_ephemeral_lens",
+    "sunwell.agent.ephemeral_lens:should_use_delegation",
+    "sunwell.context.session:SessionContext",
+    "sunwell.models.registry:ModelRegistry",
+    "sunwell.models.registry:get_registry",
+    "sunwell.models.registry:resolve_model",
+    "sunwell.events:DELEGATION_STARTED",
+    "sunwell.events:EPHEMERAL_LENS_CREATED",
+    "sunwell.core:ModelProtocol",
+    "sunwell.core:ToolExecutor",
+    "sunwell.tools:tool",
+    "sunwell.testing:ScriptedModel",
+    "sunwell.simulator:Simulator",
+    "sunwell:Agent",
+    "sunwell:run_sync",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_name_is_the_first_import(name: str) -> None:
+    """No name needs another to be imported before it."""
+    module, attribute = name.split(":")
+    subprocess.run([sys.executable, "-c", f"from {module} import {attribute}"], check=True, timeout=60)
