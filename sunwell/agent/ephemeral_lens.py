@@ -1,5 +1,42 @@
 """RFC-137's two entry points: the decision to delegate, and the writing of the lens."""
 
-from sunwell.agent.decision import should_use_delegation
+from collections.abc import Sequence
 
-__all__ = ["should_use_delegation"]
+from sunwell.agent.decision import should_use_delegation
+from sunwell.agent.lens_prompt import LensOrder
+from sunwell.agent.lens_writer import Ask, generic_lens, write_lens
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.model import Effort, ModelProtocol, ToolSpec
+
+__all__ = ["Ask", "create_ephemeral_lens", "generic_lens", "should_use_delegation"]
+
+
+async def create_ephemeral_lens(
+    task: str,
+    smart_model: ModelProtocol,
+    *,
+    context: str = "",
+    tools: Sequence[ToolSpec] = (),
+    ask: Ask,
+    max_lens_tokens: int = 1500,
+    effort: Effort | None = None,
+) -> EphemeralLens:
+    """Have the smart model write a lens for *task*.
+
+    It is asked once more, and told why, where its first answer is no lens.
+
+    Args:
+        task: What is to be done, in the user's words.
+        smart_model: Who writes the lens; *ask* must ask this model.
+        context: What the smart model sees of the workspace, see :func:`sunwell.context.gathering.gather`.
+        tools: What the workers can do.
+        ask: The door to the smart model; each call of it is one model call, billed and recorded there.
+        max_lens_tokens: Longest lens as workers read it; told to the model and enforced.
+        effort: ``None`` is the provider's default.
+
+    Raises:
+        LensError: No lens came of it. A lens is never empty.
+        ModelError, BudgetExhausted: From *ask*.
+    """
+    order = LensOrder(task, context, tuple(tools), max_lens_tokens, effort)
+    return await write_lens(order, ask, model_name=smart_model.name)
