@@ -1,0 +1,434 @@
+"""Names resolve to models, once each, whoever asks at the same time."""
+
+import threading
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Any
+
+import attrs
+import pytest
+
+from sunwell.core import ModelProtocol
+from sunwell.errors import (
+    ConfigurationError,
+    MissingKeyError,
+    ModelError,
+    UnknownModelError,
+    UnknownProviderError,
+)
+from sunwell.models.registry import ModelRegistry, get_registry, resolve_model
+from sunwell.models.supply import Environment
+from sunwell.testing import ScriptedModel
+
+PATIENCE_SECONDS = 20
+
+
+def model(name: str = "a model") -> ScriptedModel:
+    return ScriptedModel(name, [])
+
+
+@attrs.define(eq=False)
+class Makers:
+    """A supply whose environment is one string that a test may change."""
+
+    environment: str = "key-1"
+    made: list[tuple[str, Hashable]] = attrs.field(factory=list)
+
+    def connection(self, provider: str) -> Hashable | None:
+        return (provider, self.environment) if provider in ("anthropic", "openai", "hub") else None
+
+    def model(self, model_id: str, connection: Hashable) -> ModelProtocol:
+        self.made.append((model_id, connection))
+        return model(model_id)
+
+
+def in_threads(*works: Callable[[], Any]) -> list[Any]:
+    """Run all at once; return what each returned or raised, and fail where one never ends."""
+    start = threading.Barrier(len(works))
+    outcomes: list[Any] = ["never ended"] * len(works)
+
+    def run(place: int, work: Callable[[], Any]) -> None:
+        start.wait(PATIENCE_SECONDS)
+        try:
+            outcomes[place] = work()
+        except Exception as error:
+            outcomes[place] = error
+
+    threads = [threading.Thread(target=run, args=it, daemon=True) for it in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+    assert [thread.is_alive() for thread in threads] == [False] * len(works), "dead-lock"
+    return outcomes
+
+
+def test_a_registered_model_is_given_back():
+    """``get`` and ``resolve_model`` return the very instance that was registered."""
+    registry, opus = ModelRegistry(), model("opus")
+    registry.register("opus", opus)
+    assert registry.get("opus") is opus
+    assert resolve_model("opus", registry) is opus
+
+
+def test_an_instance_passes_through():
+    """A model needs no registration to be used."""
+    opus = model()
+    assert resolve_model(opus, ModelRegistry()) is opus
+
+
+def test_one_registry_for_the_process():
+    """Where no registry is passed, everyone shares one."""
+    ours = model()
+    get_registry().register("test_registry/ours", ours)
+    assert get_registry() is get_registry()
+    assert resolve_model("test_registry/ours") is ours
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, 3, ["opus"], ScriptedModel], ids=["none", "number", "list", "class-of-models"]
+)
+def test_neither_model_nor_name(wrong):
+    """What is neither a model nor a name is refused with a sentence, also when it is registered."""
+    with pytest.raises(TypeError, match="a model has name, complete and stream"):
+        resolve_model(wrong, ModelRegistry())
+    with pytest.raises(TypeError, match="'opus' cannot be registered as"):
+        ModelRegistry().register("opus", wrong)
+
+
+@pytest.mark.parametrize("name", ["", "  "], ids=["empty", "blank"])
+def test_a_name_is_not_empty(name):
+    """No model is registered under a name that nobody can read."""
+    with pytest.raises(ConfigurationError, match="not empty"):
+        ModelRegistry().register(name, model())
+
+
+def test_registering_again_replaces():
+    """The last registration of a name holds, whatever its kind."""
+    registry, first, second, third = ModelRegistry(), model("1"), model("2"), model("3")
+    registry.register("worker", first)
+    registry.register_factory("worker", lambda: second)
+    assert registry.get("worker") is second
+    registry.register("other", third)
+    registry.alias("worker", "other")
+    assert registry.get("worker") is third
+    registry.register("worker", first)
+    assert registry.get("worker") is first
+
+
+@pytest.mark.parametrize(
+    ("reference", "model_id", "provider"),
+    [
+        pytest.param("opus", "claude-opus-5-5", "anthropic", id="short-name"),
+        pytest.param("sonnet", "claude-sonnet-5-5", "anthropic", id="sonnet"),
+        pytest.param("haiku", "claude-haiku-5-5", "anthropic", id="haiku"),
+        pytest.param("anthropic-smart", "claude-opus-5-5", "anthropic", id="anthropic-smart"),
+        pytest.param("anthropic-cheap", "claude-haiku-5-5", "anthropic", id="anthropic-cheap"),
+        pytest.param("openai-smart", "gpt-6.1-sol", "openai", id="openai-smart"),
+        pytest.param("openai-cheap", "gpt-6-luna", "openai", id="openai-cheap"),
+        pytest.param("anthropic/claude-opus-5-5", "claude-opus-5-5", "anthropic", id="provider-model"),
+        pytest.param("OpenAI/gpt-6-luna", "gpt-6-luna", "openai", id="provider-in-capitals"),
+        pytest.param("hub/meta/llama-5", "meta/llama-5", "hub", id="further-slashes"),
+        pytest.param("claude-3-opus-20240229", "claude-3-opus-20240229", "anthropic", id="retired-id"),
+        pytest.param("gpt-4o", "gpt-4o", "openai", id="bare-gpt"),
+        pytest.param("o3-mini", "o3-mini", "openai", id="bare-o"),
+        pytest.param("chatgpt-4o-latest", "chatgpt-4o-latest", "openai", id="bare-chatgpt"),
+    ],
+)
+def test_what_works_out_of_the_box(reference, model_id, provider):
+    """Built-in aliases, ``provider/model`` and bare ids resolve without any registration."""
+    makers = Makers()
+    assert resolve_model(reference, ModelRegistry(makers)).name == model_id
+    assert makers.made == [(model_id, (provider, "key-1"))]
+
+
+@pytest.mark.parametrize(
+    "reference", ["opsu", "opus-5", "", "llama-5", "octopus", "/gpt-6-luna", "openai/", "Haiku"]
+)
+def test_unknown_is_an_error(reference):
+    """A name that means nothing raises an error that lists the known names; it never gives ``None``."""
+    registry = ModelRegistry(Makers())
+    registry.register("mine", model())
+    with pytest.raises(UnknownModelError) as caught:
+        resolve_model(reference, registry)
+    assert caught.value.known == registry.known()
+    assert "haiku, mine, openai-cheap" in str(caught.value)
+
+
+def test_a_provider_without_an_address():
+    """Where nobody knows how to reach a provider, the error names the variable that would say it."""
+    with pytest.raises(UnknownProviderError, match="set MY_HUB_BASE_URL") as caught:
+        resolve_model("my-hub/llama-5", ModelRegistry(Makers()))
+    assert isinstance(caught.value, UnknownModelError)
+
+
+def test_a_registered_name_shadows_an_alias():
+    """``register("opus", …)`` holds before the built-in alias; what else means that model does not move."""
+    registry, ours = ModelRegistry(Makers()), model("ours")
+    registry.register("opus", ours)
+    assert resolve_model("opus", registry) is ours
+    assert resolve_model("anthropic-smart", registry).name == "claude-opus-5-5"
+
+
+def test_known_names():
+    """Known are the registered names of every kind and the built-in aliases, sorted."""
+    registry = ModelRegistry()
+    built_in = registry.known()
+    registry.register("zebra", model())
+    registry.register_factory("a-factory", model)
+    registry.alias("an-alias", "zebra")
+    assert registry.known() == tuple(sorted(["zebra", "a-factory", "an-alias", *built_in]))
+
+
+def test_built_models_are_kept():
+    """All spellings of one model under one environment give one instance."""
+    makers = Makers()
+    registry = ModelRegistry(makers)
+    spelled = ["opus", "anthropic-smart", "anthropic/claude-opus-5-5", "claude-opus-5-5", "opus"]
+    assert len({id(registry.get(name)) for name in spelled}) == 1
+    assert len(makers.made) == 1
+    assert ModelRegistry(makers).get("opus") is not registry.get("opus")
+
+
+def test_a_changed_environment_makes_a_new_model():
+    """A new key or address means a new model; when the old one comes back so does the old model."""
+    makers = Makers()
+    registry = ModelRegistry(makers)
+    first = registry.get("opus")
+    makers.environment = "key-2"
+    second = registry.get("opus")
+    makers.environment = "key-1"
+    assert second is not first
+    assert registry.get("opus") is first
+
+
+def test_the_environment_decides():
+    """The process's variables say what can be reached; a key that is missing is named."""
+    with pytest.raises(MissingKeyError, match="ANTHROPIC_API_KEY"):
+        ModelRegistry(Environment({})).get("opus")
+    with pytest.raises(UnknownProviderError, match="LOCAL_BASE_URL"):
+        ModelRegistry(Environment({"LOCAL_API_KEY": "k"})).get("local/llama-5")
+
+
+def test_an_environment_gives_equal_connections_while_it_stays():
+    """Models are kept by what the environment says: equal variables, equal connections."""
+    one = Environment({"ANTHROPIC_API_KEY": "one"}).connection("anthropic")
+    same = Environment({"ANTHROPIC_API_KEY": "one", "HOME": "/"}).connection("anthropic")
+    other = Environment({"ANTHROPIC_API_KEY": "two"}).connection("anthropic")
+    assert one == same
+    assert one != other
+    assert Environment({"LOCAL_BASE_URL": "http://127.0.0.1:1"}).connection("local") is not None
+
+
+def test_alias_chains():
+    """An alias may stand for an alias, for a built-in one, and for a name that comes later."""
+    registry, ours = ModelRegistry(Makers()), model()
+    registry.alias("worker", "fast")
+    registry.alias("fast", "mine")
+    with pytest.raises(UnknownModelError, match="'mine'"):
+        registry.get("worker")
+    registry.register("mine", ours)
+    assert registry.get("worker") is ours
+    registry.alias("fast", "haiku")
+    assert registry.get("worker").name == "claude-haiku-5-5"
+    registry.alias("fast", "openai/gpt-6-luna")
+    assert registry.get("worker").name == "gpt-6-luna"
+
+
+@pytest.mark.parametrize(
+    ("made_before", "name", "target"),
+    [
+        pytest.param([], "a", "a", id="itself"),
+        pytest.param([("a", "b")], "b", "a", id="two"),
+        pytest.param([("a", "b"), ("b", "c")], "c", "a", id="three"),
+    ],
+)
+def test_alias_cycles_are_refused_when_made(made_before, name, target):
+    """A chain that comes back is an error at once, and changes nothing."""
+    registry = ModelRegistry()
+    for pair in made_before:
+        registry.alias(*pair)
+    before = registry.known()
+    with pytest.raises(ConfigurationError, match=f"'{name}' would stand for itself: {name} -> {target}"):
+        registry.alias(name, target)
+    assert registry.known() == before
+
+
+def test_two_threads_cannot_close_a_circle_of_aliases():
+    """However two aliases that stand for each other are made, one of them is refused."""
+    for _ in range(50):
+        alias = ModelRegistry().alias
+        outcomes = in_threads(partial(alias, "a", "b"), partial(alias, "b", "a"))
+        refused = [outcome for outcome in outcomes if isinstance(outcome, ConfigurationError)]
+        assert len(refused) == 1
+
+
+def test_sixty_four_threads_and_one_factory():
+    """A factory runs once, however many threads want its model, and all get that one."""
+    registry = ModelRegistry()
+    made = []
+
+    def factory() -> ModelProtocol:
+        made.append(model())
+        return made[-1]
+
+    registry.register_factory("mine", factory)
+    outcomes = in_threads(*[lambda: registry.get("mine")] * 64)
+    assert len(made) == 1
+    assert {id(got) for got in outcomes} == {id(made[0])}
+
+
+def test_sixty_four_threads_and_one_provider():
+    """A model behind an alias is built once, however many threads resolve it."""
+    makers = Makers()
+    registry = ModelRegistry(makers)
+    outcomes = in_threads(*[lambda: resolve_model("opus", registry)] * 64)
+    assert len(makers.made) == 1
+    assert len({id(got) for got in outcomes}) == 1
+
+
+def test_nobody_sees_half_a_state():
+    """While names are replaced and read by 64 threads, each read gives one of the models, whole."""
+    registry = ModelRegistry()
+    models = [model(str(number)) for number in range(32)]
+    registry.register("mine", models[0])
+
+    def write(number: int) -> None:
+        for step in range(50):
+            registry.register(f"own-{number}", models[number])
+            if step % 2:
+                registry.register("mine", models[number])
+            else:
+                registry.alias("mine", f"own-{number}")
+
+    def read() -> set[int]:
+        return {id(registry.get("mine")) for _ in range(50) if registry.known()}
+
+    writers = [lambda number=number: write(number) for number in range(32)]
+    seen = in_threads(*writers, *[read] * 32)[32:]
+    assert set().union(*seen) <= {id(one) for one in models}
+
+
+def test_factories_run_outside_the_lock():
+    """While a factory takes its time, other names can be registered and resolved."""
+    registry, other = ModelRegistry(), model("other")
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow() -> ModelProtocol:
+        began.set()
+        assert go_on.wait(PATIENCE_SECONDS)
+        return model("slow")
+
+    def meanwhile() -> ModelProtocol:
+        assert began.wait(PATIENCE_SECONDS)
+        registry.register("other", other)
+        got = registry.get("other")
+        go_on.set()
+        return got
+
+    registry.register_factory("slow", slow)
+    outcomes = in_threads(lambda: registry.get("slow"), meanwhile)
+    assert [got.name for got in outcomes] == ["slow", "other"]
+
+
+def test_factories_that_resolve_others():
+    """Factories may resolve each other's parts, in any number of threads, and each runs once."""
+    registry = ModelRegistry()
+    made: list[str] = []
+
+    def layer(name: str, *below: str) -> None:
+        def factory() -> ModelProtocol:
+            for part in below:
+                registry.get(part)
+            made.append(name)
+            return model(name)
+
+        registry.register_factory(name, factory)
+
+    layer("a", "b", "c")
+    layer("b", "d")
+    layer("c", "d", "b")
+    layer("d")
+    outcomes = in_threads(*[lambda name=name: registry.get(name) for name in "abcd" * 16])
+    assert [got.name for got in outcomes] == list("abcd" * 16)
+    assert sorted(made) == ["a", "b", "c", "d"]
+
+
+def test_a_factory_that_needs_itself():
+    """A factory that resolves its own name, straight or by way of another, is an error and no hang."""
+    registry = ModelRegistry()
+    registry.register_factory("a", lambda: registry.get("a"))
+    registry.register_factory("b", lambda: registry.get("c"))
+    registry.register_factory("c", lambda: registry.get("b"))
+    for name in ("a", "b"):
+        with pytest.raises(ConfigurationError, match=f"'{name}' is needed for its own making"):
+            registry.get(name)
+
+
+def test_a_circle_across_threads_and_registries():
+    """Two threads whose factories need each other's model both get the error, and neither hangs."""
+    one, two = ModelRegistry(), ModelRegistry()
+    both_began = threading.Barrier(2)
+
+    def needs(other: ModelRegistry) -> ModelProtocol:
+        both_began.wait(PATIENCE_SECONDS)
+        return other.get("part")
+
+    one.register_factory("part", lambda: needs(two))
+    two.register_factory("part", lambda: needs(one))
+    outcomes = in_threads(lambda: one.get("part"), lambda: two.get("part"))
+    assert [type(outcome) for outcome in outcomes] == [ConfigurationError] * 2
+
+
+def test_a_factory_that_raises():
+    """Maker and waiters get the same error; the next call tries again, and what works then is kept."""
+    registry = ModelRegistry()
+    tries: list[int] = []
+    waiting = threading.Semaphore(0)
+
+    def factory() -> ModelProtocol:
+        tries.append(1)
+        if len(tries) == 1:
+            for _ in range(3):
+                assert waiting.acquire(timeout=PATIENCE_SECONDS)
+            raise ModelError("mine", "not today")
+        return model("mine")
+
+    def wait() -> ModelProtocol:
+        waiting.release()
+        return registry.get("mine")
+
+    registry.register_factory("mine", factory)
+    outcomes = in_threads(lambda: registry.get("mine"), wait, wait, wait)
+    ours = registry.get("mine")
+    failed = [outcome for outcome in outcomes if isinstance(outcome, ModelError)]
+    assert {id(outcome) for outcome in outcomes} <= {id(failed[0]), id(ours)}
+    assert registry.get("mine") is ours
+    assert len(tries) == 2
+
+
+def test_a_factory_that_makes_no_model():
+    """What a factory returns must be a model; the sentence names the factory."""
+    registry = ModelRegistry()
+    registry.register_factory("mine", lambda: "claude")  # type: ignore[arg-type, return-value]
+    with pytest.raises(TypeError, match="the factory of 'mine' returned 'claude'"):
+        registry.get("mine")
+    with pytest.raises(TypeError, match="must be callable"):
+        registry.register_factory("mine", "claude")  # type: ignore[arg-type]
+
+
+def test_an_interrupted_factory_is_taken_over():
+    """Where the maker is interrupted (Ctrl-C), somebody who waits makes the model instead."""
+    registry = ModelRegistry()
+    tries: list[int] = []
+
+    def factory() -> ModelProtocol:
+        tries.append(1)
+        if len(tries) == 1:
+            raise KeyboardInterrupt
+        return model("mine")
+
+    registry.register_factory("mine", factory)
+    with pytest.raises(KeyboardInterrupt):
+        registry.get("mine")
+    assert registry.get("mine").name == "mine"
