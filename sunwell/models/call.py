@@ -1,0 +1,239 @@
+"""One call to a provider: sent as finished bytes, read from raw bytes, limited in time."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from typing import Any, Protocol
+
+import attrs
+
+from sunwell.core.model import Completion, Delta, Request
+from sunwell.errors import ModelError, SunwellError
+from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
+from sunwell.models.clients import Sdk, client_for
+from sunwell.models.connection import Connection
+from sunwell.models.failures import Failures
+from sunwell.models.sse import EventParser, EventTooLong
+
+MAX_ANSWER_BYTES = 64 * 2**20
+"""Longest answer that is read, its events included."""
+_DRAIN_SECONDS = 0.25
+
+
+class Reader(Protocol):
+    """Builds a completion from the events of a stream."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the terminal event has come."""
+        ...
+
+    def take(self, data: bytes) -> Delta | None:
+        """Take the data of one event; return what of it is worth showing."""
+        ...
+
+    def completion(self) -> Completion:
+        """Return the whole answer, or raise where the terminal event has not come."""
+        ...
+
+
+class Wire(Protocol):
+    """A wire format: how a request is written, where it goes, and how an answer is read."""
+
+    @property
+    def sdk(self) -> Sdk:
+        """The SDK whose client carries it."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Where requests go, below the base URL."""
+        ...
+
+    def encode(self, model_id: str, request: Request, *, streaming: bool) -> bytes:
+        """Return the body of a request."""
+        ...
+
+    def read(self, data: bytes, asked: str) -> Completion:
+        """Return the completion in a whole answer."""
+        ...
+
+    def reader(self, asked: str) -> Reader:
+        """Return a reader for one stream."""
+        ...
+
+
+@attrs.define(eq=False)
+class Call:
+    """One request to one model. Every failure is a :exc:`~sunwell.errors.ModelError`."""
+
+    model_id: str
+    wire: Wire
+    connection: Connection
+    failures: Failures
+    request: Request
+
+    async def whole(self) -> Completion:
+        """Ask for the answer in one piece and return it."""
+        limit = asyncio.timeout(self._limit_seconds)
+        try:
+            async with limit:
+                response = await self._send(streaming=False)
+                try:
+                    data = await _read_all(response)
+                finally:
+                    await response.aclose()
+            return self._read(data, response.headers.get("content-type", ""))
+        except Exception as error:
+            failure = self._meaning(error, limit.expired(), f"gave no answer in {self._limit_seconds:g} s")
+            if failure is None:
+                raise
+        raise failure  # out here it has no context: what the SDK raises may hold the key
+
+    async def stream(self) -> AsyncGenerator[Delta, None]:
+        """Ask for the answer as a stream and yield what comes, the completion last."""
+        deadline = asyncio.get_running_loop().time() + self._limit_seconds
+        response = await self._begin(deadline)
+        try:
+            if "json" in response.headers.get("content-type", ""):
+                completion = await self._unstreamed(response, deadline)
+                yield Delta(text=completion.text)
+            else:
+                chunks, parser = aiter(response.aiter_bytes()), EventParser()
+                reader, size_bytes = self.wire.reader(self.model_id), 0
+                while not reader.done:
+                    chunk = await self._next(chunks, deadline)
+                    size_bytes += len(chunk)
+                    for delta in self._take(chunk, size_bytes, parser, reader):
+                        yield delta
+                completion = self._completed(reader)
+                await _drain(chunks)
+        finally:
+            await response.aclose()
+        yield Delta(completion=completion)
+
+    @property
+    def _limit_seconds(self) -> float:
+        asked = self.request.timeout_seconds
+        return self.connection.timeout_seconds if asked is None else asked
+
+    async def _send(self, *, streaming: bool) -> Any:
+        client = await client_for(self.wire.sdk, self.connection)
+        body = self.wire.encode(self.model_id, self.request, streaming=streaming)
+        import httpx2
+
+        # Always as a stream: the SDK then hands over the response before its body is read.
+        return await client.post(self.wire.path, cast_to=httpx2.Response, content=body, stream=True)
+
+    async def _begin(self, deadline: float) -> Any:
+        limit = asyncio.timeout_at(deadline)
+        try:
+            async with limit:
+                return await self._send(streaming=True)
+        except Exception as error:
+            failure = self._meaning(error, limit.expired(), f"gave no answer in {self._limit_seconds:g} s")
+            if failure is None:
+                raise
+        raise failure
+
+    async def _unstreamed(self, response: Any, deadline: float) -> Completion:
+        limit = asyncio.timeout_at(deadline)
+        try:
+            async with limit:
+                data = await _read_all(response)
+            return self._read(data, "")
+        except Exception as error:
+            failure = self._meaning(error, limit.expired(), f"did not finish in {self._limit_seconds:g} s")
+            if failure is None:
+                raise
+        raise failure
+
+    async def _next(self, chunks: AsyncIterator[bytes], deadline: float) -> bytes:
+        """Return the next piece of the stream, no bytes at its end."""
+        silent_until = asyncio.get_running_loop().time() + self.connection.stall_seconds
+        limit = asyncio.timeout_at(min(deadline, silent_until))
+        try:
+            async with limit:
+                return await anext(chunks, b"")
+        except Exception as error:
+            stalled = silent_until < deadline
+            what = (
+                f"was silent for {self.connection.stall_seconds:g} s" if stalled else "did not finish in time"
+            )
+            failure = self._meaning(error, limit.expired(), f"{what} in the middle of a stream")
+            if failure is None:
+                raise
+        raise failure
+
+    def _take(self, chunk: bytes, size_bytes: int, parser: EventParser, reader: Reader) -> list[Delta]:
+        try:
+            if size_bytes > MAX_ANSWER_BYTES:
+                raise NotAnAnswer(f"sent an answer of more than {MAX_ANSWER_BYTES} bytes")
+            deltas = _deltas(parser.feed(chunk) if chunk else parser.close(), reader)
+            if not chunk and not reader.done:
+                reader.completion()  # says what is missing
+            return deltas
+        except Exception as error:
+            failure = self._meaning(error)
+            if failure is None:
+                raise
+        raise failure
+
+    def _completed(self, reader: Reader) -> Completion:
+        try:
+            return reader.completion()
+        except NotAnAnswer as error:
+            failure = self.failures.bad_answer(str(error))
+        raise failure
+
+    def _read(self, data: bytes, content_type: str) -> Completion:
+        if "event-stream" not in content_type and not data.lstrip().startswith((b"data:", b"event:")):
+            return self.wire.read(data, self.model_id)
+        parser, reader = EventParser(), self.wire.reader(self.model_id)
+        _deltas([*parser.feed(data), *parser.close()], reader)
+        return reader.completion()
+
+    def _meaning(self, error: Exception, expired: bool = False, late: str = "") -> ModelError | None:
+        match error:
+            case SunwellError():
+                return None
+            case NotAnAnswer():
+                return self.failures.bad_answer(str(error))
+            case EventTooLong():
+                return self.failures.bad_answer(f"sent {error}")
+            case ErrorInAnswer():
+                return self.failures.from_error_object(error.args[0])
+            case TimeoutError() if expired:
+                return self.failures.timed_out(late)
+            case _:
+                return self.failures.from_exception(error)
+
+
+def _deltas(events: Iterable[bytes], reader: Reader) -> list[Delta]:
+    deltas = []
+    for data in events:
+        if reader.done:
+            break
+        delta = reader.take(data)
+        if delta is not None:
+            deltas.append(delta)
+    return deltas
+
+
+async def _read_all(response: Any) -> bytes:
+    pieces, size_bytes = [], 0
+    async for piece in response.aiter_bytes():
+        size_bytes += len(piece)
+        if size_bytes > MAX_ANSWER_BYTES:
+            raise NotAnAnswer(f"sent an answer of more than {MAX_ANSWER_BYTES} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read what is left of a finished stream, so that its connection can be used again."""
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in chunks:
+                pass
+    except Exception:  # the answer is whole: what happens to the connection now is no failure of it
+        return

@@ -1,0 +1,128 @@
+"""The SDKs' clients: made on first use, one for each connection and event loop, closed with the loop."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import attrs
+
+from sunwell.models.connection import OWN_URLS, Connection
+
+Sdk = Literal["anthropic", "openai"]
+
+_PARALLEL = 2_000  # twice the thousand workers that a run may have at once
+_IDLE = 1_000
+_AMBIENT_HEADERS = {"anthropic": "ANTHROPIC_CUSTOM_HEADERS", "openai": "OPENAI_CUSTOM_HEADERS"}
+
+
+@attrs.define(eq=False)
+class _Pool:
+    """The clients of one event loop."""
+
+    clients: dict[tuple[Sdk, Connection], Any] = attrs.field(factory=dict)
+    closer: AsyncGenerator[None, None] | None = None
+
+    async def close(self) -> None:
+        while self.clients:
+            _, client = self.clients.popitem()
+            await client.close()
+
+    async def until_the_loop_ends(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await self.close()
+
+
+_pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool]" = WeakKeyDictionary()
+_pools_lock = threading.Lock()  # loops of several threads look up and add at once
+
+
+async def client_for(sdk: Sdk, connection: Connection) -> Any:
+    """Return the running loop's client for *connection*; equal connections share one.
+
+    Raises :exc:`~sunwell.errors.MissingKeyError` before a client is made.
+    """
+    loop = asyncio.get_running_loop()
+    pool = _pools.get(loop)
+    client = pool.clients.get((sdk, connection)) if pool else None
+    if client is None:
+        connection.check_key()
+        client = _anthropic(connection) if sdk == "anthropic" else _openai(connection)
+        with _pools_lock:
+            pool = _pools.setdefault(loop, _Pool())
+        pool.clients[sdk, connection] = client
+        if pool.closer is None:
+            # asyncio.run() closes what generators are still open, and so the connections in time
+            pool.closer = pool.until_the_loop_ends()
+            await anext(pool.closer)
+    return client
+
+
+async def close_clients() -> None:
+    """Close every client of the running loop and its connections. Later calls make new ones."""
+    pool = _pools.get(asyncio.get_running_loop())
+    if pool is not None:
+        await pool.close()
+
+
+def _anthropic(connection: Connection) -> Any:
+    import anthropic
+
+    headers = _headers(connection, anthropic.omit, _AMBIENT_HEADERS["anthropic"])
+    if not connection.api_key:
+        headers.setdefault("Authorization", anthropic.omit)
+    return anthropic.AsyncAnthropic(
+        api_key=connection.api_key or "in the headers",
+        base_url=connection.url,
+        max_retries=0,
+        default_headers=headers,
+        open_telemetry={"traces": False, "propagation": False},
+        http_client=_http_client(connection, anthropic.DefaultAioHttpClient),
+    )
+
+
+def _openai(connection: Connection) -> Any:
+    import openai
+
+    headers = _headers(connection, openai.omit, _AMBIENT_HEADERS["openai"])
+    if connection.base_url not in (None, OWN_URLS["openai"]):
+        # The SDK reads them from the environment, and they are nobody else's business.
+        headers = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit} | headers
+    if not connection.api_key:
+        headers.setdefault("Authorization", openai.omit)
+    return openai.AsyncOpenAI(
+        api_key=connection.api_key or "in the headers",
+        base_url=connection.url,
+        max_retries=0,
+        default_headers=headers,
+        http_client=_http_client(connection, openai.DefaultAioHttpClient),
+    )
+
+
+def _headers(connection: Connection, omit: Any, ambient_variable: str) -> dict[str, Any]:
+    """The connection's headers; those that the SDK would take from a variable are taken away."""
+    lines = os.environ.get(ambient_variable, "").split("\n")
+    ambient = {line.partition(":")[0].strip(): omit for line in lines if ":" in line}
+    given = {name: omit if value is None else value for name, value in connection.headers}
+    lowered = {name.lower() for name in given} | {"authorization"}
+    return {name: value for name, value in ambient.items() if name.lower() not in lowered} | given
+
+
+def _http_client(connection: Connection, aiohttp_client: Any) -> Any:
+    import warnings
+
+    import httpx2
+
+    limits = httpx2.Limits(max_connections=_PARALLEL, max_keepalive_connections=_IDLE)
+    # How long an answer may take is limited by whoever asks; here, only how long a connection may.
+    timeout = httpx2.Timeout(None, connect=connection.connect_seconds)
+    # A redirect would carry the prompt, and headers with keys in them, to an address nobody named.
+    settings: dict[str, Any] = {"limits": limits, "timeout": timeout, "follow_redirects": False}
+    if connection.transport is not None:
+        return httpx2.AsyncClient(transport=connection.transport(), **settings)
+    warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
+    return aiohttp_client(**settings)

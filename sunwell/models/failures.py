@@ -1,0 +1,239 @@
+"""What can go wrong with a call, turned into our errors: one sentence each, and never a key in it."""
+
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import attrs
+
+from sunwell.core.secrets import Secrets
+from sunwell.errors import (
+    BadAnswer,
+    BadRequest,
+    ConnectionFailed,
+    ModelError,
+    QuotaExhausted,
+    RateLimited,
+    ServerFailed,
+    Unauthorized,
+)
+from sunwell.models.connection import Connection
+
+_LONGEST_MESSAGE = 400
+_OVERLOADED = frozenset({429, 503, 529})
+_UNSURE = frozenset({502, 504, *range(520, 528)})
+"""A gateway speaks; whether the provider behind it has worked, and bills, is not known."""
+
+_STATUS_OF_TYPE = {
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "invalid_request_error": 400,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "billing_error": 402,
+    "insufficient_quota": 402,
+    "overloaded_error": 529,
+    "timeout_error": 504,
+    "api_error": 500,
+    "server_error": 500,
+}
+_NO_CREDIT = re.compile(r"insufficient_quota|billing_error|billing_hard_limit|credit balance is too low")
+_ADVICE = {
+    400: "change the request or the model",
+    404: "check the model's id and the base URL",
+    413: "send less: the request is too large",
+    422: "change the request or the model",
+}
+
+
+@attrs.define(eq=False)
+class Failures:
+    """Words errors for one model on one connection."""
+
+    model: str
+    connection: Connection
+    _secrets: Secrets = attrs.field(init=False)
+
+    @_secrets.default
+    def _all(self) -> Secrets:
+        return self.connection.secrets()
+
+    def bad_answer(self, what: str, *, retry: bool = True) -> BadAnswer:
+        """An answer that cannot be read. The provider may bill it."""
+        return BadAnswer(self.model, self._clean(f"{self._who()} {what}"), True, retry)
+
+    def timed_out(self, what: str) -> ConnectionFailed:
+        """The answer did not come in time."""
+        detail = f"{self._who()} {what}; allow more time or ask for less"
+        return ConnectionFailed(self.model, self._clean(detail), True, True)
+
+    def from_exception(self, error: Exception) -> ModelError | None:
+        """Return what an exception of SDK or transport means; ``None`` where it is a bug of ours."""
+        response = getattr(error, "response", None)
+        status = getattr(response, "status_code", None)
+        if response is not None and isinstance(status, int):
+            return self.from_status(status, response.headers, _content(response))
+        kind = _kind(error)
+        if kind is None:
+            return None
+        cause = self._clean(f"{type(_root(error)).__name__}: {_root(error)}".rstrip(": "))
+        if kind == "address":
+            detail = f"cannot use the base URL {self.connection.shown_url} ({cause}); correct it"
+            return ConnectionFailed(self.model, detail)
+        if kind == "unsent":
+            detail = f"cannot reach {self._who()} ({cause}); check the base URL and the network"
+            return ConnectionFailed(self.model, detail, False, True)
+        if kind == "garbled":
+            return self.bad_answer(f"sent what is no HTTP ({cause})")
+        detail = f"the connection to {self._who()} broke before the answer was whole ({cause}); ask again"
+        return ConnectionFailed(self.model, detail, True, True)
+
+    def from_status(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
+        """Return what an error answer means."""
+        error = _error_object(body)
+        message = _message(error, body)
+        proper = error is not None
+        found = self._sorted(status, message, error or {})
+        if isinstance(found, ServerFailed):
+            found.may_be_billed = status == 504 or (not proper and (status in _UNSURE or status == 500))
+        found.retry_after_seconds = retry_after_seconds(headers)
+        if headers.get("x-should-retry") == "false":
+            found.retry = False
+        return found
+
+    def from_error_object(self, error: Any) -> ModelError:
+        """Return what an error means that came inside an answer: something may have been billed."""
+        known = error if isinstance(error, dict) else {"message": str(error)}
+        status = known.get("code")
+        if not isinstance(status, int):
+            named = (_STATUS_OF_TYPE.get(str(known.get(key))) for key in ("type", "code"))
+            status = next(filter(None, named), 500)
+        found = self._sorted(status, _message(known, b""), known)
+        found.may_be_billed = True
+        return found
+
+    def _sorted(self, status: int, message: str, error: Mapping[str, Any]) -> ModelError:
+        who = self._who()
+        said = self._clean(f"{status}: {message}" if message else str(status))
+        words = f"{error.get('type')} {error.get('code')} {message}"
+        if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(words)):
+            detail = f"the account at {who} has no credit left ({said}); add credit or use another key"
+            return QuotaExhausted(self.model, detail)
+        if status in (401, 403):
+            detail = f"{who} does not accept the key ({said}); set a valid one in {self.connection.variable}"
+            return Unauthorized(self.model, detail)
+        if status in _OVERLOADED:
+            return RateLimited(self.model, f"{who} asks for less ({said}); try again later", False, True)
+        if status >= 500 or status in (408, 409):
+            return ServerFailed(self.model, f"{who} failed ({said}); try again later", False, True)
+        if status < 400:
+            detail = f"{who} answered {said} in place of a completion; set the base URL to where it leads"
+            return BadRequest(self.model, detail)
+        advice = _ADVICE.get(status, _ADVICE[400])
+        return BadRequest(self.model, f"{who} refuses the request ({said}); {advice}")
+
+    def _who(self) -> str:
+        return f"{self.connection.provider} at {self.connection.shown_url}"
+
+    def _clean(self, text: str) -> str:
+        shown = " ".join(self._secrets.redact(text).split())
+        return shown if len(shown) <= _LONGEST_MESSAGE else shown[:_LONGEST_MESSAGE] + "…"
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Return how long the provider asks to wait, from ``retry-after-ms`` or ``retry-after``.
+
+    *now* is seconds since 1970, for a date in the header; ``None`` is this moment.
+    """
+    milliseconds = _seconds(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    seconds = _seconds(value)
+    if seconds is not None or not value:
+        return seconds
+    try:
+        at = parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, at - (time.time() if now is None else now))
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < 1e9 else None
+
+
+def _content(response: Any) -> bytes:
+    try:
+        return bytes(response.content)
+    except Exception:  # a streamed error whose body broke off: the status says enough
+        return b""
+
+
+def _error_object(body: bytes) -> dict[str, Any] | None:
+    import json
+
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(found, list) and found:
+        found = found[0]
+    if not isinstance(found, dict):
+        return None
+    error = found.get("error", found)
+    return error if isinstance(error, dict) else {"message": error}
+
+
+def _message(error: Mapping[str, Any] | None, body: bytes) -> str:
+    if error is None:
+        text = body[:4096].decode("utf-8", "replace")
+        return "" if "<html" in text.lower() else text.strip()
+    found = error.get("message") or error.get("detail") or error.get("type") or ""
+    return found if isinstance(found, str) else str(found)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__) is not None and len(chain) < 8:
+        chain.append(cause)
+    return chain
+
+
+def _root(error: BaseException) -> BaseException:
+    return _chain(error)[-1]
+
+
+def _kind(error: Exception) -> str | None:
+    """Name the failure of transport: address, unsent, garbled or broken; ``None`` where it is none."""
+    import aiohttp
+    import httpx2
+
+    chain = _chain(error)
+
+    def within(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(link, kinds) for link in chain)
+
+    if within(httpx2.InvalidURL, httpx2.UnsupportedProtocol, aiohttp.InvalidURL):
+        return "address"
+    if within(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError):
+        return "unsent"
+    # The SDKs' aiohttp transport calls a connection that broke after the request a ConnectError too.
+    over_aiohttp = within(aiohttp.ClientError)
+    if not over_aiohttp and within(
+        httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError
+    ):
+        return "unsent"
+    if within(aiohttp.ClientResponseError, httpx2.DecodingError, httpx2.RemoteProtocolError):
+        return "broken" if within(httpx2.RemoteProtocolError) else "garbled"
+    if within(httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError):
+        return "broken"
+    return None
