@@ -1,0 +1,159 @@
+"""One span of a run while its records come in."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from sunwell.core.message import ToolCall
+from sunwell.core.model import Purpose
+from sunwell.journal.node import Node, NodeStatus
+from sunwell.journal.records import Answer, Failure, Intent, Refused, ToolFinished
+
+
+@attrs.define(eq=False)
+class CallBranch:
+    """One call of a model, with all its attempts."""
+
+    order: int
+    number: int
+    intents: dict[int, Intent] = attrs.field(factory=dict)
+    unbilled: set[int] = attrs.field(factory=set)
+    """Attempts that ended and were certainly not billed, or were answered."""
+    answer: Answer | None = None
+    status: NodeStatus = "open"
+
+    def take(self, record: Intent | Answer | Failure | Refused) -> None:
+        """Add what *record* says of the call."""
+        match record:
+            case Intent():
+                self.intents[record.attempt] = record
+                self.status = "open"
+            case Answer():
+                self.answer, self.status = record, "answered"
+                self.unbilled.add(record.attempt)
+            case Failure():
+                self.status = "failed"
+                if not record.may_be_billed:
+                    self.unbilled.add(record.attempt)
+            case Refused():
+                self.status = "refused"
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, or was asked last."""
+        if self.answer is not None:
+            return self.answer.completion.model
+        return next((intent.model for intent in reversed(self.intents.values())), None)
+
+    def node(self, span: str, depth: int) -> Node:
+        """Return the finished node."""
+        usage = self.answer.completion.usage if self.answer else None
+        started = min((intent.at for intent in self.intents.values()), default=None)
+        return Node(
+            "call",
+            span,
+            depth,
+            status=self.status,
+            model=self.model,
+            purpose=self._purpose(),
+            number=self.number,
+            attempts=len(self.intents),
+            usage=usage,
+            cost_usd=self.answer.cost_usd if self.answer else None,
+            uncertain_usd=self._uncertain_usd(),
+            started_at=started if started is not None or self.answer is None else self.answer.at,
+            duration_ms=milliseconds(self.answer.duration_seconds) if self.answer else None,
+            result_tokens=usage.output_tokens if usage else None,
+        )
+
+    def _purpose(self) -> Purpose | None:
+        for record in (self.answer, *self.intents.values()):
+            if record is not None:
+                return record.purpose
+        return None
+
+    def _uncertain_usd(self) -> Decimal | None:
+        total = Decimal(0)
+        for attempt, intent in self.intents.items():
+            if attempt in self.unbilled:
+                continue
+            if intent.reserved_usd is None:
+                return None
+            total += intent.reserved_usd
+        return total
+
+
+@attrs.define(eq=False)
+class ToolBranch:
+    """One run of a tool."""
+
+    order: int
+    name: str
+    started_at: float | None
+    finished: ToolFinished | None = None
+
+    def node(self, span: str, depth: int) -> Node:
+        """Return the finished node."""
+        done = self.finished
+        status: NodeStatus = "open" if done is None else "failed" if done.result.is_error else "answered"
+        lasted = None if done is None else milliseconds(done.duration_seconds)
+        return Node("tool", span, depth, self.name, status, started_at=self.started_at, duration_ms=lasted)
+
+
+@attrs.define(eq=False)
+class SpanBranch:
+    """All that one span did itself."""
+
+    order: int
+    depth: int | None = None
+    """``None`` until a call of a model says it."""
+    calls: dict[int, CallBranch] = attrs.field(factory=dict)
+    tools: dict[tuple[int, int], ToolBranch] = attrs.field(factory=dict)
+    asked: dict[str, tuple[int, ToolCall]] = attrs.field(factory=dict)
+    """Tool calls and their turns by the call's id."""
+    notes: dict[str, Any] = attrs.field(factory=dict)
+    last_at: float | None = None
+
+    def call(self, number: int, order: int) -> CallBranch:
+        """Return the call at *number*, begun by this record if it is its first."""
+        return self.calls.setdefault(number, CallBranch(order, number))
+
+    def tool(self, place: tuple[int, int], name: str, order: int) -> ToolBranch:
+        """Return the tool run at *place* (turn and index), begun by this record if it is its first."""
+        return self.tools.setdefault(place, ToolBranch(order, name, self.last_at))
+
+    @property
+    def model(self) -> str | None:
+        """The only model that the span asked itself; ``None`` where it asked several or none."""
+        models = {call.model for call in self.calls.values()}
+        return models.pop() if len(models) == 1 else None
+
+
+def question(call: ToolCall, index: str) -> str | None:
+    """Return what *call* asks of a worker: its question, or that at *index* of a batch."""
+    try:
+        arguments = json.loads(call.arguments)
+    except ValueError:
+        return None
+    if not isinstance(arguments, dict):
+        return None
+    for name in ("queries", "tasks"):
+        batch = arguments.get(name)
+        if isinstance(batch, list) and index.isdecimal() and int(index) < len(batch):
+            item = batch[int(index)]
+            return item if isinstance(item, str) else _asked(item)
+    return _asked(arguments)
+
+
+def milliseconds(seconds: float) -> int:
+    """Return *seconds* in whole milliseconds."""
+    return round(seconds * 1000)
+
+
+def _asked(arguments: Any) -> str | None:
+    if not isinstance(arguments, dict):
+        return None
+    found = [arguments.get(name) for name in ("query", "task", "question")]
+    return next((text for text in found if isinstance(text, str)), None)
