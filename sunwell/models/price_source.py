@@ -52,7 +52,7 @@ class PriceTable:
 
         Where a price depends on the hour the dearest hour holds, so that it bounds the bill.
         """
-        model = self._find(_OTHER_IDS.get(provider.lower(), provider.lower()), model_id)
+        model = self._find(_OTHER_IDS.get(provider, provider), model_id)
         if model is None:
             return None
         hours = [_entries(prices) for prices in _in_force(model.prices, on)]

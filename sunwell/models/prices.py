@@ -38,7 +38,7 @@ class PriceBook:
     """The caller's prices by a model's name, its id or ``provider/id``; they go before all others."""
     _on: datetime.date | None = attrs.field(default=None, kw_only=True)
     """The day (UTC) whose prices hold; ``None`` is the day of each look-up."""
-    _kept: dict[tuple[str | None, str, datetime.date], Price | None] = attrs.field(factory=dict, init=False)
+    _kept: dict[tuple[str, str, datetime.date], Price | None] = attrs.field(factory=dict, init=False)
 
     @property
     def date(self) -> str:
@@ -57,7 +57,7 @@ class PriceBook:
         model's own ``price``; the installed table's, by provider and id where the model says them
         and by its name where it does not.
         """
-        provider, model_id = provider_and_id(model)
+        provider, model_id = _placed(*provider_and_id(model))
         own = self._own.get(spelled_alike(model.name)) or self._own_price(provider, model_id)
         if own is not None:
             return own
@@ -72,6 +72,7 @@ class PriceBook:
         The caller's prices come first, by ``provider/id`` or id, then the installed table's. Without
         a *provider* the id must tell whose it is: ``openai/gpt-6-luna``, or ``gpt-6-luna``.
         """
+        provider, model_id = _placed(provider, model_id)
         return self._own_price(provider, model_id) or self._table_price(provider, model_id)
 
     def price_of_answer(self, model: ModelProtocol, answered: str) -> Price | None:
@@ -87,28 +88,29 @@ class PriceBook:
 
     def _own_price(self, provider: str | None, model_id: str) -> Price | None:
         for spelled in (spelled_alike(model_id), undated(spelled_alike(model_id))):
-            found = self._own.get(f"{provider}/{spelled}".lower()) or self._own.get(spelled)
+            found = self._own.get(f"{provider}/{spelled}") or self._own.get(spelled)
             if found is not None:
                 return found
         return None
 
     def _table_price(self, provider: str | None, model_id: str) -> Price | None:
+        if provider is None:
+            return None
         day = self._on or datetime.datetime.now(datetime.UTC).date()
         key = (provider, model_id, day)
         if key not in self._kept:
-            self._kept[key] = _from_table(provider, model_id, day)
+            from sunwell.models.price_source import price_table
+
+            self._kept[key] = price_table().price(provider, model_id, day)
         return self._kept[key]
 
 
-def _from_table(provider: str | None, model_id: str, day: datetime.date) -> Price | None:
-    from sunwell.models.price_source import price_table
-
-    if provider is None:
-        reference = parse_reference(model_id)
-        if reference is None:
-            return None
-        provider, model_id = reference.provider, reference.model_id
-    return price_table().price(provider, model_id, day)
+def _placed(provider: str | None, model_id: str) -> tuple[str | None, str]:
+    """Return provider and id, told by the id where no provider is given."""
+    if provider is not None:
+        return provider.lower(), model_id
+    reference = parse_reference(model_id)
+    return (reference.provider, reference.model_id) if reference else (None, model_id)
 
 
 def price_per_token(
