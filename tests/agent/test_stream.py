@@ -1,0 +1,32 @@
+"""The stream tells the run whether anybody still listens."""
+
+import asyncio
+
+from sunwell.agent.stream import EventStream
+from sunwell.events import Warned
+from sunwell.testing import run_virtual
+
+
+def test_a_run_is_held_until_its_consumer_asks_for_more() -> None:
+    """No step starts while an event lies unread, and the wait is not the run's own time."""
+
+    async def main() -> None:
+        stream = EventStream()
+        steps: list[str] = []
+
+        async def work() -> None:
+            stream.put(Warned("one"))
+            await stream.hold()
+            steps.append("after one")
+            stream.end()
+
+        working = asyncio.create_task(work())
+        assert await stream.next() == Warned("one")
+        await asyncio.sleep(60)
+        assert steps == []
+        assert await stream.next() is None
+        await working
+        assert steps == ["after one"]
+        assert stream.held_seconds == 60
+
+    run_virtual(main())
