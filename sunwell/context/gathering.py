@@ -1,0 +1,195 @@
+"""What of a workspace the smart model sees when it writes a lens: the tree, and the files that matter."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from os import PathLike
+
+import attrs
+
+from sunwell.context.listing import list_files
+from sunwell.core.markdown import fenced
+from sunwell.core.secrets import Secrets
+from sunwell.errors import ToolError
+from sunwell.tools.text_file import text_of
+from sunwell.tools.wording import on_one_line
+from sunwell.tools.workspace import Entry, Workspace
+
+LARGEST_FILE_BYTES = 500_000
+"""A larger file is named in the tree and not read."""
+_BYTES_PER_TOKEN = 4
+_TREE_SHARE = 4  # the tree takes at most a quarter of the room,
+_FILE_SHARE = 3  # a file at most a third of what is left for files
+_LEAST_FILE_BYTES = 600  # less of a longer file says nothing
+_MANY_FILES = 8
+_TELLING_SHARE = 3  # a word in more than a third of all paths tells none of them apart
+
+_WORD = re.compile(r"[^\W_]+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_PATH_IN_TASK = re.compile(r"[\w.@+-]+(?:/[\w.@+-]+)*")
+_EVERYDAY = frozenset(
+    {"add", "all", "and", "are", "change", "code", "create", "each", "every", "file", "files", "fix"}
+    | {"for", "from", "generate", "into", "make", "new", "not", "page", "project", "remove", "rename"}
+    | {"that", "the", "this", "update", "use", "using", "which", "with", "write", "implement", "src"}
+)
+_GUIDES = frozenset({"readme", "contributing", "agents", "claude", "architecture"})
+_MANIFESTS = frozenset(
+    {"pyproject.toml", "package.json", "cargo.toml", "go.mod", "setup.py", "setup.cfg", "tsconfig.json"}
+    | {"makefile", "pom.xml", "build.gradle", "gemfile", "composer.json", "requirements.txt", "deno.json"}
+)
+_ENTRY_POINTS = frozenset({"main", "__main__", "app", "index", "cli", "server", "lib", "routes", "models"})
+
+
+@attrs.frozen
+class _Wanted:
+    """What of the task the names of files are compared with."""
+
+    paths: frozenset[str]
+    words: frozenset[str]
+
+
+def gather(
+    workspace_root: str | PathLike[str],
+    task: str,
+    *,
+    limit_tokens: int,
+    secrets: Secrets | None = None,
+) -> str:
+    """Return the tree of the workspace and the files that matter for *task*, as text for a prompt.
+
+    Files come in this order: those that the task names, those that are called like words of the
+    task, read-me and manifest files, entry points, tests; each in a fence that it cannot close, and cut with
+    a note where it is long. The text is at most *limit_tokens* long at four bytes to a token, and
+    the same for the same files and task. Ignored files, ``.git``, ``.sunwell``, ``.env``, files of
+    keys, links, binary and very large files are never read. Known *secrets* are replaced.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` where the root is no folder.
+    """
+    workspace = Workspace(workspace_root)
+    files, complete = list_files(workspace)
+    kept = Secrets() if secrets is None else secrets
+    left = limit_tokens * _BYTES_PER_TOKEN
+    tree = _tree(files, complete, left // _TREE_SHARE, kept)
+    if not tree:
+        return ""
+    blocks = [tree]
+    left -= _size(tree)
+    for entry in _by_worth(files, task):
+        room = min(left, max(_LEAST_FILE_BYTES, left // _FILE_SHARE)) - 2
+        block = _shown(workspace, entry, room, kept)
+        if block is not None:
+            blocks.append(block)
+            left -= _size(block) + 2
+        if left < _LEAST_FILE_BYTES:
+            break
+    return "\n\n".join(blocks)
+
+
+def _tree(files: Sequence[Entry], complete: bool, room: int, secrets: Secrets) -> str:
+    """Return the paths of *files*, as many as fit *room* bytes; nothing where none does."""
+    title = "Files of the workspace, with their sizes in bytes:"
+    note = "(… and {:,} more files)"
+    room -= _size(title) + _size(note) + 12
+    lines: list[str] = []
+    for entry in files:
+        line = secrets.redact(f"{on_one_line(entry.path)} {entry.size_bytes}")
+        room -= _size(line) + 1
+        if room < 0:
+            break
+        lines.append(line)
+    if not lines:
+        return ""
+    if len(lines) < len(files):
+        lines.append(note.format(len(files) - len(lines)))
+    elif not complete:
+        lines.append("(… and more files)")
+    return "\n".join([title, *lines])
+
+
+def _by_worth(files: Sequence[Entry], task: str) -> list[Entry]:
+    """Return the files that matter for *task*, the most important first."""
+    wanted = _Wanted(
+        frozenset(path.strip(".").lower() for path in _PATH_IN_TASK.findall(task)),
+        _telling({_stem(word) for word in _words(task)}, files),
+    )
+    scored = [(_score(entry.path, wanted), entry) for entry in files]
+    worth = [(-score, entry.path, entry) for score, entry in scored if score > 0]
+    return [entry for _, _, entry in sorted(worth, key=lambda item: item[:2])]
+
+
+def _telling(words: set[str], files: Sequence[Entry]) -> frozenset[str]:
+    """Return those of *words* that tell some of *files* from the others."""
+    counts = Counter(word for entry in files for word in {_stem(part) for part in _words(entry.path)} & words)
+    common = max(_MANY_FILES, len(files) // _TELLING_SHARE)
+    return frozenset(word for word in words if counts[word] <= common)
+
+
+def _score(path: str, wanted: _Wanted) -> int:
+    folded = path.lower()
+    name = folded.rpartition("/")[2]
+    stem = name.partition(".")[0]
+    if folded in wanted.paths:
+        return 2_000
+    depth = path.count("/")
+    if name in wanted.paths:
+        return 1_500 - depth
+    matches = len(wanted.words & {_stem(word) for word in _words(path)})
+    if matches:
+        own = wanted.words & {_stem(word) for word in _words(path.rpartition("/")[2].partition(".")[0])}
+        return 300 * min(matches, 3) + (100 if own else 0) - depth
+    if stem in _GUIDES:
+        return 200 - 20 * depth
+    if name in _MANIFESTS:
+        return 150 - 20 * depth
+    if stem in _ENTRY_POINTS:
+        return 100 - 10 * depth
+    is_test = stem.startswith("test_") or stem.endswith(("_test", "-test")) or ".test." in name
+    return 40 - depth if is_test else 0
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of *text* in lower case, parts of names one by one, without everyday ones."""
+    words = [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text.replace("_", " ")))]
+    return [word for word in words if len(word) > 2 and word not in _EVERYDAY]
+
+
+def _stem(word: str) -> str:
+    """Return *word* without the plural's ending, roughly."""
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
+
+
+def _shown(workspace: Workspace, entry: Entry, room: int, secrets: Secrets) -> str | None:
+    """Return the file with its name, in at most *room* bytes; ``None`` where it cannot be shown."""
+    if not 0 < entry.size_bytes <= LARGEST_FILE_BYTES:
+        return None
+    try:
+        content = workspace.read(entry.path, LARGEST_FILE_BYTES)
+        if content is None:
+            return None
+        # Redacted before it is cut: half a secret would not be found any more.
+        text = secrets.redact(text_of(entry.path, content.data).text).strip("\n")
+    except ToolError:
+        return None
+    title = secrets.redact(f"File {on_one_line(entry.path)}")
+    return _fitted(title, text, room)
+
+
+def _fitted(title: str, text: str, room: int) -> str | None:
+    """Return *text* under *title* in a fence, cut at the end of a line where it is too long."""
+    whole = f"{title}:\n{fenced(text)}"
+    if _size(whole) <= room:
+        return whole
+    longest_fence = _size(fenced(text)) - _size(text)
+    note = f", its first {{:,}} of {_size(text):,} bytes:"
+    space = room - _size(title) - _size(note) - longest_fence - 12
+    cut = text.encode("utf-8", "replace")[: max(0, space)].decode("utf-8", "ignore")
+    cut = cut[: cut.rfind("\n")] if "\n" in cut else ""
+    if _size(cut) < _LEAST_FILE_BYTES // 2:
+        return None
+    return f"{title}{note.format(_size(cut))}\n{fenced(cut)}"
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
