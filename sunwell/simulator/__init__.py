@@ -4,9 +4,12 @@ from sunwell.simulator.billing import Billing, Call, Clock, Entry, ManualClock, 
 from sunwell.simulator.echo import echo, minimal
 from sunwell.simulator.faults import Fault, FaultPlan, FaultRule, Occasion, parse_fault
 from sunwell.simulator.inprocess import InProcessModel, loop_time
+from sunwell.simulator.models import SimulatedModel
 from sunwell.simulator.prices import PRICE_DATE, PRICES, ModelPrice, ModelRates
 from sunwell.simulator.prompt import Piece, Prompt, piece
 from sunwell.simulator.script import Asked, Reply, Script
+from sunwell.simulator.server import Simulator, running_simulator
+from sunwell.simulator.service import SimulatedRequest
 
 __all__ = [
     "PRICES",
@@ -28,10 +31,14 @@ __all__ = [
     "Prompt",
     "Reply",
     "Script",
+    "SimulatedModel",
+    "SimulatedRequest",
+    "Simulator",
     "Total",
     "echo",
     "loop_time",
     "minimal",
     "parse_fault",
     "piece",
+    "running_simulator",
 ]

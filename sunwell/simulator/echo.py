@@ -11,10 +11,10 @@ _DEEPEST = 32
 
 
 def echo(asked: Asked) -> Reply:
-    """Answer with the last message's text, or with a minimal instance of the schema that was sent."""
+    """Answer with the user's last text, or with a minimal instance of the schema that was sent."""
     if asked.schema is not None:
         return Reply((Text(json.dumps(minimal(asked.schema), ensure_ascii=False)),))
-    texts = [message.text for message in asked.messages if message.text]
+    texts = [message.text for message in asked.messages if message.role == "user" and message.text]
     return Reply((Text(texts[-1] if texts else "…"),))
 
 

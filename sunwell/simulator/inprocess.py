@@ -106,14 +106,10 @@ class InProcessModel:
             await _pause(self.name, fault.stall_before_seconds + self.latency_seconds, deadline, billed=False)
             raise _refusal(self.name, fault, self.key)
         rule = self.billing.price_of(self.name).cache_rule
-        call = self.billing.begin(
-            self.key, self.name, prompt_of(request, rule), hidden_input_tokens=fault.hidden_input_tokens
-        )
-        try:
-            said = say(self.script(asked_of(self.name, request)), request.max_output_tokens)
-        except BaseException:
-            call.end("cut")
-            raise
+        # A script that raises is a bug in a test, not a billed call: it speaks before the call is opened.
+        said = say(self.script(asked_of(self.name, request)), request.max_output_tokens)
+        prompt, hidden = prompt_of(request, rule), fault.hidden_input_tokens
+        call = self.billing.begin(self.key, self.name, prompt, hidden_input_tokens=hidden)
         return _Turn(self, call, said, fault, deadline)
 
 

@@ -1,0 +1,162 @@
+"""The simulator as a server on loopback."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+
+from sunwell.simulator.anthropic_answer import MESSAGES
+from sunwell.simulator.billing import Billing, Clock
+from sunwell.simulator.chat_answer import CHAT
+from sunwell.simulator.faults import FaultPlan, fault_plan
+from sunwell.simulator.models import SimulatedModel, offered
+from sunwell.simulator.prices import PRICES, ModelPrice
+from sunwell.simulator.script import Script
+from sunwell.simulator.service import Service, SimulatedRequest
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_BACKLOG = 2048
+_LARGEST_BODY_BYTES = 256 * 1024 * 1024
+_HOST = "127.0.0.1"
+
+
+@attrs.define(eq=False)
+class Simulator:
+    """A provider on loopback that bills, caches and fails like one.
+
+    ``models`` are scripts by model id, each with a price in ``prices``; ``None`` lets every priced
+    model echo. Any key that is not empty is an account of its own. Anthropic clients take
+    :attr:`url` as their base URL, OpenAI clients :attr:`openai_url`.
+    """
+
+    models: Mapping[str, Script | SimulatedModel] | None = None
+    prices: Mapping[str, ModelPrice] = attrs.field(default=PRICES, repr=False)
+    faults: FaultPlan | Sequence[FaultPlan] | None = None
+    clock: Clock = attrs.field(default=time.time, repr=False)
+    """Times the life of cache entries."""
+    port: int = 0
+    """0: any that is free."""
+    keep_bodies: bool = False
+    """Whether :attr:`requests` keep the bytes of the bodies."""
+    bill: Billing = attrs.field(init=False)
+    """Everything billed so far."""
+    connections: int = attrs.field(default=0, init=False)
+    """How many connections were opened so far."""
+    _service: Service = attrs.field(init=False, repr=False)
+    _runner: "web.AppRunner | None" = attrs.field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.bill = Billing(self.prices, self.clock)
+        models = offered(self.models, self.prices)
+        self._service = Service(models, self.bill, fault_plan(self.faults), self.keep_bodies)
+
+    @property
+    def url(self) -> str:
+        """Address of the server, without ``/v1``."""
+        return f"http://{_HOST}:{self.port}"
+
+    @property
+    def openai_url(self) -> str:
+        """Address for OpenAI clients, with ``/v1``."""
+        return f"{self.url}/v1"
+
+    @property
+    def requests(self) -> Sequence[SimulatedRequest]:
+        """Every request for an answer so far, in the order of arrival; refused ones too."""
+        return tuple(self._service.requests)
+
+    async def start(self) -> None:
+        """Listen. Raises :exc:`OSError` where the port is taken."""
+        from aiohttp import web
+
+        runner = web.AppRunner(self._app(), handler_cancellation=True, access_log=None, shutdown_timeout=0)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, _HOST, self.port, backlog=_BACKLOG)
+            await site.start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        self.port = runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close the server and all connections; the bill stays readable. Calling it twice is fine."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def serve_forever(self, ready: Callable[[Self], object] | None = None) -> None:
+        """Listen until cancelled; *ready* is called once the address is known."""
+        async with self:
+            if ready is not None:
+                ready(self)
+            await asyncio.Event().wait()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def _app(self) -> "web.Application":
+        from aiohttp import web
+
+        service = self._service
+
+        async def messages(request: web.Request) -> web.StreamResponse:
+            return await service.answer(request, MESSAGES)
+
+        async def chat(request: web.Request) -> web.StreamResponse:
+            return await service.answer(request, CHAT)
+
+        app = web.Application(client_max_size=_LARGEST_BODY_BYTES, middlewares=[self._count_connections()])
+        app.router.add_post("/v1/messages", messages)
+        app.router.add_post("/v1/messages/count_tokens", service.count)
+        for prefix in ("", "/v1"):
+            app.router.add_post(f"{prefix}/chat/completions", chat)
+            app.router.add_get(f"{prefix}/models", service.list_models)
+        return app
+
+    def _count_connections(self) -> Any:
+        import weakref
+
+        from aiohttp import web
+
+        seen: weakref.WeakSet[Any] = weakref.WeakSet()
+
+        @web.middleware
+        async def counted(request: web.Request, handler: Any) -> web.StreamResponse:
+            if request.transport not in seen:
+                seen.add(request.transport)
+                self.connections += 1
+            response: web.StreamResponse = await handler(request)
+            return response
+
+        return counted
+
+
+@contextmanager
+def running_simulator(simulator: Simulator) -> Iterator[Simulator]:
+    """Run *simulator* in a thread with an event loop of its own, for code that has none.
+
+    Raises :exc:`OSError` where the port is taken.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="sunwell-simulator", daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(simulator.start(), loop).result()
+        yield simulator
+    finally:
+        asyncio.run_coroutine_threadsafe(simulator.stop(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

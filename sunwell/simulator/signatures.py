@@ -1,0 +1,45 @@
+"""Signs thinking blocks, and finds out whether one came back as it went out."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_KEY = b"a simulator has no secrets"
+
+
+def _sign(text: str) -> str:
+    digest = hmac.new(_KEY, text.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+    return base64.b64encode(digest).decode()
+
+
+def thinking_block(text: str) -> dict[str, Any]:
+    """Return a signed block of thinking."""
+    return {"type": "thinking", "thinking": text, "signature": _sign(text)}
+
+
+def redacted_block(text: str) -> dict[str, Any]:
+    """Return a block of thinking that nobody can read."""
+    hidden = base64.b64encode(text.encode()).decode()
+    return {"type": "redacted_thinking", "data": f"{hidden}.{_sign(hidden)}"}
+
+
+def is_genuine(block: Mapping[str, Any]) -> bool:
+    """Whether *block* is, key for key, one that was given out."""
+    if block.get("type") == "redacted_thinking":
+        data = block.get("data")
+        if not isinstance(data, str) or set(block) != {"type", "data"}:
+            return False
+        hidden, _, signature = data.rpartition(".")
+        return hmac.compare_digest(_sign(hidden), signature)
+    text, given = block.get("thinking"), block.get("signature")
+    if not isinstance(text, str) or not isinstance(given, str):
+        return False
+    return set(block) == {"type", "thinking", "signature"} and hmac.compare_digest(_sign(text), given)
+
+
+def as_raw(block: Mapping[str, Any]) -> str:
+    """Return *block* as the text by which a message keeps it."""
+    return json.dumps(block, ensure_ascii=False, separators=(",", ":"))
