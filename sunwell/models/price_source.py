@@ -57,7 +57,7 @@ class PriceTable:
             return None
         hours = [_entries(prices) for prices in _in_force(model.prices, on)]
         rated = [entries for entries in hours if entries is not None]
-        if len(rated) < len(hours):
+        if not rated or len(rated) < len(hours):
             return None
         notes = [f"genai-prices {self.version}"]
         if len(rated) > 1:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sunwell.core import Price, Rates, Usage
 from sunwell.models.aliases import ALIASES
+from sunwell.models.price_source import price_table
 from sunwell.models.prices import PriceBook, price_per_token
 from sunwell.testing import ScriptedModel
 
@@ -234,6 +235,31 @@ def test_a_look_up_is_cheap_after_the_first():
     for _ in range(1_000):
         assert book.price_of("claude-opus-5-5") is first
     assert time.perf_counter() - began < 0.5
+
+
+@pytest.mark.parametrize("input_tokens", [1_000, 100_001, 2_000_000])
+def test_every_price_costs_what_the_table_says(input_tokens):
+    """For each model of the table, usage costs what the package itself makes of it, or nothing is said."""
+    from genai_prices import Usage as TheirUsage
+    from genai_prices.data_snapshot import get_snapshot
+
+    table, noon = price_table(), datetime.datetime.combine(DAY, datetime.time(12), datetime.UTC)
+    usage = Usage(input_tokens, 700, input_tokens // 2, input_tokens // 4)
+    theirs = TheirUsage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+    )
+    compared = 0
+    for provider in get_snapshot().providers:
+        for model in provider.models:
+            price = table.price(provider.id, model.id, DAY)
+            if price is not None and "dearest hour" not in price.source:
+                expected = model.calc_price(theirs, provider, genai_request_timestamp=noon).total_price
+                assert (provider.id, model.id, price.cost_usd(usage)) == (provider.id, model.id, expected)
+                compared += 1
+    assert compared > 1_000
 
 
 def test_figures_per_token():

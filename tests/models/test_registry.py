@@ -210,6 +210,26 @@ def test_the_environment_decides():
         ModelRegistry(Environment({"LOCAL_API_KEY": "k"})).get("local/llama-5")
 
 
+@pytest.mark.parametrize(
+    ("reference", "provider", "kind"),
+    [
+        ("opus", "anthropic", "AnthropicModel"),
+        ("gpt-6-luna", "openai", "ChatModel"),
+        ("local/meta/llama-5", "local", "ChatModel"),
+    ],
+)
+def test_each_provider_has_its_adapter(reference, provider, kind):
+    """Claude is asked in Anthropic's format, all others in the one of compatible servers."""
+    variables = {
+        "ANTHROPIC_API_KEY": "key",
+        "OPENAI_API_KEY": "key",
+        "LOCAL_BASE_URL": "http://127.0.0.1:1/v1",
+    }
+    got: Any = ModelRegistry(Environment(variables)).get(reference)
+    assert (type(got).__name__, got.provider) == (kind, provider)
+    assert reference in ("opus", got.model_id, f"{provider}/{got.model_id}")
+
+
 def test_an_environment_gives_equal_connections_while_it_stays():
     """Models are kept by what the environment says: equal variables, equal connections."""
     one = Environment({"ANTHROPIC_API_KEY": "one"}).connection("anthropic")
@@ -378,6 +398,29 @@ def test_a_circle_across_threads_and_registries():
     two.register_factory("part", lambda: needs(one))
     outcomes = in_threads(lambda: one.get("part"), lambda: two.get("part"))
     assert [type(outcome) for outcome in outcomes] == [ConfigurationError] * 2
+
+
+def test_a_wait_that_is_over_closes_no_circle():
+    """A thread that was just let go counts as waiting no more, even if it has not moved on yet."""
+    for _ in range(100):
+        registry, first_began = ModelRegistry(), threading.Event()
+
+        def first(registry: ModelRegistry = registry, began: threading.Event = first_began) -> ModelProtocol:
+            began.set()
+            return registry.get("second")
+
+        def second(began: threading.Event = first_began) -> ModelProtocol:
+            assert began.wait(PATIENCE_SECONDS)
+            return model("second")
+
+        def both(registry: ModelRegistry = registry) -> ModelProtocol:
+            registry.get("second")
+            return registry.get("first")
+
+        registry.register_factory("first", first)
+        registry.register_factory("second", second)
+        outcomes = in_threads(partial(registry.get, "first"), both)
+        assert [got.name for got in outcomes] == ["second", "second"]
 
 
 def test_a_factory_that_raises():
