@@ -1,0 +1,20 @@
+"""The toolbox and what works in a workspace."""
+
+from sunwell.tools.environment import secrets_from_environment
+from sunwell.tools.limits import ToolLimits
+from sunwell.tools.originals import Originals, UndoReport, undo
+from sunwell.tools.tool import FunctionTool, tool
+from sunwell.tools.toolbox import Toolbox
+from sunwell.tools.workspace import Workspace
+
+__all__ = [
+    "FunctionTool",
+    "Originals",
+    "ToolLimits",
+    "Toolbox",
+    "UndoReport",
+    "Workspace",
+    "secrets_from_environment",
+    "tool",
+    "undo",
+]

@@ -1,0 +1,14 @@
+"""What to say of a tool's name that is none."""
+
+import difflib
+
+from sunwell.tools.wording import on_one_line
+
+
+def unknown_tool(name: str, known: tuple[str, ...]) -> str:
+    """Return a sentence with the tools that there are, the nearest first."""
+    shown = on_one_line(name)[:100]
+    if not known:
+        return f"there is no tool {shown!r}, and no other tool either"
+    nearest = sorted(known, key=lambda one: -difflib.SequenceMatcher(None, name[:100], one).ratio())
+    return f"there is no tool {shown!r}; there are: {', '.join(nearest)}"

@@ -1,0 +1,196 @@
+"""Keeps what files were before a run, and puts it back."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+
+from sunwell.errors import ConfigurationError, ToolError
+from sunwell.tools.paths import quoted
+from sunwell.tools.workspace import Workspace
+
+_INDEX = "index.jsonl"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+class Keeper(Protocol):
+    """Keeps originals so that a run can be undone."""
+
+    def keep(self, path: str, before_hash: str | None, content: bytes | None) -> None:
+        """Keep what *path* was, ``None`` where there was no file; for each path the first call counts."""
+        ...
+
+    def expect(self, path: str, after_hash: str) -> None:
+        """Note what the run is about to leave at *path*."""
+        ...
+
+
+@attrs.define(eq=False)
+class Originals:
+    """Originals in *folder*: one file per content, named by its hash, and an index of paths.
+
+    What :meth:`keep` and :meth:`expect` were told is durable when they return. Files have mode
+    0600, the folder 0700; it is made with the first original. A run that is taken up again goes on
+    with the same folder, and the first original of a path stays.
+    """
+
+    folder: Path = attrs.field(converter=Path)
+    _kept: set[str] | None = attrs.field(default=None, init=False)
+
+    def keep(self, path: str, before_hash: str | None, content: bytes | None) -> None:
+        """Keep what *path* was, ``None`` where there was no file; for each path the first call counts."""
+        if self._kept is None:
+            self._kept = {line["path"] for line in _index(self.folder) if "before" in line}
+        if path in self._kept:
+            return
+        if content is not None and before_hash is not None:
+            self._store(before_hash, content)
+        self._note({"path": path, "before": before_hash})
+        self._kept.add(path)
+
+    def expect(self, path: str, after_hash: str) -> None:
+        """Note what the run is about to leave at *path*."""
+        self._note({"path": path, "after": after_hash})
+
+    def _store(self, name: str, content: bytes) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (self.folder / name).exists():
+            return
+        temporary = self.folder / f"{name}.{os.getpid()}.tmp"
+        temporary.unlink(missing_ok=True)
+        _put(os.open(temporary, _NEW, 0o600), content)
+        temporary.rename(self.folder / name)
+        _sync(self.folder)
+
+    def _note(self, line: dict[str, Any]) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_new = not (self.folder / _INDEX).exists()
+        # The line end comes first: a line that a crash cut off then spoils no other.
+        _put(os.open(self.folder / _INDEX, _APPEND, 0o600), b"\n" + json.dumps(line).encode())
+        if is_new:
+            _sync(self.folder)
+            _sync(self.folder.parent)
+
+
+def _put(file: int, data: bytes) -> None:
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(file, view) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _sync(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _index(folder: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = (folder / _INDEX).read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return
+    for line in text.split("\n"):
+        try:
+            said = json.loads(line)
+        except ValueError:  # empty, or cut off by a crash before anything was written to the workspace
+            continue
+        if isinstance(said, dict) and isinstance(said.get("path"), str):
+            yield said
+
+
+@attrs.frozen
+class Refusal:
+    """A file that was not put back, and why."""
+
+    path: str
+    reason: str
+
+
+@attrs.frozen
+class UndoReport:
+    """What an undo did, by path."""
+
+    restored: tuple[str, ...] = ()
+    """Have their old content again."""
+    removed: tuple[str, ...] = ()
+    """Did not exist before the run, and are gone again."""
+    unchanged: tuple[str, ...] = ()
+    """Were already as before the run."""
+    refused: tuple[Refusal, ...] = ()
+    """Left as they are: changed since the run, or not to be restored."""
+
+
+@attrs.define
+class _Kept:
+    """What is known of one path."""
+
+    before: str | None
+    afters: set[str | None] = attrs.field(factory=set)
+
+
+def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
+    """Put the files that a run changed back to what they were; *folder* is that of its originals.
+
+    A file that somebody changed since the run left it is not touched, and is reported. Doing it
+    twice is fine. What shell commands changed was never kept, so it stays.
+    Raises :exc:`~sunwell.errors.ConfigurationError` where nothing was kept in *folder*.
+    """
+    place = Path(folder)
+    known = _known(place)
+    if not known and not (place / _INDEX).exists():
+        raise ConfigurationError(f"nothing to undo: no originals were kept in {place}")
+    done: dict[str, list[str]] = {"restored": [], "removed": [], "unchanged": []}
+    refused = []
+    for path, kept in known.items():
+        try:
+            done[_put_back(place, workspace, path, kept)].append(path)
+        except ToolError as error:
+            refused.append(Refusal(path, error.sentence))
+    return UndoReport(
+        tuple(done["restored"]), tuple(done["removed"]), tuple(done["unchanged"]), tuple(refused)
+    )
+
+
+def _known(folder: Path) -> dict[str, _Kept]:
+    known: dict[str, _Kept] = {}
+    for line in _index(folder):
+        path = line["path"]
+        if "before" in line:
+            known.setdefault(path, _Kept(line["before"]))
+        elif path in known:
+            known[path].afters.add(line.get("after"))
+    return known
+
+
+def _put_back(folder: Path, workspace: Workspace, path: str, kept: _Kept) -> str:
+    now = workspace.sha256(path)
+    if now == kept.before:
+        return "unchanged"
+    if now not in kept.afters or now is None:
+        raise ToolError(f"{quoted(path)} was changed after the run; it is left as it is")
+    if kept.before is None:
+        workspace.remove(path, now)
+        return "removed"
+    workspace.write(path, _original(folder, path, kept.before), now)
+    return "restored"
+
+
+def _original(folder: Path, path: str, name: str) -> bytes:
+    try:
+        data = (folder / Path(name).name).read_bytes()
+    except OSError:
+        raise ToolError(f"the original of {quoted(path)} is missing from {folder}") from None
+    if hashlib.sha256(data).hexdigest() != name:
+        raise ToolError(f"the original of {quoted(path)} in {folder} is damaged; nothing was restored")
+    return data

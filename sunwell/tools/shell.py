@@ -1,0 +1,126 @@
+"""The tool that runs commands: run_command. It is there only where the caller allows it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from sunwell.core.model import ToolSpec
+from sunwell.core.secrets import Secrets
+from sunwell.errors import ToolError
+from sunwell.tools.environment import command_environment
+from sunwell.tools.limits import ToolLimits
+from sunwell.tools.outcome import Outcome
+from sunwell.tools.process import Ended, run_group
+from sunwell.tools.sandbox import Sandbox, find_sandbox, wrapped
+from sunwell.tools.schema import closed, nullable, text, whole
+from sunwell.tools.wording import cut, without_escapes
+
+_LONGEST_COMMAND = 100_000
+
+
+@attrs.define(eq=False)
+class RunCommand:
+    """Runs a shell command in the workspace, without the caller's secrets in its environment.
+
+    Outside a sandbox, a command can do what the caller's account can: read other files, use the
+    network, and on Linux look at the environment of the caller's own processes. What it prints is
+    redacted; what it does is not limited.
+    """
+
+    root: Path
+    limits: ToolLimits
+    secrets: Secrets
+    environ: Mapping[str, str]
+    sandbox: Sandbox = "auto"
+    parallel = False
+    repeatable = False
+    ask = True
+    timeout_seconds = float("inf")  # the command's own limit holds
+    spec: ToolSpec = attrs.field(init=False)
+    _program: str | None = attrs.field(default=None, init=False)
+    _is_probed: bool = attrs.field(default=False, init=False)
+
+    @spec.default
+    def _describe(self) -> ToolSpec:
+        most = f"{self.limits.command_seconds:g}"
+        return ToolSpec(
+            "run_command",
+            "Run a shell command (sh) in the workspace. Standard input is empty; what it leaves in the "
+            "background is ended with it. Gives the exit code, then standard output and error as they came.",
+            closed(
+                {
+                    "command": text("The command line."),
+                    "timeout_seconds": nullable(whole(f"Killed after that; at most {most}. null: {most}.")),
+                }
+            ),
+        )
+
+    async def run(self, arguments: Mapping[str, Any]) -> Outcome:
+        command = _checked(arguments["command"])
+        asked = arguments["timeout_seconds"]
+        if asked is not None and asked < 1:
+            raise ToolError("timeout_seconds must be at least 1")
+        seconds = min(asked or self.limits.command_seconds, self.limits.command_seconds)
+        environ = command_environment(self.environ, self.secrets)
+        try:
+            line = await self._line(command, environ)
+            ended = await run_group(line, self.root, environ, seconds, 4 * self.limits.output_chars)
+        except OSError as error:
+            raise ToolError(f"the command could not be started: {error.strerror or error}") from None
+        return self._outcome(ended, seconds)
+
+    def summary(self, arguments: Mapping[str, Any]) -> str:
+        """Return in one line what would be run."""
+        return "run " + " ".join(arguments["command"].split())[:200]
+
+    def details(self, arguments: Mapping[str, Any]) -> str:
+        """Return the whole command."""
+        return str(arguments["command"])
+
+    async def _line(self, command: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+        plain = ("/bin/sh", "-c", command)
+        if self.sandbox == "off":
+            return plain
+        if not self._is_probed:
+            self._program = await find_sandbox(environ, self.root)
+            self._is_probed = True
+        return plain if self._program is None else wrapped(self._program, plain, self.root, environ)
+
+    def _outcome(self, ended: Ended, seconds: float) -> Outcome:
+        if ended.exit_code is None:
+            head = f"killed after {seconds:g} seconds, before it ended; what it printed:"
+        else:
+            head = f"exit code {ended.exit_code}"
+        printed = self._printed(ended)
+        said = f"{head}\n{printed}" if printed.strip() else f"{head}\n(it printed nothing)"
+        return Outcome(said, ended.exit_code, is_error=ended.exit_code is None)
+
+    def _printed(self, ended: Ended) -> str:
+        room = max(self.limits.output_chars - 200, 100)
+        if not ended.cut_bytes:
+            return cut(self._clean(ended.output), room)
+        # The seam lies in what is cut away here: half a secret next to it is never shown.
+        head = self._clean(ended.output[: ended.head_bytes])[: room * 2 // 3]
+        tail = self._clean(ended.output[ended.head_bytes :])[-(room // 3) :]
+        gone = ended.cut_bytes + len(ended.output) - len((head + tail).encode())
+        return f"{head}\n[about {gone:,} bytes were cut out here]\n{tail}"
+
+    def _clean(self, output: bytes) -> str:
+        raw = output.decode("utf-8", "replace")
+        return self.secrets.redact(without_escapes(self.secrets.redact(raw)))
+
+
+def _checked(command: str) -> str:
+    if not command.strip():
+        raise ToolError("command is empty; write a command line")
+    if "\0" in command:
+        raise ToolError("command has a NUL character in it; write a plain command line")
+    if len(command) > _LONGEST_COMMAND:
+        raise ToolError(f"command is longer than {_LONGEST_COMMAND:,} characters; run a script instead")
+    try:
+        command.encode()
+    except UnicodeEncodeError:
+        raise ToolError("command has half a character (a lone surrogate) in it; write whole ones") from None
+    return command

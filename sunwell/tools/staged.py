@@ -1,0 +1,211 @@
+"""Tool calls that have been looked at, and what it takes to carry them out."""
+
+import asyncio
+import logging
+import math
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
+from typing import Any, Protocol
+
+import attrs
+
+from sunwell.core.message import FileChange, ToolCall, ToolResult
+from sunwell.core.secrets import Secrets
+from sunwell.core.tool import Proposal
+from sunwell.errors import ToolError
+from sunwell.tools.limits import ToolLimits
+from sunwell.tools.originals import Keeper
+from sunwell.tools.outcome import Outcome, as_text
+from sunwell.tools.plan import Plan, difference
+from sunwell.tools.view import View
+from sunwell.tools.wording import cut, on_one_line
+
+log = logging.getLogger("sunwell.tools")
+Approve = Callable[[Proposal], "bool | Awaitable[bool]"]
+
+
+class Runnable(Protocol):
+    """What a call runs: a user's tool gives text, a tool of the house perhaps more."""
+
+    @property
+    def repeatable(self) -> bool: ...
+
+    def run(self, arguments: Mapping[str, Any]) -> Awaitable[object]: ...
+
+
+@attrs.define(eq=False)
+class Terms:
+    """What holds for every call of a toolbox."""
+
+    limits: ToolLimits
+    secrets: Secrets
+    dry_run: bool = False
+    approve: Approve | None = None
+    originals: Keeper | None = None
+    view: View | None = None
+    _asking: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+
+    def result(self, call: ToolCall, outcome: Outcome, changes: tuple[FileChange, ...] = ()) -> ToolResult:
+        """Return *outcome* as the model gets it: known secrets replaced, not longer than the limit."""
+        text = self.secrets.redact(outcome.text.encode("utf-8", "replace").decode())
+        text = cut(text, self.limits.output_chars)
+        return ToolResult(call.id, text, outcome.is_error, changes, outcome.exit_code)
+
+    def failure(self, call: ToolCall, sentence: str) -> ToolResult:
+        """Return *sentence* as a result with ``is_error``."""
+        return self.result(call, Outcome(sentence, is_error=True))
+
+    async def require_approval(self, tool: str, summary: str, details: str) -> None:
+        """Ask whoever approves, one question at a time; raise :exc:`ToolError` unless the answer is yes."""
+        if self.approve is None:
+            return
+        proposal = Proposal(tool, self.secrets.redact(on_one_line(summary)), self.secrets.redact(details))
+        async with self._asking:
+            try:
+                said = self.approve(proposal)
+                approved = await said if isawaitable(said) else said
+            except Exception as error:
+                log.exception("approve failed on a call to %s; the call was not made", tool)
+                raise ToolError(f"{tool} could not be approved ({type(error).__name__}); not done") from None
+        if not approved:
+            raise ToolError(f"{tool} was not approved, so it was not done; do not try the same again")
+
+
+@attrs.frozen
+class StagedAnswer:
+    """A call whose result is known already: a mistake in it, or nothing to do."""
+
+    result: ToolResult
+    changes: tuple[FileChange, ...] = ()
+    repeatable: bool = True
+    foretold: ToolResult | None = None
+
+    async def finish(self) -> ToolResult:
+        return self.result
+
+
+@attrs.frozen
+class StagedWrite:
+    """A file about to be changed."""
+
+    call: ToolCall
+    plan: Plan
+    terms: Terms
+    view: View
+
+    @property
+    def changes(self) -> tuple[FileChange, ...]:
+        """The change of the file; nothing in a dry run."""
+        return () if self.terms.dry_run else self.plan.changes
+
+    @property
+    def repeatable(self) -> bool:
+        """True where no file changes; elsewhere the hashes of the file say whether it was done."""
+        return not self.changes
+
+    @property
+    def foretold(self) -> ToolResult | None:
+        """The result if all goes well."""
+        return self._done() if self.changes else None
+
+    async def finish(self) -> ToolResult:
+        """Ask, keep the original, write."""
+        if self.terms.dry_run:
+            return self._planned()
+        if not self.plan.changes:
+            return self._done()
+        try:
+            await self.terms.require_approval(self.call.name, self._summary(), difference(self.plan))
+            self._write()
+        except ToolError as error:
+            return self.terms.failure(self.call, error.sentence)
+        return self._done()
+
+    def _done(self) -> ToolResult:
+        return self.terms.result(self.call, Outcome(self.plan.done), self.plan.changes)
+
+    def _planned(self) -> ToolResult:
+        self.view.planned[self.plan.path] = self.plan.new
+        said = f"dry run, nothing was changed on disk; planned: {self.plan.done}\n{difference(self.plan)}"
+        return self.terms.result(self.call, Outcome(said))
+
+    def _summary(self) -> str:
+        verb = "make" if self.plan.old is None else "change"
+        return f"{verb} {self.plan.path}"
+
+    def _write(self) -> None:
+        plan, change = self.plan, self.plan.change
+        if self.view.workspace.sha256(plan.path) == change.before and self.terms.originals is not None:
+            assert change.after is not None
+            try:
+                self.terms.originals.keep(plan.path, change.before, plan.old)
+                self.terms.originals.expect(plan.path, change.after)
+            except OSError as error:
+                raise ToolError(
+                    f"the original of {plan.path} cannot be kept ({error}); it was not changed"
+                ) from None
+        self.view.workspace.write(plan.path, plan.new, change.before)
+
+
+@attrs.frozen
+class StagedRun:
+    """A tool about to run that changes no file of the workspace, as far as is known."""
+
+    call: ToolCall
+    tool: Runnable
+    arguments: Mapping[str, Any]
+    terms: Terms
+    changes: tuple[FileChange, ...] = ()
+    foretold: ToolResult | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        return self.tool.repeatable
+
+    async def finish(self) -> ToolResult:
+        """Ask where the tool wants that, and run it within its time."""
+        try:
+            if getattr(self.tool, "ask", False):
+                summary, details = self._proposed()
+                if self.terms.dry_run:
+                    return self.terms.result(self.call, Outcome(f"dry run, not done: {summary}"))
+                await self.terms.require_approval(self.call.name, summary, details)
+            return self.terms.result(self.call, await self._run())
+        except ToolError as error:
+            return self.terms.failure(self.call, error.sentence)
+
+    def _proposed(self) -> tuple[str, str]:
+        summary = getattr(self.tool, "summary", None)
+        details = getattr(self.tool, "details", None)
+        if callable(summary) and callable(details):
+            return summary(self.arguments), details(self.arguments)
+        return f"run the tool {self.call.name}", self.call.arguments
+
+    async def _run(self) -> Outcome:
+        seconds = getattr(self.tool, "timeout_seconds", None) or self.terms.limits.call_seconds
+        limit = asyncio.timeout(None if math.isinf(seconds) else seconds)
+        try:
+            async with limit:
+                gave = await self.tool.run(self.arguments)
+            return gave if isinstance(gave, Outcome) else Outcome(as_text(gave))
+        except ToolError:
+            raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise self._broken(error) from None
+        except Exception as error:
+            if limit.expired():
+                raise ToolError(
+                    f"{self.call.name} took more than {seconds:g} seconds and was stopped"
+                ) from None
+            raise self._broken(error) from None
+
+    def _broken(self, error: BaseException) -> ToolError:
+        redact = self.terms.secrets.redact
+        log.error(
+            "the tool %s failed\n%s", self.call.name, redact("".join(traceback.format_exception(error)))
+        )
+        return ToolError(f"{self.call.name} failed: {type(error).__name__}: {error}")

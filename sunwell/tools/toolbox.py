@@ -1,0 +1,173 @@
+"""Everything that a model may ask for by name, and the rules under which it is done."""
+
+import copy
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import attrs
+
+from sunwell.core.message import ToolCall, ToolResult
+from sunwell.core.model import ToolSpec
+from sunwell.core.secrets import Secrets
+from sunwell.core.tool import Staged, Tool
+from sunwell.errors import ConfigurationError, ToolError
+from sunwell.tools.arguments import read_arguments
+from sunwell.tools.environment import secrets_from_environment
+from sunwell.tools.limits import ToolLimits
+from sunwell.tools.naming import unknown_tool
+from sunwell.tools.originals import Keeper
+from sunwell.tools.plan import Writer
+from sunwell.tools.reading import ListFiles, ReadFile
+from sunwell.tools.sandbox import Sandbox
+from sunwell.tools.search import SearchFiles
+from sunwell.tools.shell import RunCommand
+from sunwell.tools.staged import Approve, StagedAnswer, StagedRun, StagedWrite, Terms
+from sunwell.tools.view import View
+from sunwell.tools.workspace import Workspace
+from sunwell.tools.writing import EditFile, WriteFile
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+AnyTool = Tool | RunCommand | WriteFile | EditFile
+
+
+def _workspace(value: "Workspace | str | os.PathLike[str] | None") -> Workspace | None:
+    return value if value is None or isinstance(value, Workspace) else Workspace(value)
+
+
+def _secrets(value: Secrets | None) -> Secrets:
+    return secrets_from_environment() if value is None else value
+
+
+def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
+    tools = tuple(value)
+    for tool in tools:
+        if not isinstance(tool, Tool):
+            raise ConfigurationError(f"{tool!r} is no tool: decorate the function with @tool")
+    return tools
+
+
+@attrs.define(eq=False)
+class Toolbox:
+    """Tools of a workspace and tools of the caller, as a :class:`~sunwell.core.tool.StagingExecutor`.
+
+    ``approve`` is asked with a :class:`~sunwell.core.tool.Proposal` before every write and command,
+    and before tools that are marked with ``ask``; it may be async, and only a true answer is a yes.
+    A ``dry_run`` writes nothing and runs neither commands nor tools marked with ``ask``; later reads
+    see what was planned. Tools of the caller that are not so marked run in a dry run too.
+    ``originals`` keeps what files were before their first change. ``secrets`` are replaced in all
+    that a model, an approver or a log gets; by default they are the environment's.
+
+    A tool of the caller may have ``timeout_seconds`` (infinite: no limit) and ``ask``.
+    """
+
+    workspace: Workspace | None = attrs.field(default=None, converter=_workspace)
+    tools: Sequence[Tool] = attrs.field(default=(), converter=_tools)
+    allow_shell: bool = attrs.field(default=False, kw_only=True)
+    approve: Approve | None = attrs.field(default=None, kw_only=True)
+    dry_run: bool = attrs.field(default=False, kw_only=True)
+    limits: ToolLimits = attrs.field(factory=ToolLimits, kw_only=True)
+    secrets: Secrets = attrs.field(default=None, kw_only=True, converter=_secrets)
+    originals: Keeper | None = attrs.field(default=None, kw_only=True)
+    sandbox: Sandbox = attrs.field(default="auto", kw_only=True)
+    _terms: Terms = attrs.field(init=False)
+    _by_name: dict[str, AnyTool] = attrs.field(init=False)
+    _granted: frozenset[str] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.allow_shell and self.workspace is None:
+            raise ConfigurationError("allow_shell needs a workspace: name the folder that commands run in")
+        view = None if self.workspace is None else View(self.workspace, self.limits)
+        self._terms = Terms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
+        self._by_name = _named([*self._built_in(view), *self.tools])
+        self._granted = frozenset(self._by_name)
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """Return all tools in an order that never changes, those included that are not granted."""
+        return tuple(tool.spec for tool in self._by_name.values())
+
+    def with_tools(self, names: Iterable[str]) -> "Toolbox":
+        """Return this toolbox, but only *names* are carried out, and none that is not granted here.
+
+        The specs stay the same, so that all workers of a batch send the same bytes. Files planned in
+        a dry run, originals and approvals are shared.
+        Raises :exc:`~sunwell.errors.ConfigurationError` for a name that is no tool.
+        """
+        if isinstance(names, str):
+            raise TypeError(f"expected several names, got the single string {names!r}")
+        wanted = frozenset(names)
+        for name in sorted(wanted - self._by_name.keys()):
+            raise ConfigurationError(unknown_tool(name, tuple(self._by_name)))
+        box = copy.copy(self)
+        box._granted = self._granted & wanted
+        return box
+
+    def is_parallel(self, name: str) -> bool:
+        """Whether calls to the tool *name* may run side by side: those that only read may."""
+        return bool(getattr(self._by_name.get(name), "parallel", False))
+
+    async def hashes(self, paths: tuple[str, ...]) -> tuple[str | None, ...]:
+        """Return the SHA-256 of each file as it stands on disk, ``None`` where there is none to be had."""
+        return tuple([self._sha256(path) for path in paths])
+
+    async def execute(self, call: ToolCall) -> ToolResult:
+        """Stage *call* and carry it out."""
+        staged = await self.stage(call)
+        return await staged.finish()
+
+    async def stage(self, call: ToolCall) -> Staged:
+        """Check *call* and work out what it would change; nothing is changed yet.
+
+        A call with a mistake in it is staged too: its result tells the model what is wrong.
+        """
+        try:
+            tool = self._tool(call.name)
+            arguments = read_arguments(call, tool.spec)
+            if isinstance(tool, WriteFile | EditFile):
+                assert self._terms.view is not None
+                return StagedWrite(call, tool.plan(arguments), self._terms, self._terms.view)
+        except ToolError as error:
+            return StagedAnswer(self._terms.failure(call, error.sentence))
+        return StagedRun(call, tool, arguments, self._terms)
+
+    def _tool(self, name: str) -> AnyTool:
+        if name not in self._by_name:
+            raise ToolError(unknown_tool(name, tuple(n for n in self._by_name if n in self._granted)))
+        if name not in self._granted:
+            granted = ", ".join(n for n in self._by_name if n in self._granted) or "none"
+            raise ToolError(f"the tool {name} is not open to you; yours are: {granted}")
+        return self._by_name[name]
+
+    def _sha256(self, path: str) -> str | None:
+        if self.workspace is None:
+            return None
+        try:
+            return self.workspace.sha256(path)
+        except ToolError:
+            return None
+
+    def _built_in(self, view: View | None) -> list[Any]:
+        if view is None:
+            return []
+        tools: list[Any] = [ListFiles(view), ReadFile(view), SearchFiles(view)]
+        writers: list[Writer] = [WriteFile(view, self.secrets.redact), EditFile(view)]
+        tools += writers
+        if self.allow_shell:
+            root = view.workspace.root
+            tools.append(RunCommand(root, self.limits, self.secrets, os.environ, self.sandbox))
+        return tools
+
+
+def _named(tools: list[AnyTool]) -> dict[str, AnyTool]:
+    named: dict[str, AnyTool] = {}
+    for tool in tools:
+        name = tool.spec.name
+        if not _NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"a tool cannot be called {name!r}: use 1 to 64 letters, digits, _ and - in its name"
+            )
+        if name in named:
+            raise ConfigurationError(f"two tools are called {name!r}; give one of them another name")
+        named[name] = tool
+    return named
