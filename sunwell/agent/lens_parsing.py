@@ -114,15 +114,14 @@ class _Reading:
     def items(self, name: str, value: Any) -> tuple[str, ...]:
         listed = value if isinstance(value, list) else [] if value is None else [value]
         kept: dict[str, str] = {}
-        for item in listed:
+        for at, item in enumerate(listed):
+            if len(kept) == _MOST_ITEMS:
+                self.tell(f"{len(listed) - at} items of {name} after the first {_MOST_ITEMS} were left out")
+                break
             text = self._text(name, item)
             if text:
                 kept.setdefault(one_line(text).casefold(), text)
-        if len(kept) > _MOST_ITEMS:
-            self.tell(
-                f"{len(kept) - _MOST_ITEMS} items of {name} beyond the first {_MOST_ITEMS} were left out"
-            )
-        return tuple(kept.values())[:_MOST_ITEMS]
+        return tuple(kept.values())
 
     def _text(self, name: str, item: Any) -> str | None:
         """Return *item* as clean text, or ``None`` and say why it is left out."""
@@ -150,8 +149,10 @@ class _Reading:
         """Whether *text* is a whole string of the answer: mending may guess where one ends."""
         if self.source is None:
             return True
-        escaped = [json.dumps(text, ensure_ascii=flag)[1:-1] for flag in (True, False)]
-        return any(f"{q}{form}{q}" in self.source for q in ('"', "'") for form in (text, *escaped))
+        forms = {text, *(json.dumps(text, ensure_ascii=flag)[1:-1] for flag in (True, False))}
+        whole = "|".join(re.escape(form) for form in sorted(forms))
+        pattern = rf"""[\[,:"']\s*(?P<quote>["'])(?:{whole})(?P=quote)\s*(?:[,\]}}"']|$)"""
+        return re.search(pattern, self.source) is not None
 
 
 def _clean(text: str, *, keep_indent: bool = False) -> str:

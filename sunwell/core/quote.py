@@ -7,7 +7,10 @@ import attrs
 
 @attrs.frozen
 class Side:
-    """One way to do a task, priced. All figures are estimates but ``worst_usd``."""
+    """One way to do a task, priced. All figures are estimates but ``worst_usd``.
+
+    That is a bound under the limits that the quote's assumptions name.
+    """
 
     name: str
     """``delegated``, ``direct``, or ``smart-low-effort``."""

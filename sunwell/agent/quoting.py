@@ -1,0 +1,237 @@
+"""What a task would cost either way, before any of it is spent: arithmetic on prices and assumptions."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import attrs
+
+from sunwell.core.price import Price
+from sunwell.core.quote import Quote, Side
+from sunwell.core.usage import Usage
+
+_TOKENS_PER_TURN = 1_500  # output of a common turn: one file written, or a few places changed
+_THINKING_TOKENS = 4_000  # room for reasoning in the lens call, as the lens writer asks for it
+_PER_MILLION = Decimal(1_000_000)
+
+
+@attrs.frozen
+class Prices:
+    """Prices of the three roles; ``None`` is unknown. They may be the same."""
+
+    smart: Price | None
+    own: Price | None
+    """Of the model that does the task where it is not delegated."""
+    delegation: Price | None
+
+
+@attrs.frozen(kw_only=True)
+class Shape:
+    """What is assumed of the work besides its output. Everything is in tokens unless named otherwise."""
+
+    prompt_tokens: int = attrs.field(default=2_500, validator=attrs.validators.ge(0))
+    """System prompt, tools and task: what every turn begins with, the lens left out."""
+    lens_input_tokens: int = attrs.field(default=8_000, validator=attrs.validators.ge(0))
+    """What the smart model reads to write the lens."""
+    lens_output_tokens: int = attrs.field(default=1_000, validator=attrs.validators.ge(1))
+    """Expected length of the lens; every turn of every worker reads it again."""
+    max_lens_tokens: int = attrs.field(default=1_500, validator=attrs.validators.ge(1))
+    result_tokens: int = attrs.field(default=800, validator=attrs.validators.ge(0))
+    """What tools answer in one turn."""
+    turns: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
+    """Turns of the whole task; ``None``: one for each 1,500 tokens of output, and one to look around."""
+    workers: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+    """How many share the work under one lens, output and turns divided evenly."""
+    redone_share: Decimal = Decimal("0.1")
+    """Share of the delegated work that fails its check and is done again the direct way."""
+    reasoning_share: Decimal = Decimal("0.3")
+    """Output that goes into reasoning, per token of the estimate; none of it at low effort."""
+    least_cacheable_tokens: int = 1_024
+    """A shorter prompt is not kept in the provider's cache."""
+    max_turns: int = attrs.field(default=50, validator=attrs.validators.ge(1))
+    max_output_tokens: int = 8_192
+    """Longest answer of one turn."""
+    max_result_tokens: int = 8_000
+    """Longest result of tools in one turn."""
+
+
+@attrs.frozen
+class _Talk:
+    """A conversation that reads its own history again in every turn."""
+
+    prompt_tokens: int
+    output_tokens: int
+    turns: int
+    result_tokens: int
+    warm_tokens: int = 0
+    """Beginning of the prompt that a sibling has put into the cache already."""
+
+
+def quote(estimated_tokens: int, prices: Prices, shape: Shape | None = None) -> Quote:
+    """Return what delegating *estimated_tokens* of output would cost, and what the other ways would.
+
+    ``direct = in_d * P_in + out_d * P_out`` with the history read again in every turn, from the
+    cache where the price has a rate for that; ``delegated = lens + workers + redone_share * direct``,
+    where every turn of a worker reads the lens, too; besides, the smart model alone at low effort.
+    Low is half the output in half the turns with nothing redone. Worst is a bound under the limits
+    in *shape*: every turn full, nothing cached, a second lens call, everything redone. A side whose
+    price is unknown has ``None`` for figures.
+
+    Raises :exc:`ValueError` where *estimated_tokens* is negative.
+    """
+    if estimated_tokens < 0:
+        raise ValueError(f"estimated_tokens cannot be negative, got {estimated_tokens}")
+    shape = Shape() if shape is None else shape
+    direct = _alone("direct", prices.own, estimated_tokens, shape)
+    unhurried = attrs.evolve(shape, reasoning_share=Decimal(0))
+    low_effort = _alone("smart-low-effort", prices.smart, estimated_tokens, unhurried)
+    lens_output = _with_reasoning(shape.lens_output_tokens, shape)
+    return Quote(
+        delegated=_delegated(prices, estimated_tokens, shape, direct),
+        direct=direct,
+        alternatives=(low_effort,),
+        lens_tokens=shape.lens_input_tokens + lens_output,
+        assumptions=_assumptions(estimated_tokens, prices, shape),
+        price_date=min((p.date for p in _known(prices) if p.date), default=""),
+    )
+
+
+def _alone(name: str, price: Price | None, output_tokens: int, shape: Shape) -> Side:
+    """Return the side on which one model does all of the work."""
+    if price is None:
+        return Side(name, None, None, None)
+    low, expected = (
+        _talk_usd(price, _talk(output, turns, shape), shape)
+        for output, turns in _low_and_expected(output_tokens, shape)
+    )
+    return Side(name, low, expected, _worst_talk_usd(price, shape.prompt_tokens, shape))
+
+
+def _delegated(prices: Prices, output_tokens: int, shape: Shape, direct: Side) -> Side:
+    smart, cheap = prices.smart, prices.delegation
+    if smart is None or cheap is None:
+        return Side("delegated", None, None, None)
+    low, expected = (
+        _workers_usd(cheap, output, turns, shape) for output, turns in _low_and_expected(output_tokens, shape)
+    )
+    lens = Usage(shape.lens_input_tokens, _with_reasoning(shape.lens_output_tokens, shape))
+    lens_usd = smart.cost_usd(lens)
+    redone_usd = None if direct.expected_usd is None else shape.redone_share * direct.expected_usd
+    worst = None
+    if direct.worst_usd is not None:
+        lens_prompt = shape.prompt_tokens + shape.max_lens_tokens
+        worst = _worst_lens_usd(smart, shape) + direct.worst_usd
+        worst += shape.workers * _worst_talk_usd(cheap, lens_prompt, shape)
+    return Side(
+        "delegated",
+        lens_usd + low,
+        None if redone_usd is None else lens_usd + expected + redone_usd,
+        worst,
+    )
+
+
+def _workers_usd(price: Price, output_tokens: int, turns: int, shape: Shape) -> Decimal:
+    """Return what all workers cost: the first fills the cache with the prefix that the others read."""
+    count = shape.workers
+    each = _talk(-(-output_tokens // count), -(-turns // count), shape)
+    first = attrs.evolve(each, prompt_tokens=each.prompt_tokens + shape.lens_output_tokens)
+    sibling = attrs.evolve(first, warm_tokens=first.prompt_tokens)
+    total = _talk_usd(price, first, shape)
+    return total + (count - 1) * _talk_usd(price, sibling, shape) if count > 1 else total
+
+
+def _talk(output_tokens: int, turns: int, shape: Shape) -> _Talk:
+    return _Talk(shape.prompt_tokens, _with_reasoning(output_tokens, shape), turns, shape.result_tokens)
+
+
+def _talk_usd(price: Price, talk: _Talk, shape: Shape) -> Decimal:
+    """Return what *talk* costs turn by turn, each at the rates of its own length."""
+    caches = _caches(price)
+    total = Decimal(0)
+    history, cached, written = talk.prompt_tokens, talk.warm_tokens, 0
+    for turn in range(1, talk.turns + 1):
+        output = talk.output_tokens * turn // talk.turns - written
+        keeps = caches and history >= shape.least_cacheable_tokens
+        read = cached if keeps else 0
+        usage = Usage(history, output, read, history - read if keeps else 0)
+        total += price.cost_usd(usage)
+        cached = history if keeps else 0
+        written += output
+        history += output + talk.result_tokens
+    return total
+
+
+def _worst_talk_usd(price: Price, prompt_tokens: int, shape: Shape) -> Decimal:
+    step = shape.max_output_tokens + shape.max_result_tokens
+    return sum(
+        (
+            _worst_call_usd(price, prompt_tokens + turn * step, shape.max_output_tokens)
+            for turn in range(shape.max_turns)
+        ),
+        Decimal(0),
+    )
+
+
+def _worst_lens_usd(price: Price, shape: Shape) -> Decimal:
+    """Return the bound on the lens: two calls, the second with the first answer in its prompt."""
+    output = 2 * shape.max_lens_tokens + _THINKING_TOKENS
+    first = _worst_call_usd(price, shape.lens_input_tokens, output)
+    return first + _worst_call_usd(price, shape.lens_input_tokens + output, output)
+
+
+def _worst_call_usd(price: Price, input_tokens: int, output_tokens: int) -> Decimal:
+    bound = input_tokens if price.context_window is None else min(input_tokens, price.context_window)
+    input_usd, output_usd = price.worst_rates(bound)
+    return (bound * input_usd + output_tokens * output_usd) / _PER_MILLION
+
+
+def _low_and_expected(output_tokens: int, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return output and turns of the low and of the expected case."""
+    turns = _turns(output_tokens, shape)
+    return (output_tokens // 2, max(1, turns // 2)), (output_tokens, turns)
+
+
+def _turns(output_tokens: int, shape: Shape) -> int:
+    guess = 1 + -(-output_tokens // _TOKENS_PER_TURN)
+    return min(shape.turns or guess, shape.max_turns)
+
+
+def _with_reasoning(output_tokens: int, shape: Shape) -> int:
+    return round(output_tokens * (1 + shape.reasoning_share))
+
+
+def _known(prices: Prices) -> Sequence[Price]:
+    return [p for p in (prices.smart, prices.own, prices.delegation) if p is not None]
+
+
+def _assumptions(output_tokens: int, prices: Prices, shape: Shape) -> tuple[str, ...]:
+    turns = _turns(output_tokens, shape)
+    sentences = [
+        f"The task takes {output_tokens:,} tokens of output in {turns} turns"
+        + f", and {shape.reasoning_share:.0%} more for reasoning.",
+        f"Every turn begins with {shape.prompt_tokens:,} tokens of prompt and reads the history again"
+        + f"; tools answer with {shape.result_tokens:,} tokens a turn.",
+        f"The lens takes {shape.lens_input_tokens:,} tokens to read and {shape.lens_output_tokens:,} to write"
+        + f"; every turn of {_counted(shape.workers, 'worker')} reads it again.",
+        f"{shape.redone_share:.0%} of the delegated work is done again the direct way.",
+        "The smart model at low effort writes the same without reasoning.",
+        f"The worst case is all of {shape.max_turns} turns with answers of {shape.max_output_tokens:,} tokens"
+        + " and nothing cached; a budget stops a run earlier.",
+    ]
+    roles = (
+        ("smart model", prices.smart),
+        ("own model", prices.own),
+        ("delegation model", prices.delegation),
+    )
+    sentences += [f"The price of the {role} is unknown." for role, price in roles if price is None]
+    sentences += [
+        f"The {role} is priced without a cache." for role, price in roles if price and not _caches(price)
+    ]
+    return tuple(sentences)
+
+
+def _caches(price: Price) -> bool:
+    return price.rates.cache_read_usd is not None
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
