@@ -205,17 +205,26 @@ def _known(prices: Prices) -> Sequence[Price]:
 
 def _assumptions(output_tokens: int, prices: Prices, shape: Shape) -> tuple[str, ...]:
     turns = _turns(output_tokens, shape)
+    workers = _counted(shape.workers, "worker")
     sentences = [
-        f"The task takes {output_tokens:,} tokens of output in {turns} turns"
-        + f", and {shape.reasoning_share:.0%} more for reasoning.",
-        f"Every turn begins with {shape.prompt_tokens:,} tokens of prompt and reads the history again"
-        + f"; tools answer with {shape.result_tokens:,} tokens a turn.",
-        f"The lens takes {shape.lens_input_tokens:,} tokens to read and {shape.lens_output_tokens:,} to write"
-        + f"; every turn of {_counted(shape.workers, 'worker')} reads it again.",
+        (
+            f"The task takes {output_tokens:,} tokens of output in {_counted(turns, 'turn')}, "
+            f"and {shape.reasoning_share:.0%} more for reasoning."
+        ),
+        (
+            f"Every turn begins with {shape.prompt_tokens:,} tokens of prompt and reads the history again; "
+            f"tools answer with {shape.result_tokens:,} tokens a turn."
+        ),
+        (
+            f"The lens takes {shape.lens_input_tokens:,} tokens to read and {shape.lens_output_tokens:,} to "
+            f"write; every turn of {workers} reads it again."
+        ),
         f"{shape.redone_share:.0%} of the delegated work is done again the direct way.",
         "The smart model at low effort writes the same without reasoning.",
-        f"The worst case is all of {shape.max_turns} turns with answers of {shape.max_output_tokens:,} tokens"
-        + " and nothing cached; a budget stops a run earlier.",
+        (
+            f"The worst case is all of {shape.max_turns} turns with answers of {shape.max_output_tokens:,} "
+            "tokens and nothing cached; a budget stops a run earlier."
+        ),
     ]
     roles = (
         ("smart model", prices.smart),
