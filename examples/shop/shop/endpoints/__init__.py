@@ -1,0 +1,1 @@
+"""One module per entity; each has a ``register(router)``."""

@@ -1,0 +1,7 @@
+"""Every endpoint module that the application serves."""
+
+from shop.endpoints import category
+
+ENDPOINTS = (
+    category,
+)
