@@ -20,7 +20,7 @@ class CallBranch:
     number: int
     intents: dict[int, Intent] = attrs.field(factory=dict)
     unbilled: set[int] = attrs.field(factory=set)
-    """Attempts that ended and were certainly not billed, or were answered."""
+    """Attempts that were certainly not billed, or are booked with the usage of their answer."""
     answer: Answer | None = None
     status: NodeStatus = "open"
 
@@ -32,7 +32,8 @@ class CallBranch:
                 self.status = "open"
             case Answer():
                 self.answer, self.status = record, "answered"
-                self.unbilled.add(record.attempt)
+                if record.completion.usage is not None:
+                    self.unbilled.add(record.attempt)
             case Failure():
                 self.status = "failed"
                 if not record.may_be_billed:

@@ -41,7 +41,7 @@ class Node:
     cost_usd: Decimal | None = None
     """Of a call, as it was booked; ``None`` where usage or price is unknown, and for all that is no call."""
     uncertain_usd: Decimal | None = Decimal(0)
-    """Upper bound for attempts that may be billed and brought no answer; ``None``: price unknown."""
+    """Upper bound for attempts that may be billed and brought no usage; ``None``: price unknown."""
     started_at: float | None = None
     """Seconds since 1970. A tool has the time of the answer before it."""
     duration_ms: int | None = None
@@ -76,10 +76,8 @@ class Node:
 
     @property
     def total_cost_usd(self) -> Decimal | None:
-        """What the answered calls here and below cost, as booked; ``None`` where one is unknown."""
-        return _sum(
-            [node.cost_usd for node in self.walk() if node.status == "answered" and node.type == "call"]
-        )
+        """What the reported tokens here and below cost, as booked; ``None`` where a price is unknown."""
+        return _sum([node.cost_usd for node in self.walk() if node.usage is not None])
 
     @property
     def total_uncertain_usd(self) -> Decimal | None:

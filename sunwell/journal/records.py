@@ -98,7 +98,7 @@ class Intent(Record):
     reserved_tokens: int
     reserved_usd: Decimal | None
     at: float
-    provider: str | None = None
+    provider: str = ""
 
     @property
     def key(self) -> Key:

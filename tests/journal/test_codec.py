@@ -1,0 +1,204 @@
+import json
+import types
+import zlib
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sunwell.core import Completion, Text, Usage
+from sunwell.errors import JournalError
+from sunwell.journal import records
+from sunwell.journal.codec import ENVELOPE, decode, encode
+from sunwell.journal.records import Note, Record, RunOpened, Unknown
+
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates among them
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+INTEGERS = st.integers(-(2**70), 2**70)
+JSON = st.recursive(
+    st.none() | st.booleans() | INTEGERS | FLOATS | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+KINDS = [
+    item
+    for item in vars(records).values()
+    if isinstance(item, type) and issubclass(item, Record) and item not in (Record, Unknown)
+]
+
+
+def values(of: Any) -> st.SearchStrategy:
+    """Every value that a field of the type *of* can have."""
+    if of is Any:
+        return JSON
+    if of == Mapping[str, Any]:
+        return st.dictionaries(TEXTS, JSON, max_size=3)
+    origin, arguments = get_origin(of), get_args(of)
+    if origin in (Union, types.UnionType):
+        return st.one_of([values(each) for each in arguments])
+    if origin is Literal:
+        return st.sampled_from(arguments)
+    if origin is tuple:
+        return st.lists(values(arguments[0]), max_size=3).map(tuple)
+    if of is Usage:
+        return st.builds(Usage, *[st.integers(0, 2**60)] * 6)
+    if attrs.has(of):
+        hints = get_type_hints(of)
+        return st.builds(
+            of, **{field.name: values(hints[field.name]) for field in attrs.fields(of) if field.init}
+        )
+    plain = {str: TEXTS, int: INTEGERS, float: FLOATS, bool: st.booleans(), type(None): st.none()}
+    return st.decimals(allow_nan=False) if of is Decimal else plain[of]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_every_record_comes_back_exactly(kind, data):
+    """Whatever a record of any kind holds, its line gives it back, and is one line of JSON."""
+    record = data.draw(values(kind))
+    line = encode(record, 7, 5)
+    got = decode(line)
+    assert (got.seq, got.synced, got.record) == (7, 5, record)
+    assert b"\n" not in line
+    assert json.loads(line)["kind"] == kind.kind
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_changed_byte_goes_unnoticed(data):
+    """A line in which one byte is another one is damaged, wherever the byte is."""
+    line = bytearray(encode(Note("run", "time", {"é": [1, "\ud800"]}), 3))
+    place = data.draw(st.integers(0, len(line) - 1))
+    line[place] ^= data.draw(st.integers(1, 255))
+    assert decode(bytes(line)) is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=60))
+def test_garbage_is_damage_and_never_an_error(garbage):
+    """Bytes that nobody wrote as a record decode to nothing, with a right checksum too."""
+    assert decode(garbage) is None
+    if b"\n" not in garbage:
+        assert decode(_checked(b'{"a":' + garbage + b"}")) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("\ud800\udc00", id="two-surrogates-are-not-one-character"),
+        pytest.param("\U00010000", id="one-character-beyond-16-bits"),
+        pytest.param("\\ud800 \ud800 \\\\", id="what-looks-like-our-escape"),
+        pytest.param("\x00\x1f\u2028\x85\r\n", id="control-characters-and-line-ends"),
+    ],
+)
+def test_any_text_survives(text):
+    """Text that UTF-8 or JSON cannot carry as it is comes back all the same, keys included."""
+    record = Note("run", text, {text: [text]})
+    assert decode(encode(record, 0)).record == record
+
+
+def test_the_checksum_is_crc_32_of_the_line_without_it():
+    """Anybody can check a line: take the last member out, and compare."""
+    line = encode(Note("run", "a", 1), 0)
+    without = line[: line.rindex(b',"crc"')] + b"}"
+    assert json.loads(line)["crc"] == f"{zlib.crc32(without):08x}"
+
+
+def test_an_unknown_kind_is_kept():
+    """A kind of a newer version comes as ``Unknown`` with its fields, and can be written again."""
+    line = _checked(b'{"seq":4,"kind":"hologram","synced":2,"span":"run","depth":[3]}')
+    got = decode(line)
+    assert got.record == Unknown("hologram", {"span": "run", "depth": [3]})
+    assert encode(got.record, 4, 2) == line
+
+
+def test_additional_fields_are_passed_over():
+    """A field that a newer version added to a known kind does not disturb."""
+    line = _checked(b'{"seq":0,"kind":"note","synced":0,"span":"run","name":"a","value":1,"mood":"good"}')
+    assert decode(line).record == Note("run", "a", 1)
+
+
+@pytest.mark.parametrize(
+    ("version", "is_read"),
+    [
+        pytest.param("1.0", True, id="ours"),
+        pytest.param("1.9", True, id="newer-minor"),
+        pytest.param("2.0", False, id="newer-major"),
+        pytest.param("10.1", False, id="two-digits"),
+    ],
+)
+def test_only_a_newer_major_format_is_refused(version, is_read):
+    """The run's record names the format; a newer minor one is read, a newer major one refused."""
+    ours = encode(RunOpened("r1", "t", 1.0), 0)
+    line = _checked(ours[: ours.rindex(b',"crc"')].replace(b'"1.0"', f'"{version}"'.encode()) + b"}")
+    if is_read:
+        assert decode(line).record == RunOpened("r1", "t", 1.0)
+    else:
+        with pytest.raises(JournalError, match=f"format {version} by a newer Sunwell"):
+            decode(line)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param(b'"span":"run","name":"a"', id="field-missing"),
+        pytest.param(b'"span":7,"name":"a","value":1', id="field-of-another-type"),
+    ],
+)
+def test_a_whole_line_that_does_not_fit_its_kind_is_refused(fields):
+    """A good checksum over a record that this version does not understand is no damage to cut off."""
+    with pytest.raises(JournalError, match="record 3 is whole but is no 'note'"):
+        decode(_checked(b'{"seq":3,"kind":"note","synced":0,' + fields + b"}"))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(Note("run", "a", (1, 2)), id="tuple"),
+        pytest.param(Note("run", "a", {1: 2}), id="key-that-is-no-string"),
+        pytest.param(Note("run", "a", float("nan")), id="not-a-number"),
+        pytest.param(Note("run", "a", Decimal(1)), id="decimal"),
+        pytest.param(RunOpened("r", "t", float("inf")), id="infinite-time"),
+        pytest.param(RunOpened("r", None, 1.0), id="none-for-text"),
+        pytest.param(RunOpened("r", "t", 1.0, settings={"a": {1}}), id="set-in-settings"),
+        pytest.param(Unknown("note", {}), id="known-kind-as-unknown"),
+        pytest.param(Unknown("x", {"seq": 1}), id="field-named-like-the-envelope"),
+        pytest.param(Record(), id="the-root"),
+    ],
+)
+def test_what_would_not_come_back_is_refused_when_written(record):
+    """A record that a resume could not read is a TypeError while the run can still tell."""
+    with pytest.raises(TypeError):
+        encode(record, 0)
+
+
+def test_a_completion_of_an_unheard_of_stop_is_refused_when_written(answer):
+    """A model of the user's own that breaks the types shows when its answer is written."""
+    odd = attrs.evolve(answer(), completion=Completion((Text("hi"),), "stop", None, "own"))
+    with pytest.raises(TypeError, match="got 'stop'"):
+        encode(odd, 0)
+
+
+def test_nesting_is_limited_both_ways():
+    """JSON of 64 levels is taken and comes back; one more level is refused."""
+    deep: Any = 1
+    for _ in range(64):
+        deep = [deep]
+    assert decode(encode(Note("run", "a", deep), 0)).record == Note("run", "a", deep)
+    with pytest.raises(TypeError, match="64 levels"):
+        encode(Note("run", "a", [deep]), 0)
+
+
+def test_no_field_of_a_record_has_a_name_of_the_envelope():
+    """The names around a record and those in it never meet."""
+    names = {field.name for kind in KINDS for field in attrs.fields(kind)}
+    assert names & ENVELOPE == set()
+
+
+def _checked(body: bytes) -> bytes:
+    return body[:-1] + b',"crc":"%08x"}' % zlib.crc32(body)

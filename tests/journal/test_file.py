@@ -1,0 +1,269 @@
+import asyncio
+import errno
+import threading
+
+import attrs
+import pytest
+
+from sunwell.errors import JournalError
+from sunwell.journal import FileJournal, MemoryJournal, read_records
+from sunwell.journal.records import Answer, Failure, Intent, Note, RunOpened
+from sunwell.testing import run_virtual
+
+
+@pytest.fixture
+async def begun(tmp_path, fake_disk, opened):
+    """Makes a journal on a fake disk with its first record in it."""
+
+    async def begin(**disk):
+        made = fake_disk()
+        journal = FileJournal.create(tmp_path, "r1", disk=made)
+        await journal.append(opened)
+        for name, value in disk.items():
+            setattr(made, name, value)
+        return journal, made
+
+    return begin
+
+
+@pytest.fixture(params=["file", "memory"])
+def either(request, tmp_path):
+    """A new journal of either sort."""
+    return FileJournal.create(tmp_path, "r1") if request.param == "file" else MemoryJournal("r1")
+
+
+async def test_what_was_appended_is_found_and_listed(either, opened, intent, answer):
+    """Either journal gives back the latest record of a kind and key, and all in order."""
+    first, second = answer(usd="0.1"), answer(usd="0.2")
+    given = [opened, intent(), first, Note("run", "a", 1), second]
+    for record in given:
+        await either.append(record)
+    assert list(either.records()) == given
+    assert either.find(Answer, ("run", 0)) == second
+    assert either.find(Note, ("run", "a")) == Note("run", "a", 1)
+    assert either.find(Intent, ("run", 0, 1)) == intent()
+    assert either.find(RunOpened, ()) == opened
+    assert either.find(Failure, ("run", 0, 1)) is None
+    assert either.find(Answer, ("run", 1)) is None
+    assert either.run_id == "r1"
+    either.close()
+
+
+async def test_either_journal_refuses_what_could_not_be_read_back(either, opened):
+    """A value that is no JSON is refused when it is appended, and leaves nothing behind."""
+    await either.append(opened)
+    with pytest.raises(TypeError, match="not tuple"):
+        await either.append(Note("run", "a", (1,)))
+    await either.append(Note("run", "a", [1]))
+    assert list(either.records()) == [opened, Note("run", "a", [1])]
+    either.close()
+
+
+async def test_a_closed_journal_takes_nothing_more(either, opened):
+    """After close, which may be called twice, appending is an error of one sentence."""
+    await either.append(opened)
+    either.close()
+    either.close()
+    with pytest.raises(JournalError, match="is closed"):
+        await either.append(Note("run", "a", 1))
+
+
+async def test_another_process_finds_what_the_first_one_appended(tmp_path, opened, answer):
+    """A journal that is opened again finds the answers and goes on with the next number."""
+    journal = FileJournal.create(tmp_path, "r1")
+    given = [opened, *(answer(f"run/{i}") for i in range(20))]
+    for record in given:
+        await journal.append(record)
+    journal.close()
+    again = FileJournal.open(journal.path)
+    assert (again.run_id, again.repair) == ("r1", None)
+    assert again.find(Answer, ("run/7", 0)) == given[8]
+    await again.append(Note("run", "a", 1))
+    assert list(read_records(journal.path)) == [*given, Note("run", "a", 1)]
+    again.close()
+
+
+async def test_a_journal_is_read_while_it_is_written(tmp_path, opened, note):
+    """A reader needs no lock and sees whole records only."""
+    journal = FileJournal.create(tmp_path, "r1")
+    await journal.append(opened)
+    reader = read_records(journal.path)
+    assert next(reader) == opened
+    await journal.append(note(1), durable=False)
+    assert list(read_records(journal.path)) == [opened, note(1)]
+    with journal.path.open("ab") as file:
+        file.write(b'{"seq":2,"ki')
+    assert list(read_records(journal.path)) == [opened, note(1)]
+    reader.close()
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(Note("run", "a", 1), id="not-the-run"),
+        pytest.param(RunOpened("another", "t", 1.0), id="another-run"),
+    ],
+)
+async def test_a_file_begins_with_its_run(tmp_path, record):
+    """A first record that no resume could begin with is refused."""
+    journal = FileJournal.create(tmp_path, "r1")
+    with pytest.raises(JournalError, match="begins with the record of run r1"):
+        await journal.append(record)
+    journal.close()
+
+
+async def test_the_order_in_the_file_is_the_order_of_the_calls(begun, note):
+    """Tasks that append side by side stand in the order in which they called."""
+    journal, _ = await begun()
+    async with asyncio.TaskGroup() as group:
+        for number in range(200):
+            group.create_task(journal.append(note(number), durable=number % 3 > 0))
+    assert [record.name for record in journal.records() if isinstance(record, Note)] == [
+        str(number) for number in range(200)
+    ]
+
+
+async def test_a_hundred_workers_share_their_syncs(begun, note):
+    """A thousand durable records of a hundred workers take about ten syncs, not a thousand."""
+    journal, disk = await begun()
+
+    async def work(worker):
+        for turn in range(10):
+            await journal.append(note(worker * 100 + turn))
+
+    before = disk.syncs
+    async with asyncio.TaskGroup() as group:
+        for worker in range(100):
+            group.create_task(work(worker))
+    assert disk.syncs - before <= 12
+
+
+async def test_records_that_come_during_a_sync_share_the_next_one(tmp_path, fake_disk, opened, note):
+    """While one sync runs in its thread the loop goes on, and all who append then wait for one more."""
+    running, go_on = threading.Event(), threading.Event()
+
+    @attrs.define(eq=False)
+    class SlowDisk(fake_disk):
+        def sync(self):
+            if self.syncs == 1:
+                running.set()
+                go_on.wait(10)
+            super().sync()
+
+    disk = SlowDisk(threaded=True)
+    journal = FileJournal.create(tmp_path, "r1", disk=disk)
+    await journal.append(opened)
+    first = asyncio.create_task(journal.append(note(0)))
+    await asyncio.to_thread(running.wait, 10)
+    others = [asyncio.create_task(journal.append(note(number))) for number in range(1, 50)]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in (first, *others))
+    go_on.set()
+    await asyncio.gather(first, *others)
+    assert disk.syncs == 3
+    assert disk.durable_size == disk.size()
+    journal.close()
+
+
+async def test_a_record_that_need_not_be_durable_goes_with_the_next(begun, note):
+    """It is in the file at once, and durable with the next durable record, or at close."""
+    journal, disk = await begun()
+    await journal.append(note(1), durable=False)
+    assert (disk.syncs, disk.durable_size < disk.size()) == (1, True)
+    await journal.append(note(2))
+    assert (disk.syncs, disk.durable_size == disk.size()) == (2, True)
+    await journal.append(note(3), durable=False)
+    journal.close()
+    assert (disk.syncs, disk.durable_size == disk.size()) == (3, True)
+    assert disk.closed
+
+
+async def test_a_failed_sync_is_told_to_all_who_wait_and_never_retried(begun, note):
+    """Everyone gets the sentence, the journal takes nothing more, and no later sync is tried."""
+    journal, disk = await begun(sync_error=OSError(errno.EIO, "Input/output error"))
+    got = await asyncio.gather(*(journal.append(note(i)) for i in range(10)), return_exceptions=True)
+    assert {type(error) for error in got} == {JournalError}
+    assert len({id(error) for error in got}) == 10  # one traceback each
+    assert "cannot be made durable (Input/output error)" in str(got[0])
+    disk.sync_error, syncs, size = None, disk.syncs, disk.size()
+    with pytest.raises(JournalError, match="cannot be made durable"):
+        await journal.append(note(11), durable=False)
+    journal.close()
+    assert (disk.syncs, disk.size()) == (syncs, size)
+
+
+async def test_a_bug_in_a_disk_surfaces_as_itself(begun, note):
+    """An error that is none of the system is not dressed up as a full disk."""
+    journal, _ = await begun(sync_error=ZeroDivisionError("bug"))
+    with pytest.raises(ZeroDivisionError):
+        await journal.append(note(1))
+    journal.close()
+
+
+async def test_a_full_disk_ends_the_journal_and_loses_nothing(begun, note, opened, fake_disk, tmp_path):
+    """Those whose records were written before are told the truth; nothing is taken after."""
+    journal, disk = await begun()
+    disk.capacity = disk.size() + 300
+    got = await asyncio.gather(*(journal.append(note(i, 60)) for i in range(4)), return_exceptions=True)
+    assert [type(each) for each in got] == [type(None), type(None), JournalError, JournalError]
+    assert "cannot be written (No space left on device): free some space" in str(got[2])
+    disk.capacity = None
+    with pytest.raises(JournalError, match="No space left"):
+        await journal.append(note(5))
+    journal.close()
+    again = FileJournal.open(journal.path, disk=fake_disk(disk.content))
+    assert list(again.records()) == [opened, note(0, 60), note(1, 60)]
+
+
+async def test_a_failed_sync_at_close_is_told_and_the_file_given_up(begun, note):
+    """Records that were never durable are not forgotten silently."""
+    journal, disk = await begun(sync_error=OSError(errno.EIO, "Input/output error"))
+    await journal.append(note(1), durable=False)
+    with pytest.raises(JournalError, match="cannot be made durable"):
+        journal.close()
+    assert disk.closed
+    journal.close()
+
+
+async def test_a_cancelled_append_harms_nobody(begun, note):
+    """Its record stands, and those who share its sync are served."""
+    journal, _ = await begun()
+    tasks = [asyncio.create_task(journal.append(note(number))) for number in range(3)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    got = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each) for each in got] == [type(None), asyncio.CancelledError, type(None)]
+    await journal.append(note(3))
+    assert [record.name for record in journal.records() if isinstance(record, Note)] == ["0", "1", "2", "3"]
+
+
+async def test_a_record_that_no_reader_would_take_is_refused(begun):
+    """A line over 64 MiB is refused, and the journal goes on."""
+    journal, _ = await begun()
+    with pytest.raises(JournalError, match="too long"):
+        await journal.append(Note("run", "a", "x" * (64 << 20)))
+    await journal.append(Note("run", "a", 1))
+
+
+async def test_a_file_changed_under_a_running_journal_is_noticed(begun, note):
+    """Looking a record up checks its checksum."""
+    journal, disk = await begun()
+    await journal.append(note(1))
+    disk.content[-20] ^= 1
+    with pytest.raises(JournalError, match="changed by somebody else"):
+        journal.find(Note, ("run", "1"))
+
+
+def test_a_real_file_works_on_a_virtual_clock(tmp_path, opened, note):
+    """Where the loop knows no threads, the sync runs on the loop."""
+
+    async def main():
+        journal = FileJournal.create(tmp_path, "r1", threaded=False)
+        await journal.append(opened)
+        await asyncio.sleep(3600)
+        await journal.append(note(1))
+        journal.close()
+        return journal.path
+
+    assert list(read_records(run_virtual(main()))) == [opened, note(1)]
