@@ -17,12 +17,12 @@ Line = str | Completion | BaseException | Callable[[Request], "str | Completion"
 
 
 def completion(
-    *parts: Part | str, usage: Usage | None = None, model: str = "scripted", stop: Stop | None = None
+    *parts: Part | str, usage: Usage | None = None, model: str = "", stop: Stop | None = None
 ) -> Completion:
     """Return a completion made of *parts*; strings are text.
 
     ``stop`` is ``tool_calls`` where a part is a tool call and ``end`` otherwise, unless given.
-    Usage is ten tokens in and five out unless given.
+    Usage is ten tokens in and five out unless given; without ``model``, whoever says it answered.
     """
     made = tuple(Text(part) if isinstance(part, str) else part for part in parts)
     answer = Completion(made, stop or "end", usage or Usage(10, 5), model)
@@ -57,7 +57,8 @@ class ScriptedModel:
         if isinstance(line, BaseException):
             raise line
         said = line(request) if callable(line) else line
-        return completion(said, model=self.name) if isinstance(said, str) else said
+        answer = completion(said) if isinstance(said, str) else said
+        return answer if answer.model else attrs.evolve(answer, model=self.name)
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Yield the text of the next line word by word, then the completion."""

@@ -5,17 +5,21 @@ from decimal import Decimal
 import attrs
 
 from sunwell.core.history import History
-from sunwell.core.message import Message, Text, ToolResult, user
+from sunwell.core.message import Message, Part, Text, ToolResult, user
 from sunwell.core.model import ModelProtocol, Request
 from sunwell.core.task import StopReason
 from sunwell.gateway.attempt import claim_for
 from sunwell.models.prices import PriceBook
+from sunwell.models.tokens import input_bound_tokens
 
 CLOSING_OUTPUT_TOKENS = 1024
 CLOSING_HISTORY_BYTES = 24_000
 """What of the conversation the closing call may show the model; the newest comes first."""
 CLOSING_SECONDS = 30.0
 _TIME_SHARE = 0.1
+_LEAST_BYTES = 4_000
+_GROWTH_BYTES = 2_000
+_TEXT_BYTES = 600
 _OMITTED = "(Earlier steps are left out here.)"
 
 _REASONS: dict[str, str] = {
@@ -27,15 +31,18 @@ _REASONS: dict[str, str] = {
 }
 
 
-def closing_seconds(limit_seconds: float) -> float:
+def closing_seconds(limit_seconds: float | None) -> float:
     """Return the part of a time limit that is kept for the closing call."""
+    if limit_seconds is None:
+        return 0.0
     return min(CLOSING_SECONDS, limit_seconds * _TIME_SHARE)
 
 
-def closing_request(request: Request, reason: StopReason) -> Request:
+def closing_request(request: Request, reason: StopReason, history_bytes: int) -> Request:
     """Return the closing call for work whose next request would have been *request*.
 
-    It keeps system prompt and tools, so that a cached prefix stays of use, and forbids calls.
+    It keeps system prompt and tools, so that a cached prefix stays of use, and forbids calls. Of
+    the conversation it shows the first message and about *history_bytes* of the newest.
     """
     why = _REASONS.get(reason, "a limit of this task is reached")
     text = (
@@ -44,38 +51,82 @@ def closing_request(request: Request, reason: StopReason) -> Request:
     )
     return attrs.evolve(
         request,
-        messages=_newest(request.messages).plus(user(text)),
+        messages=newest(request.messages, history_bytes).plus(user(text)),
         tool_choice="none",
         max_output_tokens=CLOSING_OUTPUT_TOKENS,
         response_schema=None,
     )
 
 
-def closing_reserve(model: ModelProtocol, request: Request, prices: PriceBook) -> tuple[int, Decimal | None]:
-    """Return the tokens and dollars that the closing call after *request* can need at most."""
-    claim = claim_for(model, closing_request(request, "budget_usd"), prices.price(model), closing=True)
-    tokens = claim.input_tokens + claim.max_output_tokens
+@attrs.frozen
+class Reserve:
+    """What is kept for the closing call."""
+
+    history_bytes: int
+    """How much of the conversation the call may show."""
+    tokens: int
+    usd: Decimal | None
+
+
+def closing_reserve(model: ModelProtocol, request: Request, prices: PriceBook) -> Reserve:
+    """Return what the closing call can need at most if *request* is the last one before it."""
+    history = min(max(request.messages.size_bytes + _GROWTH_BYTES, _LEAST_BYTES), CLOSING_HISTORY_BYTES)
+    bare = attrs.evolve(request, messages=(), max_output_tokens=CLOSING_OUTPUT_TOKENS)
+    claim = claim_for(model, bare, prices.price(model), closing=True)
+    more = history * 5 // 4 + _TEXT_BYTES  # JSON escapes lengthen what is sent
+    tokens = claim.input_tokens + more + claim.max_output_tokens
     if claim.input_usd is None or claim.output_usd_per_token is None:
-        return tokens, None
-    return tokens, claim.input_usd + claim.max_output_tokens * claim.output_usd_per_token
+        return Reserve(history, tokens, None)
+    input_usd = claim.input_usd * (claim.input_tokens + more) / claim.input_tokens
+    return Reserve(history, tokens, input_usd + claim.max_output_tokens * claim.output_usd_per_token)
 
 
-def _newest(history: History) -> History:
-    """Return the first message and as many of the newest as the closing call may show."""
-    if history.size_bytes <= CLOSING_HISTORY_BYTES:
+def fitting_request(
+    model: ModelProtocol, request: Request, reason: StopReason, reserve: Reserve | None
+) -> Request:
+    """Return the closing call, its conversation cut until it fits into *reserve*."""
+    history = CLOSING_HISTORY_BYTES if reserve is None else reserve.history_bytes
+    while True:
+        closing = closing_request(request, reason, history)
+        fits = reserve is None or _tokens(model, closing) <= reserve.tokens
+        if fits or history < _TEXT_BYTES:
+            return closing
+        history //= 2
+
+
+def newest(history: History, limit_bytes: int) -> History:
+    """Return the first message and the newest of the others, in about *limit_bytes*.
+
+    A tool result that is too long by itself is cut. Results never stand without their calls.
+    """
+    if history.size_bytes <= limit_bytes:
         return history
     kept: list[Message] = []
-    room = CLOSING_HISTORY_BYTES
+    room = limit_bytes
     for message in reversed(history[1:]):
-        room -= History([message]).size_bytes
+        shown = _shortened(message, max(_TEXT_BYTES, room // 2))
+        room -= History([shown]).size_bytes
         if room < 0:
             break
-        kept.append(message)
-    while kept and kept[-1].role != "assistant":  # results need the calls that they answer
+        kept.append(shown)
+    while kept and kept[-1].role != "assistant":
         kept.pop()
     first = history[0]
     opening = Message(first.role, (*first.parts, Text(f"\n\n{_OMITTED}")))
     return History([opening, *reversed(kept)])
+
+
+def _shortened(message: Message, limit: int) -> Message:
+    def cut(part: Part) -> Part:
+        if isinstance(part, ToolResult) and len(part.content) > limit:
+            return attrs.evolve(part, content=part.content[:limit] + " (cut)")
+        return part
+
+    return Message(message.role, tuple(cut(part) for part in message.parts))
+
+
+def _tokens(model: ModelProtocol, request: Request) -> int:
+    return input_bound_tokens(model, request) + CLOSING_OUTPUT_TOKENS
 
 
 def unanswered(message: Message, why: str) -> Message:

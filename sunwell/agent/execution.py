@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from sunwell.agent.calls import net_changes
+from sunwell.agent.closing import closing_seconds
 from sunwell.agent.loop_config import LoopConfig
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
@@ -81,6 +82,7 @@ class Execution:
             self.config.max_output_tokens,
             effort,
             stream=self.config.stream,
+            closing_seconds=closing_seconds(self.config.budget.seconds),
         )
         work = Work(self.run, given, self.tools)
         self._works.append(work)

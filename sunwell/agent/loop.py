@@ -29,8 +29,8 @@ from sunwell.events import (
     Event,
     ModelFellBack,
 )
-from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.layout import new_run_id
+from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.records import RunOpened
 
 __all__ = ["AgentLoop", "LoopConfig"]

@@ -2,10 +2,14 @@
 
 from sunwell.agent.decision import should_use_delegation
 from sunwell.agent.execution import Execution
-from sunwell.agent.quoting import quote_for
+from sunwell.agent.loop_config import DEFAULT_TURNS
+from sunwell.agent.quoting import Prices, Shape, quote
 from sunwell.core.decision import DelegationDecision
 from sunwell.core.model import ModelProtocol
+from sunwell.core.quote import Quote
+from sunwell.gateway.attempt import DEFAULT_OUTPUT_TOKENS
 from sunwell.journal.records import Decided
+from sunwell.models.tokens import estimate_tokens
 
 
 async def decide(
@@ -33,7 +37,22 @@ async def decide(
             estimated,
             left,
             threshold_tokens=config.delegation_threshold_tokens,
-            quote=quote_for(execution, own, smart, worker),
+            quote=_quote(execution, estimated, (smart, own, worker)),
         )
     await run.journal.append(Decided(path, decision))
     return decision
+
+
+def _quote(execution: Execution, estimated_tokens: int, models: tuple[ModelProtocol, ...]) -> Quote:
+    config, prices = execution.config, execution.config.prices
+    smart, own, worker = (prices.price(model) for model in models)
+    prompt = [execution.task, execution.system_prompt or ""]
+    for spec in execution.tools.specs:
+        prompt += (spec.description, spec.schema_text)
+    shape = Shape(
+        prompt_tokens=estimate_tokens("\n".join(prompt)),
+        max_lens_tokens=config.max_lens_tokens,
+        max_turns=config.ceilings.turns or DEFAULT_TURNS,
+        max_output_tokens=config.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
+    )
+    return quote(estimated_tokens, Prices(smart, own, worker), shape)

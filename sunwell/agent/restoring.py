@@ -5,6 +5,7 @@ from decimal import Decimal
 import attrs
 
 from sunwell.agent.run import Run
+from sunwell.budget.tally import Call
 from sunwell.budget.values import Amount
 from sunwell.journal.records import Answer, Failure, Intent, Record, RunOpened, RunResumed
 
@@ -41,9 +42,9 @@ def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
         return
     spent = Amount(settled_usd=answer.cost_usd or Decimal(0), settled_tokens=usage.total_tokens, calls=1)
     run.ledger.restore(answer.span, spent)
-    provider = intent.provider if intent else None
-    model = answer.completion.model
-    run.tally.add(answer.span, answer.depth, answer.purpose, provider, model, usage, answer.cost_usd)
+    provider = intent.provider if intent else ""
+    entry = Call(answer.span, answer.depth, answer.purpose, provider, answer.completion.model)
+    run.tally.add(entry, usage, answer.cost_usd)
 
 
 def _book_uncertain(run: Run, intent: Intent) -> None:
@@ -53,9 +54,8 @@ def _book_uncertain(run: Run, intent: Intent) -> None:
         calls=1,
     )
     run.ledger.restore(intent.span, spent)
-    run.tally.add_uncertain(
-        intent.span, intent.depth, intent.purpose, intent.model, intent.reserved_usd, intent.reserved_tokens
-    )
+    entry = Call(intent.span, intent.depth, intent.purpose, intent.provider, intent.model)
+    run.tally.add_uncertain(entry, intent.reserved_tokens, intent.reserved_usd)
 
 
 @attrs.define

@@ -49,18 +49,23 @@ class Run:
             emit(signal, sender, event)
             stream.put(event)
 
-        tally = Tally()
+        prices = prices or PriceBook()
+        tally = Tally(prices.date)
         ledger = TreeLedger(on_warning=lambda *numbers: tell(BUDGET_WARNING, BudgetWarning(*numbers)))
         root = Span()
         ledger.open(root.path, budget)
+
+        async def hold() -> None:
+            ledger.excuse(await stream.hold())
+
         gateway = Gateway(
             journal,
             ledger,
             tally,
-            prices or PriceBook(),
+            prices,
             tell,
             retry or RetryPolicy(),
-            stream.hold,
+            hold,
             accept_changes,
         )
         return cls(journal, ledger, tally, gateway, stream, sender, root)

@@ -10,12 +10,8 @@ from sunwell.events import Event
 
 @attrs.define(eq=False)
 class EventStream:
-    """A queue with one consumer, which also tells the run whether anybody still listens.
+    """A queue with one consumer, which also tells the run whether anybody still listens."""
 
-    ``held_seconds`` adds up how long the consumer kept the run waiting: that time is not the run's.
-    """
-
-    held_seconds: float = attrs.field(default=0.0, init=False)
     _events: deque[Event] = attrs.field(factory=deque, init=False)
     _arrived: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _wanted: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -32,17 +28,18 @@ class EventStream:
         self._ended = True
         self._arrived.set()
 
-    async def hold(self) -> None:
-        """Wait until the consumer has taken every event and asks for more.
+    async def hold(self) -> float:
+        """Wait until the consumer has taken every event and asks for more; return the seconds.
 
-        A consumer that stopped asking must not be charged for further calls.
+        A consumer that stopped asking must not be charged for further calls, and the time that it
+        takes is not the run's.
         """
         if self._wanted.is_set():
-            return
+            return 0.0
         clock = asyncio.get_running_loop()
         started = clock.time()
         await self._wanted.wait()
-        self.held_seconds += clock.time() - started
+        return clock.time() - started
 
     async def next(self) -> Event | None:
         """Return the next event, ``None`` at the end."""

@@ -1,12 +1,11 @@
 """One piece of work: a model, its tools and a conversation, turn by turn, to an answer or a limit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import attrs
 
 from sunwell.agent.calls import CallRunner, with_sound_ids
-from sunwell.agent.closing import closing_request, closing_reserve, closing_seconds, unanswered
+from sunwell.agent.closing import Reserve, closing_reserve, fitting_request, unanswered
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
 from sunwell.core.history import History
@@ -52,6 +51,8 @@ class Assignment:
     effort: Effort | None = None
     caching: Caching = Caching()
     stream: bool = False
+    closing_seconds: float = 0.0
+    """Time that is kept for the closing call."""
 
 
 @attrs.define(eq=False)
@@ -68,6 +69,7 @@ class Work:
     """Pieces of an answer that was cut and is being continued."""
     last_text: str = attrs.field(default="", init=False)
     """The latest plain text that the model said."""
+    _reserve: Reserve | None = attrs.field(default=None, init=False)
     _empty: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -81,7 +83,7 @@ class Work:
         cancellation pass.
         """
         try:
-            return await self._within_time(self._all_turns)
+            return await self._all_turns()
         except TimeoutError:
             return await self._close("timeout", "the time limit was reached")
         except BudgetExhausted as error:
@@ -89,21 +91,23 @@ class Work:
         except ModelError as error:
             return Ended("error", "model_error", self.last_text, str(error))
 
-    async def _within_time(self, work: Callable[[], Awaitable[Ended]]) -> Ended:
-        left = self.run.ledger.seconds_left(self.given.span.path)
-        if left is None:
-            return await work()
-        async with asyncio.timeout(max(0.0, left - closing_seconds(left))):
-            return await work()
-
     async def _all_turns(self) -> Ended:
         while True:
-            self.run.ledger.take_turn(self.given.span.path)
-            completion = await self._ask()
-            ended = await self._take(completion)
+            await self.run.gateway.hold()  # outside the time limit: our caller's time is not ours
+            async with asyncio.timeout(self._seconds()):
+                ended = await self._turn()
             self.turns += 1
             if ended is not None:
                 return ended
+
+    def _seconds(self) -> float | None:
+        """Return the time for the next turn: what is left, less what is kept for closing."""
+        left = self.run.ledger.seconds_left(self.given.span.path)
+        return None if left is None else max(0.0, left - self.given.closing_seconds)
+
+    async def _turn(self) -> Ended | None:
+        self.run.ledger.take_turn(self.given.span.path)
+        return await self._take(await self._ask())
 
     def _request(self) -> Request:
         given = self.given
@@ -120,8 +124,11 @@ class Work:
         given, run = self.given, self.run
         request = self._request()
         path = given.span.path
-        if run.ledger.tokens_left(path) is not None or run.ledger.usd_left(path) is not None:
-            run.ledger.hold_back(path, *closing_reserve(given.model, request, run.gateway.prices))
+        if run.ledger.tokens_left(path) is None and run.ledger.usd_left(path) is None:
+            run.ledger.hold_back(path, 1, None, given.closing_seconds)  # keeps one call, too
+        else:
+            reserve = self._reserve = closing_reserve(given.model, request, run.gateway.prices)
+            run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
         return await run.gateway.ask(given.span, given.model, request, purpose="work", stream=given.stream)
 
     async def _take(self, completion: Completion) -> Ended | None:
@@ -172,7 +179,7 @@ class Work:
         """Turn what is there into an answer with one call out of the closing reserve."""
         if self._history[-1].tool_calls:
             self._history = self._history.plus(unanswered(self._history[-1], _NOT_RUN))
-        request = closing_request(self._request(), reason)
+        request = fitting_request(self.given.model, self._request(), reason, self._reserve)
         span = self.given.span.child(f"closing-{self.turns}")
         try:
             async with asyncio.timeout(self.run.ledger.seconds_left(self.given.span.path)):

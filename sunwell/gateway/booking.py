@@ -84,11 +84,7 @@ class Booking:
     def _cost_usd(self, call: Call, completion: Completion) -> Decimal | None:
         if completion.usage is None:
             return None
-        asked = (call.model.name, getattr(call.model, "model_id", None))
-        if completion.model in asked:
-            price = self.prices.price(call.model)
-        else:  # the model that answered is the one that is billed
-            price = self.prices.price_of(completion.model, call.provider)
+        price = self.prices.price_of_answer(call.model, completion.model)
         return None if price is None else price.cost_usd(completion.usage)
 
     async def _settle(self, call: Call, reservation: Reservation, answer: Answer) -> None:
@@ -102,26 +98,17 @@ class Booking:
             self._keep(call, reservation)
             return
         cost_usd = answer.cost_usd
-        self.ledger.settle(reservation, usage.total_tokens, cost_usd)
-        self.tally.add(
-            call.span.path,
-            call.span.depth,
-            call.purpose,
-            call.provider,
-            answer.completion.model,
-            usage,
-            cost_usd,
-        )
-        self._tell_excess(call, reservation, usage, cost_usd)
+        passed = self.ledger.settle(reservation, usage.total_tokens, cost_usd)
+        self.tally.add(call.entry(answer.completion.model), usage, cost_usd)
+        if passed:
+            self._tell_excess(call, reservation, usage, cost_usd)
 
     def _tell_excess(
         self, call: Call, reservation: Reservation, usage: Usage, cost_usd: Decimal | None
     ) -> None:
-        dearer = cost_usd is not None and reservation.usd is not None and cost_usd > reservation.usd
-        if dearer or usage.total_tokens > reservation.tokens:
-            billed = usage.total_tokens
-            excess = BoundExceeded(call.model.name, reservation.tokens, billed, reservation.usd, cost_usd)
-            self.emit(BOUND_EXCEEDED, excess)
+        billed = usage.total_tokens
+        excess = BoundExceeded(call.model.name, reservation.tokens, billed, reservation.usd, cost_usd)
+        self.emit(BOUND_EXCEEDED, excess)
 
     async def _fail(
         self, call: Call, attempt: int, reservation: Reservation, error: BaseException, final: bool
@@ -146,14 +133,7 @@ class Booking:
 
     def _keep(self, call: Call, reservation: Reservation) -> None:
         self.ledger.keep(reservation)
-        self.tally.add_uncertain(
-            call.span.path,
-            call.span.depth,
-            call.purpose,
-            call.model.name,
-            reservation.usd,
-            reservation.tokens,
-        )
+        self.tally.add_uncertain(call.entry(call.model.name), reservation.tokens, reservation.usd)
 
 
 def _answer_bytes(reservation: Reservation) -> int:

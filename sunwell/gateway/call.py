@@ -4,6 +4,7 @@ import time
 
 import attrs
 
+from sunwell.budget.tally import Call as Entry
 from sunwell.budget.values import Reservation
 from sunwell.core.model import ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
@@ -51,8 +52,12 @@ class Call:
             provider=self.provider,
         )
 
+    def entry(self, model: str) -> Entry:
+        """Return the place of the call in a bill; *model* is the one that is priced."""
+        return Entry(self.span.path, self.span.depth, self.purpose, self.provider, model)
+
     @property
-    def provider(self) -> str | None:
-        """The provider, where the model says so."""
-        provider = getattr(self.model, "provider", None)
-        return provider if isinstance(provider, str) else None
+    def provider(self) -> str:
+        """The provider; empty where the model does not say."""
+        provider = getattr(self.model, "provider", "")
+        return provider if isinstance(provider, str) else ""
