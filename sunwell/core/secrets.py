@@ -1,6 +1,8 @@
 """Keeps known secrets out of everything that is shown, sent on or written down."""
 
 import base64
+import json
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import attrs
@@ -12,20 +14,21 @@ _SHORTEST = 6  # shorter values occur in ordinary text and would tear holes into
 class Secrets:
     """The values that must not appear in prompts, journals, events, logs or errors.
 
-    Each is also found in base64 and percent-encoding. Values shorter than six characters are
-    not kept: replacing them would garble ordinary text.
+    Each is also found in base64, alone or inside of something longer, in percent-encoding and as
+    JSON writes it. Values shorter than six characters are not kept: replacing them would garble
+    ordinary text.
     """
 
     _forms: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
+    """What to look for and what to show instead, longest first: a short one may begin a longer one."""
 
     def add(self, value: str, name: str = "secret") -> None:
         """Remember *value*; in text it becomes ``[name]``."""
         value = value.strip()
         if len(value) < _SHORTEST:
             return
-        encoded = base64.b64encode(value.encode()).decode().rstrip("=")
-        for form in (value, quote(value, safe=""), encoded):
-            self._forms[form] = f"[{name}]"
+        forms = self._forms | dict.fromkeys(_forms_of(value), f"[{name}]")
+        self._forms = dict(sorted(forms.items(), key=lambda item: -len(item[0])))
 
     def redact(self, text: str) -> str:
         """Return *text* with every known secret replaced by its name."""
@@ -33,3 +36,18 @@ class Secrets:
             if form in text:
                 text = text.replace(form, shown)
         return text
+
+
+def _forms_of(value: str) -> Iterator[str]:
+    data = value.encode("utf-8", "surrogatepass")
+    yield value
+    yield quote(data, safe="")
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    for before in range(3):
+        # Where the value begins inside a group of three bytes decides how it is written; of the
+        # first and last group only the characters that are the value's own can be looked for.
+        written = base64.b64encode(bytes(before) + data).decode()
+        own = written[(0, 2, 3)[before] : (before + len(data)) * 8 // 6]
+        yield own
+        yield own.replace("+", "-").replace("/", "_")
