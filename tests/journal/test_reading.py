@@ -129,7 +129,7 @@ def test_a_torn_tail_is_cut_off_and_all_before_it_stays(journal_with, content, k
     ],
 )
 def test_damage_is_refused_in_one_sentence_and_nothing_is_changed(journal_with, content, sentence):
-    """Where good records could be lost, neither reading nor taking up goes on, and the file stays as it is."""
+    """Where good records could be lost, neither reading nor taking up goes on; the file stays."""
     path = journal_with(content)
     for use in (lambda: list(read_records(path)), lambda: FileJournal.open(path)):
         with pytest.raises(JournalError, match=sentence) as refused:
