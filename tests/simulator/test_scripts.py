@@ -29,8 +29,10 @@ class Workspace:
     """Carries out tool calls in a folder, as plainly as it can be done."""
 
     root: Path
-    is_numbering: bool = False
-    """Whether files are read with line numbers."""
+    number_lines: bool = False
+    """Whether each line of a file is read with its number before it."""
+    name_lines: bool = False
+    """Whether the text of a file comes under a line that says which lines follow."""
     fails: Callable[[ToolCall], bool] = lambda call: False
     calls: list[ToolCall] = attrs.field(factory=list)
 
@@ -51,7 +53,9 @@ class Workspace:
     def read_file(self, path: str, start_line: int | None, end_line: int | None) -> str:
         text = (self.root / path).read_text()
         lines = text.splitlines(keepends=True)[(start_line or 1) - 1 : end_line]
-        return "".join(f"{i:6}\t{line}" if self.is_numbering else line for i, line in enumerate(lines, 1))
+        head = f"{path}: lines 1-{len(lines)} of {len(lines)}\n\n" if self.name_lines else ""
+        numbered = (f"{i:6}\t{line}" if self.number_lines else line for i, line in enumerate(lines, 1))
+        return head + "".join(numbered)
 
     def write_file(self, path: str, content: str) -> str:
         (self.root / path).write_text(content)
@@ -147,6 +151,17 @@ def test_cheap_without_lens_breaks_every_convention(shop):
     assert red_tests(shop.root) == sorted([n for n in CONTRACT if not n.startswith("test_crud_")] * 5)
 
 
+def test_cheap_keeps_to_nothing_but_its_system_prompt(shop):
+    """Conventions in the task or in files that it reads do not help a cheap model: only a lens does."""
+    converse(cheap, shop)
+    untold = contents(shop.root / "shop/endpoints")
+    rules = (shop.root / "CONVENTIONS.md").read_text()
+    models = shop.root / "shop/models.py"
+    models.write_text(f'{models.read_text()}\n"""\n{rules}"""\n')
+    converse(cheap, shop, task=f"{TASK}\n\n{rules}")
+    assert contents(shop.root / "shop/endpoints") == untold
+
+
 def test_smart_alone_reads_the_conventions_and_is_green(shop):
     """Without a lens the smart script reads the rules by tool before it writes."""
     converse(smart, shop)
@@ -184,12 +199,20 @@ def test_code_follows_the_definitions_that_are_read(shop):
     assert 'REQUIRED = ("name", "email", "credit_limit_cents", "fax",)' in written
 
 
-def test_line_numbers_in_results_do_not_get_into_files(shop):
-    """Results with a number before each line lead to the same files, also where a whole file is rewritten."""
+@pytest.mark.parametrize(
+    "shown",
+    [
+        pytest.param({"number_lines": True}, id="numbered"),
+        pytest.param({"name_lines": True}, id="headed"),
+        pytest.param({"name_lines": True, "number_lines": True}, id="both"),
+    ],
+)
+def test_what_a_tool_adds_to_a_text_does_not_get_into_files(shop, shown):
+    """Numbers before lines and a line on top lead to the same files, also where a whole file is rewritten."""
     plain = Workspace(shop.root.with_name("plain"))
     shutil.copytree(shop.root, plain.root)
     converse(cheap, plain)
-    converse(cheap, attrs.evolve(shop, is_numbering=True), tools=("read_file", "write_file"))
+    converse(cheap, attrs.evolve(shop, **shown), tools=("read_file", "write_file"))
     assert contents(shop.root) == contents(plain.root)
 
 

@@ -8,7 +8,7 @@ import pytest
 from sunwell.core.message import Message, ToolResult, user
 from sunwell.core.model import ToolSpec
 from sunwell.simulator.script import Asked, Reply, Script
-from sunwell.simulator.scripts import CONVENTIONS, DEMO_MODELS, cheap, find_script, known_in, smart, steps
+from sunwell.simulator.scripts import CONVENTIONS, DEMO_MODELS, cheap, known_in, smart, steps
 
 MODELS = '''
 @dataclass(kw_only=True)
@@ -74,7 +74,13 @@ def test_lens_names_files_of_entities_that_were_sent():
 
 @pytest.mark.parametrize(
     "prompt",
-    [f"Task: {TASK}", f"<task>\n{TASK}\n</task>", f"# Task\n{TASK}\n\nWrite it.", f"About this:\n{TASK}"],
+    [
+        f"Task: {TASK}",
+        f"<task>\n{TASK}\n</task>",
+        f"<task mark=0a1>\n{TASK}\n</task mark=0a1>",
+        f"# Task\n{TASK}\n\nWrite it.",
+        f"About this:\n{TASK}",
+    ],
 )
 def test_scope_is_the_task_however_it_is_marked(prompt):
     """The line of the task is found under a heading, in a tag, after a colon, or by its words."""
@@ -194,16 +200,9 @@ def test_steady_model_tells_results_apart():
     assert "3 of them failed" in drive(steps(3), "Error: no")[-1].text
 
 
-@pytest.mark.parametrize(
-    ("model", "script"),
-    [
-        *DEMO_MODELS.items(),
-        ("claude-haiku-5-5-20261021", cheap),
-        ("gpt-6.1-sol-2026-10-21", smart),
-        ("claude-haiku-5-5-giga", None),
-        ("claude-haiku-5", None),
-    ],
-)
-def test_script_is_found_by_id_and_by_dated_id(model, script):
-    """An id, or an id and a date, leads to its script; anything else to none."""
-    assert find_script(model) is script
+def test_demo_pairs_a_smart_and_a_cheap_model_of_each_provider():
+    """The ids are those of real models with a price, the dear ones smart and the others cheap."""
+    cheap_ids = [name for name, script in DEMO_MODELS.items() if script is cheap]
+    smart_ids = [name for name, script in DEMO_MODELS.items() if script is smart]
+    assert cheap_ids == ["claude-haiku-5-5", "gpt-6-luna"]
+    assert smart_ids == ["claude-opus-5-5", "claude-sonnet-5-5", "gpt-6.1-sol"]

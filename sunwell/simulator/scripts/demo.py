@@ -1,6 +1,5 @@
 """Which scripted model answers to which id."""
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -17,10 +16,3 @@ DEMO_MODELS: Mapping[str, Script] = MappingProxyType(
     }
 )
 """The scripts of the demonstration under the ids of real models. None of these models is asked."""
-
-_DATE = re.compile(r"-20\d\d-?\d\d-?\d\d\Z")
-
-
-def find_script(model: str, scripts: Mapping[str, Script] = DEMO_MODELS) -> Script | None:
-    """Return the script for an id, or for an id with a date at its end; ``None`` where there is none."""
-    return scripts.get(model) or scripts.get(_DATE.sub("", model))

@@ -9,6 +9,7 @@ _END = re.compile(r"^[ \t]*(?:@|class )", re.MULTILINE)
 _SETTING = r"^[ \t]+{}: ClassVar\[str\] = \"(\w+)\""
 _FIELD = re.compile(r"^[ \t]+([a-z]\w*): (\w+)([^=\n]*)(=.*)?$", re.MULTILINE)
 _NUMBERED = re.compile(r"^[ \t]*\d+(?:\t|[ ]?[|:→][ ]?)")
+_HEADER = re.compile(r"\A[^\n]*: lines \d+-\d+ of \d+[^\n]*\n\n")
 _ABOUT_ENDPOINTS = re.compile(r"\b(?:endpoints?|crud)\b", re.IGNORECASE)
 
 
@@ -41,7 +42,8 @@ class Entity:
 
 
 def plain(text: str) -> str:
-    """Return *text* without the line numbers that a tool may have put before each line."""
+    """Return *text* without what a tool may have put to it: a line on top, a number before each line."""
+    text = _HEADER.sub("", text)
     lines = text.splitlines(keepends=True)
     numbered = [line for line in lines if _NUMBERED.match(line)]
     if not lines or len(numbered) < 0.8 * len(lines):
@@ -81,8 +83,8 @@ def wanted_entities(task: str, entities: tuple[Entity, ...]) -> tuple[Entity, ..
 def route_edits(source: str, entities: tuple[Entity, ...]) -> tuple[tuple[str, str], ...]:
     """Return what to replace in ``routes.py``, and by what, so that *entities* are served.
 
-    The anchors are the first import and the first entry: they stay where they are when several
-    workers add their entities at the same time. Nothing to do gives no edits.
+    Each edit adds lines below one that stays, so that several workers can add their entities at the
+    same time. Nothing to do gives no edits.
     """
     source = plain(source)
     imported = re.findall(r"^from shop\.endpoints import (\w+)$", source, re.MULTILINE)

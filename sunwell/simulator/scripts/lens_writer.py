@@ -8,7 +8,7 @@ from sunwell.simulator.scripts.conventions import CONVENTIONS, known_in
 from sunwell.simulator.scripts.entities import Entity, entities_in, is_about_endpoints, wanted_entities
 
 _TASK = re.compile(r"^.*\b(?:CRUD|endpoints? for|endpoints? of)\b.*$", re.MULTILINE)
-_MARKED = re.compile(r"^\W*task\W*[:\n]\s*(\S.*)$", re.IGNORECASE | re.MULTILINE)
+_MARKED = re.compile(r"^\W*task(?: mark=\w+)?\W*[:\n]\s*(\S.*)$", re.IGNORECASE | re.MULTILINE)
 _REGISTER = re.compile(r"def register\(router.*\n(?:[ \t]+\S.*\n?)+")
 
 _GENERAL = (
