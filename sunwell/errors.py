@@ -146,9 +146,11 @@ class BudgetExhausted(SunwellError):
     used: Decimal
     ceiling: Decimal
     account: str = "run"
+    detail: str = ""
+    """Said in place of the usual sentence, where that would not be the whole truth."""
 
     def __str__(self) -> str:
-        return (
+        return self.detail or (
             f"the {self.limit} budget of {self.account} is used up: {self.used} of {self.ceiling} is "
             f"spent or booked, and the next call may need {self.needed}; raise the budget or ask for less"
         )

@@ -14,19 +14,33 @@ class Ledger(Protocol):
     """
 
     def open(self, path: str, budget: Budget) -> None:
-        """Put a ceiling on *path* and all below it. Opening again with the same budget is fine."""
+        """Put a ceiling on *path* and all below it.
+
+        Opening again replaces the ceilings and keeps the bookings. A new account begins with what
+        was restored at or below it, and its clock starts. Accounts are opened from the top down.
+        """
+        ...
+
+    def close(self, path: str) -> None:
+        """Give the closing reserve of the account at *path* back. Bookings and ceilings stay."""
         ...
 
     async def reserve(self, path: str, claim: Claim) -> Reservation:
         """Hold room for one attempt, in one step over all accounts above *path*.
 
         Lowers the output to what fits, waits while something in flight could free enough, and
-        raises :exc:`~sunwell.errors.BudgetExhausted` as soon as nothing could.
+        raises :exc:`~sunwell.errors.BudgetExhausted` as soon as nothing could. A claim without a
+        price under a ceiling in US dollars is a :exc:`~sunwell.errors.ConfigurationError`.
         """
         ...
 
-    def settle(self, reservation: Reservation, tokens: int, usd: Decimal | None) -> None:
-        """Book what the call really used. More than was reserved is booked in full."""
+    def settle(self, reservation: Reservation, tokens: int, usd: Decimal | None) -> bool:
+        """Book what the call really used, and say whether it was more than was reserved.
+
+        More is booked in full, and no new call under a ceiling in dollars or tokens follows,
+        closing calls excepted. ``usd=None`` (usage known, price not) keeps the reserved dollars
+        booked as uncertain.
+        """
         ...
 
     def keep(self, reservation: Reservation) -> None:
@@ -41,12 +55,23 @@ class Ledger(Protocol):
         """Count one turn, or raise :exc:`~sunwell.errors.BudgetExhausted`."""
         ...
 
-    def hold_back(self, path: str, tokens: int, usd: Decimal | None) -> None:
-        """Set the closing reserve of the account of *path*: only closing claims may use it."""
+    def hold_back(self, path: str, tokens: int, usd: Decimal | None, seconds: float = 0.0) -> None:
+        """Set the closing reserve of the account of *path*: only its closing claims may use it.
+
+        One call is kept with it. Zeros take it away, as :meth:`close` does.
+        """
         ...
 
     def restore(self, path: str, amount: Amount) -> None:
-        """Add what earlier processes of the same run used."""
+        """Add what earlier processes of the same run used at *path*.
+
+        Reserved counts as uncertain. Seconds count for an account at exactly *path*; all else for
+        the accounts above as well, those opened later included.
+        """
+        ...
+
+    def excuse(self, seconds: float) -> None:
+        """Leave *seconds* out of all time limits: whoever reads our stream held us up."""
         ...
 
     def used(self, path: str) -> Amount:
@@ -54,11 +79,14 @@ class Ledger(Protocol):
         ...
 
     def tokens_left(self, path: str) -> int | None:
-        """Return the tokens that all ceilings above *path* still allow; ``None``: no ceiling."""
+        """Return the tokens that an ordinary claim may still take; ``None``: no ceiling above *path*.
+
+        What is reserved or held back counts as gone.
+        """
         ...
 
     def usd_left(self, path: str) -> Decimal | None:
-        """Return the US dollars that all ceilings above *path* still allow; ``None``: no ceiling."""
+        """Return the US dollars that an ordinary claim may still take; ``None``: no ceiling."""
         ...
 
     def seconds_left(self, path: str) -> float | None:

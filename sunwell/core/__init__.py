@@ -21,12 +21,13 @@ from sunwell.core.price import Price, Rates, Tier
 from sunwell.core.quote import Quote, Side
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
-from sunwell.core.task import Bill, ModelBill, Status, StopReason, TaskResult
+from sunwell.core.task import Bill, BillLine, ModelBill, Status, StopReason, TaskResult, Total
 from sunwell.core.tool import Proposal, Staged, StagingExecutor, Tool, ToolExecutor
 from sunwell.core.usage import Usage
 
 __all__ = [
     "Bill",
+    "BillLine",
     "CacheLife",
     "Caching",
     "Completion",
@@ -65,6 +66,7 @@ __all__ = [
     "ToolExecutor",
     "ToolResult",
     "ToolSpec",
+    "Total",
     "Usage",
     "user",
 ]

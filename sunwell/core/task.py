@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -30,6 +30,47 @@ class ModelBill:
     uncertain_usd: Decimal | None = Decimal(0)
     """Upper bound of what calls cost whose usage never came; not in ``cost_usd``."""
     uncertain_calls: int = 0
+    provider: str = ""
+    uncertain_tokens: int = 0
+    """Upper bound of the tokens of those calls; not in ``usage``."""
+
+
+@attrs.frozen
+class Total:
+    """What some calls came to. ``None`` where the price of any of them is unknown."""
+
+    calls: int = 0
+    """Answered calls."""
+    usage: Usage = Usage()
+    cost_usd: Decimal | None = Decimal(0)
+    uncertain_calls: int = 0
+    """Attempts whose usage never came; they stand apart from all of the above."""
+    uncertain_tokens: int = 0
+    uncertain_usd: Decimal | None = Decimal(0)
+
+    def __add__(self, other: "Total") -> "Total":
+        if not isinstance(other, Total):
+            return NotImplemented
+        return Total(
+            self.calls + other.calls,
+            self.usage + other.usage,
+            _total((self.cost_usd, other.cost_usd)),
+            self.uncertain_calls + other.uncertain_calls,
+            self.uncertain_tokens + other.uncertain_tokens,
+            _total((self.uncertain_usd, other.uncertain_usd)),
+        )
+
+
+@attrs.frozen
+class BillLine:
+    """All calls of one model, for one purpose, at one depth of nesting."""
+
+    model: str
+    provider: str
+    depth: int
+    """The root is 0, a worker that it started is 1."""
+    purpose: str
+    total: Total
 
 
 @attrs.frozen
@@ -39,6 +80,18 @@ class Bill:
     models: tuple[ModelBill, ...] = ()
     by_purpose: tuple[tuple[str, Decimal | None], ...] = ()
     price_date: str = ""
+    lines: tuple[BillLine, ...] = ()
+    """The same calls at their finest: every other figure is a sum of these."""
+
+    def split(
+        self, by: Literal["model", "provider", "depth", "purpose"]
+    ) -> tuple[tuple[str | int, Total], ...]:
+        """Return the totals by model, provider, depth or purpose, in ascending order."""
+        totals: dict[Any, Total] = {}
+        for line in self.lines:
+            name = getattr(line, by)
+            totals[name] = totals.get(name, Total()) + line.total
+        return tuple(sorted(totals.items(), key=lambda item: item[0]))
 
     @property
     def usage(self) -> Usage:

@@ -1,0 +1,175 @@
+"""An account: ceilings on one part of the tree, and what is booked under them."""
+
+import asyncio
+from collections.abc import Iterator
+from decimal import Decimal
+
+import attrs
+
+from sunwell.budget.gauge import Gauge, N
+from sunwell.budget.values import Amount, Budget, Claim, Reservation
+
+Hopes = list[tuple[Decimal | int, int, "Want"]]
+"""A heap of those who wait, the most demanding first: (less its least need, ticket, want)."""
+
+Parts = tuple[Decimal, int, int]
+"""Of a closing reserve: dollars, tokens, calls."""
+
+_NO_USD = Decimal(0)
+NO_RESERVE: Parts = (_NO_USD, 0, 0)
+WARN_SHARE = 0.8
+
+
+@attrs.define(eq=False)
+class Want:
+    """A claim on an account, and its place in line while it waits."""
+
+    claim: Claim
+    account: "Account"
+    ticket: int
+    """Order of arrival."""
+    least: int
+    """Output below which the call is refused."""
+    good: int
+    """Output that is taken at once; for less than this it waits while more could come free."""
+    answer: "asyncio.Future[Reservation] | None" = None
+    waits_at: "Account | None" = None
+    timer: asyncio.TimerHandle | None = None
+
+
+@attrs.define(eq=False)
+class Account:
+    """Ceilings on a path. ``chain`` runs from the root to this account, itself included."""
+
+    path: str
+    budget: Budget = Budget()
+    usd: Gauge[Decimal] = attrs.field(factory=lambda: Gauge(_NO_USD))
+    tokens: Gauge[int] = attrs.field(factory=lambda: Gauge(0))
+    calls: Gauge[int] = attrs.field(factory=lambda: Gauge(0))
+    turns: Gauge[int] = attrs.field(factory=lambda: Gauge(0))
+    chain: tuple["Account", ...] = ()
+    closing_seconds: float = 0.0
+    reserve_number: int = 0
+    """How often the closing reserve was set: a released closing call refills only the one it drew on."""
+    started_at: float | None = None
+    restored_seconds: float = 0.0
+    warned_of_time: bool = False
+    line: list[Want] = attrs.field(factory=list)
+    """Those who wait for room here, in order of arrival."""
+    hopes: tuple[Hopes, Hopes, Hopes] = attrs.field(factory=lambda: ([], [], []))
+    """All who wait for anything and draw on this account, by dollars, by tokens, by calls."""
+
+    def limit_to(self, budget: Budget) -> None:
+        """Replace the ceilings."""
+        self.warned_of_time = self.warned_of_time and budget.seconds == self.budget.seconds
+        self.budget = budget
+        self.usd.limit_to(budget.usd)
+        self.tokens.limit_to(budget.tokens)
+        self.calls.limit_to(budget.calls)
+        self.turns.limit_to(budget.turns)
+
+    def fits(self, want: Want, later: bool) -> int:
+        """Return the output tokens that this account allows: all that is wanted, or less.
+
+        Below zero where not even a call without output fits. *later*: as if everything in
+        flight had come back.
+        """
+        claim, own = want.claim, want.account
+        most = claim.max_output_tokens
+        if self.calls.ceiling is not None and self._room(self.calls, own.calls, want, later) < 1:
+            return -1
+        if self.tokens.ceiling is not None:
+            most = min(most, self._room(self.tokens, own.tokens, want, later) - claim.input_tokens)
+        if self.usd.ceiling is not None and most >= 0:
+            if claim.input_usd is None or claim.output_usd_per_token is None:
+                return -1
+            left = self._room(self.usd, own.usd, want, later) - claim.input_usd
+            if left < 0:
+                return -1
+            if claim.output_usd_per_token * most > left:
+                most = int(left // claim.output_usd_per_token)
+        return most
+
+    def _room(self, gauge: Gauge[N], own: Gauge[N], want: Want, later: bool) -> N:
+        returned = gauge.reserved if later else gauge.zero
+        if want.claim.closing:
+            return gauge.closing_room(returned, own.own, own is gauge)
+        return gauge.room(returned)
+
+    def reserve(self, held: Reservation) -> None:
+        """Hold room for one call."""
+        self.calls.reserve(1)
+        self.tokens.reserve(held.tokens)
+        if held.usd is not None:
+            self.usd.reserve(held.usd)
+
+    def settle(self, held: Reservation, tokens: int, usd: Decimal | None) -> None:
+        """Book one call; dollars that stay unknown are booked as they were held, as uncertain."""
+        self.calls.settle(1, 1)
+        self.tokens.settle(held.tokens, tokens)
+        if usd is not None:
+            self.usd.settle(held.usd or _NO_USD, usd)
+        elif held.usd is not None:
+            self.usd.keep(held.usd)
+
+    def release(self, held: Reservation) -> None:
+        """Give the room of one call back."""
+        self.calls.settle(1, 0)
+        self.tokens.settle(held.tokens, 0)
+        if held.usd is not None:
+            self.usd.settle(held.usd, _NO_USD)
+
+    def keep(self, held: Reservation) -> None:
+        """Book the room of one call as uncertain."""
+        self.calls.keep(1)
+        self.tokens.keep(held.tokens)
+        if held.usd is not None:
+            self.usd.keep(held.usd)
+
+    def set_closing_reserve(self, reserve: Parts) -> None:
+        """Set what is kept for the closing call, here and in the accounts above."""
+        usd, tokens, calls = reserve
+        for above in self.chain[:-1]:
+            above.usd.replace_below(self.usd.own, usd)
+            above.tokens.replace_below(self.tokens.own, tokens)
+            above.calls.replace_below(self.calls.own, calls)
+        self.usd.own, self.tokens.own, self.calls.own = usd, tokens, calls
+
+    def draw(self, held: Reservation) -> Parts:
+        """Use up the closing reserve for a closing call, as far as it reaches, and return what it gave."""
+        usd = min(self.usd.own, held.usd or _NO_USD)
+        tokens, calls = min(self.tokens.own, held.tokens), min(self.calls.own, 1)
+        self.set_closing_reserve((self.usd.own - usd, self.tokens.own - tokens, self.calls.own - calls))
+        return usd, tokens, calls
+
+    def refill(self, drawn: Parts) -> None:
+        """Give back to the closing reserve what :meth:`draw` returned."""
+        usd, tokens, calls = drawn
+        self.set_closing_reserve((self.usd.own + usd, self.tokens.own + tokens, self.calls.own + calls))
+
+    def crossed(self, elapsed_seconds: float) -> Iterator[tuple[str, Decimal, Decimal]]:
+        """Yield, once each, the limits of which four fifths are used, with the use and the ceiling."""
+        budget = self.budget
+        if self.usd.crossed() and budget.usd is not None:
+            yield "usd", self.usd.booked - self.usd.reserved, budget.usd
+        for limit, gauge in (("tokens", self.tokens), ("calls", self.calls), ("turns", self.turns)):
+            if gauge.crossed() and gauge.ceiling is not None:
+                yield limit, Decimal(gauge.booked - gauge.reserved), Decimal(gauge.ceiling)
+        seconds = budget.seconds
+        if seconds and not self.warned_of_time and elapsed_seconds >= seconds * WARN_SHARE:
+            self.warned_of_time = True
+            yield "seconds", Decimal(str(round(elapsed_seconds, 3))), Decimal(str(seconds))
+
+    def amount(self, seconds: float) -> Amount:
+        """Return all that is booked."""
+        return Amount(
+            settled_usd=self.usd.settled,
+            uncertain_usd=self.usd.uncertain,
+            reserved_usd=self.usd.reserved,
+            settled_tokens=self.tokens.settled,
+            uncertain_tokens=self.tokens.uncertain,
+            reserved_tokens=self.tokens.reserved,
+            calls=self.calls.booked,
+            turns=self.turns.booked,
+            seconds=seconds,
+        )

@@ -1,0 +1,59 @@
+"""Wall time under the ceilings in seconds."""
+
+import asyncio
+from collections.abc import Callable
+
+import attrs
+
+from sunwell.budget.account import Account, Want
+
+_RESOLUTION_SECONDS = 1e-6
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@attrs.define(eq=False)
+class Clock:
+    """The event loop's time, less what was excused."""
+
+    now: Callable[[], float] = _loop_time
+    excused_seconds: float = 0.0
+
+    def time(self) -> float:
+        """Return seconds since some fixed moment, without those that were excused."""
+        return self.now() - self.excused_seconds
+
+    def start(self, account: Account) -> None:
+        """Let the time of *account* run, if it does not yet."""
+        if account.started_at is None:
+            account.started_at = self.time()
+
+    def elapsed_seconds(self, account: Account) -> float:
+        """Return the time since *account* was opened, earlier processes included."""
+        if account.started_at is None:
+            return account.restored_seconds
+        return account.restored_seconds + max(0.0, self.time() - account.started_at)
+
+    def left_seconds(self, account: Account, want: Want | None = None) -> float | None:
+        """Return what *account* alone still allows; for *want*, without time kept for closing."""
+        ceiling = account.budget.seconds
+        if ceiling is None:
+            return None
+        left = ceiling - self.elapsed_seconds(account)
+        if want is not None and not (want.claim.closing and want.account is account):
+            left -= account.closing_seconds
+        return left if left > _RESOLUTION_SECONDS else 0.0
+
+    def out_of_time(self, want: Want) -> Account | None:
+        """Return the topmost account of *want* whose time is up."""
+        for account in want.account.chain:
+            if account.budget.seconds is not None and self.left_seconds(account, want) == 0:
+                return account
+        return None
+
+    def wait_seconds(self, want: Want) -> float | None:
+        """Return how long *want* may wait; ``None`` where no time limit holds."""
+        left = [self.left_seconds(account, want) for account in want.account.chain]
+        return min((seconds for seconds in left if seconds is not None), default=None)

@@ -1,0 +1,263 @@
+"""The ledger of a run: every ceiling of the tree, in one process."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+
+import attrs
+
+from sunwell.budget.account import NO_RESERVE, Account, Parts, Want
+from sunwell.budget.clock import Clock
+from sunwell.budget.gauge import Gauge, N
+from sunwell.budget.line import Lines
+from sunwell.budget.past import Past, book, upwards
+from sunwell.budget.values import Amount, Budget, Claim, Reservation
+from sunwell.budget.verdict import good_output, is_limited, judge, stopped, turns_used_up
+from sunwell.errors import SunwellError
+
+OnWarning = Callable[[str, Decimal, Decimal, str], None]
+"""Told the limit, what is used of it, its ceiling and the path of the account."""
+
+
+def _nobody(limit: str, used: Decimal, ceiling: Decimal, account: str) -> None:
+    pass
+
+
+@attrs.define(eq=False)
+class _Held:
+    """An open reservation, and what of a closing reserve it drew."""
+
+    reservation: Reservation
+    account: Account
+    drawn: Parts
+    reserve_number: int
+
+
+@attrs.define(eq=False)
+class TreeLedger:
+    """Implements :class:`~sunwell.budget.protocol.Ledger` on one event loop.
+
+    A step that books touches every account above the path without giving control away, so no two
+    calls can share the same room. A settled reserve costs the same however many are open.
+
+    **What an ordinary claim must leave.** At its own account and each one above: what is settled,
+    uncertain and reserved; that account's own closing reserve; and of the closing reserves of the
+    accounts below, the largest, or all of them once less than a twentieth of the ceiling is
+    unbooked. So a closing call never finds its room eaten by ordinary ones, yet at least 95 % of
+    a ceiling can be used wherever one call and one reserve fit in the rest.
+
+    **What a closing claim may use.** The closing reserve of its account, which it uses up, and
+    ordinary room; never the closing reserve of an account above its own.
+
+    **Who waits.** A claim that lacks room waits while reservations in flight could free enough.
+    One that would be lowered below a quarter of its output waits while they could free more. Each
+    account serves in order of arrival; who waits at one account holds up only who shares it.
+    """
+
+    root: str = "run"
+    on_warning: OnWarning = _nobody
+    """Called once per limit and account when four fifths are settled or uncertain."""
+    clock: Clock = attrs.field(factory=Clock)
+    _accounts: dict[str, Account] = attrs.field(factory=dict, init=False)
+    _inner: set[str] = attrs.field(factory=set, init=False)
+    _open: dict[int, _Held] = attrs.field(factory=dict, init=False)
+    _lines: Lines = attrs.field(init=False)
+    _past: Past = attrs.field(factory=Past, init=False)
+    _numbers: Iterator[int] = attrs.field(factory=itertools.count, init=False)
+    _broken_limit: str = attrs.field(default="", init=False)
+
+    def __attrs_post_init__(self) -> None:
+        account = Account(self.root)
+        account.chain = (account,)
+        self._accounts[self.root] = account
+        self._lines = Lines(self._judge, self._book, self.release, self.clock)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a bill was higher than its reservation, so that no ordinary call follows."""
+        return bool(self._broken_limit)
+
+    def open(self, path: str, budget: Budget) -> None:
+        """Put ceilings on *path* and all below it; see the protocol.
+
+        Raises :exc:`RuntimeError` for a new account above one that is there already.
+        """
+        account = self._accounts.get(path)
+        if account is None:
+            account = self._add(path)
+        self.clock.start(account)
+        account.limit_to(budget)
+        self._lines.set_timers()
+        self._lines.stir(account.chain)
+
+    def close(self, path: str) -> None:
+        """Give the closing reserve of the account at exactly *path* back."""
+        account = self._accounts.get(path)
+        if account is not None:
+            self._set_reserve(account, NO_RESERVE, 0.0)
+
+    async def reserve(self, path: str, claim: Claim) -> Reservation:
+        """Hold room for one attempt; see the class for who gets what, and who waits."""
+        want = self._want(path, claim)
+        verdict = self._judge(want)
+        if isinstance(verdict, int):
+            return self._book(want, verdict)
+        if isinstance(verdict, Account):
+            return await self._lines.wait(want, verdict)
+        raise verdict
+
+    def settle(self, reservation: Reservation, tokens: int, usd: Decimal | None) -> bool:
+        """Book what the call used and say whether it passed the reservation; see the protocol."""
+        held = self._end(reservation)
+        for account in held.account.chain:
+            account.settle(reservation, tokens, usd)
+        limit = _passed(reservation, tokens, usd)
+        if limit and not self._broken_limit:
+            self._broken_limit = limit
+            self._lines.judge_all()
+        self._lines.stir(held.account.chain)
+        self._warn(held.account.chain)
+        return bool(limit)
+
+    def keep(self, reservation: Reservation) -> None:
+        """Book the whole reservation as uncertain: the provider may have billed it."""
+        held = self._end(reservation)
+        for account in held.account.chain:
+            account.keep(reservation)
+        self._lines.stir(held.account.chain)
+        self._warn(held.account.chain)
+
+    def release(self, reservation: Reservation) -> None:
+        """Give the room back, and to the closing reserve what was drawn from it."""
+        held = self._end(reservation)
+        for account in held.account.chain:
+            account.release(reservation)
+        if held.drawn != NO_RESERVE and held.reserve_number == held.account.reserve_number:
+            held.account.refill(held.drawn)
+        self._lines.stir(held.account.chain)
+
+    def take_turn(self, path: str) -> None:
+        """Count one turn, or raise :exc:`~sunwell.errors.BudgetExhausted`."""
+        chain = self._nearest(path).chain
+        for account in chain:
+            if account.turns.ceiling is not None and account.turns.room(0) < 1:
+                raise turns_used_up(account)
+        for account in chain:
+            account.turns.add(1, 0)
+        self._warn(chain)
+
+    def hold_back(self, path: str, tokens: int, usd: Decimal | None, seconds: float = 0.0) -> None:
+        """Set the closing reserve of the account of *path*; it may be more than what is left."""
+        calls = 1 if tokens or usd or seconds else 0
+        self._set_reserve(self._nearest(path), (usd or Decimal(0), tokens, calls), seconds)
+
+    def restore(self, path: str, amount: Amount) -> None:
+        """Add what earlier processes of the same run used at *path*; see the protocol."""
+        nearest = self._nearest(path)
+        for account in nearest.chain:
+            book(account, amount)
+        if nearest.path == path:
+            nearest.restored_seconds += amount.seconds
+        self._past.add(path, amount)
+        self._lines.stir(nearest.chain)
+
+    def excuse(self, seconds: float) -> None:
+        """Leave *seconds* out of all time limits."""
+        self.clock.excused_seconds += seconds
+
+    def used(self, path: str) -> Amount:
+        """Return what the account of *path* has used; its seconds are those of its own clock."""
+        account = self._nearest(path)
+        return account.amount(self.clock.elapsed_seconds(account))
+
+    def held_back(self, path: str) -> Amount:
+        """Return, as reserved, the closing reserve of the account of *path* and of all below it."""
+        account = self._nearest(path)
+        return Amount(
+            reserved_usd=account.usd.own + account.usd.below,
+            reserved_tokens=account.tokens.own + account.tokens.below,
+            calls=account.calls.own + account.calls.below,
+        )
+
+    def tokens_left(self, path: str) -> int | None:
+        """Return the tokens that an ordinary claim may still take; ``None``: no ceiling."""
+        return _least_room(account.tokens for account in self._nearest(path).chain)
+
+    def usd_left(self, path: str) -> Decimal | None:
+        """Return the US dollars that an ordinary claim may still take; ``None``: no ceiling."""
+        return _least_room(account.usd for account in self._nearest(path).chain)
+
+    def seconds_left(self, path: str) -> float | None:
+        """Return the time that all ceilings above *path* still allow; ``None``: no ceiling."""
+        left = [self.clock.left_seconds(account) for account in self._nearest(path).chain]
+        return min((seconds for seconds in left if seconds is not None), default=None)
+
+    def _add(self, path: str) -> Account:
+        above = self._nearest(path)
+        if path in self._inner:
+            raise RuntimeError(f"accounts are opened from the top down, and there is one below {path}")
+        account = Account(path)
+        account.chain = (*above.chain, account)
+        self._past.give(account)
+        self._accounts[path] = account
+        self._inner.update(upwards(path))
+        return account
+
+    def _set_reserve(self, account: Account, reserve: Parts, seconds: float) -> None:
+        account.reserve_number += 1
+        account.closing_seconds = seconds
+        account.set_closing_reserve(reserve)
+        self._lines.set_timers()
+        self._lines.stir(account.chain)
+
+    def _nearest(self, path: str) -> Account:
+        for at in upwards(path):
+            if (account := self._accounts.get(at)) is not None:
+                return account
+        raise RuntimeError(f"{path} is not in the tree of {self.root}")
+
+    def _want(self, path: str, claim: Claim) -> Want:
+        least = min(claim.least_output_tokens, claim.max_output_tokens)
+        account = self._nearest(path)
+        return Want(claim, account, next(self._numbers), least, good_output(claim, least))
+
+    def _judge(self, want: Want) -> int | Account | SunwellError:
+        if self._broken_limit and not want.claim.closing and is_limited(want):
+            return stopped(want, self._broken_limit)
+        return judge(want, self.clock)
+
+    def _book(self, want: Want, output_tokens: int) -> Reservation:
+        claim, account = want.claim, want.account
+        tokens, usd = claim.input_tokens + output_tokens, None
+        if claim.input_usd is not None and claim.output_usd_per_token is not None:
+            usd = claim.input_usd + claim.output_usd_per_token * output_tokens
+        reservation = Reservation(want.ticket, account.path, tokens, usd, output_tokens)
+        for one in account.chain:
+            one.reserve(reservation)
+        drawn = account.draw(reservation) if claim.closing else NO_RESERVE
+        self._open[reservation.id] = _Held(reservation, account, drawn, account.reserve_number)
+        return reservation
+
+    def _end(self, reservation: Reservation) -> _Held:
+        held = self._open.get(reservation.id)
+        if held is None or held.reservation is not reservation:
+            raise RuntimeError(f"reservation {reservation.id} has ended already, or is not of this ledger")
+        del self._open[reservation.id]
+        return held
+
+    def _warn(self, chain: tuple[Account, ...]) -> None:
+        for account in chain:
+            for limit, used, ceiling in account.crossed(self.clock.elapsed_seconds(account)):
+                self.on_warning(limit, used, ceiling, account.path)
+
+
+def _passed(reservation: Reservation, tokens: int, usd: Decimal | None) -> str:
+    """Return the limit in which a bill is higher than its reservation, or an empty string."""
+    if usd is not None and reservation.usd is not None and usd > reservation.usd:
+        return "usd"
+    return "tokens" if tokens > reservation.tokens else ""
+
+
+def _least_room(gauges: "Iterable[Gauge[N]]") -> "N | None":
+    rooms = [gauge.room(gauge.zero) for gauge in gauges if gauge.ceiling is not None]
+    return max(min(rooms), type(rooms[0])(0)) if rooms else None

@@ -1,0 +1,129 @@
+"""Those who wait for room: joining, leaving, and who is next."""
+
+import asyncio
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from sunwell.budget.account import Account, Want
+from sunwell.budget.clock import Clock
+from sunwell.budget.hopes import enter, hopeless
+from sunwell.budget.values import Reservation
+from sunwell.errors import SunwellError
+
+Verdict = int | Account | SunwellError
+
+
+def _ticket(want: Want) -> int:
+    return want.ticket
+
+
+@attrs.define(eq=False)
+class Lines:
+    """The lines of all accounts. Everybody stands in one line, ordered by arrival."""
+
+    judge: Callable[[Want], Verdict]
+    book: Callable[[Want, int], Reservation]
+    release: Callable[[Reservation], None]
+    clock: Clock
+    waiting: dict[int, Want] = attrs.field(factory=dict, init=False)
+    """All who wait, by ticket."""
+
+    async def wait(self, want: Want, account: Account) -> Reservation:
+        """Wait at *account* until *want* is granted or refused. Cancelling takes it out of line."""
+        want.answer = asyncio.get_running_loop().create_future()
+        self.waiting[want.ticket] = want
+        self._stand(want, account)
+        enter(want, self.waiting)
+        self._set_timer(want)
+        try:
+            return await want.answer
+        except asyncio.CancelledError:
+            self._withdraw(want, want.answer)
+            raise
+
+    def stir(self, chain: Iterable[Account]) -> None:
+        """Look again at those who wait, after room changed on the accounts of *chain*."""
+        if not self.waiting:
+            return
+        to_serve = list(chain)
+        for account in chain:
+            for want in hopeless(account, self.waiting):
+                to_serve += self._conclude(want, self.judge(want))
+        for account in to_serve:
+            self._serve(account)
+
+    def judge_all(self) -> None:
+        """Look again at everybody: a rule changed."""
+        for want in list(self.waiting.values()):
+            verdict = self.judge(want)
+            if isinstance(verdict, SunwellError):
+                self._conclude(want, verdict)
+
+    def set_timers(self) -> None:
+        """Set anew when the time of those who wait is up: a ceiling changed."""
+        for want in self.waiting.values():
+            self._set_timer(want)
+
+    def _serve(self, account: Account) -> None:
+        while account.line:
+            want = account.line[0]
+            verdict = self.judge(want)
+            if verdict is account:
+                return
+            if isinstance(verdict, Account):
+                self._stand(want, verdict)
+            else:
+                self._conclude(want, verdict)
+
+    def _conclude(self, want: Want, verdict: Verdict) -> list[Account]:
+        """Grant or refuse, and return the accounts whose lines moved up."""
+        moved = self._leave(want)
+        assert want.answer is not None
+        if want.answer.done():
+            return moved  # cancelled, and its task has not run yet
+        if isinstance(verdict, int):
+            want.answer.set_result(self.book(want, verdict))
+        elif isinstance(verdict, SunwellError):
+            want.answer.set_exception(verdict)
+        return moved
+
+    def _withdraw(self, want: Want, answer: "asyncio.Future[Reservation]") -> None:
+        if want.ticket in self.waiting:
+            for account in self._leave(want):
+                self._serve(account)
+        elif not answer.cancelled() and answer.exception() is None:
+            self.release(answer.result())  # granted in the very step in which its caller was cancelled
+
+    def _stand(self, want: Want, account: Account) -> None:
+        self._step_out(want)
+        want.waits_at = account
+        insort(account.line, want, key=_ticket)
+
+    def _leave(self, want: Want) -> list[Account]:
+        del self.waiting[want.ticket]
+        if want.timer is not None:
+            want.timer.cancel()
+        return self._step_out(want)
+
+    def _step_out(self, want: Want) -> list[Account]:
+        account, want.waits_at = want.waits_at, None
+        if account is None:
+            return []
+        del account.line[bisect_left(account.line, want.ticket, key=_ticket)]
+        return [account]
+
+    def _set_timer(self, want: Want) -> None:
+        if want.timer is not None:
+            want.timer.cancel()
+        seconds = self.clock.wait_seconds(want)
+        if seconds is not None:
+            want.timer = asyncio.get_running_loop().call_later(seconds, self._time_up, want)
+
+    def _time_up(self, want: Want) -> None:
+        if self.clock.out_of_time(want) is None:
+            self._set_timer(want)  # some of the time was excused
+            return
+        for account in self._conclude(want, self.judge(want)):
+            self._serve(account)

@@ -1,0 +1,136 @@
+"""Whether a claim is granted, waits or is refused: numbers in, answer out."""
+
+from decimal import Decimal
+
+from sunwell.budget.account import Account, Want
+from sunwell.budget.clock import Clock
+from sunwell.budget.gauge import Gauge
+from sunwell.budget.values import Claim
+from sunwell.errors import BudgetExhausted, ConfigurationError, SunwellError
+
+_GOOD_SHARE = 4
+
+
+def good_output(claim: Claim, least: int) -> int:
+    """Return the output that a claim takes at once: a quarter of what it asks for, or its least.
+
+    For less it waits while something in flight could free more: an answer that is cut off short
+    has to be paid for and asked again.
+    """
+    quarter = -(-claim.max_output_tokens // _GOOD_SHARE)
+    return min(claim.max_output_tokens, max(least, quarter))
+
+
+def judge(want: Want, clock: Clock) -> "int | Account | SunwellError":
+    """Return the output to grant, or the account to wait at, or why the call is refused.
+
+    A claim waits at the topmost account that lacks room for it now, or at which somebody waits who
+    came earlier: whoever shares that account and comes later stands behind it. A closing claim
+    that fits does not stand in line, since its room is kept for it.
+    """
+    late = clock.out_of_time(want)
+    if late is not None:
+        return _time_is_up(late, want, clock)
+    chain = want.account.chain
+    fits = [account.fits(want, later=False) for account in chain]
+    fit = min(fits)
+    target = want.good
+    if fit < target:
+        later = [account.fits(want, later=True) for account in chain]
+        if min(later) < want.least:
+            return refusal(want, chain[later.index(min(later))])
+        target = min(target, *later)
+    for account, here in zip(chain, fits, strict=True):
+        if here < target or _somebody_is_first(account, want):
+            return account
+    return fit
+
+
+def _somebody_is_first(account: Account, want: Want) -> bool:
+    return bool(account.line) and account.line[0].ticket < want.ticket and not want.claim.closing
+
+
+def refusal(want: Want, account: Account) -> SunwellError:
+    """Return why *account* can never serve *want* with what is in flight."""
+    claim = want.claim
+    if account.usd.ceiling is not None and unpriced(claim):
+        return ConfigurationError(
+            "a budget in US dollars cannot hold for a model whose price is unknown: give the model a "
+            "price in the configuration, or limit tokens in place of dollars"
+        )
+    own = want.account
+    calls, tokens = Decimal(1), Decimal(claim.input_tokens + want.least)
+    if account.calls.ceiling is not None and _lacks(account.calls, own.calls, want, calls):
+        return _exhausted("calls", account.calls, calls, account)
+    if account.tokens.ceiling is not None and _lacks(account.tokens, own.tokens, want, tokens):
+        return _exhausted("tokens", account.tokens, tokens, account)
+    return _exhausted("usd", account.usd, least_usd(want) or Decimal(0), account)
+
+
+def _lacks(gauge: Gauge[int], own: Gauge[int], want: Want, needed: Decimal) -> bool:
+    if want.claim.closing:
+        return gauge.closing_room(gauge.reserved, own.own, own is gauge) < needed
+    return gauge.room(gauge.reserved) < needed
+
+
+def unpriced(claim: Claim) -> bool:
+    """Say whether a rate of *claim* is unknown."""
+    return claim.input_usd is None or claim.output_usd_per_token is None
+
+
+def least_usd(want: Want) -> Decimal | None:
+    """Return the US dollars without which *want* is refused; ``None`` where its price is unknown."""
+    claim = want.claim
+    if claim.input_usd is None or claim.output_usd_per_token is None:
+        return None
+    return claim.input_usd + claim.output_usd_per_token * want.least
+
+
+def turns_used_up(account: Account) -> SunwellError:
+    """Return why no turn is left."""
+    return _exhausted("turns", account.turns, Decimal(1), account)
+
+
+def stopped(want: Want, limit: str) -> SunwellError:
+    """Return why no call is made after a provider billed more than was reserved."""
+    account = next(one for one in want.account.chain if _is_limited(one))
+    gauge: Gauge[int] | Gauge[Decimal] = account.usd if account.usd.ceiling is not None else account.tokens
+    error = _exhausted(limit, gauge, Decimal(0), account)
+    error.detail = (
+        "a provider billed more than the bound on a call, so the budget could not be promised any more: "
+        "no new calls are made; raise the budget and resume"
+    )
+    return error
+
+
+def is_limited(want: Want) -> bool:
+    """Say whether a ceiling in dollars or tokens holds for *want*."""
+    return any(_is_limited(account) for account in want.account.chain)
+
+
+def _is_limited(account: Account) -> bool:
+    return account.usd.ceiling is not None or account.tokens.ceiling is not None
+
+
+def _exhausted(
+    limit: str, gauge: "Gauge[int] | Gauge[Decimal]", needed: Decimal, account: Account
+) -> BudgetExhausted:
+    assert gauge.ceiling is not None
+    used, ceiling, kept = Decimal(gauge.booked), Decimal(gauge.ceiling), gauge.own + gauge.below
+    detail = ""
+    if kept:
+        detail = (
+            f"the {limit} budget of {account.path} is used up: {used} of {ceiling} is spent or booked, up to "
+            f"{kept} is kept for closing calls, and the next call may need {needed}; raise the budget or "
+            "ask for less"
+        )
+    return BudgetExhausted(limit, needed, used, ceiling, account.path, detail)
+
+
+def _time_is_up(account: Account, want: Want, clock: Clock) -> BudgetExhausted:
+    ceiling = Decimal(str(account.budget.seconds))
+    used = Decimal(str(round(clock.elapsed_seconds(account), 3)))
+    kept = 0.0 if want.claim.closing and want.account is account else account.closing_seconds
+    reserve = f", {kept:g} of them kept for a closing call" if kept else ""
+    sentence = f"the time of {account.path} is up: {used:f} of {ceiling:f} seconds are over{reserve}"
+    return BudgetExhausted("seconds", Decimal(str(kept)), used, ceiling, account.path, sentence)
