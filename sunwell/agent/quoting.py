@@ -140,7 +140,8 @@ def _workers_usd(price: Price, output_tokens: int, turns: int, shape: Shape) -> 
 
 
 def _talk(output_tokens: int, turns: int, shape: Shape) -> _Talk:
-    return _Talk(shape.prompt_tokens, _with_reasoning(output_tokens, shape), turns, shape.result_tokens)
+    output = min(_with_reasoning(output_tokens, shape), turns * shape.max_output_tokens)
+    return _Talk(shape.prompt_tokens, output, turns, shape.result_tokens)
 
 
 def _talk_usd(price: Price, talk: _Talk, shape: Shape) -> Decimal:

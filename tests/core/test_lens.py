@@ -134,9 +134,11 @@ def test_the_text_for_workers_is_the_documented_markdown():
     [
         pytest.param(EphemeralLens(), "# Generated Expertise", id="nothing"),
         pytest.param(EphemeralLens(task_scope="  \n "), "# Generated Expertise", id="blank-scope"),
-        pytest.param(EphemeralLens(task_scope="a\n## b"), "# Task Expertise: a ## b", id="scope-of-two-lines"),
-        pytest.param(EphemeralLens(task_scope="a\u2028# b\x85c"), "# Task Expertise: a # b c", id="odd-breaks"),
-        pytest.param(EphemeralLens(("a", " ")), "# Generated Expertise\n\n## Guidelines\n- a", id="blank-item"),
+        pytest.param(EphemeralLens(task_scope="a\n## b"), "# Task Expertise: a ## b", id="scope-lines"),
+        pytest.param(EphemeralLens(task_scope="a\u2028# b\x85c"), "# Task Expertise: a # b c", id="breaks"),
+        pytest.param(
+            EphemeralLens(("a", " ")), "# Generated Expertise\n\n## Guidelines\n- a", id="blank-item"
+        ),
         pytest.param(EphemeralLens((" ", "")), "# Generated Expertise", id="part-of-blanks"),
         pytest.param(
             EphemeralLens(examples=(" ", "x")),
