@@ -34,7 +34,7 @@ _KINDS = {
 
 def _plain(answer: Answer) -> dict[str, Any]:
     message = _message(answer)
-    message["content"] = [_block(part, whole=True) for part in answer.said.parts]
+    message["content"] = [_whole(part, answer) for part in answer.said.parts]
     if answer.fault.redacted_thinking:
         message["content"].insert(0, redacted_block(answer.request_id))
     message["stop_reason"] = _STOPS[answer.said.stop]
@@ -63,7 +63,7 @@ def _events(answer: Answer) -> Iterator[Chunk]:
         yield _event(type="content_block_stop", index=0)
         index = 1
     for part in answer.said.parts:
-        yield _event(type="content_block_start", index=index, content_block=_block(part, whole=False))
+        yield _event(type="content_block_start", index=index, content_block=_empty(part))
         for delta in _deltas(part):
             yield _event(type="content_block_delta", index=index, delta=delta)
         place: ChunkPlace = "call-end" if isinstance(part, ToolCall) else "content"
@@ -93,32 +93,36 @@ def _message(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _block(part: Part, *, whole: bool) -> dict[str, Any]:
-    """Return *part* as a block; in a stream it starts out empty."""
+def _whole(part: Part, answer: Answer) -> dict[str, Any]:
     match part:
         case Text(text):
-            return {"type": "text", "text": text if whole else ""}
+            return {"type": "text", "text": text}
         case Thinking(text):
-            return thinking_block(text) if whole else {"type": "thinking", "thinking": "", "signature": ""}
-        case ToolCall(call_id, name, arguments):
-            block = {
-                "type": "tool_use",
-                "id": call_id,
-                "name": name,
-                "input": _input(arguments) if whole else {},
-            }
-            if not call_id:
-                del block["id"]
-            return block
+            return thinking_block(text)
+        case ToolCall(_, _, arguments):
+            return _empty(part) | {"input": _input(arguments, cut=answer.said.stop == "length")}
     raise TypeError("a model's answer cannot hold the result of a tool")
 
 
-def _input(arguments: str) -> Any:
-    """Return the arguments as the format has them; what is no JSON stays the text that it is."""
+def _empty(part: Part) -> dict[str, Any]:
+    """Return the block with which a stream announces *part*."""
+    match part:
+        case Text():
+            return {"type": "text", "text": ""}
+        case Thinking():
+            return {"type": "thinking", "thinking": "", "signature": ""}
+        case ToolCall(call_id, name):
+            known = {"id": call_id} if call_id else {}
+            return {"type": "tool_use", **known, "name": name, "input": {}}
+    raise TypeError("a model's answer cannot hold the result of a tool")
+
+
+def _input(arguments: str, *, cut: bool) -> Any:
+    """Return the arguments as the format has them: a cut JSON is nothing, a malformed one a string."""
     try:
         return json.loads(arguments or "{}")
     except ValueError:
-        return arguments
+        return {} if cut else arguments
 
 
 def _deltas(part: Part) -> Iterator[dict[str, Any]]:

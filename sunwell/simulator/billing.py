@@ -166,7 +166,8 @@ class Billing:
 
     def total_usd(self, key: str | None = None, model: str | None = None) -> Decimal:
         """Return what is billed so far, calls in flight included; ``None`` stands for all."""
-        return sum((usd for account, usd in self._usd.items() if _matches(account, key, model)), Decimal(0))
+        accounts = tuple(self._usd.items())  # the server may add one meanwhile, in its own thread
+        return sum((usd for account, usd in accounts if _matches(account, key, model)), Decimal(0))
 
     def entries(self, key: str | None = None, model: str | None = None) -> tuple[Entry, ...]:
         """Return the lines of the bill in the order in which calls came in."""
@@ -186,7 +187,7 @@ class Billing:
         return totals
 
     def _chosen(self, key: str | None, model: str | None) -> Iterator[Call]:
-        calls = self._calls[:]  # the server may add some meanwhile, in its own thread
+        calls = self._calls[:]
         return (call for call in calls if _matches((call.key, call.model), key, model))
 
 
