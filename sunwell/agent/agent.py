@@ -16,6 +16,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core.task import TaskResult
 from sunwell.core.tool import ToolExecutor
 from sunwell.events import Event, RunFinished
+from sunwell.journal.places import JournalFiles, Journals
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry
 
@@ -46,6 +47,8 @@ class Agent:
     """Who carries tool calls out; ``None``: the toolbox of the session's workspace."""
     registry: ModelRegistry | None = None
     prices: PriceBook = attrs.field(factory=PriceBook)
+    journals: Journals = JournalFiles()
+    """Where the record of each run is kept."""
     _current_options: RunOptions | None = attrs.field(default=None, init=False)
     _loops: list[AgentLoop] = attrs.field(factory=list, init=False)
 
@@ -60,7 +63,7 @@ class Agent:
         self._current_options = session.options
         roles = self._roles(session.options)
         recalled = memory.recall(session.goal) if memory is not None else ""
-        opened = open_new(session, roles, recalled, self.tool_executor)
+        opened = open_new(self.journals, session, roles, recalled, self.tool_executor)
         async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
             async for event in events:
                 yield event
@@ -85,7 +88,7 @@ class Agent:
 
         Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found, read or continued.
         """
-        opened, session = reopen(Path(workspace), run_id, options, budget, self.tool_executor)
+        opened, session = reopen(self.journals, Path(workspace), run_id, options, budget, self.tool_executor)
         try:
             self._current_options = session.options
             roles = self._roles(session.options)

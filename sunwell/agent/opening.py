@@ -22,8 +22,9 @@ from sunwell.core.secrets import Secrets
 from sunwell.core.tool import ToolExecutor
 from sunwell.errors import JournalError
 from sunwell.events import WARNED, Event, Warned
-from sunwell.journal.file import FileJournal
-from sunwell.journal.layout import find_run, new_run_id
+from sunwell.journal.layout import new_run_id
+from sunwell.journal.places import Journals
+from sunwell.journal.protocol import Journal
 from sunwell.journal.records import RunOpened, RunResumed
 from sunwell.models.prices import PriceBook
 from sunwell.tools.environment import secrets_from_environment
@@ -39,7 +40,7 @@ _CONTEXT_TOKENS = 12_000
 class Opened:
     """A run whose journal is open, and what it needs to begin or go on."""
 
-    journal: FileJournal
+    journal: Journal
     executor: ToolExecutor
     secrets: Secrets
     recalled: str = ""
@@ -116,14 +117,17 @@ class Opened:
                 yield event
 
 
-def open_new(session: SessionContext, roles: Roles, recalled: str, executor: ToolExecutor | None) -> Opened:
+def open_new(
+    journals: Journals, session: SessionContext, roles: Roles, recalled: str, executor: ToolExecutor | None
+) -> Opened:
     """Make the journal of a new run in the session's workspace."""
     secrets = _secrets(roles)
-    journal = FileJournal.create(session.workspace, new_run_id())
+    journal = journals.create(session.workspace, new_run_id())
     return Opened(journal, executor or _toolbox(session, journal, secrets), secrets, recalled)
 
 
 def reopen(
+    journals: Journals,
     workspace: Path,
     run_id: str,
     options: RunOptions | None,
@@ -131,7 +135,7 @@ def reopen(
     executor: ToolExecutor | None,
 ) -> tuple[Opened, SessionContext]:
     """Open the journal of a run for going on, and return it with the session that it recorded."""
-    journal = FileJournal.open(find_run(workspace, run_id).path)
+    journal = journals.open(workspace, run_id)
     try:
         recorded = journal.find(RunOpened, ())
         if recorded is None:
@@ -151,7 +155,7 @@ def reopen(
         raise
 
 
-def _toolbox(session: SessionContext, journal: FileJournal, secrets: Secrets) -> Toolbox:
+def _toolbox(session: SessionContext, journal: Journal, secrets: Secrets) -> Toolbox:
     options = session.options
     return Toolbox(
         Workspace(session.workspace),
@@ -159,7 +163,7 @@ def _toolbox(session: SessionContext, journal: FileJournal, secrets: Secrets) ->
         approve=options.approve,
         dry_run=options.dry_run,
         secrets=secrets,
-        originals=Originals(journal.path.parent / "originals"),
+        originals=Originals(journal.path.parent / "originals") if journal.path else None,
     )
 
 

@@ -1,0 +1,35 @@
+"""Where journals are kept: the seam between a run and what holds its record."""
+
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+
+from sunwell.journal.file import FileJournal
+from sunwell.journal.layout import find_run
+from sunwell.journal.protocol import Journal
+
+
+class Journals(Protocol):
+    """Makes and finds the journals of a workspace."""
+
+    def create(self, workspace: Path, run_id: str) -> Journal:
+        """Begin the journal of a new run."""
+        ...
+
+    def open(self, workspace: Path, run_id: str) -> Journal:
+        """Take up the journal of the run whose id is or begins with *run_id*."""
+        ...
+
+
+@attrs.frozen
+class JournalFiles:
+    """Keeps each journal in a file under ``.sunwell/runs`` of its workspace."""
+
+    def create(self, workspace: Path, run_id: str) -> Journal:
+        """Begin ``journal.jsonl`` of a new run; see :meth:`FileJournal.create`."""
+        return FileJournal.create(workspace, run_id)
+
+    def open(self, workspace: Path, run_id: str) -> Journal:
+        """Open the one run that *run_id* names; see :meth:`FileJournal.open`."""
+        return FileJournal.open(find_run(workspace, run_id).path)

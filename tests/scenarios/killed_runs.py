@@ -1,0 +1,213 @@
+"""Kills a run at every record, resumes it in another process, and prints what came of it.
+
+Started by ``test_resume.py`` as a program: each run is a forked process of its own that is ended by
+SIGKILL in the moment before or after a record is written. Prints one JSON line for each kill.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+
+from sunwell.agent import Agent
+from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
+from sunwell.core.task import TaskResult
+from sunwell.events import RunFinished
+from sunwell.journal.layout import list_runs
+from sunwell.journal.places import JournalFiles
+from sunwell.journal.protocol import Journal, R
+from sunwell.journal.records import Key, Record
+from sunwell.models.registry import ModelRegistry
+from sunwell.simulator import Asked, InProcessModel, Reply, Script
+from sunwell.simulator.scripts import smart, steps
+
+TASK = "Generate CRUD endpoints for 5 entities"
+
+
+@attrs.define(eq=False)
+class DeadlyJournal:
+    """A journal that kills its process at one record: before it is written, or after."""
+
+    inner: Journal
+    at: int
+    before: bool
+    _count: int = attrs.field(default=0, init=False)
+
+    @property
+    def run_id(self) -> str:
+        return self.inner.run_id
+
+    @property
+    def path(self) -> Path | None:
+        return self.inner.path
+
+    async def append(self, record: Record, *, durable: bool = True) -> None:
+        this, self._count = self._count, self._count + 1
+        if this == self.at and self.before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        await self.inner.append(record, durable=durable)
+        if this == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def reserve_space(self, size_bytes: int) -> None:
+        await self.inner.reserve_space(size_bytes)
+
+    def find(self, kind: type[R], key: Key) -> R | None:
+        return self.inner.find(kind, key)
+
+    def records(self) -> Iterator[Record]:
+        return self.inner.records()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@attrs.frozen
+class DeadlyJournals:
+    """Journals of which each kills its process at one record."""
+
+    at: int
+    before: bool
+
+    def create(self, workspace: Path, run_id: str) -> Journal:
+        return DeadlyJournal(JournalFiles().create(workspace, run_id), self.at, self.before)
+
+    def open(self, workspace: Path, run_id: str) -> Journal:
+        return DeadlyJournal(JournalFiles().open(workspace, run_id), self.at, self.before)
+
+
+def counted(script: Script, log: Path) -> Script:
+    """Return *script*, with a line in *log* for each question, written before it is answered."""
+
+    def answer(asked: Asked) -> Reply:
+        reply = script(asked)
+        with log.open("a") as lines:
+            lines.write(f"{asked.model} {len(asked.messages)}\n")
+        return reply
+
+    return answer
+
+
+def agent_in(folder: Path, turns: int, journals: DeadlyJournals | None) -> Agent:
+    """Return an agent whose smart model writes a lens and whose cheap one makes *turns* turns."""
+    log = folder / "asked.txt"
+    return Agent(
+        smart_model=InProcessModel("claude-opus-5-5", counted(smart, log)),
+        delegation_model=InProcessModel("claude-haiku-5-5", counted(steps(turns), log)),
+        registry=ModelRegistry(),
+        journals=journals or JournalFiles(),
+    )
+
+
+async def result_of(folder: Path, turns: int, journals: DeadlyJournals | None = None) -> TaskResult:
+    """Begin the run of *folder*, or take it up where there is one already."""
+    agent, workspace = agent_in(folder, turns, journals), folder / "workspace"
+    runs = [run for run in list_runs(workspace) if run.path.stat().st_size]
+    if runs:
+        events = agent.resume(runs[-1].run_id, workspace=workspace)
+    else:
+        options = RunOptions(enable_delegation=True)
+        events = agent.run(SessionContext.build(workspace, TASK, options=options))
+    async for event in events:
+        if isinstance(event, RunFinished):
+            return event.result
+    raise AssertionError("no result")
+
+
+def in_a_process(work: Callable[[], None]) -> int:
+    """Run *work* in a forked process and return how it ended; negative is a signal."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def files_of(workspace: Path) -> dict[str, str]:
+    """Return every file of *workspace* with its content, the runs left out."""
+    paths = sorted(path for path in workspace.rglob("*") if path.is_file() and ".sunwell" not in path.parts)
+    return {str(path.relative_to(workspace)): path.read_text() for path in paths}
+
+
+def outcome(folder: Path, turns: int) -> dict[str, object]:
+    """Finish the run of *folder* in a process of its own and return what came of it."""
+    report = folder / "result.json"
+
+    def finish() -> None:
+        result = asyncio.run(result_of(folder, turns))
+        usage = result.bill.usage
+        report.write_text(
+            json.dumps(
+                {
+                    "status": result.status,
+                    "answer": result.answer,
+                    "turns": result.turns,
+                    "tokens": usage.total_tokens,
+                    "uncertain_calls": sum(line.uncertain_calls for line in result.bill.models),
+                }
+            )
+        )
+
+    code = in_a_process(finish)
+    said = json.loads(report.read_text()) if code == 0 else {"status": f"exit {code}"}
+    asked = (folder / "asked.txt").read_text().splitlines()
+    return said | {"asked": len(asked), "files": files_of(folder / "workspace")}
+
+
+def fresh() -> Path:
+    """Return a new folder with an empty workspace in it."""
+    folder = Path(tempfile.mkdtemp(prefix="sunwell-kill-"))
+    (folder / "workspace").mkdir()
+    return folder
+
+
+def kill_at(at: int, before: bool, turns: int, again: int | None = None) -> dict[str, object] | None:
+    """Kill a run at record *at*, perhaps its resume at *again*, and finish it; ``None``: no such record."""
+    folder = fresh()
+    try:
+        deadly = DeadlyJournals(at, before)
+        code = in_a_process(lambda: asyncio.run(result_of(folder, turns, deadly)) and None)
+        if code == 0:
+            return None
+        if again is not None:
+            deadly = DeadlyJournals(again, before)
+            in_a_process(lambda: asyncio.run(result_of(folder, turns, deadly)) and None)
+        return {"at": at, "before": before, "code": code, **outcome(folder, turns)}
+    finally:
+        shutil.rmtree(folder)
+
+
+def main(turns: int, stride: int) -> None:
+    """Print the outcome of an unbroken run, then of each killed one; every *stride*-th record."""
+    folder = fresh()
+    asyncio.run(result_of(folder, turns))  # loads in this process what every forked one then has
+    shutil.rmtree(folder)
+    folder = fresh()
+    print(json.dumps({"unbroken": outcome(folder, turns)}), flush=True)
+    shutil.rmtree(folder)
+    at = 0
+    while True:
+        outcomes = [kill_at(at, before=True, turns=turns), kill_at(at, before=False, turns=turns)]
+        if at % 7 == 3:
+            outcomes.append(kill_at(at, before=False, turns=turns, again=at % 5))
+        if outcomes[0] is None:
+            return
+        for one in outcomes:
+            print(json.dumps(one), flush=True)
+        at += stride
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
