@@ -1,6 +1,7 @@
 """What reading any provider's answer needs: JSON decoded with forgiveness, counts, ids of tool calls."""
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,7 +32,8 @@ def decode(data: bytes) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        return json.loads(data.decode("utf-8", "replace"), strict=False)
+        text = data.decode("utf-8", "replace")
+        return json.loads(text, strict=False, parse_constant=lambda _: None, parse_float=_finite)
     except (ValueError, RecursionError):
         raise NotAnAnswer(f"sent what is no JSON: {_excerpt(data)}") from None
 
@@ -96,6 +98,12 @@ def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion
 def thinking(text: str, raw: str, origin: str) -> Thinking:
     """Return a block of reasoning whose *raw* can be sent back to *origin*."""
     return Thinking(whole(text), whole(raw), origin)
+
+
+def _finite(digits: str) -> float | None:
+    """Return the number; none that JSON could not hold again."""
+    value = float(digits)
+    return value if math.isfinite(value) else None
 
 
 def _own_id(given: str, seen: set[str], answer_id: str) -> str:

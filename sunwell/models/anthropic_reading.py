@@ -189,9 +189,10 @@ class MessageReader:
     def _grow(self, event: Mapping[str, Any]) -> Delta | None:
         delta = members(event.get("delta"))
         kind = delta.get("type")
-        block = self._blocks.get(event.get("index", self._last))
-        if block is None:
-            block = self._blocks[self._last] = self._blocks.get(self._last) or _Block({"type": "text"})
+        index = event.get("index")
+        block = self._blocks.get(index) if isinstance(index, int) else None
+        if block is None:  # no index, or one that never began: some gateways leave either out
+            block = self._blocks.setdefault(self._last, _Block({"type": "text"}))
         if kind == "input_json_delta":
             piece = delta.get("partial_json")
             if isinstance(piece, str) and piece:
