@@ -5,8 +5,17 @@ from collections.abc import Sequence
 from sunwell.agent.decision import should_use_delegation
 from sunwell.agent.lens_prompt import LensOrder
 from sunwell.agent.lens_writer import Ask, generic_lens, write_lens
+from sunwell.budget.ledger import TreeLedger
+from sunwell.budget.tally import Tally
+from sunwell.budget.values import Budget
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.model import Effort, ModelProtocol, ToolSpec
+from sunwell.core.model import Completion, Effort, ModelProtocol, Request, ToolSpec
+from sunwell.core.span import Span
+from sunwell.events.emit import silent
+from sunwell.gateway.gateway import Gateway
+from sunwell.journal.layout import new_run_id
+from sunwell.journal.memory import MemoryJournal
+from sunwell.models.prices import PriceBook
 
 __all__ = ["Ask", "create_ephemeral_lens", "generic_lens", "should_use_delegation"]
 
@@ -17,7 +26,7 @@ async def create_ephemeral_lens(
     *,
     context: str = "",
     tools: Sequence[ToolSpec] = (),
-    ask: Ask,
+    ask: Ask | None = None,
     max_lens_tokens: int = 1500,
     effort: Effort | None = None,
 ) -> EphemeralLens:
@@ -31,12 +40,25 @@ async def create_ephemeral_lens(
         context: What the smart model sees of the workspace, see :func:`sunwell.context.gathering.gather`.
         tools: What the workers can do.
         ask: The door to the smart model; each call of it is one model call, billed and recorded there.
+            ``None``: a door of its own, with retries, without a budget, and with a record in memory.
         max_lens_tokens: Longest lens as workers read it; told to the model and enforced.
         effort: ``None`` is the provider's default.
 
     Raises:
         LensError: No lens came of it. A lens is never empty.
-        ModelError, BudgetExhausted: From *ask*.
+        ModelError, BudgetExhausted: No answer came through the door.
     """
     order = LensOrder(task, context, tuple(tools), max_lens_tokens, effort)
-    return await write_lens(order, ask, model_name=smart_model.name)
+    return await write_lens(order, ask or _own_door(smart_model), model_name=smart_model.name)
+
+
+def _own_door(smart_model: ModelProtocol) -> Ask:
+    """Return a gateway for calls outside of any run, bound to *smart_model*."""
+    ledger, prices, span = TreeLedger(), PriceBook(), Span().child("lens")
+    ledger.open(Span().path, Budget())
+    gateway = Gateway(MemoryJournal(new_run_id()), ledger, Tally(prices.date), prices, silent)
+
+    async def ask(request: Request) -> Completion:
+        return await gateway.ask(span, smart_model, request, purpose="lens")
+
+    return ask

@@ -10,8 +10,8 @@ from sunwell.agent.lens_writer import write_lens
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import Thinking
 from sunwell.core.model import Completion, ToolSpec
-from sunwell.errors import BudgetExhausted, ConnectionFailed, LensError
-from sunwell.testing import Line, ScriptedModel, completion
+from sunwell.errors import BudgetExhausted, ConnectionFailed, LensError, RateLimited
+from sunwell.testing import Line, ScriptedModel, completion, run_virtual
 
 GOOD = json.dumps({"task_scope": "CRUD", "heuristics": ["Models first."], "patterns": ["Routers in api/."]})
 CUT = '{"task_scope": "CRUD", "heuristics": ["Models first.", "Never'
@@ -138,6 +138,14 @@ async def test_a_full_context_window_is_not_asked_again():
     """A longer question cannot fit where the first did not."""
     reason, _ = await failed(said("", "window"))
     assert "the question fills the model's context window" in reason
+
+
+def test_without_a_door_the_gateway_asks_and_retries():
+    """Called directly, a lens still comes through the one door: a model that is busy is asked again."""
+    model = ScriptedModel("opus", [RateLimited("opus", "busy", retry=True), "no lens", GOOD])
+    lens = run_virtual(create_ephemeral_lens("Generate CRUD", model))
+    model.assert_finished()
+    assert lens.heuristics == ("Models first.",)
 
 
 @pytest.mark.parametrize("before", [[], ["no lens"]])
