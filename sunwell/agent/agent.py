@@ -16,6 +16,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core.task import TaskResult
 from sunwell.core.tool import ToolExecutor
 from sunwell.events import Event, RunFinished
+from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.places import JournalFiles, Journals
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry
@@ -49,6 +50,8 @@ class Agent:
     prices: PriceBook = attrs.field(factory=PriceBook)
     journals: Journals = JournalFiles()
     """Where the record of each run is kept."""
+    retry: RetryPolicy = RetryPolicy()
+    """When a failed call is made again."""
     _current_options: RunOptions | None = attrs.field(default=None, init=False)
     _loops: list[AgentLoop] = attrs.field(factory=list, init=False)
 
@@ -125,7 +128,7 @@ class Agent:
         loop = AgentLoop(
             model=roles.own,
             executor=opened.executor,
-            config=opened.loop_config(session.options, self.prices),
+            config=opened.loop_config(session.options, self.prices, self.retry),
             smart_model=roles.smart,
             delegation_model=roles.worker,
         )

@@ -22,6 +22,7 @@ from sunwell.core.secrets import Secrets
 from sunwell.core.tool import ToolExecutor
 from sunwell.errors import JournalError
 from sunwell.events import WARNED, Event, Warned
+from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
@@ -62,7 +63,7 @@ class Opened:
                     "model, or take the run up with --accept-changes"
                 )
 
-    def loop_config(self, options: RunOptions, prices: PriceBook) -> LoopConfig:
+    def loop_config(self, options: RunOptions, prices: PriceBook, retry: RetryPolicy) -> LoopConfig:
         """Return the loop's settings for *options*."""
         return LoopConfig(
             enable_delegation=options.enable_delegation,
@@ -73,6 +74,7 @@ class Opened:
             on_lens_failure=options.on_lens_failure,
             stream=options.stream,
             prices=prices,
+            retry=retry,
         )
 
     async def events(
