@@ -97,6 +97,7 @@ SINGLE = [
     "Improve the profiles and the modularity",
     "Explain the file",
     "Fix 1 file",
+    "Fix the 1 files",
     "Fix one endpoint",
     "Delete 0 files",
     "Fix file 2 of module 3",

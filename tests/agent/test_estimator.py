@@ -53,6 +53,7 @@ def test_most_tasks_that_it_was_not_written_on_fall_within_their_bounds():
         ("Write a function", "Write a class"),
         ("Write a class", "Write a service"),
         ("Write a simple service", "Write a comprehensive service"),
+        ("Explain the module", "Explain all modules"),
         ("Explain the service", "Rewrite the service"),
         ("Write a 200 word summary", "Write a 2000 word summary"),
         ("Fix a bug", "Fix a bug. Then write a class."),

@@ -126,6 +126,8 @@ async def test_a_cut_answer_gives_the_items_that_were_whole():
     """At its limit of tokens an answer may still hold whole rules; the half one is left out."""
     lens, _ = await written(said(CUT, "length"))
     assert lens.heuristics == ("Models first.",)
+    lens, _ = await written(said('{"heuristics": ["{}"], "examples": ["{}', "length"))
+    assert lens.examples == ()
 
 
 async def test_a_cut_answer_without_a_whole_item_is_repaired():
