@@ -30,6 +30,11 @@ class Secrets:
         forms = self._forms | dict.fromkeys(_forms_of(value), f"[{name}]")
         self._forms = dict(sorted(forms.items(), key=lambda item: -len(item[0])))
 
+    @property
+    def longest_chars(self) -> int:
+        """Length of the longest text that is replaced; 0 where nothing is known."""
+        return max(map(len, self._forms), default=0)
+
     def redact(self, text: str) -> str:
         """Return *text* with every known secret replaced by its name."""
         for form, shown in self._forms.items():

@@ -54,6 +54,8 @@ class Ignores:
     def hides(self, path: str, *, is_folder: bool) -> bool:
         """Whether *path* is ignored. The nearest ignore file that says anything decides."""
         for folder, spec in reversed(self._layers):
+            if folder and not path.startswith(folder + "/"):
+                continue
             relative = path[len(folder) + 1 :] if folder else path
             said = spec.check_file(relative + "/" if is_folder else relative).include
             if said is not None:

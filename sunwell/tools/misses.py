@@ -19,7 +19,7 @@ def near_misses(content: str, wanted: str) -> str:
             last = start + len(bare)
             shown = "\n".join(lines[start:last])[: _LONGEST * 5]
             where = f"line {last}" if last == start + 1 else f"lines {start + 1}-{last}"
-            return f"; {where} differs only in white space, and is exactly:\n{shown}"
+            return f"; with other white space it stands in {where}:\n{shown}"
     return _nearest_lines(lines, bare)
 
 

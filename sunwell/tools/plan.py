@@ -2,7 +2,7 @@
 
 import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -51,12 +51,13 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def difference(plan: Plan) -> str:
+def difference(plan: Plan, redact: Callable[[str], str]) -> str:
     """Return the change as a unified difference, or in one sentence where that would take too long."""
     if plan.old is not None and binary_kind(plan.old) is not None:
         return f"{plan.path}: a binary file of {len(plan.old):,} bytes is replaced by {len(plan.new):,} bytes"
-    old = lines_of(_text(plan.path, plan.old))
-    new = lines_of(_text(plan.path, plan.new))
+    # Before they are split: a secret may be several lines long.
+    old = lines_of(redact(_text(plan.path, plan.old)))
+    new = lines_of(redact(_text(plan.path, plan.new)))
     start, end = _same_ends(old, new)
     if max(len(old), len(new)) - start - end > _MOST_DIFF_LINES:
         return f"{plan.path}: {len(old):,} lines become {len(new):,}; too many differ to show"

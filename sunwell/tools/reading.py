@@ -94,7 +94,7 @@ class ReadFile:
     async def run(self, arguments: Mapping[str, Any]) -> str:
         content = self.view.read(arguments["path"])
         file = text_of(content.path, content.data)
-        lines = lines_of(file.text)
+        lines = lines_of(self.view.redact(file.text))
         name = on_one_line(content.path)
         if not lines:
             return f"{name}: the file is empty"

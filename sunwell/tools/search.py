@@ -88,7 +88,9 @@ class SearchFiles:
                 return
             tally.files += 1
             tally.size_bytes += len(content.data)
-            yield content
+            # Before matching: a cut line could hold half a secret, and a match tell of a hidden one.
+            text = self.view.redact(content.data.decode("utf-8", "replace"))
+            yield attrs.evolve(content, data=text.encode())
 
     def _entries(self, path: str) -> Iterable[Entry]:
         where = self.view.workspace.locate(path)

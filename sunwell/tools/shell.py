@@ -73,7 +73,7 @@ class RunCommand:
 
     def summary(self, arguments: Mapping[str, Any]) -> str:
         """Return in one line what would be run."""
-        return "run " + " ".join(arguments["command"].split())[:200]
+        return "run " + " ".join(arguments["command"].split())
 
     def details(self, arguments: Mapping[str, Any]) -> str:
         """Return the whole command."""
@@ -101,9 +101,11 @@ class RunCommand:
         room = max(self.limits.output_chars - 200, 100)
         if not ended.cut_bytes:
             return cut(self._clean(ended.output), room)
-        # The seam lies in what is cut away here: half a secret next to it is never shown.
-        head = self._clean(ended.output[: ended.head_bytes])[: room * 2 // 3]
-        tail = self._clean(ended.output[ended.head_bytes :])[-(room // 3) :]
+        # Next to the seam there may be half a secret, which nobody would know for one.
+        half = self.secrets.longest_chars
+        head = self._clean(ended.output[: ended.head_bytes])
+        head = head[: max(len(head) - half, 0)][: room * 2 // 3]
+        tail = self._clean(ended.output[ended.head_bytes :])[half:][-(room // 3) :]
         gone = ended.cut_bytes + len(ended.output) - len((head + tail).encode())
         return f"{head}\n[about {gone:,} bytes were cut out here]\n{tail}"
 

@@ -21,6 +21,7 @@ from sunwell.tools.plan import Plan, difference
 from sunwell.tools.view import View
 from sunwell.tools.wording import cut, on_one_line
 
+_LONGEST_SUMMARY = 200
 log = logging.getLogger("sunwell.tools")
 Approve = Callable[[Proposal], "bool | Awaitable[bool]"]
 
@@ -60,7 +61,8 @@ class Terms:
         """Ask whoever approves, one question at a time; raise :exc:`ToolError` unless the answer is yes."""
         if self.approve is None:
             return
-        proposal = Proposal(tool, self.secrets.redact(on_one_line(summary)), self.secrets.redact(details))
+        line = on_one_line(self.secrets.redact(summary))[:_LONGEST_SUMMARY]
+        proposal = Proposal(tool, line, self.secrets.redact(details))
         async with self._asking:
             try:
                 said = self.approve(proposal)
@@ -116,7 +118,8 @@ class StagedWrite:
         if not self.plan.changes:
             return self._done()
         try:
-            await self.terms.require_approval(self.call.name, self._summary(), difference(self.plan))
+            if self.terms.approve is not None:
+                await self.terms.require_approval(self.call.name, self._summary(), self._difference())
             self._write()
         except ToolError as error:
             return self.terms.failure(self.call, error.sentence)
@@ -127,8 +130,11 @@ class StagedWrite:
 
     def _planned(self) -> ToolResult:
         self.view.planned[self.plan.path] = self.plan.new
-        said = f"dry run, nothing was changed on disk; planned: {self.plan.done}\n{difference(self.plan)}"
+        said = f"dry run, nothing was changed on disk; planned: {self.plan.done}\n{self._difference()}"
         return self.terms.result(self.call, Outcome(said))
+
+    def _difference(self) -> str:
+        return difference(self.plan, self.view.redact)
 
     def _summary(self) -> str:
         verb = "make" if self.plan.old is None else "change"

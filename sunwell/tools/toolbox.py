@@ -78,7 +78,7 @@ class Toolbox:
     def __attrs_post_init__(self) -> None:
         if self.allow_shell and self.workspace is None:
             raise ConfigurationError("allow_shell needs a workspace: name the folder that commands run in")
-        view = None if self.workspace is None else View(self.workspace, self.limits)
+        view = None if self.workspace is None else View(self.workspace, self.limits, self.secrets.redact)
         self._terms = Terms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
         self._by_name = _named([*self._built_in(view), *self.tools])
         self._granted = frozenset(self._by_name)
@@ -151,7 +151,7 @@ class Toolbox:
         if view is None:
             return []
         tools: list[Any] = [ListFiles(view), ReadFile(view), SearchFiles(view)]
-        writers: list[Writer] = [WriteFile(view, self.secrets.redact), EditFile(view)]
+        writers: list[Writer] = [WriteFile(view), EditFile(view)]
         tools += writers
         if self.allow_shell:
             root = view.workspace.root

@@ -1,6 +1,6 @@
 """The workspace as the tools of one run see it: the files, and over them what a dry run has planned."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -17,6 +17,8 @@ class View:
 
     workspace: Workspace
     limits: ToolLimits
+    redact: Callable[[str], str]
+    """Replaces known secrets. Text that is cut or split into lines goes through it first."""
     planned: dict[str, bytes] = attrs.field(factory=dict)
     """By path from the root, links resolved."""
 

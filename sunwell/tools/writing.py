@@ -25,7 +25,6 @@ class WriteFile:
     """Writes a whole file."""
 
     view: View
-    redact: Callable[[str], str]
     spec = ToolSpec(
         "write_file",
         "Write a whole text file: make a new one, with its folders, or replace an old one. "
@@ -55,7 +54,7 @@ class WriteFile:
         if binary_kind(data) is not None:
             return None
         file = text_of(path, data)
-        if self.redact(file.text) != file.text:
+        if self.view.redact(file.text) != file.text:
             raise ToolError(
                 f"{quoted(path)} holds secrets that are hidden from you, so replacing the whole file would "
                 "lose them; change the parts you mean with edit_file"
@@ -92,7 +91,7 @@ class EditFile:
             raise ToolError("old is empty; write the piece to replace, or use write_file")
         if old == new:
             raise ToolError("old and new are the same; nothing was changed")
-        _require_once(content.path, file.text, old)
+        _require_once(content.path, file.text, old, self.view.redact)
         at = file.text.index(old)
         data = _encoded(file, content.path, file.text.replace(old, new, 1))
         _require_size(data, self.view)
@@ -112,12 +111,12 @@ def _encoded(file: TextFile, path: str, changed: str) -> bytes:
         ) from None
 
 
-def _require_once(path: str, content: str, old: str) -> None:
+def _require_once(path: str, content: str, old: str, redact: Callable[[str], str]) -> None:
     spots = list(islice(_spots(content, old), _MOST_COUNTED))
     if len(spots) == 1:
         return
     if not spots:
-        near = near_misses(content, old)
+        near = near_misses(redact(content), old)
         raise ToolError(f"old does not occur in {quoted(path)}; nothing was changed{near}")
     lines = ", ".join(str(content.count("\n", 0, at) + 1) for at in spots[:_MOST_SPOTS])
     more = ", …" if len(spots) > _MOST_SPOTS else ""

@@ -1,0 +1,45 @@
+"""A workspace with a secret beside it, and a way to call tools as a model does."""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sunwell.core.message import ToolCall, ToolResult
+from sunwell.core.secrets import Secrets
+from sunwell.tools import Toolbox, Workspace
+
+CANARY = "canary-5f1d"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty workspace; the folder around it holds a canary that no tool may reach."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "canary.txt").write_text(CANARY)
+    (tmp_path / "canary.txt").write_text(CANARY)
+    root = tmp_path / "work"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture
+def workspace(folder: Path) -> Workspace:
+    return Workspace(folder)
+
+
+@pytest.fixture
+def box(folder: Path) -> Toolbox:
+    """A toolbox that knows no secrets of the machine that runs the tests."""
+    return Toolbox(folder, secrets=Secrets())
+
+
+@pytest.fixture
+def ask() -> Callable[..., Awaitable[ToolResult]]:
+    """Call a tool by name with keyword arguments; what is not given is left out."""
+
+    async def call(toolbox: Toolbox, name: str, **arguments: object) -> ToolResult:
+        return await toolbox.execute(ToolCall("call-1", name, json.dumps(arguments)))
+
+    return call

@@ -1,0 +1,170 @@
+"""What write_file and edit_file do to files."""
+
+import hashlib
+
+import pytest
+
+from sunwell.core.message import FileChange
+from sunwell.core.secrets import Secrets
+from sunwell.tools import Toolbox, ToolLimits
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+async def test_a_new_file_is_written_exactly(folder, box, ask):
+    """Folders are made, and the change is reported with its hashes."""
+    result = await ask(box, "write_file", path="a/x.py", content="one\ntwo\n")
+    assert (folder / "a/x.py").read_bytes() == b"one\ntwo\n"
+    assert result.content == "wrote a/x.py: 2 lines, 8 bytes (new file)"
+    assert result.changes == (FileChange("a/x.py", None, sha(b"one\ntwo\n")),)
+
+
+async def test_writing_what_is_there_changes_nothing(folder, box, ask):
+    """The same content is no change."""
+    (folder / "x").write_bytes(b"same\n")
+    inode = (folder / "x").stat().st_ino
+    result = await ask(box, "write_file", path="x", content="same\n")
+    assert result.content == "wrote x: 1 line, 5 bytes (no change, the file held exactly that)"
+    assert result.changes == ()
+    assert (folder / "x").stat().st_ino == inode
+
+
+@pytest.mark.parametrize(
+    ("old", "content", "new"),
+    [
+        pytest.param(b"a\r\nb\r\n", "c\nd\n", b"c\r\nd\r\n", id="crlf-stays"),
+        pytest.param(b"a\r\nb\r\n", "c\r\nd\n", b"c\r\nd\n", id="own-line-ends-win"),
+        pytest.param(b"a\r\nb\n", "c\n", b"c\n", id="mixed-becomes-what-is-written"),
+        pytest.param(b"caf\xe9\n", "th\u00e9\n", b"th\xe9\n", id="latin-1-stays"),
+        pytest.param(b"caf\xe9\n", "\u2713\n", "\u2713\n".encode(), id="latin-1-gives-way"),
+        pytest.param(b"\xef\xbb\xbfa\n", "b\n", b"\xef\xbb\xbfb\n", id="byte-order-mark-stays"),
+        pytest.param(b"\0\1\2", "text\n", b"text\n", id="over-a-binary-file"),
+        pytest.param(b"", "a\n", b"a\n", id="over-an-empty-file"),
+        pytest.param(b"a\n", "", b"", id="to-empty"),
+    ],
+)
+async def test_a_replaced_file_keeps_its_encoding_and_line_ends(folder, box, ask, old, content, new):
+    """What a reader was not shown is kept where it can be."""
+    (folder / "x").write_bytes(old)
+    result = await ask(box, "write_file", path="x", content=content)
+    assert (folder / "x").read_bytes() == new
+    assert result.changes == (FileChange("x", sha(old), sha(new)),)
+
+
+@pytest.mark.parametrize(
+    ("data", "old", "new", "after"),
+    [
+        pytest.param(b"a\nb\nc\n", "b", "B", b"a\nB\nc\n", id="one-word"),
+        pytest.param(b"a\nb\nc\n", "a\nb\n", "", b"c\n", id="deletes"),
+        pytest.param(b"a\r\nb\r\nc\r\n", "a\nb", "a\nX\nb", b"a\r\nX\r\nb\r\nc\r\n", id="crlf"),
+        pytest.param(b"a\r\nb\r\n", "a\r\nb", "x\r\ny", b"x\r\ny\r\n", id="crlf-written-out"),
+        pytest.param(b"a\r\nb\nc\n", "b\nc", "d", b"a\r\nd\n", id="mixed-line-ends"),
+        pytest.param(b"caf\xe9 x\n", "x", "\u00fc", b"caf\xe9 \xfc\n", id="latin-1"),
+        pytest.param(b"\xef\xbb\xbfa\n", "a", "b", b"\xef\xbb\xbfb\n", id="byte-order-mark"),
+        pytest.param(
+            "\u2713 a\n".encode(), "a", "\\1 \\g<0>", "\u2713 \\1 \\g<0>\n".encode(), id="no-pattern"
+        ),
+    ],
+)
+async def test_an_edit_changes_its_piece_and_no_other_byte(folder, box, ask, data, old, new, after):
+    """Everything around the piece stays as it was."""
+    (folder / "x").write_bytes(data)
+    result = await ask(box, "edit_file", path="x", old=old, new=new)
+    assert (folder / "x").read_bytes() == after
+    assert result.changes == (FileChange("x", sha(data), sha(after)),)
+
+
+@pytest.mark.parametrize(
+    ("data", "old", "said"),
+    [
+        pytest.param(
+            b"a\nb\na\n",
+            "a",
+            "old occurs 2 times in 'x' (lines 1, 3); nothing was changed; "
+            "take in neighbouring lines until it occurs once",
+            id="twice",
+        ),
+        pytest.param(
+            b"aaa\n",
+            "aa",
+            "old occurs 2 times in 'x' (lines 1, 1); nothing was changed; "
+            "take in neighbouring lines until it occurs once",
+            id="overlapping",
+        ),
+        pytest.param(
+            b"x\n" * 12,
+            "x",
+            "old occurs 12 times in 'x' (lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …); nothing was changed; "
+            "take in neighbouring lines until it occurs once",
+            id="often",
+        ),
+        pytest.param(
+            b"def f():\n    return 1\n",
+            "def f():\n  return 1",
+            "old does not occur in 'x'; nothing was changed; with other white space it stands in "
+            "lines 1-2:\ndef f():\n    return 1",
+            id="white-space",
+        ),
+        pytest.param(
+            b"alpha = 1\nbeta = 2\n",
+            "alpha = 2",
+            "old does not occur in 'x'; nothing was changed; nearest to 'alpha = 2' are:\nline 1: alpha = 1",
+            id="near",
+        ),
+        pytest.param(
+            b"alpha\n",
+            "zzz",
+            "old does not occur in 'x'; nothing was changed; nothing in it is near: read the file again",
+            id="nothing-near",
+        ),
+        pytest.param(b"a", "", "old is empty; write the piece to replace, or use write_file", id="empty"),
+        pytest.param(b"a", "NEW", "old and new are the same; nothing was changed", id="same"),
+        pytest.param(b"a\0", "a", "'x' is no text (binary, 2 bytes)", id="binary"),
+    ],
+)
+async def test_an_edit_that_does_not_match_once_changes_nothing_and_says_why(
+    folder, box, ask, data, old, said
+):
+    """The sentence has the count or what came near."""
+    (folder / "x").write_bytes(data)
+    result = await ask(box, "edit_file", path="x", old=old, new="NEW")
+    assert (result.content, result.is_error) == (said, True)
+    assert (folder / "x").read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        pytest.param(
+            "edit_file", {"old": "b", "new": "\u2713"}, "'x' is not UTF-8, and new has", id="latin-1"
+        ),
+        pytest.param("write_file", {"content": "\ud800"}, "content has half a character", id="surrogate"),
+        pytest.param("edit_file", {"old": "a", "new": "\udfff"}, "new has half a character", id="in-an-edit"),
+        pytest.param("write_file", {"content": "y" * 101}, "the file would have 101 bytes", id="too-large"),
+    ],
+)
+async def test_what_cannot_be_written_is_refused(folder, ask, name, given, said):
+    """Characters that a file cannot hold and files that are too large are told."""
+    (folder / "x").write_bytes(b"caf\xe9 b")
+    box = Toolbox(folder, secrets=Secrets(), limits=ToolLimits(file_bytes=100))
+    result = await ask(box, name, path="x", **given)
+    assert result.is_error
+    assert result.content.startswith(said)
+    assert (folder / "x").read_bytes() == b"caf\xe9 b"
+
+
+async def test_a_file_with_hidden_secrets_is_not_replaced_as_a_whole(folder, ask):
+    """A model that saw a placeholder must not write it over the secret; an edit elsewhere is fine."""
+    secrets = Secrets()
+    secrets.add("sk-hidden-value", "KEY")
+    box = Toolbox(folder, secrets=secrets)
+    (folder / "conf").write_text("key = sk-hidden-value\nport = 1\n")
+    seen = (await ask(box, "read_file", path="conf")).content
+    assert seen.endswith("key = [KEY]\nport = 1\n")
+    result = await ask(box, "write_file", path="conf", content="key = [KEY]\nport = 2\n")
+    assert result.is_error
+    assert "change the parts you mean with edit_file" in result.content
+    await ask(box, "edit_file", path="conf", old="port = 1", new="port = 2")
+    assert (folder / "conf").read_text() == "key = sk-hidden-value\nport = 2\n"
