@@ -152,6 +152,7 @@ def test_what_is_no_lens_is_an_error_with_a_reason(text: str, reason: str):
         pytest.param(
             '{"heuristics": ["a"], "examples": ["f() {}', ("a",), id="in-code-that-ends-with-a-brace"
         ),
+        pytest.param('{"heuristics": ["{}"], "examples": ["{}', ("{}",), id="in-what-stands-whole-elsewhere"),
     ],
 )
 def test_of_an_answer_that_is_cut_only_whole_items_are_taken(text: str, items: tuple[str, ...]):
