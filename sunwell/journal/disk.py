@@ -16,6 +16,7 @@ import attrs
 from sunwell.errors import JournalError
 
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
+_FULL_SYNC: int = getattr(fcntl, "F_FULLFSYNC", 51)  # macOS alone: fsync there spares the drive's cache
 _ADVICE = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
@@ -149,7 +150,7 @@ class PosixDisk:
     def sync(self) -> None:
         """Return once all that was written before would survive a loss of power."""
         if sys.platform == "darwin":
-            fcntl.fcntl(self._file, fcntl.F_FULLFSYNC)  # fsync there leaves the drive's cache alone
+            _sync_drive(self._file)
         else:
             os.fdatasync(self._file)
 
@@ -190,6 +191,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _sync_drive(file: int) -> None:
+    try:
+        fcntl.fcntl(file, _FULL_SYNC)
+    except OSError as error:
+        if error.errno not in (errno.ENOTSUP, errno.ENOTTY, errno.EINVAL):
+            raise
+        os.fsync(file)  # a network's file system knows no drive
 
 
 def _take_lock(path: Path) -> int:

@@ -130,8 +130,8 @@ def read_records(path: Path, *, torn: Callable[[Repair], None] | None = None) ->
     """Yield the records of the journal at *path* in order; the file is never changed.
 
     Memory does not grow with the file, no lock is needed, and a run that goes on may be read: what
-    is at the end and no whole line yet is left out, and *torn* is told of it. Raises
-    :exc:`~sunwell.errors.JournalError` where the file cannot be read or is damaged before its end.
+    is at the end and no whole line yet is left out, and *torn* is told of it. Where the file cannot
+    be read or is damaged before its end, going through it raises :exc:`~sunwell.errors.JournalError`.
     """
     with as_journal_error(path, "read"):
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not block us

@@ -139,30 +139,56 @@ async def test_a_hundred_workers_share_their_syncs(begun, note):
     assert disk.syncs - before <= 12
 
 
-async def test_records_that_come_during_a_sync_share_the_next_one(tmp_path, fake_disk, opened, note):
-    """While one sync runs in its thread the loop goes on, and all who append then wait for one more."""
-    running, go_on = threading.Event(), threading.Event()
+@pytest.fixture
+def gated_disk(fake_disk):
+    """A disk in a thread whose second sync waits until the test lets it go on."""
 
     @attrs.define(eq=False)
-    class SlowDisk(fake_disk):
+    class GatedDisk(fake_disk):
+        threaded: bool = True
+        running: threading.Event = attrs.field(factory=threading.Event)
+        go_on: threading.Event = attrs.field(factory=threading.Event)
+
         def sync(self):
             if self.syncs == 1:
-                running.set()
-                go_on.wait(10)
+                self.running.set()
+                self.go_on.wait(10)
             super().sync()
 
-    disk = SlowDisk(threaded=True)
-    journal = FileJournal.create(tmp_path, "r1", disk=disk)
+    return GatedDisk()
+
+
+async def test_records_that_come_during_a_sync_share_the_next_one(tmp_path, gated_disk, opened, note):
+    """While one sync runs in its thread the loop goes on, and all who append then wait for one more."""
+    journal = FileJournal.create(tmp_path, "r1", disk=gated_disk)
     await journal.append(opened)
     first = asyncio.create_task(journal.append(note(0)))
-    await asyncio.to_thread(running.wait, 10)
+    await asyncio.to_thread(gated_disk.running.wait, 10)
     others = [asyncio.create_task(journal.append(note(number))) for number in range(1, 50)]
     await asyncio.sleep(0)
     assert not any(task.done() for task in (first, *others))
-    go_on.set()
+    gated_disk.go_on.set()
     await asyncio.gather(first, *others)
-    assert disk.syncs == 3
-    assert disk.durable_size == disk.size()
+    assert gated_disk.syncs == 3
+    assert gated_disk.durable_size == gated_disk.size()
+    journal.close()
+
+
+async def test_those_who_came_during_a_sync_that_failed_fail_without_another(
+    tmp_path, gated_disk, opened, note
+):
+    """A system reports a failed sync once: a second one would succeed and mean nothing."""
+    journal = FileJournal.create(tmp_path, "r1", disk=gated_disk)
+    await journal.append(opened)
+    gated_disk.sync_error = OSError(errno.EIO, "Input/output error")
+    first = asyncio.create_task(journal.append(note(0)))
+    await asyncio.to_thread(gated_disk.running.wait, 10)
+    other = asyncio.create_task(journal.append(note(1)))
+    await asyncio.sleep(0)
+    gated_disk.go_on.set()
+    got = await asyncio.gather(first, other, return_exceptions=True)
+    assert [type(each) for each in got] == [JournalError, JournalError]
+    assert gated_disk.syncs == 2
     journal.close()
 
 
@@ -224,6 +250,26 @@ async def test_a_failed_sync_at_close_is_told_and_the_file_given_up(begun, note)
         journal.close()
     assert disk.closed
     journal.close()
+
+
+async def test_closing_serves_those_who_still_wait(begun, note):
+    """Appends that wait for their sync return once close has made them durable."""
+    journal, disk = await begun()
+    tasks = [asyncio.create_task(journal.append(note(number))) for number in range(3)]
+    await asyncio.sleep(0)
+    journal.close()
+    assert await asyncio.gather(*tasks) == [None, None, None]
+    assert disk.durable_size == disk.size()
+
+
+async def test_a_journal_in_memory_can_begin_with_records(opened, answer):
+    """A run that another journal holds can be taken up in memory."""
+    journal = MemoryJournal.of("r1", [opened, answer()])
+    assert journal.find(Answer, ("run", 0)) == answer()
+    await journal.append(Note("run", "a", 1))
+    assert list(journal.records()) == [opened, answer(), Note("run", "a", 1)]
+    assert journal.path is None
+    await journal.reserve_space(1 << 60)
 
 
 async def test_a_cancelled_append_harms_nobody(begun, note):

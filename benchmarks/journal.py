@@ -1,0 +1,253 @@
+"""What durability costs: appending to a journal beside bare writes, and reading a long one.
+
+Run ``python benchmarks/journal.py`` on a quiet machine: it prints its table and writes
+``benchmarks/results/journal.json``. The bare loop writes the same lines to a file in the same folder and
+syncs each by itself; rounds of both alternate, and each figure is the median over the rounds. Without
+pauses all workers append as fast as they can, so most of an append is waiting for the encoding of the
+others; with pauses they append at random moments, as workers do that wait for models in between.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sunwell.core import Completion, Text, ToolCall, Usage
+from sunwell.journal import FileJournal, PosixDisk, journal_path, read_records
+from sunwell.journal.codec import decode, encode
+from sunwell.journal.records import Answer, RunOpened
+
+RESULTS = Path(__file__).parent / "results" / "journal.json"
+WORKERS, APPENDS, BARE = 100, 20, 1000
+PAUSE_SECONDS = 0.1
+OPENED = RunOpened("r1", "benchmark", 1.0)
+
+
+def answer(worker: int, turn: int) -> Answer:
+    """Return an answer of ordinary size: about 1.4 kB as a line."""
+    parts = (Text("All endpoints answer now. " * 30), ToolCall("toolu_1", "write", '{"path": "a.py"}' * 8))
+    completion = Completion(
+        parts, "tool_calls", Usage(2000, 847, 1500), "claude-haiku-5-5", "tool_use", "msg_1"
+    )
+    return Answer(f"run/{worker}", turn, 1, "work", 1, "d" * 32, completion, Decimal("0.0142"), 3.2, 1.0)
+
+
+def bare_loop(folder: Path) -> list[float]:
+    """Return the seconds of each write and sync of one line, without anything else."""
+    line = encode(answer(0, 0), 0) + b"\n"
+    file = os.open(folder / "bare", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    taken = []
+    for _ in range(BARE):
+        start = time.perf_counter()
+        os.write(file, line)
+        os.fdatasync(file)
+        taken.append(time.perf_counter() - start)
+    os.close(file)
+    return taken
+
+
+class CountingDisk(PosixDisk):
+    """The real file, which also counts its syncs."""
+
+    syncs = 0
+
+    def sync(self) -> None:
+        """Sync and count."""
+        type(self).syncs += 1
+        super().sync()
+
+
+async def appending(
+    folder: Path, workers: int, appends: int, pause_seconds: float
+) -> tuple[list[float], int]:
+    """Return the seconds of each append of so many workers, and how many syncs served them."""
+    path = journal_path(folder, "r1")
+    path.parent.mkdir(parents=True)
+    CountingDisk.syncs = 0
+    journal = FileJournal.create(folder, "r1", disk=CountingDisk.create(path))
+    await journal.append(OPENED)
+    taken: list[float] = []
+
+    async def work(worker: int) -> None:
+        chance = random.Random(worker)
+        for turn in range(appends):
+            await asyncio.sleep(chance.uniform(0, 2 * pause_seconds))
+            record = answer(worker, turn)
+            start = time.perf_counter()
+            await journal.append(record)
+            taken.append(time.perf_counter() - start)
+
+    async with asyncio.TaskGroup() as group:
+        for worker in range(workers):
+            group.create_task(work(worker))
+    journal.close()
+    return taken, CountingDisk.syncs
+
+
+def percentile(taken: list[float], share: float) -> float:
+    """Return in microseconds what so large a share did not exceed."""
+    ordered = sorted(taken)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1e6
+
+
+def measure_appends(rounds: int, folder_above: Path | None) -> dict[str, Any]:
+    """Alternate bare loops and journals; return medians over the rounds."""
+    cases = {
+        "one worker": (1, BARE, 0.0),
+        "100 workers, with pauses": (WORKERS, APPENDS, PAUSE_SECONDS),
+        "100 workers, no pauses": (WORKERS, APPENDS, 0.0),
+    }
+    seen: dict[str, list[dict[str, float]]] = {"bare write and sync": [], **{name: [] for name in cases}}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(dir=folder_above) as folder:
+            bare = bare_loop(Path(folder))
+        figures = {"p50_us": percentile(bare, 0.5), "p99_us": percentile(bare, 0.99), "syncs_per_append": 1.0}
+        seen["bare write and sync"].append({**figures, "p50_ratio": 1.0, "p99_ratio": 1.0})
+        for name, case in cases.items():
+            with tempfile.TemporaryDirectory(dir=folder_above) as folder:
+                taken, syncs = asyncio.run(appending(Path(folder), *case))
+            p50, p99 = percentile(taken, 0.5), percentile(taken, 0.99)
+            ratios = {"p50_ratio": p50 / figures["p50_us"], "p99_ratio": p99 / figures["p99_us"]}
+            share = {"syncs_per_append": syncs / len(taken)}
+            seen[name].append({"p50_us": p50, "p99_us": p99, **share, **ratios})
+    return {
+        name: {key: statistics.median(each[key] for each in found) for key in found[0]}
+        for name, found in seen.items()
+    }
+
+
+def measure_reading(counts: tuple[int, int], folder_above: Path | None) -> dict[str, Any]:
+    """Return seconds and peak memory of reading two journals, and the seconds of opening them."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(dir=folder_above) as folder:
+        for count in counts:
+            path = Path(folder) / f"{count}.jsonl"
+            with path.open("wb") as file:
+                file.write(encode(OPENED, 0) + b"\n")
+                file.writelines(encode(answer(seq, 0), seq) + b"\n" for seq in range(1, count))
+            found[str(count)] = {
+                "megabytes": path.stat().st_size / 1e6,
+                "read_seconds": best_of_three(partial(read_through, path)),
+                "open_seconds": best_of_three(partial(open_and_close, path)),
+                "peak_megabytes": peak_megabytes(partial(read_through, path)),
+            }
+    less, more = (found[str(count)] for count in counts)
+    found["records_ratio"] = counts[1] / counts[0]
+    found["time_ratio"] = more["read_seconds"] / less["read_seconds"]
+    found["memory_ratio"] = more["peak_megabytes"] / less["peak_megabytes"]
+    return found
+
+
+def read_through(path: Path) -> int:
+    """Read all records and keep none."""
+    return sum(1 for _ in read_records(path))
+
+
+def open_and_close(path: Path) -> None:
+    """Take the journal up, which reads it through and builds its index."""
+    FileJournal.open(path).close()
+
+
+def best_of_three(action: Callable[[], object]) -> float:
+    """Return the least seconds of three runs: what disturbs only adds."""
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        action()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def peak_megabytes(action: Callable[[], object]) -> float:
+    """Return the most memory that *action* held at once, as Python counts it."""
+    tracemalloc.start()
+    action()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 1e6
+
+
+def measure_codec(times: int) -> dict[str, float]:
+    """Return the microseconds of encoding and decoding one answer."""
+    record = answer(0, 0)
+    line = encode(record, 0)
+    encoding = best_of_three(lambda: [encode(record, 0) for _ in range(times)])
+    decoding = best_of_three(lambda: [decode(line) for _ in range(times)])
+    return {"line_bytes": len(line), "encode_us": encoding / times * 1e6, "decode_us": decoding / times * 1e6}
+
+
+def git(*arguments: str) -> str:
+    """Return what git says, or nothing where there is no git."""
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the tables."""
+    print(
+        f"{'append':<26} {'p50 µs':>9} {'p99 µs':>9} {'p50 ratio':>10} {'p99 ratio':>10} {'syncs/append':>13}"
+    )
+    for name, row in result["append"].items():
+        print(
+            f"{name:<26} {row['p50_us']:>9.0f} {row['p99_us']:>9.0f} {row['p50_ratio']:>10.2f} "
+            f"{row['p99_ratio']:>10.2f} {row['syncs_per_append']:>13.3f}"
+        )
+    print(f"\n{'read':<26} {'MB':>9} {'read s':>9} {'open s':>10} {'peak MB':>10}")
+    for name, row in result["reading"].items():
+        if isinstance(row, dict):
+            print(
+                f"{name + ' records':<26} {row['megabytes']:>9.1f} {row['read_seconds']:>9.2f} "
+                f"{row['open_seconds']:>10.2f} {row['peak_megabytes']:>10.2f}"
+            )
+    reading, codec = result["reading"], result["codec"]
+    print(
+        f"{reading['records_ratio']:.0f} times the records: {reading['time_ratio']:.2f} times the time, "
+        f"{reading['memory_ratio']:.2f} times the memory"
+    )
+    print(
+        f"one answer of {codec['line_bytes']:.0f} bytes: {codec['encode_us']:.1f} µs to encode, "
+        f"{codec['decode_us']:.1f} µs to decode"
+    )
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description="What durability costs.")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each append measurement")
+    parser.add_argument(
+        "--folder", type=Path, help="a folder on the disk to measure; else that for temporary files"
+    )
+    parser.add_argument("--no-result", action="store_true", help="print only")
+    chosen = parser.parse_args()
+    result = {
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": bool(git("status", "--porcelain", "--", "sunwell", "benchmarks/journal.py")),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "n": {"rounds": chosen.rounds, "bare": BARE, "workers": WORKERS, "appends_per_worker": APPENDS},
+        "append": measure_appends(chosen.rounds, chosen.folder),
+        "reading": measure_reading((10_000, 100_000), chosen.folder),
+        "codec": measure_codec(2_000),
+    }
+    show(result)
+    if not chosen.no_result:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
