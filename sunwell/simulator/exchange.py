@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from sunwell.core.message import Thinking
+from sunwell.core.message import Part, Text, Thinking
 from sunwell.simulator.billing import Call
 from sunwell.simulator.faults import Fault
 from sunwell.simulator.models import SimulatedModel
@@ -111,18 +111,21 @@ class Exchange:
 
     def _answer(self) -> Answer:
         shown = spoil(self.said, self.fault)
-        if not self.inquiry.thinking:
-            parts = tuple(part for part in shown.parts if not isinstance(part, Thinking))
-            shown = attrs.evolve(shown, parts=parts)
         return Answer(
             request_id=self.call.request_id,
             model=self.fault.answering_model or self.inquiry.asked.model,
-            said=shown,
+            said=attrs.evolve(shown, parts=tuple(part for part in shown.parts if self._is_shown(part))),
             usage=report(self.call.split, self.said, self.fault),
             fault=self.fault,
             created=self.created,
             include_usage=self.inquiry.include_usage,
         )
+
+    def _is_shown(self, part: Part) -> bool:
+        """Leave out empty texts: a provider sends none, and refuses them when they come back."""
+        if isinstance(part, Thinking):
+            return self.inquiry.thinking
+        return not isinstance(part, Text) or part.text != ""
 
 
 def _hang_up(request: "web.Request") -> None:

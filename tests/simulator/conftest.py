@@ -39,7 +39,11 @@ async def claude(sim: Simulator):
     import anthropic
 
     async with contextlib.AsyncExitStack() as stack:
-        client = anthropic.AsyncAnthropic(base_url=sim.url, api_key="claude-key", max_retries=0)
+        # Loopback needs no certificates, and loading them takes longer than most tests.
+        http = anthropic.DefaultAsyncHttpxClient(verify=False)
+        client = anthropic.AsyncAnthropic(
+            base_url=sim.url, api_key="claude-key", max_retries=0, http_client=http
+        )
         yield await stack.enter_async_context(client)
 
 
@@ -47,5 +51,8 @@ async def claude(sim: Simulator):
 async def gpt(sim: Simulator):
     import openai
 
-    async with openai.AsyncOpenAI(base_url=sim.openai_url, api_key="gpt-key", max_retries=0) as client:
+    http = openai.DefaultAsyncHttpxClient(verify=False)
+    async with openai.AsyncOpenAI(
+        base_url=sim.openai_url, api_key="gpt-key", max_retries=0, http_client=http
+    ) as client:
         yield client

@@ -111,6 +111,21 @@ def test_the_built_in_table_has_a_whole_set_of_rates():
             assert rates.read_usd < rates.input_usd < rates.write_usd
 
 
+@pytest.mark.parametrize(
+    ("model", "tokens", "written"),
+    [
+        pytest.param("claude-opus-5-5", 511, 0, id="claude-below"),
+        pytest.param("claude-opus-5-5", 512, 512, id="claude-at"),
+        pytest.param("gpt-6-luna", 1023, 0, id="gpt-below"),
+        pytest.param("gpt-6-luna", 1024, 1024, id="gpt-at"),
+    ],
+)
+def test_the_least_prefix_of_the_built_in_models(model, tokens, written):
+    """The least that is cached is 512 tokens on the Claude models and 1,024 on the GPT models."""
+    prompt = Prompt((piece(tokens, "lens", mark="5m"),))
+    assert Billing().begin("k", model, prompt).split.write_tokens == written
+
+
 def test_accounts_and_models_are_apart():
     """The bill can be read by key and by model, and lists calls in the order of arrival."""
     clock = ManualClock(5.0)

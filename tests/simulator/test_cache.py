@@ -12,7 +12,8 @@ NONE = ModelPrice(ModelRates(1, 1))
 
 
 def billing(clock: ManualClock | None = None) -> Billing:
-    return Billing({"blocks": BLOCKS, "messages": MESSAGES, "none": NONE}, clock or ManualClock())
+    prices = {"blocks": BLOCKS, "other": BLOCKS, "messages": MESSAGES, "none": NONE}
+    return Billing(prices, clock or ManualClock())
 
 
 def ask(bill: Billing, *pieces: Piece, model: str = "blocks", key: str = "k", **prompt):
@@ -121,6 +122,24 @@ def test_messages_rule_shares_nothing_inside_a_message_without_a_breakpoint():
     assert ask(marked, block("lens", mark="5m"), task, model="messages") == (0, 100, 100, 0)
 
 
+@pytest.mark.parametrize(
+    ("implicit", "shared", "read"),
+    [
+        pytest.param(True, 2, 0, id="implicit-fourth-last"),
+        pytest.param(True, 3, 300, id="implicit-third-last"),
+        pytest.param(False, 1, 0, id="explicit-fifth-last"),
+        pytest.param(False, 2, 200, id="explicit-fourth-last"),
+    ],
+)
+def test_the_latest_four_breakpoints_are_written(implicit, shared, read):
+    """Of five explicit breakpoints the last four are written, three where the implicit one takes a place."""
+    bill = billing()
+    marked = [block(f"part {i}", mark="5m") for i in range(5)]
+    ask(bill, *marked, block("end", ends_message=True), model="messages", implicit=implicit)
+    got = ask(bill, *marked[:shared], block("other", ends_message=True), model="messages", implicit=implicit)
+    assert got[1] == read
+
+
 def test_explicit_mode_without_breakpoints_caches_nothing():
     """Where the implicit breakpoint is off and no explicit one is set, there is no caching."""
     bill = billing()
@@ -135,10 +154,11 @@ def test_explicit_mode_without_breakpoints_caches_nothing():
         pytest.param({}, 100, id="same"),
         pytest.param({"settings": b"high"}, 0, id="other-effort"),
         pytest.param({"key": "other"}, 0, id="other-account"),
+        pytest.param({"model": "other"}, 0, id="other-model"),
     ],
 )
 def test_what_breaks_a_prefix(second, read):
-    """Effort or thinking break a prefix, and accounts share none."""
+    """Effort or thinking break a prefix, and neither accounts nor models share one."""
     bill = billing()
     ask(bill, block("lens", mark="5m"))
     assert ask(bill, block("lens", mark="5m"), **second)[1] == read

@@ -228,6 +228,14 @@ def test_the_requests_own_time_limit_holds(fields, fault):
     assert asked.billing.total_usd() > 0
 
 
+def test_a_refusal_that_comes_too_late_was_not_billed_either():
+    """Where the time limit ends the wait for a refusal, nothing was charged."""
+    asked = model(faults=[FaultRule(Fault(status=529, stall_before_seconds=9))])
+    with pytest.raises(ConnectionFailed) as caught:
+        run_virtual(asked.complete(request(timeout_seconds=8)))
+    assert (caught.value.may_be_billed, asked.billing.entries()) == (False, ())
+
+
 @pytest.mark.parametrize(
     ("fault", "usage", "shown"),
     [

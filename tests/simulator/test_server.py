@@ -7,6 +7,7 @@ import aiohttp
 import anthropic
 import pytest
 
+from sunwell.core import Text
 from sunwell.errors import ConfigurationError
 from sunwell.simulator import Reply, SimulatedModel, Simulator, echo, running_simulator
 
@@ -71,7 +72,7 @@ async def test_a_caller_who_goes_away_owes_the_input(pace, stream):
 async def becomes(sim: Simulator, why: str) -> None:
     """Wait until the only line of the bill stands at *why*."""
     async with asyncio.timeout(20):
-        while [entry.why for entry in sim.bill.entries()] != [why]:
+        while [entry.why for entry in sim.bill.entries()] != [why]:  # noqa: ASYNC110 - a bill tells nobody
             await asyncio.sleep(0)
 
 
@@ -102,6 +103,17 @@ async def test_a_script_that_fails_is_a_500_and_not_billed():
         async with session.post("/v1/messages", json=ASK, headers=HEADERS) as response:
             assert (response.status, "no line" in await response.text()) == (500, True)
         assert sim.bill.entries() == ()
+
+
+@pytest.mark.parametrize("text", ["", "x"], ids=["empty", "short"])
+async def test_an_empty_text_is_left_out(text):
+    """Where a model says nothing there is no block of text that the next request would be refused for."""
+    async with (
+        Simulator({CLAUDE: lambda asked: Reply((Text(text),))}) as sim,
+        anthropic.AsyncAnthropic(base_url=sim.url, api_key="k", max_retries=0) as client,
+    ):
+        got = await client.messages.create(**ASK)
+    assert [block.text for block in got.content] == [text] * len(text)
 
 
 def test_every_model_needs_a_price():
