@@ -238,6 +238,7 @@ def main() -> None:
         "dirty": bool(git("status", "--porcelain", "--", "sunwell", "benchmarks/journal.py")),
         "python": platform.python_version(),
         "system": platform.system(),
+        "load_average_before": os.getloadavg()[0],
         "n": {"rounds": chosen.rounds, "bare": BARE, "workers": WORKERS, "appends_per_worker": APPENDS},
         "append": measure_appends(chosen.rounds, chosen.folder),
         "reading": measure_reading((10_000, 100_000), chosen.folder),

@@ -37,7 +37,7 @@ async def run_until_the_power_fails(disk, bursts):
     return called, returned
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(BURSTS, st.integers(1, 30), st.data())
 def test_what_append_returned_for_survives_a_loss_of_power(fake_disk, bursts, operations, data):
     """Wherever the power fails, and whichever blocks past the last sync are lost: every record whose
