@@ -40,13 +40,9 @@ def read_chat(body: Mapping[str, Any], headers: Mapping[str, str]) -> Inquiry:
             implicit=options.get("mode", "implicit") == "implicit",
         ),
         stream=body.get("stream") is True,
-        include_usage=body.get("stream") is not True or _asks_for_usage(body),
+        include_usage=(body.get("stream_options") or {}).get("include_usage") is True,
         thinking=False,  # this format has no place for it
     )
-
-
-def _asks_for_usage(body: Mapping[str, Any]) -> bool:
-    return (body.get("stream_options") or {}).get("include_usage") is True
 
 
 def _is_system(message: Mapping[str, Any]) -> bool:
