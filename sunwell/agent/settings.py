@@ -24,7 +24,10 @@ _MODELS = ("model", "smart_model", "delegation_model")
 
 
 def settings_of(options: RunOptions, roles: Roles, recalled: str) -> dict[str, Any]:
-    """Return JSON values that say all of *options* but ``approve``, and the names of the models."""
+    """Return JSON values that say all of *options*, and the names of the models.
+
+    Of ``approve`` they say only whether there was one.
+    """
     chosen: dict[str, Any] = {name: getattr(options, name) for name in _PLAIN}
     chosen |= {name: _written(getattr(options, name)) for name in _MODELS}
     chosen["tools"] = None if options.tools is None else list(options.tools)
@@ -32,7 +35,8 @@ def settings_of(options: RunOptions, roles: Roles, recalled: str) -> dict[str, A
     chosen["budget"] = budget | {"usd": None if budget["usd"] is None else str(budget["usd"])}
     models = (roles.own, roles.smart, roles.worker)
     named = {role: model.name if model else None for role, model in zip(_MODELS, models, strict=True)}
-    return {"models": named, "options": chosen, "recalled": recalled}
+    asks = options.approve is not None
+    return {"models": named, "options": chosen, "recalled": recalled, "asks": asks}
 
 
 def options_from(settings: Mapping[str, Any]) -> RunOptions:

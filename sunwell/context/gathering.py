@@ -32,7 +32,7 @@ _EVERYDAY = frozenset(
     | {"for", "from", "generate", "into", "make", "new", "not", "page", "project", "remove", "rename"}
     | {"that", "the", "this", "update", "use", "using", "which", "with", "write", "implement", "src"}
 )
-_GUIDES = frozenset({"readme", "contributing", "agents", "claude", "architecture"})
+_GUIDES = frozenset({"readme", "contributing", "conventions", "style", "agents", "claude", "architecture"})
 _MANIFESTS = frozenset(
     {"pyproject.toml", "package.json", "cargo.toml", "go.mod", "setup.py", "setup.cfg", "tsconfig.json"}
     | {"makefile", "pom.xml", "build.gradle", "gemfile", "composer.json", "requirements.txt", "deno.json"}

@@ -1,0 +1,180 @@
+"""The options that commands share, and what of a run's options they come to."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from sunwell.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sunwell.budget.values import Budget
+    from sunwell.context.options import RunOptions
+    from sunwell.context.session import SessionContext
+
+F = TypeVar("F", bound=Callable[..., Any])
+Chosen = Mapping[str, Any]
+"""Values of a command's options by name."""
+
+_PAIRS = (
+    ("ANTHROPIC", "opus", "haiku"),
+    ("OPENAI", "openai-smart", "openai-cheap"),
+)
+
+
+class _Dollars(click.ParamType[Decimal]):
+    name = "usd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        try:
+            amount = Decimal(str(value).removeprefix("$"))
+        except InvalidOperation:
+            self.fail(f"{value!r} is no amount in US dollars: write 0.50", param, ctx)
+        if not amount.is_finite() or amount < 0:
+            self.fail(f"{value!r} is no amount that could be spent: write zero or more", param, ctx)
+        return amount
+
+
+DOLLARS = _Dollars()
+_COUNT = click.IntRange(min=1)
+_EFFORTS = click.Choice(("low", "medium", "high", "xhigh", "max"))
+
+_MODELS = (
+    click.option("-m", "--model", metavar="M", help="The model that works where nothing is delegated."),
+    click.option("--smart-model", metavar="M", help="The model that writes the lens."),
+    click.option(
+        "--delegation-model",
+        "--child-model",
+        "delegation_model",
+        metavar="M",
+        help="The cheap model that works under the lens; naming one turns delegation on.",
+    ),
+)
+_TASK = (
+    click.argument("task"),
+    click.option(
+        "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder to work in."
+    ),
+    click.option(
+        "--threshold",
+        type=click.IntRange(min=0),
+        default=2000,
+        show_default=True,
+        metavar="TOKENS",
+        help="Largest expected output that is not worth a lens.",
+    ),
+)
+_BUDGET = (
+    click.option("--max-usd", type=DOLLARS, metavar="X", help="Most US dollars that may be billed."),
+    click.option("--budget-tokens", type=_COUNT, metavar="N", help="Most tokens, input and output."),
+    click.option("--max-turns", type=_COUNT, metavar="N", help="Most turns of the work (default: 50)."),
+    click.option("--max-calls", type=_COUNT, metavar="N", help="Most model calls."),
+    click.option(
+        "--max-seconds", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Most wall time."
+    ),
+)
+_MANNER = (
+    click.option("--effort", type=_EFFORTS, help="Effort of the smart model and of the loop's own."),
+    click.option("--allow-shell", is_flag=True, help="Let the model run commands in the workspace."),
+)
+_OUTPUT = (
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output."),
+    click.option("-v", "--verbose", is_flag=True, help="Show every call and what is said."),
+)
+
+
+def _with(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def model_options(function: F) -> F:
+    """Add the options that name models."""
+    return _with(_MODELS)(function)
+
+
+def task_options(function: F) -> F:
+    """Add the task, the workspace and the threshold."""
+    return _with(_TASK)(function)
+
+
+def budget_options(function: F) -> F:
+    """Add the ceilings."""
+    return _with(_BUDGET)(function)
+
+
+def manner_options(function: F) -> F:
+    """Add effort and shell."""
+    return _with(_MANNER)(function)
+
+
+def output_options(function: F) -> F:
+    """Add ``--json`` and ``-v``."""
+    return _with(_OUTPUT)(function)
+
+
+def task_of(chosen: Chosen) -> str:
+    """Return the task: the argument, or standard input where that is ``-``."""
+    task: str = chosen["task"]
+    if task != "-":
+        return task
+    try:
+        return sys.stdin.read().strip()
+    except UnicodeDecodeError:
+        raise ConfigurationError("standard input is no text: the task must be UTF-8") from None
+
+
+def budget_of(chosen: Chosen) -> "Budget":
+    """Return the ceilings that were named."""
+    from sunwell.budget.values import Budget
+
+    return Budget(
+        usd=chosen["max_usd"],
+        tokens=chosen["budget_tokens"],
+        calls=chosen["max_calls"],
+        turns=chosen["max_turns"],
+        seconds=chosen["max_seconds"],
+    )
+
+
+def session_of(chosen: Chosen, options: "RunOptions") -> "SessionContext":
+    """Return the session; a folder that is none and an empty task are refused."""
+    from sunwell.context.session import SessionContext
+
+    return SessionContext.build(chosen["workspace"], task_of(chosen), options)
+
+
+def models_of(chosen: Chosen, *, delegates: bool, needs_key: bool = True) -> dict[str, Any]:
+    """Return the names of the three roles.
+
+    Where neither the model nor the smart model is named, it is the smart one of the provider whose
+    key is there; where none at all is named and the task may be delegated, the cheap one, too.
+    Raises :exc:`~sunwell.errors.ConfigurationError` where no key is there and one is needed.
+    """
+    roles = ("model", "smart_model", "delegation_model")
+    named: dict[str, Any] = {role: chosen[role] for role in roles}
+    if named["model"] or named["smart_model"]:
+        return named
+    smart, cheap = _pair(needs_key)
+    if named["delegation_model"] is None and delegates:
+        named["delegation_model"] = cheap
+    return named | {"smart_model": smart}
+
+
+def _pair(needs_key: bool) -> tuple[str, str]:
+    for prefix, smart, cheap in _PAIRS:
+        if any(os.environ.get(f"{prefix}_{part}", "").strip() for part in ("API_KEY", "BASE_URL")):
+            return smart, cheap
+    if needs_key:
+        raise ConfigurationError(
+            "no model is named and no key is there: set ANTHROPIC_API_KEY or OPENAI_API_KEY, or name the "
+            "models (--model, --smart-model, --delegation-model); sunwell demo needs neither"
+        )
+    return _PAIRS[0][1:]

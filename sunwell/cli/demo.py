@@ -1,0 +1,218 @@
+"""``sunwell demo``: the main job on this machine, without keys and without a network."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+
+if TYPE_CHECKING:
+    from sunwell.cli.demo_stage import Verdict
+    from sunwell.cli.view import View
+    from sunwell.core.task import TaskResult
+    from sunwell.simulator import Simulator
+
+SMART, CHEAP = "claude-opus-5-5", "claude-haiku-5-5"
+_PACE_SECONDS = {SMART: 1.2, CHEAP: 0.35}
+"""How long an answer takes where somebody watches: time enough to read along."""
+_KEEPS = "The folder is kept: "
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Keep the folder with the finished code base and the journals.")
+@click.pass_context
+def demo(ctx: click.Context, keep: bool) -> None:
+    """Show the main job on this machine: no network, no keys, about ten seconds.
+
+    A small shop lacks the endpoints of five entities. A smart model writes a lens, a cheap model
+    writes the endpoints, the shop's own tests judge, and two bills are compared to the last digit.
+    Both models are scripts behind a real HTTP server. The exit code is 1 where anything that is
+    claimed here is not so.
+    """
+    from sunwell.cli.demo_stage import example_shop
+
+    example_shop()
+    folder = Path(tempfile.mkdtemp(prefix="sunwell-demo-"))
+    try:
+        claims = _Claims()
+        _perform(folder, claims)
+    finally:
+        if keep:
+            click.echo(f"\n{_KEEPS}{folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    if not claims.all_hold:
+        click.echo("\nNot everything that is claimed above is so: see the lines with ✗.", err=True)
+        ctx.exit(1)
+
+
+@attrs.define(eq=False)
+class _Claims:
+    """Says what holds, and remembers whether everything did."""
+
+    all_hold: bool = True
+
+    def say(self, holds: bool, sentence: str) -> None:
+        self.all_hold = self.all_hold and holds
+        click.echo("  " + click.style("✓" if holds else "✗", fg="green" if holds else "red") + f" {sentence}")
+
+
+def _perform(folder: Path, claims: _Claims) -> None:
+    click.secho("Sunwell: think once, generate many", bold=True)
+    click.echo("On this machine only: the models are scripts behind a real HTTP server. No network, no keys.")
+    with _simulators() as (paced, brisk):
+        delegated = _delegated(folder, paced, claims)
+        _alone(folder, brisk, delegated, claims)
+        _withheld(folder, brisk, claims)
+    _close()
+
+
+def _delegated(folder: Path, simulator: "Simulator", claims: _Claims) -> "TaskResult":
+    from sunwell.budget.values import Budget
+    from sunwell.cli.demo_stage import TASK, fresh_shop, run_tests, simulated, work
+    from sunwell.context.options import RunOptions
+
+    _head("A shop lacks the endpoints of five entities, and its tests say so")
+    shop = fresh_shop(folder / "delegated")
+    before = run_tests(shop)
+    claims.say(not before.is_green, f"{len(before.failed)} of {before.count} tests fail")
+    _head(f'"{TASK}", for at most $0.50')
+    cap = Decimal("0.50")
+    options = RunOptions(
+        enable_delegation=True,
+        smart_model=simulated(simulator, SMART, "demo-delegated"),
+        delegation_model=simulated(simulator, CHEAP, "demo-delegated"),
+        budget=Budget(usd=cap),
+    )
+    result = work(shop, options, _view(cap))
+    after = run_tests(shop)
+    claims.say(result.status == "ok" and after.is_green, _tested(after))
+    _head("Two bills: what Sunwell booked, and what the other side of the wire charged")
+    _compare_bills(result, simulator, "demo-delegated", claims)
+    return result
+
+
+def _compare_bills(result: "TaskResult", simulator: "Simulator", account: str, claims: _Claims) -> None:
+    from sunwell.report.figures import exact
+
+    billed = simulator.bill.by_model(account)
+    click.echo(f"  {'':<18}{'calls':>6}{'input':>9}{'output':>9}{'booked':>15}{'billed':>15}")
+    for line in result.bill.models:
+        total = billed.get(line.model)
+        theirs = None if total is None else total.usd
+        click.echo(
+            f"  {line.model:<18}{line.calls:>6}{line.usage.input_tokens:>9,}{line.usage.output_tokens:>9,}"
+            f"{_exactly(line.cost_usd):>15}{_exactly(theirs):>15}"
+        )
+    booked, charged = result.bill.cost_usd, simulator.bill.total_usd(account)
+    is_same = booked == charged and all(
+        line.model in billed and line.cost_usd == billed[line.model].usd for line in result.bill.models
+    )
+    same = "the same to the last digit" if is_same else "NOT the same"
+    claims.say(is_same, f"${exact(booked)} booked, ${exact(charged)} billed: {same}")
+
+
+def _alone(folder: Path, simulator: "Simulator", delegated: "TaskResult", claims: _Claims) -> None:
+    from sunwell.cli.demo_stage import fresh_shop, run_tests, simulated, work
+    from sunwell.cli.plain import PlainView
+    from sunwell.context.options import RunOptions
+    from sunwell.report.comparison import compare_with_smart_model
+    from sunwell.report.figures import dollars
+
+    _head("The smart model alone, on the same task")
+    shop = fresh_shop(folder / "alone")
+    options = RunOptions(model=simulated(simulator, SMART, "demo-alone"))
+    result = work(shop, options, PlainView(quiet=True))
+    comparison = compare_with_smart_model(delegated)
+    estimate = None if comparison is None else comparison.estimated_usd
+    alone, ours = result.bill.cost_usd, delegated.bill.cost_usd
+    billed = simulator.bill.total_usd("demo-alone")
+    click.echo(f"  estimated after the delegated run: {dollars(estimate)}")
+    outcome = run_tests(shop)
+    claims.say(outcome.is_green and alone == billed, f"really run: {dollars(alone)}; {_tested(outcome)}")
+    cheaper = alone is not None and ours is not None and ours < alone
+    share = f"{1 - ours / alone:.0%} less" if cheaper and alone and ours is not None else "NOT less"
+    claims.say(cheaper, f"delegated: {dollars(ours)}, {share}")
+
+
+def _withheld(folder: Path, simulator: "Simulator", claims: _Claims) -> None:
+    from sunwell.cli.demo_stage import fresh_shop, run_tests, simulated, work
+    from sunwell.cli.plain import PlainView
+    from sunwell.context.options import RunOptions
+    from sunwell.report.figures import dollars
+    from sunwell.simulator.scripts import CONVENTIONS
+
+    _head("The cheap model alone: the lens withheld")
+    shop = fresh_shop(folder / "withheld")
+    options = RunOptions(model=simulated(simulator, CHEAP, "demo-withheld"))
+    result = work(shop, options, PlainView(quiet=True))
+    outcome = run_tests(shop)
+    rules = outcome.by_rule(tuple(rule.slug for rule in CONVENTIONS))
+    claims.say(
+        not outcome.is_green and result.status == "ok",
+        f"{dollars(result.bill.cost_usd)}, and {len(outcome.failed)} of {outcome.count} tests fail; "
+        f"it calls itself done",
+    )
+    broken = ", ".join(f"{slug.replace('_', ' ')} ({count})" for slug, count in rules.items())
+    click.echo(f"    broken, because only the lens told them: {broken or 'no rule that is known'}")
+
+
+def _close() -> None:
+    _head("What this shows, and what it does not")
+    click.echo(
+        "  The machinery is real: HTTP, the provider's SDK, files, tests, journal, budget, and the\n"
+        "  arithmetic of the money. The models are scripts, so nothing is said of any model's skill."
+    )
+    _head("With a key")
+    click.echo(
+        "  export ANTHROPIC_API_KEY=...          (or OPENAI_API_KEY)\n"
+        '  sunwell estimate "Add tests for the parser"\n'
+        '  sunwell run "Add tests for the parser" --delegate --max-usd 0.50'
+    )
+
+
+@contextmanager
+def _simulators() -> "Iterator[tuple[Simulator, Simulator]]":
+    """Yield one simulator at the pace of people, where somebody watches, and one at its own."""
+    from sunwell.simulator import SimulatedModel, Simulator, running_simulator
+    from sunwell.simulator.scripts import DEMO_MODELS
+
+    pace = _PACE_SECONDS if sys.stdout.isatty() else {}
+    paced = {name: SimulatedModel(script, pace.get(name, 0.0)) for name, script in DEMO_MODELS.items()}
+    with running_simulator(Simulator(paced)) as slow, running_simulator(Simulator(DEMO_MODELS)) as brisk:
+        yield slow, brisk
+
+
+def _view(cap: Decimal) -> "View":
+    from sunwell.cli.plain import PlainView
+
+    if not sys.stdout.isatty():
+        return PlainView(to_stderr=False)
+    from rich.console import Console
+
+    from sunwell.cli.live import LiveView
+
+    return LiveView(Console(highlight=False), cap)
+
+
+def _head(text: str) -> None:
+    click.echo("")
+    click.secho(text, bold=True)
+
+
+def _tested(outcome: "Verdict") -> str:
+    if outcome.is_green:
+        return f"all {outcome.count} tests pass"
+    return f"{len(outcome.failed)} of {outcome.count} tests fail"
+
+
+def _exactly(usd: Decimal | None) -> str:
+    from sunwell.report.figures import exact
+
+    return "unknown" if usd is None else f"${exact(usd)}"

@@ -1,0 +1,62 @@
+"""How a run is told of when it is over: the answer and the bill, or one JSON object."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sunwell.cli.choices import Chosen
+from sunwell.cli.failing import exit_code
+from sunwell.core.task import TaskResult
+from sunwell.report.figures import printable
+from sunwell.report.forecast import Forecast
+from sunwell.report.summary import summarize
+from sunwell.report.text import summary_text
+
+PLAIN_WIDTH = 100
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal that standard output is, or those of a page."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PLAIN_WIDTH
+
+
+def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None) -> int:
+    """Print *result* as *chosen* asks for, and return the exit code that goes with it."""
+    planned = _planned(result) if chosen.get("dry_run") else None
+    if chosen["as_json"]:
+        told: dict[str, Any] = summarize(result, forecast=forecast)
+        if planned is not None:
+            told["planned"] = planned
+        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        return exit_code(result.status)
+    for text in planned or ():
+        click.echo(printable(text) + "\n")
+    if result.answer:
+        click.echo(printable(result.answer) + "\n")
+    click.echo(summary_text(result, forecast=forecast, width=terminal_width()))
+    if result.status in ("cancelled", "incomplete") and result.journal:
+        click.echo(f"go on    {_resume_command(result, chosen)}")
+    return exit_code(result.status)
+
+
+def _resume_command(result: TaskResult, chosen: Chosen) -> str:
+    place = "" if chosen["workspace"] == "." else f" --workspace {chosen['workspace']}"
+    more = {"budget_usd": " --max-usd X", "budget_tokens": " --budget-tokens N", "turns": " --max-turns N"}
+    more |= {"timeout": " --max-seconds S", "calls": " --max-calls N"}
+    approve = " --approve" if chosen.get("approve") else ""
+    return f"sunwell resume {result.run_id}{place}{approve}{more.get(result.stop_reason, '')}"
+
+
+def _planned(result: TaskResult) -> list[str]:
+    """Return what a dry run would have changed, as its tools told the model."""
+    from sunwell.journal.reading import read_records
+    from sunwell.journal.records import ToolFinished
+
+    if result.journal is None:
+        return []
+    texts = [r.result.content for r in read_records(Path(result.journal)) if isinstance(r, ToolFinished)]
+    return [text for text in texts if text.startswith("dry run")]

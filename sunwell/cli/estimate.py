@@ -1,0 +1,72 @@
+"""``sunwell estimate``: what a task would be and cost. Nothing is asked and nothing is spent."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sunwell.cli.choices import (
+    budget_of,
+    budget_options,
+    manner_options,
+    model_options,
+    models_of,
+    session_of,
+    task_options,
+)
+
+if TYPE_CHECKING:
+    from sunwell.core.quote import Side
+    from sunwell.report.forecast import Forecast
+
+
+@click.command()
+@task_options
+@model_options
+@budget_options
+@manner_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def estimate(**chosen: Any) -> None:
+    """Say whether TASK would be delegated, and what each way would cost.
+
+    Nothing is asked and nothing is spent; no key is needed. Without any model named it is the pair of the
+    provider whose key is there, else opus with haiku.
+    """
+    from sunwell.context.options import RunOptions
+    from sunwell.report.forecast import forecast, forecast_object
+
+    options = RunOptions(
+        enable_delegation=True,
+        delegation_threshold_tokens=chosen["threshold"],
+        **models_of(chosen, delegates=True, needs_key=False),
+        budget=budget_of(chosen),
+        effort=chosen["effort"],
+        allow_shell=chosen["allow_shell"],
+    )
+    made = forecast(session_of(chosen, options))
+    if chosen["as_json"]:
+        click.echo(json.dumps(forecast_object(made), ensure_ascii=False, indent=2))
+        return
+    for line in _lines(made):
+        click.echo(line)
+
+
+def _lines(made: "Forecast") -> list[str]:
+    verdict = "would be delegated" if made.decision else "would not be delegated"
+    sides = [
+        (made.quote.delegated, f"{made.smart_model} writes the lens, {made.delegation_model} works"),
+        (made.quote.direct, f"{made.own_model} alone"),
+        *((side, f"{made.smart_model} alone at low effort") for side in made.quote.alternatives),
+    ]
+    lines = [f"{verdict}: {made.decision.reason}", "", f"{'':<18}{'low':>11}{'expected':>11}{'worst':>11}"]
+    lines += [_row(side, who, side is made.chosen) for side, who in sides]
+    lines += ["", "Assumed:", *(f"  · {sentence}" for sentence in made.quote.assumptions), ""]
+    dated = f"Prices of {made.quote.price_date}. " if made.quote.price_date else ""
+    return [*lines, f"{dated}Nothing was asked and nothing was spent."]
+
+
+def _row(side: "Side", who: str, is_chosen: bool) -> str:
+    from sunwell.report.figures import dollars
+
+    amounts = "".join(f"{dollars(usd):>11}" for usd in (side.low_usd, side.expected_usd, side.worst_usd))
+    return f"{'→ ' if is_chosen else '  '}{side.name:<16}{amounts}   {who}"

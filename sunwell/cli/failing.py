@@ -1,0 +1,66 @@
+"""How a command ends that cannot do what it was asked: one sentence, and an exit code."""
+
+import json
+from typing import Any, NoReturn
+
+import click
+
+from sunwell.errors import BudgetExhausted, ModelError, PinError, SunwellError
+
+OK = 0
+FAILED = 1
+BAD_INPUT = 2
+INCOMPLETE = 3
+CANCELLED = 130
+
+_OF_STATUS = {"ok": OK, "incomplete": INCOMPLETE, "error": FAILED, "cancelled": CANCELLED}
+_JSON = "sunwell.json"
+
+
+def exit_code(status: str) -> int:
+    """Return the exit code of a run that ended with *status*."""
+    return _OF_STATUS[status]
+
+
+class Commands(click.Group):
+    """The commands in the order in which they were added; errors of the house become one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        ctx.meta[_JSON] = "--json" in args  # a command line that cannot be parsed counts, too
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SunwellError as error:
+            _fail(ctx, str(error), _code_of(error))
+        except click.UsageError as error:
+            _say_json(ctx, error.format_message())
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            _fail(ctx, "stopped", CANCELLED, status="cancelled")
+        except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
+            raise
+        except Exception as error:
+            _say_json(ctx, f"{type(error).__name__}: {error}")
+            raise
+
+
+def _fail(ctx: click.Context, sentence: str, code: int, status: str = "error") -> NoReturn:
+    click.echo(f"sunwell: {' '.join(sentence.split())}", err=True)
+    _say_json(ctx, sentence, status)
+    ctx.exit(code)
+
+
+def _say_json(ctx: click.Context, sentence: str, status: str = "error") -> None:
+    if ctx.meta.get(_JSON):
+        click.echo(json.dumps({"status": status, "error": sentence}, ensure_ascii=False))
+
+
+def _code_of(error: SunwellError) -> int:
+    return FAILED if isinstance(error, ModelError | PinError | BudgetExhausted) else BAD_INPUT

@@ -1,0 +1,53 @@
+"""``sunwell models``: what can be named, what it costs, whether its key is there."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from sunwell.models.listing import ModelRow
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def models(as_json: bool) -> None:
+    """List the built-in names of models, with prices per million tokens, and whether the key is there."""
+    from sunwell.models.listing import list_models
+    from sunwell.models.prices import PriceBook
+
+    rows = list_models(PriceBook())
+    if as_json:
+        click.echo(json.dumps({"models": [_object(row) for row in rows]}, indent=2))
+        return
+    click.echo(f"{'name':<16} {'model':<20} {'input':>8} {'output':>8}  key")
+    for row in rows:
+        click.echo(
+            f"{row.alias:<16} {row.model_id:<20} {_rate(row.input_usd):>8} {_rate(row.output_usd):>8}  "
+            f"{row.key_variable} {'is set' if row.has_key else 'is not set'}"
+        )
+    date = max(row.price_date for row in rows)
+    click.echo(
+        f"\nUS dollars per million tokens, lowest tier, uncached{f', as of {date}' if date else ''}.\n"
+        "Other models: provider/model, with PROVIDER_API_KEY, and PROVIDER_BASE_URL for any\n"
+        "OpenAI-compatible server."
+    )
+
+
+def _rate(usd: Any) -> str:
+    return "unknown" if usd is None else f"${usd.normalize():f}"
+
+
+def _object(row: "ModelRow") -> dict[str, Any]:
+    from sunwell.report.figures import exact
+
+    return {
+        "alias": row.alias,
+        "model": row.model_id,
+        "provider": row.provider,
+        "input_usd_per_million": exact(row.input_usd),
+        "output_usd_per_million": exact(row.output_usd),
+        "price_date": row.price_date or None,
+        "key_variable": row.key_variable,
+        "has_key": row.has_key,
+    }

@@ -1,0 +1,139 @@
+"""One plain line for each thing that happens: for pipes, logs and ``-v``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+import click
+
+from sunwell.cli.progress import told_arguments
+from sunwell.events import (
+    BoundExceeded,
+    BudgetRefused,
+    BudgetWarning,
+    DelegationSkipped,
+    DelegationStarted,
+    EphemeralLensCreated,
+    Event,
+    LensFailed,
+    ModelCallFinished,
+    ModelFellBack,
+    ModelRetried,
+    RunStarted,
+    ToolCallFinished,
+    ToolCallStarted,
+    Warned,
+)
+from sunwell.report.figures import dollars, one_line, seconds_text
+
+_GOES_ON = {
+    "direct": "the task goes on without one",
+    "generic": "a generic one takes its place",
+    "fail": "the run ends",
+}
+
+
+def notice(event: Event) -> str | None:
+    """Return the line for what a user should read even where a table shows the rest, else ``None``."""
+    match event:
+        case DelegationStarted():
+            return f"delegating to {event.delegation_model}: {event.reason}"
+        case DelegationSkipped():
+            return f"not delegating: {event.reason}"
+        case EphemeralLensCreated():
+            return _lens(event)
+        case LensFailed():
+            return f"no lens: {one_line(event.reason, 200)}; {_GOES_ON[event.outcome]}"
+        case ModelFellBack():
+            return f"{event.used} takes the part of {event.wanted}: {one_line(event.reason, 200)}"
+        case BudgetWarning():
+            return f"budget: {event.used:,} of {event.ceiling:,} {event.limit} are used"
+        case BudgetRefused():
+            return (
+                f"budget: a call was not made, it may need {event.needed:,} {event.limit} "
+                f"and {event.used:,} of {event.ceiling:,} are used"
+            )
+        case BoundExceeded():
+            return f"{event.model} billed more than was reserved; no new call follows"
+        case Warned():
+            return f"note: {one_line(event.message, 300)}"
+    return None
+
+
+def line_of(event: Event, *, verbose: bool = False) -> str | None:
+    """Return the line for *event*, ``None`` where there is nothing to say."""
+    match event:
+        case RunStarted():
+            again = " again" if event.resumed else ""
+            return f"run {event.run_id} starts{again} with {event.model}"
+        case ModelCallFinished():
+            return _call(event)
+        case ModelRetried():
+            return f"{event.model}: again in {event.wait_seconds:.1f} s, {one_line(event.error, 200)}"
+        case ToolCallStarted() if verbose:
+            return f"{_who(event.span)}: {event.tool} {told_arguments(event.summary)}"
+        case ToolCallFinished(is_error=True):
+            return f"{_who(event.span)}: {event.tool} failed"
+        case ToolCallFinished() if event.changed:
+            return f"{_who(event.span)}: {event.tool} {', '.join(one_line(path) for path in event.changed)}"
+    return notice(event)
+
+
+@attrs.define(eq=False)
+class PlainView:
+    """Writes the lines, to standard error unless told otherwise; nothing at all where it is ``quiet``."""
+
+    verbose: bool = False
+    quiet: bool = False
+    to_stderr: bool = True
+
+    def see(self, event: Event) -> None:
+        """Show *event*."""
+        line = None if self.quiet else line_of(event, verbose=self.verbose)
+        if line is not None:
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        """Show a line of the command's own."""
+        click.echo(line, err=self.to_stderr)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the terminal to somebody else for a while."""
+        yield
+
+    def __enter__(self) -> "PlainView":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _who(span: str) -> str:
+    return span.removeprefix("run/")
+
+
+def _call(event: ModelCallFinished) -> str:
+    where = f"{_who(event.span)} {event.number + 1}: {event.model}"
+    if event.error:
+        return f"{where} failed: {one_line(event.error, 300)}"
+    usage = event.usage
+    tokens = f"{usage.input_tokens:,} in, {usage.output_tokens:,} out" if usage else "usage unknown"
+    paid = "from the journal" if event.replayed else seconds_text(event.duration_seconds)
+    return f"{where}, {tokens}, {dollars(event.cost_usd)}, {paid}"
+
+
+def _lens(event: EphemeralLensCreated) -> str:
+    parts = (
+        (event.heuristics_count, "guideline"),
+        (event.patterns_count, "pattern"),
+        (event.anti_patterns_count, "thing to avoid"),
+        (event.constraints_count, "constraint"),
+        (event.examples_count, "example"),
+    )
+    told = [f"{count} {_plural(count, word)}" for count, word in parts if count]
+    return f"lens by {event.generated_by}: {', '.join(told) or 'empty'}; {dollars(event.cost_usd)}"
+
+
+def _plural(count: int, word: str) -> str:
+    return word if count == 1 else "things to avoid" if word.startswith("thing") else f"{word}s"

@@ -1,0 +1,118 @@
+"""Who does what in a run and what it has cost so far, gathered from its events."""
+
+import re
+from decimal import Decimal
+
+import attrs
+
+from sunwell.core.usage import Usage
+from sunwell.events import (
+    Event,
+    ModelCallFinished,
+    ModelCallStarted,
+    ModelRetried,
+    ModelTextArrived,
+    RunFinished,
+    RunStarted,
+    ToolCallFinished,
+    ToolCallStarted,
+)
+from sunwell.report.figures import one_line
+
+_MAIN_ARGUMENT = re.compile(r"\b(?:path|command|query|pattern)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
+
+
+def told_arguments(summary: str) -> str:
+    """Return what of a tool call's *summary* a person wants to see: the path, or the command."""
+    found = _MAIN_ARGUMENT.search(summary)
+    return one_line(found.group(1)[1:-1] if found else summary, 60)
+
+
+@attrs.define(eq=False)
+class Row:
+    """One piece of work: all calls of one span for one purpose."""
+
+    who: str
+    model: str
+    level: int
+    """How far below the run it stands; the first is 0."""
+    doing: str = ""
+    is_busy: bool = True
+    has_failed: bool = False
+    calls: int = 0
+    usage: Usage = Usage()
+    cost_usd: Decimal | None = Decimal(0)
+    """``None`` once the price or the usage of any call is unknown."""
+
+
+@attrs.define(eq=False)
+class Progress:
+    """Takes events in and holds the rows, in the order in which work began."""
+
+    task: str = ""
+    run_id: str = ""
+    rows: dict[tuple[str, str], Row] = attrs.field(factory=dict)
+    _latest: dict[str, Row] = attrs.field(factory=dict, init=False)
+    """The row of each span that was active last: tools belong to it."""
+
+    def see(self, event: Event) -> None:
+        """Take *event* in."""
+        match event:
+            case RunStarted():
+                self.task, self.run_id = event.task, event.run_id
+            case ModelCallStarted():
+                row = self._row(event)
+                row.doing, row.is_busy, row.model = "thinking", True, event.model
+            case ModelCallFinished():
+                self._finish(self._row(event), event)
+            case ModelRetried():
+                self._doing(event.span, f"again in {event.wait_seconds:.0f} s: {one_line(event.error, 60)}")
+            case ModelTextArrived():
+                self._doing(event.span, "answering")
+            case ToolCallStarted():
+                self._doing(event.span, f"{event.tool} {told_arguments(event.summary)}")
+            case ToolCallFinished(is_error=True):
+                self._doing(event.span, f"{event.tool} failed")
+            case RunFinished():
+                for row in self.rows.values():
+                    row.is_busy = False
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What all rows come to; ``None`` where any of them is unknown."""
+        total = Decimal(0)
+        for row in self.rows.values():
+            if row.cost_usd is None:
+                return None
+            total += row.cost_usd
+        return total
+
+    @property
+    def usage(self) -> Usage:
+        """All tokens that were reported."""
+        return sum((row.usage for row in self.rows.values()), Usage())
+
+    def _row(self, event: ModelCallStarted | ModelCallFinished) -> Row:
+        key = (event.span, event.purpose)
+        if key not in self.rows:
+            parts = event.span.split("/")
+            who = event.purpose if event.purpose != "work" or parts[-1] == "direct" else parts[-1]
+            self.rows[key] = Row(who, event.model, max(0, len(parts) - 2))
+        row = self._latest[event.span] = self.rows[key]
+        return row
+
+    def _finish(self, row: Row, event: ModelCallFinished) -> None:
+        row.is_busy, row.has_failed = False, bool(event.error)
+        row.doing = one_line(event.error, 60) if event.error else "done"
+        row.calls += 1
+        if event.usage is not None:
+            row.usage += event.usage
+        if event.cost_usd is None or row.cost_usd is None:
+            row.cost_usd = row.cost_usd if event.error and event.usage is None else None
+        else:
+            row.cost_usd += event.cost_usd
+
+    def _doing(self, span: str, text: str) -> None:
+        row = self._latest.get(span)
+        if row is not None:
+            row.doing, row.is_busy = text, True

@@ -1,0 +1,77 @@
+"""``sunwell resume``: take a run up again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sunwell.cli.choices import Chosen, budget_of, budget_options, output_options
+from sunwell.cli.run import EXIT_CODES
+
+if TYPE_CHECKING:
+    from sunwell.budget.values import Budget
+    from sunwell.context.options import Approve, RunOptions
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
+)
+@budget_options
+@click.option("--approve", is_flag=True, help="Ask before each write and command.")
+@click.option("--accept-changes", is_flag=True, help="Keep answers although their question has changed.")
+@output_options
+@click.pass_context
+def resume(ctx: click.Context, /, **chosen: Any) -> None:
+    """Go on with RUN, an id or its beginning: no answered call is asked or paid again.
+
+    Ceilings that are named here replace the recorded ones; what was spent still counts.
+    """
+    from sunwell.agent.agent import Agent
+    from sunwell.cli.asking import Asker, require_terminal
+    from sunwell.cli.driving import drive
+    from sunwell.cli.ending import tell
+    from sunwell.cli.view import choose_view
+
+    recorded = _recorded(chosen, asks=chosen["approve"])
+    budget = _raised(recorded, chosen)
+    view = choose_view(as_json=chosen["as_json"], verbose=chosen["verbose"], max_usd=recorded.budget.usd)
+    options = None
+    if chosen["approve"]:
+        require_terminal("--approve")
+        options = _with_approval(recorded, Asker(view))
+    agent = Agent()
+    events = agent.resume(
+        chosen["run_id"],
+        workspace=chosen["workspace"],
+        options=options,
+        budget=budget,
+        accept_changes=chosen["accept_changes"],
+    )
+    ctx.exit(tell(drive(agent, events, view), chosen))
+
+
+def _recorded(chosen: Chosen, *, asks: bool) -> "RunOptions":
+    """Return the options that the run was started with; who was asked then must be asked again."""
+    from sunwell.agent.settings import options_from
+    from sunwell.cli.finding import opened_record
+    from sunwell.errors import ConfigurationError
+
+    opened = opened_record(Path(chosen["workspace"]), chosen["run_id"])
+    if opened.settings.get("asks") and not asks:
+        raise ConfigurationError("the run asked before each write and command: take it up with --approve")
+    return options_from(opened.settings)
+
+
+def _raised(recorded: "RunOptions", chosen: Chosen) -> "Budget | None":
+    import attrs
+
+    named = {name: value for name, value in attrs.asdict(budget_of(chosen)).items() if value is not None}
+    return attrs.evolve(recorded.budget, **named) if named else None
+
+
+def _with_approval(recorded: "RunOptions", approve: "Approve") -> "RunOptions":
+    import attrs
+
+    return attrs.evolve(recorded, approve=approve)

@@ -1,0 +1,35 @@
+"""``sunwell undo``: put back what a run changed."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
+)
+@click.pass_context
+def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
+    """Put the files that RUN changed back to what they were.
+
+    A file that somebody changed since is left as it is, and named; then the exit code is 3. What commands
+    changed was never kept.
+    """
+    from sunwell.cli.failing import INCOMPLETE
+    from sunwell.cli.finding import run_in
+    from sunwell.report.figures import one_line
+    from sunwell.tools.originals import undo as put_back
+    from sunwell.tools.workspace import Workspace
+
+    found = run_in(Path(workspace), run_id)
+    report = put_back(found.path.parent / "originals", Workspace(workspace))
+    told = (("restored", report.restored), ("removed", report.removed), ("unchanged", report.unchanged))
+    for word, paths in told:
+        for path in paths:
+            click.echo(f"{word:<9} {one_line(path, 200)}")
+    for refusal in report.refused:
+        click.echo(f"left      {one_line(refusal.reason, 300)}", err=True)
+    if report.refused:
+        ctx.exit(INCOMPLETE)
