@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import attrs
 
+from sunwell.budget.values import Claim
 from sunwell.core.history import History
 from sunwell.core.message import Message, Part, Text, ToolResult, user
 from sunwell.core.model import ModelProtocol, Request
@@ -68,11 +69,18 @@ class Reserve:
     usd: Decimal | None
 
 
-def closing_reserve(model: ModelProtocol, request: Request, prices: PriceBook) -> Reserve:
-    """Return what the closing call can need at most if *request* is the last one before it."""
-    history = min(max(request.messages.size_bytes + _GROWTH_BYTES, _LEAST_BYTES), CLOSING_HISTORY_BYTES)
+def bare_claim(model: ModelProtocol, request: Request, prices: PriceBook) -> Claim:
+    """Return the worst case of a closing call that shows nothing of the conversation."""
     bare = attrs.evolve(request, messages=(), max_output_tokens=CLOSING_OUTPUT_TOKENS)
-    claim = claim_for(model, bare, prices.price(model), closing=True)
+    return claim_for(model, bare, prices.price(model), closing=True)
+
+
+def closing_reserve(claim: Claim, conversation_bytes: int) -> Reserve:
+    """Return what the closing call can need at most after a conversation of so many bytes.
+
+    *claim* is the :func:`bare_claim`, the same for each turn.
+    """
+    history = min(max(conversation_bytes + _GROWTH_BYTES, _LEAST_BYTES), CLOSING_HISTORY_BYTES)
     more = history * 5 // 4 + _TEXT_BYTES  # JSON escapes lengthen what is sent
     tokens = claim.input_tokens + more + claim.max_output_tokens
     if claim.input_usd is None or claim.output_usd_per_token is None:

@@ -5,9 +5,10 @@ import asyncio
 import attrs
 
 from sunwell.agent.calls import CallRunner, with_sound_ids
-from sunwell.agent.closing import Reserve, closing_reserve, fitting_request, unanswered
+from sunwell.agent.closing import Reserve, bare_claim, closing_reserve, fitting_request, unanswered
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
+from sunwell.budget.values import Claim
 from sunwell.core.history import History
 from sunwell.core.message import Message, ToolResult, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Request
@@ -69,6 +70,7 @@ class Work:
     """Pieces of an answer that was cut and is being continued."""
     last_text: str = attrs.field(default="", init=False)
     """The latest plain text that the model said."""
+    _bare: Claim | None = attrs.field(default=None, init=False)
     _reserve: Reserve | None = attrs.field(default=None, init=False)
     _empty: int = attrs.field(default=0, init=False)
 
@@ -127,7 +129,8 @@ class Work:
         if run.ledger.tokens_left(path) is None and run.ledger.usd_left(path) is None:
             run.ledger.hold_back(path, 1, None, given.closing_seconds)  # keeps one call, too
         else:
-            reserve = self._reserve = closing_reserve(given.model, request, run.gateway.prices)
+            bare = self._bare = self._bare or bare_claim(given.model, request, run.gateway.prices)
+            reserve = self._reserve = closing_reserve(bare, self._history.size_bytes)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
         return await run.gateway.ask(given.span, given.model, request, purpose="work", stream=given.stream)
 
