@@ -19,23 +19,21 @@ _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", 
 _NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-def encode_request(model_id: str, request: Request, *, streaming: bool) -> bytes:
-    """Return the body of *request*. Equal requests have equal bytes; siblings share their first ones."""
+def encode_request(model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
+    """Return the pieces of a body: equal for equal requests, and siblings share their first ones."""
     caching = request.caching
     sections = tuple(section for section in request.system if section.strip())
-    return b"".join(
-        (
-            b'{"model":',
-            _bytes(_WRITE(model_id)),
-            _tools(request.tools, None if sections else caching.prefix),
-            _system(sections, caching.prefix),
-            b',"messages":[',
-            _opening(request),
-            request.messages.encoded(FORMAT, encode_message),
-            b"]",
-            _tail(request, streaming=streaming),
-            b"}",
-        )
+    return (
+        b'{"model":',
+        _bytes(_WRITE(model_id)),
+        _tools(request.tools, None if sections else caching.prefix),
+        _system(sections, caching.prefix),
+        b',"messages":[',
+        _opening(request),
+        request.messages.encoded(FORMAT, encode_message),
+        b"]",
+        _tail(request, streaming=streaming),
+        b"}",
     )
 
 

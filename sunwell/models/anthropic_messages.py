@@ -18,7 +18,7 @@ class _Messages:
     sdk: Sdk = "anthropic"
     path: str = "/v1/messages"
 
-    def encode(self, model_id: str, request: Request, *, streaming: bool) -> bytes:
+    def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
         return encode_request(model_id, request, streaming=streaming)
 
     def read(self, data: bytes, asked: str) -> Completion:

@@ -1,7 +1,7 @@
 """One call to a provider: sent as finished bytes, read from raw bytes, limited in time."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -49,8 +49,8 @@ class Wire(Protocol):
         """Where requests go, below the base URL."""
         ...
 
-    def encode(self, model_id: str, request: Request, *, streaming: bool) -> bytes:
-        """Return the body of a request."""
+    def encode(self, model_id: str, request: Request, *, streaming: bool) -> Sequence[bytes]:
+        """Return the body of a request, in pieces."""
         ...
 
     def read(self, data: bytes, asked: str) -> Completion:
@@ -74,10 +74,11 @@ class Call:
 
     async def whole(self) -> Completion:
         """Ask for the answer in one piece and return it."""
+        client = await self._client()
         limit = asyncio.timeout(self._limit_seconds)
         try:
             async with limit:
-                response = await self._send(streaming=False)
+                response = await self._send(client, streaming=False)
                 try:
                     data = await _read_all(response)
                 finally:
@@ -91,8 +92,9 @@ class Call:
 
     async def stream(self) -> AsyncGenerator[Delta, None]:
         """Ask for the answer as a stream and yield what comes, the completion last."""
+        client = await self._client()
         deadline = asyncio.get_running_loop().time() + self._limit_seconds
-        response = await self._begin(deadline)
+        response = await self._begin(client, deadline)
         try:
             if "json" in response.headers.get("content-type", ""):
                 completion = await self._unstreamed(response, deadline)
@@ -116,19 +118,28 @@ class Call:
         asked = self.request.timeout_seconds
         return self.connection.timeout_seconds if asked is None else asked
 
-    async def _send(self, *, streaming: bool) -> Any:
-        client = await client_for(self.wire.sdk, self.connection)
-        body = self.wire.encode(self.model_id, self.request, streaming=streaming)
+    async def _client(self) -> Any:
+        """Return the client. Importing an SDK takes seconds: they are not the provider's."""
+        try:
+            return await client_for(self.wire.sdk, self.connection)
+        except Exception as error:
+            failure = self._meaning(error)
+            if failure is None:
+                raise
+        raise failure
+
+    async def _send(self, client: Any, *, streaming: bool) -> Any:
         import httpx2
 
+        body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
         # Always as a stream: the SDK then hands over the response before its body is read.
         return await client.post(self.wire.path, cast_to=httpx2.Response, content=body, stream=True)
 
-    async def _begin(self, deadline: float) -> Any:
+    async def _begin(self, client: Any, deadline: float) -> Any:
         limit = asyncio.timeout_at(deadline)
         try:
             async with limit:
-                return await self._send(streaming=True)
+                return await self._send(client, streaming=True)
         except Exception as error:
             failure = self._meaning(error, limit.expired(), f"gave no answer in {self._limit_seconds:g} s")
             if failure is None:

@@ -58,26 +58,26 @@ def quirks_for(provider: str, model_id: str) -> ChatQuirks:
     )
 
 
-def encode_request(model_id: str, request: Request, quirks: ChatQuirks, *, streaming: bool) -> bytes:
-    """Return the body of *request*. Equal requests have equal bytes; siblings share their first ones."""
+def encode_request(
+    model_id: str, request: Request, quirks: ChatQuirks, *, streaming: bool
+) -> tuple[bytes, ...]:
+    """Return the pieces of a body: equal for equal requests, and siblings share their first ones."""
     encode = _encode_with_reasoning if quirks.returns_reasoning else encode_message
     mark = quirks.breakpoints and request.caching.prefix is not None
     sections = tuple(section for section in request.system if section)
     system = _system(sections, quirks.system_parts, mark)
     messages = request.messages.encoded(quirks.message_format, encode)
-    return b"".join(
-        (
-            b'{"model":',
-            _bytes(_WRITE(model_id)),
-            _tools(request.tools, quirks.strict_tools),
-            b',"messages":[',
-            system,
-            b"," if system and messages else b"",
-            messages,
-            b"]",
-            _tail(request, quirks, streaming=streaming),
-            b"}",
-        )
+    return (
+        b'{"model":',
+        _bytes(_WRITE(model_id)),
+        _tools(request.tools, quirks.strict_tools),
+        b',"messages":[',
+        system,
+        b"," if system and messages else b"",
+        messages,
+        b"]",
+        _tail(request, quirks, streaming=streaming),
+        b"}",
     )
 
 

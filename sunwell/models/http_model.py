@@ -45,8 +45,8 @@ class HttpModel:
         """
         from sunwell.models.tokens import allowance_tokens
 
-        body = self.wire.encode(self.model_id, request, streaming=True)
-        return len(body) + allowance_tokens(self.provider, self.model_id)
+        pieces = self.wire.encode(self.model_id, request, streaming=True)
+        return sum(map(len, pieces)) + allowance_tokens(self.provider, self.model_id)
 
     async def complete(self, request: Request) -> Completion:
         """Return one completion, or raise :exc:`~sunwell.errors.ModelError`.

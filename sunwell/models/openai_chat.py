@@ -16,7 +16,7 @@ class _Chat:
     sdk: Sdk = "openai"
     path: str = "/chat/completions"
 
-    def encode(self, model_id: str, request: Request, *, streaming: bool) -> bytes:
+    def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
         return encode_request(model_id, request, self.quirks, streaming=streaming)
 
     def read(self, data: bytes, asked: str) -> Completion:

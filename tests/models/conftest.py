@@ -12,6 +12,8 @@ import pytest
 
 STALL = "stall"
 """Say nothing more until the client goes away."""
+PAUSE = "pause"
+"""Let the client work on what it has before more comes."""
 RESET = "reset"
 """Break the connection at once."""
 KEEP = "keep"
@@ -63,6 +65,9 @@ class ScriptedServer:
                 await writer.drain()
             elif step == KEEP:
                 return True
+            elif step == PAUSE:
+                for _ in range(50):
+                    await asyncio.sleep(0)
             elif step == STALL:
                 await reader.read()
                 self.gone.set()

@@ -16,8 +16,12 @@ OTHER = ToolSpec("list", "Lists.", {"type": "object"})
 HELLO = user("hello")
 
 
+def encoded(*arguments, **settings):
+    return b"".join(encode_request(*arguments, **settings))
+
+
 def body_of(request, **settings):
-    return json.loads(encode_request("claude-haiku-5-5", request, streaming=settings.get("streaming", False)))
+    return json.loads(encoded("claude-haiku-5-5", request, streaming=settings.get("streaming", False)))
 
 
 def content_of(*parts, role="assistant"):
@@ -167,9 +171,7 @@ def test_ids_that_differ_stay_different():
 def test_siblings_share_their_first_bytes():
     """Workers with one lens send the same bytes up to the end of the system prompt."""
     one, other = (
-        encode_request(
-            "m", Request(messages=[user(task)], system=("s", "lens"), tools=[TOOL]), streaming=False
-        )
+        encoded("m", Request(messages=[user(task)], system=("s", "lens"), tools=[TOOL]), streaming=False)
         for task in ("task one", "another task")
     )
     shared = one.index(b"task one")
@@ -180,11 +182,11 @@ def test_siblings_share_their_first_bytes():
 def test_a_longer_history_begins_with_the_shorter():
     """A request is the bytes of the one before plus the new ones; each message is encoded once."""
     first = History([HELLO])
-    before = encode_request("m", Request(messages=first), streaming=False)
-    after = encode_request("m", Request(messages=first.plus(HELLO, HELLO)), streaming=False)
+    before = encoded("m", Request(messages=first), streaming=False)
+    after = encoded("m", Request(messages=first.plus(HELLO, HELLO)), streaming=False)
     shared = before.index(b"]}]") + 2
     assert after[:shared] == before[:shared]
-    assert after == encode_request("m", Request(messages=[HELLO] * 3), streaming=False)
+    assert after == encoded("m", Request(messages=[HELLO] * 3), streaming=False)
 
 
 _TEXTS = st.text(st.characters(), max_size=20)
@@ -201,6 +203,6 @@ _PARTS = st.one_of(
 def test_any_conversation_is_json(messages):
     """Whatever is said, half surrogate pairs included, the body is JSON in UTF-8, and always the same."""
     request = Request(messages=messages, system=("a",))
-    body = encode_request("m", request, streaming=True)
+    body = encoded("m", request, streaming=True)
     assert len(json.loads(body)["messages"]) >= len(messages)
-    assert encode_request("m", Request(messages=messages, system=("a",)), streaming=True) == body
+    assert encoded("m", Request(messages=messages, system=("a",)), streaming=True) == body

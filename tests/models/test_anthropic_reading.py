@@ -4,7 +4,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core.message import Message, Text, Thinking, ToolCall
@@ -232,6 +232,7 @@ _DELTAS = ("text_delta", "input_json_delta", "thinking_delta")
 _FIELDS = ("id", "model", "stop_reason", "usage", "content", "type", "error")
 
 
+@settings(max_examples=60)
 @given(
     st.dictionaries(
         st.sampled_from(_FIELDS),
@@ -255,6 +256,7 @@ def test_any_json_is_a_completion_or_refused(value):
     msgspec.json.decode(encode_message(Message("assistant", got.parts)))
 
 
+@settings(max_examples=60)
 @given(
     st.lists(
         st.fixed_dictionaries(

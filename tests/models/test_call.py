@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import aclosing
 
+import httpx2
 import pytest
 
 from sunwell.core.message import Text, user
@@ -209,10 +210,46 @@ async def test_a_reader_that_stops_early_closes_the_connection(server, model_of,
     await asyncio.wait_for(server.gone.wait(), 5)
 
 
+class EndlessBody(httpx2.AsyncByteStream):
+    """A body that begins and never ends, and remembers whether it was closed."""
+
+    def __init__(self, begun: bytes) -> None:
+        self.begun, self.closed = begun, False
+
+    async def __aiter__(self):
+        yield self.begun
+        await asyncio.Event().wait()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("way", ["cancelled", "stopped-early"])
+@pytest.mark.parametrize(("kind", "answer", "events"), WIRES)
+async def test_a_response_is_closed_by_the_call_itself(server, kind, answer, events, way):
+    """No call leaves its connection to the collector of garbage."""
+    body = EndlessBody(server.events(*events[:3]))
+    response = httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
+    transport = httpx2.MockTransport(lambda _: response)
+    model = kind("m-1", Connection("lab", server.url, "sk-secret-1", transport=lambda: transport))
+    if way == "cancelled":
+        task = asyncio.create_task(model.complete(ASKED))
+        await client_for(model.wire.sdk, model.connection)
+        while not response.num_bytes_downloaded:
+            await asyncio.wait([task], timeout=0.001)
+        task.cancel()
+        await asyncio.wait([task])
+    else:
+        async with aclosing(model.stream(ASKED)) as deltas:
+            async for _ in deltas:
+                break
+    assert body.closed
+
+
 @pytest.mark.parametrize(("kind", "answer", "events"), WIRES)
 async def test_a_finished_call_leaves_its_connection_for_the_next(server, model_of, kind, answer, events):
-    """Whole answers and streams share one connection, read to its end each time."""
-    streamed = server.streamed(*events)
+    """Whole answers and streams share one connection, read to its end even where that comes later."""
+    streamed = [*server.streamed(*events, end=False), "pause", server.chunk(b"")]
     server.scripts += [[*streamed, "keep"], [server.whole(answer), "keep"], [*streamed, "keep"], streamed]
     model = model_of(kind)
     await gathered(model)

@@ -17,8 +17,12 @@ OWN = quirks_for("openai", "gpt-6-luna")
 SCHEMA = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 
 
+def encoded(*arguments, **settings):
+    return b"".join(encode_request(*arguments, **settings))
+
+
 def body_of(request, quirks=PLAIN, *, streaming=False):
-    return json.loads(encode_request("m", request, quirks, streaming=streaming))
+    return json.loads(encoded("m", request, quirks, streaming=streaming))
 
 
 def written(message, **settings):
@@ -164,9 +168,7 @@ def test_reasoning_goes_back_to_servers_of_its_kind():
 def test_siblings_share_their_first_bytes():
     """Workers with one lens send the same bytes up to the end of the system prompt."""
     one, other = (
-        encode_request(
-            "m", Request(messages=[user(task)], system=("s", "lens"), tools=[TOOL]), OWN, streaming=False
-        )
+        encoded("m", Request(messages=[user(task)], system=("s", "lens"), tools=[TOOL]), OWN, streaming=False)
         for task in ("task one", "another task")
     )
     shared = one.index(b"task one")
@@ -187,6 +189,6 @@ _PARTS = st.one_of(
 )
 def test_any_conversation_is_json(messages):
     """Whatever is said, half surrogate pairs included, the body is JSON in UTF-8, and always the same."""
-    body = encode_request("m", Request(messages=messages), OWN, streaming=True)
+    body = encoded("m", Request(messages=messages), OWN, streaming=True)
     assert len(json.loads(body)["messages"]) >= len(messages)
-    assert encode_request("m", Request(messages=messages), OWN, streaming=True) == body
+    assert encoded("m", Request(messages=messages), OWN, streaming=True) == body

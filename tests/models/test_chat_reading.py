@@ -4,7 +4,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core.message import Message, Text, Thinking, ToolCall
@@ -266,6 +266,7 @@ _CHOICES = st.lists(_having("finish_reason", message=_MESSAGES, delta=_MESSAGES)
 _ANSWERS = _having("id", "model", "usage", "error", choices=_CHOICES)
 
 
+@settings(max_examples=60)
 @given(_ANSWERS)
 def test_any_json_is_a_completion_or_refused(value):
     """No answer at all breaks the reader, and what it reads can always be sent back."""
@@ -276,6 +277,7 @@ def test_any_json_is_a_completion_or_refused(value):
     msgspec.json.decode(encode_message(Message("assistant", got.parts), reasoning=True))
 
 
+@settings(max_examples=60)
 @given(st.lists(_ANSWERS, max_size=5))
 def test_any_chunks_are_a_completion_or_refused(chunks):
     """No stream of chunks breaks the reader, and what it reads can always be sent back."""
