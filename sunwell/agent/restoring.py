@@ -7,6 +7,7 @@ import attrs
 from sunwell.agent.run import Run
 from sunwell.budget.tally import Call
 from sunwell.budget.values import Amount
+from sunwell.core.usage import Usage
 from sunwell.journal.records import Answer, Failure, Intent, Record, RunOpened, RunResumed
 
 _Attempt = tuple[str, int, int]
@@ -40,11 +41,17 @@ def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
         if intent is not None:
             _book_uncertain(run, intent)
         return
-    spent = Amount(settled_usd=answer.cost_usd or Decimal(0), settled_tokens=usage.total_tokens, calls=1)
-    run.ledger.restore(answer.span, spent)
+    run.ledger.restore(answer.span, _spent(answer, usage, intent))
     provider = intent.provider if intent else ""
     entry = Call(answer.span, answer.depth, answer.purpose, provider, answer.completion.model)
     run.tally.add(entry, usage, answer.cost_usd)
+
+
+def _spent(answer: Answer, usage: Usage, intent: Intent | None) -> Amount:
+    if answer.cost_usd is not None:
+        return Amount(settled_usd=answer.cost_usd, settled_tokens=usage.total_tokens, calls=1)
+    reserved = intent.reserved_usd if intent else None  # the price is unknown: all that was held counts
+    return Amount(uncertain_usd=reserved or Decimal(0), settled_tokens=usage.total_tokens, calls=1)
 
 
 def _book_uncertain(run: Run, intent: Intent) -> None:

@@ -45,16 +45,28 @@ class Booking:
             reservation = await self.ledger.reserve(call.span.path, claim)
         except BudgetExhausted as error:
             numbers = (error.limit, error.needed, error.used, error.ceiling, error.account)
-            await self.journal.append(Refused(call.span.path, call.number, *numbers))
+            await self.journal.append(Refused(call.span.path, call.number, *numbers, error.detail))
             self.emit(BUDGET_REFUSED, BudgetRefused(*numbers))
             raise
         try:
             await self.journal.reserve_space(_answer_bytes(reservation))
-            await self.journal.append(call.intent(attempt, reservation))
         except BaseException:
-            self.ledger.release(reservation)  # nothing was sent
+            self.ledger.release(reservation)
             raise
+        await self._intend(call, attempt, reservation)
         return reservation
+
+    async def _intend(self, call: Call, attempt: int, reservation: Reservation) -> None:
+        try:
+            await self.journal.append(call.intent(attempt, reservation))
+        except asyncio.CancelledError as error:
+            # The intent may be on record by now. Nothing was sent: a resume must not count it as billed.
+            unsent = call.failure(attempt, error, may_be_billed=False, final=False)
+            await _unbroken(self._fail(call, reservation, unsent))
+            raise
+        except BaseException:
+            self.ledger.release(reservation)
+            raise
 
     async def answered(
         self, call: Call, attempt: int, reservation: Reservation, completion: Completion, seconds: float
@@ -79,7 +91,10 @@ class Booking:
         self, call: Call, attempt: int, reservation: Reservation, error: BaseException, *, final: bool
     ) -> None:
         """Write the failure down and give back or keep what was reserved."""
-        await _unbroken(self._fail(call, attempt, reservation, error, final))
+        # A call that was cut off by us, or broke in a way nobody foresaw, may have been billed.
+        may_be_billed = error.may_be_billed if isinstance(error, ModelError) else True
+        failure = call.failure(attempt, error, may_be_billed=may_be_billed, final=final)
+        await _unbroken(self._fail(call, reservation, failure))
 
     def _cost_usd(self, call: Call, completion: Completion) -> Decimal | None:
         if completion.usage is None:
@@ -110,25 +125,11 @@ class Booking:
         excess = BoundExceeded(call.model.name, reservation.tokens, billed, reservation.usd, cost_usd)
         self.emit(BOUND_EXCEEDED, excess)
 
-    async def _fail(
-        self, call: Call, attempt: int, reservation: Reservation, error: BaseException, final: bool
-    ) -> None:
-        # A call that was cut off by us, or broke in a way nobody foresaw, may have been billed.
-        may_be_billed = error.may_be_billed if isinstance(error, ModelError) else True
-        if may_be_billed:
+    async def _fail(self, call: Call, reservation: Reservation, failure: Failure) -> None:
+        if failure.may_be_billed:
             self._keep(call, reservation)
         else:
             self.ledger.release(reservation)
-        failure = Failure(
-            span=call.span.path,
-            number=call.number,
-            attempt=attempt,
-            error=type(error).__name__,
-            detail=str(error) if isinstance(error, ModelError) else "",
-            may_be_billed=may_be_billed,
-            final=final,
-            at=time.time(),
-        )
         await self.journal.append(failure)
 
     def _keep(self, call: Call, reservation: Reservation) -> None:

@@ -8,8 +8,9 @@ from sunwell.budget.tally import Call as Entry
 from sunwell.budget.values import Reservation
 from sunwell.core.model import ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
+from sunwell.errors import ModelError
 from sunwell.events import ModelCallFinished, ModelCallStarted
-from sunwell.journal.records import Intent
+from sunwell.journal.records import Failure, Intent
 
 
 @attrs.frozen
@@ -50,6 +51,19 @@ class Call:
             reserved_usd=reservation.usd,
             at=time.time(),
             provider=self.provider,
+        )
+
+    def failure(self, attempt: int, error: BaseException, *, may_be_billed: bool, final: bool) -> Failure:
+        """Return the record of an attempt that came to nothing."""
+        return Failure(
+            span=self.span.path,
+            number=self.number,
+            attempt=attempt,
+            error=type(error).__name__,
+            detail=str(error) if isinstance(error, ModelError) else "",
+            may_be_billed=may_be_billed,
+            final=final,
+            at=time.time(),
         )
 
     def entry(self, model: str) -> Entry:

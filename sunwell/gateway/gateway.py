@@ -59,7 +59,11 @@ class Gateway:
         self._booking = Booking(self.journal, self.ledger, self.tally, self.prices, self.emit)
 
     def pin(self, span: Span, model: ModelProtocol) -> None:
-        """From now on nothing at or below *span* runs on another model than *model*."""
+        """From now on nothing at or below *span* runs on another model than *model*.
+
+        Raises :exc:`~sunwell.errors.PinError` where another one is pinned there or above.
+        """
+        self._check_pin(span, model)
         self._pins[span.path] = model.name
 
     async def ask(
@@ -88,9 +92,8 @@ class Gateway:
             return self._replay(call, recorded)
         refused = self.journal.find(Refused, (span.path, number)) if self.heed_refusals else None
         if refused is not None:
-            raise BudgetExhausted(
-                refused.limit, refused.needed, refused.used, refused.ceiling, refused.account
-            )
+            numbers = (refused.limit, refused.needed, refused.used, refused.ceiling, refused.account)
+            raise BudgetExhausted(*numbers, refused.detail)
         await self.hold()
         return await self._ask_now(call)
 

@@ -161,6 +161,8 @@ class Refused(Record):
     used: Decimal
     ceiling: Decimal
     account: str
+    detail: str = ""
+    """What the ledger said in place of its usual sentence."""
 
     @property
     def key(self) -> Key:
