@@ -17,7 +17,6 @@ Parts = tuple[Decimal, int, int]
 
 _NO_USD = Decimal(0)
 NO_RESERVE: Parts = (_NO_USD, 0, 0)
-WARN_SHARE = 0.8
 
 
 @attrs.define(eq=False)
@@ -54,19 +53,25 @@ class Account:
     started_at: float | None = None
     restored_seconds: float = 0.0
     warned_of_time: bool = False
+    watched: list[tuple[str, Gauge[Decimal] | Gauge[int]]] = attrs.field(factory=list)
+    """Limits that have a ceiling and have not warned yet."""
     line: list[Want] = attrs.field(factory=list)
     """Those who wait for room here, in order of arrival."""
     hopes: tuple[Hopes, Hopes, Hopes] = attrs.field(factory=lambda: ([], [], []))
     """All who wait for anything and draw on this account, by dollars, by tokens, by calls."""
 
     def limit_to(self, budget: Budget) -> None:
-        """Replace the ceilings."""
-        self.warned_of_time = self.warned_of_time and budget.seconds == self.budget.seconds
-        self.budget = budget
-        self.usd.limit_to(budget.usd)
-        self.tokens.limit_to(budget.tokens)
-        self.calls.limit_to(budget.calls)
-        self.turns.limit_to(budget.turns)
+        """Replace the ceilings. One that changed may warn again."""
+        before, self.budget = self.budget, budget
+        for limit in ("usd", "tokens", "calls", "turns"):
+            gauge, ceiling = getattr(self, limit), getattr(budget, limit)
+            if ceiling != getattr(before, limit):
+                self.watched = [one for one in self.watched if one[0] != limit]
+                if ceiling:
+                    self.watched.append((limit, gauge))
+            gauge.ceiling = ceiling
+        if budget.seconds != before.seconds:
+            self.warned_of_time = False
 
     def fits(self, want: Want, later: bool) -> int:
         """Return the output tokens that this account allows: all that is wanted, or less.
@@ -147,18 +152,13 @@ class Account:
         usd, tokens, calls = drawn
         self.set_closing_reserve((self.usd.own + usd, self.tokens.own + tokens, self.calls.own + calls))
 
-    def crossed(self, elapsed_seconds: float) -> Iterator[tuple[str, Decimal, Decimal]]:
+    def crossed(self) -> Iterator[tuple[str, Decimal, Decimal]]:
         """Yield, once each, the limits of which four fifths are used, with the use and the ceiling."""
-        budget = self.budget
-        if self.usd.crossed() and budget.usd is not None:
-            yield "usd", self.usd.booked - self.usd.reserved, budget.usd
-        for limit, gauge in (("tokens", self.tokens), ("calls", self.calls), ("turns", self.turns)):
-            if gauge.crossed() and gauge.ceiling is not None:
+        for watched in list(self.watched):
+            limit, gauge = watched
+            if gauge.ceiling is not None and gauge.four_fifths_used():
+                self.watched.remove(watched)
                 yield limit, Decimal(gauge.booked - gauge.reserved), Decimal(gauge.ceiling)
-        seconds = budget.seconds
-        if seconds and not self.warned_of_time and elapsed_seconds >= seconds * WARN_SHARE:
-            self.warned_of_time = True
-            yield "seconds", Decimal(str(round(elapsed_seconds, 3))), Decimal(str(seconds))
 
     def amount(self, seconds: float) -> Amount:
         """Return all that is booked."""

@@ -1,29 +1,29 @@
 """Wall time under the ceilings in seconds."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from decimal import Decimal
 
 import attrs
 
 from sunwell.budget.account import Account, Want
 
 _RESOLUTION_SECONDS = 1e-6
-
-
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
+_WARN_SHARE = 0.8
 
 
 @attrs.define(eq=False)
 class Clock:
-    """The event loop's time, less what was excused."""
+    """The event loop's time, less what was excused. Where no loop runs any more, it stands still."""
 
-    now: Callable[[], float] = _loop_time
     excused_seconds: float = 0.0
+    _latest: float = 0.0
 
     def time(self) -> float:
         """Return seconds since some fixed moment, without those that were excused."""
-        return self.now() - self.excused_seconds
+        with contextlib.suppress(RuntimeError):
+            self._latest = asyncio.get_running_loop().time()
+        return self._latest - self.excused_seconds
 
     def start(self, account: Account) -> None:
         """Let the time of *account* run, if it does not yet."""
@@ -52,6 +52,17 @@ class Clock:
             if account.budget.seconds is not None and self.left_seconds(account, want) == 0:
                 return account
         return None
+
+    def crossed(self, account: Account) -> tuple[Decimal, Decimal] | None:
+        """Return use and ceiling, once, where four fifths of the time are over."""
+        ceiling = account.budget.seconds
+        if not ceiling or account.warned_of_time:
+            return None
+        elapsed = self.elapsed_seconds(account)
+        if elapsed < ceiling * _WARN_SHARE:
+            return None
+        account.warned_of_time = True
+        return Decimal(str(round(elapsed, 3))), Decimal(str(ceiling))
 
     def wait_seconds(self, want: Want) -> float | None:
         """Return how long *want* may wait; ``None`` where no time limit holds."""

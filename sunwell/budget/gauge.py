@@ -8,7 +8,6 @@ import attrs
 N = TypeVar("N", int, Decimal)
 
 _CORNER = 20
-_WARN_AT = (4, 5)
 
 
 def _zero(gauge: Any) -> Any:
@@ -37,7 +36,6 @@ class Gauge(Generic[N]):
     own: N = _nothing
     below: N = _nothing
     largest: N = _nothing
-    warned: bool = False
     _reserves: dict[N, int] = attrs.field(factory=dict, init=False)
 
     @property
@@ -101,15 +99,6 @@ class Gauge(Generic[N]):
         elif old == self.largest and old not in reserves:
             self.largest = max(reserves, default=self.zero)
 
-    def crossed(self) -> bool:
-        """Say, once, that four fifths of the ceiling are settled or uncertain."""
-        part, whole = _WARN_AT
-        if self.warned or not self.ceiling or (self.booked - self.reserved) * whole < self.ceiling * part:
-            return False
-        self.warned = True
-        return True
-
-    def limit_to(self, ceiling: N | None) -> None:
-        """Set the ceiling; another one may warn again."""
-        self.warned = self.warned and ceiling == self.ceiling
-        self.ceiling = ceiling
+    def four_fifths_used(self) -> bool:
+        """Say whether four fifths of the ceiling are settled or uncertain."""
+        return self.ceiling is not None and (self.booked - self.reserved) * 5 >= self.ceiling * 4

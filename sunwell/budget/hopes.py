@@ -2,7 +2,6 @@
 
 import heapq
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 
 from sunwell.budget.account import Account, Want
 from sunwell.budget.verdict import least_usd
@@ -11,9 +10,16 @@ _SPARE = 64
 
 
 def enter(want: Want, waiting: Mapping[int, Want]) -> None:
-    """Remember what *want* needs at least, at every account that it draws on."""
+    """Remember what *want* needs at least, at every account that it draws on.
+
+    Ordinary claims meet the same room at an account, so the most demanding is hopeless first.
+    Closing claims each have a room of their own and are looked at when they are first in line.
+    """
+    if want.claim.closing:
+        return
+    needs = (least_usd(want), want.claim.input_tokens + want.least, 1)
     for account in want.account.chain:
-        for hopes, need in zip(account.hopes, _needs(want), strict=True):
+        for hopes, need in zip(account.hopes, needs, strict=True):
             if need is None:
                 continue
             if len(hopes) > 2 * len(waiting) + _SPARE:  # most of them left long ago
@@ -35,12 +41,3 @@ def hopeless(account: Account, waiting: Mapping[int, Want]) -> Iterator[Want]:
                     break
                 yield want
             heapq.heappop(hopes)
-
-
-def _needs(want: Want) -> tuple[Decimal | None, int, int]:
-    """Return the least need in dollars, tokens and calls, less what a closing claim has kept for it."""
-    usd, tokens, calls = least_usd(want), want.claim.input_tokens + want.least, 1
-    if not want.claim.closing:
-        return usd, tokens, calls
-    own = want.account
-    return None if usd is None else usd - own.usd.own, tokens - own.tokens.own, calls - own.calls.own

@@ -87,7 +87,7 @@ class TreeLedger:
             account = self._add(path)
         self.clock.start(account)
         account.limit_to(budget)
-        self._lines.set_timers()
+        self._lines.set_timers(account)
         self._lines.stir(account.chain)
 
     def close(self, path: str) -> None:
@@ -205,9 +205,10 @@ class TreeLedger:
 
     def _set_reserve(self, account: Account, reserve: Parts, seconds: float) -> None:
         account.reserve_number += 1
-        account.closing_seconds = seconds
         account.set_closing_reserve(reserve)
-        self._lines.set_timers()
+        if account.closing_seconds != seconds:
+            account.closing_seconds = seconds
+            self._lines.set_timers(account)
         self._lines.stir(account.chain)
 
     def _nearest(self, path: str) -> Account:
@@ -247,8 +248,11 @@ class TreeLedger:
 
     def _warn(self, chain: tuple[Account, ...]) -> None:
         for account in chain:
-            for limit, used, ceiling in account.crossed(self.clock.elapsed_seconds(account)):
-                self.on_warning(limit, used, ceiling, account.path)
+            if account.watched:
+                for limit, used, ceiling in account.crossed():
+                    self.on_warning(limit, used, ceiling, account.path)
+            if (time := self.clock.crossed(account)) is not None:
+                self.on_warning("seconds", *time, account.path)
 
 
 def _passed(reservation: Reservation, tokens: int, usd: Decimal | None) -> str:

@@ -61,10 +61,11 @@ class Lines:
             if isinstance(verdict, SunwellError):
                 self._conclude(want, verdict)
 
-    def set_timers(self) -> None:
-        """Set anew when the time of those who wait is up: a ceiling changed."""
+    def set_timers(self, account: Account) -> None:
+        """Set anew when the time of those is up who draw on *account*: its ceiling changed."""
         for want in self.waiting.values():
-            self._set_timer(want)
+            if account in want.account.chain:
+                self._set_timer(want)
 
     def _serve(self, account: Account) -> None:
         while account.line:
