@@ -190,6 +190,7 @@ class StagedRun:
 
     async def _run(self) -> Outcome:
         seconds = getattr(self.tool, "timeout_seconds", None) or self.terms.limits.call_seconds
+        # Not every event loop takes an infinite delay.
         limit = asyncio.timeout(None if math.isinf(seconds) else seconds)
         try:
             async with limit:

@@ -121,7 +121,8 @@ class Workspace:
         with self._descent() as descent:
             place = descent.to(path)
             mode = mode_for_writing(place)
-            require_still(place, before)
+            if place.missing:
+                require_still(place, before)  # before folders are made for nothing
             folder = descent.make(place)
             temporary = f".sunwell-{secrets.token_hex(8)}.tmp"
             with told(place.path):

@@ -147,26 +147,35 @@ async def test_a_dry_run_shows_the_difference_and_changes_nothing(folder, ask):
     assert asked == []
 
 
-async def test_originals_are_kept_before_the_first_change_only(folder, tmp_path, ask):
-    """What a file was before the run is kept once, and not for calls that were refused."""
-    kept = []
+class Keeping:
+    """Keeps nothing but what it was told."""
 
-    class Keeping:
-        def keep(self, path, before_hash, content):
-            kept.append((path, before_hash, content, (folder / path).exists()))
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
 
-        def expect(self, path, after_hash):
-            kept.append((path, after_hash))
+    def keep(self, path, before_hash, content):
+        self.told.append((path, before_hash, content))
 
+    def expect(self, path, after_hash):
+        self.told.append((path, after_hash))
+
+
+@pytest.fixture
+def kept() -> Keeping:
+    return Keeping()
+
+
+async def test_originals_are_told_of_every_change_and_of_no_other_call(folder, kept, ask):
+    """What a file was comes first, then what it will be; calls that were refused are not told."""
     (folder / "x").write_text("old")
-    box = Toolbox(folder, secrets=Secrets(), originals=Keeping())
+    box = Toolbox(folder, secrets=Secrets(), originals=kept)
     await ask(box, "write_file", path="x", content="new")
     await ask(box, "write_file", path="y", content="new")
     await ask(box, "edit_file", path="x", old="nothing", new="")
-    assert kept == [
-        ("x", sha(b"old"), b"old", True),
+    assert kept.told == [
+        ("x", sha(b"old"), b"old"),
         ("x", sha(b"new")),
-        ("y", None, None, False),
+        ("y", None, None),
         ("y", sha(b"new")),
     ]
 
@@ -224,6 +233,34 @@ async def test_secrets_never_come_out(folder, ask):
     told = repr([result.content for result in results]) + repr(seen)
     assert "planted" not in told
     assert told.count("[KEY]") >= 10
+
+
+async def test_a_secret_of_several_lines_is_never_shown_in_part(folder, ask):
+    """A key in many lines is replaced before lines are counted, compared, searched or shown."""
+    body = ["-----BEGIN KEY-----", *[f"planted{number:04}" for number in range(9)], "-----END KEY-----"]
+    secrets = Secrets()
+    secrets.add("\n".join(body), "KEY")
+    (folder / "conf").write_text("a\n" + "\n".join(body) + "\nz\n")
+    box = Toolbox(folder, dry_run=True, secrets=secrets)
+    results = [
+        await ask(box, "read_file", path="conf", start_line=2, end_line=3),
+        await ask(box, "search_files", pattern="plant"),
+        await ask(box, "edit_file", path="conf", old="planted0003x", new=""),
+        await ask(box, "edit_file", path="conf", old="z\n", new="y\n"),
+    ]
+    told = "".join(result.content for result in results)
+    assert "planted0" not in told.replace("'planted0003x'", "")
+    assert results[0].content == "conf: lines 2-3 of 3\n\n[KEY]\nz\n"
+    assert results[3].content.endswith("@@ -1,3 +1,3 @@\n a\n [KEY]\n-z\n+y\n")
+
+
+async def test_no_original_is_kept_for_a_write_that_is_refused(folder, kept, ask):
+    """A file changed after staging was not changed by the run, so an undo has no business with it."""
+    box = Toolbox(folder, secrets=Secrets(), originals=kept)
+    staged = await box.stage(call("write_file", path="x", content="new"))
+    (folder / "x").write_text("somebody's")
+    assert (await staged.finish()).is_error
+    assert kept.told == []
 
 
 class Endless:

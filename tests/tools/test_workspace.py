@@ -183,24 +183,34 @@ def test_a_file_swapped_after_it_was_checked_is_not_opened(furnished, what):
             pass
 
 
+def test_a_link_put_where_a_folder_is_to_be_made_is_refused(furnished):
+    """A write that makes folders does not go through a link that somebody puts there first."""
+    with Descent(furnished.root, (str(furnished.root),)) as descent:
+        place = descent.to("new/canary.txt")
+        (furnished.root / "new").symlink_to(furnished.root.parent / "outside")
+        with pytest.raises(ToolError):
+            descent.make(place)
+
+
 def test_a_folder_that_turns_into_a_link_all_the_time_never_leads_out(folder, workspace):
     """While another thread swaps a folder for a link to the outside, only the inside is ever read."""
-    (folder / "real").mkdir()
-    (folder / "real" / "canary.txt").write_text("inside")
-    (folder / "turn").symlink_to("real")
+    (folder / "turn").mkdir()
+    (folder / "turn" / "canary.txt").write_text("inside")
+    (folder / "link").symlink_to("../outside")
     done = threading.Event()
 
     def swap() -> None:
         while not done.is_set():
-            for target in ("../outside", "real"):
-                (folder / "next").symlink_to(target)
-                (folder / "next").rename(folder / "turn")
+            (folder / "turn").rename(folder / "parked")
+            (folder / "link").rename(folder / "turn")
+            (folder / "turn").rename(folder / "link")
+            (folder / "parked").rename(folder / "turn")
 
     swapper = threading.Thread(target=swap)
     swapper.start()
     seen = set()
     try:
-        for _ in range(500):
+        for _ in range(1_000):
             try:
                 content = workspace.read("turn/canary.txt", LIMIT)
                 seen.add(content and content.data)
@@ -209,7 +219,7 @@ def test_a_folder_that_turns_into_a_link_all_the_time_never_leads_out(folder, wo
     finally:
         done.set()
         swapper.join()
-    assert seen <= {b"inside"}
+    assert seen <= {b"inside", None}
 
 
 @pytest.mark.parametrize("root", ["nothing", "file"])
@@ -278,6 +288,13 @@ def test_a_file_that_is_not_as_expected_is_not_written(folder, workspace, now):
     with pytest.raises(ToolError, match="changed by somebody else"):
         workspace.write("x", b"new", before)
     assert ((folder / "x").read_bytes() if now else None) == now
+
+
+def test_a_file_gone_with_its_folder_is_not_written_and_makes_no_folder(folder, workspace):
+    """A write that is refused leaves nothing behind."""
+    with pytest.raises(ToolError, match="changed by somebody else"):
+        workspace.write("gone/x", b"new", "0" * 64)
+    assert names_in(folder) == []
 
 
 @pytest.mark.parametrize(("size", "is_read"), [(LIMIT, True), (LIMIT + 1, False)])
