@@ -79,12 +79,13 @@ async def appending(
     journal = FileJournal.create(folder, "r1", disk=CountingDisk.create(path))
     await journal.append(OPENED)
     taken: list[float] = []
+    records = [[answer(worker, turn) for turn in range(appends)] for worker in range(workers)]
 
     async def work(worker: int) -> None:
         chance = random.Random(worker)
-        for turn in range(appends):
-            await asyncio.sleep(chance.uniform(0, 2 * pause_seconds))
-            record = answer(worker, turn)
+        for record in records[worker]:
+            if pause_seconds:
+                await asyncio.sleep(chance.uniform(0, 2 * pause_seconds))
             start = time.perf_counter()
             await journal.append(record)
             taken.append(time.perf_counter() - start)
