@@ -54,9 +54,11 @@ def _parsed(text: str) -> Any:
         raise ToolError(f"the arguments are not valid JSON: {error}") from None
 
 
-def _checked(value: Any, schema: Mapping[str, Any], where: str, depth: int) -> Any:
+def _checked(value: Any, schema: Any, where: str, depth: int) -> Any:
     if depth > _DEEPEST:
         raise ToolError("the arguments are nested too deeply")
+    if not isinstance(schema, Mapping):  # ``true``: anything goes, in the schema of a caller's tool
+        return value
     if "anyOf" in schema:
         return _any_of(value, schema["anyOf"], where, depth)
     value = _typed(value, schema, where)
@@ -123,7 +125,9 @@ def _object(value: dict[str, Any], schema: Mapping[str, Any], where: str, depth:
     return out
 
 
-def _takes_null(schema: Mapping[str, Any]) -> bool:
+def _takes_null(schema: Any) -> bool:
+    if not isinstance(schema, Mapping):
+        return False
     kind = schema.get("type")
     return (
         kind == "null"

@@ -6,7 +6,7 @@ from sunwell.tools.text_file import lines_of
 
 _MOST_LINES = 3_000
 _MOST_SHOWN = 3
-_LONGEST = 300
+_LONGEST = 200
 
 
 def near_misses(content: str, wanted: str) -> str:
@@ -14,8 +14,9 @@ def near_misses(content: str, wanted: str) -> str:
     lines = [line.rstrip("\r\n") for line in lines_of(content)[:_MOST_LINES]]
     piece = [line.rstrip("\r\n") for line in lines_of(wanted)]
     bare = [line.strip() for line in piece]
+    stripped = [line.strip() for line in lines]
     for start in range(len(lines) - len(bare) + 1):
-        if [line.strip() for line in lines[start : start + len(bare)]] == bare and any(bare):
+        if stripped[start : start + len(bare)] == bare and any(bare):
             last = start + len(bare)
             shown = "\n".join(lines[start:last])[: _LONGEST * 5]
             where = f"line {last}" if last == start + 1 else f"lines {start + 1}-{last}"

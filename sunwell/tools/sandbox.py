@@ -36,7 +36,7 @@ def wrapped(
     for name in sorted(path.name for path in root.glob(".env*") if path.is_file()):
         if name == ".env" or name.startswith(".env."):
             line += ["--ro-bind", "/dev/null", str(root / name)]
-    return (*line, "--chdir", str(root), "--", *command)
+    return (*line, "--setenv", "TMPDIR", "/tmp", "--chdir", str(root), "--", *command)
 
 
 async def find_sandbox(environ: Mapping[str, str], root: Path) -> str | None:

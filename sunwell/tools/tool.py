@@ -51,7 +51,7 @@ class FunctionTool:
 
     async def run(self, arguments: Mapping[str, Any]) -> str:
         """Call the function, in a thread unless it is async; what is no text becomes JSON text."""
-        values = {one.name: one.value(arguments[one.name]) for one in self._parameters}
+        values = {one.name: one.value(arguments.get(one.name)) for one in self._parameters}
         if inspect.iscoroutinefunction(self.function):
             return as_text(await self.function(**values))
         said = await asyncio.to_thread(self.function, **values)

@@ -128,9 +128,8 @@ class Workspace:
             with told(place.path):
                 try:
                     fill(folder, temporary, data, mode)
-                    require_still(
-                        attrs.evolve(place, folder=folder, status=status_of(folder, place.name)), before
-                    )
+                    now = attrs.evolve(place, folder=folder, status=status_of(folder, place.name))
+                    require_still(now, before)
                     os.rename(temporary, place.name, src_dir_fd=folder, dst_dir_fd=folder)
                 except BaseException:
                     drop(folder, temporary)

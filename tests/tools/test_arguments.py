@@ -108,3 +108,22 @@ def test_any_text_gives_arguments_or_a_sentence(text):
     except ToolError:
         return
     assert isinstance(got["path"], str)
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "got"),
+    [
+        pytest.param({"type": "object"}, {"a": 1}, {"a": 1}, id="no-properties"),
+        pytest.param({"properties": {"a": True}}, {"a": [1]}, {"a": [1]}, id="anything"),
+        pytest.param(
+            {"properties": {"a": {"items": True}}}, {"a": [1, "x"]}, {"a": [1, "x"]}, id="any-items"
+        ),
+        pytest.param({"properties": {"a": {"type": "date"}}}, {"a": "x"}, {"a": "x"}, id="unknown-type"),
+        pytest.param({"properties": {"a": {"$ref": "#/x"}}}, {}, {}, id="reference"),
+        pytest.param({"properties": {}}, {"b": 1}, {"b": 1}, id="open-object"),
+    ],
+)
+def test_schemas_that_are_not_strict_are_taken_as_they_are(schema, given, got):
+    """A caller's own schema may be looser than ours; what it does not say is not checked."""
+    spec = ToolSpec("own", "", schema)
+    assert read_arguments(ToolCall("1", "own", json.dumps(given)), spec) == got

@@ -199,7 +199,7 @@ async def test_the_environment_of_a_command_is_a_short_list(folder):
     assert isinstance(tool.spec, ToolSpec)
     printed = (await tool.run({"command": "env", "timeout_seconds": None})).text
     names = {line.partition("=")[0] for line in printed.splitlines()[1:]}
-    own = {"PWD", "OLDPWD", "SHLVL", "_"}  # set by the shell itself
+    own = {"PWD", "OLDPWD", "SHLVL", "_", "__CF_USER_TEXT_ENCODING"}  # set by the shell or the system
     assert names - own == {"PATH", "HOME", "LC_ALL", "TERM", "PAGER", "GIT_PAGER", "GIT_TERMINAL_PROMPT"}
     assert command_environment({}, secrets)["PATH"] == os.defpath
 
