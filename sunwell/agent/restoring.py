@@ -5,6 +5,7 @@ from decimal import Decimal
 import attrs
 
 from sunwell.agent.run import Run
+from sunwell.budget.ledger import passed
 from sunwell.budget.tally import Call
 from sunwell.budget.values import Amount
 from sunwell.core.usage import Usage
@@ -17,6 +18,7 @@ def restore(run: Run) -> None:
     """Book every answer of *run*'s journal, and the reservation of each intent that came to none.
 
     An intent without an answer may have been billed: its whole reservation counts, as uncertain.
+    A bill above its reservation still stops new calls, unless the budget was raised since.
     """
     open_intents: dict[_Attempt, Intent] = {}
     seconds = _Seconds()
@@ -42,6 +44,10 @@ def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
             _book_uncertain(run, intent)
         return
     run.ledger.restore(answer.span, _spent(answer, usage, intent))
+    if intent is not None and run.gateway.heed_refusals:
+        reserved = (intent.reserved_tokens, intent.reserved_usd)
+        if limit := passed(*reserved, usage.total_tokens, answer.cost_usd):
+            run.ledger.stop(limit)
     provider = intent.provider if intent else ""
     entry = Call(answer.span, answer.depth, answer.purpose, provider, answer.completion.model)
     run.tally.add(entry, usage, answer.cost_usd)

@@ -111,10 +111,9 @@ class TreeLedger:
         held = self._end(reservation)
         for account in held.account.chain:
             account.settle(reservation, tokens, usd)
-        limit = _passed(reservation, tokens, usd)
-        if limit and not self._broken_limit:
-            self._broken_limit = limit
-            self._lines.judge_all()
+        limit = passed(reservation.tokens, reservation.usd, tokens, usd)
+        if limit:
+            self.stop(limit)
         self._lines.stir(held.account.chain)
         self._warn(held.account.chain)
         return bool(limit)
@@ -160,6 +159,12 @@ class TreeLedger:
             nearest.restored_seconds += amount.seconds
         self._past.add(path, amount)
         self._lines.stir(nearest.chain)
+
+    def stop(self, limit: str) -> None:
+        """Make no ordinary call any more under a ceiling in dollars or tokens; see the protocol."""
+        if not self._broken_limit:
+            self._broken_limit = limit
+            self._lines.judge_all()
 
     def excuse(self, seconds: float) -> None:
         """Leave *seconds* out of all time limits."""
@@ -255,11 +260,11 @@ class TreeLedger:
                 self.on_warning("seconds", *time, account.path)
 
 
-def _passed(reservation: Reservation, tokens: int, usd: Decimal | None) -> str:
+def passed(reserved_tokens: int, reserved_usd: Decimal | None, tokens: int, usd: Decimal | None) -> str:
     """Return the limit in which a bill is higher than its reservation, or an empty string."""
-    if usd is not None and reservation.usd is not None and usd > reservation.usd:
+    if usd is not None and reserved_usd is not None and usd > reserved_usd:
         return "usd"
-    return "tokens" if tokens > reservation.tokens else ""
+    return "tokens" if tokens > reserved_tokens else ""
 
 
 def _least_room(gauges: "Iterable[Gauge[N]]") -> "N | None":

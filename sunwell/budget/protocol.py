@@ -70,6 +70,14 @@ class Ledger(Protocol):
         """
         ...
 
+    def stop(self, limit: str) -> None:
+        """Make no ordinary call any more under a ceiling in dollars or tokens.
+
+        A bill has passed its reservation in *limit* (``usd`` or ``tokens``), here or in an earlier
+        process of the same run.
+        """
+        ...
+
     def excuse(self, seconds: float) -> None:
         """Leave *seconds* out of all time limits: whoever reads our stream held us up."""
         ...

@@ -1,6 +1,7 @@
 """A run taken up again has spent what it had spent: answers, and the worst case of all that may be billed."""
 
 import asyncio
+import contextlib
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,7 @@ from sunwell.agent.restoring import restore
 from sunwell.agent.run import Run
 from sunwell.budget import Amount, Budget
 from sunwell.core import Price, Rates, Request, Span, Usage, user
-from sunwell.errors import BadAnswer, ServerFailed
+from sunwell.errors import BadAnswer, BudgetExhausted, ServerFailed
 from sunwell.gateway import RetryPolicy
 from sunwell.journal.memory import MemoryJournal
 from sunwell.testing import ScriptedModel, completion, run_virtual
@@ -36,10 +37,8 @@ async def ask(run: Run, line: Any, name: str, seconds: float = 0.0) -> None:
     """Ask a model that says *line*, and let it fail."""
     model = ScriptedModel("haiku", line if isinstance(line, list) else [line], PRICE, seconds)
     request = Request([user("Say it.")], max_output_tokens=100)
-    try:
+    with contextlib.suppress(BadAnswer, ServerFailed):
         await run.gateway.ask(Span("run").worker("a").child(name), model, request, purpose="work")
-    except (BadAnswer, ServerFailed, TimeoutError):
-        pass
 
 
 def silent() -> Any:
@@ -103,3 +102,31 @@ def test_what_was_spent_leaves_less_of_every_ceiling() -> None:
     assert second.ledger.usd_left("run/a") == Decimal("0.5") - spent
     used = second.ledger.used("run")
     assert attrs.evolve(used, seconds=0.0) == Amount(settled_usd=spent, settled_tokens=230, calls=1)
+
+
+@pytest.mark.parametrize(
+    ("usage", "raised", "stopped"),
+    [
+        pytest.param(Usage(200, 30), False, False, id="within-its-bound"),
+        pytest.param(Usage(9000, 30), False, True, id="above"),
+        pytest.param(Usage(9000, 30), True, False, id="above-and-the-budget-raised"),
+    ],
+)
+def test_a_bill_above_its_bound_still_stops_new_calls(usage: Usage, raised: bool, stopped: bool) -> None:
+    """What was learnt of the provider is not forgotten with the process."""
+    first = run_over()
+    run_virtual(ask(first, completion("Yes.", usage=usage), "call"))
+    second = run_over(first.journal.records())
+    second.gateway.heed_refusals = not raised
+    restore(second)
+    said = run_virtual(outcome(second))
+    assert ("billed more than the bound" in said) == stopped
+
+
+async def outcome(run: Run) -> str:
+    """Return the answer to a new question, or why it was refused."""
+    try:
+        await ask(run, "More.", "another")
+    except BudgetExhausted as error:
+        return str(error)
+    return "answered"
