@@ -1,0 +1,57 @@
+"""The Python in the documents runs as it stands there, against the simulator."""
+
+import ast
+import asyncio
+import inspect
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sunwell.models.clients import close_clients
+from sunwell.simulator import Simulator, running_simulator
+from sunwell.simulator.scripts import DEMO_MODELS
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks() -> list[tuple[str, str]]:
+    """Return each Python block with the document and line that it begins on."""
+    found = []
+    for path in DOCUMENTS:
+        text = path.read_text()
+        for match in BLOCK.finditer(text):
+            line = text.count("\n", 0, match.start()) + 2
+            found.append((f"{path.relative_to(ROOT)}:{line}", match[1]))
+    return found
+
+
+@pytest.mark.parametrize(("where", "code"), blocks(), ids=[where for where, _ in blocks()])
+def test_block_runs(where: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block runs in a copy of the example, with keys and base URLs that lead to the simulator."""
+    shop = tmp_path / "shop"
+    shutil.copytree(ROOT / "examples" / "shop", shop)
+    monkeypatch.chdir(shop)
+    with running_simulator(Simulator(DEMO_MODELS)) as simulator:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-for-documents")
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", simulator.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-documents")
+        monkeypatch.setenv("OPENAI_BASE_URL", simulator.openai_url)
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        compiled = compile(code, where, "exec", flags=flags)
+
+        async def main() -> None:
+            made = eval(compiled, {"__name__": "document"})
+            if inspect.isawaitable(made):
+                await made
+            await close_clients()
+
+        asyncio.run(main())
+
+
+def test_there_are_documents() -> None:
+    """The readme shows Python, so the table above is not empty."""
+    assert any(where.startswith("README.md") for where, _ in blocks())
