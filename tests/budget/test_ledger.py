@@ -1,0 +1,369 @@
+"""The ledger by example: who gets room, who waits, who is refused and with what figures."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from sunwell.budget import Amount, Budget, Claim, TreeLedger
+from sunwell.errors import BudgetExhausted, ConfigurationError
+from sunwell.testing import run_virtual
+
+
+def ledger_of(**budget):
+    ledger = TreeLedger()
+    ledger.open("run", Budget(**budget))
+    return ledger
+
+
+async def outcome(ledger, path, claim):
+    try:
+        return (await ledger.reserve(path, claim)).max_output_tokens
+    except BudgetExhausted as error:
+        return error.limit
+
+
+async def spent(ledger, path, claim):
+    """Book the whole claim, and return its output or the limit that refused it."""
+    try:
+        held = await ledger.reserve(path, claim)
+    except BudgetExhausted as error:
+        return error.limit
+    ledger.keep(held)
+    return held.max_output_tokens
+
+
+async def started(*coroutines):
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    await asyncio.sleep(0)
+    return tasks
+
+
+@pytest.mark.parametrize(
+    ("budget", "got"),
+    [
+        pytest.param({"tokens": 150}, 50, id="fits-exactly"),
+        pytest.param({"tokens": 149}, 49, id="lowered-by-one"),
+        pytest.param({"tokens": 110}, 10, id="lowered-to-the-least"),
+        pytest.param({"tokens": 109}, "tokens", id="below-the-least"),
+        pytest.param({"usd": "0.0020"}, 50, id="dollars-fit-exactly"),
+        pytest.param({"usd": "0.0019"}, 45, id="dollars-lower-the-output"),
+        pytest.param({"usd": "0.0012"}, 10, id="dollars-for-the-least"),
+        pytest.param({"usd": "0.00119"}, "usd", id="dollars-below-the-least"),
+        pytest.param({"calls": 1}, 50, id="one-call"),
+        pytest.param({"calls": 0}, "calls", id="no-call"),
+        pytest.param({"seconds": 0}, "seconds", id="no-time"),
+        pytest.param({}, 50, id="no-ceiling"),
+    ],
+)
+async def test_output_is_lowered_to_what_the_ceiling_allows_and_refused_below_the_least(budget, got):
+    """A claim gets its output, less of it, or a refusal that names the limit."""
+    claim = Claim(100, 50, 10, Decimal("0.001"), Decimal("0.00002"))
+    assert await outcome(ledger_of(**budget), "run", claim) == got
+
+
+async def test_a_refusal_carries_the_figures_and_the_account():
+    """A refused caller learns what was needed, what is used, and whose ceiling it was."""
+    ledger = ledger_of(tokens=1000)
+    ledger.open("run/a", Budget(tokens=100))
+    held = await ledger.reserve("run/a/x", Claim(40, 20))
+    ledger.settle(held, 30, None)
+    with pytest.raises(BudgetExhausted) as refused:
+        await ledger.reserve("run/a/y", Claim(80, 20, 5))
+    error = refused.value
+    assert (error.limit, error.needed, error.used, error.ceiling, error.account) == (
+        "tokens",
+        85,
+        30,
+        100,
+        "run/a",
+    )
+
+
+async def test_a_dollar_ceiling_refuses_an_unpriced_claim():
+    """Where dollars are limited, a call without a price is a mistake in the settings, not a free call."""
+    with pytest.raises(ConfigurationError, match="price is unknown"):
+        await ledger_of(usd=1).reserve("run", Claim(1, 1))
+
+
+async def test_a_call_between_an_account_and_its_neighbour_of_like_name_stays_apart():
+    """run/ab does not draw on run/a."""
+    ledger = ledger_of()
+    ledger.open("run/a", Budget(tokens=10))
+    await ledger.reserve("run/ab", Claim(50, 50))
+    assert (ledger.used("run/a").reserved_tokens, ledger.used("run").reserved_tokens) == (0, 100)
+
+
+async def test_room_comes_back_exactly():
+    """After release nothing is booked; after keep all is, as uncertain; after settle what was billed."""
+    ledger = ledger_of(usd=1, tokens=1000)
+    claim = Claim(100, 100, 1, Decimal("0.1"), Decimal("0.001"))
+    released, kept, settled = [await ledger.reserve("run", claim) for _ in range(3)]
+    ledger.release(released)
+    ledger.keep(kept)
+    assert ledger.settle(settled, 150, Decimal("0.12")) is False
+    used = ledger.used("run")
+    assert (used.settled_usd, used.uncertain_usd, used.reserved_usd) == (Decimal("0.12"), Decimal("0.2"), 0)
+    assert (used.settled_tokens, used.uncertain_tokens, used.reserved_tokens, used.calls) == (150, 200, 0, 2)
+    assert (ledger.tokens_left("run"), ledger.usd_left("run")) == (650, Decimal("0.68"))
+
+
+@pytest.mark.parametrize("again", ["settle", "keep", "release"])
+async def test_a_reservation_ends_once(again):
+    """Ending a reservation twice is a bug and says so."""
+    ledger = ledger_of(tokens=100)
+    held = await ledger.reserve("run", Claim(10, 10))
+    ledger.keep(held)
+    with pytest.raises(RuntimeError, match="ended already"):
+        ledger.settle(held, 1, None) if again == "settle" else getattr(ledger, again)(held)
+
+
+async def test_usage_without_a_price_keeps_the_reserved_dollars():
+    """Known tokens and an unknown price: tokens are settled, dollars stay booked at their bound."""
+    ledger = ledger_of(usd=1)
+    held = await ledger.reserve("run", Claim(10, 10, 1, Decimal("0.1"), Decimal("0.01")))
+    ledger.settle(held, 12, None)
+    used = ledger.used("run")
+    assert (used.settled_tokens, used.settled_usd, used.uncertain_usd) == (12, 0, Decimal("0.2"))
+
+
+async def test_a_bill_above_its_bound_is_booked_in_full_and_stops_ordinary_calls():
+    """Who waits is refused, who comes is refused; the closing call may still be made."""
+    ledger = ledger_of(tokens=1000)
+    ledger.hold_back("run", 100, None)
+    held = await ledger.reserve("run", Claim(800, 100))
+    (waiting,) = await started(outcome(ledger, "run", Claim(300, 100)))
+    assert ledger.settle(held, 901, None) is True
+    assert await waiting == "tokens"
+    with pytest.raises(BudgetExhausted, match="billed more"):
+        await ledger.reserve("run", Claim(1, 1))
+    assert await outcome(ledger, "run", Claim(50, 20, closing=True)) == 20
+    assert (ledger.stopped, ledger.used("run").settled_tokens) == (True, 901)
+
+
+async def test_without_a_ceiling_a_bill_above_its_bound_stops_nothing():
+    """Where nothing was promised, nothing is stopped."""
+    ledger = ledger_of(seconds=100)
+    assert ledger.settle(await ledger.reserve("run", Claim(1, 1)), 50, None) is True
+    assert await outcome(ledger, "run", Claim(1, 1)) == 1
+
+
+async def test_a_small_claim_does_not_overtake_a_large_one_that_waits():
+    """Order of arrival holds at the account that lacks room; a neighbour that shares none of it passes."""
+    ledger = ledger_of()
+    ledger.open("run/a", Budget(tokens=100))
+    first = await ledger.reserve("run/a", Claim(50, 10))
+    large, small = await started(
+        outcome(ledger, "run/a", Claim(90, 10, 10)), outcome(ledger, "run/a", Claim(5, 5))
+    )
+    assert (large.done(), small.done(), await outcome(ledger, "run/b", Claim(5, 5))) == (False, False, 5)
+    ledger.release(first)
+    assert (await large, small.done()) == (10, False)
+
+
+async def test_a_waiter_is_refused_as_soon_as_nothing_in_flight_can_free_enough():
+    """The last settlement that could have helped ends the wait."""
+    ledger = ledger_of(tokens=100)
+    first, second = [await ledger.reserve("run", Claim(40, 10)) for _ in range(2)]
+    (waiting,) = await started(outcome(ledger, "run", Claim(60, 10, 10)))
+    ledger.settle(first, 20, None)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    ledger.settle(second, 31, None)
+    assert await waiting == "tokens"
+
+
+@pytest.mark.parametrize(("in_flight", "got"), [(5, 5), (0, 5)], ids=["freed-late", "nothing-in-flight"])
+async def test_a_call_cut_short_waits_while_more_could_come_free(in_flight, got):
+    """Less than a quarter of the output is taken only where nothing in flight could free more."""
+    ledger = ledger_of(tokens=100)
+    ledger.settle(await ledger.reserve("run", Claim(90 - in_flight, 10)), 85 - in_flight, None)
+    held = await ledger.reserve("run", Claim(in_flight, 0)) if in_flight else None
+    (asked,) = await started(outcome(ledger, "run", Claim(10, 40)))
+    if held is not None:
+        assert not asked.done()
+        ledger.settle(held, in_flight, None)
+    assert await asked == got
+
+
+async def test_a_released_call_frees_the_calls_limit():
+    """Calls are limited in number too, and a call that was certainly not billed does not count."""
+    ledger = ledger_of(calls=1)
+    held = await ledger.reserve("run", Claim(1, 1))
+    (waiting,) = await started(outcome(ledger, "run", Claim(1, 1)))
+    ledger.release(held)
+    assert await waiting == 1
+    assert ledger.used("run").calls == 1
+
+
+async def test_cancelling_a_waiter_lets_the_next_one_through():
+    """No wake-up is lost with a waiter that leaves, not even in the step in which it is granted."""
+    ledger = ledger_of(tokens=100)
+    first = await ledger.reserve("run", Claim(70, 10))
+    large, small = await started(outcome(ledger, "run", Claim(90, 10)), outcome(ledger, "run", Claim(10, 10)))
+    large.cancel()
+    assert await small == 10
+    (late,) = await started(outcome(ledger, "run", Claim(60, 10)))
+    ledger.release(first)
+    late.cancel()
+    await asyncio.gather(late, return_exceptions=True)
+    assert ledger.tokens_left("run") == 80
+
+
+async def test_only_a_closing_claim_uses_the_closing_reserve():
+    """Ordinary claims leave it free; the closing call draws on it, and a released one puts it back."""
+    ledger = ledger_of(tokens=100, calls=2)
+    ledger.hold_back("run", 30, None)
+    assert ledger.settle(await ledger.reserve("run", Claim(60, 10)), 70, None) is False
+    assert await outcome(ledger, "run", Claim(1, 1)) == "calls"
+    closing = await ledger.reserve("run", Claim(20, 10, closing=True))
+    ledger.release(closing)
+    assert ledger.held_back("run") == Amount(reserved_tokens=30, calls=1)
+    assert await outcome(ledger, "run", Claim(20, 20, closing=True)) == 10
+
+
+async def test_a_childs_reserve_is_safe_from_its_siblings_until_the_child_is_closed():
+    """The shared ceiling above keeps what a child needs to close; the child never takes its parent's."""
+    ledger = ledger_of(tokens=100)
+    ledger.hold_back("run", 10, None)
+    for path in ("run/a", "run/b"):
+        ledger.open(path, Budget(tokens=100))
+    ledger.hold_back("run/b", 20, None)
+    assert await outcome(ledger, "run/a", Claim(60, 40)) == 10
+    assert await outcome(ledger, "run/b", Claim(10, 40, closing=True)) == 10
+    assert ledger.tokens_left("run/a") == 0
+    ledger.close("run/b")
+    assert await outcome(ledger, "run", Claim(5, 5, closing=True)) == 5
+
+
+async def test_a_crowd_of_reserves_does_not_lock_up_the_ceiling_that_it_shares():
+    """A hundred workers with a reserve each leave 95 % of the shared ceiling to ordinary calls."""
+    ledger = ledger_of(tokens=1000)
+    for number in range(100):
+        ledger.open(f"run/{number}", Budget(tokens=1000))
+        ledger.hold_back(f"run/{number}", 20, None)
+    got = 10
+    while got == 10:
+        got = await spent(ledger, "run/7", Claim(20, 10, 10))
+    assert 950 <= ledger.used("run").uncertain_tokens <= 980
+
+
+@pytest.mark.parametrize(("used", "left"), [(950, 30), (951, 9)], ids=["a-twentieth", "less"])
+async def test_the_last_twentieth_is_for_all_reserves_and_the_rest_for_the_largest(used, left):
+    """Ordinary claims leave the largest reserve below; in the last twentieth they leave every one."""
+    ledger = ledger_of(tokens=1000)
+    for path in ("run/a", "run/b"):
+        ledger.open(path, Budget())
+        ledger.hold_back(path, 20, None)
+    ledger.restore("run", Amount(settled_tokens=used))
+    assert ledger.tokens_left("run/a") == left
+
+
+async def test_workers_that_close_never_take_what_the_run_needs_to_close():
+    """Where the reserves of two workers do not both fit, the second is refused and the run still closes."""
+    ledger = ledger_of(tokens=100)
+    ledger.hold_back("run", 10, None)
+    for path in ("run/a", "run/b"):
+        ledger.open(path, Budget())
+        ledger.hold_back(path, 20, None)
+    ledger.restore("run", Amount(settled_tokens=70))
+    assert await spent(ledger, "run/a", Claim(10, 10, 10, closing=True)) == 10
+    assert await spent(ledger, "run/b", Claim(5, 5, closing=True)) == "tokens"
+    assert await spent(ledger, "run", Claim(5, 5, closing=True)) == 5
+
+
+async def test_a_released_closing_call_does_not_swell_a_newer_reserve():
+    """What was drawn goes back only to the reserve that it came from."""
+    ledger = ledger_of(tokens=100)
+    ledger.hold_back("run", 30, None)
+    closing = await ledger.reserve("run", Claim(10, 10, closing=True))
+    ledger.hold_back("run", 30, None)
+    ledger.release(closing)
+    assert ledger.held_back("run") == Amount(reserved_tokens=30, calls=1)
+
+
+def test_time_ends_a_wait_and_excused_time_does_not_count():
+    """A waiter is refused when its time is up, later by what was excused."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ledger = ledger_of(tokens=10, seconds=60)
+        await ledger.reserve("run", Claim(5, 5))
+        (waiting,) = await started(outcome(ledger, "run", Claim(5, 5)))
+        await asyncio.sleep(30)
+        ledger.excuse(20)
+        assert await waiting == "seconds"
+        return loop.time(), ledger.seconds_left("run"), await outcome(ledger, "run", Claim(0, 0))
+
+    assert run_virtual(main()) == (80.0, 0.0, "seconds")
+
+
+def test_time_is_kept_for_the_closing_call():
+    """Ordinary calls end before the time kept for closing; the closing call has it."""
+
+    async def main():
+        ledger = ledger_of(seconds=60)
+        ledger.hold_back("run", 0, None, 10)
+        await asyncio.sleep(50)
+        return [await outcome(ledger, "run", Claim(1, 1, closing=closing)) for closing in (False, True)]
+
+    assert run_virtual(main()) == ["seconds", 1]
+
+
+async def test_turns_are_counted_on_all_accounts_above_and_refused_at_the_ceiling():
+    """A turn of a worker is a turn of the run."""
+    ledger = ledger_of(turns=2)
+    ledger.open("run/a", Budget(turns=1))
+    ledger.take_turn("run/a")
+    with pytest.raises(BudgetExhausted, match="turns budget of run/a"):
+        ledger.take_turn("run/a/deep")
+    ledger.take_turn("run")
+    assert (ledger.used("run").turns, ledger.used("run/a").turns) == (2, 1)
+
+
+async def test_a_resumed_run_starts_from_what_was_used():
+    """What was restored counts for every account above, opened before or after; seconds at their own path."""
+    ledger = ledger_of(usd=10)
+    past = Amount(Decimal(1), Decimal(2), Decimal(3), 10, 20, 30, calls=4, turns=5, seconds=6)
+    ledger.restore("run/a/b", past)
+    ledger.open("run/a", Budget())
+    ledger.open("run/a/b", Budget(seconds=10))
+    for path, seconds in (("run", 0), ("run/a", 0), ("run/a/b", 6)):
+        used = ledger.used(path)
+        assert (used.settled_usd, used.uncertain_usd, used.reserved_usd) == (1, 5, 0)
+        assert (used.settled_tokens, used.uncertain_tokens, used.calls, used.turns) == (10, 50, 4, 5)
+        assert int(used.seconds) == seconds
+    ledger.open("run", Budget(usd=7))
+    assert ledger.usd_left("run/a/b") == 1
+
+
+async def test_a_raised_ceiling_lets_those_who_wait_through():
+    """Opening again replaces the ceiling and keeps the bookings."""
+    ledger = ledger_of(tokens=20)
+    await ledger.reserve("run", Claim(10, 10))
+    (waiting,) = await started(outcome(ledger, "run", Claim(10, 10)))
+    ledger.open("run", Budget(tokens=40))
+    assert (await waiting, ledger.tokens_left("run")) == (10, 0)
+
+
+async def test_four_fifths_of_a_limit_warn_once():
+    """One warning per limit and account, at four fifths and not before."""
+    heard = []
+    ledger = TreeLedger(on_warning=lambda *fact: heard.append(fact))
+    ledger.open("run", Budget(tokens=100, turns=5))
+    for tokens in (79, 1, 5):
+        ledger.settle(await ledger.reserve("run", Claim(tokens, 0)), tokens, None)
+    assert heard == [("tokens", 80, 100, "run")]
+    for _ in range(5):
+        ledger.take_turn("run")
+    assert heard[1:] == [("turns", 4, 5, "run")]
+
+
+async def test_accounts_are_opened_from_the_top_down():
+    """A new account above one that has bookings already could not know its share."""
+    ledger = ledger_of()
+    ledger.open("run/a/b", Budget())
+    with pytest.raises(RuntimeError, match="top down"):
+        ledger.open("run/a", Budget())
+    with pytest.raises(RuntimeError, match="not in the tree"):
+        ledger.used("walk")
