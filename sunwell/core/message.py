@@ -47,6 +47,14 @@ class FileChange:
 
 
 @attrs.frozen
+class FileRead:
+    """A file as the harness last saw it for the model: SHA-256, ``None`` where there is no file."""
+
+    path: str
+    sha256: str | None
+
+
+@attrs.frozen
 class ToolResult:
     """What a tool gave: the text that the model reads, and what the harness itself saw change."""
 
@@ -56,6 +64,8 @@ class ToolResult:
     changes: tuple[FileChange, ...] = ()
     exit_code: int | None = None
     """Exit code of a command; ``None`` where no command ran to its end."""
+    reads: tuple[FileRead, ...] = ()
+    """Files whose text is in ``content``; after a call that may have changed anything, all known ones."""
 
 
 Part = Text | Thinking | ToolCall | ToolResult

@@ -5,14 +5,17 @@ from typing import Any
 
 import attrs
 
+from sunwell.core.message import FileRead
+
 
 @attrs.frozen
 class Outcome:
-    """Text for the model, and how a command ended."""
+    """Text for the model, how a command ended, and which files the text is of."""
 
     text: str
     exit_code: int | None = None
     is_error: bool = False
+    reads: tuple[FileRead, ...] = ()
 
 
 def as_text(value: Any) -> str:

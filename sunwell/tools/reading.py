@@ -8,12 +8,13 @@ import attrs
 
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
+from sunwell.tools.outcome import Outcome
 from sunwell.tools.paths import quoted
 from sunwell.tools.schema import closed, nullable, text, whole
 from sunwell.tools.text_file import lines_of, text_of
 from sunwell.tools.view import View
 from sunwell.tools.wording import counted, cut, on_one_line
-from sunwell.tools.workspace import Entry
+from sunwell.tools.workspace import Content, Entry
 
 _STEP = 50  # entries between two chances for other tasks to run
 _DEPTH = 3
@@ -91,8 +92,11 @@ class ReadFile:
         ),
     )
 
-    async def run(self, arguments: Mapping[str, Any]) -> str:
+    async def run(self, arguments: Mapping[str, Any]) -> Outcome:
         content = self.view.read(arguments["path"])
+        return Outcome(self._said(content, arguments), reads=self.view.reads([content]))
+
+    def _said(self, content: Content, arguments: Mapping[str, Any]) -> str:
         file = text_of(content.path, content.data)
         lines = lines_of(self.view.redact(file.text))
         name = on_one_line(content.path)

@@ -11,10 +11,12 @@ from typing import Any
 
 import attrs
 
+from sunwell.core.message import FileRead
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
 from sunwell.tools import matcher
 from sunwell.tools.ignores import pattern_spec
+from sunwell.tools.outcome import Outcome
 from sunwell.tools.schema import closed, nullable, text
 from sunwell.tools.text_file import binary_kind, text_of
 from sunwell.tools.view import View
@@ -34,6 +36,7 @@ class _Tally:
     files: int = 0
     size_bytes: int = 0
     remark: str = ""
+    reads: list[FileRead] = attrs.field(factory=list)
 
 
 @attrs.frozen
@@ -59,7 +62,7 @@ class SearchFiles:
         ),
     )
 
-    async def run(self, arguments: Mapping[str, Any]) -> str:
+    async def run(self, arguments: Mapping[str, Any]) -> Outcome:
         pattern = arguments["pattern"]
         plain = bool(arguments["literal"]) or re.escape(pattern) == pattern
         _check(pattern, plain)
@@ -68,7 +71,8 @@ class SearchFiles:
         most = self.view.limits.search_matches + 1
         async with aclosing(files):
             hits = await (_in_process(files, pattern, most) if plain else self._apart(files, pattern, most))
-        return self._said(hits, tally)
+        shown = {path for path, _, _ in hits}
+        return Outcome(self._said(hits, tally), reads=tuple(r for r in tally.reads if r.path in shown))
 
     async def _files(self, path: str, glob: str | None, tally: _Tally) -> AsyncGenerator[Content, None]:
         wanted = None if glob is None else _glob(glob)
@@ -88,6 +92,7 @@ class SearchFiles:
                 return
             tally.files += 1
             tally.size_bytes += len(content.data)
+            tally.reads += self.view.reads([content])
             # Before matching: a cut line could hold half a secret, and a match tell of a hidden one.
             text = self.view.redact(content.data.decode("utf-8", "replace"))
             yield attrs.evolve(content, data=text.encode())

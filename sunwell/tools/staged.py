@@ -51,7 +51,7 @@ class Terms:
         """Return *outcome* as the model gets it: known secrets replaced, not longer than the limit."""
         text = self.secrets.redact(outcome.text.encode("utf-8", "replace").decode())
         text = cut(text, self.limits.output_chars)
-        return ToolResult(call.id, text, outcome.is_error, changes, outcome.exit_code)
+        return ToolResult(call.id, text, outcome.is_error, changes, outcome.exit_code, outcome.reads)
 
     def failure(self, call: ToolCall, sentence: str) -> ToolResult:
         """Return *sentence* as a result with ``is_error``."""

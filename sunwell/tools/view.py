@@ -1,9 +1,10 @@
 """The workspace as the tools of one run see it: the files, and over them what a dry run has planned."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
+from sunwell.core.message import FileRead
 from sunwell.errors import ToolError
 from sunwell.tools.ignores import IGNORE_FILES, MOST_BYTES, Ignores
 from sunwell.tools.limits import ToolLimits
@@ -29,6 +30,10 @@ class View:
             if where in self.planned:
                 return Content(where, self.planned[where])
         return self.workspace.read(path, self.limits.file_bytes)
+
+    def reads(self, contents: Iterable[Content]) -> tuple[FileRead, ...]:
+        """Return what was read of the disk, for the record: what a dry run only planned is left out."""
+        return tuple(FileRead(c.path, c.sha256) for c in contents if c.path not in self.planned)
 
     def read(self, path: str) -> Content:
         """Return the file at *path*; raises where there is nothing."""
