@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SMART, CHEAP = "claude-opus-5-5", "claude-haiku-5-5"
 _PACE_SECONDS = {SMART: 1.2, CHEAP: 0.35}
 """How long an answer takes where somebody watches: time enough to read along."""
-_KEEPS = "The folder is kept: "
+PAGE_WIDTH = 100
 
 
 @click.command()
@@ -44,7 +44,7 @@ def demo(ctx: click.Context, keep: bool) -> None:
         _perform(folder, claims)
     finally:
         if keep:
-            click.echo(f"\n{_KEEPS}{folder}")
+            click.echo(f"\nThe folder is kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
     if not claims.all_hold:
@@ -65,7 +65,11 @@ class _Claims:
 
 def _perform(folder: Path, claims: _Claims) -> None:
     click.secho("Sunwell: think once, generate many", bold=True)
-    click.echo("On this machine only: the models are scripts behind a real HTTP server. No network, no keys.")
+    _say(
+        "A smart model reads a task once and writes down what it knows; a cheap model does the work with "
+        "that. Here both are scripts behind a real HTTP server on this machine: no network, no keys.",
+        indent="",
+    )
     with _simulators() as (paced, brisk):
         delegated = _delegated(folder, paced, claims)
         _alone(folder, brisk, delegated, claims)
@@ -160,14 +164,14 @@ def _withheld(folder: Path, simulator: "Simulator", claims: _Claims) -> None:
         f"it calls itself done",
     )
     broken = ", ".join(f"{slug.replace('_', ' ')} ({count})" for slug, count in rules.items())
-    click.echo(f"    broken, because only the lens told them: {broken or 'no rule that is known'}")
+    _say(f"broken, because only the lens told them: {broken or 'no rule that is known'}", indent="    ")
 
 
 def _close() -> None:
     _head("What this shows, and what it does not")
-    click.echo(
-        "  The machinery is real: HTTP, the provider's SDK, files, tests, journal, budget, and the\n"
-        "  arithmetic of the money. The models are scripts, so nothing is said of any model's skill."
+    _say(
+        "The machinery is real: HTTP, the provider's SDK, files, tests, journal, budget, and the arithmetic "
+        "of the money. The models are scripts, so nothing is said of any model's skill."
     )
     _head("With a key")
     click.echo(
@@ -199,6 +203,13 @@ def _view(cap: Decimal) -> "View":
     from sunwell.cli.live import LiveView
 
     return LiveView(Console(highlight=False), cap)
+
+
+def _say(text: str, indent: str = "  ") -> None:
+    from sunwell.cli.ending import terminal_width
+
+    width = min(terminal_width(), PAGE_WIDTH)
+    click.echo(click.wrap_text(text, width, initial_indent=indent, subsequent_indent=indent))
 
 
 def _head(text: str) -> None:

@@ -33,6 +33,8 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None) -
             told["planned"] = planned
         click.echo(json.dumps(told, ensure_ascii=False, indent=2))
         return exit_code(result.status)
+    if sys.stderr.isatty():
+        click.echo("", err=True)  # parts the live view from what follows
     for text in planned or ():
         click.echo(printable(text) + "\n")
     if result.answer:

@@ -49,6 +49,8 @@ def estimate(**chosen: Any) -> None:
         return
     for line in _lines(made):
         click.echo(line)
+    if chosen["max_usd"] is not None:
+        click.echo(f"Whichever way is taken, --max-usd {chosen['max_usd']} holds.")
 
 
 def _lines(made: "Forecast") -> list[str]:

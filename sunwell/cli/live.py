@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _WIDE_COLUMNS = 100
+_MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "stopped": ("…", "yellow")}
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -45,9 +46,10 @@ class LiveView:
 
     def say(self, line: str) -> None:
         """Show a line above the table."""
+        from rich.padding import Padding
         from rich.text import Text
 
-        self.console.print(Text(printable(line), style="dim"))
+        self.console.print(Padding(Text(printable(line), style="dim"), (0, 0, 0, 2), expand=False))
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -108,7 +110,8 @@ def draw(progress: Progress, footer: str, width: int, frame: str = " ") -> "Tabl
     tail = Text(f"  {footer}", style="bold")
     grid = Table.grid()
     grid.add_column(no_wrap=True, overflow="ellipsis")
-    grid.add_row(Text(f"  {one_line(progress.task, max(20, width - 4))}", style="bold"))
+    if progress.task:
+        grid.add_row(Text(f"  {one_line(progress.task, max(20, width - 4))}", style="bold"))
     grid.add_row(table)
     grid.add_row(tail)
     return grid
@@ -117,7 +120,7 @@ def draw(progress: Progress, footer: str, width: int, frame: str = " ") -> "Tabl
 def _cells(row: Row, is_wide: bool, frame: str) -> list["RenderableType"]:
     from rich.text import Text
 
-    mark, style = (frame, "cyan") if row.is_busy else ("✗", "red") if row.has_failed else ("✓", "green")
+    mark, style = (frame, "cyan") if row.state == "busy" else _MARKS[row.state]
     calls = f"{row.calls} {'call' if row.calls == 1 else 'calls'}"
     cells: list[RenderableType] = [
         Text.assemble("  " + "  " * row.level, (mark, style), f" {one_line(row.who, 24)}"),
@@ -126,5 +129,8 @@ def _cells(row: Row, is_wide: bool, frame: str) -> list["RenderableType"]:
     ]
     if is_wide:
         cells.append(Text(f"{row.usage.input_tokens:,} in {row.usage.output_tokens:,} out", style="dim"))
-    doing = "" if row.doing == "done" else row.doing
-    return [*cells, Text(dollars(row.cost_usd)), Text(doing, style="dim" if row.is_busy else style)]
+    return [
+        *cells,
+        Text(dollars(row.cost_usd)),
+        Text(row.doing, style="dim" if row.state == "busy" else style),
+    ]

@@ -4,7 +4,7 @@ import logging
 
 import click
 
-from sunwell import __version__
+import sunwell
 from sunwell.cli.demo import demo
 from sunwell.cli.estimate import estimate
 from sunwell.cli.export import export
@@ -25,7 +25,7 @@ _NOISY = ("aiohttp", "anthropic", "asyncio", "httpx2", "openai", "stamina")
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: sunwell demo. It needs no key and no network.",
 )
-@click.version_option(__version__, prog_name="sunwell")
+@click.version_option(sunwell.__version__, prog_name="sunwell")
 def cli() -> None:
     """Think once, generate many.
 

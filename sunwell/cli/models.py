@@ -15,6 +15,7 @@ def models(as_json: bool) -> None:
     """List the built-in names of models, with prices per million tokens, and whether the key is there."""
     from sunwell.models.listing import list_models
     from sunwell.models.prices import PriceBook
+    from sunwell.report.figures import dollars
 
     rows = list_models(PriceBook())
     if as_json:
@@ -23,7 +24,7 @@ def models(as_json: bool) -> None:
     click.echo(f"{'name':<16} {'model':<20} {'input':>8} {'output':>8}  key")
     for row in rows:
         click.echo(
-            f"{row.alias:<16} {row.model_id:<20} {_rate(row.input_usd):>8} {_rate(row.output_usd):>8}  "
+            f"{row.alias:<16} {row.model_id:<20} {dollars(row.input_usd):>8} {dollars(row.output_usd):>8}  "
             f"{row.key_variable} {'is set' if row.has_key else 'is not set'}"
         )
     date = max(row.price_date for row in rows)
@@ -32,10 +33,6 @@ def models(as_json: bool) -> None:
         "Other models: provider/model, with PROVIDER_API_KEY, and PROVIDER_BASE_URL for any\n"
         "OpenAI-compatible server."
     )
-
-
-def _rate(usd: Any) -> str:
-    return "unknown" if usd is None else f"${usd.normalize():f}"
 
 
 def _object(row: "ModelRow") -> dict[str, Any]:

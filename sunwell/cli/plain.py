@@ -69,12 +69,12 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
         case ModelCallFinished():
             return _call(event)
         case ModelRetried():
-            return f"{event.model}: again in {event.wait_seconds:.1f} s, {one_line(event.error, 200)}"
+            return f"{event.model}: again in {event.wait_seconds:.1f} s, {_said(event)}"
         case ToolCallStarted() if verbose:
             return f"{_who(event.span)}: {event.tool} {told_arguments(event.summary)}"
         case ToolCallFinished(is_error=True):
             return f"{_who(event.span)}: {event.tool} failed"
-        case ToolCallFinished() if event.changed:
+        case ToolCallFinished() if event.changed and not verbose:  # its start was told then
             return f"{_who(event.span)}: {event.tool} {', '.join(one_line(path) for path in event.changed)}"
     return notice(event)
 
@@ -113,10 +113,15 @@ def _who(span: str) -> str:
     return span.removeprefix("run/")
 
 
+def _said(event: ModelCallFinished | ModelRetried) -> str:
+    """Return the error without the model's name at its front: the line has named it."""
+    return one_line(event.error.removeprefix(f"{event.model}: "), 300)
+
+
 def _call(event: ModelCallFinished) -> str:
     where = f"{_who(event.span)} {event.number + 1}: {event.model}"
     if event.error:
-        return f"{where} failed: {one_line(event.error, 300)}"
+        return f"{where} failed: {_said(event)}"
     usage = event.usage
     tokens = f"{usage.input_tokens:,} in, {usage.output_tokens:,} out" if usage else "usage unknown"
     paid = "from the journal" if event.replayed else seconds_text(event.duration_seconds)

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from typing import Literal
 
 import attrs
 
@@ -28,6 +29,9 @@ def told_arguments(summary: str) -> str:
     return one_line(found.group(1)[1:-1] if found else summary, 60)
 
 
+RowState = Literal["busy", "done", "failed", "stopped"]
+
+
 @attrs.define(eq=False)
 class Row:
     """One piece of work: all calls of one span for one purpose."""
@@ -37,8 +41,7 @@ class Row:
     level: int
     """How far below the run it stands; the first is 0."""
     doing: str = ""
-    is_busy: bool = True
-    has_failed: bool = False
+    state: RowState = "busy"
     calls: int = 0
     usage: Usage = Usage()
     cost_usd: Decimal | None = Decimal(0)
@@ -62,7 +65,7 @@ class Progress:
                 self.task, self.run_id = event.task, event.run_id
             case ModelCallStarted():
                 row = self._row(event)
-                row.doing, row.is_busy, row.model = "thinking", True, event.model
+                row.doing, row.state, row.model = "thinking", "busy", event.model
             case ModelCallFinished():
                 self._finish(self._row(event), event)
             case ModelRetried():
@@ -75,7 +78,8 @@ class Progress:
                 self._doing(event.span, f"{event.tool} failed")
             case RunFinished():
                 for row in self.rows.values():
-                    row.is_busy = False
+                    if row.state == "busy":
+                        row.state = "stopped"
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -102,8 +106,8 @@ class Progress:
         return row
 
     def _finish(self, row: Row, event: ModelCallFinished) -> None:
-        row.is_busy, row.has_failed = False, bool(event.error)
-        row.doing = one_line(event.error, 60) if event.error else "done"
+        row.state = "failed" if event.error else "done"
+        row.doing = one_line(event.error, 60)
         row.calls += 1
         if event.usage is not None:
             row.usage += event.usage
@@ -115,4 +119,4 @@ class Progress:
     def _doing(self, span: str, text: str) -> None:
         row = self._latest.get(span)
         if row is not None:
-            row.doing, row.is_busy = text, True
+            row.doing, row.state = text, "busy"

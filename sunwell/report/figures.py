@@ -17,7 +17,7 @@ def dollars(amount: Decimal | None) -> str:
     sign = "-" if amount < 0 else ""
     if size == 0:
         return "$0"
-    if size >= 1:
+    if size >= 1 or size == round(size, 2):
         return f"{sign}${size:,.2f}"
     return f"{sign}${size:.4f}" if size >= _CENT else f"{sign}${size:.6f}"
 

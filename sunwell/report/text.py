@@ -33,17 +33,16 @@ def summary_text(
 def bill_lines(bill: Bill, width: int = 100) -> list[str]:
     """Return the bill by model, then in all; split by provider, depth and purpose where that says more."""
     if not bill.lines:
-        return ["cost     $0: no model was asked"]
+        return ["cost     $0: nothing was billed"]
     wide = max(len(line.model) for line in bill.models)
     lines = []
     for i, model in enumerate(bill.models):
         lines.append(_row("" if i else "bill", model.model, wide, model_total(model), width))
     whole: Total = sum((line.total for line in bill.lines), Total())
-    date = f" (prices of {bill.price_date})" if bill.price_date and bill.cost_usd is not None else ""
     if len(bill.models) > 1:
-        lines.append(_row("", "in all", wide, whole, width) + date)
-    else:
-        lines[-1] += date
+        lines.append(_row("", "in all", wide, whole, width))
+    if bill.price_date:
+        lines.append(f"{'':<8} prices of {bill.price_date}")
     for name in _PARTS:
         parts = bill.split(name)
         if len(parts) > 1:
@@ -77,7 +76,8 @@ def _ended(result: TaskResult) -> str:
     )
     if result.status == "ok":
         return f"done     {took}"
-    return f"{result.status:<8} {result.stop_reason}, after {took}: {one_line(result.error, 300)}"
+    why = "" if result.stop_reason == result.status else f"{result.stop_reason}, "
+    return f"{result.status:<8} {why}after {took}: {one_line(result.error, 300)}"
 
 
 def _files(result: TaskResult) -> Iterator[str]:

@@ -1,0 +1,76 @@
+"""The command line against a simulator on loopback: real HTTP, real SDKs, no keys of anybody."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sunwell.cli.main import cli
+from sunwell.simulator import Simulator, running_simulator
+from sunwell.simulator.scripts import DEMO_MODELS
+
+TASK = "Generate CRUD endpoints for 5 entities"
+SHOP = Path(__file__).parents[2] / "examples" / "shop"
+Invoke = Callable[..., Result]
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Run the scripted models of the demonstration."""
+    with running_simulator(Simulator(DEMO_MODELS)) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Return a fresh copy of the example code base."""
+    return Path(shutil.copytree(SHOP, tmp_path / "shop", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+@pytest.fixture
+def keys(simulator: Simulator) -> dict[str, str]:
+    """Return the environment of somebody with a key of Anthropic's."""
+    return {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
+
+
+@pytest.fixture
+def sunwell(keys: dict[str, str]) -> Invoke:
+    """Return a function that runs a command in this process."""
+
+    def invoke(*arguments: str | Path, env: dict[str, str] | None = None, said: str | None = None) -> Result:
+        runner = CliRunner(env=keys if env is None else env)
+        return runner.invoke(cli, [str(argument) for argument in arguments], input=said)
+
+    return invoke
+
+
+def started(arguments: Sequence[str | Path], env: dict[str, str]) -> "subprocess.Popen[str]":
+    """Start ``python -m sunwell`` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "sunwell", *map(str, arguments)],
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def start(keys: dict[str, str]) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Return a function that starts a command in a process of its own, ended with the test at the latest."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str | Path, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
+        processes.append(started(arguments, keys if env is None else env))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()

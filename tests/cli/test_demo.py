@@ -1,0 +1,45 @@
+"""``sunwell demo``: what it claims is so."""
+
+import shutil
+from pathlib import Path
+
+from sunwell.cli.demo_stage import Verdict, fresh_shop, run_tests
+
+
+def test_the_demonstration_holds_what_it_claims(sunwell) -> None:
+    """Red, green, two equal bills, the smart model alone dearer, red without the lens; no key, no network."""
+    done = sunwell("demo", env={})
+    assert done.exit_code == 0, done.output
+    assert "80 of 83 tests fail" in done.stdout
+    assert done.stdout.count("all 83 tests pass") == 2
+    assert "the same to the last digit" in done.stdout
+    assert "55 of 83 tests fail" in done.stdout
+    assert "soft delete" in done.stdout
+    assert "The models are scripts" in " ".join(done.stdout.split())
+    assert "✗" not in done.stdout
+
+
+def test_the_folder_is_kept_on_request(sunwell) -> None:
+    """With ``--keep`` the finished code base is there to be looked at."""
+    done = sunwell("demo", "--keep", env={})
+    folder = Path(done.stdout.strip().splitlines()[-1].rpartition(": ")[2])
+    try:
+        assert (folder / "delegated/shop/endpoints/order.py").is_file()
+        assert run_tests(folder / "delegated").is_green
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_red_is_red(tmp_path: Path) -> None:
+    """Tests that fail, that cannot be found and that cannot be run are not green."""
+    assert not run_tests(fresh_shop(tmp_path / "shop")).is_green
+    (tmp_path / "empty").mkdir()
+    assert not run_tests(tmp_path / "empty").is_green
+    assert not Verdict(0, ()).is_green
+    assert Verdict(1, ()).is_green
+
+
+def test_failures_are_counted_by_rule() -> None:
+    """The tests of a rule begin with its name."""
+    verdict = Verdict(3, ("test_paging_is_capped", "test_paging_begins_at_zero", "test_other"))
+    assert verdict.by_rule(("paging", "clock")) == {"paging": 2}

@@ -1,0 +1,57 @@
+"""Ctrl-C: what is there is kept, said and billed."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from sunwell.simulator import SimulatedModel, Simulator, running_simulator
+from sunwell.simulator.scripts import DEMO_MODELS
+
+TASK = "Generate CRUD endpoints for 5 entities"
+_FOREVER_SECONDS = 3600.0
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Run a cheap model that never comes to an answer."""
+    stuck = SimulatedModel(DEMO_MODELS["claude-haiku-5-5"], latency_seconds=_FOREVER_SECONDS)
+    with running_simulator(Simulator({**DEMO_MODELS, "claude-haiku-5-5": stuck})) as running:
+        yield running
+
+
+def begun(process: "subprocess.Popen[str]") -> None:
+    """Return once the lens is there: then the cheap model is being asked."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("lens by"):
+            return
+    raise AssertionError("the run ended before it was interrupted")
+
+
+def test_the_first_interrupt_ends_the_run_in_good_order(start, shop: Path, simulator: Simulator) -> None:
+    """The answer so far, the bill and the command to go on are printed, and the exit code is 130."""
+    process = start("run", TASK, "-w", shop, "--delegate")
+    begun(process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "cancelled" in out
+    assert "claude-opus-5-5" in out
+    assert "sunwell resume" in out
+    assert "Traceback" not in out + err
+
+
+def test_a_cancelled_run_is_an_object_that_hides_no_money(start, shop: Path, simulator: Simulator) -> None:
+    """The call in flight is listed apart as uncertain; booked and uncertain together cover the bill."""
+    process = start("run", TASK, "-w", shop, "--delegate", "--json", "-v")
+    begun(process)
+    process.send_signal(signal.SIGTERM)
+    told = json.loads(process.communicate(timeout=60)[0])
+    assert (process.returncode, told["status"]) == (130, "cancelled")
+    most = Decimal(told["cost_usd"]) + Decimal(told["uncertain_usd"])
+    assert Decimal(told["cost_usd"]) <= simulator.bill.total_usd() <= most

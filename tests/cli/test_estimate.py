@@ -1,0 +1,69 @@
+"""``sunwell estimate``: what would be, without a key and without a cent."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+CRUD = "Generate CRUD endpoints for 5 entities"
+TYPO = "Fix a typo in user profiles page"
+
+
+@pytest.mark.parametrize(
+    ("task", "delegates"), [pytest.param(CRUD, True, id="crud"), pytest.param(TYPO, False, id="typo")]
+)
+def test_the_decision_is_said_with_its_numbers(sunwell, shop: Path, simulator, task: str, delegates) -> None:
+    """The RFC's own two examples come out as it says; no key is needed and nothing is asked."""
+    done = sunwell("estimate", task, "-w", shop, "--json", env={})
+    decision = json.loads(done.stdout)["decision"]
+    assert (done.exit_code, decision["delegate"], decision["threshold_tokens"]) == (0, delegates, 2000)
+    assert (decision["estimated_tokens"] > 2000) == delegates
+    assert decision["reason"]
+    assert simulator.requests == ()
+    assert not (shop / ".sunwell").exists()
+
+
+def test_both_ways_are_priced_with_assumptions(sunwell, shop: Path) -> None:
+    """Low, expected and worst of each way ascend, and what was assumed is said."""
+    quote = json.loads(sunwell("estimate", CRUD, "-w", shop, "--json").stdout)["quote"]
+    assert set(quote["sides"]) == {"delegated", "direct", "smart-low-effort"}
+    for side in quote["sides"].values():
+        low, expected, worst = (Decimal(side[name]) for name in ("low_usd", "expected_usd", "worst_usd"))
+        assert Decimal(0) < low <= expected <= worst
+    assert quote["chosen"] == "delegated"
+    assert quote["assumptions"]
+    assert quote["price_date"]
+
+
+def test_the_estimate_is_what_the_run_decides(sunwell, shop: Path) -> None:
+    """A run with the same models makes the decision that was foretold, and gives the same quote."""
+    pair = ("--smart-model", "opus", "--delegation-model", "haiku")
+    foretold = json.loads(sunwell("estimate", CRUD, "-w", shop, *pair, "--json").stdout)
+    told = json.loads(sunwell("run", CRUD, "-w", shop, *pair, "--json").stdout)
+    assert told["delegation"]["decision"] == foretold["decision"]
+    assert told["quote"]["sides"] == foretold["quote"]["sides"]
+
+
+def test_an_unknown_price_is_said(sunwell, shop: Path) -> None:
+    """A model that no table names has an unknown price, never 0."""
+    arguments = ("--model", "ollama/llama", "--delegation-model", "ollama/small")
+    done = sunwell("estimate", CRUD, "-w", shop, *arguments)
+    assert done.exit_code == 0
+    assert "unknown" in done.stdout
+    assert "$0" not in done.stdout
+    quote = json.loads(sunwell("estimate", CRUD, "-w", shop, *arguments, "--json").stdout)["quote"]
+    assert quote["sides"]["direct"]["expected_usd"] is None
+
+
+def test_a_name_that_means_nothing_is_refused(sunwell, shop: Path) -> None:
+    """An unknown model is an error here, too."""
+    done = sunwell("estimate", CRUD, "-w", shop, "--model", "gigamind")
+    assert done.exit_code == 2
+    assert "gigamind" in done.stderr
+
+
+def test_a_threshold_moves_the_decision(sunwell, shop: Path) -> None:
+    """The expected output is compared with the threshold that is given."""
+    done = sunwell("estimate", "Write a parser for INI files", "-w", shop, "--threshold", "900000", "--json")
+    assert json.loads(done.stdout)["decision"]["delegate"] is False

@@ -1,0 +1,83 @@
+"""The live view on terminals of any width."""
+
+import io
+from decimal import Decimal
+
+import pytest
+from rich.console import Console
+
+from sunwell.cli.live import LiveView
+from sunwell.core.task import TaskResult
+from sunwell.core.usage import Usage
+from sunwell.events import (
+    DelegationStarted,
+    ModelCallFinished,
+    ModelCallStarted,
+    RunFinished,
+    RunStarted,
+    ToolCallStarted,
+)
+
+EVENTS = (
+    RunStarted("01", "Write the endpoints [bold]of[/bold] five entities", "claude-opus-5-5"),
+    DelegationStarted("Write", "claude-opus-5-5", "claude-haiku-5-5", "it is long"),
+    ModelCallStarted("run/lens", 0, "claude-opus-5-5", "lens"),
+    ModelCallFinished(
+        "run/lens", 0, "claude-opus-5-5", "lens", usage=Usage(3000, 200), cost_usd=Decimal("0.02")
+    ),
+    ModelCallStarted("run/work", 0, "claude-haiku-5-5", "work", 1),
+    ToolCallStarted("run/work", "write_file", "path='shop/endpoints/order.py' content='…'"),
+)
+
+
+def shown(width: int, *events, entered: bool = False) -> str:
+    """Return what a terminal of *width* columns shows after *events*."""
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=entered, color_system=None, legacy_windows=False)
+    view = LiveView(console, Decimal("0.50"))
+    if entered:
+        with view:
+            for event in events:
+                view.see(event)
+        return out.getvalue()
+    for event in events:
+        view.see(event)
+    out.truncate(out.seek(0))
+    console.print(view.render())
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 99, 100, 140, 200])
+def test_the_table_fits_the_terminal(width: int) -> None:
+    """No line is wider than the terminal, and the essentials are there at any width."""
+    text = shown(width, *EVENTS)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    for essential in ("lens", "work", "claude-haiku-5-5", "$0.02", "of $0.50", "write_file"):
+        assert essential in text, essential
+    assert ("3,000 in 200 out" in text) == (width >= 100)
+
+
+def test_markup_in_a_task_is_only_text() -> None:
+    """Brackets in what a user or a model wrote are shown as they are."""
+    assert "[bold]of[/bold]" in shown(120, *EVENTS)
+
+
+def test_notices_scroll_by_above_the_table() -> None:
+    """What must not be missed is printed once, and the last state of the table stays."""
+    over = RunFinished("01", TaskResult("Write", "ok", "end"))
+    text = shown(100, *EVENTS, over, entered=True)
+    assert "delegating to claude-haiku-5-5: it is long" in text
+    assert "work" in text.rpartition("delegating")[2]
+
+
+def test_somebody_can_be_asked_in_between() -> None:
+    """While the view is paused nothing is drawn, and afterwards it goes on."""
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=True, color_system=None)
+    with LiveView(console) as view:
+        view.see(EVENTS[2])
+        with view.paused():
+            before = len(out.getvalue())
+            view.see(EVENTS[3])
+            assert len(out.getvalue()) == before
+        assert "$0.02" in out.getvalue()[before:]

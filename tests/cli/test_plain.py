@@ -1,0 +1,87 @@
+"""One plain line for each thing."""
+
+from decimal import Decimal
+
+import pytest
+
+from sunwell.cli.plain import line_of
+from sunwell.core.usage import Usage
+from sunwell.events import (
+    BudgetWarning,
+    DelegationSkipped,
+    EphemeralLensCreated,
+    LensFailed,
+    ModelCallFinished,
+    ModelFellBack,
+    ModelRetried,
+    ToolCallFinished,
+    ToolCallStarted,
+    Warned,
+)
+
+WROTE = ToolCallFinished("run/work", "write_file", False, 0.1, ("a.py",))
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        pytest.param(
+            ModelCallFinished(
+                "run/work",
+                1,
+                "haiku",
+                "work",
+                usage=Usage(1500, 20),
+                cost_usd=Decimal("0.02"),
+                duration_seconds=2,
+            ),
+            "work 2: haiku, 1,500 in, 20 out, $0.02, 2.0 s",
+            id="call",
+        ),
+        pytest.param(
+            ModelCallFinished("run/work", 1, "haiku", "work", usage=Usage(1, 2), replayed=True),
+            "work 2: haiku, 1 in, 2 out, unknown, from the journal",
+            id="replayed-and-unpriced",
+        ),
+        pytest.param(
+            ModelCallFinished("run/work", 0, "haiku", "work", error="haiku: down"),
+            "work 1: haiku failed: down",
+            id="failed-call",
+        ),
+        pytest.param(
+            ModelRetried("run/work", 0, "haiku", 1, "haiku: busy", 0.5),
+            "haiku: again in 0.5 s, busy",
+            id="retry",
+        ),
+        pytest.param(WROTE, "work: write_file a.py", id="changed-file"),
+        pytest.param(ToolCallFinished("run/work", "read_file", False, 0.1), None, id="read-is-silent"),
+        pytest.param(ToolCallStarted("run/work", "read_file", "path='a'"), None, id="start-is-silent"),
+        pytest.param(DelegationSkipped("t", "it is small"), "not delegating: it is small", id="skipped"),
+        pytest.param(
+            EphemeralLensCreated("t", 1, 2, "opus", anti_patterns_count=1, cost_usd=Decimal("0.5")),
+            "lens by opus: 1 guideline, 2 patterns, 1 thing to avoid; $0.50",
+            id="lens",
+        ),
+        pytest.param(
+            LensFailed("no\nsense", "direct"), "no lens: no sense; the task goes on without one", id="no-lens"
+        ),
+        pytest.param(
+            ModelFellBack("delegation_model", "haiku", "opus", "no lens"),
+            "opus takes the part of haiku: no lens",
+            id="fell-back",
+        ),
+        pytest.param(
+            BudgetWarning("usd", Decimal("0.8"), Decimal(1)), "budget: 0.8 of 1 usd are used", id="budget"
+        ),
+        pytest.param(Warned("old \x1b[31mmodel"), "note: old model", id="warning"),
+    ],
+)
+def test_each_thing_has_its_line(event, line: str | None) -> None:
+    """A reader of a log sees who did what and what it cost, on one printable line."""
+    assert line_of(event) == line
+
+
+def test_verbose_tells_of_tools_when_they_start_and_once() -> None:
+    """With ``-v`` each tool has one line, with what it works on."""
+    assert line_of(ToolCallStarted("run/work", "read_file", "path='a'"), verbose=True) == "work: read_file a"
+    assert line_of(WROTE, verbose=True) is None

@@ -1,0 +1,52 @@
+"""``sunwell resume``: going on without paying twice."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+from sunwell.simulator import Simulator
+
+TASK = "Generate CRUD endpoints for 5 entities"
+
+
+def test_a_run_goes_on_with_more_turns(sunwell, shop: Path, simulator: Simulator) -> None:
+    """A higher limit takes a run to its end, and the lens is not asked for again."""
+    first = json.loads(sunwell("run", TASK, "-w", shop, "--delegate", "--max-turns", "3", "--json").stdout)
+    before = len(simulator.requests)
+    done = sunwell("resume", first["run_id"][:20], "-w", shop, "--max-turns", "20", "--json")
+    told = json.loads(done.stdout)
+    assert (first["status"], done.exit_code, told["status"]) == ("incomplete", 0, "ok")
+    assert told["run_id"] == first["run_id"]
+    assert Decimal(told["cost_usd"]) == simulator.bill.total_usd()
+    lenses = [request for request in simulator.requests if request.model == "claude-opus-5-5"]
+    assert len(lenses) == 1
+    assert before < len(simulator.requests)
+
+
+def test_a_finished_run_costs_nothing_more(sunwell, shop: Path, simulator: Simulator) -> None:
+    """Taking up what is done gives the same answer, and nothing is asked."""
+    first = json.loads(sunwell("run", TASK, "-w", shop, "--delegate", "--json").stdout)
+    asked = len(simulator.requests)
+    again = json.loads(sunwell("resume", first["run_id"], "-w", shop, "--json").stdout)
+    assert again["answer"] == first["answer"]
+    assert again["cost_usd"] == first["cost_usd"]
+    assert len(simulator.requests) == asked
+
+
+def test_other_ceilings_stay(sunwell, shop: Path) -> None:
+    """A ceiling that is raised leaves the recorded others as they were."""
+    first = json.loads(
+        sunwell(
+            "run", TASK, "-w", shop, "--model", "haiku", "--max-turns", "2", "--max-calls", "4", "--json"
+        ).stdout
+    )
+    told = json.loads(sunwell("resume", first["run_id"], "-w", shop, "--max-turns", "20", "--json").stdout)
+    assert (told["status"], told["stop_reason"]) == ("incomplete", "calls")
+
+
+def test_a_changed_model_is_refused(sunwell, shop: Path, simulator: Simulator) -> None:
+    """Who takes a run up elsewhere, where a name stands for nothing, gets a sentence."""
+    first = json.loads(sunwell("run", TASK, "-w", shop, "--delegate", "--max-turns", "2", "--json").stdout)
+    done = sunwell("resume", first["run_id"], "-w", shop, env={})
+    assert done.exit_code == 2
+    assert "ANTHROPIC_API_KEY" in done.stderr
