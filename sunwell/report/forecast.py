@@ -14,12 +14,12 @@ from sunwell.context.session import SessionContext
 from sunwell.core.decision import DelegationDecision
 from sunwell.core.price import Price
 from sunwell.core.quote import Quote, Side
-from sunwell.errors import UnknownModelError
+from sunwell.errors import MissingKeyError
 from sunwell.gateway.attempt import DEFAULT_OUTPUT_TOKENS
 from sunwell.models.aliases import ALIASES, DEFAULT_SMART_MODEL
 from sunwell.models.prices import PriceBook
 from sunwell.models.references import parse_reference
-from sunwell.models.registry import ModelRegistry, get_registry
+from sunwell.models.registry import ModelRegistry, get_registry, resolve_model
 from sunwell.models.tokens import estimate_tokens
 from sunwell.report.figures import exact
 
@@ -56,7 +56,7 @@ def forecast(
 ) -> Forecast:
     """Return what the policy would decide for *session*, and both ways priced.
 
-    No model is made and no key is needed. The decision is the one with delegation on, whatever the
+    Nothing is sent and no key is needed. The decision is the one with delegation on, whatever the
     options say of it. Raises :exc:`~sunwell.errors.UnknownModelError` for a name that means nothing.
     """
     prices, registry = prices or PriceBook(), registry or get_registry()
@@ -138,13 +138,12 @@ def _tool_texts(session: SessionContext, options: RunOptions) -> list[str]:
 
 
 def _named(reference: ModelReference, prices: PriceBook, registry: ModelRegistry) -> _Named:
-    """Return a model's name and price; a name that only needs a key is not made into a model."""
-    if not isinstance(reference, str):
-        return _Named(reference.name, prices.price(reference))
-    if reference in registry.known() and reference not in ALIASES:
-        model = registry.get(reference)
-        return _Named(model.name, prices.price(model))
-    written = parse_reference(ALIASES.get(reference, reference))
-    if written is None:
-        raise UnknownModelError(reference, registry.known())
-    return _Named(written.model_id, prices.price_of(written.model_id, written.provider))
+    """Return the name and price of what *reference* stands for; a missing key does not matter."""
+    try:
+        model = resolve_model(reference, registry)
+    except MissingKeyError:
+        written = parse_reference(ALIASES.get(str(reference), str(reference)))
+        if written is None:
+            raise
+        return _Named(written.model_id, prices.price_of(written.model_id, written.provider))
+    return _Named(model.name, prices.price(model))

@@ -48,11 +48,12 @@ def test_the_estimate_is_what_the_run_decides(sunwell, shop: Path) -> None:
 def test_an_unknown_price_is_said(sunwell, shop: Path) -> None:
     """A model that no table names has an unknown price, never 0."""
     arguments = ("--model", "ollama/llama", "--delegation-model", "ollama/small")
-    done = sunwell("estimate", CRUD, "-w", shop, *arguments)
+    env = {"OLLAMA_BASE_URL": "http://127.0.0.1:9/v1"}
+    done = sunwell("estimate", CRUD, "-w", shop, *arguments, env=env)
     assert done.exit_code == 0
     assert "unknown" in done.stdout
     assert "$0" not in done.stdout
-    quote = json.loads(sunwell("estimate", CRUD, "-w", shop, *arguments, "--json").stdout)["quote"]
+    quote = json.loads(sunwell("estimate", CRUD, "-w", shop, *arguments, "--json", env=env).stdout)["quote"]
     assert quote["sides"]["direct"]["expected_usd"] is None
 
 

@@ -1,0 +1,76 @@
+"""The summary for people."""
+
+from decimal import Decimal
+
+import attrs
+import pytest
+
+from sunwell.core.task import BillLine, TaskResult, Total
+from sunwell.core.usage import Usage
+from sunwell.report import summary_text
+from tests.report.conftest import LENS, WORK, delegated, line
+
+
+def test_a_reader_sees_files_bill_and_comparison(prices) -> None:
+    """Each file, each model, the sum with the price date, and what the smart model alone would have been."""
+    text = summary_text(delegated(LENS, WORK), prices=prices)
+    for part in (
+        "done     3 turns, 1.5 s",
+        "made     a.py",
+        "changed  b.py",
+        "removed  c.py",
+        "$0.15",
+        "$0.20",
+        "in all",
+        "$0.35",
+        "prices of 2026-01-02",
+        "by purpose  lens $0.15, work $0.20",
+        "smart alone, estimated: $2.00; saved $1.65 (82%)",
+        "it was not run",
+    ):
+        assert part in text, part
+
+
+def test_a_loss_is_called_a_loss(prices) -> None:
+    """Negative savings are shown as such."""
+    small = line("cheap", "work", Usage(1_000, 100), "0.0015", depth=1)
+    assert "lost by delegating $0.1365 (910%)" in summary_text(delegated(LENS, small), prices=prices)
+
+
+def test_unknown_is_a_word(prices) -> None:
+    """A price that nobody knows is never shown as 0."""
+    text = summary_text(delegated(LENS, line("mystery", "work", Usage(5, 5), None, depth=1)), prices=prices)
+    assert "unknown" in text
+    assert "what was saved is unknown" in text
+    assert "$0 " not in text
+
+
+def test_what_may_come_besides_is_said(prices) -> None:
+    """A call whose usage never came is shown with its upper bound."""
+    cut = BillLine("cheap", "acme", 1, "work", Total(0, Usage(), Decimal(0), 1, 500, Decimal("0.07")))
+    text = summary_text(delegated(LENS, cut), prices=prices)
+    assert "perhaps  up to $0.07 more for 1 call whose usage never came" in text
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "first"),
+    [
+        pytest.param("incomplete", "turns", "incomplete turns, after 1 turn, 2.0 s: why", id="incomplete"),
+        pytest.param("error", "model_error", "error    model_error, after 1 turn, 2.0 s: why", id="error"),
+        pytest.param("cancelled", "cancelled", "cancelled after 1 turn, 2.0 s: why", id="cancelled"),
+    ],
+)
+def test_another_end_says_why(status, reason, first: str) -> None:
+    """The first line has the status, the reason and the sentence."""
+    result = TaskResult("Do it", status, reason, error="why", turns=1, duration_seconds=2)
+    lines = summary_text(result).splitlines()
+    assert lines[0] == first
+    assert "cost     $0: nothing was billed" in lines
+
+
+def test_names_of_files_cannot_break_the_page(prices) -> None:
+    """Control sequences in a path are not printed."""
+    result = delegated(LENS, WORK)
+    result = attrs.evolve(result, files=(attrs.evolve(result.files[0], path="a\x1b[2J\nb"),))
+    assert "a b" in summary_text(result, prices=prices)
+    assert "\x1b" not in summary_text(result, prices=prices)
