@@ -21,6 +21,14 @@ class Toolset:
     specs: tuple[ToolSpec, ...]
     granted: frozenset[str]
     _executors: dict[str, ToolExecutor]
+    _parallel: frozenset[str] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._parallel = frozenset(
+            name
+            for name, executor in self._executors.items()
+            if isinstance(executor, StagingExecutor) and executor.is_parallel(name)
+        )
 
     @classmethod
     def of(cls, tools: Sequence[Tool | str] | None, executor: ToolExecutor | None) -> "Toolset":
@@ -55,8 +63,7 @@ class Toolset:
 
     def is_parallel(self, call: ToolCall) -> bool:
         """Whether *call* may run beside others."""
-        executor = self._executors.get(call.name)
-        return isinstance(executor, StagingExecutor) and executor.is_parallel(call.name)
+        return call.name in self._parallel
 
     def refusal(self, call: ToolCall) -> ToolResult:
         """Return what the model is told of a call to a tool that it does not have."""

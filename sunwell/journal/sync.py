@@ -3,16 +3,21 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
+from time import perf_counter
 
 import attrs
+
+_QUICK_SECONDS = 0.0005
 
 
 @attrs.define(eq=False)
 class SharedSync:
     """Makes what was written durable; whoever asks while a sync runs shares the next one.
 
-    The sync runs in a thread of its own, so that the event loop goes on, or on the loop itself where
-    *threaded* is false. After the first failure nothing is tried again: a system may report a failed
+    The sync runs in a thread of its own, so that the event loop goes on; on the loop itself where
+    *threaded* is false, or where the last one was so quick that the way to a thread and back costs
+    more. After the first failure nothing is tried again: a system may report a failed
     sync once and then forget the data.
     """
 
@@ -27,6 +32,8 @@ class SharedSync:
     _waiting: list["asyncio.Future[bool]"] = attrs.field(factory=list, init=False)
     _running: bool = attrs.field(default=False, init=False)
     _thread: ThreadPoolExecutor | None = attrs.field(default=None, init=False)
+    _last_seconds: float = attrs.field(default=inf, init=False)
+    """How long the last sync took."""
 
     async def wait(self) -> bool:
         """Return true once all that is written by now is durable, false where that failed."""
@@ -53,7 +60,7 @@ class SharedSync:
             self._running = False
             return
         written = self._written()
-        if not self._threaded:
+        if not self._threaded or self._last_seconds < _QUICK_SECONDS:
             self._sync_now(written)
             self._finish(batch)
             return
@@ -65,12 +72,14 @@ class SharedSync:
     def _sync_now(self, written: int) -> None:
         if self.failure is not None:
             return
+        began = perf_counter()
         try:
             self._sync()
         except Exception as error:  # whatever it is, nobody may be told that all is well
             self.failure = error
         else:
             self.synced = written
+            self._last_seconds = perf_counter() - began
 
     def _finish(self, batch: "list[asyncio.Future[bool]]") -> None:
         self._tell(batch)
