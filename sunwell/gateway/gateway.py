@@ -1,7 +1,10 @@
 """The one door to a model, and the only place that retries."""
 
 import asyncio
+import functools
+import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import attrs
 
@@ -21,10 +24,20 @@ from sunwell.events import (
 )
 from sunwell.gateway.booking import Booking
 from sunwell.gateway.call import Call
+from sunwell.gateway.recorded import not_recorded, recorded_failure
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Intent, Refused
 from sunwell.models.prices import PriceBook
+
+
+@functools.cache
+def _quiet_stamina() -> Any:
+    """Return stamina, which says each retry on standard error where nobody has set up logging."""
+    import stamina
+
+    logging.getLogger("stamina").addHandler(logging.NullHandler())
+    return stamina
 
 
 async def _at_once() -> None:
@@ -51,6 +64,12 @@ class Gateway:
     """Whether a recorded answer counts although the question has changed since."""
     heed_refusals: bool = True
     """Whether a recorded refusal of the ledger counts; not where the budget was raised since."""
+    recorded_only: bool = False
+    """Whether nobody is asked: a call without a recorded answer fails as it did, or as not recorded."""
+    accepted: set[tuple[str, int]] = attrs.field(factory=set)
+    """Calls, by span and number, whose recorded answers count although their questions have changed."""
+    ran_out: str = attrs.field(default="", init=False)
+    """Says which call of a run that is only played again had no answer; empty for none."""
     _booking: Booking = attrs.field(init=False)
     _numbers: dict[str, int] = attrs.field(factory=dict, init=False)
     _pins: dict[str, str] = attrs.field(factory=dict, init=False)
@@ -94,8 +113,22 @@ class Gateway:
         if refused is not None:
             numbers = (refused.limit, refused.needed, refused.used, refused.ceiling, refused.account)
             raise BudgetExhausted(*numbers, refused.detail)
+        if self.recorded_only:
+            raise await self._recorded_failure(call)
         await self.hold()
         return await self._ask_now(call)
+
+    async def _recorded_failure(self, call: Call) -> ModelError:
+        await asyncio.sleep(0)  # a recorded time-out comes now
+        failure = recorded_failure(self.journal, call)
+        if failure is None:
+            failure = not_recorded(call)
+            self.ran_out = self.ran_out or failure.detail
+        return failure
+
+    def has_answer(self, span: Span) -> bool:
+        """Whether the answer to the next call of *span* is on record."""
+        return self.journal.find(Answer, (span.path, self._numbers.get(span.path, 0))) is not None
 
     def _check_pin(self, span: Span, model: ModelProtocol) -> None:
         if not self._pins:
@@ -108,7 +141,8 @@ class Gateway:
             path = path.rpartition("/")[0]
 
     def _replay(self, call: Call, recorded: Answer) -> Completion:
-        if recorded.digest != call.digest and not self.accept_changes:
+        is_accepted = self.accept_changes or (recorded.span, recorded.number) in self.accepted
+        if recorded.digest != call.digest and not is_accepted:
             raise JournalError(
                 f"call {call.number} of {call.span} is not the one that was answered: the task, the tools, "
                 "a model or a file has changed since; run with --accept-changes to keep the old answers"
@@ -149,11 +183,9 @@ class Gateway:
             self.emit(MODEL_CALL_FINISHED, attrs.evolve(finished, duration_seconds=seconds))
 
     async def _try_until_answered(self, call: Call) -> Answer:
-        import stamina
-
         policy = self.retry
         first = self._first_free_attempt(call)
-        async for attempt in stamina.retry_context(
+        async for attempt in _quiet_stamina().retry_context(
             on=policy.verdict,
             attempts=policy.attempts,
             timeout=None,
