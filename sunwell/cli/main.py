@@ -17,7 +17,7 @@ from sunwell.cli.show import show
 from sunwell.cli.simulate import simulate
 from sunwell.cli.undo import undo
 
-_NOISY = ("aiohttp", "anthropic", "asyncio", "httpx2", "openai", "stamina")
+_NOISY = ("aiohttp", "anthropic", "asyncio", "httpx2", "openai")
 
 
 @click.group(

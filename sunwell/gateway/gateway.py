@@ -1,10 +1,8 @@
 """The one door to a model, and the only place that retries."""
 
 import asyncio
-import functools
-import logging
+import itertools
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import attrs
 
@@ -29,15 +27,6 @@ from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Intent, Refused
 from sunwell.models.prices import PriceBook
-
-
-@functools.cache
-def _quiet_stamina() -> Any:
-    """Return stamina, which says each retry on standard error where nobody has set up logging."""
-    import stamina
-
-    logging.getLogger("stamina").addHandler(logging.NullHandler())
-    return stamina
 
 
 async def _at_once() -> None:
@@ -183,25 +172,18 @@ class Gateway:
             self.emit(MODEL_CALL_FINISHED, attrs.evolve(finished, duration_seconds=seconds))
 
     async def _try_until_answered(self, call: Call) -> Answer:
-        policy = self.retry
         first = self._first_free_attempt(call)
-        async for attempt in _quiet_stamina().retry_context(
-            on=policy.verdict,
-            attempts=policy.attempts,
-            timeout=None,
-            wait_initial=policy.first_wait_seconds,
-            wait_max=policy.longest_wait_seconds,
-            wait_jitter=policy.first_wait_seconds,
-        ):
-            with attempt:
-                last = attempt.num == policy.attempts
-                try:
-                    return await self._try_once(call, first + attempt.num - 1, last)
-                except ModelError as error:
-                    if not last:
-                        self._tell_retry(call, attempt.num, attempt.next_wait, error)
+        for tried in itertools.count():
+            last = tried + 1 == self.retry.attempts
+            try:
+                return await self._try_once(call, first + tried, last)
+            except ModelError as error:
+                wait_seconds = self.retry.wait_seconds(tried, error)
+                if wait_seconds is None:
                     raise
-        raise AssertionError("the retries ended without an answer and without an error")
+                self._tell_retry(call, tried + 1, wait_seconds, error)
+            await asyncio.sleep(wait_seconds)
+        raise AssertionError("counting has no end")
 
     def _first_free_attempt(self, call: Call) -> int:
         attempt = 0
@@ -209,15 +191,11 @@ class Gateway:
             attempt += 1
         return attempt
 
-    def _tell_retry(self, call: Call, attempt: int, usual_wait: float, error: ModelError) -> None:
-        verdict = self.retry.verdict(error)
-        if verdict is False:
-            return
-        wait = usual_wait if verdict is True else verdict
-        self.emit(
-            MODEL_RETRIED,
-            ModelRetried(call.span.path, call.number, call.model.name, attempt, str(error), wait),
+    def _tell_retry(self, call: Call, attempt: int, wait_seconds: float, error: ModelError) -> None:
+        retried = ModelRetried(
+            call.span.path, call.number, call.model.name, attempt, str(error), wait_seconds
         )
+        self.emit(MODEL_RETRIED, retried)
 
     async def _try_once(self, call: Call, attempt: int, last: bool) -> Answer:
         reservation = await self._booking.begin(call, attempt)
@@ -227,7 +205,7 @@ class Gateway:
         try:
             completion = await self._complete(call, request)
         except BaseException as error:
-            final = last or self.retry.verdict(error) is False
+            final = last or not self.retry.helps(error)
             await self._booking.failed(call, attempt, reservation, error, final=final)
             raise
         seconds = clock.time() - started

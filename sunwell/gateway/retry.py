@@ -1,5 +1,7 @@
 """When a failed attempt is made again, and how long that waits."""
 
+import random
+
 import attrs
 
 from sunwell.errors import ModelError
@@ -17,12 +19,23 @@ class RetryPolicy:
     retry_after_cap_seconds: float = 60.0
     """Longest wait that a provider may ask for; a longer one ends the call."""
 
-    def verdict(self, error: BaseException) -> bool | float:
-        """Return false for no further attempt, true for the usual wait, or seconds to wait."""
+    def helps(self, error: BaseException) -> bool:
+        """Return whether the same call may succeed later, within the wait that the provider asks for."""
         if not isinstance(error, ModelError) or not error.retry:
             return False
-        if error.retry_after_seconds is None:
-            return True
-        if error.retry_after_seconds > self.retry_after_cap_seconds:
-            return False
-        return max(0.0, error.retry_after_seconds)
+        asked_seconds = error.retry_after_seconds
+        return asked_seconds is None or asked_seconds <= self.retry_after_cap_seconds
+
+    def wait_seconds(self, failed: int, error: ModelError) -> float | None:
+        """Return how long to wait after *error*, before which *failed* attempts had failed already.
+
+        ``None``: no further attempt. Where the provider does not ask for a time, waits double from
+        the first one to the longest, each with up to half of itself on top, so that siblings which
+        failed together do not come back together.
+        """
+        if failed + 1 >= self.attempts or not self.helps(error):
+            return None
+        if error.retry_after_seconds is not None:
+            return max(0.0, error.retry_after_seconds)
+        usual = min(self.first_wait_seconds * 2.0**failed, self.longest_wait_seconds)
+        return min(usual * random.uniform(1.0, 1.5), self.longest_wait_seconds)
