@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,19 +48,21 @@ class Verdict:
 
 
 def example_shop() -> Path:
-    """Return the folder of the example code base.
+    """Return the folder of the example code base: the repository's, else the installed copy.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` where Sunwell is installed without its repository.
+    Raises :exc:`~sunwell.errors.ConfigurationError` where there is neither.
     """
     import sunwell
 
-    folder = Path(sunwell.__file__).resolve().parent.parent / "examples" / "shop"
-    if not folder.is_dir():
-        raise ConfigurationError(
-            "the demonstration works on the example code base examples/shop, which comes with the repository "
-            "and not with the installed package: run it from a checkout, where make demo does all"
-        )
-    return folder
+    schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
+    installed = [Path(sysconfig.get_path("data", scheme)) / "share" / "sunwell" for scheme in schemes]
+    for root in (Path(sunwell.__file__).resolve().parent.parent, *installed):
+        if (folder := root / "examples" / "shop").is_dir():
+            return folder
+    raise ConfigurationError(
+        "the demonstration works on the example code base examples/shop, and this installation lacks it: "
+        "run it in a checkout of the repository, where make demo does all"
+    )
 
 
 def fresh_shop(place: Path) -> Path:

@@ -132,5 +132,11 @@ def _cells(row: Row, is_wide: bool, frame: str) -> list["RenderableType"]:
     return [
         *cells,
         Text(dollars(row.cost_usd)),
-        Text(row.doing, style="dim" if row.state == "busy" else style),
+        Text(_doing(row), style="dim" if row.state == "busy" else style),
     ]
+
+
+def _doing(row: Row) -> str:
+    count = len(row.files)
+    files = "" if not count else "1 file" if count == 1 else f"{count} files"
+    return " · ".join(part for part in (files, row.doing) if part)

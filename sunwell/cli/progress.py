@@ -43,6 +43,8 @@ class Row:
     doing: str = ""
     state: RowState = "busy"
     calls: int = 0
+    files: set[str] = attrs.field(factory=set)
+    """Paths that its tools have changed so far."""
     usage: Usage = Usage()
     cost_usd: Decimal | None = Decimal(0)
     """``None`` once the price or the usage of any call is unknown."""
@@ -74,8 +76,8 @@ class Progress:
                 self._doing(event.span, "answering")
             case ToolCallStarted():
                 self._doing(event.span, f"{event.tool} {told_arguments(event.summary)}")
-            case ToolCallFinished(is_error=True):
-                self._doing(event.span, f"{event.tool} failed")
+            case ToolCallFinished():
+                self._finish_tool(event)
             case RunFinished():
                 for row in self.rows.values():
                     if row.state == "busy":
@@ -115,6 +117,12 @@ class Progress:
             row.cost_usd = row.cost_usd if event.error and event.usage is None else None
         else:
             row.cost_usd += event.cost_usd
+
+    def _finish_tool(self, event: ToolCallFinished) -> None:
+        if event.is_error:
+            self._doing(event.span, f"{event.tool} failed")
+        if event.span in self._latest:
+            self._latest[event.span].files.update(event.changed)
 
     def _doing(self, span: str, text: str) -> None:
         row = self._latest.get(span)

@@ -3,7 +3,8 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -55,3 +56,65 @@ def test_a_cancelled_run_is_an_object_that_hides_no_money(start, shop: Path, sim
     assert (process.returncode, told["status"]) == (130, "cancelled")
     most = Decimal(told["cost_usd"]) + Decimal(told["uncertain_usd"])
     assert Decimal(told["cost_usd"]) <= simulator.bill.total_usd() <= most
+
+
+DEAF = """
+import asyncio, sys
+from sunwell.cli.driving import drive
+from sunwell.cli.plain import PlainView
+from sunwell.events import RunStarted
+
+class Deaf:
+    def stop(self):
+        print("asked to stop", flush=True)
+
+async def events(begins):
+    if begins:
+        yield RunStarted("01", "Do it", "haiku")
+    print("hangs", flush=True)
+    await asyncio.Event().wait()
+
+try:
+    drive(Deaf(), events(sys.argv[1] == "begun"), PlainView(quiet=True))
+except KeyboardInterrupt:
+    print("stopped before it began", flush=True)
+"""
+
+
+@pytest.fixture
+def hanging() -> "Iterator[Callable[[str], subprocess.Popen[str]]]":
+    """Return a function that starts a run which never ends, and whose agent does not heed a stop."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(how: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-c", DEAF, how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "hangs\n"
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_the_second_interrupt_ends_at_once(hanging) -> None:
+    """Whatever still hangs, the process is gone, with the exit code of a cancelled run."""
+    process = hanging("begun")
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "asked to stop\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "ended at once" in err
+
+
+def test_an_interrupt_before_the_run_has_begun_ends_it(hanging) -> None:
+    """There is nothing to tell of then."""
+    process = hanging("opening")
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert out == "stopped before it began\n"

@@ -98,3 +98,11 @@ def test_what_was_going_on_at_the_end_was_stopped() -> None:
 def test_of_the_arguments_the_main_one_is_shown(summary: str, told: str) -> None:
     """The path or the command, on one line, printable."""
     assert told_arguments(summary) == told
+
+
+def test_changed_files_are_counted_once() -> None:
+    """A file that is written and then edited is one file."""
+    wrote = ToolCallFinished("run/work", "write_file", False, 0.1, ("a.py",))
+    edited = ToolCallFinished("run/work", "edit_file", False, 0.1, ("a.py", "b.py"))
+    (row,) = seen(STARTED, FINISHED, wrote, edited).rows.values()
+    assert row.files == {"a.py", "b.py"}
