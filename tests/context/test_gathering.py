@@ -263,3 +263,10 @@ def test_the_text_never_passes_its_limit_and_is_the_same_every_time(
     text = gather(tmp_path, "Fix the cart0 cart1 cart2", limit_tokens=limit)
     assert len(text.encode()) <= 4 * limit
     assert gather(tmp_path, "Fix the cart0 cart1 cart2", limit_tokens=limit) == text
+
+
+@pytest.mark.parametrize("name", ["CONVENTIONS.md", "docs/conventions.rst", "STYLE.md"])
+def test_rules_of_the_house_are_shown(tmp_path: Path, name: str):
+    """A file of conventions is a guide like a read-me: no lens can pass on what nobody has read."""
+    write(tmp_path, {name: "Ids have a prefix.", "other/data.txt": "no"})
+    assert shown(gather(tmp_path, "Generate endpoints for 5 entities", limit_tokens=4_000)) == [name]
