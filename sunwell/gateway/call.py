@@ -1,6 +1,7 @@
 """One question at its place in a run, and what events and records say of it."""
 
 import time
+from typing import Any
 
 import attrs
 
@@ -32,9 +33,10 @@ class Call:
         """Return the event of the call's beginning."""
         return ModelCallStarted(self.span.path, self.number, self.model.name, self.purpose, self.span.depth)
 
-    def finished(self) -> ModelCallFinished:
-        """Return the event of the call's end, to be completed."""
-        return ModelCallFinished(self.span.path, self.number, self.model.name, self.purpose, self.span.depth)
+    def finished(self, **known: Any) -> ModelCallFinished:
+        """Return the event of the call's end, with what is *known* of it."""
+        name, depth = self.model.name, self.span.depth
+        return ModelCallFinished(self.span.path, self.number, name, self.purpose, depth, **known)
 
     def intent(self, attempt: int, reservation: Reservation) -> Intent:
         """Return the record of an attempt that is about to be made."""

@@ -137,8 +137,7 @@ class Gateway:
                 "a model or a file has changed since; run with --accept-changes to keep the old answers"
             )
         completion = recorded.completion
-        finished = attrs.evolve(
-            call.finished(),
+        finished = call.finished(
             usage=completion.usage,
             cost_usd=recorded.cost_usd,
             duration_seconds=recorded.duration_seconds,
@@ -152,24 +151,22 @@ class Gateway:
         clock = asyncio.get_running_loop()
         started = clock.time()
         self.emit(MODEL_CALL_STARTED, call.started())
-        finished = call.finished()
         try:
             answer = await self._try_until_answered(call)
-            completion = answer.completion
-            finished = attrs.evolve(
-                finished,
-                attempts=answer.attempt + 1,
-                usage=completion.usage,
-                cost_usd=answer.cost_usd,
-                stop=completion.stop,
-            )
-            return completion
         except BaseException as error:
-            finished = attrs.evolve(finished, error=str(error) or type(error).__name__)
+            said, seconds = str(error) or type(error).__name__, clock.time() - started
+            self.emit(MODEL_CALL_FINISHED, call.finished(error=said, duration_seconds=seconds))
             raise
-        finally:
-            seconds = clock.time() - started
-            self.emit(MODEL_CALL_FINISHED, attrs.evolve(finished, duration_seconds=seconds))
+        completion = answer.completion
+        finished = call.finished(
+            attempts=answer.attempt + 1,
+            usage=completion.usage,
+            cost_usd=answer.cost_usd,
+            stop=completion.stop,
+            duration_seconds=clock.time() - started,
+        )
+        self.emit(MODEL_CALL_FINISHED, finished)
+        return completion
 
     async def _try_until_answered(self, call: Call) -> Answer:
         first = self._first_free_attempt(call)
@@ -199,7 +196,9 @@ class Gateway:
 
     async def _try_once(self, call: Call, attempt: int, last: bool) -> Answer:
         reservation = await self._booking.begin(call, attempt)
-        request = attrs.evolve(call.request, max_output_tokens=reservation.max_output_tokens)
+        request = call.request
+        if request.max_output_tokens != reservation.max_output_tokens:
+            request = attrs.evolve(request, max_output_tokens=reservation.max_output_tokens)
         clock = asyncio.get_running_loop()
         started = clock.time()
         try:
