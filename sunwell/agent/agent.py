@@ -9,6 +9,7 @@ import attrs
 
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.opening import Opened, open_new, reopen
+from sunwell.agent.replaying import open_replay, played_again, recorded_roles
 from sunwell.agent.roles import Choices, Roles, resolve_roles
 from sunwell.budget.values import Budget
 from sunwell.context.options import ModelReference, RunOptions
@@ -82,24 +83,54 @@ class Agent:
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of a run taken up again: no answered call is asked a second time.
 
+        A run that had come to its proper end gives the same result again, without a model, a check or
+        a word in the journal. One that met a limit ends the same until *budget* leaves more room. One that
+        failed, was stopped or was killed goes on where it stood.
+
         Args:
             run_id: The run's id, or a beginning of it that fits only one run of the workspace.
             workspace: The folder in which the run was started.
             options: Choices in place of the recorded ones, for what cannot be recorded.
             budget: Ceilings in place of the recorded ones; what was spent still counts.
-            accept_changes: Keep recorded answers although their question has changed since.
+            accept_changes: Keep recorded answers although their question, or a file that the run
+                had seen, has changed since.
 
-        Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found, read or continued.
+        Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found, read or continued; its
+        sentence names what has changed.
         """
         opened, session = reopen(self.journals, Path(workspace), run_id, options, budget, self.tool_executor)
         try:
             self._current_options = session.options
-            roles = self._roles(session.options)
-            opened.check_models(roles, accept_changes)
+            if opened.is_finished:  # nobody is asked any more, so it does not matter what has changed
+                opened, roles = played_again(opened, accept_changes=True), recorded_roles(opened)
+            else:
+                roles = self._roles(session.options)
+                opened = attrs.evolve(opened, accept_changes=accept_changes)
+                await opened.check(session, roles)
         except BaseException:
             opened.journal.close()
             raise
+        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+            async for event in events:
+                yield event
+
+    async def replay(
+        self, run_id: str, *, workspace: str | Path = ".", accept_changes: bool = False
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of a run played again from its journal alone, to where its record ends.
+
+        No model is asked, no key is needed, nothing in the workspace is read or written and nothing
+        is added to the journal; a run that goes on elsewhere may be played, too. The code of today
+        asks the questions, and each must be the recorded one, unless *accept_changes*. Where the record ends
+        before the run did, the result is ``cancelled`` and its error says at which call.
+
+        Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found or read, or where
+        the code asks something else than what was answered.
+        """
+        opened, session = open_replay(self.journals, Path(workspace), run_id, self.tool_executor)
         opened = attrs.evolve(opened, accept_changes=accept_changes)
+        roles = recorded_roles(opened)
+        await opened.check(session, roles)
         async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
             async for event in events:
                 yield event

@@ -70,25 +70,39 @@ class CallRunner:
         numbered = list(enumerate(calls))
         for parallel, group in groupby(numbered, lambda item: self.tools.is_parallel(item[1])):
             if parallel:
-                async with asyncio.TaskGroup() as tasks:
-                    made = [tasks.create_task(self._one(call, turn, index)) for index, call in group]
-                results += [task.result() for task in made]
+                results += await self._side_by_side(list(group), turn)
             else:
                 results += [await self._one(call, turn, index) for index, call in group]
         return Message("tool", tuple(self._notice_repeats(calls, results)))
 
+    async def _side_by_side(self, group: Sequence[tuple[int, ToolCall]], turn: int) -> list[ToolResult]:
+        results = {index: self._recorded(call, turn, index) for index, call in group}
+        open_calls = [(index, call) for index, call in group if results[index] is None]
+        if open_calls:  # what is on record takes no time: a turn that is played again cannot time out
+            async with asyncio.TaskGroup() as tasks:
+                made = [tasks.create_task(self._new(call, turn, index)) for index, call in open_calls]
+            results |= {index: task.result() for (index, _), task in zip(open_calls, made, strict=True)}
+        return [result for result in results.values() if result is not None]
+
     async def _one(self, call: ToolCall, turn: int, index: int) -> ToolResult:
+        return self._recorded(call, turn, index) or await self._new(call, turn, index)
+
+    def _recorded(self, call: ToolCall, turn: int, index: int) -> ToolResult | None:
+        finished = self.run.journal.find(ToolFinished, (self.span.path, turn, index))
+        if finished is None:
+            return None
+        self._count(call, finished.result)
+        self._tell_finished(call, finished.result, finished.duration_seconds, replayed=True)
+        return finished.result
+
+    async def _new(self, call: ToolCall, turn: int, index: int) -> ToolResult:
         key = (self.span.path, turn, index)
-        finished = self.run.journal.find(ToolFinished, key)
-        if finished is not None:
-            self._count(call, finished.result)
-            self._tell_finished(call, finished.result, finished.duration_seconds, replayed=True)
-            return finished.result
         self.run.tell(TOOL_CALL_STARTED, ToolCallStarted(self.span.path, call.name, _summary(call)))
         clock = asyncio.get_running_loop()
         begun = clock.time()
         started = self.run.journal.find(ToolStarted, key)
         result = await (self._take_up(call, key, started) if started else self._start(call, key))
+        result = await self._with_known_files(result, key)
         seconds = clock.time() - begun
         # Not synced on its own: the intent of the next model call is, and it comes later in the file.
         record = ToolFinished(*key, call.name, result, seconds)
@@ -133,6 +147,14 @@ class CallRunner:
         paths = ", ".join(change.path for change in started.changes)
         text = f"{UNKNOWN_OUTCOME} Changed by somebody else meanwhile: {paths}."
         return ToolResult(call.id, text, is_error=True)
+
+    async def _with_known_files(self, result: ToolResult, key: tuple[str, int, int]) -> ToolResult:
+        """Note what the run's own call left of the files, so that nobody else is blamed for it."""
+        started = self.run.journal.find(ToolStarted, key)
+        if started is not None and not started.repeatable and not started.changes:
+            result = attrs.evolve(result, reads=await self.run.files.look_again())
+        self.run.files.take(result)
+        return result
 
     def _count(self, call: ToolCall, result: ToolResult) -> None:
         self.called[call.name] += 1

@@ -13,6 +13,7 @@ from sunwell.agent.loop_config import LoopConfig
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
 from sunwell.agent.work import Assignment, Ended, Work
+from sunwell.context.gathering import Shown
 from sunwell.core.decision import DelegationDecision
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
@@ -31,7 +32,7 @@ class Execution:
     task: str
     tools: Toolset
     system_prompt: str | None
-    context: str | Callable[[], str]
+    context: str | Callable[[], str | Shown]
     """What the smart model is shown besides the task; a function is called only if it is needed."""
     config: LoopConfig
     resumed: bool = False
@@ -50,7 +51,9 @@ class Execution:
             ended = await execute(self)
         except asyncio.CancelledError:
             ended = Ended("cancelled", "cancelled", self._last_text(), "the run was stopped")
-        result = self._result(ended, clock.time() - begun)
+        if self.run.gateway.ran_out:
+            ended = Ended("cancelled", "cancelled", self._last_text(), self.run.gateway.ran_out)
+        result = self._result(ended, self._seconds(clock.time() - begun))
         closed = RunClosed(
             result.status,
             result.stop_reason,
@@ -93,6 +96,13 @@ class Execution:
         journal = self.run.journal
         path = str(journal.path) if journal.path else None
         return RunStarted(journal.run_id, self.task, model.name, path, self.resumed)
+
+    def _seconds(self, just_now: float) -> float:
+        """Return the time that the run took, with that of the processes that had it before."""
+        closed = self.run.journal.find(RunClosed, ()) if self.run.gateway.recorded_only else None
+        if closed is not None:
+            return closed.duration_seconds
+        return just_now + self.run.restored_seconds
 
     def _last_text(self) -> str:
         return self._works[-1].last_text if self._works else ""

@@ -14,6 +14,7 @@ from sunwell.agent.policy import decide
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
 from sunwell.agent.work import Ended
+from sunwell.context.gathering import Shown
 from sunwell.core.decision import DelegationDecision
 from sunwell.core.model import ModelProtocol
 from sunwell.core.task import TaskResult
@@ -59,7 +60,7 @@ class AgentLoop:
         tools: Sequence[Tool | str] | None = None,
         system_prompt: str | None = None,
         *,
-        context: str | Callable[[], str] = "",
+        context: str | Callable[[], str | Shown] = "",
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of the run; the last is :class:`~sunwell.events.RunFinished`.
 
@@ -90,7 +91,7 @@ class AgentLoop:
         tools: Toolset,
         system_prompt: str | None = None,
         *,
-        context: str | Callable[[], str] = "",
+        context: str | Callable[[], str | Shown] = "",
         resumed: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of *task* in the given *run*; see :meth:`run`."""

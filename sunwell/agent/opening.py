@@ -1,32 +1,37 @@
 """A run is opened: journal, toolbox and settings, for a new run or one that is taken up again."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 
+from sunwell.agent.changes import changes_between, code_of, files_clause
+from sunwell.agent.files_seen import FilesSeen, Hashes
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.loop_config import LoopConfig
 from sunwell.agent.restoring import restore
 from sunwell.agent.roles import Roles
 from sunwell.agent.run import Run
-from sunwell.agent.settings import options_from, settings_of
+from sunwell.agent.settings import latest_settings, options_from, settings_of
 from sunwell.agent.toolset import Toolset
 from sunwell.budget.values import Budget
-from sunwell.context.gathering import gather
+from sunwell.context.gathering import Shown, gather
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
+from sunwell.core.message import FileRead
 from sunwell.core.secrets import Secrets
-from sunwell.core.tool import ToolExecutor
+from sunwell.core.tool import StagingExecutor, ToolExecutor
 from sunwell.errors import JournalError
 from sunwell.events import WARNED, Event, Warned
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import RunOpened, RunResumed
+from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed
 from sunwell.models.prices import PriceBook
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
@@ -45,23 +50,46 @@ class Opened:
     executor: ToolExecutor
     secrets: Secrets
     recalled: str = ""
-    recorded: RunOpened | None = None
-    """The first record of a run that is taken up again; ``None`` for a new one."""
+    settings: Mapping[str, Any] | None = None
+    """What held when the run was left that is taken up again; ``None`` for a new one."""
     heed_refusals: bool = True
     accept_changes: bool = False
+    recorded_only: bool = False
+    """Whether the run is only played again: nobody is asked and nothing is done."""
 
-    def check_models(self, roles: Roles, accept_changes: bool) -> None:
-        """Raise :exc:`~sunwell.errors.JournalError` where a model is not the recorded one."""
-        if self.recorded is None or accept_changes:
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to its proper end and was not taken up since."""
+        last: Record | None = None
+        for record in self.journal.records():
+            if isinstance(record, RunOpened | RunResumed | RunClosed):
+                last = record
+        return isinstance(last, RunClosed) and last.status == "ok"
+
+    async def check(self, session: SessionContext, roles: Roles) -> None:
+        """Raise :exc:`~sunwell.errors.JournalError` where the run would not go on as it was left.
+
+        The sentence names what has changed: a model, an option, a tool, the words of a prompt, or a
+        file that the run had seen. Accepted changes raise nothing.
+        """
+        if self.settings is None or self.accept_changes:
             return
-        recorded = self.recorded.settings["models"]
-        now = settings_of(RunOptions(), roles, "")["models"]
-        for role, name in recorded.items():
-            if now[role] != name:
-                raise JournalError(
-                    f"{role} was {name or 'not named'} and is {now[role] or 'not named'} now: name the same "
-                    "model, or take the run up with --accept-changes"
-                )
+        changes = list(changes_between(self.settings, self._settings_now(session, roles)))
+        files = FilesSeen(_hashes(self.executor))
+        for record in self.journal.records():
+            files.see(record)
+        if not self.recorded_only and (changed := await files.changed_since()):
+            changes.append(files_clause(changed))
+        if changes:
+            raise JournalError(f"{'; '.join(changes)}: undo that, or keep the answers with --accept-changes")
+
+    def _settings_now(self, session: SessionContext, roles: Roles) -> dict[str, Any]:
+        recalled = self.secrets.redact(self.recalled) if self.settings is None else self.settings["recalled"]
+        tools = Toolset.of(session.options.tools, self.executor)
+        settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
+        if session.options.system_prompt:
+            settings["options"]["system_prompt"] = self.secrets.redact(session.options.system_prompt)
+        return settings
 
     def loop_config(self, options: RunOptions, prices: PriceBook, retry: RetryPolicy) -> LoopConfig:
         """Return the loop's settings for *options*."""
@@ -91,15 +119,17 @@ class Opened:
             accept_changes=self.accept_changes,
         )
         run.gateway.heed_refusals = self.heed_refusals
+        run.gateway.recorded_only = self.recorded_only
+        run.files.hashes = _hashes(self.executor)
         task = self.secrets.redact(session.goal)
-        if self.recorded is None:
-            settings = settings_of(session.options, roles, self.secrets.redact(self.recalled))
+        settings = self._settings_now(session, roles)
+        if self.settings is None:
             opened = RunOpened(self.journal.run_id, task, time.time(), str(session.workspace), settings)
             await self.journal.append(opened)
         else:
-            settings = dict(self.recorded.settings)
             restore(run)
-            await self.journal.append(RunResumed(time.time()))
+            new = {} if settings == self.settings else settings
+            await self.journal.append(RunResumed(time.time(), new, self.accept_changes))
         for warning in roles.warnings:
             run.tell(WARNED, Warned(warning))
         tools = Toolset.of(session.options.tools, self.executor)
@@ -109,10 +139,8 @@ class Opened:
             _with_recalled(task, settings["recalled"]),
             tools,
             self.secrets.redact(prompt) if prompt else None,
-            context=lambda: gather(
-                session.workspace, task, limit_tokens=_CONTEXT_TOKENS, secrets=self.secrets
-            ),
-            resumed=self.recorded is not None,
+            context=partial(_shown, session, task, self.secrets),
+            resumed=self.settings is not None,
         )
         async with aclosing(events) as told:
             async for event in told:
@@ -125,7 +153,7 @@ def open_new(
     """Make the journal of a new run in the session's workspace."""
     secrets = _secrets(roles)
     journal = journals.create(session.workspace, new_run_id())
-    return Opened(journal, executor or _toolbox(session, journal, secrets), secrets, recalled)
+    return Opened(journal, executor or toolbox_for(session, journal, secrets), secrets, recalled)
 
 
 def reopen(
@@ -142,22 +170,33 @@ def reopen(
         recorded = journal.find(RunOpened, ())
         if recorded is None:
             raise JournalError(f"{journal.path} does not begin with a run: it cannot be taken up")
-        chosen = options or options_from(recorded.settings)
+        settings = latest_settings(journal.records())
+        chosen = options or options_from(settings)
         if budget is not None:
             chosen = attrs.evolve(chosen, budget=budget)
         session = SessionContext.build(workspace, recorded.task, chosen)
         secrets = secrets_from_environment()
-        tools = executor or _toolbox(session, journal, secrets)
-        opened = Opened(
-            journal, tools, secrets, recorded=recorded, heed_refusals=budget is None and options is None
-        )
-        return opened, session
+        tools = executor or toolbox_for(session, journal, secrets)
+        heed = chosen.budget == options_from(settings).budget
+        return Opened(journal, tools, secrets, settings=settings, heed_refusals=heed), session
     except BaseException:
         journal.close()
         raise
 
 
-def _toolbox(session: SessionContext, journal: Journal, secrets: Secrets) -> Toolbox:
+def _shown(session: SessionContext, task: str, secrets: Secrets) -> Shown:
+    reads: list[FileRead] = []
+    text = gather(
+        session.workspace, task, limit_tokens=_CONTEXT_TOKENS, secrets=secrets, tell_read=reads.append
+    )
+    return Shown(text, tuple(reads))
+
+
+def _hashes(executor: ToolExecutor) -> Hashes | None:
+    return executor.hashes if isinstance(executor, StagingExecutor) else None
+
+
+def toolbox_for(session: SessionContext, journal: Journal, secrets: Secrets) -> Toolbox:
     options = session.options
     return Toolbox(
         Workspace(session.workspace),

@@ -5,6 +5,7 @@ from typing import Self
 import attrs
 from blinker import NamedSignal
 
+from sunwell.agent.files_seen import FilesSeen
 from sunwell.agent.stream import EventStream
 from sunwell.budget.ledger import TreeLedger
 from sunwell.budget.protocol import Ledger
@@ -27,9 +28,12 @@ class Run:
     tally: Tally
     gateway: Gateway
     stream: EventStream
+    files: FilesSeen
     sender: object
     """Sender of the signals: the loop or the agent that the caller made."""
     root: Span = Span()
+    restored_seconds: float = 0.0
+    """Time that other processes have worked on the run."""
 
     @classmethod
     def begin(
@@ -68,7 +72,7 @@ class Run:
             hold,
             accept_changes,
         )
-        return cls(journal, ledger, tally, gateway, stream, sender, root)
+        return cls(journal, ledger, tally, gateway, stream, FilesSeen(), sender, root)
 
     def tell(self, signal: NamedSignal, event: Event) -> None:
         """Send *event* to the receivers of *signal* and to whoever iterates over the run."""

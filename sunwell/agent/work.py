@@ -15,7 +15,12 @@ from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Reque
 from sunwell.core.span import Span
 from sunwell.core.task import Status, StopReason
 from sunwell.errors import BudgetExhausted, ModelError
+from sunwell.journal.records import Note
 
+WORK_PROMPT_VERSION = 1
+"""Goes up with every change of what the loop itself tells a model: a run notices it when taken up."""
+
+_TIMED_OUT = "timed-out"
 _LIMITS: dict[str, StopReason] = {
     "usd": "budget_usd",
     "tokens": "budget_tokens",
@@ -73,6 +78,7 @@ class Work:
     _bare: Claim | None = attrs.field(default=None, init=False)
     _reserve: Reserve | None = attrs.field(default=None, init=False)
     _empty: int = attrs.field(default=0, init=False)
+    _is_known_time_out: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.calls = CallRunner(self.run, self.given.span, self.tools)
@@ -96,11 +102,27 @@ class Work:
     async def _all_turns(self) -> Ended:
         while True:
             await self.run.gateway.hold()  # outside the time limit: our caller's time is not ours
-            async with asyncio.timeout(self._seconds()):
-                ended = await self._turn()
+            try:
+                async with asyncio.timeout(0 if self._timed_out_before() else self._seconds()):
+                    ended = await self._turn()
+            except TimeoutError:
+                await self._note_time_out()
+                raise
             self.turns += 1
             if ended is not None:
                 return ended
+
+    def _timed_out_before(self) -> bool:
+        """Whether this very turn met the time limit when it was recorded: time does not come again."""
+        if not self.run.gateway.heed_refusals:
+            return False
+        noted = self.run.journal.find(Note, (self.given.span.path, _TIMED_OUT))
+        return noted is not None and noted.value == self.turns
+
+    async def _note_time_out(self) -> None:
+        self._is_known_time_out = self._timed_out_before()
+        if not self._is_known_time_out:
+            await self.run.journal.append(Note(self.given.span.path, _TIMED_OUT, self.turns))
 
     def _seconds(self) -> float | None:
         """Return the time for the next turn: what is left, less what is kept for closing."""
@@ -124,6 +146,8 @@ class Work:
 
     async def _ask(self) -> Completion:
         given, run = self.given, self.run
+        if self._timed_out_before() and not run.gateway.has_answer(given.span):
+            await asyncio.sleep(0)  # the limit holds from here on: no call begins
         request = self._request()
         path = given.span.path
         if run.ledger.tokens_left(path) is None and run.ledger.usd_left(path) is None:
@@ -183,7 +207,10 @@ class Work:
         if self._history[-1].tool_calls:
             self._history = self._history.plus(unanswered(self._history[-1], _NOT_RUN))
         request = fitting_request(self.given.model, self._request(), reason, self._reserve)
-        span = self.given.span.child(f"closing-{self.turns}")
+        # The reason is a part of the name: with another budget, another limit may be met at the same turn.
+        span = self.given.span.child(f"closing-{self.turns}-{reason}")
+        if self._is_known_time_out and not self.run.gateway.has_answer(span):
+            return Ended("incomplete", reason, self.last_text, sentence)
         try:
             async with asyncio.timeout(self.run.ledger.seconds_left(self.given.span.path)):
                 completion = await self.run.gateway.ask(

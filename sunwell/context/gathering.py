@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 
 import attrs
 
 from sunwell.context.listing import list_files
 from sunwell.core.markdown import fenced
+from sunwell.core.message import FileRead
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ToolError
 from sunwell.tools.text_file import text_of
@@ -40,6 +41,10 @@ _MANIFESTS = frozenset(
 _ENTRY_POINTS = frozenset({"main", "__main__", "app", "index", "cli", "server", "lib", "routes", "models"})
 
 
+def _nobody(_: FileRead) -> None:
+    pass
+
+
 @attrs.frozen
 class _Wanted:
     """What of the task the names of files are compared with."""
@@ -48,12 +53,21 @@ class _Wanted:
     words: frozenset[str]
 
 
+@attrs.frozen
+class Shown:
+    """What a model is shown of a workspace, and the files whose text is in it."""
+
+    text: str
+    reads: tuple[FileRead, ...] = ()
+
+
 def gather(
     workspace_root: str | PathLike[str],
     task: str,
     *,
     limit_tokens: int,
     secrets: Secrets | None = None,
+    tell_read: Callable[[FileRead], object] = _nobody,
 ) -> str:
     """Return the tree of the workspace and the files that matter for *task*, as text for a prompt.
 
@@ -62,6 +76,7 @@ def gather(
     a note where it is long. The text is at most *limit_tokens* long at four bytes to a token, and
     the same for the same files and task. Ignored files, ``.git``, ``.sunwell``, ``.env``, files of
     keys, links, binary and very large files are never read. Known *secrets* are replaced.
+    *tell_read* gets each file whose text is shown.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` where the root is no folder.
     """
@@ -76,7 +91,7 @@ def gather(
     left -= _size(tree)
     for entry in _by_worth(files, task):
         room = min(left, max(_LEAST_FILE_BYTES, left // _FILE_SHARE)) - 2
-        block = _shown(workspace, entry, room, kept)
+        block = _shown(workspace, entry, room, kept, tell_read)
         if block is not None:
             blocks.append(block)
             left -= _size(block) + 2
@@ -160,7 +175,13 @@ def _stem(word: str) -> str:
     return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
 
 
-def _shown(workspace: Workspace, entry: Entry, room: int, secrets: Secrets) -> str | None:
+def _shown(
+    workspace: Workspace,
+    entry: Entry,
+    room: int,
+    secrets: Secrets,
+    tell_read: Callable[[FileRead], object],
+) -> str | None:
     """Return the file with its name, in at most *room* bytes; ``None`` where it cannot be shown."""
     if not 0 < entry.size_bytes <= LARGEST_FILE_BYTES:
         return None
@@ -173,7 +194,10 @@ def _shown(workspace: Workspace, entry: Entry, room: int, secrets: Secrets) -> s
     except ToolError:
         return None
     title = secrets.redact(f"File {on_one_line(entry.path)}")
-    return _fitted(title, text, room)
+    fitted = _fitted(title, text, room)
+    if fitted is not None:
+        tell_read(FileRead(content.path, content.sha256))
+    return fitted
 
 
 def _fitted(title: str, text: str, room: int) -> str | None:

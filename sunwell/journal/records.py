@@ -54,6 +54,32 @@ class RunResumed(Record):
 
     kind: ClassVar[str] = "resumed"
     at: float
+    settings: Mapping[str, Any] = attrs.field(factory=dict)
+    """What holds from here on in place of the earlier settings; empty: they still hold."""
+    accepted: bool = False
+    """Whether changes were accepted: what stands before counts, whatever was asked and read then."""
+
+    @property
+    def key(self) -> Key:
+        return ()
+
+
+@attrs.frozen
+class Forked(Record):
+    """All that stands before was copied from another run, which has paid for it."""
+
+    kind: ClassVar[str] = "forked"
+    run_id: str
+    """The other run."""
+    span: str
+    """Where in it this run begins anew."""
+    number: int
+    """The first call of the span that is made anew."""
+    at: float
+
+    @property
+    def key(self) -> Key:
+        return ()
 
 
 @attrs.frozen
