@@ -6,6 +6,8 @@ import attrs
 
 from sunwell.agent.ephemeral_lens import create_ephemeral_lens, generic_lens
 from sunwell.agent.execution import Execution
+from sunwell.agent.files_seen import CONTEXT
+from sunwell.context.gathering import Shown
 from sunwell.context.options import OnLensFailure
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion, ModelProtocol, Request
@@ -43,9 +45,8 @@ async def write_lens(execution: Execution, smart: ModelProtocol) -> Written:
     if recorded is not None:
         return Written(recorded.lens)
     failed = run.journal.find(Note, (span.path, _OUTCOME))
-    if failed is not None:
+    if failed is not None and failed.value["outcome"] != "fail":  # taken up again, it is tried again
         return Written(None, failed.value["outcome"], failed.value["reason"])
-    context = execution.context
     run.tell(LENS_STARTED, LensStarted(execution.task, smart.name))
 
     async def ask(request: Request) -> Completion:
@@ -55,7 +56,7 @@ async def write_lens(execution: Execution, smart: ModelProtocol) -> Written:
         lens = await create_ephemeral_lens(
             execution.task,
             smart,
-            context=context() if callable(context) else context,
+            context=await _shown(execution, span.path),
             tools=execution.tools.specs,
             ask=ask,
             max_lens_tokens=execution.config.max_lens_tokens,
@@ -66,6 +67,21 @@ async def write_lens(execution: Execution, smart: ModelProtocol) -> Written:
     await run.journal.append(LensWritten(span.path, lens))
     run.tell(EPHEMERAL_LENS_CREATED, _created(execution, span.path, lens))
     return Written(lens)
+
+
+async def _shown(execution: Execution, path: str) -> str:
+    """Return what the smart model is shown of the workspace, as it was when it was first asked."""
+    journal, context = execution.run.journal, execution.context
+    noted = journal.find(Note, (path, CONTEXT))
+    if noted is not None:
+        return str(noted.value["text"])
+    made = context() if callable(context) else context
+    shown = Shown(made) if isinstance(made, str) else made
+    reads = [[read.path, read.sha256] for read in shown.reads]
+    note = Note(path, CONTEXT, {"text": shown.text, "reads": reads})
+    execution.run.files.see(note)
+    await journal.append(note, durable=False)  # the intent of the call comes after it, and is synced
+    return shown.text
 
 
 async def _failed(execution: Execution, path: str, reason: str) -> Written:

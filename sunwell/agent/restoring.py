@@ -21,19 +21,25 @@ def restore(run: Run) -> None:
     A bill above its reservation still stops new calls, unless the budget was raised since.
     """
     open_intents: dict[_Attempt, Intent] = {}
+    answered: set[tuple[str, int]] = set()
     seconds = _Seconds()
     for record in run.journal.records():
         seconds.see(record)
+        run.files.see(record)
         match record:
             case Intent():
                 open_intents[record.span, record.number, record.attempt] = record
             case Answer():
+                answered.add((record.span, record.number))
                 intent = open_intents.pop((record.span, record.number, record.attempt), None)
                 _book_answer(run, record, intent)
             case Failure(may_be_billed=False):
                 open_intents.pop((record.span, record.number, record.attempt), None)
+            case RunResumed(accepted=True):
+                run.gateway.accepted |= answered
     for intent in open_intents.values():
         _book_uncertain(run, intent)
+    run.restored_seconds = seconds.total
     run.ledger.restore(run.root.path, Amount(seconds=seconds.total))
 
 

@@ -1,6 +1,6 @@
 """What of a run's options stands in its first record, so that another process can go on with it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -8,6 +8,7 @@ import attrs
 from sunwell.agent.roles import Roles
 from sunwell.budget.values import Budget
 from sunwell.context.options import ModelReference, RunOptions
+from sunwell.journal.records import Record, RunOpened, RunResumed
 
 _PLAIN = (
     "enable_delegation",
@@ -16,8 +17,14 @@ _PLAIN = (
     "max_output_tokens",
     "effort",
     "on_lens_failure",
+    "fallback",
     "allow_shell",
     "dry_run",
+    "max_concurrent",
+    "worker_timeout_seconds",
+    "max_depth",
+    "fail_fast",
+    "split",
     "stream",
 )
 _MODELS = ("model", "smart_model", "delegation_model")
@@ -37,6 +44,15 @@ def settings_of(options: RunOptions, roles: Roles, recalled: str) -> dict[str, A
     named = {role: model.name if model else None for role, model in zip(_MODELS, models, strict=True)}
     asks = options.approve is not None
     return {"models": named, "options": chosen, "recalled": recalled, "asks": asks}
+
+
+def latest_settings(records: Iterable[Record]) -> Mapping[str, Any]:
+    """Return the settings that held at the end of *records*; a run that is taken up goes on with them."""
+    settings: Mapping[str, Any] = {}
+    for record in records:
+        if isinstance(record, RunOpened | RunResumed) and record.settings:
+            settings = record.settings
+    return settings
 
 
 def options_from(settings: Mapping[str, Any]) -> RunOptions:

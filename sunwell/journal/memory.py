@@ -9,7 +9,8 @@ import attrs
 from sunwell.errors import JournalError
 from sunwell.journal.codec import encode
 from sunwell.journal.protocol import R
-from sunwell.journal.records import Key, Record
+from sunwell.journal.reading import read_records
+from sunwell.journal.records import Key, Record, RunOpened
 
 
 @attrs.define(eq=False)
@@ -60,3 +61,35 @@ class MemoryJournal:
         self._records.append(record)
         if record.key is not None:
             self._latest[record.kind, record.key] = record
+
+
+@attrs.define(eq=False)
+class ReplayedJournal(MemoryJournal):
+    """The records of a file, to be played again. What is appended stays in memory."""
+
+    source: Path | None = None
+    """The file."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file that the records are from; it is never written to."""
+        return self.source
+
+    @classmethod
+    def read(cls, path: Path) -> "ReplayedJournal":
+        """Return the journal at *path* as it is now; no lock is needed.
+
+        Raises :exc:`~sunwell.errors.JournalError` where it cannot be read.
+        """
+        return cls.copy_of(path, read_records(path))
+
+    @classmethod
+    def copy_of(cls, path: Path | None, records: Iterable[Record]) -> "ReplayedJournal":
+        """Return a journal with *records*, of which the first is that of a run."""
+        kept = tuple(records)
+        if not kept or not isinstance(kept[0], RunOpened):
+            raise JournalError(f"the journal {path} does not begin with the record of a run")
+        made = cls(kept[0].run_id, source=path)
+        for record in kept:
+            made._add(record)
+        return made

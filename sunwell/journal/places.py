@@ -7,6 +7,7 @@ import attrs
 
 from sunwell.journal.file import FileJournal
 from sunwell.journal.layout import find_run
+from sunwell.journal.memory import ReplayedJournal
 from sunwell.journal.protocol import Journal
 
 
@@ -21,6 +22,10 @@ class Journals(Protocol):
         """Take up the journal of the run whose id is or begins with *run_id*."""
         ...
 
+    def read(self, workspace: Path, run_id: str) -> Journal:
+        """Return that journal as it is now, without holding it; what is appended stays in memory."""
+        ...
+
 
 @attrs.frozen
 class JournalFiles:
@@ -33,3 +38,7 @@ class JournalFiles:
     def open(self, workspace: Path, run_id: str) -> Journal:
         """Open the one run that *run_id* names; see :meth:`FileJournal.open`."""
         return FileJournal.open(find_run(workspace, run_id).path)
+
+    def read(self, workspace: Path, run_id: str) -> Journal:
+        """Read the one run that *run_id* names; see :meth:`ReplayedJournal.read`."""
+        return ReplayedJournal.read(find_run(workspace, run_id).path)
