@@ -90,7 +90,7 @@ def test_yes_no_and_all(terminal, shop: Path) -> None:
     assert "shop/endpoints/invoice.py" in paths
 
 
-def test_nothing_but_a_yes_is_a_yes(terminal, shop: Path) -> None:
+def test_nothing_but_a_yes_is_a_yes(terminal, sunwell, shop: Path) -> None:
     """An empty line writes nothing; Ctrl-C at the question ends the run, and a resume must ask again."""
     screen = terminal("--model", "haiku", "--approve")
     screen.read_until(QUESTION)
@@ -100,14 +100,6 @@ def test_nothing_but_a_yes_is_a_yes(terminal, shop: Path) -> None:
     told = json.loads(screen.result())
     assert (screen.process.returncode, told["status"], told["files"]) == (130, "cancelled", [])
     assert not (shop / "shop/endpoints/customer.py").exists()
-
-
-def test_a_resume_without_approval_is_refused(terminal, sunwell, shop: Path) -> None:
-    """A run that asked must be taken up asking."""
-    screen = terminal("--model", "haiku", "--approve")
-    screen.read_until(QUESTION)
-    screen.process.send_signal(signal.SIGINT)
-    told = json.loads(screen.result())
     done = sunwell("resume", told["run_id"], "-w", shop)
     assert done.exit_code == 2
     assert "--approve" in done.stderr

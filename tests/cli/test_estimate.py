@@ -36,11 +36,21 @@ def test_both_ways_are_priced_with_assumptions(sunwell, shop: Path) -> None:
     assert quote["price_date"]
 
 
-def test_the_estimate_is_what_the_run_decides(sunwell, shop: Path) -> None:
-    """A run with the same models makes the decision that was foretold, and gives the same quote."""
-    pair = ("--smart-model", "opus", "--delegation-model", "haiku")
-    foretold = json.loads(sunwell("estimate", CRUD, "-w", shop, *pair, "--json").stdout)
-    told = json.loads(sunwell("run", CRUD, "-w", shop, *pair, "--json").stdout)
+@pytest.mark.parametrize(
+    ("models", "delegates"),
+    [
+        pytest.param(("--smart-model", "opus", "--delegation-model", "haiku"), True, id="cheaper"),
+        pytest.param(
+            ("--model", "haiku", "--smart-model", "opus", "--delegation-model", "sonnet"), False, id="dearer"
+        ),
+    ],
+)
+def test_the_estimate_is_what_the_run_decides(sunwell, shop: Path, models, delegates: bool) -> None:
+    """A run with the same models decides as foretold, to the amounts that its reason names."""
+    foretold = json.loads(sunwell("estimate", CRUD, "-w", shop, *models, "--json").stdout)
+    told = json.loads(sunwell("run", CRUD, "-w", shop, *models, "--json").stdout)
+    assert foretold["decision"]["delegate"] == delegates
+    assert ("delegating would cost about $" in foretold["decision"]["reason"]) != delegates
     assert told["delegation"]["decision"] == foretold["decision"]
     assert told["quote"]["sides"] == foretold["quote"]["sides"]
 

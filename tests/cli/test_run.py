@@ -64,7 +64,7 @@ def test_people_read_the_answer_and_the_bill(sunwell, shop: Path) -> None:
     ("arguments", "models"),
     [
         pytest.param(("--delegate",), {"claude-opus-5-5", "claude-haiku-5-5"}, id="pair-of-the-key"),
-        pytest.param(("--child-model", "haiku"), {"claude-opus-5-5", "claude-haiku-5-5"}, id="child-model"),
+        pytest.param(("--child-model", "gpt-6-luna"), {"claude-opus-5-5", "gpt-6-luna"}, id="child-model"),
         pytest.param((), {"claude-opus-5-5"}, id="nothing-named"),
         pytest.param(("--delegation-model", "haiku", "--no-delegate"), {"claude-opus-5-5"}, id="turned-off"),
         pytest.param(("--model", "haiku"), {"claude-haiku-5-5"}, id="own-model"),
@@ -73,7 +73,9 @@ def test_people_read_the_answer_and_the_bill(sunwell, shop: Path) -> None:
 )
 def test_who_is_asked(sunwell, shop: Path, simulator: Simulator, arguments, models) -> None:
     """Delegation is on where a delegation model is named or ``--delegate`` is given, and off elsewhere."""
-    done = sunwell("run", TASK, "-w", shop, *arguments, "--json")
+    env = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
+    env |= {"OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "simulated-key"}
+    done = sunwell("run", TASK, "-w", shop, *arguments, "--json", env=env)
     assert done.exit_code == 0, done.output
     assert set(simulator.bill.by_model()) == models
 
