@@ -1,0 +1,70 @@
+"""The same random trees of work over HTTP: Sunwell's adapters against the simulator on loopback."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import attrs
+from money_parts import NAMES, PRICES, Part, some_answer
+
+from sunwell.core.model import ModelProtocol
+from sunwell.models.anthropic_messages import AnthropicModel
+from sunwell.models.clients import close_clients
+from sunwell.models.connection import Connection
+from sunwell.models.openai_chat import ChatModel
+from sunwell.simulator import Asked, Fault, Occasion, Reply, Simulator
+
+
+@attrs.define(eq=False)
+class OverHttp:
+    """Simulated models behind a server; both wire formats."""
+
+    unit_seconds: float = 0.01
+    simulator: Simulator = attrs.field(init=False)
+    _before_usd: Decimal = Decimal(0)
+    _faults: Any = None
+    _dice: random.Random = attrs.field(factory=random.Random)
+
+    def __attrs_post_init__(self) -> None:
+        self.simulator = Simulator(dict.fromkeys(NAMES, self._say), PRICES, lambda one: self._faults(one))
+
+    def begin(self, seed: int, faults: Callable[[Occasion], Fault | None]) -> None:
+        """Read the bill as it stands."""
+        self._faults, self._dice = faults, random.Random(seed)
+        self._before_usd = self.simulator.bill.total_usd()
+
+    def model(self, name: str, part: Part, dice: random.Random) -> ModelProtocol:
+        """Return an adapter: Messages for the cheap model, Chat Completions for the dear one."""
+        if name == NAMES[0]:
+            return AnthropicModel(name, Connection("lab", self.simulator.url, "key"))
+        return ChatModel(name, Connection("lab", self.simulator.openai_url, "key"))
+
+    async def quiet(self) -> None:
+        """Wait until the server has noticed every connection that was closed."""
+        while self._is_open():  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.002)
+
+    def billed_usd(self, path: str = "") -> Decimal:
+        """Return what was billed in this interleaving; by path it is not known."""
+        return Decimal(0) if path else self.simulator.bill.total_usd() - self._before_usd
+
+    def _is_open(self) -> bool:
+        return any(entry.why == "open" for entry in self.simulator.bill.entries()[-200:])
+
+    def _say(self, asked: Asked) -> Reply:
+        return some_answer(asked, self._dice)
+
+
+@asynccontextmanager
+async def over_http() -> AsyncIterator[OverHttp]:
+    """Serve, and close what was opened."""
+    provider = OverHttp()
+    try:
+        async with provider.simulator:
+            yield provider
+            await close_clients()
+    finally:
+        await close_clients()

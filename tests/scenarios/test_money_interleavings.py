@@ -1,0 +1,54 @@
+"""A cap is a cap, whatever happens in whatever order: random trees of work against the provider's bill.
+
+Each interleaving is a tree of spans with ceilings of their own: calls in turn and side by side, retried,
+cancelled, cut off, with usage missing or wrong, hidden input, tiers and cache writes; the process is
+killed and the run taken up again. What must hold stands in ``World`` of ``benchmarks/money_world.py``.
+"""
+
+import importlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+TREES = 2_500
+CHUNKS = 8
+
+
+@pytest.fixture
+def bench(monkeypatch) -> Any:
+    """Return the benchmark whose worlds these are."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("interleavings")
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_the_bill_of_twenty_thousand_interleavings_stays_within_every_ceiling(bench, chunk) -> None:
+    """Of the run and of each part; and books, bill and journal agree, where nothing hid it exactly.
+
+    A dead-lock would end the test: parents wait for children that wait for room.
+    """
+    seen: Counter[str] = bench.small_trees(chunk * TREES, TREES)
+    assert seen["interleavings"] == TREES
+    rare = ("kills", "cancels", "cut", "missing", "wrong", "hidden", "dated", "stranger", "quota", "closed")
+    assert min(seen[kind] for kind in rare) > 10
+    assert seen["exact"] > TREES / 4
+    assert seen["bound-exceeded"] > 100
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_thousand_workers_at_once_stay_within_every_ceiling(bench, seed) -> None:
+    """On one cap that only some of them fit under, and caps of their own."""
+    seen = bench.crowds(seed, 1)
+    assert seen["model-call-started"] > 1_000
+    assert seen["plain"] > 300
+
+
+def test_the_same_holds_over_http(bench) -> None:
+    """Sunwell's adapters, both wire formats and real connections against the simulator's server."""
+    seen = bench.trees_over_http(0, 40)
+    assert seen["interleavings"] == 40
+    assert seen["plain"] > 40
+    assert seen["exact"] > 5
