@@ -1,18 +1,23 @@
 """Kills a run at every record, resumes it in another process, and prints what came of it.
 
-Started by ``test_resume.py`` as a program: each run is a forked process of its own that is ended by
-SIGKILL in the moment before or after a record is written. Prints one JSON line for each kill.
+Started as a program by ``test_resume.py`` and ``benchmarks/resume.py``: each run is a forked process of
+its own that is ended by SIGKILL before a record is written, after it, or in the middle of its line. The
+first argument is the number of turns, the second the step from one record to the next, the third how many
+times a run is killed again while it is resumed. Prints one JSON line for the unbroken run and each kill.
 """
 
 import asyncio
 import json
 import os
+import random
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
@@ -20,7 +25,9 @@ from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.task import TaskResult
+from sunwell.errors import JournalError
 from sunwell.events import RunFinished
+from sunwell.journal import read_records
 from sunwell.journal.layout import list_runs
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.protocol import Journal, R
@@ -29,6 +36,7 @@ from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, InProcessModel, Reply, Script
 from sunwell.simulator.scripts import smart, steps
 
+How = Literal["before", "after", "inside"]
 TASK = "Generate CRUD endpoints for 5 entities"
 
 
@@ -38,7 +46,8 @@ class DeadlyJournal:
 
     inner: Journal
     at: int
-    before: bool
+    how: How
+    chance: random.Random
     _count: int = attrs.field(default=0, init=False)
 
     @property
@@ -51,10 +60,13 @@ class DeadlyJournal:
 
     async def append(self, record: Record, *, durable: bool = True) -> None:
         this, self._count = self._count, self._count + 1
-        if this == self.at and self.before:
+        if this == self.at and self.how == "before":
             os.kill(os.getpid(), signal.SIGKILL)
+        before = self.path.stat().st_size if self.path else 0
         await self.inner.append(record, durable=durable)
         if this == self.at:
+            if self.how == "inside" and self.path:  # as if it had been killed while the line was written
+                os.truncate(self.path, self.chance.randrange(before, self.path.stat().st_size))
             os.kill(os.getpid(), signal.SIGKILL)
 
     async def reserve_space(self, size_bytes: int) -> None:
@@ -75,13 +87,17 @@ class DeadlyJournals:
     """Journals of which each kills its process at one record."""
 
     at: int
-    before: bool
+    how: How
+    chance: random.Random
 
     def create(self, workspace: Path, run_id: str) -> Journal:
-        return DeadlyJournal(JournalFiles().create(workspace, run_id), self.at, self.before)
+        return DeadlyJournal(JournalFiles().create(workspace, run_id), self.at, self.how, self.chance)
 
     def open(self, workspace: Path, run_id: str) -> Journal:
-        return DeadlyJournal(JournalFiles().open(workspace, run_id), self.at, self.before)
+        return DeadlyJournal(JournalFiles().open(workspace, run_id), self.at, self.how, self.chance)
+
+    def read(self, workspace: Path, run_id: str) -> Journal:
+        return JournalFiles().read(workspace, run_id)
 
 
 def counted(script: Script, log: Path) -> Script:
@@ -107,10 +123,18 @@ def agent_in(folder: Path, turns: int, journals: DeadlyJournals | None) -> Agent
     )
 
 
+def has_begun(journal: Path) -> bool:
+    """Whether the first record stands in *journal*; else the run was killed before anything was asked."""
+    try:
+        return next(read_records(journal), None) is not None
+    except JournalError:
+        return False
+
+
 async def result_of(folder: Path, turns: int, journals: DeadlyJournals | None = None) -> TaskResult:
     """Begin the run of *folder*, or take it up where there is one already."""
     agent, workspace = agent_in(folder, turns, journals), folder / "workspace"
-    runs = [run for run in list_runs(workspace) if run.path.stat().st_size]
+    runs = [run for run in list_runs(workspace) if has_begun(run.path)]
     if runs:
         events = agent.resume(runs[-1].run_id, workspace=workspace)
     else:
@@ -120,6 +144,11 @@ async def result_of(folder: Path, turns: int, journals: DeadlyJournals | None = 
         if isinstance(event, RunFinished):
             return event.result
     raise AssertionError("no result")
+
+
+def run_to_its_end(folder: Path, turns: int, journals: DeadlyJournals) -> None:
+    """Begin the run of *folder* or take it up."""
+    asyncio.run(result_of(folder, turns, journals))
 
 
 def in_a_process(work: Callable[[], None]) -> int:
@@ -173,23 +202,24 @@ def fresh() -> Path:
     return folder
 
 
-def kill_at(at: int, before: bool, turns: int, again: int | None = None) -> dict[str, object] | None:
-    """Kill a run at record *at*, perhaps its resume at *again*, and finish it; ``None``: no such record."""
-    folder = fresh()
+def kill_at(at: int, how: How, turns: int, again: int = 0) -> dict[str, object] | None:
+    """Kill a run at record *at*, its resume *again* times, and finish it; ``None``: no such record."""
+    folder, chance = fresh(), random.Random(f"{at} {how}")
     try:
-        deadly = DeadlyJournals(at, before)
-        code = in_a_process(lambda: asyncio.run(result_of(folder, turns, deadly)) and None)
+        deadly = DeadlyJournals(at, how, chance)
+        code = in_a_process(partial(run_to_its_end, folder, turns, deadly))
         if code == 0:
             return None
-        if again is not None:
-            deadly = DeadlyJournals(again, before)
-            in_a_process(lambda: asyncio.run(result_of(folder, turns, deadly)) and None)
-        return {"at": at, "before": before, "code": code, **outcome(folder, turns)}
+        kills = 1
+        for _ in range(again):
+            deadly = DeadlyJournals(chance.randrange(6), how, chance)
+            kills += in_a_process(partial(run_to_its_end, folder, turns, deadly)) != 0
+        return {"at": at, "how": how, "kills": kills, "code": code, **outcome(folder, turns)}
     finally:
         shutil.rmtree(folder)
 
 
-def main(turns: int, stride: int) -> None:
+def main(turns: int, stride: int, again: int) -> None:
     """Print the outcome of an unbroken run, then of each killed one; every *stride*-th record."""
     folder = fresh()
     asyncio.run(result_of(folder, turns))  # loads in this process what every forked one then has
@@ -199,9 +229,9 @@ def main(turns: int, stride: int) -> None:
     shutil.rmtree(folder)
     at = 0
     while True:
-        outcomes = [kill_at(at, before=True, turns=turns), kill_at(at, before=False, turns=turns)]
-        if at % 7 == 3:
-            outcomes.append(kill_at(at, before=False, turns=turns, again=at % 5))
+        outcomes = [kill_at(at, how, turns) for how in ("before", "after", "inside")]
+        if at % 3 == 0:
+            outcomes += [kill_at(at, how, turns, again) for how in ("before", "after", "inside")]
         if outcomes[0] is None:
             return
         for one in outcomes:
@@ -210,4 +240,4 @@ def main(turns: int, stride: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:4]))
