@@ -199,3 +199,13 @@ class PinError(SunwellError):
             f"the worker at {self.span} is pinned to {self.named} and was about to run on {self.asked}; "
             "nothing was sent"
         )
+
+
+@attrs.define(eq=False)
+class DepthReached(SunwellError):
+    """A worker was asked for where ``max_depth`` allows none. The sentence goes to the model."""
+
+    max_depth: int
+
+    def __str__(self) -> str:
+        return "Maximum recursion depth reached. Summarize with available context."

@@ -1,12 +1,13 @@
 """The agent: a session in, events out, with a journal on disk."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Protocol
 
 import attrs
 
+from sunwell.agent.batch import Batch, BatchResult
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.opening import Opened, open_new, reopen
 from sunwell.agent.replaying import open_replay, played_again, recorded_roles
@@ -14,9 +15,10 @@ from sunwell.agent.roles import Choices, Roles, resolve_roles
 from sunwell.budget.values import Budget
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core.task import TaskResult
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import ToolExecutor
-from sunwell.events import Event, RunFinished
+from sunwell.events import Event, RunFinished, WorkerFinished
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.places import JournalFiles, Journals
 from sunwell.models.prices import PriceBook
@@ -142,6 +144,75 @@ class Agent:
                 if isinstance(event, RunFinished):
                     return event.result
         raise AssertionError("the run ended without a result")
+
+    async def batch_events(
+        self,
+        tasks: Iterable[Task | str],
+        *,
+        lens: EphemeralLens | None = None,
+        workspace: str | Path = ".",
+        options: RunOptions | None = None,
+        results: str | Path | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of a run in which each of *tasks* is done by a worker of its own.
+
+        The workers run on the delegation model, else on the loop's own, at most
+        ``options.max_concurrent`` at once. The last event is :class:`~sunwell.events.RunFinished`,
+        whose result holds theirs in the order of *tasks*; each is told as soon as it is there. The
+        run is taken up again with :meth:`resume` like any other.
+
+        Args:
+            lens: What all workers read. Without one, and with delegation on, the smart model writes
+                one for all of them first.
+            results: A JSON Lines file that holds every result as soon as there is one.
+
+        Raises what :meth:`run` raises, before anything is spent.
+        """
+        batch = Batch(tasks, lens, None if results is None else Path(results).absolute())
+        session = SessionContext.build(workspace, batch.title, options=options)
+        self._current_options = session.options
+        roles = self._roles(session.options)
+        opened = open_new(self.journals, session, roles, "", self.tool_executor)
+        opened = attrs.evolve(opened, batch=batch.redacted(opened.secrets.redact))
+        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+            async for event in events:
+                yield event
+
+    async def batch(
+        self,
+        tasks: Iterable[Task | str],
+        *,
+        lens: EphemeralLens | None = None,
+        workspace: str | Path = ".",
+        options: RunOptions | None = None,
+        results: str | Path | None = None,
+    ) -> BatchResult:
+        """Return the results of *tasks* in their order; see :meth:`batch_events`.
+
+        A task that fails is a result like any other and costs the others nothing.
+        """
+        events = self.batch_events(tasks, lens=lens, workspace=workspace, options=options, results=results)
+        async with aclosing(events) as stream:
+            async for event in stream:
+                if isinstance(event, RunFinished):
+                    return BatchResult(event.result)
+        raise AssertionError("the run ended without a result")
+
+    async def batch_results(
+        self,
+        tasks: Iterable[Task | str],
+        *,
+        lens: EphemeralLens | None = None,
+        workspace: str | Path = ".",
+        options: RunOptions | None = None,
+        results: str | Path | None = None,
+    ) -> AsyncGenerator[TaskResult, None]:
+        """Yield the result of each of *tasks* as soon as it is there; see :meth:`batch_events`."""
+        events = self.batch_events(tasks, lens=lens, workspace=workspace, options=options, results=results)
+        async with aclosing(events) as stream:
+            async for event in stream:
+                if isinstance(event, WorkerFinished) and event.result.task_id.count("/") == 0:
+                    yield event.result
 
     def stop(self) -> None:
         """End all runs of this agent: no new call starts, and each yields its cancelled result."""

@@ -12,6 +12,7 @@ import attrs
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
 from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
+from sunwell.core.receipts import CommandRun
 from sunwell.core.span import Span
 from sunwell.core.tool import StagingExecutor, ToolExecutor
 from sunwell.events import TOOL_CALL_FINISHED, TOOL_CALL_STARTED, ToolCallFinished, ToolCallStarted
@@ -58,6 +59,8 @@ class CallRunner:
     """How often each tool was called."""
     changes: list[FileChange] = attrs.field(factory=list, init=False)
     """Changes of files in the order in which they happened."""
+    commands: list[CommandRun] = attrs.field(factory=list, init=False)
+    """Commands in the order in which they ended."""
     _last: tuple[str, str, str] | None = attrs.field(default=None, init=False)
     _repeats: int = attrs.field(default=0, init=False)
 
@@ -115,10 +118,11 @@ class CallRunner:
         executor = self.tools.executor_of(call)
         if executor is None:
             return self.tools.refusal(call)
-        if not isinstance(executor, StagingExecutor):
+        staging = self.tools.staging_executor_of(call)
+        if staging is None:
             await self.run.journal.append(ToolStarted(*key, call, repeatable=False))
             return await _execute(executor, call)
-        staged = await executor.stage(call)
+        staged = await staging.stage(call)
         harmless = staged.repeatable and not staged.changes
         started = ToolStarted(*key, call, staged.repeatable, staged.changes, staged.foretold)
         await self.run.journal.append(started, durable=not harmless)
@@ -128,8 +132,9 @@ class CallRunner:
         executor = self.tools.executor_of(call)
         if executor is None:
             return self.tools.refusal(call)
-        if started.changes and isinstance(executor, StagingExecutor):
-            return await self._decide_by_hashes(call, executor, started)
+        staging = self.tools.staging_executor_of(call)
+        if started.changes and staging is not None:
+            return await self._decide_by_hashes(call, staging, started)
         if started.repeatable:
             return await executor.execute(call)
         return ToolResult(call.id, UNKNOWN_OUTCOME, is_error=True)
@@ -159,6 +164,8 @@ class CallRunner:
     def _count(self, call: ToolCall, result: ToolResult) -> None:
         self.called[call.name] += 1
         self.changes += result.changes
+        if result.exit_code is not None:
+            self.commands.append(CommandRun(_command(call), result.exit_code))
 
     def _notice_repeats(self, calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list[ToolResult]:
         noticed = []
@@ -196,6 +203,13 @@ def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:
         first.setdefault(change.path, change.before)
         last[change.path] = change.after
     return tuple(FileChange(path, first[path], last[path]) for path in last if first[path] != last[path])
+
+
+def _command(call: ToolCall) -> str:
+    try:
+        return str(json.loads(call.arguments)["command"])
+    except (ValueError, TypeError, KeyError):
+        return call.name
 
 
 def _summary(call: ToolCall) -> str:

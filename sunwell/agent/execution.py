@@ -38,6 +38,8 @@ class Execution:
     resumed: bool = False
     decision: DelegationDecision | None = attrs.field(default=None, init=False)
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
+    workers: tuple[TaskResult, ...] = attrs.field(default=(), init=False)
+    """Results of workers, in the order of input."""
     _works: list[Work] = attrs.field(factory=list, init=False)
 
     async def to_the_end(self, execute: Callable[["Execution"], Awaitable[Ended]]) -> TaskResult:
@@ -113,6 +115,9 @@ class Execution:
         for work in self._works:
             called.update(work.calls.called)
             changes += work.calls.changes
+        for worker in self.workers:
+            called.update(dict(worker.tools_called))
+            changes += worker.files
         journal = self.run.journal
         return TaskResult(
             task=self.task,
@@ -122,11 +127,14 @@ class Execution:
             error=ended.error,
             files=net_changes(changes),
             tools_called=tuple(sorted(called.items())),
-            turns=sum(work.turns for work in self._works),
+            turns=sum(one.turns for one in (*self._works, *self.workers)),
             bill=self.run.tally.bill(self.run.root.path),
             duration_seconds=seconds,
             run_id=journal.run_id,
             journal=str(journal.path) if journal.path else None,
             decision=self.decision,
             lens=self.lens,
+            commands=tuple(command for one in self.workers for command in one.commands),
+            conflicts=tuple(conflict for one in self.workers for conflict in one.conflicts),
+            workers=self.workers,
         )

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 import attrs
 
+from sunwell.agent.batch import Batch
+from sunwell.agent.batch_run import BatchRun
 from sunwell.agent.execution import Execution
 from sunwell.agent.lens_step import write_lens
 from sunwell.agent.loop_config import LoopConfig
@@ -74,32 +76,26 @@ class AgentLoop:
         Raises :exc:`~sunwell.errors.ConfigurationError` before anything is asked. A caller that
         may stop early uses :func:`contextlib.aclosing`.
         """
+        if not task.strip():
+            raise ConfigurationError("the task is empty: say in a sentence what is to be done")
         journal = MemoryJournal(new_run_id())
         run = Run.begin(
             self, journal, self.config.ceilings, prices=self.config.prices, retry=self.config.retry
         )
         toolset = Toolset.of(tools, self.executor)
         await journal.append(RunOpened(journal.run_id, task, time.time()))
-        async with aclosing(self.events(run, task, toolset, system_prompt, context=context)) as events:
+        execution = Execution(run, task, toolset, system_prompt, context, self.config)
+        async with aclosing(self.follow(execution, self._execute)) as events:
             async for event in events:
                 yield event
 
-    async def events(
-        self,
-        run: Run,
-        task: str,
-        tools: Toolset,
-        system_prompt: str | None = None,
-        *,
-        context: str | Callable[[], str | Shown] = "",
-        resumed: bool = False,
+    async def follow(
+        self, execution: Execution, execute: Callable[[Execution], Awaitable[Ended]]
     ) -> AsyncGenerator[Event, None]:
-        """Yield the events of *task* in the given *run*; see :meth:`run`."""
-        if not task.strip():
-            raise ConfigurationError("the task is empty: say in a sentence what is to be done")
+        """Yield the events of *execution* while *execute* carries it out; see :meth:`run`."""
         self._check_prices()
-        execution = Execution(run, task, tools, system_prompt, context, self.config, resumed)
-        working = asyncio.create_task(execution.to_the_end(self._execute))
+        run = execution.run
+        working = asyncio.create_task(execution.to_the_end(execute))
         self._running.add(working)
         working.add_done_callback(self._running.discard)
         working.add_done_callback(lambda _: run.stream.end())
@@ -109,6 +105,13 @@ class AgentLoop:
             await working  # a bug surfaces here
         finally:
             await _stopped(working)
+
+    def way(self, batch: Batch | None = None) -> Callable[[Execution], Awaitable[Ended]]:
+        """Return how this loop carries a run out: its workers do *batch*, or it decides on its one task."""
+        if batch is None:
+            return self._execute
+        self._check_price(self._worker)
+        return BatchRun(batch, self._worker, self._smart)
 
     def stop(self) -> None:
         """End all runs of this loop: no new call starts, and each yields its cancelled result."""
@@ -156,17 +159,18 @@ class AgentLoop:
         return self.delegation_model or self.model
 
     def _check_prices(self) -> None:
-        if self.config.budget.usd is None:
-            return
         models = [self.model]
         if self.config.enable_delegation:
             models += [self._smart, self._worker]
         for model in models:
-            if self.config.prices.price(model) is None:
-                raise ConfigurationError(
-                    f"the price of {model.name} is unknown, so a cap in dollars cannot hold: give its price, "
-                    "or cap tokens instead (--budget-tokens)"
-                )
+            self._check_price(model)
+
+    def _check_price(self, model: ModelProtocol) -> None:
+        if self.config.budget.usd is not None and self.config.prices.price(model) is None:
+            raise ConfigurationError(
+                f"the price of {model.name} is unknown, so a cap in dollars cannot hold: give its price, "
+                "or cap tokens instead (--budget-tokens)"
+            )
 
 
 async def _stopped(working: asyncio.Task[TaskResult]) -> None:

@@ -30,6 +30,16 @@ class LoopConfig:
     max_lens_tokens: int = 1500
     """Longest lens; told to the smart model and enforced."""
     stream: bool = False
+    max_concurrent: int = attrs.field(default=4, validator=attrs.validators.ge(1))
+    """Most workers of the whole tree that make progress at once."""
+    worker_timeout_seconds: float | None = 300.0
+    """Most wall time of a worker whose task names none; ``None``: no limit."""
+    max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
+    """A worker may be started where the depth is lower; the root is 0."""
+    fail_fast: bool = False
+    """Whether the first worker that fails ends the others of its batch."""
+    split: bool = False
+    """Whether the smart model may split a delegated task into items, one worker each."""
     retry: RetryPolicy = RetryPolicy()
     prices: PriceBook = attrs.field(factory=PriceBook)
     estimator: Estimator = estimate_output_tokens

@@ -9,7 +9,9 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.batch import Batch
 from sunwell.agent.changes import changes_between, code_of, files_clause
+from sunwell.agent.execution import Execution
 from sunwell.agent.files_seen import FilesSeen, Hashes
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.loop_config import LoopConfig
@@ -54,6 +56,8 @@ class Opened:
     """What held when the run was left that is taken up again; ``None`` for a new one."""
     heed_refusals: bool = True
     accept_changes: bool = False
+    batch: Batch | None = None
+    """The tasks of a run that is a batch; ``None`` for a run with one task."""
     recorded_only: bool = False
     """Whether the run is only played again: nobody is asked and nothing is done."""
 
@@ -87,6 +91,8 @@ class Opened:
         recalled = self.secrets.redact(self.recalled) if self.settings is None else self.settings["recalled"]
         tools = Toolset.of(session.options.tools, self.executor)
         settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
+        if self.batch is not None:
+            settings["batch"] = self.batch.settings()
         if session.options.system_prompt:
             settings["options"]["system_prompt"] = self.secrets.redact(session.options.system_prompt)
         return settings
@@ -101,6 +107,11 @@ class Opened:
             effort=options.effort,
             on_lens_failure=options.on_lens_failure,
             stream=options.stream,
+            max_concurrent=options.max_concurrent,
+            worker_timeout_seconds=options.worker_timeout_seconds,
+            max_depth=options.max_depth,
+            fail_fast=options.fail_fast,
+            split=options.split,
             prices=prices,
             retry=retry,
         )
@@ -113,7 +124,7 @@ class Opened:
         run = Run.begin(
             loop,
             self.journal,
-            config.ceilings,
+            config.ceilings if self.batch is None else config.budget,
             prices=config.prices,
             retry=config.retry,
             accept_changes=self.accept_changes,
@@ -134,14 +145,16 @@ class Opened:
             run.tell(WARNED, Warned(warning))
         tools = Toolset.of(session.options.tools, self.executor)
         prompt = session.options.system_prompt
-        events = loop.events(
+        execution = Execution(
             run,
             _with_recalled(task, settings["recalled"]),
             tools,
             self.secrets.redact(prompt) if prompt else None,
-            context=partial(_shown, session, task, self.secrets),
-            resumed=self.settings is not None,
+            partial(_shown, session, task, self.secrets),
+            config,
+            self.settings is not None,
         )
+        events = loop.follow(execution, loop.way(self.batch))
         async with aclosing(events) as told:
             async for event in told:
                 yield event
@@ -178,7 +191,8 @@ def reopen(
         secrets = secrets_from_environment()
         tools = executor or toolbox_for(session, journal, secrets)
         heed = chosen.budget == options_from(settings).budget
-        return Opened(journal, tools, secrets, settings=settings, heed_refusals=heed), session
+        batch = Batch.of(settings["batch"]) if "batch" in settings else None
+        return Opened(journal, tools, secrets, settings=settings, heed_refusals=heed, batch=batch), session
     except BaseException:
         journal.close()
         raise

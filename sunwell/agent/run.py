@@ -1,5 +1,6 @@
 """One run while it goes on: its journal, ledger and door, and how it tells of itself."""
 
+from collections.abc import Callable
 from typing import Self
 
 import attrs
@@ -32,8 +33,9 @@ class Run:
     sender: object
     """Sender of the signals: the loop or the agent that the caller made."""
     root: Span = Span()
-    restored_seconds: float = 0.0
+    restored_seconds: float = attrs.field(default=0.0, kw_only=True)
     """Time that other processes have worked on the run."""
+    _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, kw_only=True)
 
     @classmethod
     def begin(
@@ -48,10 +50,13 @@ class Run:
     ) -> Self:
         """Open ledger and gateway of a run whose journal is open."""
         stream = EventStream()
+        watchers: list[Callable[[Event], None]] = []
 
         def tell(signal: NamedSignal, event: Event) -> None:
             emit(signal, sender, event)
             stream.put(event)
+            for watch in tuple(watchers):
+                watch(event)
 
         prices = prices or PriceBook()
         tally = Tally(prices.date)
@@ -72,7 +77,16 @@ class Run:
             hold,
             accept_changes,
         )
-        return cls(journal, ledger, tally, gateway, stream, FilesSeen(), sender, root)
+        return cls(journal, ledger, tally, gateway, stream, FilesSeen(), sender, root, watchers=watchers)
+
+    def watch(self, see: Callable[[Event], None]) -> None:
+        """Have *see* told of every event; for parts of the run itself, whose bugs must surface."""
+        self._watchers.append(see)
+
+    def unwatch(self, see: Callable[[Event], None]) -> None:
+        """Tell *see* no more."""
+        if see in self._watchers:
+            self._watchers.remove(see)
 
     def tell(self, signal: NamedSignal, event: Event) -> None:
         """Send *event* to the receivers of *signal* and to whoever iterates over the run."""

@@ -16,6 +16,8 @@ class EventStream:
     _arrived: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _wanted: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _ended: bool = attrs.field(default=False, init=False)
+    _told_until: float = attrs.field(default=float("-inf"), init=False)
+    """Up to when the time that the consumer took has been returned to somebody."""
 
     def put(self, event: Event) -> None:
         """Add *event*; never waits."""
@@ -32,14 +34,17 @@ class EventStream:
         """Wait until the consumer has taken every event and asks for more; return the seconds.
 
         A consumer that stopped asking must not be charged for further calls, and the time that it
-        takes is not the run's.
+        takes is not the run's. Of several who wait at once, each second is returned to one alone.
         """
         if self._wanted.is_set():
             return 0.0
         clock = asyncio.get_running_loop()
         started = clock.time()
         await self._wanted.wait()
-        return clock.time() - started
+        now = clock.time()
+        seconds = max(0.0, now - max(started, self._told_until))
+        self._told_until = now
+        return seconds
 
     async def next(self) -> Event | None:
         """Return the next event, ``None`` at the end."""

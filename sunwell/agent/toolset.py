@@ -6,7 +6,8 @@ import attrs
 
 from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
-from sunwell.core.tool import StagingExecutor, Tool, ToolExecutor
+from sunwell.core.receipts import Conflict
+from sunwell.core.tool import SharedExecutor, StagingExecutor, Tool, ToolExecutor
 from sunwell.errors import ConfigurationError
 
 
@@ -21,14 +22,14 @@ class Toolset:
     specs: tuple[ToolSpec, ...]
     granted: frozenset[str]
     _executors: dict[str, ToolExecutor]
+    _staging: dict[str, StagingExecutor] = attrs.field(init=False)
     _parallel: frozenset[str] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._parallel = frozenset(
-            name
-            for name, executor in self._executors.items()
-            if isinstance(executor, StagingExecutor) and executor.is_parallel(name)
-        )
+        # Asking a protocol what it is takes longer than a small tool: once for each tool is enough.
+        found = self._executors.items()
+        self._staging = {name: one for name, one in found if isinstance(one, StagingExecutor)}
+        self._parallel = frozenset(name for name, one in self._staging.items() if one.is_parallel(name))
 
     @classmethod
     def of(cls, tools: Sequence[Tool | str] | None, executor: ToolExecutor | None) -> "Toolset":
@@ -57,9 +58,38 @@ class Toolset:
             executors |= _all_by(box, [tool.spec.name for tool in own])
         return cls(tuple(specs.values()), frozenset(specs), executors)
 
+    def granting(self, names: Iterable[str] | None, worker_id: str) -> "Toolset":
+        """Return the set of the worker *worker_id*: the same specs, but only *names* are carried out.
+
+        ``None`` is all that is granted here. What cannot be granted is no error: a call to it is
+        refused like any other. An executor that tells workers apart is told which one this is.
+        """
+        granted = self.granted if names is None else self.granted & frozenset(names)
+        own: dict[int, ToolExecutor] = {}
+        for executor in self._executors.values():
+            if isinstance(executor, SharedExecutor):
+                own.setdefault(id(executor), executor.for_worker(worker_id))
+        executors = {name: own.get(id(executor), executor) for name, executor in self._executors.items()}
+        return Toolset(self.specs, granted, executors)
+
+    def conflicts_of(self, worker_id: str) -> tuple[Conflict, ...]:
+        """Return where the worker *worker_id* and others met in the same file, as far as is known."""
+        shared = {id(one): one for one in self._executors.values() if isinstance(one, SharedExecutor)}
+        return tuple(conflict for one in shared.values() for conflict in one.conflicts_of(worker_id))
+
+    def release(self, worker_id: str) -> None:
+        """Give up what the worker *worker_id* still holds: it is over."""
+        for executor in {id(one): one for one in self._executors.values()}.values():
+            if isinstance(executor, SharedExecutor):
+                executor.release(worker_id)
+
     def executor_of(self, call: ToolCall) -> ToolExecutor | None:
         """Return who carries *call* out; ``None`` where the tool is not granted."""
         return self._executors.get(call.name) if call.name in self.granted else None
+
+    def staging_executor_of(self, call: ToolCall) -> StagingExecutor | None:
+        """Return who can look at *call* before carrying it out; ``None`` where nobody can."""
+        return self._staging.get(call.name) if call.name in self.granted else None
 
     def is_parallel(self, call: ToolCall) -> bool:
         """Whether *call* may run beside others."""

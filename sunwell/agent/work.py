@@ -75,6 +75,8 @@ class Work:
     """Pieces of an answer that was cut and is being continued."""
     last_text: str = attrs.field(default="", init=False)
     """The latest plain text that the model said."""
+    last_output_tokens: int | None = attrs.field(default=None, init=False)
+    """Output tokens of the latest answer; ``None`` where nobody said."""
     _bare: Claim | None = attrs.field(default=None, init=False)
     _reserve: Reserve | None = attrs.field(default=None, init=False)
     _empty: int = attrs.field(default=0, init=False)
@@ -162,6 +164,7 @@ class Work:
         """Work one answer into the conversation; return the end where it is one."""
         message = with_sound_ids(completion.as_message(), self.turns)
         self.last_text = completion.text or self.last_text
+        self.last_output_tokens = completion.usage.output_tokens if completion.usage else None
         if message.tool_calls and completion.stop not in ("refusal", "window"):
             self._history = self._history.plus(message)
             results = await self.calls.carry_out(message.tool_calls, self.turns)

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import attrs
 
+from sunwell.budget.past import upwards
 from sunwell.core.model import Purpose
 from sunwell.core.task import Bill, BillLine, ModelBill, Total
 from sunwell.core.usage import Usage
@@ -33,6 +34,8 @@ class Tally:
     price_date: str = ""
     """ISO date of the price table; every bill carries it."""
     _totals: dict[Call, Total] = attrs.field(factory=dict, init=False)
+    _below: dict[str, list[Call]] = attrs.field(factory=dict, init=False)
+    """The calls at and below each span: a worker's bill takes no look at its siblings."""
 
     def add(self, call: Call, usage: Usage, cost_usd: Decimal | None) -> None:
         """Add an answered call; ``cost_usd=None`` where the price is unknown, never 0."""
@@ -51,12 +54,12 @@ class Tally:
         """
         lines: dict[tuple[str, str, int, str], Total] = {}
         models: dict[tuple[str, str], Total] = {}
-        for call, total in self._totals.items():
-            if call.span == prefix or call.span.startswith(prefix + "/"):
-                model = (call.model, call.provider)
-                models[model] = models.get(model, Total()) + total
-                line = (*model, call.depth, call.purpose)
-                lines[line] = lines.get(line, Total()) + total
+        for call in self._below.get(prefix, ()):
+            total = self._totals[call]
+            model = (call.model, call.provider)
+            models[model] = models.get(model, Total()) + total
+            line = (*model, call.depth, call.purpose)
+            lines[line] = lines.get(line, Total()) + total
         bill = Bill(
             models=tuple(_model_bill(*model, models[model]) for model in sorted(models)),
             lines=tuple(BillLine(*line, lines[line]) for line in sorted(lines)),
@@ -66,7 +69,11 @@ class Tally:
         return attrs.evolve(bill, by_purpose=purposes)
 
     def _note(self, call: Call, total: Total) -> None:
-        self._totals[call] = self._totals.get(call, Total()) + total
+        so_far = self._totals.get(call)
+        self._totals[call] = total if so_far is None else so_far + total
+        if so_far is None:
+            for path in upwards(call.span):
+                self._below.setdefault(path, []).append(call)
 
 
 def _model_bill(model: str, provider: str, total: Total) -> ModelBill:

@@ -6,7 +6,6 @@ import attrs
 
 from sunwell.core.ceilings import Budget
 
-
 __all__ = ["Amount", "Budget", "Claim", "Reservation"]
 
 

@@ -11,6 +11,7 @@ from sunwell.core.tool import Proposal
 
 ModelReference = ModelProtocol | str
 OnLensFailure = Literal["direct", "generic", "fail"]
+Fallback = Literal["fail", "parent"]
 Approve = Callable[[Proposal], bool | Awaitable[bool]]
 
 
@@ -61,5 +62,19 @@ class RunOptions:
     """Asked before each write and command; ``None``: nobody is asked."""
     dry_run: bool = False
     """Show what would change and change nothing."""
+    max_concurrent: int = attrs.field(default=4, validator=_at_least_one)
+    """Most workers of the whole tree that make progress at once; the excess queues."""
+    worker_timeout_seconds: float | None = attrs.field(
+        default=300.0, validator=attrs.validators.optional(attrs.validators.gt(0))
+    )
+    """Most wall time of a worker whose task names none; ``None``: no limit."""
+    max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
+    """A worker may be started where the depth is lower; the root is 0."""
+    fail_fast: bool = False
+    """Whether the first worker of a batch that fails ends the others."""
+    split: bool = False
+    """Whether a delegated task may be split into items, with one worker each."""
+    fallback: Fallback = attrs.field(default="fail", validator=attrs.validators.in_(("fail", "parent")))
+    """Where the delegation model cannot be used: end before anything is spent, or the parent's works."""
     stream: bool = False
     """Stream the answers, with :class:`~sunwell.events.ModelTextArrived` events."""

@@ -1,5 +1,6 @@
 """Values and protocols; no input, no output."""
 
+from sunwell.core.ceilings import Budget
 from sunwell.core.decision import DelegationDecision
 from sunwell.core.history import History
 from sunwell.core.lens import EphemeralLens
@@ -19,18 +20,22 @@ from sunwell.core.model import (
 )
 from sunwell.core.price import Price, Rates, Tier
 from sunwell.core.quote import Quote, Side
+from sunwell.core.receipts import CommandRun, Conflict, Receipts
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
-from sunwell.core.task import Bill, BillLine, ModelBill, Status, StopReason, TaskResult, Total
+from sunwell.core.task import Bill, BillLine, ModelBill, Status, StopReason, Task, TaskResult, Total
 from sunwell.core.tool import Proposal, Staged, StagingExecutor, Tool, ToolExecutor
 from sunwell.core.usage import Usage
 
 __all__ = [
     "Bill",
     "BillLine",
+    "Budget",
     "CacheLife",
     "Caching",
+    "CommandRun",
     "Completion",
+    "Conflict",
     "DelegationDecision",
     "Delta",
     "Effort",
@@ -46,6 +51,7 @@ __all__ = [
     "Purpose",
     "Quote",
     "Rates",
+    "Receipts",
     "Request",
     "ResponseSchema",
     "Role",
@@ -57,6 +63,7 @@ __all__ = [
     "Status",
     "Stop",
     "StopReason",
+    "Task",
     "TaskResult",
     "Text",
     "Thinking",

@@ -1,4 +1,4 @@
-"""What a run or a worker ends with."""
+"""What a run or a worker is asked to do, and what it ends with."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import attrs
 
+from sunwell.core.ceilings import Budget
 from sunwell.core.decision import DelegationDecision
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
+from sunwell.core.receipts import CommandRun, Conflict, Receipts
 from sunwell.core.usage import Usage
 
 Status = Literal["ok", "incomplete", "error", "cancelled"]
@@ -17,6 +19,7 @@ StopReason = Literal[
     "window", "model_error", "lens_failed", "cancelled", "bug",
 ]  # fmt: skip
 """Why a run ended. ``end`` is the only one that goes with ``ok``."""
+_SUMMARY_CHARACTERS = 200
 
 
 @attrs.frozen
@@ -114,6 +117,51 @@ class Bill:
         return _total(line.uncertain_usd for line in self.models)
 
 
+def _texts(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):  # tuple("abc") would silently become ("a", "b", "c")
+        raise TypeError(f"expected several strings, got the single string {value!r}")
+    return tuple(value)
+
+
+def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if value is None else _texts(value)
+
+
+def _words(_: object, attribute: "attrs.Attribute[str]", value: str) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{attribute.name} is empty: say in a sentence what is to be done")
+
+
+@attrs.frozen
+class Task:
+    """One piece of work for a worker: it sees this and the lens, and no conversation."""
+
+    text: str = attrs.field(validator=_words)
+    """What is to be done, in words."""
+    tools: tuple[str, ...] | None = attrs.field(default=None, converter=_names, kw_only=True)
+    """Names of the tools that it may call; ``None``: all of its parent's, ``()``: none."""
+    budget: Budget | None = attrs.field(default=None, kw_only=True)
+    """Ceilings of its own, below those of everything above it; ``None``: only those."""
+    timeout_seconds: float | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(attrs.validators.gt(0))
+    )
+    """Most wall time from the moment it gets a slot; ``None``: the run's default."""
+    scope: str = attrs.field(default="", kw_only=True)
+    """Where the task ends, in one line."""
+    target_files: tuple[str, ...] = attrs.field(default=(), converter=_texts, kw_only=True)
+    """Paths in the workspace that the work is about."""
+    done: str = attrs.field(default="", kw_only=True)
+    """What must hold for the task to be done."""
+
+    @property
+    def prompt(self) -> str:
+        """The user's message for the worker: the same task gives the same bytes."""
+        files = ", ".join(self.target_files)
+        named = (("Scope", self.scope), ("Files", files), ("Done when", self.done))
+        more = [f"{name}: {said.strip()}" for name, said in named if said.strip()]
+        return "\n\n".join([self.text, "\n".join(more)]) if more else self.text
+
+
 @attrs.frozen
 class TaskResult:
     """How a task ended: always one of these, never an exception or an error text for an answer."""
@@ -122,6 +170,7 @@ class TaskResult:
     status: Status
     stop_reason: StopReason
     answer: str = ""
+    """What the model says, in full. It is a report: :attr:`receipts` is what was seen."""
     error: str = ""
     """One sentence where ``status`` is not ``ok``; empty otherwise."""
     files: tuple[FileChange, ...] = ()
@@ -130,6 +179,7 @@ class TaskResult:
     """Names of tools and how often each was called."""
     turns: int = 0
     bill: Bill = Bill()
+    """What it cost, with everything that it started."""
     duration_seconds: float = 0.0
     run_id: str = ""
     journal: str | None = None
@@ -137,6 +187,41 @@ class TaskResult:
     decision: DelegationDecision | None = None
     """Whether the task was delegated, and why; ``None`` where delegation was off."""
     lens: EphemeralLens | None = None
+    task_id: str = ""
+    """The worker's place in the run, such as ``task-3``; empty for a whole run."""
+    commands: tuple[CommandRun, ...] = ()
+    """Commands that ran, with their exit codes, as the harness saw them."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Where this work and another's met in the same file."""
+    workers: "tuple[TaskResult, ...]" = ()
+    """Results of the workers of a batch or of a split task, in the order of input."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the task came to its proper end."""
+        return self.status == "ok"
+
+    @property
+    def summary(self) -> str:
+        """One line for people: the first of the answer, or ``Failed:`` and why."""
+        first = next((line.strip() for line in self.answer.splitlines() if line.strip()), "")
+        said = first if len(first) <= _SUMMARY_CHARACTERS else f"{first[: _SUMMARY_CHARACTERS - 1]}…"
+        return said if self.success else f"Failed: {self.error or said or self.stop_reason}"
+
+    @property
+    def scratchpad_key(self) -> str:
+        """Where the full answer is kept."""
+        return f"task:{self.task_id}"
+
+    @property
+    def receipts(self) -> Receipts:
+        """What the harness itself recorded of the work."""
+        return Receipts(self.files, self.commands, self.tools_called)
+
+    @property
+    def tool_calls(self) -> int:
+        """How many tool calls were made."""
+        return sum(count for _, count in self.tools_called)
 
 
 def _total(values: Iterable[Decimal | None]) -> Decimal | None:

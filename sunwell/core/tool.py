@@ -7,6 +7,7 @@ import attrs
 
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
+from sunwell.core.receipts import Conflict
 
 
 @runtime_checkable
@@ -83,6 +84,23 @@ class StagingExecutor(ToolExecutor, Protocol):
 
     def specs(self) -> tuple[ToolSpec, ...]:
         """Return the tools on offer, in an order that never changes."""
+        ...
+
+
+@runtime_checkable
+class SharedExecutor(Protocol):
+    """An executor that several workers share and that tells them apart."""
+
+    def for_worker(self, worker_id: str) -> ToolExecutor:
+        """Return the executor for one worker; all of them know of each other's work."""
+        ...
+
+    def conflicts_of(self, worker_id: str) -> tuple[Conflict, ...]:
+        """Return where *worker_id* and others met in the same file."""
+        ...
+
+    def release(self, worker_id: str) -> None:
+        """Give up what *worker_id* holds: it is over."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from sunwell.events.emit import Emit, emit
 from sunwell.events.payloads import (
+    BatchPlanned,
     BoundExceeded,
     BudgetRefused,
     BudgetWarning,
@@ -21,8 +22,13 @@ from sunwell.events.payloads import (
     ToolCallFinished,
     ToolCallStarted,
     Warned,
+    WorkerFinished,
+    WorkerQueued,
+    WorkerStarted,
+    WorkerWaiting,
 )
 from sunwell.events.signals import (
+    BATCH_PLANNED,
     BOUND_EXCEEDED,
     BUDGET_REFUSED,
     BUDGET_WARNING,
@@ -41,9 +47,14 @@ from sunwell.events.signals import (
     TOOL_CALL_FINISHED,
     TOOL_CALL_STARTED,
     WARNED,
+    WORKER_FINISHED,
+    WORKER_QUEUED,
+    WORKER_STARTED,
+    WORKER_WAITING,
 )
 
 __all__ = [
+    "BATCH_PLANNED",
     "BOUND_EXCEEDED",
     "BUDGET_REFUSED",
     "BUDGET_WARNING",
@@ -62,6 +73,11 @@ __all__ = [
     "TOOL_CALL_FINISHED",
     "TOOL_CALL_STARTED",
     "WARNED",
+    "WORKER_FINISHED",
+    "WORKER_QUEUED",
+    "WORKER_STARTED",
+    "WORKER_WAITING",
+    "BatchPlanned",
     "BoundExceeded",
     "BudgetRefused",
     "BudgetWarning",
@@ -82,5 +98,9 @@ __all__ = [
     "ToolCallFinished",
     "ToolCallStarted",
     "Warned",
+    "WorkerFinished",
+    "WorkerQueued",
+    "WorkerStarted",
+    "WorkerWaiting",
     "emit",
 ]

@@ -202,6 +202,59 @@ class BoundExceeded(Event):
 
 
 @attrs.frozen
+class BatchPlanned(Event):
+    """How siblings that share a prefix will be started, and what each way would cost."""
+
+    span: str
+    workers: int
+    choice: str
+    reason: str
+    input_usd: Decimal | None
+    """Expected cost of the shared prefix, all workers together; ``None``: no price."""
+
+
+@attrs.frozen
+class WorkerQueued(Event):
+    """A worker is wanted and waits for its turn."""
+
+    span: str
+    task_id: str
+    task: str
+    depth: int
+
+
+@attrs.frozen
+class WorkerStarted(Event):
+    """A worker has its slot and begins."""
+
+    span: str
+    task_id: str
+    model: str
+    depth: int
+
+
+@attrs.frozen
+class WorkerWaiting(Event):
+    """A worker has given up its slot while it waits for workers of its own."""
+
+    span: str
+    task_id: str
+
+
+@attrs.frozen
+class WorkerFinished(Event):
+    """A worker is done, well or badly."""
+
+    span: str
+    task_id: str
+    index: int
+    """Place of the worker among its siblings, from 0."""
+    result: TaskResult
+    replayed: bool = False
+    """Whether it was done before this process took the run up."""
+
+
+@attrs.frozen
 class Warned(Event):
     """Something that the user should know and that stops nothing."""
 

@@ -38,10 +38,21 @@ BUDGET_REFUSED = _signals.signal("budget-refused")
 """Sent when a call finds no room, with :class:`BudgetRefused`."""
 BOUND_EXCEEDED = _signals.signal("bound-exceeded")
 """Sent when a provider bills more than was reserved, with :class:`BoundExceeded`."""
+BATCH_PLANNED = _signals.signal("batch-planned")
+"""Sent before the workers of a batch start, with :class:`BatchPlanned`."""
+WORKER_QUEUED = _signals.signal("worker-queued")
+"""Sent for each worker that is wanted, with :class:`WorkerQueued`."""
+WORKER_STARTED = _signals.signal("worker-started")
+"""Sent when a worker begins, with :class:`WorkerStarted`."""
+WORKER_WAITING = _signals.signal("worker-waiting")
+"""Sent when a worker gives up its slot to wait for its own, with :class:`WorkerWaiting`."""
+WORKER_FINISHED = _signals.signal("worker-finished")
+"""Sent for each worker that was wanted, with :class:`WorkerFinished`."""
 WARNED = _signals.signal("warned")
 """Sent for what a user should know, with :class:`Warned`."""
 
 __all__ = [
+    "BATCH_PLANNED",
     "BOUND_EXCEEDED",
     "BUDGET_REFUSED",
     "BUDGET_WARNING",
@@ -60,4 +71,8 @@ __all__ = [
     "TOOL_CALL_FINISHED",
     "TOOL_CALL_STARTED",
     "WARNED",
+    "WORKER_FINISHED",
+    "WORKER_QUEUED",
+    "WORKER_STARTED",
+    "WORKER_WAITING",
 ]

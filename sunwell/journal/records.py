@@ -6,7 +6,7 @@ it, never of chance or time. ``at`` is seconds since 1970 in UTC.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import attrs
 
@@ -14,9 +14,13 @@ from sunwell.core.decision import DelegationDecision
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import Completion, Purpose
+from sunwell.core.receipts import CommandRun, Conflict
 from sunwell.core.task import Status, StopReason
 
 Key = tuple[str | int, ...]
+HoldReason = Literal["planner", "ledger", "rate"]
+"""What is waited for. ``planner``: the first answer of siblings; ``ledger``: room in a ceiling;
+``rate``: the time until a failed attempt is made again."""
 
 
 @attrs.frozen
@@ -243,6 +247,70 @@ class Note(Record):
     @property
     def key(self) -> Key:
         return (self.span, self.name)
+
+
+@attrs.frozen
+class WorkerOpened(Record):
+    """A worker begins: it has its slot, and nobody has been asked for it yet."""
+
+    kind: ClassVar[str] = "sub_started"
+    span: str
+    parent: str
+    """Path of the span that started it."""
+    depth: int
+    query: str
+    """What it was asked to do."""
+    model: str
+    """The model that it is pinned to."""
+    at: float
+    parent_turn: int | None = None
+    context_query: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return (self.span,)
+
+
+@attrs.frozen
+class WorkerClosed(Record):
+    """How a worker ended: what it says, and beside it what the harness saw."""
+
+    kind: ClassVar[str] = "sub_completion"
+    span: str
+    depth: int
+    query: str
+    status: Status
+    stop_reason: StopReason
+    answer: str
+    error: str
+    turns: int
+    tokens_used: int
+    cost: Decimal | None
+    """US dollars of the answered calls, its own workers' included; ``None``: a price is unknown."""
+    duration_ms: int
+    tools_called: tuple[str, ...]
+    """Names of tools, each as often as it was called."""
+    result_tokens: int | None
+    """Output tokens of the last answer; ``None`` where nobody said."""
+    files: tuple[FileChange, ...]
+    commands: tuple[CommandRun, ...]
+    conflicts: tuple[Conflict, ...]
+    at: float
+
+    @property
+    def key(self) -> Key:
+        return (self.span,)
+
+
+@attrs.frozen
+class Held(Record):
+    """Somebody who could have gone on was made to wait, and now goes on."""
+
+    kind: ClassVar[str] = "held"
+    span: str
+    reason: HoldReason
+    seconds: float
+    at: float
 
 
 @attrs.frozen

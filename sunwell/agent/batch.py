@@ -1,0 +1,173 @@
+"""Many tasks under one lens: what a batch is, and how it is run to its end."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from sunwell.agent.dispatcher import Dispatcher
+from sunwell.agent.results_file import ResultsFile
+from sunwell.agent.start_gate import StartGate
+from sunwell.agent.work import Ended
+from sunwell.core.ceilings import Budget
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.markdown import one_line
+from sunwell.core.span import Span
+from sunwell.core.task import Task, TaskResult
+from sunwell.errors import ConfigurationError
+
+_SHOWN_TASKS = 40
+_SHOWN_CHARACTERS = 300
+
+
+def _tasks(value: Iterable[Task | str]) -> tuple[Task, ...]:
+    if isinstance(value, str):
+        raise TypeError(f"a batch expects several tasks, got the single string {value!r}")
+    return tuple(task if isinstance(task, Task) else Task(task) for task in value)
+
+
+@attrs.frozen
+class Batch:
+    """Tasks of one run, one worker each. Strings are tasks, too."""
+
+    tasks: tuple[Task, ...] = attrs.field(converter=_tasks)
+    lens: EphemeralLens | None = None
+    """What all workers read; ``None``: none, or one that is written first where delegation is on."""
+    results: Path | None = None
+    """A JSON Lines file that holds each result as soon as there is one."""
+
+    def __attrs_post_init__(self) -> None:
+        if not self.tasks:
+            raise ConfigurationError("the batch is empty: give at least one task")
+
+    @property
+    def title(self) -> str:
+        """What the run is about, in the words of its tasks: what a lens for all of them is written from."""
+        count = len(self.tasks)
+        shown = [f"- {one_line(task.text)[:_SHOWN_CHARACTERS]}" for task in self.tasks[:_SHOWN_TASKS]]
+        more = [f"- … and {count - _SHOWN_TASKS:,} more of the kind"] if count > _SHOWN_TASKS else []
+        return "\n".join([f"{count:,} tasks, each for a worker of its own:", *shown, *more])
+
+    def redacted(self, redact: Callable[[str], str]) -> "Batch":
+        """Return the batch without known secrets in its words."""
+        tasks = [
+            attrs.evolve(task, text=redact(task.text), scope=redact(task.scope), done=redact(task.done))
+            for task in self.tasks
+        ]
+        return attrs.evolve(self, tasks=tasks)
+
+    def settings(self) -> dict[str, Any]:
+        """Return JSON values from which :meth:`of` makes the batch again."""
+        lens = None if self.lens is None else _plain(attrs.asdict(self.lens))
+        results = None if self.results is None else str(self.results)
+        return {"tasks": [task_fields(task) for task in self.tasks], "lens": lens, "results": results}
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Batch":
+        """Return the batch that :meth:`settings` described."""
+        lens = settings["lens"]
+        results = settings["results"]
+        return cls(
+            [task_of(fields) for fields in settings["tasks"]],
+            None if lens is None else EphemeralLens(**lens),
+            None if results is None else Path(results),
+        )
+
+
+@attrs.frozen
+class BatchResult:
+    """The results of a batch in the order of its tasks, and how the run as a whole ended."""
+
+    run: TaskResult
+
+    def __len__(self) -> int:
+        return len(self.run.workers)
+
+    def __iter__(self) -> Iterator[TaskResult]:
+        return iter(self.run.workers)
+
+    def __getitem__(self, index: int) -> TaskResult:
+        return self.run.workers[index]
+
+
+def task_fields(task: Task) -> dict[str, Any]:
+    """Return JSON values from which :func:`task_of` makes *task* again; defaults are left out."""
+    fields = {field.name: getattr(task, field.name) for field in attrs.fields(Task)}
+    fields["budget"] = None if task.budget is None else _plain(attrs.asdict(task.budget))
+    kept = {name: value for name, value in fields.items() if value not in (None, "")}
+    return {name: _plain(value) for name, value in kept.items() if name == "tools" or value != ()}
+
+
+def task_of(fields: Mapping[str, Any]) -> Task:
+    """Return the task that *fields* describe.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a field that no task has, or a wrong value.
+    """
+    known = [field.name for field in attrs.fields(Task)]
+    given = {("text" if name == "task" else name): value for name, value in fields.items()}
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ConfigurationError(f"a task has no field {unknown[0]!r}; its fields: {', '.join(known)}")
+    if "text" not in given:
+        raise ConfigurationError("a task needs a text: what is to be done, in words")
+    try:
+        if given.get("budget") is not None:
+            given["budget"] = Budget(**given["budget"])
+        return Task(**given)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise ConfigurationError(f"a task cannot be read: {error}") from None
+
+
+async def run_tasks(
+    dispatcher: Dispatcher,
+    tasks: tuple[Task, ...],
+    parent: Span,
+    *,
+    gate: StartGate | None = None,
+    fail_fast: bool = False,
+    file: ResultsFile | None = None,
+) -> tuple[TaskResult, ...]:
+    """Return the results of *tasks* in the order of input, once all workers are done.
+
+    One that fails costs the others nothing, unless *fail_fast*: then the rest is cancelled. When
+    this is cancelled, what is done is written down first.
+    """
+    ids = [dispatcher.start(task, parent, gate=gate) for task in tasks]
+    try:
+        async for result in dispatcher.results(ids):
+            if file is not None:
+                file.add(ids.index(result.task_id), result)
+            if fail_fast and result.status == "error":
+                dispatcher.cancel(ids)
+    except BaseException:
+        await dispatcher.close()
+        if file is not None:
+            for index, task_id in enumerate(ids):
+                if (done := dispatcher.result(task_id)) is not None:
+                    file.add(index, done)
+        raise
+    return tuple(result for result in await dispatcher.await_results(ids) if result is not None)
+
+
+def joined_end(results: tuple[TaskResult, ...]) -> Ended:
+    """Return how a batch with *results* ended: ``ok`` where all of them did."""
+    done = sum(result.success for result in results)
+    if done == len(results):
+        return Ended("ok", "end", f"{done:,} tasks done")
+    first = next(result for result in results if not result.success)
+    said = f"{done:,} of {len(results):,} tasks done"
+    error = (
+        f"{len(results) - done:,} of {len(results):,} tasks did not end well; {first.task_id}: {first.error}"
+    )
+    all_failed = all(result.status == "error" for result in results)
+    return Ended("error" if all_failed else "incomplete", first.stop_reason, said, error)
+
+
+def _plain(value: Any) -> Any:
+    """Return *value* in JSON's own types; amounts become text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)

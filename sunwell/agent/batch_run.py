@@ -1,0 +1,78 @@
+"""A run that is a batch: one lens, a worker for each task, a result for each worker."""
+
+import attrs
+
+from sunwell.agent.batch import Batch, joined_end, run_tasks
+from sunwell.agent.dispatcher import Dispatcher
+from sunwell.agent.execution import Execution
+from sunwell.agent.lens_step import write_lens
+from sunwell.agent.results_file import ResultsFile
+from sunwell.agent.slots import Slots
+from sunwell.agent.terms import Terms
+from sunwell.agent.work import Ended
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.model import ModelProtocol
+from sunwell.events import RUN_STARTED, WARNED, Warned
+
+
+@attrs.frozen
+class BatchRun:
+    """Carries a batch out on one model, as :meth:`Execution.to_the_end` wants it."""
+
+    batch: Batch
+    model: ModelProtocol
+    """Who works: the delegation model, else the loop's own."""
+    smart: ModelProtocol
+    """Who writes the lens where delegation is on and the batch brings none."""
+
+    async def __call__(self, execution: Execution) -> Ended:
+        """Return how the batch ended; the results are left in *execution*."""
+        execution.run.tell(RUN_STARTED, execution.started(self.model))
+        failed = await self._find_lens(execution)
+        if failed is not None:
+            return failed
+        dispatcher = dispatcher_for(execution, self.model, execution.lens)
+        file = None if self.batch.results is None else ResultsFile.open(self.batch.results)
+        try:
+            results = await run_tasks(
+                dispatcher,
+                self.batch.tasks,
+                execution.run.root,
+                fail_fast=execution.config.fail_fast,
+                file=file,
+            )
+        finally:
+            execution.workers = dispatcher.all_results()
+            if file is not None:
+                file.finish()
+        return joined_end(results)
+
+    async def _find_lens(self, execution: Execution) -> Ended | None:
+        """Leave the lens in *execution*, where there is to be one; return the end where there is none."""
+        execution.lens = self.batch.lens
+        if self.batch.lens is not None or not execution.config.enable_delegation:
+            return None
+        if self.smart.name == self.model.name:
+            return None
+        written = await write_lens(execution, self.smart)
+        execution.lens = written.lens
+        if written.lens is None and written.outcome == "fail":
+            return Ended("error", "lens_failed", "", f"no lens: {written.reason}")
+        if written.lens is None:
+            execution.run.tell(WARNED, Warned(f"the workers go on without a lens: {written.reason}"))
+        return None
+
+
+def dispatcher_for(execution: Execution, model: ModelProtocol, lens: EphemeralLens | None) -> Dispatcher:
+    """Return the dispatcher of a run's workers on *model*, under *lens* where there is one."""
+    config = execution.config
+    sections = [execution.system_prompt, lens.to_context() if lens else None]
+    terms = Terms(
+        model,
+        execution.tools,
+        tuple(section for section in sections if section),
+        max_output_tokens=config.max_output_tokens,
+        stream=config.stream,
+        timeout_seconds=config.worker_timeout_seconds,
+    )
+    return Dispatcher(execution.run, terms, Slots(config.max_concurrent), config.max_depth)

@@ -1,0 +1,94 @@
+"""Slots: how many workers of a whole tree may make progress at once, first come, first served."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+
+
+@attrs.define(eq=False)
+class Slots:
+    """A bounded number of slots and one line of those who wait for one.
+
+    Never more than ``limit`` are taken, and never is one free while somebody waits: a slot that is
+    given back goes to the first in the line in the same step. On one event loop.
+    """
+
+    limit: int = attrs.field(validator=attrs.validators.ge(1))
+    taken: int = attrs.field(default=0, init=False)
+    """Slots that somebody has, or has been handed and not yet noticed."""
+    _line: "deque[asyncio.Future[None]]" = attrs.field(factory=deque, init=False)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a slot."""
+        return sum(not place.done() for place in self._line)
+
+    async def take(self) -> None:
+        """Wait for a slot and take it. Who is cancelled while waiting has none."""
+        if self.taken < self.limit:  # then nobody waits: a free slot is handed on at once
+            self.taken += 1
+            return
+        place = asyncio.get_running_loop().create_future()
+        self._line.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if not place.cancelled():  # handed to us in the step that cancelled us
+                self.give()
+            elif place in self._line:
+                self._line.remove(place)
+            raise
+
+    def give(self) -> None:
+        """Give a slot back: to the first who waits, else to nobody."""
+        while self._line:
+            place = self._line.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self.taken -= 1
+
+
+@attrs.define(eq=False)
+class Seat:
+    """One worker's hold on a slot. While it waits for workers of its own it has none.
+
+    Several calls of one worker may wait side by side: the slot is given up with the first and taken
+    again after the last, at the end of the line; not where the worker is over meanwhile.
+    """
+
+    slots: Slots
+    _away: int = attrs.field(default=0, init=False)
+    _is_held: bool = attrs.field(default=False, init=False)
+    _is_over: bool = attrs.field(default=False, init=False)
+
+    async def sit(self) -> None:
+        """Take the slot."""
+        await self.slots.take()
+        self._is_held = True
+
+    def leave(self) -> None:
+        """Give the slot back for good; doing it twice is fine."""
+        self._is_over = True
+        self._give()
+
+    def _give(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            self.slots.give()
+
+    @asynccontextmanager
+    async def given_up(self) -> AsyncIterator[None]:
+        """Be without the slot inside, and have it again outside."""
+        self._away += 1
+        if self._away == 1:
+            self._give()
+        try:
+            yield
+        finally:
+            self._away -= 1
+            if self._away == 0 and not self._is_over:
+                await self.sit()
