@@ -82,7 +82,7 @@ _MANNER = (
 )
 _OUTPUT = (
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output."),
-    click.option("-v", "--verbose", is_flag=True, help="Show every call and what is said."),
+    click.option("-v", "--verbose", is_flag=True, help="Show every call and every tool."),
 )
 
 

@@ -9,8 +9,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
 import click
+
+from sunwell.cli.claims import Claims
 
 if TYPE_CHECKING:
     from sunwell.cli.demo_stage import Verdict
@@ -40,30 +41,17 @@ def demo(ctx: click.Context, keep: bool) -> None:
     example_shop()
     folder = Path(tempfile.mkdtemp(prefix="sunwell-demo-"))
     try:
-        claims = _Claims()
+        claims = Claims()
         _perform(folder, claims)
     finally:
         if keep:
             click.echo(f"\nThe folder is kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    if not claims.all_hold:
-        click.echo("\nNot everything that is claimed above is so: see the lines with ✗.", err=True)
-        ctx.exit(1)
+    ctx.exit(claims.exit_code())
 
 
-@attrs.define(eq=False)
-class _Claims:
-    """Says what holds, and remembers whether everything did."""
-
-    all_hold: bool = True
-
-    def say(self, holds: bool, sentence: str) -> None:
-        self.all_hold = self.all_hold and holds
-        click.echo("  " + click.style("✓" if holds else "✗", fg="green" if holds else "red") + f" {sentence}")
-
-
-def _perform(folder: Path, claims: _Claims) -> None:
+def _perform(folder: Path, claims: Claims) -> None:
     click.secho("Sunwell: think once, generate many", bold=True)
     _say(
         "A smart model reads a task once and writes down what it knows; a cheap model does the work with "
@@ -77,7 +65,7 @@ def _perform(folder: Path, claims: _Claims) -> None:
     _close()
 
 
-def _delegated(folder: Path, simulator: "Simulator", claims: _Claims) -> "TaskResult":
+def _delegated(folder: Path, simulator: "Simulator", claims: Claims) -> "TaskResult":
     from sunwell.budget.values import Budget
     from sunwell.cli.demo_stage import TASK, fresh_shop, run_tests, simulated, work
     from sunwell.context.options import RunOptions
@@ -102,7 +90,7 @@ def _delegated(folder: Path, simulator: "Simulator", claims: _Claims) -> "TaskRe
     return result
 
 
-def _compare_bills(result: "TaskResult", simulator: "Simulator", account: str, claims: _Claims) -> None:
+def _compare_bills(result: "TaskResult", simulator: "Simulator", account: str, claims: Claims) -> None:
     from sunwell.report.figures import exact
 
     billed = simulator.bill.by_model(account)
@@ -122,7 +110,7 @@ def _compare_bills(result: "TaskResult", simulator: "Simulator", account: str, c
     claims.say(is_same, f"${exact(booked)} booked, ${exact(charged)} billed: {same}")
 
 
-def _alone(folder: Path, simulator: "Simulator", delegated: "TaskResult", claims: _Claims) -> None:
+def _alone(folder: Path, simulator: "Simulator", delegated: "TaskResult", claims: Claims) -> None:
     from sunwell.cli.demo_stage import fresh_shop, run_tests, simulated, work
     from sunwell.cli.plain import PlainView
     from sunwell.context.options import RunOptions
@@ -145,7 +133,7 @@ def _alone(folder: Path, simulator: "Simulator", delegated: "TaskResult", claims
     claims.say(cheaper, f"delegated: {dollars(ours)}, {share}")
 
 
-def _withheld(folder: Path, simulator: "Simulator", claims: _Claims) -> None:
+def _withheld(folder: Path, simulator: "Simulator", claims: Claims) -> None:
     from sunwell.cli.demo_stage import fresh_shop, run_tests, simulated, work
     from sunwell.cli.plain import PlainView
     from sunwell.context.options import RunOptions

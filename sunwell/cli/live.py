@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _WIDE_COLUMNS = 100
+_MOST_ROWS = 12
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "stopped": ("…", "yellow")}
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
@@ -105,9 +106,11 @@ def draw(progress: Progress, footer: str, width: int, frame: str = " ") -> "Tabl
         table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(16, width - (85 if is_wide else 58)))
-    for row in progress.rows.values():
+    shown, hidden = _most_telling(tuple(progress.rows.values()))
+    for row in shown:
         table.add_row(*_cells(row, is_wide, frame))
-    tail = Text(f"  {footer}", style="bold")
+    more = f"  … and {hidden:,} more\n" if hidden else ""
+    tail = Text.assemble((more, "dim"), (f"  {footer}", "bold"))
     grid = Table.grid()
     grid.add_column(no_wrap=True, overflow="ellipsis")
     if progress.task:
@@ -140,3 +143,11 @@ def _doing(row: Row) -> str:
     count = len(row.files)
     files = "" if not count else "1 file" if count == 1 else f"{count} files"
     return " · ".join(part for part in (files, row.doing) if part)
+
+
+def _most_telling(rows: tuple[Row, ...]) -> tuple[list[Row], int]:
+    """Return the rows that fit a page, in their order, and how many are left out: who is busy goes first."""
+    if len(rows) <= _MOST_ROWS:
+        return list(rows), 0
+    places = sorted(range(len(rows)), key=lambda place: (rows[place].state != "busy", -place))
+    return [rows[place] for place in sorted(places[:_MOST_ROWS])], len(rows) - _MOST_ROWS

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from sunwell.cli.claims import Claims
 from sunwell.cli.demo_stage import Verdict, fresh_shop, run_tests
 
 
@@ -43,3 +44,16 @@ def test_failures_are_counted_by_rule() -> None:
     """The tests of a rule begin with its name."""
     verdict = Verdict(3, ("test_paging_is_capped", "test_paging_begins_at_zero", "test_other"))
     assert verdict.by_rule(("paging", "clock")) == {"paging": 2}
+
+
+def test_a_claim_that_does_not_hold_is_not_forgotten(capsys) -> None:
+    """One of many is enough for exit code 1, and its line is marked."""
+    claims = Claims()
+    claims.say(True, "water is wet")
+    assert claims.exit_code() == 0
+    claims.say(False, "fire is cold")
+    claims.say(True, "snow is white")
+    assert claims.exit_code() == 1
+    out, err = capsys.readouterr()
+    assert "✗ fire is cold" in out
+    assert "Not everything that is claimed above is so" in err

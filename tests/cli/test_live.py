@@ -81,3 +81,19 @@ def test_somebody_can_be_asked_in_between() -> None:
             view.see(EVENTS[3])
             assert len(out.getvalue()) == before
         assert "$0.02" in out.getvalue()[before:]
+
+
+def test_a_crowd_fits_the_page() -> None:
+    """Of many workers, those that are busy are shown, and how many there are besides."""
+    done = [
+        ModelCallFinished(
+            f"run/worker-{i:03d}", 0, "haiku", "work", 1, usage=Usage(1, 1), cost_usd=Decimal(1)
+        )
+        for i in range(100)
+    ]
+    busy = [ModelCallStarted("run/worker-007", 1, "haiku", "work", 1)]
+    text = shown(100, *done, *busy)
+    assert "worker-007" in text
+    assert "… and 88 more" in text
+    assert "$100.00 of $0.50" in text
+    assert len(text.splitlines()) <= 16
