@@ -22,7 +22,9 @@ def claim_for(model: ModelProtocol, request: Request, price: Price | None, *, cl
     Input is bounded by bytes and the provider's allowance, priced at the dearest rate that so much
     input can meet, cache writes and tiers included. Without a price the dollar figures are ``None``.
     """
-    output = DEFAULT_OUTPUT_TOKENS if request.max_output_tokens is None else request.max_output_tokens
+    output = request.max_output_tokens
+    if output is None:
+        output = getattr(model, "max_output_tokens", None) or DEFAULT_OUTPUT_TOKENS
     bound = input_bound_tokens(model, request)
     claim = Claim(
         input_tokens=bound,

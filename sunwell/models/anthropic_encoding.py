@@ -13,13 +13,17 @@ FORMAT = "anthropic-messages"
 ORIGIN = "anthropic"
 DEFAULT_MAX_OUTPUT_TOKENS = 8_192
 """Sent where a request names no limit: this API takes no request without one."""
+LEAST_THINKING_TOKENS = 1_024
+"""Smallest budget of thinking that the API takes."""
 
 _EMPTY = '{"type":"text","text":"(empty)"}'
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-def encode_request(model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
+def encode_request(
+    model_id: str, request: Request, *, streaming: bool, thinking_tokens: int | None = None
+) -> tuple[bytes, ...]:
     """Return the pieces of a body: equal for equal requests, and siblings share their first ones."""
     caching = request.caching
     sections = tuple(section for section in request.system if section.strip())
@@ -32,7 +36,7 @@ def encode_request(model_id: str, request: Request, *, streaming: bool) -> tuple
         _opening(request),
         request.messages.encoded(FORMAT, encode_message),
         b"]",
-        _tail(request, streaming=streaming),
+        _tail(request, streaming=streaming, thinking_tokens=thinking_tokens),
         b"}",
     )
 
@@ -122,9 +126,14 @@ def _cache_control(life: CacheLife) -> dict[str, str]:
     return {"type": "ephemeral", "ttl": life}
 
 
-def _tail(request: Request, *, streaming: bool) -> bytes:
-    limit = request.max_output_tokens
-    fields: dict[str, Any] = {"max_tokens": DEFAULT_MAX_OUTPUT_TOKENS if limit is None else limit}
+def _tail(request: Request, *, streaming: bool, thinking_tokens: int | None) -> bytes:
+    asked = request.max_output_tokens
+    limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
+    fields: dict[str, Any] = {"max_tokens": limit}
+    if thinking_tokens is not None and limit > LEAST_THINKING_TOKENS:
+        # The API wants room for the answer besides the thinking: a short answer gets less of both.
+        budget = max(LEAST_THINKING_TOKENS, min(thinking_tokens, limit - 1))
+        fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
     if request.tools and request.tool_choice == "none":
         fields["tool_choice"] = {"type": "none"}
     output: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from sunwell.models.anthropic_reading import MessageReader, read_answer
 from sunwell.models.clients import Sdk
 from sunwell.models.connection import Connection
 from sunwell.models.http_model import HttpModel
+from sunwell.models.tuning import UNTUNED, Tuning
 
 STREAM_ABOVE_TOKENS = 21_333
 """Answers that may take longer than ten minutes are streamed: Anthropic cuts a silent connection."""
@@ -15,11 +16,12 @@ STREAM_ABOVE_TOKENS = 21_333
 
 @attrs.frozen
 class _Messages:
+    thinking_tokens: int | None = None
     sdk: Sdk = "anthropic"
     path: str = "/v1/messages"
 
     def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
-        return encode_request(model_id, request, streaming=streaming)
+        return encode_request(model_id, request, streaming=streaming, thinking_tokens=self.thinking_tokens)
 
     def read(self, data: bytes, asked: str) -> Completion:
         return read_answer(data, asked)
@@ -37,5 +39,13 @@ class AnthropicModel(HttpModel):
 
     __slots__ = ()
 
-    def __init__(self, model_id: str, connection: Connection, *, name: str | None = None) -> None:
-        super().__init__(model_id, connection, name or model_id, _Messages(), STREAM_ABOVE_TOKENS)
+    def __init__(
+        self,
+        model_id: str,
+        connection: Connection,
+        *,
+        name: str | None = None,
+        tuning: Tuning = UNTUNED,
+    ) -> None:
+        wire = _Messages(tuning.thinking_tokens)
+        super().__init__(model_id, connection, name or model_id, wire, STREAM_ABOVE_TOKENS, tuning)

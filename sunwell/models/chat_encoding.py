@@ -36,6 +36,10 @@ class ChatQuirks:
     """How an answer in JSON is asked for."""
     returns_reasoning: bool = True
     """Send reasoning back to the server as it came."""
+    effort: bool = True
+    """Send ``reasoning_effort`` where one is asked for."""
+    tools: bool = True
+    """Whether the server takes tools at all; without them it cannot work, only answer."""
 
     @property
     def message_format(self) -> str:
@@ -148,7 +152,7 @@ def _tail(request: Request, quirks: ChatQuirks, *, streaming: bool) -> bytes:
         fields[quirks.token_limit] = request.max_output_tokens
     if request.tools and request.tool_choice == "none":
         fields["tool_choice"] = "none"
-    if request.effort is not None:
+    if request.effort is not None and quirks.effort:
         fields["reasoning_effort"] = request.effort
     schema = request.response_schema
     if schema is not None and quirks.schema == "json_schema":

@@ -62,6 +62,12 @@ class Connection:
     """Longest time until a connection stands."""
     transport: Callable[[], Any] | None = attrs.field(default=None, repr=False)
     """Makes the ``httpx2`` transport of the client; ``None``: the SDK's own over aiohttp."""
+    needs_key: bool = True
+    """Whether nothing is sent without a key; servers on one's own machine often want none."""
+    requests_per_minute: int | None = None
+    """Most requests in a minute; ``None``: what the server's headers say."""
+    tokens_per_minute: int | None = None
+    """Most tokens in a minute; ``None``: what the server's headers say."""
 
     @classmethod
     def from_environment(
@@ -106,7 +112,9 @@ class Connection:
         return self.key_variable or _prefix(self.provider) + "_API_KEY"
 
     def check_key(self) -> None:
-        """Raise :exc:`~sunwell.errors.MissingKeyError` where neither key nor credential header is there."""
+        """Raise :exc:`~sunwell.errors.MissingKeyError` where a key is needed and none is there."""
+        if not self.needs_key:
+            return
         given = any(value and _CREDENTIAL.search(name) for name, value in self.headers)
         if not given and not (self.api_key and self.api_key.strip()):
             raise MissingKeyError(self.variable, self.provider)

@@ -9,6 +9,7 @@ from sunwell.core.model import Completion, Delta, Request
 from sunwell.models.call import Call, Wire
 from sunwell.models.connection import Connection
 from sunwell.models.failures import Failures
+from sunwell.models.tuning import UNTUNED, Tuning
 
 
 @attrs.define(eq=False)
@@ -22,6 +23,7 @@ class HttpModel:
     wire: Wire = attrs.field(repr=False)
     stream_above_tokens: int | None = None
     """Answers that may be longer than this are asked for as a stream: a silent connection may be cut."""
+    tuning: Tuning = UNTUNED
     _failures: Failures = attrs.field(init=False, repr=False)
 
     @_failures.default
@@ -32,6 +34,16 @@ class HttpModel:
     def provider(self) -> str:
         """The provider's name."""
         return self.connection.provider
+
+    @property
+    def max_output_tokens(self) -> int | None:
+        """Most tokens of one answer where a request names no limit; ``None``: nobody has set it."""
+        return self.tuning.max_output_tokens
+
+    @property
+    def context_window(self) -> int | None:
+        """The context window that was set for the model; ``None``: its price says it, if anything does."""
+        return self.tuning.context_window
 
     def check_key(self) -> None:
         """Raise :exc:`~sunwell.errors.MissingKeyError` where the connection has no key."""
@@ -45,7 +57,7 @@ class HttpModel:
         """
         from sunwell.models.tokens import allowance_tokens
 
-        pieces = self.wire.encode(self.model_id, request, streaming=True)
+        pieces = self.wire.encode(self.model_id, self.tuning.applied(request), streaming=True)
         return sum(map(len, pieces)) + allowance_tokens(self.provider, self.model_id)
 
     async def complete(self, request: Request) -> Completion:
@@ -72,7 +84,8 @@ class HttpModel:
         return self._call(request).stream()
 
     def _call(self, request: Request) -> Call:
-        return Call(self.model_id, self.wire, self.connection, self._failures, request)
+        tuned = self.tuning.applied(request)
+        return Call(self.model_id, self.wire, self.connection, self._failures, tuned)
 
     def _must_stream(self, request: Request) -> bool:
         above, asked = self.stream_above_tokens, request.max_output_tokens

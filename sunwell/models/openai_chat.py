@@ -8,6 +8,7 @@ from sunwell.models.chat_reading import ChunkReader, read_answer
 from sunwell.models.clients import Sdk
 from sunwell.models.connection import Connection
 from sunwell.models.http_model import HttpModel
+from sunwell.models.tuning import UNTUNED, Tuning
 
 
 @attrs.frozen
@@ -43,6 +44,7 @@ class ChatModel(HttpModel):
         *,
         name: str | None = None,
         quirks: ChatQuirks | None = None,
+        tuning: Tuning = UNTUNED,
     ) -> None:
         known = quirks or quirks_for(connection.provider, model_id)
-        super().__init__(model_id, connection, name or model_id, _Chat(known))
+        super().__init__(model_id, connection, name or model_id, _Chat(known), tuning=tuning)

@@ -25,7 +25,7 @@ class Supply(Protocol):
 
 @attrs.frozen
 class Environment:
-    """Models of the providers whose address is known: their own, or ``PROVIDER_BASE_URL``."""
+    """Models of the providers whose address is known: ``PROVIDER_BASE_URL``, else the preset's."""
 
     variables: Mapping[str, str] | None = attrs.field(default=None, repr=False)
     """Environment variables; ``None`` is the process's own, as they are at each look-up."""
@@ -33,28 +33,14 @@ class Environment:
     def connection(self, provider: str) -> Hashable | None:
         """Return how *provider* is reached now, ``None`` where it has no address.
 
-        Raises :exc:`~sunwell.errors.MissingKeyError` where it is reached at its own address and
-        there is no key; other addresses may do without one.
+        Raises :exc:`~sunwell.errors.MissingKeyError` where it needs a key and there is none.
         """
-        from sunwell.models.connection import OWN_URLS, Connection
+        from sunwell.models.providers import Providers
 
-        connection = Connection.from_environment(provider, environ=self.variables)
-        if connection.base_url is None:
-            if provider not in OWN_URLS:
-                return None
-            connection.check_key()
-        return connection
+        return Providers(variables=self.variables).connection(provider)
 
     def model(self, model_id: str, connection: Hashable) -> ModelProtocol:
-        """Return a new adapter; only Anthropic's wire format differs from what all others speak."""
-        from sunwell.models.connection import Connection
+        """Return a new adapter in the format that the provider speaks."""
+        from sunwell.models.providers import Providers
 
-        if not isinstance(connection, Connection):
-            raise TypeError(f"a Connection is wanted, got {connection!r}")
-        if connection.provider == "anthropic":
-            from sunwell.models.anthropic_messages import AnthropicModel
-
-            return AnthropicModel(model_id, connection)
-        from sunwell.models.openai_chat import ChatModel
-
-        return ChatModel(model_id, connection)
+        return Providers(variables=self.variables).model(model_id, connection)

@@ -1,0 +1,205 @@
+"""From settings to what a run is made of: options, models by name, prices."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from sunwell.budget.values import Budget
+from sunwell.config.connecting import providers_of, unknown_provider
+from sunwell.config.naming import reference_of
+from sunwell.config.schema import Configuration, ModelEntry, Role
+from sunwell.context.options import RunOptions
+from sunwell.core.model import ModelProtocol
+from sunwell.core.price import Price, Rates
+from sunwell.errors import ConfigurationError, UnknownModelError
+from sunwell.models.aliases import ALIASES
+from sunwell.models.prices import PriceBook
+from sunwell.models.providers import Providers
+from sunwell.models.references import parse_reference
+from sunwell.models.registry import ModelRegistry
+from sunwell.models.tuning import UNTUNED, Tuning
+
+ROLES = ("model", "smart_model", "delegation_model", "orchestrator")
+
+
+@attrs.frozen
+class Resolved:
+    """What an :class:`~sunwell.agent.Agent` and a run are given."""
+
+    options: RunOptions
+    registry: ModelRegistry
+    prices: PriceBook
+    names: Mapping[str, str] = attrs.field(hash=False)
+    """What each role that is set is called in ``registry``."""
+    windows: Mapping[str, int] = attrs.field(hash=False)
+    """Context windows that were set, by ``provider/id``."""
+
+
+def resolve(values: Configuration, environ: Mapping[str, str] | None = None) -> Resolved:
+    """Return options, registry and prices for *values*; keys are read from *environ* when asked for.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` for what the settings say and cannot be.
+    """
+    supply = providers_of(values, environ)
+    registry = ModelRegistry(supply)
+    catalog = Catalog(values, supply)
+    for name in values.models:
+        registry.register_factory(name, catalog.maker(name, Role()))
+    named = {role: _register(role, catalog, registry) for role in ROLES}
+    names = {role: name for role, name in named.items() if name is not None}
+    return Resolved(
+        options=_options(values, names),
+        registry=registry,
+        prices=PriceBook(catalog.prices()),
+        names=names,
+        windows=catalog.windows(),
+    )
+
+
+@attrs.frozen
+class Catalog:
+    """The models that the settings name, with what is set for each."""
+
+    values: Configuration
+    supply: Providers
+
+    def reference(self, role: str) -> str | None:
+        """Return what *role* refers to; a role with settings but no model takes the parent's."""
+        chosen: Role = getattr(self.values, role)
+        if chosen == _nothing_of(chosen):
+            return None
+        model = chosen.model
+        if model is None and role == "delegation_model":
+            parent = self.values.model if self.values.model.model else self.values.smart_model
+            if parent.model is None:
+                return None
+            whole = reference_of(self.values, parent.model, parent.provider)
+            if chosen.provider is None:
+                return whole
+            model = whole.partition("/")[2] or whole
+        return None if model is None else reference_of(self.values, model, chosen.provider)
+
+    def maker(self, name: str, role: Role) -> "Maker":
+        """Return what makes the model called *name* with the settings of *role* on top of its own."""
+        entry = self.values.models.get(name, ModelEntry())
+        target = reference_of(self.values, entry.model, entry.provider) if entry.model else name
+        if target in self.values.models and target != name:
+            below = self.values.models[target]
+            entry = _over(entry, below)
+            target = reference_of(self.values, below.model or target, below.provider)
+        return Maker(target, _tuning(role, entry), self.supply, tuple(self.values.models))
+
+    def prices(self) -> dict[str, Price]:
+        """Return the user's own prices by ``provider/id``."""
+        found: dict[str, Price] = {}
+        for name, entry in self.values.models.items():
+            price = _price(name, entry)
+            if price is None:
+                continue
+            target = self.maker(name, Role()).target
+            if found.setdefault(target, price) != price:
+                raise ConfigurationError(f"{target} has two prices, one under the name {name!r}: keep one")
+        return found
+
+    def windows(self) -> dict[str, int]:
+        """Return the context windows that were set, by ``provider/id``."""
+        entries = self.values.models.items()
+        return {self.maker(n, Role()).target: e.context_window for n, e in entries if e.context_window}
+
+
+@attrs.frozen
+class Maker:
+    """Makes one model when it is first asked for."""
+
+    target: str
+    """``provider/id``, an alias, or a bare id."""
+    tuning: Tuning
+    supply: Providers
+    known: tuple[str, ...] = ()
+
+    def __call__(self) -> ModelProtocol:
+        """Return the model. Raises what looking its provider up raises."""
+        reference = parse_reference(ALIASES.get(self.target, self.target))
+        if reference is None:
+            raise UnknownModelError(self.target, tuple(sorted({*self.known, *ALIASES})))
+        route = self.supply.connection(reference.provider)
+        if route is None:
+            raise unknown_provider(reference.provider, tuple(self.supply.named))
+        return route.model(reference.model_id, tuning=self.tuning)
+
+
+def _register(role: str, catalog: Catalog, registry: ModelRegistry) -> str | None:
+    """Enter the model of *role* under a name of its own where it has settings; return what it is called."""
+    reference = catalog.reference(role)
+    if reference is None:
+        return None
+    maker = catalog.maker(reference, getattr(catalog.values, role))
+    plain = catalog.maker(reference, Role())
+    if maker.tuning == plain.tuning:
+        return reference
+    name = f"{role}:{reference}"  # a name, not the model: a resumed run finds it again
+    registry.register_factory(name, maker)
+    return name
+
+
+def _options(values: Configuration, names: Mapping[str, str]) -> RunOptions:
+    delegates = values.delegate
+    if delegates is None:
+        delegates = "delegation_model" in names
+    budget = attrs.asdict(values.budget)
+    return RunOptions(
+        enable_delegation=delegates,
+        delegation_threshold_tokens=values.delegation_threshold_tokens,
+        model=names.get("model"),
+        smart_model=names.get("smart_model"),
+        delegation_model=names.get("delegation_model"),
+        budget=Budget(**budget),
+        system_prompt=values.system_prompt,
+        tools=values.tools,
+        max_output_tokens=values.max_output_tokens,
+        effort=values.effort,
+        on_lens_failure=values.on_lens_failure,
+        allow_shell=values.allow_shell,
+        dry_run=values.dry_run,
+        max_concurrent=values.workers.max_concurrent,
+        worker_timeout_seconds=values.workers.timeout_seconds,
+        max_depth=values.workers.max_depth,
+        stream=values.stream,
+        fallback=values.fallback,
+    )
+
+
+def _tuning(role: Role, entry: ModelEntry) -> Tuning:
+    merged: dict[str, Any] = {"context_window": entry.context_window}
+    for name in ("max_output_tokens", "effort", "thinking_tokens", "timeout_seconds"):
+        set_for_role = getattr(role, name)
+        merged[name] = getattr(entry, name) if set_for_role is None else set_for_role
+    tuning = Tuning(**merged)
+    return UNTUNED if tuning == UNTUNED else tuning
+
+
+def _over(entry: ModelEntry, below: ModelEntry) -> ModelEntry:
+    """Return *entry* with what it leaves open taken from *below*."""
+    given = {key: value for key, value in attrs.asdict(entry).items() if value is not None}
+    return attrs.evolve(below, **given)
+
+
+def _nothing_of(role: Role) -> Role:
+    """Return *role* as it is where nothing of a model is set."""
+    names = (field.name for field in attrs.fields(Role))
+    return attrs.evolve(role, **dict.fromkeys(names))
+
+
+def _price(name: str, entry: ModelEntry) -> Price | None:
+    rates = (entry.input_usd_per_million, entry.output_usd_per_million)
+    others = (entry.cached_input_usd_per_million, entry.cache_write_usd_per_million)
+    if rates == (None, None) and others == (None, None):
+        return None
+    if rates[0] is None or rates[1] is None:
+        raise ConfigurationError(
+            f"models.{name} has half a price: set input_usd_per_million and output_usd_per_million"
+        )
+    writes = entry.cache_write_usd_per_million
+    made = Rates(rates[0], rates[1], entry.cached_input_usd_per_million, writes)
+    return Price(made, context_window=entry.context_window, source="configuration")

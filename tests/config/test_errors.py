@@ -1,0 +1,169 @@
+"""What is wrong in a configuration is said once, in one sentence, before anything is asked."""
+
+import string
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sunwell.config.loading import Sources
+from sunwell.config.resolving import resolve
+from sunwell.errors import ConfigurationError, SunwellError
+
+CASES = [
+    pytest.param(
+        "sunwell.toml", "modle = 'x'", r":1: modle is no setting; did you mean model\?", id="nearest"
+    ),
+    pytest.param(
+        "sunwell.toml", "\n[budget]\nusdd = 1", r":3: budget\.usdd .* did you mean usd\?", id="nested"
+    ),
+    pytest.param("sunwell.toml", "[budget]\nusd = nan", "usd is nan: it takes an amount", id="nan"),
+    pytest.param("sunwell.toml", "[budget]\nusd = -1", "usd is -1: it takes an amount", id="negative"),
+    pytest.param("sunwell.toml", "[budget]\ntokens = 1.5", "a whole number", id="fraction"),
+    pytest.param(
+        "sunwell.toml", "[budget]\ntokens = true", "tokens is true: .*whole number", id="true-is-no-1"
+    ),
+    pytest.param("sunwell.toml", "stream = 1", "stream is 1: it takes true or false", id="1-is-not-true"),
+    pytest.param("sunwell.toml", "stream = 'yes'", "true or false", id="text-is-no-switch"),
+    pytest.param("sunwell.toml", "tools = 'read'", "tools is 'read': it takes a list", id="text-is-no-list"),
+    pytest.param("sunwell.toml", "model = ''", "model is '': it takes text", id="empty"),
+    pytest.param("sunwell.toml", "budget = 3", "budget is 3: it takes a table", id="no-table"),
+    pytest.param("sunwell.toml", "effort = 'huge'", "one of low, medium, high, xhigh, max", id="choice"),
+    pytest.param("sunwell.toml", "[budget]\nseconds = '5 parsecs'", "30m", id="unit"),
+    pytest.param("sunwell.toml", "a = 1\na = 2", "not valid TOML", id="doubled-toml"),
+    pytest.param("sunwell.toml", "a = [" * 500, "TOML|nested deeper", id="deep-toml"),
+    pytest.param("sunwell.toml", "[" + ".".join("a" * 40) + "]", "nested deeper", id="deep-tables"),
+    pytest.param("sunwell.toml", "x = '" + "y" * 2_000_000, "longer than", id="huge"),
+    pytest.param("sunwell.yaml", "model: a\nmodel: b", ":2: the key 'model' stands twice", id="doubled"),
+    pytest.param("sunwell.yaml", "model: !!python/object/apply:os.system [x]", ":1: the tag", id="tag"),
+    pytest.param("sunwell.yaml", "a: &a [x]\nb: [*a, *a]", ":1: anchors", id="anchor"),
+    pytest.param("sunwell.yaml", "[" * 3000, "nested deeper|not valid", id="deep-yaml"),
+    pytest.param("sunwell.yaml", "- a\n- b", "a table of settings", id="list"),
+    pytest.param("sunwell.yaml", "? [a, b]\n: c", "a key that is no text", id="key"),
+    pytest.param("sunwell.yaml", "model: 'x", "not valid YAML", id="open-quote"),
+    pytest.param("sunwell.yaml", "budget:\n  usd: .nan", ":2: budget.usd is nan", id="yaml-nan"),
+    pytest.param("sunwell.yaml", "subagent:\n  openai:\n    prest: x", "did you mean preset", id="block"),
+    pytest.param(
+        "sunwell.yaml", "subagent:\n  openai:\n    preset: x", ":3: .*one of anthropic", id="preset"
+    ),
+    pytest.param("sunwell.yaml", "subagent:\n  modle: x", ":2: .*did you mean model", id="subagent"),
+    pytest.param(
+        "sunwell.yaml",
+        "subagent:\n  openai:\n    base_url: http://x\n    pricing:\n      m:\n        input: cheap",
+        ":6: .*for one token",
+        id="price",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "sentence"), CASES)
+def test_an_error_names_the_place_and_what_is_allowed(project, name, text, sentence):
+    """File, line where known, key, value, what would be right."""
+    file = project.write(text, name)
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        project.load()
+    assert str(caught.value).startswith(str(file))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        pytest.param({"SUNWELL_MODLE": "x"}, "did you mean SUNWELL_MODEL", id="unknown"),
+        pytest.param(
+            {"SUNWELL_STREAM": "perhaps"}, "SUNWELL_STREAM is 'perhaps': it takes true", id="switch"
+        ),
+        pytest.param({"SUNWELL_BUDGET_USD": "much"}, "SUNWELL_BUDGET_USD is 'much'", id="money"),
+        pytest.param({"RLM_MAX_EXPLORE_STEPS": "0"}, "at least 1", id="rlm"),
+    ],
+)
+def test_a_wrong_variable_is_named(project, variables, sentence):
+    """The environment is held to the same schema."""
+    with pytest.raises(ConfigurationError, match=sentence):
+        project.load(variables)
+
+
+def test_a_wrong_option_is_named(project):
+    """So are keyword arguments."""
+    with pytest.raises(ConfigurationError, match="option budget_usd is 'x'"):
+        project.load(budget_usd="x")
+    with pytest.raises(ConfigurationError, match="did you mean model"):
+        project.load(modle="x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[providers.lab]\napi_key = "sk-very-secret"\n',
+        '[providers.lab]\nheaders = ["sk-very-secret"]\n',
+        '[providers.lab]\nneeds_key = "sk-very-secret"\n',
+        '[context_source]\napi_key = ["sk-very-secret"]\n',
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated(project, text):
+    """What looks like a key does not get into an error."""
+    project.write(text)
+    with pytest.raises(ConfigurationError) as caught:
+        project.load()
+    assert "sk-very-secret" not in str(caught.value)
+
+
+def one_sentence(error: Exception) -> bool:
+    """Whether an error is one line of a length that can be read."""
+    return "\n" not in str(error) and len(str(error)) < 3000
+
+
+KEYS = st.sampled_from(
+    ["model", "smart_model", "budget", "usd", "providers", "models", "rlm", "subagent", "openai", "pricing",
+     "headers", "tools", "stream", "base_url", "preset", "timeout", "max_depth",
+     "workers", "x", "", "é", "a.b"]
+)  # fmt: skip
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 10**20),
+    st.floats(),
+    st.sampled_from(["", "5m", "opus", "x", "\x00"]),
+)
+TREES = st.recursive(
+    SCALARS, lambda kids: st.lists(kids, max_size=3) | st.dictionaries(KEYS, kids, max_size=4), max_leaves=20
+)
+
+
+@settings(max_examples=150)
+@given(st.dictionaries(KEYS, TREES, max_size=5))
+def test_any_tree_loads_or_is_refused_in_one_sentence(tmp_path_factory, tree):
+    """Whatever stands where: a configuration, or one error of the house."""
+    folder = tmp_path_factory.getbasetemp()
+    sources = Sources(folder / "nowhere", None, {"SUNWELL_HOME": str(folder / "none")}, trust_config=True)
+    try:
+        resolve(sources.load(**tree).values, {})
+    except SunwellError as error:
+        assert one_sentence(error)  # noqa: PT017
+
+
+@settings(max_examples=150)
+@given(
+    st.sampled_from(["sunwell.toml", "sunwell.yaml"]),
+    st.one_of(
+        st.binary(max_size=200),
+        st.text(string.printable, max_size=200).map(str.encode),
+        st.lists(
+            st.sampled_from(
+                ["model", ":", " ", "\n", "  ", "- ", "[", "]", "{", "}", "=", '"', "&a", "*a", "!!int", "<<",
+                 "1e999", "nan", ".inf", "2026-01-01", "#", "|", ">", "'", "budget",
+                 "usd", "\t", "?", "0x1", "1:2"]
+            ),
+            max_size=30,
+        ).map(lambda parts: "".join(parts).encode()),
+    ),
+)  # fmt: skip
+def test_any_bytes_load_or_are_refused_in_one_sentence(tmp_path_factory, name, data):
+    """A file of anything at all never does more than give one error."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / ".git").mkdir()
+    (folder / name).write_bytes(data)
+    try:
+        Sources(folder, None, {"SUNWELL_HOME": str(folder / "none")}).load()
+    except ConfigurationError as error:
+        assert one_sentence(error) and str(folder / name) in str(error)  # noqa: PT017, PT018

@@ -1,0 +1,155 @@
+"""Which source wins: option, environment, project's file, user's file, default."""
+
+from decimal import Decimal
+
+import pytest
+
+from sunwell.config import load_config
+from sunwell.errors import ConfigurationError
+
+VALUES = [
+    pytest.param("effort", '"low"', "high", "effort", ("low", "high"), id="choice"),
+    pytest.param("system_prompt", '"a"', "b", "system_prompt", ("a", "b"), id="text"),
+    pytest.param("delegation_threshold_tokens", "1", "2", "delegation_threshold_tokens", (1, 2), id="number"),
+    pytest.param("budget.usd", "0.5", "1.25", "budget_usd", (Decimal("0.5"), Decimal("1.25")), id="money"),
+    pytest.param("budget.seconds", '"30m"', "90s", "budget_seconds", (1800, 90), id="time"),
+    pytest.param("tools", '["read_file"]', "a, b", "tools", (("read_file",), ("a", "b")), id="list"),
+    pytest.param("allow_shell", "true", "false", "allow_shell", (True, False), id="switch-off"),
+    pytest.param("allow_shell", "false", "true", "allow_shell", (False, True), id="switch-on"),
+    pytest.param("stream", "true", "off", "stream", (True, False), id="switch-by-word"),
+    pytest.param("delegate", "true", "0", "delegate", (True, False), id="tri-state-off"),
+    pytest.param("delegate", "false", "1", "delegate", (False, True), id="tri-state-on"),
+    pytest.param("model", '"opus"', "haiku", "model_model", ("opus", "haiku"), id="model"),
+]
+
+
+def value_of(values, flat):
+    """Return the value that the flat name *flat* stands for."""
+    head, _, rest = flat.partition("_")
+    found = getattr(values, flat, None) if hasattr(values, flat) else None
+    return found if hasattr(values, flat) else getattr(getattr(values, head), rest)
+
+
+@pytest.mark.parametrize(("key", "written", "variable", "flat", "expected"), VALUES)
+def test_each_source_beats_the_ones_below(project, key, written, variable, flat, expected):
+    """User's file, project's file, environment and option beat one another, whatever the value is."""
+    in_file, in_variable = expected
+    name = "SUNWELL_" + flat.removesuffix("_model").upper()
+    option = flat.removesuffix("_model")
+    default = value_of(project.load().values, flat)
+    project.write_user(f"{key} = {written}\n")
+    assert value_of(project.load().values, flat) == in_file
+    assert value_of(project.load({name: variable}).values, flat) == in_variable
+    assert value_of(project.load({name: variable}, **{option: in_file}).values, flat) == in_file
+    assert value_of(project.load({name: ""}).values, flat) == in_file
+    assert value_of(project.load({name: variable}, **{option: None}).values, flat) == in_variable
+    project.write_user("")
+    project.write(f"{key} = {written}\n")
+    assert value_of(project.load().values, flat) == in_file
+    assert value_of(project.load({name: variable}).values, flat) == in_variable
+    (project.folder / "sunwell.toml").unlink()
+    assert value_of(project.load().values, flat) == default
+
+
+@pytest.mark.parametrize("upper", [True, False])
+def test_a_project_may_switch_off_what_the_user_switched_on(project, upper):
+    """Booleans have three states: a written ``false`` is not the same as nothing."""
+    project.write_user(f"stream = {str(not upper).lower()}\n")
+    project.write(f"stream = {str(upper).lower()}\n")
+    assert project.load().values.stream is upper
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("sunwell.toml", 'model = "sonnet"\n[budget]\nusd = 2\n'),
+        ("sunwell.yaml", "model: sonnet\nbudget:\n  usd: 2\n"),
+        ("pyproject.toml", '[tool.sunwell]\nmodel = "sonnet"\n[tool.sunwell.budget]\nusd = 2\n'),
+    ],
+)
+def test_one_meaning_in_every_file(project, name, text):
+    """TOML, YAML and the project's own table have the same keys."""
+    project.write(text, name)
+    values = project.load().values
+    assert (values.model.model, values.budget.usd) == ("sonnet", Decimal(2))
+    inner = project.folder / "src" / "deep"
+    inner.mkdir(parents=True)
+    assert load_config(workspace=inner, environ=project.environ()) == values
+
+
+def test_two_files_in_one_folder_are_refused(project):
+    """Which of them holds would be a guess."""
+    project.write("", "sunwell.toml")
+    project.write("", "sunwell.yaml")
+    with pytest.raises(ConfigurationError, match=r"sunwell\.toml and sunwell\.yaml"):
+        project.load()
+
+
+def test_nothing_above_the_repository_is_read(project):
+    """A file outside of the repository is not the project's."""
+    (project.folder.parent / "sunwell.toml").write_text('model = "opus"\n')
+    assert project.load().values.model.model is None
+
+
+def test_a_named_file_takes_the_place_of_the_projects(project):
+    """``--config`` reads that file, and the user's own below it."""
+    project.write('model = "opus"\n')
+    project.write_user('effort = "low"\n')
+    other = project.write('model = "haiku"\n', "other.toml")
+    values = project.load(config=other).values
+    assert (values.model.model, values.effort) == ("haiku", "low")
+
+
+def test_a_model_takes_its_provider_with_it(project):
+    """A model that is named higher up is not asked at the provider of the one below."""
+    project.write('[model]\nprovider = "xai"\nmodel = "grok-3"\neffort = "high"\n')
+    role = project.load(model="haiku").values.model
+    assert (role.provider, role.model, role.effort) == (None, "haiku", "high")
+    assert project.load(model_provider="groq").values.model.provider == "groq"
+
+
+RLM = {
+    "RLM_MODEL": ("one", lambda v: v.model.model, "one"),
+    "RLM_CHILD_MODEL": ("two", lambda v: v.delegation_model.model, "two"),
+    "RLM_MAX_EXPLORE_STEPS": ("7", lambda v: v.explore.max_steps, 7),
+    "RLM_MAX_COMMIT_CYCLES": ("8", lambda v: v.explore.max_commit_cycles, 8),
+    "RLM_MAX_RECURSION_DEPTH": ("9", lambda v: v.workers.max_depth, 9),
+    "RLM_MAX_PARALLEL_JOBS": ("10", lambda v: v.workers.max_concurrent, 10),
+    "RLM_CACHE_DIR": ("/tmp/c", lambda v: v.cache_dir, "/tmp/c"),
+    "RLM_USE_NIX": ("true", lambda v: v.use_nix, True),
+    "RLM_VERBOSE": ("true", lambda v: v.verbose, True),
+    "RLM_SUB_CALLS_MAX_PER_TURN": ("3", lambda v: v.sub_calls.max_per_turn, 3),
+}
+
+
+@pytest.mark.parametrize("name", RLM)
+def test_the_variables_of_the_seed_are_read(project, name):
+    """Each stands for its setting, below the variable of Sunwell's own name."""
+    text, read, expected = RLM[name]
+    default = read(project.load().values)
+    assert default != expected
+    assert read(project.load({name: text}).values) == expected
+
+
+def test_defaults_are_the_seeds(project):
+    """20 steps, 5 commits, depth 1, 4 jobs; no child model."""
+    values = project.load().values
+    assert (values.explore.max_steps, values.explore.max_commit_cycles) == (20, 5)
+    assert (values.workers.max_depth, values.workers.max_concurrent) == (1, 4)
+    assert (values.delegation_model.model, values.use_nix, values.verbose) == (None, False, False)
+
+
+def test_the_seeds_loading_function(project):
+    """Overrides beat variables; ``None`` leaves the variable; so the seed's own six tests have it."""
+    environ = project.environ(RLM_CHILD_MODEL="env-model")
+
+    def child(**overrides):
+        read = load_config(workspace=project.folder, environ=environ, **overrides)
+        return read.delegation_model.model
+
+    assert child(child_model="cli-model") == "cli-model"
+    assert child(child_model=None) == "env-model"
+    assert child() == "env-model"
+    assert load_config(workspace=project.folder, environ=environ, max_explore_steps=3).explore.max_steps == 3
+    both = environ | {"SUNWELL_DELEGATION_MODEL": "sunwell-model"}
+    assert load_config(workspace=project.folder, environ=both).delegation_model.model == "sunwell-model"

@@ -1,0 +1,142 @@
+"""The configuration examples of the documents that Sunwell grew from load as they stand."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sunwell.config.loading import Loaded, Sources
+from sunwell.config.resolving import Resolved, resolve
+
+SEEDS = Path(__file__).parent / "seeds"
+KEYS = {f"{name}_API_KEY": f"key-of-{name.lower()}" for name in ("OPENAI", "XAI", "ANTHROPIC", "MOONSHOT")}
+
+
+def loaded(name: str, tmp_path: Path) -> Loaded:
+    environ = {"SUNWELL_HOME": str(tmp_path), **KEYS}
+    return Sources(tmp_path, SEEDS / name, environ, trust_config=True).load()
+
+
+def resolved(name: str, tmp_path: Path) -> Resolved:
+    return resolve(loaded(name, tmp_path).values, KEYS)
+
+
+def model(made: Resolved, role: str) -> Any:
+    return made.registry.get(made.names[role])
+
+
+@pytest.mark.parametrize(
+    ("name", "parent", "child"),
+    [
+        pytest.param("003-openai-to-xai.yaml", ("openai", "gpt-4o"), ("xai", "grok-3"), id="openai-to-xai"),
+        pytest.param("003-xai-to-openai.yaml", ("xai", "grok-2"), ("openai", "o3"), id="xai-to-openai"),
+        pytest.param(
+            "003-cross-provider.yaml", ("anthropic", "claude-sonnet-4"), ("openai", "o3"), id="to-openai"
+        ),
+        pytest.param("003-mix.yaml", ("openai", "gpt-4o"), ("xai", "grok-3"), id="mix"),
+        pytest.param("003-both-compatible.yaml", ("openai", "gpt-4o"), ("xai", "grok-3"), id="both"),
+        pytest.param(
+            "003-custom-prices.yaml",
+            ("anthropic", "claude-sonnet-4"),
+            ("delegation-model-openai", "custom-reasoning-model"),
+            id="custom",
+        ),
+        pytest.param(
+            "003-same-provider.yaml",
+            ("anthropic", "claude-sonnet-4"),
+            ("anthropic", "claude-3-5-sonnet"),
+            id="same-provider",
+        ),
+    ],
+)
+def test_parent_and_child_are_asked_where_the_example_says(name, parent, child, tmp_path):
+    """A subagent goes to its own provider with that provider's key; the parent's stays the parent's."""
+    made = resolved(name, tmp_path)
+    got = [(model(made, role).provider, model(made, role).model_id) for role in ("model", "delegation_model")]
+    assert got == [parent, child]
+    for role in ("model", "delegation_model"):
+        provider = model(made, role).provider
+        expected = KEYS.get(f"{provider.upper()}_API_KEY")
+        assert model(made, role).connection.api_key == expected
+
+
+def test_openai_itself_is_asked_at_its_own_address(tmp_path):
+    """``preset: openai`` under a parent that is asked elsewhere goes back to OpenAI's own host."""
+    made = resolved("003-xai-to-openai.yaml", tmp_path)
+    assert model(made, "model").connection.url == "https://api.x.ai/v1"
+    assert model(made, "delegation_model").connection.url == "https://api.openai.com/v1"
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "effort", "thinking"),
+    [
+        pytest.param("003-basic.yaml", 32000, "high", None, id="effort"),
+        pytest.param("003-mix.yaml", 25000, "high", None, id="mix"),
+        pytest.param("003-same-provider.yaml", 20000, None, 15000, id="thinking"),
+        pytest.param("003-both-compatible.yaml", None, None, None, id="nothing-set"),
+    ],
+)
+def test_only_what_is_set_overrides(name, tokens, effort, thinking, tmp_path):
+    """The settings of the subagent are its own; what it does not set stays open."""
+    tuning = model(resolved(name, tmp_path), "delegation_model").tuning
+    assert (tuning.max_output_tokens, tuning.effort, tuning.thinking_tokens) == (tokens, effort, thinking)
+
+
+def test_a_custom_provider_has_its_prices_and_window(tmp_path):
+    """Prices stand in dollars for one token; no key goes to an address that names none."""
+    made = resolved("003-custom-prices.yaml", tmp_path)
+    child = model(made, "delegation_model")
+    price = made.prices.price(child)
+    assert price is not None
+    assert (price.rates.input_usd, price.rates.output_usd) == (Decimal(50), Decimal(150))
+    assert (price.context_window, child.context_window) == (64000, 64000)
+    assert child.connection.url == "https://api.custom-ai.com/v1"
+    assert child.connection.api_key is None
+
+
+def test_without_a_subagent_there_is_only_the_parent(tmp_path):
+    """No section, no delegation model: absent is not empty."""
+    made = resolved("003-no-subagent.yaml", tmp_path)
+    assert set(made.names) == {"model"}
+    assert (made.options.enable_delegation, made.options.delegation_model) == (False, None)
+
+
+def test_the_orchestrator_example_is_understood_whole(tmp_path):
+    """Times with units, a model id behind its maker's name, limits of orchestrator, workers, scratchpad."""
+    values = loaded("004.yaml", tmp_path).values
+    orchestrator, workers, pad = values.orchestrator, values.workers, values.scratchpad
+    assert orchestrator.model == "anthropic/claude-sonnet-4"
+    assert (orchestrator.max_turns, orchestrator.max_seconds) == (20, 1800)
+    assert orchestrator.confidence_threshold == 0.9
+    assert values.delegation_model.model == "moonshotai/kimi-k2"
+    assert (workers.max_concurrent, workers.timeout_seconds) == (5, 300)
+    assert (pad.max_entries, pad.persist_decisions) == (1000, True)
+    options = resolve(values, KEYS).options
+    assert (options.max_concurrent, options.worker_timeout_seconds) == (5, 300)
+
+
+def test_the_sub_call_example_is_understood_whole(tmp_path):
+    """Depth, token budget and the limits of sub-calls; the context source keeps its key to itself."""
+    found = loaded("002.toml", tmp_path)
+    values = found.values
+    assert (values.workers.max_depth, values.budget.tokens) == (3, 50000)
+    sub_calls = values.sub_calls
+    assert (sub_calls.enabled, sub_calls.max_per_turn) == (True, 5)
+    assert (sub_calls.budget_inheritance, sub_calls.max_cost_per_session) == (0.5, Decimal("1.0"))
+    source = values.context_source
+    assert (source.api_key, source.project_slug, source.auto_context) == ("rlm_...", "my-project", True)
+
+
+def test_what_has_no_effect_yet_is_said(tmp_path):
+    """A setting that nothing reads is never ignored in silence."""
+    warnings = loaded("002.toml", tmp_path).warnings
+    assert any("context_source.auto_context" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("file", sorted(SEEDS.iterdir()), ids=lambda file: file.name)
+def test_every_example_loads(file, tmp_path):
+    """All of them, and their models' names resolve."""
+    made = resolve(loaded(file.name, tmp_path).values, KEYS)
+    for name in made.names.values():
+        assert made.registry.get(name).name
