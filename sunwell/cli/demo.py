@@ -103,8 +103,12 @@ def _compare_bills(result: "TaskResult", simulator: "Simulator", account: str, c
             f"{_exactly(line.cost_usd):>15}{_exactly(theirs):>15}"
         )
     booked, charged = result.bill.cost_usd, simulator.bill.total_usd(account)
-    is_same = booked == charged and all(
-        line.model in billed and line.cost_usd == billed[line.model].usd for line in result.bill.models
+    is_same = (
+        bool(charged)
+        and booked == charged
+        and all(
+            line.model in billed and line.cost_usd == billed[line.model].usd for line in result.bill.models
+        )
     )
     same = "the same to the last digit" if is_same else "NOT the same"
     claims.say(is_same, f"${exact(booked)} booked, ${exact(charged)} billed: {same}")

@@ -94,7 +94,15 @@ def simulated(simulator: "Simulator", model_id: str, account: str) -> "ModelProt
     from sunwell.models.anthropic_messages import AnthropicModel
     from sunwell.models.connection import Connection
 
-    return AnthropicModel(model_id, Connection("anthropic", simulator.url, account))
+    connection = Connection("anthropic", simulator.url, account, transport=_without_proxies)
+    return AnthropicModel(model_id, connection)
+
+
+def _without_proxies() -> object:
+    """Return a transport for this machine alone: a proxy of the environment does not reach it."""
+    import httpx2
+
+    return httpx2.AsyncHTTPTransport()
 
 
 def work(shop: Path, options: "RunOptions", view: "View") -> "TaskResult":
