@@ -10,6 +10,7 @@ from itertools import groupby
 import attrs
 
 from sunwell.agent.run import Run
+from sunwell.agent.sound_results import sound_result
 from sunwell.agent.toolset import Toolset
 from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
 from sunwell.core.receipts import CommandRun
@@ -38,14 +39,21 @@ def with_sound_ids(message: Message, turn: int) -> Message:
     Some servers leave ids out or give one twice; results could then not be told apart.
     """
     seen: set[str] = set()
+    taken = {call.id for call in message.tool_calls}
     parts: list[Part] = []
     for index, part in enumerate(message.parts):
         if isinstance(part, ToolCall):
             if not part.id or part.id in seen:
-                part = attrs.evolve(part, id=f"call_{turn}_{index}")
+                part = attrs.evolve(part, id=_free_id(f"call_{turn}_{index}", taken))
             seen.add(part.id)
         parts.append(part)
     return Message(message.role, tuple(parts))
+
+
+def _free_id(wanted: str, taken: set[str]) -> str:
+    while wanted in taken:
+        wanted += "_"
+    return wanted
 
 
 @attrs.define(eq=False)
@@ -82,8 +90,11 @@ class CallRunner:
         results = {index: self._recorded(call, turn, index) for index, call in group}
         open_calls = [(index, call) for index, call in group if results[index] is None]
         if open_calls:  # what is on record takes no time: a turn that is played again cannot time out
-            async with asyncio.TaskGroup() as tasks:
-                made = [tasks.create_task(self._new(call, turn, index)) for index, call in open_calls]
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    made = [tasks.create_task(self._new(call, turn, index)) for index, call in open_calls]
+            except BaseExceptionGroup as errors:  # callers know errors one by one
+                raise errors.exceptions[0] from None
             results |= {index: task.result() for (index, _), task in zip(open_calls, made, strict=True)}
         return [result for result in results.values() if result is not None]
 
@@ -189,7 +200,7 @@ class CallRunner:
 
 async def _execute(executor: ToolExecutor, call: ToolCall) -> ToolResult:
     try:
-        return attrs.evolve(await executor.execute(call), call_id=call.id)
+        return sound_result(await executor.execute(call), call)
     except Exception as error:  # the caller's own code: the model is told, the run goes on
         log.exception("the tool executor failed on %s", call.name)
         return ToolResult(call.id, f"The tool failed: {type(error).__name__}: {error}", is_error=True)
@@ -208,7 +219,7 @@ def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:
 def _command(call: ToolCall) -> str:
     try:
         return str(json.loads(call.arguments)["command"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return call.name
 
 
@@ -216,7 +227,7 @@ def _summary(call: ToolCall) -> str:
     try:
         arguments = json.loads(call.arguments)
         text = " ".join(f"{key}={value!r}" for key, value in arguments.items() if value is not None)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         text = call.arguments
     text = " ".join(text.split())
     return text if len(text) <= _SUMMARY_CHARACTERS else f"{text[: _SUMMARY_CHARACTERS - 1]}…"
