@@ -1,0 +1,144 @@
+"""Every limit ends work that would go on for ever: with its true reason, and a closing answer inside it."""
+
+from decimal import Decimal
+from typing import Any
+
+import attrs
+import pytest
+
+from sunwell.agent.closing import closing_seconds
+from sunwell.agent.run import Run
+from sunwell.agent.toolset import Toolset
+from sunwell.agent.work import Assignment, Ended, Work
+from sunwell.budget import Amount, Budget
+from sunwell.core import Price, Rates, Request, Span, ToolCall, Usage
+from sunwell.journal.memory import MemoryJournal
+from sunwell.models.prices import PriceBook
+from sunwell.testing import ScriptedModel, completion, run_virtual
+from sunwell.tools import tool
+
+PRICE = Price(Rates(Decimal(1), Decimal(10)), source="test", date="2026-11-01")
+CLOSING = "This is done, that is missing."
+ANSWER_SECONDS = 8.0
+
+LIMITS = [
+    pytest.param(Budget(usd="0.08"), "budget_usd", id="usd"),
+    pytest.param(Budget(tokens=40_000), "budget_tokens", id="tokens"),
+    pytest.param(Budget(calls=6), "calls", id="calls"),
+    pytest.param(Budget(turns=7), "turns", id="turns"),
+    pytest.param(Budget(seconds=100), "timeout", id="seconds"),
+]
+
+
+@tool(parallel=True, repeatable=True)
+async def look(place: str) -> str:
+    """Look somewhere."""
+    return f"nothing at {place}"
+
+
+def endless(request: Request) -> Any:
+    """Ask for one more tool, for ever, unless tools are forbidden: then close."""
+    usage = Usage(1_500, 100)
+    if request.tool_choice == "none":
+        return completion(CLOSING, usage=usage)
+    return completion("On.", ToolCall(f"c{len(request.messages)}", "look", '{"place": "a"}'), usage=usage)
+
+
+async def nobody_watches() -> None:
+    """Hold nobody up."""
+
+
+@attrs.frozen
+class Outcome:
+    """What came of a piece of work, and what its account and that of the run used."""
+
+    ended: Ended
+    model: ScriptedModel
+    own: Amount
+    whole: Amount
+
+
+def worked(own: Budget, run_budget: Budget, lines: Any = endless, seconds: float = ANSWER_SECONDS) -> Outcome:
+    """Let a worker with a ceiling of its own work under a run's ceilings, on a virtual clock."""
+    model = ScriptedModel("haiku", [lines] * 300, PRICE, seconds)
+    span = Span().worker("w")
+
+    async def main() -> Outcome:
+        run = Run.begin(None, MemoryJournal("run"), run_budget, prices=PriceBook())
+        run.gateway.hold = nobody_watches
+        run.ledger.open(span.path, own)
+        kept = closing_seconds(own.seconds if own.seconds is not None else run_budget.seconds)
+        given = Assignment(span, model, "Look for ever.", max_output_tokens=400, closing_seconds=kept)
+        ended = await Work(run, given, Toolset.of((look,), None)).to_the_end()
+        return Outcome(ended, model, run.ledger.used(span.path), run.ledger.used("run"))
+
+    return run_virtual(main())
+
+
+@pytest.mark.parametrize("of", ["run", "worker"])
+@pytest.mark.parametrize(("budget", "reason"), LIMITS)
+def test_work_without_end_meets_its_limit_and_closes_inside_it(of, budget, reason) -> None:
+    """Hard stop, one closing call without tools, and nothing above the ceiling."""
+    came = worked(Budget(), budget) if of == "run" else worked(budget, Budget())
+    ended = came.ended
+    assert (ended.status, ended.stop_reason, ended.answer) == ("incomplete", reason, CLOSING)
+    assert ended.error
+    assert [request.tool_choice for request in came.model.calls[-2:]] == ["auto", "none"]
+    used = came.whole
+    assert used.reserved_usd == 0
+    assert budget.usd is None or used.settled_usd + used.uncertain_usd <= budget.usd
+    assert budget.tokens is None or used.settled_tokens + used.uncertain_tokens <= budget.tokens
+    assert budget.calls is None or used.calls == budget.calls
+    assert budget.turns is None or used.turns == budget.turns
+    assert budget.seconds is None or used.seconds <= budget.seconds
+    assert len(came.model.calls) >= 4
+
+
+@pytest.mark.parametrize(
+    ("own", "whole", "reason"),
+    [
+        pytest.param(Budget(turns=3), Budget(turns=9), "turns", id="the-workers-is-nearer"),
+        pytest.param(Budget(turns=9), Budget(calls=4), "calls", id="the-runs-is-nearer"),
+        pytest.param(Budget(usd=1), Budget(seconds=60), "timeout", id="of-different-kinds"),
+    ],
+)
+def test_the_nearer_of_two_limits_gives_the_reason(own, whole, reason) -> None:
+    """A worker's ceilings and the run's hold at once."""
+    assert worked(own, whole).ended.stop_reason == reason
+
+
+@pytest.mark.parametrize(("budget", "reason"), LIMITS)
+def test_a_closing_call_that_fails_leaves_what_was_said_last(budget, reason) -> None:
+    """Never an exception, never the error's text for an answer."""
+    from sunwell.errors import BadRequest
+
+    def no_closing(request: Request) -> Any:
+        if request.tool_choice == "none":
+            raise BadRequest("haiku", "not without tools")
+        return endless(request)
+
+    ended = worked(Budget(), budget, no_closing).ended
+    assert (ended.status, ended.stop_reason, ended.answer) == ("incomplete", reason, "On.")
+
+
+def test_a_closing_call_that_takes_too_long_ends_with_the_time() -> None:
+    """The margin of time is kept for it, and not a second more."""
+    came = worked(Budget(), Budget(seconds=100), seconds=45)
+    assert (came.ended.stop_reason, came.ended.answer) == ("timeout", "On.")
+    assert came.whole.seconds == pytest.approx(100)
+
+
+def test_a_limit_that_allows_no_call_at_all_closes_without_one() -> None:
+    """Nothing can be asked, so nothing is; the reason is still the true one."""
+    came = worked(Budget(), Budget(usd="0.0001"))
+    assert (came.ended.status, came.ended.stop_reason, came.ended.answer) == ("incomplete", "budget_usd", "")
+    assert came.model.calls == []
+
+
+def test_seconds_that_a_call_hangs_are_counted() -> None:
+    """A provider that never answers is cut off at the limit, and its call stays booked as uncertain."""
+    came = worked(Budget(), Budget(seconds=50), seconds=10_000)
+    assert came.ended.stop_reason == "timeout"
+    assert came.whole.seconds == pytest.approx(50)
+    assert came.whole.calls == len(came.model.calls) == 2
+    assert came.whole.settled_tokens == 0
