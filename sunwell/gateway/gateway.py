@@ -10,7 +10,7 @@ from sunwell.budget.protocol import Ledger
 from sunwell.budget.tally import Tally
 from sunwell.core.model import Completion, ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
-from sunwell.errors import BadAnswer, BudgetExhausted, JournalError, ModelError, PinError
+from sunwell.errors import BadAnswer, BudgetExhausted, ConnectionFailed, JournalError, ModelError, PinError
 from sunwell.events import (
     MODEL_CALL_FINISHED,
     MODEL_CALL_STARTED,
@@ -24,6 +24,7 @@ from sunwell.gateway.booking import Booking
 from sunwell.gateway.call import Call
 from sunwell.gateway.recorded import not_recorded, recorded_failure
 from sunwell.gateway.retry import RetryPolicy
+from sunwell.gateway.soundness import sound
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Intent, Refused
 from sunwell.models.prices import PriceBook
@@ -211,6 +212,18 @@ class Gateway:
         return await self._booking.answered(call, attempt, reservation, completion, seconds)
 
     async def _complete(self, call: Call, request: Request) -> Completion:
+        name = call.model.name
+        try:
+            return sound(await self._answer(call, request), name)
+        except TimeoutError as error:  # the model's own: a limit of ours reaches it as a cancellation
+            raise ConnectionFailed(name, "it gave no answer in its own time; ask again", True, True) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise ConnectionFailed(name, "its call was cancelled, and not by the run", True) from error
+
+    async def _answer(self, call: Call, request: Request) -> Completion:
         if not call.stream:
             return await call.model.complete(request)
         completion = None

@@ -1,0 +1,56 @@
+"""Answers of models that others wrote, held to what a journal can keep and a loop can use."""
+
+from typing import Any, get_args
+
+import attrs
+
+from sunwell.core.message import Text, Thinking, ToolCall
+from sunwell.core.model import Completion, Stop
+from sunwell.core.usage import Usage
+from sunwell.errors import BadAnswer
+
+_STOPS = frozenset(get_args(Stop))
+_PARTS = (Text, Thinking, ToolCall)
+
+
+def sound(value: Any, model: str) -> Completion:
+    """Return *value* as the answer of *model*; where it does not say who answered, *model* did.
+
+    Raises :exc:`~sunwell.errors.BadAnswer`, as one that may be billed, where it is no
+    :class:`~sunwell.core.model.Completion` or a part of it is not what the class says.
+    """
+    wrong = _what_is_wrong(value)
+    if wrong:
+        raise BadAnswer(model, f"its answer cannot be used: {wrong}; mend the model's class", True)
+    named = value.model or model
+    if named == value.model and type(value.parts) is tuple:
+        return value  # type: ignore[no-any-return]
+    return attrs.evolve(value, model=named, parts=tuple(value.parts))
+
+
+def _what_is_wrong(value: Any) -> str:
+    if not isinstance(value, Completion):
+        return f"a Completion is wanted, got {type(value).__name__}"
+    if type(value.parts) not in (tuple, list):
+        return f"its parts are {type(value.parts).__name__}, not a tuple"
+    for part in value.parts:
+        if type(part) not in _PARTS:
+            return f"a part of it is {type(part).__name__}, not Text, Thinking or ToolCall"
+        for field in attrs.fields(type(part)):
+            if type(getattr(part, field.name)) is not str:
+                return f"{field.name} of a {type(part).__name__} is no text"
+    if type(value.stop) is not str or value.stop not in _STOPS:
+        return f"its stop {value.stop!r} is none of {', '.join(sorted(_STOPS))}"
+    for name in ("model", "provider_stop", "id"):
+        if type(getattr(value, name)) is not str:
+            return f"its {name} is no text"
+    return _what_is_wrong_with(value.usage)
+
+
+def _what_is_wrong_with(usage: Any) -> str:
+    if usage is None:
+        return ""
+    if not isinstance(usage, Usage):
+        return f"its usage is {type(usage).__name__}, not Usage or None"
+    counts = [getattr(usage, field.name) for field in attrs.fields(Usage)]
+    return "" if all(type(count) is int for count in counts) else "its usage counts are not whole numbers"
