@@ -216,7 +216,9 @@ class Gateway:
         try:
             return sound(await self._answer(call, request), name)
         except TimeoutError as error:  # the model's own: a limit of ours reaches it as a cancellation
-            raise ConnectionFailed(name, "it gave no answer in its own time; ask again", True, True) from error
+            raise ConnectionFailed(
+                name, "it gave no answer in its own time; ask again", True, True
+            ) from error
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():

@@ -22,10 +22,10 @@ def sound(value: Any, model: str) -> Completion:
     wrong = _what_is_wrong(value)
     if wrong:
         raise BadAnswer(model, f"its answer cannot be used: {wrong}; mend the model's class", True)
-    named = value.model or model
-    if named == value.model and type(value.parts) is tuple:
-        return value  # type: ignore[no-any-return]
-    return attrs.evolve(value, model=named, parts=tuple(value.parts))
+    completion: Completion = value
+    if completion.model and type(completion.parts) is tuple:
+        return completion
+    return attrs.evolve(completion, model=completion.model or model, parts=tuple(completion.parts))
 
 
 def _what_is_wrong(value: Any) -> str:
