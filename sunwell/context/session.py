@@ -19,9 +19,7 @@ class SessionContext:
     options: RunOptions = RunOptions()
 
     @classmethod
-    def build(
-        cls, workspace: str | os.PathLike[str], goal: str, options: RunOptions | None = None
-    ) -> Self:
+    def build(cls, workspace: str | os.PathLike[str], goal: str, options: RunOptions | None = None) -> Self:
         """Return a session for *goal* in the folder *workspace*.
 
         Raises :exc:`~sunwell.errors.ConfigurationError` where the folder is none or the goal is empty.
