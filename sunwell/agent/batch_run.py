@@ -63,6 +63,22 @@ class BatchRun:
         return None
 
 
+@attrs.frozen
+class LensRun:
+    """A run that has the lens written and ends with it."""
+
+    smart: ModelProtocol
+
+    async def __call__(self, execution: Execution) -> Ended:
+        """Leave the lens in *execution*, or say why there is none."""
+        execution.run.tell(RUN_STARTED, execution.started(self.smart))
+        written = await write_lens(execution, self.smart)
+        execution.lens = written.lens
+        if written.lens is None:
+            return Ended("error", "lens_failed", "", f"no lens: {written.reason}")
+        return Ended("ok", "end", written.lens.to_context())
+
+
 def dispatcher_for(execution: Execution, model: ModelProtocol, lens: EphemeralLens | None) -> Dispatcher:
     """Return the dispatcher of a run's workers on *model*, under *lens* where there is one."""
     config = execution.config

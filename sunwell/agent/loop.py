@@ -8,7 +8,7 @@ from contextlib import aclosing
 import attrs
 
 from sunwell.agent.batch import Batch
-from sunwell.agent.batch_run import BatchRun
+from sunwell.agent.batch_run import BatchRun, LensRun
 from sunwell.agent.execution import Execution
 from sunwell.agent.lens_step import write_lens
 from sunwell.agent.loop_config import LoopConfig
@@ -106,8 +106,17 @@ class AgentLoop:
         finally:
             await _stopped(working)
 
-    def way(self, batch: Batch | None = None) -> Callable[[Execution], Awaitable[Ended]]:
-        """Return how this loop carries a run out: its workers do *batch*, or it decides on its one task."""
+    def way(
+        self, batch: Batch | None = None, *, lens_only: bool = False
+    ) -> Callable[[Execution], Awaitable[Ended]]:
+        """Return how this loop carries a run out.
+
+        Its workers do *batch*; or it writes the lens for its task and no more; or it decides who
+        does the task.
+        """
+        if lens_only:
+            self._check_price(self._smart)
+            return LensRun(self._smart)
         if batch is None:
             return self._execute
         self._check_price(self._worker)

@@ -5,10 +5,14 @@ import logging
 import click
 
 import sunwell
+from sunwell.cli.batch import batch
+from sunwell.cli.config import config
 from sunwell.cli.demo import demo
 from sunwell.cli.estimate import estimate
 from sunwell.cli.export import export
 from sunwell.cli.failing import Commands
+from sunwell.cli.init import init
+from sunwell.cli.lens import lens
 from sunwell.cli.models import models
 from sunwell.cli.resume import resume
 from sunwell.cli.run import run
@@ -34,7 +38,22 @@ def cli() -> None:
     """
 
 
-for _command in (demo, run, resume, estimate, models, runs, show, undo, export, simulate):
+for _command in (
+    demo,
+    run,
+    batch,
+    resume,
+    lens,
+    estimate,
+    models,
+    runs,
+    show,
+    undo,
+    export,
+    init,
+    config,
+    simulate,
+):
     cli.add_command(_command)
 
 
