@@ -8,6 +8,7 @@ from typing import Protocol
 import attrs
 
 from sunwell.agent.batch import Batch, BatchResult
+from sunwell.agent.forking import Cut, Fork, open_fork
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.opening import Opened, open_new, reopen
 from sunwell.agent.replaying import open_replay, played_again, recorded_roles
@@ -18,6 +19,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import ToolExecutor
+from sunwell.errors import LensError
 from sunwell.events import Event, RunFinished, WorkerFinished
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.places import JournalFiles, Journals
@@ -137,6 +139,38 @@ class Agent:
             async for event in events:
                 yield event
 
+    async def fork(
+        self,
+        run_id: str,
+        at: str,
+        *,
+        workspace: str | Path = ".",
+        options: RunOptions | None = None,
+        budget: Budget | None = None,
+        accept_changes: bool = False,
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of a new run that goes on from a place in another one, with something changed.
+
+        What came before the place is copied, is not asked again, and counts as the other run's cost.
+        The agent's models, *options* and *budget* hold from there on. Files are the caller's: where
+        they are not as they were at that place, nothing is begun.
+
+        Args:
+            run_id: The other run's id, or a beginning of it; it is only read.
+            at: ``SPAN`` to begin the span anew, or ``SPAN:CALL`` to keep its calls before that one;
+                spans and the numbers of their calls, from 0, stand in the journal.
+            accept_changes: Go on with the files as they are.
+
+        Raises :exc:`~sunwell.errors.JournalError` where there is no such run or place, and where
+        files differ, naming them; and what :meth:`run` raises.
+        """
+        fork = Fork(Path(workspace), run_id, Cut.of(at), options, budget, accept_changes)
+        opened, session, roles = await open_fork(self.journals, fork, self.tool_executor, self._roles)
+        self._current_options = session.options
+        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+            async for event in events:
+                yield event
+
     async def result(self, session: SessionContext, memory: Memory | None = None) -> TaskResult:
         """Run *session* to its end and return the result alone."""
         async with aclosing(self.run(session, memory)) as events:
@@ -213,6 +247,22 @@ class Agent:
             async for event in stream:
                 if isinstance(event, WorkerFinished) and event.result.task_id.count("/") == 0:
                     yield event.result
+
+    async def lens(self, session: SessionContext) -> EphemeralLens:
+        """Have the smart model write a lens for *session*'s goal, and return it; a run of its own.
+
+        Raises :exc:`~sunwell.errors.LensError` where none came of it, and what :meth:`run` raises.
+        """
+        self._current_options = session.options
+        roles = self._roles(session.options)
+        opened = attrs.evolve(open_new(self.journals, session, roles, "", self.tool_executor), lens_only=True)
+        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+            async for event in events:
+                if isinstance(event, RunFinished):
+                    if event.result.lens is None:
+                        raise LensError(event.result.error)
+                    return event.result.lens
+        raise AssertionError("the run ended without a result")
 
     def stop(self) -> None:
         """End all runs of this agent: no new call starts, and each yields its cancelled result."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import attrs
 
 from sunwell.core.message import FileRead, ToolResult
-from sunwell.journal.records import Key, Note, Record, RunResumed, ToolFinished, ToolStarted
+from sunwell.journal.records import Forked, Key, Note, Record, RunResumed, ToolFinished, ToolStarted
 
 CONTEXT = "context"
 """Name of the note with what the smart model was shown of the workspace."""
@@ -37,7 +37,7 @@ class FilesSeen:
                 self.take(record.result)
             case Note(name="context"):
                 self._read(FileRead(path, sha256) for path, sha256 in record.value["reads"])
-            case RunResumed(accepted=True):
+            case RunResumed(accepted=True) | Forked(accepted=True):
                 self._expected.clear()
                 self._changed.clear()
 
@@ -48,6 +48,11 @@ class FilesSeen:
             known = self._expected.get(change.path, set()) if change.path in self._changed else set()
             self._expected[change.path] = known | {change.after}
             self._changed.add(change.path)
+
+    def expect_as_before(self, result: ToolResult) -> None:
+        """Expect files that are not known yet as they were before the call that gave *result*."""
+        for change in result.changes:
+            self._expected.setdefault(change.path, {change.before})
 
     async def look_again(self) -> tuple[FileRead, ...]:
         """Return how all known files stand after a call that may have changed any of them."""

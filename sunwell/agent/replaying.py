@@ -9,7 +9,7 @@ import attrs
 
 from sunwell.agent.opening import Opened, toolbox_for
 from sunwell.agent.roles import Roles
-from sunwell.agent.settings import latest_settings, options_from
+from sunwell.agent.settings import batch_in, latest_settings, options_from
 from sunwell.context.session import SessionContext
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import Completion, Delta, Request, ToolSpec
@@ -90,7 +90,12 @@ def open_replay(
     settings = latest_settings(journal.records())
     session = SessionContext.build(workspace, recorded.task, options_from(settings))
     tools = executor or toolbox_for(session, journal, Secrets())
-    opened = Opened(journal, RecordedTools(tools), Secrets(), settings=settings, recorded_only=True)
+    batch = batch_in(settings)
+    if batch is not None:
+        batch = attrs.evolve(batch, results=None)  # nothing is written
+    opened = Opened(
+        journal, RecordedTools(tools), Secrets(), settings=settings, batch=batch, recorded_only=True
+    )
     return opened, session
 
 

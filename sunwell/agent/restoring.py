@@ -9,7 +9,7 @@ from sunwell.budget.ledger import passed
 from sunwell.budget.tally import Call
 from sunwell.budget.values import Amount
 from sunwell.core.usage import Usage
-from sunwell.journal.records import Answer, Failure, Intent, Record, RunOpened, RunResumed
+from sunwell.journal.records import Answer, Failure, Forked, Intent, Record, RunOpened, RunResumed
 
 _Attempt = tuple[str, int, int]
 
@@ -23,9 +23,17 @@ def restore(run: Run) -> None:
     open_intents: dict[_Attempt, Intent] = {}
     answered: set[tuple[str, int]] = set()
     seconds = _Seconds()
+    is_copied = run.journal.find(Forked, ()) is not None  # up to that record, another run has paid
     for record in run.journal.records():
-        seconds.see(record)
         run.files.see(record)
+        if is_copied:
+            if isinstance(record, Answer):
+                answered.add((record.span, record.number))
+            if isinstance(record, Forked):
+                run.gateway.accepted |= answered
+                is_copied = False
+            continue
+        seconds.see(record)
         match record:
             case Intent():
                 open_intents[record.span, record.number, record.attempt] = record

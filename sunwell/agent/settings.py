@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.batch import Batch
 from sunwell.agent.roles import Roles
 from sunwell.budget.values import Budget
 from sunwell.context.options import ModelReference, RunOptions
@@ -53,6 +54,11 @@ def latest_settings(records: Iterable[Record]) -> Mapping[str, Any]:
         if isinstance(record, RunOpened | RunResumed) and record.settings:
             settings = record.settings
     return settings
+
+
+def batch_in(settings: Mapping[str, Any]) -> Batch | None:
+    """Return the batch that the run consists of; ``None`` where it is one task."""
+    return Batch.of(settings["batch"]) if "batch" in settings else None
 
 
 def options_from(settings: Mapping[str, Any]) -> RunOptions:

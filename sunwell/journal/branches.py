@@ -9,7 +9,15 @@ import attrs
 from sunwell.core.message import ToolCall
 from sunwell.core.model import Purpose
 from sunwell.journal.node import Node, NodeStatus
-from sunwell.journal.records import Answer, Failure, Intent, Refused, ToolFinished
+from sunwell.journal.records import (
+    Answer,
+    Failure,
+    Intent,
+    Refused,
+    ToolFinished,
+    WorkerClosed,
+    WorkerOpened,
+)
 
 
 @attrs.define(eq=False)
@@ -23,6 +31,8 @@ class CallBranch:
     """Attempts that were certainly not billed, or are booked with the usage of their answer."""
     answer: Answer | None = None
     status: NodeStatus = "open"
+    is_kept: bool = False
+    """Whether another run has paid for it."""
 
     def take(self, record: Intent | Answer | Failure | Refused) -> None:
         """Add what *record* says of the call."""
@@ -50,6 +60,8 @@ class CallBranch:
 
     def node(self, span: str, depth: int) -> Node:
         """Return the finished node."""
+        if self.is_kept:
+            return self._kept_node(span, depth)
         usage = self.answer.completion.usage if self.answer else None
         started = min((intent.at for intent in self.intents.values()), default=None)
         return Node(
@@ -67,6 +79,18 @@ class CallBranch:
             started_at=started if started is not None or self.answer is None else self.answer.at,
             duration_ms=milliseconds(self.answer.duration_seconds) if self.answer else None,
             result_tokens=usage.output_tokens if usage else None,
+        )
+
+    def _kept_node(self, span: str, depth: int) -> Node:
+        return Node(
+            "call",
+            span,
+            depth,
+            status="kept",
+            model=self.model,
+            purpose=self._purpose(),
+            number=self.number,
+            started_at=self.answer.at if self.answer else None,
         )
 
     def _purpose(self) -> Purpose | None:
@@ -116,10 +140,31 @@ class SpanBranch:
     """Tool calls and their turns by the call's id."""
     notes: dict[str, Any] = attrs.field(factory=dict)
     last_at: float | None = None
+    opened: WorkerOpened | None = None
+    closed: WorkerClosed | None = None
+
+    def told(self) -> dict[str, Any]:
+        """Return what the record of a worker's beginning says of its question; nothing where there is none."""
+        if self.opened is None:
+            return {}
+        named = ("query", "context_query", "parent_turn")
+        return {name: value for name in named if (value := getattr(self.opened, name)) is not None}
+
+    @property
+    def status(self) -> NodeStatus | None:
+        """How a worker ended, ``open`` where it has begun and not ended; ``None`` where nobody noted it."""
+        if self.closed is not None:
+            return self.closed.status
+        return "open" if self.opened is not None else None
 
     def call(self, number: int, order: int) -> CallBranch:
         """Return the call at *number*, begun by this record if it is its first."""
         return self.calls.setdefault(number, CallBranch(order, number))
+
+    def keep(self) -> None:
+        """Take note that another run has paid for the calls so far."""
+        for call in self.calls.values():
+            call.is_kept = True
 
     def tool(self, place: tuple[int, int], name: str, order: int) -> ToolBranch:
         """Return the tool run at *place* (turn and index), begun by this record if it is its first."""

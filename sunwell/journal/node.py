@@ -13,9 +13,12 @@ NodeType = Literal["run", "sub_completion", "part", "call", "tool"]
 """``sub_completion`` is a worker, ``part`` a piece of work at its parent's depth, ``call`` one call
 of a model with all its attempts."""
 
-NodeStatus = Literal["ok", "incomplete", "error", "cancelled", "answered", "failed", "refused", "open"]
+NodeStatus = Literal[
+    "ok", "incomplete", "error", "cancelled", "answered", "failed", "refused", "open", "kept"
+]
 """A run ends ``ok`` to ``cancelled``; a call or a tool is ``answered``, ``failed``, ``refused`` for want
-of budget, or ``open``, which is begun and without an end in the journal."""
+of budget, or ``open``, which is begun and without an end in the journal. A call that is ``kept`` was copied
+from another run, which has paid for it: it has neither usage nor cost here."""
 
 
 @attrs.frozen
@@ -29,7 +32,7 @@ class Node:
     name: str = ""
     """Id of a run, name of a tool."""
     status: NodeStatus | None = None
-    """``None`` where nobody noted one: workers and parts."""
+    """``None`` where nobody noted one: parts, and workers without records of their own."""
     model: str | None = None
     """The model that answered, or was asked; of a run, worker or part: the only one that it asked itself."""
     purpose: Purpose | None = None

@@ -80,6 +80,8 @@ class Forked(Record):
     number: int
     """The first call of the span that is made anew."""
     at: float
+    accepted: bool = False
+    """Whether the files were taken as they were found."""
 
     @property
     def key(self) -> Key:

@@ -10,6 +10,7 @@ from sunwell.journal.node import Node
 from sunwell.journal.records import (
     Answer,
     Failure,
+    Forked,
     Intent,
     Note,
     Record,
@@ -18,6 +19,8 @@ from sunwell.journal.records import (
     RunOpened,
     ToolFinished,
     ToolStarted,
+    WorkerClosed,
+    WorkerOpened,
 )
 
 _ROOT = "run"
@@ -49,6 +52,9 @@ class _Growing:
                 self.opened = self.opened or record
             case RunClosed():
                 self.closed = record
+            case Forked():
+                for branch in self.branches.values():
+                    branch.keep()
             case Intent() | Answer():
                 branch = self.branch(record.span, order)
                 branch.depth, branch.last_at = record.depth, record.at
@@ -62,6 +68,12 @@ class _Growing:
             case ToolFinished():
                 branch = self.branch(record.span, order)
                 branch.tool((record.turn, record.index), record.tool, order).finished = record
+            case WorkerOpened():
+                branch = self.branch(record.span, order)
+                branch.depth, branch.last_at, branch.opened = record.depth, record.at, record
+            case WorkerClosed():
+                branch = self.branch(record.span, order)
+                branch.depth, branch.closed = record.depth, record
             case Note() if record.name in _NOTED:
                 self.branch(record.span, order).notes[record.name] = record.value
 
@@ -112,7 +124,8 @@ class _Growing:
         )
 
     def _as_worker(self, node: Node) -> Node:
-        asked = {**self._from_tool_call(node.span), **self.branches[node.span].notes}
+        branch = self.branches[node.span]
+        asked = {**self._from_tool_call(node.span), **branch.told(), **branch.notes}
         turn, query, context = (asked.get(name) for name in ("parent_turn", "query", "context_query"))
         results = [child.result_tokens for child in node.children if child.status == "answered"]
         return attrs.evolve(
@@ -122,6 +135,8 @@ class _Growing:
             query=query if isinstance(query, str) else None,
             context_query=context if isinstance(context, str) else None,
             result_tokens=next((tokens for tokens in reversed(results) if tokens is not None), None),
+            status=branch.status,
+            duration_ms=branch.closed.duration_ms if branch.closed else node.duration_ms,
         )
 
     def _from_tool_call(self, path: str) -> dict[str, Any]:

@@ -1,118 +1,34 @@
 """A run taken up again: after any end, with nothing paid twice, and only where it means the same."""
 
-import asyncio
-import json
-from collections.abc import Sequence
-from contextlib import aclosing
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import attrs
 import pytest
 
-from sunwell.agent import Agent
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
-from sunwell.context.session import SessionContext
-from sunwell.core import Price, Rates, TaskResult, ToolCall, Usage
+from sunwell.core import Usage
 from sunwell.errors import JournalError, ServerFailed
-from sunwell.events import RunFinished
-from sunwell.gateway import RetryPolicy
-from sunwell.journal import FileJournal, find_run, read_records
+from sunwell.journal import read_records
+from sunwell.journal.codec import encode
 from sunwell.journal.records import RunClosed
-from sunwell.models.registry import ModelRegistry
-from sunwell.testing import ScriptedModel, completion, run_virtual
-
-PRICE = Price(Rates(Decimal(1), Decimal(10)), source="test", date="2026-11-01")
+from sunwell.testing import completion
 
 
-@attrs.frozen
-class Files:
-    """Journals in files whose syncs need no thread: a virtual clock knows none."""
-
-    def create(self, workspace: Path, run_id: str) -> FileJournal:
-        return FileJournal.create(workspace, run_id, threaded=False)
-
-    def open(self, workspace: Path, run_id: str) -> FileJournal:
-        return FileJournal.open(find_run(workspace, run_id).path, threaded=False)
-
-
-def call(name: str, number: int = 0, **arguments: Any) -> ToolCall:
-    """Return a call of a tool."""
-    return ToolCall(f"c{number}", name, json.dumps(arguments))
-
-
-def reading(path: str) -> ToolCall:
-    return call("read_file", path=path, start_line=None, end_line=None)
-
-
-def writing(path: str, content: str) -> ToolCall:
-    return call("write_file", path=path, content=content)
-
-
-@attrs.define(eq=False)
-class Story:
-    """A workspace, and the processes that work in it one after the other."""
-
-    workspace: Path
-    options: RunOptions = RunOptions()
-    asked: int = 0
-
-    async def result(self, lines: Sequence[Any], resume: bool, stop_at: int | None, given: Any) -> TaskResult:
-        """Return the result of one process."""
-        model = given.pop("model", None) or ScriptedModel("opus-x", list(lines), PRICE)
-        agent = Agent(
-            model=model, registry=ModelRegistry(), journals=Files(), retry=RetryPolicy(attempts=1),
-            **{name: given.pop(name) for name in ("tool_executor",) if name in given},
-        )  # fmt: skip
-        if resume:
-            events = agent.resume("", workspace=self.workspace, **given)
-        else:
-            session = SessionContext.build(self.workspace, "Do it.", options=self.options)
-            events = agent.run(session)
-        seen = 0
-        async with aclosing(events) as told:
-            async for event in told:
-                seen += 1
-                if seen == stop_at:
-                    agent.stop()
-                if isinstance(event, RunFinished):
-                    self.asked = len(model.calls)
-                    if stop_at is None:
-                        model.assert_finished()
-                    return event.result
-        raise AssertionError("no result")
-
-    def run(self, *lines: Any, stop_at: int | None = None, **given: Any) -> TaskResult:
-        """Run the task with a model that says *lines*."""
-        return run_virtual(self.result(lines, False, stop_at, given))
-
-    def resume(self, *lines: Any, **given: Any) -> TaskResult:
-        """Take the run up again, with a model that has only *lines* left."""
-        return run_virtual(self.result(lines, True, None, given))
-
-
-@pytest.fixture
-def story(tmp_path: Path) -> Story:
-    """Return a story in an empty workspace."""
-    return Story(tmp_path)
-
-
-def test_a_finished_run_gives_the_same_result_again_without_a_call(story: Story) -> None:
+def test_a_finished_run_gives_the_same_result_again_without_a_call(story, call):
     """The bill, the files and the time are the recorded ones, and the journal is not touched."""
-    first = story.run(completion(writing("a.txt", "1\n")), "Done.")
+    first = story.run(completion(call.writing("a.txt", "1\n")), "Done.")
     before = Path(first.journal or "").read_bytes()
     again = story.resume()
     assert again == first
     assert Path(first.journal or "").read_bytes() == before
 
 
-def test_a_finished_run_is_given_again_whatever_changed(story: Story) -> None:
+def test_a_finished_run_is_given_again_whatever_changed(story, call, scripted):
     """Nothing is asked any more, so it does not matter what the models or files are now."""
-    first = story.run(completion(writing("a.txt", "1\n")), "Done.")
+    first = story.run(completion(call.writing("a.txt", "1\n")), "Done.")
     (story.workspace / "a.txt").write_text("other\n")
-    assert story.resume(model=ScriptedModel("another", [])).answer == first.answer
+    assert story.resume(model=scripted("another")).answer == first.answer
 
 
 @pytest.mark.parametrize(
@@ -124,26 +40,26 @@ def test_a_finished_run_is_given_again_whatever_changed(story: Story) -> None:
     ],
 )
 def test_a_run_that_met_a_limit_ends_the_same_or_goes_on_with_a_higher_one(
-    story: Story, ceiling: Budget, raised: Budget, reason: str
-) -> None:
+    story, call, ceiling, raised, reason
+):
     """Without a raise nobody is asked; with one it goes on where it stood, and again after that."""
     story.options = RunOptions(budget=ceiling, max_output_tokens=4000)
-    first = story.run(completion(writing("a.txt", "1\n"), usage=Usage(4000, 4000)), "Not finished.")
+    first = story.run(completion(call.writing("a.txt", "1\n"), usage=Usage(4000, 4000)), "Not finished.")
     assert (first.status, first.stop_reason) == ("incomplete", reason)
     again = story.resume()
     assert story.asked == 0
     assert (again.status, again.stop_reason, again.answer) == ("incomplete", reason, "Not finished.")
-    done = story.resume(completion(reading("a.txt")), "Done.", budget=raised)
+    done = story.resume(completion(call.reading("a.txt")), "Done.", budget=raised)
     assert (done.status, done.answer, done.bill.calls) == ("ok", "Done.", 4)
     assert story.resume().answer == "Done."
 
 
-def test_a_run_out_of_time_ends_the_same_or_goes_on_with_more(story: Story) -> None:
+def test_a_run_out_of_time_ends_the_same_or_goes_on_with_more(story, call, scripted):
     """Time that is used up does not come back, and a time-out is met in the same turn."""
     story.options = RunOptions(budget=Budget(seconds=10))
     (story.workspace / "a.txt").write_text("1\n")
-    turn = completion("Looking.", reading("a.txt"))
-    first = story.run(model=ScriptedModel("opus-x", [turn, turn, "Never heard.", "Nor this."], PRICE, 4))
+    turn = completion("Looking.", call.reading("a.txt"))
+    first = story.run(model=scripted("opus-x", turn, turn, "Never heard.", "Nor this.", seconds=4))
     assert (first.status, first.stop_reason, first.turns) == ("incomplete", "timeout", 2)
     again = story.resume()
     assert story.asked == 0
@@ -154,26 +70,28 @@ def test_a_run_out_of_time_ends_the_same_or_goes_on_with_more(story: Story) -> N
     assert (done.status, done.answer) == ("ok", "Done.")
 
 
-def test_a_run_that_failed_asks_again_what_had_no_answer(story: Story) -> None:
+def test_a_run_that_failed_asks_again_what_had_no_answer(story, call):
     """A provider that was down may be up now."""
-    first = story.run(completion(writing("a.txt", "1\n")), ServerFailed("opus-x", "down", retry=True))
+    first = story.run(completion(call.writing("a.txt", "1\n")), ServerFailed("opus-x", "down", retry=True))
     assert first.status == "error"
     done = story.resume("Done.")
     assert (done.status, done.answer, story.asked) == ("ok", "Done.", 1)
 
 
-def test_a_run_that_was_stopped_goes_on(story: Story) -> None:
+def test_a_run_that_was_stopped_goes_on(story, call):
     """Whatever was answered by then is kept."""
-    first = story.run(completion(writing("a.txt", "1\n")), "Done.", stop_at=5)
+    first = story.run(completion(call.writing("a.txt", "1\n")), "Done.", stop_at=5)
     assert first.status == "cancelled"
     assert story.resume(*([] if story.asked > 1 else ["Done."])).status == "ok"
 
 
-def _cancelled_early(story: Story) -> None:
+def _cancelled_early(story, call):
     """Leave a run that has read a file, and written another, and met its limit."""
     (story.workspace / "seen.txt").write_text("1\n")
     story.options = RunOptions(budget=Budget(turns=2))
-    story.run(completion(reading("seen.txt")), completion(writing("made.txt", "1\n")), "Not finished.")
+    story.run(
+        completion(call.reading("seen.txt")), completion(call.writing("made.txt", "1\n")), "Not finished."
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,47 +103,44 @@ def _cancelled_early(story: Story) -> None:
         pytest.param("made.txt", None, id="written-and-gone"),
     ],
 )
-def test_a_file_that_somebody_changed_is_named_and_refused(
-    story: Story, path: str, content: str | None
-) -> None:
+def test_a_file_that_somebody_changed_is_named_and_refused(story, call, path, content):
     """One sentence, nothing asked; accepted, the run goes on with what it knew, and stays accepted."""
-    _cancelled_early(story)
+    _cancelled_early(story, call)
     if content is None:
         (story.workspace / path).unlink()
     else:
         (story.workspace / path).write_text(content)
     with pytest.raises(JournalError, match=f"^{path} changed since the run saw it.*--accept-changes$"):
         story.resume(budget=Budget(turns=9))
-    story.resume(completion(reading("x.txt")), "Still not.", budget=Budget(turns=3), accept_changes=True)
+    story.resume(completion(call.reading("x.txt")), "Still not.", budget=Budget(turns=3), accept_changes=True)
     assert story.resume("Done.", budget=Budget(turns=9)).status == "ok"
 
 
-def test_what_the_run_itself_changed_later_is_no_change_by_others(story: Story) -> None:
+def test_what_the_run_itself_changed_later_is_no_change_by_others(story, call):
     """It read a file, changed it twice, and is taken up."""
     (story.workspace / "a.txt").write_text("1\n")
     story.options = RunOptions(budget=Budget(turns=3))
-    lines = (reading("a.txt"), writing("a.txt", "2\n"), writing("a.txt", "3\n"))
+    lines = (call.reading("a.txt"), call.writing("a.txt", "2\n"), call.writing("a.txt", "3\n"))
     story.run(*map(completion, lines), "Not finished.")
     assert story.resume("Done.", budget=Budget(turns=9)).status == "ok"
 
 
-def test_what_a_command_of_the_run_changed_is_no_change_by_others(story: Story) -> None:
+def test_what_a_command_of_the_run_changed_is_no_change_by_others(story, call):
     """The files are looked at again after each command."""
     (story.workspace / "a.txt").write_text("1\n")
     story.options = RunOptions(budget=Budget(turns=2), allow_shell=True)
 
-    lines = (reading("a.txt"), call("run_command", command="echo 2 > a.txt", timeout_seconds=None))
-    asyncio.run(story.result([*map(completion, lines), "Not finished."], False, None, {}))
-    given = {"budget": Budget(turns=9)}
-    assert asyncio.run(story.result(["Done."], True, None, given)).status == "ok"
+    lines = (call.reading("a.txt"), call("run_command", command="echo 2 > a.txt", timeout_seconds=None))
+    story.in_real_time("run", *map(completion, lines), "Not finished.")
+    assert story.in_real_time("resume", "Done.", budget=Budget(turns=9)).status == "ok"
 
 
-def test_another_model_is_named_and_refused(story: Story) -> None:
+def test_another_model_is_named_and_refused(story, call, scripted):
     """The sentence says which part it plays and who played it."""
-    _cancelled_early(story)
+    _cancelled_early(story, call)
     with pytest.raises(JournalError, match=r"^model was opus-x and is sonnet now: .*--accept-changes$"):
-        story.resume(model=ScriptedModel("sonnet", []), budget=Budget(turns=9))
-    model = ScriptedModel("sonnet", ["Done."], PRICE)
+        story.resume(model=scripted("sonnet"), budget=Budget(turns=9))
+    model = scripted("sonnet", "Done.")
     assert story.resume(model=model, budget=Budget(turns=9), accept_changes=True).answer == "Done."
 
 
@@ -239,37 +154,35 @@ def test_another_model_is_named_and_refused(story: Story) -> None:
         pytest.param({"enable_delegation": True}, "enable_delegation was False and is True", id="delegation"),
     ],
 )
-def test_another_option_is_named_and_refused(story: Story, options: Any, sentence: str) -> None:
+def test_another_option_is_named_and_refused(story, call, options, sentence):
     """What would ask another question than the recorded one."""
-    _cancelled_early(story)
+    _cancelled_early(story, call)
     with pytest.raises(JournalError, match=sentence):
         story.resume(options=RunOptions(budget=Budget(turns=9), **options))
 
 
 @pytest.mark.parametrize("prompt", ["lens", "work"])
-def test_another_version_of_a_prompt_is_named_and_refused(story: Story, prompt: str) -> None:
+def test_another_version_of_a_prompt_is_named_and_refused(story, call, prompt):
     """The run was recorded by code that asked in other words."""
-    _cancelled_early(story)
+    _cancelled_early(story, call)
     [path] = story.workspace.glob(".sunwell/runs/*/journal.jsonl")
     rewrite(path, prompt)
     with pytest.raises(JournalError, match=f"the prompt for {prompt} was version 0 and is 1 now"):
         story.resume(budget=Budget(turns=9))
 
 
-def rewrite(path: Path, prompt: str) -> None:
+def rewrite(path, prompt):
     """Write the journal as a Sunwell with another version of the prompt would have."""
-    from sunwell.journal.codec import encode
-
     opened, *others = read_records(path)
-    settings: dict[str, Any] = dict(opened.settings)  # type: ignore[attr-defined]
+    settings = dict(opened.settings)
     settings["code"]["prompts"][prompt] = 0
-    records = [attrs.evolve(opened, settings=settings), *others]  # type: ignore[call-arg]
+    records = [attrs.evolve(opened, settings=settings), *others]
     path.write_bytes(b"".join(encode(record, i) + b"\n" for i, record in enumerate(records)))
 
 
-def test_every_resume_leaves_its_end_on_record(story: Story) -> None:
+def test_every_resume_leaves_its_end_on_record(story, call):
     """The last one counts."""
-    _cancelled_early(story)
+    _cancelled_early(story, call)
     done = story.resume("Done.", budget=Budget(turns=9))
     closed = [r for r in read_records(Path(done.journal or "")) if isinstance(r, RunClosed)]
     assert [record.status for record in closed] == ["incomplete", "ok"]
