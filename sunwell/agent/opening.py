@@ -18,7 +18,7 @@ from sunwell.agent.loop_config import LoopConfig
 from sunwell.agent.restoring import restore
 from sunwell.agent.roles import Roles
 from sunwell.agent.run import Run
-from sunwell.agent.settings import latest_settings, options_from, settings_of
+from sunwell.agent.settings import batch_in, latest_settings, options_from, settings_of
 from sunwell.agent.toolset import Toolset
 from sunwell.budget.values import Budget
 from sunwell.context.gathering import Shown, gather
@@ -33,7 +33,7 @@ from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed
+from sunwell.journal.records import Forked, Record, RunClosed, RunOpened, RunResumed
 from sunwell.models.prices import PriceBook
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
@@ -78,8 +78,8 @@ class Opened:
         """
         if self.settings is None or self.accept_changes:
             return
-        changes = list(changes_between(self.settings, self._settings_now(session, roles)))
-        files = FilesSeen(_hashes(self.executor))
+        changes = list(changes_between(self.settings, self.settings_now(session, roles)))
+        files = FilesSeen(hashes_of(self.executor))
         for record in self.journal.records():
             files.see(record)
         if not self.recorded_only and (changed := await files.changed_since()):
@@ -87,7 +87,8 @@ class Opened:
         if changes:
             raise JournalError(f"{'; '.join(changes)}: undo that, or keep the answers with --accept-changes")
 
-    def _settings_now(self, session: SessionContext, roles: Roles) -> dict[str, Any]:
+    def settings_now(self, session: SessionContext, roles: Roles) -> dict[str, Any]:
+        """Return what holds for *session* today, as the first record says it."""
         recalled = self.secrets.redact(self.recalled) if self.settings is None else self.settings["recalled"]
         tools = Toolset.of(session.options.tools, self.executor)
         settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
@@ -131,9 +132,9 @@ class Opened:
         )
         run.gateway.heed_refusals = self.heed_refusals
         run.gateway.recorded_only = self.recorded_only
-        run.files.hashes = _hashes(self.executor)
+        run.files.hashes = hashes_of(self.executor)
         task = self.secrets.redact(session.goal)
-        settings = self._settings_now(session, roles)
+        settings = self.settings_now(session, roles)
         if self.settings is None:
             opened = RunOpened(self.journal.run_id, task, time.time(), str(session.workspace), settings)
             await self.journal.append(opened)
@@ -183,6 +184,8 @@ def reopen(
         recorded = journal.find(RunOpened, ())
         if recorded is None:
             raise JournalError(f"{journal.path} does not begin with a run: it cannot be taken up")
+        if "forked" in recorded.settings and journal.find(Forked, ()) is None:
+            raise JournalError(f"the fork {recorded.run_id} was cut off while it was made: fork anew")
         settings = latest_settings(journal.records())
         chosen = options or options_from(settings)
         if budget is not None:
@@ -191,7 +194,7 @@ def reopen(
         secrets = secrets_from_environment()
         tools = executor or toolbox_for(session, journal, secrets)
         heed = chosen.budget == options_from(settings).budget
-        batch = Batch.of(settings["batch"]) if "batch" in settings else None
+        batch = batch_in(settings)
         return Opened(journal, tools, secrets, settings=settings, heed_refusals=heed, batch=batch), session
     except BaseException:
         journal.close()
@@ -206,7 +209,7 @@ def _shown(session: SessionContext, task: str, secrets: Secrets) -> Shown:
     return Shown(text, tuple(reads))
 
 
-def _hashes(executor: ToolExecutor) -> Hashes | None:
+def hashes_of(executor: ToolExecutor) -> Hashes | None:
     return executor.hashes if isinstance(executor, StagingExecutor) else None
 
 
