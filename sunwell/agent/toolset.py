@@ -35,7 +35,10 @@ class Toolset:
     def of(cls, tools: Sequence[Tool | str] | None, executor: ToolExecutor | None) -> "Toolset":
         """Return the set for *tools*: names are *executor*'s, ``None`` is all that it offers.
 
-        Raises :exc:`~sunwell.errors.ConfigurationError` for a name that nobody offers.
+        Where *executor* is a :class:`~sunwell.tools.toolbox.Toolbox`, its rules hold for the tools that
+        are given themselves, too: approval, dry run, limits and secrets.
+        Raises :exc:`~sunwell.errors.ConfigurationError` for a name that nobody offers, or that two
+        tools have.
         """
         if isinstance(tools, str):
             raise TypeError(f"tools expects several tools, got the single string {tools!r}")
@@ -53,7 +56,10 @@ class Toolset:
         if own:
             from sunwell.tools.toolbox import Toolbox
 
-            box = Toolbox(tools=tuple(own))
+            box = executor.beside(own) if isinstance(executor, Toolbox) else Toolbox(tools=own)
+            twice = [spec.name for spec in box.specs() if spec.name in specs]
+            if twice:
+                raise ConfigurationError(f"two tools are called {twice[0]!r}; give one of them another name")
             specs |= {spec.name: spec for spec in box.specs()}
             executors |= _all_by(box, [tool.spec.name for tool in own])
         return cls(tuple(specs.values()), frozenset(specs), executors)
@@ -98,7 +104,7 @@ class Toolset:
     def refusal(self, call: ToolCall) -> ToolResult:
         """Return what the model is told of a call to a tool that it does not have."""
         names = ", ".join(sorted(self.granted)) or "none"
-        sentence = f"There is no tool {call.name!r} here. Your tools: {names}."
+        sentence = f"There is no tool {call.name[:64]!r} here. Your tools: {names}."
         return ToolResult(call.id, sentence, is_error=True)
 
 

@@ -103,6 +103,14 @@ class Toolbox:
         box._granted = self._granted & wanted
         return box
 
+    def beside(self, tools: Iterable[Tool]) -> "Toolbox":
+        """Return a toolbox of *tools* alone, under the rules of this one, questions to approvers in turn."""
+        box = copy.copy(self)
+        box.tools = _tools(tools)
+        box._by_name = _named([*box.tools])
+        box._granted = frozenset(box._by_name)
+        return box
+
     def is_parallel(self, name: str) -> bool:
         """Whether calls to the tool *name* may run side by side: those that only read may."""
         return bool(getattr(self._by_name.get(name), "parallel", False))
