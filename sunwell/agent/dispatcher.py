@@ -191,6 +191,7 @@ class Dispatcher:
             worker.done.set()
             self._news.set()
             self._news = asyncio.Event()
+            worker.seat.leave()  # last: who hears of this end may stop the next before it begins
         told = WorkerFinished(worker.span.path, task_id, worker.index, worker.result, worker.replayed)
         self.run.tell(WORKER_FINISHED, told)
 
@@ -214,7 +215,6 @@ class Dispatcher:
             said = work.last_text if work else ""
             ended = Ended("error", "bug", said, f"{type(error).__name__}: {error}")
         finally:
-            worker.seat.leave()
             self.run.ledger.close(worker.span.path)
             worker.terms.tools.release(worker.id)
         conflicts = worker.terms.tools.conflicts_of(worker.id)

@@ -144,7 +144,7 @@ class SpanBranch:
     closed: WorkerClosed | None = None
 
     def told(self) -> dict[str, Any]:
-        """Return what the record of a worker's beginning says of its question; nothing where there is none."""
+        """Return what the record of a worker's beginning says of its question, where there is one."""
         if self.opened is None:
             return {}
         named = ("query", "context_query", "parent_turn")
