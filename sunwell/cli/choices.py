@@ -54,7 +54,7 @@ _MODELS = (
     ),
 )
 _TASK = (
-    click.argument("task"),
+    click.argument("task", required=False),
     click.option(
         "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder to work in."
     ),
@@ -78,7 +78,13 @@ _BUDGET = (
 )
 _MANNER = (
     click.option("--effort", type=_EFFORTS, help="Effort of the smart model and of the loop's own."),
-    click.option("--allow-shell", is_flag=True, help="Let the model run commands in the workspace."),
+    click.option(
+        "--allow-shell/--no-allow-shell", default=False, help="Let the model run commands in the workspace."
+    ),
+)
+_CONFIG = (
+    click.option("--config", metavar="FILE", help="Settings in place of the project's own file."),
+    click.option("--trust-config", is_flag=True, help="Trust the project's file this once."),
 )
 _OUTPUT = (
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output."),
@@ -115,6 +121,11 @@ def manner_options(function: F) -> F:
     return _with(_MANNER)(function)
 
 
+def config_options(function: F) -> F:
+    """Add ``--config`` and ``--trust-config``."""
+    return _with(_CONFIG)(function)
+
+
 def output_options(function: F) -> F:
     """Add ``--json`` and ``-v``."""
     return _with(_OUTPUT)(function)
@@ -122,7 +133,9 @@ def output_options(function: F) -> F:
 
 def task_of(chosen: Chosen) -> str:
     """Return the task: the argument, or standard input where that is ``-``."""
-    task: str = chosen["task"]
+    task: str | None = chosen["task"]
+    if task is None:
+        raise ConfigurationError("no task is given: say in a sentence what is to be done")
     if task != "-":
         return task
     try:
@@ -162,13 +175,17 @@ def models_of(chosen: Chosen, *, delegates: bool, needs_key: bool = True) -> dic
     named: dict[str, Any] = {role: chosen[role] for role in roles}
     if named["model"] or named["smart_model"]:
         return named
-    smart, cheap = _pair(needs_key)
+    smart, cheap = default_pair(needs_key)
     if named["delegation_model"] is None and delegates:
         named["delegation_model"] = cheap
     return named | {"smart_model": smart}
 
 
-def _pair(needs_key: bool) -> tuple[str, str]:
+def default_pair(needs_key: bool) -> tuple[str, str]:
+    """Return the smart and the cheap model of the provider whose key is there.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` where no key is there and one is needed.
+    """
     for prefix, smart, cheap in _PAIRS:
         if any(os.environ.get(f"{prefix}_{part}", "").strip() for part in ("API_KEY", "BASE_URL")):
             return smart, cheap

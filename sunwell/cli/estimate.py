@@ -3,14 +3,14 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from sunwell.cli.choices import (
-    budget_of,
     budget_options,
+    config_options,
     manner_options,
     model_options,
-    models_of,
     session_of,
     task_options,
 )
@@ -25,25 +25,21 @@ if TYPE_CHECKING:
 @model_options
 @budget_options
 @manner_options
+@config_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def estimate(**chosen: Any) -> None:
+@click.pass_context
+def estimate(ctx: click.Context, /, **chosen: Any) -> None:
     """Say whether TASK would be delegated, and what each way would cost.
 
     Nothing is asked and nothing is spent; no key is needed. Without any model named it is the pair of the
     provider whose key is there, else opus with haiku.
     """
-    from sunwell.context.options import RunOptions
+    from sunwell.cli.configured import configured
     from sunwell.report.forecast import forecast, forecast_object
 
-    options = RunOptions(
-        enable_delegation=True,
-        delegation_threshold_tokens=chosen["threshold"],
-        **models_of(chosen, delegates=True, needs_key=False),
-        budget=budget_of(chosen),
-        effort=chosen["effort"],
-        allow_shell=chosen["allow_shell"],
-    )
-    made = forecast(session_of(chosen, options))
+    held = configured(ctx, chosen, needs_key=False, delegates=True)
+    options = attrs.evolve(held.resolved.options, enable_delegation=True)
+    made = forecast(session_of(chosen, options), prices=held.resolved.prices, registry=held.resolved.registry)
     if chosen["as_json"]:
         click.echo(json.dumps(forecast_object(made), ensure_ascii=False, indent=2))
         return

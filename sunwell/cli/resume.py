@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sunwell.cli.choices import Chosen, budget_of, budget_options, output_options
+from sunwell.cli.choices import Chosen, budget_of, budget_options, config_options, output_options
 from sunwell.cli.run import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @budget_options
 @click.option("--approve", is_flag=True, help="Ask before each write and command.")
 @click.option("--accept-changes", is_flag=True, help="Keep answers although their question has changed.")
+@config_options
 @output_options
 @click.pass_context
 def resume(ctx: click.Context, /, **chosen: Any) -> None:
@@ -28,8 +29,8 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
 
     Ceilings that are named here replace the recorded ones; what was spent still counts.
     """
-    from sunwell.agent.agent import Agent
     from sunwell.cli.asking import Asker, require_terminal
+    from sunwell.cli.configured import configured
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
     from sunwell.cli.view import choose_view
@@ -41,7 +42,7 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
     if chosen["approve"]:
         require_terminal("--approve")
         options = _with_approval(recorded, Asker(view))
-    agent = Agent()
+    agent = configured(ctx, {**chosen, "verbose": False}, needs_key=False).agent()
     events = agent.resume(
         chosen["run_id"],
         workspace=chosen["workspace"],

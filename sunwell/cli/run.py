@@ -3,24 +3,27 @@
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from sunwell.cli.choices import (
     DOLLARS,
     Chosen,
-    budget_of,
     budget_options,
+    config_options,
     manner_options,
     model_options,
-    models_of,
     output_options,
     session_of,
     task_options,
 )
+from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from sunwell.cli.configured import Configured
     from sunwell.cli.view import View
     from sunwell.context.options import RunOptions
+    from sunwell.core.task import TaskResult
     from sunwell.report.forecast import Forecast
 
 EXIT_CODES = (
@@ -50,6 +53,14 @@ EXIT_CODES = (
 @click.option("--approve", is_flag=True, help="Ask before each write and command.")
 @click.option("--dry-run", is_flag=True, help="Show the changes, and make none.")
 @click.option("--stream", is_flag=True, help="Stream the answers.")
+@click.option("-q", "--query", metavar="QUESTION", help="Answer a question, without tools; see --context.")
+@click.option(
+    "-c", "--context", metavar="FILE", help="What the question is about (default: what is piped in)."
+)
+@click.option("--max-explore", type=click.IntRange(min=1), metavar="N", help="Most steps of exploring.")
+@click.option("--max-depth", type=click.IntRange(min=0), metavar="N", help="Most levels of workers.")
+@click.option("--trace", metavar="FILE", help="Write the whole trace as JSON.")
+@config_options
 @output_options
 @click.pass_context
 def run(ctx: click.Context, /, **chosen: Any) -> None:
@@ -59,50 +70,69 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     models of the provider whose key is there. The answer and the bill go to standard output, all else to
     standard error.
     """
-    from sunwell.agent.agent import Agent
     from sunwell.cli.asking import Asker, require_terminal
+    from sunwell.cli.configured import configured
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
     from sunwell.cli.view import choose_view
+    from sunwell.config.preflight import require_sound
     from sunwell.report.forecast import forecast
 
     if chosen["approve"]:
         require_terminal("--approve")
-    view = choose_view(as_json=chosen["as_json"], verbose=chosen["verbose"], max_usd=chosen["max_usd"])
-    options = options_of(chosen, Asker(view) if chosen["approve"] else None)
+    held = configured(ctx, chosen)
+    values = held.loaded.values
+    if chosen["query"] is not None:
+        ctx.exit(_answer(held, chosen))
+    view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.budget.usd)
+    options = attrs.evolve(held.resolved.options, approve=Asker(view) if chosen["approve"] else None)
     session = session_of(chosen, options)
-    made = forecast(session)
+    for warning in require_sound(held.resolved):
+        view.say(warning)
+    made = forecast(session, prices=held.resolved.prices, registry=held.resolved.registry)
     _confirm(chosen["confirm_above"], made, options, view)
-    agent = Agent()
+    agent = held.agent()
     result = drive(agent, agent.run(session), view)
+    _trace(result, chosen)
     ctx.exit(tell(result, chosen, made))
 
 
-def options_of(chosen: Chosen, approve: Any = None) -> "RunOptions":
-    """Return the options of a run as they were chosen."""
-    from sunwell.context.options import RunOptions
+def _answer(held: "Configured", chosen: Chosen) -> int:
+    """Answer one question and return the exit code."""
+    from sunwell.cli.driving import drive
+    from sunwell.cli.ending import tell
+    from sunwell.cli.failing import exit_code
+    from sunwell.cli.plain import PlainView
+    from sunwell.cli.question import question_of, session_for, tell_end
+    from sunwell.config.preflight import require_sound
 
-    delegates = chosen["delegate"]
-    if delegates is None:
-        delegates = chosen["delegation_model"] is not None
-    return RunOptions(
-        enable_delegation=delegates,
-        delegation_threshold_tokens=chosen["threshold"],
-        **models_of(chosen, delegates=delegates),
-        budget=budget_of(chosen),
-        effort=chosen["effort"],
-        on_lens_failure=chosen["on_lens_failure"],
-        allow_shell=chosen["allow_shell"],
-        approve=approve,
-        dry_run=chosen["dry_run"],
-        stream=chosen["stream"],
-    )
+    if chosen["task"] is not None:
+        raise ConfigurationError("a task and --query are two things: give one of them")
+    require_sound(held.resolved)
+    verbose = held.loaded.values.verbose
+    question = question_of(chosen, held)
+    if verbose:
+        question.say_beginning()
+    agent = held.agent()
+    session = session_for(question, chosen, held)
+    result = drive(agent, agent.run(session), PlainView(verbose, quiet=not verbose))
+    _trace(result, chosen)
+    if chosen["as_json"]:
+        return tell(result, chosen)
+    tell_end(result, verbose=verbose)
+    return exit_code(result.status)
+
+
+def _trace(result: "TaskResult", chosen: Chosen) -> None:
+    from sunwell.cli.question import write_trace
+
+    if chosen["trace"] is not None:
+        write_trace(result, chosen["trace"])
 
 
 def _confirm(above: Decimal | None, made: "Forecast", options: "RunOptions", view: "View") -> None:
     """Ask where the way that will be taken is expected to cost more than *above*, or nobody knows."""
     from sunwell.cli.asking import require_terminal
-    from sunwell.errors import ConfigurationError
     from sunwell.report.figures import dollars
 
     side = made.chosen if options.enable_delegation else made.quote.direct

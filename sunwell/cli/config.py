@@ -1,0 +1,97 @@
+"""``sunwell config``: what is set and where, whether it is right, and whose files are trusted."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from sunwell.config.showing import Row
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _place(function: F) -> F:
+    function = click.option(
+        "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the project."
+    )(function)
+    return click.option("--config", metavar="FILE", help="A file in place of the project's own.")(function)
+
+
+@click.group()
+def config() -> None:
+    """Show, check and trust the settings of a project."""
+
+
+@config.command()
+@_place
+@click.option("--all", "everything", is_flag=True, help="Show defaults, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show(workspace: str, config: str | None, everything: bool, as_json: bool) -> None:
+    """Print each setting with its value and where it comes from; secrets are masked."""
+    from sunwell.cli.configured import sources_of
+    from sunwell.config.showing import rows
+
+    loaded = sources_of({"workspace": workspace, "config": config}).load()
+    shown = rows(loaded, everything=everything)
+    if as_json:
+        click.echo(json.dumps({"settings": [_object(row) for row in shown]}, ensure_ascii=False, indent=2))
+        return
+    wide = max((len(f"{row.key} = {row.value}") for row in shown), default=0)
+    for row in shown:
+        trust = "" if row.is_trusted else "  (not trusted: does not hold)"
+        click.echo(f"{f'{row.key} = {row.value}':<{min(wide, 60)}}  # {row.origin}{trust}")
+    if not shown:
+        click.echo("nothing is set: all defaults hold (--all shows them)")
+
+
+@config.command()
+@_place
+@click.pass_context
+def check(ctx: click.Context, workspace: str, config: str | None) -> None:
+    """Check the settings: keys, values, providers, keys of providers, prices. Nothing is sent."""
+    from sunwell.cli.configured import sources_of
+    from sunwell.cli.failing import BAD_INPUT
+    from sunwell.config.preflight import findings
+    from sunwell.config.resolving import resolve
+
+    loaded = sources_of({"workspace": workspace, "config": config}).load()
+    for file in loaded.files:
+        click.echo(f"read     {file}")
+    for warning in loaded.warnings:
+        click.echo(f"warning  {warning}")
+    loaded.require_trust()
+    found = findings(resolve(loaded.values))
+    for finding in found:
+        click.echo(f"{'error' if finding.is_error else 'warning':<8} {finding.sentence}")
+    if any(finding.is_error for finding in found):
+        ctx.exit(BAD_INPUT)
+    click.echo("all settings are understood")
+
+
+@config.command()
+@_place
+@click.argument("file", required=False, metavar="[FILE]")
+def trust(workspace: str, config: str | None, file: str | None) -> None:
+    """Trust a project's file as it is now: its addresses, key variables, headers, shell, plugins.
+
+    A change of the file ends the trust.
+    """
+    from sunwell.config.documents import read_document
+    from sunwell.config.places import project_file
+    from sunwell.config.trust import TrustRecord
+    from sunwell.errors import ConfigurationError
+
+    named = file or config
+    found = Path(named) if named else project_file(Path(workspace))
+    if found is None:
+        raise ConfigurationError(f"{Path(workspace).resolve()} has no configuration file to trust")
+    document = read_document(found)
+    TrustRecord.of_user().add(found, document.data)
+    click.echo(f"trusted  {found.resolve()} as it is now")
+
+
+def _object(row: "Row") -> dict[str, Any]:
+    return {"key": row.key, "value": row.value, "origin": row.origin, "trusted": row.is_trusted}

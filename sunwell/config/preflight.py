@@ -1,0 +1,117 @@
+"""What can be known to be wrong before a model is asked."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from sunwell.agent.loop_config import LoopConfig
+from sunwell.config.resolving import ROLES, Resolved
+from sunwell.core.model import ModelProtocol
+from sunwell.core.price import Price
+from sunwell.errors import ConfigurationError, SunwellError
+from sunwell.models.aliases import DEFAULT_SMART_MODEL
+
+
+@attrs.frozen
+class Finding:
+    """One thing that is wrong, or that somebody should know."""
+
+    sentence: str
+    is_error: bool = True
+    role: str = ""
+
+
+def require_sound(resolved: Resolved) -> tuple[str, ...]:
+    """Return the warnings on what is about to run; raises the first error that is found.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError`. Nothing is sent.
+    """
+    found = findings(resolved)
+    for finding in found:
+        if finding.is_error:
+            raise ConfigurationError(finding.sentence)
+    return tuple(finding.sentence for finding in found)
+
+
+def findings(resolved: Resolved) -> tuple[Finding, ...]:
+    """Return what is wrong with the models of *resolved*: names, keys, prices, windows. Nothing is sent."""
+    models: dict[str, ModelProtocol] = {}
+    found: list[Finding] = []
+    for role in ROLES:
+        name = resolved.names.get(role)
+        if name is None:
+            continue
+        try:
+            models[role] = resolved.registry.get(name)
+        except SunwellError as error:
+            spared = role == "delegation_model" and resolved.options.fallback == "parent"
+            found.append(Finding(f"{role}: {error}", not spared and role != "orchestrator", role))
+    return (*found, *_prices(resolved, models), *_windows(resolved, models), *_limits(models))
+
+
+def _prices(resolved: Resolved, models: dict[str, ModelProtocol]) -> Iterator[Finding]:
+    prices = {role: resolved.prices.price(model) for role, model in models.items()}
+    if resolved.options.budget.usd is not None:
+        for role, price in prices.items():
+            if price is None and role != "orchestrator":
+                yield Finding(
+                    f"{role}: {models[role].name} has no known price, so a budget in dollars cannot hold: "
+                    "give its prices in [models.NAME], or a budget in tokens",
+                    role=role,
+                )
+    worker, smart = prices.get("delegation_model"), prices.get("smart_model") or prices.get("model")
+    if worker and smart and _rate(worker) > _rate(smart):
+        parent = models.get("smart_model") or models["model"]
+        yield Finding(
+            f"the delegation model {models['delegation_model'].name} is dearer than {parent.name}: "
+            "delegating costs more than it saves",
+            is_error=False,
+            role="delegation_model",
+        )
+
+
+def _windows(resolved: Resolved, models: dict[str, ModelProtocol]) -> Iterator[Finding]:
+    worker = models.get("delegation_model")
+    if worker is None or not resolved.options.enable_delegation:
+        return
+    window = window_of(worker, resolved)
+    needed = LoopConfig().max_lens_tokens
+    if window is not None and window <= 2 * needed:
+        yield Finding(
+            f"the context window of {worker.name}, {window:,} tokens, cannot hold a lens of up to "
+            f"{needed:,} tokens and the work: name a delegation model with a longer one",
+            role="delegation_model",
+        )
+
+
+def _limits(models: dict[str, ModelProtocol]) -> Iterator[Finding]:
+    for role, model in models.items():
+        tuning = getattr(model, "tuning", None)
+        if tuning is not None and tuning.thinking_tokens and not _thinks(model):
+            yield Finding(
+                f"{role}: {model.name} takes no budget of thinking: set effort instead", False, role
+            )
+
+
+def window_of(model: ModelProtocol, resolved: Resolved) -> int | None:
+    """Return the context window of *model*: the one that was set, else the price table's."""
+    chosen: int | None = getattr(model, "context_window", None)
+    if chosen is not None:
+        return chosen
+    price = resolved.prices.price(model)
+    return price.context_window if price else None
+
+
+def parent_name(resolved: Resolved) -> str:
+    """Return the name of the loop's own model."""
+    return resolved.names.get("model") or resolved.names.get("smart_model") or DEFAULT_SMART_MODEL
+
+
+def _thinks(model: Any) -> bool:
+    return type(model).__name__ == "AnthropicModel"
+
+
+def _rate(price: Price) -> Decimal:
+    return price.rates.input_usd + price.rates.output_usd

@@ -1,0 +1,116 @@
+"""``sunwell config`` and ``sunwell init``: what holds, where it comes from, whose files are trusted."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+THEIRS = '[providers.lab]\nbase_url = "https://user:hidden-pass@lab.example/v1?sig=hidden-sig"\n'
+HEADERS = '[providers.lab.headers]\nX-Api-Key = "hidden-header"\n'
+
+
+@pytest.fixture
+def env(tmp_path: Path, keys: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a user whose settings are their own."""
+    return {**keys, "SUNWELL_HOME": str(tmp_path / "user")}
+
+
+def test_each_value_is_shown_with_its_origin(sunwell, env, tmp_path: Path) -> None:
+    """File and line, variable, default."""
+    (tmp_path / "sunwell.toml").write_text('effort = "low"\n\n[budget]\nusd = 0.50\n')
+    done = sunwell("config", "show", "-w", tmp_path, env={**env, "SUNWELL_MODEL": "opus"})
+    assert done.exit_code == 0
+    assert f"# {tmp_path}/sunwell.toml:4" in next(line for line in done.stdout.splitlines() if "usd" in line)
+    assert 'model.model = "opus"' in done.stdout
+    assert "# environment SUNWELL_MODEL" in done.stdout
+    everything = sunwell("config", "show", "-w", tmp_path, "--all", env=env).stdout
+    assert "workers.max_concurrent = 4" in everything
+
+
+def test_secrets_are_masked(sunwell, env, tmp_path: Path) -> None:
+    """Headers, keys and logins in addresses never get onto the screen, and no key's value does."""
+    (tmp_path / "sunwell.toml").write_text(THEIRS + HEADERS + '[context_source]\napi_key = "hidden-key"\n')
+    for form in ((), ("--json",)):
+        done = sunwell("config", "show", "-w", tmp_path, *form, env=env)
+        assert "lab.example" in done.output
+        assert "hidden" not in done.output
+        assert env["ANTHROPIC_API_KEY"] not in done.output
+
+
+def test_a_cloned_repository_gets_nothing_until_it_is_trusted(
+    sunwell, env, tmp_path: Path, simulator
+) -> None:
+    """The run is refused before anything is sent; after ``config trust`` it holds until the file changes."""
+    file = tmp_path / "sunwell.toml"
+    file.write_text(
+        f'[providers.anthropic]\nbase_url = "{simulator.url}"\napi_key_env = "ANTHROPIC_API_KEY"\n'
+    )
+    arguments = ("run", "Say hello", "-w", tmp_path, "--model", "haiku", "--json")
+    refused = sunwell(*arguments, env=env)
+    assert refused.exit_code == 2
+    assert "sunwell config trust" in json.loads(refused.stdout)["error"]
+    assert simulator.requests == ()
+    assert "not trusted" in sunwell("config", "show", "-w", tmp_path, env=env).stdout
+    assert sunwell("config", "check", "-w", tmp_path, env=env).exit_code == 2
+    assert sunwell(*arguments, "--trust-config", env=env).exit_code == 0
+    assert sunwell("config", "trust", "-w", tmp_path, env=env).exit_code == 0
+    assert sunwell(*arguments, env=env).exit_code == 0
+    file.write_text(file.read_text() + "\nallow_shell = false\n")
+    assert sunwell(*arguments, env=env).exit_code == 2
+
+
+def test_check_names_what_is_wrong(sunwell, env, tmp_path: Path) -> None:
+    """A key that is missing, a provider that nobody knows, a budget without prices."""
+    file = tmp_path / "sunwell.toml"
+    file.write_text('smart_model = "opus"\ndelegation_model = "haiku"\n')
+    done = sunwell("config", "check", "-w", tmp_path, env=env)
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "all settings are understood")
+    file.write_text('model = "xai/grok-3"\n')
+    done = sunwell("config", "check", "-w", tmp_path, env=env)
+    assert done.exit_code == 2
+    assert "XAI_API_KEY" in done.stdout
+
+
+def test_init_writes_a_start_that_holds(sunwell, env, tmp_path: Path) -> None:
+    """The file is understood as it is, and is not written over by accident."""
+    assert sunwell("init", "-w", tmp_path, env=env).exit_code == 0
+    assert sunwell("config", "check", "-w", tmp_path, env=env).exit_code == 0
+    again = sunwell("init", "-w", tmp_path, env=env)
+    assert again.exit_code == 2
+    assert "--force" in again.stderr
+    assert sunwell("init", "-w", tmp_path, "--force", env=env).exit_code == 0
+
+
+def test_every_line_of_the_start_is_true(sunwell, env, tmp_path: Path) -> None:
+    """What is commented out is understood, too, once it is not."""
+    sunwell("init", "-w", tmp_path, env=env)
+    file = tmp_path / "sunwell.toml"
+    lines = file.read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("# model ="))
+    code = [
+        line.removeprefix("# ") for line in lines[start:] if "=" in line or line.strip("# ").startswith("[")
+    ]
+    file.write_text("\n".join(lines[:start] + code))
+    done = sunwell("config", "show", "-w", tmp_path, env=env)
+    assert done.exit_code == 0, done.output
+    assert 'models.fast.model = "lab/llama-5"' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "option", "shell"),
+    [
+        pytest.param("true", (), True, id="file"),
+        pytest.param("true", ("--no-allow-shell",), False, id="typed-off"),
+        pytest.param("false", ("--allow-shell",), True, id="typed-on"),
+        pytest.param("false", (), False, id="file-off"),
+    ],
+)
+def test_what_is_typed_goes_before_the_file(
+    sunwell, env, tmp_path: Path, simulator, file, option, shell
+) -> None:
+    """Switches, too, both ways; an option's default is not typed."""
+    (tmp_path / "sunwell.toml").write_text(f'allow_shell = {file}\nmodel = "haiku"\n')
+    done = sunwell("run", "Say hello", "-w", tmp_path, "--trust-config", "--json", *option, env=env)
+    assert done.exit_code == 0, done.output
+    offered = {tool["name"] for tool in simulator.requests[-1].body["tools"]}
+    assert ("run_command" in offered or "shell" in offered) is shell
