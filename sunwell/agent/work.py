@@ -207,6 +207,8 @@ class Work:
 
     async def _close(self, reason: StopReason, sentence: str) -> Ended:
         """Turn what is there into an answer with one call out of the closing reserve."""
+        if len(self._history) == 1:  # nothing is there: a call could only say so, for money
+            return Ended("incomplete", reason, "", sentence)
         if self._history[-1].tool_calls:
             self._history = self._history.plus(unanswered(self._history[-1], _NOT_RUN))
         request = fitting_request(self.given.model, self._request(), reason, self._reserve)
