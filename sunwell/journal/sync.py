@@ -8,7 +8,7 @@ from time import perf_counter
 
 import attrs
 
-_QUICK_SECONDS = 0.0005
+_QUICK_SECONDS = 0.001
 
 
 @attrs.define(eq=False)
