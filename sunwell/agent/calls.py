@@ -15,7 +15,7 @@ from sunwell.agent.toolset import Toolset
 from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
 from sunwell.core.receipts import CommandRun
 from sunwell.core.span import Span
-from sunwell.core.tool import StagingExecutor, ToolExecutor
+from sunwell.core.tool import Place, StagingExecutor, ToolExecutor
 from sunwell.events import TOOL_CALL_FINISHED, TOOL_CALL_STARTED, ToolCallFinished, ToolCallStarted
 from sunwell.journal.records import ToolFinished, ToolStarted
 
@@ -105,6 +105,7 @@ class CallRunner:
         finished = self.run.journal.find(ToolFinished, (self.span.path, turn, index))
         if finished is None:
             return None
+        self.tools.recall(call, Place(self.span, turn, index))
         self._count(call, finished.result)
         self._tell_finished(call, finished.result, finished.duration_seconds, replayed=True)
         return finished.result
@@ -126,10 +127,11 @@ class CallRunner:
         return result
 
     async def _start(self, call: ToolCall, key: tuple[str, int, int]) -> ToolResult:
-        executor = self.tools.executor_of(call)
+        place = Place(self.span, *key[1:])
+        executor = self.tools.executor_of(call, place)
         if executor is None:
             return self.tools.refusal(call)
-        staging = self.tools.staging_executor_of(call)
+        staging = self.tools.staging_executor_of(call, place)
         if staging is None:
             await self.run.journal.append(ToolStarted(*key, call, repeatable=False))
             return await _execute(executor, call)
@@ -140,10 +142,11 @@ class CallRunner:
         return await staged.finish()
 
     async def _take_up(self, call: ToolCall, key: tuple[str, int, int], started: ToolStarted) -> ToolResult:
-        executor = self.tools.executor_of(call)
+        place = Place(self.span, *key[1:])
+        executor = self.tools.executor_of(call, place)
         if executor is None:
             return self.tools.refusal(call)
-        staging = self.tools.staging_executor_of(call)
+        staging = self.tools.staging_executor_of(call, place)
         if started.changes and staging is not None:
             return await self._decide_by_hashes(call, staging, started)
         if started.repeatable:

@@ -1,13 +1,13 @@
 """The tools of one piece of work: what the model is told of, and who carries a call out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.receipts import Conflict
-from sunwell.core.tool import SharedExecutor, StagingExecutor, Tool, ToolExecutor
+from sunwell.core.tool import Place, PlacedExecutor, SharedExecutor, StagingExecutor, Tool, ToolExecutor
 from sunwell.errors import ConfigurationError
 
 
@@ -22,6 +22,9 @@ class Toolset:
     specs: tuple[ToolSpec, ...]
     granted: frozenset[str]
     _executors: dict[str, ToolExecutor]
+    _refusals: Mapping[str, str] = attrs.field(factory=dict)
+    """What a call to a tool is told that is known elsewhere in the run and was taken away here."""
+    _placed: dict[str, PlacedExecutor] = attrs.field(init=False)
     _staging: dict[str, StagingExecutor] = attrs.field(init=False)
     _parallel: frozenset[str] = attrs.field(init=False)
 
@@ -29,6 +32,7 @@ class Toolset:
         # Asking a protocol what it is takes longer than a small tool: once for each tool is enough.
         found = self._executors.items()
         self._staging = {name: one for name, one in found if isinstance(one, StagingExecutor)}
+        self._placed = {name: one for name, one in found if isinstance(one, PlacedExecutor)}
         self._parallel = frozenset(name for name, one in self._staging.items() if one.is_parallel(name))
 
     @classmethod
@@ -76,7 +80,25 @@ class Toolset:
             if isinstance(executor, SharedExecutor):
                 own.setdefault(id(executor), executor.for_worker(worker_id))
         executors = {name: own.get(id(executor), executor) for name, executor in self._executors.items()}
-        return Toolset(self.specs, granted, executors)
+        return Toolset(self.specs, granted, executors, self._refusals)
+
+    def joined(self, executor: StagingExecutor) -> "Toolset":
+        """Return this set with all tools of *executor* after its own.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` where two tools would have one name.
+        """
+        more = {spec.name: spec for spec in executor.specs()}
+        if twice := sorted(more.keys() & self._executors.keys()):
+            raise ConfigurationError(f"two tools are called {twice[0]!r}; give one of them another name")
+        executors = self._executors | _all_by(executor, more)
+        specs = (*self.specs, *more.values())
+        return Toolset(specs, self.granted | frozenset(more), executors, self._refusals)
+
+    def without(self, names: Iterable[str], sentence: str) -> "Toolset":
+        """Return this set, which has none of *names*; a call to one is answered with *sentence*."""
+        return Toolset(
+            self.specs, self.granted, self._executors, {**self._refusals, **dict.fromkeys(names, sentence)}
+        )
 
     def conflicts_of(self, worker_id: str) -> tuple[Conflict, ...]:
         """Return where the worker *worker_id* and others met in the same file, as far as is known."""
@@ -89,13 +111,24 @@ class Toolset:
             if isinstance(executor, SharedExecutor):
                 executor.release(worker_id)
 
-    def executor_of(self, call: ToolCall) -> ToolExecutor | None:
-        """Return who carries *call* out; ``None`` where the tool is not granted."""
-        return self._executors.get(call.name) if call.name in self.granted else None
+    def executor_of(self, call: ToolCall, place: Place | None = None) -> ToolExecutor | None:
+        """Return who carries *call* out at *place*; ``None`` where the tool is not granted."""
+        if call.name not in self.granted:
+            return None
+        placed = self._placed.get(call.name)
+        return self._executors.get(call.name) if placed is None or place is None else placed.at(place)
 
-    def staging_executor_of(self, call: ToolCall) -> StagingExecutor | None:
+    def staging_executor_of(self, call: ToolCall, place: Place | None = None) -> StagingExecutor | None:
         """Return who can look at *call* before carrying it out; ``None`` where nobody can."""
-        return self._staging.get(call.name) if call.name in self.granted else None
+        if call.name not in self.granted:
+            return None
+        placed = self._placed.get(call.name)
+        return self._staging.get(call.name) if placed is None or place is None else placed.at(place)
+
+    def recall(self, call: ToolCall, place: Place) -> None:
+        """Tell whoever keeps account of it that *call* is on record with its result."""
+        if call.name in self.granted and call.name in self._placed:
+            self._placed[call.name].recall(call, place)
 
     def is_parallel(self, call: ToolCall) -> bool:
         """Whether *call* may run beside others."""
@@ -103,6 +136,8 @@ class Toolset:
 
     def refusal(self, call: ToolCall) -> ToolResult:
         """Return what the model is told of a call to a tool that it does not have."""
+        if call.name in self._refusals:
+            return ToolResult(call.id, self._refusals[call.name], is_error=True)
         names = ", ".join(sorted(self.granted)) or "none"
         sentence = f"There is no tool {call.name[:64]!r} here. Your tools: {names}."
         return ToolResult(call.id, sentence, is_error=True)

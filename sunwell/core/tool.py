@@ -8,6 +8,7 @@ import attrs
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.receipts import Conflict
+from sunwell.core.span import Span
 
 
 @runtime_checkable
@@ -101,6 +102,30 @@ class SharedExecutor(Protocol):
 
     def release(self, worker_id: str) -> None:
         """Give up what *worker_id* holds: it is over."""
+        ...
+
+
+@attrs.frozen
+class Place:
+    """Where in a run a tool call stands: the same each time the run is taken up."""
+
+    span: Span
+    turn: int
+    """Turn of the work in this span, from 0."""
+    index: int
+    """Place of the call in its turn, from 0."""
+
+
+@runtime_checkable
+class PlacedExecutor(Protocol):
+    """An executor whose calls depend on where in a run they stand, or leave something behind there."""
+
+    def at(self, place: Place) -> "StagingExecutor":
+        """Return the executor for the call at *place*."""
+        ...
+
+    def recall(self, call: ToolCall, place: Place) -> None:
+        """Take note that *call* was carried out at *place* by an earlier process; its result is recorded."""
         ...
 
 
