@@ -138,6 +138,8 @@ def task_of(chosen: Chosen) -> str:
         raise ConfigurationError("no task is given: say in a sentence what is to be done")
     if task != "-":
         return task
+    if sys.stdin is None:
+        raise ConfigurationError("standard input is closed: give the task as an argument")
     try:
         return sys.stdin.read().strip()
     except UnicodeDecodeError:

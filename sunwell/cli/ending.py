@@ -21,7 +21,8 @@ PLAIN_WIDTH = 100
 
 def terminal_width() -> int:
     """Return the columns of the terminal that standard output is, or those of a page."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PLAIN_WIDTH
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()  # a closed one is None
+    return shutil.get_terminal_size().columns if is_terminal else PLAIN_WIDTH
 
 
 def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None) -> int:
@@ -33,7 +34,7 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None) -
             told["planned"] = planned
         click.echo(json.dumps(told, ensure_ascii=False, indent=2))
         return exit_code(result.status)
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         click.echo("", err=True)  # parts the live view from what follows
     for text in planned or ():
         click.echo(printable(text) + "\n")

@@ -1,6 +1,7 @@
 """How a command ends that cannot do what it was asked: one sentence, and an exit code."""
 
 import json
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -44,16 +45,23 @@ class Commands(click.Group):
             raise
         except (KeyboardInterrupt, click.Abort):
             _fail(ctx, "stopped", CANCELLED, status="cancelled")
-        except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
+        except (click.exceptions.Exit, click.ClickException, BrokenPipeError, TimeoutError):
             raise
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            reason = error.strerror or str(error)
+            _fail(ctx, f"cannot read or write{where} ({reason}): check that it is there and has room", FAILED)
         except Exception as error:
             _say_json(ctx, f"{type(error).__name__}: {error}")
             raise
 
 
 def _fail(ctx: click.Context, sentence: str, code: int, status: str = "error") -> NoReturn:
-    click.echo(f"sunwell: {' '.join(sentence.split())}", err=True)
-    _say_json(ctx, sentence, status)
+    from sunwell.report.figures import printable
+
+    click.echo(f"sunwell: {' '.join(printable(sentence).split())}", err=True)
+    with suppress(OSError):  # standard output may be what failed
+        _say_json(ctx, sentence, status)
     ctx.exit(code)
 
 

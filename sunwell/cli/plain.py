@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import attrs
 import click
 
-from sunwell.cli.progress import told_arguments
+from sunwell.cli.progress import told_arguments, told_tool
 from sunwell.events import (
     BoundExceeded,
     BudgetRefused,
@@ -71,11 +71,12 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
         case ModelRetried():
             return f"{event.model}: again in {event.wait_seconds:.1f} s, {_said(event)}"
         case ToolCallStarted() if verbose:
-            return f"{_who(event.span)}: {event.tool} {told_arguments(event.summary)}"
+            return f"{_who(event.span)}: {told_tool(event.tool)} {told_arguments(event.summary)}"
         case ToolCallFinished(is_error=True):
-            return f"{_who(event.span)}: {event.tool} failed"
+            return f"{_who(event.span)}: {told_tool(event.tool)} failed"
         case ToolCallFinished() if event.changed and not verbose:  # its start was told then
-            return f"{_who(event.span)}: {event.tool} {', '.join(one_line(path) for path in event.changed)}"
+            changed = ", ".join(one_line(path) for path in event.changed)
+            return f"{_who(event.span)}: {told_tool(event.tool)} {changed}"
     return notice(event)
 
 

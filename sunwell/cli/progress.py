@@ -29,6 +29,11 @@ def told_arguments(summary: str) -> str:
     return one_line(found.group(1)[1:-1] if found else summary, 60)
 
 
+def told_tool(name: str) -> str:
+    """Return the *name* of a tool as a person may see it: a model may have made it up."""
+    return one_line(name, 64)
+
+
 RowState = Literal["busy", "done", "failed", "stopped"]
 
 
@@ -75,7 +80,7 @@ class Progress:
             case ModelTextArrived():
                 self._doing(event.span, "answering")
             case ToolCallStarted():
-                self._doing(event.span, f"{event.tool} {told_arguments(event.summary)}")
+                self._doing(event.span, f"{told_tool(event.tool)} {told_arguments(event.summary)}")
             case ToolCallFinished():
                 self._finish_tool(event)
             case RunFinished():
@@ -120,7 +125,7 @@ class Progress:
 
     def _finish_tool(self, event: ToolCallFinished) -> None:
         if event.is_error:
-            self._doing(event.span, f"{event.tool} failed")
+            self._doing(event.span, f"{told_tool(event.tool)} failed")
         if event.span in self._latest:
             self._latest[event.span].files.update(event.changed)
 

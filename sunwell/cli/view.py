@@ -32,7 +32,7 @@ def choose_view(*, as_json: bool, verbose: bool, max_usd: Decimal | None = None)
     """Return the view for standard error. With *as_json* and no terminal it is silent, unless verbose."""
     from sunwell.cli.plain import PlainView
 
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():  # a closed one is None
         return PlainView(verbose, quiet=as_json and not verbose)
     from rich.console import Console
 

@@ -2,6 +2,9 @@
 
 import http.server
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +30,8 @@ BAD = [
     pytest.param(("Do it", "--max-usd", "-1"), None, "could be spent", id="negative-amount"),
     pytest.param(("Do it", "--max-usd", "nan"), None, "could be spent", id="no-number"),
     pytest.param(("Do it", "--max-turns", "0"), None, "0", id="no-turns"),
+    pytest.param(("Do it", "--model", "haiku", "--max-seconds", "inf"), None, "seconds", id="no-end"),
+    pytest.param(("Do it", "--model", "haiku", "--max-seconds", "nan"), None, "seconds", id="no-time"),
     pytest.param(("Do it", "--effort", "heroic"), None, "heroic", id="unknown-effort"),
     pytest.param(("Do it", "--delegat"), None, "--delegat", id="unknown-option"),
 ]
@@ -142,3 +147,29 @@ def test_a_bug_is_not_swallowed() -> None:
     done = CliRunner().invoke(Commands(commands={"broken": broken}), ["broken", "--json"])
     assert isinstance(done.exception, ZeroDivisionError)
     assert json.loads(done.stdout) == {"status": "error", "error": "ZeroDivisionError: a bug"}
+
+
+@pytest.mark.parametrize(
+    ("closed", "code"),
+    [
+        pytest.param("0<&-", 2, id="input"),
+        pytest.param("1>&-", 0, id="output"),
+        pytest.param("2>&-", 0, id="errors"),
+        pytest.param("1>/dev/full", 1, id="full"),
+    ],
+)
+def test_closed_and_full_streams_leave_no_traceback(keys, shop: Path, closed: str, code: int) -> None:
+    """A stream that is not there is done without; a task that cannot be read or an answer that cannot be
+    written is a sentence."""
+    task = "-" if closed == "0<&-" else "Say hello"
+    line = f"exec '{sys.executable}' -m sunwell run '{task}' -w '{shop}' --model haiku {closed}"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        env={**os.environ, **keys},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr

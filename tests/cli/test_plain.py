@@ -85,3 +85,15 @@ def test_verbose_tells_of_tools_when_they_start_and_once() -> None:
     """With ``-v`` each tool has one line, with what it works on."""
     assert line_of(ToolCallStarted("run/work", "read_file", "path='a'"), verbose=True) == "work: read_file a"
     assert line_of(WROTE, verbose=True) is None
+
+
+@pytest.mark.parametrize("verbose", [pytest.param(False, id="short"), pytest.param(True, id="verbose")])
+@pytest.mark.parametrize("kind", [pytest.param(True, id="failed"), pytest.param(False, id="wrote")])
+def test_a_name_that_a_model_made_up_cannot_take_hold_of_a_terminal(verbose: bool, kind: bool) -> None:
+    """Of a tool's name only what is printable is shown, on one line of bearable length."""
+    name = "\x1b]0;gotcha\x07\x9b31m" + "n" * 5_000 + "\ntwo"
+    started = line_of(ToolCallStarted("run/work", name, "path='a.py'"), verbose=verbose)
+    finished = line_of(ToolCallFinished("run/work", name, kind, 0.1, ("a.py",)), verbose=verbose)
+    for line in filter(None, (started, finished)):
+        assert line.isprintable()
+        assert len(line) < 200
