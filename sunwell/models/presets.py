@@ -57,7 +57,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
         provider.name: provider
         for provider in (
             Provider("anthropic", "anthropic", OWN_URLS["anthropic"], "ANTHROPIC_API_KEY"),
-            Provider("openai", "openai", OWN_URLS["openai"], "OPENAI_API_KEY"),
+            Provider("openai", "openai", OWN_URLS["openai"], "OPENAI_API_KEY", api="responses"),
             Provider(
                 "azure",
                 key_variable="AZURE_OPENAI_API_KEY",

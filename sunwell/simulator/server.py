@@ -15,6 +15,7 @@ from sunwell.simulator.chat_answer import CHAT
 from sunwell.simulator.faults import FaultPlan, fault_plan
 from sunwell.simulator.models import SimulatedModel, offered
 from sunwell.simulator.prices import PRICES, ModelPrice
+from sunwell.simulator.responses_answer import RESPONSES
 from sunwell.simulator.script import Script
 from sunwell.simulator.service import Service, SimulatedRequest
 
@@ -117,11 +118,15 @@ class Simulator:
         async def chat(request: web.Request) -> web.StreamResponse:
             return await service.answer(request, CHAT)
 
+        async def responses(request: web.Request) -> web.StreamResponse:
+            return await service.answer(request, RESPONSES)
+
         app = web.Application(client_max_size=_LARGEST_BODY_BYTES, middlewares=[self._count_connections()])
         app.router.add_post("/v1/messages", messages)
         app.router.add_post("/v1/messages/count_tokens", service.count)
         for prefix in ("", "/v1"):
             app.router.add_post(f"{prefix}/chat/completions", chat)
+            app.router.add_post(f"{prefix}/responses", responses)
             app.router.add_get(f"{prefix}/models", service.list_models)
         return app
 

@@ -18,6 +18,7 @@ from sunwell.errors import (
 from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection
 from sunwell.models.openai_chat import ChatModel
+from sunwell.models.openai_responses import ResponsesModel
 from sunwell.simulator.faults import Fault
 from sunwell.simulator.script import Asked, Reply
 from sunwell.simulator.server import Simulator
@@ -25,13 +26,15 @@ from sunwell.simulator.server import Simulator
 KEY = "sk-simulated-1"
 TOOL = ToolSpec("read", "Reads a file.", {"type": "object", "properties": {"path": {"type": "string"}}})
 LENS = "Write short sentences. " * 400
-WIRES = pytest.mark.parametrize("wire", ["messages", "chat"])
+WIRES = pytest.mark.parametrize("wire", ["messages", "chat", "responses"])
 WAYS = pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
 
 
 def model_of(wire, simulator):
     if wire == "messages":
         return AnthropicModel("claude-haiku-5-5", Connection("anthropic", simulator.url, KEY))
+    if wire == "responses":
+        return ResponsesModel("gpt-6-luna", Connection("openai", simulator.openai_url, KEY))
     return ChatModel("gpt-6-luna", Connection("openai", simulator.openai_url, KEY))
 
 
@@ -98,7 +101,7 @@ async def test_a_conversation_with_tools_goes_round(wire, streaming):
     def script(asked_: Asked) -> Reply:
         if any(message.role == "tool" for message in asked_.messages):
             return Reply((Text("read it"),))
-        thought = (Thinking("let me see", "", ""),) if wire == "messages" else ()
+        thought = (Thinking("let me see", "", ""),) if wire != "chat" else ()
         return Reply((*thought, Text("I look."), ToolCall("", "read", '{"path": "a"}')))
 
     name = "claude-haiku-5-5" if wire == "messages" else "gpt-6-luna"
@@ -111,7 +114,7 @@ async def test_a_conversation_with_tools_goes_round(wire, streaming):
         second = await answered(model, Request(messages=history, tools=[TOOL]), streaming)
     assert (first.stop, call.name) == ("tool_calls", "read")
     assert (second.text, second.stop) == ("read it", "end")
-    assert any(isinstance(part, Thinking) for part in first.parts) == (wire == "messages")
+    assert any(isinstance(part, Thinking) for part in first.parts) == (wire != "chat")
 
 
 @WIRES

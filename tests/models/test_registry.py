@@ -188,12 +188,12 @@ def test_the_environment_decides():
     ("reference", "provider", "kind"),
     [
         ("opus", "anthropic", "AnthropicModel"),
-        ("gpt-6-luna", "openai", "ChatModel"),
+        ("gpt-6-luna", "openai", "ResponsesModel"),
         ("local/meta/llama-5", "local", "ChatModel"),
     ],
 )
 def test_each_provider_has_its_adapter(reference, provider, kind):
-    """Claude is asked in Anthropic's format, all others in the one of compatible servers."""
+    """Claude is asked in Anthropic's format, OpenAI in its own newest, all others in the compatible one."""
     variables = {
         "ANTHROPIC_API_KEY": "key",
         "OPENAI_API_KEY": "key",

@@ -19,12 +19,14 @@ from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.clients import close_clients
 from sunwell.models.connection import Connection
 from sunwell.models.openai_chat import ChatModel
+from sunwell.models.openai_responses import ResponsesModel
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Fault, FaultRule, Simulator
 from sunwell.simulator.scripts import smart, steps
 
 TASK = "Generate CRUD endpoints for 5 entities"
 PROVIDERS = {"anthropic": ("claude-opus-5-5", "claude-haiku-5-5"), "openai": ("gpt-6.1-sol", "gpt-6-luna")}
+PROVIDERS["openai-responses"] = PROVIDERS["openai"]
 WORKER = {model for _, model in PROVIDERS.values()}
 
 
@@ -32,6 +34,9 @@ def model(sim: Simulator, provider: str, model_id: str) -> ModelProtocol:
     """Return the adapter for *model_id* on the simulator."""
     if provider == "anthropic":
         return AnthropicModel(model_id, Connection("anthropic", sim.url, "key-of-a-test", stall_seconds=1))
+    if provider == "openai-responses":
+        connection = Connection("openai", sim.openai_url, "key-of-a-test", stall_seconds=1)
+        return ResponsesModel(model_id, connection)
     return ChatModel(model_id, Connection("openai", sim.openai_url, "key-of-a-test", stall_seconds=1))
 
 

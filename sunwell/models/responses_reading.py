@@ -1,0 +1,163 @@
+"""Answers of OpenAI's Responses API, whole or as a stream of events, read into completions."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from sunwell.core.message import Part, Text, ToolCall
+from sunwell.core.model import Completion, Delta, Stop
+from sunwell.core.usage import Usage
+from sunwell.models.answers import (
+    ErrorInAnswer,
+    NotAnAnswer,
+    as_json,
+    count,
+    decode,
+    decode_object,
+    finished,
+    members,
+    thinking,
+    whole,
+    words,
+)
+from sunwell.models.responses_encoding import ORIGIN
+
+_TERMINAL = ("response.completed", "response.incomplete")
+_INCOMPLETE: Mapping[str, Stop] = {"max_output_tokens": "length", "content_filter": "refusal"}
+_GROWING = {
+    "response.output_text.delta": "text",
+    "response.refusal.delta": "text",
+    "response.reasoning_summary_text.delta": "thinking",
+    "response.reasoning_text.delta": "thinking",
+}
+
+
+def read_answer(data: bytes, asked: str) -> Completion:
+    """Return the completion in a whole answer.
+
+    Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
+    :exc:`~sunwell.models.answers.ErrorInAnswer`.
+    """
+    return _completion(decode_object(data), asked)
+
+
+def _completion(answer: Mapping[str, Any], asked: str) -> Completion:
+    status, output = words(answer.get("status")), answer.get("output")
+    if answer.get("error") and status != "completed":
+        raise ErrorInAnswer(answer["error"])
+    if not isinstance(output, list):
+        raise NotAnAnswer("sent an answer without output")
+    if status not in ("", "completed", "incomplete"):
+        raise NotAnAnswer(f"sent an answer that is {status[:40]}")
+    parts: list[Part] = []
+    refused = False
+    for item in output:
+        parts += _parts(members(item))
+        refused = refused or any(part.get("type") == "refusal" for part in _content(members(item)))
+    said = words(members(answer.get("incomplete_details")).get("reason"))
+    stop: Stop = "end"
+    if refused:
+        stop = "refusal"
+    elif status == "incomplete":
+        stop = _INCOMPLETE.get(said, "other")
+    model = words(answer.get("model")) or asked
+    found = Completion(
+        (), stop, read_usage(answer.get("usage")), model, said or status, words(answer.get("id"))
+    )
+    return finished(parts, stop, found)
+
+
+def _parts(item: Mapping[str, Any]) -> Iterator[Part]:
+    match item.get("type"):
+        case "message":
+            for part in _content(item):
+                yield Text(words(part.get("text")) or words(part.get("refusal")))
+        case "reasoning":
+            summary = item.get("summary")
+            texts = [words(members(one).get("text")) for one in summary] if isinstance(summary, list) else []
+            yield thinking("\n\n".join(texts), as_json(_returnable(item)), ORIGIN)
+        case "function_call":
+            given = item.get("arguments")
+            arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
+            yield ToolCall(words(item.get("call_id")), words(item.get("name")), arguments or "{}")
+
+
+def _returnable(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a reasoning item without what is only told: the API takes it back like that."""
+    return {key: value for key, value in item.items() if key != "status"}
+
+
+def _content(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    content = item.get("content")
+    if item.get("type") != "message" or not isinstance(content, list):
+        return []
+    return [members(part) for part in content]
+
+
+def read_usage(usage: Any) -> Usage | None:
+    """Return the usage; ``None`` where input or output is not told. Cached tokens are part of the input."""
+    told = members(usage)
+    tokens, output = count(told.get("input_tokens")), count(told.get("output_tokens"))
+    if tokens is None or output is None:
+        return None
+    inward, outward = members(told.get("input_tokens_details")), members(told.get("output_tokens_details"))
+    return Usage(
+        input_tokens=tokens,
+        output_tokens=output,
+        cache_read_tokens=count(inward.get("cached_tokens")) or 0,
+        cache_write_tokens=count(inward.get("cache_write_tokens")) or 0,
+        reasoning_tokens=count(outward.get("reasoning_tokens")) or 0,
+    )
+
+
+@attrs.define(eq=False)
+class ResponseReader:
+    """Builds a completion from the events of a stream: the terminal one carries the whole answer."""
+
+    asked: str
+    _answer: dict[str, Any] | None = attrs.field(default=None, init=False)
+    _items: list[dict[str, Any]] = attrs.field(factory=list, init=False)
+
+    @property
+    def done(self) -> bool:
+        """Whether ``response.completed`` or ``response.incomplete`` has come."""
+        return self._answer is not None
+
+    def take(self, data: bytes) -> Delta | None:
+        """Take the data of one event; return what of it is worth showing."""
+        if data.strip() == b"[DONE]":
+            return None
+        event = decode(data)
+        if not isinstance(event, dict):
+            return None
+        kind = words(event.get("type"))
+        if kind in _TERMINAL:
+            self._answer = members(event.get("response"))
+        elif kind == "error":
+            raise ErrorInAnswer(event.get("error") or event)
+        elif kind == "response.failed":
+            raise ErrorInAnswer(members(event.get("response")).get("error") or event)
+        elif kind == "response.output_item.done":
+            self._items.append(members(event.get("item")))
+        return self._shown(kind, event)
+
+    def completion(self) -> Completion:
+        """Return the whole answer. Raises :exc:`NotAnAnswer` before the terminal event has come."""
+        if self._answer is None:
+            raise NotAnAnswer("ended the stream before its end, without response.completed")
+        answer = self._answer
+        if not answer.get("output") and self._items:  # some servers leave it out of the last event
+            answer = {**answer, "output": self._items}
+        return _completion(answer, self.asked)
+
+    def _shown(self, kind: str, event: Mapping[str, Any]) -> Delta | None:
+        if kind in _GROWING:
+            piece = words(event.get("delta"))
+            if not piece:
+                return None
+            return Delta(text=piece) if _GROWING[kind] == "text" else Delta(thinking=piece)
+        item = members(event.get("item"))
+        if kind == "response.output_item.added" and item.get("type") == "function_call":
+            return Delta(tool_name=words(item.get("name")))
+        return None
