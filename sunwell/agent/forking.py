@@ -161,7 +161,7 @@ async def open_fork(
         {**now, "forked": {"run_id": source.run_id, "at": str(fork.cut)}},
     )
     await _copy(journal, first, kept, _forked(source.run_id, fork))
-    return attrs.evolve(opened, settings=now), session, roles
+    return attrs.evolve(opened, settings=now, lens_only=bool(settings.get("lens_only"))), session, roles
 
 
 async def _check_files(

@@ -93,10 +93,15 @@ def open_replay(
     batch = batch_in(settings)
     if batch is not None:
         batch = attrs.evolve(batch, results=None)  # nothing is written
-    opened = Opened(
-        journal, RecordedTools(tools), Secrets(), settings=settings, batch=batch, recorded_only=True
-    )
-    return opened, session
+    return Opened(
+        journal,
+        RecordedTools(tools),
+        Secrets(),
+        settings=settings,
+        batch=batch,
+        lens_only=bool(settings.get("lens_only")),
+        recorded_only=True,
+    ), session
 
 
 def played_again(opened: Opened, *, accept_changes: bool) -> Opened:

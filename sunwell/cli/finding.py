@@ -1,11 +1,12 @@
 """Finding a run by its id, or the beginning of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.layout import RunFile, find_run
 from sunwell.journal.reading import read_records
-from sunwell.journal.records import RunOpened
 
 
 def require_folder(workspace: Path) -> Path:
@@ -20,11 +21,12 @@ def run_in(workspace: Path, run_id: str) -> RunFile:
     return find_run(require_folder(workspace), run_id)
 
 
-def opened_record(workspace: Path, run_id: str) -> RunOpened:
-    """Return the first record of a run."""
+def settings_of_run(workspace: Path, run_id: str) -> Mapping[str, Any]:
+    """Return the settings with which a run was left."""
+    from sunwell.agent.settings import latest_settings
+
     found = run_in(workspace, run_id)
-    for record in read_records(found.path):
-        if isinstance(record, RunOpened):
-            return record
-        break
-    raise JournalError(f"{found.path} does not begin with a run: it cannot be taken up")
+    settings = latest_settings(read_records(found.path))
+    if not settings:
+        raise JournalError(f"{found.path} does not say how the run was begun: it cannot be taken up")
+    return settings

@@ -11,9 +11,12 @@ from sunwell.cli.demo import demo
 from sunwell.cli.estimate import estimate
 from sunwell.cli.export import export
 from sunwell.cli.failing import Commands
+from sunwell.cli.fork import fork
 from sunwell.cli.init import init
 from sunwell.cli.lens import lens
 from sunwell.cli.models import models
+from sunwell.cli.prune import prune
+from sunwell.cli.replay import replay
 from sunwell.cli.resume import resume
 from sunwell.cli.run import run
 from sunwell.cli.runs import runs
@@ -43,12 +46,15 @@ for _command in (
     run,
     batch,
     resume,
+    replay,
+    fork,
     lens,
     estimate,
     models,
     runs,
     show,
     undo,
+    prune,
     export,
     init,
     config,

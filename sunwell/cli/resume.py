@@ -36,7 +36,7 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.cli.view import choose_view
 
     recorded = _recorded(chosen, asks=chosen["approve"])
-    budget = _raised(recorded, chosen)
+    budget = raised(recorded, chosen)
     view = choose_view(as_json=chosen["as_json"], verbose=chosen["verbose"], max_usd=recorded.budget.usd)
     options = None
     if chosen["approve"]:
@@ -56,16 +56,17 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
 def _recorded(chosen: Chosen, *, asks: bool) -> "RunOptions":
     """Return the options that the run was started with; who was asked then must be asked again."""
     from sunwell.agent.settings import options_from
-    from sunwell.cli.finding import opened_record
+    from sunwell.cli.finding import settings_of_run
     from sunwell.errors import ConfigurationError
 
-    opened = opened_record(Path(chosen["workspace"]), chosen["run_id"])
-    if opened.settings.get("asks") and not asks:
+    settings = settings_of_run(Path(chosen["workspace"]), chosen["run_id"])
+    if settings.get("asks") and not asks:
         raise ConfigurationError("the run asked before each write and command: take it up with --approve")
-    return options_from(opened.settings)
+    return options_from(settings)
 
 
-def _raised(recorded: "RunOptions", chosen: Chosen) -> "Budget | None":
+def raised(recorded: "RunOptions", chosen: Chosen) -> "Budget | None":
+    """Return the recorded ceilings with those named in their place; ``None`` where none is named."""
     import attrs
 
     named = {name: value for name, value in attrs.asdict(budget_of(chosen)).items() if value is not None}

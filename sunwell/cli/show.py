@@ -1,17 +1,19 @@
 """``sunwell show``: the tree of a run in the terminal."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from sunwell.cli.choices import Chosen
+
 if TYPE_CHECKING:
-    from rich.tree import Tree
+    from sunwell.cli.tree_lines import TreeStyle
+    from sunwell.journal.layout import RunFile
 
-    from sunwell.journal.node import Node
-
-_MARKS = {"failed": "✗", "error": "✗", "refused": "✗", "open": "…", "incomplete": "…", "cancelled": "…"}
+_LOOK_SECONDS = 0.5
 
 
 @click.command()
@@ -19,68 +21,86 @@ _MARKS = {"failed": "✗", "error": "✗", "refused": "✗", "open": "…", "inc
 @click.option(
     "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
 )
-@click.option("-v", "--verbose", is_flag=True, help="Show what was said, too.")
-def show(run_id: str, workspace: str, verbose: bool) -> None:
-    """Show the tree of RUN: model, tokens, cost and time of each piece of work."""
-    from rich.console import Console
-    from rich.text import Text
+@click.option("-v", "--verbose", is_flag=True, help="Show what was said, too, and what tools gave.")
+@click.option("--all", "shows_all", is_flag=True, help="Show long rows of the same kind in full.")
+@click.option("--spans", "shows_spans", is_flag=True, help="Show the place of each call, as --at takes it.")
+@click.option("-f", "--follow", is_flag=True, help="Go on showing until the run ends.")
+def show(**chosen: Any) -> None:
+    """Show the tree of RUN: model, tokens, cost and time of each piece of work.
 
+    Figures of a piece of work include all below it. It works on any run, also on one that goes on or was
+    killed. Marks: ✓ done, ✗ failed, … open or not finished, = copied from the run that this one forked.
+    """
     from sunwell.cli.finding import run_in
+
+    run = run_in(Path(chosen["workspace"]), chosen["run_id"])
+    if chosen["follow"]:
+        _follow(run, chosen)
+        return
+    for line in _lines(run, chosen):
+        click.echo(line)
+
+
+def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]:
+    from sunwell.cli.tree_lines import tree_lines
     from sunwell.journal.reading import read_records
     from sunwell.journal.tree import tree
 
-    path = run_in(Path(workspace), run_id).path
-    root = tree(read_records(path))
-    said = _said(path) if verbose else {}
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(_grown(root, said))
-    console.print(Text(f"journal  {path}", style="dim"))
+    said = dict(_texts(run.path)) if chosen["verbose"] else {}
+    lines = list(tree_lines(tree(read_records(run.path)), _style(chosen), said))
+    lines.append(f"journal  {run.path}")
+    if most is not None and len(lines) > most:  # what happens now is at the end
+        lines = [lines[0], f"… {len(lines) - most + 1:,} lines above", *lines[len(lines) - most + 2 :]]
+    return lines
 
 
-def _grown(node: "Node", said: dict[tuple[str, int], str]) -> "Tree":
+def _style(chosen: Chosen) -> "TreeStyle":
+    from sunwell.cli.ending import terminal_width
+    from sunwell.cli.tree_lines import TreeStyle
+
+    return TreeStyle(terminal_width(), chosen["shows_all"], chosen["shows_spans"])
+
+
+def _follow(run: "RunFile", chosen: Chosen) -> None:
+    """Show the tree anew whenever the journal has grown, until no process has the run."""
+    from rich.console import Console
+    from rich.live import Live
     from rich.text import Text
-    from rich.tree import Tree
 
-    grown = Tree(Text(_title(node)), guide_style="dim")
-    text = said.get((node.span, node.number)) if node.type == "call" and node.number is not None else None
-    if text:
-        grown.add(Text(text, style="dim"))
-    for child in node.children:
-        grown.children.append(_grown(child, said))
-    return grown
+    from sunwell.journal.keeping import is_running
 
-
-def _title(node: "Node") -> str:
-    from sunwell.report.figures import dollars, one_line, seconds_text
-
-    mark = _MARKS.get(node.status or "", "✓" if node.status else "")
-    match node.type:
-        case "run":
-            name = one_line(node.query or node.name, 80)
-        case "tool":
-            return f"{mark} {one_line(node.name, 60)}"
-        case "call":
-            name = f"{node.purpose or 'call'} {(node.number or 0) + 1}"
-        case _:
-            name = one_line(node.span.rpartition("/")[2], 60)
-    usage = node.total_usage
-    parts = [name, node.model or "", f"{usage.input_tokens:,} in {usage.output_tokens:,} out"]
-    parts += [dollars(node.total_cost_usd), seconds_text((node.duration_ms or 0) / 1000)]
-    if node.total_uncertain_usd != 0:
-        parts.append(f"perhaps {dollars(node.total_uncertain_usd)} more")
-    return f"{mark} {' · '.join(part for part in parts if part)}".strip()
-
-
-def _said(path: Path) -> dict[tuple[str, int], str]:
-    """Return the text of each answer by span and place."""
-    return dict(_texts(path))
+    console = Console(highlight=False)
+    if console.is_terminal:
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            size = -1
+            while is_running(run):
+                if (now := run.path.stat().st_size) != size:
+                    size = now
+                    lines = _lines(run, chosen, console.height - 1)
+                    live.update(Text("\n".join(lines), no_wrap=True), refresh=True)
+                time.sleep(_LOOK_SECONDS)
+    else:
+        while is_running(run):
+            time.sleep(_LOOK_SECONDS)
+    for line in _lines(run, chosen):
+        click.echo(line)
 
 
 def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
+    """Yield what each call said, and under it the calls and results of its tools."""
     from sunwell.journal.reading import read_records
-    from sunwell.journal.records import Answer
-    from sunwell.report.figures import printable
+    from sunwell.journal.records import Answer, ToolFinished
 
+    said: dict[tuple[str, int], list[str]] = {}
     for record in read_records(path):
-        if isinstance(record, Answer) and record.completion.text:
-            yield (record.span, record.number), printable(record.completion.text)
+        if isinstance(record, Answer):
+            completion = record.completion
+            calls = [f"→ {call.name} {call.arguments}" for call in completion.tool_calls]
+            said[record.span, record.number] = [*([completion.text] if completion.text else []), *calls]
+        elif isinstance(record, ToolFinished):
+            said.setdefault((record.span, record.turn), []).append(
+                f"← {record.tool}: {record.result.content}"
+            )
+    for place, texts in said.items():
+        if texts:
+            yield place, "\n".join(texts)

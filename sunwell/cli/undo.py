@@ -19,11 +19,15 @@ def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
     """
     from sunwell.cli.failing import INCOMPLETE
     from sunwell.cli.finding import run_in
+    from sunwell.errors import ConfigurationError
+    from sunwell.journal.keeping import is_running
     from sunwell.report.figures import one_line
     from sunwell.tools.originals import undo as put_back
     from sunwell.tools.workspace import Workspace
 
     found = run_in(Path(workspace), run_id)
+    if is_running(found):
+        raise ConfigurationError(f"the run {found.run_id} goes on in another process: stop it first")
     report = put_back(found.path.parent / "originals", Workspace(workspace))
     told = (("restored", report.restored), ("removed", report.removed), ("unchanged", report.unchanged))
     for word, paths in told:

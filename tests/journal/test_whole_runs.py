@@ -1,0 +1,156 @@
+"""A whole run on a disk that loses power, fills up or fails: nothing is lost and nothing paid twice."""
+
+import errno
+from contextlib import aclosing
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sunwell.agent import Agent
+from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
+from sunwell.errors import JournalError
+from sunwell.events import RunFinished
+from sunwell.journal import FileJournal
+from sunwell.journal.records import Answer, Intent, RunClosed
+from sunwell.models.registry import ModelRegistry
+from sunwell.simulator import InProcessModel
+from sunwell.simulator.scripts import smart, steps
+from sunwell.testing import run_virtual
+
+TASK = "Generate CRUD endpoints for 5 entities"
+TURNS = 6
+ROOM_BYTES = 4096 + 12 * 8192 + 64 * 1024  # of the longest answer, and of what a run says of its end
+
+
+@attrs.define(eq=False)
+class OneDisk:
+    """The one journal of a test, on a disk that the test holds."""
+
+    disk: object
+    run_id: str = "r1"
+
+    def create(self, workspace, run_id):
+        self.run_id = run_id
+        return FileJournal.create(workspace, run_id, disk=self.disk)
+
+    def open(self, workspace, run_id):
+        return FileJournal.open(Path(self.run_id), disk=self.disk)
+
+
+@attrs.define(eq=False)
+class World:
+    """A workspace and two models that keep count of what they were asked."""
+
+    workspace: Path
+    smart: InProcessModel = attrs.field(factory=lambda: InProcessModel("claude-opus-5-5", smart))
+    cheap: InProcessModel = attrs.field(factory=lambda: InProcessModel("claude-haiku-5-5", steps(TURNS)))
+
+    @property
+    def asked(self):
+        return self.smart.calls + self.cheap.calls
+
+    async def result(self, disk, resume=False):
+        agent = Agent(
+            smart_model=self.smart,
+            delegation_model=self.cheap,
+            registry=ModelRegistry(),
+            journals=OneDisk(disk),
+        )
+        if resume:
+            told = agent.resume("", workspace=self.workspace)
+        else:
+            options = RunOptions(enable_delegation=True)
+            told = agent.run(SessionContext.build(self.workspace, TASK, options=options))
+        async with aclosing(told) as events:
+            async for event in events:
+                if isinstance(event, RunFinished):
+                    return event.result
+        raise AssertionError("no result")
+
+    def files(self):
+        return {p.name: p.read_text() for p in sorted(self.workspace.rglob("*.txt"))}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, fake_disk):
+    """An unbroken run: its answer, its files, its calls, and how often it used the disk."""
+    world, disk = World(tmp_path_factory.mktemp("whole")), fake_disk(operations_left=10_000)
+    result = run_virtual(world.result(disk))
+    return result.answer, world.files(), world.asked, 10_000 - disk.operations_left
+
+
+def answers(disk):
+    """Return the answers that can be read from *disk*."""
+    journal = FileJournal.open(Path("r1"), disk=disk)
+    return [record for record in journal.records() if isinstance(record, Answer)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 60), st.floats(0, 1), st.sets(st.integers(0, 40), max_size=3))
+def test_a_run_that_lost_power_anywhere_goes_on_and_ends_the_same(
+    whole, fake_disk, tmp_path_factory, operations_left, share_of_tail, lost_blocks
+):
+    """Of what was written since the last sync any blocks may be lost. No call whose answer was used is
+    asked again: at most the one in flight."""
+    answer, files, asked, operations = whole
+    world = World(tmp_path_factory.mktemp("power"))
+    disk = fake_disk(operations_left=min(operations_left, operations - 1))
+    with pytest.raises(JournalError, match=r"cannot be (written|made durable)"):
+        run_virtual(world.result(disk))
+    survivor = disk.survivor(round((disk.size() - disk.durable_size) * share_of_tail), lost_blocks)
+    if survivor.size() == 0 or b"\n" not in survivor.content:
+        return  # no run was begun, and nothing asked
+    result = run_virtual(world.result(survivor, resume=True))
+    assert (result.status, result.answer, world.files()) == ("ok", answer, files)
+    assert asked <= world.asked <= asked + 1
+    assert result.bill.calls == asked
+
+
+@pytest.mark.parametrize("written_bytes", [4_000, 8_000, 12_000, 15_000])
+def test_a_full_disk_stops_the_run_before_it_pays(whole, fake_disk, tmp_path, written_bytes):
+    """The room for one answer is there before it is asked for: every answer that was paid is on record,
+    and with more room the run goes on."""
+    answer, files, asked, _ = whole
+    world, disk = World(tmp_path), fake_disk(capacity=ROOM_BYTES + written_bytes)
+    with pytest.raises(JournalError, match=r"cannot be given room for an answer .* free some space$"):
+        run_virtual(world.result(disk))
+    assert 0 < world.asked < asked
+    assert len(answers(fake_disk(disk.content))) == world.asked
+    result = run_virtual(world.result(fake_disk(disk.content), resume=True))
+    assert (result.status, result.answer, world.files(), world.asked) == ("ok", answer, files, asked)
+    assert result.bill.uncertain_usd == 0
+
+
+def test_a_sync_that_fails_stops_the_run_with_one_sentence(whole, fake_disk, tmp_path):
+    """Nothing more is asked: what is durable is not known any more."""
+    answer, files, asked, _ = whole
+    disk, work = fake_disk(), steps(TURNS)
+
+    def answering(asked):
+        if len(asked.messages) > 3:
+            disk.sync_error = OSError(errno.EIO, "Input/output error")
+        return work(asked)
+
+    world = World(tmp_path, cheap=InProcessModel("claude-haiku-5-5", answering))
+    with pytest.raises(JournalError, match=r"cannot be made durable \(Input/output error\): check the disk"):
+        run_virtual(world.result(disk))
+    assert world.asked == 4
+    world.cheap.script = work
+    result = run_virtual(world.result(disk.survivor(disk.size()), resume=True))
+    assert (result.answer, world.files()) == (answer, files)
+    assert asked <= world.asked <= asked + 1
+
+
+def test_a_finished_run_is_closed_on_record(whole, fake_disk, tmp_path):
+    """Every intent has its answer, and the end stands last."""
+    disk = fake_disk()
+    run_virtual(World(tmp_path).result(disk))
+    journal = FileJournal.open(Path("r1"), disk=disk)
+    records = list(journal.records())
+    assert isinstance(records[-1], RunClosed)
+    count = {kind: sum(isinstance(r, kind) for r in records) for kind in (Intent, Answer)}
+    assert count[Intent] == count[Answer] == whole[2]
