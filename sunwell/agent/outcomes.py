@@ -71,6 +71,7 @@ def closed(worker: Worker, result: TaskResult, result_tokens: int | None) -> Wor
         commands=result.commands,
         conflicts=result.conflicts,
         at=time.time(),
+        parent_turn=worker.origin.turn if worker.origin else None,
     )
 
 
@@ -78,12 +79,13 @@ def recorded_result(run: Run, worker: Worker) -> TaskResult | None:
     """Return the result that an earlier process wrote down, where it still counts.
 
     What was cancelled or failed is taken up again, and so is what a limit ended once the run's
-    ceilings were named anew.
+    ceilings were named anew; but not where the parent was told of it, or where nobody may be asked.
     """
     record = run.journal.find(WorkerClosed, (worker.span.path,))
-    if record is None or record.status in ("cancelled", "error"):
+    stands = run.gateway.recorded_only or (worker.origin is not None and worker.origin.is_told)
+    if record is None or (record.status in ("cancelled", "error") and not stands):
         return None
-    if record.status == "incomplete" and not run.gateway.heed_refusals:
+    if record.status == "incomplete" and not run.gateway.heed_refusals and not stands:
         return None
     if record.query != worker.task.text:
         return None

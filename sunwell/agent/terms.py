@@ -60,6 +60,18 @@ class Terms:
         )
 
 
+@attrs.frozen
+class Origin:
+    """The tool call that asked for a worker."""
+
+    task_id: str
+    """What the worker is called in results, in place of its place in the run."""
+    turn: int
+    """Turn of the parent, from 0."""
+    is_told: bool = False
+    """Whether the parent has been told the recorded result: then it stands, however the worker ended."""
+
+
 @attrs.define(eq=False)
 class Worker:
     """One worker from the moment it is wanted."""
@@ -72,6 +84,7 @@ class Worker:
     task: Task
     terms: Terms
     seat: Seat
+    origin: Origin | None = None
     done: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     result: TaskResult | None = attrs.field(default=None, init=False)
     replayed: bool = attrs.field(default=False, init=False)

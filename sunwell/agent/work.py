@@ -1,6 +1,7 @@
 """One piece of work: a model, its tools and a conversation, turn by turn, to an answer or a limit."""
 
 import asyncio
+from collections.abc import Callable
 
 import attrs
 
@@ -70,6 +71,8 @@ class Work:
     tools: Toolset
     turns: int = attrs.field(default=0, init=False)
     calls: CallRunner = attrs.field(init=False)
+    on_turn: Callable[[int], None] | None = attrs.field(default=None, init=False)
+    """Told after each turn how many there were."""
     _history: History = attrs.field(init=False)
     _pieces: list[str] = attrs.field(factory=list, init=False)
     """Pieces of an answer that was cut and is being continued."""
@@ -111,6 +114,8 @@ class Work:
                 await self._note_time_out()
                 raise
             self.turns += 1
+            if self.on_turn is not None:
+                self.on_turn(self.turns)
             if ended is not None:
                 return ended
 

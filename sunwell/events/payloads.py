@@ -6,7 +6,7 @@ from typing import Literal
 import attrs
 
 from sunwell.core.model import Purpose
-from sunwell.core.task import TaskResult
+from sunwell.core.task import Status, StopReason, TaskResult
 from sunwell.core.usage import Usage
 
 
@@ -221,6 +221,8 @@ class WorkerQueued(Event):
     task_id: str
     task: str
     depth: int
+    parent: str = ""
+    """Path of the span that asked for it."""
 
 
 @attrs.frozen
@@ -239,6 +241,52 @@ class WorkerWaiting(Event):
 
     span: str
     task_id: str
+
+
+@attrs.frozen
+class WorkerProgressed(Event):
+    """A worker has come one turn further."""
+
+    span: str
+    task_id: str
+    turns: int
+    """Turns so far."""
+
+
+@attrs.frozen
+class WorkerFailed(Event):
+    """A worker ended without coming to its proper end; its result comes with :class:`WorkerFinished`."""
+
+    span: str
+    task_id: str
+    status: Status
+    stop_reason: StopReason
+    error: str
+
+
+@attrs.frozen
+class AnswerSet(Event):
+    """An orchestrator has written its answer, or a draft of it."""
+
+    span: str
+    content: str
+    ready: bool
+    """Whether the run ends with it."""
+    confidence: float | None
+    turn: int
+    """Turn of the orchestrator, from 0."""
+
+
+@attrs.frozen
+class HistoryCompacted(Event):
+    """Old results of tools gave way to stubs, since the conversation would have outgrown the window."""
+
+    span: str
+    turn: int
+    stubs: int
+    """Results that are stubs now."""
+    saved_tokens: int
+    """About how many tokens were saved."""
 
 
 @attrs.frozen

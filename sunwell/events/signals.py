@@ -46,12 +46,21 @@ WORKER_STARTED = _signals.signal("worker-started")
 """Sent when a worker begins, with :class:`WorkerStarted`."""
 WORKER_WAITING = _signals.signal("worker-waiting")
 """Sent when a worker gives up its slot to wait for its own, with :class:`WorkerWaiting`."""
+WORKER_PROGRESSED = _signals.signal("worker-progressed")
+"""Sent after each turn of a worker, with :class:`WorkerProgressed`."""
+WORKER_FAILED = _signals.signal("worker-failed")
+"""Sent before ``WORKER_FINISHED`` where a worker did not end well, with :class:`WorkerFailed`."""
+ANSWER_SET = _signals.signal("answer-set")
+"""Sent when an orchestrator sets its answer, with :class:`AnswerSet`."""
+HISTORY_COMPACTED = _signals.signal("history-compacted")
+"""Sent when old results of tools gave way to stubs, with :class:`HistoryCompacted`."""
 WORKER_FINISHED = _signals.signal("worker-finished")
 """Sent for each worker that was wanted, with :class:`WorkerFinished`."""
 WARNED = _signals.signal("warned")
 """Sent for what a user should know, with :class:`Warned`."""
 
 __all__ = [
+    "ANSWER_SET",
     "BATCH_PLANNED",
     "BOUND_EXCEEDED",
     "BUDGET_REFUSED",
@@ -59,6 +68,7 @@ __all__ = [
     "DELEGATION_SKIPPED",
     "DELEGATION_STARTED",
     "EPHEMERAL_LENS_CREATED",
+    "HISTORY_COMPACTED",
     "LENS_FAILED",
     "LENS_STARTED",
     "MODEL_CALL_FINISHED",
@@ -71,7 +81,9 @@ __all__ = [
     "TOOL_CALL_FINISHED",
     "TOOL_CALL_STARTED",
     "WARNED",
+    "WORKER_FAILED",
     "WORKER_FINISHED",
+    "WORKER_PROGRESSED",
     "WORKER_QUEUED",
     "WORKER_STARTED",
     "WORKER_WAITING",

@@ -298,6 +298,9 @@ class WorkerClosed(Record):
     commands: tuple[CommandRun, ...]
     conflicts: tuple[Conflict, ...]
     at: float
+    parent_turn: int | None = None
+    """Turn of the parent in which a tool call asked for it; ``None`` where nobody's call did."""
+    context_query: str | None = None
 
     @property
     def key(self) -> Key:
