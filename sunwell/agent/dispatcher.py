@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from functools import partial
 
 import attrs
 
@@ -14,17 +15,21 @@ from sunwell.agent.outcomes import closed, recorded_result, result_of
 from sunwell.agent.run import Run
 from sunwell.agent.slots import Seat, Slots
 from sunwell.agent.start_gate import OpenGate, StartGate
-from sunwell.agent.terms import Terms, Worker
+from sunwell.agent.terms import Origin, Terms, Worker
 from sunwell.agent.work import Ended, Work
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
 from sunwell.errors import DepthReached, JournalError, PinError
 from sunwell.events import (
+    WORKER_FAILED,
     WORKER_FINISHED,
+    WORKER_PROGRESSED,
     WORKER_QUEUED,
     WORKER_STARTED,
     WORKER_WAITING,
+    WorkerFailed,
     WorkerFinished,
+    WorkerProgressed,
     WorkerQueued,
     WorkerStarted,
     WorkerWaiting,
@@ -73,25 +78,27 @@ class Dispatcher:
         name: str | None = None,
         terms: Terms | None = None,
         gate: StartGate | None = None,
+        origin: Origin | None = None,
     ) -> str:
         """Have a worker of *parent* do *task* as soon as a slot is free; return its id at once.
 
         The id is the worker's place in the run, made of the parent's and *name*, which must be the
-        same each time the run is taken up; without one it is the number among its siblings.
+        same each time the run is taken up; without one it is the number among its siblings. Where
+        *origin* names an id, it is that.
         Raises :exc:`~sunwell.errors.DepthReached` where ``max_depth`` allows no worker.
         """
         if not self.may_start(parent):
             raise DepthReached(self.max_depth)
         index = self._counts.get(parent.path, 0)
         span = parent.worker(name or f"task-{index}")
-        task_id = span.path.removeprefix(f"{self.run.root.path}/")
+        task_id = origin.task_id if origin else span.path.removeprefix(f"{self.run.root.path}/")
         if task_id in self._workers:
             raise ValueError(f"there is a worker {task_id} already")
         self._counts[parent.path] = index + 1
-        worker = Worker(task_id, index, span, parent, task, terms or self.terms, Seat(self.slots))
+        worker = Worker(task_id, index, span, parent, task, terms or self.terms, Seat(self.slots), origin)
         self._workers[task_id] = worker
         self._gates[task_id] = gate or OpenGate()
-        self.run.tell(WORKER_QUEUED, WorkerQueued(span.path, task_id, task.text, span.depth))
+        self.run.tell(WORKER_QUEUED, WorkerQueued(span.path, task_id, task.text, span.depth, parent.path))
         self._running[task_id] = self.engine.start(task_id, self._body)
         return task_id
 
@@ -192,6 +199,7 @@ class Dispatcher:
             self._news.set()
             self._news = asyncio.Event()
             worker.seat.leave()  # last: who hears of this end may stop the next before it begins
+        self._tell_failure(worker, worker.result)
         told = WorkerFinished(worker.span.path, task_id, worker.index, worker.result, worker.replayed)
         self.run.tell(WORKER_FINISHED, told)
 
@@ -228,11 +236,24 @@ class Dispatcher:
         run.ledger.open(span.path, terms.ceilings(task))
         run.gateway.pin(span, terms.model)
         model = terms.model.name
-        opened = WorkerOpened(span.path, worker.parent.path, span.depth, task.text, model, time.time())
+        opened = WorkerOpened(
+            span.path,
+            worker.parent.path,
+            span.depth,
+            task.text,
+            model,
+            time.time(),
+            worker.origin.turn if worker.origin else None,
+        )
         await run.journal.append(opened, durable=False)
         run.tell(WORKER_STARTED, WorkerStarted(span.path, worker.id, model, span.depth))
         terms = self._gates[worker.id].terms(terms)
-        return Work(run, terms.assignment(span, task), terms.tools.granting(task.tools, worker.id))
+        work = Work(run, terms.assignment(span, task), terms.tools.granting(task.tools, worker.id))
+        work.on_turn = partial(self._tell_progress, worker)
+        return work
+
+    def _tell_progress(self, worker: Worker, turns: int) -> None:
+        self.run.tell(WORKER_PROGRESSED, WorkerProgressed(worker.span.path, worker.id, turns))
 
     async def _enter(self, worker: Worker) -> None:
         """Wait until the planner of the batch lets *worker* begin; the wait is journalled."""
@@ -243,6 +264,11 @@ class Dispatcher:
         if seconds >= _NOTICED_SECONDS:
             held = Held(worker.span.path, "planner", seconds, time.time())
             await self.run.journal.append(held, durable=False)
+
+    def _tell_failure(self, worker: Worker, result: TaskResult) -> None:
+        if not result.success:
+            ended = (result.status, result.stop_reason, result.error)
+            self.run.tell(WORKER_FAILED, WorkerFailed(worker.span.path, worker.id, *ended))
 
     def _raise_fatal(self) -> None:
         if self._fatal is not None:
