@@ -6,9 +6,9 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.batch_planning import Planning
 from sunwell.agent.dispatcher import Dispatcher
 from sunwell.agent.results_file import ResultsFile
-from sunwell.agent.start_gate import StartGate
 from sunwell.agent.work import Ended
 from sunwell.core.ceilings import Budget
 from sunwell.core.lens import EphemeralLens
@@ -124,7 +124,7 @@ async def run_tasks(
     tasks: tuple[Task, ...],
     parent: Span,
     *,
-    gate: StartGate | None = None,
+    planning: Planning | None = None,
     fail_fast: bool = False,
     file: ResultsFile | None = None,
 ) -> tuple[TaskResult, ...]:
@@ -133,7 +133,10 @@ async def run_tasks(
     One that fails costs the others nothing, unless *fail_fast*: then the rest is cancelled. When
     this is cancelled, what is done is written down first.
     """
-    ids = [dispatcher.start(task, parent, gate=gate) for task in tasks]
+    terms, gate = dispatcher.terms, None
+    if planning is not None:
+        terms, gate = await planning.plan(terms, parent, tasks)
+    ids = [dispatcher.start(task, parent, terms=terms, gate=gate) for task in tasks]
     try:
         async for result in dispatcher.results(ids):
             if file is not None:

@@ -3,6 +3,7 @@
 import attrs
 
 from sunwell.agent.batch import Batch, joined_end, run_tasks
+from sunwell.agent.batch_planning import Planning
 from sunwell.agent.dispatcher import Dispatcher
 from sunwell.agent.execution import Execution
 from sunwell.agent.lens_step import write_lens
@@ -38,6 +39,7 @@ class BatchRun:
                 dispatcher,
                 self.batch.tasks,
                 execution.run.root,
+                planning=planning_for(execution),
                 fail_fast=execution.config.fail_fast,
                 file=file,
             )
@@ -77,6 +79,19 @@ class LensRun:
         if written.lens is None:
             return Ended("error", "lens_failed", "", f"no lens: {written.reason}")
         return Ended("ok", "end", written.lens.to_context())
+
+
+def planning_for(execution: Execution) -> Planning:
+    """Return the planner of a run's batches."""
+    config = execution.config
+    return Planning(
+        execution.run,
+        config.prices,
+        config.lessons,
+        config.max_concurrent,
+        config.cache_choice,
+        config.pad_prefix,
+    )
 
 
 def dispatcher_for(execution: Execution, model: ModelProtocol, lens: EphemeralLens | None) -> Dispatcher:

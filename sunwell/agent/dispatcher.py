@@ -247,7 +247,7 @@ class Dispatcher:
         )
         await run.journal.append(opened, durable=False)
         run.tell(WORKER_STARTED, WorkerStarted(span.path, worker.id, model, span.depth))
-        terms = self._gates[worker.id].terms(terms)
+        terms = self._gates[worker.id].terms(worker.id, terms)
         work = Work(run, terms.assignment(span, task), terms.tools.granting(task.tools, worker.id))
         work.on_turn = partial(self._tell_progress, worker)
         return work

@@ -127,7 +127,7 @@ class Execution:
             error=ended.error,
             files=net_changes(changes),
             tools_called=tuple(sorted(called.items())),
-            turns=sum(one.turns for one in (*self._works, *self.workers)),
+            turns=sum(work.turns for work in self._works) + sum(one.turns for one in self.workers),
             bill=self.run.tally.bill(self.run.root.path),
             duration_seconds=seconds,
             run_id=journal.run_id,

@@ -2,6 +2,8 @@
 
 import attrs
 
+from sunwell.agent.cache_lessons import CacheLessons
+from sunwell.agent.cache_planner import Choice
 from sunwell.agent.estimator import Estimator, estimate_output_tokens
 from sunwell.budget.values import Budget
 from sunwell.context.options import OnLensFailure
@@ -40,6 +42,12 @@ class LoopConfig:
     """Whether the first worker that fails ends the others of its batch."""
     split: bool = False
     """Whether the smart model may split a delegated task into items, one worker each."""
+    cache_choice: Choice | None = None
+    """How siblings are started; ``None``: the cheapest way."""
+    pad_prefix: bool = False
+    """Whether a prefix may be lengthened, with its own text, to what a cache keeps."""
+    lessons: CacheLessons = attrs.field(factory=CacheLessons)
+    """What providers' caches have shown so far; shared by the runs of an agent."""
     retry: RetryPolicy = RetryPolicy()
     prices: PriceBook = attrs.field(factory=PriceBook)
     estimator: Estimator = estimate_output_tokens

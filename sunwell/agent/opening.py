@@ -58,6 +58,8 @@ class Opened:
     accept_changes: bool = False
     batch: Batch | None = None
     """The tasks of a run that is a batch; ``None`` for a run with one task."""
+    lens_only: bool = False
+    """Whether the run ends with its lens."""
     recorded_only: bool = False
     """Whether the run is only played again: nobody is asked and nothing is done."""
 
@@ -94,6 +96,8 @@ class Opened:
         settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
         if self.batch is not None:
             settings["batch"] = self.batch.settings()
+        if self.lens_only:
+            settings["lens_only"] = True
         if session.options.system_prompt:
             settings["options"]["system_prompt"] = self.secrets.redact(session.options.system_prompt)
         return settings
@@ -113,6 +117,7 @@ class Opened:
             max_depth=options.max_depth,
             fail_fast=options.fail_fast,
             split=options.split,
+            pad_prefix=options.pad_prefix,
             prices=prices,
             retry=retry,
         )
@@ -155,7 +160,7 @@ class Opened:
             config,
             self.settings is not None,
         )
-        events = loop.follow(execution, loop.way(self.batch))
+        events = loop.follow(execution, loop.way(self.batch, lens_only=self.lens_only))
         async with aclosing(events) as told:
             async for event in told:
                 yield event
@@ -195,7 +200,8 @@ def reopen(
         tools = executor or toolbox_for(session, journal, secrets)
         heed = chosen.budget == options_from(settings).budget
         batch = batch_in(settings)
-        return Opened(journal, tools, secrets, settings=settings, heed_refusals=heed, batch=batch), session
+        opened = Opened(journal, tools, secrets, settings=settings, heed_refusals=heed, batch=batch)
+        return attrs.evolve(opened, lens_only=bool(settings.get("lens_only"))), session
     except BaseException:
         journal.close()
         raise

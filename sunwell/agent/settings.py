@@ -26,6 +26,7 @@ _PLAIN = (
     "max_depth",
     "fail_fast",
     "split",
+    "pad_prefix",
     "stream",
 )
 _MODELS = ("model", "smart_model", "delegation_model")

@@ -1,14 +1,18 @@
 """When the workers of a batch may begin, and how the prompt that they share is cached."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import attrs
 
 from sunwell.agent.run import Run
 from sunwell.agent.terms import Terms
-from sunwell.core.usage import Usage
-from sunwell.events import Event, ModelCallFinished, ModelTextArrived
+from sunwell.core.message import user
+from sunwell.core.model import Request
+from sunwell.core.span import Span
+from sunwell.errors import BudgetExhausted, ModelError
+from sunwell.events import Event, ModelCallFinished, ModelCallStarted, ModelTextArrived
 
 
 class StartGate(Protocol):
@@ -22,7 +26,7 @@ class StartGate(Protocol):
         """Take note that the worker is over, whether or not it ever entered."""
         ...
 
-    def terms(self, terms: Terms) -> Terms:
+    def terms(self, task_id: str, terms: Terms) -> Terms:
         """Return *terms* as they hold for a worker that begins now."""
         ...
 
@@ -37,7 +41,7 @@ class OpenGate:
     def left(self, task_id: str) -> None:
         """Take no note of it."""
 
-    def terms(self, terms: Terms) -> Terms:
+    def terms(self, task_id: str, terms: Terms) -> Terms:
         """Return *terms* as they are."""
         return terms
 
@@ -46,20 +50,19 @@ class OpenGate:
 class PilotGate:
     """Lets one worker begin, and the rest once its first answer has begun.
 
-    From then on the provider's cache holds the prefix that all share. Where the first worker ends
-    or fails before that, the next one goes first.
+    From then on the provider's cache holds the prefix that all share. The first worker's answers
+    are streamed, so that it is known when one begins. Where it ends or fails before that, the next
+    one goes first.
     """
 
     run: Run
-    prefixes: dict[str, str]
-    """Path of each worker's span by its id."""
+    parent: str
+    """Path of the span that the workers belong to."""
+    on_begun: Callable[[float], None]
+    """Told how long it took until the first answer began."""
     _is_open: bool = attrs.field(default=False, init=False)
     _pilot: str | None = attrs.field(default=None, init=False)
     _begun_at: float = attrs.field(default=0.0, init=False)
-    first_answer_seconds: float | None = attrs.field(default=None, init=False)
-    """Time from the pilot's start until its first answer began; ``None`` until then."""
-    first_usage: Usage | None = attrs.field(default=None, init=False)
-    """Usage of the pilot's first answer; ``None`` where it has not come."""
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     async def enter(self, task_id: str) -> None:
@@ -79,27 +82,79 @@ class PilotGate:
             self._pilot = None
             self._changed.set()
 
-    def terms(self, terms: Terms) -> Terms:
-        """Return *terms* as they are."""
-        return terms
+    def terms(self, task_id: str, terms: Terms) -> Terms:
+        """Return *terms*, with streamed answers for the pilot."""
+        return attrs.evolve(terms, stream=True) if task_id == self._pilot else terms
 
     def _see(self, event: Event) -> None:
         match event:
+            case ModelCallStarted() if self._is_pilots(event.span):
+                self._begun_at = asyncio.get_running_loop().time()
             case ModelTextArrived() if self._is_pilots(event.span):
                 self._open()
             case ModelCallFinished(replayed=False, error="") if self._is_pilots(event.span):
-                self.first_usage = event.usage
                 self._open()
-                self.run.unwatch(self._see)
-            case ModelCallFinished(replayed=False) if not self._is_open and self._is_pilots(event.span):
+            case ModelCallFinished(replayed=False) if self._is_pilots(event.span):
                 self.left(self._pilot or "")
 
     def _is_pilots(self, span: str) -> bool:
-        path = self.prefixes.get(self._pilot or "")
-        return path is not None and (span == path or span.startswith(f"{path}/"))
+        path = f"{self.parent}/{(self._pilot or '').rpartition('/')[2]}"
+        return span == path or span.startswith(f"{path}/")
 
     def _open(self) -> None:
-        if not self._is_open:
-            self._is_open = True
-            self.first_answer_seconds = asyncio.get_running_loop().time() - self._begun_at
-            self._changed.set()
+        self.run.unwatch(self._see)
+        self._is_open = True
+        self.on_begun(asyncio.get_running_loop().time() - self._begun_at)
+        self._changed.set()
+
+
+@attrs.define(eq=False)
+class WarmGate:
+    """Has one small call write the prefix to the provider's cache, and then lets everybody begin.
+
+    Where that call fails, everybody begins without it: their own calls will say what is wrong.
+    """
+
+    run: Run
+    shared: Terms
+    span: Span
+    """Where the call stands in the run."""
+    on_begun: Callable[[float], None]
+    _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _is_asked: bool = attrs.field(default=False, init=False)
+
+    async def enter(self, task_id: str) -> None:
+        """Ask, for the first one; return once there is an answer."""
+        if self._is_asked:
+            await self._is_open.wait()
+            return
+        self._is_asked = True
+        try:
+            await self._ask()
+        finally:
+            self._is_open.set()
+
+    def left(self, task_id: str) -> None:
+        """Take no note of it."""
+
+    def terms(self, task_id: str, terms: Terms) -> Terms:
+        """Return *terms* as they are."""
+        return terms
+
+    async def _ask(self) -> None:
+        shared = self.shared
+        clock = asyncio.get_running_loop()
+        begun = clock.time()
+        request = Request(
+            [user("Answer with the word: ready")],
+            shared.system,
+            shared.tools.specs,
+            max_output_tokens=1,
+            effort=shared.effort,
+            caching=attrs.evolve(shared.caching, conversation=False),
+        )
+        try:
+            await self.run.gateway.ask(self.span, shared.model, request, purpose="probe")
+        except (BudgetExhausted, ModelError):
+            return
+        self.on_begun(clock.time() - begun)

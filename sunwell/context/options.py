@@ -62,10 +62,10 @@ class RunOptions:
     """Asked before each write and command; ``None``: nobody is asked."""
     dry_run: bool = False
     """Show what would change and change nothing."""
-    max_concurrent: int = attrs.field(default=4, validator=_at_least_one)
+    max_concurrent: int = attrs.field(default=4, validator=attrs.validators.ge(1))
     """Most workers of the whole tree that make progress at once; the excess queues."""
     worker_timeout_seconds: float | None = attrs.field(
-        default=300.0, validator=attrs.validators.optional(attrs.validators.gt(0))
+        default=300.0, validator=attrs.validators.optional(attrs.validators.gt(0.0))
     )
     """Most wall time of a worker whose task names none; ``None``: no limit."""
     max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
@@ -76,5 +76,7 @@ class RunOptions:
     """Whether a delegated task may be split into items, with one worker each."""
     fallback: Fallback = attrs.field(default="fail", validator=attrs.validators.in_(("fail", "parent")))
     """Where the delegation model cannot be used: end before anything is spent, or the parent's works."""
+    pad_prefix: bool = False
+    """Whether the prefix of siblings may be lengthened, with its own text, to what a cache keeps."""
     stream: bool = False
     """Stream the answers, with :class:`~sunwell.events.ModelTextArrived` events."""

@@ -229,8 +229,10 @@ class Gateway:
         if not call.stream:
             return await call.model.complete(request)
         completion = None
+        has_begun = False
         async for delta in call.model.stream(request):
-            if delta.text:
+            if delta.text or not has_begun:  # the first piece tells that the answer has begun
+                has_begun = True
                 self.emit(MODEL_TEXT_ARRIVED, ModelTextArrived(call.span.path, delta.text))
             completion = delta.completion or completion
         if completion is None:
