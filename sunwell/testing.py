@@ -2,7 +2,7 @@
 
 import asyncio
 import selectors
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 import attrs
@@ -31,6 +31,10 @@ def completion(
     return answer
 
 
+def _lines(value: Iterable[Line]) -> list[Line]:
+    return list(value)
+
+
 @attrs.define(eq=False)
 class ScriptedModel:
     """A model that says its lines in order, and complains about calls it has no line for.
@@ -40,7 +44,7 @@ class ScriptedModel:
     """
 
     name: str
-    lines: list[Line] = attrs.field(converter=list)
+    lines: list[Line] = attrs.field(converter=_lines)
     price: Price | None = None
     seconds: float = 0.0
     """How long each answer takes, on the event loop's clock."""
