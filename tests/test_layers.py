@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "sunwell"
 GROUND_TO_TOP = (
     "errors", "core", "events", "models", "journal", "budget", "gateway", "tools", "context",
-    "agent", "config", "report", "testing", "cli",
+    "memory", "agent", "config", "report", "testing", "cli",
 )  # fmt: skip
 APART = {"simulator": {"core", "errors", "simulator"}}
 FREE = {"__init__", "__main__"}

@@ -1,0 +1,156 @@
+"""The scratchpad: what the workers of a run found, kept for whoever asked them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self
+
+import attrs
+
+from sunwell.core.message import FileChange
+from sunwell.core.receipts import CommandRun, Receipts
+from sunwell.core.task import TaskResult
+from sunwell.journal.records import Note, Record, RunOpened, WorkerClosed
+from sunwell.memory.task_ids import TaskIds
+
+IDS_NOTE = "task-ids"
+"""Name of the note, at the root of a run, that holds what its workers' ids are made of."""
+ENTRY_NOTE = "scratchpad:"
+"""How the name of a note begins that holds an entry; its key follows."""
+PAGE_CHARACTERS = 12_000
+EntryType = Literal["analysis", "decision"]
+"""``analysis``: what a worker reported; ``decision``: what whoever asked it decided."""
+
+
+@attrs.frozen
+class Entry:
+    """One thing that somebody found or decided. Its words are a report; ``receipts`` is what was seen."""
+
+    key: str
+    type: EntryType
+    summary: str
+    """One line for people."""
+    raw: Mapping[str, Any] = attrs.field(factory=dict)
+    """The whole result as JSON values; ``output`` is the text in full."""
+    receipts: Receipts = Receipts()
+    run_id: str = ""
+    """The run that it is from."""
+
+    @property
+    def text(self) -> str:
+        """The text in full."""
+        return str(self.raw.get("output", ""))
+
+    def page(self, number: int) -> str:
+        """Return page *number* of the text, from 1; all pages together are the text, and nothing else."""
+        return self.text[(number - 1) * PAGE_CHARACTERS : number * PAGE_CHARACTERS]
+
+    @property
+    def pages(self) -> int:
+        """How many pages the text has, at least one."""
+        return max(1, -(-len(self.text) // PAGE_CHARACTERS))
+
+    @classmethod
+    def of_worker(cls, record: WorkerClosed, task_id: str, run_id: str) -> Self:
+        """Return the entry of a worker that has ended, well or badly."""
+        called = {name: record.tools_called.count(name) for name in sorted(set(record.tools_called))}
+        ended = TaskResult(record.query, record.status, record.stop_reason, record.answer, record.error)
+        raw = {
+            "task_id": task_id,
+            "task": record.query,
+            "done": True,
+            "success": ended.success,
+            "status": record.status,
+            "stop_reason": record.stop_reason,
+            "summary": ended.summary,
+            "output": record.answer,
+            "error": record.error,
+            "turns": record.turns,
+            "duration_seconds": record.duration_ms / 1000,
+            "tool_calls": len(record.tools_called),
+            "tokens_used": record.tokens_used,
+            "cost_usd": None if record.cost is None else str(record.cost),
+        }
+        receipts = Receipts(record.files, record.commands, tuple(called.items()))
+        return cls(f"task:{task_id}", "analysis", ended.summary, raw, receipts, run_id)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values from which :meth:`from_json` makes the entry again."""
+        return {
+            "key": self.key,
+            "type": self.type,
+            "summary": self.summary,
+            "raw": dict(self.raw),
+            "files": [attrs.asdict(change) for change in self.receipts.files],
+            "commands": [attrs.asdict(command) for command in self.receipts.commands],
+            "tools_called": dict(self.receipts.tools_called),
+            "run_id": self.run_id,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return what :meth:`as_json` described."""
+        receipts = Receipts(
+            tuple(FileChange(**change) for change in value["files"]),
+            tuple(CommandRun(**command) for command in value["commands"]),
+            tuple(value["tools_called"].items()),
+        )
+        return cls(value["key"], value["type"], value["summary"], value["raw"], receipts, value["run_id"])
+
+
+@attrs.define(eq=False)
+class Scratchpad:
+    """Entries by key, in the order in which they were made.
+
+    Where there would be more than ``max_entries``, the oldest gives way: first of those that earlier
+    runs left, then of the decisions, then of all. The journal keeps every one of them.
+    """
+
+    run_id: str
+    max_entries: int = attrs.field(default=1000, validator=attrs.validators.ge(1))
+    _entries: dict[str, Entry] = attrs.field(factory=dict, init=False)
+
+    def put(self, entry: Entry) -> None:
+        """Add *entry*, in place of an earlier one with its key."""
+        self._entries.pop(entry.key, None)
+        self._entries[entry.key] = entry
+        while len(self._entries) > self.max_entries:
+            del self._entries[self._first_to_go(entry)]
+
+    def get(self, key: str) -> Entry | None:
+        """Return the entry with *key*; ``None`` where there is none."""
+        return self._entries.get(key)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return all entries, the oldest first."""
+        return tuple(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _first_to_go(self, new: Entry) -> str:
+        old = [entry for entry in self._entries.values() if entry is not new]
+        earlier = [entry for entry in old if entry.run_id != self.run_id]
+        decisions = [entry for entry in old if entry.type == "decision"]
+        return (earlier or decisions or old or [new])[0].key
+
+
+def entries_of(records: Iterable[Record]) -> tuple[Entry, ...]:
+    """Return what the scratchpad of a recorded run holds, from the records of its journal.
+
+    What that run had itself read from earlier ones is among it.
+    """
+    kept = tuple(records)
+    run_id = next((record.run_id for record in kept if isinstance(record, RunOpened)), "")
+    ids: TaskIds | None = None
+    found: dict[str, Entry] = {}
+    for record in kept:
+        match record:
+            case Note(name=name) if name == IDS_NOTE:
+                ids = TaskIds.from_json(record.value)
+            case Note(name=name) if name.startswith(ENTRY_NOTE):
+                entry = Entry.from_json(record.value)
+                found[entry.key] = entry
+            case WorkerClosed():
+                task_id = ids.of(record.span) if ids else record.span.removeprefix("run/")
+                entry = Entry.of_worker(record, task_id, run_id)
+                found[entry.key] = entry
+    return tuple(found.values())
