@@ -18,6 +18,9 @@
     ├── BudgetExhausted           a ceiling leaves no room for the next call
     ├── LensError                 no lens came of it
     ├── ToolError                 a tool could not do what it was asked
+    │   ├── SubCallBudgetExhausted  no sub-call fits into the turn, or the run's tokens for them
+    │   ├── SubCallCostExceeded     the run's money for sub-calls is spent
+    │   └── SubCallDepthExceeded    no sub-call may be made this deep
     ├── JournalError              the record of a run cannot be written, read or continued
     └── PinError                  a worker was about to run on another model than the one named
 """
@@ -184,6 +187,23 @@ class JournalError(SunwellError):
 
     def __str__(self) -> str:
         return self.sentence
+
+
+@attrs.define(eq=False)
+class SubCallBudgetExhausted(ToolError):
+    """The sub-calls of a turn or of the run have no room left. The sentence goes to the model."""
+
+
+@attrs.define(eq=False)
+class SubCallCostExceeded(ToolError):
+    """The sub-calls of the run have cost what they may. The sentence goes to the model."""
+
+
+@attrs.define(eq=False)
+class SubCallDepthExceeded(ToolError):
+    """A sub-call was asked for where none may be made. The sentence goes to the model."""
+
+    sentence: str = "Maximum recursion depth reached. Summarize with available context."
 
 
 @attrs.define(eq=False)

@@ -7,12 +7,17 @@ from sunwell.agent.cache_planner import Choice
 from sunwell.agent.estimator import Estimator, estimate_output_tokens
 from sunwell.budget.values import Budget
 from sunwell.context.options import OnLensFailure
+from sunwell.context.orchestration import DelegationTools, Orchestration
 from sunwell.core.model import Effort
 from sunwell.gateway.retry import RetryPolicy
+from sunwell.memory.scratchpad import Entry
 from sunwell.models.prices import PriceBook
 
 DEFAULT_TURNS = 50
 """Turns of one task where the budget names none: a loop without any bound is nobody's wish."""
+
+ORCHESTRATED_SECONDS = 1800.0
+"""Most wall time of an orchestrated run whose budget names none."""
 
 
 @attrs.frozen
@@ -38,6 +43,13 @@ class LoopConfig:
     """Most wall time of a worker whose task names none; ``None``: no limit."""
     max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
     """A worker may be started where the depth is lower; the root is 0."""
+    orchestrate: bool = False
+    """Have the smart model hand all work out, and touch nothing itself."""
+    delegation_tools: DelegationTools | None = None
+    """Tools with which the model may hand work out; ``None``: none, or ``delegate`` with ``orchestrate``."""
+    orchestration: Orchestration = Orchestration()
+    earlier: tuple[Entry, ...] = ()
+    """What the scratchpad holds from earlier runs."""
     fail_fast: bool = False
     """Whether the first worker that fails ends the others of its batch."""
     split: bool = False
@@ -55,7 +67,15 @@ class LoopConfig:
 
     @property
     def ceilings(self) -> Budget:
-        """The budget, with the default ceiling on turns where it names none."""
+        """The budget, with the default ceiling on turns where it names none.
+
+        Where a model hands work out, that ceiling is one of its own turns alone, and not of the
+        run; an orchestrated run without a time limit gets :data:`ORCHESTRATED_SECONDS`.
+        """
+        if self.orchestrate and self.budget.seconds is None:
+            return attrs.evolve(self.budget, seconds=ORCHESTRATED_SECONDS)
+        if self.orchestrate or self.delegation_tools:
+            return self.budget
         if self.budget.turns is not None:
             return self.budget
         return attrs.evolve(self.budget, turns=DEFAULT_TURNS)

@@ -9,6 +9,7 @@ from sunwell.agent.batch import Batch
 from sunwell.agent.roles import Roles
 from sunwell.budget.values import Budget
 from sunwell.context.options import ModelReference, RunOptions
+from sunwell.context.orchestration import Orchestration
 from sunwell.journal.records import Record, RunOpened, RunResumed
 
 _PLAIN = (
@@ -24,6 +25,8 @@ _PLAIN = (
     "max_concurrent",
     "worker_timeout_seconds",
     "max_depth",
+    "orchestrate",
+    "delegation_tools",
     "fail_fast",
     "split",
     "pad_prefix",
@@ -40,6 +43,7 @@ def settings_of(options: RunOptions, roles: Roles, recalled: str) -> dict[str, A
     chosen: dict[str, Any] = {name: getattr(options, name) for name in _PLAIN}
     chosen |= {name: _written(getattr(options, name)) for name in _MODELS}
     chosen["tools"] = None if options.tools is None else list(options.tools)
+    chosen["orchestration"] = options.orchestration.as_json()
     budget = attrs.asdict(options.budget)
     chosen["budget"] = budget | {"usd": None if budget["usd"] is None else str(budget["usd"])}
     models = (roles.own, roles.smart, roles.worker)
@@ -66,6 +70,8 @@ def options_from(settings: Mapping[str, Any]) -> RunOptions:
     """Return the options that :func:`settings_of` recorded; models are named, nobody approves."""
     chosen = dict(settings["options"])
     budget = Budget(**chosen.pop("budget"))
+    if "orchestration" in chosen:
+        chosen["orchestration"] = Orchestration.from_json(chosen["orchestration"])
     return RunOptions(budget=budget, **chosen)
 
 

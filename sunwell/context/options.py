@@ -6,6 +6,7 @@ from typing import Literal
 import attrs
 
 from sunwell.budget.values import Budget
+from sunwell.context.orchestration import DelegationTools, Orchestration
 from sunwell.core.model import Effort, ModelProtocol
 from sunwell.core.tool import Proposal
 
@@ -70,6 +71,15 @@ class RunOptions:
     """Most wall time of a worker whose task names none; ``None``: no limit."""
     max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
     """A worker may be started where the depth is lower; the root is 0."""
+    orchestrate: bool = False
+    """Have the smart model hand all work out, and touch nothing itself."""
+    delegation_tools: DelegationTools | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(attrs.validators.in_(("delegate", "rlm", "subagent"))),
+    )
+    """Tools with which the model may hand work out; ``None``: none, or ``delegate`` with ``orchestrate``."""
+    orchestration: Orchestration = Orchestration()
+    """How work is handed out by a model, where one of the two above is set."""
     fail_fast: bool = False
     """Whether the first worker of a batch that fails ends the others."""
     split: bool = False
