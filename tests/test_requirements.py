@@ -49,8 +49,8 @@ ROWS = [Row(*cells) for cells in table(r"[A-Z]-\d+")]
 
 
 @cache
-def tests_in(file: str) -> frozenset[str]:
-    """Return the names of the tests and hypothesis machines of a file."""
+def names_in(file: str) -> frozenset[str]:
+    """Return the names of the tests in a file."""
     path = ROOT / file
     if not path.is_file():
         return frozenset()
@@ -92,7 +92,7 @@ def test_a_row_is_held_decided_or_open(row: Row) -> None:
 
 def test_every_named_test_exists() -> None:
     """Whoever renames a test renames it here, too."""
-    missing = [f"{file}::{name}" for file, name in named_tests(PAGE) if name not in tests_in(file)]
+    missing = [f"{file}::{name}" for file, name in named_tests(PAGE) if name not in names_in(file)]
     assert missing == []
 
 
