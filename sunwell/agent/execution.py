@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import attrs
 
@@ -65,9 +66,17 @@ class Execution:
             result.duration_seconds,
             time.time(),
         )
-        await self.run.journal.append(closed)
+        await self._written(closed)
         self.run.tell(RUN_FINISHED, RunFinished(self.run.journal.run_id, result))
         return result
+
+    async def _written(self, closed: RunClosed) -> None:
+        """Write the last record, although a stop may come meanwhile: it comes too late to change the end."""
+        writing = asyncio.ensure_future(self.run.journal.append(closed))
+        while not writing.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([writing])
+        writing.result()
 
     async def work(
         self,

@@ -27,7 +27,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core.message import FileRead
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import StagingExecutor, ToolExecutor
-from sunwell.errors import JournalError
+from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import WARNED, Event, Warned
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.layout import new_run_id
@@ -78,7 +78,10 @@ class Opened:
         The sentence names what has changed: a model, an option, a tool, the words of a prompt, or a
         file that the run had seen. Accepted changes raise nothing.
         """
-        if self.settings is None or self.accept_changes:
+        if self.settings is None:
+            return
+        self._require_approver(self.settings)
+        if self.accept_changes:
             return
         changes = list(changes_between(self.settings, self.settings_now(session, roles)))
         files = FilesSeen(hashes_of(self.executor))
@@ -88,6 +91,13 @@ class Opened:
             changes.append(files_clause(changed))
         if changes:
             raise JournalError(f"{'; '.join(changes)}: undo that, or keep the answers with --accept-changes")
+
+    def _require_approver(self, settings: Mapping[str, Any]) -> None:
+        nobody = isinstance(self.executor, Toolbox) and self.executor.approve is None
+        if settings.get("asks") and nobody and not self.recorded_only:
+            raise ConfigurationError(
+                "the run asked before each write and command: take it up with options that have approve="
+            )
 
     def settings_now(self, session: SessionContext, roles: Roles) -> dict[str, Any]:
         """Return what holds for *session* today, as the first record says it."""

@@ -70,7 +70,7 @@ class Terms:
             except Exception as error:
                 log.exception("approve failed on a call to %s; the call was not made", tool)
                 raise ToolError(f"{tool} could not be approved ({type(error).__name__}); not done") from None
-        if not approved:
+        if approved is not True:  # "no" would be true in a condition
             raise ToolError(f"{tool} was not approved, so it was not done; do not try the same again")
 
 

@@ -343,3 +343,15 @@ def test_files_are_worked_on_under_a_virtual_clock(folder):
         return (await box.execute(call("search_files", pattern="needle"))).content
 
     assert run_virtual(main()) == "x:1: needle"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [pytest.param("no", id="text"), pytest.param(1, id="number"), pytest.param(None, id="nothing")],
+)
+async def test_only_true_is_a_yes(folder, ask, said):
+    """What merely counts as true in a condition, as the word no does, approves nothing."""
+    box = Toolbox(folder, approve=lambda _: said, secrets=Secrets())
+    result = await ask(box, "write_file", path="x", content="")
+    assert "was not approved" in result.content
+    assert not (folder / "x").exists()
