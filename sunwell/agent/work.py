@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 
 import attrs
 
@@ -16,6 +17,7 @@ from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Reque
 from sunwell.core.span import Span
 from sunwell.core.task import Status, StopReason
 from sunwell.errors import BudgetExhausted, ModelError
+from sunwell.events import BUDGET_EXHAUSTED, BudgetUsedUp
 from sunwell.journal.records import Note
 
 WORK_PROMPT_VERSION = 1
@@ -98,9 +100,9 @@ class Work:
         try:
             return await self._all_turns()
         except TimeoutError:
-            return await self._close("timeout", "the time limit was reached")
+            return await self._stop(self._time_is_up())
         except BudgetExhausted as error:
-            return await self._close(_LIMITS[error.limit], str(error))
+            return await self._stop(error)
         except ModelError as error:
             return Ended("error", "model_error", self.last_text, str(error))
 
@@ -209,6 +211,19 @@ class Work:
 
     def _answer(self, completion: Completion) -> str:
         return "".join([*self._pieces, completion.text])
+
+    async def _stop(self, met: BudgetExhausted) -> Ended:
+        """Tell which limit was met, and close."""
+        used_up = BudgetUsedUp(self.given.span.path, met.limit, met.used, met.ceiling, met.account)
+        self.run.tell(BUDGET_EXHAUSTED, used_up)
+        return await self._close(_LIMITS[met.limit], str(met))
+
+    def _time_is_up(self) -> BudgetExhausted:
+        path = self.given.span.path
+        used = self.run.ledger.used(path).seconds
+        most = used + (self.run.ledger.seconds_left(path) or 0.0)
+        numbers = (Decimal(0), Decimal(str(round(used, 3))), Decimal(str(round(most, 3))))
+        return BudgetExhausted("seconds", *numbers, path, "the time limit was reached")
 
     async def _close(self, reason: StopReason, sentence: str) -> Ended:
         """Turn what is there into an answer with one call out of the closing reserve."""

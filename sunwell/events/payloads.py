@@ -191,6 +191,20 @@ class BudgetRefused(Event):
 
 
 @attrs.frozen
+class BudgetUsedUp(Event):
+    """A piece of work has met a limit and ends; a closing call may follow."""
+
+    span: str
+    limit: str
+    """One of ``usd``, ``tokens``, ``calls``, ``turns``, ``seconds``; the numbers are in its unit."""
+    used: Decimal
+    """What of it is settled, uncertain or reserved; what is left of it is kept for the closing call."""
+    ceiling: Decimal
+    account: str = "run"
+    """Path of the account whose limit it is; of ``seconds`` that of the work, on its own clock."""
+
+
+@attrs.frozen
 class BoundExceeded(Event):
     """A provider billed more than the reservation: booked in full, and no new calls follow."""
 

@@ -34,6 +34,8 @@ TOOL_CALL_FINISHED = _signals.signal("tool-call-finished")
 """Sent for each tool that started, with :class:`ToolCallFinished`."""
 BUDGET_WARNING = _signals.signal("budget-warning")
 """Sent once for each limit when four fifths of it are used, with :class:`BudgetWarning`."""
+BUDGET_EXHAUSTED = _signals.signal("budget-exhausted")
+"""Sent when work ends at a limit, before its closing call, with :class:`BudgetUsedUp`."""
 BUDGET_REFUSED = _signals.signal("budget-refused")
 """Sent when a call finds no room, with :class:`BudgetRefused`."""
 BOUND_EXCEEDED = _signals.signal("bound-exceeded")
@@ -63,6 +65,7 @@ __all__ = [
     "ANSWER_SET",
     "BATCH_PLANNED",
     "BOUND_EXCEEDED",
+    "BUDGET_EXHAUSTED",
     "BUDGET_REFUSED",
     "BUDGET_WARNING",
     "DELEGATION_SKIPPED",

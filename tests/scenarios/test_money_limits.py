@@ -12,6 +12,7 @@ from sunwell.agent.toolset import Toolset
 from sunwell.agent.work import Assignment, Ended, Work
 from sunwell.budget import Amount, Budget
 from sunwell.core import Price, Rates, Request, Span, ToolCall, Usage
+from sunwell.events import BudgetUsedUp, Event
 from sunwell.journal.memory import MemoryJournal
 from sunwell.models.prices import PriceBook
 from sunwell.testing import ScriptedModel, completion, run_virtual
@@ -56,6 +57,7 @@ class Outcome:
     model: ScriptedModel
     own: Amount
     whole: Amount
+    used_up: list[BudgetUsedUp]
 
 
 def worked(own: Budget, run_budget: Budget, lines: Any = endless, seconds: float = ANSWER_SECONDS) -> Outcome:
@@ -66,11 +68,14 @@ def worked(own: Budget, run_budget: Budget, lines: Any = endless, seconds: float
     async def main() -> Outcome:
         run = Run.begin(None, MemoryJournal("run"), run_budget, prices=PriceBook())
         run.gateway.hold = nobody_watches
+        told: list[Event] = []
+        run.watch(told.append)
         run.ledger.open(span.path, own)
         kept = closing_seconds(own.seconds if own.seconds is not None else run_budget.seconds)
         given = Assignment(span, model, "Look for ever.", max_output_tokens=400, closing_seconds=kept)
         ended = await Work(run, given, Toolset.of((look,), None)).to_the_end()
-        return Outcome(ended, model, run.ledger.used(span.path), run.ledger.used("run"))
+        used_up = [event for event in told if isinstance(event, BudgetUsedUp)]
+        return Outcome(ended, model, run.ledger.used(span.path), run.ledger.used("run"), used_up)
 
     return run_virtual(main())
 
@@ -92,6 +97,11 @@ def test_work_without_end_meets_its_limit_and_closes_inside_it(of, budget, reaso
     assert budget.turns is None or used.turns == budget.turns
     assert budget.seconds is None or used.seconds <= budget.seconds
     assert len(came.model.calls) >= 4
+    limit, [told] = reason.removeprefix("budget_").replace("timeout", "seconds"), came.used_up
+    assert (told.span, told.limit, told.ceiling) == ("run/w", limit, Decimal(str(getattr(budget, limit))))
+    assert told.used <= told.ceiling
+    assert told.used >= told.ceiling / 2
+    assert told.account == ("run/w" if of == "worker" or limit == "seconds" else "run")
 
 
 @pytest.mark.parametrize(
