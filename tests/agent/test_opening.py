@@ -22,7 +22,7 @@ def test_a_run_that_asked_is_not_taken_up_without_somebody_to_ask(story, call) -
     for accept in (False, True):
         with pytest.raises(ConfigurationError, match="approve="):
             story.resume("Never said.", accept_changes=accept)
-    done = story.resume(completion(call.writing("a.txt", "1\n")), "Done.", options=story.options)
+    done = story.resume("Done.", options=story.options)
     assert done.answer == "Done."
     assert asked == ["make a.txt"]
     assert not (story.workspace / "a.txt").exists()
