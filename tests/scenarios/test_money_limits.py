@@ -12,6 +12,7 @@ from sunwell.agent.toolset import Toolset
 from sunwell.agent.work import Assignment, Ended, Work
 from sunwell.budget import Amount, Budget
 from sunwell.core import Price, Rates, Request, Span, ToolCall, Usage
+from sunwell.core.price import Tier
 from sunwell.events import BudgetUsedUp, Event
 from sunwell.journal.memory import MemoryJournal
 from sunwell.models.prices import PriceBook
@@ -60,9 +61,15 @@ class Outcome:
     used_up: list[BudgetUsedUp]
 
 
-def worked(own: Budget, run_budget: Budget, lines: Any = endless, seconds: float = ANSWER_SECONDS) -> Outcome:
+def worked(
+    own: Budget,
+    run_budget: Budget,
+    lines: Any = endless,
+    seconds: float = ANSWER_SECONDS,
+    price: Price = PRICE,
+) -> Outcome:
     """Let a worker with a ceiling of its own work under a run's ceilings, on a virtual clock."""
-    model = ScriptedModel("haiku", [lines] * 300, PRICE, seconds)
+    model = ScriptedModel("haiku", [lines] * 300, price, seconds)
     span = Span().worker("w")
 
     async def main() -> Outcome:
@@ -136,6 +143,16 @@ def test_a_closing_call_that_takes_too_long_ends_with_the_time() -> None:
     came = worked(Budget(), Budget(seconds=100), seconds=45)
     assert (came.ended.stop_reason, came.ended.answer) == ("timeout", "On.")
     assert came.whole.seconds == pytest.approx(100)
+
+
+@pytest.mark.parametrize("border", [1_200, 2_000, 4_000, 7_000, 9_000])
+def test_the_closing_reserve_holds_on_either_side_of_a_tier(border) -> None:
+    """Also where the call without the conversation is below the border, and the one with it above."""
+    dear = Rates(Decimal(5), Decimal(50))
+    price = Price(PRICE.rates, (Tier(border, dear),), source="test", date="2026-11-01")
+    came = worked(Budget(), Budget(usd="0.45"), price=price)
+    assert (came.ended.stop_reason, came.ended.answer) == ("budget_usd", CLOSING)
+    assert came.whole.settled_usd + came.whole.uncertain_usd <= Decimal("0.45")
 
 
 @pytest.mark.parametrize(
