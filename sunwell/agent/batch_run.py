@@ -14,6 +14,7 @@ from sunwell.agent.work import Ended
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import ModelProtocol
 from sunwell.events import RUN_STARTED, WARNED, Warned
+from sunwell.journal.records import ToolFinished, WorkerOpened
 
 
 @attrs.frozen
@@ -33,6 +34,8 @@ class BatchRun:
         if failed is not None:
             return failed
         dispatcher = dispatcher_for(execution, self.model, execution.lens)
+        if execution.resumed:
+            recall_calls(execution)
         file = None if self.batch.results is None else ResultsFile.open(self.batch.results)
         try:
             results = await run_tasks(
@@ -44,7 +47,7 @@ class BatchRun:
                 file=file,
             )
         finally:
-            execution.workers = dispatcher.all_results()
+            execution.take(dispatcher.all_results())
             if file is not None:
                 file.finish()
         return joined_end(results)
@@ -79,6 +82,18 @@ class LensRun:
         if written.lens is None:
             return Ended("error", "lens_failed", "", f"no lens: {written.reason}")
         return Ended("ok", "end", written.lens.to_context())
+
+
+def recall_calls(execution: Execution) -> None:
+    """Tell the tools what workers read and changed before this process took the run up."""
+    root = f"{execution.run.root.path}/"
+    workers: set[str] = set()
+    for record in execution.run.journal.records():
+        match record:
+            case WorkerOpened():
+                workers.add(record.span)
+            case ToolFinished() if record.span in workers:
+                execution.tools.note(record.span.removeprefix(root), record.result)
 
 
 def planning_for(execution: Execution) -> Planning:

@@ -22,7 +22,7 @@ from sunwell.core.model import Effort, ModelProtocol
 from sunwell.core.span import Span
 from sunwell.core.task import TaskResult
 from sunwell.events import RUN_FINISHED, RunFinished, RunStarted
-from sunwell.journal.records import RunClosed
+from sunwell.journal.records import RunClosed, ToolFinished
 
 
 @attrs.define(eq=False)
@@ -41,6 +41,8 @@ class Execution:
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
     workers: tuple[TaskResult, ...] = attrs.field(default=(), init=False)
     """Results of workers, in the order of input."""
+    _shared: dict[str, list[FileChange]] = attrs.field(factory=dict, init=False)
+    """Changes of files that several workers changed, in the order in which they happened."""
     _works: list[Work] = attrs.field(factory=list, init=False)
 
     async def to_the_end(self, execute: Callable[["Execution"], Awaitable[Ended]]) -> TaskResult:
@@ -102,6 +104,18 @@ class Execution:
         self._works.append(work)
         return await work.to_the_end()
 
+    def take(self, workers: tuple[TaskResult, ...]) -> None:
+        """Keep the results of *workers*, with all conflicts that they were a side of."""
+        conflicts = self.tools.conflicts_of
+        self.workers = tuple(attrs.evolve(one, conflicts=conflicts(one.task_id)) for one in workers)
+        counts = Counter(change.path for worker in workers for change in worker.files)
+        self._shared = {path: [] for path, count in counts.items() if count > 1}
+        if self._shared:
+            for record in self.run.journal.records():
+                if isinstance(record, ToolFinished):
+                    for change in record.result.changes:
+                        self._shared.get(change.path, []).append(change)
+
     def started(self, model: ModelProtocol) -> RunStarted:
         """Return the event of the run's beginning."""
         journal = self.run.journal
@@ -126,7 +140,9 @@ class Execution:
             changes += work.calls.changes
         for worker in self.workers:
             called.update(dict(worker.tools_called))
-            changes += worker.files
+            changes += (change for change in worker.files if change.path not in self._shared)
+        for shared in self._shared.values():
+            changes += shared
         journal = self.run.journal
         return TaskResult(
             task=self.task,
@@ -144,6 +160,6 @@ class Execution:
             decision=self.decision,
             lens=self.lens,
             commands=tuple(command for one in self.workers for command in one.commands),
-            conflicts=tuple(conflict for one in self.workers for conflict in one.conflicts),
+            conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
             workers=self.workers,
         )

@@ -102,14 +102,21 @@ class Toolset:
 
     def conflicts_of(self, worker_id: str) -> tuple[Conflict, ...]:
         """Return where the worker *worker_id* and others met in the same file, as far as is known."""
-        shared = {id(one): one for one in self._executors.values() if isinstance(one, SharedExecutor)}
-        return tuple(conflict for one in shared.values() for conflict in one.conflicts_of(worker_id))
+        return tuple(conflict for one in self._shared() for conflict in one.conflicts_of(worker_id))
+
+    def note(self, worker_id: str, result: ToolResult) -> None:
+        """Take note of a call that the worker *worker_id* made in an earlier process of the same run."""
+        for executor in self._shared():
+            executor.note(worker_id, result)
 
     def release(self, worker_id: str) -> None:
         """Give up what the worker *worker_id* still holds: it is over."""
-        for executor in {id(one): one for one in self._executors.values()}.values():
-            if isinstance(executor, SharedExecutor):
-                executor.release(worker_id)
+        for executor in self._shared():
+            executor.release(worker_id)
+
+    def _shared(self) -> list[SharedExecutor]:
+        found = {id(one): one for one in self._executors.values()}
+        return [one for one in found.values() if isinstance(one, SharedExecutor)]
 
     def executor_of(self, call: ToolCall, place: Place | None = None) -> ToolExecutor | None:
         """Return who carries *call* out at *place*; ``None`` where the tool is not granted."""

@@ -100,6 +100,10 @@ class SharedExecutor(Protocol):
         """Return where *worker_id* and others met in the same file."""
         ...
 
+    def note(self, worker_id: str, result: ToolResult) -> None:
+        """Take note of a call that *worker_id* made in an earlier process of the same run."""
+        ...
+
     def release(self, worker_id: str) -> None:
         """Give up what *worker_id* holds: it is over."""
         ...

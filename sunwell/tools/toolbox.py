@@ -4,16 +4,20 @@ import copy
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
 
 from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
+from sunwell.core.receipts import Conflict
 from sunwell.core.secrets import Secrets
-from sunwell.core.tool import Staged, Tool
+from sunwell.core.tool import Place, Staged, Tool
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import read_arguments
+from sunwell.tools.claimed import Claimant
+from sunwell.tools.claims import Claims
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.limits import ToolLimits
 from sunwell.tools.naming import unknown_tool
@@ -74,6 +78,8 @@ class Toolbox:
     _terms: Terms = attrs.field(init=False)
     _by_name: dict[str, AnyTool] = attrs.field(init=False)
     _granted: frozenset[str] = attrs.field(init=False)
+    _claims: Claims = attrs.field(init=False)
+    _claimant: Claimant | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.allow_shell and self.workspace is None:
@@ -82,6 +88,7 @@ class Toolbox:
         self._terms = Terms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
         self._by_name = _named([*self._built_in(view), *self.tools])
         self._granted = frozenset(self._by_name)
+        self._claims = Claims(self._sha256)
 
     def specs(self) -> tuple[ToolSpec, ...]:
         """Return all tools in an order that never changes, those included that are not granted."""
@@ -111,6 +118,24 @@ class Toolbox:
         box._granted = frozenset(box._by_name)
         return box
 
+    def for_worker(self, worker_id: str) -> "Toolbox":
+        """Return this toolbox as one worker's: what it reads and writes is held against the others'."""
+        box = copy.copy(self)
+        box._claimant = Claimant(self._claims, worker_id)
+        return box
+
+    def conflicts_of(self, worker_id: str) -> tuple[Conflict, ...]:
+        """Return where *worker_id* and other workers met in the same file."""
+        return self._claims.conflicts_of(worker_id)
+
+    def note(self, worker_id: str, result: ToolResult) -> None:
+        """Take note of a call that *worker_id* made in an earlier process of the same run."""
+        self._claims.note(worker_id, result)
+
+    def release(self, worker_id: str) -> None:
+        """Give up what *worker_id* has claimed: it is over."""
+        self._claims.release(worker_id)
+
     def is_parallel(self, name: str) -> bool:
         """Whether calls to the tool *name* may run side by side: those that only read may."""
         return bool(getattr(self._by_name.get(name), "parallel", False))
@@ -134,10 +159,30 @@ class Toolbox:
             arguments = read_arguments(call, tool.spec)
             if isinstance(tool, WriteFile | EditFile):
                 assert self._terms.view is not None
+                if self._claimant is not None:
+                    return await self._claimant.write(call, tool, arguments, self._terms, self._terms.view)
                 return StagedWrite(call, tool.plan(arguments), self._terms, self._terms.view)
         except ToolError as error:
             return StagedAnswer(self._terms.failure(call, error.sentence))
-        return StagedRun(call, tool, arguments, self._terms)
+        staged = StagedRun(call, tool, arguments, self._terms)
+        if self._claimant is None:
+            return staged
+        return self._claimant.done(staged, looks_again=not tool.repeatable)
+
+    def at(self, place: Place) -> "Toolbox":
+        """Return this toolbox: its calls are the same wherever in a run they stand."""
+        return self
+
+    def recall(self, call: ToolCall, place: Place) -> None:
+        """Plan again what *call* planned in a dry run of an earlier process: no disk holds it."""
+        view = self._terms.view
+        if not self.dry_run or view is None:
+            return
+        with suppress(ToolError):  # it was a mistake then, too
+            tool = self._tool(call.name)
+            if isinstance(tool, WriteFile | EditFile):
+                plan = tool.plan(read_arguments(call, tool.spec))
+                view.planned[plan.path] = plan.new
 
     def _tool(self, name: str) -> AnyTool:
         if name not in self._by_name:
