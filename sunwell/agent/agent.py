@@ -10,7 +10,7 @@ import attrs
 from sunwell.agent.batch import Batch, BatchResult
 from sunwell.agent.forking import Cut, Fork, open_fork
 from sunwell.agent.loop import AgentLoop
-from sunwell.agent.opening import Opened, open_new, reopen
+from sunwell.agent.opening import Opened, learn_keys, open_new, reopen
 from sunwell.agent.replaying import open_replay, played_again, recorded_roles
 from sunwell.agent.roles import Choices, Roles, resolve_roles
 from sunwell.budget.values import Budget
@@ -109,6 +109,7 @@ class Agent:
                 opened, roles = played_again(opened, accept_changes=True), recorded_roles(opened)
             else:
                 roles = self._roles(session.options)
+                learn_keys(opened.secrets, roles)
                 opened = attrs.evolve(opened, accept_changes=accept_changes)
                 await opened.check(session, roles)
         except BaseException:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
@@ -117,6 +118,7 @@ class CallRunner:
         begun = clock.time()
         started = self.run.journal.find(ToolStarted, key)
         result = await (self._take_up(call, key, started) if started else self._start(call, key))
+        result = attrs.evolve(result, content=self.run.gateway.redact(result.content))
         result = await self._with_known_files(result, key)
         seconds = clock.time() - begun
         # Not synced on its own: the intent of the next model call is, and it comes later in the file.
@@ -134,12 +136,20 @@ class CallRunner:
         staging = self.tools.staging_executor_of(call, place)
         if staging is None:
             await self.run.journal.append(ToolStarted(*key, call, repeatable=False))
-            return await _execute(executor, call)
+            return await self._execute(executor, call)
         staged = await staging.stage(call)
         harmless = staged.repeatable and not staged.changes
         started = ToolStarted(*key, call, staged.repeatable, staged.changes, staged.foretold)
         await self.run.journal.append(started, durable=not harmless)
         return await staged.finish()
+
+    async def _execute(self, executor: ToolExecutor, call: ToolCall) -> ToolResult:
+        try:
+            return sound_result(await executor.execute(call), call)
+        except Exception as error:  # the caller's own code: the model is told, the run goes on
+            trace = self.run.gateway.redact("".join(traceback.format_exception(error)))
+            log.error("the tool executor failed on %s\n%s", call.name, trace)
+            return ToolResult(call.id, f"The tool failed: {type(error).__name__}: {error}", is_error=True)
 
     async def _take_up(self, call: ToolCall, key: tuple[str, int, int], started: ToolStarted) -> ToolResult:
         place = Place(self.span, *key[1:])
@@ -199,14 +209,6 @@ class CallRunner:
         changed = tuple(change.path for change in result.changes)
         event = ToolCallFinished(self.span.path, call.name, result.is_error, seconds, changed, replayed)
         self.run.tell(TOOL_CALL_FINISHED, event)
-
-
-async def _execute(executor: ToolExecutor, call: ToolCall) -> ToolResult:
-    try:
-        return sound_result(await executor.execute(call), call)
-    except Exception as error:  # the caller's own code: the model is told, the run goes on
-        log.exception("the tool executor failed on %s", call.name)
-        return ToolResult(call.id, f"The tool failed: {type(error).__name__}: {error}", is_error=True)
 
 
 def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:

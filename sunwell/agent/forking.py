@@ -9,7 +9,7 @@ import attrs
 
 from sunwell.agent.changes import files_clause
 from sunwell.agent.files_seen import CONTEXT, FilesSeen
-from sunwell.agent.opening import Opened, hashes_of, toolbox_for
+from sunwell.agent.opening import Opened, hashes_of, learn_keys, toolbox_for
 from sunwell.agent.roles import Roles
 from sunwell.agent.settings import batch_in, latest_settings, options_from
 from sunwell.budget.values import Budget
@@ -146,7 +146,7 @@ async def open_fork(
     session = SessionContext.build(fork.workspace, recorded.task, options)
     roles = resolve(options)
     kept, left = divide(records, fork.cut)
-    secrets = secrets_from_environment()
+    secrets = learn_keys(secrets_from_environment(), roles)
     if not fork.accept_changes:
         await _check_files(kept, left, executor or toolbox_for(session, source, secrets), fork)
     journal = journals.create(fork.workspace, new_run_id())
@@ -157,7 +157,7 @@ async def open_fork(
         journal.run_id,
         recorded.task,
         time.time(),
-        str(session.workspace),
+        secrets.redact(str(session.workspace)),
         {**now, "forked": {"run_id": source.run_id, "at": str(fork.cut)}},
     )
     await _copy(journal, first, kept, _forked(source.run_id, fork))

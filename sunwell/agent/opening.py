@@ -150,11 +150,13 @@ class Opened:
         )
         run.gateway.heed_refusals = self.heed_refusals
         run.gateway.recorded_only = self.recorded_only
+        run.gateway.redact = self.secrets.redact
         run.files.hashes = hashes_of(self.executor)
         task = self.secrets.redact(session.goal)
         settings = self.settings_now(session, roles)
         if self.settings is None:
-            opened = RunOpened(self.journal.run_id, task, time.time(), str(session.workspace), settings)
+            place = self.secrets.redact(str(session.workspace))
+            opened = RunOpened(self.journal.run_id, task, time.time(), place, settings)
             await self.journal.append(opened)
         else:
             restore(run)
@@ -183,7 +185,7 @@ def open_new(
     journals: Journals, session: SessionContext, roles: Roles, recalled: str, executor: ToolExecutor | None
 ) -> Opened:
     """Make the journal of a new run in the session's workspace."""
-    secrets = _secrets(roles)
+    secrets = learn_keys(secrets_from_environment(), roles)
     journal = journals.create(session.workspace, new_run_id())
     return Opened(journal, executor or toolbox_for(session, journal, secrets), secrets, recalled)
 
@@ -244,8 +246,8 @@ def toolbox_for(session: SessionContext, journal: Journal, secrets: Secrets) -> 
     )
 
 
-def _secrets(roles: Roles) -> Secrets:
-    secrets = secrets_from_environment()
+def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:
+    """Add the keys that the models were given to *secrets*, and return them."""
     for model in (roles.own, roles.smart, roles.worker):
         key = getattr(getattr(model, "connection", None), "api_key", None)
         if isinstance(key, str):

@@ -195,7 +195,7 @@ def _shown(
         return None
     title = secrets.redact(f"File {on_one_line(entry.path)}")
     fitted = _fitted(title, text, room)
-    if fitted is not None:
+    if fitted is not None and secrets.redact(content.path) == content.path:
         tell_read(FileRead(content.path, content.sha256))
     return fitted
 

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import attrs
 
@@ -47,6 +47,8 @@ def _forms_of(value: str) -> Iterator[str]:
     data = value.encode("utf-8", "surrogatepass")
     yield value
     yield quote(data, safe="")
+    yield quote(data)
+    yield quote_plus(data)
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     for before in range(3):

@@ -54,6 +54,8 @@ class Gateway:
     """Whether a recorded answer counts although the question has changed since."""
     heed_refusals: bool = True
     """Whether a recorded refusal of the ledger counts; not where the budget was raised since."""
+    redact: Callable[[str], str] = str
+    """Replaces known secrets in what providers say of their failures: some repeat the key."""
     recorded_only: bool = False
     """Whether nobody is asked: a call without a recorded answer fails as it did, or as not recorded."""
     accepted: set[tuple[str, int]] = attrs.field(factory=set)
@@ -205,6 +207,8 @@ class Gateway:
         try:
             completion = await self._complete(call, request)
         except BaseException as error:
+            if isinstance(error, ModelError):
+                error.detail = self.redact(error.detail)
             final = last or not self.retry.helps(error)
             await self._booking.failed(call, attempt, reservation, error, final=final)
             raise

@@ -32,8 +32,12 @@ class View:
         return self.workspace.read(path, self.limits.file_bytes)
 
     def reads(self, contents: Iterable[Content]) -> tuple[FileRead, ...]:
-        """Return what was read of the disk, for the record: what a dry run only planned is left out."""
-        return tuple(FileRead(c.path, c.sha256) for c in contents if c.path not in self.planned)
+        """Return what was read of the disk, for the record.
+
+        What a dry run only planned is left out, and so is a file whose very name holds a secret.
+        """
+        on_disk = [c for c in contents if c.path not in self.planned and self.redact(c.path) == c.path]
+        return tuple(FileRead(c.path, c.sha256) for c in on_disk)
 
     def read(self, path: str) -> Content:
         """Return the file at *path*; raises where there is nothing."""
