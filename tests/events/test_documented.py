@@ -5,6 +5,7 @@
 
 import ast
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import attrs
@@ -21,7 +22,7 @@ def sentences() -> dict[str, str]:
     """Return what stands in the code below each signal."""
     body = ast.parse(Path(signals.__file__).read_text()).body
     found = {}
-    for made, told in zip(body, body[1:], strict=False):
+    for made, told in pairwise(body):
         if isinstance(made, ast.Assign) and isinstance(told, ast.Expr):
             assert isinstance(made.targets[0], ast.Name)
             assert isinstance(told.value, ast.Constant)
