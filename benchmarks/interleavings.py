@@ -22,7 +22,7 @@ from money_world import survey
 
 from sunwell.testing import run_virtual
 
-_RESULTS = Path(__file__).parent / "results" / "interleavings.json"
+_RESULTS = Path(__file__).parent / "results"
 _CHUNK = 500
 _CROWD = 1_000
 Survey = Callable[[int, int], Counter[str]]
@@ -49,25 +49,27 @@ def trees_over_http(start: int, count: int) -> Counter[str]:
     return asyncio.run(main())
 
 
-def _surveyed(kind: Survey, count: int, chunk: int, processes: int, minutes: float) -> dict[str, object]:
-    """Run *count* interleavings in several processes, or as many as *minutes* allow."""
+def _surveyed(
+    kind: Survey, first: int, count: int, chunk: int, given: argparse.Namespace
+) -> dict[str, object]:
+    """Run *count* interleavings from the seed *first* on, or as many as the given minutes allow."""
     seen: Counter[str] = Counter()
     broken: list[str] = []
     begun = time.monotonic()
-    starts = deque(range(0, count, chunk))
+    starts = deque(range(first, first + count, chunk))
     running: set[Future[Counter[str]]] = set()
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(given.processes) as pool:
         while starts or running:
-            while starts and len(running) < 2 * processes:
+            while starts and len(running) < 2 * given.processes:
                 start = starts.popleft()
-                running.add(pool.submit(kind, start, min(chunk, count - start)))
+                running.add(pool.submit(kind, start, min(chunk, first + count - start)))
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for one in done:
                 if (error := one.exception()) is not None:
                     broken.append(str(error))
                 else:
                     seen.update(one.result())
-            if time.monotonic() - begun > minutes * 60:
+            if time.monotonic() - begun > given.minutes * 60:
                 starts.clear()
     return {
         "wanted": count,
@@ -92,18 +94,21 @@ def main() -> None:
     parser.add_argument("--crowds", type=int, default=20, help="trees of 1,000 workers in process")
     parser.add_argument("--http", type=int, default=1_000, help="small trees over HTTP")
     parser.add_argument("--minutes", type=float, default=10.0, help="stop beginning small trees after this")
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--out", default="interleavings.json", help="file name of the results")
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
     result = {
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--", "sunwell", "benchmarks/*.py")),
+        "dirty": bool(_git("status", "--porcelain", "--", "../sunwell", "*.py")),
         "python": platform.python_version(),
-        "in process": _surveyed(small_trees, given.count, _CHUNK, given.processes, given.minutes),
-        "crowds of 1,000": _surveyed(crowds, given.crowds, 1, given.processes, given.minutes),
-        "over HTTP": _surveyed(trees_over_http, given.http, 100, given.processes, given.minutes),
+        "first seed": given.first,
+        "in process": _surveyed(small_trees, given.first, given.count, _CHUNK, given),
+        "crowds of 1,000": _surveyed(crowds, given.first, given.crowds, 1, given),
+        "over HTTP": _surveyed(trees_over_http, given.first, given.http, 100, given),
     }
-    _RESULTS.parent.mkdir(exist_ok=True)
-    _RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    _RESULTS.mkdir(exist_ok=True)
+    (_RESULTS / given.out).write_text(json.dumps(result, indent=2) + "\n")
     print("| interleavings | run | broken | model calls | kills | cancelled | retried | bound passed |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name in ("in process", "crowds of 1,000", "over HTTP"):

@@ -125,7 +125,7 @@ def main() -> None:
     rows = [measure(workers, Decimal(share)) for workers in (1, 10, 100) for share in shares]
     result = {
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--", "sunwell", "benchmarks/utilisation.py")),
+        "dirty": bool(_git("status", "--porcelain", "--", "../sunwell", "utilisation.py")),
         "python": platform.python_version(),
         "model": _MODEL,
         "rows": [attrs.asdict(row) for row in rows],
