@@ -12,6 +12,7 @@ from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
 from sunwell.models.clients import Sdk, client_for
 from sunwell.models.connection import Connection
 from sunwell.models.failures import Failures
+from sunwell.models.rate_limits import limiter_for
 from sunwell.models.sse import EventParser, EventTooLong
 
 MAX_ANSWER_BYTES = 64 * 2**20
@@ -71,6 +72,7 @@ class Call:
     connection: Connection
     failures: Failures
     request: Request
+    _sent_at: float = attrs.field(default=0.0, init=False)
 
     async def whole(self) -> Completion:
         """Ask for the answer in one piece and return it."""
@@ -118,10 +120,21 @@ class Call:
         asked = self.request.timeout_seconds
         return self.connection.timeout_seconds if asked is None else asked
 
+    @property
+    def _expected_tokens(self) -> int:
+        """What the request counts for where tokens are limited: about its input, and its answer in full."""
+        output = self.request.max_output_tokens
+        return self.request.size_bytes // 4 + (0 if output is None else output)
+
     async def _client(self) -> Any:
-        """Return the client. Importing an SDK takes seconds: they are not the provider's."""
+        """Return the client, when a request may go out.
+
+        Outside of the time limit: importing an SDK takes seconds, and so may the connection's pace.
+        """
         try:
-            return await client_for(self.wire.sdk, self.connection)
+            client = await client_for(self.wire.sdk, self.connection)
+            self._sent_at = await limiter_for(self.connection).enter(self._expected_tokens)
+            return client
         except Exception as error:
             failure = self._meaning(error)
             if failure is None:
@@ -131,9 +144,20 @@ class Call:
     async def _send(self, client: Any, *, streaming: bool) -> Any:
         import httpx2
 
-        body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
-        # Always as a stream: the SDK then hands over the response before its body is read.
-        return await client.post(self.wire.path, cast_to=httpx2.Response, content=body, stream=True)
+        pace = limiter_for(self.connection)
+        try:
+            body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
+            # Always as a stream: the SDK then hands over the response before its body is read.
+            response = await client.post(self.wire.path, cast_to=httpx2.Response, content=body, stream=True)
+        except BaseException as error:
+            refused = getattr(error, "response", None)
+            if refused is None:
+                pace.unheard()
+            else:
+                pace.heard(refused.status_code, refused.headers, self._sent_at)
+            raise
+        pace.heard(response.status_code, response.headers, self._sent_at)
+        return response
 
     async def _begin(self, client: Any, deadline: float) -> Any:
         limit = asyncio.timeout_at(deadline)

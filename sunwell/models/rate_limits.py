@@ -1,0 +1,250 @@
+"""How fast a connection may be used: what its server says in headers, shared by everyone who asks there.
+
+Nothing here asks twice: a request that is refused all the same fails, and the gateway makes it again.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from weakref import WeakKeyDictionary
+
+import attrs
+
+from sunwell.models.connection import Connection
+from sunwell.models.failures import retry_after_seconds
+
+UNHEARD_IN_FLIGHT = 50
+"""Most requests that are under way at first, while a server has not answered yet."""
+_SILENT_SECONDS = 1.0
+_UNHEARD_PER_SECOND = 250.0  # after that: a slow server must not hold a crowd up
+_NEVER = -1.0
+_TOLD_SECONDS = 1.0
+_FIRST_SLOWING_SECONDS = 1.0
+_KEPT_SHARE = 0.7  # of the rate that a server without headers has just refused
+_GROWTH = 1.002  # with each request that is let through
+_WINDOW_SECONDS = 5.0
+_MOST_REMEMBERED = 5_000
+_REQUESTS = (
+    ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"),
+    ("anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining"),
+)
+_TOKENS = (
+    ("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens"),
+    ("anthropic-ratelimit-input-tokens-limit", "anthropic-ratelimit-input-tokens-remaining"),
+    ("anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining"),
+)
+
+told_of_holds: ContextVar[Callable[[float], None] | None] = ContextVar("told_of_holds", default=None)
+"""Called with the seconds that a request was held back, where they are worth telling."""
+
+
+@attrs.define(eq=False)
+class Bucket:
+    """So much may go out at once, and so much more each second."""
+
+    per_second: float
+    capacity: float
+    available: float
+    at: float
+
+    def wait_seconds(self, amount: float, now: float) -> float:
+        """Return how long *amount* must wait; one that is more than fits waits for a full bucket."""
+        self._fill(now)
+        missing = min(amount, self.capacity) - self.available
+        return max(0.0, missing / self.per_second)
+
+    def take(self, amount: float, now: float) -> None:
+        """Take *amount* out."""
+        self._fill(now)
+        self.available -= amount
+
+    def _fill(self, now: float) -> None:
+        self.available = min(self.capacity, self.available + (now - self.at) * self.per_second)
+        self.at = now
+
+
+def _steady(per_minute: float | None, now: float) -> Bucket | None:
+    """Return a bucket for a limit that somebody chose: evenly, with a tenth of a second at once."""
+    if per_minute is None:
+        return None
+    capacity = max(1.0, per_minute / 600)
+    return Bucket(per_minute / 60, capacity, capacity, now)
+
+
+@attrs.define(eq=False)
+class RateLimiter:
+    """Paces the requests of one connection on one event loop, first come first served."""
+
+    requests: Bucket | None = None
+    tokens: Bucket | None = None
+    is_chosen: bool = False
+    """Whether the limits were set, so that headers do not change them."""
+    in_flight: int = attrs.field(default=0, init=False)
+    _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    _heard: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _blocked_until: float = attrs.field(default=0.0, init=False)
+    _begun_at: float = attrs.field(default=_NEVER, init=False)
+    _slowed_at: float = attrs.field(default=_NEVER, init=False)
+    _accepted: deque[float] = attrs.field(factory=deque, init=False)
+    _is_guessed: bool = attrs.field(default=False, init=False)
+
+    @classmethod
+    def of(cls, connection: Connection, now: float) -> "RateLimiter":
+        """Return the limiter of *connection* with what its settings say."""
+        requests = _steady(connection.requests_per_minute, now)
+        tokens = _steady(connection.tokens_per_minute, now)
+        return cls(requests, tokens, is_chosen=requests is not None or tokens is not None)
+
+    async def enter(self, tokens: int) -> float:
+        """Wait until a request of about *tokens* may go out, and return when that was.
+
+        Call :meth:`heard` or :meth:`unheard` once for each request that was let through.
+        """
+        clock = asyncio.get_running_loop()
+        begun = clock.time()
+        if self._may_wait():
+            async with self._turn:  # whoever waits longest goes first
+                await self._wait(clock, tokens)
+        now = clock.time()
+        if self.requests is not None:
+            self.requests.take(1, now)
+        if self.tokens is not None:
+            self.tokens.take(tokens, now)
+        if self._begun_at == _NEVER:
+            self._begun_at = now
+        self.in_flight += 1
+        listener = told_of_holds.get()
+        if listener is not None and now - begun >= _TOLD_SECONDS:
+            listener(now - begun)
+        return now
+
+    def heard(self, status: int, headers: Mapping[str, str], sent_at: float) -> None:
+        """Learn from an answer to the request that went out at *sent_at*."""
+        now = asyncio.get_running_loop().time()
+        self.unheard()
+        if not self.is_chosen:
+            self.requests = self._learned(
+                self.requests, _told(headers, _REQUESTS), now, in_flight=self.in_flight
+            )
+            self.tokens = self._learned(self.tokens, _told(headers, _TOKENS), now)
+        if status == 429 and sent_at > self._slowed_at:
+            self._slow(headers, now)
+        elif status < 400:
+            self._accept(now)
+
+    def unheard(self) -> None:
+        """A request has ended, with an answer or without."""
+        self.in_flight -= 1
+        self._heard.set()
+
+    def _may_wait(self) -> bool:
+        return (
+            self.requests is not None
+            or self.tokens is not None
+            or self._blocked_until > 0
+            or (not self._heard.is_set() and self.in_flight >= UNHEARD_IN_FLIGHT)
+            or self._turn.locked()
+        )
+
+    async def _wait(self, clock: asyncio.AbstractEventLoop, tokens: int) -> None:
+        if not self._heard.is_set() and self.requests is None:
+            await self._first_answer(clock)
+        seconds = self._seconds(tokens, clock.time())
+        while seconds > 0:  # a refusal that comes meanwhile moves the end
+            await asyncio.sleep(seconds)
+            seconds = self._seconds(tokens, clock.time())
+
+    async def _first_answer(self, clock: asyncio.AbstractEventLoop) -> None:
+        """Wait until the server has answered once, or has been silent for long enough to go on carefully."""
+        more = self.in_flight - UNHEARD_IN_FLIGHT + 1
+        until = self._begun_at + _SILENT_SECONDS + more / _UNHEARD_PER_SECOND
+        if more > 0 and until > clock.time():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._heard.wait()
+
+    def _seconds(self, tokens: int, now: float) -> float:
+        waits = [self._blocked_until - now]
+        if self.requests is not None:
+            waits.append(self.requests.wait_seconds(1, now))
+        if self.tokens is not None:
+            waits.append(self.tokens.wait_seconds(tokens, now))
+        longest = max(waits)
+        return longest if longest > 1e-6 else 0.0
+
+    def _learned(
+        self, bucket: Bucket | None, told: tuple[float, float] | None, now: float, in_flight: int = 0
+    ) -> Bucket | None:
+        if told is None:
+            return bucket
+        per_minute, remaining = told
+        # What is under way may not be counted yet; what was counted is certainly gone.
+        left = remaining - in_flight
+        if bucket is None:
+            return Bucket(per_minute / 60, max(1.0, remaining + 1), left, now)
+        bucket.per_second = per_minute / 60
+        bucket.capacity = max(bucket.capacity, remaining + 1)
+        bucket.wait_seconds(0, now)
+        bucket.available = min(bucket.available, remaining)
+        return bucket
+
+    def _slow(self, headers: Mapping[str, str], now: float) -> None:
+        """Hold everyone back, once for all the requests that the server refuses at one time."""
+        asked = retry_after_seconds(headers)
+        pause = _FIRST_SLOWING_SECONDS if asked is None else min(asked, 60.0)
+        self._slowed_at = now
+        self._blocked_until = max(self._blocked_until, now + pause)
+        if self.requests is None:
+            self.requests = self._guessed(now)
+        elif self._is_guessed:
+            self.requests.per_second *= _KEPT_SHARE
+        self.requests.wait_seconds(0, now)
+        self.requests.available = min(0.0, self.requests.available)
+
+    def _guessed(self, now: float) -> Bucket:
+        """Return the pace for a server that says nothing: less than what it has just let through."""
+        self._is_guessed = True
+        while self._accepted and self._accepted[0] < now - _WINDOW_SECONDS:
+            self._accepted.popleft()
+        spent = max(1.0, now - self._accepted[0]) if self._accepted else 1.0
+        per_second = max(1.0, _KEPT_SHARE * len(self._accepted) / spent)
+        return Bucket(per_second, max(1.0, per_second / 10), 0.0, now)
+
+    def _accept(self, now: float) -> None:
+        """Try a little more where a guess has held."""
+        if self._is_guessed and self.requests is not None:
+            self.requests.per_second *= _GROWTH
+        elif self.requests is None:
+            self._accepted.append(now)
+            if len(self._accepted) > _MOST_REMEMBERED:
+                self._accepted.popleft()
+
+
+_limiters: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Connection, RateLimiter]]" = WeakKeyDictionary()
+_lock = threading.Lock()  # loops of several threads look up and add at once
+
+
+def limiter_for(connection: Connection) -> RateLimiter:
+    """Return the running loop's limiter of *connection*; equal connections share one."""
+    loop = asyncio.get_running_loop()
+    with _lock:
+        known = _limiters.setdefault(loop, {})
+        limiter = known.get(connection)
+        if limiter is None:
+            limiter = known[connection] = RateLimiter.of(connection, loop.time())
+    return limiter
+
+
+def _told(headers: Mapping[str, str], names: tuple[tuple[str, str], ...]) -> tuple[float, float] | None:
+    """Return the limit for a minute and what is left of it, where both are told."""
+    for limit_name, left_name in names:
+        try:
+            limit, left = float(headers.get(limit_name) or ""), float(headers.get(left_name) or "")
+        except ValueError:
+            continue
+        if 0 < limit < 1e12 and 0 <= left < 1e12:
+            return limit, left
+    return None
