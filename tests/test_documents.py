@@ -6,6 +6,8 @@ import inspect
 import re
 import shutil
 from pathlib import Path
+from types import CodeType
+from typing import Any
 
 import pytest
 
@@ -40,16 +42,23 @@ def test_block_runs(where: str, code: str, tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv("ANTHROPIC_BASE_URL", simulator.url)
         monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-documents")
         monkeypatch.setenv("OPENAI_BASE_URL", simulator.openai_url)
-        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        compiled = compile(code, where, "exec", flags=flags)
+        run_block(compile(code, where, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
+
+
+def run_block(compiled: CodeType) -> None:
+    """Run a block as a script, or on an event loop where it awaits; tests that it defines are run, too."""
+    names: dict[str, Any] = {"__name__": "document"}
+    made = eval(compiled, names)
+    if inspect.isawaitable(made):
 
         async def main() -> None:
-            made = eval(compiled, {"__name__": "document"})
-            if inspect.isawaitable(made):
-                await made
+            await made
             await close_clients()
 
         asyncio.run(main())
+    for name, test in list(names.items()):
+        if name.startswith("test_"):
+            test()
 
 
 def test_there_are_documents() -> None:
