@@ -12,6 +12,7 @@ from sunwell.core.model import Request, ToolSpec
 
 ORIGIN = "openai-chat"
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+SCHEMA_IN_WORDS = "Answer with one JSON object and nothing else. It must obey this JSON schema:"
 _OWN_MODEL = re.compile(r"gpt-|chatgpt-|o\d")
 _VERSION = re.compile(r"gpt-(\d+)(?:\.(\d+))?")
 _FIRST_WITH_BREAKPOINTS = (5, 6)
@@ -68,7 +69,7 @@ def encode_request(
     """Return the pieces of a body: equal for equal requests, and siblings share their first ones."""
     encode = _encode_with_reasoning if quirks.returns_reasoning else encode_message
     mark = quirks.breakpoints and request.caching.prefix is not None
-    sections = tuple(section for section in request.system if section)
+    sections = tuple(section for section in request.system if section) + _asked_in_words(request, quirks)
     system = _system(sections, quirks.system_parts, mark)
     messages = request.messages.encoded(quirks.message_format, encode)
     return (
@@ -83,6 +84,14 @@ def encode_request(
         _tail(request, quirks, streaming=streaming),
         b"}",
     )
+
+
+def _asked_in_words(request: Request, quirks: ChatQuirks) -> tuple[str, ...]:
+    """Return the schema as an instruction, where the server itself cannot hold an answer to it."""
+    schema = request.response_schema
+    if schema is None or quirks.schema == "json_schema":
+        return ()
+    return (f"{SCHEMA_IN_WORDS}\n{_WRITE(schema.schema)}",)
 
 
 def encode_message(message: Message, *, reasoning: bool = False) -> bytes:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import attrs
 
@@ -14,6 +14,7 @@ from sunwell.simulator.billing import Billing, Clock
 from sunwell.simulator.chat_answer import CHAT
 from sunwell.simulator.faults import FaultPlan, fault_plan
 from sunwell.simulator.models import SimulatedModel, offered
+from sunwell.simulator.plain_dialect import PLAIN
 from sunwell.simulator.prices import PRICES, ModelPrice
 from sunwell.simulator.responses_answer import RESPONSES
 from sunwell.simulator.script import Script
@@ -43,6 +44,8 @@ class Simulator:
     """Times the life of cache entries."""
     port: int = 0
     """0: any that is free."""
+    dialect: Literal["openai", "plain"] = "openai"
+    """How chat is spoken: as OpenAI does, or as a plain compatible server, which knows less."""
     keep_bodies: bool = False
     """Whether :attr:`requests` keep the bytes of the bodies."""
     bill: Billing = attrs.field(init=False)
@@ -116,7 +119,7 @@ class Simulator:
             return await service.answer(request, MESSAGES)
 
         async def chat(request: web.Request) -> web.StreamResponse:
-            return await service.answer(request, CHAT)
+            return await service.answer(request, PLAIN if self.dialect == "plain" else CHAT)
 
         async def responses(request: web.Request) -> web.StreamResponse:
             return await service.answer(request, RESPONSES)
