@@ -1,6 +1,8 @@
 """The tools of one piece of work: what the model is told of, and who carries a call out."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -27,6 +29,7 @@ class Toolset:
     _placed: dict[str, PlacedExecutor] = attrs.field(init=False)
     _staging: dict[str, StagingExecutor] = attrs.field(init=False)
     _parallel: frozenset[str] = attrs.field(init=False)
+    _shared: tuple[SharedExecutor, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # Asking a protocol what it is takes longer than a small tool: once for each tool is enough.
@@ -34,6 +37,8 @@ class Toolset:
         self._staging = {name: one for name, one in found if isinstance(one, StagingExecutor)}
         self._placed = {name: one for name, one in found if isinstance(one, PlacedExecutor)}
         self._parallel = frozenset(name for name, one in self._staging.items() if one.is_parallel(name))
+        each = {id(one): one for one in self._executors.values()}
+        self._shared = tuple(one for one in each.values() if isinstance(one, SharedExecutor))
 
     @classmethod
     def of(cls, tools: Sequence[Tool | str] | None, executor: ToolExecutor | None) -> "Toolset":
@@ -74,13 +79,15 @@ class Toolset:
         ``None`` is all that is granted here. What cannot be granted is no error: a call to it is
         refused like any other. An executor that tells workers apart is told which one this is.
         """
-        granted = self.granted if names is None else self.granted & frozenset(names)
-        own: dict[int, ToolExecutor] = {}
-        for executor in self._executors.values():
-            if isinstance(executor, SharedExecutor):
-                own.setdefault(id(executor), executor.for_worker(worker_id))
-        executors = {name: own.get(id(executor), executor) for name, executor in self._executors.items()}
-        return Toolset(self.specs, granted, executors, self._refusals)
+        made = copy.copy(self)
+        if names is not None:
+            made.granted = self.granted & frozenset(names)
+        if self._shared:
+            own: dict[int, Any] = {id(one): one.for_worker(worker_id) for one in self._shared}
+            made._executors = {name: own.get(id(one), one) for name, one in self._executors.items()}
+            made._staging = {name: own.get(id(one), one) for name, one in self._staging.items()}
+            made._placed = {name: own.get(id(one), one) for name, one in self._placed.items()}
+        return made
 
     def joined(self, executor: StagingExecutor) -> "Toolset":
         """Return this set with all tools of *executor* after its own.
@@ -102,21 +109,17 @@ class Toolset:
 
     def conflicts_of(self, worker_id: str) -> tuple[Conflict, ...]:
         """Return where the worker *worker_id* and others met in the same file, as far as is known."""
-        return tuple(conflict for one in self._shared() for conflict in one.conflicts_of(worker_id))
+        return tuple(conflict for one in self._shared for conflict in one.conflicts_of(worker_id))
 
     def note(self, worker_id: str, result: ToolResult) -> None:
         """Take note of a call that the worker *worker_id* made in an earlier process of the same run."""
-        for executor in self._shared():
+        for executor in self._shared:
             executor.note(worker_id, result)
 
     def release(self, worker_id: str) -> None:
         """Give up what the worker *worker_id* still holds: it is over."""
-        for executor in self._shared():
+        for executor in self._shared:
             executor.release(worker_id)
-
-    def _shared(self) -> list[SharedExecutor]:
-        found = {id(one): one for one in self._executors.values()}
-        return [one for one in found.values() if isinstance(one, SharedExecutor)]
 
     def executor_of(self, call: ToolCall, place: Place | None = None) -> ToolExecutor | None:
         """Return who carries *call* out at *place*; ``None`` where the tool is not granted."""

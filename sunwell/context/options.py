@@ -11,6 +11,7 @@ from sunwell.core.model import Effort, ModelProtocol
 from sunwell.core.tool import Proposal
 
 ModelReference = ModelProtocol | str
+_WORKER_SECONDS: float | None = 300.0
 OnLensFailure = Literal["direct", "generic", "fail"]
 Fallback = Literal["fail", "parent"]
 Approve = Callable[[Proposal], bool | Awaitable[bool]]
@@ -19,6 +20,11 @@ Approve = Callable[[Proposal], bool | Awaitable[bool]]
 def _at_least_one(_: object, attribute: "attrs.Attribute[int | None]", value: int | None) -> None:
     if value is not None and value < 1:
         raise ValueError(f"{attribute.name} must be at least 1, got {value}")
+
+
+def _more_than_zero(_: object, attribute: "attrs.Attribute[float | None]", value: float | None) -> None:
+    if value is not None and not value > 0:
+        raise ValueError(f"{attribute.name} must be more than 0 seconds, got {value}")
 
 
 def _names(value: "tuple[str, ...] | list[str] | None") -> tuple[str, ...] | None:
@@ -65,9 +71,7 @@ class RunOptions:
     """Show what would change and change nothing."""
     max_concurrent: int = attrs.field(default=4, validator=attrs.validators.ge(1))
     """Most workers of the whole tree that make progress at once; the excess queues."""
-    worker_timeout_seconds: float | None = attrs.field(
-        default=300.0, validator=attrs.validators.optional(attrs.validators.gt(0.0))
-    )
+    worker_timeout_seconds: float | None = attrs.field(default=_WORKER_SECONDS, validator=_more_than_zero)
     """Most wall time of a worker whose task names none; ``None``: no limit."""
     max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
     """A worker may be started where the depth is lower; the root is 0."""
