@@ -1,4 +1,4 @@
-"""A kit for tests of code that uses Sunwell: scripted models and a virtual clock; no network, no waiting."""
+"""A kit for tests of code that uses Sunwell: scripted models, recorded runs, a virtual clock; no network."""
 
 import asyncio
 import selectors
@@ -7,10 +7,21 @@ from typing import Any, TypeVar
 
 import attrs
 
+from sunwell.agent.comparing import ReplayDifference, replay_journal
 from sunwell.core.message import Part, Text
 from sunwell.core.model import Completion, Delta, Request, Stop
 from sunwell.core.price import Price
 from sunwell.core.usage import Usage
+
+__all__ = [
+    "Line",
+    "ReplayDifference",
+    "ScriptedModel",
+    "VirtualLoop",
+    "completion",
+    "replay_journal",
+    "run_virtual",
+]
 
 T = TypeVar("T")
 Line = str | Completion | BaseException | Callable[[Request], "str | Completion"]

@@ -136,6 +136,7 @@ class Agent:
         opened = attrs.evolve(opened, accept_changes=accept_changes)
         roles = recorded_roles(opened)
         await opened.check(session, roles)
+        self._current_options = session.options
         async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
             async for event in events:
                 yield event

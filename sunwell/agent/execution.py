@@ -10,6 +10,7 @@ import attrs
 
 from sunwell.agent.calls import net_changes
 from sunwell.agent.closing import closing_seconds
+from sunwell.agent.finished import as_closed
 from sunwell.agent.loop_config import LoopConfig
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
@@ -59,6 +60,9 @@ class Execution:
         if self.run.gateway.ran_out:
             ended = Ended("cancelled", "cancelled", self._last_text(), self.run.gateway.ran_out)
         result = self._result(ended, self._seconds(clock.time() - begun))
+        gateway = self.run.gateway
+        if gateway.ran_out and gateway.accept_changes and self.run.journal.find(RunClosed, ()):
+            result = as_closed(result, self.run.journal.records())
         closed = RunClosed(
             result.status,
             result.stop_reason,

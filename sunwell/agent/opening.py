@@ -1,7 +1,7 @@
 """A run is opened: journal, toolbox and settings, for a new run or one that is taken up again."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -29,11 +29,12 @@ from sunwell.core.secrets import Secrets
 from sunwell.core.tool import StagingExecutor, ToolExecutor
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import WARNED, Event, Warned
+from sunwell.gateway.call import Call
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Forked, Record, RunClosed, RunOpened, RunResumed
+from sunwell.journal.records import Answer, Forked, Record, RunClosed, RunOpened, RunResumed
 from sunwell.models.prices import PriceBook
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
@@ -62,6 +63,8 @@ class Opened:
     """Whether the run ends with its lens."""
     recorded_only: bool = False
     """Whether the run is only played again: nobody is asked and nothing is done."""
+    compare: Callable[[Call, Answer], None] | None = None
+    """Gets each question of a run that is played again, with the recorded answer."""
 
     @property
     def is_finished(self) -> bool:
@@ -151,6 +154,7 @@ class Opened:
         run.gateway.heed_refusals = self.heed_refusals
         run.gateway.recorded_only = self.recorded_only
         run.gateway.redact = self.secrets.redact
+        run.gateway.compare = self.compare
         run.files.hashes = hashes_of(self.executor)
         task = self.secrets.redact(session.goal)
         settings = self.settings_now(session, roles)

@@ -10,6 +10,7 @@ import attrs
 from sunwell.agent.opening import Opened, toolbox_for
 from sunwell.agent.roles import Roles
 from sunwell.agent.settings import batch_in, latest_settings, options_from
+from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import Completion, Delta, Request, ToolSpec
@@ -19,6 +20,7 @@ from sunwell.core.tool import Staged, StagingExecutor, ToolExecutor
 from sunwell.errors import JournalError
 from sunwell.journal.memory import ReplayedJournal
 from sunwell.journal.places import Journals
+from sunwell.journal.protocol import Journal
 from sunwell.journal.records import RunOpened
 from sunwell.models.prices import PriceBook
 
@@ -83,12 +85,18 @@ def open_replay(
     journals: Journals, workspace: Path, run_id: str, executor: ToolExecutor | None
 ) -> tuple[Opened, SessionContext]:
     """Read the journal of a run for playing it again, and return it with the session that it recorded."""
-    journal = journals.read(workspace, run_id)
+    return replay_of(journals.read(workspace, run_id), workspace, executor)
+
+
+def replay_of(
+    journal: Journal, workspace: Path, executor: ToolExecutor | None, options: RunOptions | None = None
+) -> tuple[Opened, SessionContext]:
+    """Return the run of *journal* ready to be played again, with *options* in place of the recorded ones."""
     recorded = journal.find(RunOpened, ())
     if recorded is None:
         raise JournalError(f"{journal.path} does not begin with a run: it cannot be played again")
     settings = latest_settings(journal.records())
-    session = SessionContext.build(workspace, recorded.task, options_from(settings))
+    session = SessionContext.build(workspace, recorded.task, options or options_from(settings))
     tools = executor or toolbox_for(session, journal, Secrets())
     batch = batch_in(settings)
     if batch is not None:

@@ -23,7 +23,7 @@ from sunwell.journal.shapes import kinds, plain_json, readers, writers
 if TYPE_CHECKING:
     import msgspec
 
-FORMAT = (1, 0)
+FORMAT = (1, 1)
 """Major and minor version of the format written here. A newer major one is refused."""
 
 ENVELOPE = frozenset({"seq", "kind", "synced", "format", "escaped", "crc"})

@@ -14,7 +14,7 @@ from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.errors import JournalError
 from sunwell.events import RunFinished
-from sunwell.journal import FileJournal
+from sunwell.journal import FileJournal, journal_path
 from sunwell.journal.records import Answer, Intent, RunClosed
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import InProcessModel
@@ -38,7 +38,7 @@ class OneDisk:
         return FileJournal.create(workspace, run_id, disk=self.disk)
 
     def open(self, workspace, run_id):
-        return FileJournal.open(Path(self.run_id), disk=self.disk)
+        return FileJournal.open(journal_path(workspace, self.run_id), disk=self.disk)
 
 
 @attrs.define(eq=False)

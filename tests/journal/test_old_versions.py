@@ -1,0 +1,79 @@
+"""Journals of every version that was ever written are read for ever: tree, listing, what is finished."""
+
+import shutil
+from contextlib import aclosing
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from sunwell.agent import Agent
+from sunwell.events import RunFinished
+from sunwell.journal import FileJournal, list_runs, read_records
+from sunwell.journal.exports import export_json, import_json
+from sunwell.journal.records import Answer, RunClosed, Unknown
+from sunwell.journal.tree import tree
+from sunwell.models.registry import ModelRegistry
+
+DATA = Path(__file__).parent / "data"
+JOURNALS = sorted(DATA.glob("*.jsonl"))
+ANSWER = "3 turns, 3 calls, 0 of them failed, results cbda4bc6d21070cb."
+
+
+@pytest.fixture(params=JOURNALS, ids=lambda path: path.stem)
+def recorded(request, tmp_path: Path) -> Path:
+    """A delegated run that met its limit on turns and was taken up with more, in a workspace of its own."""
+    place = tmp_path / ".sunwell" / "runs" / "recorded" / "journal.jsonl"
+    place.parent.mkdir(parents=True)
+    shutil.copy(request.param, place)
+    return tmp_path
+
+
+def test_there_is_a_journal_of_each_minor_version():
+    """Whoever raises the version records one more."""
+    from sunwell.journal.codec import FORMAT
+
+    written = [path.stem.removeprefix("delegated-") for path in JOURNALS]
+    assert written == [f"{FORMAT[0]}.{minor}" for minor in range(FORMAT[1] + 1)]
+
+
+def test_every_record_is_understood(recorded: Path):
+    """None is damaged, and none is of a kind that is not known."""
+    [run] = list_runs(recorded)
+    records = list(read_records(run.path))
+    assert sum(isinstance(record, Answer) for record in records) == 6
+    assert not [record for record in records if isinstance(record, Unknown)]
+
+
+def test_tree_and_export_say_what_it_did_and_cost(recorded: Path):
+    """The figures are those that were printed when it was recorded."""
+    [run] = list_runs(recorded)
+    root = tree(read_records(run.path))
+    assert (root.name, root.status, root.tokens_used) == ("recorded", "ok", 5428)
+    assert root.total_cost_usd == Decimal("0.006006470")
+    assert import_json(export_json(root)) == root
+
+
+async def test_the_finished_run_gives_its_result_without_a_model(recorded: Path):
+    """Whatever the code of today would ask."""
+    agent = Agent(registry=ModelRegistry())
+    async with aclosing(agent.resume("recorded", workspace=recorded)) as events:
+        told = [event async for event in events]
+    last = told[-1]
+    assert isinstance(last, RunFinished)
+    result = last.result
+    assert (result.status, result.answer, result.turns) == ("ok", ANSWER, 4)
+    assert (result.bill.cost_usd, result.bill.calls) == (Decimal("0.006006470"), 6)
+    assert [change.path for change in result.files] == ["steps/000-0.txt", "steps/001-0.txt"]
+    assert dict(result.tools_called) == {"read_file": 1, "write_file": 2}
+
+
+async def test_it_can_be_written_on(recorded: Path):
+    """Opening holds the lock and appending goes on where it ended."""
+    [run] = list_runs(recorded)
+    journal = FileJournal.open(run.path)
+    closed = journal.find(RunClosed, ())
+    assert closed is not None
+    await journal.append(closed)
+    journal.close()
+    assert list(read_records(run.path))[-1] == closed
