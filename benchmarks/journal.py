@@ -9,12 +9,9 @@ others; with pauses they append at random moments, as workers do that wait for m
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import random
 import statistics
-import subprocess
 import tempfile
 import time
 import tracemalloc
@@ -24,12 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from recording import record
+
 from sunwell.core import Completion, Text, ToolCall, Usage
 from sunwell.journal import FileJournal, PosixDisk, journal_path, read_records
 from sunwell.journal.codec import decode, encode
 from sunwell.journal.records import Answer, RunOpened
 
-RESULTS = Path(__file__).parent / "results" / "journal.json"
 WORKERS, APPENDS, BARE = 100, 20, 1000
 PAUSE_SECONDS = 0.1
 OPENED = RunOpened("r1", "benchmark", 1.0)
@@ -83,11 +81,11 @@ async def appending(
 
     async def work(worker: int) -> None:
         chance = random.Random(worker)
-        for record in records[worker]:
+        for one in records[worker]:
             if pause_seconds:
                 await asyncio.sleep(chance.uniform(0, 2 * pause_seconds))
             start = time.perf_counter()
-            await journal.append(record)
+            await journal.append(one)
             taken.append(time.perf_counter() - start)
 
     async with asyncio.TaskGroup() as group:
@@ -182,19 +180,11 @@ def peak_megabytes(action: Callable[[], object]) -> float:
 
 def measure_codec(times: int) -> dict[str, float]:
     """Return the microseconds of encoding and decoding one answer."""
-    record = answer(0, 0)
-    line = encode(record, 0)
-    encoding = best_of_three(lambda: [encode(record, 0) for _ in range(times)])
+    written = answer(0, 0)
+    line = encode(written, 0)
+    encoding = best_of_three(lambda: [encode(written, 0) for _ in range(times)])
     decoding = best_of_three(lambda: [decode(line) for _ in range(times)])
     return {"line_bytes": len(line), "encode_us": encoding / times * 1e6, "decode_us": decoding / times * 1e6}
-
-
-def git(*arguments: str) -> str:
-    """Return what git says, or nothing where there is no git."""
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
 
 
 def show(result: dict[str, Any]) -> None:
@@ -235,10 +225,6 @@ def main() -> None:
     parser.add_argument("--no-result", action="store_true", help="print only")
     chosen = parser.parse_args()
     result = {
-        "commit": git("rev-parse", "HEAD"),
-        "dirty": bool(git("status", "--porcelain", "--", "sunwell", "benchmarks/journal.py")),
-        "python": platform.python_version(),
-        "system": platform.system(),
         "load_average_before": os.getloadavg()[0],
         "n": {"rounds": chosen.rounds, "bare": BARE, "workers": WORKERS, "appends_per_worker": APPENDS},
         "append": measure_appends(chosen.rounds, chosen.folder),
@@ -247,8 +233,7 @@ def main() -> None:
     }
     show(result)
     if not chosen.no_result:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+        record("journal", result)
 
 
 if __name__ == "__main__":

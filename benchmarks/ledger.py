@@ -5,29 +5,19 @@ that the ratio holds on a machine that does other work as well.
 """
 
 import asyncio
-import json
-import platform
 import statistics
-import subprocess
 import time
 from decimal import Decimal
-from pathlib import Path
+
+from recording import record
 
 from sunwell.budget import Budget, Claim, TreeLedger
 
 _ROUNDS = 60
 _CALLS = 500
-_RESULTS = Path(__file__).parent / "results" / "ledger.json"
 _CLAIM = Claim(1_000, 500, input_usd=Decimal("0.001"), output_usd_per_token=Decimal("0.000002"))
 _BILL_USD = Decimal("0.0005")
 _PATH = "run/work/batch%2F3"
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(
-        ["git", *words], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    )
-    return done.stdout.strip()
 
 
 async def _ledger(open_reservations: int) -> TreeLedger:
@@ -62,19 +52,14 @@ async def measure() -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure, print the table, and write the results."""
-    result = {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--", "sunwell", "benchmarks/ledger.py")),
-        "python": platform.python_version(),
-        **asyncio.run(measure()),
-    }
-    _RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    """Measure, write the results, and print the table."""
+    result = asyncio.run(measure())
+    record("ledger", result)
     print("| open reservations | reserve + settle, median µs |")
     print("| ---: | ---: |")
     print(f"| 1 | {result['median_microseconds_1_open']} |")
     print(f"| 1,000 | {result['median_microseconds_1000_open']} |")
-    print(f"\nratio {result['median_ratio']} (n = {result['n']}, Python {result['python']})")
+    print(f"\nratio {result['median_ratio']} (n = {result['n']})")
 
 
 if __name__ == "__main__":
