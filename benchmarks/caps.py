@@ -149,9 +149,7 @@ def main() -> None:
     rows = [_measure(name, calls, given.peers, given.rounds) for calls in _CALLS for name in names]
     result = {
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(
-            _git("status", "--porcelain", "--", "sunwell", "benchmarks/caps.py", "benchmarks/peers")
-        ),
+        "dirty": bool(_git("status", "--porcelain", "--", "../sunwell", "caps.py", "peers")),
         "python": platform.python_version(),
         "model": _MODEL,
         "cap_usd": _CAP_USD,
