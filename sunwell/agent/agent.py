@@ -273,7 +273,8 @@ class Agent:
 
     def _roles(self, options: RunOptions) -> Roles:
         mine = Choices(self.model, self.smart_model, self.delegation_model)
-        return resolve_roles(mine, Choices.of(options), self.registry or get_registry())
+        registry = self.registry or get_registry()
+        return resolve_roles(mine, Choices.of(options), registry, options.fallback)
 
     async def _execute_task_with_tools(
         self, session: SessionContext, roles: Roles, opened: Opened

@@ -28,13 +28,13 @@ from sunwell.core.message import FileRead
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import StagingExecutor, ToolExecutor
 from sunwell.errors import ConfigurationError, JournalError
-from sunwell.events import WARNED, Event, Warned
+from sunwell.events import MODEL_FELL_BACK, WARNED, Event, ModelFellBack, Warned
 from sunwell.gateway.call import Call
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Answer, Forked, Record, RunClosed, RunOpened, RunResumed
+from sunwell.journal.records import Answer, Forked, Note, Record, RunClosed, RunOpened, RunResumed
 from sunwell.models.prices import PriceBook
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
@@ -138,6 +138,13 @@ class Opened:
             retry=retry,
         )
 
+    async def _mark_fallback(self, run: Run, fell_back: ModelFellBack) -> None:
+        """Say in the journal, once, and to whoever watches that another model takes a part."""
+        key = (run.root.path, "model_fell_back")
+        if self.journal.find(Note, key) is None:
+            await self.journal.append(Note(*key, attrs.asdict(fell_back)))
+        run.tell(MODEL_FELL_BACK, fell_back)
+
     async def events(
         self, loop: AgentLoop, session: SessionContext, roles: Roles
     ) -> AsyncGenerator[Event, None]:
@@ -168,6 +175,8 @@ class Opened:
             await self.journal.append(RunResumed(time.time(), new, self.accept_changes))
         for warning in roles.warnings:
             run.tell(WARNED, Warned(warning))
+        if roles.fell_back is not None:
+            await self._mark_fallback(run, roles.fell_back)
         tools = Toolset.of(session.options.tools, self.executor)
         prompt = session.options.system_prompt
         execution = Execution(

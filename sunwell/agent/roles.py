@@ -2,8 +2,10 @@
 
 import attrs
 
-from sunwell.context.options import ModelReference, RunOptions
+from sunwell.context.options import Fallback, ModelReference, RunOptions
 from sunwell.core.model import ModelProtocol
+from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
+from sunwell.events import ModelFellBack
 from sunwell.models.aliases import DEFAULT_SMART_MODEL, retirement_of
 from sunwell.models.registry import ModelRegistry, resolve_model
 
@@ -16,6 +18,8 @@ class Roles:
     smart: ModelProtocol | None
     worker: ModelProtocol | None
     warnings: tuple[str, ...] = ()
+    fell_back: ModelFellBack | None = None
+    """What the loop's own model stands in for; ``None`` where every role has the model that was named."""
 
 
 @attrs.frozen
@@ -32,23 +36,37 @@ class Choices:
         return cls(options.model, options.smart_model, options.delegation_model)
 
 
-def resolve_roles(agent: Choices, options: Choices, registry: ModelRegistry) -> Roles:
+def resolve_roles(
+    agent: Choices, options: Choices, registry: ModelRegistry, fallback: Fallback = "fail"
+) -> Roles:
     """Return the models: the agent's fields, then the options, then by name in *registry*.
 
     The loop's own model, where nobody names it, is the smart model, else the default smart model.
-    Raises :exc:`~sunwell.errors.UnknownModelError` for a name that resolves to nothing.
+    Raises :exc:`~sunwell.errors.UnknownModelError` for a name that resolves to nothing, and
+    :exc:`~sunwell.errors.MissingKeyError`. With *fallback* ``"parent"`` a delegation model that cannot
+    be used is no error: the loop's own takes the part.
     """
+    reason = ""
     warnings: list[str] = []
     found: dict[str, ModelProtocol | None] = {}
     for role in ("model", "smart_model", "delegation_model"):
         first, second = getattr(agent, role), getattr(options, role)
         chosen = first if first is not None else second
-        found[role] = None if chosen is None else resolve_model(chosen, registry)
+        try:
+            found[role] = None if chosen is None else resolve_model(chosen, registry)
+        except (UnknownModelError, MissingKeyError, ConfigurationError) as error:
+            if role != "delegation_model" or fallback != "parent":
+                raise
+            found[role], reason = None, str(error)
         if first is not None and second is not None and _name(first) != _name(second):
             warnings.append(f"{role}: the agent's {_name(first)} is used, not the options' {_name(second)}")
         warnings += _retirement_warning(chosen)
     own = found["model"] or found["smart_model"] or resolve_model(DEFAULT_SMART_MODEL, registry)
-    return Roles(own, found["smart_model"], found["delegation_model"], tuple(warnings))
+    wanted = agent.delegation_model or options.delegation_model
+    fell_back = None
+    if reason and wanted is not None:
+        fell_back = ModelFellBack("delegation_model", _name(wanted), own.name, reason)
+    return Roles(own, found["smart_model"], found["delegation_model"], tuple(warnings), fell_back)
 
 
 def _name(reference: ModelReference) -> str:

@@ -8,6 +8,7 @@ import sunwell
 from sunwell.cli.batch import batch
 from sunwell.cli.config import config
 from sunwell.cli.demo import demo
+from sunwell.cli.doctor import doctor
 from sunwell.cli.estimate import estimate
 from sunwell.cli.export import export
 from sunwell.cli.failing import Commands
@@ -58,6 +59,7 @@ for _command in (
     export,
     init,
     config,
+    doctor,
     simulate,
 ):
     cli.add_command(_command)
