@@ -8,9 +8,9 @@ import attrs
 
 from sunwell.agent.batch_planning import Planning
 from sunwell.agent.dispatcher import Dispatcher
+from sunwell.agent.ended import Ended
 from sunwell.agent.results_file import ResultsFile
-from sunwell.agent.work import Ended
-from sunwell.core.ceilings import Budget
+from sunwell.agent.task_json import plain, task_fields, task_of
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
 from sunwell.core.span import Span
@@ -59,7 +59,7 @@ class Batch:
 
     def settings(self) -> dict[str, Any]:
         """Return JSON values from which :meth:`of` makes the batch again."""
-        lens = None if self.lens is None else _plain(attrs.asdict(self.lens))
+        lens = None if self.lens is None else plain(attrs.asdict(self.lens))
         results = None if self.results is None else str(self.results)
         return {"tasks": [task_fields(task) for task in self.tasks], "lens": lens, "results": results}
 
@@ -89,34 +89,6 @@ class BatchResult:
 
     def __getitem__(self, index: int) -> TaskResult:
         return self.run.workers[index]
-
-
-def task_fields(task: Task) -> dict[str, Any]:
-    """Return JSON values from which :func:`task_of` makes *task* again; defaults are left out."""
-    fields = {field.name: getattr(task, field.name) for field in attrs.fields(Task)}
-    fields["budget"] = None if task.budget is None else _plain(attrs.asdict(task.budget))
-    kept = {name: value for name, value in fields.items() if value not in (None, "")}
-    return {name: _plain(value) for name, value in kept.items() if name == "tools" or value != ()}
-
-
-def task_of(fields: Mapping[str, Any]) -> Task:
-    """Return the task that *fields* describe.
-
-    Raises :exc:`~sunwell.errors.ConfigurationError` for a field that no task has, or a wrong value.
-    """
-    known = [field.name for field in attrs.fields(Task)]
-    given = {("text" if name == "task" else name): value for name, value in fields.items()}
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        raise ConfigurationError(f"a task has no field {unknown[0]!r}; its fields: {', '.join(known)}")
-    if "text" not in given:
-        raise ConfigurationError("a task needs a text: what is to be done, in words")
-    try:
-        if given.get("budget") is not None:
-            given["budget"] = Budget(**given["budget"])
-        return Task(**given)
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise ConfigurationError(f"a task cannot be read: {error}") from None
 
 
 async def run_tasks(
@@ -165,12 +137,3 @@ def joined_end(results: tuple[TaskResult, ...]) -> Ended:
     )
     all_failed = all(result.status == "error" for result in results)
     return Ended("error" if all_failed else "incomplete", first.stop_reason, said, error)
-
-
-def _plain(value: Any) -> Any:
-    """Return *value* in JSON's own types; amounts become text."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, str | int | float) else str(value)

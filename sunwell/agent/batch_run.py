@@ -5,12 +5,12 @@ import attrs
 from sunwell.agent.batch import Batch, joined_end, run_tasks
 from sunwell.agent.batch_planning import Planning
 from sunwell.agent.dispatcher import Dispatcher
+from sunwell.agent.ended import Ended
 from sunwell.agent.execution import Execution
 from sunwell.agent.lens_step import write_lens
 from sunwell.agent.results_file import ResultsFile
 from sunwell.agent.slots import Slots
 from sunwell.agent.terms import Terms
-from sunwell.agent.work import Ended
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import ModelProtocol
 from sunwell.events import RUN_STARTED, WARNED, Warned

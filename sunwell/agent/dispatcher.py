@@ -10,13 +10,14 @@ from functools import partial
 
 import attrs
 
+from sunwell.agent.ended import Ended
 from sunwell.agent.engine import Engine, LocalEngine, Running
 from sunwell.agent.outcomes import closed, recorded_result, result_of
 from sunwell.agent.run import Run
 from sunwell.agent.slots import Seat, Slots
 from sunwell.agent.start_gate import OpenGate, StartGate
 from sunwell.agent.terms import Origin, Terms, Worker
-from sunwell.agent.work import Ended, Work
+from sunwell.agent.work import Work
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
 from sunwell.errors import DepthReached, JournalError, PinError

@@ -10,12 +10,14 @@ import attrs
 
 from sunwell.agent.calls import net_changes
 from sunwell.agent.closing import closing_seconds
+from sunwell.agent.ended import Ended
 from sunwell.agent.finished import as_closed
-from sunwell.agent.loop_config import LoopConfig
+from sunwell.agent.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
-from sunwell.agent.work import Assignment, Ended, Work
+from sunwell.agent.work import Assignment, Work
 from sunwell.context.gathering import Shown
+from sunwell.core.ceilings import Budget
 from sunwell.core.decision import DelegationDecision
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
@@ -104,6 +106,9 @@ class Execution:
             stream=self.config.stream,
             closing_seconds=closing_seconds(self.config.budget.seconds),
         )
+        if self.config.split:
+            turns = self.config.budget.turns
+            self.run.ledger.open(span.path, Budget(turns=DEFAULT_TURNS if turns is None else turns))
         work = Work(self.run, given, self.tools)
         self._works.append(work)
         return await work.to_the_end()

@@ -135,8 +135,8 @@ class _Reading:
         if not all(self._stands_in_source(part) for part in parts):
             self.tell(f"an item of {name} was left out: it does not stand in the answer")
             return None
-        text = _clean("\n".join(parts), keep_indent=name == "examples")
-        if name == "target_files" and text and not _is_inside(text):
+        text = seen_text("\n".join(parts), keep_indent=name == "examples")
+        if name == "target_files" and text and not is_inside(text):
             self.tell(f"a target file was left out: {one_line(text)[:80]!r} is no path in the workspace")
             return None
         limit = _ITEM_BYTES.get(name, _RULE_BYTES)
@@ -155,7 +155,7 @@ class _Reading:
         return re.search(pattern, self.source) is not None
 
 
-def _clean(text: str, *, keep_indent: bool = False) -> str:
+def seen_text(text: str, *, keep_indent: bool = False) -> str:
     """Return *text* without what is not seen: control and direction marks, tags, half characters."""
     lines = text.splitlines()
     shown = "\n".join("".join(c for c in line if c == "\t" or _is_seen(c)).rstrip() for line in lines)
@@ -168,13 +168,14 @@ def _is_seen(character: str) -> bool:
     return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
 
 
-def _is_inside(path: str) -> bool:
+def is_inside(path: str) -> bool:
+    """Whether *path* names something in the workspace, as far as its words tell."""
     parts = path.replace("\\", "/").split("/")
     return "\n" not in path and ".." not in parts and parts[0] != "" and ":" not in parts[0]
 
 
 def _scope(text: str) -> str:
-    line = one_line(_clean(text))
+    line = one_line(seen_text(text))
     return line if len(line) <= _SCOPE_CHARACTERS else line[: _SCOPE_CHARACTERS - 1].rstrip() + "…"
 
 

@@ -4,13 +4,16 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.ephemeral_lens import create_ephemeral_lens, generic_lens
 from sunwell.agent.execution import Execution
 from sunwell.agent.files_seen import CONTEXT
+from sunwell.agent.lens_prompt import LensOrder
+from sunwell.agent.lens_writer import generic_lens, write_split_lens
+from sunwell.agent.task_json import task_fields, task_of
 from sunwell.context.gathering import Shown
 from sunwell.context.options import OnLensFailure
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion, ModelProtocol, Request
+from sunwell.core.task import Task
 from sunwell.errors import BudgetExhausted, LensError, ModelError
 from sunwell.events import (
     EPHEMERAL_LENS_CREATED,
@@ -23,6 +26,7 @@ from sunwell.events import (
 from sunwell.journal.records import LensWritten, Note
 
 _OUTCOME = "lens-outcome"
+_ITEMS = "items"
 
 
 @attrs.frozen
@@ -32,10 +36,12 @@ class Written:
     lens: EphemeralLens | None
     outcome: OnLensFailure = "direct"
     reason: str = ""
+    items: tuple[Task, ...] = ()
+    """The items into which the task falls; none where it is one piece."""
 
 
-async def write_lens(execution: Execution, smart: ModelProtocol) -> Written:
-    """Return the journalled lens of the run, or have *smart* write one.
+async def write_lens(execution: Execution, smart: ModelProtocol, *, may_split: bool = False) -> Written:
+    """Return the journalled lens of the run, or have *smart* write one, perhaps with items.
 
     What its calls cost counts against the run whatever comes of them.
     """
@@ -43,7 +49,8 @@ async def write_lens(execution: Execution, smart: ModelProtocol) -> Written:
     span = run.root.child("lens")
     recorded = run.journal.find(LensWritten, (span.path,))
     if recorded is not None:
-        return Written(recorded.lens)
+        noted = run.journal.find(Note, (span.path, _ITEMS))
+        return Written(recorded.lens, items=() if noted is None else tuple(map(task_of, noted.value)))
     failed = run.journal.find(Note, (span.path, _OUTCOME))
     if failed is not None and failed.value["outcome"] != "fail":  # taken up again, it is tried again
         return Written(None, failed.value["outcome"], failed.value["reason"])
@@ -53,20 +60,23 @@ async def write_lens(execution: Execution, smart: ModelProtocol) -> Written:
         return await run.gateway.ask(span, smart, request, purpose="lens")
 
     try:
-        lens = await create_ephemeral_lens(
+        order = LensOrder(
             execution.task,
-            smart,
-            context=await _shown(execution, span.path),
-            tools=execution.tools.specs,
-            ask=ask,
-            max_lens_tokens=execution.config.max_lens_tokens,
-            effort=execution.config.effort,
+            await _shown(execution, span.path),
+            execution.tools.specs,
+            execution.config.max_lens_tokens,
+            execution.config.effort,
+            may_split,
         )
+        written = await write_split_lens(order, ask, model_name=smart.name)
     except (LensError, ModelError, BudgetExhausted) as error:
         return await _failed(execution, span.path, str(error))
-    await run.journal.append(LensWritten(span.path, lens))
-    run.tell(EPHEMERAL_LENS_CREATED, _created(execution, span.path, lens))
-    return Written(lens)
+    if written.items:  # before the lens: where that is found, they are known to be all
+        items = [task_fields(item) for item in written.items]
+        await run.journal.append(Note(span.path, _ITEMS, items), durable=False)
+    await run.journal.append(LensWritten(span.path, written.lens))
+    run.tell(EPHEMERAL_LENS_CREATED, _created(execution, span.path, written.lens))
+    return Written(written.lens, items=written.items)
 
 
 async def _shown(execution: Execution, path: str) -> str:

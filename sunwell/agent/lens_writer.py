@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
+from sunwell.agent.lens_items import SPLIT_PROMPT, parse_items, split_schema
 from sunwell.agent.lens_parsing import parse_lens
 from sunwell.agent.lens_prompt import LENS_SCHEMA, SYSTEM_PROMPT, LensOrder, repair_prompt, user_prompt
 from sunwell.core.history import History
@@ -12,6 +13,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
 from sunwell.core.message import user
 from sunwell.core.model import Caching, Completion, Request
+from sunwell.core.task import Task
 from sunwell.errors import LensError
 
 log = logging.getLogger("sunwell.agent")
@@ -34,10 +36,25 @@ GENERIC_CONSTRAINTS = (
 )
 
 
+@attrs.frozen
+class Split:
+    """A lens, and the items into which its task falls: none where it is one piece."""
+
+    lens: EphemeralLens
+    items: tuple[Task, ...] = ()
+
+
 async def write_lens(
     order: LensOrder, ask: Ask, *, model_name: str, tell: Callable[[str], None] = log.info
 ) -> EphemeralLens:
-    """Return the lens that the smart model writes for *order*.
+    """Return the lens alone that the smart model writes for *order*; see :func:`write_split_lens`."""
+    return (await write_split_lens(order, ask, model_name=model_name, tell=tell)).lens
+
+
+async def write_split_lens(
+    order: LensOrder, ask: Ask, *, model_name: str, tell: Callable[[str], None] = log.info
+) -> Split:
+    """Return the lens that the smart model writes for *order*, with items where it may be split.
 
     *tell* gets a sentence on everything that was left out of the answer. Where the answer is no
     lens, the model is told why and asked once more.
@@ -71,9 +88,9 @@ def generic_lens(task: str) -> EphemeralLens:
 def _request(order: LensOrder, history: History) -> Request:
     return Request(
         history,
-        system=(SYSTEM_PROMPT,),
+        system=(SYSTEM_PROMPT + SPLIT_PROMPT if order.split else SYSTEM_PROMPT,),
         max_output_tokens=2 * order.max_lens_tokens + _THINKING_TOKENS,
-        response_schema=LENS_SCHEMA,
+        response_schema=split_schema(LENS_SCHEMA) if order.split else LENS_SCHEMA,
         effort=order.effort,
         caching=Caching(
             prefix=None, conversation=False
@@ -88,9 +105,7 @@ def _asked_again(prompt: str, completion: Completion, repair: str) -> History:
     return History([user(f"{prompt}\n\n{repair}")])
 
 
-def _read(
-    order: LensOrder, prompt: str, completion: Completion, tell: Callable[[str], None]
-) -> EphemeralLens:
+def _read(order: LensOrder, prompt: str, completion: Completion, tell: Callable[[str], None]) -> Split:
     """Return the lens in *completion*, taking its stop reason for what it is."""
     if completion.stop == "refusal":
         said = one_line(completion.text)[:200]
@@ -111,4 +126,7 @@ def _read(
         raise
     if completion.stop in ("length", "window"):
         tell("the answer was cut off; the lens holds the items that were whole")
-    return attrs.evolve(lens, generated_by=completion.model, generation_prompt=prompt)
+    lens = attrs.evolve(lens, generated_by=completion.model, generation_prompt=prompt)
+    if not order.split:
+        return Split(lens)
+    return Split(lens, parse_items(completion.text, cut=completion.stop in ("length", "window"), tell=tell))

@@ -9,13 +9,14 @@ import attrs
 
 from sunwell.agent.batch import Batch
 from sunwell.agent.batch_run import BatchRun, LensRun
+from sunwell.agent.ended import Ended
 from sunwell.agent.execution import Execution
 from sunwell.agent.lens_step import write_lens
 from sunwell.agent.loop_config import LoopConfig
 from sunwell.agent.policy import decide
 from sunwell.agent.run import Run
+from sunwell.agent.split_run import run_items
 from sunwell.agent.toolset import Toolset
-from sunwell.agent.work import Ended
 from sunwell.context.gathering import Shown
 from sunwell.core.decision import DelegationDecision
 from sunwell.core.model import ModelProtocol
@@ -147,7 +148,7 @@ class AgentLoop:
         run, smart, worker = execution.run, self._smart, self._worker
         started = DelegationStarted(execution.task, smart.name, worker.name, decision.reason)
         run.tell(DELEGATION_STARTED, started)
-        written = await write_lens(execution, smart)
+        written = await write_lens(execution, smart, may_split=self.config.split)
         execution.lens = written.lens
         if written.lens is None:
             if written.outcome == "fail":
@@ -155,6 +156,8 @@ class AgentLoop:
             fell_back = ModelFellBack("delegation_model", worker.name, self.model.name, written.reason)
             run.tell(MODEL_FELL_BACK, fell_back)
             return await self._run_directly(execution)
+        if len(written.items) > 1:
+            return await run_items(execution, written.items, worker)
         span = run.root.worker("work")
         run.gateway.pin(span, worker)
         return await execution.work(span, worker, lens=written.lens)

@@ -69,12 +69,13 @@ class LoopConfig:
     def ceilings(self) -> Budget:
         """The budget, with the default ceiling on turns where it names none.
 
-        Where a model hands work out, that ceiling is one of its own turns alone, and not of the
-        run; an orchestrated run without a time limit gets :data:`ORCHESTRATED_SECONDS`.
+        Where a model hands work out, or a task may be split, that ceiling is one of each piece of
+        work alone, and not of the run; an orchestrated run without a time limit gets
+        :data:`ORCHESTRATED_SECONDS`.
         """
         if self.orchestrate and self.budget.seconds is None:
             return attrs.evolve(self.budget, seconds=ORCHESTRATED_SECONDS)
-        if self.orchestrate or self.delegation_tools:
+        if self.orchestrate or self.delegation_tools or self.split:
             return self.budget
         if self.budget.turns is not None:
             return self.budget

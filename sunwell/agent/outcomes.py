@@ -7,9 +7,10 @@ from decimal import Decimal
 import attrs
 
 from sunwell.agent.calls import net_changes
+from sunwell.agent.ended import Ended
 from sunwell.agent.run import Run
 from sunwell.agent.terms import Worker
-from sunwell.agent.work import Ended, Work
+from sunwell.agent.work import Work
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.message import FileChange
 from sunwell.core.receipts import Conflict

@@ -7,18 +7,31 @@ from decimal import Decimal
 import attrs
 
 from sunwell.agent.calls import CallRunner, with_sound_ids
-from sunwell.agent.closing import Reserve, bare_claim, closing_reserve, fitting_request, unanswered
+from sunwell.agent.closing import (
+    CLOSING_HISTORY_BYTES,
+    Reserve,
+    bare_claim,
+    closing_reserve,
+    fitting_request,
+    unanswered,
+)
+from sunwell.agent.compaction import Compactor, WindowFull
+from sunwell.agent.companion import Companion
+from sunwell.agent.ended import Ended
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
 from sunwell.budget.values import Claim
 from sunwell.core.history import History
 from sunwell.core.message import Message, ToolResult, user
-from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Request
+from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
-from sunwell.core.task import Status, StopReason
+from sunwell.core.task import StopReason
 from sunwell.errors import BudgetExhausted, ModelError
 from sunwell.events import BUDGET_EXHAUSTED, BudgetUsedUp
+from sunwell.gateway.attempt import DEFAULT_OUTPUT_TOKENS
 from sunwell.journal.records import Note
+
+__all__ = ["WORK_PROMPT_VERSION", "Assignment", "Ended", "Work"]
 
 WORK_PROMPT_VERSION = 1
 """Goes up with every change of what the loop itself tells a model: a run notices it when taken up."""
@@ -39,16 +52,6 @@ _CUT_CALL = " (Your message reached its length limit; the call may be cut off. S
 
 
 @attrs.frozen
-class Ended:
-    """How a piece of work ended."""
-
-    status: Status
-    stop_reason: StopReason
-    answer: str = ""
-    error: str = ""
-
-
-@attrs.frozen
 class Assignment:
     """What one piece of work is given."""
 
@@ -62,6 +65,9 @@ class Assignment:
     stream: bool = False
     closing_seconds: float = 0.0
     """Time that is kept for the closing call."""
+    purpose: Purpose = "work"
+    most_turns: int | None = None
+    """Most turns of this work itself; ``None``: only the ledger's ceilings hold."""
 
 
 @attrs.define(eq=False)
@@ -71,6 +77,8 @@ class Work:
     run: Run
     given: Assignment
     tools: Toolset
+    companion: Companion | None = None
+    """Who stands by work that hands out other work."""
     turns: int = attrs.field(default=0, init=False)
     calls: CallRunner = attrs.field(init=False)
     on_turn: Callable[[int], None] | None = attrs.field(default=None, init=False)
@@ -86,10 +94,16 @@ class Work:
     _reserve: Reserve | None = attrs.field(default=None, init=False)
     _empty: int = attrs.field(default=0, init=False)
     _is_known_time_out: bool = attrs.field(default=False, init=False)
+    _compactor: Compactor | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.calls = CallRunner(self.run, self.given.span, self.tools)
         self._history = History([user(self.given.prompt)])
+        price = self.run.gateway.prices.price(self.given.model)
+        if price is not None and price.context_window is not None:
+            room = price.context_window - (self.given.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
+            if room > 0:
+                self._compactor = Compactor(self.run, self.given.span, room)
 
     async def to_the_end(self) -> Ended:
         """Return how the work ended. Limits, refusals and providers' failures are ends, not exceptions.
@@ -103,8 +117,15 @@ class Work:
             return await self._stop(self._time_is_up())
         except BudgetExhausted as error:
             return await self._stop(error)
+        except WindowFull:
+            return await self._close("window", _WINDOW)
         except ModelError as error:
-            return Ended("error", "model_error", self.last_text, str(error))
+            return Ended("error", "model_error", self.partial(), str(error))
+
+    def partial(self) -> str:
+        """Return an answer made of what is there."""
+        made = self.companion.partial() if self.companion is not None else ""
+        return made or self.last_text
 
     async def _all_turns(self) -> Ended:
         while True:
@@ -139,8 +160,20 @@ class Work:
         return None if left is None else max(0.0, left - self.given.closing_seconds)
 
     async def _turn(self) -> Ended | None:
-        self.run.ledger.take_turn(self.given.span.path)
+        most, path = self.given.most_turns, self.given.span.path
+        if most is not None and self.turns >= most:
+            raise BudgetExhausted("turns", Decimal(1), Decimal(self.turns), Decimal(most), path)
+        self.run.ledger.take_turn(path)
+        await self._prepare()
         return await self._take(await self._ask())
+
+    async def _prepare(self) -> None:
+        """Make the conversation what it is at this turn: short enough, with the status at its end."""
+        if self._compactor is not None:
+            other_bytes = self._request().size_bytes - self._history.size_bytes
+            self._history = await self._compactor.fit(self._history, other_bytes, self.turns)
+        if self.companion is not None and (said := await self.companion.remark(self.turns)):
+            self._history = self._history.plus(user(said))
 
     def _request(self) -> Request:
         given = self.given
@@ -165,7 +198,12 @@ class Work:
             bare = self._bare = self._bare or bare_claim(given.model, request, run.gateway.prices)
             reserve = self._reserve = closing_reserve(bare, self._history.size_bytes)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
-        return await run.gateway.ask(given.span, given.model, request, purpose="work", stream=given.stream)
+        completion = await run.gateway.ask(
+            given.span, given.model, request, purpose=given.purpose, stream=given.stream
+        )
+        if self._compactor is not None:
+            self._compactor.learn(request.size_bytes, completion.usage)
+        return completion
 
     async def _take(self, completion: Completion) -> Ended | None:
         """Work one answer into the conversation; return the end where it is one."""
@@ -179,7 +217,7 @@ class Work:
                 results = _with_hint(results, _CUT_CALL)
             self._history = self._history.plus(results)
             self._pieces.clear()
-            return None
+            return None if self.companion is None else self.companion.declared()
         match completion.stop:
             case "refusal":
                 return Ended("incomplete", "refusal", completion.text, f"{completion.model} refused the task")
@@ -227,23 +265,32 @@ class Work:
 
     async def _close(self, reason: StopReason, sentence: str) -> Ended:
         """Turn what is there into an answer with one call out of the closing reserve."""
-        if len(self._history) == 1:  # nothing is there: a call could only say so, for money
+        if all(
+            one.role == "user" for one in self._history
+        ):  # nothing is there: a call could only say so, for money
             return Ended("incomplete", reason, "", sentence)
+        delivered = await self._wind_up(reason)
         if self._history[-1].tool_calls:
             self._history = self._history.plus(unanswered(self._history[-1], _NOT_RUN))
-        request = fitting_request(self.given.model, self._request(), reason, self._reserve)
+        request = fitting_request(self.given.model, self._request(), reason, self._reserve, delivered)
         # The reason is a part of the name: with another budget, another limit may be met at the same turn.
         span = self.given.span.child(f"closing-{self.turns}-{reason}")
         if self._is_known_time_out and not self.run.gateway.has_answer(span):
-            return Ended("incomplete", reason, self.last_text, sentence)
+            return Ended("incomplete", reason, self.partial(), sentence)
         try:
             async with asyncio.timeout(self.run.ledger.seconds_left(self.given.span.path)):
                 completion = await self.run.gateway.ask(
                     span, self.given.model, request, purpose="closing", closing=True
                 )
         except (BudgetExhausted, ModelError, TimeoutError):
-            return Ended("incomplete", reason, self.last_text, sentence)
-        return Ended("incomplete", reason, completion.text or self.last_text, sentence)
+            return Ended("incomplete", reason, self.partial(), sentence)
+        return Ended("incomplete", reason, completion.text or self.partial(), sentence)
+
+    async def _wind_up(self, reason: StopReason) -> str:
+        if self.companion is None:
+            return ""
+        shown_bytes = CLOSING_HISTORY_BYTES if self._reserve is None else self._reserve.history_bytes
+        return await self.companion.wind_up(reason, self.turns, shown_bytes * 3 // 4)
 
 
 _WINDOW = "the conversation has filled the model's context window"
