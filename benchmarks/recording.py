@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tables import write as write_tables
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -16,14 +18,21 @@ def _git(*words: str) -> str:
 
 
 def record(name: str, found: dict[str, Any]) -> Path:
-    """Write ``results/<name>.json``: *found*, the commit, whether the tree was dirty, and the platform."""
+    """Write ``results/<name>.json``: *found*, the commit, whether code was changed since, and the platform.
+
+    The table in the readme is brought up to date, too.
+    """
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", "sunwell", "benchmarks/*.py")
     context = {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _git("rev-parse", "--short", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "dirty": bool(
+            _git("status", "--porcelain", "--untracked-files=no", "--", "sunwell", "benchmarks/*.py")
+        ),
         "python": platform.python_version(),
         "platform": platform.system(),
     }
     path.write_text(json.dumps(context | found, indent=2, default=str) + "\n")
+    write_tables()
     return path

@@ -1,0 +1,181 @@
+"""Puts the figures of ``results/*.json`` into the tables of ``benchmarks/README.md``.
+
+Run with ``python benchmarks/tables.py``. Whoever records a result gets this done by the way. A result
+that has no table of its own here is shown line by line.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+README = HERE / "README.md"
+RESULTS = HERE / "results"
+Found = dict[str, Any]
+_CONTEXT = ("date", "commit", "dirty", "python", "platform", "system")
+
+
+def rows(head: Iterable[str], body: Iterable[Iterable[object]]) -> list[str]:
+    """Return the lines of a table; all columns but the first are aligned to the right."""
+    names = list(head)
+    lines = [names, ["---", *["---:"] * (len(names) - 1)], *body]
+    return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
+
+
+def client_cpu(found: Found) -> list[str]:
+    """One turn and one streamed piece, beside the bare SDK."""
+    head = (
+        "wire format",
+        "turn 10, µs",
+        "to the SDK",
+        "turn 200, µs",
+        "to the SDK",
+        "piece, µs",
+        "to the SDK",
+    )
+    return rows(head, (_client_row(name, found[name]) for name in ("chat", "messages")))
+
+
+def _client_row(name: str, wire: Found) -> list[object]:
+    turns = (f"{wire['loop_turn_10_us']:,.0f}", wire["turn_10_to_sdk"], f"{wire['loop_turn_200_us']:,.0f}")
+    return [name, *turns, wire["turn_200_to_sdk"], wire["loop_chunk_us"], wire["chunk_to_sdk"]]
+
+
+def journal(found: Found) -> list[str]:
+    """Appends beside bare writes, then reading."""
+    head = ("append", "median, µs", "99 %, µs", "median to bare", "99 % to bare", "syncs for each")
+    keys = ("p50_us", "p99_us", "p50_ratio", "p99_ratio", "syncs_per_append")
+    forms = ("{:,.0f}", "{:,.0f}", "{:.2f}", "{:.2f}", "{:.3f}")
+    body = [
+        [name, *(form.format(row[key]) for key, form in zip(keys, forms, strict=True))]
+        for name, row in found["append"].items()
+    ]
+    sizes = [(name, row) for name, row in found["reading"].items() if isinstance(row, dict)]
+    reading = [
+        [
+            f"{int(name):,} records",
+            f"{row['megabytes']:.0f}",
+            f"{row['read_seconds']:.2f}",
+            f"{row['open_seconds']:.2f}",
+            f"{row['peak_megabytes']:.2f}",
+        ]
+        for name, row in sizes
+    ]
+    return [*rows(head, body), "", *rows(("read", "MB", "read, s", "take up, s", "peak memory, MB"), reading)]
+
+
+def ledger(found: Found) -> list[str]:
+    """A reservation, with one and with 1,000 others open."""
+    body = (
+        ("1", found["median_microseconds_1_open"]),
+        ("1,000", found["median_microseconds_1000_open"]),
+        ("ratio", found["median_ratio"]),
+    )
+    return rows(("open reservations", f"reserve and settle, median µs, n = {found['n']:,}"), body)
+
+
+def utilisation(found: Found) -> list[str]:
+    """How much of a cap was used, by the share that one worst case takes of it."""
+    head = ("workers", "worst case and reserve", "booked", "billed", "calls")
+    shares = ("worst_share", "booked_share", "billed_share")
+    body = (
+        [row["workers"], *(f"{row[key]:.1%}" for key in shares), f"{row['calls']:,}"] for row in found["rows"]
+    )
+    return rows(head, body)
+
+
+def caps(found: Found) -> list[str]:
+    """What each of several libraries let be billed on one cap."""
+    head = (f"{found['workers']} workers, cap ${found['cap_usd']}", "calls each", "billed, median", "answers")
+    body = []
+    for row in found["rows"]:
+        answers = sorted(row["answers"])[len(row["answers"]) // 2]
+        name = row["name"] if row["name"].startswith("sunwell") else f"{row['name']} {row['version']}"
+        body.append([name, row["calls"], f"${float(row['median_usd']):.3f}", answers])
+    return rows(head, body)
+
+
+def interleavings(found: Found) -> list[str]:
+    """How many random trees of work were run, and in how many of them something did not hold."""
+    head = ("trees of work", "run", "broken", "model calls", "kills", "cancelled", "retried", "bound passed")
+    kinds = ("model-call-finished", "kills", "cancels", "model-retried", "bound-exceeded")
+    parts = ((name, part) for name, part in found.items() if isinstance(part, dict))
+    body = (
+        [name, f"{part['run']:,}", len(part["broken"]), *(f"{part['seen'].get(kind, 0):,}" for kind in kinds)]
+        for name, part in parts
+    )
+    return rows(head, body)
+
+
+def import_time(found: Found) -> list[str]:
+    """What imports cost, beside the least that they stand on."""
+    body = ([name, ms, found["ratio"][name]] for name, ms in found["import_ms"].items())
+    return rows(("import", "ms", "ratio"), body)
+
+
+def workers(found: Found) -> list[str]:
+    """A batch beside the bare SDKs, then batches of growing size."""
+    head = ("200 workers", "wall, ms", "CPU, ms", "memory, MB")
+    beside = ([name, *_spent(part)] for name, part in found["beside"].items() if "memory_kb" in part)
+    sizes = ([f"{int(name):,}", *_spent(part)] for name, part in found["growth"].items() if name.isdigit())
+    return [*rows(head, beside), "", *rows(("workers of a batch", *head[1:]), sizes)]
+
+
+def _spent(part: Found) -> list[str]:
+    return [f"{part['wall_ms']:,.0f}", f"{part['cpu_ms']:,.0f}", f"{part['memory_kb'] / 1024:,.1f}"]
+
+
+def line_by_line(found: Found) -> list[str]:
+    """Each figure with its path."""
+    return rows(("figure", "value"), flat(found))
+
+
+def flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the leaves of nested results; lists are counted where they hold more than figures."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if path or key not in _CONTEXT:
+                yield from flat(item, f"{path}, {key}" if path else str(key).replace("_", " "))
+    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        yield path, f"{len(value):,} entries"
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield path.replace("_", " "), f"{value:,}"
+    else:
+        yield path.replace("_", " "), "none" if value == [] else value
+
+
+TABLES: dict[str, Callable[[Found], list[str]]] = {
+    table.__name__: table
+    for table in (client_cpu, workers, journal, ledger, utilisation, caps, interleavings, import_time)
+}
+
+
+def text(name: str) -> str:
+    """Return what stands between the marks of the result *name*."""
+    found = json.loads((RESULTS / f"{name}.json").read_text())
+    changed = ", with changes that were not committed" if found.get("dirty") else ""
+    on = f"Python {found['python']}, commit {str(found['commit'])[:7]}{changed}"
+    return "\n".join([*TABLES.get(name, line_by_line)(found), "", f"`results/{name}.json`: {on}."])
+
+
+def filled(page: str) -> str:
+    """Return *page* with the figures of today between its marks."""
+
+    def fill(match: "re.Match[str]") -> str:
+        name = match[1]
+        if not (RESULTS / f"{name}.json").is_file():
+            return match[0]
+        return f"<!-- results: {name} -->\n{text(name)}\n<!-- end -->"
+
+    return re.sub(r"<!-- results: (\w+) -->\n.*?<!-- end -->", fill, page, flags=re.DOTALL)
+
+
+def write() -> None:
+    """Bring the tables of the readme up to date."""
+    README.write_text(filled(README.read_text()))
+
+
+if __name__ == "__main__":
+    write()
