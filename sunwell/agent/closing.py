@@ -28,6 +28,7 @@ _REASONS: dict[str, str] = {
     "budget_tokens": "the tokens for this task are used up",
     "calls": "the number of model calls for this task is used up",
     "turns": "the number of turns for this task is used up",
+    "window": "the conversation has filled the context window",
     "timeout": "the time for this task is up",
 }
 
@@ -39,20 +40,22 @@ def closing_seconds(limit_seconds: float | None) -> float:
     return min(CLOSING_SECONDS, limit_seconds * _TIME_SHARE)
 
 
-def closing_request(request: Request, reason: StopReason, history_bytes: int) -> Request:
+def closing_request(request: Request, reason: StopReason, history_bytes: int, delivered: str = "") -> Request:
     """Return the closing call for work whose next request would have been *request*.
 
     It keeps system prompt and tools, so that a cached prefix stays of use, and forbids calls. Of
-    the conversation it shows the first message and about *history_bytes* of the newest.
+    the conversation it shows the first message and about *history_bytes* of the newest; *delivered*
+    is what came of work that was handed out, and takes its part of these bytes.
     """
     why = _REASONS.get(reason, "a limit of this task is reached")
     text = (
         f"Stop here: {why}. No tool can be called any more. Say now, from what is above, what was done, "
         "what the answer to the task is as far as it is known, and what is missing."
     )
+    said = f"{delivered}\n\n{text}" if delivered else text
     return attrs.evolve(
         request,
-        messages=newest(request.messages, history_bytes).plus(user(text)),
+        messages=newest(request.messages, max(0, history_bytes - _size(delivered))).plus(user(said)),
         tool_choice="none",
         max_output_tokens=CLOSING_OUTPUT_TOKENS,
         response_schema=None,
@@ -90,12 +93,12 @@ def closing_reserve(claim: Claim, conversation_bytes: int) -> Reserve:
 
 
 def fitting_request(
-    model: ModelProtocol, request: Request, reason: StopReason, reserve: Reserve | None
+    model: ModelProtocol, request: Request, reason: StopReason, reserve: Reserve | None, delivered: str = ""
 ) -> Request:
     """Return the closing call, its conversation cut until it fits into *reserve*."""
     history = CLOSING_HISTORY_BYTES if reserve is None else reserve.history_bytes
     while True:
-        closing = closing_request(request, reason, history)
+        closing = closing_request(request, reason, history, delivered)
         fits = reserve is None or _tokens(model, closing) <= reserve.tokens
         if fits or history < _TEXT_BYTES:
             return closing
@@ -131,6 +134,10 @@ def _shortened(message: Message, limit: int) -> Message:
         return part
 
     return Message(message.role, tuple(cut(part) for part in message.parts))
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _tokens(model: ModelProtocol, request: Request) -> int:
