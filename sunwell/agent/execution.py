@@ -42,6 +42,8 @@ class Execution:
     resumed: bool = False
     decision: DelegationDecision | None = attrs.field(default=None, init=False)
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
+    confidence: float | None = attrs.field(default=None, init=False)
+    """How sure an orchestrator was of its answer; ``None`` where nobody said."""
     workers: tuple[TaskResult, ...] = attrs.field(default=(), init=False)
     """Results of workers, in the order of input."""
     _shared: dict[str, list[FileChange]] = attrs.field(factory=dict, init=False)
@@ -95,8 +97,28 @@ class Execution:
         effort: Effort | None = None,
     ) -> Ended:
         """Do the task in *span* with *model*, under *lens* where there is one."""
+        if self.config.split:
+            turns = self.config.budget.turns
+            self.run.ledger.open(span.path, Budget(turns=DEFAULT_TURNS if turns is None else turns))
+        given = self.assignment(span, model, lens=lens, effort=effort)
+        return await self.carry_out(Work(self.run, given, self.tools))
+
+    async def carry_out(self, work: Work) -> Ended:
+        """Return how *work* ends; what it does counts as this task's."""
+        self._works.append(work)
+        return await work.to_the_end()
+
+    def assignment(
+        self,
+        span: Span,
+        model: ModelProtocol,
+        *,
+        lens: EphemeralLens | None = None,
+        effort: Effort | None = None,
+    ) -> Assignment:
+        """Return the task as *model* is given it in *span*, under *lens* where there is one."""
         sections = [self.system_prompt, lens.to_context() if lens else None]
-        given = Assignment(
+        return Assignment(
             span,
             model,
             self.task,
@@ -104,14 +126,8 @@ class Execution:
             self.config.max_output_tokens,
             effort,
             stream=self.config.stream,
-            closing_seconds=closing_seconds(self.config.budget.seconds),
+            closing_seconds=closing_seconds(self.config.ceilings.seconds),
         )
-        if self.config.split:
-            turns = self.config.budget.turns
-            self.run.ledger.open(span.path, Budget(turns=DEFAULT_TURNS if turns is None else turns))
-        work = Work(self.run, given, self.tools)
-        self._works.append(work)
-        return await work.to_the_end()
 
     def take(self, workers: tuple[TaskResult, ...]) -> None:
         """Keep the results of *workers*, with all conflicts that they were a side of."""
@@ -171,4 +187,5 @@ class Execution:
             commands=tuple(command for one in self.workers for command in one.commands),
             conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
             workers=self.workers,
+            confidence=self.confidence,
         )
