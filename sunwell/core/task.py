@@ -194,7 +194,9 @@ class TaskResult:
     conflicts: tuple[Conflict, ...] = ()
     """Where this work and another's met in the same file."""
     workers: "tuple[TaskResult, ...]" = ()
-    """Results of the workers of a batch or of a split task, in the order of input."""
+    """Results of the workers that were started, in that order; of a batch: in the order of input."""
+    confidence: float | None = None
+    """How sure an orchestrator is of its answer, 0 to 1; ``None`` where nobody said."""
 
     @property
     def success(self) -> bool:
