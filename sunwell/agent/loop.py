@@ -10,6 +10,7 @@ import attrs
 from sunwell.agent.batch import Batch
 from sunwell.agent.batch_run import BatchRun, LensRun
 from sunwell.agent.ended import Ended
+from sunwell.agent.delegating import Delegating, check_delegating
 from sunwell.agent.execution import Execution
 from sunwell.agent.lens_step import write_lens
 from sunwell.agent.loop_config import LoopConfig
@@ -95,6 +96,7 @@ class AgentLoop:
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of *execution* while *execute* carries it out; see :meth:`run`."""
         self._check_prices()
+        check_delegating(self.config, self.delegation_model or self.model)
         run = execution.run
         working = asyncio.create_task(execution.to_the_end(execute))
         self._running.add(working)
@@ -130,7 +132,9 @@ class AgentLoop:
 
     async def _execute(self, execution: Execution) -> Ended:
         run = execution.run
-        run.tell(RUN_STARTED, execution.started(self.model))
+        run.tell(RUN_STARTED, execution.started(self._smart if self.config.orchestrate else self.model))
+        if self.config.orchestrate:
+            return await self._orchestrate(execution)
         if not self.config.enable_delegation:
             return await self._run_directly(execution)
         decision = await decide(execution, self.model, self._smart, self._worker)
@@ -142,7 +146,20 @@ class AgentLoop:
 
     async def _run_directly(self, execution: Execution) -> Ended:
         span = execution.run.root.child("direct")
-        return await execution.work(span, self.model, effort=self.config.effort)
+        if self.config.delegation_tools is None:
+            return await execution.work(span, self.model, effort=self.config.effort)
+        given = execution.assignment(span, self.model, effort=self.config.effort)
+        return await self._delegating(execution).work(given)
+
+    async def _orchestrate(self, execution: Execution) -> Ended:
+        span, smart = execution.run.root.child("orchestrator"), self._smart
+        given = execution.assignment(span, smart, effort=self.config.effort)
+        return await self._delegating(execution).orchestrate(given)
+
+    def _delegating(self, execution: Execution) -> Delegating:
+        kind = self.config.delegation_tools or "delegate"
+        worker = self.delegation_model or (self._smart if self.config.orchestrate else self.model)
+        return Delegating(execution, worker, kind, execution.lens)
 
     async def _run_with_delegation(self, execution: Execution, decision: DelegationDecision) -> Ended:
         run, smart, worker = execution.run, self._smart, self._worker
@@ -160,7 +177,10 @@ class AgentLoop:
             return await run_items(execution, written.items, worker)
         span = run.root.worker("work")
         run.gateway.pin(span, worker)
-        return await execution.work(span, worker, lens=written.lens)
+        if self.config.delegation_tools is None:
+            return await execution.work(span, worker, lens=written.lens)
+        given = execution.assignment(span, worker, lens=written.lens)
+        return await self._delegating(execution).work(given)
 
     @property
     def _smart(self) -> ModelProtocol:
@@ -172,7 +192,7 @@ class AgentLoop:
 
     def _check_prices(self) -> None:
         models = [self.model]
-        if self.config.enable_delegation:
+        if self.config.enable_delegation or self.config.orchestrate or self.config.delegation_tools:
             models += [self._smart, self._worker]
         for model in models:
             self._check_price(model)
