@@ -17,6 +17,7 @@ from sunwell.cli.init import init
 from sunwell.cli.lens import lens
 from sunwell.cli.models import models
 from sunwell.cli.prune import prune
+from sunwell.cli.record import record
 from sunwell.cli.replay import replay
 from sunwell.cli.resume import resume
 from sunwell.cli.run import run
@@ -56,6 +57,7 @@ for _command in (
     show,
     undo,
     prune,
+    record,
     export,
     init,
     config,

@@ -1,5 +1,7 @@
 """A recorded run against the code of today: it passes, or says which question has changed and where."""
 
+import json
+
 import attrs
 import pytest
 
@@ -10,7 +12,7 @@ from sunwell.errors import JournalError
 from sunwell.journal import read_records
 from sunwell.journal.codec import encode
 from sunwell.journal.records import Answer
-from sunwell.testing import ReplayDifference, completion, replay_journal, run_virtual
+from sunwell.testing import ReplayDifference, ScriptedModel, completion, replay_journal, run_virtual
 from sunwell.tools import Toolbox
 
 
@@ -137,3 +139,24 @@ def test_what_is_no_journal_is_refused(tmp_path):
     (tmp_path / "x.jsonl").write_text("{}\n")
     with pytest.raises(JournalError, match="does not begin with the record of a run"):
         run_virtual(replay_journal(tmp_path / "x.jsonl"))
+
+
+def test_the_question_for_the_lens_is_compared_too(story, call):
+    """With what the smart model was shown then, whatever the files are now."""
+    lens = {"task_scope": "x", "heuristics": ["Read."]}
+    lens |= {name: [] for name in ("patterns", "anti_patterns", "constraints", "examples", "target_files")}
+    story.options = RunOptions(enable_delegation=True, delegation_threshold_tokens=0)
+    (story.workspace / "README.md").write_text("one\n")
+    models = {
+        "smart_model": ScriptedModel("opus-y", [json.dumps(lens)]),
+        "delegation_model": ScriptedModel("haiku-x", ["Done."]),
+    }
+    story.run(**models)
+    (story.workspace / "README.md").write_text("two\n")
+    assert run_virtual(replay_journal(story.journals[0])).answer == "Done."
+
+    def another_task(record):
+        return attrs.evolve(record, task="Do that.") if record.kind == "run" else record
+
+    rewritten(story.journals[0], another_task)
+    assert "call 0 of run/lens (lens, opus-y) is not the recorded one" in difference(story.journals[0])

@@ -1,5 +1,6 @@
 """A run taken up again: after any end, with nothing paid twice, and only where it means the same."""
 
+import json
 from pathlib import Path
 
 import attrs
@@ -12,7 +13,7 @@ from sunwell.errors import JournalError, ServerFailed
 from sunwell.journal import read_records
 from sunwell.journal.codec import encode
 from sunwell.journal.records import RunClosed
-from sunwell.testing import completion
+from sunwell.testing import ScriptedModel, completion
 
 
 def test_a_finished_run_gives_the_same_result_again_without_a_call(story, call):
@@ -186,3 +187,45 @@ def test_every_resume_leaves_its_end_on_record(story, call):
     done = story.resume("Done.", budget=Budget(turns=9))
     closed = [r for r in read_records(Path(done.journal or "")) if isinstance(r, RunClosed)]
     assert [record.status for record in closed] == ["incomplete", "ok"]
+
+
+def test_a_lens_whose_writing_was_cut_off_is_finished_from_its_answer(story, call):
+    """The answer is on record and the lens is not; what the smart model was shown is, so that files which
+    have changed since make no other question of it."""
+    lens = {"task_scope": "x", "heuristics": ["Read."]}
+    lens |= {name: [] for name in ("patterns", "anti_patterns", "constraints", "examples", "target_files")}
+    story.options = RunOptions(enable_delegation=True, delegation_threshold_tokens=0)
+    (story.workspace / "README.md").write_text("one\n")
+    smart = ScriptedModel("opus-y", [json.dumps(lens)])
+    story.run(smart_model=smart, delegation_model=ScriptedModel("haiku-x", ["Done."]))
+    [path] = story.journals
+    kinds = [record.kind for record in read_records(path)]
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[: kinds.index("lens")]))
+    models = {
+        "smart_model": ScriptedModel("opus-y", []),
+        "delegation_model": ScriptedModel("haiku-x", ["Done."]),
+    }
+    (story.workspace / "README.md").write_text("two\n")
+    with pytest.raises(JournalError, match=r"^README.md changed since the run saw it"):
+        story.resume(**models)
+    result = story.resume(**models, accept_changes=True)
+    assert (result.status, result.lens.heuristics, story.asked) == ("ok", ("Read.",), 1)
+
+
+def test_a_command_whose_end_is_unknown_is_told_to_the_model(story, call):
+    """It may have taken effect: it is not run again, and the model is told to look."""
+    story.options = RunOptions(allow_shell=True)
+    command = call("run_command", command="echo x >> made.txt", timeout_seconds=None)
+    story.in_real_time("run", completion(command), "Done.")
+    [path] = story.journals
+    kinds = [record.kind for record in read_records(path)]
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[: kinds.index("tool")]))
+    asked = []
+
+    def looks(request):
+        asked.append(request.messages[-1].parts[0].content)
+        return "Looked."
+
+    assert story.in_real_time("resume", looks).answer == "Looked."
+    assert asked[0].startswith("The run was interrupted while this call was under way")
+    assert (story.workspace / "made.txt").read_text() == "x\n"

@@ -1,5 +1,6 @@
 """``sunwell replay``, ``fork``, ``prune``, ``show``: what one does with runs that are over or cut off."""
 
+import asyncio
 import json
 import os
 import time
@@ -8,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from sunwell.journal import FileJournal, list_runs
+from sunwell.journal.codec import encode
+from sunwell.journal.records import RunOpened
+from sunwell.testing import replay_journal
 
 TASK = "Generate CRUD endpoints for 5 entities"
 
@@ -122,3 +126,30 @@ def test_two_processes_cannot_take_one_run_up(sunwell, shop: Path, finished) -> 
     assert done.exit_code == 2
     assert f"is in use by process {os.getpid()}: wait until it ends, or end it" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_journal_is_recorded_anew_on_the_simulator(
+    sunwell, simulator, shop: Path, finished, tmp_path
+) -> None:
+    """The same task and models, without the provider; the new recording plays against today's code."""
+    kept = tmp_path / "kept.jsonl"
+    kept.write_bytes(Path(str(finished["journal"])).read_bytes())
+    sunwell("undo", finished["run_id"], "-w", shop)
+    asked = len(simulator.requests)
+    done = sunwell("record", kept, "--files", shop, "--json", env={})
+    again = json.loads(done.stdout)
+    assert (done.exit_code, again["answer"], again["tools_called"]) == (
+        0, finished["answer"], finished["tools_called"],
+    )  # fmt: skip
+    assert len(simulator.requests) == asked
+    assert kept.read_bytes() != Path(str(finished["journal"])).read_bytes()
+    assert asyncio.run(replay_journal(kept)).answer == finished["answer"]
+
+
+def test_a_model_without_a_script_is_not_recorded_anew(sunwell, tmp_path: Path) -> None:
+    """One sentence that names those that have one; the journal stays."""
+    kept = tmp_path / "kept.jsonl"
+    settings = {"models": {"model": "stranger", "smart_model": None, "delegation_model": None}}
+    kept.write_bytes(encode(RunOpened("r1", "Do it.", 1.0, settings=settings), 0) + b"\n")
+    done = sunwell("record", kept)
+    assert (done.exit_code, "the simulator has no script for stranger; it has" in done.stderr) == (2, True)
