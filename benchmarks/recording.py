@@ -27,9 +27,7 @@ def record(name: str, found: dict[str, Any]) -> Path:
     context = {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _git("rev-parse", "--short", "HEAD"),
-        "dirty": bool(
-            _git("status", "--porcelain", "--untracked-files=no", "--", "sunwell", "benchmarks/*.py")
-        ),
+        "dirty": bool(changed),
         "python": platform.python_version(),
         "platform": platform.system(),
     }
