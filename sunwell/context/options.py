@@ -1,7 +1,7 @@
 """What a caller may choose for a run. Public in ``sunwell.agent.request``, where RFC-137 puts it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -22,7 +22,7 @@ def _at_least_one(_: object, attribute: "attrs.Attribute[int | None]", value: in
         raise ValueError(f"{attribute.name} must be at least 1, got {value}")
 
 
-def _more_than_zero(_: object, attribute: "attrs.Attribute[float | None]", value: float | None) -> None:
+def _more_than_zero(_: object, attribute: "attrs.Attribute[Any]", value: float | None) -> None:
     if value is not None and not value > 0:
         raise ValueError(f"{attribute.name} must be more than 0 seconds, got {value}")
 
