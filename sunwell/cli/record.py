@@ -13,7 +13,6 @@ from sunwell.cli.run import EXIT_CODES
 
 if TYPE_CHECKING:
     from sunwell.agent.agent import Agent
-    from sunwell.core.model import ModelProtocol
     from sunwell.events import Event
 
 _ROLES = ("model", "smart_model", "delegation_model")
@@ -55,7 +54,7 @@ def record(ctx: click.Context, /, **chosen: Any) -> None:
     ctx.exit(tell(result, {**chosen, "workspace": str(workspace)}))
 
 
-def _models(named: Mapping[str, str | None]) -> "dict[str, ModelProtocol | None]":
+def _models(named: Mapping[str, str | None]) -> dict[str, Any]:
     from sunwell.errors import ConfigurationError
     from sunwell.simulator.inprocess import InProcessModel
     from sunwell.simulator.scripts import DEMO_MODELS

@@ -72,6 +72,10 @@ class Story:
         """Run the task with a model that says *lines*."""
         return run_virtual(self.process("run", lines, **given))
 
+    def batch(self, tasks: Sequence[str], *lines: Any, **given: Any) -> TaskResult:
+        """Give each of *tasks* to a worker; all ask a model that says *lines*."""
+        return run_virtual(self.process("batch", lines, tasks=tasks, **given))
+
     def resume(self, *lines: Any, **given: Any) -> TaskResult:
         """Take the run up again, with a model that has only *lines* left."""
         return run_virtual(self.process("resume", lines, **given))
@@ -112,6 +116,8 @@ class Story:
     def _told(self, agent: Agent, what: str, given: dict[str, Any]) -> AsyncGenerator[Event, None]:
         if what == "run":
             return agent.run(SessionContext.build(self.workspace, "Do it.", options=self.options))
+        if what == "batch":
+            return agent.batch_events(given.pop("tasks"), workspace=self.workspace, options=self.options)
         run_id = given.pop("run_id", "")
         told: AsyncGenerator[Event, None] = getattr(agent, what)(run_id, workspace=self.workspace, **given)
         return told

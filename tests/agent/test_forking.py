@@ -128,3 +128,13 @@ def test_a_run_that_met_its_limit_forks_past_it(story, call):
     story.options = RunOptions(budget=Budget(calls=2))
     story.run(completion(call.writing("a.txt", "1\n")), "Not finished.")
     assert story.fork("run/direct:1", "Forked.", budget=Budget(calls=5)).answer == "Forked."
+
+
+def test_one_worker_of_a_batch_is_done_anew(story):
+    """The other, which had ended by then, is kept."""
+    story.options = RunOptions(max_concurrent=1)
+    first = story.batch(["one", "two"], "Done one.", "Done two.")
+    spans = [record.span for record in story.records() if isinstance(record, Answer)]
+    forked = story.fork(spans[1], "Done two again.")
+    assert [worker.answer for worker in forked.workers] == ["Done one.", "Done two again."]
+    assert (story.asked, forked.bill.calls, first.bill.calls) == (1, 1, 2)

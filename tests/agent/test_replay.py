@@ -107,3 +107,13 @@ def test_a_delegated_run_is_replayed_with_its_lens(story, call):
     )
     assert isinstance(first.lens, EphemeralLens)
     assert without_time(story.replay()) == without_time(first)
+
+
+def test_a_batch_is_replayed_with_all_its_workers(story, call):
+    """Each result stands where it stood."""
+    story.options = RunOptions(max_concurrent=1)
+    first = story.batch(["one", "two"], completion(call.writing("a.txt", "1\n")), "Done one.", "Done two.")
+    again = story.replay()
+    assert [worker.answer for worker in again.workers] == ["Done one.", "Done two."]
+    assert (again.status, again.bill, again.files) == (first.status, first.bill, first.files)
+    assert story.asked == 0
