@@ -10,6 +10,7 @@ from sunwell.config.connecting import providers_of, unknown_provider
 from sunwell.config.naming import reference_of
 from sunwell.config.schema import Configuration, ModelEntry, Role
 from sunwell.context.options import RunOptions
+from sunwell.context.orchestration import Orchestration, SubCallLimits
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, UnknownModelError
@@ -144,17 +145,21 @@ def _register(role: str, catalog: Catalog, registry: ModelRegistry) -> str | Non
 
 
 def _options(values: Configuration, names: Mapping[str, str]) -> RunOptions:
-    delegates = values.delegate
-    if delegates is None:
-        delegates = "delegation_model" in names
-    budget = attrs.asdict(values.budget)
+    orchestrates = _chosen(values.orchestrator.enabled, "orchestrator" in names)
+    delegates = _chosen(values.delegate, "delegation_model" in names and not orchestrates)
+    budget = Budget(**attrs.asdict(values.budget))
+    smart = names.get("smart_model")
+    if orchestrates:
+        smart = names.get("orchestrator", smart)
+        if budget.seconds is None:
+            budget = attrs.evolve(budget, seconds=values.orchestrator.max_seconds)
     return RunOptions(
         enable_delegation=delegates,
         delegation_threshold_tokens=values.delegation_threshold_tokens,
         model=names.get("model"),
-        smart_model=names.get("smart_model"),
+        smart_model=smart,
         delegation_model=names.get("delegation_model"),
-        budget=Budget(**budget),
+        budget=budget,
         system_prompt=values.system_prompt,
         tools=values.tools,
         max_output_tokens=values.max_output_tokens,
@@ -165,8 +170,33 @@ def _options(values: Configuration, names: Mapping[str, str]) -> RunOptions:
         max_concurrent=values.workers.max_concurrent,
         worker_timeout_seconds=values.workers.timeout_seconds,
         max_depth=values.workers.max_depth,
+        orchestrate=orchestrates,
+        delegation_tools="rlm" if values.sub_calls.enabled and not orchestrates else None,
+        orchestration=_orchestration(values),
         stream=values.stream,
         fallback=values.fallback,
+    )
+
+
+def _chosen(written: bool | None, otherwise: bool) -> bool:
+    """Return what was written, which may be ``False``; *otherwise* where nothing was."""
+    return otherwise if written is None else written
+
+
+def _orchestration(values: Configuration) -> Orchestration:
+    calls = values.sub_calls
+    limits = SubCallLimits(
+        max_sub_calls_per_turn=calls.max_per_turn,
+        max_total_tokens=calls.max_total_tokens,
+        max_cost_per_session=calls.max_cost_per_session,
+        budget_inheritance=calls.budget_inheritance,
+    )
+    return Orchestration(
+        max_iterations=values.orchestrator.max_turns,
+        confidence_threshold=values.orchestrator.confidence_threshold,
+        max_entries=values.scratchpad.max_entries,
+        persist_decisions=values.scratchpad.persist_decisions,
+        sub_calls=limits,
     )
 
 

@@ -41,6 +41,7 @@ class Orchestrator(Role):
     """The model that only hands work out, and when it ends."""
 
     enabled: bool | None = None
+    """``None``: on where an orchestrator's model is named."""
     max_turns: Count = Count(20)
     max_seconds: Seconds = Seconds(1800.0)
     confidence_threshold: Share = Share(0.9)

@@ -5,9 +5,6 @@ from collections.abc import Mapping
 from sunwell.config.settings import Path, Setting, dotted
 
 UNREAD: tuple[Path, ...] = (
-    ("orchestrator",),
-    ("sub_calls",),
-    ("scratchpad",),
     ("explore",),
     ("context_source",),
     ("cache_dir",),

@@ -9,7 +9,7 @@ import attrs
 from sunwell.core.model import Completion, Delta, Request
 from sunwell.errors import ModelError, SunwellError
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
-from sunwell.models.clients import Sdk, client_for
+from sunwell.models.clients import Sdk, client_for, request_options
 from sunwell.models.connection import Connection
 from sunwell.models.failures import Failures
 from sunwell.models.rate_limits import limiter_for
@@ -148,7 +148,10 @@ class Call:
         try:
             body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
             # Always as a stream: the SDK then hands over the response before its body is read.
-            response = await client.post(self.wire.path, cast_to=httpx2.Response, content=body, stream=True)
+            options = request_options(self.wire.sdk, self.connection)
+            response = await client.post(
+                self.wire.path, cast_to=httpx2.Response, content=body, options=options, stream=True
+            )
         except BaseException as error:
             refused = getattr(error, "response", None)
             if refused is None:

@@ -103,6 +103,17 @@ def _openai(connection: Connection) -> Any:
     )
 
 
+def request_options(sdk: Sdk, connection: Connection) -> dict[str, Any]:
+    """Return the options of each request. Without a key ``openai`` wants to be told so every time."""
+    if sdk != "openai" or connection.api_key:
+        return {}
+    if any(name.lower() == "authorization" for name, _ in connection.headers):
+        return {}
+    import openai
+
+    return {"headers": {"Authorization": openai.omit}}
+
+
 def _headers(connection: Connection, omit: Any, ambient_variable: str) -> dict[str, Any]:
     """The connection's headers; those that the SDK would take from a variable are taken away."""
     lines = os.environ.get(ambient_variable, "").split("\n")

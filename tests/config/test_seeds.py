@@ -114,6 +114,11 @@ def test_the_orchestrator_example_is_understood_whole(tmp_path):
     assert (pad.max_entries, pad.persist_decisions) == (1000, True)
     options = resolve(values, KEYS).options
     assert (options.max_concurrent, options.worker_timeout_seconds) == (5, 300)
+    assert (options.orchestrate, options.smart_model) == (True, "anthropic/claude-sonnet-4")
+    assert (options.delegation_model, options.budget.seconds) == ("moonshotai/kimi-k2", 1800)
+    orchestration = options.orchestration
+    assert (orchestration.max_iterations, orchestration.confidence_threshold) == (20, 0.9)
+    assert (orchestration.max_entries, orchestration.persist_decisions) == (1000, True)
 
 
 def test_the_sub_call_example_is_understood_whole(tmp_path):
@@ -124,6 +129,10 @@ def test_the_sub_call_example_is_understood_whole(tmp_path):
     sub_calls = values.sub_calls
     assert (sub_calls.enabled, sub_calls.max_per_turn) == (True, 5)
     assert (sub_calls.budget_inheritance, sub_calls.max_cost_per_session) == (0.5, Decimal("1.0"))
+    options = resolve(values, KEYS).options
+    assert (options.delegation_tools, options.max_depth, options.orchestrate) == ("rlm", 3, False)
+    limits = options.orchestration.sub_calls
+    assert (limits.max_sub_calls_per_turn, limits.max_cost_per_session) == (5, Decimal("1.0"))
     source = values.context_source
     assert (source.api_key, source.project_slug, source.auto_context) == ("rlm_...", "my-project", True)
 

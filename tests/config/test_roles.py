@@ -1,0 +1,184 @@
+"""Who is asked where: roles with their own providers and settings, over real HTTP."""
+
+import pytest
+
+from sunwell.config.resolving import resolve
+from sunwell.core.message import user
+from sunwell.core.model import Request
+from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
+from sunwell.models.clients import close_clients
+from sunwell.simulator import Simulator
+
+KEYS = {"ONE_KEY": "key-number-one", "TWO_KEY": "key-number-two", "ANTHROPIC_API_KEY": "key-of-anthropic"}
+ASKED = Request(messages=[user("hello")], max_output_tokens=100)
+
+
+def provider(name, kind, url, key="ONE_KEY", more=""):
+    return f'[providers.{name}]\nkind = "{kind}"\nbase_url = "{url}"\napi_key_env = "{key}"\n{more}\n'
+
+
+@pytest.fixture
+async def servers():
+    """Two providers, each in every wire format."""
+    async with Simulator() as one, Simulator() as two:
+        yield one, two
+        await close_clients()
+
+
+async def both(project, text):
+    """Ask parent and child once each, and return the models."""
+    project.write(text)
+    made = resolve(project.load(trust=True).values, KEYS)
+    models = [made.registry.get(made.names[role]) for role in ("model", "delegation_model")]
+    for model in models:
+        await model.complete(ASKED)
+    return models
+
+
+DIRECTIONS = [
+    pytest.param("openai", "openai", id="openai-to-compatible"),
+    pytest.param("openai", "anthropic", id="openai-to-anthropic"),
+    pytest.param("anthropic", "openai", id="anthropic-to-openai"),
+    pytest.param("anthropic", "anthropic", id="anthropic-to-anthropic"),
+]
+
+
+@pytest.mark.parametrize(("parent", "child"), DIRECTIONS)
+async def test_parent_and_child_on_different_providers(project, servers, parent, child):
+    """Each is asked at its own provider, with its own key, in its own format, in all directions."""
+    one, two = servers
+    models = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
+    urls = [
+        server.url if kind == "anthropic" else server.openai_url
+        for server, kind in ((one, parent), (two, child))
+    ]
+    await both(
+        project,
+        f'model = "a/{models[parent]}"\ndelegation_model = "b/{models[child]}"\n'
+        + provider("a", parent, urls[0])
+        + provider("b", child, urls[1], "TWO_KEY"),
+    )
+    assert [(r.model, r.key) for r in one.requests] == [(models[parent], "key-number-one")]
+    assert [(r.model, r.key) for r in two.requests] == [(models[child], "key-number-two")]
+
+
+@pytest.mark.parametrize(
+    ("child", "connections"),
+    [
+        pytest.param('[delegation_model]\nmodel = "a/gpt-6.1-sol"\n', 1, id="other-model"),
+        pytest.param('[delegation_model]\nmodel = "a/gpt-6-luna"\neffort = "high"\n', 1, id="other-effort"),
+        pytest.param('[delegation_model]\nmodel = "b/gpt-6-luna"\n', 2, id="other-key"),
+        pytest.param('[delegation_model]\nmodel = "c/gpt-6-luna"\n', 2, id="other-headers"),
+        pytest.param('[delegation_model]\nmodel = "d/gpt-6-luna"\n', 2, id="other-time-out"),
+    ],
+)
+async def test_same_connection_same_client(project, servers, child, connections):
+    """Models that agree on address, key and options share one client; where one differs, there are two."""
+    one, _ = servers
+    url = one.openai_url
+    text = (
+        'model = "a/gpt-6-luna"\n'
+        + child
+        + provider("a", "openai", url)
+        + provider("b", "openai", url, "TWO_KEY")
+        + provider("c", "openai", url, more='[providers.c.headers]\nX-Team = "c"\n')
+        + provider("d", "openai", url, more="timeout_seconds = 20\n")
+    )
+    await both(project, text)
+    assert one.connections == connections
+
+
+async def test_settings_of_a_role_are_really_sent(project, servers):
+    """Limit and effort of the child are its own; the parent's request has none of them."""
+    one, _ = servers
+    child = '[delegation_model]\nmodel = "a/gpt-6.1-sol"\neffort = "low"\n'
+    await both(project, 'model = "a/gpt-6-luna"\n' + child + provider("a", "openai", one.openai_url))
+    parent_body, child_body = (request.body for request in one.requests)
+    assert ("reasoning_effort" in parent_body, child_body["reasoning_effort"]) == (False, "low")
+
+
+async def test_a_thinking_budget_is_really_sent(project, servers):
+    """In Anthropic's format, and never more than the answer may be long."""
+    one, _ = servers
+    text = '[model]\nmodel = "a/claude-haiku-5-5"\nthinking_tokens = 15000\n'
+    project.write(text + provider("a", "anthropic", one.url))
+    made = resolve(project.load(trust=True).values, KEYS)
+    model = made.registry.get(made.names["model"])
+    await model.complete(Request(messages=[user("x")], max_output_tokens=20_000))
+    await model.complete(Request(messages=[user("x")], max_output_tokens=5_000))
+    await model.complete(Request(messages=[user("x")], max_output_tokens=500))
+    got = [(request.body.get("thinking") or {}).get("budget_tokens") for request in one.requests]
+    assert got == [15_000, 4_999, None]
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_an_entry_chooses_the_format(project, servers, api):
+    """``api`` says which of OpenAI's formats a server is spoken to in."""
+    one, _ = servers
+    project.write('model = "a/gpt-6-luna"\n' + provider("a", "openai", one.openai_url, more=f'api = "{api}"'))
+    made = resolve(project.load(trust=True).values, KEYS)
+    await made.registry.get("a/gpt-6-luna").complete(ASKED)
+    path = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}[api]
+    assert [request.path for request in one.requests] == [path]
+
+
+async def test_a_local_server_needs_no_key(project, servers):
+    """No key is looked for, and the request goes out without one: the server may still want it."""
+    one, _ = servers
+    project.write(f'[providers.ollama]\nbase_url = "{one.openai_url}"\n')
+    made = resolve(project.load(trust=True, model="ollama/gpt-6-luna").values, {})
+    model = made.registry.get("ollama/gpt-6-luna")
+    with pytest.raises(Exception, match="does not accept the key"):
+        await model.complete(ASKED)
+    assert [request.key for request in one.requests] == [""]
+
+
+@pytest.mark.parametrize(
+    ("reference", "asked"),
+    [
+        pytest.param("moonshotai/kimi-k2", "moonshotai/kimi-k2", id="makers-id"),
+        pytest.param("opus", "anthropic/claude-opus-5-5", id="alias"),
+        pytest.param("openrouter/moonshotai/kimi-k2", "moonshotai/kimi-k2", id="named"),
+    ],
+)
+def test_a_gateway_is_asked_by_the_makers_id(project, reference, asked):
+    """With a gateway, ids keep their slash, and its own key is the only one that is sent."""
+    values = project.load(model=reference, gateway="openrouter").values
+    model = resolve(values, {"OPENROUTER_API_KEY": "key-of-router", **KEYS}).registry.get(reference)
+    assert (model.model_id, model.connection.url) == (asked, "https://openrouter.ai/api/v1")
+    assert model.connection.api_key == "key-of-router"
+
+
+def test_a_name_of_ones_own(project):
+    """``[models.NAME]`` stands for a model with limits, prices and a window."""
+    project.write(
+        '[models.fast]\nmodel = "anthropic/claude-haiku-5-5"\nmax_output_tokens = 900\neffort = "low"\n'
+        "input_usd_per_million = 1\noutput_usd_per_million = 2\ncontext_window = 9000\n"
+        '[delegation_model]\nmodel = "fast"\neffort = "high"\n'
+    )
+    made = resolve(project.load(trust=True).values, KEYS)
+    plain, tuned = made.registry.get("fast"), made.registry.get(made.names["delegation_model"])
+    assert (plain.max_output_tokens, plain.tuning.effort, plain.context_window) == (900, "low", 9000)
+    assert (tuned.max_output_tokens, tuned.tuning.effort) == (900, "high")
+    assert made.prices.price(plain).rates.output_usd == 2
+    assert made.windows == {"anthropic/claude-haiku-5-5": 9000}
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        pytest.param(
+            {"model": "x", "provider": "gorq"}, ConfigurationError, "did you mean groq", id="provider"
+        ),
+        pytest.param({"model": "lab/x"}, UnknownModelError, "LAB_BASE_URL", id="no-address"),
+        pytest.param({"model": "xai/grok-3"}, MissingKeyError, "XAI_API_KEY", id="no-key"),
+        pytest.param({"model": "azure/gpt"}, ConfigurationError, "base_url", id="azure"),
+        pytest.param(
+            {"gateway": "nowhere"}, ConfigurationError, "unsupported provider: nowhere", id="gateway"
+        ),
+    ],
+)
+def test_what_cannot_be_reached_is_said(project, options, error, sentence):
+    """Before anything is sent."""
+    with pytest.raises(error, match=sentence):
+        resolve(project.load(**options).values, {}).registry.get(options.get("model", "opus"))
