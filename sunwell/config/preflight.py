@@ -38,7 +38,7 @@ def require_sound(resolved: Resolved) -> tuple[str, ...]:
 def findings(resolved: Resolved) -> tuple[Finding, ...]:
     """Return what is wrong with the models of *resolved*: names, keys, prices, windows. Nothing is sent."""
     models: dict[str, ModelProtocol] = {}
-    found: list[Finding] = []
+    found = [Finding(warning, is_error=False) for warning in resolved.warnings]
     for role in ROLES:
         name = resolved.names.get(role)
         if name is None:

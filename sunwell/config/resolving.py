@@ -8,6 +8,7 @@ import attrs
 from sunwell.budget.values import Budget
 from sunwell.config.connecting import providers_of, unknown_provider
 from sunwell.config.naming import reference_of
+from sunwell.config.plugins import load_plugins, register_models
 from sunwell.config.schema import Configuration, ModelEntry, Role
 from sunwell.context.options import RunOptions
 from sunwell.context.orchestration import Orchestration, SubCallLimits
@@ -35,6 +36,8 @@ class Resolved:
     """What each role that is set is called in ``registry``."""
     windows: Mapping[str, int] = attrs.field(hash=False)
     """Context windows that were set, by ``provider/id``."""
+    warnings: tuple[str, ...] = ()
+    """What was left out, a sentence each."""
 
 
 def resolve(values: Configuration, environ: Mapping[str, str] | None = None) -> Resolved:
@@ -45,6 +48,7 @@ def resolve(values: Configuration, environ: Mapping[str, str] | None = None) -> 
     supply = providers_of(values, environ)
     registry = ModelRegistry(supply)
     catalog = Catalog(values, supply)
+    left_out = register_models(load_plugins("sunwell.models", values.plugins), registry)
     for name in values.models:
         registry.register_factory(name, catalog.maker(name, Role()))
     named = {role: _register(role, catalog, registry) for role in ROLES}
@@ -55,6 +59,7 @@ def resolve(values: Configuration, environ: Mapping[str, str] | None = None) -> 
         prices=PriceBook(catalog.prices()),
         names=names,
         windows=catalog.windows(),
+        warnings=left_out,
     )
 
 
