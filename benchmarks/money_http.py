@@ -24,7 +24,8 @@ class OverHttp:
 
     unit_seconds: float = 0.01
     simulator: Simulator = attrs.field(init=False)
-    _before_usd: Decimal = Decimal(0)
+    _key: str = ""
+    """An account of its own for each interleaving: a request that was cut off may arrive late."""
     _faults: Any = None
     _dice: random.Random = attrs.field(factory=random.Random)
 
@@ -32,15 +33,15 @@ class OverHttp:
         self.simulator = Simulator(dict.fromkeys(NAMES, self._say), PRICES, lambda one: self._faults(one))
 
     def begin(self, seed: int, faults: Callable[[Occasion], Fault | None]) -> None:
-        """Read the bill as it stands."""
+        """Open a new account."""
         self._faults, self._dice = faults, random.Random(seed)
-        self._before_usd = self.simulator.bill.total_usd()
+        self._key = f"key-{seed}"
 
     def model(self, name: str, part: Part, dice: random.Random) -> ModelProtocol:
         """Return an adapter: Messages for the cheap model, Chat Completions for the dear one."""
         if name == NAMES[0]:
-            return AnthropicModel(name, Connection("lab", self.simulator.url, "key"))
-        return ChatModel(name, Connection("lab", self.simulator.openai_url, "key"))
+            return AnthropicModel(name, Connection("lab", self.simulator.url, self._key))
+        return ChatModel(name, Connection("lab", self.simulator.openai_url, self._key))
 
     async def quiet(self) -> None:
         """Wait until the server has noticed every connection that was closed."""
@@ -49,10 +50,10 @@ class OverHttp:
 
     def billed_usd(self, path: str = "") -> Decimal:
         """Return what was billed in this interleaving; by path it is not known."""
-        return Decimal(0) if path else self.simulator.bill.total_usd() - self._before_usd
+        return Decimal(0) if path else self.simulator.bill.total_usd(self._key)
 
     def _is_open(self) -> bool:
-        return any(entry.why == "open" for entry in self.simulator.bill.entries()[-200:])
+        return any(entry.why == "open" for entry in self.simulator.bill.entries(self._key))
 
     def _say(self, asked: Asked) -> Reply:
         return some_answer(asked, self._dice)
