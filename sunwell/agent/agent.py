@@ -8,6 +8,7 @@ from typing import Protocol
 import attrs
 
 from sunwell.agent.batch import Batch, BatchResult
+from sunwell.agent.cache_lessons import CacheLessons
 from sunwell.agent.forking import Cut, Fork, open_fork
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.opening import Opened, learn_keys, open_new, reopen
@@ -58,6 +59,8 @@ class Agent:
     retry: RetryPolicy = RetryPolicy()
     """When a failed call is made again."""
     _current_options: RunOptions | None = attrs.field(default=None, init=False)
+    _lessons: CacheLessons = attrs.field(factory=CacheLessons, init=False)
+    """What the caches of providers have shown in the runs of this agent."""
     _loops: list[AgentLoop] = attrs.field(factory=list, init=False)
 
     async def run(self, session: SessionContext, memory: Memory | None = None) -> AsyncGenerator[Event, None]:
@@ -283,7 +286,9 @@ class Agent:
         loop = AgentLoop(
             model=roles.own,
             executor=opened.executor,
-            config=opened.loop_config(session.options, self.prices, self.retry),
+            config=attrs.evolve(
+                opened.loop_config(session.options, self.prices, self.retry), lessons=self._lessons
+            ),
             smart_model=roles.smart,
             delegation_model=roles.worker,
         )

@@ -68,7 +68,8 @@ class Planning:
         """Return the tasks that an earlier process of this run has not finished."""
         find = self.run.journal.find
         spans = [(parent.worker(f"task-{index}"), task) for index, task in enumerate(tasks)]
-        return [task for span, task in spans if find(WorkerClosed, (span.path,)) is None]
+        ended = [(find(WorkerClosed, (span.path,)), task) for span, task in spans]
+        return [task for end, task in ended if end is None or end.status in ("cancelled", "error")]
 
     def _siblings(self, terms: Terms, tasks: Sequence[Task]) -> Siblings:
         model = terms.model

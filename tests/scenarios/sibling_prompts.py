@@ -1,0 +1,81 @@
+"""Runs a batch of a hundred siblings, half of it in each of two processes' lives, and prints its prefixes.
+
+Started by ``test_sibling_prompts.py`` as a program, under several hash seeds and Python versions.
+Prints one JSON line: the digest of everything before the messages, in both wire formats, with how
+many of the prompts have it; and the part that is cached.
+"""
+
+import asyncio
+import collections
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+import attrs
+
+from sunwell.agent import Agent
+from sunwell.context.options import RunOptions
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.message import Text
+from sunwell.core.model import Completion, Request
+from sunwell.core.usage import Usage
+from sunwell.events import RunFinished, WorkerFinished
+from sunwell.models import anthropic_encoding, chat_encoding
+from sunwell.models.registry import ModelRegistry
+
+LENS = EphemeralLens(
+    heuristics=("Read first.", "Größe zählt."),
+    constraints=("Nothing else.",),
+    examples=("def f():\n    ...",),
+    task_scope="Docstrings",
+)
+QUIRKS = chat_encoding.quirks_for("openai", "gpt-6-luna")
+FOUND: "collections.Counter[tuple[str, str]]" = collections.Counter()
+
+
+@attrs.define(eq=False)
+class Watching:
+    """A model that writes down how each question begins on either wire."""
+
+    name: str = "claude-haiku-5-5"
+
+    async def complete(self, request: Request) -> Completion:
+        bodies = {
+            "messages": b"".join(anthropic_encoding.encode_request("m", request, streaming=False)),
+            "chat": b"".join(chat_encoding.encode_request("m", request, QUIRKS, streaming=False)),
+        }
+        for wire, body in bodies.items():
+            first = request.messages[0].text.encode()
+            FOUND[wire, hashlib.sha256(body[: body.index(first)]).hexdigest()] += 1
+        FOUND["caching", f"{request.caching.prefix} {request.caching.key}"] += 1
+        return Completion((Text("done"),), "end", Usage(10, 5), self.name)
+
+    async def stream(self, request: Request):  # type: ignore[no-untyped-def]
+        from sunwell.core.model import Delta
+
+        yield Delta(completion=await self.complete(request))
+
+
+async def main() -> None:
+    """Run half of the batch, stop, and take it up again with another agent."""
+    with tempfile.TemporaryDirectory() as folder:
+        tasks = [f"Write the docstring of function {i:03d}" for i in range(100)]
+        options = RunOptions(max_concurrent=5, system_prompt="You are careful.")
+        agent = Agent(model=Watching(), registry=ModelRegistry())
+        run_id, finished = "", 0
+        async for event in agent.batch_events(tasks, lens=LENS, workspace=Path(folder), options=options):
+            finished += isinstance(event, WorkerFinished)
+            if finished == 50:
+                agent.stop()
+            if isinstance(event, RunFinished):
+                run_id = event.run_id
+        again = Agent(model=Watching(), registry=ModelRegistry())
+        async for event in again.resume(run_id, workspace=folder):
+            if isinstance(event, RunFinished):
+                assert [one.status for one in event.result.workers] == ["ok"] * 100
+    print(json.dumps(sorted([wire, digest, count] for (wire, digest), count in FOUND.items())))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
