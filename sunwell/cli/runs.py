@@ -1,7 +1,9 @@
 """``sunwell runs``: the runs of a workspace."""
 
 import json
+import sys
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,10 @@ import click
 if TYPE_CHECKING:
     from sunwell.journal.layout import RunFile
     from sunwell.journal.node import Node
+
+
+_WIDE, _MIDDLE, _NARROW = 140, 90, 70
+_UNBOUNDED = 200
 
 
 @click.command()
@@ -36,8 +42,10 @@ def runs(workspace: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"runs": listed}, ensure_ascii=False, indent=2))
         return
+    width = terminal_width() if sys.stdout.isatty() else _UNBOUNDED
+    shown = 36 if width >= _WIDE else _telling([run["run_id"] for run in listed])
     for each in listed:
-        click.echo(_line(each, terminal_width()))
+        click.echo(_line(each, width, shown))
     if not listed:
         click.echo("no runs here yet")
 
@@ -59,16 +67,27 @@ def _object(run: "RunFile", root: "Node") -> dict[str, Any]:
     }
 
 
-def _line(run: dict[str, Any], width: int) -> str:
+def _telling(ids: list[str]) -> int:
+    """Return how many characters of the ids tell them apart: as many as any command needs."""
+    pairs = pairwise(sorted(ids))
+    alike = [next((i for i, (a, b) in enumerate(zip(*pair, strict=False)) if a != b), 36) for pair in pairs]
+    return max(8, *(count + 1 for count in alike)) if alike else 8
+
+
+def _line(run: dict[str, Any], width: int, shown: int) -> str:
+    """Return one line of at most *width* columns, with *shown* characters of the id."""
     from decimal import Decimal
 
     from sunwell.report.figures import dollars, one_line
 
+    name = run["run_id"][:shown]
     if "started_at" not in run:
-        return f"{run['run_id']}  {'':<16}  {run['status']:<10}  {one_line(run['error'], 100)}"
+        line = f"{name}  {run['status']:<10}  "
+        return line + one_line(run["error"], max(4, width - len(line)))
     at = run["started_at"]
     when = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else "?"
     cost = dollars(None if run["cost_usd"] is None else Decimal(run["cost_usd"]))
     far = f"{run['calls']:>4} calls {run['tool_calls']:>4} tools"
-    line = f"{run['run_id']}  {when}  {run['status']:<10} {cost:>10} {far}  "
-    return line + one_line(run["task"] or "", max(20, width - len(line)))
+    parts = [name, when if width >= _NARROW else when[5:10], f"{run['status']:<10} {cost:>9}"]
+    line = "  ".join([*parts, far] if width >= _MIDDLE else parts) + "  "
+    return line + one_line(run["task"] or "", max(4, width - len(line)))

@@ -229,3 +229,38 @@ def test_a_command_whose_end_is_unknown_is_told_to_the_model(story, call):
     assert story.in_real_time("resume", looks).answer == "Looked."
     assert asked[0].startswith("The run was interrupted while this call was under way")
     assert (story.workspace / "made.txt").read_text() == "x\n"
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "left", "told"),
+    [
+        pytest.param("2\n", "2\n", "wrote a.txt", id="done"),
+        pytest.param("1\n", "2\n", "wrote a.txt", id="not-done"),
+        pytest.param("3\n", "3\n", "The run was interrupted while this call", id="changed-by-others"),
+    ],
+)
+def test_a_write_whose_end_is_not_on_record_is_decided_by_the_file(story, call, on_disk, left, told):
+    """Also where the run had read that file before: what it was about to change is not held against it."""
+    (story.workspace / "a.txt").write_text("1\n")
+    story.run(completion(call.reading("a.txt")), completion(call.writing("a.txt", "2\n")), "Done.")
+    [path] = story.journals
+    kinds = [record.kind for record in read_records(path)]
+    second = kinds.index("tool", kinds.index("tool") + 1)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:second]))
+    (story.workspace / "a.txt").write_text(on_disk)
+    seen = []
+
+    def looks(request):
+        seen.append(request.messages[-1].parts[0].content)
+        return "Done."
+
+    assert story.resume(looks).status == "ok"
+    assert seen[0].startswith(told)
+    assert (story.workspace / "a.txt").read_text() == left
+
+
+def test_what_a_dry_run_planned_is_no_file_that_it_read(story, call):
+    """Planned text is read back and was never on the disk."""
+    story.options = RunOptions(dry_run=True, budget=Budget(turns=2))
+    story.run(completion(call.writing("a.txt", "1\n")), completion(call.reading("a.txt")), "Not finished.")
+    assert story.resume("Done.", budget=Budget(turns=9)).status == "ok"
