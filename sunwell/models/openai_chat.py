@@ -7,6 +7,7 @@ import attrs
 
 from sunwell.core.model import Completion, Delta, Request
 from sunwell.errors import BadRequest
+from sunwell.models.call import Call
 from sunwell.models.chat_encoding import ChatQuirks, encode_request, quirks_for
 from sunwell.models.chat_reading import ChunkReader, read_answer
 from sunwell.models.clients import Sdk
@@ -85,6 +86,12 @@ class ChatModel(HttpModel):
         except BadRequest as error:
             self._learn(error)
             raise
+
+    def _call(self, request: Request) -> Call:
+        if request.tools and not self.quirks.tools:
+            reason = "the server takes no tools: name another model for work, or ask without tools"
+            raise BadRequest(self.name, reason)
+        return super()._call(request)
 
     def _learn(self, error: BadRequest) -> None:
         changed = without_refused(self.quirks, error.detail)

@@ -91,3 +91,15 @@ def test_a_chain_of_refusals_ends(refusal):
             return
         quirks = changed
     raise AssertionError("it never ends")
+
+
+async def test_work_with_tools_is_refused_where_there_are_none():
+    """A server that is set to take no tools gets no request that has some; a question it gets."""
+    async with Simulator({"gpt-6-luna": obedient}, dialect="plain") as simulator:
+        connection = Connection("lab", simulator.openai_url, "key-of-lab")
+        quirks = ChatQuirks(tools=False, stream_usage=False)
+        model = ChatModel("gpt-6-luna", connection, quirks=quirks)
+        with pytest.raises(BadRequest, match="takes no tools"):
+            await model.complete(Request(messages=[user("x")], tools=[TOOL]))
+        assert simulator.requests == ()
+        assert (await model.complete(Request(messages=[user("x")]))).text == "done"
