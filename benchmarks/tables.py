@@ -115,6 +115,18 @@ def import_time(found: Found) -> list[str]:
     return rows(("import", "ms", "ratio"), body)
 
 
+def siblings(found: Found) -> list[str]:
+    """What a shared prefix costs, by the ways of asking."""
+    head = ("siblings", "way", "input, $", "to the least", "seconds")
+    batches = ((name, ways) for name, ways in found.items() if isinstance(ways, dict))
+    body = (
+        [name, way, f"{float(row['input_usd']):.6f}", row["to_least"], row["seconds"]]
+        for name, ways in batches
+        for way, row in ways.items()
+    )
+    return rows(head, body)
+
+
 def workers(found: Found) -> list[str]:
     """A batch beside the bare SDKs, then batches of growing size."""
     head = ("200 workers", "wall, ms", "CPU, ms", "memory, MB")
@@ -148,7 +160,17 @@ def flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 TABLES: dict[str, Callable[[Found], list[str]]] = {
     table.__name__: table
-    for table in (client_cpu, workers, journal, ledger, utilisation, caps, interleavings, import_time)
+    for table in (
+        client_cpu,
+        workers,
+        siblings,
+        journal,
+        ledger,
+        utilisation,
+        caps,
+        interleavings,
+        import_time,
+    )
 }
 
 
