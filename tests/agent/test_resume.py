@@ -264,3 +264,12 @@ def test_what_a_dry_run_planned_is_no_file_that_it_read(story, call):
     story.options = RunOptions(dry_run=True, budget=Budget(turns=2))
     story.run(completion(call.writing("a.txt", "1\n")), completion(call.reading("a.txt")), "Not finished.")
     assert story.resume("Done.", budget=Budget(turns=9)).status == "ok"
+
+
+def test_answers_stay_accepted_when_the_run_is_taken_up_once_more(story, call, scripted):
+    """Accepted with another model, cut short again, and taken up with that model without a word."""
+    _cancelled_early(story, call)
+    other = scripted("sonnet", completion(call.reading("seen.txt")), "Not finished either.")
+    story.resume(model=other, budget=Budget(turns=3), accept_changes=True)
+    done = story.resume(model=scripted("sonnet", "Done."), budget=Budget(turns=9))
+    assert (done.status, done.answer) == ("ok", "Done.")
