@@ -153,3 +153,12 @@ def test_a_model_without_a_script_is_not_recorded_anew(sunwell, tmp_path: Path) 
     kept.write_bytes(encode(RunOpened("r1", "Do it.", 1.0, settings=settings), 0) + b"\n")
     done = sunwell("record", kept)
     assert (done.exit_code, "the simulator has no script for stranger; it has" in done.stderr) == (2, True)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder that nobody can write to")
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_asked(sunwell, simulator) -> None:
+    """One sentence, exit code 2, and no call."""
+    done = sunwell("run", TASK, "-w", "/proc/self")
+    assert (done.exit_code, len(simulator.requests)) == (2, 0)
+    assert done.stderr.startswith("sunwell: the journal /proc/")
+    assert done.stderr.count("\n") == 1
