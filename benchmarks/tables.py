@@ -43,6 +43,16 @@ def _client_row(name: str, wire: Found) -> list[object]:
     return [name, *turns, wire["turn_200_to_sdk"], wire["loop_chunk_us"], wire["chunk_to_sdk"]]
 
 
+def delegation(found: Found) -> list[str]:
+    """The three arms, with their cost and the tests that their work failed."""
+    head = ("way", "calls", "tokens", "USD", "tests failed")
+    body = (
+        [name, arm["calls"], f"{arm['tokens']:,}", arm["usd"], f"{arm['failed']} of {arm['tests']}"]
+        for name, arm in found["arms"].items()
+    )
+    return rows(head, body)
+
+
 def journal(found: Found) -> list[str]:
     """Appends beside bare writes, then reading."""
     head = ("append", "median, µs", "99 %, µs", "median to bare", "99 % to bare", "syncs for each")
@@ -164,6 +174,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         client_cpu,
         workers,
         siblings,
+        delegation,
         journal,
         ledger,
         utilisation,

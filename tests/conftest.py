@@ -20,7 +20,7 @@ _KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_BA
 
 def _refuse_the_network(event: str, arguments: tuple[object, ...]) -> None:
     """Fail any connection that leaves the machine: a test that needs it is no test of this suite."""
-    if event != "socket.connect":
+    if event != "socket.connect" or _network["allowed"]:
         return
     address = arguments[1]
     if not isinstance(address, tuple):
@@ -34,12 +34,18 @@ def _refuse_the_network(event: str, arguments: tuple[object, ...]) -> None:
         raise RuntimeError(f"a test connects to {host}: only loopback is allowed")
 
 
+_network = {"allowed": False}
 sys.addaudithook(_refuse_the_network)
 
 
 @pytest.fixture(autouse=True)
-def _no_keys() -> Iterator[None]:
-    """Keep the developer's own keys and addresses out of every test."""
+def _no_keys(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep the developer's own keys and addresses out of every test but the live ones."""
+    if request.node.get_closest_marker("live"):
+        _network["allowed"] = True
+        yield
+        _network["allowed"] = False
+        return
     kept = {name: os.environ.pop(name) for name in _KEYS if name in os.environ}
     yield
     os.environ.update(kept)
