@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from sunwell.core.message import Part, Text, Thinking
+from sunwell.simulator.allowance import Allowance
 from sunwell.simulator.billing import Call
 from sunwell.simulator.faults import Fault
 from sunwell.simulator.models import SimulatedModel
@@ -30,6 +31,7 @@ class Exchange:
     fault: Fault
     call: Call
     created: int
+    allowance: Allowance = Allowance()
 
     async def run(self, request: "web.Request") -> "web.StreamResponse":
         """Answer *request*. Where the caller goes away, output counts as far as it was generated."""
@@ -58,7 +60,7 @@ class Exchange:
                 await self._generate(i, len(chunks))
         self.call.generate(self.said.output_tokens)
         body = encode(self.wire.plain(answer))
-        headers = answer_headers(self.wire.name, self.call.request_id)
+        headers = answer_headers(self.wire.name, self.call.request_id, self.allowance)
         if self.fault.cut is None:
             self.call.end()
             return web.Response(body=body, content_type="application/json", headers=headers)
@@ -75,7 +77,7 @@ class Exchange:
 
         whole = self.wire.stream(self._answer())
         chunks, drops = cut_stream(whole, self.fault.cut)
-        headers = answer_headers(self.wire.name, self.call.request_id)
+        headers = answer_headers(self.wire.name, self.call.request_id, self.allowance)
         response = web.StreamResponse(
             headers=headers
             | {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}

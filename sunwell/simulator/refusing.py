@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 
+import attrs
+
+from sunwell.simulator.allowance import Allowance
 from sunwell.simulator.faults import Fault
 from sunwell.simulator.wire import Refusal
 
-_REQUESTS_PER_MINUTE = 4000
+_USUAL = Allowance()
 _MESSAGES = {
     401: "invalid x-api-key",
     429: "This request would exceed your rate limit. Please try again later.",
@@ -36,11 +39,9 @@ def planned_refusal(fault: Fault, key: str) -> Refusal:
     return Refusal(status, message, None, code, fault.retry_after_seconds)
 
 
-def answer_headers(
-    wire: str, request_id: str, *, remaining: int = _REQUESTS_PER_MINUTE - 1
-) -> dict[str, str]:
-    """Return the headers of a response: the request's id, and a rate limit that nobody reaches."""
-    limit = str(_REQUESTS_PER_MINUTE)
+def answer_headers(wire: str, request_id: str, allowance: Allowance = _USUAL) -> dict[str, str]:
+    """Return the headers of a response: the request's id, and how many more may be sent."""
+    limit, remaining = str(allowance.per_minute), allowance.remaining
     if wire == "messages":
         return {
             "request-id": request_id,
@@ -54,12 +55,13 @@ def answer_headers(
     }
 
 
-def refusal_headers(wire: str, refusal: Refusal, request_id: str) -> dict[str, str]:
+def refusal_headers(
+    wire: str, refusal: Refusal, request_id: str, allowance: Allowance = _USUAL
+) -> dict[str, str]:
     """Return the headers of an error response, ``Retry-After`` among them where it is known."""
-    if refusal.status != 429:
-        headers = answer_headers(wire, request_id)
-    else:
-        headers = answer_headers(wire, request_id, remaining=0)
+    if refusal.status == 429:
+        allowance = attrs.evolve(allowance, remaining=0)
+    headers = answer_headers(wire, request_id, allowance)
     if refusal.retry_after_seconds is not None:
         headers["retry-after"] = f"{refusal.retry_after_seconds:g}"
     return headers

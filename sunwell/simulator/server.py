@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import attrs
 
+from sunwell.simulator.allowance import RequestLimit
 from sunwell.simulator.anthropic_answer import MESSAGES
 from sunwell.simulator.billing import Billing, Clock
 from sunwell.simulator.chat_answer import CHAT
@@ -46,6 +47,8 @@ class Simulator:
     """0: any that is free."""
     dialect: Literal["openai", "plain"] = "openai"
     """How chat is spoken: as OpenAI does, or as a plain compatible server, which knows less."""
+    requests_per_second: float | None = None
+    """Most requests for answers in a second, of all callers together; more are refused with 429."""
     keep_bodies: bool = False
     """Whether :attr:`requests` keep the bytes of the bodies."""
     bill: Billing = attrs.field(init=False)
@@ -58,7 +61,8 @@ class Simulator:
     def __attrs_post_init__(self) -> None:
         self.bill = Billing(self.prices, self.clock)
         models = offered(self.models, self.prices)
-        self._service = Service(models, self.bill, fault_plan(self.faults), self.keep_bodies)
+        limit = RequestLimit(self.requests_per_second)
+        self._service = Service(models, self.bill, fault_plan(self.faults), self.keep_bodies, limit)
 
     @property
     def url(self) -> str:

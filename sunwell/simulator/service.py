@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from sunwell.simulator.allowance import Allowance, RequestLimit
 from sunwell.simulator.anthropic_answer import MESSAGES
 from sunwell.simulator.anthropic_format import read_count
 from sunwell.simulator.billing import Billing
@@ -50,6 +51,7 @@ class Service:
     billing: Billing
     plan: FaultPlan
     keep_bodies: bool = False
+    limit: RequestLimit = attrs.field(factory=RequestLimit)
     requests: list[SimulatedRequest] = attrs.field(factory=list, init=False)
 
     async def answer(self, request: "web.Request", wire: WireFormat) -> "web.StreamResponse":
@@ -60,15 +62,18 @@ class Service:
         key, name = key_of(request.headers), str(body.get("model", ""))
         kept = raw if self.keep_bodies else None
         self.requests.append(SimulatedRequest(number, request.path, key, name, body, kept))
+        is_taken, allowance = self.limit.take()
         try:
+            if not is_taken:
+                raise Refusal(429, "Rate limit reached for requests", None, "rate_limit_exceeded", 1.0)
             if failure is not None:
                 raise failure
             occasion = Occasion(number, name, key, body.get("stream") is True)
             fault = self._fault(request.headers, occasion)
             exchange = self._open(request, wire, body, fault, key)
         except Refusal as refusal:
-            return await refused(wire, refusal, f"req_refused_{number:08d}")
-        return await exchange.run(request)
+            return await refused(wire, refusal, f"req_refused_{number:08d}", allowance)
+        return await attrs.evolve(exchange, allowance=allowance).run(request)
 
     async def count(self, request: "web.Request") -> "web.StreamResponse":
         """Answer ``count_tokens``; nothing is billed."""
@@ -138,9 +143,11 @@ class Service:
             raise Refusal(400, text, "messages", "context_length_exceeded")
 
 
-async def refused(wire: WireFormat, refusal: Refusal, request_id: str) -> "web.Response":
+async def refused(
+    wire: WireFormat, refusal: Refusal, request_id: str, allowance: Allowance | None = None
+) -> "web.Response":
     """Return the error response for *refusal*."""
-    headers = refusal_headers(wire.name, refusal, request_id)
+    headers = refusal_headers(wire.name, refusal, request_id, allowance or Allowance())
     return _json(refusal.status, wire.refuse(refusal, request_id), headers)
 
 
