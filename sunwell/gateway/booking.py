@@ -18,10 +18,11 @@ from sunwell.events import BOUND_EXCEEDED, BUDGET_REFUSED, BoundExceeded, Budget
 from sunwell.gateway.attempt import claim_for
 from sunwell.gateway.call import Call
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Answer, Failure, Refused
+from sunwell.journal.records import Answer, Failure, Held, HoldReason, Refused
 from sunwell.models.prices import PriceBook
 
 _RECORD_BYTES = 4096
+_NOTICED_SECONDS = 0.01
 _BYTES_PER_TOKEN = 12  # a token of code is four bytes or so; what JSON escapes takes more
 
 
@@ -41,6 +42,8 @@ class Booking:
         Raises :exc:`~sunwell.errors.BudgetExhausted` where there is no room; that is written, too.
         """
         claim = claim_for(call.model, call.request, self.prices.price(call.model), closing=call.closing)
+        clock = asyncio.get_running_loop()
+        asked = clock.time()
         try:
             reservation = await self.ledger.reserve(call.span.path, claim)
         except BudgetExhausted as error:
@@ -49,12 +52,19 @@ class Booking:
             self.emit(BUDGET_REFUSED, BudgetRefused(*numbers))
             raise
         try:
+            await self.held(call, "ledger", clock.time() - asked)
             await self.journal.reserve_space(_answer_bytes(reservation))
         except BaseException:
             self.ledger.release(reservation)
             raise
         await self._intend(call, attempt, reservation)
         return reservation
+
+    async def held(self, call: Call, reason: HoldReason, seconds: float) -> None:
+        """Write down that the call was held up, where that took any time to speak of."""
+        if seconds >= _NOTICED_SECONDS:
+            held = Held(call.span.path, reason, seconds, time.time())
+            await self.journal.append(held, durable=False)  # the intent follows, and is synced
 
     async def _intend(self, call: Call, attempt: int, reservation: Reservation) -> None:
         try:

@@ -187,6 +187,7 @@ class Gateway:
                     raise
                 self._tell_retry(call, tried + 1, wait_seconds, error)
             await asyncio.sleep(wait_seconds)
+            await self._booking.held(call, "rate", wait_seconds)
         raise AssertionError("counting has no end")
 
     def _first_free_attempt(self, call: Call) -> int:

@@ -105,7 +105,7 @@ def test_attempts_are_bounded_and_the_last_error_is_raised(open_door) -> None:
     model = ScriptedModel("haiku", [ServerFailed("haiku", f"down {i}", retry=True) for i in range(3)])
     with pytest.raises(ServerFailed, match="down 2"):
         run_virtual(door.ask(model))
-    assert door.kinds() == ["intent", "failure"] * 3
+    assert door.kinds() == ["intent", "failure", "held"] * 2 + ["intent", "failure"]
     assert [record.attempt for record in door.records] == [0, 0, 1, 1, 2, 2]
     assert [record.final for record in door.records[1::2]] == [False, False, True]
     assert len(door.told(ModelRetried)) == 2
@@ -152,7 +152,7 @@ def test_an_attempt_for_which_no_room_is_left_is_refused(open_door, price) -> No
     with pytest.raises(BudgetExhausted) as caught:
         run_virtual(door.ask(model))
     assert caught.value.used == door.records[0].reserved_usd
-    assert door.kinds() == ["intent", "failure", "refused"]
+    assert door.kinds() == ["intent", "failure", "held", "refused"]
     assert len(model.calls) == 1
 
 
