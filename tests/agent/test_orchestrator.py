@@ -1,0 +1,357 @@
+"""The orchestrator: it hands out, reads, answers; it ends by its own word, by confidence, or at a limit."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from sunwell.agent.loop import AgentLoop, LoopConfig
+from sunwell.agent.loop_config import ORCHESTRATED_SECONDS
+from sunwell.agent.orchestrator_prompt import ORCHESTRATOR_PROMPT
+from sunwell.budget.values import Budget
+from sunwell.context.orchestration import Orchestration
+from sunwell.core import Completion, Request, ToolCall, Usage
+from sunwell.core.price import Price, Rates
+from sunwell.errors import ConfigurationError, ServerFailed
+from sunwell.events import AnswerSet, RunFinished, RunStarted, WorkerQueued
+from sunwell.testing import Line, ScriptedModel, completion, run_virtual
+from sunwell.tools import tool
+from tests.agent.orchestrated import (
+    answer,
+    batch,
+    boss,
+    call,
+    calls,
+    ids_in,
+    orchestrated,
+    results_in,
+    run,
+    worker,
+)
+
+WAIT = call("await_results", task_ids=None, timeout_seconds=None)
+
+
+@tool
+async def step() -> str:
+    """Take a step."""
+    return "taken"
+
+
+STEP = completion(ToolCall("c", "step", "{}"))
+
+
+def test_the_prompt_says_role_tools_pattern_parallel_work_and_budget() -> None:
+    """After the caller's own words, once, and the same at every turn."""
+    smart = boss(batch("one"), WAIT, answer("ok"))
+    run(smart, worker("1"))
+    for request in smart.calls:
+        assert request.system == (ORCHESTRATOR_PROMPT,)
+    for heading in ("Your role", "Tools", "Pattern", "Parallel work", "What workers say", "Budget"):
+        assert f"## {heading}\n" in ORCHESTRATOR_PROMPT
+    for number in range(1, 7):
+        assert f"\n{number}. " in ORCHESTRATOR_PROMPT
+    for spec in smart.calls[0].tools:
+        assert f"- {spec.name}(" in ORCHESTRATOR_PROMPT
+
+
+def test_the_callers_system_prompt_comes_first_and_binds_workers_too() -> None:
+    """The caller keeps authority over the orchestrator and over whoever it asks."""
+    smart, cheap = boss(batch("one"), WAIT, answer("ok")), worker("1")
+    loop = AgentLoop(smart, smart_model=smart, delegation_model=cheap, config=orchestrated())
+
+    async def gather() -> None:
+        async for _ in loop.run("the task", system_prompt="Never delete anything."):
+            pass
+
+    run_virtual(gather())
+    assert smart.calls[0].system == ("Never delete anything.", ORCHESTRATOR_PROMPT)
+    assert cheap.calls[0].system == ("Never delete anything.",)
+
+
+def test_it_runs_on_the_smart_model_and_its_workers_on_the_other() -> None:
+    """One class of workers, all on the one model named for them; each call is booked for what it is."""
+    smart = boss(batch("one", "two"), WAIT, answer("ok"))
+    result, events = run(smart, worker("1", "2"))
+    assert next(e for e in events if isinstance(e, RunStarted)).model == "boss"
+    lines = {(line.model, line.purpose, line.depth): line.total.calls for line in result.bill.lines}
+    assert lines == {("boss", "orchestrate", 0): 3, ("worker", "work", 1): 2}
+
+
+def test_an_answer_without_tool_calls_ends_the_run() -> None:
+    """Plain words are the answer."""
+    result, _ = run(boss(batch("one"), WAIT, "All is well."), worker("1"))
+    assert (result.status, result.stop_reason, result.answer) == ("ok", "end", "All is well.")
+
+
+def test_a_ready_answer_ends_the_run_with_its_confidence() -> None:
+    """The content is the answer; who set it, when and how sure stands in an event."""
+    result, events = run(boss(batch("one"), WAIT, answer("42", confidence=0.7)), worker("1"))
+    assert (result.status, result.answer, result.confidence) == ("ok", "42", 0.7)
+    told = [event for event in events if isinstance(event, AnswerSet)]
+    assert told == [AnswerSet("run/orchestrator", "42", True, 0.7, 2)]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "ends"),
+    [
+        pytest.param(0.9, True, id="at-the-threshold"),
+        pytest.param(0.89, False, id="below"),
+        pytest.param(None, False, id="unsaid"),
+    ],
+)
+def test_confidence_at_the_threshold_ends_the_run(confidence: float | None, ends: bool) -> None:
+    """From the threshold on a draft is the answer; below it the run goes on."""
+    smart = boss(answer("draft", ready=False, confidence=confidence), "final")
+    result, _ = run(smart, worker())
+    assert result.answer == ("draft" if ends else "final")
+
+
+def test_confidence_ends_nothing_without_content() -> None:
+    """To be sure of nothing is no answer."""
+    result, _ = run(boss(answer("  ", ready=False, confidence=1.0), "final"), worker())
+    assert result.answer == "final"
+
+
+def test_confidence_ends_nothing_while_a_worker_is_at_work() -> None:
+    """The draft is kept, the model is told why, and the run ends once it is set again."""
+    sure = answer("sure", ready=False, confidence=1.0)
+    smart = boss(batch("one"), sure, WAIT, sure)
+    result, _ = run(smart, worker("1"))
+    assert "still at work" in results_in(smart.calls[2])[1]
+    assert (result.answer, len(smart.calls)) == ("sure", 4)
+
+
+def test_a_ready_answer_stops_who_is_still_at_work() -> None:
+    """No worker goes on for a run that has ended; what it did is on the bill."""
+    result, _ = run(boss(batch("slow"), answer("enough")), worker("late", seconds=900.0))
+    assert (result.status, result.workers[0].status) == ("ok", "cancelled")
+    assert result.duration_seconds < 1
+
+
+def test_the_status_stands_at_the_end_of_each_prompt_and_stays_there() -> None:
+    """Each prompt begins with the bytes of the one before: what is left is told after them."""
+    smart = boss(batch("one"), WAIT, answer("ok"))
+    run(smart, worker("1"), orchestrated(budget=Budget(tokens=90_000)))
+    for number, request in enumerate(smart.calls):
+        last = request.messages[-1].text
+        assert last.startswith(f"[Status, from the harness: turn {number + 1} of 20;")
+        assert "tokens left" in last
+        assert "min left" in last
+    for before, after in zip(smart.calls, smart.calls[1:], strict=False):
+        assert after.messages[: len(before.messages)] == before.messages[:]
+
+
+def test_the_status_urges_as_a_budget_runs_low() -> None:
+    """Where a fifth or less is left, the model is told to come to an end."""
+    smart = boss(*[batch(f"t{i}") for i in range(4)], answer("ok"))
+    run(smart, worker(*"1234"), orchestrated(orchestration=Orchestration(max_iterations=5)))
+    urged = ["Little is left" in request.messages[-1].text for request in smart.calls]
+    assert urged == [False, False, False, False, True]
+
+
+def limits() -> list[Any]:
+    """Return each limit with the settings under which it fires, and what is met there."""
+    big = Usage(100, 1_000)
+    return [
+        pytest.param({"orchestration": Orchestration(max_iterations=2)}, "turns", {}, id="turns"),
+        pytest.param({"budget": Budget(calls=6)}, "calls", {}, id="calls"),
+        pytest.param({"budget": Budget(tokens=34_000)}, "budget_tokens", {"usage": big}, id="tokens"),
+        pytest.param({"budget": Budget(seconds=300)}, "timeout", {"seconds": 25.0}, id="seconds"),
+    ]
+
+
+@pytest.mark.parametrize(("settings", "reason", "manner"), limits())
+def test_at_a_limit_the_answer_is_made_of_what_the_workers_delivered(
+    settings: dict[str, Any], reason: str, manner: dict[str, Any]
+) -> None:
+    """One closing call, with the results in its prompt, ends the run with the true reason."""
+    usage = manner.get("usage", Usage(10, 5))
+
+    def boss_says(request: Request) -> Completion | str:
+        if request.tool_choice == "none":
+            return "closing: " + (
+                "has report" if "report of" in str(request.messages[-1]) else "knows nothing"
+            )
+        if not results_in(request):
+            return attrs_usage(batch("one", "two"), usage)
+        return attrs_usage(WAIT if len(results_in(request)) == 1 else STREAM, usage)
+
+    smart = ScriptedModel("boss", [boss_says] * 60, seconds=manner.get("seconds", 0.0))
+    cheap = ScriptedModel("worker", [lambda r: f"report of {r.messages[0].text}"] * 9, seconds=1.0)
+    config = orchestrated(max_output_tokens=1_000, **settings)
+    result, _ = run(smart, cheap, config)
+    assert (result.status, result.stop_reason) == ("incomplete", reason)
+    assert result.answer == "closing: has report"
+    assert [one.answer for one in result.workers] == ["report of one", "report of two"]
+    assert result.error
+
+
+STREAM = call("stream_results")
+
+
+def attrs_usage(said: Completion, usage: Usage) -> Completion:
+    """Return *said* with *usage*."""
+    return Completion(said.parts, said.stop, usage, said.model)
+
+
+def test_without_a_closing_call_the_answer_is_the_reports_themselves() -> None:
+    """Where even that call fails, all that was paid for is still in hand."""
+
+    def boss_says(request: Request) -> Completion:
+        if request.tool_choice == "none":
+            raise ServerFailed("boss", "down")
+        return batch("one", "two") if not results_in(request) else WAIT
+
+    smart = ScriptedModel("boss", [boss_says] * 9)
+    config = orchestrated(orchestration=Orchestration(max_iterations=2))
+    result, _ = run(smart, worker("report 1", "report 2"), config)
+    assert result.stop_reason == "turns"
+    for text in ("## one", "report 1", "## two", "report 2"):
+        assert text in result.answer
+
+
+def test_a_model_that_fails_for_good_leaves_the_reports_and_the_error() -> None:
+    """What the workers said is the partial answer, beside the error."""
+    smart = boss(batch("one"), WAIT, ServerFailed("boss", "down"))
+    result, _ = run(smart, worker("report 1"))
+    assert (result.status, result.stop_reason) == ("error", "model_error")
+    assert "report 1" in result.answer
+    assert "down" in result.error
+
+
+def test_a_draft_comes_before_the_reports() -> None:
+    """The model's own draft is the better partial answer."""
+    smart = boss(batch("one"), WAIT, answer("my draft", ready=False), ServerFailed("boss", "down"))
+    result, _ = run(smart, worker("report 1"))
+    assert result.answer == "my draft"
+
+
+def test_who_has_not_begun_does_not_begin_after_a_limit() -> None:
+    """Workers in the queue cost nothing once the run winds up; those at work come to their end."""
+    smart = boss(batch("a", "b", "c"), "closing")
+    config = orchestrated(orchestration=Orchestration(max_iterations=1), max_concurrent=1)
+    result, _ = run(smart, worker("A"), config)
+    assert [one.status for one in result.workers] == ["ok", "cancelled", "cancelled"]
+
+
+def test_the_turns_of_workers_are_not_the_orchestrators() -> None:
+    """Twenty turns of its own, however many its workers take."""
+    smart = boss(batch("long"), WAIT, answer("ok"))
+    result, _ = run(smart, worker(*[STEP] * 30, "done"), tools=[step])
+    assert (result.status, result.workers[0].turns) == ("ok", 31)
+
+
+def test_an_orchestrated_run_has_half_an_hour() -> None:
+    """Unless its budget says otherwise."""
+    assert orchestrated().ceilings.seconds == ORCHESTRATED_SECONDS == 1800
+    assert orchestrated(budget=Budget(seconds=5)).ceilings.seconds == 5
+    assert LoopConfig().ceilings.seconds is None
+
+
+def test_an_orchestrator_that_may_start_nobody_is_refused_before_anything_is_asked() -> None:
+    """The sentence says what to change."""
+    smart = boss()
+    with pytest.raises(ConfigurationError, match="max_depth must be at least 1"):
+        run(smart, worker(), orchestrated(max_depth=0))
+
+
+def test_workers_may_hand_work_on_where_the_depth_allows_it() -> None:
+    """A worker of depth 1 delegates to depth 2; there the tools are gone, and a call gets the sentence."""
+    smart = boss(batch("outer"), WAIT, answer("ok"))
+
+    def cheap_says(request: Request) -> Completion | str:
+        if request.messages[0].text == "inner":
+            said = results_in(request)
+            return said[-1] if said else call("delegate", task="deeper", tools=None)
+        told = results_in(request)
+        return [call("delegate", task="inner", tools=None), WAIT, told[-1] if told else ""][len(told)]
+
+    cheap = ScriptedModel("worker", [cheap_says] * 9)
+    result, events = run(smart, cheap, orchestrated(max_depth=2))
+    assert "Maximum recursion depth reached. Summarize with available context." in result.workers[0].answer
+    queued = [event for event in events if isinstance(event, WorkerQueued)]
+    assert [(one.task, one.depth, one.parent) for one in queued] == [
+        ("outer", 1, "run/orchestrator"),
+        ("inner", 2, "run/orchestrator/task-0-0-0"),
+    ]
+    inner = next(request for request in cheap.calls if request.messages[0].text == "inner")
+    assert inner.tools == ()
+    outer = next(request for request in cheap.calls if request.messages[0].text == "outer")
+    assert [one.name for one in outer.tools][:2] == ["delegate", "delegate_batch"]
+    assert "set_answer" not in [one.name for one in outer.tools]
+
+
+def test_a_worker_hands_on_no_more_tools_than_it_has() -> None:
+    """What the parent may not call, its child may not either."""
+    tasks = [{"task": "outer", "tools": ["delegate", "await_results"]}]
+    smart = boss(call("delegate_batch", tasks=tasks), WAIT, answer("ok"))
+
+    def cheap_says(request: Request) -> Completion | str:
+        told = results_in(request)
+        if request.messages[0].text == "inner":
+            return told[-1] if told else STEP
+        return [call("delegate", task="inner", tools=None), WAIT, told[-1] if told else ""][len(told)]
+
+    cheap = ScriptedModel("worker", [cheap_says] * 9)
+    result, _ = run(smart, cheap, orchestrated(max_depth=2), tools=[step])
+    assert "There is no tool 'step' here" in result.workers[0].answer
+
+
+def test_a_worker_that_ends_takes_its_own_workers_with_it() -> None:
+    """Nobody works on for somebody who has gone."""
+    smart = boss(batch("outer"), WAIT, answer("ok"))
+
+    def cheap_says(request: Request) -> Completion | str:
+        return "I do not wait." if results_in(request) else call("delegate", task="inner", tools=None)
+
+    lines: list[Line] = [cheap_says] * 9
+    result, _ = run(
+        smart, ScriptedModel("worker", lines, seconds=1.0), orchestrated(max_depth=2, max_concurrent=1)
+    )
+    assert [one.status for one in result.workers] == ["ok", "cancelled"]
+
+
+@pytest.mark.parametrize("kind", ["delegate", "rlm", "subagent"])
+def test_any_loop_may_delegate(kind: Any) -> None:
+    """Besides its own tools a loop has those of one kind, and its plain answer ends the run."""
+    wanted: dict[str, Callable[[], list[Line]]] = {
+        "delegate": lambda: [call("delegate", task="x", tools=None), WAIT],
+        "rlm": lambda: [call("rlm_sub_complete", query="x", max_tokens=None, system=None, tools=None)],
+        "subagent": lambda: [call("subagent", question="x")],
+    }
+    cheap = ScriptedModel("worker", ["found"], price=Price(Rates(Decimal(1), Decimal(1))))
+    smart = ScriptedModel("boss", [STEP, *wanted[kind](), lambda r: results_in(r)[-1]])
+    loop = AgentLoop(smart, delegation_model=cheap, config=LoopConfig(delegation_tools=kind))
+
+    async def gather() -> Any:
+        return [event async for event in loop.run("the task", [step])][-1]
+
+    last = run_virtual(gather())
+    assert isinstance(last, RunFinished)
+    assert last.result.status == "ok"
+    assert "found" in last.result.answer
+    offered = [spec.name for spec in smart.calls[0].tools]
+    assert offered[0] == "step"
+    names = {"delegate": 5, "rlm": 2, "subagent": 1}
+    assert len(offered) == 1 + names[kind]
+
+
+def test_several_calls_of_one_turn_are_carried_out_in_order() -> None:
+    """Delegate, wait and stream in one message: each sees what the ones before it did."""
+    smart = boss(
+        calls(
+            ("delegate", {"task": "one", "tools": None}),
+            ("delegate", {"task": "two", "tools": None}),
+            ("await_results", {"task_ids": None, "timeout_seconds": None}),
+            ("stream_results", {}),
+        ),
+        answer("ok"),
+    )
+    run(smart, worker("1", "2"))
+    first, second, told, streamed = results_in(smart.calls[1])
+    assert len(ids_in(smart.calls[1])) == 2
+    assert first != second
+    assert "Finished: 2" in told
+    assert "Nothing new" in streamed
