@@ -1,0 +1,113 @@
+"""``sunwell batch`` and ``sunwell lens`` over real HTTP: results, order, resume, bad input."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+Invoke = Callable[..., Result]
+ENTITIES = ("Product", "Customer", "Order")
+
+
+def tasks_in(folder: Path, *lines: object) -> Path:
+    """Return a file of tasks."""
+    path = folder / "tasks.jsonl"
+    path.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> Path:
+    """Return three tasks, one of them with limits of its own."""
+    texts = [f"Generate CRUD endpoints for the entity {name}" for name in ENTITIES]
+    more = {"text": texts[2], "budget": {"turns": 20}, "timeout_seconds": 60, "done": "it imports"}
+    return tasks_in(tmp_path, json.dumps(texts[0]), "", {"task": texts[1]}, more)
+
+
+def test_a_batch_under_a_lens_that_was_written_before(
+    sunwell: Invoke, shop: Path, tmp_path: Path, tasks: Path
+) -> None:
+    """The lens is written once, checked for nothing, and read by every worker; results are in order."""
+    lens, out = tmp_path / "lens.json", tmp_path / "out.jsonl"
+    written = sunwell("lens", "Generate CRUD endpoints for 5 entities", "-w", shop, "-o", lens)
+    assert written.exit_code == 0, written.output
+    assert sunwell("lens", "--check", lens).exit_code == 0
+    done = sunwell("batch", tasks, "-w", shop, "--lens", lens, "--results", out)
+    assert done.exit_code == 0, done.output
+    assert "3 tasks done" in done.output
+    results = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [one["index"] for one in results] == [0, 1, 2]
+    assert [one["status"] for one in results] == ["ok"] * 3
+    assert all(one["receipts"]["tools_called"]["write_file"] == 1 for one in results)
+    assert {path.stem for path in (shop / "shop" / "endpoints").glob("*.py")} >= {
+        "product",
+        "customer",
+        "order",
+    }
+    text = (shop / "shop" / "routes.py").read_text()
+    assert all(name.lower() in text for name in ENTITIES)
+
+
+def test_without_a_file_results_are_printed_in_order(sunwell: Invoke, shop: Path, tasks: Path) -> None:
+    """Standard output has a line for each; a lens is written first, as nobody brought one."""
+    done = sunwell("batch", tasks, "-w", shop)
+    assert done.exit_code == 0, done.output
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"index"')]
+    assert [one["index"] for one in lines] == [0, 1, 2]
+    assert "claude-opus-5-5" in done.stdout
+
+
+def test_a_batch_that_met_its_budget_goes_on_where_it_stopped(
+    sunwell: Invoke, shop: Path, tmp_path: Path, tasks: Path
+) -> None:
+    """``sunwell resume`` with more calls finishes it, and completes the same results file."""
+    out = tmp_path / "out.jsonl"
+    first = sunwell("batch", tasks, "-w", shop, "--results", out, "--max-calls", "8")
+    assert first.exit_code == 3, first.output
+    run = next((shop / ".sunwell" / "runs").glob("0*")).name
+    again = sunwell("resume", run, "-w", shop, "--max-calls", "100")
+    assert again.exit_code == 0, again.output
+    results = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(one["index"], one["status"]) for one in results] == [(0, "ok"), (1, "ok"), (2, "ok")]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        pytest.param("no json", "line 1 is no JSON", id="no-json"),
+        pytest.param("[1]", "neither a text nor an object", id="a-list"),
+        pytest.param('{"task": ""}', "is empty", id="empty"),
+        pytest.param('{"scope": "x"}', "a task needs a text", id="no-text"),
+        pytest.param('{"task": "x", "model": "opus"}', "no field 'model'", id="unknown-field"),
+        pytest.param('{"task": "x", "budget": {"usd": -1}}', "a ceiling is zero or more", id="bad-budget"),
+        pytest.param('{"task": "x", "tools": "read_file"}', "several strings", id="tools-as-text"),
+    ],
+)
+def test_a_bad_line_is_named_before_anything_is_spent(
+    sunwell: Invoke, shop: Path, tmp_path: Path, line: str, said: str
+) -> None:
+    """One sentence says where it is and what is wrong; no run is begun."""
+    done = sunwell("batch", tasks_in(tmp_path, line), "-w", shop)
+    assert done.exit_code == 2
+    assert said in done.output
+    assert not (shop / ".sunwell").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("{", "is no JSON", id="no-json"),
+        pytest.param('{"heuristics": "one"}', "single string", id="text-for-a-list"),
+        pytest.param('{"heuristic": ["one"]}', "has no 'heuristic'", id="unknown-part"),
+        pytest.param('{"heuristics": []}', "guides nobody", id="empty"),
+    ],
+)
+def test_a_lens_that_is_none_is_refused(sunwell: Invoke, tmp_path: Path, text: str, said: str) -> None:
+    """Checking and using it say the same."""
+    lens = tmp_path / "lens.json"
+    lens.write_text(text)
+    done = sunwell("lens", "--check", lens)
+    assert done.exit_code == 2
+    assert said in done.output
