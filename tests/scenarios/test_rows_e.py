@@ -1,0 +1,232 @@
+"""An orchestrator with parallel workers and a scratchpad: rows that cross the rooms."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from sunwell.agent.loop import AgentLoop, LoopConfig
+from sunwell.budget.values import Budget
+from sunwell.config import Sources
+from sunwell.config.resolving import resolve
+from sunwell.context.orchestration import Orchestration
+from sunwell.core import Request, TaskResult, ToolCall, ToolResult
+from sunwell.errors import ServerFailed
+from sunwell.events import AnswerSet, RunFinished
+from sunwell.testing import ScriptedModel, completion, run_virtual
+from sunwell.tools import tool
+
+SEEDS = Path(__file__).parents[1] / "config" / "seeds"
+TOOLS = {"delegate", "delegate_batch", "stream_results", "await_results", "inspect", "set_answer"}
+
+
+@tool(parallel=True, repeatable=True)
+async def look(place: str) -> str:
+    """Look somewhere."""
+    return f"nothing at {place}"
+
+
+@attrs.define(eq=False)
+class Worker:
+    """A model for many workers: the task says how long it takes, and whether it fails."""
+
+    name: str = "worker"
+    price: Any = None
+    asked: list[Request] = attrs.field(factory=list)
+
+    async def complete(self, request: Request) -> Any:
+        self.asked.append(request)
+        text = request.messages[0].text
+        await asyncio.sleep(float(text.partition(" ")[0]))
+        if "fail" in text:
+            raise ServerFailed("worker", "it broke")
+        return attrs.evolve(completion(f"found by {text}"), model=self.name)
+
+    def stream(self, request: Request) -> Any:
+        raise NotImplementedError
+
+
+def call(name: str, **arguments: Any) -> Any:
+    """Return an answer that calls one tool."""
+    return completion(ToolCall("c1", name, json.dumps(arguments)))
+
+
+def batch(*tasks: str) -> Any:
+    """Return an answer that starts a worker for each task."""
+    return call("delegate_batch", tasks=[{"task": task, "tools": None} for task in tasks])
+
+
+def waiting() -> Any:
+    """Return an answer that waits for all workers."""
+    return call("await_results", task_ids=None, timeout_seconds=None)
+
+
+def answer(content: str, *, ready: bool = True, confidence: float | None = None) -> Any:
+    """Return an answer that sets the answer."""
+    return call("set_answer", content=content, ready=ready, confidence=confidence)
+
+
+def ran(*lines: Any, tools: Any = (look,), **config: Any) -> tuple[TaskResult, ScriptedModel, list[Any]]:
+    """Return the result of an orchestrated run on a virtual clock, its orchestrator and its events."""
+    boss = ScriptedModel("boss", lines)
+    loop = AgentLoop(
+        boss, None, LoopConfig(orchestrate=True, **config), smart_model=boss, delegation_model=Worker()
+    )
+
+    async def main() -> list[Any]:
+        return [event async for event in loop.run("Find out", tools)]
+
+    events = run_virtual(main())
+    assert isinstance(events[-1], RunFinished)
+    return events[-1].result, boss, events
+
+
+def told(boss: ScriptedModel, turn: int) -> str:
+    """Return the newest tool result that *boss* was given in a turn."""
+    parts = [part for message in boss.calls[turn].messages for part in message.parts]
+    return [part.content for part in parts if isinstance(part, ToolResult)][-1]
+
+
+def test_an_orchestrator_has_no_tools_but_those_to_hand_work_out() -> None:
+    """A tool of the workspace is refused to it, and its workers have it."""
+    result, boss, _ = ran(call("look", place="here"), batch("1 a"), waiting(), answer("Nothing."))
+    assert {spec.name for spec in boss.calls[0].tools} == TOOLS
+    assert "no tool 'look'" in told(boss, 1)
+    assert (result.status, result.answer) == ("ok", "Nothing.")
+
+
+def test_the_prompt_says_role_tools_pattern_parallel_work_and_budget() -> None:
+    """Six steps from breaking down to the answer; as many as possible at once; nothing is waited for idly."""
+    _, boss, _ = ran("Done.")
+    prompt = boss.calls[0].system[-1]
+    steps = [line[:2] for line in prompt.splitlines() if line[:1].isdigit()]
+    assert steps == ["1.", "2.", "3.", "4.", "5.", "6."]
+    order = ["delegate_batch", "stream_results", "Put them together", "inspect", "set_answer"]
+    pattern = prompt.partition("## Pattern")[2]
+    places = [pattern.index(word) for word in order]
+    assert places == sorted(places)
+    for words in ("as many independent tasks as you can", "Do not wait for all", "await_results only where"):
+        assert words in prompt
+    assert all(name in prompt for name in TOOLS)
+    assert "tokens, money and time are left" in prompt
+
+
+def test_every_turn_says_what_is_used_and_left() -> None:
+    """Turns, tokens, time and workers; where little is left, to come to an end."""
+    budget = Budget(tokens=100_000, seconds=600)
+    _, boss, _ = ran(
+        batch("1 a"), waiting(), "Done.", budget=budget, orchestration=Orchestration(max_iterations=4)
+    )
+    lines = [request.messages[-1].text for request in boss.calls]
+    assert "turn 1 of 4" in lines[0]
+    assert all(word in lines[0] for word in ("0 tokens used", "tokens left", "10 min left"))
+    assert "1 at work" in lines[1]
+    assert "1 finished" not in lines[2]
+    assert ["Little is left" in line for line in lines] == [False, False, False]
+    _, short, _ = ran(*[waiting()] * 8, "Done.", orchestration=Orchestration(max_iterations=10))
+    assert "Little is left" in short.calls[-1].messages[-1].text
+
+
+def test_an_orchestrator_has_so_many_turns_of_its_own() -> None:
+    """Twenty unless it says otherwise; then one closing call, and the true reason."""
+    assert Orchestration().max_iterations == 20
+    look_again = [call("stream_results")] * 25
+    result, boss, _ = ran(*look_again)
+    assert (result.status, result.stop_reason) == ("incomplete", "turns")
+    assert len(boss.calls) == 21
+    assert boss.calls[-1].tool_choice == "none"
+
+
+def test_an_orchestrated_run_has_half_an_hour() -> None:
+    """Unless it is given more or less; a worker that hangs does not hold it."""
+    result, _, _ = ran(batch("100000 a"), waiting(), "late", worker_timeout_seconds=None)
+    assert (result.status, result.stop_reason) == ("incomplete", "timeout")
+    assert 1700 <= result.duration_seconds <= 1800
+
+
+@pytest.mark.parametrize(
+    ("confidence", "ends"), [(0.89, False), (0.9, True), (1.0, True)], ids=["below", "at", "above"]
+)
+def test_a_sure_answer_ends_the_run(confidence: float, ends: bool) -> None:
+    """At the threshold of 0.9 a draft is the answer; below it the run goes on."""
+    result, _, events = ran(answer("A draft.", ready=False, confidence=confidence), "Another answer.")
+    assert result.answer == ("A draft." if ends else "Another answer.")
+    (told_of,) = [event for event in events if isinstance(event, AnswerSet)]
+    assert (told_of.content, told_of.ready, told_of.confidence, told_of.turn) == (
+        "A draft.",
+        ends,
+        confidence,
+        0,
+    )
+
+
+def test_a_sure_answer_ends_nothing_while_a_worker_is_at_work() -> None:
+    """What was asked for is waited for; an empty answer ends nothing, either."""
+    sure = answer("Too early.", ready=False, confidence=1.0)
+    result, boss, _ = ran(batch("9 a"), sure, waiting(), answer("", ready=True), answer("Found."))
+    assert "still at work" in told(boss, 2)
+    assert "empty" in told(boss, 4)
+    assert result.answer == "Found."
+
+
+def test_an_answer_without_a_call_is_the_answer() -> None:
+    """The run ends with it."""
+    result, _, _ = ran(batch("1 a"), waiting(), "It was found.")
+    assert (result.status, result.stop_reason, result.answer) == ("ok", "end", "It was found.")
+
+
+def test_where_the_orchestrators_model_fails_the_workers_results_are_kept() -> None:
+    """An error, its sentence, and what was delivered by then."""
+    result, _, _ = ran(batch("1 a", "1 b"), waiting(), *[ServerFailed("boss", "it is down")] * 4)
+    assert (result.status, result.stop_reason) == ("error", "model_error")
+    assert "it is down" in result.error
+    assert "found by 1 a" in result.answer
+    assert "found by 1 b" in result.answer
+
+
+def test_each_worker_has_its_entry_under_its_id() -> None:
+    """``task:`` and the id is the key in the scratchpad, of failures too, and of its result."""
+    result, boss, _ = ran(batch("1 a", "2 fail"), waiting(), call("inspect", key="", page=None), "Done.")
+    keys = [one.scratchpad_key for one in result.workers]
+    assert keys == [f"task:{one.task_id}" for one in result.workers]
+    listed = told(boss, 3)
+    assert all(key in listed for key in keys)
+    assert "Failed: " in listed
+    assert [one.success for one in result.workers] == [True, False]
+    assert [one.summary.startswith("Failed: ") for one in result.workers] == [False, True]
+
+
+@pytest.mark.parametrize("persists", [True, False])
+def test_decisions_are_kept_where_that_is_wanted(persists: bool) -> None:
+    """They stand in the scratchpad beside what the workers found, unless switched off."""
+    settings = Orchestration(persist_decisions=persists)
+    _, boss, _ = ran(
+        batch("1 a"), waiting(), call("inspect", key="", page=None), "Done.", orchestration=settings
+    )
+    assert ("decision:" in told(boss, 3)) is persists
+    assert Orchestration().persist_decisions
+
+
+def test_a_batch_with_a_mistake_in_it_starts_nobody() -> None:
+    """It is refused as a whole, so no worker is at work whose id nobody has."""
+    wrong = call("delegate_batch", tasks=[{"task": "1 a", "tools": None}, {"task": " ", "tools": None}])
+    result, boss, _ = ran(wrong, "Done.")
+    assert "the task is empty" in told(boss, 1)
+    assert result.workers == ()
+
+
+def test_the_sources_own_configuration_is_what_a_run_gets(tmp_path: Path) -> None:
+    """Each of its keys reaches the options that an orchestrated run goes by."""
+    environ = {"SUNWELL_HOME": str(tmp_path), "ANTHROPIC_API_KEY": "key", "MOONSHOT_API_KEY": "key"}
+    found = Sources(tmp_path, SEEDS / "004.yaml", environ, trust_config=True).load().values
+    made = resolve(found, environ)
+    options, settings = made.options, made.options.orchestration
+    assert options.orchestrate
+    models = [made.registry.get(name).name for name in (options.smart_model, options.delegation_model)]
+    assert models == ["claude-sonnet-4", "kimi-k2"]
+    assert (settings.max_iterations, settings.confidence_threshold) == (20, 0.9)
+    assert (options.budget.seconds, options.max_concurrent, options.worker_timeout_seconds) == (1800, 5, 300)
+    assert (settings.max_entries, settings.persist_decisions) == (1000, True)
