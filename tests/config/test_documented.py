@@ -29,7 +29,7 @@ def test_every_setting_is_documented():
     assert missing == []
 
 
-@pytest.mark.parametrize("name", [*RLM_VARIABLES, *{path[-1] for path in SPELLINGS}])
+@pytest.mark.parametrize("name", [*RLM_VARIABLES, *sorted({path[-1] for path in SPELLINGS})])
 def test_every_other_spelling_is_documented(name):
     """Each word that somebody else's file may hold."""
     assert name in CONFIGURATION
