@@ -18,6 +18,7 @@ from sunwell.errors import (
 )
 from sunwell.events import ModelCallFinished, ModelRetried
 from sunwell.gateway import RetryPolicy
+from sunwell.journal.records import Held
 from sunwell.testing import ScriptedModel, run_virtual
 
 
@@ -106,8 +107,10 @@ def test_attempts_are_bounded_and_the_last_error_is_raised(open_door) -> None:
     with pytest.raises(ServerFailed, match="down 2"):
         run_virtual(door.ask(model))
     assert door.kinds() == ["intent", "failure", "held"] * 2 + ["intent", "failure"]
-    assert [record.attempt for record in door.records] == [0, 0, 1, 1, 2, 2]
-    assert [record.final for record in door.records[1::2]] == [False, False, True]
+    attempts = [record for record in door.records if not isinstance(record, Held)]
+    assert [record.attempt for record in attempts] == [0, 0, 1, 1, 2, 2]
+    assert [record.final for record in attempts[1::2]] == [False, False, True]
+    assert {record.reason for record in door.records if isinstance(record, Held)} == {"rate"}
     assert len(door.told(ModelRetried)) == 2
     model.assert_finished()
 
