@@ -24,8 +24,9 @@ from sunwell.core.message import FileChange
 from sunwell.core.model import Effort, ModelProtocol
 from sunwell.core.span import Span
 from sunwell.core.task import TaskResult
-from sunwell.events import RUN_FINISHED, RunFinished, RunStarted
+from sunwell.events import RUN_FINISHED, WARNED, RunFinished, RunStarted, Warned
 from sunwell.journal.records import RunClosed, ToolFinished
+from sunwell.models.rate_limits import told_of_holds
 
 
 @attrs.define(eq=False)
@@ -57,6 +58,7 @@ class Execution:
         """
         clock = asyncio.get_running_loop()
         begun = clock.time()
+        told_of_holds.set(self._tell_hold)  # for this task and those that it starts
         try:
             ended = await execute(self)
         except asyncio.CancelledError:
@@ -156,6 +158,10 @@ class Execution:
 
     def _last_text(self) -> str:
         return self._works[-1].last_text if self._works else ""
+
+    def _tell_hold(self, seconds: float) -> None:
+        text = f"requests are held back by the rate limit of a connection: one has waited {seconds:.1f} s"
+        self.run.tell(WARNED, Warned(text))
 
     def _result(self, ended: Ended, seconds: float) -> TaskResult:
         called: Counter[str] = Counter()

@@ -22,6 +22,7 @@ _SILENT_SECONDS = 1.0
 _UNHEARD_PER_SECOND = 250.0  # after that: a slow server must not hold a crowd up
 _NEVER = -1.0
 _TOLD_SECONDS = 1.0
+_TOLD_EVERY_SECONDS = 10.0
 _FIRST_SLOWING_SECONDS = 1.0
 _KEPT_SHARE = 0.7  # of the rate that a server without headers has just refused
 _GROWTH = 1.002  # with each request that is let through
@@ -87,6 +88,7 @@ class RateLimiter:
     _heard: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _blocked_until: float = attrs.field(default=0.0, init=False)
     _begun_at: float = attrs.field(default=_NEVER, init=False)
+    _told_at: float = attrs.field(default=float("-inf"), init=False)
     _slowed_at: float = attrs.field(default=_NEVER, init=False)
     _accepted: deque[float] = attrs.field(factory=deque, init=False)
     _is_guessed: bool = attrs.field(default=False, init=False)
@@ -116,10 +118,16 @@ class RateLimiter:
         if self._begun_at == _NEVER:
             self._begun_at = now
         self.in_flight += 1
-        listener = told_of_holds.get()
-        if listener is not None and now - begun >= _TOLD_SECONDS:
-            listener(now - begun)
+        self._tell(begun, now)
         return now
+
+    def _tell(self, begun: float, now: float) -> None:
+        """Tell of a long hold: the first, and then one in a while, for a crowd waits all the time."""
+        listener = told_of_holds.get()
+        if listener is None or now - begun < _TOLD_SECONDS or now - self._told_at < _TOLD_EVERY_SECONDS:
+            return
+        self._told_at = now
+        listener(now - begun)
 
     def heard(self, status: int, headers: Mapping[str, str], sent_at: float) -> None:
         """Learn from an answer to the request that went out at *sent_at*."""
