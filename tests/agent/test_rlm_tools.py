@@ -269,7 +269,7 @@ def test_at_the_deepest_level_the_tool_answers_with_one_sentence(max_depth: int,
 
 
 async def test_every_sub_call_is_in_the_record_of_the_run(tmp_path: Path) -> None:
-    """A record of its own, with depth, the parent's turn, tokens, cost, time, tools and length of the answer."""
+    """A record of its own: depth, the parent's turn, tokens, cost, time, tools, length of the answer."""
     cheap = child(
         completion(ToolCall("c", "list_files", '{"path": "."}'), usage=Usage(2000, 40)),
         completion("found", usage=Usage(800, 7)),
@@ -288,4 +288,4 @@ async def test_every_sub_call_is_in_the_record_of_the_run(tmp_path: Path) -> Non
     assert record.tools_called == ("list_files",)
     assert record.duration_ms >= 20
     assert result.bill.usage.total_tokens == 2847 + 3 * 15
-    assert [line.depth for line in result.bill.lines] == [0, 1]
+    assert sorted(line.depth for line in result.bill.lines) == [0, 1]
