@@ -1,5 +1,6 @@
 """``sunwell config``: what is set and where, whether it is right, and whose files are trusted."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -49,12 +50,16 @@ def show(workspace: str, config: str | None, everything: bool, as_json: bool) ->
 
 @config.command()
 @_place
+@click.option("--online", is_flag=True, help="Ask the servers, too, whether they have the models: free.")
 @click.pass_context
-def check(ctx: click.Context, workspace: str, config: str | None) -> None:
-    """Check the settings: keys, values, providers, keys of providers, prices. Nothing is sent."""
+def check(ctx: click.Context, workspace: str, config: str | None, online: bool) -> None:
+    """Check the settings: keys, values, providers, keys of providers, prices.
+
+    Nothing is sent without --online.
+    """
     from sunwell.cli.configured import sources_of
     from sunwell.cli.failing import BAD_INPUT
-    from sunwell.config.preflight import findings
+    from sunwell.config.preflight import findings, unlisted_models
     from sunwell.config.resolving import resolve
 
     loaded = sources_of({"workspace": workspace, "config": config}).load()
@@ -63,7 +68,10 @@ def check(ctx: click.Context, workspace: str, config: str | None) -> None:
     for warning in loaded.warnings:
         click.echo(f"warning  {warning}")
     loaded.require_trust()
-    found = findings(resolve(loaded.values))
+    resolved = resolve(loaded.values)
+    found = findings(resolved)
+    if online:
+        found += asyncio.run(unlisted_models(resolved))
     for finding in found:
         click.echo(f"{'error' if finding.is_error else 'warning':<8} {finding.sentence}")
     if any(finding.is_error for finding in found):

@@ -1,5 +1,6 @@
 """``sunwell run``: do a task."""
 
+import asyncio
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
     from sunwell.cli.view import choose_view
-    from sunwell.config.preflight import require_sound
+    from sunwell.config.preflight import require_sound, unlisted_models
     from sunwell.report.forecast import forecast
 
     if chosen["approve"]:
@@ -87,7 +88,9 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.budget.usd)
     options = attrs.evolve(held.resolved.options, approve=Asker(view) if chosen["approve"] else None)
     session = session_of(chosen, options)
-    for warning in require_sound(held.resolved):
+    warnings = require_sound(held.resolved)
+    unlisted = asyncio.run(unlisted_models(held.resolved))
+    for warning in (*warnings, *(finding.sentence for finding in unlisted)):
         view.say(warning)
     made = forecast(session, prices=held.resolved.prices, registry=held.resolved.registry)
     _confirm(chosen["confirm_above"], made, options, view)

@@ -51,6 +51,28 @@ def findings(resolved: Resolved) -> tuple[Finding, ...]:
     return (*found, *_prices(resolved, models), *_windows(resolved, models), *_limits(models))
 
 
+async def unlisted_models(resolved: Resolved) -> tuple[Finding, ...]:
+    """Return a warning for each model that its server, asked for its list, does not have.
+
+    It costs nothing. It is no error: some servers take more names than they list.
+    """
+    from sunwell.models.clients import close_clients
+    from sunwell.models.http_model import HttpModel
+    from sunwell.models.offered import unlisted
+
+    found: list[Finding] = []
+    for role, name in resolved.names.items():
+        try:
+            model = resolved.registry.get(name)
+        except SunwellError:
+            continue  # found already, in words of its own
+        missing = await unlisted(model) if isinstance(model, HttpModel) else None
+        if missing is not None:
+            found.append(Finding(f"{role}: {missing.sentence}", is_error=False, role=role))
+    await close_clients()
+    return tuple(found)
+
+
 def _prices(resolved: Resolved, models: dict[str, ModelProtocol]) -> Iterator[Finding]:
     prices = {role: resolved.prices.price(model) for role, model in models.items()}
     if resolved.options.budget.usd is not None:

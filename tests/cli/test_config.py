@@ -71,6 +71,14 @@ def test_check_names_what_is_wrong(sunwell, env, tmp_path: Path) -> None:
     assert "XAI_API_KEY" in done.stdout
 
 
+def test_a_model_that_the_server_does_not_have_is_named(sunwell, env, tmp_path: Path, simulator) -> None:
+    """With --online; nothing is billed for it."""
+    (tmp_path / "sunwell.toml").write_text('model = "anthropic/claude-haku-5-5"\n')
+    done = sunwell("config", "check", "--online", "-w", tmp_path, env=env)
+    assert "did you mean claude-haiku-5-5?" in done.stdout
+    assert simulator.requests == ()
+
+
 def test_init_writes_a_start_that_holds(sunwell, env, tmp_path: Path) -> None:
     """The file is understood as it is, and is not written over by accident."""
     assert sunwell("init", "-w", tmp_path, env=env).exit_code == 0
