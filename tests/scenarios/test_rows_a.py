@@ -7,22 +7,27 @@ from typing import Any
 
 import attrs
 import pytest
+from click.testing import CliRunner
 
 from sunwell.agent import Agent
 from sunwell.agent.request import RunOptions
 from sunwell.agent.roles import Choices, resolve_roles
+from sunwell.cli.main import cli
 from sunwell.config import load_config
 from sunwell.config.shape import leaves
 from sunwell.core.model import Request
 from sunwell.core.price import Price, Rates
 from sunwell.core.task import TaskResult
 from sunwell.core.usage import Usage
+from sunwell.journal.layout import list_runs
 from sunwell.journal.node import Node
 from sunwell.journal.reading import read_records
+from sunwell.journal.records import RunOpened
 from sunwell.journal.tree import tree
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry
 from sunwell.models.supply import Environment
+from sunwell.simulator import Simulator, echo, running_simulator
 from sunwell.testing import ScriptedModel, completion
 
 LENS = '{"task_scope": "CRUD", "heuristics": ["Models first."]}'
@@ -122,3 +127,17 @@ def test_a_configuration_is_a_value(tmp_path: Path) -> None:
     assert (first.effort, other.effort) == (None, "high")
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         first.effort = "low"  # type: ignore[misc]
+
+
+def test_the_depth_that_is_typed_is_the_runs(tmp_path: Path) -> None:
+    """``--max-depth`` stands in the record of the run; without it the depth is 1."""
+    with running_simulator(Simulator({"claude-haiku-5-5": echo})) as simulator:
+        env = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "key"}
+        for typed in ((), ("--max-depth", "2")):
+            words = ["run", "Say hello", "-m", "haiku", "-w", str(tmp_path), *typed]
+            assert CliRunner(env=env).invoke(cli, words).exit_code == 0
+    first = [next(iter(read_records(run.path))) for run in list_runs(tmp_path)]
+    assert [record.settings["options"]["max_depth"] for record in first if isinstance(record, RunOpened)] == [
+        1,
+        2,
+    ]

@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from sunwell.agent import Agent
+from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.request import RunOptions
 from sunwell.config import Sources
 from sunwell.config.resolving import Resolved, resolve
 from sunwell.context.session import SessionContext
-from sunwell.core.message import user
+from sunwell.core.message import ToolCall, ToolResult, user
 from sunwell.core.model import Request
 from sunwell.errors import ConfigurationError, MissingKeyError
 from sunwell.models.clients import client_for
 from sunwell.simulator import ModelPrice, ModelRates, Simulator, echo, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
+from sunwell.testing import ScriptedModel, completion
 
 _PRICES = {name: ModelPrice(ModelRates(1, 2)) for name in ("deep", "plain")}
 KEYS = {"ANTHROPIC_API_KEY": "sk-a", "OPENAI_API_KEY": "sk-o", "XAI_API_KEY": "xai-k"}
@@ -147,3 +149,45 @@ def test_a_worker_cannot_be_told_which_model_to_use() -> None:
     for spec in Toolbox().specs():
         assert not {"model", "provider", "profile"} & set(spec.parameters["properties"]), spec.name
     assert RunOptions().delegation_model is None
+
+
+def asking(arguments: str) -> Any:
+    """Return an answer that calls ``subagent`` with these arguments."""
+    return completion(ToolCall("c1", "subagent", arguments))
+
+
+async def answered(*lines: Any, **options: Any) -> tuple[ScriptedModel, ScriptedModel, str]:
+    """Return parent and child of a run with the tool, and what the first call gave the parent."""
+    parent, child = ScriptedModel("parent", lines), ScriptedModel("child", ["In auth.py."])
+    config = LoopConfig(delegation_tools="subagent", **options)
+    loop = AgentLoop(parent, config=config, delegation_model=child)
+    async for _ in loop.run("Find out", ()):
+        pass
+    parts = [part for message in parent.calls[1].messages for part in message.parts]
+    (given,) = [part for part in parts if isinstance(part, ToolResult)]
+    assert given.is_error is (child.calls == [])
+    return parent, child, given.content
+
+
+async def test_a_subagents_answer_comes_back_with_its_question() -> None:
+    """It is asked once, on the model that was configured for it."""
+    _, child, given = await answered(asking('{"question": "Where are tokens checked?"}'), "Done.")
+    assert child.calls[0].messages[0].text == "Where are tokens checked?"
+    assert "Where are tokens checked?" in given
+    assert "In auth.py." in given
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [('{"question": "Wh', "JSON"), ("{}", "question"), ('{"question": " "}', "empty")],
+    ids=["no-json", "no-question", "empty"],
+)
+async def test_a_malformed_question_is_an_error_of_the_tool(arguments: str, word: str) -> None:
+    """The model is told what is wrong, and nobody is asked."""
+    assert word in (await answered(asking(arguments), "Done."))[2]
+
+
+async def test_a_subagent_that_may_not_be_asked_is_an_error_with_its_question() -> None:
+    """The run goes on, and the model can answer by itself."""
+    arguments = '{"question": "Where are tokens checked?"}'
+    assert "recursion depth" in (await answered(asking(arguments), "Done.", max_depth=0))[2]
