@@ -56,6 +56,7 @@ def batched(
     prices: Any = PRICES,
     slots: int = 2_000,
     lessons: CacheLessons | None = None,
+    may_pad: bool = False,
 ) -> Batched:
     """Run a batch of workers that answer at once, on a virtual clock, and read the provider's bill."""
 
@@ -67,7 +68,7 @@ def batched(
         system = ("word " * prefix_tokens)[: 4 * (prefix_tokens - 2)]
         terms = Terms(model, Toolset.of((), None), (system,) if prefix_tokens else (), timeout_seconds=None)
         made = Dispatcher(run, terms, Slots(slots))
-        planning = Planning(run, PriceBook(), lessons or CacheLessons(), slots, choice)
+        planning = Planning(run, PriceBook(), lessons or CacheLessons(), slots, choice, may_pad)
         tasks = tuple(Task(f"Write the docstring of function {i:06d}.") for i in range(workers))
         results = await run_tasks(made, tasks, run.root, planning=planning)
         assert all(result.success for result in results)
@@ -137,6 +138,15 @@ def test_no_way_that_can_be_tried_is_cheaper(name: str, rates: str, prefix_token
     chosen = batched(name, prefix_tokens, workers, prices=prices)
     others = [batched(name, prefix_tokens, workers, choice=choice, prices=prices) for choice in CHOICES]
     assert chosen.input_usd <= min(other.input_usd for other in others) * Decimal("1.0001")
+
+
+def test_padding_pays_where_it_is_asked_for() -> None:
+    """A prefix too short for the cache, lengthened with its own text: cheaper for many, and never unasked."""
+    name = MODELS["anthropic"]
+    plain = batched(name, 300, 100)
+    padded = batched(name, 300, 100, may_pad=True)
+    assert (plain.choice, padded.choice) == ("uncached", "padded")
+    assert padded.input_usd < plain.input_usd * Decimal("0.5")
 
 
 def test_an_unknown_least_length_is_learned_from_the_first_usage() -> None:
