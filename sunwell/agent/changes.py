@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sunwell.agent.lens_prompt import LENS_PROMPT_VERSION
+from sunwell.agent.orchestrator_prompt import ORCHESTRATOR_PROMPT_VERSION
 from sunwell.agent.toolset import Toolset
 from sunwell.agent.work import WORK_PROMPT_VERSION
 from sunwell.core.message import digest_of
@@ -17,7 +18,14 @@ def code_of(tools: Toolset) -> dict[str, Any]:
     told = [
         [spec.name, digest_of(spec.name, spec.description, spec.schema_text).hex()] for spec in tools.specs
     ]
-    return {"tools": told, "prompts": {"lens": LENS_PROMPT_VERSION, "work": WORK_PROMPT_VERSION}}
+    return {
+        "tools": told,
+        "prompts": {
+            "lens": LENS_PROMPT_VERSION,
+            "work": WORK_PROMPT_VERSION,
+            "orchestrator": ORCHESTRATOR_PROMPT_VERSION,
+        },
+    }
 
 
 def changes_between(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

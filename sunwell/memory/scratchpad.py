@@ -1,6 +1,7 @@
 """The scratchpad: what the workers of a run found, kept for whoever asked them."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import attrs
@@ -8,6 +9,7 @@ import attrs
 from sunwell.core.message import FileChange
 from sunwell.core.receipts import CommandRun, Receipts
 from sunwell.core.task import TaskResult
+from sunwell.journal.places import Journals
 from sunwell.journal.records import Note, Record, RunOpened, WorkerClosed
 from sunwell.memory.task_ids import TaskIds
 
@@ -154,3 +156,11 @@ def entries_of(records: Iterable[Record]) -> tuple[Entry, ...]:
                 entry = Entry.of_worker(record, task_id, run_id)
                 found[entry.key] = entry
     return tuple(found.values())
+
+
+def left_by(journals: Journals, workspace: Path, run_ids: Iterable[str]) -> tuple[Entry, ...]:
+    """Return what the scratchpads of earlier runs of *workspace* hold, the earliest named run first.
+
+    Raises :exc:`~sunwell.errors.JournalError` for a run that cannot be found or read.
+    """
+    return tuple(entry for run in run_ids for entry in entries_of(journals.read(workspace, run).records()))
