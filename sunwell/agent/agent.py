@@ -24,6 +24,7 @@ from sunwell.errors import LensError
 from sunwell.events import Event, RunFinished, WorkerFinished
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.places import JournalFiles, Journals
+from sunwell.memory.scratchpad import left_by
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry
 
@@ -292,6 +293,11 @@ class Agent:
             smart_model=roles.smart,
             delegation_model=roles.worker,
         )
+        if opened.settings is None:  # a run that is taken up has it in its own journal
+            named = session.options.orchestration.earlier_runs
+            loop.config = attrs.evolve(
+                loop.config, earlier=left_by(self.journals, session.workspace, named)
+            )
         self._loops.append(loop)
         try:
             async with aclosing(opened.events(loop, session, roles)) as events:
