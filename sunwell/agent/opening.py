@@ -35,6 +35,7 @@ from sunwell.journal.layout import new_run_id
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Forked, Note, Record, RunClosed, RunOpened, RunResumed
+from sunwell.models.connection import Connection
 from sunwell.models.prices import PriceBook
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
@@ -115,29 +116,6 @@ class Opened:
             settings["options"]["system_prompt"] = self.secrets.redact(session.options.system_prompt)
         return settings
 
-    def loop_config(self, options: RunOptions, prices: PriceBook, retry: RetryPolicy) -> LoopConfig:
-        """Return the loop's settings for *options*."""
-        return LoopConfig(
-            enable_delegation=options.enable_delegation,
-            delegation_threshold_tokens=options.delegation_threshold_tokens,
-            budget=options.budget,
-            max_output_tokens=options.max_output_tokens,
-            effort=options.effort,
-            on_lens_failure=options.on_lens_failure,
-            stream=options.stream,
-            max_concurrent=options.max_concurrent,
-            worker_timeout_seconds=options.worker_timeout_seconds,
-            max_depth=options.max_depth,
-            orchestrate=options.orchestrate,
-            delegation_tools=options.delegation_tools,
-            orchestration=options.orchestration,
-            fail_fast=options.fail_fast,
-            split=options.split,
-            pad_prefix=options.pad_prefix,
-            prices=prices,
-            retry=retry,
-        )
-
     async def _mark_fallback(self, run: Run, fell_back: ModelFellBack) -> None:
         """Say in the journal, once, and to whoever watches that another model takes a part."""
         key = (run.root.path, "model_fell_back")
@@ -194,10 +172,39 @@ class Opened:
                 yield event
 
 
+def loop_config(options: RunOptions, prices: PriceBook, retry: RetryPolicy) -> LoopConfig:
+    """Return the loop's settings for *options*."""
+    return LoopConfig(
+        enable_delegation=options.enable_delegation,
+        delegation_threshold_tokens=options.delegation_threshold_tokens,
+        budget=options.budget,
+        max_output_tokens=options.max_output_tokens,
+        effort=options.effort,
+        on_lens_failure=options.on_lens_failure,
+        stream=options.stream,
+        max_concurrent=options.max_concurrent,
+        worker_timeout_seconds=options.worker_timeout_seconds,
+        max_depth=options.max_depth,
+        orchestrate=options.orchestrate,
+        delegation_tools=options.delegation_tools,
+        orchestration=options.orchestration,
+        fail_fast=options.fail_fast,
+        split=options.split,
+        pad_prefix=options.pad_prefix,
+        prices=prices,
+        retry=retry,
+    )
+
+
 def open_new(
     journals: Journals, session: SessionContext, roles: Roles, recalled: str, executor: ToolExecutor | None
 ) -> Opened:
-    """Make the journal of a new run in the session's workspace."""
+    """Make the journal of a new run in the session's workspace.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers; there is no journal then.
+    """
+    preview = executor or Toolbox(session.workspace, allow_shell=session.options.allow_shell)
+    Toolset.of(session.options.tools, preview)
     secrets = learn_keys(secrets_from_environment(), roles)
     journal = journals.create(session.workspace, new_run_id())
     return Opened(journal, executor or toolbox_for(session, journal, secrets), secrets, recalled)
@@ -262,9 +269,9 @@ def toolbox_for(session: SessionContext, journal: Journal, secrets: Secrets) -> 
 def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:
     """Add the keys that the models were given to *secrets*, and return them."""
     for model in (roles.own, roles.smart, roles.worker):
-        key = getattr(getattr(model, "connection", None), "api_key", None)
-        if isinstance(key, str):
-            secrets.add(key, "API key")
+        connection = getattr(model, "connection", None)
+        for value in connection.secret_values() if isinstance(connection, Connection) else ():
+            secrets.add(value, "API key")
     return secrets
 
 

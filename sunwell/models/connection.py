@@ -122,11 +122,12 @@ class Connection:
     def secrets(self) -> Secrets:
         """Return all secrets that this connection sends, for redaction."""
         known = Secrets()
-        for value in self._secret_values():
+        for value in self.secret_values():
             known.add(value, self.variable)
         return known
 
-    def _secret_values(self) -> Iterable[str]:
+    def secret_values(self) -> Iterable[str]:
+        """Yield everything secret that is sent: the key, credentials in headers, a login in the address."""
         if self.api_key:
             yield self.api_key
             yield base64.urlsafe_b64encode(self.api_key.strip().encode()).decode().rstrip("=")

@@ -182,3 +182,20 @@ def test_what_cannot_be_reached_is_said(project, options, error, sentence):
     """Before anything is sent."""
     with pytest.raises(error, match=sentence):
         resolve(project.load(**options).values, {}).registry.get(options.get("model", "opus"))
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        pytest.param("https://me:secret-login@lab.example/v1", "holds a login", id="login"),
+        pytest.param("lab.example/v1", "is no address", id="no-scheme"),
+        pytest.param("file:///etc/passwd", "is no address", id="file"),
+        pytest.param("http://[::1", "is no address", id="broken"),
+    ],
+)
+def test_an_address_must_be_one(project, url, sentence):
+    """Said before anything is sent, without what is secret in it."""
+    project.write(f'[providers.lab]\nbase_url = "{url}"\n')
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        resolve(project.load(trust=True).values, {})
+    assert "secret-login" not in str(caught.value)
