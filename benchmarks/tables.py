@@ -111,7 +111,7 @@ def interleavings(found: Found) -> list[str]:
     """How many random trees of work were run, and in how many of them something did not hold."""
     head = ("trees of work", "run", "broken", "model calls", "kills", "cancelled", "retried", "bound passed")
     kinds = ("model-call-finished", "kills", "cancels", "model-retried", "bound-exceeded")
-    parts = ((name, part) for name, part in found.items() if isinstance(part, dict))
+    parts = [(name, part) for name, part in found.items() if isinstance(part, dict) and part["run"]]
     body = (
         [name, f"{part['run']:,}", len(part["broken"]), *(f"{part['seen'].get(kind, 0):,}" for kind in kinds)]
         for name, part in parts
@@ -190,7 +190,8 @@ def text(name: str) -> str:
     found = json.loads((RESULTS / f"{name}.json").read_text())
     changed = ", with changes that were not committed" if found.get("dirty") else ""
     on = f"Python {found['python']}, commit {str(found['commit'])[:7]}{changed}"
-    return "\n".join([*TABLES.get(name, line_by_line)(found), "", f"`results/{name}.json`: {on}."])
+    table = TABLES.get(name) or TABLES.get(name.partition("_")[0]) or line_by_line
+    return "\n".join([*table(found), "", f"`results/{name}.json`: {on}."])
 
 
 def filled(page: str) -> str:
