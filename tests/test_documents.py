@@ -64,3 +64,25 @@ def run_block(compiled: CodeType) -> None:
 def test_there_are_documents() -> None:
     """The readme shows Python, so the table above is not empty."""
     assert any(where.startswith("README.md") for where, _ in blocks())
+
+
+PAGES = [
+    path
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "rfcs").glob("*.md"))
+    if path.is_file()
+] + [ROOT / "benchmarks" / "README.md", ROOT / "examples" / "README.md"]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every link to another page of the project finds it."""
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text())
+    lost = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert lost == []
+
+
+def test_every_document_is_listed() -> None:
+    """The index of the documents names each of them."""
+    index = (ROOT / "docs" / "README.md").read_text()
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert {name for name in pages if f"]({name})" not in index} == set()
