@@ -11,7 +11,7 @@ from sunwell.agent.batch import Batch, BatchResult
 from sunwell.agent.cache_lessons import CacheLessons
 from sunwell.agent.forking import Cut, Fork, open_fork
 from sunwell.agent.loop import AgentLoop
-from sunwell.agent.opening import Opened, learn_keys, open_new, reopen
+from sunwell.agent.opening import Opened, learn_keys, loop_config, open_new, reopen
 from sunwell.agent.replaying import open_replay, played_again, recorded_roles
 from sunwell.agent.roles import Choices, Roles, resolve_roles
 from sunwell.budget.values import Budget
@@ -72,10 +72,8 @@ class Agent:
         :exc:`~sunwell.errors.JournalError`. A caller that may stop early uses
         :func:`contextlib.aclosing`.
         """
-        self._current_options = session.options
-        roles = self._roles(session.options)
         recalled = memory.recall(session.goal) if memory is not None else ""
-        opened = open_new(self.journals, session, roles, recalled, self.tool_executor)
+        opened, roles = self._begin(session, recalled)
         async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
             async for event in events:
                 yield event
@@ -210,9 +208,7 @@ class Agent:
         """
         batch = Batch(tasks, lens, None if results is None else Path(results).absolute())
         session = SessionContext.build(workspace, batch.title, options=options)
-        self._current_options = session.options
-        roles = self._roles(session.options)
-        opened = open_new(self.journals, session, roles, "", self.tool_executor)
+        opened, roles = self._begin(session)
         opened = attrs.evolve(opened, batch=batch.redacted(opened.secrets.redact))
         async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
             async for event in events:
@@ -259,9 +255,8 @@ class Agent:
 
         Raises :exc:`~sunwell.errors.LensError` where none came of it, and what :meth:`run` raises.
         """
-        self._current_options = session.options
-        roles = self._roles(session.options)
-        opened = attrs.evolve(open_new(self.journals, session, roles, "", self.tool_executor), lens_only=True)
+        opened, roles = self._begin(session)
+        opened = attrs.evolve(opened, lens_only=True)
         async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
             async for event in events:
                 if isinstance(event, RunFinished):
@@ -280,19 +275,28 @@ class Agent:
         registry = self.registry or get_registry()
         return resolve_roles(mine, Choices.of(options), registry, options.fallback)
 
+    def _begin(self, session: SessionContext, recalled: str = "") -> tuple[Opened, Roles]:
+        """Open a new run; what stands against it is found before anything is written."""
+        self._current_options = session.options
+        roles = self._roles(session.options)
+        self._loop(session, roles, None).check()
+        return open_new(self.journals, session, roles, recalled, self.tool_executor), roles
+
+    def _loop(self, session: SessionContext, roles: Roles, executor: ToolExecutor | None) -> AgentLoop:
+        config = loop_config(session.options, self.prices, self.retry)
+        return AgentLoop(
+            model=roles.own,
+            executor=executor,
+            config=attrs.evolve(config, lessons=self._lessons),
+            smart_model=roles.smart,
+            delegation_model=roles.worker,
+        )
+
     async def _execute_task_with_tools(
         self, session: SessionContext, roles: Roles, opened: Opened
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of one opened run; its journal is closed at the end."""
-        loop = AgentLoop(
-            model=roles.own,
-            executor=opened.executor,
-            config=attrs.evolve(
-                opened.loop_config(session.options, self.prices, self.retry), lessons=self._lessons
-            ),
-            smart_model=roles.smart,
-            delegation_model=roles.worker,
-        )
+        loop = self._loop(session, roles, opened.executor)
         if opened.settings is None:  # a run that is taken up has it in its own journal
             named = session.options.orchestration.earlier_runs
             loop.config = attrs.evolve(

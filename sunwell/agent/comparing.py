@@ -8,7 +8,7 @@ import attrs
 
 from sunwell.agent.changes import changes_between
 from sunwell.agent.loop import AgentLoop
-from sunwell.agent.opening import Opened
+from sunwell.agent.opening import Opened, loop_config
 from sunwell.agent.replaying import recorded_roles, replay_of
 from sunwell.agent.roles import Roles
 from sunwell.context.options import RunOptions
@@ -71,7 +71,7 @@ async def _played(opened: Opened, session: SessionContext, roles: Roles) -> Task
     loop = AgentLoop(
         model=roles.own,
         executor=opened.executor,
-        config=opened.loop_config(session.options, PriceBook(), RetryPolicy()),
+        config=loop_config(session.options, PriceBook(), RetryPolicy()),
         smart_model=roles.smart,
         delegation_model=roles.worker,
     )

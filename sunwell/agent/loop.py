@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 import attrs
+from attrs.validators import optional
 
 from sunwell.agent.batch import Batch
 from sunwell.agent.batch_run import BatchRun, LensRun
-from sunwell.agent.ended import Ended
 from sunwell.agent.delegating import Delegating, check_delegating
+from sunwell.agent.ended import Ended
 from sunwell.agent.execution import Execution
 from sunwell.agent.lens_step import write_lens
 from sunwell.agent.loop_config import LoopConfig
@@ -41,6 +42,11 @@ from sunwell.journal.records import RunOpened
 __all__ = ["AgentLoop", "LoopConfig"]
 
 
+def _model(_: object, attribute: "attrs.Attribute[ModelProtocol]", value: object) -> None:
+    if isinstance(value, str):
+        raise TypeError(f"{attribute.name} takes a model, not a name: resolve_model({value!r}) gives it")
+
+
 @attrs.define(eq=False)
 class AgentLoop:
     """Runs tasks with a model and tools, and delegates where the policy says so.
@@ -49,12 +55,12 @@ class AgentLoop:
     memory and writes no journal file; :class:`~sunwell.agent.Agent` does.
     """
 
-    model: ModelProtocol
+    model: ModelProtocol = attrs.field(validator=_model)
     executor: ToolExecutor | None = None
     config: LoopConfig = attrs.field(factory=LoopConfig)
-    smart_model: ModelProtocol | None = None
+    smart_model: ModelProtocol | None = attrs.field(default=None, validator=optional(_model))
     """Who writes the lens; ``None``: ``model``."""
-    delegation_model: ModelProtocol | None = None
+    delegation_model: ModelProtocol | None = attrs.field(default=None, validator=optional(_model))
     """Who works under the lens; ``None``: ``model``."""
     _running: set[asyncio.Task[TaskResult]] = attrs.field(factory=set, init=False)
 
@@ -95,8 +101,7 @@ class AgentLoop:
         self, execution: Execution, execute: Callable[[Execution], Awaitable[Ended]]
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of *execution* while *execute* carries it out; see :meth:`run`."""
-        self._check_prices()
-        check_delegating(self.config, self.delegation_model or self.model)
+        self.check()
         run = execution.run
         working = asyncio.create_task(execution.to_the_end(execute))
         self._running.add(working)
@@ -190,7 +195,9 @@ class AgentLoop:
     def _worker(self) -> ModelProtocol:
         return self.delegation_model or self.model
 
-    def _check_prices(self) -> None:
+    def check(self) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` for settings that cannot be followed."""
+        check_delegating(self.config, self._worker)
         models = [self.model]
         if self.config.enable_delegation or self.config.orchestrate or self.config.delegation_tools:
             models += [self._smart, self._worker]

@@ -1,14 +1,15 @@
 """What an :class:`~sunwell.agent.loop.AgentLoop` is told once. Public in ``sunwell.agent.loop``."""
 
 import attrs
+from attrs.validators import ge, in_, optional
 
 from sunwell.agent.cache_lessons import CacheLessons
 from sunwell.agent.cache_planner import Choice
 from sunwell.agent.estimator import Estimator, estimate_output_tokens
 from sunwell.budget.values import Budget
-from sunwell.context.options import OnLensFailure
+from sunwell.context.options import LENS_OUTCOMES, OnLensFailure
 from sunwell.context.orchestration import DelegationTools, Orchestration
-from sunwell.core.model import Effort
+from sunwell.core.model import EFFORTS, Effort
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.memory.scratchpad import Entry
 from sunwell.models.prices import PriceBook
@@ -26,22 +27,22 @@ class LoopConfig:
 
     enable_delegation: bool = False
     """Let the policy hand the work to a cheaper model under a lens."""
-    delegation_threshold_tokens: int = attrs.field(default=2000, validator=attrs.validators.ge(0))
+    delegation_threshold_tokens: int = attrs.field(default=2000, validator=ge(0))
     """Largest expected output, in tokens, that is not worth a lens."""
     budget: Budget = Budget()
     """Ceilings of the whole run. Without a ceiling on turns, :data:`DEFAULT_TURNS` holds."""
-    max_output_tokens: int | None = None
+    max_output_tokens: int | None = attrs.field(default=None, validator=optional(ge(1)))
     """Most tokens of one answer; ``None``: 8,192."""
-    effort: Effort | None = None
-    on_lens_failure: OnLensFailure = "direct"
-    max_lens_tokens: int = 1500
+    effort: Effort | None = attrs.field(default=None, validator=optional(in_(EFFORTS)))
+    on_lens_failure: OnLensFailure = attrs.field(default="direct", validator=in_(LENS_OUTCOMES))
+    max_lens_tokens: int = attrs.field(default=1500, validator=ge(1))
     """Longest lens; told to the smart model and enforced."""
     stream: bool = False
-    max_concurrent: int = attrs.field(default=4, validator=attrs.validators.ge(1))
+    max_concurrent: int = attrs.field(default=4, validator=ge(1))
     """Most workers of the whole tree that make progress at once."""
     worker_timeout_seconds: float | None = 300.0
     """Most wall time of a worker whose task names none; ``None``: no limit."""
-    max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
+    max_depth: int = attrs.field(default=1, validator=ge(0))
     """A worker may be started where the depth is lower; the root is 0."""
     orchestrate: bool = False
     """Have the smart model hand all work out, and touch nothing itself."""

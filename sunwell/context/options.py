@@ -1,18 +1,19 @@
 """What a caller may choose for a run. Public in ``sunwell.agent.request``, where RFC-137 puts it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 
 from sunwell.budget.values import Budget
 from sunwell.context.orchestration import DelegationTools, Orchestration
-from sunwell.core.model import Effort, ModelProtocol
+from sunwell.core.model import EFFORTS, Effort, ModelProtocol
 from sunwell.core.tool import Proposal
 
 ModelReference = ModelProtocol | str
 _WORKER_SECONDS: float | None = 300.0
 OnLensFailure = Literal["direct", "generic", "fail"]
+LENS_OUTCOMES: tuple[OnLensFailure, ...] = get_args(OnLensFailure)
 Fallback = Literal["fail", "parent"]
 Approve = Callable[[Proposal], bool | Awaitable[bool]]
 
@@ -57,10 +58,12 @@ class RunOptions:
     """Names of the tools that may be used; ``None``: all, ``()``: none."""
     max_output_tokens: int | None = attrs.field(default=None, validator=_at_least_one)
     """Most tokens of one answer; ``None``: the loop's default."""
-    effort: Effort | None = None
+    effort: Effort | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.in_(EFFORTS))
+    )
     """Effort of the loop's own model and of the smart model; ``None``: the provider's default."""
     on_lens_failure: OnLensFailure = attrs.field(
-        default="direct", validator=attrs.validators.in_(("direct", "generic", "fail"))
+        default="direct", validator=attrs.validators.in_(LENS_OUTCOMES)
     )
     """What happens where no lens comes of it: go on undelegated, with a generic lens, or end."""
     allow_shell: bool = False

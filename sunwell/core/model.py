@@ -1,7 +1,7 @@
 """What Sunwell asks of a model: a request in, one completion out."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import attrs
 
@@ -10,6 +10,7 @@ from sunwell.core.message import Message, Part, Text, ToolCall, digest_of
 from sunwell.core.usage import Usage
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
+EFFORTS: tuple[Effort, ...] = get_args(Effort)
 CacheLife = Literal["5m", "1h"]
 Purpose = Literal["lens", "work", "check", "closing", "classify", "orchestrate", "probe"]
 """What a call is for; every bill is split by it."""

@@ -1,11 +1,17 @@
 """What of a run's rules holds in another process."""
 
+from pathlib import Path
+
 import pytest
 
+from sunwell.agent import Agent
+from sunwell.agent.loop import AgentLoop, LoopConfig
+from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
 from sunwell.core import Proposal, ToolResult
 from sunwell.errors import ConfigurationError
-from sunwell.testing import ScriptedModel, completion
+from sunwell.testing import ScriptedModel, completion, run_virtual
 
 
 def test_a_run_that_asked_is_not_taken_up_without_somebody_to_ask(story, call) -> None:
@@ -37,3 +43,30 @@ def test_a_dry_run_that_is_taken_up_still_sees_what_it_planned(story, call) -> N
     seen = [part for part in model.calls[-1].messages[-1].parts if isinstance(part, ToolResult)]
     assert ["one" in part.content for part in seen] == [True]
     assert not (story.workspace / "a.txt").exists()
+
+
+def test_what_cannot_be_followed_leaves_no_run_behind(tmp_path: Path) -> None:
+    """An unknown tool and an unpriced model under a cap in dollars are found before a journal is made."""
+    agent = Agent(model=ScriptedModel("nobody-prices-me", []))
+    for options in (RunOptions(tools=("no_such_tool",)), RunOptions(budget=Budget(usd=1))):
+        session = SessionContext.build(tmp_path, "Do it.", options)
+        with pytest.raises(ConfigurationError, match=r"no_such_tool|nobody-prices-me"):
+            run_virtual(agent.result(session))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("effort", "hugest"), ("max_output_tokens", 0), ("on_lens_failure", "shrug")],
+)
+def test_settings_out_of_range_are_refused_when_they_are_made(setting: str, value: object) -> None:
+    """Options and the loop's configuration take the same values."""
+    for settings in (RunOptions, LoopConfig):
+        with pytest.raises(ValueError, match=setting):
+            settings(**{setting: value})
+
+
+def test_a_loop_takes_models_and_not_their_names() -> None:
+    """The sentence says how to get the model of a name."""
+    with pytest.raises(TypeError, match="resolve_model"):
+        AgentLoop(model="haiku")  # type: ignore[arg-type]
