@@ -53,9 +53,10 @@ def closing_request(request: Request, reason: StopReason, history_bytes: int, de
         "what the answer to the task is as far as it is known, and what is missing."
     )
     said = f"{delivered}\n\n{text}" if delivered else text
+    shown = newest(request.messages, max(0, history_bytes - _size(delivered)))
     return attrs.evolve(
         request,
-        messages=newest(request.messages, max(0, history_bytes - _size(delivered))).plus(user(said)),
+        messages=_with_words(shown, said),
         tool_choice="none",
         max_output_tokens=CLOSING_OUTPUT_TOKENS,
         response_schema=None,
@@ -134,6 +135,14 @@ def _shortened(message: Message, limit: int) -> Message:
         return part
 
     return Message(message.role, tuple(cut(part) for part in message.parts))
+
+
+def _with_words(history: History, said: str) -> History:
+    """Return *history* with *said* at its end, in the last message where that ends with words already."""
+    last = history[-1]
+    if last.role == "assistant" or not isinstance(last.parts[-1], Text) or len(history) == 1:
+        return history.plus(user(said))
+    return History([*history[:-1], Message(last.role, (*last.parts, Text(f"\n\n{said}")))])
 
 
 def _size(text: str) -> int:

@@ -5,7 +5,7 @@ import attrs
 from sunwell.agent.run import Run
 from sunwell.agent.status import STATUS_BEGINS
 from sunwell.core.history import History
-from sunwell.core.message import Message, Part, ToolResult
+from sunwell.core.message import Message, Part, Text, ToolResult
 from sunwell.core.span import Span
 from sunwell.core.usage import Usage
 from sunwell.events import HISTORY_COMPACTED, HistoryCompacted
@@ -42,10 +42,13 @@ def compacted(history: History, kept: int) -> History:
             shorter.append(message)
             continue
         names |= {call.id: call.name for call in message.tool_calls}
-        if message.role == "user" and message.text.startswith(STATUS_BEGINS):
-            continue
-        shorter.append(Message(message.role, tuple(_stub(part, names) for part in message.parts)))
+        parts = [_stub(part, names) for part in message.parts if not _is_status(message, part)]
+        shorter.append(Message(message.role, tuple(parts)))
     return History(shorter)
+
+
+def _is_status(message: Message, part: Part) -> bool:
+    return message.role == "tool" and isinstance(part, Text) and part.text.startswith(STATUS_BEGINS)
 
 
 def _stub(part: Part, names: dict[str, str]) -> Part:

@@ -22,7 +22,7 @@ from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
 from sunwell.budget.values import Claim
 from sunwell.core.history import History
-from sunwell.core.message import Message, ToolResult, user
+from sunwell.core.message import Message, Text, ToolResult, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason
@@ -93,6 +93,8 @@ class Work:
     _bare: Claim | None = attrs.field(default=None, init=False)
     _reserve: Reserve | None = attrs.field(default=None, init=False)
     _empty: int = attrs.field(default=0, init=False)
+    _results: Message | None = attrs.field(default=None, init=False)
+    """Results of tools that are not in the conversation yet."""
     _is_known_time_out: bool = attrs.field(default=False, init=False)
     _compactor: Compactor | None = attrs.field(default=None, init=False)
 
@@ -168,12 +170,25 @@ class Work:
         return await self._take(await self._ask())
 
     async def _prepare(self) -> None:
-        """Make the conversation what it is at this turn: short enough, with the status at its end."""
+        """Make the conversation what it is at this turn: short enough, with the status at its end.
+
+        The status stands in the message before, behind the results: some servers want the sides of
+        a conversation to take turns. Where the model goes on with a text of its own, there is none.
+        """
+        if self.companion is not None and (self._results is not None or not self.turns):
+            self._keep_results(await self.companion.remark(self.turns))
         if self._compactor is not None:
             other_bytes = self._request().size_bytes - self._history.size_bytes
             self._history = await self._compactor.fit(self._history, other_bytes, self.turns)
-        if self.companion is not None and (said := await self.companion.remark(self.turns)):
-            self._history = self._history.plus(user(said))
+
+    def _keep_results(self, remark: str = "") -> None:
+        """Add the results of the last turn to the conversation, with *remark* after them."""
+        message, self._results = self._results, None
+        if message is None and remark:
+            self._history = History([user(f"{self.given.prompt}\n\n{remark}")])
+        elif message is not None:
+            more = (Text(remark),) if remark else ()
+            self._history = self._history.plus(Message(message.role, (*message.parts, *more)))
 
     def _request(self) -> Request:
         given = self.given
@@ -215,7 +230,9 @@ class Work:
             results = await self.calls.carry_out(message.tool_calls, self.turns)
             if completion.stop == "length":
                 results = _with_hint(results, _CUT_CALL)
-            self._history = self._history.plus(results)
+            self._results = results
+            if self.companion is None:
+                self._keep_results()
             self._pieces.clear()
             return None if self.companion is None else self.companion.declared()
         match completion.stop:
@@ -269,6 +286,7 @@ class Work:
             one.role == "user" for one in self._history
         ):  # nothing is there: a call could only say so, for money
             return Ended("incomplete", reason, "", sentence)
+        self._keep_results()
         delivered = await self._wind_up(reason)
         if self._history[-1].tool_calls:
             self._history = self._history.plus(unanswered(self._history[-1], _NOT_RUN))
