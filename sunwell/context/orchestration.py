@@ -1,6 +1,6 @@
 """How a model may hand work out itself. Part of :class:`~sunwell.context.options.RunOptions`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Literal, Self
 
@@ -11,6 +11,12 @@ DelegationTools = Literal["delegate", "rlm", "subagent"]
 wait for the answer, one question or several; ``subagent``: one question."""
 
 _share = attrs.validators.and_(attrs.validators.ge(0.0), attrs.validators.le(1.0))
+
+
+def _texts(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):  # tuple("abc") would silently become ("a", "b", "c")
+        raise TypeError(f"expected several runs, got the single string {value!r}")
+    return tuple(value)
 
 
 def _decimal(value: Decimal | float | str | None) -> Decimal | None:
@@ -47,7 +53,7 @@ class Orchestration:
     persist_decisions: bool = True
     """Whether what the model decided is kept in the scratchpad, too."""
     sub_calls: SubCallLimits = SubCallLimits()
-    earlier_runs: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    earlier_runs: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     """Runs of the same workspace whose scratchpads this run may read."""
 
     def as_json(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from sunwell.models.connection import Connection
 from sunwell.models.openai_chat import ChatModel
 from sunwell.models.openai_responses import ResponsesModel
 from sunwell.models.registry import ModelRegistry
-from sunwell.simulator import Asked, InProcessModel, Reply, Simulator
+from sunwell.simulator import Asked, InProcessModel, Reply, Script, Simulator
 from sunwell.simulator.schema_checks import check_schema
 from sunwell.simulator.scripts.conversation import Conversation
 from sunwell.simulator.scripts.orchestrating import orchestrator, part_worker, reports_in
@@ -51,7 +51,7 @@ def test_thirty_workers_survive_kills_while_the_orchestrator_plans_streams_and_r
     The answer, the files and every worker's end are those of the unbroken run. What is asked again was
     in flight at a kill, and is listed as uncertain. ``benchmarks/orchestrated.py`` kills at every record.
     """
-    command = [sys.executable, PROGRAM, "30", "37", "2"]
+    command = [sys.executable, str(PROGRAM), "30", "37", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     unbroken, *killed = [json.loads(line) for line in done.stdout.splitlines()]
@@ -202,7 +202,7 @@ def thorough(asked: Asked) -> Reply:
     return Reply(tuple(call(10 * talk.turns + i, *one) for i, one in enumerate(turns[talk.turns])))
 
 
-def asking(name: str, arguments: Callable[[int], Any]) -> Callable[[Asked], Reply]:
+def asking(name: str, arguments: Callable[[int], Any]) -> Script:
     """Return a model that makes two calls of *name* in one turn and answers with the results."""
 
     def script(asked: Asked) -> Reply:
@@ -214,7 +214,7 @@ def asking(name: str, arguments: Callable[[int], Any]) -> Callable[[Asked], Repl
     return script
 
 
-SCRIPTS: dict[str, Callable[[Asked], Reply]] = {
+SCRIPTS: dict[str, Script] = {
     "delegate": thorough,
     "rlm": asking(
         "rlm_batch_complete",
