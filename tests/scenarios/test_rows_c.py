@@ -309,6 +309,11 @@ def test_the_sources_own_configuration_is_what_a_run_gets(tmp_path: Path) -> Non
     assert (limits.max_sub_calls_per_turn, limits.budget_inheritance) == (5, 0.5)
     assert limits.max_cost_per_session == Decimal("1.0")
     file = tmp_path / "off.toml"
-    file.write_text("[rlm.sub_calls]\nenabled = false\nmax_per_turn = 2\n")
+    file.write_text(
+        "[rlm]\nmax_depth = 2\n[rlm.sub_calls]\nenabled = false\nmax_per_turn = 2\n"
+        "budget_inheritance = 0.25\nmax_cost_per_session = 0.3\n"
+    )
     off = resolve(Sources(tmp_path, file, environ, trust_config=True).load().values).options
-    assert (off.delegation_tools, off.orchestration.sub_calls.max_sub_calls_per_turn) == (None, 2)
+    other = off.orchestration.sub_calls
+    assert (off.delegation_tools, off.max_depth, other.max_sub_calls_per_turn) == (None, 2, 2)
+    assert (other.budget_inheritance, other.max_cost_per_session) == (0.25, Decimal("0.3"))

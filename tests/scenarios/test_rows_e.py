@@ -218,15 +218,31 @@ def test_a_batch_with_a_mistake_in_it_starts_nobody() -> None:
     assert result.workers == ()
 
 
-def test_the_sources_own_configuration_is_what_a_run_gets(tmp_path: Path) -> None:
-    """Each of its keys reaches the options that an orchestrated run goes by."""
+@pytest.mark.parametrize(
+    "other",
+    [
+        {},
+        {"20": "7", "30m": "90s", "0.9": "0.75", ": 5 ": ": 6 ", "5m": "45s", "1000": "12", "true": "false"},
+    ],
+    ids=["as-it-stands", "other-values"],
+)
+def test_the_sources_own_configuration_is_what_a_run_gets(tmp_path: Path, other: dict[str, str]) -> None:
+    """Each of its keys reaches the options that an orchestrated run goes by, whatever its value is."""
+    text = (SEEDS / "004.yaml").read_text()
+    for old, new in other.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
     environ = {"SUNWELL_HOME": str(tmp_path), "ANTHROPIC_API_KEY": "key", "MOONSHOT_API_KEY": "key"}
-    found = Sources(tmp_path, SEEDS / "004.yaml", environ, trust_config=True).load().values
-    made = resolve(found, environ)
+    made = resolve(Sources(tmp_path, file, environ, trust_config=True).load().values, environ)
     options, settings = made.options, made.options.orchestration
     assert options.orchestrate
     models = [made.registry.get(name).name for name in (options.smart_model, options.delegation_model)]
     assert models == ["claude-sonnet-4", "kimi-k2"]
-    assert (settings.max_iterations, settings.confidence_threshold) == (20, 0.9)
-    assert (options.budget.seconds, options.max_concurrent, options.worker_timeout_seconds) == (1800, 5, 300)
-    assert (settings.max_entries, settings.persist_decisions) == (1000, True)
+    got = (
+        settings.max_iterations, options.budget.seconds, settings.confidence_threshold,
+        options.max_concurrent, options.worker_timeout_seconds,
+        settings.max_entries, settings.persist_decisions,
+    )  # fmt: skip
+    assert got == ((7, 90, 0.75, 6, 45, 12, False) if other else (20, 1800, 0.9, 5, 300, 1000, True))
