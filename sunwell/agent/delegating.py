@@ -118,6 +118,11 @@ def check_delegating(config: LoopConfig, worker: ModelProtocol) -> None:
     """Raise :exc:`~sunwell.errors.ConfigurationError` where nothing could be handed out, or within no cap."""
     if config.orchestrate and config.max_depth < 1:
         raise ConfigurationError("an orchestrator needs workers: max_depth must be at least 1")
+    if config.orchestrate and config.delegation_tools not in (None, "delegate"):
+        raise ConfigurationError(
+            f"an orchestrator has the tools of delegate and not those of {config.delegation_tools}: leave "
+            "them out"
+        )
     limits = config.orchestration.sub_calls
     is_capped = config.delegation_tools == "rlm" and limits.max_cost_per_session is not None
     if is_capped and config.prices.price(worker) is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import attrs
 import click
 
 from sunwell.errors import ConfigurationError
@@ -92,6 +93,30 @@ _OUTPUT = (
 )
 
 
+_ORCHESTRATION = (
+    click.option(
+        "--orchestrate/--no-orchestrate",
+        default=None,
+        help="Have the smart model hand all work to workers, and touch nothing itself.",
+    ),
+    click.option(
+        "--delegation-tools",
+        type=click.Choice(("delegate", "rlm", "subagent")),
+        help="Tools with which the working model may start workers (default: none).",
+    ),
+    click.option("--sub-calls/--no-sub-calls", default=None, help="The same as --delegation-tools rlm."),
+    click.option(
+        "--max-sub-calls", type=_COUNT, metavar="N", help="Most sub-calls of one turn (default: 5)."
+    ),
+    click.option(
+        "--after",
+        multiple=True,
+        metavar="RUN",
+        help="A run of this workspace whose scratchpad may be read; several times for several.",
+    ),
+)
+
+
 def _with(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         for option in reversed(options):
@@ -104,6 +129,27 @@ def _with(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
 def model_options(function: F) -> F:
     """Add the options that name models."""
     return _with(_MODELS)(function)
+
+
+def orchestration_options(function: F) -> F:
+    """Add how a model hands work out itself."""
+    return _with(_ORCHESTRATION)(function)
+
+
+def with_delegation_tools(options: "RunOptions", chosen: Chosen) -> "RunOptions":
+    """Return *options* with the delegation tools and the earlier runs that were named.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` for tools that an orchestrator does not have.
+    """
+    tools = chosen["delegation_tools"]
+    if tools not in (None, "delegate") and options.orchestrate:
+        raise ConfigurationError(
+            f"an orchestrator has the tools of delegate: leave --delegation-tools {tools} out"
+        )
+    if tools is not None:
+        options = attrs.evolve(options, delegation_tools=tools)
+    earlier = tuple(chosen["after"])
+    return attrs.evolve(options, orchestration=attrs.evolve(options.orchestration, earlier_runs=earlier))
 
 
 def task_options(function: F) -> F:

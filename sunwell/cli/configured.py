@@ -32,6 +32,9 @@ _SETTING_OF = {
     "verbose": "verbose",
     "max_explore": "explore_max_steps",
     "max_depth": "workers_max_depth",
+    "orchestrate": "orchestrator_enabled",
+    "sub_calls": "sub_calls_enabled",
+    "max_sub_calls": "sub_calls_max_per_turn",
 }
 """Which setting each option of a command is."""
 

@@ -17,6 +17,9 @@ from sunwell.events import (
     RunStarted,
     ToolCallFinished,
     ToolCallStarted,
+    WorkerFailed,
+    WorkerQueued,
+    WorkerWaiting,
 )
 from sunwell.report.figures import one_line
 
@@ -64,6 +67,8 @@ class Progress:
     rows: dict[tuple[str, str], Row] = attrs.field(factory=dict)
     _latest: dict[str, Row] = attrs.field(factory=dict, init=False)
     """The row of each span that was active last: tools belong to it."""
+    _tasks: dict[str, str] = attrs.field(factory=dict, init=False)
+    """What the worker of each span was asked to do, in a few words."""
 
     def see(self, event: Event) -> None:
         """Take *event* in."""
@@ -83,6 +88,14 @@ class Progress:
                 self._doing(event.span, f"{told_tool(event.tool)} {told_arguments(event.summary)}")
             case ToolCallFinished():
                 self._finish_tool(event)
+            case WorkerQueued():
+                self._tasks[event.span] = one_line(event.task, 24)
+            case WorkerWaiting():
+                self._doing(event.span, "waiting for its workers")
+            case WorkerFailed() if event.span in self._latest:
+                row = self._latest[event.span]
+                row.state = "stopped" if event.status == "cancelled" else "failed"
+                row.doing = one_line(event.error, 60)
             case RunFinished():
                 for row in self.rows.values():
                     if row.state == "busy":
@@ -108,9 +121,21 @@ class Progress:
         if key not in self.rows:
             parts = event.span.split("/")
             who = event.purpose if event.purpose != "work" or parts[-1] == "direct" else parts[-1]
-            self.rows[key] = Row(who, event.model, max(0, len(parts) - 2))
+            who = self._tasks.get(event.span, who)
+            self._insert(key, Row(who, event.model, max(0, len(parts) - 2)))
         row = self._latest[event.span] = self.rows[key]
         return row
+
+    def _insert(self, key: tuple[str, str], row: Row) -> None:
+        """Add *row* below whoever asked for it, after all that is there already."""
+        parent = key[0].rpartition("/")[0]
+        keys = list(self.rows)
+        below = [i for i, (span, _) in enumerate(keys) if span == parent or span.startswith(f"{parent}/")]
+        if "/" not in parent or not below or below[-1] == len(keys) - 1:
+            self.rows[key] = row
+            return
+        items = list(self.rows.items())
+        self.rows = dict([*items[: below[-1] + 1], (key, row), *items[below[-1] + 1 :]])
 
     def _finish(self, row: Row, event: ModelCallFinished) -> None:
         row.state = "failed" if event.error else "done"

@@ -14,9 +14,11 @@ from sunwell.cli.choices import (
     config_options,
     manner_options,
     model_options,
+    orchestration_options,
     output_options,
     session_of,
     task_options,
+    with_delegation_tools,
 )
 from sunwell.errors import ConfigurationError
 
@@ -41,6 +43,7 @@ EXIT_CODES = (
 @task_options
 @model_options
 @click.option("--delegate/--no-delegate", default=None, help="Turn delegation on or off.")
+@orchestration_options
 @click.option(
     "--on-lens-failure",
     type=click.Choice(("direct", "generic", "fail")),
@@ -81,12 +84,15 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
 
     if chosen["approve"]:
         require_terminal("--approve")
-    held = configured(ctx, chosen)
+    held = configured(ctx, chosen, delegates=bool(chosen["orchestrate"]))
     values = held.loaded.values
     if chosen["query"] is not None:
         ctx.exit(_answer(held, chosen))
     view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.budget.usd)
-    options = attrs.evolve(held.resolved.options, approve=Asker(view) if chosen["approve"] else None)
+    options = attrs.evolve(
+        with_delegation_tools(held.resolved.options, chosen),
+        approve=Asker(view) if chosen["approve"] else None,
+    )
     session = session_of(chosen, options)
     warnings = require_sound(held.resolved)
     unlisted = asyncio.run(unlisted_models(held.resolved))

@@ -1,0 +1,112 @@
+"""``sunwell run --orchestrate``: who asked for whom, what came of it, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sunwell.cli.progress import Progress
+from sunwell.events import ModelCallFinished, ModelCallStarted, WorkerFailed, WorkerQueued, WorkerWaiting
+from sunwell.simulator import Simulator, running_simulator
+from sunwell.simulator.scripts.orchestrating import orchestrator, part_worker
+
+PAIR = ("--smart-model", "opus", "--delegation-model", "haiku")
+
+
+@pytest.fixture
+def simulator():
+    """Run an orchestrator with three workers, of which one fails at first."""
+    models = {"claude-opus-5-5": orchestrator(3), "claude-haiku-5-5": part_worker((1,))}
+    with running_simulator(Simulator(models)) as running:
+        yield running
+
+
+def test_an_orchestrated_run_prints_its_answer_and_its_bill(
+    sunwell, tmp_path: Path, simulator: Simulator
+) -> None:
+    """The answer is the orchestrator's; files and costs are those of all its workers."""
+    done = sunwell("run", "Write all parts down", "-w", tmp_path, *PAIR, "--orchestrate", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["status"] == "ok"
+    assert told["answer"].startswith("3 of 3 parts are done.")
+    assert sorted(file["path"] for file in told["files"]) == [f"parts/{part:03d}.txt" for part in range(3)]
+    assert float(told["cost_usd"]) == pytest.approx(float(simulator.bill.total_usd()))
+
+
+def test_without_names_it_takes_the_pair_of_the_key(sunwell, tmp_path: Path, simulator: Simulator) -> None:
+    """The smart model hands out, the cheap one works."""
+    done = sunwell("run", "Write all parts down", "-w", tmp_path, "--orchestrate")
+    assert done.exit_code == 0, done.output
+    assert {entry.model for entry in simulator.bill.entries()} == {"claude-opus-5-5", "claude-haiku-5-5"}
+
+
+def test_a_later_run_may_read_an_earlier_scratchpad(sunwell, tmp_path: Path) -> None:
+    """``--after`` names the run; one that is not there is refused before anything is asked."""
+    first = json.loads(sunwell("run", "Write", "-w", tmp_path, *PAIR, "--orchestrate", "--json").stdout)
+    again = sunwell("run", "Write", "-w", tmp_path, *PAIR, "--orchestrate", "--after", first["run_id"])
+    assert again.exit_code == 0, again.output
+    wrong = sunwell("run", "Write", "-w", tmp_path, *PAIR, "--orchestrate", "--after", "nope")
+    assert wrong.exit_code == 2, wrong.output
+    assert "nope" in wrong.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(("--orchestrate", "--max-depth", "0"), "max_depth must be at least 1", id="no-depth"),
+        pytest.param(
+            ("--orchestrate", "--delegation-tools", "rlm"), "has the tools of delegate", id="other-tools"
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_asked(
+    sunwell, tmp_path: Path, simulator: Simulator, arguments: tuple[str, ...], says: str
+) -> None:
+    """Exit code 2, one sentence, and no request."""
+    done = sunwell("run", "Write", "-w", tmp_path, *PAIR, *arguments)
+    assert done.exit_code == 2, done.output
+    assert says in done.output
+    assert len(simulator.bill.entries()) == 0
+
+
+def seen(*events) -> Progress:
+    """Return what is known after *events*."""
+    progress = Progress()
+    for event in events:
+        progress.see(event)
+    return progress
+
+
+def call(span: str, depth: int = 1, purpose: str = "work") -> ModelCallStarted:
+    return ModelCallStarted(span, 0, "haiku", purpose, depth)
+
+
+def test_rows_stand_below_who_asked_for_them_under_the_name_of_their_task() -> None:
+    """A tree, whatever the order in which work began."""
+    boss, first, second = "run/orchestrator", "run/orchestrator/task-0-0-0", "run/orchestrator/task-0-0-1"
+    nested = f"{first}/task-1-0-0"
+    progress = seen(
+        call(boss, 0, "orchestrate"),
+        WorkerQueued(first, "01A", "Read the code", 1, boss),
+        WorkerQueued(second, "01B", "Read the tests", 1, boss),
+        call(first),
+        call(second),
+        WorkerQueued(nested, "01C", "Read one file", 2, first),
+        call(nested, 2),
+    )
+    rows = [(row.who, row.level) for row in progress.rows.values()]
+    assert rows == [("orchestrate", 0), ("Read the code", 1), ("Read one file", 2), ("Read the tests", 1)]
+
+
+def test_a_row_says_when_its_worker_waits_and_how_it_failed() -> None:
+    """Waiting for its own workers; then failed, with the error, or stopped."""
+    span = "run/orchestrator/task-0-0-0"
+    queued = WorkerQueued(span, "01A", "Read", 1, "run/orchestrator")
+    (row,) = seen(queued, call(span), WorkerWaiting(span, "01A")).rows.values()
+    assert row.doing == "waiting for its workers"
+    finished = ModelCallFinished(span, 0, "haiku", "work", 1, stop="end")
+    for status, state in (("error", "failed"), ("cancelled", "stopped")):
+        failed = WorkerFailed(span, "01A", status, "model_error", "it broke")
+        (row,) = seen(queued, call(span), finished, failed).rows.values()
+        assert (row.state, row.doing) == (state, "it broke")
