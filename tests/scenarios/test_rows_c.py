@@ -9,9 +9,11 @@ from typing import Any
 
 import attrs
 import pytest
+from click.testing import CliRunner
 
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.budget.values import Budget
+from sunwell.cli.main import cli
 from sunwell.config import Sources
 from sunwell.config.resolving import resolve
 from sunwell.context.options import RunOptions
@@ -19,6 +21,11 @@ from sunwell.context.orchestration import Orchestration, SubCallLimits
 from sunwell.core import Price, Rates, Request, TaskResult, ToolCall, ToolResult, Usage
 from sunwell.errors import SubCallBudgetExhausted, SubCallCostExceeded, SubCallDepthExceeded, ToolError
 from sunwell.events import BudgetUsedUp, RunFinished, WorkerQueued
+from sunwell.journal.layout import list_runs
+from sunwell.journal.reading import read_records
+from sunwell.journal.records import RunOpened
+from sunwell.simulator import Simulator, running_simulator
+from sunwell.simulator import echo as simply_echo
 from sunwell.testing import ScriptedModel, completion, run_virtual
 from sunwell.tools import tool
 
@@ -317,3 +324,43 @@ def test_the_sources_own_configuration_is_what_a_run_gets(tmp_path: Path) -> Non
     other = off.orchestration.sub_calls
     assert (off.delegation_tools, off.max_depth, other.max_sub_calls_per_turn) == (None, 2, 2)
     assert (other.budget_inheritance, other.max_cost_per_session) == (0.25, Decimal("0.3"))
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "kind", "most"),
+    [
+        pytest.param((), {}, None, 5, id="off-by-default"),
+        pytest.param(("--sub-calls",), {}, "rlm", 5, id="option"),
+        pytest.param(("--sub-calls", "--max-sub-calls", "2"), {}, "rlm", 2, id="most"),
+        pytest.param((), {"RLM_SUB_CALLS_ENABLED": "true"}, "rlm", 5, id="variable"),
+        pytest.param(("--no-sub-calls",), {"RLM_SUB_CALLS_ENABLED": "true"}, None, 5, id="option-first"),
+        pytest.param(
+            ("--sub-calls",), {"RLM_SUB_CALLS_MAX_PER_TURN": "3"}, "rlm", 3, id="variable-for-the-most"
+        ),
+    ],
+)
+def test_sub_calls_are_switched_on_by_option_or_variable(
+    tmp_path: Path, words: tuple[str, ...], variables: dict[str, str], kind: str | None, most: int
+) -> None:
+    """The record of the run says what holds; an option goes before a variable."""
+    with running_simulator(Simulator({"claude-haiku-5-5": simply_echo})) as simulator:
+        env = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "key", **variables}
+        typed = ["run", "Say hello", "-m", "haiku", "-w", str(tmp_path), *words]
+        assert CliRunner(env=env).invoke(cli, typed).exit_code == 0
+    (run,) = list_runs(tmp_path)
+    opened = next(iter(read_records(run.path)))
+    assert isinstance(opened, RunOpened)
+    chosen = opened.settings["options"]
+    assert chosen["delegation_tools"] == kind
+    assert chosen["orchestration"]["sub_calls"]["max_sub_calls_per_turn"] == most
+
+
+def test_the_variables_of_sub_calls_reach_the_limits(tmp_path: Path) -> None:
+    """Share and dollars have variables of their own, too."""
+    environ = {
+        "SUNWELL_HOME": str(tmp_path),
+        "RLM_SUB_CALLS_BUDGET_INHERITANCE": "0.25",
+        "RLM_SUB_CALLS_MAX_COST_PER_SESSION": "0.3",
+    }
+    limits = resolve(Sources(tmp_path, None, environ).load().values, environ).options.orchestration.sub_calls
+    assert (limits.budget_inheritance, limits.max_cost_per_session) == (0.25, Decimal("0.3"))

@@ -187,7 +187,7 @@ async def test_a_malformed_question_is_an_error_of_the_tool(arguments: str, word
     assert word in (await answered(asking(arguments), "Done."))[2]
 
 
-async def test_a_subagent_that_may_not_be_asked_is_an_error_with_its_question() -> None:
+async def test_a_subagent_that_may_not_be_asked_is_an_error_of_the_tool() -> None:
     """The run goes on, and the model can answer by itself."""
     arguments = '{"question": "Where are tokens checked?"}'
     assert "recursion depth" in (await answered(asking(arguments), "Done.", max_depth=0))[2]
