@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.loop_config import ORCHESTRATED_SECONDS
+from sunwell.agent.orchestrator import Orchestrator
 from sunwell.agent.orchestrator_prompt import ORCHESTRATOR_PROMPT
 from sunwell.budget.values import Budget
+from sunwell.context.options import RunOptions
 from sunwell.context.orchestration import Orchestration
+from sunwell.context.session import SessionContext
 from sunwell.core import Completion, Request, ToolCall, Usage
 from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, ServerFailed
@@ -355,3 +359,22 @@ def test_several_calls_of_one_turn_are_carried_out_in_order() -> None:
     assert first != second
     assert "Finished: 2" in told
     assert "Nothing new" in streamed
+
+
+async def test_an_orchestrator_is_an_agent_that_orchestrates_each_session(tmp_path: Path) -> None:
+    """Whatever the session's options say; result, journal and resume are those of any agent."""
+    smart = boss(batch("one"), WAIT, answer("ok"))
+    agent = Orchestrator(smart_model=smart, delegation_model=worker("1", seconds=0.0))
+    result = await agent.result(SessionContext.build(tmp_path, "the task"))
+    assert (result.status, result.answer, len(result.workers)) == ("ok", "ok", 1)
+    assert Path(str(result.journal)).is_file()
+    played = [event async for event in Orchestrator().replay(result.run_id, workspace=tmp_path)][-1]
+    assert isinstance(played, RunFinished)
+    assert played.result.answer == "ok"
+
+
+async def test_the_tools_of_another_set_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    """An orchestrator has the tools of ``delegate``."""
+    session = SessionContext.build(tmp_path, "t", RunOptions(delegation_tools="rlm"))
+    with pytest.raises(ConfigurationError, match="has the tools of delegate"):
+        await Orchestrator(smart_model=boss(), delegation_model=worker()).result(session)
