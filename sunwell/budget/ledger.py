@@ -106,6 +106,13 @@ class TreeLedger:
             return await self._lines.wait(want, verdict)
         raise verdict
 
+    def confirm(self, reservation: Reservation, claim: Claim) -> None:
+        """Let a call begin that was held up after its reservation; see the protocol."""
+        want = self._want(reservation.account, claim)
+        if self._is_stopped_for(want):
+            self.release(reservation)
+            raise stopped(want, self._broken_limit)
+
     def settle(self, reservation: Reservation, tokens: int, usd: Decimal | None) -> bool:
         """Book what the call used and say whether it passed the reservation; see the protocol."""
         held = self._end(reservation)
@@ -228,9 +235,12 @@ class TreeLedger:
         return Want(claim, account, next(self._numbers), least, good_output(claim, least))
 
     def _judge(self, want: Want) -> int | Account | SunwellError:
-        if self._broken_limit and not want.claim.closing and is_limited(want):
+        if self._is_stopped_for(want):
             return stopped(want, self._broken_limit)
         return judge(want, self.clock)
+
+    def _is_stopped_for(self, want: Want) -> bool:
+        return bool(self._broken_limit) and not want.claim.closing and is_limited(want)
 
     def _book(self, want: Want, output_tokens: int) -> Reservation:
         claim, account = want.claim, want.account

@@ -34,6 +34,14 @@ class Ledger(Protocol):
         """
         ...
 
+    def confirm(self, reservation: Reservation, claim: Claim) -> None:
+        """Say that the call of *reservation* begins now.
+
+        Releases it and raises :exc:`~sunwell.errors.BudgetExhausted` where a bill has passed its bound
+        since: what is only reserved is no call in flight yet.
+        """
+        ...
+
     def settle(self, reservation: Reservation, tokens: int, usd: Decimal | None) -> bool:
         """Book what the call really used, and say whether it was more than was reserved.
 

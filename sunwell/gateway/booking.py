@@ -46,19 +46,23 @@ class Booking:
         asked = clock.time()
         try:
             reservation = await self.ledger.reserve(call.span.path, claim)
+            await self._prepare(call, reservation, clock.time() - asked)
+            self.ledger.confirm(reservation, claim)
         except BudgetExhausted as error:
             numbers = (error.limit, error.needed, error.used, error.ceiling, error.account)
             await self.journal.append(Refused(call.span.path, call.number, *numbers, error.detail))
             self.emit(BUDGET_REFUSED, BudgetRefused(*numbers))
             raise
+        await self._intend(call, attempt, reservation)
+        return reservation
+
+    async def _prepare(self, call: Call, reservation: Reservation, held_seconds: float) -> None:
         try:
-            await self.held(call, "ledger", clock.time() - asked)
+            await self.held(call, "ledger", held_seconds)
             await self.journal.reserve_space(_answer_bytes(reservation))
         except BaseException:
             self.ledger.release(reservation)
             raise
-        await self._intend(call, attempt, reservation)
-        return reservation
 
     async def held(self, call: Call, reason: HoldReason, seconds: float) -> None:
         """Write down that the call was held up, where that took any time to speak of."""

@@ -273,3 +273,22 @@ async def test_accounts_are_opened_from_the_top_down():
         ledger.open("run/a", Budget())
     with pytest.raises(RuntimeError, match="not in the tree"):
         ledger.used("walk")
+
+
+def test_a_call_that_was_held_up_after_its_reservation_does_not_begin_on_a_stopped_tree() -> None:
+    """What is only reserved when a bill passes its bound is given back; a closing call still passes."""
+
+    async def main() -> None:
+        ledger = TreeLedger()
+        ledger.open("run", Budget(tokens=10_000))
+        claim, closing = Claim(100, 100), Claim(100, 100, closing=True)
+        first, second = await ledger.reserve("run", claim), await ledger.reserve("run", claim)
+        third = await ledger.reserve("run", closing)
+        ledger.confirm(second, claim)
+        assert ledger.settle(first, 5_000, None)
+        with pytest.raises(BudgetExhausted, match="billed more"):
+            ledger.confirm(second, claim)
+        ledger.confirm(third, closing)
+        assert ledger.used("run").reserved_tokens == 200
+
+    run_virtual(main())
