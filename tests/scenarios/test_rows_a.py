@@ -141,3 +141,22 @@ def test_the_depth_that_is_typed_is_the_runs(tmp_path: Path) -> None:
         1,
         2,
     ]
+
+
+def test_the_variables_of_the_plan_choose_models_and_manner(tmp_path: Path) -> None:
+    """Model, child model and verbosity of a question come from them alone; of Nix it is said what holds."""
+    with running_simulator(Simulator({"claude-opus-5-5": echo})) as simulator:
+        env = {
+            "ANTHROPIC_BASE_URL": simulator.url,
+            "ANTHROPIC_API_KEY": "key",
+            "RLM_MODEL": "opus",
+            "RLM_CHILD_MODEL": "haiku",
+            "RLM_VERBOSE": "true",
+            "RLM_USE_NIX": "true",
+        }
+        done = CliRunner(env=env).invoke(cli, ["run", "-q", "What is it?", "-w", str(tmp_path)])
+    assert done.exit_code == 0
+    lines = done.stderr.splitlines()
+    assert "Model: claude-opus-5-5" in lines
+    assert "Child model: claude-haiku-5-5" in lines
+    assert any("use_nix is not carried over" in line for line in lines)
