@@ -299,9 +299,7 @@ class Agent:
         loop = self._loop(session, roles, opened.executor)
         if opened.settings is None:  # a run that is taken up has it in its own journal
             named = session.options.orchestration.earlier_runs
-            loop.config = attrs.evolve(
-                loop.config, earlier=left_by(self.journals, session.workspace, named)
-            )
+            loop.config = attrs.evolve(loop.config, earlier=left_by(self.journals, session.workspace, named))
         self._loops.append(loop)
         try:
             async with aclosing(opened.events(loop, session, roles)) as events:

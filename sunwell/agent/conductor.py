@@ -1,6 +1,5 @@
 """Stands by work whose model hands out other work: its status lines, its answer, and its end."""
 
-
 import attrs
 
 from sunwell.agent.answer_tool import AnswerTool

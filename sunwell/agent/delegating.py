@@ -15,6 +15,7 @@ from sunwell.agent.execution import Execution
 from sunwell.agent.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.orchestrator_prompt import ORCHESTRATOR_PROMPT
 from sunwell.agent.rlm_tools import rlm_tools
+from sunwell.agent.sub_calls import SubCalls
 from sunwell.agent.subagent_tool import subagent_tools
 from sunwell.agent.toolset import Toolset
 from sunwell.agent.work import Assignment, Work
@@ -74,14 +75,15 @@ class Delegating:
         execution = self.execution
         config, run = execution.config, execution.run
         dispatcher = dispatcher_for(execution, self.worker, self.lens)
-        is_limited = self.kind == "rlm"
-        if is_limited:
-            dispatcher.max_depth = min(dispatcher.max_depth, config.orchestration.sub_calls.max_depth)
+        limits = config.orchestration.sub_calls
+        counted = SubCalls(run, limits) if self.kind == "rlm" else None
+        if counted is not None:
+            dispatcher.max_depth = min(dispatcher.max_depth, limits.max_depth)
         pad = Scratchpad(run.journal.run_id, config.orchestration.max_entries)
         names = [tool.spec.name for tool in tools_called(self.kind)]
         leaf = execution.tools.without(names, SubCallDepthExceeded().sentence)
         unnamed = TaskIds(run.journal.run_id, 0)
-        desk = Desk(run, dispatcher, pad, unnamed, config.orchestration, leaf, leaf, is_limited)
+        desk = Desk(run, dispatcher, pad, unnamed, config.orchestration, leaf, leaf, counted)
         desk.deeper = execution.tools.joined(DeskTools(desk, tools_called(self.kind)))
         await desk.open(config.earlier)
         if execution.resumed:

@@ -1,7 +1,6 @@
 """Where workers are asked for: what each piece of work has started, been told, and may still start."""
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -12,6 +11,7 @@ from sunwell.agent.dispatcher import Dispatcher
 from sunwell.agent.few_gate import FewAtOnce
 from sunwell.agent.run import Run
 from sunwell.agent.slots import Slots
+from sunwell.agent.sub_calls import SubCalls
 from sunwell.agent.terms import Origin, Terms
 from sunwell.agent.toolset import Toolset
 from sunwell.budget.values import Budget
@@ -20,20 +20,12 @@ from sunwell.core.markdown import one_line
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
-from sunwell.errors import (
-    ConfigurationError,
-    SubCallBudgetExhausted,
-    SubCallCostExceeded,
-    SubCallDepthExceeded,
-    ToolError,
-)
+from sunwell.errors import ConfigurationError, SubCallDepthExceeded, ToolError
 from sunwell.events import Event, WorkerFinished, WorkerStarted
 from sunwell.journal.records import Note, WorkerClosed
 from sunwell.memory.scratchpad import ENTRY_NOTE, IDS_NOTE, Entry, Scratchpad
 from sunwell.memory.task_ids import TaskIds
 
-SUB_CALLS = "sub-calls"
-"""Name of the span below which the sub-calls of the ``rlm`` tools are counted together."""
 _TOLD = "told-"
 
 
@@ -66,8 +58,8 @@ class Desk:
     """Tools of a worker that may start none itself."""
     deeper: Toolset
     """Tools of a worker that may."""
-    limits_sub_calls: bool = False
-    """Whether the limits of sub-calls hold."""
+    sub_calls: SubCalls | None = None
+    """What holds the workers to the limits of sub-calls; ``None``: they are none."""
     _started: dict[str, list[str]] = attrs.field(factory=dict, init=False)
     _finished: dict[str, list[str]] = attrs.field(factory=dict, init=False)
     _parents: dict[str, str] = attrs.field(factory=dict, init=False)
@@ -76,7 +68,6 @@ class Desk:
     _told: set[str] = attrs.field(factory=set, init=False)
     """Ids of the results that a call of this process gave, or a recorded one."""
     _told_before: set[str] = attrs.field(factory=set, init=False)
-    _sub_calls: Counter[tuple[str, int]] = attrs.field(factory=Counter, init=False)
 
     async def open(self, earlier: Iterable[Entry]) -> None:
         """Fill the scratchpad with *earlier*, or with what the journal says, and follow the run."""
@@ -206,7 +197,8 @@ class Desk:
     ) -> list[str]:
         parent = self._parent(place.span)
         gate = None if at_once is None else FewAtOnce(Slots(at_once))
-        self._sub_calls[place.span.path, place.turn] += len(orders)
+        if self.sub_calls is not None:
+            self.sub_calls.count(place, len(orders))
         made = []
         for number, (order, ceiling) in enumerate(zip(orders, ceilings, strict=True)):
             name = f"task-{place.turn}-{place.index}-{number}"
@@ -254,45 +246,14 @@ class Desk:
         ]
 
     def _parent(self, span: Span) -> Span:
-        """Return the span under which workers of *span* stand; the first one's hold those of sub-calls."""
-        if not self.limits_sub_calls or span.depth > 0:
-            return span
-        limits, parent = self.settings.sub_calls, span.child(SUB_CALLS)
-        budget = Budget(tokens=limits.max_total_tokens, usd=limits.max_cost_per_session)
-        if span.path not in self._started:
-            self._started[span.path] = []
-            self.run.ledger.open(parent.path, budget)
-        return parent
+        """Return the span under which workers of *span* stand."""
+        return span if self.sub_calls is None else self.sub_calls.parent_of(span)
 
     def _check_room(self, place: Place, count: int) -> None:
         if not self.dispatcher.may_start(place.span):
             raise SubCallDepthExceeded
-        if not self.limits_sub_calls:
-            return
-        limits = self.settings.sub_calls
-        made = self._sub_calls[place.span.path, place.turn]
-        if made + count > limits.max_sub_calls_per_turn:
-            raise SubCallBudgetExhausted(
-                f"a turn may make {limits.max_sub_calls_per_turn} sub-calls; this one has made {made} and "
-                f"asks for {count} more: ask for fewer, or go on in your next turn"
-            )
-        root = self._parent(place.span) if place.span.depth == 0 else self._root_of(place.span)
-        used = self.run.ledger.used(root.path)
-        tokens = used.settled_tokens + used.uncertain_tokens + used.reserved_tokens
-        if limits.max_total_tokens is not None and tokens >= limits.max_total_tokens:
-            raise SubCallBudgetExhausted(
-                f"sub-calls have used {tokens:,} of {limits.max_total_tokens:,} tokens: answer with what "
-                "is known"
-            )
-        usd = used.settled_usd + used.uncertain_usd + used.reserved_usd
-        if limits.max_cost_per_session is not None and usd >= limits.max_cost_per_session:
-            raise SubCallCostExceeded(
-                f"sub-calls have cost ${usd:.4f} of ${limits.max_cost_per_session}: answer with what is known"
-            )
-
-    def _root_of(self, span: Span) -> Span:
-        path = span.path.partition(f"/{SUB_CALLS}/")[0]
-        return Span(f"{path}/{SUB_CALLS}")
+        if self.sub_calls is not None:
+            self.sub_calls.check(place, count)
 
     def _see(self, event: Event) -> None:
         match event:

@@ -162,6 +162,7 @@ def limits() -> list[Any]:
         pytest.param({"orchestration": Orchestration(max_iterations=2)}, "turns", {}, id="turns"),
         pytest.param({"budget": Budget(calls=6)}, "calls", {}, id="calls"),
         pytest.param({"budget": Budget(tokens=34_000)}, "budget_tokens", {"usage": big}, id="tokens"),
+        pytest.param({"budget": Budget(usd="0.034")}, "budget_usd", {"usage": big}, id="dollars"),
         pytest.param({"budget": Budget(seconds=300)}, "timeout", {"seconds": 25.0}, id="seconds"),
     ]
 
@@ -182,8 +183,9 @@ def test_at_a_limit_the_answer_is_made_of_what_the_workers_delivered(
             return attrs_usage(batch("one", "two"), usage)
         return attrs_usage(WAIT if len(results_in(request)) == 1 else STREAM, usage)
 
-    smart = ScriptedModel("boss", [boss_says] * 60, seconds=manner.get("seconds", 0.0))
-    cheap = ScriptedModel("worker", [lambda r: f"report of {r.messages[0].text}"] * 9, seconds=1.0)
+    price = Price(Rates(Decimal(1), Decimal(1)))
+    smart = ScriptedModel("boss", [boss_says] * 60, price, manner.get("seconds", 0.0))
+    cheap = ScriptedModel("worker", [lambda r: f"report of {r.messages[0].text}"] * 9, price, 1.0)
     config = orchestrated(max_output_tokens=1_000, **settings)
     result, _ = run(smart, cheap, config)
     assert (result.status, result.stop_reason) == ("incomplete", reason)
