@@ -70,9 +70,9 @@ class DeskTools:
         """Do again what *call*, which is on record, has left behind."""
         try:
             tool, arguments = self._read(call)
+            tool.recall(self.desk, place, arguments)
         except ToolError:
             return  # the model was told of its mistake, and nothing came of the call
-        tool.recall(self.desk, place, arguments)
 
     async def stage(self, call: ToolCall) -> Staged:
         """Return *call* to be carried out. It may be carried out again: it finds what it has noted."""
