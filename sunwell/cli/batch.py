@@ -57,7 +57,7 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
     A line is a JSON text, or an object with text and perhaps tools, budget, timeout_seconds, scope,
     target_files and done. Without --lens, and with a delegation model, the smart model writes one lens
     for all of them first. The ceilings hold for all workers together. Without --results the results go
-    to standard output as JSON Lines, in the order of the tasks.
+    to standard output as JSON Lines, in the order of the tasks, and the bill to standard error.
     """
     from sunwell.agent.agent import Agent
     from sunwell.agent.lens_file import read_lens
@@ -75,9 +75,10 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
         tasks, lens=lens, workspace=chosen["workspace"], options=options, results=chosen["results"]
     )
     result = drive(agent, events, view)
-    if chosen["results"] is None and not chosen["as_json"]:
+    prints_results = chosen["results"] is None and not chosen["as_json"]
+    if prints_results:
         _print_results(result)
-    ctx.exit(tell(result, chosen))
+    ctx.exit(tell(result, chosen, aside=prints_results))
 
 
 def options_of(chosen: Chosen, *, has_lens: bool) -> "RunOptions":

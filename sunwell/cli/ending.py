@@ -25,8 +25,11 @@ def terminal_width() -> int:
     return shutil.get_terminal_size().columns if is_terminal else PLAIN_WIDTH
 
 
-def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None) -> int:
-    """Print *result* as *chosen* asks for, and return the exit code that goes with it."""
+def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *, aside: bool = False) -> int:
+    """Print *result* as *chosen* asks for, and return the exit code that goes with it.
+
+    *aside*: standard output holds the results of workers, so answer and bill go to standard error.
+    """
     planned = _planned(result) if chosen.get("dry_run") else None
     if chosen["as_json"]:
         told: dict[str, Any] = summarize(result, forecast=forecast)
@@ -37,12 +40,12 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None) -
     if sys.stderr is not None and sys.stderr.isatty():
         click.echo("", err=True)  # parts the live view from what follows
     for text in planned or ():
-        click.echo(printable(text) + "\n")
+        click.echo(printable(text) + "\n", err=aside)
     if result.answer:
-        click.echo(printable(result.answer) + "\n")
-    click.echo(summary_text(result, forecast=forecast, width=terminal_width()))
+        click.echo(printable(result.answer) + "\n", err=aside)
+    click.echo(summary_text(result, forecast=forecast, width=terminal_width()), err=aside)
     if result.status in ("cancelled", "incomplete") and result.journal:
-        click.echo(f"go on    {_resume_command(result, chosen)}")
+        click.echo(f"go on    {_resume_command(result, chosen)}", err=aside)
     return exit_code(result.status)
 
 

@@ -87,7 +87,11 @@ def _line(run: dict[str, Any], width: int, shown: int) -> str:
     at = run["started_at"]
     when = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else "?"
     cost = dollars(None if run["cost_usd"] is None else Decimal(run["cost_usd"]))
-    far = f"{run['calls']:>4} calls {run['tool_calls']:>4} tools"
+    far = f"{_many(run['calls'], 'call')} {_many(run['tool_calls'], 'tool')}"
     parts = [name, when if width >= _NARROW else when[5:10], f"{run['status']:<10} {cost:>9}"]
     line = "  ".join([*parts, far] if width >= _MIDDLE else parts) + "  "
     return line + one_line(run["task"] or "", max(4, width - len(line)))
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:>4} {noun if count == 1 else noun + 's':<5}"

@@ -80,7 +80,7 @@ def _prices(resolved: Resolved, models: dict[str, ModelProtocol]) -> Iterator[Fi
             if price is None and role != "orchestrator":
                 yield Finding(
                     f"{role}: {models[role].name} has no known price, so a budget in dollars cannot hold: "
-                    "give its prices in [models.NAME], or a budget in tokens",
+                    "give its prices in [models.NAME] of sunwell.toml, or a budget in tokens",
                     role=role,
                 )
     worker, smart = prices.get("delegation_model"), prices.get("smart_model") or prices.get("model")

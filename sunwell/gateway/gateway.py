@@ -161,7 +161,9 @@ class Gateway:
         try:
             answer = await self._try_until_answered(call)
         except BaseException as error:
-            said, seconds = str(error) or type(error).__name__, clock.time() - started
+            is_stopped = isinstance(error, asyncio.CancelledError)
+            said = "it was cancelled" if is_stopped else str(error) or type(error).__name__
+            seconds = clock.time() - started
             self.emit(MODEL_CALL_FINISHED, call.finished(error=said, duration_seconds=seconds))
             raise
         completion = answer.completion

@@ -149,7 +149,9 @@ def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
     place = Path(folder)
     known = _known(place)
     if not known and not (place / _INDEX).exists():
-        raise ConfigurationError(f"nothing to undo: no originals were kept in {place}")
+        raise ConfigurationError(
+            f"nothing to undo: the run changed no file with its tools (none was kept in {place})"
+        )
     done: dict[str, list[str]] = {"restored": [], "removed": [], "unchanged": []}
     refused = []
     for path, kept in known.items():

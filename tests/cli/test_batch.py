@@ -51,12 +51,13 @@ def test_a_batch_under_a_lens_that_was_written_before(
 
 
 def test_without_a_file_results_are_printed_in_order(sunwell: Invoke, shop: Path, tasks: Path) -> None:
-    """Standard output has a line for each; a lens is written first, as nobody brought one."""
+    """Standard output has a line for each and nothing else; a lens is written first, as nobody has one."""
     done = sunwell("batch", tasks, "-w", shop)
     assert done.exit_code == 0, done.output
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"index"')]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [one["index"] for one in lines] == [0, 1, 2]
-    assert "claude-opus-5-5" in done.stdout
+    assert "bill     claude-haiku-5-5" in done.stderr
+    assert "claude-opus-5-5" in done.stderr
 
 
 def test_a_batch_that_met_its_budget_goes_on_where_it_stopped(
