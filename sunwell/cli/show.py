@@ -29,7 +29,8 @@ def show(**chosen: Any) -> None:
     """Show the tree of RUN: model, tokens, cost and time of each piece of work.
 
     Figures of a piece of work include all below it. It works on any run, also on one that goes on or was
-    killed. Marks: ✓ done, ✗ failed, … open or not finished, = copied from the run that this one forked.
+    killed. Marks: ✓ done, ✗ failed, … open or not finished, · a part, = copied from the run that this
+    one forked.
     """
     from sunwell.cli.finding import run_in
 
