@@ -149,6 +149,29 @@ def _spent(part: Found) -> list[str]:
     return [f"{part['wall_ms']:,.0f}", f"{part['cpu_ms']:,.0f}", f"{part['memory_kb'] / 1024:,.1f}"]
 
 
+def resume(found: Found) -> list[str]:
+    """How often a run was killed, and what was asked again."""
+    head = (f"runs of {found['turns']} turns, {found['calls_of_an_unbroken_run']} calls", "killed")
+    body = [[how, f"{count:,}"] for how, count in found["killed_runs"].items()]
+    body.append(["calls asked again, of all", f"{found['calls_asked_again']:,}"])
+    body.append(["calls asked again, most in one run", f"{found['most_asked_again_in_one_run']:,}"])
+    return rows(head, [*body, ["runs that ended otherwise", f"{len(found['wrong']):,}"]])
+
+
+def orchestrated(found: Found) -> list[str]:
+    """The same for orchestrated runs, then random schedules."""
+    kills, schedules = found["kills"], found["schedules"]
+    body = (
+        ("killed runs", kills["killed_runs"]),
+        ("kills", kills["kills"]),
+        ("calls asked again, of all", kills["calls_asked_again"]),
+        ("random schedules", schedules["schedules"]),
+        ("workers in them", schedules["workers"]),
+    )
+    head = (f"{kills['workers']} workers, {kills['calls_of_a_run']} calls", "count")
+    return rows(head, ([name, f"{count:,}"] for name, count in body))
+
+
 def line_by_line(found: Found) -> list[str]:
     """Each figure with its path."""
     return rows(("figure", "value"), flat(found))
@@ -180,6 +203,8 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         utilisation,
         caps,
         interleavings,
+        resume,
+        orchestrated,
         import_time,
     )
 }
