@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.loop_config import ORCHESTRATED_SECONDS
 from sunwell.agent.orchestrator import Orchestrator
@@ -380,3 +381,35 @@ async def test_the_tools_of_another_set_are_refused_before_anything_is_asked(tmp
     session = SessionContext.build(tmp_path, "t", RunOptions(delegation_tools="rlm"))
     with pytest.raises(ConfigurationError, match="has the tools of delegate"):
         await Orchestrator(smart_model=boss(), delegation_model=worker()).result(session)
+
+
+async def test_a_failure_that_was_told_stands_when_the_run_is_taken_up_again(tmp_path: Path) -> None:
+    """Nobody does again what the conversation already speaks of as failed."""
+    broken = boss(batch("one"), WAIT, ServerFailed("boss", "down"))
+    session = SessionContext.build(tmp_path, "the task", RunOptions(orchestrate=True))
+    failing = worker(ServerFailed("worker", "no such thing"), seconds=0.0)
+    first = await Agent(smart_model=broken, delegation_model=failing).result(session)
+    assert [one.status for one in first.workers] == ["error"]
+    mended, idle = boss(answer("it cannot be done")), worker()
+    again = Agent(smart_model=mended, delegation_model=idle)
+    last = [event async for event in again.resume(first.run_id, workspace=tmp_path)][-1]
+    assert isinstance(last, RunFinished)
+    assert (last.result.status, last.result.answer) == ("ok", "it cannot be done")
+    assert [(one.status, one.error) for one in last.result.workers] == [("error", first.workers[0].error)]
+    assert idle.calls == []
+    assert "no such thing" in results_in(mended.calls[0])[1]
+
+
+async def test_a_worker_under_way_when_the_run_failed_is_taken_up_again(tmp_path: Path) -> None:
+    """Nobody was told of its end, so it goes on with the answers that it has."""
+    broken = boss(batch("one"), ServerFailed("boss", "down"))
+    session = SessionContext.build(tmp_path, "the task", RunOptions(orchestrate=True))
+    slow = worker("never heard", seconds=60.0)
+    first = await Agent(smart_model=broken, delegation_model=slow).result(session)
+    assert [one.status for one in first.workers] == ["cancelled"]
+    mended = boss(WAIT, answer("done"))
+    again = Agent(smart_model=mended, delegation_model=worker("found", seconds=0.0))
+    last = [event async for event in again.resume(first.run_id, workspace=tmp_path)][-1]
+    assert isinstance(last, RunFinished)
+    assert [one.answer for one in last.result.workers] == ["found"]
+    assert last.result.workers[0].task_id == first.workers[0].task_id
