@@ -117,6 +117,18 @@ async def test_a_finished_run_is_played_again_with_nobody_asked(tmp_path: Path) 
     assert agent.smart_model.calls == 0  # type: ignore[union-attr]
 
 
+async def test_a_fork_of_an_orchestrated_run_keeps_what_came_before_it(tmp_path: Path) -> None:
+    """Kept calls are not asked again, and the workers that they started keep their results."""
+    session = SessionContext.build(tmp_path, "Write all parts down", options=RunOptions(orchestrate=True))
+    first = await finished(agent_of(4, (1,)).run(session))
+    agent = agent_of(4, (1,))
+    forked = agent.fork(first.run_id, "run/orchestrator:3", workspace=tmp_path, accept_changes=True)
+    result = await finished(forked)
+    assert (result.status, result.answer) == (first.status, first.answer)
+    assert [one.task_id for one in result.workers] == [one.task_id for one in first.workers]
+    assert agent.smart_model.calls == 4  # type: ignore[union-attr]
+
+
 async def test_what_is_shown_of_budgets_is_written_down_before_it_is_used(tmp_path: Path) -> None:
     """Each turn's status line is a note of the journal."""
     session = SessionContext.build(tmp_path, "Write all parts down", options=RunOptions(orchestrate=True))
