@@ -97,6 +97,8 @@ class Work:
     """Results of tools that are not in the conversation yet."""
     _is_known_time_out: bool = attrs.field(default=False, init=False)
     _compactor: Compactor | None = attrs.field(default=None, init=False)
+    _other_bytes: int | None = attrs.field(default=None, init=False)
+    """Bytes of system prompt and tools."""
 
     def __attrs_post_init__(self) -> None:
         self.calls = CallRunner(self.run, self.given.span, self.tools)
@@ -178,8 +180,9 @@ class Work:
         if self.companion is not None and (self._results is not None or not self.turns):
             self._keep_results(await self.companion.remark(self.turns))
         if self._compactor is not None:
-            other_bytes = self._request().size_bytes - self._history.size_bytes
-            self._history = await self._compactor.fit(self._history, other_bytes, self.turns)
+            if self._other_bytes is None:  # the same at each turn, and long
+                self._other_bytes = self._request().size_bytes - self._history.size_bytes
+            self._history = await self._compactor.fit(self._history, self._other_bytes, self.turns)
 
     def _keep_results(self, remark: str = "") -> None:
         """Add the results of the last turn to the conversation, with *remark* after them."""
@@ -217,7 +220,7 @@ class Work:
             given.span, given.model, request, purpose=given.purpose, stream=given.stream
         )
         if self._compactor is not None:
-            self._compactor.learn(request.size_bytes, completion.usage)
+            self._compactor.learn(self._history.size_bytes + (self._other_bytes or 0), completion.usage)
         return completion
 
     async def _take(self, completion: Completion) -> Ended | None:
