@@ -19,6 +19,7 @@ from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection
 from sunwell.models.openai_chat import ChatModel
 from sunwell.models.openai_responses import ResponsesModel
+from sunwell.models.tokens import allowance_tokens
 from sunwell.simulator.faults import Fault
 from sunwell.simulator.script import Asked, Reply
 from sunwell.simulator.server import Simulator
@@ -91,6 +92,17 @@ async def test_the_bound_is_never_below_the_bill(wire):
         for text in ("x", "é😀" * 200, "word " * 500):
             bound = model.input_bound_tokens(asked(text))
             assert bound >= (await model.complete(asked(text))).usage.input_tokens
+
+
+@WIRES
+async def test_the_bound_leaves_room_for_what_a_provider_adds(wire):
+    """As much hidden input as the table allows for, on a request so short that its bytes cover none of it."""
+    request = Request(messages=[user("x")])
+    hidden = allowance_tokens("anthropic" if wire == "messages" else "openai", "")
+    async with Simulator(faults=lambda _: Fault(hidden_input_tokens=hidden)) as simulator:
+        model = model_of(wire, simulator)
+        bound = model.input_bound_tokens(request)
+        assert bound >= (await model.complete(request)).usage.input_tokens > hidden
 
 
 @WIRES
