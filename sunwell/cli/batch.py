@@ -4,20 +4,20 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from sunwell.cli.choices import (
-    Chosen,
-    budget_of,
     budget_options,
+    config_options,
     manner_options,
     model_options,
-    models_of,
     output_options,
 )
 from sunwell.cli.run import EXIT_CODES
 
 if TYPE_CHECKING:
+    from sunwell.cli.configured import Configured
     from sunwell.context.options import RunOptions
     from sunwell.core.task import TaskResult
 
@@ -31,24 +31,21 @@ if TYPE_CHECKING:
     "--max-concurrent",
     "--max-parallel",
     type=click.IntRange(min=1),
-    default=4,
-    show_default=True,
     metavar="N",
-    help="Most workers at once.",
+    help="Most workers at once (default: 4).",
 )
 @click.option(
     "--worker-seconds",
     type=click.FloatRange(min=0, min_open=True),
-    default=300,
-    show_default=True,
     metavar="S",
-    help="Most wall time of one worker.",
+    help="Most wall time of one worker (default: 300).",
 )
 @click.option("--fail-fast", is_flag=True, help="End with the first task that fails.")
 @model_options
 @budget_options
 @manner_options
 @click.option("--dry-run", is_flag=True, help="Show the changes, and make none.")
+@config_options
 @output_options
 @click.pass_context
 def batch(ctx: click.Context, /, **chosen: Any) -> None:
@@ -59,8 +56,8 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
     for all of them first. The ceilings hold for all workers together. Without --results the results go
     to standard output as JSON Lines, in the order of the tasks, and the bill to standard error.
     """
-    from sunwell.agent.agent import Agent
     from sunwell.agent.lens_file import read_lens
+    from sunwell.cli.configured import configured
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
     from sunwell.cli.task_lines import read_tasks
@@ -68,9 +65,11 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
 
     tasks = read_tasks(chosen["tasks"])
     lens = None if chosen["lens"] is None else read_lens(Path(chosen["lens"]))
-    options = options_of(chosen, has_lens=lens is not None)
-    view = choose_view(as_json=chosen["as_json"], verbose=chosen["verbose"], max_usd=chosen["max_usd"])
-    agent = Agent()
+    held = configured(ctx, chosen, delegates=True)
+    options = options_of(held, has_lens=lens is not None, fail_fast=chosen["fail_fast"])
+    values = held.loaded.values
+    view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.budget.usd)
+    agent = held.agent()
     events = agent.batch_events(
         tasks, lens=lens, workspace=chosen["workspace"], options=options, results=chosen["results"]
     )
@@ -81,22 +80,11 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
     ctx.exit(tell(result, chosen, aside=prints_results))
 
 
-def options_of(chosen: Chosen, *, has_lens: bool) -> "RunOptions":
-    """Return the options of a batch as they were chosen."""
-    from sunwell.context.options import RunOptions
-
-    models = models_of(chosen, delegates=True)
-    return RunOptions(
-        enable_delegation=not has_lens and models["delegation_model"] is not None,
-        **models,
-        budget=budget_of(chosen),
-        effort=chosen["effort"],
-        allow_shell=chosen["allow_shell"],
-        dry_run=chosen["dry_run"],
-        max_concurrent=chosen["max_concurrent"],
-        worker_timeout_seconds=chosen["worker_seconds"],
-        fail_fast=chosen["fail_fast"],
-    )
+def options_of(held: "Configured", *, has_lens: bool, fail_fast: bool) -> "RunOptions":
+    """Return the options of a batch: the configured ones, with a lens for all where none is given."""
+    options = held.resolved.options
+    delegates = not has_lens and options.delegation_model is not None
+    return attrs.evolve(options, enable_delegation=delegates, fail_fast=fail_fast)
 
 
 def _print_results(result: "TaskResult") -> None:

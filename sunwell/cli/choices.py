@@ -212,23 +212,6 @@ def session_of(chosen: Chosen, options: "RunOptions") -> "SessionContext":
     return SessionContext.build(chosen["workspace"], task_of(chosen), options)
 
 
-def models_of(chosen: Chosen, *, delegates: bool, needs_key: bool = True) -> dict[str, Any]:
-    """Return the names of the three roles.
-
-    Where neither the model nor the smart model is named, it is the smart one of the provider whose
-    key is there; where none at all is named and the task may be delegated, the cheap one, too.
-    Raises :exc:`~sunwell.errors.ConfigurationError` where no key is there and one is needed.
-    """
-    roles = ("model", "smart_model", "delegation_model")
-    named: dict[str, Any] = {role: chosen[role] for role in roles}
-    if named["model"] or named["smart_model"]:
-        return named
-    smart, cheap = default_pair(needs_key)
-    if named["delegation_model"] is None and delegates:
-        named["delegation_model"] = cheap
-    return named | {"smart_model": smart}
-
-
 def default_pair(needs_key: bool) -> tuple[str, str]:
     """Return the smart and the cheap model of the provider whose key is there.
 

@@ -32,6 +32,8 @@ _SETTING_OF = {
     "verbose": "verbose",
     "max_explore": "explore_max_steps",
     "max_depth": "workers_max_depth",
+    "max_concurrent": "workers_max_concurrent",
+    "worker_seconds": "workers_timeout_seconds",
     "orchestrate": "orchestrator_enabled",
     "sub_calls": "sub_calls_enabled",
     "max_sub_calls": "sub_calls_max_per_turn",

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
-from sunwell.cli.choices import DOLLARS, Chosen, models_of, task_of
+from sunwell.cli.choices import DOLLARS, Chosen, config_options, task_of
 from sunwell.cli.run import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--smart-model", metavar="M", help="The model that writes the lens.")
 @click.option("--max-usd", type=DOLLARS, metavar="X", help="Most US dollars that may be billed.")
 @click.option("--effort", type=click.Choice(("low", "medium", "high", "xhigh", "max")))
+@config_options
 @click.pass_context
 def lens(ctx: click.Context, /, **chosen: Any) -> None:
     """Have the smart model write a lens for TASK, and show it as its readers will see it.
@@ -34,26 +36,22 @@ def lens(ctx: click.Context, /, **chosen: Any) -> None:
     if chosen["check"] is not None:
         _show(read_lens(Path(chosen["check"])))
         return
-    written = _write(chosen)
+    written = _write(ctx, chosen)
     if chosen["output"] is not None:
         _save(Path(chosen["output"]), lens_json(written))
     _show(written)
 
 
-def _write(chosen: Chosen) -> "EphemeralLens":
+def _write(ctx: click.Context, chosen: Chosen) -> "EphemeralLens":
     import asyncio
 
-    from sunwell.agent.agent import Agent
-    from sunwell.budget.values import Budget
-    from sunwell.context.options import RunOptions
+    from sunwell.cli.configured import configured
     from sunwell.context.session import SessionContext
 
-    models = models_of({**chosen, "model": None, "delegation_model": None}, delegates=False)
-    options = RunOptions(
-        **models, budget=Budget(usd=chosen["max_usd"]), effort=chosen["effort"], on_lens_failure="fail"
-    )
+    held = configured(ctx, chosen)
+    options = attrs.evolve(held.resolved.options, on_lens_failure="fail")
     session = SessionContext.build(chosen["workspace"], task_of(chosen), options=options)
-    return asyncio.run(Agent().lens(session))
+    return asyncio.run(held.agent().lens(session))
 
 
 def _save(path: Path, text: str) -> None:
