@@ -1,11 +1,12 @@
 """The door: what is written and booked around each call, and what is told of it."""
 
+import asyncio
 from decimal import Decimal
 
 import pytest
 
 from sunwell.budget import Amount, Budget
-from sunwell.core import Price, Rates, Text, ToolCall, Usage
+from sunwell.core import Price, Rates, Span, Text, ToolCall, Usage
 from sunwell.errors import BadAnswer, BudgetExhausted, ConfigurationError
 from sunwell.events import (
     BoundExceeded,
@@ -16,11 +17,26 @@ from sunwell.events import (
     ModelTextArrived,
 )
 from sunwell.gateway import RetryPolicy
-from sunwell.journal.records import Answer, Intent, Refused
+from sunwell.journal.records import Answer, Held, Intent, Refused
 from sunwell.models.prices import PriceBook
 from sunwell.testing import ScriptedModel, completion, run_virtual
 
 ONCE = RetryPolicy(attempts=1)
+
+
+def test_a_wait_for_room_is_written_down(open_door, price) -> None:
+    """Two calls under a ceiling with room for one: it says what the second waited for, and how long."""
+    door = open_door(Budget(usd="0.0025"))
+    model = ScriptedModel("haiku", ["Yes.", "Yes."], price, seconds=50)
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(door.ask(model))
+            group.create_task(door.ask(model, span=Span("run/other")))
+
+    run_virtual(main())
+    held = [record for record in door.records if isinstance(record, Held)]
+    assert [(one.span, one.reason, one.seconds) for one in held] == [("run/other", "ledger", 50.0)]
 
 
 def test_the_worst_case_is_held_and_written_down_before_anything_is_sent(open_door, price) -> None:

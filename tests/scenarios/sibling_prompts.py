@@ -47,7 +47,7 @@ class Watching:
         }
         for wire, body in bodies.items():
             first = request.messages[0].text.encode()
-            FOUND[wire, hashlib.sha256(body[: body.index(first)]).hexdigest()] += 1
+            FOUND[wire, hashlib.sha256(body[: body.rindex(first)]).hexdigest()] += 1
         FOUND["caching", f"{request.caching.prefix} {request.caching.key}"] += 1
         return Completion((Text("done"),), "end", Usage(10, 5), self.name)
 

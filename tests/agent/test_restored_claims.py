@@ -1,0 +1,55 @@
+"""Files that workers share, when their run is taken up in another process."""
+
+from pathlib import Path
+
+from sunwell.agent import Agent
+from sunwell.budget import Budget
+from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
+from sunwell.core import Completion
+from sunwell.errors import ServerFailed
+from sunwell.events import RunFinished
+from sunwell.testing import ScriptedModel
+from tests.agent.orchestrated import answer, batch, boss, call
+
+
+def writing_a(text: str) -> Completion:
+    return call("write_file", path="a.txt", content=f"{text}\n")
+
+
+async def test_a_batch_that_is_taken_up_remembers_who_changed_what(tmp_path: Path) -> None:
+    """What one worker wrote stays: another that has not read it is refused, and both sides are on record."""
+
+    options = RunOptions(max_concurrent=1, budget=Budget(calls=3))
+    before = Agent(model=ScriptedModel("worker", [writing_a("first"), "Written."]))
+    first = await before.batch(["one", "two"], workspace=tmp_path, options=options)
+    assert [one.status for one in first] == ["ok", "incomplete"]
+    after = Agent(model=ScriptedModel("worker", [writing_a("second"), "Refused."]))
+    events = after.resume(first.run.run_id, workspace=tmp_path, budget=Budget(calls=9))
+    last = [event async for event in events][-1]
+    assert isinstance(last, RunFinished)
+    assert (tmp_path / "a.txt").read_text() == "first\n"
+    one, two = last.result.workers
+    assert [(found.path, found.first, found.second) for found in two.conflicts] == [
+        ("a.txt", one.task_id, two.task_id)
+    ]
+
+
+async def test_an_orchestrated_run_that_is_taken_up_remembers_it_too(tmp_path: Path) -> None:
+    """The second worker begins in the second process, and has not read what the first one wrote."""
+    wait = call("await_results", task_ids=None, timeout_seconds=None)
+    options = RunOptions(orchestrate=True)
+    session = SessionContext.build(tmp_path, "the task", options)
+    broken = boss(batch("one"), wait, ServerFailed("boss", "down"))
+    before = ScriptedModel("worker", [writing_a("first"), "Written."])
+    first = await Agent(smart_model=broken, delegation_model=before).result(session)
+    assert first.status == "error"
+    mended = boss(batch("two"), wait, answer("done"))
+    after = Agent(
+        smart_model=mended, delegation_model=ScriptedModel("worker", [writing_a("second"), "Refused."])
+    )
+    last = [event async for event in after.resume(first.run_id, workspace=tmp_path)][-1]
+    assert isinstance(last, RunFinished)
+    assert (tmp_path / "a.txt").read_text() == "first\n"
+    one, two = last.result.workers
+    assert [(found.first, found.second) for found in two.conflicts] == [(one.task_id, two.task_id)]
