@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="What it is about.")
 @click.option("--smart-model", metavar="M", help="The model that writes the lens.")
 @click.option("--max-usd", type=DOLLARS, metavar="X", help="Most US dollars that may be billed.")
-@click.option("--effort", type=click.Choice(("low", "medium", "high", "xhigh", "max")))
+@click.option(
+    "--effort", type=click.Choice(("low", "medium", "high", "xhigh", "max")), help="Effort of the smart model."
+)
 @config_options
 @click.pass_context
 def lens(ctx: click.Context, /, **chosen: Any) -> None:
