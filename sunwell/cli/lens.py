@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @click.option("--smart-model", metavar="M", help="The model that writes the lens.")
 @click.option("--max-usd", type=DOLLARS, metavar="X", help="Most US dollars that may be billed.")
 @click.option(
-    "--effort", type=click.Choice(("low", "medium", "high", "xhigh", "max")), help="Effort of the smart model."
+    "--effort",
+    type=click.Choice(("low", "medium", "high", "xhigh", "max")),
+    help="Effort of the smart model.",
 )
 @config_options
 @click.pass_context
