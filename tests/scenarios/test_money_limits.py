@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.agent.closing import closing_seconds
+from sunwell.agent.closing import CLOSING_HISTORY_BYTES, closing_seconds
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
 from sunwell.agent.work import Assignment, Ended, Work
@@ -172,3 +172,22 @@ def test_seconds_that_a_call_hangs_are_counted() -> None:
     assert came.whole.seconds == pytest.approx(45)
     assert came.whole.calls == len(came.model.calls) == 1
     assert came.whole.settled_tokens == 0
+
+
+def test_what_is_kept_for_closing_grows_with_the_conversation() -> None:
+    """The closing call shows most of a long conversation, and only the newest of one beyond the limit."""
+
+    def talkative(request: Request) -> Any:
+        if request.tool_choice == "none":
+            return completion(CLOSING, usage=Usage(1_500, 100))
+        place = ToolCall(f"c{len(request.messages)}", "look", '{"place": "a"}')
+        return completion("word " * 200, place, usage=Usage(1_500, 100))
+
+    shown = {}
+    for turns in (4, 14, 60):
+        came = worked(Budget(), Budget(usd=10, turns=turns), lines=talkative)
+        assert came.ended.answer == CLOSING
+        shown[turns] = came.model.calls[-1].size_bytes
+    assert 4_000 < shown[4] < 6_000
+    assert 14_000 < shown[14] < 21_000
+    assert CLOSING_HISTORY_BYTES - 2_000 < shown[60] < CLOSING_HISTORY_BYTES + 2_000
