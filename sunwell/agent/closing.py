@@ -56,7 +56,7 @@ def closing_request(request: Request, reason: StopReason, history_bytes: int, de
     shown = newest(request.messages, max(0, history_bytes - _size(delivered)))
     return attrs.evolve(
         request,
-        messages=_with_words(shown, said),
+        messages=with_words(shown, said),
         tool_choice="none",
         max_output_tokens=CLOSING_OUTPUT_TOKENS,
         response_schema=None,
@@ -137,12 +137,17 @@ def _shortened(message: Message, limit: int) -> Message:
     return Message(message.role, tuple(cut(part) for part in message.parts))
 
 
-def _with_words(history: History, said: str) -> History:
-    """Return *history* with *said* at its end, in the last message where that ends with words already."""
+def with_words(history: History, said: str) -> History:
+    """Return *history* with *said* at its end as the user's words.
+
+    Where the user's side, or a tool, spoke last, they join that message: not every provider takes
+    two messages of one side in a row.
+    """
     last = history[-1]
-    if last.role == "assistant" or not isinstance(last.parts[-1], Text) or len(history) == 1:
+    if last.role == "assistant":
         return history.plus(user(said))
-    return History([*history[:-1], Message(last.role, (*last.parts, Text(f"\n\n{said}")))])
+    border = "\n\n" if isinstance(last.parts[-1], Text) else ""
+    return History([*history[:-1], Message(last.role, (*last.parts, Text(f"{border}{said}")))])
 
 
 def _size(text: str) -> int:

@@ -14,6 +14,7 @@ from sunwell.agent.closing import (
     closing_reserve,
     fitting_request,
     unanswered,
+    with_words,
 )
 from sunwell.agent.compaction import Compactor, WindowFull
 from sunwell.agent.companion import Companion
@@ -264,7 +265,8 @@ class Work:
         self._empty += 1
         if self._empty > 1:
             return Ended("error", "model_error", "", f"{completion.model} ended without an answer, twice")
-        self._history = self._history.plus(*([message] if message.parts else []), user(_EMPTY))
+        said = self._history.plus(message) if message.parts else self._history
+        self._history = with_words(said, _EMPTY)
         return None
 
     def _answer(self, completion: Completion) -> str:

@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from sunwell.agent import Agent
+from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core import ModelProtocol
@@ -179,3 +180,22 @@ async def test_the_model_that_answered_is_priced(tmp_path: Path) -> None:
         assert set(lines) == {"claude-opus-5-5", "claude-haiku-5-5-20261001"}
         assert result.bill.cost_usd == sim.bill.total_usd()
         assert attrs.asdict(result.bill)["price_date"]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_work_that_meets_a_limit_gets_its_closing_answer(provider: str, tmp_path: Path) -> None:
+    """The closing call stands every rule of the provider: turns alternate, calls have their results."""
+    async with simulator() as sim:
+        smart_id, cheap_id = PROVIDERS[provider]
+        agent = Agent(
+            smart_model=model(sim, provider, smart_id),
+            delegation_model=model(sim, provider, cheap_id),
+            registry=ModelRegistry(),
+        )
+        options = RunOptions(enable_delegation=True, budget=Budget(turns=3))
+        result = await agent.result(SessionContext.build(tmp_path, TASK, options=options))
+        await close_clients()
+        assert (result.status, result.stop_reason) == ("incomplete", "turns")
+        assert "closing" in dict(result.bill.by_purpose)
+        assert result.answer.startswith("3 turns")
+        check_bill(result, sim)
