@@ -151,6 +151,7 @@ class LedgerStates(RuleBasedStateMachine):
         return min(most, max(self.least(asked), -(-most // 4)))
 
     def note_grants(self):
+        granted = []
         for asked in self.asks:
             if asked.seen or asked.waits or asked.task.cancelled():
                 continue
@@ -167,10 +168,23 @@ class LedgerStates(RuleBasedStateMachine):
                 asked.drawn = {limit: min(self.held[own][limit], amounts[limit]) for limit in LIMITS}
                 self.held[own] = {limit: self.held[own][limit] - asked.drawn[limit] for limit in LIMITS}
                 continue
-            for account in self.chain(asked.path):
-                for limit in LIMITS:
-                    if getattr(self.budgets[account], limit) is not None:
-                        assert self.room(account, limit, asked, later=False) >= 0
+            granted.append((asked, amounts))
+        for asked, amounts in granted:
+            self.check_what_is_left(asked, amounts, alone=len(granted) == 1)
+
+    def check_what_is_left(self, asked, amounts, *, alone):
+        """The largest reserve below stays free; all do where less than a twentieth was unbooked before."""
+        for account in self.chain(asked.path):
+            for limit in LIMITS:
+                ceiling = getattr(self.budgets[account], limit)
+                if ceiling is None:
+                    continue
+                free = ceiling - self.sum_of(account, limit) - self.held[account][limit]
+                below = [held[limit] for at, held in self.held.items() if at.startswith(account + "/")]
+                assert free >= max(below, default=0)
+                before = free + self.held[account][limit] + amounts[limit]
+                if alone and before * 20 < ceiling:  # of several at once, the order is not known here
+                    assert free >= sum(below)
 
     def reserved(self, asked):
         got = asked.task.result()
