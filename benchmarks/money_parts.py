@@ -12,6 +12,7 @@ from sunwell.budget import Budget
 from sunwell.core import Price, Rates, Request, Span, Text
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Tier
+from sunwell.errors import JournalError
 from sunwell.journal.records import Key, Record
 from sunwell.models.prices import PriceBook
 from sunwell.simulator import Asked, Billing, Fault, InProcessModel, ModelPrice, ModelRates, Occasion, Reply
@@ -150,6 +151,8 @@ class Pages:
     kept: list[Record] = attrs.field(factory=list)
     run_id: str = "run"
     path: None = None
+    is_dead: bool = attrs.field(default=False, init=False)
+    """Whether the process that writes here was killed: what it does in its last steps is not real."""
     _latest: dict[tuple[str, Key | None], Record] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -157,6 +160,8 @@ class Pages:
 
     async def append(self, record: Record, *, durable: bool = True) -> None:
         """Add *record* and perhaps wait."""
+        if self.is_dead:
+            raise JournalError("the process was killed")
         self.kept.append(record)
         self._latest[record.kind, record.key] = record
         if self.dice.random() < 0.25:

@@ -66,9 +66,11 @@ class World:
             if task.done():
                 break
             self.seen["kills"] += 1
+            journal.is_dead = True  # cancelling takes some steps; a kill takes none
             journal = Pages(self.dice, self.provider.unit_seconds, list(journal.kept))
             task.cancel()
             await asyncio.wait({task})
+            task.cancelled() or task.exception()  # taken note of: nobody waits for a killed process
         task.result()
         await self.provider.quiet()
         self._check()
