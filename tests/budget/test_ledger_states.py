@@ -349,5 +349,8 @@ class LedgerStates(RuleBasedStateMachine):
                 assert isinstance(asked.task.exception(), BudgetExhausted)
 
 
-LedgerStates.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+# The same examples each time: what the suite finds must be found again by whoever looks.
+LedgerStates.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
+)
 TestLedgerStates = LedgerStates.TestCase
