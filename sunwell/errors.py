@@ -15,6 +15,7 @@
     ├── UnknownModelError         a name that resolves to nothing
     │   └── UnknownProviderError  provider/model, where the provider has no address
     ├── ConfigurationError        settings that contradict each other or are out of range
+    │   └── PluginError             a plugin of another package that cannot be used
     ├── BudgetExhausted           a ceiling leaves no room for the next call
     ├── LensError                 no lens came of it
     ├── ToolError                 a tool could not do what it was asked
@@ -134,6 +135,11 @@ class ConfigurationError(SunwellError, ValueError):
 
     def __str__(self) -> str:
         return self.sentence
+
+
+@attrs.define(eq=False)
+class PluginError(ConfigurationError):
+    """A plugin of another package cannot be loaded, or gives what is neither a model nor a tool."""
 
 
 @attrs.define(eq=False)

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "sunwell"
 GROUND_TO_TOP = (
-    "errors", "core", "events", "models", "journal", "budget", "gateway", "tools", "context",
+    "errors", "core", "events", "plugins", "models", "journal", "budget", "gateway", "tools", "context",
     "memory", "agent", "config", "report", "testing", "cli",
 )  # fmt: skip
 APART = {"simulator": {"core", "errors", "simulator"}}

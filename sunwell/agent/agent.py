@@ -9,6 +9,7 @@ import attrs
 
 from sunwell.agent.batch import Batch, BatchResult
 from sunwell.agent.cache_lessons import CacheLessons
+from sunwell.agent.equipping import Equipment
 from sunwell.agent.forking import Cut, Fork, open_fork
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.opening import Opened, learn_keys, loop_config, open_new, reopen
@@ -27,6 +28,7 @@ from sunwell.journal.places import JournalFiles, Journals
 from sunwell.memory.scratchpad import left_by
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry
+from sunwell.tools.plugged import ToolPlugins
 
 
 class Memory(Protocol):
@@ -59,6 +61,8 @@ class Agent:
     """Where the record of each run is kept."""
     retry: RetryPolicy = RetryPolicy()
     """When a failed call is made again."""
+    tool_plugins: ToolPlugins = attrs.field(factory=ToolPlugins)
+    """Tools that installed packages offer: loaded where a run's options name them."""
     _current_options: RunOptions | None = attrs.field(default=None, init=False)
     _lessons: CacheLessons = attrs.field(factory=CacheLessons, init=False)
     """What the caches of providers have shown in the runs of this agent."""
@@ -104,7 +108,7 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found, read or continued; its
         sentence names what has changed.
         """
-        opened, session = reopen(self.journals, Path(workspace), run_id, options, budget, self.tool_executor)
+        opened, session = reopen(self.journals, Path(workspace), run_id, options, budget, self._equipment)
         try:
             self._current_options = session.options
             if opened.is_finished:  # nobody is asked any more, so it does not matter what has changed
@@ -134,7 +138,7 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found or read, or where
         the code asks something else than what was answered.
         """
-        opened, session = open_replay(self.journals, Path(workspace), run_id, self.tool_executor)
+        opened, session = open_replay(self.journals, Path(workspace), run_id, self._equipment)
         opened = attrs.evolve(opened, accept_changes=accept_changes)
         roles = recorded_roles(opened)
         await opened.check(session, roles)
@@ -169,7 +173,7 @@ class Agent:
         files differ, naming them; and what :meth:`run` raises.
         """
         fork = Fork(Path(workspace), run_id, Cut.of(at), options, budget, accept_changes)
-        opened, session, roles = await open_fork(self.journals, fork, self.tool_executor, self._roles)
+        opened, session, roles = await open_fork(self.journals, fork, self._equipment, self._roles)
         self._current_options = session.options
         async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
             async for event in events:
@@ -270,6 +274,10 @@ class Agent:
         for loop in self._loops:
             loop.stop()
 
+    @property
+    def _equipment(self) -> Equipment:
+        return Equipment(self.tool_executor, self.tool_plugins)
+
     def _roles(self, options: RunOptions) -> Roles:
         mine = Choices(self.model, self.smart_model, self.delegation_model)
         registry = self.registry or get_registry()
@@ -280,7 +288,7 @@ class Agent:
         self._current_options = session.options
         roles = self._roles(session.options)
         self._loop(session, roles, None).check()
-        return open_new(self.journals, session, roles, recalled, self.tool_executor), roles
+        return open_new(self.journals, session, roles, recalled, self._equipment), roles
 
     def _loop(self, session: SessionContext, roles: Roles, executor: ToolExecutor | None) -> AgentLoop:
         config = loop_config(session.options, self.prices, self.retry)

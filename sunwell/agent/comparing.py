@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 
 from sunwell.agent.changes import changes_between
+from sunwell.agent.equipping import Equipment
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.opening import Opened, loop_config
 from sunwell.agent.replaying import recorded_roles, replay_of
@@ -51,7 +52,7 @@ async def replay_journal(
     than was answered or less, and :exc:`~sunwell.errors.JournalError` where *path* cannot be read.
     """
     journal = ReplayedJournal.read(Path(path))
-    opened, session = replay_of(journal, Path(path).absolute().parent, tool_executor, options)
+    opened, session = replay_of(journal, Path(path).absolute().parent, Equipment(tool_executor), options)
     roles = recorded_roles(opened)
     seen = _Comparison(journal)
     opened = attrs.evolve(opened, compare=seen.see)

@@ -8,8 +8,9 @@ from typing import Self
 import attrs
 
 from sunwell.agent.changes import files_clause
+from sunwell.agent.equipping import Equipment
 from sunwell.agent.files_seen import CONTEXT, FilesSeen
-from sunwell.agent.opening import Opened, hashes_of, learn_keys, toolbox_for
+from sunwell.agent.opening import Opened, hashes_of, learn_keys
 from sunwell.agent.roles import Roles
 from sunwell.agent.settings import batch_in, latest_settings, options_from
 from sunwell.budget.values import Budget
@@ -127,7 +128,7 @@ class Fork:
 async def open_fork(
     journals: Journals,
     fork: Fork,
-    executor: ToolExecutor | None,
+    equipment: Equipment,
     resolve: Callable[[RunOptions], Roles],
 ) -> tuple[Opened, SessionContext, Roles]:
     """Make the journal of a new run with what *fork* keeps, and return it ready to go on.
@@ -148,10 +149,11 @@ async def open_fork(
     kept, left = divide(records, fork.cut)
     secrets = learn_keys(secrets_from_environment(), roles)
     if not fork.accept_changes:
-        await _check_files(kept, left, executor or toolbox_for(session, source, secrets), fork)
+        await _check_files(kept, left, equipment.executor_for(session, source, secrets), fork)
     journal = journals.create(fork.workspace, new_run_id())
-    tools = executor or toolbox_for(session, journal, secrets)
-    opened = Opened(journal, tools, secrets, settings=settings, batch=batch_in(settings), heed_refusals=False)
+    tools = equipment.executor_for(session, journal, secrets)
+    batch = batch_in(settings)
+    opened = Opened(journal, tools, secrets, equipment, settings=settings, batch=batch, heed_refusals=False)
     now = opened.settings_now(session, roles)
     first = RunOpened(
         journal.run_id,

@@ -11,6 +11,7 @@ import attrs
 
 from sunwell.agent.batch import Batch
 from sunwell.agent.changes import changes_between, code_of, files_clause
+from sunwell.agent.equipping import Equipment
 from sunwell.agent.execution import Execution
 from sunwell.agent.files_seen import FilesSeen, Hashes
 from sunwell.agent.loop import AgentLoop
@@ -38,9 +39,7 @@ from sunwell.journal.records import Answer, Forked, Note, Record, RunClosed, Run
 from sunwell.models.connection import Connection
 from sunwell.models.prices import PriceBook
 from sunwell.tools.environment import secrets_from_environment
-from sunwell.tools.originals import Originals
 from sunwell.tools.toolbox import Toolbox
-from sunwell.tools.workspace import Workspace
 
 _CONTEXT_TOKENS = 12_000
 """Most of the workspace that the smart model is shown for a lens."""
@@ -53,6 +52,7 @@ class Opened:
     journal: Journal
     executor: ToolExecutor
     secrets: Secrets
+    equipment: Equipment
     recalled: str = ""
     settings: Mapping[str, Any] | None = None
     """What held when the run was left that is taken up again; ``None`` for a new one."""
@@ -106,7 +106,7 @@ class Opened:
     def settings_now(self, session: SessionContext, roles: Roles) -> dict[str, Any]:
         """Return what holds for *session* today, as the first record says it."""
         recalled = self.secrets.redact(self.recalled) if self.settings is None else self.settings["recalled"]
-        tools = Toolset.of(session.options.tools, self.executor)
+        tools = self._tools(session)
         settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
         if self.batch is not None:
             settings["batch"] = self.batch.settings()
@@ -115,6 +115,9 @@ class Opened:
         if session.options.system_prompt:
             settings["options"]["system_prompt"] = self.secrets.redact(session.options.system_prompt)
         return settings
+
+    def _tools(self, session: SessionContext) -> Toolset:
+        return Toolset.of(self.equipment.names(session.options), self.executor)
 
     async def _mark_fallback(self, run: Run, fell_back: ModelFellBack) -> None:
         """Say in the journal, once, and to whoever watches that another model takes a part."""
@@ -151,11 +154,11 @@ class Opened:
             restore(run)
             new = {} if settings == self.settings else settings
             await self.journal.append(RunResumed(time.time(), new, self.accept_changes))
-        for warning in roles.warnings:
+        for warning in (*roles.warnings, *self.equipment.plugged(session.options).problems):
             run.tell(WARNED, Warned(warning))
         if roles.fell_back is not None:
             await self._mark_fallback(run, roles.fell_back)
-        tools = Toolset.of(session.options.tools, self.executor)
+        tools = self._tools(session)
         prompt = session.options.system_prompt
         execution = Execution(
             run,
@@ -197,17 +200,16 @@ def loop_config(options: RunOptions, prices: PriceBook, retry: RetryPolicy) -> L
 
 
 def open_new(
-    journals: Journals, session: SessionContext, roles: Roles, recalled: str, executor: ToolExecutor | None
+    journals: Journals, session: SessionContext, roles: Roles, recalled: str, equipment: Equipment
 ) -> Opened:
     """Make the journal of a new run in the session's workspace.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers; there is no journal then.
     """
-    preview = executor or Toolbox(session.workspace, allow_shell=session.options.allow_shell)
-    Toolset.of(session.options.tools, preview)
+    Toolset.of(equipment.names(session.options), equipment.preview(session))
     secrets = learn_keys(secrets_from_environment(), roles)
     journal = journals.create(session.workspace, new_run_id())
-    return Opened(journal, executor or toolbox_for(session, journal, secrets), secrets, recalled)
+    return Opened(journal, equipment.executor_for(session, journal, secrets), secrets, equipment, recalled)
 
 
 def reopen(
@@ -216,7 +218,7 @@ def reopen(
     run_id: str,
     options: RunOptions | None,
     budget: Budget | None,
-    executor: ToolExecutor | None,
+    equipment: Equipment,
 ) -> tuple[Opened, SessionContext]:
     """Open the journal of a run for going on, and return it with the session that it recorded."""
     journal = journals.open(workspace, run_id)
@@ -232,10 +234,12 @@ def reopen(
             chosen = attrs.evolve(chosen, budget=budget)
         session = SessionContext.build(workspace, recorded.task, chosen)
         secrets = secrets_from_environment()
-        tools = executor or toolbox_for(session, journal, secrets)
+        tools = equipment.executor_for(session, journal, secrets)
         heed = chosen.budget == options_from(settings).budget
         batch = batch_in(settings)
-        opened = Opened(journal, tools, secrets, settings=settings, heed_refusals=heed, batch=batch)
+        opened = Opened(
+            journal, tools, secrets, equipment, settings=settings, heed_refusals=heed, batch=batch
+        )
         return attrs.evolve(opened, lens_only=bool(settings.get("lens_only"))), session
     except BaseException:
         journal.close()
@@ -252,18 +256,6 @@ def _shown(session: SessionContext, task: str, secrets: Secrets) -> Shown:
 
 def hashes_of(executor: ToolExecutor) -> Hashes | None:
     return executor.hashes if isinstance(executor, StagingExecutor) else None
-
-
-def toolbox_for(session: SessionContext, journal: Journal, secrets: Secrets) -> Toolbox:
-    options = session.options
-    return Toolbox(
-        Workspace(session.workspace),
-        allow_shell=options.allow_shell,
-        approve=options.approve,
-        dry_run=options.dry_run,
-        secrets=secrets,
-        originals=Originals(journal.path.parent / "originals") if journal.path else None,
-    )
 
 
 def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:

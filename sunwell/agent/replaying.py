@@ -7,7 +7,8 @@ from pathlib import Path
 
 import attrs
 
-from sunwell.agent.opening import Opened, toolbox_for
+from sunwell.agent.equipping import Equipment
+from sunwell.agent.opening import Opened
 from sunwell.agent.roles import Roles
 from sunwell.agent.settings import batch_in, latest_settings, options_from
 from sunwell.context.options import RunOptions
@@ -82,14 +83,14 @@ class _NotDone:
 
 
 def open_replay(
-    journals: Journals, workspace: Path, run_id: str, executor: ToolExecutor | None
+    journals: Journals, workspace: Path, run_id: str, equipment: Equipment
 ) -> tuple[Opened, SessionContext]:
     """Read the journal of a run for playing it again, and return it with the session that it recorded."""
-    return replay_of(journals.read(workspace, run_id), workspace, executor)
+    return replay_of(journals.read(workspace, run_id), workspace, equipment)
 
 
 def replay_of(
-    journal: Journal, workspace: Path, executor: ToolExecutor | None, options: RunOptions | None = None
+    journal: Journal, workspace: Path, equipment: Equipment, options: RunOptions | None = None
 ) -> tuple[Opened, SessionContext]:
     """Return the run of *journal* ready to be played again, with *options* in place of the recorded ones."""
     recorded = journal.find(RunOpened, ())
@@ -97,7 +98,7 @@ def replay_of(
         raise JournalError(f"{journal.path} does not begin with a run: it cannot be played again")
     settings = latest_settings(journal.records())
     session = SessionContext.build(workspace, recorded.task, options or options_from(settings))
-    tools = executor or toolbox_for(session, journal, Secrets())
+    tools = equipment.executor_for(session, journal, Secrets())
     batch = batch_in(settings)
     if batch is not None:
         batch = attrs.evolve(batch, results=None)  # nothing is written
@@ -105,6 +106,7 @@ def replay_of(
         journal,
         RecordedTools(tools),
         Secrets(),
+        equipment,
         settings=settings,
         batch=batch,
         lens_only=bool(settings.get("lens_only")),

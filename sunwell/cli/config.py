@@ -59,6 +59,8 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     """
     from sunwell.cli.configured import sources_of
     from sunwell.cli.failing import BAD_INPUT
+    from sunwell.cli.plugin_lines import plugin_line
+    from sunwell.config.plugin_rows import plugin_rows
     from sunwell.config.preflight import findings, unlisted_models
     from sunwell.config.resolving import resolve
 
@@ -72,6 +74,8 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     found = findings(resolved)
     if online:
         found += asyncio.run(unlisted_models(resolved))
+    for row in plugin_rows(resolved, loaded.values):
+        click.echo(plugin_line(row))
     for finding in found:
         click.echo(f"{'error' if finding.is_error else 'warning':<8} {finding.sentence}")
     if any(finding.is_error for finding in found):

@@ -52,7 +52,8 @@ class Configured:
         """Return an agent with the configured models and prices."""
         from sunwell.agent.agent import Agent
 
-        return Agent(registry=self.resolved.registry, prices=self.resolved.prices)
+        made = self.resolved
+        return Agent(registry=made.registry, prices=made.prices, tool_plugins=made.tool_plugins)
 
 
 def sources_of(chosen: Chosen) -> "Sources":

@@ -31,16 +31,23 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     """
     from sunwell.cli.configured import configured
     from sunwell.cli.failing import FAILED
+    from sunwell.cli.plugin_lines import plugin_line, plugin_object
+    from sunwell.config.plugin_rows import plugin_rows
 
     usd = chosen.pop("max_usd")
     held = configured(ctx, chosen)
     names = dict.fromkeys(held.resolved.names.values())
     examined = asyncio.run(_examine(held, tuple(names), suite=chosen["suite"], usd=usd))
+    plugins = plugin_rows(held.resolved, held.loaded.values)
     if chosen["as_json"]:
-        click.echo(
-            json.dumps({"models": [_object(*pair) for pair in examined]}, ensure_ascii=False, indent=2)
-        )
+        told = {
+            "models": [_object(*pair) for pair in examined],
+            "plugins": [plugin_object(row) for row in plugins],
+        }
+        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
     else:
+        for row in plugins:
+            click.echo(plugin_line(row))
         for name, report in examined:
             _print(name, report)
     if not all(not isinstance(report, str) and report.passes for _, report in examined):

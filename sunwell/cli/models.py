@@ -15,11 +15,13 @@ def models(as_json: bool) -> None:
     """List the built-in names of models, with prices per million tokens, and whether the key is there."""
     from sunwell.models.listing import list_models
     from sunwell.models.prices import PriceBook
+    from sunwell.plugins import Plugins
     from sunwell.report.figures import dollars
 
-    rows = list_models(PriceBook())
+    rows, plugins = list_models(PriceBook()), Plugins("sunwell.models").names()
     if as_json:
-        click.echo(json.dumps({"models": [_object(row) for row in rows]}, indent=2))
+        told = {"models": [_object(row) for row in rows], "plugins": list(plugins)}
+        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
         return
     click.echo(f"{'name':<16} {'model':<20} {'input':>8} {'output':>8}  key")
     for row in rows:
@@ -33,6 +35,8 @@ def models(as_json: bool) -> None:
         "Other models: provider/model, with PROVIDER_API_KEY, and PROVIDER_BASE_URL for any\n"
         "OpenAI-compatible server."
     )
+    if plugins:
+        click.echo(f"Installed plugins: {', '.join(plugins)}. A plugin with several models: PLUGIN/MODEL.")
 
 
 def _object(row: "ModelRow") -> dict[str, Any]:

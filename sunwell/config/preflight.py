@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from sunwell.agent.loop_config import LoopConfig
+from sunwell.config.plugin_rows import not_installed
 from sunwell.config.resolving import ROLES, Resolved
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Price
@@ -38,7 +39,7 @@ def require_sound(resolved: Resolved) -> tuple[str, ...]:
 def findings(resolved: Resolved) -> tuple[Finding, ...]:
     """Return what is wrong with the models of *resolved*: names, keys, prices, windows. Nothing is sent."""
     models: dict[str, ModelProtocol] = {}
-    found = [Finding(warning, is_error=False) for warning in resolved.warnings]
+    found = [Finding(warning, is_error=False) for warning in not_installed(resolved)]
     for role in ROLES:
         name = resolved.names.get(role)
         if name is None:

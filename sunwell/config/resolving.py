@@ -8,7 +8,6 @@ import attrs
 from sunwell.budget.values import Budget
 from sunwell.config.connecting import providers_of, unknown_provider
 from sunwell.config.naming import reference_of
-from sunwell.config.plugins import load_plugins, register_models
 from sunwell.config.schema import Configuration, ModelEntry, Role
 from sunwell.context.options import RunOptions
 from sunwell.context.orchestration import Orchestration, SubCallLimits
@@ -16,11 +15,14 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, UnknownModelError
 from sunwell.models.aliases import ALIASES
+from sunwell.models.plugged import ModelPlugins
 from sunwell.models.prices import PriceBook
 from sunwell.models.providers import Providers
 from sunwell.models.references import parse_reference
 from sunwell.models.registry import ModelRegistry
 from sunwell.models.tuning import UNTUNED, Tuning
+from sunwell.plugins import Find, Plugins, installed
+from sunwell.tools.plugged import ToolPlugins
 
 ROLES = ("model", "smart_model", "delegation_model", "orchestrator")
 
@@ -36,19 +38,23 @@ class Resolved:
     """What each role that is set is called in ``registry``."""
     windows: Mapping[str, int] = attrs.field(hash=False)
     """Context windows that were set, by ``provider/id``."""
-    warnings: tuple[str, ...] = ()
-    """What was left out, a sentence each."""
+    model_plugins: ModelPlugins
+    tool_plugins: ToolPlugins
 
 
-def resolve(values: Configuration, environ: Mapping[str, str] | None = None) -> Resolved:
+def resolve(
+    values: Configuration, environ: Mapping[str, str] | None = None, *, find: Find = installed
+) -> Resolved:
     """Return options, registry and prices for *values*; keys are read from *environ* when asked for.
 
+    Plugins, which *find* tells of, are not imported before something of theirs is asked for.
     Raises :exc:`~sunwell.errors.ConfigurationError` for what the settings say and cannot be.
     """
     supply = providers_of(values, environ)
-    registry = ModelRegistry(supply)
-    catalog = Catalog(values, supply)
-    left_out = register_models(load_plugins("sunwell.models", values.plugins), registry)
+    model_plugins = ModelPlugins(Plugins("sunwell.models", values.plugins, find))
+    tool_plugins = ToolPlugins(Plugins("sunwell.tools", values.plugins, find), values.plugins or ())
+    registry = ModelRegistry(supply, model_plugins)
+    catalog = Catalog(values, supply, model_plugins)
     for name in values.models:
         registry.register_factory(name, catalog.maker(name, Role()))
     named = {role: _register(role, catalog, registry) for role in ROLES}
@@ -59,7 +65,8 @@ def resolve(values: Configuration, environ: Mapping[str, str] | None = None) -> 
         prices=PriceBook(catalog.prices()),
         names=names,
         windows=catalog.windows(),
-        warnings=left_out,
+        model_plugins=model_plugins,
+        tool_plugins=tool_plugins,
     )
 
 
@@ -69,6 +76,7 @@ class Catalog:
 
     values: Configuration
     supply: Providers
+    plugins: ModelPlugins
 
     def reference(self, role: str) -> str | None:
         """Return what *role* refers to; a role with settings but no model takes the parent's."""
@@ -94,7 +102,7 @@ class Catalog:
             below = self.values.models[target]
             entry = _over(entry, below)
             target = reference_of(self.values, below.model or target, below.provider)
-        return Maker(target, _tuning(role, entry), self.supply, tuple(self.values.models))
+        return Maker(target, _tuning(role, entry), self.supply, self.plugins, tuple(self.values.models))
 
     def prices(self) -> dict[str, Price]:
         """Return the user's own prices by ``provider/id``."""
@@ -122,17 +130,26 @@ class Maker:
     """``provider/id``, an alias, or a bare id."""
     tuning: Tuning
     supply: Providers
+    plugins: ModelPlugins
     known: tuple[str, ...] = ()
 
     def __call__(self) -> ModelProtocol:
-        """Return the model. Raises what looking its provider up raises."""
+        """Return the model. Raises what looking its provider or its plugin up raises."""
         reference = parse_reference(ALIASES.get(self.target, self.target))
-        if reference is None:
-            raise UnknownModelError(self.target, tuple(sorted({*self.known, *ALIASES})))
-        route = self.supply.connection(reference.provider)
-        if route is None:
-            raise unknown_provider(reference.provider, tuple(self.supply.named))
-        return route.model(reference.model_id, tuning=self.tuning)
+        route = None if reference is None else self.supply.connection(reference.provider)
+        if reference is not None and route is not None:
+            return route.model(reference.model_id, tuning=self.tuning)
+        plugged = self.plugins.model(self.target)
+        if plugged is None:
+            if reference is not None:
+                raise unknown_provider(reference.provider, tuple(self.supply.named))
+            known = {*self.known, *ALIASES, *self.plugins.names()}
+            raise UnknownModelError(self.target, tuple(sorted(known)))
+        if attrs.evolve(self.tuning, context_window=None) != UNTUNED:
+            raise ConfigurationError(
+                f"{self.target} is a plugin's model: its effort, limits and time-outs are the plugin's own"
+            )
+        return plugged
 
 
 def _register(role: str, catalog: Catalog, registry: ModelRegistry) -> str | None:

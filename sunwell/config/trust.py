@@ -12,6 +12,9 @@ from sunwell.config.places import user_folder
 from sunwell.config.settings import Path as Key
 from sunwell.config.settings import Setting, dotted
 from sunwell.errors import ConfigurationError
+from sunwell.models.plugged import is_beyond_built_in
+from sunwell.plugins import Plugins
+from sunwell.tools.naming import BUILT_IN
 
 _RECORD = "trusted.json"
 _PROVIDER_KEYS = frozenset({"base_url", "api_key_env", "headers"})
@@ -26,9 +29,20 @@ def needs_trust(setting: Setting) -> bool:
             return setting.value is True
         case ("plugins",) | ("context_source", *_):
             return True
+        case ("tools",):
+            return bool(set(setting.value) - BUILT_IN)
+        case ("models", _, "model") | (_, "model"):
+            return _is_plugins(setting.value)
         case ("models", _, key):
             return key.endswith("_usd_per_million")
     return False
+
+
+def _is_plugins(model: str) -> bool:
+    """Whether *model* may lead to the code of an installed plugin; nothing is imported to tell."""
+    if not is_beyond_built_in(model):
+        return False
+    return model.partition("/")[0] in Plugins("sunwell.models").names()
 
 
 def digest_of(data: bytes) -> str:

@@ -10,6 +10,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.errors import ConfigurationError, UnknownModelError, UnknownProviderError
 from sunwell.models.aliases import ALIASES
 from sunwell.models.once import Recipe, checked_model
+from sunwell.models.plugged import ModelPlugins
 from sunwell.models.references import parse_reference
 from sunwell.models.supply import Environment, Supply
 
@@ -28,6 +29,7 @@ class ModelRegistry:
     """
 
     _supply: Supply = attrs.field(factory=Environment)
+    _plugins: ModelPlugins = attrs.field(factory=ModelPlugins)
     _entries: dict[str, ModelProtocol | Recipe | _Alias] = attrs.field(factory=dict, init=False)
     _supplied: dict[tuple[Hashable, str], Recipe] = attrs.field(factory=dict, init=False)
     # Joins the steps of following a chain of names, of checking a chain and adding to it, and of
@@ -65,11 +67,13 @@ class ModelRegistry:
         """Return the model that *name* stands for.
 
         In this order: a name registered here; a built-in alias; ``provider/model``; a bare model
-        id that tells whose it is. Models of the last three are made under the connection that the
-        environment gives at that time, and kept: as long as it stays the same, so does the model.
+        id that tells whose it is; a plugin's model. Models of the middle three are made under the
+        connection that the environment gives at that time, and kept: as long as it stays the same,
+        so does the model.
 
-        Raises :exc:`~sunwell.errors.UnknownModelError`, which lists the known names, and
-        :exc:`~sunwell.errors.MissingKeyError` where the provider's key is missing.
+        Raises :exc:`~sunwell.errors.UnknownModelError`, which lists the known names,
+        :exc:`~sunwell.errors.MissingKeyError` where the provider's key is missing, and
+        :exc:`~sunwell.errors.PluginError` where the plugin cannot be used.
         """
         with self._lock:
             last = self._chain(name)[-1]
@@ -99,10 +103,14 @@ class ModelRegistry:
     def _from_supply(self, name: str) -> ModelProtocol:
         reference = parse_reference(ALIASES.get(name, name))
         if reference is None:
-            raise UnknownModelError(name, self.known())
+            if (plugged := self._plugins.model(name)) is not None:
+                return plugged
+            raise UnknownModelError(name, tuple(sorted({*self.known(), *self._plugins.names()})))
         provider, model_id, supply = reference.provider, reference.model_id, self._supply
         connection = supply.connection(provider)
         if connection is None:
+            if (plugged := self._plugins.model(name)) is not None:
+                return plugged
             variable = re.sub(r"\W", "_", provider).upper() + "_BASE_URL"
             raise UnknownProviderError(name, self.known(), provider, variable)
         recipe = Recipe(str(reference), lambda: supply.model(model_id, connection))

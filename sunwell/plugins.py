@@ -1,0 +1,92 @@
+"""What other packages offer by entry point: found without an import, loaded when it is first needed."""
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint, distributions, entry_points
+from typing import Any, Literal, NoReturn
+
+import attrs
+
+from sunwell.errors import PluginError
+
+Group = Literal["sunwell.models", "sunwell.tools"]
+Find = Callable[[Group], Iterable[EntryPoint]]
+
+
+def installed(group: Group) -> tuple[EntryPoint, ...]:
+    """Return the entry points of *group*; a package whose own list cannot be read has none."""
+    try:
+        return tuple(entry_points(group=group))
+    except Exception:  # one malformed list makes the whole look-up fail: go through them one by one
+        every = map(_listed, distributions())
+        return tuple(point for listed in every for point in listed.select(group=group))
+
+
+def _listed(distribution: Any) -> Any:
+    try:
+        return distribution.entry_points
+    except Exception:
+        from importlib.metadata import EntryPoints
+
+        return EntryPoints()
+
+
+@attrs.define(eq=False)
+class Plugins:
+    """The plugins of one group that may be loaded. Nothing of theirs is imported before :meth:`load`."""
+
+    group: Group
+    allowed: tuple[str, ...] | None = None
+    """Names of those that may be loaded; ``None``: all that are installed."""
+    _find: Find = installed
+    _points: dict[str, list[EntryPoint]] | None = attrs.field(default=None, init=False)
+    _values: dict[str, Any] = attrs.field(factory=dict, init=False)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the plugins that may be loaded, sorted."""
+        return tuple(sorted(self._found()))
+
+    def package(self, name: str) -> str:
+        """Return which package, in which version, offers the plugin *name*; empty where it does not say."""
+        points = self._found().get(name, ())
+        return " and ".join(filter(None, map(_package, points)))
+
+    def load(self, name: str) -> Any:
+        """Return what the entry point *name* leads to.
+
+        Raises :exc:`~sunwell.errors.PluginError` with a sentence that names the plugin, whatever
+        loading it raises, and where two packages offer one of that name.
+        """
+        points = self._found()[name]
+        if len({point.value for point in points}) > 1:
+            self.leave_out(name, f"it is offered twice, by {self.package(name) or 'two packages'}")
+        if name not in self._values:
+            try:
+                self._values[name] = points[0].load()
+            except (Exception, SystemExit) as error:  # somebody else's code: whatever it raises
+                self.fail(name, error)
+        return self._values[name]
+
+    def fail(self, name: str, error: BaseException) -> NoReturn:
+        """Raise the error that says what the code of the plugin *name* raised."""
+        self.leave_out(name, " ".join(f"{type(error).__name__}: {error}".split())[:300])
+
+    def leave_out(self, name: str, why: str) -> NoReturn:
+        """Raise the error that says why the plugin *name* is left out."""
+        raise PluginError(f"the plugin {name} ({self.group}) is left out: {why}")
+
+    def _found(self) -> dict[str, list[EntryPoint]]:
+        if self._points is None:
+            points: dict[str, list[EntryPoint]] = {}
+            if self.allowed != ():
+                for point in self._find(self.group):
+                    if self.allowed is None or point.name in self.allowed:
+                        points.setdefault(point.name, []).append(point)
+            self._points = points
+        return self._points
+
+
+def _package(point: EntryPoint) -> str:
+    try:
+        return f"{point.dist.name} {point.dist.version}" if point.dist is not None else ""
+    except Exception:  # a package whose own description cannot be read
+        return ""
