@@ -5,7 +5,18 @@ import sys
 
 import pytest
 
-HEAVY = ("anthropic", "openai", "rich", "tiktoken", "pydantic", "genai_prices", "aiohttp", "cattrs", "httpx2")
+HEAVY = (
+    "anthropic",
+    "openai",
+    "rich",
+    "tiktoken",
+    "pydantic",
+    "genai_prices",
+    "aiohttp",
+    "cattrs",
+    "httpx2",
+    "pydantic_monty",
+)
 
 
 def loaded_after(code: str) -> list[str]:

@@ -32,6 +32,7 @@ class Equipment:
             Workspace(session.workspace),
             self.plugged(options).tools,
             allow_shell=options.allow_shell,
+            allow_python=options.allow_python,
             approve=options.approve,
             dry_run=options.dry_run,
             secrets=secrets,
@@ -43,7 +44,12 @@ class Equipment:
         if self.executor is not None:
             return self.executor
         options = session.options
-        return Toolbox(session.workspace, self.plugged(options).tools, allow_shell=options.allow_shell)
+        return Toolbox(
+            session.workspace,
+            self.plugged(options).tools,
+            allow_shell=options.allow_shell,
+            allow_python=options.allow_python,
+        )
 
     def plugged(self, options: RunOptions) -> Plugged:
         """Return what plugins add to a run with *options*."""

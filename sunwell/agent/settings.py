@@ -21,6 +21,7 @@ _PLAIN = (
     "on_lens_failure",
     "fallback",
     "allow_shell",
+    "allow_python",
     "dry_run",
     "max_concurrent",
     "worker_timeout_seconds",

@@ -82,6 +82,11 @@ _MANNER = (
     click.option(
         "--allow-shell/--no-allow-shell", default=False, help="Let the model run commands in the workspace."
     ),
+    click.option(
+        "--allow-python/--no-allow-python",
+        default=False,
+        help="Let the model run Python in a sandbox (needs sunwell[python]).",
+    ),
 )
 _CONFIG = (
     click.option("--config", metavar="FILE", help="Settings in place of the project's own file."),
@@ -163,7 +168,7 @@ def budget_options(function: F) -> F:
 
 
 def manner_options(function: F) -> F:
-    """Add effort and shell."""
+    """Add effort, shell and Python."""
     return _with(_MANNER)(function)
 
 

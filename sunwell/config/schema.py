@@ -173,6 +173,7 @@ class Configuration:
     gateway: str | None = None
     """The provider that serves every model whose own provider is not configured here."""
     allow_shell: bool = False
+    allow_python: bool = False
     dry_run: bool = False
     stream: bool = False
     verbose: bool = False

@@ -25,7 +25,7 @@ def needs_trust(setting: Setting) -> bool:
     match setting.path:
         case ("providers", _, key, *_):
             return key in _PROVIDER_KEYS
-        case ("allow_shell",):
+        case ("allow_shell" | "allow_python",):
             return setting.value is True
         case ("plugins",) | ("context_source", *_):
             return True

@@ -68,6 +68,8 @@ class RunOptions:
     """What happens where no lens comes of it: go on undelegated, with a generic lens, or end."""
     allow_shell: bool = False
     """Whether the model may run commands."""
+    allow_python: bool = False
+    """Whether the model may run Python in a sandbox; needs ``sunwell[python]``."""
     approve: Approve | None = None
     """Asked before each write and command; ``None``: nobody is asked."""
     dry_run: bool = False

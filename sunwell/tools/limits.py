@@ -20,6 +20,12 @@ class ToolLimits:
     """Longest time of one call; a tool's own ``timeout_seconds`` goes before it."""
     command_seconds: float = attrs.field(default=120.0, validator=_positive)
     """Longest time of a shell command; the model may ask for less."""
+    python_seconds: float = attrs.field(default=10.0, validator=_positive)
+    """Longest time that a script may compute; the time in which it reads files is the call's."""
+    python_bytes: int = attrs.field(default=100_000_000, validator=_positive)
+    """Most memory of a script."""
+    python_calls: int = attrs.field(default=10_000, validator=_positive)
+    """Most files that a script may read or folders that it may list, together."""
     output_chars: int = attrs.field(default=30_000, validator=_positive)
     """Longest text that one call gives to the model."""
     file_bytes: int = attrs.field(default=20_000_000, validator=_positive)

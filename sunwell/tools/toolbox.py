@@ -19,10 +19,12 @@ from sunwell.tools.arguments import read_arguments
 from sunwell.tools.claimed import Claimant
 from sunwell.tools.claims import Claims
 from sunwell.tools.environment import secrets_from_environment
+from sunwell.tools.interpreter import require_interpreter
 from sunwell.tools.limits import ToolLimits
 from sunwell.tools.naming import unknown_tool
 from sunwell.tools.originals import Keeper
 from sunwell.tools.plan import Writer
+from sunwell.tools.python import ExecutePython
 from sunwell.tools.reading import ListFiles, ReadFile
 from sunwell.tools.sandbox import Sandbox
 from sunwell.tools.search import SearchFiles
@@ -33,7 +35,7 @@ from sunwell.tools.workspace import Workspace
 from sunwell.tools.writing import EditFile, WriteFile
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-AnyTool = Tool | RunCommand | WriteFile | EditFile
+AnyTool = Tool | RunCommand | ExecutePython | WriteFile | EditFile
 
 
 def _workspace(value: "Workspace | str | os.PathLike[str] | None") -> Workspace | None:
@@ -69,6 +71,7 @@ class Toolbox:
     workspace: Workspace | None = attrs.field(default=None, converter=_workspace)
     tools: Sequence[Tool] = attrs.field(default=(), converter=_tools)
     allow_shell: bool = attrs.field(default=False, kw_only=True)
+    allow_python: bool = attrs.field(default=False, kw_only=True)
     approve: Approve | None = attrs.field(default=None, kw_only=True)
     dry_run: bool = attrs.field(default=False, kw_only=True)
     limits: ToolLimits = attrs.field(factory=ToolLimits, kw_only=True)
@@ -84,6 +87,12 @@ class Toolbox:
     def __attrs_post_init__(self) -> None:
         if self.allow_shell and self.workspace is None:
             raise ConfigurationError("allow_shell needs a workspace: name the folder that commands run in")
+        if self.allow_python:
+            if self.workspace is None:
+                raise ConfigurationError(
+                    "allow_python needs a workspace: name the folder that scripts may read"
+                )
+            require_interpreter()
         view = None if self.workspace is None else View(self.workspace, self.limits, self.secrets.redact)
         self._terms = Terms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
         self._by_name = _named([*self._built_in(view), *self.tools])
@@ -190,7 +199,8 @@ class Toolbox:
         if name not in self._granted:
             granted = ", ".join(n for n in self._by_name if n in self._granted) or "none"
             raise ToolError(f"the tool {name} is not open to you; yours are: {granted}")
-        return self._by_name[name]
+        tool = self._by_name[name]
+        return tool.open_to(self._granted) if isinstance(tool, ExecutePython) else tool
 
     def _sha256(self, path: str) -> str | None:
         if self.workspace is None:
@@ -206,6 +216,8 @@ class Toolbox:
         tools: list[Any] = [ListFiles(view), ReadFile(view), SearchFiles(view)]
         writers: list[Writer] = [WriteFile(view), EditFile(view)]
         tools += writers
+        if self.allow_python:
+            tools.append(ExecutePython(view))
         if self.allow_shell:
             root = view.workspace.root
             tools.append(RunCommand(root, self.limits, self.secrets, os.environ, self.sandbox))
