@@ -1,10 +1,12 @@
 """What durability costs: appending to a journal beside bare writes, and reading a long one.
 
 Run ``python benchmarks/journal.py`` on a quiet machine: it prints its table and writes
-``benchmarks/results/journal.json``. The bare loop writes the same lines to a file in the same folder and
-syncs each by itself; rounds of both alternate, and each figure is the median over the rounds. Without
-pauses all workers append as fast as they can, so most of an append is waiting for the encoding of the
-others; with pauses they append at random moments, as workers do that wait for models in between.
+``benchmarks/results/journal.json``. The same lines are written to a file in the same folder without a
+journal: one after another; by a hundred threads that each write and sync by themselves; by a hundred tasks
+that each send their write and sync to asyncio's threads. Rounds of all alternate, and each figure is the
+median over the rounds. Without pauses all workers append as fast as they can, so most of an append is
+waiting for the encoding of the others; with pauses they append at random moments, as workers do that wait
+for models in between. Each ratio is told beside both: one bare sync with nobody else, and a hundred.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import os
 import random
 import statistics
 import tempfile
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -42,18 +45,60 @@ def answer(worker: int, turn: int) -> Answer:
     return Answer(f"run/{worker}", turn, 1, "work", 1, "d" * 32, completion, Decimal("0.0142"), 3.2, 1.0)
 
 
+class Bare:
+    """A file to which lines are written and synced without anything else."""
+
+    def __init__(self, folder: Path) -> None:
+        self.line = encode(answer(0, 0), 0) + b"\n"
+        self.file = os.open(folder / "bare", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        self.taken: list[float] = []
+
+    def write(self, times: int) -> None:
+        """Write and sync so often, and keep the seconds of each."""
+        for _ in range(times):
+            start = time.perf_counter()
+            self.once()
+            self.taken.append(time.perf_counter() - start)
+
+    def once(self) -> None:
+        """Write one line and sync it."""
+        os.write(self.file, self.line)
+        os.fdatasync(self.file)
+
+
 def bare_loop(folder: Path) -> list[float]:
-    """Return the seconds of each write and sync of one line, without anything else."""
-    line = encode(answer(0, 0), 0) + b"\n"
-    file = os.open(folder / "bare", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    taken = []
-    for _ in range(BARE):
-        start = time.perf_counter()
-        os.write(file, line)
-        os.fdatasync(file)
-        taken.append(time.perf_counter() - start)
-    os.close(file)
-    return taken
+    """Return the seconds of each write and sync, one after another."""
+    bare = Bare(folder)
+    bare.write(BARE)
+    return bare.taken
+
+
+def bare_threads(folder: Path) -> list[float]:
+    """Return the seconds of each write and sync of many threads, each of which syncs by itself."""
+    bare = Bare(folder)
+    threads = [threading.Thread(target=bare.write, args=(APPENDS,)) for _ in range(WORKERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return bare.taken
+
+
+def bare_tasks(folder: Path) -> list[float]:
+    """Return the seconds of each write and sync of many tasks, which share asyncio's own threads."""
+    bare = Bare(folder)
+
+    async def work() -> None:
+        for _ in range(APPENDS):
+            start = time.perf_counter()
+            await asyncio.to_thread(bare.once)
+            bare.taken.append(time.perf_counter() - start)
+
+    async def all_work() -> None:
+        await asyncio.gather(*(work() for _ in range(WORKERS)))
+
+    asyncio.run(all_work())
+    return bare.taken
 
 
 class CountingDisk(PosixDisk):
@@ -101,29 +146,41 @@ def percentile(taken: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1e6
 
 
+BARE_CASES = {
+    "bare, one after another": bare_loop,
+    "bare, 100 threads": bare_threads,
+    "bare, 100 asyncio tasks": bare_tasks,
+}
+CASES = {
+    "journal, one worker": (1, BARE, 0.0),
+    "journal, 100 workers, pauses": (WORKERS, APPENDS, PAUSE_SECONDS),
+    "journal, 100 workers, no pauses": (WORKERS, 5 * APPENDS, 0.0),
+}
+
+
 def measure_appends(rounds: int, folder_above: Path | None) -> dict[str, Any]:
-    """Alternate bare loops and journals; return medians over the rounds."""
-    cases = {
-        "one worker": (1, BARE, 0.0),
-        "100 workers, with pauses": (WORKERS, APPENDS, PAUSE_SECONDS),
-        "100 workers, no pauses": (WORKERS, APPENDS, 0.0),
-    }
-    seen: dict[str, list[dict[str, float]]] = {"bare write and sync": [], **{name: [] for name in cases}}
+    """Alternate bare writes and journals; return medians over the rounds."""
+    seen: dict[str, list[dict[str, float]]] = {name: [] for name in (*BARE_CASES, *CASES)}
     for _ in range(rounds):
-        with tempfile.TemporaryDirectory(dir=folder_above) as folder:
-            bare = bare_loop(Path(folder))
-        figures = {"p50_us": percentile(bare, 0.5), "p99_us": percentile(bare, 0.99), "syncs_per_append": 1.0}
-        seen["bare write and sync"].append({**figures, "p50_ratio": 1.0, "p99_ratio": 1.0})
-        for name, case in cases.items():
+        found: dict[str, dict[str, float]] = {}
+        for name in seen:
             with tempfile.TemporaryDirectory(dir=folder_above) as folder:
-                taken, syncs = asyncio.run(appending(Path(folder), *case))
+                if name in BARE_CASES:
+                    taken = BARE_CASES[name](Path(folder))
+                    syncs = len(taken)
+                else:
+                    taken, syncs = asyncio.run(appending(Path(folder), *CASES[name]))
             p50, p99 = percentile(taken, 0.5), percentile(taken, 0.99)
-            ratios = {"p50_ratio": p50 / figures["p50_us"], "p99_ratio": p99 / figures["p99_us"]}
-            share = {"syncs_per_append": syncs / len(taken)}
-            seen[name].append({"p50_us": p50, "p99_us": p99, **share, **ratios})
+            found[name] = {"p50_us": p50, "p99_us": p99, "syncs_per_append": syncs / len(taken)}
+        alone, crowd = (found[name] for name in tuple(BARE_CASES)[:2])
+        for name, row in found.items():
+            row["p50_ratio"] = row["p50_us"] / alone["p50_us"]
+            row["p99_ratio"] = row["p99_us"] / alone["p99_us"]
+            row["p99_ratio_to_100"] = row["p99_us"] / crowd["p99_us"]
+            seen[name].append(row)
     return {
-        name: {key: statistics.median(each[key] for each in found) for key in found[0]}
-        for name, found in seen.items()
+        name: {key: statistics.median(each[key] for each in rows) for key in rows[0]}
+        for name, rows in seen.items()
     }
 
 
@@ -190,12 +247,13 @@ def measure_codec(times: int) -> dict[str, float]:
 def show(result: dict[str, Any]) -> None:
     """Print the tables."""
     print(
-        f"{'append':<26} {'p50 µs':>9} {'p99 µs':>9} {'p50 ratio':>10} {'p99 ratio':>10} {'syncs/append':>13}"
+        f"{'append':<32} {'p50 µs':>9} {'p99 µs':>9} {'p99 / bare p99: alone':>22} {'of 100':>8} "
+        f"{'p50 ratio':>10} {'syncs/append':>13}"
     )
     for name, row in result["append"].items():
         print(
-            f"{name:<26} {row['p50_us']:>9.0f} {row['p99_us']:>9.0f} {row['p50_ratio']:>10.2f} "
-            f"{row['p99_ratio']:>10.2f} {row['syncs_per_append']:>13.3f}"
+            f"{name:<32} {row['p50_us']:>9.0f} {row['p99_us']:>9.0f} {row['p99_ratio']:>22.2f} "
+            f"{row['p99_ratio_to_100']:>8.2f} {row['p50_ratio']:>10.2f} {row['syncs_per_append']:>13.3f}"
         )
     print(f"\n{'read':<26} {'MB':>9} {'read s':>9} {'open s':>10} {'peak MB':>10}")
     for name, row in result["reading"].items():

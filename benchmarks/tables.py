@@ -55,12 +55,18 @@ def delegation(found: Found) -> list[str]:
 
 def journal(found: Found) -> list[str]:
     """Appends beside bare writes, then reading."""
-    head = ("append", "median, µs", "99 %, µs", "median to bare", "99 % to bare", "syncs for each")
-    keys = ("p50_us", "p99_us", "p50_ratio", "p99_ratio", "syncs_per_append")
-    forms = ("{:,.0f}", "{:,.0f}", "{:.2f}", "{:.2f}", "{:.3f}")
+    columns = (
+        ("median, µs", "p50_us", "{:,.0f}"),
+        ("99 %, µs", "p99_us", "{:,.0f}"),
+        ("median to bare", "p50_ratio", "{:.2f}"),
+        ("99 % to bare", "p99_ratio", "{:.2f}"),
+        ("99 % to 100 bare", "p99_ratio_to_100", "{:.2f}"),
+        ("syncs for each", "syncs_per_append", "{:.3f}"),
+    )
+    measured = [column for column in columns if all(column[1] in row for row in found["append"].values())]
+    head = ("append", *(title for title, _, _ in measured))
     body = [
-        [name, *(form.format(row[key]) for key, form in zip(keys, forms, strict=True))]
-        for name, row in found["append"].items()
+        [name, *(form.format(row[key]) for _, key, form in measured)] for name, row in found["append"].items()
     ]
     sizes = [(name, row) for name, row in found["reading"].items() if isinstance(row, dict)]
     reading = [

@@ -12,13 +12,15 @@ in all its strings a backslash is doubled and a surrogate stands as ``\\udxxx``.
 import functools
 import re
 import zlib
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from sunwell.errors import JournalError
+from sunwell.journal.plain import plain_json, writer
 from sunwell.journal.records import Record, RunOpened, Unknown
-from sunwell.journal.shapes import kinds, plain_json, readers, writers
+from sunwell.journal.shapes import kinds, readers
 
 if TYPE_CHECKING:
     import msgspec
@@ -32,6 +34,7 @@ ENVELOPE = frozenset({"seq", "kind", "synced", "format", "escaped", "crc"})
 _CHECKSUM = re.compile(rb',"crc":"([0-9a-f]{8})"}\Z')
 _CHECKSUM_BYTES = len(b',"crc":"00000000"}')
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_Writer = Callable[[Any, int, int], dict[str, Any]]
 _ESCAPE = re.compile(r"\\(\\|u[0-9a-f]{4})")
 
 
@@ -50,20 +53,18 @@ def encode(record: Record, seq: int, synced: int = 0) -> bytes:
     Raises :exc:`TypeError` for a record that would not come back as it is: of a class that is not
     in ``sunwell.journal.records``, or with a value that is no JSON.
     """
-    kind, fields = _fields(record)
-    escaped = ""
+    write = _writers().get(type(record))
+    if write is None:
+        raise TypeError(f"{type(record).__name__} is no kind of record that a journal knows")
+    line = write(record, seq, synced)
     try:
-        body = _encoder().encode(fields)
+        body = _encoder().encode(line)
     except UnicodeEncodeError:
-        body = _encode_anything(_walk(fields, _escape))
-        escaped = ',"escaped":true'
+        around = {name: line.pop(name) for name in tuple(line) if name in ENVELOPE}
+        body = _encode_anything(around | {"escaped": True} | _walk(line, _escape))
     except OverflowError:  # an integer of more than 64 bits
-        body = _encode_anything(fields)
-    version = f',"format":"{FORMAT[0]}.{FORMAT[1]}"' if kind == RunOpened.kind else ""
-    name = _encoder().encode(kind).decode()
-    head = f'{{"seq":{seq},"kind":{name},"synced":{synced}{version}{escaped}'.encode()
-    body = head + b"," + body[1:] if fields else head + b"}"
-    return b'%b,"crc":"%08x"}' % (body[:-1], zlib.crc32(body))
+        body = _encode_anything(line)
+    return body[:-1] + b',"crc":"%08x"}' % zlib.crc32(body)
 
 
 def decode(line: bytes) -> Line | None:
@@ -105,15 +106,22 @@ def newer_format(line: bytes) -> str | None:
     return None
 
 
-def _fields(record: Record) -> tuple[str, dict[str, Any]]:
-    if isinstance(record, Unknown):
-        if record.name in kinds() or not ENVELOPE.isdisjoint(record.fields):
-            raise TypeError(f"a record of the known kind {record.name!r} is not written as unknown")
-        return record.name, plain_json(record.fields)
-    write = writers().get(type(record))
-    if write is None:
-        raise TypeError(f"{type(record).__name__} is no kind of record that a journal knows")
-    return record.kind, write(record)
+@functools.cache
+def _writers() -> dict[type[Record], _Writer]:
+    made: dict[type[Record], _Writer] = {Unknown: _unknown}
+    known: Mapping[str, type] = kinds()
+    for kind, cls in known.items():
+        around = f"'seq': seq, 'kind': {kind!r}, 'synced': synced"
+        if cls is RunOpened:
+            around += f", 'format': '{FORMAT[0]}.{FORMAT[1]}'"
+        made[cls] = writer(cls, ", seq, synced", around)
+    return made
+
+
+def _unknown(record: Unknown, seq: int, synced: int) -> dict[str, Any]:
+    if record.name in kinds() or not ENVELOPE.isdisjoint(record.fields):
+        raise TypeError(f"a record of the known kind {record.name!r} is not written as unknown")
+    return {"seq": seq, "kind": record.name, "synced": synced, **plain_json(record.fields)}
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:

@@ -110,7 +110,7 @@ class FileJournal:
         """
         self._refuse_if_ended()
         self._write(record)
-        if durable and not await self._sync.wait():
+        if durable and not await self._sync.coming():
             self._refuse_if_ended()
 
     async def reserve_space(self, size_bytes: int) -> None:

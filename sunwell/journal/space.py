@@ -36,7 +36,7 @@ class Space:
         if isinstance(record, Intent):
             self._in_flight.add((record.span, record.number, record.attempt))
             self._announced = max(0, self._announced - 1)
-        elif isinstance(record, Answer | Failure):
+        elif isinstance(record, (Answer, Failure)):
             self._in_flight.discard((record.span, record.number, record.attempt))
 
     def give_back(self, end: int) -> None:

@@ -8,7 +8,7 @@ from time import perf_counter
 import attrs
 
 _QUICK_SECONDS = 0.002
-_TRIED_AGAIN_AFTER = 16
+_TRIED_AGAIN_AFTER, _LONGEST_TRIAL = 16, 1024
 
 
 @attrs.define(eq=False)
@@ -17,8 +17,9 @@ class SharedSync:
 
     The sync runs in a thread of its own, so that the event loop goes on; on the loop itself where
     *threaded* is false, or where the disk is so quick that the way to a thread and back costs more:
-    after a slow one on the loop the next sixteen run in the thread. After the first failure nothing
-    is tried again: a system may report a failed sync once and then forget the data.
+    after a slow one on the loop the next sixteen run in the thread, and twice as many each time that
+    the one after them is slow again. After the first failure nothing is tried again: a system may
+    report a failed sync once and then forget the data.
     """
 
     _sync: Callable[[], None]
@@ -27,6 +28,7 @@ class SharedSync:
     _threaded: bool
     synced: int = 0
     """How many records are known to be durable."""
+    clock: Callable[[], float] = perf_counter
     failure: Exception | None = None
     """Why the first sync that failed did."""
     _waiting: list["asyncio.Future[bool]"] = attrs.field(factory=list, init=False)
@@ -34,16 +36,18 @@ class SharedSync:
     _thread: ThreadPoolExecutor | None = attrs.field(default=None, init=False)
     _in_thread: int = attrs.field(default=1, init=False)
     """How many of the next syncs run in the thread."""
+    _next_trial: int = attrs.field(default=_TRIED_AGAIN_AFTER, init=False)
+    """How many will after the next slow one on the loop."""
 
-    async def wait(self) -> bool:
-        """Return true once all that is written by now is durable, false where that failed."""
+    def coming(self) -> "asyncio.Future[bool]":
+        """Return what becomes true once all that is written by now is durable, false where that failed."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(waiter)
         if not self._running:
             self._running = True
             loop.call_soon(self._begin)  # not at once: what else is ready to append shares the sync
-        return await waiter
+        return waiter
 
     def close(self) -> None:
         """End the thread, make the rest durable here, and tell everyone who still waits."""
@@ -61,11 +65,14 @@ class SharedSync:
             return
         written = self._written()
         if not self._threaded or self._in_thread == 0:
-            began = perf_counter()
+            began = self.clock()
             self._sync_now(written)
             # Measured here alone: in the thread the wait for the interpreter's lock would count, too.
-            if perf_counter() - began > _QUICK_SECONDS:
-                self._in_thread = _TRIED_AGAIN_AFTER
+            if self.clock() - began > _QUICK_SECONDS:
+                self._in_thread = self._next_trial
+                self._next_trial = min(2 * self._next_trial, _LONGEST_TRIAL)
+            else:
+                self._next_trial = _TRIED_AGAIN_AFTER
             self._finish(batch)
             return
         self._in_thread -= 1

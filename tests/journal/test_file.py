@@ -8,6 +8,7 @@ import pytest
 from sunwell.errors import JournalError
 from sunwell.journal import FileJournal, MemoryJournal, read_records
 from sunwell.journal.records import Answer, Failure, Intent, Note, RunOpened
+from sunwell.journal.sync import SharedSync
 from sunwell.testing import run_virtual
 
 
@@ -159,6 +160,21 @@ async def test_a_quick_sync_takes_no_way_to_a_thread(tmp_path, fake_disk, opened
     journal.close()
     assert disk.threads[0] is False
     assert True in disk.threads
+
+
+async def test_a_slow_disk_holds_the_loop_up_ever_more_rarely():
+    """Syncs of 5 ms run in the thread; one in 17 is tried where we are, then one in 33, and so on."""
+    here, now = [], [0.0]
+
+    def sync():
+        now[0] += 0.005
+        here.append(threading.current_thread() is threading.main_thread())
+
+    shared = SharedSync(sync, lambda: len(here) + 1, True, clock=lambda: now[0])
+    for _ in range(120):
+        assert await shared.coming()
+    shared.close()
+    assert [number for number, is_here in enumerate(here[:120]) if is_here] == [1, 18, 51, 116]
 
 
 @pytest.fixture
