@@ -2,8 +2,6 @@
 
 from decimal import Decimal
 
-import attrs
-
 from sunwell.budget.values import Claim
 from sunwell.core.model import ModelProtocol, Request
 from sunwell.core.price import Price
@@ -26,17 +24,9 @@ def claim_for(model: ModelProtocol, request: Request, price: Price | None, *, cl
     if output is None:
         output = getattr(model, "max_output_tokens", None) or DEFAULT_OUTPUT_TOKENS
     bound = input_bound_tokens(model, request)
-    claim = Claim(
-        input_tokens=bound,
-        max_output_tokens=output,
-        least_output_tokens=min(output, LEAST_OUTPUT_TOKENS),
-        closing=closing,
-    )
-    if price is None:
-        return claim
-    input_rate, output_rate = price.worst_rates(bound)
-    return attrs.evolve(
-        claim,
-        input_usd=bound * input_rate / _PER_MILLION,
-        output_usd_per_token=output_rate / _PER_MILLION,
-    )
+    input_usd, output_usd_per_token = None, None
+    if price is not None:
+        input_rate, output_rate = price.worst_rates(bound)
+        input_usd, output_usd_per_token = bound * input_rate / _PER_MILLION, output_rate / _PER_MILLION
+    least = min(output, LEAST_OUTPUT_TOKENS)
+    return Claim(bound, output, least, input_usd, output_usd_per_token, closing)

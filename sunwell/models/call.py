@@ -9,10 +9,11 @@ import attrs
 from sunwell.core.model import Completion, Delta, Request
 from sunwell.errors import ModelError, SunwellError
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
-from sunwell.models.clients import Sdk, client_for, request_options
+from sunwell.models.clients import Sdk, sender_for
 from sunwell.models.connection import Connection
 from sunwell.models.failures import Failures
 from sunwell.models.rate_limits import limiter_for
+from sunwell.models.sender import Sender
 from sunwell.models.sse import EventParser, EventTooLong
 
 MAX_ANSWER_BYTES = 64 * 2**20
@@ -76,11 +77,11 @@ class Call:
 
     async def whole(self) -> Completion:
         """Ask for the answer in one piece and return it."""
-        client = await self._client()
+        sender = await self._sender()
         limit = asyncio.timeout(self._limit_seconds)
         try:
             async with limit:
-                response = await self._send(client, streaming=False)
+                response = await self._send(sender, streaming=False)
                 try:
                     data = await _read_all(response)
                 finally:
@@ -94,9 +95,9 @@ class Call:
 
     async def stream(self) -> AsyncGenerator[Delta, None]:
         """Ask for the answer as a stream and yield what comes, the completion last."""
-        client = await self._client()
+        sender = await self._sender()
         deadline = asyncio.get_running_loop().time() + self._limit_seconds
-        response = await self._begin(client, deadline)
+        response = await self._begin(sender, deadline)
         try:
             if "json" in response.headers.get("content-type", ""):
                 completion = await self._unstreamed(response, deadline)
@@ -126,47 +127,48 @@ class Call:
         output = self.request.max_output_tokens
         return self.request.size_bytes // 4 + (0 if output is None else output)
 
-    async def _client(self) -> Any:
-        """Return the client, when a request may go out.
+    async def _sender(self) -> Sender:
+        """Return who sends the request, when it may go out.
 
         Outside of the time limit: importing an SDK takes seconds, and so may the connection's pace.
         """
         try:
-            client = await client_for(self.wire.sdk, self.connection)
+            sender = await sender_for(self.wire.sdk, self.connection)
             self._sent_at = await limiter_for(self.connection).enter(self._expected_tokens)
-            return client
+            return sender
         except Exception as error:
             failure = self._meaning(error)
             if failure is None:
                 raise
         raise failure
 
-    async def _send(self, client: Any, *, streaming: bool) -> Any:
-        import httpx2
-
+    async def _send(self, sender: Sender, *, streaming: bool) -> Any:
         pace = limiter_for(self.connection)
         try:
             body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
-            # Always as a stream: the SDK then hands over the response before its body is read.
-            options = request_options(self.wire.sdk, self.connection)
-            response = await client.post(
-                self.wire.path, cast_to=httpx2.Response, content=body, options=options, stream=True
-            )
-        except BaseException as error:
-            refused = getattr(error, "response", None)
-            if refused is None:
-                pace.unheard()
-            else:
-                pace.heard(refused.status_code, refused.headers, self._sent_at)
+            response = await sender.post(self.wire.path, body)
+        except BaseException:
+            pace.unheard()
             raise
-        pace.heard(response.status_code, response.headers, self._sent_at)
+        pace.heard(response.status_code, dict(response.headers), self._sent_at)
+        if not response.is_success:
+            raise await self._refused(response)
         return response
 
-    async def _begin(self, client: Any, deadline: float) -> Any:
+    async def _refused(self, response: Any) -> ModelError:
+        try:
+            body = await _read_all(response)
+        except Exception:  # an error whose body broke off: the status says enough
+            body = b""
+        finally:
+            await response.aclose()
+        return self.failures.from_status(response.status_code, response.headers, body)
+
+    async def _begin(self, sender: Sender, deadline: float) -> Any:
         limit = asyncio.timeout_at(deadline)
         try:
             async with limit:
-                return await self._send(client, streaming=True)
+                return await self._send(sender, streaming=True)
         except Exception as error:
             failure = self._meaning(error, limit.expired(), f"gave no answer in {self._limit_seconds:g} s")
             if failure is None:

@@ -1,6 +1,7 @@
 """The SDKs' clients: made on first use, one for each connection and event loop, closed with the loop."""
 
 import asyncio
+import functools
 import os
 import threading
 from collections.abc import AsyncGenerator
@@ -10,6 +11,7 @@ from weakref import WeakKeyDictionary
 import attrs
 
 from sunwell.models.connection import OWN_URLS, Connection
+from sunwell.models.sender import Sender
 
 Sdk = Literal["anthropic", "openai"]
 
@@ -22,13 +24,13 @@ _AMBIENT_HEADERS = {"anthropic": "ANTHROPIC_CUSTOM_HEADERS", "openai": "OPENAI_C
 class _Pool:
     """The clients of one event loop."""
 
-    clients: dict[tuple[Sdk, Connection], Any] = attrs.field(factory=dict)
+    senders: dict[tuple[Sdk, Connection], Sender] = attrs.field(factory=dict)
     closer: AsyncGenerator[None, None] | None = None
 
     async def close(self) -> None:
-        while self.clients:
-            _, client = self.clients.popitem()
-            await client.close()
+        while self.senders:
+            _, sender = self.senders.popitem()
+            await sender.client.close()
 
     async def until_the_loop_ends(self) -> AsyncGenerator[None, None]:
         try:
@@ -46,20 +48,25 @@ async def client_for(sdk: Sdk, connection: Connection) -> Any:
 
     Raises :exc:`~sunwell.errors.MissingKeyError` before a client is made.
     """
+    return (await sender_for(sdk, connection)).client
+
+
+async def sender_for(sdk: Sdk, connection: Connection) -> Sender:
+    """Return what sends finished requests over the connections of :func:`client_for`'s client."""
     loop = asyncio.get_running_loop()
     pool = _pools.get(loop)
-    client = pool.clients.get((sdk, connection)) if pool else None
-    if client is None:
+    sender = pool.senders.get((sdk, connection)) if pool else None
+    if sender is None:
         connection.check_key()
-        client = _anthropic(connection) if sdk == "anthropic" else _openai(connection)
+        sender = _anthropic(connection) if sdk == "anthropic" else _openai(connection)
         with _pools_lock:
             pool = _pools.setdefault(loop, _Pool())
-        pool.clients[sdk, connection] = client
+        pool.senders[sdk, connection] = sender
         if pool.closer is None:
             # asyncio.run() closes what generators are still open, and so the connections in time
             pool.closer = pool.until_the_loop_ends()
             await anext(pool.closer)
-    return client
+    return sender
 
 
 async def close_clients() -> None:
@@ -69,23 +76,25 @@ async def close_clients() -> None:
         await pool.close()
 
 
-def _anthropic(connection: Connection) -> Any:
+def _anthropic(connection: Connection) -> Sender:
     import anthropic
 
     headers = _headers(connection, anthropic.omit, _AMBIENT_HEADERS["anthropic"])
     if not connection.api_key:
         headers.setdefault("Authorization", anthropic.omit)
-    return anthropic.AsyncAnthropic(
+    http = _http_client(connection, anthropic.DefaultAioHttpClient)
+    client = anthropic.AsyncAnthropic(
         api_key=connection.api_key or "in the headers",
         base_url=connection.url,
         max_retries=0,
         default_headers=headers,
         open_telemetry={"traces": False, "propagation": False},
-        http_client=_http_client(connection, anthropic.DefaultAioHttpClient),
+        http_client=http,
     )
+    return Sender(client, http)
 
 
-def _openai(connection: Connection) -> Any:
+def _openai(connection: Connection) -> Sender:
     import openai
 
     headers = _headers(connection, openai.omit, _AMBIENT_HEADERS["openai"])
@@ -94,13 +103,15 @@ def _openai(connection: Connection) -> Any:
         headers = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit} | headers
     if not connection.api_key:
         headers.setdefault("Authorization", openai.omit)
-    return openai.AsyncOpenAI(
+    http = _http_client(connection, openai.DefaultAioHttpClient)
+    client = openai.AsyncOpenAI(
         api_key=connection.api_key or "in the headers",
         base_url=connection.url,
         max_retries=0,
         default_headers=headers,
-        http_client=_http_client(connection, openai.DefaultAioHttpClient),
+        http_client=http,
     )
+    return Sender(client, http, request_options("openai", connection))
 
 
 def request_options(sdk: Sdk, connection: Connection) -> dict[str, Any]:
@@ -136,4 +147,12 @@ def _http_client(connection: Connection, aiohttp_client: Any) -> Any:
     if connection.transport is not None:
         return httpx2.AsyncClient(transport=connection.transport(), **settings)
     warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
-    return aiohttp_client(**settings)
+    return aiohttp_client(verify=_trusted_authorities(), **settings)
+
+
+@functools.cache
+def _trusted_authorities() -> Any:
+    """Return what certificates are checked against; reading the system's takes 20 ms, so it is read once."""
+    import httpx2
+
+    return httpx2.create_ssl_context()

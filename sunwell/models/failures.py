@@ -73,10 +73,6 @@ class Failures:
 
     def from_exception(self, error: Exception) -> ModelError | None:
         """Return what an exception of SDK or transport means; ``None`` where it is a bug of ours."""
-        response = getattr(error, "response", None)
-        status = getattr(response, "status_code", None)
-        if response is not None and isinstance(status, int):
-            return self.from_status(status, response.headers, _content(response))
         kind = _kind(error)
         if kind is None:
             return None
@@ -169,13 +165,6 @@ def _seconds(value: str | None) -> float | None:
     except ValueError:
         return None
     return seconds if 0 <= seconds < 1e9 else None
-
-
-def _content(response: Any) -> bytes:
-    try:
-        return bytes(response.content)
-    except Exception:  # a streamed error whose body broke off: the status says enough
-        return b""
 
 
 def _error_object(body: bytes) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """How a model is written: ``provider/model``, or a bare id that tells whose it is."""
 
+import functools
 import re
 
 import attrs
@@ -12,6 +13,7 @@ _BARE_IDS = (
 )
 _DATE = re.compile(r"[-@]20\d\d(-?)(0[1-9]|1[0-2])\1(0[1-9]|[12]\d|3[01])$")
 _DOT_IN_NUMBER = re.compile(r"(?<=\d)\.(?=\d)")
+_NAMES_KEPT = 1_024  # a run asks the same few names at every call
 
 
 @attrs.frozen
@@ -45,11 +47,13 @@ def provider_of(model_id: str) -> str | None:
     return None
 
 
+@functools.lru_cache(_NAMES_KEPT)
 def undated(model_id: str) -> str:
     """Return *model_id* without a date at its end: ``-20260101``, ``-2026-01-01`` or ``@20260101``."""
     return _DATE.sub("", model_id)
 
 
+@functools.lru_cache(_NAMES_KEPT)
 def spelled_alike(model_id: str) -> str:
     """Return one spelling for ids that differ in case or in ``4.6`` and ``4-6`` only."""
     return _DOT_IN_NUMBER.sub("-", model_id.lower())
