@@ -13,7 +13,7 @@ def enter(want: Want, waiting: Mapping[int, Want]) -> None:
     """Remember what *want* needs at least, at every account that it draws on.
 
     Ordinary claims meet the same room at an account, so the most demanding is hopeless first.
-    Closing claims each have a room of their own and are looked at when they are first in line.
+    Closing claims each have a room of their own: :func:`cannot_close` looks at each of them.
     """
     if want.claim.closing:
         return
@@ -29,7 +29,7 @@ def enter(want: Want, waiting: Mapping[int, Want]) -> None:
 
 
 def hopeless(account: Account, waiting: Mapping[int, Want]) -> Iterator[Want]:
-    """Yield those who can no longer be served at *account*, most demanding first.
+    """Yield the ordinary claims that can no longer be served at *account*, most demanding first.
 
     Each must be taken out of *waiting* before the next is asked for.
     """
@@ -41,3 +41,12 @@ def hopeless(account: Account, waiting: Mapping[int, Want]) -> Iterator[Want]:
                     break
                 yield want
             heapq.heappop(hopes)
+
+
+def cannot_close(closing: Mapping[int, Want]) -> list[Want]:
+    """Return those of the waiting *closing* claims that can no longer be served."""
+    return [
+        want
+        for want in closing.values()
+        if any(account.fits(want, later=True) < want.least for account in want.account.chain)
+    ]

@@ -8,7 +8,7 @@ import attrs
 
 from sunwell.budget.account import Account, Want
 from sunwell.budget.clock import Clock
-from sunwell.budget.hopes import enter, hopeless
+from sunwell.budget.hopes import cannot_close, enter, hopeless
 from sunwell.budget.values import Reservation
 from sunwell.errors import SunwellError
 
@@ -29,11 +29,15 @@ class Lines:
     clock: Clock
     waiting: dict[int, Want] = attrs.field(factory=dict, init=False)
     """All who wait, by ticket."""
+    closing: dict[int, Want] = attrs.field(factory=dict, init=False)
+    """Those of them who wait to make a closing call: few, and soon served."""
 
     async def wait(self, want: Want, account: Account) -> Reservation:
         """Wait at *account* until *want* is granted or refused. Cancelling takes it out of line."""
         want.answer = asyncio.get_running_loop().create_future()
         self.waiting[want.ticket] = want
+        if want.claim.closing:
+            self.closing[want.ticket] = want
         self._stand(want, account)
         enter(want, self.waiting)
         self._set_timer(want)
@@ -51,6 +55,8 @@ class Lines:
         for account in chain:
             for want in hopeless(account, self.waiting):
                 to_serve += self._conclude(want, self.judge(want))
+        for want in cannot_close(self.closing):
+            to_serve += self._conclude(want, self.judge(want))
         for account in to_serve:
             self._serve(account)
 
@@ -104,6 +110,7 @@ class Lines:
 
     def _leave(self, want: Want) -> list[Account]:
         del self.waiting[want.ticket]
+        self.closing.pop(want.ticket, None)
         if want.timer is not None:
             want.timer.cancel()
         return self._step_out(want)

@@ -94,6 +94,22 @@ async def test_workers_that_close_never_take_what_the_run_needs_to_close():
     assert await spent(ledger, "run", Claim(5, 5, closing=True)) == 5
 
 
+@pytest.mark.parametrize("closing", [True, False])
+async def test_who_waits_below_is_refused_when_the_ceiling_above_is_passed(closing):
+    """A claim waits for its own worker; then what an earlier process used takes all hope from it."""
+    ledger = ledger_of(tokens=120)
+    ledger.open("run/a", Budget(tokens=60))
+    await ledger.reserve("run/a", Claim(40, 20))
+    waiting = asyncio.create_task(outcome(ledger, "run/a", Claim(10, 10, 10, closing=closing)))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    ledger.restore("run", Amount(settled_tokens=101))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert waiting.done()
+    assert waiting.result() == "tokens"
+
+
 async def test_a_released_closing_call_does_not_swell_a_newer_reserve():
     """What was drawn goes back only to the reserve that it came from."""
     ledger = ledger_of(tokens=100)
