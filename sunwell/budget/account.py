@@ -1,7 +1,6 @@
 """An account: ceilings on one part of the tree, and what is booked under them."""
 
 import asyncio
-from collections.abc import Iterator
 from decimal import Decimal
 
 import attrs
@@ -69,7 +68,7 @@ class Account:
                 self.watched = [one for one in self.watched if one[0] != limit]
                 if ceiling:
                     self.watched.append((limit, gauge))
-            gauge.ceiling = ceiling
+            gauge.limit_to(ceiling)
         if budget.seconds != before.seconds:
             self.warned_of_time = False
 
@@ -81,48 +80,45 @@ class Account:
         """
         claim, own = want.claim, want.account
         most = claim.max_output_tokens
-        if self.calls.ceiling is not None and self._room(self.calls, own.calls, want, later) < 1:
+        if self.calls.ceiling is not None and _room(self.calls, own.calls, claim, later) < 1:
             return -1
         if self.tokens.ceiling is not None:
-            most = min(most, self._room(self.tokens, own.tokens, want, later) - claim.input_tokens)
+            most = min(most, _room(self.tokens, own.tokens, claim, later) - claim.input_tokens)
         if self.usd.ceiling is not None and most >= 0:
             if claim.input_usd is None or claim.output_usd_per_token is None:
                 return -1
-            left = self._room(self.usd, own.usd, want, later) - claim.input_usd
+            left = _room(self.usd, own.usd, claim, later) - claim.input_usd
             if left < 0:
                 return -1
             if claim.output_usd_per_token * most > left:
                 most = int(left // claim.output_usd_per_token)
         return most
 
-    def _room(self, gauge: Gauge[N], own: Gauge[N], want: Want, later: bool) -> N:
-        returned = gauge.reserved if later else gauge.zero
-        if want.claim.closing:
-            return gauge.closing_room(returned, own.own, own is gauge)
-        return gauge.room(returned)
-
     def reserve(self, held: Reservation) -> None:
         """Hold room for one call."""
-        self.calls.reserve(1)
-        self.tokens.reserve(held.tokens)
+        self.calls.reserved += 1
+        self.tokens.reserved += held.tokens
         if held.usd is not None:
-            self.usd.reserve(held.usd)
+            self.usd.reserved += held.usd
 
     def settle(self, held: Reservation, tokens: int, usd: Decimal | None) -> None:
         """Book one call; dollars that stay unknown are booked as they were held, as uncertain."""
-        self.calls.settle(1, 1)
-        self.tokens.settle(held.tokens, tokens)
+        self.calls.reserved -= 1
+        self.calls.spent += 1
+        self.tokens.reserved -= held.tokens
+        self.tokens.spent += tokens
         if usd is not None:
-            self.usd.settle(held.usd or _NO_USD, usd)
+            self.usd.reserved -= held.usd or _NO_USD
+            self.usd.spent += usd
         elif held.usd is not None:
             self.usd.keep(held.usd)
 
     def release(self, held: Reservation) -> None:
         """Give the room of one call back."""
-        self.calls.settle(1, 0)
-        self.tokens.settle(held.tokens, 0)
+        self.calls.reserved -= 1
+        self.tokens.reserved -= held.tokens
         if held.usd is not None:
-            self.usd.settle(held.usd, _NO_USD)
+            self.usd.reserved -= held.usd
 
     def keep(self, held: Reservation) -> None:
         """Book the room of one call as uncertain."""
@@ -152,13 +148,13 @@ class Account:
         usd, tokens, calls = drawn
         self.set_closing_reserve((self.usd.own + usd, self.tokens.own + tokens, self.calls.own + calls))
 
-    def crossed(self) -> Iterator[tuple[str, Decimal, Decimal]]:
-        """Yield, once each, the limits of which four fifths are used, with the use and the ceiling."""
-        for watched in list(self.watched):
-            limit, gauge = watched
-            if gauge.ceiling is not None and gauge.four_fifths_used():
-                self.watched.remove(watched)
-                yield limit, Decimal(gauge.booked - gauge.reserved), Decimal(gauge.ceiling)
+    def crossed(self) -> list[tuple[str, Decimal, Decimal]]:
+        """Return, once each, the limits of which four fifths are used, with the use and the ceiling."""
+        crossed = [one for one in self.watched if one[1].spent >= one[1].four_fifths]
+        if not crossed:
+            return []
+        self.watched = [one for one in self.watched if one not in crossed]
+        return [(limit, Decimal(gauge.spent), Decimal(gauge.ceiling or 0)) for limit, gauge in crossed]
 
     def amount(self, seconds: float) -> Amount:
         """Return all that is booked."""
@@ -173,3 +169,9 @@ class Account:
             turns=self.turns.booked,
             seconds=seconds,
         )
+
+
+def _room(gauge: Gauge[N], own: Gauge[N], claim: Claim, later: bool) -> N:
+    if claim.closing:
+        return gauge.closing_room(later, own.own, own is gauge)
+    return gauge.room(later)

@@ -29,8 +29,10 @@ class Gauge(Generic[N]):
 
     zero: N
     ceiling: N | None = None
-    booked: N = _nothing
-    """Settled, uncertain and reserved together."""
+    four_fifths: N = _nothing
+    """Of the ceiling, rounded up."""
+    spent: N = _nothing
+    """Settled and uncertain together."""
     reserved: N = _nothing
     uncertain: N = _nothing
     own: N = _nothing
@@ -41,47 +43,54 @@ class Gauge(Generic[N]):
     @property
     def settled(self) -> N:
         """What was billed for certain."""
-        return self.booked - self.reserved - self.uncertain
+        return self.spent - self.uncertain
 
-    def room(self, returned: N) -> N:
-        """Return what an ordinary claim may take if *returned* of the bookings came back.
+    @property
+    def booked(self) -> N:
+        """Settled, uncertain and reserved together."""
+        return self.spent + self.reserved
+
+    def limit_to(self, ceiling: N | None) -> None:
+        """Replace the ceiling; the bookings stay."""
+        self.ceiling = ceiling
+        if ceiling is not None:
+            exact = ceiling * 4
+            self.four_fifths = exact / 5 if isinstance(exact, Decimal) else -(-exact // 5)
+
+    def room(self, later: bool) -> N:
+        """Return what an ordinary claim may take; *later*: if all that is reserved came back.
 
         Below zero where closing calls have eaten into the reserves. Only where there is a ceiling.
         """
         assert self.ceiling is not None
-        free = self.ceiling - self.booked + returned
+        free = self.ceiling - self.spent
+        if not later:
+            free -= self.reserved
         if not self.below:
             return free - self.own
         return free - self.own - (self.largest if free * _CORNER >= self.ceiling else self.below)
 
-    def closing_room(self, returned: N, reserve: N, own: bool) -> N:
+    def closing_room(self, later: bool, reserve: N, own: bool) -> N:
         """Return what a closing claim with this *reserve* may take: it, and the ordinary room.
 
         The closing reserve of an account above the claim's *own* stays free.
         """
         assert self.ceiling is not None
-        free = self.ceiling - self.booked + returned
+        free = self.ceiling - self.spent
+        if not later:
+            free -= self.reserved
         most = free if own else free - self.own
-        return min(most, max(self.zero, self.room(returned)) + reserve)
-
-    def reserve(self, amount: N) -> None:
-        """Hold *amount* for an attempt."""
-        self.booked += amount
-        self.reserved += amount
-
-    def settle(self, amount: N, actual: N) -> None:
-        """Book *actual* in place of the *amount* that was held."""
-        self.reserved -= amount
-        self.booked += actual - amount
+        return min(most, max(self.zero, self.room(later)) + reserve)
 
     def keep(self, amount: N) -> None:
         """Book the *amount* that was held as uncertain."""
         self.reserved -= amount
+        self.spent += amount
         self.uncertain += amount
 
     def add(self, settled: N, uncertain: N) -> None:
         """Book what no reservation was made for."""
-        self.booked += settled + uncertain
+        self.spent += settled + uncertain
         self.uncertain += uncertain
 
     def replace_below(self, old: N, new: N) -> None:
@@ -98,7 +107,3 @@ class Gauge(Generic[N]):
             self.largest = new
         elif old == self.largest and old not in reserves:
             self.largest = max(reserves, default=self.zero)
-
-    def four_fifths_used(self) -> bool:
-        """Say whether four fifths of the ceiling are settled or uncertain."""
-        return self.ceiling is not None and (self.booked - self.reserved) * 5 >= self.ceiling * 4

@@ -108,6 +108,8 @@ class TreeLedger:
 
     def confirm(self, reservation: Reservation, claim: Claim) -> None:
         """Let a call begin that was held up after its reservation; see the protocol."""
+        if not self._broken_limit:
+            return
         want = self._want(reservation.account, claim)
         if self._is_stopped_for(want):
             self.release(reservation)
@@ -146,7 +148,7 @@ class TreeLedger:
         """Count one turn, or raise :exc:`~sunwell.errors.BudgetExhausted`."""
         chain = self._nearest(path).chain
         for account in chain:
-            if account.turns.ceiling is not None and account.turns.room(0) < 1:
+            if account.turns.ceiling is not None and account.turns.room(later=False) < 1:
                 raise turns_used_up(account)
         for account in chain:
             account.turns.add(1, 0)
@@ -224,9 +226,11 @@ class TreeLedger:
         self._lines.stir(account.chain)
 
     def _nearest(self, path: str) -> Account:
-        for at in upwards(path):
+        at = path
+        while at:
             if (account := self._accounts.get(at)) is not None:
                 return account
+            at = at.rpartition("/")[0]
         raise RuntimeError(f"{path} is not in the tree of {self.root}")
 
     def _want(self, path: str, claim: Claim) -> Want:
@@ -266,7 +270,7 @@ class TreeLedger:
             if account.watched:
                 for limit, used, ceiling in account.crossed():
                     self.on_warning(limit, used, ceiling, account.path)
-            if (time := self.clock.crossed(account)) is not None:
+            if account.budget.seconds and (time := self.clock.crossed(account)) is not None:
                 self.on_warning("seconds", *time, account.path)
 
 
@@ -278,5 +282,5 @@ def passed(reserved_tokens: int, reserved_usd: Decimal | None, tokens: int, usd:
 
 
 def _least_room(gauges: "Iterable[Gauge[N]]") -> "N | None":
-    rooms = [gauge.room(gauge.zero) for gauge in gauges if gauge.ceiling is not None]
+    rooms = [gauge.room(later=False) for gauge in gauges if gauge.ceiling is not None]
     return max(min(rooms), type(rooms[0])(0)) if rooms else None

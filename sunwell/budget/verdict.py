@@ -41,13 +41,13 @@ def judge(want: Want, clock: Clock) -> "int | Account | SunwellError":
             return refusal(want, chain[later.index(min(later))])
         target = min(target, *later)
     for account, here in zip(chain, fits, strict=True):
-        if here < target or _somebody_is_first(account, want):
+        if here < target or (account.line and _is_behind(want, account.line[0])):
             return account
     return fit
 
 
-def _somebody_is_first(account: Account, want: Want) -> bool:
-    return bool(account.line) and account.line[0].ticket < want.ticket and not want.claim.closing
+def _is_behind(want: Want, first: Want) -> bool:
+    return first.ticket < want.ticket and not want.claim.closing
 
 
 def refusal(want: Want, account: Account) -> SunwellError:
@@ -69,8 +69,8 @@ def refusal(want: Want, account: Account) -> SunwellError:
 
 def _lacks(gauge: Gauge[int], own: Gauge[int], want: Want, needed: Decimal) -> bool:
     if want.claim.closing:
-        return gauge.closing_room(gauge.reserved, own.own, own is gauge) < needed
-    return gauge.room(gauge.reserved) < needed
+        return gauge.closing_room(True, own.own, own is gauge) < needed
+    return gauge.room(True) < needed
 
 
 def unpriced(claim: Claim) -> bool:
