@@ -83,13 +83,18 @@ def journal(found: Found) -> list[str]:
 
 
 def ledger(found: Found) -> list[str]:
-    """A reservation, with one and with 1,000 others open."""
-    body = (
-        ("1", found["median_microseconds_1_open"]),
-        ("1,000", found["median_microseconds_1000_open"]),
-        ("ratio", found["median_ratio"]),
-    )
-    return rows(("open reservations", f"reserve and settle, median µs, n = {found['n']:,}"), body)
+    """A reservation, with one and with 1,000 others open, and beside a model call."""
+    if "to_call" not in found:
+        return line_by_line(found)
+    took, to_call = found["median_us"], found["to_call"]
+    body = [
+        ["reserve and settle, 1 other open", took["1_open"], ""],
+        ["the same, 1,000 open", took["1000_open"], f"{1 / found['1000_open_to_1_open']:.3f}"],
+    ]
+    for wire in ("chat", "messages"):
+        for name, words in ((f"call_{wire}", "through the gateway"), (f"adapter_{wire}", "adapter alone")):
+            body.append([f"{wire}, {words}", f"{took[name]:,.0f}", f"{to_call[name]:.2%}"])
+    return rows(("what", "CPU, median µs", "a reservation to it"), body)
 
 
 def utilisation(found: Found) -> list[str]:

@@ -94,6 +94,14 @@ class Account:
                 most = int(left // claim.output_usd_per_token)
         return most
 
+    def has_room(self, tokens: int, usd: Decimal | None) -> bool:
+        """Say whether an ordinary call of this size fits."""
+        if self.usd.ceiling is not None and (usd is None or self.usd.room(later=False) < usd):
+            return False
+        if self.tokens.ceiling is not None and self.tokens.room(later=False) < tokens:
+            return False
+        return self.calls.ceiling is None or self.calls.room(later=False) >= 1
+
     def reserve(self, held: Reservation) -> None:
         """Hold room for one call."""
         self.calls.reserved += 1
@@ -150,9 +158,12 @@ class Account:
 
     def crossed(self) -> list[tuple[str, Decimal, Decimal]]:
         """Return, once each, the limits of which four fifths are used, with the use and the ceiling."""
-        crossed = [one for one in self.watched if one[1].spent >= one[1].four_fifths]
-        if not crossed:
+        for _, gauge in self.watched:
+            if gauge.spent >= gauge.four_fifths:
+                break
+        else:
             return []
+        crossed = [one for one in self.watched if one[1].spent >= one[1].four_fifths]
         self.watched = [one for one in self.watched if one not in crossed]
         return [(limit, Decimal(gauge.spent), Decimal(gauge.ceiling or 0)) for limit, gauge in crossed]
 

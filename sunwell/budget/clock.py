@@ -37,21 +37,23 @@ class Clock:
             return account.restored_seconds
         return account.restored_seconds + max(0.0, self.time() - account.started_at)
 
-    def left_seconds(self, account: Account, want: Want | None = None) -> float | None:
-        """Return what *account* alone still allows; for *want*, without time kept for closing."""
+    def left_seconds(self, account: Account, kept: bool = False) -> float | None:
+        """Return what *account* alone still allows; *kept*: without the time kept for closing."""
         ceiling = account.budget.seconds
         if ceiling is None:
             return None
         left = ceiling - self.elapsed_seconds(account)
-        if want is not None and not (want.claim.closing and want.account is account):
+        if kept:
             left -= account.closing_seconds
         return left if left > _RESOLUTION_SECONDS else 0.0
 
-    def out_of_time(self, want: Want) -> Account | None:
-        """Return the topmost account of *want* whose time is up."""
-        for account in want.account.chain:
-            if account.budget.seconds is not None and self.left_seconds(account, want) == 0:
-                return account
+    def out_of_time(self, account: Account, closing: bool) -> Account | None:
+        """Return the topmost account whose time is up for a claim, ordinary or *closing*, on *account*."""
+        for above in account.chain:
+            if above.budget.seconds is not None and not self.left_seconds(
+                above, not closing or above is not account
+            ):
+                return above
         return None
 
     def crossed(self, account: Account) -> tuple[Decimal, Decimal] | None:
@@ -67,5 +69,6 @@ class Clock:
 
     def wait_seconds(self, want: Want) -> float | None:
         """Return how long *want* may wait; ``None`` where no time limit holds."""
-        left = [self.left_seconds(account, want) for account in want.account.chain]
+        own, closing = want.account, want.claim.closing
+        left = [self.left_seconds(above, not closing or above is not own) for above in own.chain]
         return min((seconds for seconds in left if seconds is not None), default=None)

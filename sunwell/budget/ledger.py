@@ -43,8 +43,9 @@ class TreeLedger:
     **What an ordinary claim must leave.** At its own account and each one above: what is settled,
     uncertain and reserved; that account's own closing reserve; and of the closing reserves of the
     accounts below, the largest, or all of them once less than a twentieth of the ceiling is
-    unbooked. So a closing call never finds its room eaten by ordinary ones, yet at least 95 % of
-    a ceiling can be used wherever one call and one reserve fit in the rest.
+    unbooked. So ordinary calls never eat into the closing reserve of their own ceiling, nor into
+    the largest below a shared one, yet at least 95 % of a ceiling can be used wherever one call
+    and one reserve fit in the rest. RFC-3 says why no rule can keep more.
 
     **What a closing claim may use.** The closing reserve of its account, which it uses up, and
     ordinary room; never the closing reserve of an account above its own.
@@ -98,7 +99,10 @@ class TreeLedger:
 
     async def reserve(self, path: str, claim: Claim) -> Reservation:
         """Hold room for one attempt; see the class for who gets what, and who waits."""
-        want = self._want(path, claim)
+        account = self._nearest(path)
+        if not self._lines.waiting and self._has_room(account, claim):  # no need to weigh anything
+            return self._hold(account, claim, claim.max_output_tokens, next(self._numbers))
+        want = self._want(account, claim)
         verdict = self._judge(want)
         if isinstance(verdict, int):
             return self._book(want, verdict)
@@ -110,7 +114,7 @@ class TreeLedger:
         """Let a call begin that was held up after its reservation; see the protocol."""
         if not self._broken_limit:
             return
-        want = self._want(reservation.account, claim)
+        want = self._want(self._nearest(reservation.account), claim)
         if self._is_stopped_for(want):
             self.release(reservation)
             raise stopped(want, self._broken_limit)
@@ -233,9 +237,16 @@ class TreeLedger:
             at = at.rpartition("/")[0]
         raise RuntimeError(f"{path} is not in the tree of {self.root}")
 
-    def _want(self, path: str, claim: Claim) -> Want:
+    def _has_room(self, account: Account, claim: Claim) -> bool:
+        """Say whether an ordinary claim fits in full, at every account."""
+        if claim.closing or self._broken_limit or self.clock.out_of_time(account, closing=False):
+            return False
+        output = claim.max_output_tokens
+        tokens, usd = claim.input_tokens + output, claim.most_usd(output)
+        return all(above.has_room(tokens, usd) for above in account.chain)
+
+    def _want(self, account: Account, claim: Claim) -> Want:
         least = min(claim.least_output_tokens, claim.max_output_tokens)
-        account = self._nearest(path)
         return Want(claim, account, next(self._numbers), least, good_output(claim, least))
 
     def _judge(self, want: Want) -> int | Account | SunwellError:
@@ -247,15 +258,15 @@ class TreeLedger:
         return bool(self._broken_limit) and not want.claim.closing and is_limited(want)
 
     def _book(self, want: Want, output_tokens: int) -> Reservation:
-        claim, account = want.claim, want.account
-        tokens, usd = claim.input_tokens + output_tokens, None
-        if claim.input_usd is not None and claim.output_usd_per_token is not None:
-            usd = claim.input_usd + claim.output_usd_per_token * output_tokens
-        reservation = Reservation(want.ticket, account.path, tokens, usd, output_tokens)
+        return self._hold(want.account, want.claim, output_tokens, want.ticket)
+
+    def _hold(self, account: Account, claim: Claim, output_tokens: int, number: int) -> Reservation:
+        tokens, usd = claim.input_tokens + output_tokens, claim.most_usd(output_tokens)
+        reservation = Reservation(number, account.path, tokens, usd, output_tokens)
         for one in account.chain:
             one.reserve(reservation)
         drawn = account.draw(reservation) if claim.closing else NO_RESERVE
-        self._open[reservation.id] = _Held(reservation, account, drawn, account.reserve_number)
+        self._open[number] = _Held(reservation, account, drawn, account.reserve_number)
         return reservation
 
     def _end(self, reservation: Reservation) -> _Held:

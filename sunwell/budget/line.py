@@ -130,7 +130,7 @@ class Lines:
             want.timer = asyncio.get_running_loop().call_later(seconds, self._time_up, want)
 
     def _time_up(self, want: Want) -> None:
-        if self.clock.out_of_time(want) is None:
+        if self.clock.out_of_time(want.account, want.claim.closing) is None:
             self._set_timer(want)  # some of the time was excused
             return
         for account in self._conclude(want, self.judge(want)):

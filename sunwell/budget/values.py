@@ -24,6 +24,12 @@ class Claim:
     closing: bool = False
     """Whether the call may use the closing reserve."""
 
+    def most_usd(self, output_tokens: int) -> Decimal | None:
+        """Return what the attempt costs at most with so much output; ``None`` where a price is unknown."""
+        if self.input_usd is None or self.output_usd_per_token is None:
+            return None
+        return self.input_usd + self.output_usd_per_token * output_tokens
+
 
 @attrs.frozen
 class Reservation:

@@ -28,7 +28,7 @@ def judge(want: Want, clock: Clock) -> "int | Account | SunwellError":
     came earlier: whoever shares that account and comes later stands behind it. A closing claim
     that fits does not stand in line, since its room is kept for it.
     """
-    late = clock.out_of_time(want)
+    late = clock.out_of_time(want.account, want.claim.closing)
     if late is not None:
         return _time_is_up(late, want, clock)
     chain = want.account.chain
@@ -80,10 +80,7 @@ def unpriced(claim: Claim) -> bool:
 
 def least_usd(want: Want) -> Decimal | None:
     """Return the US dollars without which *want* is refused; ``None`` where its price is unknown."""
-    claim = want.claim
-    if claim.input_usd is None or claim.output_usd_per_token is None:
-        return None
-    return claim.input_usd + claim.output_usd_per_token * want.least
+    return want.claim.most_usd(want.least)
 
 
 def turns_used_up(account: Account) -> SunwellError:
