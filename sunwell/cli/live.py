@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _WIDE_COLUMNS = 100
+_NARROW_COLUMNS = 50
 _MOST_ROWS = 12
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "stopped": ("…", "yellow")}
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -98,17 +99,19 @@ def draw(progress: Progress, footer: str, width: int, frame: str = " ") -> "Tabl
     from rich.text import Text
 
     is_wide = width >= _WIDE_COLUMNS
-    table = Table.grid(padding=(0, 2), expand=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table = Table.grid(padding=(0, 2 if width >= 80 else 1), expand=False)
+    # Where it is too narrow, the first and the last give way; half a figure would say nothing.
+    table.add_column(overflow="ellipsis")
+    if width >= _NARROW_COLUMNS:
+        table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     if is_wide:
         table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(16, width - (85 if is_wide else 58)))
+    table.add_column(overflow="ellipsis", max_width=max(16, width - (85 if is_wide else 58)))
     shown, hidden = _most_telling(tuple(progress.rows.values()))
     for row in shown:
-        table.add_row(*_cells(row, is_wide, frame))
+        table.add_row(*_cells(row, width, frame))
     more = f"  … and {hidden:,} more\n" if hidden else ""
     tail = Text.assemble((more, "dim"), (f"  {footer}", "bold"))
     grid = Table.grid()
@@ -120,22 +123,24 @@ def draw(progress: Progress, footer: str, width: int, frame: str = " ") -> "Tabl
     return grid
 
 
-def _cells(row: Row, is_wide: bool, frame: str) -> list["RenderableType"]:
+def _cells(row: Row, width: int, frame: str) -> list["RenderableType"]:
     from rich.text import Text
 
     mark, style = (frame, "cyan") if row.state == "busy" else _MARKS[row.state]
     calls = f"{row.calls} {'call' if row.calls == 1 else 'calls'}"
+    who = one_line(row.who, max(24, width - _WIDE_COLUMNS))
     cells: list[RenderableType] = [
-        Text.assemble("  " + "  " * row.level, (mark, style), f" {one_line(row.who, 24)}"),
-        Text(one_line(row.model, 40), style="dim" if row.level else ""),
-        Text(calls),
+        Text.assemble("  " + "  " * row.level, (mark, style), f" {who}", no_wrap=True)
     ]
-    if is_wide:
+    if width >= _NARROW_COLUMNS:
+        cells.append(Text(one_line(row.model, 40), style="dim" if row.level else ""))
+    cells.append(Text(calls))
+    if width >= _WIDE_COLUMNS:
         cells.append(Text(f"{row.usage.input_tokens:,} in {row.usage.output_tokens:,} out", style="dim"))
     return [
         *cells,
         Text(dollars(row.cost_usd)),
-        Text(_doing(row), style="dim" if row.state == "busy" else style),
+        Text(_doing(row), style="dim" if row.state == "busy" else style, no_wrap=True),
     ]
 
 

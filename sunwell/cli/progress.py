@@ -89,7 +89,7 @@ class Progress:
             case ToolCallFinished():
                 self._finish_tool(event)
             case WorkerQueued():
-                self._tasks[event.span] = one_line(event.task, 24)
+                self._tasks[event.span] = one_line(event.task, 60)
             case WorkerWaiting():
                 self._doing(event.span, "waiting for its workers")
             case WorkerFailed() if event.span in self._latest:

@@ -99,6 +99,25 @@ def test_awaiting_waits_as_long_as_it_is_told(seconds: float | None, finished: i
     assert ("Still at work: 2" in said) == (finished == 0)
 
 
+@pytest.mark.parametrize("seconds", [0, 2], ids=["zero", "some"])
+def test_what_is_done_when_the_time_is_over_is_told_in_full(seconds: float) -> None:
+    """Beside the names of those that still work, who are told of by a later call, and once."""
+    smart = boss(
+        batch("slow", "quick"),
+        awaiting(lambda ids: ids[1:]),
+        awaiting(lambda ids: ids, seconds),
+        awaiting(lambda ids: ids),
+        answer("ok"),
+    )
+    run(smart, Crowd({"quick": ("q-report", 1.0), "slow": ("s-report", 9.0)}))
+    slow, quick = ids_in(smart.calls[1])
+    texts = results_in(smart.calls[-1])
+    assert texts[2].startswith(f"Finished: 1. Still at work: 1 ({slow}).\n\nWorker {quick}: ok")
+    assert ("q-report" in texts[2], "s-report" in texts[2]) == (True, False)
+    assert texts[3].startswith("Finished: 2. Still at work: nobody.")
+    assert texts[3].index("s-report") < texts[3].index("q-report")  # in the order that was asked for
+
+
 def test_results_can_be_awaited_after_the_end_twice_and_after_streaming() -> None:
     """A result stays what it is however often and in whatever way it is asked for."""
     smart = boss(

@@ -11,11 +11,13 @@ from sunwell.core.task import TaskResult
 from sunwell.core.usage import Usage
 from sunwell.events import (
     DelegationStarted,
+    Event,
     ModelCallFinished,
     ModelCallStarted,
     RunFinished,
     RunStarted,
     ToolCallStarted,
+    WorkerQueued,
 )
 
 EVENTS = (
@@ -55,6 +57,29 @@ def test_the_table_fits_the_terminal(width: int) -> None:
     for essential in ("lens", "work", "claude-haiku-5-5", "$0.02", "of $0.50", "write_file"):
         assert essential in text, essential
     assert ("3,000 in 200 out" in text) == (width >= 100)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
+def test_who_asked_for_whom_is_seen_and_figures_are_whole(width: int) -> None:
+    """Workers stand below whoever asked for them, by their tasks; no figure is cut at any width."""
+    events: list[Event] = [ModelCallStarted("run/boss", 0, "claude-opus-5-5", "orchestrate")]
+    for number in range(3):
+        span = f"run/boss/task-{number}"
+        task = f"Part {number} of 3: write it down and say what it is"
+        bill = {"usage": Usage(3000, 200), "cost_usd": Decimal("0.000134")}
+        events += [
+            WorkerQueued(span, str(number), task, 1, "run/boss"),
+            ModelCallFinished(span, 0, "claude-haiku-5-5", "work", 1, **bill),
+            ModelCallStarted(span, 1, "claude-haiku-5-5", "work", 1),
+        ]
+    boss, *workers = shown(width, *events).splitlines()[:4]
+    assert boss.index("orch") + 2 == workers[0].index("Part")
+    for number, line in enumerate(workers):
+        assert f"Part {number}" in line
+        assert "1 call " in line
+        assert "$0.000134" in line
+        assert ("claude-haiku-5-5" in line) == (width >= 50)
+        assert (f"Part {number} of 3: write it down and say what it is" in line) == (width >= 160)
 
 
 def test_markup_in_a_task_is_only_text() -> None:
