@@ -8,7 +8,7 @@ from sunwell.agent.desk import Desk
 from sunwell.agent.ended import Ended
 from sunwell.agent.outcomes import reported
 from sunwell.agent.status import Standing, status_line
-from sunwell.core.markdown import one_line
+from sunwell.core.markdown import block_quote, one_line
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason, TaskResult
 from sunwell.journal.records import Note
@@ -69,7 +69,9 @@ class Conductor:
         done = [result for result in self.desk.results(self.span) if result.answer.strip()]
         if not done:
             return ""
-        parts = [f"## {one_line(result.task)[:120]}\n\n{result.answer.strip()}" for result in done]
+        parts = [
+            f"## {one_line(result.task)[:120]}\n\n{block_quote(result.answer.strip())}" for result in done
+        ]
         head = (
             "No answer was written before the run ended. This is what its workers reported, as they said it."
         )

@@ -249,7 +249,8 @@ class Dispatcher:
         await run.journal.append(opened, durable=False)
         run.tell(WORKER_STARTED, WorkerStarted(span.path, worker.id, model, span.depth))
         terms = self._gates[worker.id].terms(worker.id, terms)
-        work = Work(run, terms.assignment(span, task), terms.tools.granting(task.tools, worker.id))
+        given = terms.assignment(span, task, run.ledger.seconds_left(span.path))
+        work = Work(run, given, terms.tools.granting(task.tools, worker.id))
         work.on_turn = partial(self._tell_progress, worker)
         return work
 

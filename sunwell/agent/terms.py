@@ -45,8 +45,8 @@ class Terms:
         turns = self.turns if given.turns is None else given.turns
         return attrs.evolve(given, seconds=seconds, turns=turns)
 
-    def assignment(self, span: Span, task: Task) -> Assignment:
-        """Return what the worker at *span* is given."""
+    def assignment(self, span: Span, task: Task, left_seconds: float | None) -> Assignment:
+        """Return what the worker at *span* is given, of whose own and its parents' time so much is left."""
         return Assignment(
             span,
             self.model,
@@ -56,7 +56,7 @@ class Terms:
             self.effort,
             self.caching,
             self.stream,
-            closing_seconds(self.ceilings(task).seconds),
+            closing_seconds(left_seconds),
         )
 
 

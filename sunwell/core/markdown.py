@@ -14,6 +14,11 @@ def fenced(text: str) -> str:
     return f"{fence}\n{text}\n{fence}"
 
 
+def block_quote(text: str) -> str:
+    """Return *text* as a quotation: no line of it stands outside."""
+    return "\n".join(f"> {line}".rstrip() for line in text.splitlines())
+
+
 def list_item(text: str) -> str:
     """Return *text* as one list item: none of its lines is a heading, a fence or another item."""
     first, *rest = text.strip().splitlines() or [""]

@@ -4,8 +4,10 @@ import difflib
 
 from sunwell.tools.wording import on_one_line
 
-BUILT_IN = frozenset({"list_files", "read_file", "search_files", "write_file", "edit_file", "run_command"})
-"""The tools that every workspace has, the last one where it is allowed."""
+BUILT_IN = frozenset(
+    {"list_files", "read_file", "search_files", "write_file", "edit_file", "execute_python", "run_command"}
+)
+"""The tools that every workspace has, the last two where they are allowed."""
 
 
 def unknown_tool(name: str, known: tuple[str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -184,6 +185,27 @@ def test_what_came_in_is_streamed_in_the_order_in_which_it_came() -> None:
     said = results_in(smart.calls[-1])[2]
     assert said.startswith("Finished: 3. Still at work: 1")
     assert said.index("Task: b") < said.index("Task: c") < said.index("Task: a")
+
+
+def test_what_was_streamed_is_not_streamed_again() -> None:
+    """The next call gives what has come in since, and the status counts it as read."""
+    smart = boss(
+        batch("a", "b", "c"),
+        awaiting(lambda ids: ids[:1]),
+        call("stream_results"),
+        call("stream_results"),
+        awaiting(lambda ids: ids[2:]),
+        call("stream_results"),
+        answer("ok"),
+    )
+    run(smart, Crowd({"a": ("A", 3.0), "b": ("B", 1.0), "c": ("C", 9.0)}))
+    first, second, _, third = results_in(smart.calls[-1])[2:]
+    assert first.startswith("Finished: 1. Still at work: 1")
+    assert "Task: b" in first
+    assert second.startswith("Nothing new yet.")
+    assert third.startswith("Nothing new, and nobody is at work.")
+    counts = re.findall(r"(\d+) at work, (\d+) finished and not yet read", str(smart.calls[-1].messages))
+    assert counts == [("0", "0"), ("3", "0"), ("1", "1"), ("1", "0"), ("1", "0"), ("0", "0"), ("0", "0")]
 
 
 def _waits(ids: list[str] | None, seconds: float | None = None) -> Completion:

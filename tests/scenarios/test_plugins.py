@@ -203,13 +203,13 @@ async def test_a_plugin_cannot_take_the_name_of_a_tool_that_is_built_in(here: Pl
     (warning,) = [event.message for event in events if isinstance(event, Warned)]
     assert warning == f"the tool {name} of the plugin clash is left out: the name is taken"
     specs = {spec.name: spec for spec in model.calls[0].tools}
-    assert specs.keys() == BUILT_IN - {"run_command"}
+    assert specs.keys() == BUILT_IN - {"run_command", "execute_python"}
     assert all(spec.description != "Say so." for spec in specs.values())
 
 
 def test_the_names_that_are_taken_are_those_of_the_toolbox(tmp_path: Path) -> None:
     """All of them, the shell's included."""
-    assert {spec.name for spec in Toolbox(tmp_path, allow_shell=True).specs()} == BUILT_IN
+    assert {spec.name for spec in Toolbox(tmp_path, allow_shell=True, allow_python=True).specs()} == BUILT_IN
 
 
 async def test_a_tool_is_found_that_is_called_unlike_its_plugin(here: Place) -> None:
