@@ -65,19 +65,23 @@ async def _schedule(seed: int) -> tuple[int, int]:
     return ended, cancelled
 
 
-def test_no_wake_up_is_lost_in_ten_thousand_random_schedules() -> None:
-    """Slots taken, given up for children, cancelled: all end, none is left taken, no limit is passed."""
+@pytest.mark.parametrize("part", range(4))
+def test_no_wake_up_is_lost_in_ten_thousand_random_schedules(part: int) -> None:
+    """Slots taken, given up for children, cancelled: all end, none is left taken, no limit is passed.
+
+    Each part plays a quarter of the ten thousand.
+    """
 
     async def main() -> tuple[int, int]:
         ended = cancelled = 0
-        for seed in range(10_000):
+        for seed in range(part * 2_500, (part + 1) * 2_500):
             one = await _schedule(seed)
             ended, cancelled = ended + one[0], cancelled + one[1]
         return ended, cancelled
 
     ended, cancelled = run_virtual(main())
-    assert ended > 100_000
-    assert cancelled > 5_000
+    assert ended > 25_000
+    assert cancelled > 1_250
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5])
