@@ -17,6 +17,20 @@ settings.load_profile("suite")
 
 _KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL")
 
+# Programs that tests start find the byte code of those before, also where the developer's own leave none.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what may take longest, so that no worker is left alone with it at the end."""
+    items.sort(key=_longest_seconds, reverse=True)
+
+
+def _longest_seconds(item: pytest.Item) -> float:
+    limit = item.get_closest_marker("timeout")
+    return limit.args[0] if limit else 0
+
 
 def _refuse_the_network(event: str, arguments: tuple[object, ...]) -> None:
     """Fail any connection that leaves the machine: a test that needs it is no test of this suite."""

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from killed_runs import DeadlyJournals, has_begun, in_a_process
+from killed_runs import PLACE, DeadlyJournals, has_begun, in_a_process
 
 from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
@@ -83,7 +83,7 @@ def lines_of(folder: Path) -> list[int]:
 def one_batch(kills: int, seed: int) -> dict[str, object]:
     """Kill a batch at *kills* random records, finish it, and return what came of it."""
     chance = random.Random(seed)
-    folder = Path(tempfile.mkdtemp(prefix="sunwell-batch-"))
+    folder = Path(tempfile.mkdtemp(prefix="sunwell-batch-", dir=PLACE))
     shutil.copytree(SHOP, folder / "workspace", ignore=shutil.ignore_patterns("__pycache__", ".sunwell"))
     try:
         codes, seen = [], 0

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from killed_runs import DeadlyJournals, How, counted, files_of, has_begun, in_a_process
+from killed_runs import PLACE, DeadlyJournals, How, counted, files_of, has_begun, in_a_process
 
 from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
@@ -83,7 +83,7 @@ def outcome(folder: Path, workers: int) -> dict[str, Any]:
 
 def fresh() -> Path:
     """Return a new folder with an empty workspace in it."""
-    folder = Path(tempfile.mkdtemp(prefix="sunwell-orchestrated-"))
+    folder = Path(tempfile.mkdtemp(prefix="sunwell-orchestrated-", dir=PLACE))
     (folder / "workspace").mkdir()
     return folder
 

@@ -3,7 +3,8 @@
 Started as a program by ``test_resume.py`` and ``benchmarks/resume.py``: each run is a forked process of
 its own that is ended by SIGKILL before a record is written, after it, or in the middle of its line. The
 first argument is the number of turns, the second the step from one record to the next, the third how many
-times a run is killed again while it is resumed. Prints one JSON line for the unbroken run and each kill.
+times a run is killed again while it is resumed, a fourth the record to begin with. Prints one JSON line
+for the unbroken run and each kill.
 """
 
 import asyncio
@@ -38,6 +39,9 @@ from sunwell.simulator.scripts import smart, steps
 
 How = Literal["before", "after", "inside"]
 TASK = "Generate CRUD endpoints for 5 entities"
+PLACE = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where the folders of runs lie: in memory where that can be. What a killed process has written stays there,
+too, and thousands of syncs cost nothing. Loss of power is another matter, with tests of its own."""
 
 
 @attrs.define(eq=False)
@@ -197,7 +201,7 @@ def outcome(folder: Path, turns: int) -> dict[str, object]:
 
 def fresh() -> Path:
     """Return a new folder with an empty workspace in it."""
-    folder = Path(tempfile.mkdtemp(prefix="sunwell-kill-"))
+    folder = Path(tempfile.mkdtemp(prefix="sunwell-kill-", dir=PLACE))
     (folder / "workspace").mkdir()
     return folder
 
@@ -219,15 +223,15 @@ def kill_at(at: int, how: How, turns: int, again: int = 0) -> dict[str, object] 
         shutil.rmtree(folder)
 
 
-def main(turns: int, stride: int, again: int) -> None:
-    """Print the outcome of an unbroken run, then of each killed one; every *stride*-th record."""
+def main(turns: int, stride: int, again: int, first: int = 0) -> None:
+    """Print the outcome of an unbroken run, then of killed ones: every *stride*-th record from *first* on."""
     folder = fresh()
     asyncio.run(result_of(folder, turns))  # loads in this process what every forked one then has
     shutil.rmtree(folder)
     folder = fresh()
     print(json.dumps({"unbroken": outcome(folder, turns)}), flush=True)
     shutil.rmtree(folder)
-    at = 0
+    at = first
     while True:
         outcomes = [kill_at(at, how, turns) for how in ("before", "after", "inside")]
         if at % 3 == 0:
@@ -240,4 +244,4 @@ def main(turns: int, stride: int, again: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]))
+    main(*map(int, sys.argv[1:5]))
