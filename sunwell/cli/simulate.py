@@ -17,7 +17,8 @@ def simulate(port: int) -> None:
     """Serve scripted models on this machine until Ctrl-C, then print the bill.
 
     Both wire formats are spoken; any key is an account. The models are scripts: they know the task of the
-    demonstration, and of any other they say that it needs nothing.
+    demonstration, and of any other they say that it needs nothing. With --orchestrate the smart one has
+    any task done in parts.
     """
     from sunwell.errors import ConfigurationError
     from sunwell.simulator import Simulator

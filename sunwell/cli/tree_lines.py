@@ -93,8 +93,9 @@ def _name(node: Node, style: TreeStyle) -> str:
         case "call":
             return f"{node.purpose or 'call'} {(node.number or 0) + 1}{place} {_model(node)}".rstrip()
         case "sub_completion":
+            why = "" if node.stop_reason in (None, "end") else f" ({node.stop_reason})"
             asked = f": {node.query}" if node.query else ""
-            return f"{_last(node.span)}{asked} {_model(node)}".rstrip()
+            return f"{_last(node.span)}{why}{asked} {_model(node)}".rstrip()
     return f"{_last(node.span)} {_model(node)}".rstrip()
 
 

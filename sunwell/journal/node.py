@@ -33,6 +33,8 @@ class Node:
     """Id of a run, name of a tool."""
     status: NodeStatus | None = None
     """``None`` where nobody noted one: parts, and workers without records of their own."""
+    stop_reason: str | None = None
+    """Why a worker ended; ``None`` where it has not, and for all that is no worker."""
     model: str | None = None
     """The model that answered, or was asked; of a run, worker or part: the only one that it asked itself."""
     purpose: Purpose | None = None

@@ -136,6 +136,7 @@ class _Growing:
             context_query=context if isinstance(context, str) else None,
             result_tokens=next((tokens for tokens in reversed(results) if tokens is not None), None),
             status=branch.status,
+            stop_reason=branch.closed.stop_reason if branch.closed else None,
             duration_ms=branch.closed.duration_ms if branch.closed else node.duration_ms,
         )
 

@@ -8,6 +8,7 @@ import pytest
 from sunwell.cli.progress import Progress
 from sunwell.events import ModelCallFinished, ModelCallStarted, WorkerFailed, WorkerQueued, WorkerWaiting
 from sunwell.simulator import Simulator, running_simulator
+from sunwell.simulator.scripts import DEMO_MODELS
 from sunwell.simulator.scripts.orchestrating import orchestrator, part_worker
 
 PAIR = ("--smart-model", "opus", "--delegation-model", "haiku")
@@ -32,6 +33,18 @@ def test_an_orchestrated_run_prints_its_answer_and_its_bill(
     assert told["answer"].startswith("3 of 3 parts are done.")
     assert sorted(file["path"] for file in told["files"]) == [f"parts/{part:03d}.txt" for part in range(3)]
     assert float(told["cost_usd"]) == pytest.approx(float(simulator.bill.total_usd()))
+
+
+@pytest.mark.parametrize("task", ["Say what this shop lacks", "Generate CRUD endpoints for 5 entities"])
+def test_the_models_that_simulate_serves_can_be_orchestrated(sunwell, tmp_path: Path, task: str) -> None:
+    """Whoever has no key can watch it: the task is handed out in parts, and put together again."""
+    with running_simulator(Simulator(DEMO_MODELS)) as running:
+        env = {"ANTHROPIC_BASE_URL": running.url, "ANTHROPIC_API_KEY": "simulated-key"}
+        done = sunwell("run", task, "-w", tmp_path, *PAIR, "--orchestrate", "--json", env=env)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["answer"].startswith("4 of 4 parts are done.")
+    assert "missing" not in told["answer"]
 
 
 def test_without_names_it_takes_the_pair_of_the_key(sunwell, tmp_path: Path, simulator: Simulator) -> None:

@@ -56,6 +56,23 @@ def test_what_did_not_go_well_is_never_folded_away():
     assert len(folded) == 2
 
 
+def test_a_worker_that_came_to_nothing_says_why():
+    """Its reason stands beside its name; who did its task needs none."""
+    workers = tuple(
+        Node("sub_completion", f"run/task-{n}", 1, status=status, stop_reason=why, query="Count the files")
+        for n, (status, why) in enumerate(
+            (("ok", "end"), ("incomplete", "refusal"), ("error", "model_error"))
+        )
+    )
+    _, *lines = tree_lines(Node("run", "run", 0, status="ok", children=workers), TreeStyle(100))
+    said = [line.partition("   ")[0] for line in lines]
+    assert said == [
+        "├─ ✓ task-0: Count the files",
+        "├─ … task-1 (refusal): Count the files",
+        "└─ ✗ task-2 (model_error): Count the files",
+    ]
+
+
 def test_texts_stand_under_their_calls_and_are_wrapped():
     """Indented as the call is, and without control characters."""
     node = Node("run", "run", 0, "r1", "ok", children=(call("run", 0),))

@@ -41,6 +41,7 @@ def reports_in(text: str) -> Iterator[Report]:
 class _Orchestrator:
     parts: int
     tools: tuple[str, ...] | None
+    about: str = "write it down and report what you wrote."
 
     def __call__(self, asked: Asked) -> Reply:
         talk = Conversation.of(asked)
@@ -64,12 +65,17 @@ class _Orchestrator:
         yield Wanted("set_answer", {"content": self._answer(told), "ready": True, "confidence": 0.95})
 
     def _task(self, part: int) -> str:
-        return f"Part {part} of {self.parts}: write it down and report what you wrote."
+        return f"Part {part} of {self.parts}: {self.about}"
 
     def _answer(self, told: list[Report]) -> str:
         good = {report.part: report.said for report in told if report.is_good}
         lines = [f"- part {part}: {good.get(part, 'missing')}" for part in range(self.parts)]
         return "\n".join([f"{len(good)} of {self.parts} parts are done.", *lines])
+
+
+def handed_out(asked: Asked, parts: int, about: str) -> Reply:
+    """Answer as :func:`orchestrator` would, with parts that are *about* something else."""
+    return _Orchestrator(parts, None, about)(asked)
 
 
 def orchestrator(parts: int, *, tools: tuple[str, ...] | None = None) -> Script:

@@ -9,8 +9,11 @@ from sunwell.simulator.scripts.conversation import Conversation, all_text
 from sunwell.simulator.scripts.entities import is_about_endpoints
 from sunwell.simulator.scripts.filling import filled
 from sunwell.simulator.scripts.lens_writer import lens_for
+from sunwell.simulator.scripts.orchestrating import handed_out
 from sunwell.simulator.scripts.working import work_on
 
+_PARTS = 4
+_STATUS = "\n\n[Status, "
 _READS = ("shop/models.py", "shop/endpoints/category.py", "shop/routes.py")
 
 
@@ -19,9 +22,11 @@ def smart(asked: Asked) -> Reply:
 
     With a schema: JSON that obeys it, a lens written from what stands in the prompt. With tools
     and a task about endpoints: it reads ``CONVENTIONS.md`` first and keeps to every rule that it
-    has read. Otherwise: a sentence.
+    has read. With tools to hand work out, it has the task done in parts. Otherwise: a sentence.
     """
     talk = Conversation.of(asked)
+    if "set_answer" in asked.tools:
+        return handed_out(asked, _PARTS, f"look at {_one_line(talk.task.partition(_STATUS)[0])}")
     if asked.schema is not None:
         questions = [message.text for message in asked.messages if message.role == "user"]
         lens = lens_for(all_text(asked), "\n".join(questions))
@@ -50,6 +55,9 @@ def _is_work(asked: Asked, talk: Conversation) -> bool:
     return is_about_endpoints(talk.task) and bool(asked.tools or talk.attempts)
 
 
+def _one_line(task: str) -> str:
+    return " ".join(task.split())[:200]
+
+
 def _sentence(talk: Conversation) -> Reply:
-    task = " ".join(talk.task.split())
-    return Reply((Text(f"I was asked: {task[:200]}. This needs nothing from the workspace."),))
+    return Reply((Text(f"I was asked: {_one_line(talk.task)}. This needs nothing from the workspace."),))
