@@ -1,28 +1,27 @@
 """How many random interleavings of the whole stack keep the provider's bill within the cap: all of them?
 
-Run with ``python benchmarks/interleavings.py --count 1000000 --minutes 10``. What is drawn, and what
-must hold of it, stands in ``money_world.py`` and ``money_trees.py``.
+Run with ``python benchmarks/interleavings.py``: a million small trees and twenty crowds of a thousand workers
+in process, and a thousand small trees over HTTP, on two processes. What is drawn, and what must hold of it,
+stands in ``money_trees.py`` and ``money_world.py``.
 """
 
 import argparse
 import asyncio
-import json
-import platform
-import subprocess
+import gc
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from pathlib import Path
 
 from money_http import over_http
 from money_parts import InProcess
 from money_trees import crowd, drawn
 from money_world import survey
+from recording import record
+from tables import interleavings as table
 
 from sunwell.testing import run_virtual
 
-_RESULTS = Path(__file__).parent / "results"
 _CHUNK = 500
 _CROWD = 1_000
 Survey = Callable[[int, int], Counter[str]]
@@ -58,7 +57,7 @@ def _surveyed(
     begun = time.monotonic()
     starts = deque(range(first, first + count, chunk))
     running: set[Future[Counter[str]]] = set()
-    with ProcessPoolExecutor(given.processes) as pool:
+    with ProcessPoolExecutor(given.processes, initializer=_collect_rarely) as pool:
         while starts or running:
             while starts and len(running) < 2 * given.processes:
                 start = starts.popleft()
@@ -80,47 +79,37 @@ def _surveyed(
     }
 
 
-def _git(*words: str) -> str:
-    done = subprocess.run(
-        ["git", *words], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    )
-    return done.stdout.strip()
+def _collect_rarely() -> None:
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)  # nearly all of a tree is gone when it ends
 
 
 def main() -> None:
-    """Run all three kinds, print the table, and write the results."""
+    """Run all three kinds, record what was found, print the table, and fail where something did not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=20_000, help="small trees in process")
+    parser.add_argument("--count", type=int, default=1_000_000, help="small trees in process")
     parser.add_argument("--crowds", type=int, default=20, help="trees of 1,000 workers in process")
     parser.add_argument("--http", type=int, default=1_000, help="small trees over HTTP")
-    parser.add_argument("--minutes", type=float, default=10.0, help="stop beginning small trees after this")
+    parser.add_argument(
+        "--minutes", type=float, default=90.0, help="stop beginning trees of a kind after this"
+    )
     parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--out", default="interleavings.json", help="file name of the results")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--no-record", action="store_true", help="print only")
     given = parser.parse_args()
-    result = {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--", "../sunwell", "*.py")),
-        "python": platform.python_version(),
-        "first seed": given.first,
+    found: dict[str, object] = {
+        "first_seed": given.first,
+        "processes": given.processes,
         "in process": _surveyed(small_trees, given.first, given.count, _CHUNK, given),
         "crowds of 1,000": _surveyed(crowds, given.first, given.crowds, 1, given),
         "over HTTP": _surveyed(trees_over_http, given.first, given.http, 100, given),
     }
-    _RESULTS.mkdir(exist_ok=True)
-    (_RESULTS / given.out).write_text(json.dumps(result, indent=2) + "\n")
-    print("| interleavings | run | broken | model calls | kills | cancelled | retried | bound passed |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for name in ("in process", "crowds of 1,000", "over HTTP"):
-        part = result[name]
-        assert isinstance(part, dict)
-        counts = [part["seen"].get(kind, 0) for kind in _SHOWN]
-        cells = [part["run"], len(part["broken"]), *counts]
-        print(f"| {name} | " + " | ".join(f"{cell:,}" for cell in cells) + " |")
-    print(f"\ncommit {result['commit'][:12]}, Python {result['python']}")
-
-
-_SHOWN = ("model-call-finished", "kills", "cancels", "model-retried", "bound-exceeded")
+    if not given.no_record:
+        record("interleavings", found)
+    print("\n".join(table(found)))
+    broken = [one for part in found.values() if isinstance(part, dict) for one in part["broken"]]
+    if broken:
+        raise SystemExit("\n".join(broken))
 
 
 if __name__ == "__main__":

@@ -133,23 +133,23 @@ class World:
         if part.is_counted:
             self._counted.add(part.span.path)
         model = self.provider.model(part.model, part, self.dice)
+        request = Request([user(part.prompt)], max_output_tokens=part.output_tokens)
         try:
             for number in range(part.before):
-                await self._ask(part, model, number)
+                await self._ask(part, model, request, number)
             async with asyncio.TaskGroup() as group:  # it waits, cancelled or not, until all are booked
                 for child in part.children:
                     group.create_task(self._work(child))
             for number in range(part.before, part.before + part.after):
-                await self._ask(part, model, number)
+                await self._ask(part, model, request, number)
         except BudgetExhausted:
             self.seen["exhausted"] += 1
             if part.closes and not self.plan.beyond:
-                await self._close(part, model)
+                await self._close(part, model, request)
         except ModelError:
             self.seen["model errors"] += 1
 
-    async def _ask(self, part: Part, model: ModelProtocol, number: int) -> None:
-        request = Request([user(part.prompt)], max_output_tokens=part.output_tokens)
+    async def _ask(self, part: Part, model: ModelProtocol, request: Request, number: int) -> None:
         if part.closes:
             claim = claim_for(model, request, BOOK.price(model), closing=True)
             assert claim.input_usd is not None
@@ -158,8 +158,7 @@ class World:
             self.run.ledger.hold_back(part.span.path, claim.input_tokens + claim.max_output_tokens, usd)
         await self.run.gateway.ask(part.span, model, request, purpose="work", stream=number % 3 == 2)
 
-    async def _close(self, part: Part, model: ModelProtocol) -> None:
-        request = Request([user(part.prompt)], max_output_tokens=part.output_tokens)
+    async def _close(self, part: Part, model: ModelProtocol, request: Request) -> None:
         try:
             span = part.span.child("closing")
             await self.run.gateway.ask(span, model, request, purpose="closing", closing=True)

@@ -120,8 +120,18 @@ def caps(found: Found) -> list[str]:
 
 def interleavings(found: Found) -> list[str]:
     """How many random trees of work were run, and in how many of them something did not hold."""
-    head = ("trees of work", "run", "broken", "model calls", "kills", "cancelled", "retried", "bound passed")
-    kinds = ("model-call-finished", "kills", "cancels", "model-retried", "bound-exceeded")
+    head = (
+        "trees of work",
+        "run",
+        "broken",
+        "model calls",
+        "kills",
+        "cancelled",
+        "retried",
+        "bound passed",
+        "exact",
+    )
+    kinds = ("model-call-finished", "kills", "cancels", "model-retried", "bound-exceeded", "exact")
     parts = [(name, part) for name, part in found.items() if isinstance(part, dict) and part["run"]]
     body = (
         [name, f"{part['run']:,}", len(part["broken"]), *(f"{part['seen'].get(kind, 0):,}" for kind in kinds)]

@@ -105,7 +105,10 @@ class TreeLedger:
         want = self._want(account, claim)
         verdict = self._judge(want)
         if isinstance(verdict, int):
-            return self._book(want, verdict)
+            reservation = self._book(want, verdict)
+            if claim.closing:
+                self._lines.refuse_closing()  # who counted on the reserve that it has drawn
+            return reservation
         if isinstance(verdict, Account):
             return await self._lines.wait(want, verdict)
         raise verdict

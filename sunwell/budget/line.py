@@ -55,10 +55,15 @@ class Lines:
         for account in chain:
             for want in hopeless(account, self.waiting):
                 to_serve += self._conclude(want, self.judge(want))
-        for want in cannot_close(self.closing):
-            to_serve += self._conclude(want, self.judge(want))
         for account in to_serve:
             self._serve(account)
+        self.refuse_closing()
+
+    def refuse_closing(self) -> None:
+        """Refuse those of the waiting closing claims that nothing could serve any more."""
+        while hopeless_ones := cannot_close(self.closing):
+            for account in self._conclude(hopeless_ones[0], self.judge(hopeless_ones[0])):
+                self._serve(account)
 
     def judge_all(self) -> None:
         """Look again at everybody: a rule changed."""
@@ -92,6 +97,8 @@ class Lines:
             return moved  # cancelled, and its task has not run yet
         if isinstance(verdict, int):
             want.answer.set_result(self.book(want, verdict))
+            if want.claim.closing:
+                self.refuse_closing()  # who counted on the reserve that it has drawn
         elif isinstance(verdict, SunwellError):
             want.answer.set_exception(verdict)
         return moved

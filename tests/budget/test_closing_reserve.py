@@ -110,6 +110,21 @@ async def test_who_waits_below_is_refused_when_the_ceiling_above_is_passed(closi
     assert waiting.result() == "tokens"
 
 
+async def test_who_counted_on_a_reserve_is_refused_when_another_closing_call_has_used_it():
+    """Of two closing claims of one worker the larger waits; once the reserve is drawn, it has no hope."""
+    ledger = ledger_of(tokens=100)
+    for path, kept in (("run/a", 40), ("run/b", 30)):
+        ledger.open(path, Budget())
+        ledger.hold_back(path, kept, None)
+    ledger.restore("run", Amount(settled_tokens=25))
+    await ledger.reserve("run", Claim(5, 5))
+    larger = asyncio.create_task(outcome(ledger, "run/a", Claim(60, 10, 10, closing=True)))
+    await asyncio.sleep(0)
+    assert not larger.done()
+    assert await outcome(ledger, "run/a", Claim(30, 10, 10, closing=True)) == 10
+    assert await larger == "tokens"
+
+
 async def test_a_released_closing_call_does_not_swell_a_newer_reserve():
     """What was drawn goes back only to the reserve that it came from."""
     ledger = ledger_of(tokens=100)

@@ -227,12 +227,13 @@ class LedgerStates(RuleBasedStateMachine):
 
     def ask(self, path, claim):
         def start():
-            return asyncio.get_running_loop().create_task(self.ledger.reserve(path, claim))
+            task = asyncio.get_running_loop().create_task(self.ledger.reserve(path, claim))
+            asked = Asked(len(self.asks), path, claim, task)
+            task.add_done_callback(lambda _: self.ended.append(asked))
+            return asked
 
-        asked = Asked(len(self.asks), path, claim, self.do(start))
+        asked = self.do(start)
         self.asks.append(asked)
-        asked.task.add_done_callback(lambda _: self.ended.append(asked))
-        self.do(lambda: None)
         self.note_grants()
         return asked
 
