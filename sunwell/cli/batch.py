@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @model_options
 @budget_options
 @manner_options
-@click.option("--dry-run", is_flag=True, help="Show the changes, and make none.")
+@click.option("--dry-run/--no-dry-run", default=False, help="Show the changes, and make none.")
 @config_options
 @output_options
 @click.pass_context

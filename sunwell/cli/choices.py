@@ -94,7 +94,7 @@ _CONFIG = (
 )
 _OUTPUT = (
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output."),
-    click.option("-v", "--verbose", is_flag=True, help="Show every call and every tool."),
+    click.option("-v", "--verbose/--no-verbose", default=False, help="Show every call and every tool."),
 )
 
 

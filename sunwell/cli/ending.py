@@ -30,7 +30,7 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *
 
     *aside*: standard output holds the results of workers, so answer and bill go to standard error.
     """
-    planned = _planned(result) if chosen.get("dry_run") else None
+    planned = _planned(result)
     if chosen["as_json"]:
         told: dict[str, Any] = summarize(result, forecast=forecast)
         if planned is not None:
@@ -57,12 +57,16 @@ def _resume_command(result: TaskResult, chosen: Chosen) -> str:
     return f"sunwell resume {result.run_id}{place}{approve}{more.get(result.stop_reason, '')}"
 
 
-def _planned(result: TaskResult) -> list[str]:
-    """Return what a dry run would have changed, as its tools told the model."""
+def _planned(result: TaskResult) -> list[str] | None:
+    """Return what a dry run would have changed, as its tools told the model; ``None`` for another run."""
     from sunwell.journal.reading import read_records
-    from sunwell.journal.records import ToolFinished
+    from sunwell.journal.records import RunOpened, ToolFinished
 
     if result.journal is None:
-        return []
-    texts = [r.result.content for r in read_records(Path(result.journal)) if isinstance(r, ToolFinished)]
+        return None
+    records = iter(read_records(Path(result.journal)))
+    opened = next(records, None)
+    if not isinstance(opened, RunOpened) or not opened.settings.get("options", {}).get("dry_run"):
+        return None
+    texts = [record.result.content for record in records if isinstance(record, ToolFinished)]
     return [text for text in texts if text.startswith("dry run")]

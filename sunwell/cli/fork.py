@@ -47,8 +47,10 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.cli.view import choose_view
 
     options = _changed(chosen)
-    view = choose_view(as_json=chosen["as_json"], verbose=chosen["verbose"], max_usd=options.budget.usd)
-    agent = configured(ctx, {**chosen, "verbose": False}, needs_key=False).agent()
+    held = configured(ctx, chosen, needs_key=False)
+    verbose = held.loaded.values.verbose
+    view = choose_view(as_json=chosen["as_json"], verbose=verbose, max_usd=options.budget.usd)
+    agent = held.agent()
     events = agent.fork(
         chosen["run_id"],
         chosen["at"],

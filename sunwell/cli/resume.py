@@ -37,12 +37,14 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
 
     recorded = _recorded(chosen, asks=chosen["approve"])
     budget = raised(recorded, chosen)
-    view = choose_view(as_json=chosen["as_json"], verbose=chosen["verbose"], max_usd=recorded.budget.usd)
+    held = configured(ctx, chosen, needs_key=False)
+    verbose = held.loaded.values.verbose
+    view = choose_view(as_json=chosen["as_json"], verbose=verbose, max_usd=recorded.budget.usd)
     options = None
     if chosen["approve"]:
         require_terminal("--approve")
         options = _with_approval(recorded, Asker(view))
-    agent = configured(ctx, {**chosen, "verbose": False}, needs_key=False).agent()
+    agent = held.agent()
     events = agent.resume(
         chosen["run_id"],
         workspace=chosen["workspace"],

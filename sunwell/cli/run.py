@@ -55,13 +55,18 @@ EXIT_CODES = (
 @click.option("--confirm-above", type=DOLLARS, metavar="X", help="Ask first where more is expected.")
 @manner_options
 @click.option("--approve", is_flag=True, help="Ask before each write and command.")
-@click.option("--dry-run", is_flag=True, help="Show the changes, and make none.")
-@click.option("--stream", is_flag=True, help="Stream the answers.")
+@click.option("--dry-run/--no-dry-run", default=False, help="Show the changes, and make none.")
+@click.option("--stream/--no-stream", default=False, help="Stream the answers.")
 @click.option("-q", "--query", metavar="QUESTION", help="Answer a question, without tools; see --context.")
 @click.option(
     "-c", "--context", metavar="FILE", help="What the question is about (default: what is piped in)."
 )
-@click.option("--max-explore", type=click.IntRange(min=1), metavar="N", help="Most steps of exploring.")
+@click.option(
+    "--max-explore",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Understood, without effect yet: a context is given whole, or refused where it does not fit.",
+)
 @click.option("--max-depth", type=click.IntRange(min=0), metavar="N", help="Most levels of workers.")
 @click.option("--trace", metavar="FILE", help="Write the whole trace as JSON.")
 @config_options

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -26,7 +25,7 @@ def providers_of(values: Configuration, environ: Mapping[str, str] | None = None
     if gateway is not None and gateway not in named:
         known = preset(gateway)
         if known is None:
-            raise unknown_provider(gateway, tuple(named))
+            raise ConfigurationError(f"gateway: {unknown_provider(gateway, tuple(named))}")
         gateway = known.name
     return Providers(named, gateway, environ)
 
@@ -38,7 +37,6 @@ def provider_from(name: str, entry: ProviderSettings) -> Provider:
     preset's own, the preset's key variable does not hold: an entry must name one.
     """
     start = _start(name, entry)
-    _check_address(name, entry.base_url)
     given = {key: value for key in _SAME_NAME if (value := getattr(entry, key)) is not None}
     own_address = entry.base_url is None or _same(entry.base_url, start.base_url) or name == "azure"
     if entry.api_key_env is not None:
@@ -54,23 +52,6 @@ def provider_from(name: str, entry: ProviderSettings) -> Provider:
     if quirks:
         given["quirks"] = attrs.evolve(start.quirks or ChatQuirks(), **quirks)
     return attrs.evolve(start, name=name, **given)
-
-
-def _check_address(name: str, url: str | None) -> None:
-    """Refuse what could not be sent to, and a login, which belongs into a variable."""
-    if url is None:
-        return
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ConfigurationError(f"providers.{name}.base_url is no address: write https://host/path")
-    if "@" in parts.netloc:
-        raise ConfigurationError(
-            f"providers.{name}.base_url holds a login: name a variable with the key in api_key_env instead"
-        )
 
 
 def _start(name: str, entry: ProviderSettings) -> Provider:

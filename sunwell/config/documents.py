@@ -9,7 +9,7 @@ import attrs
 from sunwell.config.settings import Path
 from sunwell.errors import ConfigurationError
 
-MAX_BYTES = 1024 * 1024
+MAX_BYTES = 256 * 1024
 """Longest configuration file that is read."""
 MAX_DEPTH = 16
 """Deepest nesting of tables and lists."""
@@ -49,11 +49,19 @@ def read_document(file: File) -> Document:
     else:
         raise ConfigurationError(f"{file}: a configuration file ends in .toml, .yaml or .yml")
     if file.name == "pyproject.toml":
-        values = values.get("tool", {}).get("sunwell", {})
-        values = values if isinstance(values, dict) else {}
+        values = _section(file, values)
         lines = {path[2:]: line for path, line in lines.items() if path[:2] == ("tool", "sunwell")}
     _check_depth(file, values)
     return Document(file, values, lines, data)
+
+
+def _section(file: File, values: dict[str, Any]) -> dict[str, Any]:
+    """Return ``[tool.sunwell]`` of a project's own file; empty where it has none."""
+    tool = values.get("tool", {})
+    section = tool.get("sunwell", {}) if isinstance(tool, dict) else tool
+    if not isinstance(section, dict):
+        raise ConfigurationError(f"{file}: tool.sunwell takes a table of settings")
+    return section
 
 
 def _bytes_of(file: File) -> bytes:

@@ -7,17 +7,20 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
-from sunwell.config.schema import Count, Natural, Seconds, Secret, Share
+from sunwell.config.schema import Address, Count, Natural, Seconds, Secret, Share
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _LARGEST = 2**53
 
 _ALLOWED: dict[Any, str] = {
     str: "text",
     Secret: "text",
+    Address: "an address such as https://host/path, without a login (api_key_env names the key's variable)",
     bool: "true or false",
     Count: "a whole number of at least 1",
     Natural: "a whole number of at least 0",
@@ -25,7 +28,7 @@ _ALLOWED: dict[Any, str] = {
     Seconds: 'a time above zero: seconds, or text such as "90s", "30m", "1h30m"',
     Decimal: "an amount of zero or more",
     tuple[str, ...]: "a list of texts",
-    Mapping[str, Secret]: "a table of texts",
+    Mapping[str, Secret]: "a table of texts, names and values as an HTTP header takes them",
 }
 
 
@@ -164,15 +167,26 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(_text(item) for item in value)
 
 
-def _table(value: Any) -> dict[str, str]:
+def _headers(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ValueError(value)
-    return {_text(name): _text(text) for name, text in value.items()}
+    for name, text in value.items():
+        if not _HEADER_NAME.fullmatch(_text(name)) or not _text(text).isprintable():
+            raise ValueError(name)
+    return dict(value)
+
+
+def _address(value: Any) -> str:
+    parts = urlsplit(_text(value))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or "@" in parts.netloc:
+        raise ValueError(value)
+    return str(value)
 
 
 _READERS: dict[Any, Callable[[Any], Any]] = {
     str: _text,
     Secret: _text,
+    Address: _address,
     bool: _switch,
     Decimal: _amount,
     Count: _count,
@@ -180,5 +194,5 @@ _READERS: dict[Any, Callable[[Any], Any]] = {
     Share: _share,
     Seconds: _seconds,
     tuple[str, ...]: _texts,
-    Mapping[str, Secret]: _table,
+    Mapping[str, Secret]: _headers,
 }

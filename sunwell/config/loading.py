@@ -18,6 +18,7 @@ from sunwell.config.spellings import options
 from sunwell.config.trust import TrustRecord, needs_trust, refusal
 from sunwell.config.unread import unread_warnings
 from sunwell.config.variables import from_variables
+from sunwell.config.wording import set_twice
 
 USER, PROJECT, ENVIRONMENT, OPTION = 1, 2, 3, 4
 _SUNWELL_CONFIG, _TRUST = "SUNWELL_CONFIG", "SUNWELL_TRUST_CONFIG"
@@ -125,7 +126,18 @@ def _from_document(document: Document, *, is_project: bool) -> list[Setting]:
         )
         return Origin(str(document.file), dotted(path), line, rank, is_project)
 
-    return list(Flattening(origin_of).settings(document.values))
+    settings = list(Flattening(origin_of).settings(document.values))
+    _refuse_doubles(settings)
+    return settings
+
+
+def _refuse_doubles(settings: Iterable[Setting]) -> None:
+    """Refuse one setting under two spellings in one file; a block may say more of a provider's name."""
+    seen: dict[Key, Setting] = {}
+    for setting in settings:
+        first = seen.setdefault(setting.path, setting)
+        if first is not setting and setting.path[-1] != "provider":
+            raise set_twice(setting.origin, first.origin)
 
 
 def _from_options(given: Mapping[str, Any]) -> Iterable[Setting]:

@@ -96,13 +96,24 @@ class Catalog:
 
     def maker(self, name: str, role: Role) -> "Maker":
         """Return what makes the model called *name* with the settings of *role* on top of its own."""
-        entry = self.values.models.get(name, ModelEntry())
-        target = reference_of(self.values, entry.model, entry.provider) if entry.model else name
-        if target in self.values.models and target != name:
+        entry, target = self._followed(name)
+        return Maker(target, _tuning(role, entry), self.supply, self.plugins, tuple(self.values.models))
+
+    def _followed(self, name: str) -> tuple[ModelEntry, str]:
+        """Return what is set for *name* and for the names that it stands for, and the last of them."""
+        entry, target, seen = ModelEntry(), name, list[str]()
+        while target in self.values.models:
+            seen.append(target)
             below = self.values.models[target]
             entry = _over(entry, below)
-            target = reference_of(self.values, below.model or target, below.provider)
-        return Maker(target, _tuning(role, entry), self.supply, self.plugins, tuple(self.values.models))
+            after = reference_of(self.values, below.model, below.provider) if below.model else target
+            if after == target:
+                break
+            if after in seen:
+                shown = " -> ".join((*seen, after))
+                raise ConfigurationError(f"models.{name} would stand for itself: {shown}")
+            target = after
+        return entry, target
 
     def prices(self) -> dict[str, Price]:
         """Return the user's own prices by ``provider/id``."""

@@ -17,6 +17,8 @@ Share = NewType("Share", float)
 """A number from 0 to 1."""
 Seconds = NewType("Seconds", float)
 """A time above zero: a number of seconds, or text with a unit such as ``90s``, ``30m``, ``1h30m``."""
+Address = NewType("Address", str)
+"""An HTTP address without a login in it."""
 Secret = NewType("Secret", str)
 """Text that is shown masked."""
 
@@ -122,7 +124,7 @@ class ProviderSettings:
     preset: str | None = None
     kind: Literal["anthropic", "openai"] | None = None
     api: Literal["chat", "responses"] | None = None
-    base_url: str | None = None
+    base_url: Address | None = None
     api_key_env: str | None = None
     needs_key: bool | None = None
     headers: Mapping[str, Secret] = attrs.field(factory=dict, hash=False)

@@ -9,12 +9,16 @@ Path = tuple[str, ...]
 
 
 def dotted(path: Path) -> str:
-    """Return *path* as a key is written in a file."""
-    return ".".join(name if _is_bare(name) else f'"{name}"' for name in path)
+    """Return *path* as a key is written in a file, on one line."""
+    return ".".join(name if _is_bare(name) else f'"{_printable(name)}"' for name in path)
 
 
 def _is_bare(name: str) -> bool:
     return bool(name) and all(c.isalnum() or c in "-_" for c in name)
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else repr(name)[1:-1]
 
 
 @attrs.frozen

@@ -1,23 +1,30 @@
 """Settings that are understood and that nothing in this version acts on: whoever sets one is told."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from sunwell.config.settings import Path, Setting, dotted
 
-UNREAD: tuple[Path, ...] = (
-    ("explore",),
-    ("context_source",),
-    ("cache_dir",),
+UNREAD: Mapping[Path, str] = MappingProxyType(
+    {
+        ("explore",): (
+            "nothing explores a context yet: one that fits into the model's window is given whole, "
+            "and one that does not is refused"
+        ),
+        ("context_source",): "no context source is queried yet",
+        ("cache_dir",): "nothing is kept there yet; runs are kept in .sunwell of the workspace",
+    }
 )
-"""Tables and settings that no part of the product reads yet."""
+"""Tables and settings that no part of the product reads yet, and what happens in their place."""
 
 
 def unread_warnings(chosen: Mapping[Path, Setting]) -> tuple[str, ...]:
     """Return a sentence for each setting in *chosen* that has no effect."""
     told = [
-        f"{setting.origin}: {dotted(path)} is understood, and has no effect in this version"
+        f"{setting.origin}: {dotted(path)} has no effect: {instead}"
         for path, setting in chosen.items()
-        if any(path[: len(unread)] == unread for unread in UNREAD)
+        for unread, instead in UNREAD.items()
+        if path[: len(unread)] == unread
     ]
     nix = chosen.get(("use_nix",))
     if nix is not None and nix.value is True:

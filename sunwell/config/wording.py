@@ -26,9 +26,21 @@ def unknown_key(origin: Origin, name: str, known: Iterable[str]) -> Configuratio
     return ConfigurationError(f"{_where(origin)} is no setting; {advice}")
 
 
+def set_twice(origin: Origin, first: Origin) -> ConfigurationError:
+    """A setting that stands under two spellings."""
+    return ConfigurationError(f"{_where(origin)} is set already, as {first.key}: keep one of the two")
+
+
 def not_a_table(origin: Origin, value: Any) -> ConfigurationError:
     """A value where a table of settings belongs."""
     return ConfigurationError(f"{_where(origin)} is {_shown(origin, value)}: it takes a table of settings")
+
+
+def _written(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python does not write numbers of more than some thousand digits
+        return "a number of very many digits"
 
 
 def _where(origin: Origin) -> str:
@@ -43,5 +55,7 @@ def _shown(origin: Origin, value: Any) -> str:
         return "a list"
     if any(word in origin.key.lower() for word in _SECRET_WORDS) and isinstance(value, str):
         return "a text that is not shown"
-    text = "true" if value is True else "false" if value is False else repr(value)
+    if isinstance(value, str) and "@" in value and origin.key.endswith("url"):
+        return "an address with a login, which is not shown"
+    text = "true" if value is True else "false" if value is False else _written(value)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

@@ -1,5 +1,6 @@
 """What is wrong in a configuration is said once, in one sentence, before anything is asked."""
 
+import os
 import string
 
 import pytest
@@ -31,6 +32,37 @@ CASES = [
     pytest.param("sunwell.toml", "effort = 'huge'", "one of low, medium, high, xhigh, max", id="choice"),
     pytest.param("sunwell.toml", "[budget]\nseconds = '5 parsecs'", "30m", id="unit"),
     pytest.param("sunwell.toml", "a = 1\na = 2", "not valid TOML", id="doubled-toml"),
+    pytest.param(
+        "sunwell.yaml",
+        "workers:\n  max_depth: 1\nmax_depth: 2",
+        ":3: max_depth is set already, as workers.max_depth: keep one",
+        id="two-spellings",
+    ),
+    pytest.param("sunwell.toml", '"a\\nb\\u001b[31m" = 1', r':1?.*"a\\nb\\x1b\[31m" is no setting', id="key"),
+    pytest.param("sunwell.toml", "[budget]\ntokens = " + "9" * 6000, "not valid TOML", id="digits-toml"),
+    pytest.param(
+        "sunwell.yaml",
+        "max_depth: 0x" + "f" * 9000,
+        "a number of very many digits: it takes",
+        id="digits-yaml",
+    ),
+    pytest.param(
+        "sunwell.yaml", "max_depth: " + ":".join(["59"] * 3000), "a number of very many digits", id="base-60"
+    ),
+    pytest.param("sunwell.toml", "[budget]\nusd = 1e400", "usd is inf: it takes an amount", id="infinite"),
+    pytest.param(
+        "sunwell.toml",
+        "[providers.x]\nbase_url = 'lab.example'",
+        "'lab.example': it takes an address",
+        id="address",
+    ),
+    pytest.param(
+        "sunwell.toml",
+        '[providers.x.headers]\nA = "b\\r\\nEvil: 1"',
+        ":1: .*a table of texts",
+        id="header-value",
+    ),
+    pytest.param("sunwell.toml", "[providers.x.headers]\n'A:' = 'b'", "a table of texts", id="header-name"),
     pytest.param("sunwell.toml", "a = [" * 500, "TOML|nested deeper", id="deep-toml"),
     pytest.param("sunwell.toml", "[" + ".".join("a" * 40) + "]", "nested deeper", id="deep-tables"),
     pytest.param("sunwell.toml", "x = '" + "y" * 2_000_000, "longer than", id="huge"),
@@ -64,6 +96,85 @@ def test_an_error_names_the_place_and_what_is_allowed(project, name, text, sente
         project.load()
     assert str(caught.value).startswith(str(file))
     assert "\n" not in str(caught.value)
+
+
+def _folder(file):
+    file.mkdir()
+
+
+def _dangling(file):
+    file.symlink_to("nowhere.toml")
+
+
+def _pipe(file):
+    os.mkfifo(file)
+
+
+def _circle(file):
+    file.symlink_to(file.name)
+
+
+@pytest.mark.parametrize("make", [_folder, _dangling, _pipe, _circle])
+@pytest.mark.parametrize("name", ["sunwell.toml", "sunwell.yaml", "config.toml", "named.toml"])
+def test_what_is_no_file_is_refused_by_name(project, make, name):
+    """A folder, a link that leads nowhere, a pipe: said at once, and never taken for no settings at all."""
+    project.user.mkdir()
+    place = (project.user if name == "config.toml" else project.folder) / name
+    make(place)
+    named = place if name == "named.toml" else None
+    with pytest.raises(ConfigurationError, match=f"{name} is no file|{name} cannot be read"):
+        project.load(config=named)
+
+
+def test_a_file_that_may_not_be_read_is_refused_by_name(project):
+    """With the reason that the system gives."""
+    file = project.write('model = "opus"\n')
+    file.chmod(0)
+    if os.access(file, os.R_OK):
+        pytest.skip("this user may read everything")
+    with pytest.raises(ConfigurationError, match=r"sunwell\.toml cannot be read: Permission denied"):
+        project.load()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param(
+            "[tool.sunwell]\nmodle = 'x'\n", r":2: modle is no setting; did you mean model\?", id="key"
+        ),
+        pytest.param("[tool.sunwell.budget]\nusd = 0.5\n[oops\n", "is not valid TOML", id="no-toml"),
+        pytest.param("[tool]\nsunwell = 3\n", "tool.sunwell takes a table", id="no-table"),
+        pytest.param("[[tool.sunwell]]\nmodel = 'x'\n", "tool.sunwell takes a table", id="list"),
+    ],
+)
+def test_settings_of_a_pyproject_are_never_passed_over(project, text, sentence):
+    """A ceiling in a file that cannot be read would otherwise be no ceiling."""
+    project.write(text, "pyproject.toml")
+    with pytest.raises(ConfigurationError, match=sentence):
+        project.load()
+
+
+@pytest.mark.parametrize("text", ["[oops\n", "tool = 3\n", "[tool.other]\nsunwell = 1\n", "# sunwell\n"])
+def test_a_pyproject_without_settings_is_nobodys_trouble(project, text):
+    """However broken it is."""
+    project.write(text, "pyproject.toml")
+    assert project.load().settings == {}
+
+
+@pytest.mark.parametrize("name", ["sunwell.toml", "sunwell.yaml", "pyproject.toml"])
+def test_a_mark_of_the_byte_order_is_no_part_of_the_text(project, name):
+    """Editors of other systems put one there."""
+    text = {"sunwell.yaml": "model: opus\n", "pyproject.toml": '[tool.sunwell]\nmodel = "opus"\n'}
+    project.write("\ufeff" + text.get(name, 'model = "opus"\n'), name)
+    assert project.load().values.model.model == "opus"
+
+
+def test_two_files_of_the_user_are_refused(project):
+    """Which of them holds would be a guess."""
+    project.write_user("")
+    (project.user / "config.yaml").write_text("")
+    with pytest.raises(ConfigurationError, match=r"config\.toml and config\.yaml"):
+        project.load()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,24 @@
 """Which source wins: option, environment, project's file, user's file, default."""
 
+import typing
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
 from sunwell.config import load_config
+from sunwell.config.schema import (
+    Address,
+    Count,
+    ModelEntry,
+    Natural,
+    ProviderSettings,
+    Seconds,
+    Secret,
+    Share,
+)
+from sunwell.config.settings import dotted
+from sunwell.config.shape import leaves, named_table
 from sunwell.errors import ConfigurationError
 
 VALUES = [
@@ -154,3 +168,83 @@ def test_the_seeds_loading_function(project):
     assert load_config(workspace=project.folder, environ=environ, max_explore_steps=3).explore.max_steps == 3
     both = environ | {"SUNWELL_DELEGATION_MODEL": "sunwell-model"}
     assert load_config(workspace=project.folder, environ=both).delegation_model.model == "sunwell-model"
+
+
+TWO_OF_A_KIND = {
+    str: (('"one"', "one", "one"), ('"two"', "two", "two")),
+    Secret: (('"one"', "one", "one"), ('"two"', "two", "two")),
+    Address: (('"http://a.test"', "", "http://a.test"), ('"http://b.test"', "", "http://b.test")),
+    bool: (("true", "true", True), ("false", "false", False)),
+    Count: (("3", "3", 3), ("5", "5", 5)),
+    Natural: (("0", "0", 0), ("5", "5", 5)),
+    Share: (("0.25", "0.25", 0.25), ("1", "1", 1.0)),
+    Seconds: (('"2m"', "2m", 120.0), ("7", "7", 7.0)),
+    Decimal: (("0", "0", Decimal(0)), ("1.5", "1.5", Decimal("1.5"))),
+    tuple[str, ...]: (('["a"]', "a", ("a",)), ('["b", "c"]', "b, c", ("b", "c"))),
+}
+"""For each kind of value two, as a file and as a variable writes them, and what they mean."""
+NAMED = [
+    (path, kind)
+    for table, name in ((ProviderSettings, "providers"), (ModelEntry, "models"))
+    for path, kind in leaves(table, (name, "lab"))
+    if named_table(kind) is None
+]
+
+
+def named(one):
+    """Return the name of a case by its path alone."""
+    return dotted(one) if isinstance(one, tuple) and one and isinstance(one[0], str) else ""
+
+
+def two_of(kind):
+    """Return two values of *kind*, both of which can be set."""
+    present = next((one for one in typing.get_args(kind) if one is not type(None)), kind)
+    if type(None) not in typing.get_args(kind):
+        present = kind
+    if typing.get_origin(present) is typing.Literal:
+        return [(f'"{one}"', one, one) for one in typing.get_args(present)[:2]]
+    return TWO_OF_A_KIND[present]
+
+
+def put(project, level, path, written):
+    """Set one value at a level; return the variables and the options that this takes."""
+    *tables, key = path
+    text = (f"[{dotted(tuple(tables))}]\n" if tables else "") + f"{key} = {written[0]}\n"
+    if level == "user":
+        project.write_user(text)
+    elif level == "project":
+        project.write(text)
+    elif level == "environment":
+        return {"SUNWELL_" + "_".join(path).upper(): written[1]}, {}
+    else:
+        return {}, nested(path, written[2])
+    return {}, {}
+
+
+def nested(path, value):
+    """Return keyword arguments that set *path*."""
+    if len(path) > 1 and path[0] in ("providers", "models"):
+        for name in reversed(path[1:]):
+            value = {name: value}
+        return {path[0]: value}
+    return {"_".join(path): value}
+
+
+@pytest.mark.parametrize(("path", "kind"), [*leaves(), *NAMED], ids=named)
+def test_every_setting_obeys_the_order_of_the_sources(project, path, kind):
+    """Whichever way round two sources have it: the higher one holds, and is named as the origin."""
+    levels = ["user", "project", "environment", "option"]
+    if path[0] in ("providers", "models"):
+        levels.remove("environment")  # its name is the user's own: no variable can be called so
+    for lower, higher in pairwise(levels):
+        for one, other in (two_of(kind), two_of(kind)[::-1]):
+            project.write_user("")
+            project.write("")
+            (first, over), (second, options) = (
+                put(project, level, path, written) for level, written in ((lower, one), (higher, other))
+            )
+            loaded = project.load({**first, **second}, **{**over, **options})
+            assert loaded.settings[path].value == other[2], (lower, higher)
+            assert type(loaded.settings[path].value) is type(other[2])
+            rank = loaded.settings[path].origin.rank
+            assert rank == 1 + ["user", "project", "environment", "option"].index(higher)

@@ -187,10 +187,14 @@ def test_what_cannot_be_reached_is_said(project, options, error, sentence):
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        pytest.param("https://me:secret-login@lab.example/v1", "holds a login", id="login"),
-        pytest.param("lab.example/v1", "is no address", id="no-scheme"),
-        pytest.param("file:///etc/passwd", "is no address", id="file"),
-        pytest.param("http://[::1", "is no address", id="broken"),
+        pytest.param(
+            "https://me:secret-login@lab.example/v1",
+            "a login, which is not shown: it takes an address",
+            id="login",
+        ),
+        pytest.param("lab.example/v1", "it takes an address such as", id="no-scheme"),
+        pytest.param("file:///etc/passwd", "it takes an address such as", id="file"),
+        pytest.param("http://[::1", "it takes an address such as", id="broken"),
     ],
 )
 def test_an_address_must_be_one(project, url, sentence):
@@ -199,3 +203,37 @@ def test_an_address_must_be_one(project, url, sentence):
     with pytest.raises(ConfigurationError, match=sentence) as caught:
         resolve(project.load(trust=True).values, {})
     assert "secret-login" not in str(caught.value)
+
+
+CHAIN = """
+[models.a]
+model = "b"
+effort = "low"
+[models.b]
+model = "c"
+effort = "high"
+max_output_tokens = 9
+[models.c]
+model = "haiku"
+context_window = 1000
+"""
+
+
+def test_names_of_the_users_own_may_stand_for_each_other(project):
+    """However many: what is nearest to the name holds. A circle is refused with all of it."""
+    project.write_user(CHAIN)
+    made = resolve(project.load(model="a").values, KEYS)
+    found = made.registry.get("a")
+    tuning = found.tuning
+    assert (found.model_id, tuning.effort, tuning.max_output_tokens) == ("claude-haiku-5-5", "low", 9)
+    assert tuning.context_window == 1000
+    project.write_user(CHAIN.replace('"haiku"', '"a"'))
+    with pytest.raises(ConfigurationError, match=r"models\.\w would stand for itself: \w -> \w -> \w -> \w"):
+        resolve(project.load(model="a").values, KEYS)
+
+
+def test_a_name_may_add_settings_to_the_built_in_one_of_that_name(project):
+    """``[models.opus]`` with its own effort is still opus."""
+    project.write_user('[models.opus]\nmodel = "opus"\neffort = "low"\n')
+    found = resolve(project.load(model="opus").values, KEYS).registry.get("opus")
+    assert (found.model_id, found.tuning.effort) == ("claude-opus-5-5", "low")
