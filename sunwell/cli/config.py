@@ -92,8 +92,11 @@ def trust(workspace: str, config: str | None, file: str | None) -> None:
     A change of the file ends the trust.
     """
     from sunwell.config.documents import read_document
+    from sunwell.config.loading import settings_in
     from sunwell.config.places import project_file
-    from sunwell.config.trust import TrustRecord
+    from sunwell.config.settings import dotted
+    from sunwell.config.showing import shown
+    from sunwell.config.trust import TrustRecord, needs_trust
     from sunwell.errors import ConfigurationError
 
     named = file or config
@@ -101,8 +104,13 @@ def trust(workspace: str, config: str | None, file: str | None) -> None:
     if found is None:
         raise ConfigurationError(f"{Path(workspace).resolve()} has no configuration file to trust")
     document = read_document(found)
+    asked = [setting for setting in settings_in(document) if needs_trust(setting)]
     TrustRecord.of_user().add(found, document.data)
-    click.echo(f"trusted  {found.resolve()} as it is now")
+    click.echo(f"trusted  {found.resolve()} as it is now{', with' if asked else ''}")
+    for setting in asked:
+        click.echo(f"         {dotted(setting.path)} = {shown(setting.path, setting.value)}")
+    if not asked:
+        click.echo("         it sets nothing that needs trust")
 
 
 def _object(row: "Row") -> dict[str, Any]:

@@ -5,13 +5,14 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from sunwell.cli.choices import DOLLARS, config_options, model_options
 
 if TYPE_CHECKING:
     from sunwell.cli.configured import Configured
-    from sunwell.config.conformance import Report
+    from sunwell.config.conformance import Check, Report
 
 _MARKS = {"yes": "✓", "no": "–", "failed": "✗"}
 
@@ -36,54 +37,81 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
 
     usd = chosen.pop("max_usd")
     held = configured(ctx, chosen)
-    names = dict.fromkeys(held.resolved.names.values())
-    examined = asyncio.run(_examine(held, tuple(names), suite=chosen["suite"], usd=usd))
     plugins = plugin_rows(held.resolved, held.loaded.values)
-    if chosen["as_json"]:
+    examining = _Examining(held, chosen["suite"], usd, quiet=chosen["as_json"])
+    if not examining.quiet:
+        for row in plugins:
+            click.echo(plugin_line(row))
+    examined = asyncio.run(examining.all())
+    if examining.quiet:
         told = {
             "models": [_object(*pair) for pair in examined],
             "plugins": [plugin_object(row) for row in plugins],
         }
         click.echo(json.dumps(told, ensure_ascii=False, indent=2))
-    else:
-        for row in plugins:
-            click.echo(plugin_line(row))
-        for name, report in examined:
-            _print(name, report)
-    if not all(not isinstance(report, str) and report.passes for _, report in examined):
+    lacking = [name for name, report in examined if isinstance(report, str) or not report.passes]
+    if not examining.quiet:
+        click.echo(_last_line(len(examined), lacking))
+    if lacking:
         ctx.exit(FAILED)
 
 
-async def _examine(
-    held: "Configured", names: tuple[str, ...], *, suite: bool, usd: Decimal | None
-) -> "list[tuple[str, Report | str]]":
-    from sunwell.budget.values import Budget
-    from sunwell.config.conformance import MOST_TOKENS, examine
-    from sunwell.errors import SunwellError
+@attrs.frozen
+class _Examining:
+    """Asks each configured model, and tells what is found as it is found."""
 
-    examined: list[tuple[str, Report | str]] = []
-    for name in names:
+    held: "Configured"
+    suite: bool
+    usd: Decimal | None
+    quiet: bool
+
+    async def all(self) -> "list[tuple[str, Report | str]]":
+        return [(name, await self._one(name)) for name in dict.fromkeys(self.held.resolved.names.values())]
+
+    async def _one(self, name: str) -> "Report | str":
+        from sunwell.budget.values import Budget
+        from sunwell.config.conformance import MOST_TOKENS, examine
+        from sunwell.errors import SunwellError
+
         try:
-            model = held.resolved.registry.get(name)
+            model = self.held.resolved.registry.get(name)
         except SunwellError as error:
-            examined.append((name, str(error)))
-            continue
-        budget = Budget(usd=usd, tokens=MOST_TOKENS)
-        examined.append((name, await examine(model, held.resolved.prices, suite=suite, budget=budget)))
-    return examined
+            self._say(f"{name}\n  ✗ {error}\n")
+            return str(error)
+        self._say(f"{name} ({model.name})" if name != model.name else name)
+        prices = self.held.resolved.prices
+        budget = Budget(usd=self.usd, tokens=MOST_TOKENS)
+        report = await examine(model, prices, suite=self.suite, budget=budget, tell=self._tell)
+        self._say(_cost_line(report, has_price=prices.price(model) is not None) + "\n")
+        return report
+
+    def _tell(self, check: "Check") -> None:
+        from sunwell.report.figures import one_line
+
+        detail = f": {one_line(check.detail, 300)}" if check.detail else ""
+        needed = "" if check.verdict == "yes" or check.is_required else " (Sunwell can do without it)"
+        self._say(f"  {_MARKS[check.verdict]} {check.name}{detail}{needed}")
+
+    def _say(self, line: str) -> None:
+        if not self.quiet:
+            click.echo(line)
 
 
-def _print(name: str, report: "Report | str") -> None:
-    from sunwell.report.figures import dollars, one_line
+def _cost_line(report: "Report", *, has_price: bool) -> str:
+    from sunwell.report.figures import dollars
 
-    if isinstance(report, str):
-        click.echo(f"{name}\n  ✗ {report}\n")
-        return
-    click.echo(f"{name} ({report.model})" if name != report.model else name)
-    for check in report.checks:
-        detail = f": {one_line(check.detail, 200)}" if check.detail else ""
-        click.echo(f"  {_MARKS[check.verdict]} {check.name}{detail}")
-    click.echo(f"  {report.calls} calls, {dollars(report.cost_usd)}\n")
+    calls = f"  {report.calls} call{'' if report.calls == 1 else 's'}, {report.tokens:,} tokens reported"
+    if not has_price:
+        return f"{calls}; its price is not known, so neither is the cost"
+    uncertain = report.uncertain_usd
+    more = f", and at most {dollars(uncertain)} for what was not reported" if uncertain else ""
+    return f"{calls}, {dollars(report.cost_usd)}{more}"
+
+
+def _last_line(examined: int, lacking: list[str]) -> str:
+    if not lacking:
+        return "all that Sunwell needs is there" if examined else "no model is configured"
+    return f"something that Sunwell needs is missing at: {', '.join(lacking)}"
 
 
 def _object(name: str, report: "Report | str") -> dict[str, Any]:

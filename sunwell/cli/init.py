@@ -65,3 +65,4 @@ def init(workspace: str, force: bool) -> None:
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from None
     click.echo(f"written  {file}")
+    click.echo("next     set ANTHROPIC_API_KEY, or name other models in the file; then: sunwell config check")

@@ -23,6 +23,8 @@ Verdict = Literal["yes", "no", "failed"]
 MOST_TOKENS = 200_000
 """Ceiling of one examination, in tokens."""
 _ANSWER_TOKENS = 2_000
+_PATIENCE = RetryPolicy(attempts=6, longest_wait_seconds=2.0)  # each thing not understood costs an attempt
+_NOT_TRIED = "not tried, since no answer comes"
 _LOOK_UP = ToolSpec(
     "look_up",
     "Return the value that is stored under a key.",
@@ -67,6 +69,8 @@ class Report:
     """``None`` where the model's price is not known."""
     uncertain_usd: Decimal | None
     calls: int
+    tokens: int = 0
+    """Input and output, as far as they were reported."""
 
     @property
     def passes(self) -> bool:
@@ -75,22 +79,32 @@ class Report:
 
 
 async def examine(
-    model: ModelProtocol, prices: PriceBook, *, suite: bool = False, budget: Budget | None = None
+    model: ModelProtocol,
+    prices: PriceBook,
+    *,
+    suite: bool = False,
+    budget: Budget | None = None,
+    tell: Callable[[Check], None] = lambda _: None,
 ) -> Report:
     """Return what *model* can do; with *suite* also how it bears what is seldom.
 
-    Every question goes through the one door to a model and is booked; failures are findings.
+    Every question goes through the one door to a model and is booked; failures are findings, each
+    told as soon as it is there. Where the first question comes to nothing, no other is asked.
     """
     tally, ledger = Tally(prices.date), TreeLedger()
     ledger.open("run", budget or Budget(tokens=MOST_TOKENS))
-    gateway = Gateway(
-        MemoryJournal("examination"), ledger, tally, prices, lambda _, __: None, RetryPolicy(attempts=6)
-    )
+    gateway = Gateway(MemoryJournal("examination"), ledger, tally, prices, lambda _, __: None, _PATIENCE)
     asking = _Examination(gateway, model)
-    tried = [*_BASIC, *(_SELDOM if suite else ())]
-    checks = [await asking.tried(name, attempt, required) for name, attempt, required in tried]
+    checks: list[Check] = []
+    for name, attempt, required in (*_BASIC, *(_SELDOM if suite else ())):
+        if checks and checks[0].verdict == "failed":
+            checks.append(Check(name, "failed", _NOT_TRIED, required))
+        else:
+            checks.append(await asking.tried(name, attempt, required))
+        tell(checks[-1])
     bill = tally.bill()
-    return Report(model.name, tuple(checks), bill.cost_usd, bill.uncertain_usd, asking.calls)
+    tokens = bill.usage.total_tokens
+    return Report(model.name, tuple(checks), bill.cost_usd, bill.uncertain_usd, asking.calls, tokens)
 
 
 @attrs.define(eq=False)
@@ -151,6 +165,8 @@ class _Examination:
         return _schema_problem(completion.text)
 
     async def reports_usage(self) -> str:
+        if not self._usage:
+            return "no answer came"
         missing = [way for way in ("whole", "stream") if self._usage.get(way) is False]
         told = {"whole": "whole answers", "stream": "streams"}
         return "" if not missing else f"not in {' and '.join(told[way] for way in missing)}"
@@ -162,7 +178,9 @@ class _Examination:
         )
         for _ in range(2):
             completion = await self.ask(question)
-        read = completion.usage.cache_read_tokens if completion.usage else 0
+        if completion.usage is None:
+            return "nobody can tell: no usage is reported"
+        read = completion.usage.cache_read_tokens
         return "" if read else "a long prefix that was sent twice was not read from a cache"
 
     async def keeps_text(self) -> str:

@@ -117,6 +117,11 @@ def load_config(
     return sources.load(**overrides).require_trust().values
 
 
+def settings_in(document: Document) -> tuple[Setting, ...]:
+    """Return what a project's file sets, each value checked. Raises ConfigurationError."""
+    return tuple(map(checked, _from_document(document, is_project=True)))
+
+
 def _from_document(document: Document, *, is_project: bool) -> list[Setting]:
     rank = PROJECT if is_project else USER
 

@@ -17,6 +17,7 @@ from sunwell.plugins import Plugins
 from sunwell.tools.naming import BUILT_IN
 
 _RECORD = "trusted.json"
+_MOST_NAMED = 6
 _PROVIDER_KEYS = frozenset({"base_url", "api_key_env", "headers"})
 
 
@@ -91,8 +92,10 @@ def refusal(settings: tuple[Setting, ...]) -> ConfigurationError:
     """Return the error for settings of a file that nobody has trusted."""
     first = settings[0].origin
     keys: list[str] = sorted({_key(setting.path) for setting in settings})
+    more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
+    named = ", ".join(keys[:_MOST_NAMED]) + more
     return ConfigurationError(
-        f"{first.source} sets {', '.join(keys)}, which could send keys elsewhere or run something: "
+        f"{first.source} sets {named}, which could send keys elsewhere or run something: "
         "read the file, then trust it with sunwell config trust, or once with --trust-config"
     )
 

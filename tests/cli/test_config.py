@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-THEIRS = '[providers.lab]\nbase_url = "https://user:hidden-pass@lab.example/v1?sig=hidden-sig"\n'
+THEIRS = '[providers.lab]\nbase_url = "https://lab.example/v1?sig=hidden-sig"\n'
+LOGIN = '[providers.lab]\nbase_url = "https://user:hidden-pass@lab.example/v1"\n'
 HEADERS = '[providers.lab.headers]\nX-Api-Key = "hidden-header"\n'
 
 
@@ -29,6 +30,10 @@ def test_each_value_is_shown_with_its_origin(sunwell, env, tmp_path: Path) -> No
 
 def test_secrets_are_masked(sunwell, env, tmp_path: Path) -> None:
     """Headers, keys and logins in addresses never get onto the screen, and no key's value does."""
+    (tmp_path / "sunwell.toml").write_text(LOGIN)
+    refused = sunwell("config", "show", "-w", tmp_path, env=env)
+    assert "a login, which is not shown" in refused.output
+    assert "hidden" not in refused.output
     (tmp_path / "sunwell.toml").write_text(THEIRS + HEADERS + '[context_source]\napi_key = "hidden-key"\n')
     for form in ((), ("--json",)):
         done = sunwell("config", "show", "-w", tmp_path, *form, env=env)
@@ -53,7 +58,10 @@ def test_a_cloned_repository_gets_nothing_until_it_is_trusted(
     assert "not trusted" in sunwell("config", "show", "-w", tmp_path, env=env).stdout
     assert sunwell("config", "check", "-w", tmp_path, env=env).exit_code == 2
     assert sunwell(*arguments, "--trust-config", env=env).exit_code == 0
-    assert sunwell("config", "trust", "-w", tmp_path, env=env).exit_code == 0
+    told = sunwell("config", "trust", "-w", tmp_path, env=env)
+    assert told.exit_code == 0
+    assert f'providers.anthropic.base_url = "{simulator.url}"' in told.stdout
+    assert 'providers.anthropic.api_key_env = "ANTHROPIC_API_KEY"' in told.stdout
     assert sunwell(*arguments, env=env).exit_code == 0
     file.write_text(file.read_text() + "\nallow_shell = false\n")
     assert sunwell(*arguments, env=env).exit_code == 2
@@ -122,3 +130,39 @@ def test_what_is_typed_goes_before_the_file(
     assert done.exit_code == 0, done.output
     offered = {tool["name"] for tool in simulator.requests[-1].body["tools"]}
     assert ("run_command" in offered or "shell" in offered) is shell
+
+
+COMMANDS = [
+    ("run", "Say hello"),
+    ("run", "-q", "Say hello"),
+    ("run", "Say hello", "--dry-run"),
+    ("run", "Say hello", "--orchestrate"),
+    ("batch", "tasks.jsonl"),
+    ("lens", "Say hello"),
+    ("estimate", "Say hello"),
+    ("doctor",),
+    ("config", "check", "--online"),
+    ("resume", "RUN"),
+    ("fork", "RUN", "--at", "run"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_no_command_goes_round_the_trust(sunwell, env, tmp_path: Path, simulator, command) -> None:
+    """Whatever is asked for in a cloned repository, its server hears nothing, not even a connection."""
+    (tmp_path / "tasks.jsonl").write_text('"Say hello"\n')
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    arguments = [str(tmp_path / "tasks.jsonl") if word == "tasks.jsonl" else word for word in command]
+    if "RUN" in arguments:
+        done = sunwell("run", "Say hello", "-w", folder, "-m", "haiku", "--json", env=env)
+        arguments[1] = json.loads(done.stdout)["run_id"]
+    before = len(simulator.requests), simulator.connections
+    (folder / "sunwell.toml").write_text(
+        f'model = "haiku"\n[providers.anthropic]\nbase_url = "{simulator.url}"\n'
+        'api_key_env = "ANTHROPIC_API_KEY"\n'
+    )
+    refused = sunwell(*arguments, "-w", folder, env=env)
+    assert refused.exit_code == 2, refused.output
+    assert "sunwell config trust" in refused.output
+    assert (len(simulator.requests), simulator.connections) == before

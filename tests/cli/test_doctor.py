@@ -1,6 +1,7 @@
 """``sunwell doctor``: what each configured model can do, and what finding that out cost."""
 
 import json
+import re
 from decimal import Decimal
 
 import pytest
@@ -43,3 +44,21 @@ def test_a_model_that_cannot_is_named(sunwell, tmp_path):
     assert done.exit_code == 1
     assert "– calls tools: no tool was called" in done.stdout
     assert "✗ xai needs a key: set the environment variable XAI_API_KEY" in done.stdout
+
+
+def test_people_read_what_it_came_to(sunwell, tmp_path, simulator):
+    """Tokens and dollars of each model, what is optional, and whether all that is needed is there."""
+    told = sunwell("doctor", "-w", tmp_path, "--model", "haiku").stdout.splitlines()
+    assert re.fullmatch(r"  \d+ calls, [\d,]+ tokens reported, \$0\.\d+", told[-3])
+    assert told[-1] == "all that Sunwell needs is there"
+    told = sunwell("doctor", "-w", tmp_path, "--model", "opus").stdout
+    assert told.splitlines()[-1] == "something that Sunwell needs is missing at: opus"
+
+
+def test_a_server_without_a_price_costs_nobody_knows_what(sunwell, keys, tmp_path, simulator):
+    """Any server can be examined by its address alone; nothing is called free that has no price."""
+    env = {"LAB_BASE_URL": simulator.openai_url}
+    told = sunwell("doctor", "-w", tmp_path, "--model", "lab/nothing-like-it", env=env).stdout
+    assert "✗ streams: not tried, since no answer comes" in told
+    assert "  1 call, 0 tokens reported; its price is not known, so neither is the cost" in told
+    assert "✗ caches: not tried, since no answer comes (Sunwell can do without it)" in told

@@ -2,6 +2,7 @@
 
 import json
 
+import attrs
 import pytest
 
 from sunwell.config.conformance import examine
@@ -13,6 +14,7 @@ from sunwell.models.openai_chat import ChatModel
 from sunwell.models.openai_responses import ResponsesModel
 from sunwell.models.prices import PriceBook
 from sunwell.simulator import Asked, Fault, Reply, Simulator, minimal
+from sunwell.testing import ScriptedModel, completion
 
 MODELS = {
     "messages": "claude-haiku-5-5",
@@ -81,3 +83,26 @@ async def test_what_a_server_cannot_do_is_said(fault, failed):
     assert check.verdict != "yes"
     assert check.detail
     assert not report.passes
+
+
+async def test_a_server_that_does_not_answer_is_asked_once():
+    """Nothing is said to be there that was never seen; the rest is not tried, and told as it comes."""
+    told = []
+    async with simulator("chat", faults=lambda _: Fault(status=404)) as provider:
+        report = await examine(model_of("chat", provider), PriceBook(), suite=True, tell=told.append)
+        asked = len(provider.requests)
+    assert (report.calls, asked) == (1, 1)
+    assert {check.verdict for check in report.checks} == {"failed"}
+    assert {check.detail for check in report.checks[1:]} == {"not tried, since no answer comes"}
+    assert tuple(told) == report.checks
+
+
+async def test_without_usage_nobody_can_tell_whether_it_caches():
+    """No finding is made up from figures that were not there."""
+    model = ScriptedModel("silent", [completion("ready", model="silent")] * 40)
+    model.lines = [attrs.evolve(line, usage=None) for line in model.lines]
+    report = await examine(model, PriceBook())
+    details = {check.name: check.detail for check in report.checks}
+    assert details["reports usage"] == "not in whole answers and streams"
+    assert details["caches"] == "nobody can tell: no usage is reported"
+    assert report.tokens == 0
