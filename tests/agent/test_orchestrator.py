@@ -325,17 +325,22 @@ def test_a_worker_hands_on_no_more_tools_than_it_has() -> None:
 
 
 def test_a_worker_that_ends_takes_its_own_workers_with_it() -> None:
-    """Nobody works on for somebody who has gone."""
-    smart = boss(batch("outer"), WAIT, answer("ok"))
+    """Nobody works on for somebody who has gone, though the run goes on long enough."""
+    turns = {"inner": 4, "late": 9}
 
     def cheap_says(request: Request) -> Completion | str:
-        return "I do not wait." if results_in(request) else call("delegate", task="inner", tools=None)
+        task, made = request.messages[0].text, len(results_in(request))
+        if task == "outer":
+            return "I do not wait." if made else call("delegate", task="inner", tools=None)
+        return f"{task} is done" if made == turns[task] else call("look", place=str(made))
 
-    lines: list[Line] = [cheap_says] * 9
-    result, _ = run(
-        smart, ScriptedModel("worker", lines, seconds=1.0), orchestrated(max_depth=2, max_concurrent=1)
-    )
-    assert [one.status for one in result.workers] == ["ok", "cancelled"]
+    smart = boss(batch("outer"), WAIT, batch("late"), WAIT, answer("ok"))
+    lines: list[Line] = [cheap_says] * 20
+    result, _ = run(smart, ScriptedModel("worker", lines, seconds=1.0), orchestrated(max_depth=2))
+    ends = {one.task: (one.status, one.answer) for one in result.workers}
+    assert ends["outer"] == ("ok", "I do not wait.")
+    assert ends["late"] == ("ok", "late is done")
+    assert ends["inner"][0] == "cancelled"
 
 
 @pytest.mark.parametrize("kind", ["delegate", "rlm", "subagent"])

@@ -1,5 +1,6 @@
 """The tools of single questions: their parameters, defaults and texts, and the limits of all sub-calls."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from sunwell.core import Completion, Request, TaskResult, ToolCall, Usage
 from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, ServerFailed
 from sunwell.events import RunFinished
+from sunwell.journal.exports import export_json
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import WorkerClosed
+from sunwell.journal.tree import tree
 from sunwell.testing import Line, ScriptedModel, completion, run_virtual
 from sunwell.tools import tool
 from tests.agent.orchestrated import call, calls, results_in
@@ -300,5 +303,21 @@ async def test_every_sub_call_is_in_the_record_of_the_run(tmp_path: Path) -> Non
     assert (record.tokens_used, record.cost, record.result_tokens) == (2847, Decimal("0.003035"), 7)
     assert record.tools_called == ("list_files",)
     assert record.duration_ms >= 20
+    nodes = [json.loads(export_json(tree(journal.records())))["root"]]
+    while nodes[0]["type"] != "sub_completion":
+        nodes = [*nodes[1:], *nodes[0]["children"]]
+    exported = nodes[0]
+    wanted = {
+        "depth": 1,
+        "parent_turn": 1,
+        "query": "where?",
+        "context_query": None,
+        "tokens_used": 2847,
+        "cost": 0.003035,
+        "duration_ms": record.duration_ms,
+        "tools_called": ["list_files"],
+        "result_tokens": 7,
+    }
+    assert {name: exported[name] for name in wanted} == wanted
     assert result.bill.usage.total_tokens == 2847 + 3 * 15
     assert sorted(line.depth for line in result.bill.lines) == [0, 1]

@@ -119,7 +119,7 @@ def main(workers: int, stride: int, again: int) -> None:
     while True:
         chosen = ways if stride == 1 else (ways[at // stride % 3],)
         for way in chosen:
-            one = kill_at(at, way, workers, again if at % 4 == 1 else 0)  # type: ignore[arg-type]
+            one = kill_at(at, way, workers, again if at // stride % 4 == 1 else 0)  # type: ignore[arg-type]
             if one is None:
                 return
             print(json.dumps(one), flush=True)

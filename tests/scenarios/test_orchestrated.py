@@ -21,6 +21,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core import ModelProtocol, Text, ToolCall
 from sunwell.core.span import Span
 from sunwell.core.task import TaskResult
+from sunwell.errors import SubCallDepthExceeded
 from sunwell.events import Event, RunFinished
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Answer, Note, ToolFinished
@@ -240,14 +241,28 @@ SCRIPTS: dict[str, Script] = {
 }
 
 
+DEEPER: dict[str, dict[str, Any]] = {
+    "delegate": {"task": "Part 9: help me", "tools": None},
+    "rlm_sub_complete": {"query": "Part 9?", "max_tokens": None, "system": None, "tools": None},
+    "subagent": {"question": "Part 9?"},
+}
+
+
+def overreaching(asked: Asked) -> Reply:
+    """Call every tool of delegation, none of which a worker of this depth has, and only then work."""
+    if Conversation.of(asked).turns == 0:
+        return Reply(tuple(call(i, *wanted) for i, wanted in enumerate(DEEPER.items())))
+    return part_worker()(asked)
+
+
 @pytest.mark.parametrize("kind", SCRIPTS)
 @pytest.mark.parametrize("wire", ["anthropic", "chat", "chat-strict", "responses"])
 async def test_each_set_of_tools_works_in_each_wire_format(wire: str, kind: Any, tmp_path: Path) -> None:
-    """Parallel, malformed and unknown calls included; no request is refused, the bill is the provider's."""
+    """Parallel, malformed, unknown and too deep calls included; nothing is refused, the bill is the same."""
     smart_id, cheap_id = (
         ("claude-opus-5-5", "claude-haiku-5-5") if wire == "anthropic" else ("gpt-6.1-sol", "gpt-6-luna")
     )
-    sim = Simulator({smart_id: SCRIPTS[kind], cheap_id: part_worker()})
+    sim = Simulator({smart_id: SCRIPTS[kind], cheap_id: overreaching})
     events: list[Event] = []
     async with sim:
         agent = Agent(
@@ -267,12 +282,14 @@ async def test_each_set_of_tools_works_in_each_wire_format(wire: str, kind: Any,
         assert result.status == "ok", result.error
         assert [one.status for one in result.workers] == ["ok"] * (3 if kind == "delegate" else 2)
         assert result.bill.cost_usd == sim.bill.total_usd()
+    records = JournalFiles().read(tmp_path, result.run_id).records()
+    refused = [one for one in records if isinstance(one, ToolFinished) and one.result.is_error]
+    deeper = [one.result.content for one in refused if "/task-" in one.span]
+    assert len(deeper) == 3 * len(result.workers)
+    assert deeper.count(str(SubCallDepthExceeded())) == len(result.workers)
     if kind == "delegate":
         assert result.answer == "3 reports"
-        records = JournalFiles().read(tmp_path, result.run_id).records()
-        errors = [
-            one.result.content for one in records if isinstance(one, ToolFinished) and one.result.is_error
-        ]
+        errors = [one.result.content for one in refused if "/task-" not in one.span]
         assert len(errors) == 3
         for says in ("not valid JSON", "There is no tool 'read_file'", "no worker of yours"):
             assert any(says in text for text in errors), says

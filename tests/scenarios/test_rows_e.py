@@ -91,7 +91,7 @@ def told(boss: ScriptedModel, turn: int) -> str:
 
 
 def test_an_orchestrator_has_no_tools_but_those_to_hand_work_out() -> None:
-    """A tool of the workspace is refused to it, and its workers have it."""
+    """A tool of the workspace is not offered to it, and a call of one is refused."""
     result, boss, _ = ran(call("look", place="here"), batch("1 a"), waiting(), answer("Nothing."))
     assert {spec.name for spec in boss.calls[0].tools} == TOOLS
     assert "no tool 'look'" in told(boss, 1)
@@ -208,6 +208,30 @@ def test_decisions_are_kept_where_that_is_wanted(persists: bool) -> None:
     )
     assert ("decision:" in told(boss, 3)) is persists
     assert Orchestration().persist_decisions
+
+
+@pytest.mark.parametrize("most", [2, 1000])
+def test_the_scratchpad_of_a_run_has_so_many_entries_at_most(most: int) -> None:
+    """The newest stay, and can be inspected; what gave way is still among the results."""
+    settings = Orchestration(max_entries=most, persist_decisions=False)
+    result, boss, _ = ran(
+        batch("1 a", "2 b", "3 c"),
+        waiting(),
+        call("inspect", key="", page=None),
+        "Done.",
+        orchestration=settings,
+    )
+    kept = [one.task for one in result.workers if one.scratchpad_key in told(boss, 3)]
+    assert kept == ["1 a", "2 b", "3 c"][-most:]
+
+
+@pytest.mark.parametrize(("threshold", "ends"), [(0.5, True), (0.7, False)])
+def test_how_sure_is_sure_enough_is_the_callers(threshold: float, ends: bool) -> None:
+    """The same draft is the answer, or is not."""
+    settings = Orchestration(confidence_threshold=threshold)
+    draft = answer("A draft.", ready=False, confidence=0.6)
+    result, _, _ = ran(draft, "Another answer.", orchestration=settings)
+    assert result.answer == ("A draft." if ends else "Another answer.")
 
 
 def test_a_batch_with_a_mistake_in_it_starts_nobody() -> None:
