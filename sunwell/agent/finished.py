@@ -8,7 +8,16 @@ import attrs
 from sunwell.agent.calls import net_changes
 from sunwell.core.message import FileChange
 from sunwell.core.task import TaskResult
-from sunwell.journal.records import Record, RunClosed, ToolFinished
+from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed, ToolFinished
+
+
+def came_to_its_end(records: Iterable[Record]) -> bool:
+    """Whether the run of *records* came to its proper end and was not taken up since."""
+    last: Record | None = None
+    for record in records:
+        if isinstance(record, RunOpened | RunResumed | RunClosed):
+            last = record
+    return isinstance(last, RunClosed) and last.status == "ok"
 
 
 def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:

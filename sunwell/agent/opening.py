@@ -14,6 +14,7 @@ from sunwell.agent.changes import changes_between, code_of, files_clause
 from sunwell.agent.equipping import Equipment
 from sunwell.agent.execution import Execution
 from sunwell.agent.files_seen import FilesSeen, Hashes
+from sunwell.agent.finished import came_to_its_end
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.loop_config import LoopConfig
 from sunwell.agent.restoring import restore
@@ -35,7 +36,7 @@ from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Answer, Forked, Note, Record, RunClosed, RunOpened, RunResumed
+from sunwell.journal.records import Answer, Forked, Note, RunOpened, RunResumed
 from sunwell.models.connection import Connection
 from sunwell.models.prices import PriceBook
 from sunwell.tools.environment import secrets_from_environment
@@ -70,11 +71,7 @@ class Opened:
     @property
     def is_finished(self) -> bool:
         """Whether the run came to its proper end and was not taken up since."""
-        last: Record | None = None
-        for record in self.journal.records():
-            if isinstance(record, RunOpened | RunResumed | RunClosed):
-                last = record
-        return isinstance(last, RunClosed) and last.status == "ok"
+        return came_to_its_end(self.journal.records())
 
     async def check(self, session: SessionContext, roles: Roles) -> None:
         """Raise :exc:`~sunwell.errors.JournalError` where the run would not go on as it was left.

@@ -30,3 +30,10 @@ def settings_of_run(workspace: Path, run_id: str) -> Mapping[str, Any]:
     if not settings:
         raise JournalError(f"{found.path} does not say how the run was begun: it cannot be taken up")
     return settings
+
+
+def has_finished(workspace: Path, run_id: str) -> bool:
+    """Return whether a run came to its proper end, so that nobody is asked when it is taken up."""
+    from sunwell.agent.finished import came_to_its_end
+
+    return came_to_its_end(read_records(run_in(workspace, run_id).path))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from sunwell.budget.values import Budget
     from sunwell.context.options import Approve, RunOptions
 
+_OVER = "the run had finished: nothing was asked and nothing was paid, and this is its result again"
+
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("run_id", metavar="RUN")
@@ -27,19 +29,25 @@ if TYPE_CHECKING:
 def resume(ctx: click.Context, /, **chosen: Any) -> None:
     """Go on with RUN, an id or its beginning: no answered call is asked or paid again.
 
-    Ceilings that are named here replace the recorded ones; what was spent still counts.
+    Ceilings that are named here replace the recorded ones; what was spent still counts. A run that has
+    finished gives its result again, and nobody is asked.
     """
     from sunwell.cli.asking import Asker, require_terminal
     from sunwell.cli.configured import configured
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
+    from sunwell.cli.finding import has_finished
+    from sunwell.cli.plain import PlainView
     from sunwell.cli.view import choose_view
 
-    recorded = _recorded(chosen, asks=chosen["approve"])
+    is_over = has_finished(Path(chosen["workspace"]), chosen["run_id"])
+    recorded = _recorded(chosen, asks=chosen["approve"] or is_over)
     budget = raised(recorded, chosen)
     held = configured(ctx, chosen, needs_key=False)
     verbose = held.loaded.values.verbose
     view = choose_view(as_json=chosen["as_json"], verbose=verbose, max_usd=recorded.budget.usd)
+    if is_over and not verbose:
+        view = PlainView(quiet=True)  # its steps again would look as if it went on
     options = None
     if chosen["approve"]:
         require_terminal("--approve")
@@ -52,7 +60,10 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
         budget=budget,
         accept_changes=chosen["accept_changes"],
     )
-    ctx.exit(tell(drive(agent, events, view), chosen))
+    result = drive(agent, events, view)
+    if is_over and not chosen["as_json"]:
+        view.say(_OVER)
+    ctx.exit(tell(result, chosen))
 
 
 def _recorded(chosen: Chosen, *, asks: bool) -> "RunOptions":

@@ -33,6 +33,22 @@ def test_a_finished_run_costs_nothing_more(sunwell, shop: Path, simulator: Simul
     assert len(simulator.requests) == asked
 
 
+def test_a_finished_run_says_that_nothing_was_asked(sunwell, shop: Path) -> None:
+    """One sentence and the result again: the steps of a run that is over are not told as if it went on."""
+    first = sunwell("run", TASK, "-w", shop, "--delegate")
+    done = sunwell("resume", "0", "-w", shop)
+    told_first = first.stdout.splitlines()  # and, in between, what had been forecast
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [line for line in told_first if line in done.stdout]
+    assert len(done.stdout.splitlines()) > 10
+    assert done.stderr.splitlines() == [
+        "the run had finished: nothing was asked and nothing was paid, and this is its result again"
+    ]
+    told = sunwell("resume", "0", "-w", shop, "-v")
+    assert "from the journal" in told.stderr
+    assert done.stderr in told.stderr
+
+
 def test_other_ceilings_stay(sunwell, shop: Path) -> None:
     """A ceiling that is raised leaves the recorded others as they were."""
     first = json.loads(
