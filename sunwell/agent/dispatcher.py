@@ -35,7 +35,8 @@ from sunwell.events import (
     WorkerStarted,
     WorkerWaiting,
 )
-from sunwell.journal.records import Held, WorkerOpened
+from sunwell.journal.records import WorkerOpened
+from sunwell.journal.waits import Held
 
 log = logging.getLogger("sunwell.agent")
 

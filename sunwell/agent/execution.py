@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import attrs
 
@@ -27,6 +28,7 @@ from sunwell.core.task import TaskResult
 from sunwell.events import RUN_FINISHED, WARNED, RunFinished, RunStarted, Warned
 from sunwell.journal.records import RunClosed, ToolFinished
 from sunwell.models.rate_limits import told_of_holds
+from sunwell.tools.staged import while_asking
 
 
 @attrs.define(eq=False)
@@ -56,8 +58,7 @@ class Execution:
 
         Cancelling it gives a result, too: the task that runs this is never anybody else's.
         """
-        clock = asyncio.get_running_loop()
-        begun = clock.time()
+        while_asking.set(partial(self.run.time_limits.pause, "approval"))
         told_of_holds.set(self._tell_hold)  # for this task and those that it starts
         try:
             ended = await execute(self)
@@ -65,7 +66,7 @@ class Execution:
             ended = Ended("cancelled", "cancelled", self._last_text(), "the run was stopped")
         if self.run.gateway.ran_out:
             ended = Ended("cancelled", "cancelled", self._last_text(), self.run.gateway.ran_out)
-        result = self._result(ended, self._seconds(clock.time() - begun))
+        result = self._result(ended, self._seconds())
         gateway = self.run.gateway
         if gateway.ran_out and gateway.accept_changes and self.run.journal.find(RunClosed, ()):
             result = as_closed(result, self.run.journal.records())
@@ -149,12 +150,12 @@ class Execution:
         path = str(journal.path) if journal.path else None
         return RunStarted(journal.run_id, self.task, model.name, path, self.resumed)
 
-    def _seconds(self, just_now: float) -> float:
+    def _seconds(self) -> float:
         """Return the time that the run took, with that of the processes that had it before."""
         closed = self.run.journal.find(RunClosed, ()) if self.run.gateway.recorded_only else None
         if closed is not None:
             return closed.duration_seconds
-        return just_now + self.run.restored_seconds
+        return self.run.ledger.used(self.run.root.path).seconds
 
     def _last_text(self) -> str:
         return self._works[-1].last_text if self._works else ""

@@ -10,6 +10,7 @@ from sunwell.budget.tally import Call
 from sunwell.budget.values import Amount
 from sunwell.core.usage import Usage
 from sunwell.journal.records import Answer, Failure, Forked, Intent, Record, RunOpened, RunResumed
+from sunwell.journal.waits import Paused
 
 _Attempt = tuple[str, int, int]
 
@@ -47,8 +48,7 @@ def restore(run: Run) -> None:
                 run.gateway.accepted |= answered
     for intent in open_intents.values():
         _book_uncertain(run, intent)
-    run.restored_seconds = seconds.total
-    run.ledger.restore(run.root.path, Amount(seconds=seconds.total))
+    run.ledger.restore(run.root.path, Amount(seconds=max(0.0, seconds.total)))
 
 
 def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
@@ -87,12 +87,14 @@ def _book_uncertain(run: Run, intent: Intent) -> None:
 
 @attrs.define
 class _Seconds:
-    """Adds up the time in which some process worked on the run; the pauses between do not count."""
+    """Adds up the time in which some process worked on the run; what it waited for people does not count."""
 
     total: float = 0.0
     _latest: float | None = None
 
     def see(self, record: Record) -> None:
+        if isinstance(record, Paused):
+            self.total -= record.seconds
         at = getattr(record, "at", None)
         if at is None:
             return

@@ -8,6 +8,7 @@ from blinker import NamedSignal
 
 from sunwell.agent.files_seen import FilesSeen
 from sunwell.agent.stream import EventStream
+from sunwell.agent.time_limits import TimeLimits
 from sunwell.budget.ledger import TreeLedger
 from sunwell.budget.protocol import Ledger
 from sunwell.budget.tally import Tally
@@ -33,8 +34,7 @@ class Run:
     sender: object
     """Sender of the signals: the loop or the agent that the caller made."""
     root: Span = Span()
-    restored_seconds: float = attrs.field(default=0.0, kw_only=True)
-    """Time that other processes have worked on the run."""
+    time_limits: TimeLimits = attrs.field(kw_only=True)
     _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, kw_only=True)
 
     @classmethod
@@ -64,8 +64,12 @@ class Run:
         root = Span()
         ledger.open(root.path, budget)
 
+        limits = TimeLimits(ledger, journal)
+
         async def hold() -> None:
-            ledger.excuse(await stream.hold())
+            if not stream.is_wanted:
+                async with limits.pause("reader"):
+                    await stream.hold()
 
         gateway = Gateway(
             journal,
@@ -77,7 +81,18 @@ class Run:
             hold,
             accept_changes,
         )
-        return cls(journal, ledger, tally, gateway, stream, FilesSeen(), sender, root, watchers=watchers)
+        return cls(
+            journal,
+            ledger,
+            tally,
+            gateway,
+            stream,
+            FilesSeen(),
+            sender,
+            root,
+            time_limits=limits,
+            watchers=watchers,
+        )
 
     def watch(self, see: Callable[[Event], None]) -> None:
         """Have *see* told of every event; for parts of the run itself, whose bugs must surface."""

@@ -16,8 +16,6 @@ class EventStream:
     _arrived: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _wanted: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _ended: bool = attrs.field(default=False, init=False)
-    _told_until: float = attrs.field(default=float("-inf"), init=False)
-    """Up to when the time that the consumer took has been returned to somebody."""
 
     def put(self, event: Event) -> None:
         """Add *event*; never waits."""
@@ -30,21 +28,17 @@ class EventStream:
         self._ended = True
         self._arrived.set()
 
-    async def hold(self) -> float:
-        """Wait until the consumer has taken every event and asks for more; return the seconds.
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the consumer has taken every event and asks for more."""
+        return self._wanted.is_set()
 
-        A consumer that stopped asking must not be charged for further calls, and the time that it
-        takes is not the run's. Of several who wait at once, each second is returned to one alone.
+    async def hold(self) -> None:
+        """Wait until the consumer has taken every event and asks for more.
+
+        A consumer that stopped asking must not be charged for further calls.
         """
-        if self._wanted.is_set():
-            return 0.0
-        clock = asyncio.get_running_loop()
-        started = clock.time()
         await self._wanted.wait()
-        now = clock.time()
-        seconds = max(0.0, now - max(started, self._told_until))
-        self._told_until = now
-        return seconds
 
     async def next(self) -> Event | None:
         """Return the next event, ``None`` at the end."""

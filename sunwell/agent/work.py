@@ -136,7 +136,7 @@ class Work:
         while True:
             await self.run.gateway.hold()  # outside the time limit: our caller's time is not ours
             try:
-                async with asyncio.timeout(0 if self._timed_out_before() else self._seconds()):
+                async with self.run.time_limits.limit(self._seconds):
                     ended = await self._turn()
             except TimeoutError:
                 await self._note_time_out()
@@ -160,9 +160,14 @@ class Work:
             await self.run.journal.append(Note(self.given.span.path, _TIMED_OUT, self.turns))
 
     def _seconds(self) -> float | None:
-        """Return the time for the next turn: what is left, less what is kept for closing."""
+        """Return the time for this turn: what is left, less what is kept for closing."""
+        if self._timed_out_before():
+            return 0.0
         left = self.run.ledger.seconds_left(self.given.span.path)
         return None if left is None else max(0.0, left - self.given.closing_seconds)
+
+    def _seconds_left(self) -> float | None:
+        return self.run.ledger.seconds_left(self.given.span.path)
 
     async def _turn(self) -> Ended | None:
         most, path = self.given.most_turns, self.given.span.path
@@ -301,7 +306,7 @@ class Work:
         if self._is_known_time_out and not self.run.gateway.has_answer(span):
             return Ended("incomplete", reason, self.partial(), sentence)
         try:
-            async with asyncio.timeout(self.run.ledger.seconds_left(self.given.span.path)):
+            async with self.run.time_limits.limit(self._seconds_left):
                 completion = await self.run.gateway.ask(
                     span, self.given.model, request, purpose="closing", closing=True
                 )

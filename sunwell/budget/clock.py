@@ -13,18 +13,39 @@ _WARN_SHARE = 0.8
 
 @attrs.define(eq=False)
 class Clock:
-    """The event loop's time, less what was excused. Where no loop runs any more, it stands still."""
+    """The event loop's time, less that of the pauses. Where no loop runs any more, it stands still."""
 
-    excused_seconds: float = 0.0
     _latest: float = 0.0
+    _paused_seconds: float = 0.0
+    """Length of the pauses that are over."""
+    _pauses: int = 0
+    _paused_at: float = 0.0
 
     def time(self) -> float:
-        """Return seconds since some fixed moment, without those that were excused."""
+        """Return seconds since some fixed moment, without those of pauses."""
+        return (self._paused_at if self._pauses else self._loop_time()) - self._paused_seconds
+
+    def pause(self) -> None:
+        """Stand still until :meth:`go_on` was called as often."""
+        if not self._pauses:
+            self._paused_at = self._loop_time()
+        self._pauses += 1
+
+    def go_on(self) -> float:
+        """End a pause; return how long the clock stood still if it was the last, else 0."""
+        self._pauses -= 1
+        if self._pauses:
+            return 0.0
+        seconds = self._loop_time() - self._paused_at
+        self._paused_seconds += seconds
+        return seconds
+
+    def _loop_time(self) -> float:
         try:  # noqa: SIM105 -- on the way of every reservation, and `suppress` takes longer
             self._latest = asyncio.get_running_loop().time()
         except RuntimeError:  # no loop runs
             pass
-        return self._latest - self.excused_seconds
+        return self._latest
 
     def start(self, account: Account) -> None:
         """Let the time of *account* run, if it does not yet."""

@@ -182,9 +182,13 @@ class TreeLedger:
             self._broken_limit = limit
             self._lines.judge_all()
 
-    def excuse(self, seconds: float) -> None:
-        """Leave *seconds* out of all time limits."""
-        self.clock.excused_seconds += seconds
+    def pause(self) -> None:
+        """Let no time pass under any time limit; see the protocol."""
+        self.clock.pause()
+
+    def go_on(self) -> float:
+        """End a pause and return what it has left out; see the protocol."""
+        return self.clock.go_on()
 
     def used(self, path: str) -> Amount:
         """Return what the account of *path* has used; its seconds are those of its own clock."""

@@ -14,6 +14,8 @@ from sunwell.errors import SunwellError
 
 Verdict = int | Account | SunwellError
 
+_LOOKED_AGAIN_SECONDS = 0.05
+
 
 def _ticket(want: Want) -> int:
     return want.ticket
@@ -129,16 +131,18 @@ class Lines:
         del account.line[bisect_left(account.line, want.ticket, key=_ticket)]
         return [account]
 
-    def _set_timer(self, want: Want) -> None:
+    def _set_timer(self, want: Want, least_seconds: float = 0.0) -> None:
         if want.timer is not None:
             want.timer.cancel()
         seconds = self.clock.wait_seconds(want)
         if seconds is not None:
-            want.timer = asyncio.get_running_loop().call_later(seconds, self._time_up, want)
+            want.timer = asyncio.get_running_loop().call_later(
+                max(seconds, least_seconds), self._time_up, want
+            )
 
     def _time_up(self, want: Want) -> None:
         if self.clock.out_of_time(want.account, want.claim.closing) is None:
-            self._set_timer(want)  # some of the time was excused
+            self._set_timer(want, _LOOKED_AGAIN_SECONDS)  # there was a pause, or is one
             return
         for account in self._conclude(want, self.judge(want)):
             self._serve(account)

@@ -86,8 +86,15 @@ class Ledger(Protocol):
         """
         ...
 
-    def excuse(self, seconds: float) -> None:
-        """Leave *seconds* out of all time limits: whoever reads our stream held us up."""
+    def pause(self) -> None:
+        """Let no time pass under any time limit until :meth:`go_on`: the run waits for a person.
+
+        Pauses may overlap: time goes on once each has ended.
+        """
+        ...
+
+    def go_on(self) -> float:
+        """End a pause. Return the seconds that were left out if it was the last, else 0."""
         ...
 
     def used(self, path: str) -> Amount:

@@ -74,7 +74,10 @@ _BUDGET = (
     click.option("--max-turns", type=_COUNT, metavar="N", help="Most turns of the work (default: 50)."),
     click.option("--max-calls", type=_COUNT, metavar="N", help="Most model calls."),
     click.option(
-        "--max-seconds", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Most wall time."
+        "--max-seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="S",
+        help="Most time; waiting for your approval does not count.",
     ),
 )
 _MANNER = (

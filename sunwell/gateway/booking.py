@@ -18,7 +18,8 @@ from sunwell.events import BOUND_EXCEEDED, BUDGET_REFUSED, BoundExceeded, Budget
 from sunwell.gateway.attempt import claim_for
 from sunwell.gateway.call import Call
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Answer, Failure, Held, HoldReason, Refused
+from sunwell.journal.records import Answer, Failure, Refused
+from sunwell.journal.waits import Held, HoldReason
 from sunwell.models.prices import PriceBook
 
 _RECORD_BYTES = 4096

@@ -25,7 +25,7 @@ from sunwell.journal.shapes import kinds, readers
 if TYPE_CHECKING:
     import msgspec
 
-FORMAT = (1, 1)
+FORMAT = (1, 2)
 """Major and minor version of the format written here. A newer major one is refused."""
 
 ENVELOPE = frozenset({"seq", "kind", "synced", "format", "escaped", "crc"})

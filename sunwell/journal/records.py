@@ -6,7 +6,7 @@ it, never of chance or time. ``at`` is seconds since 1970 in UTC.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import attrs
 
@@ -18,9 +18,6 @@ from sunwell.core.receipts import CommandRun, Conflict
 from sunwell.core.task import Status, StopReason
 
 Key = tuple[str | int, ...]
-HoldReason = Literal["planner", "ledger", "rate"]
-"""What is waited for. ``planner``: the first answer of siblings; ``ledger``: room in a ceiling;
-``rate``: the time until a failed attempt is made again."""
 
 
 @attrs.frozen
@@ -305,17 +302,6 @@ class WorkerClosed(Record):
     @property
     def key(self) -> Key:
         return (self.span,)
-
-
-@attrs.frozen
-class Held(Record):
-    """Somebody who could have gone on was made to wait, and now goes on."""
-
-    kind: ClassVar[str] = "held"
-    span: str
-    reason: HoldReason
-    seconds: float
-    at: float
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import attrs
 
 from sunwell.core.message import Part
-from sunwell.journal import records
+from sunwell.journal import records, waits
 from sunwell.journal.plain import PART_TAG
 from sunwell.journal.records import Record, Unknown
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @functools.cache
 def kinds() -> Mapping[str, type[Record]]:
     """Return every class of records by the name of its kind, without the root and ``Unknown``."""
-    found = [item for item in vars(records).values() if isinstance(item, type) and issubclass(item, Record)]
+    everything = (*vars(records).values(), *vars(waits).values())
+    found = [item for item in everything if isinstance(item, type) and issubclass(item, Record)]
     return {cls.kind: cls for cls in found if cls not in (Record, Unknown)}
 
 

@@ -5,6 +5,8 @@ import logging
 import math
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import ContextVar
 from inspect import isawaitable
 from typing import Any, Protocol
 
@@ -23,6 +25,10 @@ from sunwell.tools.wording import cut, on_one_line
 
 _LONGEST_SUMMARY = 200
 log = logging.getLogger("sunwell.tools")
+while_asking: ContextVar[Callable[[], AbstractAsyncContextManager[None]]] = ContextVar(
+    "while_asking", default=nullcontext
+)
+"""What is entered while somebody is asked for an approval: the time that it takes is nobody's work."""
 Approve = Callable[[Proposal], "bool | Awaitable[bool]"]
 
 
@@ -63,7 +69,7 @@ class Terms:
             return
         line = on_one_line(self.secrets.redact(summary))[:_LONGEST_SUMMARY]
         proposal = Proposal(tool, line, self.secrets.redact(details))
-        async with self._asking:
+        async with self._asking, while_asking.get()():
             try:
                 said = self.approve(proposal)
                 approved = await said if isawaitable(said) else said

@@ -19,7 +19,8 @@ from sunwell.agent.toolset import Toolset
 from sunwell.budget.values import Budget
 from sunwell.core import Request, Task
 from sunwell.journal.memory import MemoryJournal
-from sunwell.journal.records import Held, Note, Record, RunOpened
+from sunwell.journal.records import Note, Record, RunOpened
+from sunwell.journal.waits import Held
 from sunwell.models.prices import PriceBook
 from sunwell.simulator import PRICES, Billing, InProcessModel, ModelPrice, ModelRates, echo, loop_time
 from sunwell.testing import run_virtual

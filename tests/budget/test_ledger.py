@@ -200,8 +200,8 @@ async def test_cancelling_a_waiter_lets_the_next_one_through():
     assert ledger.tokens_left("run") == 80
 
 
-def test_time_ends_a_wait_and_excused_time_does_not_count():
-    """A waiter is refused when its time is up, later by what was excused."""
+def test_time_ends_a_wait_and_pauses_do_not_count():
+    """A waiter is refused when its time is up, later by the pauses; where they overlap, by both once."""
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -209,7 +209,14 @@ def test_time_ends_a_wait_and_excused_time_does_not_count():
         await ledger.reserve("run", Claim(5, 5))
         (waiting,) = await started(outcome(ledger, "run", Claim(5, 5)))
         await asyncio.sleep(30)
-        ledger.excuse(20)
+        ledger.pause()
+        await asyncio.sleep(15)
+        ledger.pause()
+        assert ledger.seconds_left("run") == 30
+        await asyncio.sleep(3)
+        assert ledger.go_on() == 0
+        await asyncio.sleep(2)
+        assert ledger.go_on() == 20
         assert await waiting == "seconds"
         return loop.time(), ledger.seconds_left("run"), await outcome(ledger, "run", Claim(0, 0))
 

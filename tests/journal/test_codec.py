@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sunwell.core import Completion, Text, Usage
 from sunwell.errors import JournalError
-from sunwell.journal import records
+from sunwell.journal import records, waits
 from sunwell.journal.codec import ENVELOPE, decode, encode
 from sunwell.journal.records import Note, Record, RunOpened, Unknown
 
@@ -26,7 +26,7 @@ JSON = st.recursive(
 )
 KINDS = [
     item
-    for item in vars(records).values()
+    for item in (*vars(records).values(), *vars(waits).values())
     if isinstance(item, type) and issubclass(item, Record) and item not in (Record, Unknown)
 ]
 
@@ -126,7 +126,7 @@ def test_additional_fields_are_passed_over():
 @pytest.mark.parametrize(
     ("version", "is_read"),
     [
-        pytest.param("1.1", True, id="ours"),
+        pytest.param("1.2", True, id="ours"),
         pytest.param("1.0", True, id="older-minor"),
         pytest.param("1.9", True, id="newer-minor"),
         pytest.param("2.0", False, id="newer-major"),
@@ -136,7 +136,7 @@ def test_additional_fields_are_passed_over():
 def test_only_a_newer_major_format_is_refused(version, is_read):
     """The run's record names the format; a newer minor one is read, a newer major one refused."""
     ours = encode(RunOpened("r1", "t", 1.0), 0)
-    line = _checked(ours[: ours.rindex(b',"crc"')].replace(b'"1.1"', f'"{version}"'.encode()) + b"}")
+    line = _checked(ours[: ours.rindex(b',"crc"')].replace(b'"1.2"', f'"{version}"'.encode()) + b"}")
     if is_read:
         assert decode(line).record == RunOpened("r1", "t", 1.0)
     else:
