@@ -160,7 +160,8 @@ def limits() -> list[Any]:
     """Return each limit with the settings under which it fires, and what is met there."""
     big = Usage(100, 1_000)
     return [
-        pytest.param({"orchestration": Orchestration(max_iterations=2)}, "turns", {}, id="turns"),
+        pytest.param({"orchestration": Orchestration(max_iterations=2)}, "turns", {}, id="own-turns"),
+        pytest.param({"budget": Budget(turns=5)}, "turns", {}, id="turns-of-all"),
         pytest.param({"budget": Budget(calls=6)}, "calls", {}, id="calls"),
         pytest.param({"budget": Budget(tokens=34_000)}, "budget_tokens", {"usage": big}, id="tokens"),
         pytest.param({"budget": Budget(usd="0.034")}, "budget_usd", {"usage": big}, id="dollars"),
