@@ -75,14 +75,20 @@ def _steady(per_minute: float | None, now: float) -> Bucket | None:
     return Bucket(per_minute / 60, capacity, capacity, now)
 
 
+def _per_second(bucket: Bucket | None) -> float | None:
+    return None if bucket is None else bucket.per_second
+
+
 @attrs.define(eq=False)
 class RateLimiter:
     """Paces the requests of one connection on one event loop, first come first served."""
 
     requests: Bucket | None = None
     tokens: Bucket | None = None
-    is_chosen: bool = False
-    """Whether the limits were set, so that headers do not change them."""
+    chosen_requests: float | None = None
+    """Requests a second that were set: headers do not change them, and no guess goes beyond them."""
+    chosen_tokens: float | None = None
+    """Likewise tokens a second."""
     in_flight: int = attrs.field(default=0, init=False)
     _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
     _heard: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -98,7 +104,7 @@ class RateLimiter:
         """Return the limiter of *connection* with what its settings say."""
         requests = _steady(connection.requests_per_minute, now)
         tokens = _steady(connection.tokens_per_minute, now)
-        return cls(requests, tokens, is_chosen=requests is not None or tokens is not None)
+        return cls(requests, tokens, _per_second(requests), _per_second(tokens))
 
     async def enter(self, tokens: int) -> float:
         """Wait until a request of about *tokens* may go out, and return when that was.
@@ -133,11 +139,17 @@ class RateLimiter:
         """Learn from an answer to the request that went out at *sent_at*."""
         now = asyncio.get_running_loop().time()
         self.unheard()
-        if not self.is_chosen:
+        if self.chosen_requests is None:
             self.requests = self._learned(
                 self.requests, _told(headers, _REQUESTS), now, in_flight=self.in_flight
             )
-            self.tokens = self._learned(self.tokens, _told(headers, _TOKENS), now)
+        if self.chosen_tokens is None:
+            told = _told(headers, _TOKENS)
+            self.tokens = self._learned(self.tokens, told, now)
+            if (
+                self.tokens is not None and told is not None
+            ):  # one request may need what several seconds bring
+                self.tokens.capacity = max(self.tokens.capacity, told[0])
         if status == 429 and sent_at > self._slowed_at:
             self._slow(headers, now)
         elif status < 400:
@@ -207,7 +219,8 @@ class RateLimiter:
         self._blocked_until = max(self._blocked_until, now + pause)
         if self.requests is None:
             self.requests = self._guessed(now)
-        elif self._is_guessed:
+        elif self._is_guessed or self.chosen_requests is not None:  # what was set is more than there is
+            self._is_guessed = True
             self.requests.per_second *= _KEPT_SHARE
         self.requests.wait_seconds(0, now)
         self.requests.available = min(0.0, self.requests.available)
@@ -224,7 +237,8 @@ class RateLimiter:
     def _accept(self, now: float) -> None:
         """Try a little more where a guess has held."""
         if self._is_guessed and self.requests is not None:
-            self.requests.per_second *= _GROWTH
+            most = float("inf") if self.chosen_requests is None else self.chosen_requests
+            self.requests.per_second = min(most, self.requests.per_second * _GROWTH)
         elif self.requests is None:
             self._accepted.append(now)
             if len(self._accepted) > _MOST_REMEMBERED:

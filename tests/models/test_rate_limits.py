@@ -90,6 +90,50 @@ def test_a_server_that_tells_nothing_is_found_out():
     assert len(server.served) / seconds > 20
 
 
+def test_a_pace_that_was_set_too_high_is_found_out():
+    """Four times what the server takes was set: it is not refused again and again, nor ever passed."""
+    server = Server(50, 50, tells=False)
+
+    async def run() -> tuple[float, float]:
+        limiter = RateLimiter.of(Connection("x", requests_per_minute=12_000), 0.0)
+        seconds = await fan_out(server, limiter, workers=200, calls=10)
+        assert limiter.requests is not None
+        return seconds, limiter.requests.per_second
+
+    seconds, pace = run_virtual(run())
+    assert server.refused < 0.2 * len(server.served)
+    assert len(server.served) / seconds > 20
+    assert pace <= 200
+
+
+def test_what_is_under_way_counts_as_gone():
+    """Ten are out, one has come back and says that nine are left: those are the nine."""
+    headers = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "9"}
+
+    async def run() -> float:
+        limiter = RateLimiter()
+        sent = [await limiter.enter(1) for _ in range(10)]
+        limiter.heard(200, headers, sent[0])
+        await limiter.enter(1)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(run()) == pytest.approx(1.0, abs=0.01)
+
+
+def test_what_was_not_set_is_still_learned():
+    """Requests were set; of tokens the server says that none are left of six thousand a minute."""
+    headers = {"x-ratelimit-limit-tokens": "6000", "x-ratelimit-remaining-tokens": "0"}
+
+    async def run(**chosen: int) -> float:
+        limiter = RateLimiter.of(Connection("x", **chosen), 0.0)
+        limiter.heard(200, headers, await limiter.enter(1))
+        await limiter.enter(100)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(run(requests_per_minute=60_000)) == pytest.approx(1.0, abs=0.05)
+    assert run_virtual(run(tokens_per_minute=600_000_000)) == pytest.approx(0.0, abs=0.05)
+
+
 def test_a_refusal_slows_all_of_them_once():
     """Ten requests that are refused together hold everyone back for one pause, not for ten."""
 
