@@ -8,7 +8,6 @@ from sunwell.agent.run import Run
 from sunwell.budget.ledger import passed
 from sunwell.budget.tally import Call
 from sunwell.budget.values import Amount
-from sunwell.core.usage import Usage
 from sunwell.journal.records import Answer, Failure, Forked, Intent, Record, RunOpened, RunResumed
 from sunwell.journal.waits import Paused
 
@@ -52,26 +51,26 @@ def restore(run: Run) -> None:
 
 
 def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
-    usage = answer.completion.usage
-    if usage is None:
+    billed = answer.completion.billed_tokens
+    if billed is None:
         if intent is not None:
             _book_uncertain(run, intent)
         return
-    run.ledger.restore(answer.span, _spent(answer, usage, intent))
+    run.ledger.restore(answer.span, _spent(answer, billed, intent))
     if intent is not None and run.gateway.heed_refusals:
         reserved = (intent.reserved_tokens, intent.reserved_usd)
-        if limit := passed(*reserved, usage.total_tokens, answer.cost_usd):
+        if limit := passed(*reserved, billed, answer.cost_usd):
             run.ledger.stop(limit)
     provider = intent.provider if intent else ""
     entry = Call(answer.span, answer.depth, answer.purpose, provider, answer.completion.model)
-    run.tally.add(entry, usage, answer.cost_usd)
+    run.tally.add_answer(entry, answer.completion, answer.cost_usd)
 
 
-def _spent(answer: Answer, usage: Usage, intent: Intent | None) -> Amount:
+def _spent(answer: Answer, tokens: int, intent: Intent | None) -> Amount:
     if answer.cost_usd is not None:
-        return Amount(settled_usd=answer.cost_usd, settled_tokens=usage.total_tokens, calls=1)
+        return Amount(settled_usd=answer.cost_usd, settled_tokens=tokens, calls=1)
     reserved = intent.reserved_usd if intent else None  # the price is unknown: all that was held counts
-    return Amount(uncertain_usd=reserved or Decimal(0), settled_tokens=usage.total_tokens, calls=1)
+    return Amount(uncertain_usd=reserved or Decimal(0), settled_tokens=tokens, calls=1)
 
 
 def _book_uncertain(run: Run, intent: Intent) -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 import attrs
 
 from sunwell.budget.past import upwards
-from sunwell.core.model import Purpose
+from sunwell.core.model import Completion, Purpose
 from sunwell.core.task import Bill, BillLine, ModelBill, Total
 from sunwell.core.usage import Usage
 
@@ -40,6 +40,17 @@ class Tally:
     def add(self, call: Call, usage: Usage, cost_usd: Decimal | None) -> None:
         """Add an answered call; ``cost_usd=None`` where the price is unknown, never 0."""
         self._note(call, Total(calls=1, usage=usage, cost_usd=cost_usd))
+
+    def add_answer(self, call: Call, completion: Completion, cost_usd: Decimal | None) -> None:
+        """Add an answer that came to *cost_usd* in all; each advisor in it stands in a line of its own."""
+        for one in completion.consulted:
+            self._note(
+                attrs.evolve(call, model=one.model), Total(calls=0, usage=one.usage, cost_usd=one.cost_usd)
+            )
+            if cost_usd is not None and one.cost_usd is not None:
+                cost_usd -= one.cost_usd
+        assert completion.usage is not None
+        self.add(call, completion.usage, cost_usd)
 
     def add_uncertain(self, call: Call, reserved_tokens: int, reserved_usd: Decimal | None) -> None:
         """Add an attempt whose usage never came, at its upper bound; it stands apart in every bill."""

@@ -1,6 +1,7 @@
 """What Sunwell asks of a model: a request in, one completion out."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import attrs
@@ -114,6 +115,17 @@ class Request:
 
 
 @attrs.frozen
+class Consulted:
+    """Another model that the provider itself asked on the way to an answer, as an advisor."""
+
+    model: str
+    """Its id: it is billed at its own price."""
+    usage: Usage
+    cost_usd: Decimal | None = None
+    """Filled in when the answer is booked; ``None`` where a price is unknown."""
+
+
+@attrs.frozen
 class Completion:
     """A model's whole answer."""
 
@@ -127,6 +139,17 @@ class Completion:
     """The stop reason in the provider's own word."""
     id: str = ""
     """The provider's id of the answer."""
+    consulted: tuple[Consulted, ...] = ()
+    """Other models that took part. Their tokens are billed, too, and stand apart from ``usage``."""
+    is_batch: bool = False
+    """Whether the provider says that it answered in a batch, at half the price."""
+
+    @property
+    def billed_tokens(self) -> int | None:
+        """Input and output of all models that took part; ``None`` where the provider did not say."""
+        if self.usage is None:
+            return None
+        return self.usage.total_tokens + sum(one.usage.total_tokens for one in self.consulted)
 
     @property
     def text(self) -> str:

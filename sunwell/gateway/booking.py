@@ -12,7 +12,6 @@ from sunwell.budget.protocol import Ledger
 from sunwell.budget.tally import Tally
 from sunwell.budget.values import Reservation
 from sunwell.core.model import Completion
-from sunwell.core.usage import Usage
 from sunwell.errors import BudgetExhausted, ModelError
 from sunwell.events import BOUND_EXCEEDED, BUDGET_REFUSED, BoundExceeded, BudgetRefused, Emit
 from sunwell.gateway.attempt import claim_for
@@ -87,6 +86,7 @@ class Booking:
         self, call: Call, attempt: int, reservation: Reservation, completion: Completion, seconds: float
     ) -> Answer:
         """Write the answer down and settle, whatever happens to us meanwhile."""
+        completion, cost_usd = self.prices.priced(call.model, completion)
         answer = Answer(
             span=call.span.path,
             number=call.number,
@@ -95,7 +95,7 @@ class Booking:
             depth=call.span.depth,
             digest=call.digest,
             completion=completion,
-            cost_usd=self._cost_usd(call, completion),
+            cost_usd=cost_usd,
             duration_seconds=seconds,
             at=time.time(),
         )
@@ -111,32 +111,24 @@ class Booking:
         failure = call.failure(attempt, error, may_be_billed=may_be_billed, final=final)
         await _unbroken(self._fail(call, reservation, failure))
 
-    def _cost_usd(self, call: Call, completion: Completion) -> Decimal | None:
-        if completion.usage is None:
-            return None
-        price = self.prices.price_of_answer(call.model, completion.model)
-        return None if price is None else price.cost_usd(completion.usage)
-
     async def _settle(self, call: Call, reservation: Reservation, answer: Answer) -> None:
         try:
             await self.journal.append(answer)
         except BaseException:
             self._keep(call, reservation)
             raise
-        usage = answer.completion.usage
-        if usage is None:  # billed, and nobody said how much
+        billed, cost_usd = answer.completion.billed_tokens, answer.cost_usd
+        if billed is None:  # and nobody said how much
             self._keep(call, reservation)
             return
-        cost_usd = answer.cost_usd
-        passed = self.ledger.settle(reservation, usage.total_tokens, cost_usd)
-        self.tally.add(call.entry(answer.completion.model), usage, cost_usd)
+        passed = self.ledger.settle(reservation, billed, cost_usd)
+        self.tally.add_answer(call.entry(answer.completion.model), answer.completion, cost_usd)
         if passed:
-            self._tell_excess(call, reservation, usage, cost_usd)
+            self._tell_excess(call, reservation, billed, cost_usd)
 
     def _tell_excess(
-        self, call: Call, reservation: Reservation, usage: Usage, cost_usd: Decimal | None
+        self, call: Call, reservation: Reservation, billed: int, cost_usd: Decimal | None
     ) -> None:
-        billed = usage.total_tokens
         excess = BoundExceeded(call.model.name, reservation.tokens, billed, reservation.usd, cost_usd)
         self.emit(BOUND_EXCEEDED, excess)
 

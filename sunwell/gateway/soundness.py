@@ -5,7 +5,7 @@ from typing import Any, get_args
 import attrs
 
 from sunwell.core.message import Text, Thinking, ToolCall
-from sunwell.core.model import Completion, Stop
+from sunwell.core.model import Completion, Consulted, Stop
 from sunwell.core.usage import Usage
 from sunwell.errors import BadAnswer
 
@@ -44,6 +44,8 @@ def _what_is_wrong(value: Any) -> str:
     for name in ("model", "provider_stop", "id"):
         if type(getattr(value, name)) is not str:
             return f"its {name} is no text"
+    if not all(isinstance(one, Consulted) and isinstance(one.usage, Usage) for one in value.consulted):
+        return "the models that it consulted are no tuple of Consulted"
     return _what_is_wrong_with(value.usage)
 
 

@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import attrs
+
 from sunwell.core.message import Part, Text, Thinking, ToolCall
 from sunwell.core.model import Completion, Stop
 
@@ -92,7 +94,7 @@ def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion
         kept.append(part)
     if seen and stop in ("end", "other"):  # several gateways say "stop" after tool calls
         stop = "tool_calls"
-    return Completion(tuple(kept), stop, found.usage, found.model, found.provider_stop, found.id)
+    return attrs.evolve(found, parts=tuple(kept), stop=stop)
 
 
 def thinking(text: str, raw: str, origin: str) -> Thinking:

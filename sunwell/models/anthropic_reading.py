@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from sunwell.core.message import Part, Text, ToolCall
-from sunwell.core.model import Completion, Delta, Stop
+from sunwell.core.model import Completion, Consulted, Delta, Stop
 from sunwell.core.usage import Usage
 from sunwell.models.answers import (
     ErrorInAnswer,
@@ -85,8 +85,36 @@ def _completion(
 ) -> Completion:
     said = words(answer.get("stop_reason"))
     model, answer_id = words(answer.get("model")) or asked, words(answer.get("id"))
-    found = Completion((), "other", read_usage(usage), model, said, answer_id)
+    consulted = _consulted(usage.get("iterations"), model)
+    found = Completion(
+        (),
+        "other",
+        None if consulted is None else read_usage(usage),  # whoever took part unseen was billed
+        model,
+        said,
+        answer_id,
+        consulted or (),
+        is_batch=usage.get("service_tier") == "batch",
+    )
     return finished(parts, _STOPS.get(said, "other"), found)
+
+
+def _consulted(iterations: Any, answered: str) -> tuple[Consulted, ...] | None:
+    """Return who took part besides the model that answered; ``None`` where what it used is not told.
+
+    The tokens of an advisor stand in the list of iterations alone; those of messages are counted in the
+    usage itself.
+    """
+    found = []
+    for one in iterations if isinstance(iterations, list) else ():
+        part = members(one)
+        if part.get("type") in ("message", None):
+            continue
+        usage = read_usage(part)
+        if usage is None:
+            return None
+        found.append(Consulted(words(part.get("model")) or answered, usage))
+    return tuple(found)
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage | None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.core.model import ModelProtocol
+from sunwell.core.model import Completion, ModelProtocol
 from sunwell.core.price import Price, Rates
 from sunwell.models.references import (
     is_same_model,
@@ -17,6 +17,7 @@ from sunwell.models.references import (
 )
 
 _PER_MILLION = Decimal(1_000_000)
+_BATCH_FACTOR = Decimal("0.5")  # Anthropic and OpenAI list batches at half of all rates (2026-11-21)
 
 
 def _own(value: Mapping[str, Price]) -> dict[str, Price]:
@@ -85,6 +86,27 @@ class PriceBook:
         if is_same_model(model_id, answered) or is_same_model(model.name, answered):
             return self.price(model)
         return self.price_of(answered, provider)
+
+    def priced(self, model: ModelProtocol, completion: Completion) -> tuple[Completion, Decimal | None]:
+        """Return the cost of an answer of *model*, and the answer with the cost of each advisor in it.
+
+        Every model that took part is priced by itself; a batch costs half. The cost is ``None`` where
+        usage or one of the prices is unknown.
+        """
+        own = self.price_of_answer(model, completion.model)
+        if completion.usage is None or own is None:
+            return completion, None
+        factor = _BATCH_FACTOR if completion.is_batch else Decimal(1)
+        cost_usd, provider = own.cost_usd(completion.usage) * factor, provider_and_id(model)[0]
+        priced = []
+        for one in completion.consulted:
+            price = self.price_of(one.model, provider)
+            if price is None:
+                return completion, None
+            part_usd = price.cost_usd(one.usage) * factor
+            priced.append(attrs.evolve(one, cost_usd=part_usd))
+            cost_usd += part_usd
+        return (attrs.evolve(completion, consulted=tuple(priced)) if priced else completion), cost_usd
 
     def _own_price(self, provider: str | None, model_id: str) -> Price | None:
         for spelled in (spelled_alike(model_id), undated(spelled_alike(model_id))):

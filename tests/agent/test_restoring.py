@@ -11,7 +11,7 @@ import pytest
 from sunwell.agent.restoring import restore
 from sunwell.agent.run import Run
 from sunwell.budget import Amount, Budget
-from sunwell.core import Price, Rates, Request, Span, Usage, user
+from sunwell.core import Consulted, Price, Rates, Request, Span, Usage, user
 from sunwell.errors import BadAnswer, BudgetExhausted, ServerFailed
 from sunwell.gateway import RetryPolicy
 from sunwell.journal.memory import MemoryJournal
@@ -19,6 +19,7 @@ from sunwell.testing import ScriptedModel, completion, run_virtual
 
 PRICE = Price(Rates(Decimal(1), Decimal(10)), source="test", date="2026-11-01")
 USAGE = Usage(200, 30)
+ADVISED = (Consulted("claude-opus-5-5", Usage(400, 50)),)
 
 
 async def nobody_watches() -> None:
@@ -50,6 +51,11 @@ CASES = [
     pytest.param(completion("Yes.", usage=USAGE), id="answered"),
     pytest.param(silent(), id="usage-never-came"),
     pytest.param(completion("Yes.", usage=USAGE, model="stranger"), id="an-unpriced-model-answered"),
+    pytest.param(attrs.evolve(completion("Yes.", usage=USAGE), consulted=ADVISED), id="an-advisor-took-part"),
+    pytest.param(
+        attrs.evolve(completion("Yes.", usage=USAGE), consulted=(Consulted("stranger", USAGE),)),
+        id="an-unpriced-advisor-took-part",
+    ),
     pytest.param([BadAnswer("haiku", "cut", may_be_billed=True)], id="failed-and-perhaps-billed"),
     pytest.param([ServerFailed("haiku", "down")], id="failed-and-not-billed"),
     pytest.param(

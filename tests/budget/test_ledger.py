@@ -272,6 +272,32 @@ async def test_four_fifths_of_a_limit_warn_once():
     assert heard[1:] == [("turns", 4, 5, "run")]
 
 
+def test_four_fifths_of_the_time_and_of_the_money_warn_once():
+    """At the first booking from then on, with what is used and the ceiling, in seconds and in dollars."""
+
+    async def main():
+        heard = []
+        ledger = TreeLedger(on_warning=lambda *fact: heard.append(fact))
+        ledger.open("run", Budget(usd="0.7", seconds=100))
+        for seconds, usd, told in (
+            (79, "0.55", 0),
+            (0.5, "0.0099", 0),
+            (0.5, "0.0001", 2),
+            (10, "0.04", 2),
+        ):
+            await asyncio.sleep(seconds)
+            price = Decimal(usd)
+            ledger.settle(await ledger.reserve("run", Claim(1, 1, 1, price, Decimal(0))), 2, price)
+            assert len(heard) == told
+        return heard
+
+    heard = run_virtual(main())
+    assert heard == [
+        ("usd", Decimal("0.56"), Decimal("0.7"), "run"),
+        ("seconds", Decimal("80"), Decimal("100"), "run"),
+    ]
+
+
 async def test_accounts_are_opened_from_the_top_down():
     """A new account above one that has bookings already could not know its share."""
     ledger = ledger_of()

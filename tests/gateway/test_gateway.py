@@ -3,10 +3,11 @@
 import asyncio
 from decimal import Decimal
 
+import attrs
 import pytest
 
 from sunwell.budget import Amount, Budget
-from sunwell.core import Price, Rates, Span, Text, ToolCall, Usage
+from sunwell.core import Consulted, Price, Rates, Span, Text, ToolCall, Usage
 from sunwell.errors import BadAnswer, BudgetExhausted, ConfigurationError
 from sunwell.events import (
     BoundExceeded,
@@ -251,6 +252,40 @@ def test_the_model_that_answered_is_priced(open_door, asked, answered, expected)
         assert cost is None
     [line] = door.gateway.tally.bill().models
     assert (line.model, line.cost_usd) == (answered, cost)
+
+
+@pytest.mark.parametrize(
+    ("is_batch", "factor"), [pytest.param(False, 1, id="at-once"), pytest.param(True, "0.5", id="in-a-batch")]
+)
+def test_an_advisor_is_billed_at_its_own_price_and_a_batch_at_half(open_door, is_batch, factor) -> None:
+    """To the last digit, in the ledger, in the record and in a line of the bill of its own."""
+    book, usage, advice = PriceBook(), Usage(1000, 100), Usage(3000, 200, cache_read_tokens=1000)
+    door = open_door(Budget(usd=1, tokens=50_000), prices=book)
+    said = attrs.evolve(
+        completion("Yes.", usage=usage, model="claude-haiku-5-5"),
+        consulted=(Consulted("claude-opus-5-5", advice),),
+        is_batch=is_batch,
+    )
+    run_virtual(door.ask(ScriptedModel("claude-haiku-5-5", [said])))
+    cheap = book.price_of("claude-haiku-5-5").cost_usd(usage) * Decimal(factor)
+    dear = book.price_of("claude-opus-5-5").cost_usd(advice) * Decimal(factor)
+    assert door.records[1].cost_usd == cheap + dear
+    assert (door.used.settled_usd, door.used.settled_tokens) == (cheap + dear, 4300)
+    lines = {line.model: (line.calls, line.cost_usd) for line in door.gateway.tally.bill().models}
+    assert lines == {"claude-haiku-5-5": (1, cheap), "claude-opus-5-5": (0, dear)}
+
+
+def test_an_unpriced_advisor_leaves_the_cost_unknown(open_door, price) -> None:
+    """Under a dollar cap all that was reserved counts as uncertain; the tokens of both are settled."""
+    door = open_door(Budget(usd=1))
+    said = attrs.evolve(
+        completion("Yes.", usage=Usage(50, 5), model="haiku"), consulted=(Consulted("stranger", Usage(9, 1)),)
+    )
+    run_virtual(door.ask(ScriptedModel("haiku", [said], price)))
+    assert door.gateway.tally.bill().cost_usd is None
+    used = door.used
+    assert (used.settled_usd, used.uncertain_usd) == (0, door.records[0].reserved_usd)
+    assert used.settled_tokens == 65
 
 
 def test_an_unpriced_model_that_answers_keeps_the_reserved_dollars_booked(open_door, price) -> None:

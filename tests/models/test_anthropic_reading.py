@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core.message import Message, Text, Thinking, ToolCall
-from sunwell.core.model import Delta
+from sunwell.core.model import Consulted, Delta
 from sunwell.core.usage import Usage
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
 from sunwell.models.anthropic_encoding import encode_message
@@ -184,6 +184,31 @@ def test_the_last_usage_counts():
     }
     _, got = streamed(end=(end,))
     assert got.usage == Usage(3, 40)
+
+
+ITERATIONS = [
+    {"type": "message", "input_tokens": 1, "output_tokens": 1},
+    {"type": "advisor_message", "model": "claude-wise", "input_tokens": 40, "output_tokens": 7},
+    {"type": "message", "input_tokens": 2, "output_tokens": 1},
+]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_an_advisor_and_a_batch_are_seen(streams):
+    """An advisor's tokens stand in the list of iterations alone, whole or streamed."""
+    told = {**USAGE, "iterations": ITERATIONS, "service_tier": "batch"}
+    last = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": told}
+    got = streamed(end=(last,))[1] if streams else read_answer(answer(usage=told), "asked")
+    assert got.usage == Usage(3, 2)
+    assert got.consulted == (Consulted("claude-wise", Usage(40, 7)),)
+    assert got.is_batch
+    assert got.billed_tokens == 52
+
+
+def test_an_advisor_that_does_not_say_what_it_used_leaves_the_usage_unknown():
+    """Unknown is not zero: the call stays booked at its upper bound."""
+    told = {**USAGE, "iterations": [{"type": "advisor_message", "model": "claude-wise"}]}
+    assert read_answer(answer(usage=told), "asked").usage is None
 
 
 def test_ids_of_calls_are_one_each():
