@@ -294,7 +294,7 @@ def test_four_fifths_of_the_time_and_of_the_money_warn_once():
     heard = run_virtual(main())
     assert heard == [
         ("usd", Decimal("0.56"), Decimal("0.7"), "run"),
-        ("seconds", Decimal("80"), Decimal("100"), "run"),
+        ("seconds", Decimal(80), Decimal(100), "run"),
     ]
 
 

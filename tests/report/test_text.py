@@ -5,9 +5,12 @@ from decimal import Decimal
 import attrs
 import pytest
 
+from sunwell.core.decision import DelegationDecision
+from sunwell.core.quote import Quote, Side
 from sunwell.core.task import BillLine, TaskResult, Total
 from sunwell.core.usage import Usage
 from sunwell.report import summary_text
+from sunwell.report.forecast import Forecast
 from tests.report.conftest import LENS, WORK, delegated, line
 
 
@@ -29,6 +32,20 @@ def test_a_reader_sees_files_bill_and_comparison(prices) -> None:
         "it was not run",
     ):
         assert part in text, part
+
+
+@pytest.mark.parametrize("delegates", [True, False])
+def test_the_quote_stands_beside_what_it_became(prices, delegates) -> None:
+    """Of the way that was taken, with its low end."""
+    sides = {
+        name: Side(name, Decimal(low), Decimal(expected), Decimal(9))
+        for name, low, expected in (("delegated", "0.2", "0.3"), ("direct", "0.6", "0.8"))
+    }
+    decision = DelegationDecision(delegates, "it is so", 9_000, 2_000)
+    made = Forecast("Do it", decision, Quote(**sides), "smart", "smart", "cheap")
+    text = summary_text(delegated(LENS, WORK), prices=prices, forecast=made)
+    quoted = "$0.30 expected, $0.20" if delegates else "$0.80 expected, $0.60"
+    assert f"quoted   {quoted} at the low end; became $0.35" in text
 
 
 def test_a_loss_is_called_a_loss(prices) -> None:
