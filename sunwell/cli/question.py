@@ -53,6 +53,8 @@ def question_of(chosen: Chosen, held: Configured) -> Question:
     """
     from sunwell.config.preflight import parent_name, window_of
 
+    if not chosen["query"].strip():
+        raise ConfigurationError("the question is empty: say what you want to know")
     model = held.resolved.registry.get(parent_name(held.resolved))
     child = held.resolved.names.get("delegation_model")
     name = child and held.resolved.registry.get(child).name
@@ -103,7 +105,7 @@ def write_trace(result: "TaskResult", path: str) -> None:
 
 
 def _context(file: str | None) -> str:
-    if file is None and sys.stdin.isatty():
+    if file is None and (sys.stdin is None or sys.stdin.isatty()):  # a closed one is None
         return ""
     place = "standard input" if file is None else file
     try:

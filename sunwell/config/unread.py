@@ -21,7 +21,7 @@ UNREAD: Mapping[Path, str] = MappingProxyType(
 def unread_warnings(chosen: Mapping[Path, Setting]) -> tuple[str, ...]:
     """Return a sentence for each setting in *chosen* that has no effect."""
     told = [
-        f"{setting.origin}: {dotted(path)} has no effect: {instead}"
+        f"{_where(setting)}{dotted(path)} has no effect: {instead}"
         for path, setting in chosen.items()
         for unread, instead in UNREAD.items()
         if path[: len(unread)] == unread
@@ -30,3 +30,8 @@ def unread_warnings(chosen: Mapping[Path, Setting]) -> tuple[str, ...]:
     if nix is not None and nix.value is True:
         told.append(f"{nix.origin}: use_nix is not carried over: commands run in a sandbox of the system")
     return tuple(told)
+
+
+def _where(setting: Setting) -> str:
+    """Return where the setting was written; whoever has just typed it knows."""
+    return "" if setting.origin.source == "option" else f"{setting.origin}: "

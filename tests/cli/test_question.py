@@ -1,7 +1,10 @@
 """``sunwell run -q``: a question about a context, with the output that the seed describes."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,9 +79,33 @@ def test_a_context_that_does_not_fit_is_refused(sunwell, tmp_path: Path, simulat
         pytest.param(("-q", "Q", "a task"), "give one of them", id="both"),
         pytest.param((), "no task is given", id="neither"),
         pytest.param(("-q", "Q", "-c", "nowhere.txt"), "cannot be read", id="no-file"),
+        pytest.param(("-q", "Q", "-c", "."), "cannot be read: Is a directory", id="folder"),
+        pytest.param(("-q", " "), "the question is empty", id="empty"),
     ],
 )
 def test_a_wrong_question_is_refused(sunwell, tmp_path: Path, arguments, sentence) -> None:
     """One sentence, and nothing is asked."""
     done = sunwell("run", *arguments, "-m", "opus", "-w", tmp_path)
     assert (done.exit_code, sentence in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["terminal", "closed"])
+def test_nobody_is_waited_for(tmp_path: Path, keys: dict[str, str], kind: str) -> None:
+    """A terminal may type nothing for ever, and a closed input has nothing: the question stands alone."""
+    command = [sys.executable, "-m", "sunwell", "run", "-q", "Who?", "-m", "opus", "-w", str(tmp_path)]
+    ours, theirs = os.openpty()
+    with os.fdopen(ours), os.fdopen(theirs) as terminal:
+        if kind == "closed":
+            command = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
+        done = subprocess.run(
+            command, stdin=terminal, env={**os.environ, **keys}, capture_output=True, text=True, timeout=60
+        )
+    assert (done.returncode, done.stdout) == (0, "Who?\n"), done.stderr
+
+
+def test_a_bound_that_bounds_nothing_is_said_to(sunwell, tmp_path: Path) -> None:
+    """``--max-explore`` is understood; who gives it reads what happens in its place."""
+    done = sunwell("run", "-q", "Q", "-m", "opus", "--max-explore", "3", "-w", tmp_path)
+    assert done.exit_code == 0
+    assert "sunwell: explore.max_steps has no effect: nothing explores a context yet" in done.stderr
+    assert "one that does not is refused" in done.stderr
