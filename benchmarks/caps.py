@@ -9,15 +9,15 @@ judge is the bill of Sunwell's simulator, which all of them ask over HTTP.
 import argparse
 import asyncio
 import json
-import os
 import platform
 import statistics
 import subprocess
-import sys
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import environments
 
 from sunwell.agent.dispatcher import Dispatcher
 from sunwell.agent.run import Run
@@ -45,9 +45,6 @@ _WORKER_TOKENS = 10_000
 _CALLS = (1, 2, 10)
 _AT_ONCE = {"sunwell": _WORKERS, "sunwell, 4 at once": 4}
 _PROMPT = "Look into every corner of the shop and say what lies there."
-_PEERS = {"pydantic-ai": "with_pydantic_ai.py", "openai-agents": "with_openai_agents.py"} | {
-    "langchain": "with_langchain.py"
-}
 
 
 def _script(calls: int) -> Script:
@@ -94,15 +91,9 @@ def _most_tokens(calls: int) -> int:
     return _WORKER_TOKENS // calls + 24
 
 
-def _peer(python: Path, script: str, url: str, calls: int) -> dict[str, Any]:
-    words = [url, _MODEL, str(_WORKERS), _CAP_USD, str(_most_tokens(calls)), _PROMPT]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    program = [python, _HERE / "peers" / script, *words]
-    done = subprocess.run(program, capture_output=True, text=True, check=False, env=clean)
-    if done.returncode:
-        raise RuntimeError(f"{script}: {done.stderr[-2000:]}")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+def _peer(peers: Path, name: str, url: str, calls: int) -> dict[str, Any]:
+    words = (url, _MODEL, str(_WORKERS), _CAP_USD, str(_most_tokens(calls)), _PROMPT)
+    return environments.ask(peers, name, *words)
 
 
 def _measure(name: str, calls: int, peers: Path | None, rounds: int) -> dict[str, Any]:
@@ -116,7 +107,7 @@ def _measure(name: str, calls: int, peers: Path | None, rounds: int) -> dict[str
             if peers is None or name in _AT_ONCE:
                 told.append(asyncio.run(_sunwell(url, _AT_ONCE[name], calls)))
             else:
-                told.append(_peer(peers / name / "bin" / "python", _PEERS[name], url, calls))
+                told.append(_peer(peers, name, url, calls))
         billed.append(simulator.bill.total_usd())
     return {
         "calls": calls,
@@ -139,17 +130,16 @@ def _git(*words: str) -> str:
 def main() -> None:
     """Measure Sunwell and every peer that is there, print the table, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers", type=Path, help="folder with a virtual environment for each peer")
+    environments.add_option(parser)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    there = [name for name in _PEERS if given.peers and (given.peers / name / "bin" / "python").exists()]
-    for name in _PEERS.keys() - set(there):
-        print(f"{name} is left out: there is no environment for it", file=sys.stderr)
+    there = environments.found(given.peers)
     names = (*_AT_ONCE, *there)
     rows = [_measure(name, calls, given.peers, given.rounds) for calls in _CALLS for name in names]
+    measured = ("../sunwell", "caps.py", "environments.py", "peers")
     result = {
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--", "../sunwell", "caps.py", "peers")),
+        "dirty": bool(_git("status", "--porcelain", "--", *measured)),
         "python": platform.python_version(),
         "model": _MODEL,
         "cap_usd": _CAP_USD,

@@ -148,10 +148,17 @@ def import_time(found: Found) -> list[str]:
 
 def siblings(found: Found) -> list[str]:
     """What a shared prefix costs, by the ways of asking."""
-    head = ("siblings", "way", "input, $", "to the least", "seconds")
+    head = ("siblings", "way", "input, $", "to the least", "held, s", "seconds")
     batches = ((name, ways) for name, ways in found.items() if isinstance(ways, dict))
     body = (
-        [name, way, f"{float(row['input_usd']):.6f}", row["to_least"], row["seconds"]]
+        [
+            name,
+            f"{way} {row['version']}".strip(),
+            f"{float(row['input_usd']):.6f}",
+            row["to_least"],
+            row["held_seconds"],
+            row["seconds"],
+        ]
         for name, ways in batches
         for way, row in ways.items()
     )

@@ -15,15 +15,18 @@ from sunwell.core.message import digest_of
 from sunwell.core.model import Caching
 from sunwell.core.span import Span
 from sunwell.core.task import Task
+from sunwell.core.usage import Usage
 from sunwell.events import BATCH_PLANNED, BatchPlanned, Event, ModelCallFinished
-from sunwell.journal.records import Note, WorkerClosed
+from sunwell.journal.records import Answer, Note, WorkerClosed
 from sunwell.models.prices import PriceBook
-from sunwell.models.tokens import estimate_tokens
+from sunwell.models.references import provider_and_id
+from sunwell.models.tokens import cache_life_seconds, estimate_tokens
 
 _CALLS_WITH_TOOLS = 6
 """Expected calls of a worker that has tools; one without has no second turn to make."""
 _ASSUMED_SECONDS = 2.0
-_PLAN, _PAD, _LESSON = "cache-plan", "cache-pad", "cache-lesson"
+_PLAN, _PAD = "cache-plan", "cache-pad"
+_LIFE_SECONDS = {"1h": 3_600.0}
 _BYTES_PER_TOKEN = 4
 
 
@@ -44,25 +47,49 @@ class Planning:
 
         The plan is journalled with its figures, and so is what the first answers teach.
         """
+        terms, pad_tokens = self._padded_before(terms, parent)
+        self._recall(terms, parent)
         siblings = self._siblings(terms, self._open(parent, tasks))
-        made = _forced(plan(siblings), self.choice)
-        terms = await self._padded(terms, parent, made)
-        calls = siblings.calls_per_worker
-        caching = Caching(made.life, conversation=calls > 1, key=_key(terms))
+        made = plan(siblings, self.choice)
+        if made.pad_tokens and not pad_tokens:
+            terms = _padded(terms, made.pad_tokens)
+            await self.run.journal.append(Note(parent.path, _PAD, made.pad_tokens))
+        calls, key = siblings.calls_per_worker, _key(terms)
+        caching = Caching(made.life, conversation=calls > 1, key=key)
         terms = attrs.evolve(terms, caching=caching)
-        await self.run.journal.append(Note(parent.path, _PLAN, _figures(siblings, made)), durable=False)
+        figures = _figures(siblings, made) | {"key": key, "life": made.life}
+        await self.run.journal.append(Note(parent.path, _PLAN, figures), durable=False)
         told = BatchPlanned(parent.path, siblings.workers, made.choice, made.reason, made.input_usd)
         self.run.tell(BATCH_PLANNED, told)
         return terms, self._gate(terms, parent, siblings, made)
 
     def _gate(self, terms: Terms, parent: Span, siblings: Siblings, made: CachePlan) -> StartGate:
+        if made.life is None:
+            return OpenGate()
+        seconds = self._life_seconds(terms, made.life)
+        lesson = _Lesson(self.lessons, terms, parent, siblings.prefix_tokens, seconds)
+        self.run.watch(lesson.see)
         if not made.waits:
             return OpenGate()
-        lesson = _Lesson(self, terms, parent, siblings.prefix_tokens)
-        self.run.watch(lesson.see)
         if made.choice == "pre-warm":
             return WarmGate(self.run, terms, parent.child("pre-warm"), lesson.begun)
         return PilotGate(self.run, parent.path, lesson.begun)
+
+    def _life_seconds(self, terms: Terms, life: str) -> float:
+        return _LIFE_SECONDS.get(life) or cache_life_seconds(*provider_and_id(terms.model))
+
+    def _recall(self, terms: Terms, parent: Span) -> None:
+        """Learn from what an earlier process wrote down when the cache last had the prefix."""
+        noted = self.run.journal.find(Note, (parent.path, _PLAN))
+        if noted is None or noted.value.get("key") != _key(terms) or noted.value.get("life") is None:
+            return
+        seconds = self._life_seconds(terms, noted.value["life"])
+        for record in self.run.journal.records():
+            match record:
+                case Answer(purpose="work", completion=done) if _is_below(record.span, parent):
+                    if _is_kept(done.usage):
+                        begun = record.at - record.duration_seconds
+                        self.lessons.saw_kept(_key(terms), begun, seconds)
 
     def _open(self, parent: Span, tasks: Sequence[Task]) -> list[Task]:
         """Return the tasks that an earlier process of this run has not finished."""
@@ -82,56 +109,70 @@ class Planning:
             price,
             at_once=self.at_once,
             first_answer_seconds=self.lessons.first_answer_seconds(model) or _ASSUMED_SECONDS,
+            call_seconds=self.lessons.call_seconds(model) or _ASSUMED_SECONDS,
+            life_seconds=cache_life_seconds(*provider_and_id(model)),
+            is_warm=self.lessons.is_warm(_key(terms)),
             calls_per_worker=_CALLS_WITH_TOOLS if has_tools else 1,
             may_pad=self.may_pad,
             has_long_life=price is not None and price.rates.cache_write_1h_usd is not None,
         )
 
-    async def _padded(self, terms: Terms, parent: Span, made: CachePlan) -> Terms:
-        """Return *terms* with a prefix that is as long as the run's first plan made it."""
+    def _padded_before(self, terms: Terms, parent: Span) -> tuple[Terms, int]:
+        """Return *terms* with a prefix that is as long as the run's first plan made it, and by how much."""
         noted = self.run.journal.find(Note, (parent.path, _PAD))
-        tokens = int(noted.value) if noted is not None else made.pad_tokens
-        if noted is None and tokens:
-            await self.run.journal.append(Note(parent.path, _PAD, tokens))
-        return attrs.evolve(terms, system=(*terms.system, _padding(terms, tokens))) if tokens else terms
+        return (terms, 0) if noted is None else (_padded(terms, int(noted.value)), int(noted.value))
 
 
 @attrs.define(eq=False)
 class _Lesson:
-    """Watches the first answers of a batch, and notes what they show of the provider's cache."""
+    """Watches the answers of a batch, and notes what they show of the provider's cache."""
 
-    planning: Planning
+    lessons: CacheLessons
     terms: Terms
     parent: Span
     prefix_tokens: int
+    life_seconds: float
     _has_begun: bool = attrs.field(default=False, init=False)
-    _siblings: set[str] = attrs.field(factory=set, init=False)
+    _first: set[str] | None = attrs.field(factory=set, init=False)
+    """The siblings that were answered first; ``None`` once there is nothing more to learn of them."""
 
     def begun(self, seconds: float) -> None:
         """Take note that the first answer has begun."""
         self._has_begun = True
-        self.planning.lessons.saw_first_answer(self.terms.model, seconds)
+        self.lessons.saw_first_answer(self.terms.model, seconds)
 
     def see(self, event: Event) -> None:
-        """Look for the first sibling that could read what the first answer has written."""
+        """Look at each answer of a sibling."""
         match event:
-            case ModelCallFinished(number=0, replayed=False, error="", purpose="work"):
-                self._learn(event)
+            case ModelCallFinished(replayed=False, error="", purpose="work"):
+                if event.usage is not None and _is_below(event.span, self.parent):
+                    self._learn(event, event.usage)
 
-    def _learn(self, event: ModelCallFinished) -> None:
-        if not event.span.startswith(f"{self.parent.path}/") or event.usage is None:
+    def _learn(self, event: ModelCallFinished, usage: Usage) -> None:
+        lessons, model = self.lessons, self.terms.model
+        lessons.saw_call(model, event.duration_seconds)
+        if _is_kept(usage) and self.terms.caching.key is not None:
+            since_seconds = event.duration_seconds
+            if not usage.cache_read_tokens:  # an entry is there, and lives, from the answer's beginning on
+                since_seconds -= min(since_seconds, lessons.first_answer_seconds(model) or 0.0)
+            lessons.saw_kept(self.terms.caching.key, lessons.clock() - since_seconds, self.life_seconds)
+        if self._first is None or event.number:
             return
-        self._siblings.add(event.span)
-        if self._has_begun and len(self._siblings) == 2:
-            self.planning.lessons.saw_sibling(self.terms.model, event.usage, self.prefix_tokens)
-            self.planning.run.unwatch(self.see)
+        self._first.add(event.span)
+        if self._has_begun and len(self._first) == 2:  # the first that could read what another has written
+            lessons.saw_sibling(model, usage, self.prefix_tokens)
+            self._first = None
 
 
-def _forced(made: CachePlan, choice: Choice | None) -> CachePlan:
-    if choice is None or choice == made.choice:
-        return made
-    usd = next((way.input_usd for way in made.ways if way.choice == choice), None)
-    return attrs.evolve(made, choice=choice, reason=f"{choice} was asked for", input_usd=usd)
+def _is_below(span: str, parent: Span) -> bool:
+    return span.startswith(f"{parent.path}/")
+
+
+def _is_kept(usage: Usage | None) -> bool:
+    """Whether a call with *usage* has read its prefix from the cache, or written it."""
+    if usage is None:
+        return False
+    return usage.cache_read_tokens + usage.cache_write_tokens + usage.cache_write_1h_tokens > 0
 
 
 def _prefix_tokens(terms: Terms) -> int:
@@ -149,13 +190,17 @@ def _key(terms: Terms) -> str:
     return f"sunwell-{digest_of(*texts).hex()[:24]}"
 
 
+def _padded(terms: Terms, tokens: int) -> Terms:
+    return attrs.evolve(terms, system=(*terms.system, _padding(terms, tokens)))
+
+
 def _padding(terms: Terms, tokens: int) -> str:
     """Return text of about *tokens* tokens that says nothing new."""
     head = "The same once more:\n\n"
     texts = [*terms.system, *(spec.description for spec in terms.tools.specs)]
     once = "\n\n".join(texts) + "\n\n"
-    wanted = tokens * _BYTES_PER_TOKEN * 5 // 4
-    return head + (once * (wanted // len(once) + 1))[:wanted]
+    wanted = tokens * _BYTES_PER_TOKEN
+    return (head + once * (wanted // len(once) + 1))[:wanted]
 
 
 def _figures(siblings: Siblings, made: CachePlan) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Which way of starting siblings makes the prefix that they share the cheapest: arithmetic alone."""
 
 from decimal import Decimal
+from math import ceil
 from typing import Literal
 
 import attrs
 
+from sunwell.agent.cache_schedule import Schedule
 from sunwell.core.model import CacheLife
 from sunwell.core.price import Price, Rates
 
@@ -12,13 +14,14 @@ Choice = Literal["at-once", "after-first", "pre-warm", "after-first-1h", "uncach
 """``at-once``: all start, each may write the cache. ``after-first``: the rest starts once the first
 answer has begun. ``pre-warm``: one small call writes the cache first. ``after-first-1h``: like
 ``after-first``, with an entry that lives an hour. ``uncached``: no entry. ``padded``: like
-``after-first``, the prefix lengthened to the least that a cache keeps."""
+``after-first``, the prefix lengthened beyond the least that a cache keeps."""
 
 _PER_MILLION = Decimal(1_000_000)
-_SHORT_LIFE_SECONDS = 300.0
 _LONG_LIFE_SECONDS = 3_600.0
 _DOUBT = Decimal("1.4")
 """An estimate of tokens may be so much too low: a prefix that might be long enough is tried."""
+_PAD_MARGIN = Decimal("1.25")
+"""Padding is so much longer than the estimate says: one that is a token too short is paid for nothing."""
 
 
 @attrs.frozen
@@ -38,8 +41,12 @@ class Siblings:
     """Expected time until an answer begins."""
     first_heard_seconds: float | None = None
     """Expected time until it is known that one has begun; ``None``: at once, answers are streamed."""
-    seconds_between_reads: float = 0.0
-    """Expected time from one call that reads the prefix to the next, of all siblings together."""
+    call_seconds: float = 0.0
+    """Expected time of a whole call; no less than until its answer begins."""
+    life_seconds: float = 300.0
+    """How long an entry of the usual kind lives after it was last read."""
+    is_warm: bool = False
+    """Whether the cache holds the prefix already."""
     calls_per_worker: int = 1
     """Expected calls of one worker; each reads the prefix."""
     longest_hold_seconds: float | None = None
@@ -88,14 +95,23 @@ class CachePlan:
         return self.choice not in ("at-once", "uncached")
 
 
-def plan(siblings: Siblings) -> CachePlan:
-    """Return the cheapest way to start *siblings*; of equally cheap ones, the one that holds up least."""
-    ways = sorted(_ways(siblings), key=lambda way: (way.input_usd, way.held_seconds))
+def plan(siblings: Siblings, choice: Choice | None = None) -> CachePlan:
+    """Return the cheapest way to start *siblings*; of equally cheap ones, the one that holds up least.
+
+    Where *choice* names a way, it is that one, whatever it costs.
+    """
+    ways = tuple(sorted(_ways(siblings), key=lambda way: (way.input_usd, way.held_seconds)))
     limit = siblings.longest_hold_seconds
     best = next(way for way in ways if limit is None or way.held_seconds <= limit)
-    usd = None if siblings.price is None else best.input_usd
-    pad = max(0, siblings.least_cacheable_tokens - siblings.prefix_tokens) if best.choice == "padded" else 0
-    return CachePlan(best.choice, _reason(siblings, best, ways), tuple(ways), usd, pad)
+    if choice is None or choice == best.choice:
+        return _taken(siblings, best.choice, _reason(siblings, best, ways), ways)
+    return _taken(siblings, choice, f"{choice} was asked for", ways)
+
+
+def _taken(siblings: Siblings, choice: Choice, reason: str, ways: tuple[Way, ...]) -> CachePlan:
+    usd = next((way.input_usd for way in ways if way.choice == choice), None)
+    pad = _pad_tokens(siblings) if choice == "padded" else 0
+    return CachePlan(choice, reason, ways, None if siblings.price is None else usd, pad)
 
 
 def _ways(siblings: Siblings) -> list[Way]:
@@ -103,13 +119,14 @@ def _ways(siblings: Siblings) -> list[Way]:
     heard = siblings.first_heard_seconds
     held = siblings.first_answer_seconds if heard is None else heard
     ways = [Way("uncached", _cost(siblings, prefix, plain=_reads(siblings)))]
-    if siblings.workers * siblings.calls_per_worker == 1 or prefix == 0:
+    is_alone = siblings.workers * siblings.calls_per_worker == 1 and not siblings.is_warm
+    if is_alone or prefix == 0:
         return ways
     if _may_be_kept(siblings):
         ways += _cached(siblings, prefix, held)
     elif siblings.may_pad:
-        written = _writes(siblings, 1, _SHORT_LIFE_SECONDS)
-        long = siblings.least_cacheable_tokens
+        long = prefix + _pad_tokens(siblings)
+        written = _schedule(siblings).writes(siblings.life_seconds, held_seconds=held, is_warm=False)
         ways.append(
             Way("padded", _cost(siblings, long, write=written, read=_reads(siblings) - written), held)
         )
@@ -117,34 +134,45 @@ def _ways(siblings: Siblings) -> list[Way]:
 
 
 def _cached(siblings: Siblings, prefix: int, held: float) -> list[Way]:
-    reads, begun = _reads(siblings), siblings.first_answer_seconds
-    first_wave = min(siblings.workers, siblings.at_once)
-    crowd = _writes(siblings, first_wave, _SHORT_LIFE_SECONDS)
-    one = _writes(siblings, 1, _SHORT_LIFE_SECONDS)
+    reads, begun, life = _reads(siblings), siblings.first_answer_seconds, siblings.life_seconds
+    schedule, is_warm = _schedule(siblings), siblings.is_warm
+    crowd = schedule.writes(life, held_seconds=None, is_warm=is_warm)
+    one = schedule.writes(life, held_seconds=held, is_warm=is_warm)
     ways = [
         Way("at-once", _cost(siblings, prefix, write=crowd, read=reads - crowd)),
         Way("after-first", _cost(siblings, prefix, write=one, read=reads - one), held),
         Way("pre-warm", _cost(siblings, prefix, write=one, read=reads + 1 - one), begun),
     ]
     if siblings.has_long_life:
-        kept = _writes(siblings, 1, _LONG_LIFE_SECONDS)
+        kept = schedule.writes(_LONG_LIFE_SECONDS, held_seconds=held, is_warm=is_warm)
         usd = _cost(siblings, prefix, write_1h=kept, read=reads - kept)
         ways.append(Way("after-first-1h", usd, held))
     return ways
 
 
 def _may_be_kept(siblings: Siblings) -> bool:
-    doubt = _DOUBT if siblings.is_estimated else 1
+    """Whether the prefix is long enough, or may be; where it could be lengthened, doubt does not count."""
+    doubt = _DOUBT if siblings.is_estimated and not siblings.may_pad else 1
     return siblings.prefix_tokens * doubt >= siblings.least_cacheable_tokens
+
+
+def _pad_tokens(siblings: Siblings) -> int:
+    return max(0, ceil((siblings.least_cacheable_tokens - siblings.prefix_tokens) * _PAD_MARGIN))
 
 
 def _reads(siblings: Siblings) -> int:
     return siblings.workers * siblings.calls_per_worker
 
 
-def _writes(siblings: Siblings, first: int, life_seconds: float) -> int:
-    """Return how many calls write the prefix: the first ones, or all where each comes too late to read."""
-    return _reads(siblings) if siblings.seconds_between_reads >= life_seconds else first
+def _schedule(siblings: Siblings) -> Schedule:
+    first = siblings.first_answer_seconds
+    return Schedule(
+        siblings.workers,
+        siblings.calls_per_worker,
+        siblings.at_once,
+        first,
+        max(first, siblings.call_seconds),
+    )
 
 
 def _cost(
@@ -168,7 +196,7 @@ def _cost(
 _USUAL = Rates(Decimal(1), Decimal(5), Decimal("0.1"), Decimal("1.25"), Decimal(2))
 
 
-def _reason(siblings: Siblings, best: Way, ways: list[Way]) -> str:
+def _reason(siblings: Siblings, best: Way, ways: tuple[Way, ...]) -> str:
     if len(ways) == 1:
         if siblings.workers * siblings.calls_per_worker == 1:
             return "one call shares its prefix with nobody"
@@ -178,8 +206,9 @@ def _reason(siblings: Siblings, best: Way, ways: list[Way]) -> str:
             f"the shared prefix of about {siblings.prefix_tokens:,} tokens is shorter than the "
             f"{siblings.least_cacheable_tokens:,} that the provider's cache keeps"
         )
+    warm = "; the cache holds it already" if siblings.is_warm else ""
     others = ", ".join(f"{way.choice} {_amount(siblings, way)}" for way in ways if way is not best)
-    return f"{best.choice} is the cheapest at {_amount(siblings, best)} for the shared prefix; {others}"
+    return f"{best.choice} is the cheapest at {_amount(siblings, best)} for the shared prefix{warm}; {others}"
 
 
 def _amount(siblings: Siblings, way: Way) -> str:

@@ -33,6 +33,8 @@ _LEAST_CACHEABLE_TOKENS = {
     "gpt-6-1-terra": 1_024,
 }
 _ASSUMED_CACHEABLE_TOKENS = 4_096
+_CACHE_LIFE_SECONDS = {"openai": 1_800.0}
+_SHORTEST_CACHE_LIFE_SECONDS = 300.0
 
 
 def estimate_tokens(text: str) -> int:
@@ -78,3 +80,12 @@ def least_cacheable_tokens(model_id: str) -> tuple[int, bool]:
     """
     known = _LEAST_CACHEABLE_TOKENS.get(undated(spelled_alike(model_id)))
     return (_ASSUMED_CACHEABLE_TOKENS, True) if known is None else (known, False)
+
+
+def cache_life_seconds(provider: str | None, model_id: str) -> float:
+    """Return how long an entry of the provider's cache lives after it was last read, where none is asked for.
+
+    A provider that is not in the table of :data:`ALLOWANCES_DATE` has the shortest life known.
+    """
+    known = (provider or provider_of(model_id) or "").lower()
+    return _CACHE_LIFE_SECONDS.get(known, _SHORTEST_CACHE_LIFE_SECONDS)

@@ -1,12 +1,14 @@
 """A shared prefix is paid once: what batches cost on the simulator, beside the least that its rules allow."""
 
 import asyncio
+import importlib
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
+from sunwell.agent import Agent
 from sunwell.agent.batch import run_tasks
 from sunwell.agent.batch_planning import Planning
 from sunwell.agent.cache_lessons import CacheLessons
@@ -17,151 +19,124 @@ from sunwell.agent.slots import Slots
 from sunwell.agent.terms import Terms
 from sunwell.agent.toolset import Toolset
 from sunwell.budget.values import Budget
+from sunwell.context import RunOptions
 from sunwell.core import Request, Task
+from sunwell.events import RunFinished, WorkerFinished
 from sunwell.journal.memory import MemoryJournal
-from sunwell.journal.records import Note, Record, RunOpened
-from sunwell.journal.waits import Held
+from sunwell.journal.records import RunOpened
 from sunwell.models.prices import PriceBook
 from sunwell.simulator import PRICES, Billing, InProcessModel, ModelPrice, ModelRates, echo, loop_time
 from sunwell.testing import run_virtual
 
 MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
-LATENCY_SECONDS = 3.0
-CHOICES: tuple[Choice, ...] = ("at-once", "after-first", "pre-warm", "after-first-1h", "uncached")
-UNIT = Decimal(1_000_000)
+POINTS = 8
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-@attrs.frozen
-class Batched:
-    """What one batch came to."""
-
-    choice: str
-    input_usd: Decimal
-    own_tokens: int
-    """Input of all workers beyond the prefix."""
-    prefix_tokens: int
-    seconds: float
-    records: tuple[Record, ...]
+@pytest.fixture
+def bench(monkeypatch) -> Any:
+    """Return the benchmark that runs batches in every way and compares their bills."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("cache_plans")
 
 
-async def _nobody_reads() -> None:
-    """Hold nobody up: these runs have no reader."""
-
-
-def batched(
-    name: str,
-    prefix_tokens: int,
-    workers: int,
-    *,
-    choice: Choice | None = None,
-    prices: Any = PRICES,
-    slots: int = 2_000,
-    lessons: CacheLessons | None = None,
-    may_pad: bool = False,
-) -> Batched:
-    """Run a batch of workers that answer at once, on a virtual clock, and read the provider's bill."""
-
-    async def main() -> Batched:
-        model = InProcessModel(name, echo, Billing(prices, loop_time), latency_seconds=LATENCY_SECONDS)
-        run = Run.begin(object(), MemoryJournal("r1"), Budget())
-        run.gateway.hold = _nobody_reads
-        await run.journal.append(RunOpened("r1", "many", 0.0))
-        system = ("word " * prefix_tokens)[: 4 * (prefix_tokens - 2)]
-        terms = Terms(model, Toolset.of((), None), (system,) if prefix_tokens else (), timeout_seconds=None)
-        made = Dispatcher(run, terms, Slots(slots))
-        planning = Planning(run, PriceBook(), lessons or CacheLessons(), slots, choice, may_pad)
-        tasks = tuple(Task(f"Write the docstring of function {i:06d}.") for i in range(workers))
-        results = await run_tasks(made, tasks, run.root, planning=planning)
-        assert all(result.success for result in results)
-        entries = model.billing.entries()
-        row = model.billing.price_of(name)
-        output = sum(
-            (entry.output_tokens * row.rates_for(entry.input_tokens).output_usd / UNIT for entry in entries),
-            Decimal(0),
-        )
-        plan = run.journal.find(Note, (run.root.path, "cache-plan"))
-        assert plan is not None
-        probes = len(entries) - workers
-        return Batched(
-            plan.value["choice"],
-            model.billing.total_usd() - output,
-            sum(entry.input_tokens for entry in entries[probes:]) - workers * prefix_tokens,
-            prefix_tokens,
-            asyncio.get_running_loop().time(),
-            tuple(run.journal.records()),
-        )
-
-    return run_virtual(main())
-
-
-def least_usd(price: ModelPrice, found: Batched, workers: int) -> Decimal:
-    """Return the least that the simulator's rules allow: one write and then reads, or no cache at all."""
-    rates = price.rates_for(found.prefix_tokens)
-    plain = workers * found.prefix_tokens * rates.input_usd
-    ways = [plain]
-    if found.prefix_tokens >= price.least_prefix_tokens and price.cache_rule != "none":
-        assert rates.write_usd is not None
-        assert rates.read_usd is not None
-        ways.append(found.prefix_tokens * (rates.write_usd + (workers - 1) * rates.read_usd))
-    return (min(ways) + found.own_tokens * rates.input_usd) / UNIT
-
-
-@pytest.mark.parametrize("prefix_tokens", [0, 300, 2_000, 30_000])
-@pytest.mark.parametrize("workers", [2, 10, 100, 1_000])
+@pytest.mark.parametrize(
+    ("workers", "prefix_tokens"),
+    [
+        *((workers, tokens) for workers in (2, 10, 100) for tokens in (0, 300, 512, 1_024, 2_000, 30_000)),
+        (1_000, 2_000),
+    ],
+)
 @pytest.mark.parametrize("name", MODELS.values(), ids=MODELS)
-def test_siblings_cost_the_least_that_the_cache_allows(name: str, workers: int, prefix_tokens: int) -> None:
+def test_siblings_cost_the_least_that_the_cache_allows(
+    bench, name: str, workers: int, prefix_tokens: int
+) -> None:
     """Within one percent, and at most one time to the first answer later than all at once."""
-    found = batched(name, prefix_tokens, workers)
-    least = least_usd(PRICES[name], found, workers)
+    case = bench.Case(name, prefix_tokens, workers)
+    found = case.run()
+    least = case.least_usd(found)
     assert least * Decimal("0.9999") <= found.input_usd <= least * Decimal("1.01")
-    assert found.seconds <= 2 * LATENCY_SECONDS
-    held = [record for record in found.records if isinstance(record, Held)]
-    assert len(held) == (workers - 1 if found.choice == "after-first" else 0)
-    assert all(record.reason == "planner" and record.seconds <= LATENCY_SECONDS for record in held)
+    assert found.seconds <= 2 * case.latency_seconds
+    assert len(found.held) == (workers - 1 if found.choice == "after-first" else 0)
+    assert all(one.reason == "planner" and one.seconds <= case.latency_seconds for one in found.held)
 
 
-STRANGE = {
-    "cheap-writes": ModelRates(1, 5, "0.1", "1", "1.5"),
-    "dear-writes": ModelRates(1, 5, "0.9", "3", "4"),
-    "dear-reads": ModelRates(1, 5, "1", "1.25", "2"),
-    "free-reads": ModelRates(1, 5, "0", "1.25", "2"),
-}
+@pytest.mark.parametrize("slots", [2, 4, 30])
+@pytest.mark.parametrize("chunk_seconds", [0.0, 5.0])
+def test_a_batch_ends_no_later_than_one_time_to_the_first_answer(
+    bench, slots: int, chunk_seconds: float
+) -> None:
+    """Whatever the slots, and however long answers take once they have begun: it is one hold for all."""
+    case = bench.Case(MODELS["anthropic"], 2_000, 30, slots, chunk_seconds=chunk_seconds)
+    planned, at_once = case.run(), case.run("at-once")
+    assert planned.choice == "after-first"
+    assert planned.seconds - at_once.seconds <= case.latency_seconds + chunk_seconds
 
 
-@pytest.mark.parametrize("workers", [1, 2, 30])
-@pytest.mark.parametrize("prefix_tokens", [600, 5_000])
-@pytest.mark.parametrize("rates", ["usual", *STRANGE])
+@pytest.mark.parametrize("chunk", range(4))
+def test_no_way_that_can_be_tried_is_cheaper(bench, chunk: int) -> None:
+    """Over a grid of prefixes, prices, times, numbers of workers and slots: each way is run and billed.
+
+    All at once, the rest after the first, pre-warmed, with a longer life, uncached and padded; on both
+    providers, with a cold cache and a warm one. More points: ``python benchmarks/cache_plans.py``.
+    """
+    planned, wrong = bench.survey(first=chunk * POINTS, count=POINTS)
+    assert wrong == []
+    assert planned.total() == POINTS
+
+
 @pytest.mark.parametrize("name", MODELS.values(), ids=MODELS)
-def test_no_way_that_can_be_tried_is_cheaper(name: str, rates: str, prefix_tokens: int, workers: int) -> None:
-    """The planner's choice beside every other one, each really run: at usual and at strange prices."""
-    row = PRICES[name]
-    prices = {name: row if rates == "usual" else attrs.evolve(row, rates=STRANGE[rates], tiers=())}
-    chosen = batched(name, prefix_tokens, workers, prices=prices)
-    others = [batched(name, prefix_tokens, workers, choice=choice, prices=prices) for choice in CHOICES]
-    assert chosen.input_usd <= min(other.input_usd for other in others) * Decimal("1.0001")
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"workers": 1}, id="one"),
+        pytest.param({"workers": 100, "slots": 100}, id="many"),
+        pytest.param({"workers": 30, "slots": 4, "is_warm": True}, id="warm"),
+        pytest.param({"workers": 1, "is_warm": True}, id="one-warm"),
+        pytest.param({"workers": 30, "slots": 4, "latency_seconds": 400.0, "is_known": True}, id="slow"),
+        pytest.param({"workers": 5, "slots": 4, "latency_seconds": 400.0, "is_known": True}, id="slow-few"),
+        pytest.param(
+            {"slots": 4, "latency_seconds": 10.0, "chunk_seconds": 200.0, "is_known": True, "workers": 30},
+            id="slow-to-end",
+        ),
+        pytest.param({"workers": 30, "prefix_tokens": 300, "may_pad": True}, id="padded"),
+        pytest.param({"workers": 30, "prefix_tokens": 450, "may_pad": True}, id="doubtful"),
+        pytest.param({"workers": 30, "prefix_tokens": 511}, id="just-too-short"),
+        pytest.param({"workers": 30, "prefix_tokens": 1_024}, id="just-long-enough"),
+    ],
+)
+def test_the_plan_is_the_cheapest_where_it_changes(bench, name: str, more: dict[str, Any]) -> None:
+    """The points of the grid at which another way becomes the best one."""
+    case = bench.Case(name, **{"prefix_tokens": 2_000, **more})
+    assert bench.judged(case)[1] == ""
 
 
-def test_padding_pays_where_it_is_asked_for() -> None:
+def test_padding_pays_where_it_is_asked_for(bench) -> None:
     """A prefix too short for the cache, lengthened with its own text: cheaper for many, and never unasked."""
     name = MODELS["anthropic"]
-    plain = batched(name, 300, 100)
-    padded = batched(name, 300, 100, may_pad=True)
+    plain = bench.Case(name, 300, 100).run()
+    padded = bench.Case(name, 300, 100, may_pad=True).run()
     assert (plain.choice, padded.choice) == ("uncached", "padded")
     assert padded.input_usd < plain.input_usd * Decimal("0.5")
 
 
-def test_an_unknown_least_length_is_learned_from_the_first_usage() -> None:
+def test_an_unknown_least_length_is_learned_from_the_first_usage(bench) -> None:
     """A model that no table names: 4,096 tokens are assumed until a sibling's usage shows better."""
     name = "shop-model-1"
     prices = {name: ModelPrice(ModelRates(1, 5, "0.1", "1.25"), (), "blocks", 1_000)}
-    lessons = CacheLessons()
-    assert batched(name, 3_000, 4, prices=prices, lessons=lessons).choice == "after-first"
-    assert batched(name, 2_000, 4, prices=prices, lessons=lessons).choice == "uncached"
-    lessons_of_shorter = CacheLessons()
-    batched(name, 900, 4, choice="after-first", prices=prices, lessons=lessons_of_shorter)
-    again = batched(name, 3_000, 4, prices=prices, lessons=lessons_of_shorter)
-    assert again.choice == "after-first"
-    assert again.input_usd <= least_usd(prices[name], again, 4) * Decimal("1.01")
+
+    def choice_of(prefix_tokens: int, lessons: CacheLessons, choice: Choice | None = None) -> str:
+        case = bench.Case(name, prefix_tokens, 4, prices=prices)
+        found = case.run(choice, lessons)
+        assert choice or found.input_usd <= case.least_usd(found) * Decimal("1.01") or prefix_tokens == 2_000
+        return found.choice
+
+    lessons = CacheLessons(loop_time)
+    assert choice_of(3_000, lessons) == "after-first"
+    assert choice_of(2_000, lessons) == "uncached"
+    lessons_of_shorter = CacheLessons(loop_time)
+    choice_of(900, lessons_of_shorter, "after-first")
+    assert choice_of(3_001, lessons_of_shorter) == "after-first"
 
 
 def test_where_the_first_worker_fails_the_next_goes_first() -> None:
@@ -191,3 +166,26 @@ def test_where_the_first_worker_fails_the_next_goes_first() -> None:
     statuses, asked = run_virtual(main())
     assert statuses == ["error", "ok", "ok", "ok", "ok", "ok"]
     assert len(asked) == 2
+
+
+async def _nobody_reads() -> None:
+    """Hold nobody up: these runs have no reader."""
+
+
+async def test_what_is_left_of_a_batch_reads_what_the_first_process_wrote(tmp_path: Path) -> None:
+    """One task is open when the run is taken up: alone it is not worth an entry, but there is one."""
+    model = InProcessModel(MODELS["anthropic"], echo)
+    options = RunOptions(max_concurrent=1, tools=(), system_prompt="word " * 4_000)
+    agent, run_id = Agent(model=model), ""
+    async for event in agent.batch_events(["one", "two"], workspace=tmp_path, options=options):
+        if isinstance(event, WorkerFinished):
+            agent.stop()
+        if isinstance(event, RunFinished):
+            run_id = event.run_id
+    paid = len(model.billing.entries())
+    last = [event async for event in Agent(model=model).resume(run_id, workspace=tmp_path)][-1]
+    assert isinstance(last, RunFinished)
+    assert last.result.status == "ok"
+    asked = model.billing.entries()[paid:]
+    assert len(asked) == 1
+    assert asked[0].read_tokens > 4_000

@@ -32,14 +32,19 @@ USUAL: dict[str, Any] = {"workers": 10, "prefix_tokens": 2_000, "least_cacheable
         pytest.param(
             {"first_heard_seconds": 30.0, "longest_hold_seconds": 5.0}, "pre-warm", id="heard-of-too-late"
         ),
-        pytest.param({"seconds_between_reads": 299.0}, "after-first", id="read-in-time"),
+        pytest.param({"call_seconds": 299.0}, "after-first", id="read-in-time"),
+        pytest.param({"call_seconds": 302.0}, "after-first-1h", id="read-too-late-for-the-short-life"),
+        pytest.param({"call_seconds": 302.0, "at_once": 10}, "after-first", id="none-begins-later"),
+        pytest.param({"call_seconds": 1_799.0, "life_seconds": 1_800.0}, "after-first", id="a-longer-life"),
+        pytest.param({"call_seconds": 3_602.0, "at_once": 1}, "uncached", id="read-too-late-for-any"),
         pytest.param(
-            {"seconds_between_reads": 300.0}, "after-first-1h", id="read-too-late-for-the-short-life"
+            {"call_seconds": 302.0, "workers": 100, "has_long_life": False},
+            "after-first",
+            id="no-long-life-on-offer",
         ),
-        pytest.param({"seconds_between_reads": 3_600.0}, "uncached", id="read-too-late-for-any"),
-        pytest.param(
-            {"seconds_between_reads": 300.0, "has_long_life": False}, "uncached", id="no-long-life-on-offer"
-        ),
+        pytest.param({"is_warm": True}, "at-once", id="in-the-cache-already"),
+        pytest.param({"is_warm": True, "workers": 1}, "at-once", id="one-call-that-can-read"),
+        pytest.param({"prefix_tokens": 400, "may_pad": True}, "padded", id="rather-padded-than-doubtful"),
         pytest.param({"price": None}, "after-first", id="price-unknown"),
     ],
 )
@@ -57,4 +62,4 @@ def test_figures_are_those_of_the_formula() -> None:
     assert made.input_usd == Decimal(2_000) * (Decimal("1.25") + 9 * Decimal("0.1")) / 1_000_000
     assert made.waits
     assert plan(Siblings(**USUAL | {"price": None})).input_usd is None
-    assert plan(Siblings(**USUAL | {"prefix_tokens": 300, "may_pad": True})).pad_tokens == 212
+    assert plan(Siblings(**USUAL | {"prefix_tokens": 300, "may_pad": True})).pad_tokens == 265
