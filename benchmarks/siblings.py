@@ -34,7 +34,7 @@ from sunwell.models.connection import Connection
 from sunwell.models.openai_chat import ChatModel
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import PRICES, SimulatedModel, Simulator, echo
-from sunwell.simulator.tokens import text_tokens
+from sunwell.simulator.tokens import MESSAGE_TOKENS, text_tokens
 
 SIZES = (2, 10, 100, 1_000)
 LATENCY_SECONDS = 0.5
@@ -182,6 +182,8 @@ async def measure_all(
     """
     found = {name: await measure(way, provider, workers) for name, way in ways(provider, folder).items()}
     ours, prefix = found["batch"], text_tokens(LENS.to_context())
+    if provider == "openai":
+        prefix += MESSAGE_TOKENS  # there the system prompt is a message
     least = least_usd(provider, ours["tokens"], prefix, workers)
     for way in found.values():
         way["to_least"] = round(way["input_usd"] / least, 4)
