@@ -111,9 +111,10 @@ def draw(progress: Progress, footer: str, width: int, frame: str = " ") -> "Tabl
     table.add_column(overflow="ellipsis", max_width=max(16, width - (85 if is_wide else 58)))
     shown, hidden = _most_telling(tuple(progress.rows.values()))
     for row in shown:
-        table.add_row(*_cells(row, width, frame))
+        table.add_row(*_cells(row, progress.name(row), width, frame))
+    counts = progress.crowd.counts()
     more = f"  … and {hidden:,} more\n" if hidden else ""
-    tail = Text.assemble((more, "dim"), (f"  {footer}", "bold"))
+    tail = Text.assemble((more, "dim"), f"  {counts}\n" if counts else "", (f"  {footer}", "bold"))
     grid = Table.grid()
     grid.add_column(no_wrap=True, overflow="ellipsis")
     if progress.task:
@@ -123,12 +124,12 @@ def draw(progress: Progress, footer: str, width: int, frame: str = " ") -> "Tabl
     return grid
 
 
-def _cells(row: Row, width: int, frame: str) -> list["RenderableType"]:
+def _cells(row: Row, name: str, width: int, frame: str) -> list["RenderableType"]:
     from rich.text import Text
 
     mark, style = (frame, "cyan") if row.state == "busy" else _MARKS[row.state]
     calls = f"{row.calls} {'call' if row.calls == 1 else 'calls'}"
-    who = one_line(row.who, max(24, width - _WIDE_COLUMNS))
+    who = one_line(name, max(24, width - _WIDE_COLUMNS))
     cells: list[RenderableType] = [
         Text.assemble("  " + "  " * row.level, (mark, style), f" {who}", no_wrap=True)
     ]
@@ -151,8 +152,12 @@ def _doing(row: Row) -> str:
 
 
 def _most_telling(rows: tuple[Row, ...]) -> tuple[list[Row], int]:
-    """Return the rows that fit a page, in their order, and how many are left out: who is busy goes first."""
+    """Return the rows that fit a page, in their order, and how many are left out.
+
+    Who is busy goes first, then who failed; of both those that came last.
+    """
     if len(rows) <= _MOST_ROWS:
         return list(rows), 0
-    places = sorted(range(len(rows)), key=lambda place: (rows[place].state != "busy", -place))
+    states = ("busy", "failed", "stopped", "done")
+    places = sorted(range(len(rows)), key=lambda place: (states.index(rows[place].state), -place))
     return [rows[place] for place in sorted(places[:_MOST_ROWS])], len(rows) - _MOST_ROWS

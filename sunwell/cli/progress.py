@@ -6,6 +6,7 @@ from typing import Literal
 
 import attrs
 
+from sunwell.cli.crowd import Crowd
 from sunwell.core.usage import Usage
 from sunwell.events import (
     Event,
@@ -18,7 +19,6 @@ from sunwell.events import (
     ToolCallFinished,
     ToolCallStarted,
     WorkerFailed,
-    WorkerQueued,
     WorkerWaiting,
 )
 from sunwell.report.figures import one_line
@@ -44,6 +44,7 @@ RowState = Literal["busy", "done", "failed", "stopped"]
 class Row:
     """One piece of work: all calls of one span for one purpose."""
 
+    span: str
     who: str
     model: str
     level: int
@@ -67,11 +68,11 @@ class Progress:
     rows: dict[tuple[str, str], Row] = attrs.field(factory=dict)
     _latest: dict[str, Row] = attrs.field(factory=dict, init=False)
     """The row of each span that was active last: tools belong to it."""
-    _tasks: dict[str, str] = attrs.field(factory=dict, init=False)
-    """What the worker of each span was asked to do, in a few words."""
+    crowd: Crowd = attrs.field(factory=Crowd, init=False)
 
     def see(self, event: Event) -> None:
         """Take *event* in."""
+        self.crowd.see(event)
         match event:
             case RunStarted():
                 self.task, self.run_id = event.task, event.run_id
@@ -88,8 +89,6 @@ class Progress:
                 self._doing(event.span, f"{told_tool(event.tool)} {told_arguments(event.summary)}")
             case ToolCallFinished():
                 self._finish_tool(event)
-            case WorkerQueued():
-                self._tasks[event.span] = one_line(event.task, 60)
             case WorkerWaiting():
                 self._doing(event.span, "waiting for its workers")
             case WorkerFailed() if event.span in self._latest:
@@ -100,6 +99,10 @@ class Progress:
                 for row in self.rows.values():
                     if row.state == "busy":
                         row.state = "stopped"
+
+    def name(self, row: Row) -> str:
+        """Return what the work of *row* is called: its task where it is a worker's, else what it is for."""
+        return (self.crowd.name(row.span) if row.who == row.span.rpartition("/")[2] else None) or row.who
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -121,17 +124,19 @@ class Progress:
         if key not in self.rows:
             parts = event.span.split("/")
             who = event.purpose if event.purpose != "work" or parts[-1] == "direct" else parts[-1]
-            who = self._tasks.get(event.span, who)
-            self._insert(key, Row(who, event.model, max(0, len(parts) - 2)))
+            self._insert(key, Row(event.span, who, event.model, max(0, len(parts) - 2)))
         row = self._latest[event.span] = self.rows[key]
         return row
 
     def _insert(self, key: tuple[str, str], row: Row) -> None:
         """Add *row* below whoever asked for it, after all that is there already."""
         parent = key[0].rpartition("/")[0]
+        if "/" not in parent:
+            self.rows[key] = row
+            return
         keys = list(self.rows)
         below = [i for i, (span, _) in enumerate(keys) if span == parent or span.startswith(f"{parent}/")]
-        if "/" not in parent or not below or below[-1] == len(keys) - 1:
+        if not below or below[-1] == len(keys) - 1:
             self.rows[key] = row
             return
         items = list(self.rows.items())

@@ -17,7 +17,9 @@ from sunwell.events import (
     RunFinished,
     RunStarted,
     ToolCallStarted,
+    WorkerFinished,
     WorkerQueued,
+    WorkerStarted,
 )
 
 EVENTS = (
@@ -122,3 +124,33 @@ def test_a_crowd_fits_the_page() -> None:
     assert "… and 88 more" in text
     assert "$100.00 of $0.50" in text
     assert len(text.splitlines()) <= 16
+
+
+def batch_of(count: int) -> list[Event]:
+    """Return the events of *count* workers: two thirds over, one of them failed, four at work."""
+    spans = [f"run/task-{i}" for i in range(count)]
+    events: list[Event] = [RunStarted("01", f"{count:,} tasks, each for a worker", "haiku")]
+    events += [WorkerQueued(span, span, f"Describe the module {i}", 1) for i, span in enumerate(spans)]
+    over = count * 2 // 3
+    for i, span in enumerate(spans[: over + 4]):
+        events += [WorkerStarted(span, span, "haiku", 1), ModelCallStarted(span, 0, "haiku", "work", 1)]
+        if i < over:
+            failed = "HTTP 500" if i == 7 else ""
+            events.append(ModelCallFinished(span, 0, "haiku", "work", 1, cost_usd=Decimal(0), error=failed))
+            result = TaskResult("Describe", "error" if failed else "ok", "model_error" if failed else "end")
+            events.append(WorkerFinished(span, span, i, result))
+    return events
+
+
+@pytest.mark.parametrize("width", [60, 100, 160])
+@pytest.mark.parametrize("count", [20, 1_000])
+def test_a_batch_says_how_many_are_where(width: int, count: int) -> None:
+    """Workers are named by what tells them apart, and counted: done, failed, at work, waiting."""
+    text = shown(width, *batch_of(count))
+    over = count * 2 // 3
+    counts = f"{over - 1} done · 1 failed · 4 at work · {count - over - 4} waiting"
+    assert counts in text
+    assert len(text.splitlines()) <= 17
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    assert all(f"…{i} " in text for i in range(over, over + 4))
+    assert "✗ …7 " in text
