@@ -1,6 +1,6 @@
 """Many tasks under one lens: what a batch is, and how it is run to its end."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import attrs
 from sunwell.agent.batch_planning import Planning
 from sunwell.agent.dispatcher import Dispatcher
 from sunwell.agent.ended import Ended
+from sunwell.agent.outcomes import with_both_sides
 from sunwell.agent.results_file import ResultsFile
 from sunwell.agent.task_json import plain, task_fields, task_of
 from sunwell.core.lens import EphemeralLens
@@ -115,14 +116,22 @@ async def run_tasks(
                 file.add(ids.index(result.task_id), result)
             if fail_fast and result.status == "error":
                 dispatcher.cancel(ids)
+        done = await dispatcher.await_results(ids)
     except BaseException:
         await dispatcher.close()
-        if file is not None:
-            for index, task_id in enumerate(ids):
-                if (done := dispatcher.result(task_id)) is not None:
-                    file.add(index, done)
+        _complete(file, [dispatcher.result(task_id) for task_id in ids])
         raise
-    return tuple(result for result in await dispatcher.await_results(ids) if result is not None)
+    return _complete(file, done)
+
+
+def _complete(file: ResultsFile | None, results: Sequence[TaskResult | None]) -> tuple[TaskResult, ...]:
+    """Return those *results* that are there, as they stand once all are known; *file* gets the same."""
+    places = [index for index, result in enumerate(results) if result is not None]
+    done = with_both_sides(result for result in results if result is not None)
+    if file is not None:
+        for index, result in zip(places, done, strict=True):
+            file.add(index, result)
+    return done
 
 
 def joined_end(results: tuple[TaskResult, ...]) -> Ended:

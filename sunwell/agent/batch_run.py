@@ -30,13 +30,15 @@ class BatchRun:
     async def __call__(self, execution: Execution) -> Ended:
         """Return how the batch ended; the results are left in *execution*."""
         execution.run.tell(RUN_STARTED, execution.started(self.model))
+        file = None
+        if self.batch.results is not None:
+            file = ResultsFile.open(self.batch.results, resumed=execution.resumed)
         failed = await self._find_lens(execution)
         if failed is not None:
             return failed
         dispatcher = dispatcher_for(execution, self.model, execution.lens)
         if execution.resumed:
             recall_calls(execution)
-        file = None if self.batch.results is None else ResultsFile.open(self.batch.results)
         try:
             results = await run_tasks(
                 dispatcher,

@@ -14,6 +14,7 @@ from sunwell.agent.closing import closing_seconds
 from sunwell.agent.ended import Ended
 from sunwell.agent.finished import as_closed
 from sunwell.agent.loop_config import DEFAULT_TURNS, LoopConfig
+from sunwell.agent.outcomes import with_both_sides
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
 from sunwell.agent.work import Assignment, Work
@@ -134,8 +135,7 @@ class Execution:
 
     def take(self, workers: tuple[TaskResult, ...]) -> None:
         """Keep the results of *workers*, with all conflicts that they were a side of."""
-        conflicts = self.tools.conflicts_of
-        self.workers = tuple(attrs.evolve(one, conflicts=conflicts(one.task_id)) for one in workers)
+        self.workers = with_both_sides(workers)
         counts = Counter(change.path for worker in workers for change in worker.files)
         self._shared = {path: [] for path, count in counts.items() if count > 1}
         if self._shared:

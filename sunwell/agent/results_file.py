@@ -23,15 +23,19 @@ class ResultsFile:
     _lines: dict[int, str] = attrs.field(factory=dict, init=False)
 
     @classmethod
-    def open(cls, path: Path) -> "ResultsFile":
-        """Begin with what stands in *path*; a line that a crash cut off is dropped.
+    def open(cls, path: Path, *, resumed: bool) -> "ResultsFile":
+        """Begin a file, or where the run is *resumed* go on with it; a line that was cut off is dropped.
 
         Raises :exc:`~sunwell.errors.ConfigurationError` where the file cannot be written, or holds
-        something that is no results of a batch.
+        something else: no results of a batch, or those of another run.
         """
         file = cls(path)
         try:
             text = path.read_text() if path.exists() else ""
+            if text and not resumed:
+                raise ConfigurationError(
+                    f"{path} is not empty: name another file, or go on with its run by sunwell resume"
+                )
             for number, line in enumerate(text.split("\n"), 1):
                 if line:
                     file._take(line, number, is_last=number > text.count("\n"))
@@ -51,8 +55,11 @@ class ResultsFile:
         self._lines[index] = line
         if known:
             return  # the new one stands in the file from finish() on; until then the old one does
-        with self.path.open("a") as file:
-            file.write(line + "\n")
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(descriptor, f"{line}\n".encode())  # in one call: a buffer would part long lines
+        finally:
+            os.close(descriptor)
 
     def finish(self) -> None:
         """Put the lines in the order of input, durably."""

@@ -1,5 +1,6 @@
 """Files that workers share, when their run is taken up in another process."""
 
+import json
 from pathlib import Path
 
 from sunwell.agent import Agent
@@ -53,3 +54,23 @@ async def test_an_orchestrated_run_that_is_taken_up_remembers_it_too(tmp_path: P
     assert (tmp_path / "a.txt").read_text() == "first\n"
     one, two = last.result.workers
     assert [(found.first, found.second) for found in two.conflicts] == [(one.task_id, two.task_id)]
+
+
+async def test_who_was_done_before_the_conflict_is_told_of_it_in_its_result(tmp_path: Path) -> None:
+    """Both results name it, in the results file as well, also where another process takes the run up."""
+    options, out = RunOptions(max_concurrent=1), tmp_path / "out.jsonl"
+    worker = ScriptedModel(
+        "worker", [writing_a("first"), "Written.", writing_a("second"), "Refused.", ServerFailed("w", "down")]
+    )
+    first = await Agent(model=worker).batch(
+        ["one", "two", "three"], workspace=tmp_path, options=options, results=out
+    )
+    assert [len(one.conflicts) for one in first] == [1, 1, 0]
+    assert first[0].conflicts == first[1].conflicts
+    events = Agent(model=ScriptedModel("worker", ["Done."])).resume(first.run.run_id, workspace=tmp_path)
+    last = [event async for event in events][-1]
+    assert isinstance(last, RunFinished)
+    assert [one.status for one in last.result.workers] == ["ok"] * 3
+    assert [one.conflicts for one in last.result.workers] == [one.conflicts for one in first]
+    told = [len(json.loads(line)["conflicts"]) for line in out.read_text().splitlines()]
+    assert told == [1, 1, 0]

@@ -74,6 +74,19 @@ def test_a_batch_that_met_its_budget_goes_on_where_it_stopped(
     assert [(one["index"], one["status"]) for one in results] == [(0, "ok"), (1, "ok"), (2, "ok")]
 
 
+def test_results_of_another_run_are_not_mixed_in(
+    sunwell: Invoke, shop: Path, tmp_path: Path, tasks: Path
+) -> None:
+    """A file that holds results already is refused before anything is spent, and stays as it is."""
+    out = tmp_path / "out.jsonl"
+    out.write_text('{"index": 7, "status": "ok"}\n')
+    done = sunwell("batch", tasks, "-w", shop, "--results", out)
+    assert done.exit_code == 2, done.output
+    assert "is not empty: name another file, or go on with its run by sunwell resume" in done.output
+    assert "bill " not in done.output
+    assert out.read_text() == '{"index": 7, "status": "ok"}\n'
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

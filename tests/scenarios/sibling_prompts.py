@@ -1,14 +1,16 @@
 """Runs a batch of a hundred siblings, half of it in each of two processes' lives, and prints its prefixes.
 
-Started by ``test_sibling_prompts.py`` as a program, under several hash seeds and Python versions.
-Prints one JSON line: the digest of everything before the messages, in both wire formats, with how
-many of the prompts have it; and the part that is cached.
+Started by ``test_sibling_prompts.py`` as a program, under several hash seeds and Python versions; with
+``--without-files`` it keeps its journal in memory, since the format of the file needs a library that is
+compiled for one Python. Prints one JSON line: the digest of everything before the messages, in both wire
+formats, with how many of the prompts have it; that of a tool's schema; and what is cached.
 """
 
 import asyncio
 import collections
 import hashlib
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,8 +23,13 @@ from sunwell.core.message import Text
 from sunwell.core.model import Completion, Request
 from sunwell.core.usage import Usage
 from sunwell.events import RunFinished, WorkerFinished
+from sunwell.journal.memory import MemoryJournal
+from sunwell.journal.places import JournalFiles
+from sunwell.journal.records import Record
 from sunwell.models import anthropic_encoding, chat_encoding
+from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry
+from sunwell.tools import tool
 
 LENS = EphemeralLens(
     heuristics=("Read first.", "Größe zählt."),
@@ -32,6 +39,59 @@ LENS = EphemeralLens(
 )
 QUIRKS = chat_encoding.quirks_for("openai", "gpt-6-luna")
 FOUND: "collections.Counter[tuple[str, str]]" = collections.Counter()
+
+
+@attrs.define(eq=False)
+class NoPrices(PriceBook):
+    """Knows no price: the installed table needs a library that is compiled for one Python."""
+
+    @property
+    def date(self) -> str:
+        return "2026-11-21"
+
+    def price(self, model):  # type: ignore[no-untyped-def]
+        return None
+
+
+class KeptJournal(MemoryJournal):
+    """A journal in memory whose records are not encoded, and that can be opened again."""
+
+    async def append(self, record: Record, *, durable: bool = True) -> None:
+        self._add(record)
+
+    def close(self) -> None:
+        pass
+
+
+@attrs.define(eq=False)
+class KeptJournals:
+    """Keeps journals in memory."""
+
+    by_run: dict[str, KeptJournal] = attrs.field(factory=dict, init=False)
+
+    def create(self, workspace: Path, run_id: str) -> KeptJournal:
+        return self.by_run.setdefault(run_id, KeptJournal(run_id))
+
+    def open(self, workspace: Path, run_id: str) -> KeptJournal:
+        return self.by_run[run_id]
+
+    def read(self, workspace: Path, run_id: str) -> KeptJournal:
+        return self.by_run[run_id]
+
+
+@tool(repeatable=True)
+async def look_up(word: str, *, deep: bool = False) -> str:
+    """Look a word up.
+
+    The text is indented, as texts of tools are: newer Pythons keep less of that than older ones.
+
+    Args:
+        word: What to look up.
+            It may be several words.
+        deep: Whether to look
+            everywhere.
+    """
+    return word
 
 
 @attrs.define(eq=False)
@@ -48,6 +108,9 @@ class Watching:
         for wire, body in bodies.items():
             first = request.messages[0].text.encode()
             FOUND[wire, hashlib.sha256(body[: body.rindex(first)]).hexdigest()] += 1
+        spec = look_up.spec
+        schema = f"{spec.name}\n{spec.description}\n{spec.schema_text}"
+        FOUND["tool", hashlib.sha256(schema.encode()).hexdigest()] += 1
         FOUND["caching", f"{request.caching.prefix} {request.caching.key}"] += 1
         return Completion((Text("done"),), "end", Usage(10, 5), self.name)
 
@@ -59,10 +122,11 @@ class Watching:
 
 async def main() -> None:
     """Run half of the batch, stop, and take it up again with another agent."""
+    journals = KeptJournals() if "--without-files" in sys.argv else JournalFiles()
     with tempfile.TemporaryDirectory() as folder:
         tasks = [f"Write the docstring of function {i:03d}" for i in range(100)]
         options = RunOptions(max_concurrent=5, system_prompt="You are careful.")
-        agent = Agent(model=Watching(), registry=ModelRegistry())
+        agent = Agent(model=Watching(), registry=ModelRegistry(), prices=NoPrices(), journals=journals)
         run_id, finished = "", 0
         async for event in agent.batch_events(tasks, lens=LENS, workspace=Path(folder), options=options):
             finished += isinstance(event, WorkerFinished)
@@ -70,7 +134,7 @@ async def main() -> None:
                 agent.stop()
             if isinstance(event, RunFinished):
                 run_id = event.run_id
-        again = Agent(model=Watching(), registry=ModelRegistry())
+        again = Agent(model=Watching(), registry=ModelRegistry(), prices=NoPrices(), journals=journals)
         async for event in again.resume(run_id, workspace=folder):
             if isinstance(event, RunFinished):
                 assert [one.status for one in event.result.workers] == ["ok"] * 100

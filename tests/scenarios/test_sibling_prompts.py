@@ -2,40 +2,55 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.scenarios.other_pythons import borrow, other_pythons
+
 PROGRAM = Path(__file__).parent / "sibling_prompts.py"
-OTHERS = ("python3.11", "python3.12", "python3.13", "python3.14")
+ROOT = PROGRAM.parents[2]
+PYTHONS = other_pythons()
 
 
-def prefixes(python: str, seed: int) -> list[tuple[str, str, int]]:
+def prefixes(python: str | Path, seed: int, libraries: Path | None = None) -> list[tuple[str, str, int]]:
     """Return what the program prints under *python* and a hash seed."""
-    env = os.environ | {"PYTHONHASHSEED": str(seed)}
-    done = subprocess.run([python, PROGRAM], capture_output=True, text=True, check=False, env=env)
+    env = os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONDONTWRITEBYTECODE": "1"}
+    if libraries is not None:
+        env["PYTHONPATH"] = f"{ROOT}{os.pathsep}{libraries}"
+    words = [python, PROGRAM, *(["--without-files"] if libraries else [])]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
     return [tuple(one) for one in json.loads(done.stdout)]
 
 
-def can_run(python: str) -> bool:
-    """Whether *python* is there with what Sunwell needs."""
-    if shutil.which(python) is None:
-        return False
-    words = [python, "-c", "import sunwell.agent, cattrs, stamina"]
-    return subprocess.run(words, capture_output=True, check=False, cwd=PROGRAM.parents[2]).returncode == 0
+@pytest.fixture(scope="module")
+def first() -> list[tuple[str, str, int]]:
+    """Return what this Python makes of them."""
+    return prefixes(sys.executable, 0)
 
 
-def test_a_hundred_siblings_begin_with_the_same_bytes() -> None:
-    """On both wires, across a resume, under different hash seeds and every Python that is installed."""
-    first = prefixes(sys.executable, 0)
-    assert [wire for wire, _, _ in first] == ["caching", "chat", "messages"]
+def test_a_hundred_siblings_begin_with_the_same_bytes(first: list[tuple[str, str, int]]) -> None:
+    """On both wires, across a resume, and under another hash seed."""
+    assert [wire for wire, _, _ in first] == ["caching", "chat", "messages", "tool"]
     asked = first[1][2]
     assert 100 <= asked <= 105  # what was in flight when it was stopped is asked again
-    assert [count for _, _, count in first] == [asked] * 3
+    assert [count for _, _, count in first] == [asked] * 4
     assert first[0][1].startswith("5m sunwell-")
-    same = [(wire, digest) for wire, digest, _ in first]
-    pythons = [sys.executable, *filter(can_run, OTHERS)]
-    for seed, python in enumerate(pythons, 1):
-        assert [(wire, digest) for wire, digest, _ in prefixes(python, seed)] == same
+    again = prefixes(sys.executable, 1)
+    assert [one[:2] for one in again] == [one[:2] for one in first]
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_another_python_begins_them_with_the_same_bytes(
+    first: list[tuple[str, str, int]], version: str, tmp_path: Path
+) -> None:
+    """The same program, with the libraries of this environment that every Python can load."""
+    if version == f"3.{sys.version_info.minor}":
+        pytest.skip(f"Python {version} is the one that runs the tests")
+    if version not in PYTHONS:
+        pytest.skip(f"Python {version} is not installed on this machine")
+    other = prefixes(PYTHONS[version], 2, borrow(tmp_path))
+    assert [one[:2] for one in other] == [one[:2] for one in first]
