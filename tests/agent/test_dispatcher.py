@@ -36,6 +36,9 @@ class Crowd:
     at_once: int = 0
     most_at_once: int = 0
     counts: list[tuple[float, int]] = attrs.field(factory=list)
+    idle: dict[float, bool] = attrs.field(factory=dict)
+    """By moment: whether a slot was free of a call at its end while somebody waited for one."""
+    slots: Slots | None = None
     asked: list[Request] = attrs.field(factory=list)
 
     async def complete(self, request: Request) -> Completion:
@@ -56,7 +59,10 @@ class Crowd:
     def _step(self, by: int) -> None:
         self.at_once += by
         self.most_at_once = max(self.most_at_once, self.at_once)
-        self.counts.append((asyncio.get_running_loop().time(), self.at_once))
+        now = asyncio.get_running_loop().time()
+        self.counts.append((now, self.at_once))
+        if self.slots is not None:
+            self.idle[now] = self.slots.waiting > 0 and self.at_once < self.slots.limit
 
 
 def said(text: str, *calls: ToolCall) -> Completion:
@@ -172,7 +178,10 @@ def test_fail_fast_ends_the_others_by_choice() -> None:
 
 
 def test_workers_with_workers_do_not_hang() -> None:
-    """Four slots, three levels, four children each: who waits gives up its slot, and all 84 are done."""
+    """Four slots, three levels, four children each: who waits gives up its slot, and all 84 are done.
+
+    At no moment is a slot idle while somebody waits for one, and never are there more than four at work.
+    """
     made: list[Dispatcher] = []
 
     def answer(request: Request) -> Completion:
@@ -202,8 +211,11 @@ def test_workers_with_workers_do_not_hang() -> None:
             return span
 
         made.append(await dispatcher(model, tools=(delegate_in(span_of),), max_depth=3))
+        model.slots = made[0].slots
         results = await results_of(made[0], [Task(str(i)) for i in range(4)])
         assert model.most_at_once == 4
+        assert len(model.idle) > 20
+        assert not any(model.idle.values())
         return results
 
     results = virtually(main)

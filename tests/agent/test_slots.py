@@ -13,11 +13,16 @@ async def _schedule(seed: int) -> tuple[int, int]:
     """Run one random schedule; return how many workers ended and how many were cancelled by us.
 
     Workers take slots, sleep, wait for children of their own without a slot, and some are cancelled
-    at random moments. At every step the number at work is held against the limit.
+    at random moments. At every step the number at work is held against the limit, and no slot is
+    free while somebody waits.
     """
     chance = random.Random(seed)
     limit, count = chance.randint(1, 4), chance.randint(2, 12)
     slots, at_work, ended = Slots(limit), 0, 0
+
+    def check() -> None:
+        assert at_work <= slots.taken <= limit
+        assert slots.taken == limit or not slots.waiting
 
     async def worker(depth: int) -> None:
         nonlocal at_work, ended
@@ -25,7 +30,7 @@ async def _schedule(seed: int) -> tuple[int, int]:
         try:
             await seat.sit()
             at_work += 1
-            assert at_work <= limit
+            check()
             try:
                 await asyncio.sleep(chance.choice((0, 0, 1, 2)))
                 if depth and chance.random() < 0.6:
@@ -38,12 +43,13 @@ async def _schedule(seed: int) -> tuple[int, int]:
                             await asyncio.wait(children)
                     finally:
                         at_work += 1
-                    assert at_work <= limit
+                    check()
                     await asyncio.sleep(chance.choice((0, 1)))
             finally:
                 at_work -= 1
         finally:
             seat.leave()
+            check()
             ended += 1
 
     tasks = [asyncio.create_task(worker(2)) for _ in range(count)]
