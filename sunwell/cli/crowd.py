@@ -1,16 +1,24 @@
 """The workers of a run as a crowd: how many wait, work and are done, and what tells one from another."""
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import takewhile
 from typing import Literal
 
 import attrs
 
+from sunwell.core.task import Status
 from sunwell.events import Event, WorkerFinished, WorkerQueued, WorkerStarted
 from sunwell.report.figures import one_line
 
-WorkerState = Literal["done", "failed", "stopped", "at work", "waiting"]
-_ORDER: tuple[WorkerState, ...] = ("done", "failed", "stopped", "at work", "waiting")
+WorkerState = Literal["done", "incomplete", "failed", "stopped", "at work", "waiting"]
+_ORDER: tuple[WorkerState, ...] = ("done", "incomplete", "failed", "stopped", "at work", "waiting")
+_ENDS: Mapping[Status, WorkerState] = {
+    "ok": "done",
+    "incomplete": "incomplete",
+    "error": "failed",
+    "cancelled": "stopped",
+}
 _LONGEST_TASK = 200
 _WORTH_LEAVING_OUT = 12
 """Characters that all tasks begin with: fewer tell more than they cost."""
@@ -36,9 +44,7 @@ class Crowd:
             case WorkerStarted():
                 self._states[event.span] = "at work"
             case WorkerFinished():
-                stopped = event.result.status == "cancelled"
-                bad: WorkerState = "stopped" if stopped else "failed"
-                self._states[event.span] = "done" if event.result.success else bad
+                self._states[event.span] = _ENDS[event.result.status]
 
     def counts(self) -> str:
         """Return how many are where; empty where there are not several."""

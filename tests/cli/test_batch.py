@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from sunwell.simulator import Fault, FaultRule, Simulator, echo, running_simulator
+
 Invoke = Callable[..., Result]
 ENTITIES = ("Product", "Customer", "Order")
 
@@ -85,6 +87,33 @@ def test_results_of_another_run_are_not_mixed_in(
     assert "is not empty: name another file, or go on with its run by sunwell resume" in done.output
     assert "bill " not in done.output
     assert out.read_text() == '{"index": 7, "status": "ok"}\n'
+
+
+@pytest.mark.parametrize(
+    ("flags", "statuses"),
+    [
+        pytest.param((), ["error", "ok", "ok", "ok"], id="the-others-go-on"),
+        pytest.param(("--fail-fast",), ["error", "cancelled", "cancelled", "cancelled"], id="fail-fast"),
+    ],
+)
+def test_one_failure_costs_the_others_nothing_unless_that_is_wanted(
+    sunwell: Invoke, shop: Path, tmp_path: Path, flags: tuple[str, ...], statuses: list[str]
+) -> None:
+    """With ``--fail-fast`` nobody else is asked; the way to go on is printed, and goes on."""
+    tasks = tasks_in(tmp_path, *(json.dumps(f"Say {i}") for i in range(4)))
+    model = "claude-haiku-5-5"
+    faults = [FaultRule(Fault(status=400), numbers={1})]
+    with running_simulator(Simulator({model: echo}, faults=faults)) as sim:
+        env = {"ANTHROPIC_BASE_URL": sim.url, "ANTHROPIC_API_KEY": "simulated-key"}
+        words = ("batch", tasks, "-w", shop, "-m", model, "--max-concurrent", "1", *flags)
+        done = sunwell(*words, env=env)
+        assert done.exit_code == 3, done.output
+        assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == statuses
+        assert len(sim.bill.entries()) == statuses.count("ok")
+        run = done.stderr.partition("go on    sunwell resume ")[2].split()[0]
+        again = sunwell("resume", run, "-w", shop, env=env)
+        assert again.exit_code == 0, again.output
+        assert len(sim.bill.entries()) == 4
 
 
 @pytest.mark.parametrize(
