@@ -6,8 +6,9 @@ at once, without caching and with the cache marks that their documentation shows
 side of the bill with the least that the simulator's rules allow: the prefix written once, and read by
 all others. How long the prefix is, the simulator's own tokenizer says of the lens, not the batch's bill.
 
-It fails where a batch costs more than 1 % above the least, or holds its siblings up for longer than one
-time to the first answer, as the bare SDK sees it; of three measurements the shortest hold counts.
+It fails where a batch costs more than 1 % above the least, or takes longer than the bare SDK all at once by
+more than one time to the first answer; of three batches the quickest counts. On a clock that nothing else
+turns, ``tests/agent/test_batch_cost.py`` holds the same exactly.
 """
 
 import argparse
@@ -47,8 +48,8 @@ LENS = EphemeralLens(
 )
 UNIT = Decimal(1_000_000)
 MOST_TO_LEAST = Decimal("1.01")
-MOST_HELD = 1.25
-"""A hold is measured at the server, with its own way there and back: so much more is noise."""
+MOST_ADDED = 1.25
+"""Times to the first answer that a batch may take longer than all at once: what is above one is noise."""
 ROUNDS = 3
 MOST_FOR_PEERS = 100
 Way = Callable[[Simulator, str, int], Awaitable[dict[str, Any] | None]]
@@ -178,7 +179,7 @@ def least_usd(provider: str, tokens: int, prefix: int, workers: int) -> Decimal:
 async def measure_all(provider: str, workers: int, folder: Path | None) -> dict[str, Any]:
     """Return what every way of asking costs, beside the least for the batch's own prompts."""
     measured = [await measure(batch, provider, workers) for _ in range(ROUNDS)]
-    ours = min(measured, key=lambda one: float(one["held_seconds"]))
+    ours = min(measured, key=lambda one: float(one["seconds"]))
     first = max([(await measure(sdk, provider, 1))["seconds"] for _ in range(ROUNDS)])
     others = ways(provider, folder if workers <= MOST_FOR_PEERS else None)
     found = {"batch": ours} | {name: await measure(way, provider, workers) for name, way in others.items()}
@@ -190,8 +191,9 @@ async def measure_all(provider: str, workers: int, folder: Path | None) -> dict[
         way["to_least"] = round(way["input_usd"] / least, 4)
     if ours["to_least"] > MOST_TO_LEAST:
         sys.exit(f"{provider}, {workers} siblings: {ours['to_least']} times the least")
-    if ours["held_seconds"] > MOST_HELD * first:
-        sys.exit(f"{provider}, {workers} siblings: held for {ours['held_seconds']} s, not {first}")
+    added = ours["seconds"] - found["sdk"]["seconds"]
+    if added > MOST_ADDED * first:
+        sys.exit(f"{provider}, {workers} siblings: {added:.2f} s more than all at once, not {first}")
     return found
 
 
