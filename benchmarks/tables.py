@@ -153,10 +153,10 @@ def siblings(found: Found) -> list[str]:
     body = (
         [
             name,
-            f"{way} {row['version']}".strip(),
+            f"{way} {row.get('version', '')}".strip(),
             f"{float(row['input_usd']):.6f}",
             row["to_least"],
-            row["held_seconds"],
+            row.get("held_seconds", ""),
             row["seconds"],
         ]
         for name, ways in batches
