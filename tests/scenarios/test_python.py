@@ -1,7 +1,10 @@
 """A sub-call that runs Python: from the command line in each wire format, and cut off at each record."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core import Text, ToolCall
 from sunwell.core.task import TaskResult
+from sunwell.journal.layout import list_runs
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Answer, ToolFinished
 from sunwell.models.registry import ModelRegistry
@@ -76,6 +80,21 @@ def test_a_sub_call_runs_python_where_that_is_allowed(tmp_path: Path, wire: str,
     answer = json.loads(ran.stdout)["answer"]
     assert ("42 in all" in answer) is (switch == "--allow-python")
     assert ("There is no tool 'execute_python'" in answer) is (switch == "--no-allow-python")
+
+
+def test_without_the_extra_a_sentence_says_what_to_install(tmp_path: Path) -> None:
+    """Before anything is asked of anybody: nobody listens at the address that is given."""
+    code = (
+        "import sys; sys.modules['pydantic_monty'] = None; from sunwell.cli.main import main; "
+        f"sys.argv = ['sunwell', 'run', 'x', '-m', 'haiku', '--allow-python', '-w', {str(tmp_path)!r}]; "
+        "main()"
+    )
+    env = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": "key-of-a-test"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.strip().endswith("execute_python needs its interpreter: pip install 'sunwell[python]'")
+    assert not list_runs(tmp_path)
 
 
 def agent() -> Agent:
