@@ -10,13 +10,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "rfcs" / "requirements.md"
-MOST_OPEN = 20
+MOST_OPEN = 17
 """Rows that nothing holds yet. This number only ever goes down."""
 
 RANGES = {"A": 55, "B": 71, "C": 54, "D": 47, "E": 47}
 NEVER_GIVEN = {"B-048"}
 BESIDES = {"B-075"}
-DECISIONS = 32
+DECISIONS = 33
 NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 

@@ -1,5 +1,6 @@
 """The configuration examples of the documents that Sunwell grew from load as they stand."""
 
+import typing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,11 @@ from typing import Any
 import pytest
 
 from sunwell.config.loading import Loaded, Sources
-from sunwell.config.resolving import Resolved, resolve
+from sunwell.config.resolving import ROLES, Resolved, resolve
+from sunwell.config.schema import Count, Natural, Seconds, Share
+from sunwell.config.settings import dotted
+from sunwell.config.shape import leaves
+from sunwell.config.unread import UNREAD
 
 SEEDS = Path(__file__).parent / "seeds"
 KEYS = {f"{name}_API_KEY": f"key-of-{name.lower()}" for name in ("OPENAI", "XAI", "ANTHROPIC", "MOONSHOT")}
@@ -137,10 +142,69 @@ def test_the_sub_call_example_is_understood_whole(tmp_path):
     assert (source.api_key, source.project_slug, source.auto_context) == ("rlm_...", "my-project", True)
 
 
-def test_what_has_no_effect_yet_is_said(tmp_path):
-    """A setting that nothing reads is never ignored in silence."""
+UNREAD_PATHS = [path for path, _ in leaves() if any(path[: len(unread)] == unread for unread in UNREAD)]
+
+
+@pytest.mark.parametrize("path", UNREAD_PATHS, ids=dotted)
+def test_what_has_no_effect_yet_is_said(path, tmp_path):
+    """Whoever sets it reads so, with what happens in its place: nothing is ignored in silence."""
+    written = {"auto_context": "true", "max_steps": "3", "max_commit_cycles": "3"}.get(path[-1], "text")
+    variable = "SUNWELL_" + "_".join(path).upper()
+    environ = {"SUNWELL_HOME": str(tmp_path), variable: written}
+    (warning,) = Sources(tmp_path, None, environ).load().warnings
+    assert warning.startswith(f"environment {variable}: {dotted(path)} has no effect: ")
+    assert warning.endswith(UNREAD.get(path[:1], ""))
+
+
+def test_the_example_with_a_source_says_what_is_not_queried(tmp_path):
+    """Three keys of it, three sentences."""
     warnings = loaded("002.toml", tmp_path).warnings
-    assert any("context_source.auto_context" in warning for warning in warnings)
+    assert [warning.rpartition("context_source.")[2].split()[0] for warning in warnings] == [
+        "api_key",
+        "project_slug",
+        "auto_context",
+    ]
+
+
+SHOWN_ELSEWHERE = {("verbose",), ("use_nix",), ("gateway",)}
+"""How a run is shown, what is not carried over and said to be, and what ``test_roles.py`` holds."""
+A_VALUE = {
+    Count: 7,
+    Natural: 7,
+    Share: 0.25,
+    Seconds: 7.0,
+    Decimal: Decimal("0.7"),
+    bool: True,
+    tuple[str, ...]: ("x",),
+    str: "haiku",
+}
+SETTINGS = [
+    pytest.param(path, kind, id=dotted(path))
+    for path, kind in leaves()
+    if path not in SHOWN_ELSEWHERE and not any(path[: len(unread)] == unread for unread in UNREAD)
+]
+
+
+def given_to_a_run(tmp_path: Path, **options: Any) -> str:
+    """Return all that a run is given under *options*, in words."""
+    sources = Sources(tmp_path, None, {"SUNWELL_HOME": str(tmp_path)})
+    made = resolve(sources.load(**options).values, KEYS)
+    models = [(role, model(made, role).connection, model(made, role).tuning) for role in made.names]
+    return repr((made.options, models, made.tool_plugins.offered))
+
+
+@pytest.mark.parametrize(("path", "kind"), SETTINGS)
+def test_every_other_setting_comes_to_something(path, kind, tmp_path):
+    """What a run is given is different where it is set."""
+    present = typing.get_args(kind)[0] if type(None) in typing.get_args(kind) else kind
+    is_choice = typing.get_origin(present) is typing.Literal
+    value = typing.get_args(present)[1] if is_choice else A_VALUE[present]
+    base = {f"{path[0]}_model": "opus"} if len(path) == 2 and path[0] in ROLES else {}
+    if path in (("scratchpad", "persist_decisions"), ("orchestrator", "enabled")):  # on without a word
+        value = False
+    if path[-1] == "provider":
+        value = "xai"
+    assert given_to_a_run(tmp_path, **{**base, "_".join(path): value}) != given_to_a_run(tmp_path, **base)
 
 
 @pytest.mark.parametrize("file", sorted(SEEDS.iterdir()), ids=lambda file: file.name)
