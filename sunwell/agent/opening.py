@@ -18,7 +18,7 @@ from sunwell.agent.finished import came_to_its_end
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.loop_config import LoopConfig
 from sunwell.agent.restoring import restore
-from sunwell.agent.roles import Roles
+from sunwell.agent.roles import Roles, dearer_worker
 from sunwell.agent.run import Run
 from sunwell.agent.settings import batch_in, latest_settings, options_from, settings_of
 from sunwell.agent.toolset import Toolset
@@ -151,7 +151,9 @@ class Opened:
             restore(run)
             new = {} if settings == self.settings else settings
             await self.journal.append(RunResumed(time.time(), new, self.accept_changes))
-        for warning in (*roles.warnings, *self.equipment.plugged(session.options).problems):
+        dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
+        problems = self.equipment.plugged(session.options).problems
+        for warning in (*roles.warnings, *([dearer] if dearer else []), *problems):
             run.tell(WARNED, Warned(warning))
         if roles.fell_back is not None:
             await self._mark_fallback(run, roles.fell_back)

@@ -1,12 +1,16 @@
 """Which model plays which part, resolved before any money is spent."""
 
+from decimal import Decimal
+
 import attrs
 
 from sunwell.context.options import Fallback, ModelReference, RunOptions
 from sunwell.core.model import ModelProtocol
+from sunwell.core.price import Price
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.events import ModelFellBack
 from sunwell.models.aliases import DEFAULT_SMART_MODEL, retirement_of
+from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, resolve_model
 
 
@@ -67,6 +71,20 @@ def resolve_roles(
     if reason and wanted is not None:
         fell_back = ModelFellBack("delegation_model", _name(wanted), own.name, reason)
     return Roles(own, found["smart_model"], found["delegation_model"], tuple(warnings), fell_back)
+
+
+def dearer_worker(worker: ModelProtocol, smart: ModelProtocol, prices: PriceBook) -> str:
+    """Return the warning that *worker* costs more than *smart*; empty where it does not, or nobody knows."""
+    dear, cheap = prices.price(worker), prices.price(smart)
+    if dear is None or cheap is None or _rate(dear) <= _rate(cheap):
+        return ""
+    return (
+        f"the delegation model {worker.name} is dearer than {smart.name}: delegating costs more than it saves"
+    )
+
+
+def _rate(price: Price) -> Decimal:
+    return price.rates.input_usd + price.rates.output_usd
 
 
 def _name(reference: ModelReference) -> str:

@@ -1,16 +1,15 @@
 """What can be known to be wrong before a model is asked."""
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
 import attrs
 
 from sunwell.agent.loop_config import LoopConfig
+from sunwell.agent.roles import dearer_worker
 from sunwell.config.plugin_rows import not_installed
 from sunwell.config.resolving import ROLES, Resolved
 from sunwell.core.model import ModelProtocol
-from sunwell.core.price import Price
 from sunwell.errors import ConfigurationError, SunwellError
 from sunwell.models.aliases import DEFAULT_SMART_MODEL
 
@@ -22,10 +21,12 @@ class Finding:
     sentence: str
     is_error: bool = True
     role: str = ""
+    is_told_by_run: bool = False
+    """Whether a run says it, too, when it begins."""
 
 
 def require_sound(resolved: Resolved) -> tuple[str, ...]:
-    """Return the warnings on what is about to run; raises the first error that is found.
+    """Return the warnings on what is about to run that it does not tell itself; raises the first error.
 
     Raises :exc:`~sunwell.errors.ConfigurationError`. Nothing is sent.
     """
@@ -33,7 +34,7 @@ def require_sound(resolved: Resolved) -> tuple[str, ...]:
     for finding in found:
         if finding.is_error:
             raise ConfigurationError(finding.sentence)
-    return tuple(finding.sentence for finding in found)
+    return tuple(finding.sentence for finding in found if not finding.is_told_by_run)
 
 
 def findings(resolved: Resolved) -> tuple[Finding, ...]:
@@ -84,15 +85,10 @@ def _prices(resolved: Resolved, models: dict[str, ModelProtocol]) -> Iterator[Fi
                     "give its prices in [models.NAME] of sunwell.toml, or a budget in tokens",
                     role=role,
                 )
-    worker, smart = prices.get("delegation_model"), prices.get("smart_model") or prices.get("model")
-    if worker and smart and _rate(worker) > _rate(smart):
-        parent = models.get("smart_model") or models["model"]
-        yield Finding(
-            f"the delegation model {models['delegation_model'].name} is dearer than {parent.name}: "
-            "delegating costs more than it saves",
-            is_error=False,
-            role="delegation_model",
-        )
+    worker, smart = models.get("delegation_model"), models.get("smart_model") or models.get("model")
+    dearer = dearer_worker(worker, smart, resolved.prices) if worker and smart else ""
+    if dearer:
+        yield Finding(dearer, is_error=False, role="delegation_model", is_told_by_run=True)
 
 
 def _windows(resolved: Resolved, models: dict[str, ModelProtocol]) -> Iterator[Finding]:
@@ -134,7 +130,3 @@ def parent_name(resolved: Resolved) -> str:
 
 def _thinks(model: Any) -> bool:
     return type(model).__name__ == "AnthropicModel"
-
-
-def _rate(price: Price) -> Decimal:
-    return price.rates.input_usd + price.rates.output_usd

@@ -1,5 +1,6 @@
 """What of a run's rules holds in another process."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core import Proposal, ToolResult
+from sunwell.core import Price, Proposal, Rates, ToolResult
 from sunwell.errors import ConfigurationError
+from sunwell.events import Warned
 from sunwell.testing import ScriptedModel, completion, run_virtual
 
 
@@ -53,6 +55,20 @@ def test_what_cannot_be_followed_leaves_no_run_behind(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match=r"no_such_tool|nobody-prices-me"):
             run_virtual(agent.result(session))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("worker_usd", "told"), [pytest.param(9, 1, id="dearer"), pytest.param(1, 0, id="as-dear"), (None, 0)]
+)
+async def test_a_worker_that_is_dearer_than_the_smart_model_is_a_warning(tmp_path, worker_usd, told) -> None:
+    """It is told when the run begins, and the run goes on; where a price is unknown nobody can tell."""
+    prices = [None if usd is None else Price(Rates(Decimal(usd), Decimal(usd))) for usd in (1, worker_usd)]
+    smart, worker = (ScriptedModel(name, ["Done."], price) for name, price in zip("sw", prices, strict=True))
+    agent = Agent(model=smart, delegation_model=worker)
+
+    session = SessionContext.build(tmp_path, "Say it.")
+    found = [event.message async for event in agent.run(session) if isinstance(event, Warned)]
+    assert ["w is dearer than s" in text for text in found] == [True] * told
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,7 @@ async def test_a_bill_above_its_bound_is_booked_in_full_and_stops_ordinary_calls
     (waiting,) = await started(outcome(ledger, "run", Claim(300, 100)))
     assert ledger.settle(held, 901, None) is True
     assert await waiting == "tokens"
+    ledger.open("run", Budget(tokens=5000))  # room is not what is missing
     with pytest.raises(BudgetExhausted, match="billed more"):
         await ledger.reserve("run", Claim(1, 1))
     assert await outcome(ledger, "run", Claim(50, 20, closing=True)) == 20
