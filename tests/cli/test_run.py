@@ -148,6 +148,16 @@ def test_nobody_can_be_asked_without_a_terminal(
     assert bool(simulator.requests) == (code == 0)
 
 
+def test_an_unknown_cost_is_above_whatever_was_named(sunwell, shop: Path, simulator) -> None:
+    """Nobody knows what a model without a price costs, so somebody must be asked."""
+    done = sunwell(
+        "run", TASK, "-w", shop, "--model", "anthropic/claude-brand-new", "--confirm-above", "1000"
+    )
+    assert done.exit_code == 2
+    assert "unknown, more than --confirm-above $1,000" in done.stderr
+    assert not simulator.requests
+
+
 def test_what_the_model_says_cannot_take_hold_of_the_terminal(sunwell, shop: Path) -> None:
     """Control sequences in an answer are not printed: the scripted model repeats its task."""
     done = sunwell("run", "Say \x1b[31mred\x1b]0;title\x07", "-w", shop, "--model", "haiku")
