@@ -5,12 +5,15 @@ import asyncio
 import inspect
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import pytest
+from blinker import NamedSignal
 
+from sunwell import events
 from sunwell.models.clients import close_clients
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
@@ -29,6 +32,18 @@ def blocks() -> list[tuple[str, str]]:
             line = text.count("\n", 0, match.start()) + 2
             found.append((f"{path.relative_to(ROOT)}:{line}", match[1]))
     return found
+
+
+@pytest.fixture(autouse=True)
+def _nobody_stays_connected() -> Iterator[None]:
+    """Disconnect whom a block connected: it would print into every test that follows."""
+    signals = [value for value in vars(events).values() if isinstance(value, NamedSignal)]
+    before = {signal: set(signal.receivers) for signal in signals}
+    yield
+    for signal in signals:
+        for number, receiver in list(signal.receivers.items()):
+            if number not in before[signal]:
+                signal.disconnect(receiver)
 
 
 @pytest.mark.parametrize(("where", "code"), blocks(), ids=[where for where, _ in blocks()])
