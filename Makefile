@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Errors only: what else pip has to say concerns the machine, not this project.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .PHONY: demo test check lint types bench clean lock
 
@@ -29,8 +31,10 @@ $(READY): requirements/dev.txt pyproject.toml
 		{ echo "Sunwell needs Python 3.11 or later: set PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "$(PYTHON) cannot make a virtual environment: install its venv package (Debian: python3-venv)"; exit 1; }
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@echo "Setting up $(VENV), once: a minute or two"
+	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@# compat: a path instead of an import hook, which type checkers and editors would not follow
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $(READY)
 
 # Writes the pinned files anew; needs uv on the PATH.

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import sunwell
+
 NAMES = (
     "sunwell.core.lens:EphemeralLens",
     "sunwell.agent:Agent",
@@ -34,3 +36,8 @@ def test_name_is_the_first_import(name: str) -> None:
     """No name needs another to be imported before it."""
     module, attribute = name.split(":")
     subprocess.run([sys.executable, "-c", f"from {module} import {attribute}"], check=True, timeout=60)
+
+
+def test_names_can_be_found_by_looking() -> None:
+    """What is loaded on first use is listed all the same: in a shell, a notebook, an editor."""
+    assert set(sunwell.__all__) <= set(dir(sunwell))

@@ -148,7 +148,8 @@ class Execution:
         """Return the event of the run's beginning."""
         journal = self.run.journal
         path = str(journal.path) if journal.path else None
-        return RunStarted(journal.run_id, self.task, model.name, path, self.resumed)
+        spent_usd = self.run.tally.bill(self.run.root.path).cost_usd
+        return RunStarted(journal.run_id, self.task, model.name, path, self.resumed, spent_usd)
 
     def _seconds(self) -> float:
         """Return the time that the run took, with that of the processes that had it before."""

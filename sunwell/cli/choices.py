@@ -195,7 +195,7 @@ def task_of(chosen: Chosen) -> str:
     if sys.stdin is None:
         raise ConfigurationError("standard input is closed: give the task as an argument")
     try:
-        return sys.stdin.read().strip()
+        return sys.stdin.buffer.read().decode().strip()
     except UnicodeDecodeError:
         raise ConfigurationError("standard input is no text: the task must be UTF-8") from None
 

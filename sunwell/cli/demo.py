@@ -168,9 +168,15 @@ def _close() -> None:
     _head("With a key")
     click.echo(
         "  export ANTHROPIC_API_KEY=...          (or OPENAI_API_KEY)\n"
-        '  sunwell estimate "Add tests for the parser"\n'
-        '  sunwell run "Add tests for the parser" --delegate --max-usd 0.50'
+        f'  {_command()} estimate "Add tests for the parser"\n'
+        f'  {_command()} run "Add tests for the parser" --delegate --max-usd 0.50'
     )
+
+
+def _command() -> str:
+    """Return how this command is called from here: its name alone where the shell finds it."""
+    called = sys.argv[0]
+    return called if Path(called).name == "sunwell" and shutil.which("sunwell") is None else "sunwell"
 
 
 @contextmanager
@@ -198,7 +204,7 @@ def _view(cap: Decimal) -> "View":
 
 
 def _say(text: str, indent: str = "  ") -> None:
-    from sunwell.cli.ending import terminal_width
+    from sunwell.cli.page import terminal_width
 
     width = min(terminal_width(), PAGE_WIDTH)
     click.echo(click.wrap_text(text, width, initial_indent=indent, subsequent_indent=indent))

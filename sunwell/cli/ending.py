@@ -1,7 +1,6 @@
 """How a run is told of when it is over: the answer and the bill, or one JSON object."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,19 +9,14 @@ import click
 
 from sunwell.cli.choices import Chosen
 from sunwell.cli.failing import exit_code
+from sunwell.cli.page import fitted, terminal_width
 from sunwell.core.task import TaskResult
 from sunwell.report.figures import printable
 from sunwell.report.forecast import Forecast
 from sunwell.report.summary import summarize
 from sunwell.report.text import summary_text
 
-PLAIN_WIDTH = 100
-
-
-def terminal_width() -> int:
-    """Return the columns of the terminal that standard output is, or those of a page."""
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()  # a closed one is None
-    return shutil.get_terminal_size().columns if is_terminal else PLAIN_WIDTH
+_PATHS = ("journal", "files", "         ")
 
 
 def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *, aside: bool = False) -> int:
@@ -43,7 +37,9 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *
         click.echo(printable(text) + "\n", err=aside)
     if result.answer:
         click.echo(printable(result.answer) + "\n", err=aside)
-    click.echo(summary_text(result, forecast=forecast, width=terminal_width()), err=aside)
+    for line in summary_text(result, forecast=forecast, width=terminal_width()).splitlines():
+        is_path = line.startswith(_PATHS)  # whole, so that it can be copied
+        click.echo(line if is_path else fitted(line, indent=9), err=aside)
     if result.status in ("cancelled", "incomplete") and result.journal:
         click.echo(f"go on    {_resume_command(result, chosen)}", err=aside)
     return exit_code(result.status)

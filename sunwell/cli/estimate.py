@@ -14,6 +14,7 @@ from sunwell.cli.choices import (
     session_of,
     task_options,
 )
+from sunwell.cli.page import fitted
 
 if TYPE_CHECKING:
     from sunwell.core.quote import Side
@@ -56,9 +57,13 @@ def _lines(made: "Forecast") -> list[str]:
         (made.quote.direct, f"{made.own_model} alone"),
         *((side, f"{made.smart_model} alone at low effort") for side in made.quote.alternatives),
     ]
-    lines = [f"{verdict}: {made.decision.reason}", "", f"{'':<18}{'low':>11}{'expected':>11}{'worst':>11}"]
+    lines = [
+        fitted(f"{verdict}: {made.decision.reason}"),
+        "",
+        f"{'':<18}{'low':>11}{'expected':>11}{'worst':>11}",
+    ]
     lines += [_row(side, who, side is made.chosen) for side, who in sides]
-    lines += ["", "Assumed:", *(f"  · {sentence}" for sentence in made.quote.assumptions), ""]
+    lines += ["", "Assumed:", *(fitted(f"  · {each}", 4) for each in made.quote.assumptions), ""]
     dated = f"Prices of {made.quote.price_date}. " if made.quote.price_date else ""
     return [*lines, f"{dated}Nothing was asked and nothing was spent."]
 
@@ -67,4 +72,5 @@ def _row(side: "Side", who: str, is_chosen: bool) -> str:
     from sunwell.report.figures import dollars
 
     amounts = "".join(f"{dollars(usd):>11}" for usd in (side.low_usd, side.expected_usd, side.worst_usd))
-    return f"{'→ ' if is_chosen else '  '}{side.name:<16}{amounts}   {who}"
+    row = f"{'→ ' if is_chosen else '  '}{side.name:<16}{amounts}   "
+    return fitted(row + who, len(row))

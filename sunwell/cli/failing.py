@@ -16,6 +16,7 @@ CANCELLED = 130
 
 _OF_STATUS = {"ok": OK, "incomplete": INCOMPLETE, "error": FAILED, "cancelled": CANCELLED}
 _JSON = "sunwell.json"
+_WHOLE = 1_000
 
 
 def exit_code(status: str) -> int:
@@ -28,6 +29,11 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List what each command does in whole sentences: click would cut them to one line."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(n, c.get_short_help_str(limit=_WHOLE)) for n, c in self.commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

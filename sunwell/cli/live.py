@@ -75,6 +75,7 @@ class LiveView:
     def __enter__(self) -> "LiveView":
         from rich.live import Live
 
+        self._began = time.monotonic()
         self._live = Live(console=self.console, get_renderable=self.render, refresh_per_second=10)
         self._live.start()
         return self

@@ -23,17 +23,19 @@ def models(as_json: bool) -> None:
         told = {"models": [_object(row) for row in rows], "plugins": list(plugins)}
         click.echo(json.dumps(told, ensure_ascii=False, indent=2))
         return
-    click.echo(f"{'name':<16} {'model':<20} {'input':>8} {'output':>8}  key")
+    names = max(len(row.alias) for row in rows)
+    ids = max(len(row.model_id) for row in rows)
+    click.echo(f"{'name':<{names}} {'model':<{ids}} {'input':>7} {'output':>7}  key")
     for row in rows:
         click.echo(
-            f"{row.alias:<16} {row.model_id:<20} {dollars(row.input_usd):>8} {dollars(row.output_usd):>8}  "
-            f"{row.key_variable} {'is set' if row.has_key else 'is not set'}"
+            f"{row.alias:<{names}} {row.model_id:<{ids}} {dollars(row.input_usd):>7} "
+            f"{dollars(row.output_usd):>7}  {row.key_variable} {'is set' if row.has_key else 'is not set'}"
         )
     date = max(row.price_date for row in rows)
     click.echo(
         f"\nUS dollars per million tokens, lowest tier, uncached{f', as of {date}' if date else ''}.\n"
-        "Other models: provider/model, with PROVIDER_API_KEY, and PROVIDER_BASE_URL for any\n"
-        "OpenAI-compatible server."
+        "Other models: provider/model, with PROVIDER_API_KEY, and PROVIDER_BASE_URL\n"
+        "for any OpenAI-compatible server."
     )
     if plugins:
         click.echo(f"Installed plugins: {', '.join(plugins)}. A plugin with several models: PLUGIN/MODEL.")

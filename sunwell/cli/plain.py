@@ -64,8 +64,9 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
     """Return the line for *event*, ``None`` where there is nothing to say."""
     match event:
         case RunStarted():
-            again = " again" if event.resumed else ""
-            return f"run {event.run_id} starts{again} with {event.model}"
+            if not event.resumed:
+                return f"run {event.run_id} starts with {event.model}"
+            return f"run {event.run_id} goes on with {event.model}; spent so far: {dollars(event.spent_usd)}"
         case ModelCallFinished():
             return _call(event)
         case ModelRetried():

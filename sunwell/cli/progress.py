@@ -65,6 +65,8 @@ class Progress:
 
     task: str = ""
     run_id: str = ""
+    cost_usd: Decimal | None = Decimal(0)
+    """What the run has cost, earlier processes included; ``None`` once any of it is unknown."""
     rows: dict[tuple[str, str], Row] = attrs.field(factory=dict)
     _latest: dict[str, Row] = attrs.field(factory=dict, init=False)
     """The row of each span that was active last: tools belong to it."""
@@ -75,7 +77,7 @@ class Progress:
         self.crowd.see(event)
         match event:
             case RunStarted():
-                self.task, self.run_id = event.task, event.run_id
+                self.task, self.run_id, self.cost_usd = event.task, event.run_id, event.spent_usd
             case ModelCallStarted():
                 row = self._row(event)
                 row.doing, row.state, row.model = "thinking", "busy", event.model
@@ -103,16 +105,6 @@ class Progress:
     def name(self, row: Row) -> str:
         """Return what the work of *row* is called: its task where it is a worker's, else what it is for."""
         return (self.crowd.name(row.span) if row.who == row.span.rpartition("/")[2] else None) or row.who
-
-    @property
-    def cost_usd(self) -> Decimal | None:
-        """What all rows come to; ``None`` where any of them is unknown."""
-        total = Decimal(0)
-        for row in self.rows.values():
-            if row.cost_usd is None:
-                return None
-            total += row.cost_usd
-        return total
 
     @property
     def usage(self) -> Usage:
@@ -148,10 +140,9 @@ class Progress:
         row.calls += 1
         if event.usage is not None:
             row.usage += event.usage
-        if event.cost_usd is None or row.cost_usd is None:
-            row.cost_usd = row.cost_usd if event.error and event.usage is None else None
-        else:
-            row.cost_usd += event.cost_usd
+        row.cost_usd = _with_cost_of(event, row.cost_usd)
+        if not event.replayed:
+            self.cost_usd = _with_cost_of(event, self.cost_usd)
 
     def _finish_tool(self, event: ToolCallFinished) -> None:
         if event.is_error:
@@ -163,3 +154,10 @@ class Progress:
         row = self._latest.get(span)
         if row is not None:
             row.doing, row.state = text, "busy"
+
+
+def _with_cost_of(event: ModelCallFinished, usd: Decimal | None) -> Decimal | None:
+    """Return *usd* and the cost of a call; one that failed without usage adds nothing that is known."""
+    if event.error and event.usage is None:
+        return usd
+    return None if usd is None or event.cost_usd is None else usd + event.cost_usd

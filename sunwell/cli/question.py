@@ -1,5 +1,6 @@
 """``sunwell run -q``: one question about one context, which is given whole where it fits."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +89,19 @@ def tell_end(result: "TaskResult", *, verbose: bool) -> None:
         err=True,
     )
     click.echo(f"Estimated cost: {'unknown' if cost is None else f'${cost:.4f}'}", err=True)
+
+
+def require_place(trace: str) -> None:
+    """Refuse a file for the trace that could not be written, before anything is asked or paid."""
+    path = Path(trace)
+    if (
+        path.is_dir()
+        or not path.parent.is_dir()
+        or not os.access(path if path.exists() else path.parent, os.W_OK)
+    ):
+        raise ConfigurationError(
+            f"the trace {trace} cannot be written: name a file in a folder that exists and may be written to"
+        )
 
 
 def write_trace(result: "TaskResult", path: str) -> None:

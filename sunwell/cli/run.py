@@ -83,12 +83,15 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.cli.configured import configured
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
+    from sunwell.cli.question import require_place
     from sunwell.cli.view import choose_view
     from sunwell.config.preflight import require_sound, unlisted_models
     from sunwell.report.forecast import forecast
 
     if chosen["approve"]:
         require_terminal("--approve")
+    if chosen["trace"] is not None:
+        require_place(chosen["trace"])
     held = configured(ctx, chosen, delegates=bool(chosen["orchestrate"]))
     values = held.loaded.values
     if chosen["query"] is not None:
@@ -107,8 +110,9 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     _confirm(chosen["confirm_above"], made, options, view)
     agent = held.agent()
     result = drive(agent, agent.run(session), view)
+    code = tell(result, chosen, made)
     _trace(result, chosen)
-    ctx.exit(tell(result, chosen, made))
+    ctx.exit(code)
 
 
 def _answer(held: "Configured", chosen: Chosen) -> int:
@@ -130,10 +134,11 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
     agent = held.agent()
     session = session_for(question, chosen, held)
     result = drive(agent, agent.run(session), PlainView(verbose, quiet=not verbose))
-    _trace(result, chosen)
     if chosen["as_json"]:
-        return tell(result, chosen)
-    tell_end(result, verbose=verbose)
+        tell(result, chosen)
+    else:
+        tell_end(result, verbose=verbose)
+    _trace(result, chosen)
     return exit_code(result.status)
 
 

@@ -26,8 +26,8 @@ def runs(workspace: str, as_json: bool) -> None:
 
     Open means that a run was cut off and can be taken up; running, that a process has it.
     """
-    from sunwell.cli.ending import terminal_width
     from sunwell.cli.finding import require_folder
+    from sunwell.cli.page import terminal_width
     from sunwell.errors import JournalError
     from sunwell.journal.layout import list_runs
     from sunwell.journal.reading import read_records

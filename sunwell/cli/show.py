@@ -56,7 +56,7 @@ def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]
 
 
 def _style(chosen: Chosen) -> "TreeStyle":
-    from sunwell.cli.ending import terminal_width
+    from sunwell.cli.page import terminal_width
     from sunwell.cli.tree_lines import TreeStyle
 
     return TreeStyle(terminal_width(), chosen["shows_all"], chosen["shows_spans"])

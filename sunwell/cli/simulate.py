@@ -1,6 +1,7 @@
 """``sunwell simulate``: a provider on loopback with scripted models and a bill of its own."""
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -31,8 +32,13 @@ def simulate(port: int) -> None:
         _print_bill(simulator)
     except OSError as error:
         raise ConfigurationError(
-            f"port {port} cannot be used ({error.strerror}): name another with --port"
+            f"port {port} cannot be used ({_reason(error)}): name another with --port"
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    """Return the system's own words: those of asyncio repeat address and number."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _greet(simulator: "Simulator") -> None:

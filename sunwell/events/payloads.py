@@ -17,7 +17,7 @@ class Event:
 
 @attrs.frozen
 class RunStarted(Event):
-    """A run is open: its journal exists, nothing is spent yet."""
+    """A run is open: its journal exists, and this process has spent nothing yet."""
 
     run_id: str
     task: str
@@ -25,6 +25,8 @@ class RunStarted(Event):
     journal: str | None = None
     """Path of the journal; ``None`` where the run is in memory only."""
     resumed: bool = False
+    spent_usd: Decimal | None = Decimal(0)
+    """Known cost of what earlier processes did on the run; ``None`` where a price is unknown."""
 
 
 @attrs.frozen

@@ -24,7 +24,8 @@ def summary_text(
     lines = [_ended(result), *_files(result), "", *bill_lines(result.bill, width)]
     if forecast is not None:
         lines += _quoted(result, forecast)
-    lines += comparison_lines(compare_with_smart_model(result, prices))
+    is_over = result.status != "cancelled"
+    lines += comparison_lines(compare_with_smart_model(result, prices), is_over=is_over)
     if result.journal:
         lines.append(f"journal  {printable(result.journal)}")
     return "\n".join(lines)
@@ -53,10 +54,16 @@ def bill_lines(bill: Bill, width: int = 100) -> list[str]:
     return lines
 
 
-def comparison_lines(comparison: Comparison | None) -> list[str]:
-    """Return the comparison with the smart model alone; negative savings are shown as such."""
+def comparison_lines(comparison: Comparison | None, *, is_over: bool = True) -> list[str]:
+    """Return the comparison with the smart model alone; negative savings are shown as such.
+
+    Of a run that is not over it is not yet said whether it pays: a lens is paid before the work.
+    """
     if comparison is None:
         return []
+    if not is_over:
+        so_far = dollars(comparison.estimated_usd)
+        return [f"beside   {comparison.smart_model} alone, estimated for what was done so far: {so_far}"]
     saved, share = comparison.saved_usd, comparison.saved_share
     estimated = dollars(comparison.estimated_usd)
     line = f"beside   {comparison.smart_model} alone, estimated: {estimated}"

@@ -6,6 +6,8 @@ from pathlib import Path
 from sunwell.cli.claims import Claims
 from sunwell.cli.demo_stage import Verdict, fresh_shop, run_tests
 
+README = Path(__file__).parents[2] / "README.md"
+
 
 def test_the_demonstration_holds_what_it_claims(sunwell) -> None:
     """Red, green, two equal bills, the smart model alone dearer, red without the lens; behind any proxy."""
@@ -19,6 +21,16 @@ def test_the_demonstration_holds_what_it_claims(sunwell) -> None:
     assert "soft delete" in done.stdout
     assert "The models are scripts" in " ".join(done.stdout.split())
     assert "✗" not in done.stdout
+    for line in shown_in_the_readme():
+        assert line in done.stdout.splitlines()
+
+
+def shown_in_the_readme() -> list[str]:
+    """Return what the readme shows of the demonstration, without the command and the gaps."""
+    shown = README.read_text().partition("$ make demo\n")[2].partition("```")[0]
+    lines = [line for line in shown.splitlines() if line.strip(" …")]
+    assert len(lines) > 10
+    return lines
 
 
 def test_the_folder_is_kept_on_request(sunwell) -> None:

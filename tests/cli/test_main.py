@@ -30,3 +30,10 @@ def test_an_unknown_command_is_wrong_usage(sunwell) -> None:
     done = sunwell("dance")
     assert done.exit_code == 2
     assert "dance" in done.stderr
+
+
+def test_the_list_of_commands_says_whole_sentences(sunwell) -> None:
+    """What a command does is broken into lines where the page is narrow, and never cut."""
+    listed = sunwell("--help").stdout.partition("Commands:")[2]
+    assert "..." not in listed
+    assert "no answered call is asked or paid again." in " ".join(listed.split())

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import attrs
 import pytest
 
 from sunwell.cli.progress import Progress, told_arguments
@@ -106,3 +107,14 @@ def test_changed_files_are_counted_once() -> None:
     edited = ToolCallFinished("run/work", "edit_file", False, 0.1, ("a.py", "b.py"))
     (row,) = seen(STARTED, FINISHED, wrote, edited).rows.values()
     assert row.files == {"a.py", "b.py"}
+
+
+def test_a_run_that_is_taken_up_shows_all_that_it_has_cost() -> None:
+    """What earlier processes spent counts once: an answer from the journal adds nothing to the sum."""
+    again = RunStarted("01", "Do it", "opus", resumed=True, spent_usd=Decimal("0.75"))
+    replayed = attrs.evolve(FINISHED, replayed=True)
+    progress = seen(again, STARTED, replayed, STARTED, FINISHED)
+    assert progress.cost_usd == Decimal("1.00")
+    (row,) = progress.rows.values()
+    assert (row.calls, row.cost_usd) == (2, Decimal("0.50"))
+    assert seen(attrs.evolve(again, spent_usd=None), STARTED, FINISHED).cost_usd is None

@@ -109,3 +109,12 @@ def test_a_bound_that_bounds_nothing_is_said_to(sunwell, tmp_path: Path) -> None
     assert done.exit_code == 0
     assert "sunwell: explore.max_steps has no effect: nothing explores a context yet" in done.stderr
     assert "one that does not is refused" in done.stderr
+
+
+@pytest.mark.parametrize("place", ["nowhere/trace.json", "."])
+def test_a_trace_that_cannot_be_written_is_refused_first(sunwell, tmp_path: Path, simulator, place) -> None:
+    """Nothing is asked, and so nothing paid, for a run that would end in an error."""
+    done = sunwell("run", "Do it", "-m", "haiku", "-w", tmp_path, "--trace", tmp_path / place)
+    assert done.exit_code == 2
+    assert "cannot be written: name a file in a folder that exists" in done.stderr
+    assert not simulator.requests

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sunwell.report.figures import dollars
 from sunwell.simulator import Simulator
 
 TASK = "Generate CRUD endpoints for 5 entities"
@@ -96,6 +97,14 @@ def test_a_task_comes_from_standard_input(sunwell, shop: Path) -> None:
     assert json.loads(done.stdout)["task"] == "Say hello"
 
 
+def test_a_task_that_is_no_text_is_refused(sunwell, shop: Path, simulator: Simulator) -> None:
+    """Bytes on standard input that are no UTF-8 are no task, whatever the locale would make of them."""
+    done = sunwell("run", "-", "-w", shop, "--model", "haiku", said=b"\xff\xfe")
+    assert done.exit_code == 2
+    assert "the task must be UTF-8" in done.stderr
+    assert not simulator.requests
+
+
 def test_streaming_ends_in_the_same_answer(sunwell, shop: Path) -> None:
     """A streamed run is the same run."""
     done = sunwell("run", TASK, "-w", shop, *PAIR, "--stream", "--json")
@@ -125,6 +134,14 @@ def test_an_incomplete_run_says_how_to_go_on(sunwell, shop: Path) -> None:
     last = done.stdout.splitlines()[-1]
     assert "sunwell resume" in last
     assert last.endswith("--max-turns N")
+
+
+def test_a_run_that_goes_on_says_what_is_spent(sunwell, shop: Path, simulator: Simulator) -> None:
+    """The sum of the simulator's own bill until then, the lens included."""
+    begun = sunwell("run", TASK, "-w", shop, "--delegate", "--max-turns", "2", "--json")
+    spent = dollars(simulator.bill.total_usd())
+    again = sunwell("resume", json.loads(begun.stdout)["run_id"], "-w", shop, "--max-turns", "20")
+    assert f"goes on with claude-opus-5-5; spent so far: {spent}\n" in again.stderr
 
 
 def test_a_dry_run_shows_changes_and_makes_none(sunwell, shop: Path) -> None:

@@ -28,4 +28,4 @@ def test_a_port_that_is_taken_gets_a_sentence(sunwell) -> None:
         port = taken.getsockname()[1]
         done = sunwell("simulate", "--port", str(port))
     assert done.exit_code == 2
-    assert f"port {port} cannot be used" in done.stderr
+    assert f"port {port} cannot be used (Address already in use): name another" in done.stderr

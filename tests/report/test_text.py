@@ -91,3 +91,12 @@ def test_names_of_files_cannot_break_the_page(prices) -> None:
     result = attrs.evolve(result, files=(attrs.evolve(result.files[0], path="a\x1b[2J\nb"),))
     assert "a b" in summary_text(result, prices=prices)
     assert "\x1b" not in summary_text(result, prices=prices)
+
+
+def test_a_run_that_was_stopped_is_no_loss_yet(prices) -> None:
+    """The lens is paid before the work: until the work is done nobody can say whether it pays."""
+    small = line("cheap", "work", Usage(1_000, 100), "0.0015", depth=1)
+    stopped = attrs.evolve(delegated(LENS, small), status="cancelled", stop_reason="cancelled")
+    text = summary_text(stopped, prices=prices)
+    assert "smart alone, estimated for what was done so far: $0.0150" in text
+    assert "lost" not in text
