@@ -126,7 +126,7 @@ def _ways(siblings: Siblings) -> list[Way]:
         ways += _cached(siblings, prefix, held)
     elif siblings.may_pad:
         long = prefix + _pad_tokens(siblings)
-        written = _schedule(siblings).writes(siblings.life_seconds, held_seconds=held, is_warm=False)
+        written = _schedule(siblings).writes(siblings.life_seconds, held_seconds=held)
         ways.append(
             Way("padded", _cost(siblings, long, write=written, read=_reads(siblings) - written), held)
         )
@@ -135,16 +135,16 @@ def _ways(siblings: Siblings) -> list[Way]:
 
 def _cached(siblings: Siblings, prefix: int, held: float) -> list[Way]:
     reads, begun, life = _reads(siblings), siblings.first_answer_seconds, siblings.life_seconds
-    schedule, is_warm = _schedule(siblings), siblings.is_warm
-    crowd = schedule.writes(life, held_seconds=None, is_warm=is_warm)
-    one = schedule.writes(life, held_seconds=held, is_warm=is_warm)
+    schedule, warm = _schedule(siblings), life if siblings.is_warm else None
+    crowd = schedule.writes(life, held_seconds=None, warm_seconds=warm)
+    one = schedule.writes(life, held_seconds=held, warm_seconds=warm)
     ways = [
         Way("at-once", _cost(siblings, prefix, write=crowd, read=reads - crowd)),
         Way("after-first", _cost(siblings, prefix, write=one, read=reads - one), held),
         Way("pre-warm", _cost(siblings, prefix, write=one, read=reads + 1 - one), begun),
     ]
     if siblings.has_long_life:
-        kept = schedule.writes(_LONG_LIFE_SECONDS, held_seconds=held, is_warm=is_warm)
+        kept = schedule.writes(_LONG_LIFE_SECONDS, held_seconds=held, warm_seconds=warm)
         usd = _cost(siblings, prefix, write_1h=kept, read=reads - kept)
         ways.append(Way("after-first-1h", usd, held))
     return ways

@@ -18,23 +18,28 @@ class Schedule:
     call_seconds: float
     """Time from a call to the end of its answer."""
 
-    def writes(self, life_seconds: float, *, held_seconds: float | None, is_warm: bool) -> int:
+    def writes(
+        self, life_seconds: float, *, held_seconds: float | None, warm_seconds: float | None = None
+    ) -> int:
         """Return how many calls write the prefix, where an entry lives so long after it was last read.
 
         All begin at once, or one begins and the rest *held_seconds* later. Every other call reads.
+        *warm_seconds* is the life of an entry that is there already; reading it gives it no other one.
         """
-        if max(self.first_answer_seconds, self.call_seconds) < life_seconds:
-            if is_warm:
+        shortest = life_seconds if warm_seconds is None else min(life_seconds, warm_seconds)
+        if max(self.first_answer_seconds, self.call_seconds) < shortest:
+            if warm_seconds is not None:
                 return 0
             return min(self.workers, self.at_once) if held_seconds is None else 1
         written: list[float] = []
-        oldest, expires = 0, life_seconds if is_warm else 0.0
+        oldest, life, expires = 0, warm_seconds or life_seconds, warm_seconds or 0.0
         for at in self._begins(held_seconds):
             while oldest < len(written) and written[oldest] <= at:
-                expires = max(expires, written[oldest] + life_seconds)
+                life = life_seconds
+                expires = max(expires, written[oldest] + life)
                 oldest += 1
             if at < expires:
-                expires = at + life_seconds
+                expires = max(expires, at + life)
             else:
                 written.append(at + self.first_answer_seconds)
         return len(written)

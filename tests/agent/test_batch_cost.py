@@ -99,6 +99,10 @@ def test_no_way_that_can_be_tried_is_cheaper(bench, chunk: int) -> None:
             {"slots": 4, "latency_seconds": 10.0, "chunk_seconds": 200.0, "is_known": True, "workers": 30},
             id="slow-to-end",
         ),
+        pytest.param(
+            {"workers": 5, "slots": 4, "latency_seconds": 400.0, "is_warm": True, "is_known": True},
+            id="slow-and-warm",
+        ),
         pytest.param({"workers": 30, "prefix_tokens": 300, "may_pad": True}, id="padded"),
         pytest.param({"workers": 30, "prefix_tokens": 450, "may_pad": True}, id="doubtful"),
         pytest.param({"workers": 30, "prefix_tokens": 511}, id="just-too-short"),
