@@ -84,7 +84,7 @@ async def sdk(sim: Simulator, provider: str, workers: int, *, mark: bool = False
     if provider == "anthropic":
         import anthropic
 
-        client: Any = anthropic.AsyncAnthropic(base_url=sim.url, api_key="a-key", max_retries=0)
+        client: Any = anthropic.AsyncAnthropic(base_url=sim.url, api_key="a-key", max_retries=0, timeout=600)
         block: Any = {"type": "text", "text": system} | (
             {"cache_control": {"type": "ephemeral"}} if mark else {}
         )
@@ -99,7 +99,7 @@ async def sdk(sim: Simulator, provider: str, workers: int, *, mark: bool = False
     else:
         import openai
 
-        client = openai.AsyncOpenAI(base_url=sim.openai_url, api_key="a-key", max_retries=0)
+        client = openai.AsyncOpenAI(base_url=sim.openai_url, api_key="a-key", max_retries=0, timeout=600)
         part: Any = {"type": "text", "text": system} | (
             {"prompt_cache_breakpoint": {"mode": "explicit"}} if mark else {}
         )

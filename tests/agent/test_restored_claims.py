@@ -1,16 +1,26 @@
 """Files that workers share, when their run is taken up in another process."""
 
+import asyncio
 import json
 from pathlib import Path
 
 from sunwell.agent import Agent
+from sunwell.agent.batch import run_tasks
+from sunwell.agent.dispatcher import Dispatcher
+from sunwell.agent.run import Run
+from sunwell.agent.slots import Slots
+from sunwell.agent.terms import Terms
+from sunwell.agent.toolset import Toolset
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core import Completion
+from sunwell.core import Completion, Task, TaskResult
 from sunwell.errors import ServerFailed
 from sunwell.events import RunFinished
-from sunwell.testing import ScriptedModel
+from sunwell.journal.memory import MemoryJournal
+from sunwell.journal.records import Record, RunOpened, ToolStarted
+from sunwell.testing import ScriptedModel, run_virtual
+from sunwell.tools import Toolbox
 from tests.agent.orchestrated import answer, batch, boss, call
 
 
@@ -54,6 +64,33 @@ async def test_an_orchestrated_run_that_is_taken_up_remembers_it_too(tmp_path: P
     assert (tmp_path / "a.txt").read_text() == "first\n"
     one, two = last.result.workers
     assert [(found.first, found.second) for found in two.conflicts] == [(one.task_id, two.task_id)]
+
+
+def test_a_worker_whose_time_is_up_holds_no_file_any_more(tmp_path: Path) -> None:
+    """Its change was planned and not yet made: the next one gets the file, and nobody waits for ever."""
+
+    class SlowToBegin(MemoryJournal):
+        async def append(self, record: Record, *, durable: bool = True) -> None:
+            if isinstance(record, ToolStarted) and record.span.endswith("task-0"):
+                await asyncio.sleep(10**6)
+            await MemoryJournal.append(self, record, durable=durable)
+
+    async def main() -> tuple[TaskResult, ...]:
+        run = Run.begin(object(), SlowToBegin("r1"), Budget())
+        run.gateway.hold = _nobody_reads
+        await run.journal.append(RunOpened("r1", "two", 0.0))
+        model = ScriptedModel("worker", [writing_a("first"), writing_a("second"), "Stopped.", "Written."])
+        dispatcher = Dispatcher(run, Terms(model, Toolset.of(None, Toolbox(tmp_path))), Slots(2))
+        tasks = (Task("one", timeout_seconds=30), Task("two"))
+        return await run_tasks(dispatcher, tasks, run.root)
+
+    results = run_virtual(main())
+    assert [(one.status, one.stop_reason) for one in results] == [("incomplete", "timeout"), ("ok", "end")]
+    assert (tmp_path / "a.txt").read_text() == "second\n"
+
+
+async def _nobody_reads() -> None:
+    """Hold nobody up: this run has no reader."""
 
 
 async def test_who_was_done_before_the_conflict_is_told_of_it_in_its_result(tmp_path: Path) -> None:
