@@ -69,10 +69,13 @@ class Lines:
 
     def judge_all(self) -> None:
         """Look again at everybody: a rule changed."""
+        moved: list[Account] = []
         for want in list(self.waiting.values()):
             verdict = self.judge(want)
             if isinstance(verdict, SunwellError):
-                self._conclude(want, verdict)
+                moved += self._conclude(want, verdict)
+        for account in moved:
+            self._serve(account)
 
     def set_timers(self, account: Account) -> None:
         """Set anew when the time of those is up who draw on *account*: its ceiling changed."""

@@ -135,6 +135,23 @@ async def test_a_released_closing_call_does_not_swell_a_newer_reserve():
     assert ledger.held_back("run") == Amount(reserved_tokens=30, calls=1)
 
 
+async def test_who_stands_behind_a_claim_that_a_passed_bound_refuses_is_served():
+    """No ordinary call follows a bill above its bound; a closing call that stood behind one does."""
+    ledger = ledger_of(tokens=300)
+    ledger.open("run/a", Budget(tokens=100))
+    first, _ = [await ledger.reserve("run/a", Claim(20, 10)) for _ in range(2)]
+    elsewhere = await ledger.reserve("run", Claim(5, 5))
+    large = asyncio.create_task(outcome(ledger, "run/a", Claim(60, 30, 30)))
+    closing = asyncio.create_task(outcome(ledger, "run/a", Claim(40, 10, 10, closing=True)))
+    await asyncio.sleep(0)
+    ledger.release(first)
+    assert ledger.settle(elsewhere, 11, None) is True
+    assert await large == "tokens"
+    await asyncio.sleep(0)
+    assert closing.done()
+    assert closing.result() == 10
+
+
 def test_time_is_kept_for_the_closing_call():
     """Ordinary calls end before the time kept for closing; the closing call has it."""
 
