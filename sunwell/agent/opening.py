@@ -33,6 +33,7 @@ from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import MODEL_FELL_BACK, WARNED, Event, ModelFellBack, Warned
 from sunwell.gateway.call import Call
 from sunwell.gateway.retry import RetryPolicy
+from sunwell.journal.file import FileJournal
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
@@ -63,6 +64,8 @@ class Opened:
     """The tasks of a run that is a batch; ``None`` for a run with one task."""
     lens_only: bool = False
     """Whether the run ends with its lens."""
+    cut_off: str = ""
+    """What was cut off the end of the journal, in a sentence; empty for nothing."""
     recorded_only: bool = False
     """Whether the run is only played again: nobody is asked and nothing is done."""
     compare: Callable[[Call, Answer], None] | None = None
@@ -153,7 +156,8 @@ class Opened:
             await self.journal.append(RunResumed(time.time(), new, self.accept_changes))
         dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
         problems = self.equipment.plugged(session.options).problems
-        for warning in (*roles.warnings, *([dearer] if dearer else []), *problems):
+        found = [said for said in (self.cut_off, dearer) if said]
+        for warning in (*found, *roles.warnings, *problems):
             run.tell(WARNED, Warned(warning))
         if roles.fell_back is not None:
             await self._mark_fallback(run, roles.fell_back)
@@ -239,10 +243,18 @@ def reopen(
         opened = Opened(
             journal, tools, secrets, equipment, settings=settings, heed_refusals=heed, batch=batch
         )
-        return attrs.evolve(opened, lens_only=bool(settings.get("lens_only"))), session
+        lens_only = bool(settings.get("lens_only"))
+        return attrs.evolve(opened, lens_only=lens_only, cut_off=_cut_off(journal)), session
     except BaseException:
         journal.close()
         raise
+
+
+def _cut_off(journal: Journal) -> str:
+    repair = journal.repair if isinstance(journal, FileJournal) else None
+    if repair is None or journal.path is None:
+        return ""
+    return f"{repair}; they are kept in {journal.path.with_suffix('.torn')}"
 
 
 def _shown(session: SessionContext, task: str, secrets: Secrets) -> Shown:

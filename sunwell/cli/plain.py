@@ -83,14 +83,20 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
 
 @attrs.define(eq=False)
 class PlainView:
-    """Writes the lines, to standard error unless told otherwise; nothing at all where it is ``quiet``."""
+    """Writes the lines, to standard error unless told otherwise; nothing at all where it is ``quiet``.
+
+    With ``notes_only``, of the events those alone that warn.
+    """
 
     verbose: bool = False
     quiet: bool = False
     to_stderr: bool = True
+    notes_only: bool = False
 
     def see(self, event: Event) -> None:
         """Show *event*."""
+        if self.notes_only and not isinstance(event, Warned):
+            return
         line = None if self.quiet else line_of(event, verbose=self.verbose)
         if line is not None:
             self.say(line)

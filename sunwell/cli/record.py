@@ -51,7 +51,8 @@ def record(ctx: click.Context, /, **chosen: Any) -> None:
         result = drive(agent, _events(agent, path, settings, workspace), view)
         if result.status in ("ok", "incomplete") and result.journal:
             shutil.copyfile(result.journal, path)
-    ctx.exit(tell(result, {**chosen, "workspace": str(workspace)}))
+        code = tell(result, {**chosen, "workspace": str(workspace)})  # may read the journal, which goes now
+    ctx.exit(code)
 
 
 def _models(named: Mapping[str, str | None]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
     verbose = held.loaded.values.verbose
     view = choose_view(as_json=chosen["as_json"], verbose=verbose, max_usd=recorded.budget.usd)
     if is_over and not verbose:
-        view = PlainView(quiet=True)  # its steps again would look as if it went on
+        view = PlainView(notes_only=True)  # its steps again would look as if it went on
     options = None
     if chosen["approve"]:
         require_terminal("--approve")

@@ -54,7 +54,7 @@ def prune(
     running: list[RunFile] = []
     freed = 0
     for run in may_go:
-        if older_than_seconds is not None and run.path.stat().st_mtime > oldest_kept:
+        if older_than_seconds is not None and run.path.lstat().st_mtime > oldest_kept:
             continue
         size = sum(file.stat().st_size for file in run.path.parent.rglob("*") if file.is_file())
         if is_running(run) if dry_run else not _removed(run):

@@ -1,5 +1,6 @@
 """Where the journals of a workspace are, and what the runs in them are called."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -45,7 +46,10 @@ def journal_path(root: Path, run_id: str) -> Path:
 
 
 def list_runs(root: Path) -> tuple[RunFile, ...]:
-    """Return the runs that have a journal under the workspace *root*, in the order of their ids."""
+    """Return the runs that have a journal under the workspace *root*, in the order of their ids.
+
+    What stands in a journal's place and is no file is listed, too: whoever reads it says what it is.
+    """
     runs = root / FOLDER / "runs"
     try:
         folders = sorted(entry for entry in runs.iterdir() if _RUN_ID.match(entry.name))
@@ -53,7 +57,7 @@ def list_runs(root: Path) -> tuple[RunFile, ...]:
         return ()
     except OSError as error:
         raise JournalError(f"the runs in {runs} cannot be listed: {error.strerror}") from error
-    return tuple(RunFile(entry.name, entry / FILE) for entry in folders if (entry / FILE).is_file())
+    return tuple(RunFile(entry.name, entry / FILE) for entry in folders if os.path.lexists(entry / FILE))
 
 
 def find_run(root: Path, prefix: str) -> RunFile:

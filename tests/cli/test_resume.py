@@ -4,6 +4,8 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from sunwell.simulator import Simulator
 
 TASK = "Generate CRUD endpoints for 5 entities"
@@ -47,6 +49,37 @@ def test_a_finished_run_says_that_nothing_was_asked(sunwell, shop: Path) -> None
     told = sunwell("resume", "0", "-w", shop, "-v")
     assert "from the journal" in told.stderr
     assert done.stderr in told.stderr
+
+
+@pytest.mark.parametrize("is_over", [True, False], ids=["finished", "cut-off"])
+def test_what_is_cut_off_the_end_of_a_journal_is_said(sunwell, shop: Path, simulator, is_over) -> None:
+    """One sentence: how much, and where it is kept. The answers before it are asked no more."""
+    first = json.loads(sunwell("run", TASK, "-w", shop, "--delegate", "--json").stdout)
+    asked, journal = len(simulator.requests), Path(first["journal"])
+    if is_over:
+        journal.write_bytes(journal.read_bytes() + b"\0" * 99 + b"garbage")
+    else:
+        journal.write_bytes(journal.read_bytes()[:-40])
+    done = sunwell("resume", "0", "-w", shop)
+    [said] = [line for line in done.stderr.splitlines() if "cut off" in line]
+    torn = journal.with_suffix(".torn")
+    size = torn.stat().st_size
+    assert said == (
+        f"note: {size:,} bytes (1 line) after the last good record were cut off; they are kept in {torn}"
+    )
+    assert (done.exit_code, len(simulator.requests)) == (0, asked)
+    assert "cut off" not in sunwell("resume", "0", "-w", shop).stderr
+
+
+def test_a_folder_in_the_place_of_a_journal_is_named(sunwell, shop: Path) -> None:
+    """One sentence that says what is in the way; the listing shows it as damaged."""
+    place = shop / ".sunwell/runs/0000/journal.jsonl"
+    place.mkdir(parents=True)
+    done = sunwell("resume", "0", "-w", shop)
+    assert done.exit_code == 2
+    assert f"the journal {place} is no file: move what is there out of the way" in done.stderr
+    [listed] = json.loads(sunwell("runs", "-w", shop, "--json").stdout)["runs"]
+    assert (listed["status"], "is no file" in listed["error"]) == ("damaged", True)
 
 
 def test_other_ceilings_stay(sunwell, shop: Path) -> None:

@@ -3,8 +3,9 @@
 Started as a program by ``test_resume.py`` and ``benchmarks/resume.py``: each run is a forked process of
 its own that is ended by SIGKILL before a record is written, after it, or in the middle of its line. The
 first argument is the number of turns, the second the step from one record to the next, the third how many
-times a run is killed again while it is resumed, a fourth the record to begin with. Prints one JSON line
-for the unbroken run and each kill.
+times a run is killed again while it is resumed, a fourth the record to begin with, a fifth how rarely a
+record is one at which the run is killed again while it is resumed: 1 is every one. Prints one JSON line for
+the unbroken run and each kill.
 """
 
 import asyncio
@@ -223,7 +224,7 @@ def kill_at(at: int, how: How, turns: int, again: int = 0) -> dict[str, object] 
         shutil.rmtree(folder)
 
 
-def main(turns: int, stride: int, again: int, first: int = 0) -> None:
+def main(turns: int, stride: int, again: int, first: int = 0, rarely: int = 3) -> None:
     """Print the outcome of an unbroken run, then of killed ones: every *stride*-th record from *first* on."""
     folder = fresh()
     asyncio.run(result_of(folder, turns))  # loads in this process what every forked one then has
@@ -234,7 +235,7 @@ def main(turns: int, stride: int, again: int, first: int = 0) -> None:
     at = first
     while True:
         outcomes = [kill_at(at, how, turns) for how in ("before", "after", "inside")]
-        if at % 3 == 0:
+        if at % rarely == 0:
             outcomes += [kill_at(at, how, turns, again) for how in ("before", "after", "inside")]
         if outcomes[0] is None:
             return
@@ -244,4 +245,4 @@ def main(turns: int, stride: int, again: int, first: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:5]))
+    main(*map(int, sys.argv[1:6]))
