@@ -78,19 +78,19 @@ def _line(run: dict[str, Any], width: int, shown: int) -> str:
     """Return one line of at most *width* columns, with *shown* characters of the id."""
     from decimal import Decimal
 
-    from sunwell.report.figures import dollars, one_line
+    from sunwell.report.figures import dollars, fitted
 
     name = run["run_id"][:shown]
     if "started_at" not in run:
         line = f"{name}  {run['status']:<10}  "
-        return line + one_line(run["error"], max(4, width - len(line)))
+        return line + fitted(run["error"], max(4, width - len(line)))
     at = run["started_at"]
     when = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else "?"
     cost = dollars(None if run["cost_usd"] is None else Decimal(run["cost_usd"]))
     far = f"{_many(run['calls'], 'call')} {_many(run['tool_calls'], 'tool')}"
     parts = [name, when if width >= _NARROW else when[5:10], f"{run['status']:<10} {cost:>9}"]
     line = "  ".join([*parts, far] if width >= _MIDDLE else parts) + "  "
-    return line + one_line(run["task"] or "", max(4, width - len(line)))
+    return line + fitted(run["task"] or "", max(4, width - len(line)))
 
 
 def _many(count: int, noun: str) -> str:

@@ -6,7 +6,7 @@ from itertools import groupby
 import attrs
 
 from sunwell.journal.node import Node
-from sunwell.report.figures import dollars, one_line, printable, seconds_text
+from sunwell.report.figures import columns_of, dollars, fitted, pieces, printable, seconds_text
 
 _MARKS = {
     **dict.fromkeys(("failed", "error", "refused"), "✗"),
@@ -79,8 +79,9 @@ def _row(node: Node, guide: str, branch: str, style: TreeStyle) -> str:
     figures = "  ".join(_figures(node, style.width))
     head = f"{guide}{branch}{mark} "
     room = max(8, style.width - len(head) - (len(figures) + 2 if figures else 0))
-    name = one_line(_name(node, style), room)
-    return f"{head}{name:<{room}}  {figures}".rstrip() if figures else f"{head}{name}"
+    name = fitted(_name(node, style), room)
+    space = " " * (room - columns_of(name))
+    return f"{head}{name}{space}  {figures}".rstrip() if figures else f"{head}{name}"
 
 
 def _name(node: Node, style: TreeStyle) -> str:
@@ -129,5 +130,4 @@ def _figures(node: Node, width: int) -> list[str]:
 def _wrapped(text: str, indent: str, width: int) -> Iterator[str]:
     room = max(20, width - len(indent))
     for line in printable(text).splitlines():
-        for start in range(0, max(1, len(line)), room):
-            yield f"{indent}{line[start : start + room]}"
+        yield from (f"{indent}{piece}" for piece in pieces(line, room))

@@ -1,6 +1,8 @@
 """Figures as people read them, and text that cannot take hold of a terminal."""
 
 import re
+import unicodedata
+from collections.abc import Iterator
 from decimal import Decimal
 
 from sunwell.tools.wording import without_escapes
@@ -43,6 +45,45 @@ def seconds_text(seconds: float) -> str:
 def printable(text: str) -> str:
     """Return *text* without control sequences and marks that turn the direction of writing."""
     return _DIRECTIONS.sub("", without_escapes(text))
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal *text* takes: wide signs take two, marks on others none."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns_of(sign) for sign in text)
+
+
+def fitted(text: str, columns: int) -> str:
+    """Return *text* as one printable line of at most so many columns of a terminal."""
+    line = one_line(text, columns)
+    if columns_of(line) <= columns:
+        return line
+    room, kept = columns - 1, 0
+    for sign in line:
+        room -= _columns_of(sign)
+        if room < 0:
+            break
+        kept += 1
+    return line[:kept] + "…"
+
+
+def pieces(line: str, columns: int) -> Iterator[str]:
+    """Yield *line* in pieces of at most so many columns, at least two; an empty line is one piece."""
+    start = taken = 0
+    for place, sign in enumerate(line):
+        wide = _columns_of(sign)
+        if taken + wide > columns:
+            yield line[start:place]
+            start, taken = place, 0
+        taken += wide
+    yield line[start:]
+
+
+def _columns_of(sign: str) -> int:
+    if unicodedata.combining(sign) or sign == "\ufe0f":
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
 
 
 def one_line(text: str, limit_chars: int = 100) -> str:

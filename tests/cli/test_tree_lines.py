@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from rich.cells import cell_len
 
 from sunwell.cli.tree_lines import TreeStyle, tree_lines
 from sunwell.core import Usage
@@ -23,7 +24,7 @@ def big_run() -> Node:
             "sub_completion",
             f"run/task-{w}",
             1,
-            query="Describe a module \u202eof the project\x1b[2J, in a paragraph",
+            query="Describe a module \u202eof 日本語の漢字 the project\x1b[2J, in a 段落",
             children=tuple(
                 call(f"run/task-{w}", n, "failed" if (w, n) == (77, 3) else "answered") for n in range(4)
             ),
@@ -31,7 +32,14 @@ def big_run() -> Node:
         for w in range(200)
     )
     return Node(
-        "run", "run", 0, "r1", "ok", query="Describe it all " * 20, duration_ms=812_000, children=workers
+        "run",
+        "run",
+        0,
+        "r1",
+        "ok",
+        query="Describe it 全部 e\u0301 " * 20,
+        duration_ms=812_000,
+        children=workers,
     )
 
 
@@ -40,7 +48,7 @@ def big_run() -> Node:
 def test_every_line_fits_and_has_the_cost(width, shows_all):
     """Whatever the terminal's width is, down to forty columns; nothing takes hold of the terminal."""
     lines = list(tree_lines(big_run(), TreeStyle(width, shows_all)))
-    assert max(map(len, lines)) <= width
+    assert max(map(cell_len, lines)) <= width
     assert not any(mark in line for line in lines for mark in "\x1b\u202e")
     assert all("$" in line for line in lines if "more workers" not in line)
     assert (len(lines) == 1001) == shows_all
