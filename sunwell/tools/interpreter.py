@@ -61,7 +61,7 @@ async def run_script(
             monty.AsyncMonty(max_processes=1) as pool,
             pool.checkout(limits=bounds, os_policy={"sleep": "zero"}) as session,
         ):
-            # The value of a last expression would be built anew in this process, whatever its size.
+            # The value of a last expression would be built anew in this process, and outlive its limits.
             await session.feed_run(f"{code}\n\nNone", external_lookup=dict(functions), print_callback=printed)
     except monty.MontyCrashedError:
         raise ToolError(
