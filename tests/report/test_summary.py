@@ -24,6 +24,7 @@ def test_the_object_is_json_and_says_how_the_run_ended(prices) -> None:
     assert told["delegation"]["decision"]["delegate"] is True
     assert told["delegation"]["lens"]["heuristics"] == ["Look first."]
     assert told["quote"] is None
+    assert told["price_date"] == "2026-01-02"
 
 
 def test_amounts_are_text_with_every_digit(prices) -> None:

@@ -13,7 +13,7 @@ from sunwell.agent.work import Assignment, Ended, Work
 from sunwell.budget import Amount, Budget
 from sunwell.core import Price, Rates, Request, Span, ToolCall, Usage
 from sunwell.core.price import Tier
-from sunwell.events import BudgetUsedUp, Event
+from sunwell.events import BudgetUsedUp, BudgetWarning, Event
 from sunwell.journal.memory import MemoryJournal
 from sunwell.models.prices import PriceBook
 from sunwell.testing import ScriptedModel, completion, run_virtual
@@ -59,6 +59,7 @@ class Outcome:
     own: Amount
     whole: Amount
     used_up: list[BudgetUsedUp]
+    warned: list[BudgetWarning]
 
 
 def worked(
@@ -82,9 +83,15 @@ def worked(
         given = Assignment(span, model, "Look for ever.", max_output_tokens=400, closing_seconds=kept)
         ended = await Work(run, given, Toolset.of((look,), None)).to_the_end()
         used_up = [event for event in told if isinstance(event, BudgetUsedUp)]
-        return Outcome(ended, model, run.ledger.used(span.path), run.ledger.used("run"), used_up)
+        warned = [event for event in told if isinstance(event, BudgetWarning)]
+        return Outcome(ended, model, run.ledger.used(span.path), run.ledger.used("run"), used_up, warned)
 
     return run_virtual(main())
+
+
+def told_limit(reason: str) -> str:
+    """Return the limit that events name where work stops for *reason*."""
+    return reason.removeprefix("budget_").replace("timeout", "seconds")
 
 
 @pytest.mark.parametrize("of", ["run", "worker"])
@@ -104,7 +111,12 @@ def test_work_without_end_meets_its_limit_and_closes_inside_it(of, budget, reaso
     assert budget.turns is None or used.turns == budget.turns
     assert budget.seconds is None or used.seconds <= budget.seconds
     assert len(came.model.calls) >= 4
-    limit, [told] = reason.removeprefix("budget_").replace("timeout", "seconds"), came.used_up
+    few = {"budget_usd", "budget_tokens"}  # what is kept for the closing call is more than a fifth of these
+    assert len(came.warned) == (reason not in few)
+    for warning in came.warned:
+        assert (warning.limit, warning.account) == (told_limit(reason), "run/w" if of == "worker" else "run")
+        assert warning.ceiling * 4 / 5 <= warning.used <= warning.ceiling
+    limit, [told] = told_limit(reason), came.used_up
     assert (told.span, told.limit, told.ceiling) == ("run/w", limit, Decimal(str(getattr(budget, limit))))
     assert told.used <= told.ceiling
     assert told.used >= told.ceiling / 2
