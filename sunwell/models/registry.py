@@ -63,6 +63,14 @@ class ModelRegistry:
                 raise ConfigurationError(f"the alias {name!r} would stand for itself: {shown}")
             self._entries[_checked_name(name)] = _Alias(target)
 
+    def unregister(self, name: str) -> None:
+        """Forget what was registered here as *name*: from now on it means what it means by itself.
+
+        Nothing happens where nothing was. Tests use it that register in the registry of the process.
+        """
+        with self._lock:
+            self._entries.pop(name, None)
+
     def get(self, name: str) -> ModelProtocol:
         """Return the model that *name* stands for.
 

@@ -246,3 +246,16 @@ def test_alias_cycles_are_refused_when_made(made_before, name, target):
     with pytest.raises(ConfigurationError, match=f"'{name}' would stand for itself: {name} -> {target}"):
         registry.alias(name, target)
     assert registry.known() == before
+
+
+def test_a_name_that_is_forgotten_means_what_it_meant_before(registry: ModelRegistry) -> None:
+    """A built-in name is the built-in again, any other is unknown; forgetting twice is no error."""
+    for name in ("haiku", "ours"):
+        registry.register(name, ScriptedModel("ours", []))
+        assert registry.get(name).name == "ours"
+        registry.unregister(name)
+        registry.unregister(name)
+    with pytest.raises(UnknownModelError):
+        registry.get("ours")
+    with pytest.raises(MissingKeyError):
+        registry.get("haiku")

@@ -1,6 +1,7 @@
 """RFC-137's usage examples, as they stand there."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sunwell.models.registry import get_registry
 from sunwell.testing import ScriptedModel
 from sunwell.tools.toolbox import Toolbox
 
+REGISTERED = ("claude-3-opus-20240229", "claude-3-haiku-20240307", "opus", "haiku")
 LENS = json.dumps(
     {
         "task_scope": "CRUD endpoints",
@@ -27,6 +29,14 @@ LENS = json.dumps(
 )
 goal = "Generate CRUD endpoints for 5 entities"
 memory = None
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_registered() -> Iterator[None]:
+    """Leave the registry of the process as it was: its names are asked for in other tests, too."""
+    yield
+    for name in REGISTERED:
+        get_registry().unregister(name)
 
 
 @pytest.fixture
