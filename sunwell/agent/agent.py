@@ -76,8 +76,7 @@ class Agent:
         :exc:`~sunwell.errors.JournalError`. A caller that may stop early uses
         :func:`contextlib.aclosing`.
         """
-        recalled = memory.recall(session.goal) if memory is not None else ""
-        opened, roles = self._begin(session, recalled)
+        opened, roles = self._begin(session, memory)
         async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
             async for event in events:
                 yield event
@@ -283,11 +282,14 @@ class Agent:
         registry = self.registry or get_registry()
         return resolve_roles(mine, Choices.of(options), registry, options.fallback)
 
-    def _begin(self, session: SessionContext, recalled: str = "") -> tuple[Opened, Roles]:
+    def _begin(self, session: SessionContext, memory: Memory | None = None) -> tuple[Opened, Roles]:
         """Open a new run; what stands against it is found before anything is written."""
+        if not isinstance(session, SessionContext):
+            raise TypeError(f"a session is wanted, SessionContext.build(workspace, goal), got {session!r}")
         self._current_options = session.options
         roles = self._roles(session.options)
         self._loop(session, roles, None).check()
+        recalled = memory.recall(session.goal) if memory is not None else ""
         return open_new(self.journals, session, roles, recalled, self._equipment), roles
 
     def _loop(self, session: SessionContext, roles: Roles, executor: ToolExecutor | None) -> AgentLoop:

@@ -17,5 +17,18 @@ def run_sync(task: str, workspace: str | Path = ".", **options: Any) -> TaskResu
     :meth:`Agent.run <sunwell.agent.Agent.run>` raises, and :exc:`RuntimeError` inside a running
     event loop: there, ``await Agent().result(session)``.
     """
+    if _loop_is_running():
+        raise RuntimeError(
+            "run_sync cannot wait inside a running event loop (a notebook has one): "
+            "await Agent().result(SessionContext.build(workspace, task, options)) there"
+        )
     session = SessionContext.build(workspace, task, options=RunOptions(**options))
     return asyncio.run(Agent().result(session))
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -28,6 +28,16 @@ def _more_than_zero(_: object, attribute: "attrs.Attribute[Any]", value: float |
         raise ValueError(f"{attribute.name} must be more than 0 seconds, got {value}")
 
 
+def _budget(_: object, __: "attrs.Attribute[Budget]", value: Any) -> None:
+    if not isinstance(value, Budget):
+        raise TypeError(f'budget wants a Budget, such as Budget(usd="0.50"), got {value!r}')
+
+
+def _asks(_: object, __: "attrs.Attribute[Any]", value: Any) -> None:
+    if value is not None and not callable(value):
+        raise TypeError(f"approve wants a function that is given a proposal, got {value!r}")
+
+
 def _names(value: "tuple[str, ...] | list[str] | None") -> tuple[str, ...] | None:
     if isinstance(value, str):  # tuple("abc") would silently become ("a", "b", "c")
         raise TypeError(f"tools expects several names, got the single string {value!r}")
@@ -50,7 +60,7 @@ class RunOptions:
     """Who works under the lens; ``None``: the loop's own model."""
     model: ModelReference | None = None
     """The loop's own model; ``None``: ``smart_model``, else the default smart model."""
-    budget: Budget = Budget()
+    budget: Budget = attrs.field(default=Budget(), validator=_budget)
     """Ceilings of the whole run."""
     system_prompt: str | None = None
     """The caller's instructions; they stand before the lens."""
@@ -70,7 +80,7 @@ class RunOptions:
     """Whether the model may run commands."""
     allow_python: bool = False
     """Whether the model may run Python in a sandbox; needs ``sunwell[python]``."""
-    approve: Approve | None = None
+    approve: Approve | None = attrs.field(default=None, validator=_asks)
     """Asked before each write and command; ``None``: nobody is asked."""
     dry_run: bool = False
     """Show what would change and change nothing."""

@@ -22,8 +22,13 @@ class SessionContext:
     def build(cls, workspace: str | os.PathLike[str], goal: str, options: RunOptions | None = None) -> Self:
         """Return a session for *goal* in the folder *workspace*.
 
-        Raises :exc:`~sunwell.errors.ConfigurationError` where the folder is none or the goal is empty.
+        Raises :exc:`~sunwell.errors.ConfigurationError` where the folder is none or the goal is empty,
+        and :exc:`TypeError` for a goal or options of another type.
         """
+        if not isinstance(goal, str):
+            raise TypeError(f"the goal is a sentence that says what is to be done, got {goal!r}")
+        if options is not None and not isinstance(options, RunOptions):
+            raise TypeError(f"options are RunOptions(...), got {options!r}")
         folder = Path(workspace).expanduser()
         if not folder.is_dir():
             kind = "is a file" if folder.exists() else "does not exist"
