@@ -14,8 +14,8 @@ _SHORTEST = 6  # shorter values occur in ordinary text and would tear holes into
 class Secrets:
     """The values that must not appear in prompts, journals, events, logs or errors.
 
-    Each is also found in base64, alone or inside of something longer, in percent-encoding and as
-    JSON writes it. Values shorter than six characters are not kept: replacing them would garble
+    Each is also found in base64, alone or inside of something longer, in percent-encoding, in hex
+    and as JSON writes it. Values shorter than six characters are not kept: replacing them would garble
     ordinary text.
     """
 
@@ -51,6 +51,8 @@ def _forms_of(value: str) -> Iterator[str]:
     yield quote_plus(data)
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield data.hex()
+    yield data.hex().upper()
     for before in range(3):
         # Where the value begins inside a group of three bytes decides how it is written; of the
         # first and last group only the characters that are the value's own can be looked for.
