@@ -53,10 +53,14 @@ class Crowd:
         found = Counter(self._states.values())
         return " · ".join(f"{found[state]:,} {state}" for state in _ORDER if found[state])
 
-    def name(self, span: str) -> str | None:
-        """Return what the worker at *span* does, in the words in which it differs; ``None`` for no worker."""
-        task = self._tasks.get(span)
-        if task is None or len(self._tasks) < 2:
+    def task(self, span: str) -> str | None:
+        """Return what the worker at *span* was asked to do; ``None`` for no worker."""
+        return self._tasks.get(span)
+
+    def name(self, span: str) -> str:
+        """Return that task, without the words with which all tasks begin."""
+        task = self._tasks[span]
+        if len(self._tasks) < 2:
             return task
         shared = self._shared or []
         rest = " ".join(task.split(" ")[len(shared) :])

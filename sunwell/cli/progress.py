@@ -103,8 +103,8 @@ class Progress:
                         row.state = "stopped"
 
     def name(self, row: Row) -> str:
-        """Return what the work of *row* is called: its task where it is a worker's, else what it is for."""
-        return (self.crowd.name(row.span) if row.who == row.span.rpartition("/")[2] else None) or row.who
+        """Return what *row* is called among the others: a worker by the words in which its task differs."""
+        return self.crowd.name(row.span) if row.who == self.crowd.task(row.span) else row.who
 
     @property
     def usage(self) -> Usage:
@@ -116,6 +116,7 @@ class Progress:
         if key not in self.rows:
             parts = event.span.split("/")
             who = event.purpose if event.purpose != "work" or parts[-1] == "direct" else parts[-1]
+            who = self.crowd.task(event.span) or who
             self._insert(key, Row(event.span, who, event.model, max(0, len(parts) - 2)))
         row = self._latest[event.span] = self.rows[key]
         return row
