@@ -4,13 +4,11 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.budget.values import Claim
 from sunwell.core.history import History
 from sunwell.core.message import Message, Part, Text, ToolResult, user
 from sunwell.core.model import ModelProtocol, Request
+from sunwell.core.price import Price
 from sunwell.core.task import StopReason
-from sunwell.gateway.attempt import claim_for
-from sunwell.models.prices import PriceBook
 from sunwell.models.tokens import input_bound_tokens
 
 CLOSING_OUTPUT_TOKENS = 1024
@@ -21,6 +19,7 @@ _TIME_SHARE = 0.1
 _LEAST_BYTES = 4_000
 _GROWTH_BYTES = 2_000
 _TEXT_BYTES = 600
+_PER_MILLION = Decimal(1_000_000)
 _OMITTED = "(Earlier steps are left out here.)"
 
 _REASONS: dict[str, str] = {
@@ -73,24 +72,24 @@ class Reserve:
     usd: Decimal | None
 
 
-def bare_claim(model: ModelProtocol, request: Request, prices: PriceBook) -> Claim:
-    """Return the worst case of a closing call that shows nothing of the conversation."""
-    bare = attrs.evolve(request, messages=(), max_output_tokens=CLOSING_OUTPUT_TOKENS)
-    return claim_for(model, bare, prices.price(model), closing=True)
+def bare_tokens(model: ModelProtocol, request: Request) -> int:
+    """Return a bound on the input of a closing call that shows nothing of the conversation."""
+    return input_bound_tokens(model, attrs.evolve(request, messages=(), tool_choice="none"))
 
 
-def closing_reserve(claim: Claim, conversation_bytes: int) -> Reserve:
+def closing_reserve(input_tokens: int, conversation_bytes: int, price: Price | None) -> Reserve:
     """Return what the closing call can need at most after a conversation of so many bytes.
 
-    *claim* is the :func:`bare_claim`, the same for each turn.
+    *input_tokens* are the :func:`bare_tokens`, the same for each turn. The rates are those of the
+    dearest tier that the whole call can reach, its conversation included.
     """
     history = min(max(conversation_bytes + _GROWTH_BYTES, _LEAST_BYTES), CLOSING_HISTORY_BYTES)
-    more = history * 5 // 4 + _TEXT_BYTES  # JSON escapes lengthen what is sent
-    tokens = claim.input_tokens + more + claim.max_output_tokens
-    if claim.input_usd is None or claim.output_usd_per_token is None:
+    most = input_tokens + history * 5 // 4 + _TEXT_BYTES  # JSON escapes lengthen what is sent
+    tokens = most + CLOSING_OUTPUT_TOKENS
+    if price is None:
         return Reserve(history, tokens, None)
-    input_usd = claim.input_usd * (claim.input_tokens + more) / claim.input_tokens
-    return Reserve(history, tokens, input_usd + claim.max_output_tokens * claim.output_usd_per_token)
+    input_rate, output_rate = price.worst_rates(most)
+    return Reserve(history, tokens, (most * input_rate + CLOSING_OUTPUT_TOKENS * output_rate) / _PER_MILLION)
 
 
 def fitting_request(

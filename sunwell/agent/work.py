@@ -10,7 +10,7 @@ from sunwell.agent.calls import CallRunner, with_sound_ids
 from sunwell.agent.closing import (
     CLOSING_HISTORY_BYTES,
     Reserve,
-    bare_claim,
+    bare_tokens,
     closing_reserve,
     fitting_request,
     unanswered,
@@ -21,7 +21,6 @@ from sunwell.agent.companion import Companion
 from sunwell.agent.ended import Ended
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
-from sunwell.budget.values import Claim
 from sunwell.core.history import History
 from sunwell.core.message import Message, Text, ToolResult, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
@@ -91,7 +90,7 @@ class Work:
     """The latest plain text that the model said."""
     last_output_tokens: int | None = attrs.field(default=None, init=False)
     """Output tokens of the latest answer; ``None`` where nobody said."""
-    _bare: Claim | None = attrs.field(default=None, init=False)
+    _bare_tokens: int = attrs.field(default=0, init=False)
     _reserve: Reserve | None = attrs.field(default=None, init=False)
     _empty: int = attrs.field(default=0, init=False)
     _results: Message | None = attrs.field(default=None, init=False)
@@ -219,8 +218,9 @@ class Work:
         if run.ledger.tokens_left(path) is None and run.ledger.usd_left(path) is None:
             run.ledger.hold_back(path, 1, None, given.closing_seconds)  # keeps one call, too
         else:
-            bare = self._bare = self._bare or bare_claim(given.model, request, run.gateway.prices)
-            reserve = self._reserve = closing_reserve(bare, self._history.size_bytes)
+            bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
+            price = run.gateway.prices.price(given.model)
+            reserve = self._reserve = closing_reserve(bare, self._history.size_bytes, price)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
         completion = await run.gateway.ask(
             given.span, given.model, request, purpose=given.purpose, stream=given.stream

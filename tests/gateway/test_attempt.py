@@ -20,9 +20,9 @@ class Bounded(ScriptedModel):
         return len(request.messages[0].text)
 
 
-def claimed(price: Price | None, size: int = 1_000, **given: object):
+def claimed(price: Price | None, size: int = 1_000, *, closing: bool = False, **given: object):
     """Return the claim for a question of *size* bytes."""
-    return claim_for(Bounded("haiku", []), Request([user("x" * size)], **given), price)
+    return claim_for(Bounded("haiku", []), Request([user("x" * size)], **given), price, closing=closing)
 
 
 def test_input_counts_at_the_rate_of_the_dearest_cache_write() -> None:
@@ -32,6 +32,7 @@ def test_input_counts_at_the_rate_of_the_dearest_cache_write() -> None:
     assert (claim.max_output_tokens, claim.output_usd_per_token) == (100, Decimal("0.00001"))
 
 
+@pytest.mark.parametrize("closing", [False, True], ids=["ordinary", "closing"])
 @pytest.mark.parametrize(
     ("size", "input_usd", "output_usd"),
     [
@@ -39,9 +40,10 @@ def test_input_counts_at_the_rate_of_the_dearest_cache_write() -> None:
         pytest.param(1_001, "0.003003", "0.00003", id="past-it"),
     ],
 )
-def test_a_tier_counts_as_soon_as_the_bound_reaches_it(size, input_usd, output_usd) -> None:
+def test_a_tier_counts_as_soon_as_the_bound_reaches_it(size, input_usd, output_usd, closing) -> None:
     """Input and output alike: the whole request would be billed at its rates."""
-    claim = claimed(Price(RATES, (Tier(1_000, DEARER),)), size)
+    claim = claimed(Price(RATES, (Tier(1_000, DEARER),)), size, closing=closing)
+    assert claim.closing is closing
     assert (claim.input_usd, claim.output_usd_per_token) == (Decimal(input_usd), Decimal(output_usd))
 
 
