@@ -10,7 +10,7 @@ from sunwell.config.shape import nearest
 from sunwell.errors import ConfigurationError
 from sunwell.models.chat_encoding import ChatQuirks
 from sunwell.models.presets import PRESETS, Provider, preset, preset_names
-from sunwell.models.providers import Providers
+from sunwell.models.providers import Providers, provider_from_variables
 
 _SAME_NAME = (
     "kind", "api", "base_url", "needs_key", "timeout_seconds", "stall_seconds", "connect_seconds",
@@ -20,7 +20,7 @@ _SAME_NAME = (
 
 def providers_of(values: Configuration, environ: Mapping[str, str] | None = None) -> Providers:
     """Return the supply of models that *values* describe."""
-    named = {name: provider_from(name, entry) for name, entry in values.providers.items()}
+    named = {name: provider_from(name, entry, environ) for name, entry in values.providers.items()}
     gateway = values.gateway
     if gateway is not None and gateway not in named:
         known = preset(gateway)
@@ -30,13 +30,14 @@ def providers_of(values: Configuration, environ: Mapping[str, str] | None = None
     return Providers(named, gateway, environ)
 
 
-def provider_from(name: str, entry: ProviderSettings) -> Provider:
+def provider_from(name: str, entry: ProviderSettings, environ: Mapping[str, str] | None = None) -> Provider:
     """Return the provider that *entry* describes, on top of its preset's data.
 
     The preset is the named one, else the one that is called *name*. At another address than the
-    preset's own, the preset's key variable does not hold: an entry must name one.
+    preset's own, the preset's key variable does not hold: an entry must name one. Where the entry
+    names no address, ``NAME_BASE_URL`` in *environ* leads elsewhere, as it does without an entry.
     """
-    start = _start(name, entry)
+    start = _start(name, entry, environ)
     given = {key: value for key in _SAME_NAME if (value := getattr(entry, key)) is not None}
     own_address = entry.base_url is None or _same(entry.base_url, start.base_url) or name == "azure"
     if entry.api_key_env is not None:
@@ -54,13 +55,12 @@ def provider_from(name: str, entry: ProviderSettings) -> Provider:
     return attrs.evolve(start, name=name, **given)
 
 
-def _start(name: str, entry: ProviderSettings) -> Provider:
-    if entry.preset is not None:
-        known = preset(entry.preset)
-        if known is None:
-            raise unknown_provider(entry.preset, ())
-        return known
-    known = preset(name)
+def _start(name: str, entry: ProviderSettings, environ: Mapping[str, str] | None) -> Provider:
+    known = preset(name if entry.preset is None else entry.preset)
+    if known is None and entry.preset is not None:
+        raise unknown_provider(entry.preset, ())
+    if entry.base_url is None and (led := provider_from_variables(name, environ, like=known)):
+        return led
     if known is not None:
         return known
     kind: Any = entry.kind or "openai"

@@ -69,7 +69,9 @@ class Providers:
             if through is None:
                 raise ConfigurationError(f"the gateway {self.gateway} is no provider that is known")
             return attrs.evolve(through, prefix=f"{provider}/")
-        entry = entry or self._from_variables(provider) or preset(provider)
+        if entry is None:
+            known = preset(provider)
+            entry = provider_from_variables(provider, self._read, like=known) or known
         if entry is None:
             return None
         route = self.route(entry)
@@ -112,12 +114,17 @@ class Providers:
     def _read(self) -> Mapping[str, str]:
         return os.environ if self.variables is None else self.variables
 
-    def _from_variables(self, name: str) -> Provider | None:
-        """Return *name* at the address that ``NAME_BASE_URL`` holds: its owner is who set the key, too."""
-        found = Connection.from_environment(name, environ=self._read)
-        if found.base_url is None:
-            return None
-        known = preset(name)
-        quirks = known.quirks if known and known.quirks else None
-        kind: Kind = known.kind if known else "openai"
-        return Provider(name, kind, found.base_url, found.variable, needs_key=False, quirks=quirks)
+
+def provider_from_variables(
+    name: str, environ: Mapping[str, str] | None = None, *, like: Provider | None = None
+) -> Provider | None:
+    """Return *name* at the address that ``NAME_BASE_URL`` holds: its owner is who set the key, too.
+
+    ``None`` where there is no such variable. What the server understands is what *like* does.
+    """
+    found = Connection.from_environment(name, environ=environ)
+    if found.base_url is None:
+        return None
+    kind: Kind = like.kind if like else "openai"
+    quirks = like.quirks if like else None
+    return Provider(name, kind, found.base_url, found.variable, needs_key=False, quirks=quirks)

@@ -122,6 +122,31 @@ async def test_an_entry_chooses_the_format(project, servers, api):
     assert [request.path for request in one.requests] == [path]
 
 
+@pytest.mark.parametrize(
+    ("entry", "asked", "key"),
+    [
+        pytest.param("[providers.openai]\napi = 'chat'\n", "one", "of-openai", id="no-address"),
+        pytest.param("[providers.openai]\ntimeout_seconds = 9\n", "one", "of-openai", id="a-limit-alone"),
+        pytest.param(
+            "[providers.openai]\napi_key_env = 'ONE_KEY'\n", "one", "key-number-one", id="key-named"
+        ),
+        pytest.param("[providers.fast]\npreset = 'openai'\n", "two", "of-fast", id="by-preset"),
+        pytest.param(provider("openai", "openai", "{two}"), "two", "key-number-one", id="address-named"),
+    ],
+)
+async def test_a_variable_leads_an_entry_without_an_address_elsewhere(project, servers, entry, asked, key):
+    """``NAME_BASE_URL`` holds as it does without an entry; an address that the entry names goes before it."""
+    one, two = servers
+    project.write(entry.replace("{two}", two.openai_url))
+    name = "fast" if "fast" in entry else "openai"
+    variables = {"OPENAI_BASE_URL": one.openai_url, "OPENAI_API_KEY": "of-openai"}
+    variables |= {"FAST_BASE_URL": two.openai_url, "FAST_API_KEY": "of-fast"}
+    loaded = project.load(model=f"{name}/gpt-6-luna", trust=True)
+    await resolve(loaded.values, KEYS | variables).registry.get(f"{name}/gpt-6-luna").complete(ASKED)
+    seen = {"one": [r.key for r in one.requests], "two": [r.key for r in two.requests]}
+    assert seen == {"one": [], "two": []} | {asked: [key]}
+
+
 async def test_a_local_server_needs_no_key(project, servers):
     """No key is looked for, and the request goes out without one: the server may still want it."""
     one, _ = servers
