@@ -106,11 +106,6 @@ class Progress:
         """Return what *row* is called among the others: a worker by the words in which its task differs."""
         return self.crowd.name(row.span) if row.who == self.crowd.task(row.span) else row.who
 
-    @property
-    def usage(self) -> Usage:
-        """All tokens that were reported."""
-        return sum((row.usage for row in self.rows.values()), Usage())
-
     def _row(self, event: ModelCallStarted | ModelCallFinished) -> Row:
         key = (event.span, event.purpose)
         if key not in self.rows:

@@ -1,7 +1,7 @@
 """A prompt as a cache sees it: pieces in order, some of them marked."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -61,8 +61,3 @@ def marked_at_end(pieces: Sequence[Piece], life: CacheLife | None) -> tuple[Piec
     if not pieces or life is None or pieces[-1].mark is not None:
         return tuple(pieces)
     return (*pieces[:-1], attrs.evolve(pieces[-1], mark=life))
-
-
-def marks_of(pieces: Iterable[Piece]) -> tuple[CacheLife, ...]:
-    """Return the breakpoints of *pieces* in order."""
-    return tuple(piece.mark for piece in pieces if piece.mark is not None)
