@@ -9,15 +9,14 @@ judge is the bill of Sunwell's simulator, which all of them ask over HTTP.
 import argparse
 import asyncio
 import json
-import platform
 import statistics
-import subprocess
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import environments
+from recording import record
 
 from sunwell.agent.dispatcher import Dispatcher
 from sunwell.agent.run import Run
@@ -35,8 +34,6 @@ from sunwell.models.prices import PriceBook
 from sunwell.simulator import Asked, Reply, Script, SimulatedModel, Simulator, running_simulator
 from sunwell.tools import tool
 
-_HERE = Path(__file__).parent
-_RESULTS = _HERE / "results" / "caps.json"
 _MODEL = "gpt-6.1-sol"
 _WORKERS = 100
 _CAP_USD = "1"
@@ -122,11 +119,6 @@ def _measure(name: str, calls: int, peers: Path | None, rounds: int) -> dict[str
     }
 
 
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False, cwd=_HERE)
-    return done.stdout.strip()
-
-
 def main() -> None:
     """Measure Sunwell and every peer that is there, print the table, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -136,17 +128,7 @@ def main() -> None:
     there = environments.found(given.peers)
     names = (*_AT_ONCE, *there)
     rows = [_measure(name, calls, given.peers, given.rounds) for calls in _CALLS for name in names]
-    measured = ("../sunwell", "caps.py", "environments.py", "peers")
-    result = {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--", *measured)),
-        "python": platform.python_version(),
-        "model": _MODEL,
-        "cap_usd": _CAP_USD,
-        "workers": _WORKERS,
-        "rows": rows,
-    }
-    _RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    record("caps", {"model": _MODEL, "cap_usd": _CAP_USD, "workers": _WORKERS, "rows": rows})
     print("| calls of a worker | | version | billed, median USD | least | most | answered, of 100 |")
     print("| ---: | --- | --- | ---: | ---: | ---: | ---: |")
     for row in rows:

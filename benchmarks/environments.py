@@ -42,10 +42,11 @@ def ask(folder: Path, name: str, *words: str, job: str = "", given: str = "") ->
     *words* are its arguments, *given* its standard input. Raises :exc:`RuntimeError` where it fails.
     """
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    program = [_python(folder, name), _PROGRAMS / f"{job}{PEERS[name]}", *words]
-    done = subprocess.run(program, capture_output=True, text=True, check=False, env=clean, input=given)
+    program = _PROGRAMS / f"{job}{PEERS[name]}"
+    asked = [str(_python(folder, name)), str(program), *words]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, env=clean, input=given)
     if done.returncode:
-        raise RuntimeError(f"{program[1].name}: {done.stderr[-2000:]}")
+        raise RuntimeError(f"{program.name}: {done.stderr[-2000:]}")
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
 

@@ -84,8 +84,13 @@ class Case:
         return (min(ways) + found.own_tokens * rates.input_usd) / UNIT
 
     async def _run(self, choice: Choice | None, lessons: CacheLessons) -> Batched:
-        times = {"latency_seconds": self.latency_seconds, "chunk_seconds": self.chunk_seconds}
-        model = InProcessModel(self.model, echo, Billing(self.prices, loop_time), **times)
+        model = InProcessModel(
+            self.model,
+            echo,
+            Billing(self.prices, loop_time),
+            latency_seconds=self.latency_seconds,
+            chunk_seconds=self.chunk_seconds,
+        )
         if self.is_known:
             await self._batch(model, lessons, "after-first", workers=2, word="other")
         if self.is_warm:

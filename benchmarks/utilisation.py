@@ -4,15 +4,12 @@ Run with ``python benchmarks/utilisation.py``. Simulated models in one process, 
 """
 
 import asyncio
-import json
-import platform
-import subprocess
 from decimal import Decimal
-from pathlib import Path
 
 import attrs
+from recording import record
 
-from sunwell.agent.closing import bare_claim, closing_reserve
+from sunwell.agent.closing import bare_tokens, closing_reserve
 from sunwell.agent.dispatcher import Dispatcher
 from sunwell.agent.run import Run
 from sunwell.agent.slots import Slots
@@ -29,7 +26,6 @@ from sunwell.simulator.inprocess import loop_time
 from sunwell.testing import run_virtual
 from sunwell.tools import tool
 
-_RESULTS = Path(__file__).parent / "results" / "utilisation.json"
 _MODEL = "claude-haiku-5-5"
 _PROMPT = "Look into every corner of the shop and say what lies there. " * 20
 _OUTPUT_TOKENS = 2_000
@@ -100,8 +96,9 @@ def _worst_usd(model: InProcessModel, tools: Toolset, prices: PriceBook) -> Deci
         messages.append(Message("assistant", (ToolCall(f"call_{turn}", "look", '{"place": "the shelf"}'),)))
         messages.append(Message("tool", (ToolResult(f"call_{turn}", "nothing at the shelf"),)))
     request = Request(messages, tools=tools.specs, max_output_tokens=_OUTPUT_TOKENS)
-    claim = claim_for(model, request, prices.price(model))
-    reserve = closing_reserve(bare_claim(model, request, prices), request.messages.size_bytes)
+    price = prices.price(model)
+    claim = claim_for(model, request, price)
+    reserve = closing_reserve(bare_tokens(model, request), request.messages.size_bytes, price)
     assert claim.input_usd is not None
     assert claim.output_usd_per_token is not None
     assert reserve.usd is not None
@@ -112,25 +109,11 @@ async def _nobody_watches() -> None:
     """Hold nobody up."""
 
 
-def _git(*words: str) -> str:
-    done = subprocess.run(
-        ["git", *words], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    )
-    return done.stdout.strip()
-
-
 def main() -> None:
     """Measure, print the table, and write the results."""
     shares = (2, 5, 10, 20, 50, 200)
     rows = [measure(workers, Decimal(share)) for workers in (1, 10, 100) for share in shares]
-    result = {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--", "../sunwell", "utilisation.py")),
-        "python": platform.python_version(),
-        "model": _MODEL,
-        "rows": [attrs.asdict(row) for row in rows],
-    }
-    _RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    record("utilisation", {"model": _MODEL, "rows": [attrs.asdict(row) for row in rows]})
     print("| workers | worst case + reserve | booked | billed | calls |")
     print("| ---: | ---: | ---: | ---: | ---: |")
     for row in rows:

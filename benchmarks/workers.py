@@ -163,7 +163,7 @@ def growth(port: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, print and write the result."""
     with server(CALLS) as port:
-        found = {"delay_ms": DELAY_SECONDS * 1000, "calls": CALLS, "rounds": ROUNDS}
+        found: dict[str, Any] = {"delay_ms": DELAY_SECONDS * 1000, "calls": CALLS, "rounds": ROUNDS}
         found |= {"beside": beside(port), "growth": growth(port)}
     print(json.dumps(found, indent=2))
     print(record("workers", found))

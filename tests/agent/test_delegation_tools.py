@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -451,6 +452,11 @@ def test_events_tell_who_asked_for_whom() -> None:
     assert (told[0].parent, told[0].depth) == ("run/orchestrator", 1)
 
 
+def picked(picks: list[bool], ids: list[str]) -> list[str]:
+    """Return those of *ids* that are picked; all where none is."""
+    return [one for one, is_picked in zip(ids, picks, strict=True) if is_picked] or ids
+
+
 def schedule(seed: int) -> tuple[list[str], list[str]]:
     """Run a random schedule of workers and waits; return who was started and who was told of."""
     chance = random.Random(seed)
@@ -460,16 +466,7 @@ def schedule(seed: int) -> tuple[list[str], list[str]]:
     for _ in range(chance.randint(0, 4)):
         seconds = chance.choice([None, 0, 0.5, 1.0, 1.5])
         picks = [chance.random() < 0.6 for _ in range(count)]
-        lines.append(
-            chance.choice(
-                [
-                    call("stream_results"),
-                    awaiting(
-                        lambda ids, p=picks: [i for i, one in zip(ids, p, strict=True) if one] or ids, seconds
-                    ),
-                ]
-            )
-        )
+        lines.append(chance.choice([call("stream_results"), awaiting(partial(picked, picks), seconds)]))
     lines += [call("await_results", task_ids=None, timeout_seconds=None), answer("ok")]
     smart = boss(*lines)
     result, _ = run(smart, Crowd(says), orchestrated(max_concurrent=chance.randint(1, 4)))
