@@ -60,9 +60,13 @@ def _no_keys(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         _network["allowed"] = False
         return
-    kept = {name: os.environ.pop(name) for name in _KEYS if name in os.environ}
+    before = dict(os.environ)
+    for name in _KEYS:
+        os.environ.pop(name, None)
     yield
-    os.environ.update(kept)
+    if os.environ != before:  # what a test has set is gone with it: their order must not matter
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture

@@ -42,9 +42,7 @@ def keys(simulator: Simulator) -> dict[str, str]:
 def sunwell(keys: dict[str, str]) -> Invoke:
     """Return a function that runs a command in this process."""
 
-    def invoke(
-        *arguments: str | Path, env: dict[str, str] | None = None, said: str | bytes | None = None
-    ) -> Result:
+    def invoke(*arguments: str | Path, env: dict[str, str] | None = None, said: str | None = None) -> Result:
         runner = CliRunner(env=keys if env is None else env)
         return runner.invoke(cli, [str(argument) for argument in arguments], input=said)
 

@@ -1,6 +1,9 @@
 """``sunwell run``: what it does, what it prints, how it ends."""
 
 import json
+import os
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -97,12 +100,21 @@ def test_a_task_comes_from_standard_input(sunwell, shop: Path) -> None:
     assert json.loads(done.stdout)["task"] == "Say hello"
 
 
-def test_a_task_that_is_no_text_is_refused(sunwell, shop: Path, simulator: Simulator) -> None:
-    """Bytes on standard input that are no UTF-8 are no task, whatever the locale would make of them."""
-    done = sunwell("run", "-", "-w", shop, "--model", "haiku", said=b"\xff\xfe")
-    assert done.exit_code == 2
-    assert "the task must be UTF-8" in done.stderr
-    assert not simulator.requests
+def test_a_task_that_is_no_text_is_refused(shop: Path) -> None:
+    """Bytes on standard input that are no UTF-8 are no task, also where the locale would let them pass."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sunwell", "run", "-", "-w", shop, "--model", "haiku"],
+        input=b"\xff\xfe",
+        env={
+            **os.environ,
+            "LC_ALL": "C",
+            "ANTHROPIC_API_KEY": "k",
+            "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
+        },
+        capture_output=True,
+    )
+    assert done.returncode == 2
+    assert b"the task must be UTF-8" in done.stderr
 
 
 def test_streaming_ends_in_the_same_answer(sunwell, shop: Path) -> None:
