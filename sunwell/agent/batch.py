@@ -9,13 +9,12 @@ import attrs
 from sunwell.agent.batch_planning import Planning
 from sunwell.agent.dispatcher import Dispatcher
 from sunwell.agent.ended import Ended
-from sunwell.agent.outcomes import with_both_sides
 from sunwell.agent.results_file import ResultsFile
 from sunwell.agent.task_json import plain, task_fields, task_of
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
 from sunwell.core.span import Span
-from sunwell.core.task import Task, TaskResult
+from sunwell.core.task import Task, TaskResult, with_both_sides
 from sunwell.errors import ConfigurationError
 
 _SHOWN_TASKS = 40

@@ -14,7 +14,6 @@ from sunwell.agent.closing import closing_seconds
 from sunwell.agent.ended import Ended
 from sunwell.agent.finished import as_closed
 from sunwell.agent.loop_config import DEFAULT_TURNS, LoopConfig
-from sunwell.agent.outcomes import with_both_sides
 from sunwell.agent.run import Run
 from sunwell.agent.toolset import Toolset
 from sunwell.agent.work import Assignment, Work
@@ -25,7 +24,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
 from sunwell.core.model import Effort, ModelProtocol
 from sunwell.core.span import Span
-from sunwell.core.task import TaskResult
+from sunwell.core.task import TaskResult, with_both_sides
 from sunwell.events import RUN_FINISHED, WARNED, RunFinished, RunStarted, Warned
 from sunwell.journal.records import RunClosed, ToolFinished
 from sunwell.models.rate_limits import told_of_holds

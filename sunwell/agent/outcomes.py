@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
 from decimal import Decimal
 
 import attrs
@@ -109,20 +108,6 @@ def recorded_result(run: Run, worker: Worker) -> TaskResult | None:
         commands=record.commands,
         conflicts=record.conflicts,
     )
-
-
-def with_both_sides(results: Iterable[TaskResult]) -> tuple[TaskResult, ...]:
-    """Return *results*, each with all conflicts that any of them tells of and it was a side of.
-
-    Whoever came first may have been done before the other one met with its work.
-    """
-    given = tuple(results)
-    known = dict.fromkeys(conflict for one in given for conflict in one.conflicts)
-    return tuple(attrs.evolve(one, conflicts=_of(one.task_id, known)) for one in given) if known else given
-
-
-def _of(task_id: str, conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
-    return tuple(one for one in conflicts if task_id in (one.first, one.second))
 
 
 def reported(result: TaskResult) -> str:

@@ -233,3 +233,17 @@ def _total(values: Iterable[Decimal | None]) -> Decimal | None:
             return None
         total += value
     return total
+
+
+def with_both_sides(results: Iterable[TaskResult]) -> tuple[TaskResult, ...]:
+    """Return *results*, each with all conflicts that any of them tells of and it was a side of.
+
+    Whoever came first may have been done before the other one met with its work.
+    """
+    given = tuple(results)
+    known = dict.fromkeys(conflict for one in given for conflict in one.conflicts)
+    return tuple(attrs.evolve(one, conflicts=_of(one.task_id, known)) for one in given) if known else given
+
+
+def _of(task_id: str, conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
+    return tuple(one for one in conflicts if task_id in (one.first, one.second))
