@@ -10,15 +10,15 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.agent.batch import run_tasks
-from sunwell.agent.batch_planning import Planning
-from sunwell.agent.cache_lessons import CacheLessons
-from sunwell.agent.cache_planner import Choice
-from sunwell.agent.dispatcher import Dispatcher
-from sunwell.agent.run import Run
-from sunwell.agent.slots import Slots
-from sunwell.agent.terms import Terms
-from sunwell.agent.toolset import Toolset
+from sunwell.agent.batches.batch import run_tasks
+from sunwell.agent.batches.planning import Planning
+from sunwell.agent.policy.cache_lessons import CacheLessons
+from sunwell.agent.policy.cache_planner import Choice
+from sunwell.agent.run.run import Run
+from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.workers.dispatcher import Dispatcher
+from sunwell.agent.workers.slots import Slots
+from sunwell.agent.workers.terms import Terms
 from sunwell.budget.values import Budget
 from sunwell.core import Task
 from sunwell.journal.memory import MemoryJournal

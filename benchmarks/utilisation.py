@@ -9,12 +9,12 @@ from decimal import Decimal
 import attrs
 from recording import record
 
-from sunwell.agent.closing import bare_tokens, closing_reserve
-from sunwell.agent.dispatcher import Dispatcher
-from sunwell.agent.run import Run
-from sunwell.agent.slots import Slots
-from sunwell.agent.terms import Terms
-from sunwell.agent.toolset import Toolset
+from sunwell.agent.run.run import Run
+from sunwell.agent.work.closing import bare_tokens, closing_reserve
+from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.workers.dispatcher import Dispatcher
+from sunwell.agent.workers.slots import Slots
+from sunwell.agent.workers.terms import Terms
 from sunwell.budget import Budget
 from sunwell.core import Message, Request, Text, ToolCall, ToolResult, user
 from sunwell.core.task import Task

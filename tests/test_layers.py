@@ -11,6 +11,10 @@ GROUND_TO_TOP = (
     "errors", "core", "events", "plugins", "models", "journal", "budget", "gateway", "tools", "context",
     "memory", "agent", "config", "report", "testing", "cli",
 )  # fmt: skip
+AGENT_GROUND_TO_TOP = (
+    "policy", "run", "work", "workers", "lens", "batches", "delegation", "deciding", "ephemeral_lens", "loop",
+    "request", "runs", "agent", "orchestrator", "sync",
+)  # fmt: skip
 APART = {"simulator": {"core", "errors", "simulator"}}
 FREE = {"__init__", "__main__"}
 FILES = sorted(ROOT.rglob("*.py"))
@@ -23,18 +27,18 @@ def room_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-def imported_rooms(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield each room that *path* imports from, with the line."""
+def imports(path: Path) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield what *path* imports of Sunwell, as the names behind ``sunwell``, with the line."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("sunwell"):
-            parts = node.module.split(".")
-            names = [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
-            yield from ((name, node.lineno) for name in names)
+            inside = tuple(node.module.split(".")[1:])
+            for alias in node.names:
+                yield (*inside, alias.name), node.lineno
         if isinstance(node, ast.Import):
             for alias in node.names:
-                parts = alias.name.split(".")
+                parts = tuple(alias.name.split("."))
                 if parts[0] == "sunwell" and len(parts) > 1:
-                    yield parts[1], node.lineno
+                    yield parts[1:], node.lineno
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
@@ -43,7 +47,7 @@ def test_imports_point_down(path: Path) -> None:
     room = room_of(path)
     if room in FREE:
         return
-    for name, line in imported_rooms(path):
+    for (name, *_), line in imports(path):
         where = f"{path.relative_to(ROOT)}:{line} imports sunwell.{name}"
         if room in APART:
             assert name in APART[room], where
@@ -57,3 +61,22 @@ def test_every_room_has_its_floor() -> None:
     """No room stands outside the plan."""
     rooms = {room_of(path) for path in FILES} - FREE
     assert rooms <= set(GROUND_TO_TOP) | set(APART)
+
+
+IN_AGENT = [path for path in FILES if room_of(path) == "agent" and path.stem not in FREE]
+
+
+@pytest.mark.parametrize("path", IN_AGENT, ids=[str(path.relative_to(ROOT)) for path in IN_AGENT])
+def test_imports_point_down_inside_the_agent(path: Path) -> None:
+    """The largest room has rooms of its own, and an order among them."""
+    own = path.relative_to(ROOT / "agent").parts[0].removesuffix(".py")
+    for names, line in imports(path):
+        if names[0] == "agent" and len(names) > 2:
+            where = f"{path.relative_to(ROOT)}:{line} imports sunwell.{'.'.join(names)}"
+            assert AGENT_GROUND_TO_TOP.index(names[1]) <= AGENT_GROUND_TO_TOP.index(own), where
+
+
+def test_every_room_of_the_agent_has_its_floor() -> None:
+    """Nothing in it stands outside the plan."""
+    found = {path.relative_to(ROOT / "agent").parts[0].removesuffix(".py") for path in IN_AGENT}
+    assert found == set(AGENT_GROUND_TO_TOP)

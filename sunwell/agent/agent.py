@@ -7,14 +7,14 @@ from typing import Protocol
 
 import attrs
 
-from sunwell.agent.batch import Batch, BatchResult
-from sunwell.agent.cache_lessons import CacheLessons
-from sunwell.agent.equipping import Equipment
-from sunwell.agent.forking import Cut, Fork, open_fork
+from sunwell.agent.batches.batch import Batch, BatchResult
 from sunwell.agent.loop import AgentLoop
-from sunwell.agent.opening import Opened, learn_keys, loop_config, open_new, reopen
-from sunwell.agent.replaying import open_replay, played_again, recorded_roles
-from sunwell.agent.roles import Choices, Roles, resolve_roles
+from sunwell.agent.policy.cache_lessons import CacheLessons
+from sunwell.agent.runs.equipping import Equipment
+from sunwell.agent.runs.forking import Cut, Fork, open_fork
+from sunwell.agent.runs.opening import Opened, learn_keys, loop_config, open_new, reopen
+from sunwell.agent.runs.replaying import open_replay, played_again, recorded_roles
+from sunwell.agent.runs.roles import Choices, Roles, resolve_roles
 from sunwell.budget.values import Budget
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from sunwell.agent.decision import should_use_delegation
-from sunwell.agent.lens_prompt import LensOrder
-from sunwell.agent.lens_writer import Ask, generic_lens, write_lens
+from sunwell.agent.lens.prompt import LensOrder
+from sunwell.agent.lens.writer import Ask, generic_lens, write_lens
+from sunwell.agent.policy.decision import should_use_delegation
 from sunwell.budget.ledger import TreeLedger
 from sunwell.budget.tally import Tally
 from sunwell.budget.values import Budget

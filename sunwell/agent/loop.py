@@ -8,17 +8,17 @@ from contextlib import aclosing
 import attrs
 from attrs.validators import optional
 
-from sunwell.agent.batch import Batch
-from sunwell.agent.batch_run import BatchRun, LensRun
-from sunwell.agent.delegating import Delegating, check_delegating
-from sunwell.agent.ended import Ended
-from sunwell.agent.execution import Execution
-from sunwell.agent.lens_step import write_lens
-from sunwell.agent.loop_config import LoopConfig
-from sunwell.agent.policy import decide
-from sunwell.agent.run import Run
-from sunwell.agent.split_run import run_items
-from sunwell.agent.toolset import Toolset
+from sunwell.agent.batches.batch import Batch
+from sunwell.agent.batches.batch_run import BatchRun, LensRun
+from sunwell.agent.batches.split_run import run_items
+from sunwell.agent.deciding import decide
+from sunwell.agent.delegation.delegating import Delegating, check_delegating
+from sunwell.agent.lens.step import write_lens
+from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.run import Run
+from sunwell.agent.work.ended import Ended
+from sunwell.agent.work.execution import Execution
+from sunwell.agent.work.toolset import Toolset
 from sunwell.context.gathering import Shown
 from sunwell.core.decision import DelegationDecision
 from sunwell.core.model import ModelProtocol

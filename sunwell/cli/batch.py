@@ -56,7 +56,7 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
     for all of them first. The ceilings hold for all workers together. Without --results the results go
     to standard output as JSON Lines, in the order of the tasks, and the bill to standard error.
     """
-    from sunwell.agent.lens_file import read_lens
+    from sunwell.agent.lens.file import read_lens
     from sunwell.cli.configured import configured
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
@@ -88,7 +88,7 @@ def options_of(held: "Configured", *, has_lens: bool, fail_fast: bool) -> "RunOp
 
 
 def _print_results(result: "TaskResult") -> None:
-    from sunwell.agent.results_file import result_fields
+    from sunwell.agent.batches.results_file import result_fields
 
     for index, worker in enumerate(result.workers):
         line = json.dumps({"index": index, **result_fields(worker)}, ensure_ascii=False)

@@ -65,7 +65,7 @@ def _changed(chosen: Chosen) -> "RunOptions":
     """Return the recorded options with what is named on the command line in their place."""
     import attrs
 
-    from sunwell.agent.settings import options_from
+    from sunwell.agent.runs.settings import options_from
     from sunwell.cli.finding import settings_of_run
     from sunwell.cli.resume import raised
 

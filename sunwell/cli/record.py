@@ -31,7 +31,7 @@ def record(ctx: click.Context, /, **chosen: Any) -> None:
     the new run comes to an end that is no error.
     """
     from sunwell.agent.agent import Agent
-    from sunwell.agent.settings import latest_settings
+    from sunwell.agent.runs.settings import latest_settings
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
     from sunwell.cli.view import choose_view
@@ -75,7 +75,7 @@ def _events(
 ) -> "AsyncGenerator[Event, None]":
     import attrs
 
-    from sunwell.agent.settings import batch_in, options_from
+    from sunwell.agent.runs.settings import batch_in, options_from
     from sunwell.context.session import SessionContext
     from sunwell.journal.memory import ReplayedJournal
     from sunwell.journal.records import RunOpened

@@ -68,7 +68,7 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
 
 def _recorded(chosen: Chosen, *, asks: bool) -> "RunOptions":
     """Return the options that the run was started with; who was asked then must be asked again."""
-    from sunwell.agent.settings import options_from
+    from sunwell.agent.runs.settings import options_from
     from sunwell.cli.finding import settings_of_run
     from sunwell.errors import ConfigurationError
 

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.agent.decision import should_use_delegation
-from sunwell.agent.estimator import Estimator, estimate_output_tokens
-from sunwell.agent.loop_config import DEFAULT_TURNS, LoopConfig
-from sunwell.agent.quoting import Prices, Shape, quote
+from sunwell.agent.policy.decision import should_use_delegation
+from sunwell.agent.policy.estimator import Estimator, estimate_output_tokens
+from sunwell.agent.policy.quoting import Prices, Shape, quote
+from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.decision import DelegationDecision

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from sunwell.agent import Agent
+from sunwell.agent.delegation.orchestrator_prompt import ORCHESTRATOR_PROMPT
 from sunwell.agent.loop import AgentLoop, LoopConfig
-from sunwell.agent.loop_config import ORCHESTRATED_SECONDS
 from sunwell.agent.orchestrator import Orchestrator
-from sunwell.agent.orchestrator_prompt import ORCHESTRATOR_PROMPT
+from sunwell.agent.run.loop_config import ORCHESTRATED_SECONDS
 from sunwell.budget.values import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.orchestration import Orchestration

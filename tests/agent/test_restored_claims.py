@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 from sunwell.agent import Agent
-from sunwell.agent.batch import run_tasks
-from sunwell.agent.dispatcher import Dispatcher
-from sunwell.agent.run import Run
-from sunwell.agent.slots import Slots
-from sunwell.agent.terms import Terms
-from sunwell.agent.toolset import Toolset
+from sunwell.agent.batches.batch import run_tasks
+from sunwell.agent.run.run import Run
+from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.workers.dispatcher import Dispatcher
+from sunwell.agent.workers.slots import Slots
+from sunwell.agent.workers.terms import Terms
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext

@@ -7,11 +7,11 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.agent.dispatcher import Dispatcher
-from sunwell.agent.run import Run
-from sunwell.agent.slots import Slots
-from sunwell.agent.terms import Terms
-from sunwell.agent.toolset import Toolset
+from sunwell.agent.run.run import Run
+from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.workers.dispatcher import Dispatcher
+from sunwell.agent.workers.slots import Slots
+from sunwell.agent.workers.terms import Terms
 from sunwell.budget.values import Budget
 from sunwell.core import Completion, Request, Task, Text, Usage
 from sunwell.core.span import Span

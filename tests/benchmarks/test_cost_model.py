@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sunwell.agent.quoting import Shape
+from sunwell.agent.policy.quoting import Shape
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cost_model.py"
 

@@ -6,10 +6,10 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.agent.closing import CLOSING_HISTORY_BYTES, closing_seconds
-from sunwell.agent.run import Run
-from sunwell.agent.toolset import Toolset
-from sunwell.agent.work import Assignment, Ended, Work
+from sunwell.agent.run.run import Run
+from sunwell.agent.work.closing import CLOSING_HISTORY_BYTES, closing_seconds
+from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.work.work import Assignment, Ended, Work
 from sunwell.budget import Amount, Budget
 from sunwell.core import Price, Rates, Request, Span, ToolCall, Usage
 from sunwell.core.price import Tier

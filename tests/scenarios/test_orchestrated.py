@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from sunwell.agent import Agent
-from sunwell.agent.answer_tool import AnswerTool
-from sunwell.agent.delegation_tools import delegating_tools
-from sunwell.agent.rlm_tools import rlm_tools
-from sunwell.agent.subagent_tool import subagent_tools
+from sunwell.agent.delegation.answer_tool import AnswerTool
+from sunwell.agent.delegation.rlm_tools import rlm_tools
+from sunwell.agent.delegation.subagent_tool import subagent_tools
+from sunwell.agent.delegation.tools import delegating_tools
 from sunwell.budget.values import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.orchestration import Orchestration

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from sunwell.agent import Agent
 from sunwell.agent.request import RunOptions
-from sunwell.agent.roles import Choices, resolve_roles
+from sunwell.agent.runs.roles import Choices, resolve_roles
 from sunwell.cli.main import cli
 from sunwell.config import load_config
 from sunwell.config.shape import leaves

@@ -1,0 +1,109 @@
+"""How a tool that starts or reads workers is carried out: at a place in the run, and recalled from it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from sunwell.agent.delegation.desk import Desk
+from sunwell.core.message import FileChange, ToolCall, ToolResult
+from sunwell.core.model import ToolSpec
+from sunwell.core.tool import Place, Staged
+from sunwell.errors import ToolError
+from sunwell.tools.arguments import read_arguments
+from sunwell.tools.naming import unknown_tool
+from sunwell.tools.outcome import Outcome
+from sunwell.tools.schema import Schema, closed
+
+Arguments = Mapping[str, Any]
+
+
+def _forget(desk: Desk, place: Place, arguments: Arguments) -> None:
+    """Leave nothing behind."""
+
+
+@attrs.frozen
+class DeskTool:
+    """A tool whose calls ask something of the desk."""
+
+    spec: ToolSpec
+    carry_out: Callable[[Desk, Place, Arguments], Awaitable[str | Outcome]]
+    recall: Callable[[Desk, Place, Arguments], None] = _forget
+    """Does again what a recorded call has left behind; the model is told the recorded result."""
+    parallel: bool = False
+
+
+def spec(name: str, description: str, properties: Mapping[str, Schema]) -> ToolSpec:
+    """Return a spec whose schema both providers take as strict."""
+    return ToolSpec(name, description, closed(properties))
+
+
+@attrs.define(eq=False)
+class DeskTools:
+    """The tools of a desk, as a :class:`~sunwell.core.tool.PlacedExecutor`."""
+
+    desk: Desk
+    tools: Sequence[DeskTool]
+    place: Place | None = None
+    _by_name: dict[str, DeskTool] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._by_name = {tool.spec.name: tool for tool in self.tools}
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """Return the tools, in an order that never changes."""
+        return tuple(tool.spec for tool in self.tools)
+
+    def is_parallel(self, name: str) -> bool:
+        """Whether calls to the tool *name* may run side by side."""
+        return name in self._by_name and self._by_name[name].parallel
+
+    async def hashes(self, paths: tuple[str, ...]) -> tuple[str | None, ...]:
+        """Look at no file: nothing is touched here."""
+        return tuple(None for _ in paths)
+
+    def at(self, place: Place) -> "DeskTools":
+        """Return the tools for a call at *place*."""
+        return DeskTools(self.desk, self.tools, place)
+
+    def recall(self, call: ToolCall, place: Place) -> None:
+        """Do again what *call*, which is on record, has left behind."""
+        try:
+            tool, arguments = self._read(call)
+            tool.recall(self.desk, place, arguments)
+        except ToolError:
+            return  # the model was told of its mistake, and nothing came of the call
+
+    async def stage(self, call: ToolCall) -> Staged:
+        """Return *call* to be carried out. It may be carried out again: it finds what it has noted."""
+        return _StagedCall(self, call)
+
+    async def execute(self, call: ToolCall) -> ToolResult:
+        """Carry *call* out; a mistake in it is told to the model."""
+        if self.place is None:
+            raise RuntimeError(f"{call.name} is carried out at a place in a run, and none was given")
+        try:
+            tool, arguments = self._read(call)
+            said = await tool.carry_out(self.desk, self.place, arguments)
+        except ToolError as error:
+            return ToolResult(call.id, error.sentence, is_error=True)
+        outcome = said if isinstance(said, Outcome) else Outcome(said)
+        return ToolResult(call.id, outcome.text, outcome.is_error)
+
+    def _read(self, call: ToolCall) -> tuple[DeskTool, dict[str, Any]]:
+        tool = self._by_name.get(call.name)
+        if tool is None:
+            raise ToolError(unknown_tool(call.name, tuple(self._by_name)))
+        return tool, read_arguments(call, tool.spec)
+
+
+@attrs.frozen
+class _StagedCall:
+    tools: DeskTools
+    call: ToolCall
+    changes: tuple[FileChange, ...] = ()
+    repeatable: bool = True
+    foretold: ToolResult | None = None
+
+    async def finish(self) -> ToolResult:
+        return await self.tools.execute(self.call)

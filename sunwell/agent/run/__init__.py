@@ -1,0 +1,1 @@
+"""One run while it goes on: its settings, its journal, ledger and door, its events and files."""

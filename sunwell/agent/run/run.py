@@ -1,0 +1,108 @@
+"""One run while it goes on: its journal, ledger and door, and how it tells of itself."""
+
+from collections.abc import Callable
+from typing import Self
+
+import attrs
+from blinker import NamedSignal
+
+from sunwell.agent.run.files_seen import FilesSeen
+from sunwell.agent.run.stream import EventStream
+from sunwell.agent.run.time_limits import TimeLimits
+from sunwell.budget.ledger import TreeLedger
+from sunwell.budget.protocol import Ledger
+from sunwell.budget.tally import Tally
+from sunwell.budget.values import Budget
+from sunwell.core.span import Span
+from sunwell.events import BUDGET_WARNING, BudgetWarning, Event, emit
+from sunwell.gateway.gateway import Gateway
+from sunwell.gateway.retry import RetryPolicy
+from sunwell.journal.protocol import Journal
+from sunwell.models.prices import PriceBook
+
+
+@attrs.define(eq=False)
+class Run:
+    """What every part of one run shares."""
+
+    journal: Journal
+    ledger: Ledger
+    tally: Tally
+    gateway: Gateway
+    stream: EventStream
+    files: FilesSeen
+    sender: object
+    """Sender of the signals: the loop or the agent that the caller made."""
+    root: Span = Span()
+    time_limits: TimeLimits = attrs.field(kw_only=True)
+    _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, kw_only=True)
+
+    @classmethod
+    def begin(
+        cls,
+        sender: object,
+        journal: Journal,
+        budget: Budget,
+        *,
+        prices: PriceBook | None = None,
+        retry: RetryPolicy | None = None,
+        accept_changes: bool = False,
+    ) -> Self:
+        """Open ledger and gateway of a run whose journal is open."""
+        stream = EventStream()
+        watchers: list[Callable[[Event], None]] = []
+
+        def tell(signal: NamedSignal, event: Event) -> None:
+            emit(signal, sender, event)
+            stream.put(event)
+            for watch in tuple(watchers):
+                watch(event)
+
+        prices = prices or PriceBook()
+        tally = Tally(prices.date)
+        ledger = TreeLedger(on_warning=lambda *numbers: tell(BUDGET_WARNING, BudgetWarning(*numbers)))
+        root = Span()
+        ledger.open(root.path, budget)
+
+        limits = TimeLimits(ledger, journal)
+
+        async def hold() -> None:
+            if not stream.is_wanted:
+                async with limits.pause("reader"):
+                    await stream.hold()
+
+        gateway = Gateway(
+            journal,
+            ledger,
+            tally,
+            prices,
+            tell,
+            retry or RetryPolicy(),
+            hold,
+            accept_changes,
+        )
+        return cls(
+            journal,
+            ledger,
+            tally,
+            gateway,
+            stream,
+            FilesSeen(),
+            sender,
+            root,
+            time_limits=limits,
+            watchers=watchers,
+        )
+
+    def watch(self, see: Callable[[Event], None]) -> None:
+        """Have *see* told of every event; for parts of the run itself, whose bugs must surface."""
+        self._watchers.append(see)
+
+    def unwatch(self, see: Callable[[Event], None]) -> None:
+        """Tell *see* no more."""
+        if see in self._watchers:
+            self._watchers.remove(see)
+
+    def tell(self, signal: NamedSignal, event: Event) -> None:
+        """Send *event* to the receivers of *signal* and to whoever iterates over the run."""
+        self.gateway.emit(signal, event)

@@ -1,0 +1,1 @@
+"""Runs from outside: opened, taken up again, replayed, forked, held against the code of today."""

@@ -1,0 +1,284 @@
+"""A run is opened: journal, toolbox and settings, for a new run or one that is taken up again."""
+
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from sunwell.agent.batches.batch import Batch
+from sunwell.agent.loop import AgentLoop
+from sunwell.agent.run.files_seen import FilesSeen, Hashes
+from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.run import Run
+from sunwell.agent.runs.changes import changes_between, code_of, files_clause
+from sunwell.agent.runs.equipping import Equipment
+from sunwell.agent.runs.restoring import restore
+from sunwell.agent.runs.roles import Roles, dearer_worker
+from sunwell.agent.runs.settings import batch_in, latest_settings, options_from, settings_of
+from sunwell.agent.work.execution import Execution
+from sunwell.agent.work.finished import came_to_its_end
+from sunwell.agent.work.toolset import Toolset
+from sunwell.budget.values import Budget
+from sunwell.context.gathering import Shown, gather
+from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
+from sunwell.core.message import FileRead
+from sunwell.core.secrets import Secrets
+from sunwell.core.tool import StagingExecutor, ToolExecutor
+from sunwell.errors import ConfigurationError, JournalError
+from sunwell.events import MODEL_FELL_BACK, WARNED, Event, ModelFellBack, Warned
+from sunwell.gateway.call import Call
+from sunwell.gateway.retry import RetryPolicy
+from sunwell.journal.file import FileJournal
+from sunwell.journal.layout import new_run_id
+from sunwell.journal.places import Journals
+from sunwell.journal.protocol import Journal
+from sunwell.journal.records import Answer, Forked, Note, RunOpened, RunResumed
+from sunwell.models.connection import Connection
+from sunwell.models.prices import PriceBook
+from sunwell.tools.environment import secrets_from_environment
+from sunwell.tools.toolbox import Toolbox
+
+_CONTEXT_TOKENS = 12_000
+"""Most of the workspace that the smart model is shown for a lens."""
+
+
+@attrs.frozen
+class Opened:
+    """A run whose journal is open, and what it needs to begin or go on."""
+
+    journal: Journal
+    executor: ToolExecutor
+    secrets: Secrets
+    equipment: Equipment
+    recalled: str = ""
+    settings: Mapping[str, Any] | None = None
+    """What held when the run was left that is taken up again; ``None`` for a new one."""
+    heed_refusals: bool = True
+    accept_changes: bool = False
+    batch: Batch | None = None
+    """The tasks of a run that is a batch; ``None`` for a run with one task."""
+    lens_only: bool = False
+    """Whether the run ends with its lens."""
+    cut_off: str = ""
+    """What was cut off the end of the journal, in a sentence; empty for nothing."""
+    recorded_only: bool = False
+    """Whether the run is only played again: nobody is asked and nothing is done."""
+    compare: Callable[[Call, Answer], None] | None = None
+    """Gets each question of a run that is played again, with the recorded answer."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to its proper end and was not taken up since."""
+        return came_to_its_end(self.journal.records())
+
+    async def check(self, session: SessionContext, roles: Roles) -> None:
+        """Raise :exc:`~sunwell.errors.JournalError` where the run would not go on as it was left.
+
+        The sentence names what has changed: a model, an option, a tool, the words of a prompt, or a
+        file that the run had seen. Accepted changes raise nothing.
+        """
+        if self.settings is None:
+            return
+        self._require_approver(self.settings)
+        if self.accept_changes:
+            return
+        changes = list(changes_between(self.settings, self.settings_now(session, roles)))
+        files = FilesSeen(hashes_of(self.executor))
+        for record in self.journal.records():
+            files.see(record)
+        if not self.recorded_only and (changed := await files.changed_since()):
+            changes.append(files_clause(changed))
+        if changes:
+            raise JournalError(f"{'; '.join(changes)}: undo that, or keep the answers with --accept-changes")
+
+    def _require_approver(self, settings: Mapping[str, Any]) -> None:
+        nobody = isinstance(self.executor, Toolbox) and self.executor.approve is None
+        if settings.get("asks") and nobody and not self.recorded_only:
+            raise ConfigurationError(
+                "the run asked before each write and command: take it up with options that have approve="
+            )
+
+    def settings_now(self, session: SessionContext, roles: Roles) -> dict[str, Any]:
+        """Return what holds for *session* today, as the first record says it."""
+        recalled = self.secrets.redact(self.recalled) if self.settings is None else self.settings["recalled"]
+        tools = self._tools(session)
+        settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
+        if self.batch is not None:
+            settings["batch"] = self.batch.settings()
+        if self.lens_only:
+            settings["lens_only"] = True
+        if session.options.system_prompt:
+            settings["options"]["system_prompt"] = self.secrets.redact(session.options.system_prompt)
+        return settings
+
+    def _tools(self, session: SessionContext) -> Toolset:
+        return Toolset.of(self.equipment.names(session.options), self.executor)
+
+    async def _mark_fallback(self, run: Run, fell_back: ModelFellBack) -> None:
+        """Say in the journal, once, and to whoever watches that another model takes a part."""
+        key = (run.root.path, "model_fell_back")
+        if self.journal.find(Note, key) is None:
+            await self.journal.append(Note(*key, attrs.asdict(fell_back)))
+        run.tell(MODEL_FELL_BACK, fell_back)
+
+    async def events(
+        self, loop: AgentLoop, session: SessionContext, roles: Roles
+    ) -> AsyncGenerator[Event, None]:
+        """Write the first record, or book what was spent before, and yield the events of the run."""
+        config = loop.config
+        run = Run.begin(
+            loop,
+            self.journal,
+            config.ceilings if self.batch is None else config.budget,
+            prices=config.prices,
+            retry=config.retry,
+            accept_changes=self.accept_changes,
+        )
+        run.gateway.heed_refusals = self.heed_refusals
+        run.gateway.recorded_only = self.recorded_only
+        run.gateway.redact = self.secrets.redact
+        run.gateway.compare = self.compare
+        run.files.hashes = hashes_of(self.executor)
+        task = self.secrets.redact(session.goal)
+        settings = self.settings_now(session, roles)
+        if self.settings is None:
+            place = self.secrets.redact(str(session.workspace))
+            opened = RunOpened(self.journal.run_id, task, time.time(), place, settings)
+            await self.journal.append(opened)
+        else:
+            restore(run)
+            new = {} if settings == self.settings else settings
+            await self.journal.append(RunResumed(time.time(), new, self.accept_changes))
+        dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
+        problems = self.equipment.plugged(session.options).problems
+        found = [said for said in (self.cut_off, dearer) if said]
+        for warning in (*found, *roles.warnings, *problems):
+            run.tell(WARNED, Warned(warning))
+        if roles.fell_back is not None:
+            await self._mark_fallback(run, roles.fell_back)
+        tools = self._tools(session)
+        prompt = session.options.system_prompt
+        execution = Execution(
+            run,
+            _with_recalled(task, settings["recalled"]),
+            tools,
+            self.secrets.redact(prompt) if prompt else None,
+            partial(_shown, session, task, self.secrets),
+            config,
+            self.settings is not None,
+        )
+        events = loop.follow(execution, loop.way(self.batch, lens_only=self.lens_only))
+        async with aclosing(events) as told:
+            async for event in told:
+                yield event
+
+
+def loop_config(options: RunOptions, prices: PriceBook, retry: RetryPolicy) -> LoopConfig:
+    """Return the loop's settings for *options*."""
+    return LoopConfig(
+        enable_delegation=options.enable_delegation,
+        delegation_threshold_tokens=options.delegation_threshold_tokens,
+        budget=options.budget,
+        max_output_tokens=options.max_output_tokens,
+        effort=options.effort,
+        on_lens_failure=options.on_lens_failure,
+        stream=options.stream,
+        max_concurrent=options.max_concurrent,
+        worker_timeout_seconds=options.worker_timeout_seconds,
+        max_depth=options.max_depth,
+        orchestrate=options.orchestrate,
+        delegation_tools=options.delegation_tools,
+        orchestration=options.orchestration,
+        fail_fast=options.fail_fast,
+        split=options.split,
+        pad_prefix=options.pad_prefix,
+        prices=prices,
+        retry=retry,
+    )
+
+
+def open_new(
+    journals: Journals, session: SessionContext, roles: Roles, recalled: str, equipment: Equipment
+) -> Opened:
+    """Make the journal of a new run in the session's workspace.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers; there is no journal then.
+    """
+    Toolset.of(equipment.names(session.options), equipment.preview(session))
+    secrets = learn_keys(secrets_from_environment(), roles)
+    journal = journals.create(session.workspace, new_run_id())
+    return Opened(journal, equipment.executor_for(session, journal, secrets), secrets, equipment, recalled)
+
+
+def reopen(
+    journals: Journals,
+    workspace: Path,
+    run_id: str,
+    options: RunOptions | None,
+    budget: Budget | None,
+    equipment: Equipment,
+) -> tuple[Opened, SessionContext]:
+    """Open the journal of a run for going on, and return it with the session that it recorded."""
+    journal = journals.open(workspace, run_id)
+    try:
+        recorded = journal.find(RunOpened, ())
+        if recorded is None:
+            raise JournalError(f"{journal.path} does not begin with a run: it cannot be taken up")
+        if "forked" in recorded.settings and journal.find(Forked, ()) is None:
+            raise JournalError(f"the fork {recorded.run_id} was cut off while it was made: fork anew")
+        settings = latest_settings(journal.records())
+        chosen = options or options_from(settings)
+        if budget is not None:
+            chosen = attrs.evolve(chosen, budget=budget)
+        session = SessionContext.build(workspace, recorded.task, chosen)
+        secrets = secrets_from_environment()
+        tools = equipment.executor_for(session, journal, secrets)
+        heed = chosen.budget == options_from(settings).budget
+        batch = batch_in(settings)
+        opened = Opened(
+            journal, tools, secrets, equipment, settings=settings, heed_refusals=heed, batch=batch
+        )
+        lens_only = bool(settings.get("lens_only"))
+        return attrs.evolve(opened, lens_only=lens_only, cut_off=_cut_off(journal)), session
+    except BaseException:
+        journal.close()
+        raise
+
+
+def _cut_off(journal: Journal) -> str:
+    repair = journal.repair if isinstance(journal, FileJournal) else None
+    if repair is None or journal.path is None:
+        return ""
+    return f"{repair}; they are kept in {journal.path.with_suffix('.torn')}"
+
+
+def _shown(session: SessionContext, task: str, secrets: Secrets) -> Shown:
+    reads: list[FileRead] = []
+    text = gather(
+        session.workspace, task, limit_tokens=_CONTEXT_TOKENS, secrets=secrets, tell_read=reads.append
+    )
+    return Shown(text, tuple(reads))
+
+
+def hashes_of(executor: ToolExecutor) -> Hashes | None:
+    return executor.hashes if isinstance(executor, StagingExecutor) else None
+
+
+def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:
+    """Add the keys that the models were given to *secrets*, and return them."""
+    for model in (roles.own, roles.smart, roles.worker):
+        connection = getattr(model, "connection", None)
+        for value in connection.secret_values() if isinstance(connection, Connection) else ():
+            secrets.add(value, "API key")
+    return secrets
+
+
+def _with_recalled(task: str, recalled: str) -> str:
+    if not recalled.strip():
+        return task
+    return f"{task}\n\nKnown from before:\n{recalled}"

@@ -1,0 +1,102 @@
+"""A run taken up again: what earlier processes spent, added up from the journal."""
+
+from decimal import Decimal
+
+import attrs
+
+from sunwell.agent.run.run import Run
+from sunwell.budget.ledger import passed
+from sunwell.budget.tally import Call
+from sunwell.budget.values import Amount
+from sunwell.journal.records import Answer, Failure, Forked, Intent, Record, RunOpened, RunResumed
+from sunwell.journal.waits import Paused
+
+_Attempt = tuple[str, int, int]
+
+
+def restore(run: Run) -> None:
+    """Book every answer of *run*'s journal, and the reservation of each intent that came to none.
+
+    An intent without an answer may have been billed: its whole reservation counts, as uncertain.
+    A bill above its reservation still stops new calls, unless the budget was raised since.
+    """
+    open_intents: dict[_Attempt, Intent] = {}
+    answered: set[tuple[str, int]] = set()
+    seconds = _Seconds()
+    is_copied = run.journal.find(Forked, ()) is not None  # up to that record, another run has paid
+    for record in run.journal.records():
+        run.files.see(record)
+        if is_copied:
+            if isinstance(record, Answer):
+                answered.add((record.span, record.number))
+            if isinstance(record, Forked):
+                run.gateway.accepted |= answered
+                is_copied = False
+            continue
+        seconds.see(record)
+        match record:
+            case Intent():
+                open_intents[record.span, record.number, record.attempt] = record
+            case Answer():
+                answered.add((record.span, record.number))
+                intent = open_intents.pop((record.span, record.number, record.attempt), None)
+                _book_answer(run, record, intent)
+            case Failure(may_be_billed=False):
+                open_intents.pop((record.span, record.number, record.attempt), None)
+            case RunResumed(accepted=True):
+                run.gateway.accepted |= answered
+    for intent in open_intents.values():
+        _book_uncertain(run, intent)
+    run.ledger.restore(run.root.path, Amount(seconds=max(0.0, seconds.total)))
+
+
+def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
+    billed = answer.completion.billed_tokens
+    if billed is None:
+        if intent is not None:
+            _book_uncertain(run, intent)
+        return
+    run.ledger.restore(answer.span, _spent(answer, billed, intent))
+    if intent is not None and run.gateway.heed_refusals:
+        reserved = (intent.reserved_tokens, intent.reserved_usd)
+        if limit := passed(*reserved, billed, answer.cost_usd):
+            run.ledger.stop(limit)
+    provider = intent.provider if intent else ""
+    entry = Call(answer.span, answer.depth, answer.purpose, provider, answer.completion.model)
+    run.tally.add_answer(entry, answer.completion, answer.cost_usd)
+
+
+def _spent(answer: Answer, tokens: int, intent: Intent | None) -> Amount:
+    if answer.cost_usd is not None:
+        return Amount(settled_usd=answer.cost_usd, settled_tokens=tokens, calls=1)
+    reserved = intent.reserved_usd if intent else None  # the price is unknown: all that was held counts
+    return Amount(uncertain_usd=reserved or Decimal(0), settled_tokens=tokens, calls=1)
+
+
+def _book_uncertain(run: Run, intent: Intent) -> None:
+    spent = Amount(
+        uncertain_usd=intent.reserved_usd or Decimal(0),
+        uncertain_tokens=intent.reserved_tokens,
+        calls=1,
+    )
+    run.ledger.restore(intent.span, spent)
+    entry = Call(intent.span, intent.depth, intent.purpose, intent.provider, intent.model)
+    run.tally.add_uncertain(entry, intent.reserved_tokens, intent.reserved_usd)
+
+
+@attrs.define
+class _Seconds:
+    """Adds up the time in which some process worked on the run; what it waited for people does not count."""
+
+    total: float = 0.0
+    _latest: float | None = None
+
+    def see(self, record: Record) -> None:
+        if isinstance(record, Paused):
+            self.total -= record.seconds
+        at = getattr(record, "at", None)
+        if at is None:
+            return
+        if self._latest is not None and not isinstance(record, RunOpened | RunResumed):
+            self.total += max(0.0, at - self._latest)  # clocks are set back now and then
+        self._latest = at

@@ -1,0 +1,1 @@
+"""Workers: started, bounded, gated, and kept with their results."""

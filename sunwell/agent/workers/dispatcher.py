@@ -1,0 +1,278 @@
+"""Starts workers and keeps their results: one lens, many at once."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from functools import partial
+
+import attrs
+
+from sunwell.agent.run.run import Run
+from sunwell.agent.work.ended import Ended
+from sunwell.agent.work.work import Work
+from sunwell.agent.workers.engine import Engine, LocalEngine, Running
+from sunwell.agent.workers.outcomes import closed, recorded_result, result_of
+from sunwell.agent.workers.slots import Seat, Slots
+from sunwell.agent.workers.start_gate import OpenGate, StartGate
+from sunwell.agent.workers.terms import Origin, Terms, Worker
+from sunwell.core.span import Span
+from sunwell.core.task import Task, TaskResult
+from sunwell.errors import DepthReached, JournalError, PinError
+from sunwell.events import (
+    WORKER_FAILED,
+    WORKER_FINISHED,
+    WORKER_PROGRESSED,
+    WORKER_QUEUED,
+    WORKER_STARTED,
+    WORKER_WAITING,
+    WorkerFailed,
+    WorkerFinished,
+    WorkerProgressed,
+    WorkerQueued,
+    WorkerStarted,
+    WorkerWaiting,
+)
+from sunwell.journal.records import WorkerOpened
+from sunwell.journal.waits import Held
+
+log = logging.getLogger("sunwell.agent")
+
+_CURRENT: ContextVar[Worker | None] = ContextVar("sunwell_worker", default=None)
+"""The worker on whose behalf this code runs; it gives up its slot while it waits for others."""
+_NOTICED_SECONDS = 0.001
+
+
+@attrs.define(eq=False)
+class Dispatcher:
+    """All workers of one run. Results stay addressable until the run ends, and nothing is read twice.
+
+    A worker is a piece of work like any other: a conversation of its own, a span and an account
+    below its parent's, the one model that its terms name, the tools that its task grants. How it
+    ends is a result; only a broken journal or a broken pin ends the run.
+    """
+
+    run: Run
+    terms: Terms
+    slots: Slots
+    max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
+    """A worker may be started where the depth is lower than this; the root is 0."""
+    engine: Engine = attrs.field(factory=LocalEngine)
+    _workers: dict[str, Worker] = attrs.field(factory=dict, init=False)
+    _gates: dict[str, StartGate] = attrs.field(factory=dict, init=False)
+    _running: dict[str, Running] = attrs.field(factory=dict, init=False)
+    _finished: list[Worker] = attrs.field(factory=list, init=False)
+    _counts: dict[str, int] = attrs.field(factory=dict, init=False)
+    _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _fatal: BaseException | None = attrs.field(default=None, init=False)
+
+    def may_start(self, parent: Span) -> bool:
+        """Whether *parent* may start workers; where not, it is not even offered the tools for it."""
+        return parent.depth < self.max_depth
+
+    def start(
+        self,
+        task: Task,
+        parent: Span,
+        *,
+        name: str | None = None,
+        terms: Terms | None = None,
+        gate: StartGate | None = None,
+        origin: Origin | None = None,
+    ) -> str:
+        """Have a worker of *parent* do *task* as soon as a slot is free; return its id at once.
+
+        The id is the worker's place in the run, made of the parent's and *name*, which must be the
+        same each time the run is taken up; without one it is the number among its siblings. Where
+        *origin* names an id, it is that.
+        Raises :exc:`~sunwell.errors.DepthReached` where ``max_depth`` allows no worker.
+        """
+        if not self.may_start(parent):
+            raise DepthReached(self.max_depth)
+        index = self._counts.get(parent.path, 0)
+        span = parent.worker(name or f"task-{index}")
+        task_id = origin.task_id if origin else span.path.removeprefix(f"{self.run.root.path}/")
+        if task_id in self._workers:
+            raise ValueError(f"there is a worker {task_id} already")
+        self._counts[parent.path] = index + 1
+        worker = Worker(task_id, index, span, parent, task, terms or self.terms, Seat(self.slots), origin)
+        self._workers[task_id] = worker
+        self._gates[task_id] = gate or OpenGate()
+        self.run.tell(WORKER_QUEUED, WorkerQueued(span.path, task_id, task.text, span.depth, parent.path))
+        self._running[task_id] = self.engine.start(task_id, self._body)
+        return task_id
+
+    def result(self, task_id: str) -> TaskResult | None:
+        """Return the result of a worker, ``None`` while it works. Raises :exc:`KeyError` for no worker."""
+        return self._workers[task_id].result
+
+    def all_results(self) -> tuple[TaskResult, ...]:
+        """Return the results that are there, in the order in which the workers were started."""
+        return tuple(worker.result for worker in self._workers.values() if worker.result is not None)
+
+    def finished_since(self, cursor: int = 0) -> tuple[tuple[TaskResult, ...], int]:
+        """Return what has finished since *cursor*, in that order, and the cursor for the next time."""
+        done = [worker.result for worker in self._finished[cursor:] if worker.result is not None]
+        return tuple(done), cursor + len(done)
+
+    async def await_results(
+        self, task_ids: Iterable[str], timeout_seconds: float | None = None
+    ) -> tuple[TaskResult | None, ...]:
+        """Return the results of workers in the given order, ``None`` for each that is not done in time.
+
+        Who is a worker itself gives up its slot meanwhile. No time-out is no limit.
+        """
+        workers = [self._workers[task_id] for task_id in task_ids]
+        if not all(worker.done.is_set() for worker in workers):
+            async with self._without_slot():
+                try:
+                    async with asyncio.timeout(timeout_seconds):
+                        for worker in workers:
+                            await worker.done.wait()
+                except TimeoutError:
+                    pass
+        self._raise_fatal()
+        return tuple(worker.result for worker in workers)
+
+    async def results(self, task_ids: Iterable[str]) -> AsyncIterator[TaskResult]:
+        """Yield the results of workers as they finish."""
+        wanted, cursor = set(task_ids), 0
+        while wanted:
+            news = self._news
+            for worker in self._finished[cursor:]:
+                cursor += 1
+                if worker.id in wanted and worker.result is not None:
+                    wanted.discard(worker.id)
+                    yield worker.result
+            self._raise_fatal()
+            if wanted and cursor == len(self._finished):
+                async with self._without_slot():
+                    await news.wait()
+
+    def cancel(self, task_ids: Iterable[str]) -> None:
+        """Have workers end; those that are done stay as they are."""
+        for task_id in task_ids:
+            worker = self._workers[task_id]
+            if not worker.done.is_set():
+                worker.seat.leave()
+                self._running[task_id].cancel()
+
+    async def close(self) -> None:
+        """Cancel what still works, and wait until all of it is written down."""
+        self.cancel(tuple(self._running))
+        cancelled: asyncio.CancelledError | None = None
+        while self._running:
+            running = next(iter(self._running.values()))
+            try:
+                await running.wait()
+            except asyncio.CancelledError as error:  # whoever stops us waits for what is being booked
+                cancelled = error
+            except Exception as error:
+                self._fatal = self._fatal or error
+        if cancelled is not None:
+            raise cancelled
+
+    @asynccontextmanager
+    async def _without_slot(self) -> AsyncIterator[None]:
+        worker = _CURRENT.get()
+        if worker is None:
+            yield
+            return
+        self.run.tell(WORKER_WAITING, WorkerWaiting(worker.span.path, worker.id))
+        async with worker.seat.given_up():
+            yield
+
+    async def _body(self, task_id: str) -> None:
+        worker = self._workers[task_id]
+        try:
+            result = recorded_result(self.run, worker)
+            worker.replayed = result is not None
+            worker.result = result if result is not None else await self._carry_out(worker)
+        except BaseException as error:
+            self._fatal = self._fatal or error
+            raise
+        finally:
+            self._gates[task_id].left(task_id)
+            self._running.pop(task_id, None)
+            self._finished.append(worker)
+            worker.done.set()
+            self._news.set()
+            self._news = asyncio.Event()
+            worker.seat.leave()  # last: who hears of this end may stop the next before it begins
+        self._tell_failure(worker, worker.result)
+        told = WorkerFinished(worker.span.path, task_id, worker.index, worker.result, worker.replayed)
+        self.run.tell(WORKER_FINISHED, told)
+
+    async def _carry_out(self, worker: Worker) -> TaskResult:
+        clock = asyncio.get_running_loop()
+        work: Work | None = None
+        begun = clock.time()
+        try:
+            await self._enter(worker)
+            await worker.seat.sit()
+            begun = clock.time()
+            work = await self._begin(worker)
+            _CURRENT.set(worker)
+            ended = await work.to_the_end()
+        except asyncio.CancelledError:
+            ended = Ended("cancelled", "cancelled", work.last_text if work else "", "the worker was stopped")
+        except (JournalError, PinError):
+            raise
+        except Exception as error:  # its siblings' work is not to be lost for it
+            log.exception("the worker %s failed", worker.id)
+            said = work.last_text if work else ""
+            ended = Ended("error", "bug", said, f"{type(error).__name__}: {error}")
+        finally:
+            self.run.ledger.close(worker.span.path)
+            worker.terms.tools.release(worker.id)
+        conflicts = worker.terms.tools.conflicts_of(worker.id)
+        result = result_of(self.run, worker, ended, work, clock.time() - begun, conflicts)
+        tokens = work.last_output_tokens if work else None
+        await self.run.journal.append(closed(worker, result, tokens), durable=False)
+        return result
+
+    async def _begin(self, worker: Worker) -> Work:
+        run, terms, task, span = self.run, worker.terms, worker.task, worker.span
+        run.ledger.open(span.path, terms.ceilings(task))
+        run.gateway.pin(span, terms.model)
+        model = terms.model.name
+        opened = WorkerOpened(
+            span.path,
+            worker.parent.path,
+            span.depth,
+            task.text,
+            model,
+            time.time(),
+            worker.origin.turn if worker.origin else None,
+        )
+        await run.journal.append(opened, durable=False)
+        run.tell(WORKER_STARTED, WorkerStarted(span.path, worker.id, model, span.depth))
+        terms = self._gates[worker.id].terms(worker.id, terms)
+        given = terms.assignment(span, task, run.ledger.seconds_left(span.path))
+        work = Work(run, given, terms.tools.granting(task.tools, worker.id))
+        work.on_turn = partial(self._tell_progress, worker)
+        return work
+
+    def _tell_progress(self, worker: Worker, turns: int) -> None:
+        self.run.tell(WORKER_PROGRESSED, WorkerProgressed(worker.span.path, worker.id, turns))
+
+    async def _enter(self, worker: Worker) -> None:
+        """Wait until the planner of the batch lets *worker* begin; the wait is journalled."""
+        clock = asyncio.get_running_loop()
+        before = clock.time()
+        await self._gates[worker.id].enter(worker.id)
+        seconds = clock.time() - before
+        if seconds >= _NOTICED_SECONDS:
+            held = Held(worker.span.path, "planner", seconds, time.time())
+            await self.run.journal.append(held, durable=False)
+
+    def _tell_failure(self, worker: Worker, result: TaskResult) -> None:
+        if not result.success:
+            ended = (result.status, result.stop_reason, result.error)
+            self.run.tell(WORKER_FAILED, WorkerFailed(worker.span.path, worker.id, *ended))
+
+    def _raise_fatal(self) -> None:
+        if self._fatal is not None:
+            raise self._fatal

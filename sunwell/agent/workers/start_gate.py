@@ -1,0 +1,160 @@
+"""When the workers of a batch may begin, and how the prompt that they share is cached."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from sunwell.agent.run.run import Run
+from sunwell.agent.workers.terms import Terms
+from sunwell.core.message import user
+from sunwell.core.model import Request
+from sunwell.core.span import Span
+from sunwell.errors import BudgetExhausted, ModelError
+from sunwell.events import Event, ModelCallFinished, ModelCallStarted, ModelTextArrived
+
+
+class StartGate(Protocol):
+    """Lets the workers of one batch begin."""
+
+    async def enter(self, task_id: str) -> None:
+        """Return once the worker may begin."""
+        ...
+
+    def left(self, task_id: str) -> None:
+        """Take note that the worker is over, whether or not it ever entered."""
+        ...
+
+    def terms(self, task_id: str, terms: Terms) -> Terms:
+        """Return *terms* as they hold for a worker that begins now."""
+        ...
+
+
+@attrs.frozen
+class OpenGate:
+    """Lets everybody begin at once."""
+
+    async def enter(self, task_id: str) -> None:
+        """Return at once."""
+
+    def left(self, task_id: str) -> None:
+        """Take no note of it."""
+
+    def terms(self, task_id: str, terms: Terms) -> Terms:
+        """Return *terms* as they are."""
+        return terms
+
+
+@attrs.define(eq=False)
+class PilotGate:
+    """Lets one worker begin, and the rest once its first answer has begun.
+
+    From then on the provider's cache holds the prefix that all share. The first worker's answers
+    are streamed, so that it is known when one begins. Where it ends or fails before that, the next
+    one goes first.
+    """
+
+    run: Run
+    parent: str
+    """Path of the span that the workers belong to."""
+    on_begun: Callable[[float], None]
+    """Told how long it took until the first answer began."""
+    _is_open: bool = attrs.field(default=False, init=False)
+    _pilot: str | None = attrs.field(default=None, init=False)
+    _begun_at: float = attrs.field(default=0.0, init=False)
+    _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+
+    async def enter(self, task_id: str) -> None:
+        """Return at once for the pilot, for all others once the gate is open."""
+        while not self._is_open and self._pilot is not None:
+            await self._changed.wait()
+        if not self._is_open:
+            self._pilot = task_id
+            self._begun_at = asyncio.get_running_loop().time()
+            self._changed = asyncio.Event()
+            self.run.watch(self._see)
+
+    def left(self, task_id: str) -> None:
+        """Let the next one go first where the pilot is over and no answer had begun."""
+        if task_id == self._pilot and not self._is_open:
+            self.run.unwatch(self._see)
+            self._pilot = None
+            self._changed.set()
+
+    def terms(self, task_id: str, terms: Terms) -> Terms:
+        """Return *terms*, with streamed answers for the pilot."""
+        return attrs.evolve(terms, stream=True) if task_id == self._pilot else terms
+
+    def _see(self, event: Event) -> None:
+        match event:
+            case ModelCallStarted() if self._is_pilots(event.span):
+                self._begun_at = asyncio.get_running_loop().time()
+            case ModelTextArrived() if self._is_pilots(event.span):
+                self._open()
+            case ModelCallFinished(replayed=False, error="") if self._is_pilots(event.span):
+                self._open()
+            case ModelCallFinished(replayed=False) if self._is_pilots(event.span):
+                self.left(self._pilot or "")
+
+    def _is_pilots(self, span: str) -> bool:
+        path = f"{self.parent}/{(self._pilot or '').rpartition('/')[2]}"
+        return span == path or span.startswith(f"{path}/")
+
+    def _open(self) -> None:
+        self.run.unwatch(self._see)
+        self._is_open = True
+        self.on_begun(asyncio.get_running_loop().time() - self._begun_at)
+        self._changed.set()
+
+
+@attrs.define(eq=False)
+class WarmGate:
+    """Has one small call write the prefix to the provider's cache, and then lets everybody begin.
+
+    Where that call fails, everybody begins without it: their own calls will say what is wrong.
+    """
+
+    run: Run
+    shared: Terms
+    span: Span
+    """Where the call stands in the run."""
+    on_begun: Callable[[float], None]
+    _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _is_asked: bool = attrs.field(default=False, init=False)
+
+    async def enter(self, task_id: str) -> None:
+        """Ask, for the first one; return once there is an answer."""
+        if self._is_asked:
+            await self._is_open.wait()
+            return
+        self._is_asked = True
+        try:
+            await self._ask()
+        finally:
+            self._is_open.set()
+
+    def left(self, task_id: str) -> None:
+        """Take no note of it."""
+
+    def terms(self, task_id: str, terms: Terms) -> Terms:
+        """Return *terms* as they are."""
+        return terms
+
+    async def _ask(self) -> None:
+        shared = self.shared
+        clock = asyncio.get_running_loop()
+        begun = clock.time()
+        request = Request(
+            [user("Answer with the word: ready")],
+            shared.system,
+            shared.tools.specs,
+            max_output_tokens=1,
+            effort=shared.effort,
+            caching=attrs.evolve(shared.caching, conversation=False),
+        )
+        try:
+            await self.run.gateway.ask(self.span, shared.model, request, purpose="probe")
+        except (BudgetExhausted, ModelError):
+            return
+        self.on_begun(clock.time() - begun)

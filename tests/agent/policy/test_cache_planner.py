@@ -1,0 +1,65 @@
+"""The planner by itself: numbers in, the cheapest way out, on both sides of every boundary."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from sunwell.agent.policy.cache_planner import Siblings, plan
+from sunwell.core import Price, Rates
+
+PRICE = Price(Rates(Decimal(1), Decimal(5), Decimal("0.1"), Decimal("1.25"), Decimal(2)))
+USUAL: dict[str, Any] = {"workers": 10, "prefix_tokens": 2_000, "least_cacheable_tokens": 512, "price": PRICE}
+
+
+@pytest.mark.parametrize(
+    ("given", "choice"),
+    [
+        pytest.param({}, "after-first", id="usual"),
+        pytest.param({"workers": 1}, "uncached", id="one-call"),
+        pytest.param({"workers": 1, "calls_per_worker": 2}, "at-once", id="one-worker-with-turns"),
+        pytest.param({"workers": 2}, "after-first", id="two"),
+        pytest.param({"at_once": 1}, "at-once", id="one-slot-needs-no-gate"),
+        pytest.param({"prefix_tokens": 0}, "uncached", id="no-prefix"),
+        pytest.param({"prefix_tokens": 365}, "uncached", id="surely-too-short"),
+        pytest.param({"prefix_tokens": 366}, "after-first", id="perhaps-long-enough"),
+        pytest.param({"prefix_tokens": 511, "is_estimated": False}, "uncached", id="counted-too-short"),
+        pytest.param({"prefix_tokens": 512, "is_estimated": False}, "after-first", id="counted-long-enough"),
+        pytest.param({"prefix_tokens": 300, "may_pad": True}, "padded", id="padding-pays"),
+        pytest.param({"prefix_tokens": 40, "may_pad": True}, "uncached", id="padding-does-not-pay"),
+        pytest.param({"longest_hold_seconds": 2.0}, "after-first", id="hold-within-the-limit"),
+        pytest.param({"longest_hold_seconds": 1.9}, "at-once", id="hold-beyond-the-limit"),
+        pytest.param(
+            {"first_heard_seconds": 30.0, "longest_hold_seconds": 5.0}, "pre-warm", id="heard-of-too-late"
+        ),
+        pytest.param({"call_seconds": 299.0}, "after-first", id="read-in-time"),
+        pytest.param({"call_seconds": 302.0}, "after-first-1h", id="read-too-late-for-the-short-life"),
+        pytest.param({"call_seconds": 302.0, "at_once": 10}, "after-first", id="none-begins-later"),
+        pytest.param({"call_seconds": 1_799.0, "life_seconds": 1_800.0}, "after-first", id="a-longer-life"),
+        pytest.param({"call_seconds": 3_602.0, "at_once": 1}, "uncached", id="read-too-late-for-any"),
+        pytest.param(
+            {"call_seconds": 302.0, "workers": 100, "has_long_life": False},
+            "after-first",
+            id="no-long-life-on-offer",
+        ),
+        pytest.param({"is_warm": True}, "at-once", id="in-the-cache-already"),
+        pytest.param({"is_warm": True, "workers": 1}, "at-once", id="one-call-that-can-read"),
+        pytest.param({"prefix_tokens": 400, "may_pad": True}, "padded", id="rather-padded-than-doubtful"),
+        pytest.param({"price": None}, "after-first", id="price-unknown"),
+    ],
+)
+def test_the_cheapest_way_is_chosen(given: dict[str, Any], choice: str) -> None:
+    """Of equally cheap ways the one that holds up least; beyond the longest hold, the next cheapest."""
+    made = plan(Siblings(**USUAL | given))
+    assert made.choice == choice
+    assert made.choice in {way.choice for way in made.ways}
+    assert made.ways[0].input_usd == min(way.input_usd for way in made.ways)
+
+
+def test_figures_are_those_of_the_formula() -> None:
+    """One write and nine reads of 2,000 tokens; without a price no amount is told."""
+    made = plan(Siblings(**USUAL))
+    assert made.input_usd == Decimal(2_000) * (Decimal("1.25") + 9 * Decimal("0.1")) / 1_000_000
+    assert made.waits
+    assert plan(Siblings(**USUAL | {"price": None})).input_usd is None
+    assert plan(Siblings(**USUAL | {"prefix_tokens": 300, "may_pad": True})).pad_tokens == 265
