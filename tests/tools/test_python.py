@@ -98,9 +98,9 @@ ESCAPES = {
 
 
 @pytest.mark.parametrize("code", ESCAPES.values(), ids=ESCAPES)
-async def test_there_is_no_way_out(folder, ask, code):
+async def test_there_is_no_way_out(folder, ask, monkeypatch, code):
     """No file but the workspace's, no network, no process, no environment, no import of others' code."""
-    os.environ.setdefault("SUNWELL_CANARY", CANARY)
+    monkeypatch.setenv("SUNWELL_CANARY", CANARY)
     (folder / "link.txt").symlink_to(folder.parent / "canary.txt")
     (folder / ".env").write_text(f"KEY={CANARY}")
     (folder / "planted.py").write_text("print('ran')")
