@@ -1,6 +1,7 @@
 """A run that waits for a person spends no time: somebody who is asked takes as long as it takes."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -87,3 +88,23 @@ def test_a_run_that_is_taken_up_has_as_much_time_left_as_it_had(reason):
     restore(run)
     assert run.ledger.used("run").seconds == pytest.approx(7)
     assert run.ledger.seconds_left("run") == pytest.approx(3)
+
+
+async def test_a_pause_looks_at_no_limit_that_still_has_time():
+    """A thousand workers pause a thousand times: none of these may cost a look at all the others."""
+    journal = MemoryJournal("run")
+    run = Run.begin(None, journal, Budget(seconds=100))
+    asked = []
+
+    def left() -> float:
+        asked.append(1)
+        return 100.0
+
+    async with AsyncExitStack() as many:
+        for _ in range(50):
+            await many.enter_async_context(run.time_limits.limit(left))
+        asked.clear()
+        for _ in range(50):
+            async with run.time_limits.pause("reader"):
+                await asyncio.sleep(0)
+    assert asked == []
