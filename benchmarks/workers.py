@@ -160,13 +160,32 @@ def growth(port: int) -> dict[str, Any]:
     return found
 
 
+def missed(found: dict[str, Any]) -> list[str]:
+    """Return what is claimed of the figures and *found* does not show."""
+    most = {
+        ("beside", "batch-chat to openai-sdk", "wall_ms"): 0.5,
+        ("beside", "batch-chat to openai-sdk", "cpu_ms"): 0.5,
+        ("beside", "batch-messages to anthropic-sdk", "wall_ms"): 1.0,
+        ("beside", "batch-messages to anthropic-sdk", "cpu_ms"): 1.0,
+        ("growth", "cpu_ms added per worker", "ratio"): 1.15,
+        ("growth", "memory_kb added per worker", "ratio"): 1.15,
+    }
+    return [
+        f"{table}, {row}, {figure}: {found[table][row][figure]} is more than {limit}"
+        for (table, row, figure), limit in most.items()
+        if found[table][row][figure] > limit
+    ]
+
+
 def main() -> None:
-    """Measure, print and write the result."""
+    """Measure, print and write the result; fail where a claim does not hold."""
     with server(CALLS) as port:
         found: dict[str, Any] = {"delay_ms": DELAY_SECONDS * 1000, "calls": CALLS, "rounds": ROUNDS}
         found |= {"beside": beside(port), "growth": growth(port)}
     print(json.dumps(found, indent=2))
     print(record("workers", found))
+    if said := missed(found):
+        raise SystemExit("\n".join(said))
 
 
 if __name__ == "__main__":
