@@ -260,9 +260,7 @@ async def test_a_cancelled_call_leaves_no_process():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    for _ in range(
-        100
-    ):  # a killed process is gone when the system says so; each look takes some milliseconds
+    for _ in range(100):  # a killed process is gone when the system says so; a look takes milliseconds
         if not interpreters():
             break
         await asyncio.sleep(0)
