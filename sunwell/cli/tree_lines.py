@@ -90,7 +90,7 @@ def _name(node: Node, style: TreeStyle) -> str:
         case "run":
             return f"{node.query or node.name}"
         case "tool":
-            return node.name
+            return f"{node.name} {node.query or ''}".rstrip()
         case "call":
             return f"{node.purpose or 'call'} {(node.number or 0) + 1}{place} {_model(node)}".rstrip()
         case "sub_completion":

@@ -19,6 +19,8 @@ from sunwell.journal.records import (
     WorkerOpened,
 )
 
+_LONGEST_SUBJECT = 200
+
 
 @attrs.define(eq=False)
 class CallBranch:
@@ -118,13 +120,24 @@ class ToolBranch:
     name: str
     started_at: float | None
     finished: ToolFinished | None = None
+    subject: str | None = None
+    """What it was called with, in a word."""
 
     def node(self, span: str, depth: int) -> Node:
         """Return the finished node."""
         done = self.finished
         status: NodeStatus = "open" if done is None else "failed" if done.result.is_error else "answered"
         lasted = None if done is None else milliseconds(done.duration_seconds)
-        return Node("tool", span, depth, self.name, status, started_at=self.started_at, duration_ms=lasted)
+        return Node(
+            "tool",
+            span,
+            depth,
+            self.name,
+            status,
+            started_at=self.started_at,
+            duration_ms=lasted,
+            query=self.subject,
+        )
 
 
 @attrs.define(eq=False)
@@ -179,18 +192,27 @@ class SpanBranch:
 
 def question(call: ToolCall, index: str) -> str | None:
     """Return what *call* asks of a worker: its question, or that at *index* of a batch."""
-    try:
-        arguments = json.loads(call.arguments)
-    except ValueError:
-        return None
-    if not isinstance(arguments, dict):
-        return None
+    arguments = _arguments(call)
     for name in ("queries", "tasks"):
         batch = arguments.get(name)
         if isinstance(batch, list) and index.isdecimal() and int(index) < len(batch):
             item = batch[int(index)]
             return item if isinstance(item, str) else _asked(item)
     return _asked(arguments)
+
+
+def subject(call: ToolCall) -> str | None:
+    """Return what *call* is about: the first text among its arguments, a path or a command, cut short."""
+    found = next((value for value in _arguments(call).values() if isinstance(value, str)), None)
+    return found if found is None or len(found) <= _LONGEST_SUBJECT else f"{found[:_LONGEST_SUBJECT]}…"
+
+
+def _arguments(call: ToolCall) -> dict[str, Any]:
+    try:
+        found = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def milliseconds(seconds: float) -> int:

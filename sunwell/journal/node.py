@@ -53,7 +53,7 @@ class Node:
     parent_turn: int | None = None
     """Turn of the parent that started the worker."""
     query: str | None = None
-    """What a worker was asked; the task of a run."""
+    """What a worker was asked; the task of a run; of a tool what it was called with, in a word."""
     context_query: str | None = None
     tools_called: tuple[str, ...] = ()
     """Names of tools called in the span itself, in order, each as often as it was called."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from sunwell.journal.branches import SpanBranch, milliseconds, question
+from sunwell.journal.branches import SpanBranch, milliseconds, question, subject
 from sunwell.journal.node import Node
 from sunwell.journal.records import (
     Answer,
@@ -64,7 +64,8 @@ class _Growing:
             case ToolStarted():
                 branch = self.branch(record.span, order)
                 branch.asked[record.call.id] = (record.turn, record.call)
-                branch.tool((record.turn, record.index), record.call.name, order)
+                tool = branch.tool((record.turn, record.index), record.call.name, order)
+                tool.subject = subject(record.call)
             case ToolFinished():
                 branch = self.branch(record.span, order)
                 branch.tool((record.turn, record.index), record.tool, order).finished = record

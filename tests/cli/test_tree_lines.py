@@ -81,6 +81,19 @@ def test_a_worker_that_came_to_nothing_says_why():
     ]
 
 
+def test_a_tool_stands_with_what_it_was_called_with():
+    """Also where that is many lines."""
+    tools = tuple(
+        Node("tool", "run", 0, "read_file", "answered", query=query) for query in ("a.py", "b\nc", None)
+    )
+    _, *lines = tree_lines(Node("run", "run", 0, status="ok", children=tools), TreeStyle(60))
+    assert [line.rstrip() for line in lines] == [
+        "├─ ✓ read_file a.py",
+        "├─ ✓ read_file b c",
+        "└─ ✓ read_file",
+    ]
+
+
 def test_texts_stand_under_their_calls_and_are_wrapped():
     """Indented as the call is, and without control characters."""
     node = Node("run", "run", 0, "r1", "ok", children=(call("run", 0),))

@@ -119,6 +119,23 @@ def test_the_run_carries_its_task_and_its_end(story):
     assert root.tools_called == ("rlm_sub_complete", "delegate_batch")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "subject"),
+    [
+        pytest.param('{"path": "shop/cart.py", "content": "x"}', "shop/cart.py", id="a-path"),
+        pytest.param('{"timeout": 9, "command": "make test"}', "make test", id="a-command"),
+        pytest.param('{"code": "' + "x" * 900 + '"}', "x" * 200 + "…", id="long"),
+        pytest.param('{"count": 7}', None, id="no-text"),
+        pytest.param("{", None, id="malformed"),
+        pytest.param("[" * 100_000, None, id="deep"),
+    ],
+)
+def test_a_tool_says_what_it_was_called_with(opened, arguments, subject):
+    """The first text among its arguments, so that one of many readings can be told from the others."""
+    root = tree([opened, ToolStarted("run", 1, 0, ToolCall("0", "a_tool", arguments), True)])
+    assert only(root, "run", "tool").query == subject
+
+
 def test_totals_are_sums_over_the_whole_tree(story):
     """Tokens and booked costs of every call, each once."""
     root = tree(story)
