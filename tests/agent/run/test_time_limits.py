@@ -91,7 +91,7 @@ def test_a_run_that_is_taken_up_has_as_much_time_left_as_it_had(reason):
 
 
 async def test_a_pause_looks_at_no_limit_that_still_has_time():
-    """A thousand workers pause a thousand times: none of these may cost a look at all the others."""
+    """With many workers at work pauses are many, too: none of them may cost a look at all the others."""
     journal = MemoryJournal("run")
     run = Run.begin(None, journal, Budget(seconds=100))
     asked = []
