@@ -25,14 +25,6 @@ def functions() -> list[tuple[str, int, int, bool]]:
     return found
 
 
-def test_files_are_short() -> None:
-    """Median at most 120 lines, 95th percentile at most 250, none over 350."""
-    sizes = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in FILES}
-    assert {name: size for name, size in sizes.items() if size > 350} == {}
-    assert statistics.median(sizes.values()) <= 120
-    assert statistics.quantiles(sizes.values(), n=20)[-1] <= 250
-
-
 def test_functions_are_short() -> None:
     """95th percentile at most 35 lines, none over 60."""
     lengths = {where: lines for where, lines, _, _ in functions()}
