@@ -49,6 +49,9 @@ class ModelError(SunwellError):
     retry: bool = False
     retry_after_seconds: float | None = None
     """What the provider asked for; the gateway caps it."""
+    answer: object = None
+    """The :class:`~sunwell.core.model.Completion` that came with the error, so that its usage is booked;
+    ``None`` if none came."""
 
     def __str__(self) -> str:
         return f"{self.model}: {self.detail}"

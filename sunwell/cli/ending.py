@@ -16,6 +16,14 @@ from sunwell.report.forecast import Forecast
 from sunwell.report.summary import summarize
 from sunwell.report.text import summary_text
 
+_MORE = {
+    "budget_usd": " --max-usd X",
+    "budget_tokens": " --budget-tokens N",
+    "turns": " --max-turns N",
+    "timeout": " --max-seconds S",
+    "calls": " --max-calls N",
+}
+"""What lets a run go on that met a limit, by its stop reason."""
 _PATHS = ("journal", "files", "         ")
 
 
@@ -40,17 +48,20 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *
     for line in summary_text(result, forecast=forecast, width=terminal_width()).splitlines():
         is_path = line.startswith(_PATHS)  # whole, so that it can be copied
         click.echo(line if is_path else fitted(line, indent=9), err=aside)
-    if result.status in ("cancelled", "incomplete") and result.journal:
+    if result.status in ("cancelled", "incomplete") and result.journal and not _is_settled(result):
         click.echo(f"go on    {_resume_command(result, chosen)}", err=aside)
     return exit_code(result.status)
 
 
+def _is_settled(result: TaskResult) -> bool:
+    """Whether the run ended with an answer that is on record: taken up again, it would end with it again."""
+    return result.stop_reason in ("refusal", "length", "window", "provider_stop") and not result.workers
+
+
 def _resume_command(result: TaskResult, chosen: Chosen) -> str:
     place = "" if chosen["workspace"] == "." else f" --workspace {chosen['workspace']}"
-    more = {"budget_usd": " --max-usd X", "budget_tokens": " --budget-tokens N", "turns": " --max-turns N"}
-    more |= {"timeout": " --max-seconds S", "calls": " --max-calls N"}
     approve = " --approve" if chosen.get("approve") else ""
-    return f"sunwell resume {result.run_id}{place}{approve}{more.get(result.stop_reason, '')}"
+    return f"sunwell resume {result.run_id}{place}{approve}{_MORE.get(result.stop_reason, '')}"
 
 
 def _planned(result: TaskResult) -> list[str] | None:

@@ -34,7 +34,7 @@ EXIT_CODES = (
     "  0    done\n"
     "  1    the run ended in an error\n"
     "  2    wrong usage or bad input: nothing was asked and nothing was spent\n"
-    "  3    incomplete: a limit was reached, or the model refused\n"
+    "  3    incomplete: a limit was reached, the model refused, or its answer did not end properly\n"
     "  130  cancelled"
 )
 

@@ -18,7 +18,8 @@ Purpose = Literal["lens", "work", "check", "closing", "classify", "orchestrate",
 
 Stop = Literal["end", "tool_calls", "length", "refusal", "window", "pause", "other"]
 """Why a completion ended. ``length``: its own token limit; ``window``: the context is full;
-``pause``: the provider wants the same conversation again."""
+``pause``: the provider wants the same conversation again; ``other``: the provider's word is not one
+that is known to end an answer properly, so the answer may be half of one."""
 
 
 @attrs.frozen
@@ -143,6 +144,8 @@ class Completion:
     """Other models that took part. Their tokens are billed, too, and stand apart from ``usage``."""
     is_batch: bool = False
     """Whether the provider says that it answered in a batch, at half the price."""
+    stated_cost_usd: Decimal | None = None
+    """What the provider itself says that the call costs, all fees included; ``None`` if it does not say."""
 
     @property
     def billed_tokens(self) -> int | None:

@@ -16,9 +16,10 @@ from sunwell.core.usage import Usage
 Status = Literal["ok", "incomplete", "error", "cancelled"]
 StopReason = Literal[
     "end", "budget_usd", "budget_tokens", "timeout", "turns", "calls", "depth", "refusal", "length",
-    "window", "model_error", "lens_failed", "cancelled", "bug",
+    "window", "provider_stop", "model_error", "lens_failed", "cancelled", "bug",
 ]  # fmt: skip
-"""Why a run ended. ``end`` is the only one that goes with ``ok``."""
+"""Why a run ended. ``end`` is the only one that goes with ``ok``. ``provider_stop``: the provider ended
+an answer with a word that does not end it properly."""
 _SUMMARY_CHARACTERS = 200
 
 

@@ -16,6 +16,7 @@ from sunwell.errors import BudgetExhausted, ModelError
 from sunwell.events import BOUND_EXCEEDED, BUDGET_REFUSED, BoundExceeded, BudgetRefused, Emit
 from sunwell.gateway.attempt import claim_for
 from sunwell.gateway.call import Call
+from sunwell.gateway.soundness import answer_in
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Refused
 from sunwell.journal.waits import Held, HoldReason
@@ -105,10 +106,20 @@ class Booking:
     async def failed(
         self, call: Call, attempt: int, reservation: Reservation, error: BaseException, *, final: bool
     ) -> None:
-        """Write the failure down and give back or keep what was reserved."""
+        """Write the failure down and book what came with it, or give back or keep what was reserved."""
         # A call that was cut off by us, or broke in a way nobody foresaw, may have been billed.
         may_be_billed = error.may_be_billed if isinstance(error, ModelError) else True
-        failure = call.failure(attempt, error, may_be_billed=may_be_billed, final=final)
+        completion, cost_usd = answer_in(error, call.model.name), None
+        if completion is not None:
+            completion, cost_usd = self.prices.priced(call.model, completion)
+        failure = call.failure(
+            attempt,
+            error,
+            may_be_billed=may_be_billed,
+            final=final,
+            completion=completion,
+            cost_usd=cost_usd,
+        )
         await _unbroken(self._fail(call, reservation, failure))
 
     async def _settle(self, call: Call, reservation: Reservation, answer: Answer) -> None:
@@ -117,12 +128,17 @@ class Booking:
         except BaseException:
             self._keep(call, reservation)
             raise
-        billed, cost_usd = answer.completion.billed_tokens, answer.cost_usd
+        self._book(call, reservation, answer.completion, answer.cost_usd)
+
+    def _book(
+        self, call: Call, reservation: Reservation, completion: Completion, cost_usd: Decimal | None
+    ) -> None:
+        billed = completion.billed_tokens
         if billed is None:  # and nobody said how much
             self._keep(call, reservation)
             return
         passed = self.ledger.settle(reservation, billed, cost_usd)
-        self.tally.add_answer(call.entry(answer.completion.model), answer.completion, cost_usd)
+        self.tally.add_answer(call.entry(completion.model), completion, cost_usd)
         if passed:
             self._tell_excess(call, reservation, billed, cost_usd)
 
@@ -133,7 +149,9 @@ class Booking:
         self.emit(BOUND_EXCEEDED, excess)
 
     async def _fail(self, call: Call, reservation: Reservation, failure: Failure) -> None:
-        if failure.may_be_billed:
+        if failure.completion is not None:
+            self._book(call, reservation, failure.completion, failure.cost_usd)
+        elif failure.may_be_billed:
             self._keep(call, reservation)
         else:
             self.ledger.release(reservation)

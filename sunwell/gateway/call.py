@@ -1,13 +1,14 @@
 """One question at its place in a run, and what events and records say of it."""
 
 import time
+from decimal import Decimal
 from typing import Any
 
 import attrs
 
 from sunwell.budget.tally import Call as Entry
 from sunwell.budget.values import Reservation
-from sunwell.core.model import ModelProtocol, Purpose, Request
+from sunwell.core.model import Completion, ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
 from sunwell.errors import ModelError
 from sunwell.events import ModelCallFinished, ModelCallStarted
@@ -55,8 +56,17 @@ class Call:
             provider=self.provider,
         )
 
-    def failure(self, attempt: int, error: BaseException, *, may_be_billed: bool, final: bool) -> Failure:
-        """Return the record of an attempt that came to nothing."""
+    def failure(
+        self,
+        attempt: int,
+        error: BaseException,
+        *,
+        may_be_billed: bool,
+        final: bool,
+        completion: Completion | None = None,
+        cost_usd: Decimal | None = None,
+    ) -> Failure:
+        """Return the record of an attempt that came to nothing; *completion* came with the error."""
         return Failure(
             span=self.span.path,
             number=self.number,
@@ -66,6 +76,8 @@ class Call:
             may_be_billed=may_be_billed,
             final=final,
             at=time.time(),
+            completion=completion,
+            cost_usd=cost_usd,
         )
 
     def entry(self, model: str) -> Entry:

@@ -10,7 +10,15 @@ from sunwell.budget.protocol import Ledger
 from sunwell.budget.tally import Tally
 from sunwell.core.model import Completion, ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
-from sunwell.errors import BadAnswer, BudgetExhausted, ConnectionFailed, JournalError, ModelError, PinError
+from sunwell.errors import (
+    BadAnswer,
+    BadRequest,
+    BudgetExhausted,
+    ConnectionFailed,
+    JournalError,
+    ModelError,
+    PinError,
+)
 from sunwell.events import (
     MODEL_CALL_FINISHED,
     MODEL_CALL_STARTED,
@@ -66,6 +74,8 @@ class Gateway:
     """Says which call of a run that is only played again had no answer; empty for none."""
     _booking: Booking = attrs.field(init=False)
     _numbers: dict[str, int] = attrs.field(factory=dict, init=False)
+    _answered: dict[str, tuple[str, int | None]] = attrs.field(factory=dict, init=False)
+    """The latest answered request of each span: its digest and its limit of output tokens."""
     _pins: dict[str, str] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -95,11 +105,27 @@ class Gateway:
         :exc:`~sunwell.errors.ModelError` where none succeeded, :exc:`~sunwell.errors.PinError` for
         another model than the pinned one, and :exc:`~sunwell.errors.JournalError` where the
         question differs from the recorded one. ``closing`` opens the closing reserve.
+
+        A request that was answered is not sent again unchanged: whatever was wrong with the answer, it
+        would be paid twice. Such a call raises :exc:`~sunwell.errors.BadRequest`.
         """
         self._check_pin(span, model)
         number = self._numbers.get(span.path, 0)
         self._numbers[span.path] = number + 1
         call = Call(span, number, model, request, purpose, request.digest(model.name), closing, stream)
+        self._require_change(call)
+        completion = await self._answer_to(call)
+        self._answered[span.path] = (call.digest, request.max_output_tokens)
+        return completion
+
+    def _require_change(self, call: Call) -> None:
+        asked = (call.digest, call.request.max_output_tokens)
+        if self._answered.get(call.span.path) == asked:
+            detail = "the request is the one that was just answered, so it is not sent again"
+            raise BadRequest(call.model.name, f"{detail}; change the task or the model")
+
+    async def _answer_to(self, call: Call) -> Completion:
+        span, number = call.span, call.number
         recorded = self.journal.find(Answer, (span.path, number))
         if recorded is not None:
             return self._replay(call, recorded)

@@ -1,5 +1,6 @@
 """Answers of models that others wrote, held to what a journal can keep and a loop can use."""
 
+from decimal import Decimal
 from typing import Any, get_args
 
 import attrs
@@ -7,7 +8,7 @@ import attrs
 from sunwell.core.message import Text, Thinking, ToolCall
 from sunwell.core.model import Completion, Consulted, Stop
 from sunwell.core.usage import Usage
-from sunwell.errors import BadAnswer
+from sunwell.errors import BadAnswer, ModelError
 
 _STOPS = frozenset(get_args(Stop))
 _PARTS = (Text, Thinking, ToolCall)
@@ -28,6 +29,15 @@ def sound(value: Any, model: str) -> Completion:
     return attrs.evolve(completion, model=completion.model or model, parts=tuple(completion.parts))
 
 
+def answer_in(error: BaseException, model: str) -> Completion | None:
+    """Return the answer of *model* that came with *error*; ``None`` if there is none, or none of use."""
+    answer = error.answer if isinstance(error, ModelError) else None
+    try:
+        return None if answer is None else sound(answer, model)
+    except BadAnswer:
+        return None
+
+
 def _what_is_wrong(value: Any) -> str:
     if not isinstance(value, Completion):
         return f"a Completion is wanted, got {type(value).__name__}"
@@ -46,6 +56,9 @@ def _what_is_wrong(value: Any) -> str:
             return f"its {name} is no text"
     if not all(isinstance(one, Consulted) and isinstance(one.usage, Usage) for one in value.consulted):
         return "the models that it consulted are no tuple of Consulted"
+    stated = value.stated_cost_usd
+    if stated is not None and not (isinstance(stated, Decimal) and stated.is_finite() and stated >= 0):
+        return "its stated cost is not None and not a Decimal of zero or more"
     return _what_is_wrong_with(value.usage)
 
 

@@ -8,6 +8,7 @@ import attrs
 
 from sunwell.core.message import ToolCall
 from sunwell.core.model import Purpose
+from sunwell.core.usage import Usage
 from sunwell.journal.node import Node, NodeStatus
 from sunwell.journal.records import (
     Answer,
@@ -32,6 +33,8 @@ class CallBranch:
     unbilled: set[int] = attrs.field(factory=set)
     """Attempts that were certainly not billed, or are booked with the usage of their answer."""
     answer: Answer | None = None
+    billed: list[Answer | Failure] = attrs.field(factory=list)
+    """What was booked with the usage that came: the answer, and what came with errors before it."""
     status: NodeStatus = "open"
     is_kept: bool = False
     """Whether another run has paid for it."""
@@ -46,9 +49,13 @@ class CallBranch:
                 self.answer, self.status = record, "answered"
                 if record.completion.usage is not None:
                     self.unbilled.add(record.attempt)
+                    self.billed.append(record)
             case Failure():
                 self.status = "failed"
-                if not record.may_be_billed:
+                if record.completion is not None and record.completion.usage is not None:
+                    self.unbilled.add(record.attempt)
+                    self.billed.append(record)
+                elif record.completion is None and not record.may_be_billed:
                     self.unbilled.add(record.attempt)
             case Refused():
                 self.status = "refused"
@@ -64,7 +71,10 @@ class CallBranch:
         """Return the finished node."""
         if self.is_kept:
             return self._kept_node(span, depth)
-        usage = self.answer.completion.usage if self.answer else None
+        usages = [one.completion.usage for one in self.billed if one.completion and one.completion.usage]
+        usage = sum(usages, Usage()) if usages else None
+        costs = [one.cost_usd for one in self.billed]
+        known = [usd for usd in costs if usd is not None]
         started = min((intent.at for intent in self.intents.values()), default=None)
         return Node(
             "call",
@@ -76,7 +86,7 @@ class CallBranch:
             number=self.number,
             attempts=len(self.intents),
             usage=usage,
-            cost_usd=self.answer.cost_usd if self.answer else None,
+            cost_usd=sum(known, Decimal(0)) if known and len(known) == len(costs) else None,
             uncertain_usd=self._uncertain_usd(),
             started_at=started if started is not None or self.answer is None else self.answer.at,
             duration_ms=milliseconds(self.answer.duration_seconds) if self.answer else None,

@@ -168,10 +168,15 @@ class Failure(Record):
     """Name of the class in ``sunwell.errors``, or ``Cancelled``."""
     detail: str
     may_be_billed: bool
-    """Where true, the reservation of the intent stays booked in full, as uncertain."""
+    """Where true, the reservation of the intent stays booked in full, as uncertain, unless
+    ``completion`` has usage."""
     final: bool
     """Whether no further attempt follows."""
     at: float
+    completion: Completion | None = None
+    """What came with the error. Its usage is billed and booked like that of an answer."""
+    cost_usd: Decimal | None = None
+    """What ``completion`` cost; ``None`` if usage or price is unknown."""
 
     @property
     def key(self) -> Key:

@@ -1,24 +1,71 @@
-"""What reading any provider's answer needs: JSON decoded with forgiveness, counts, ids of tool calls."""
+"""What reading any provider's answer needs: lenient JSON, stop words, usage, ids of tool calls.
+
+Every wire format reads stop words and usage here, so that a rule found out for one holds for all.
+"""
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 
 from sunwell.core.message import Part, Text, Thinking, ToolCall
 from sunwell.core.model import Completion, Stop
+from sunwell.core.usage import Usage
 
 _LARGEST_COUNT = 2**53
+_LARGEST_COST_USD = Decimal(10**9)
+_USD_PER_TICK = Decimal("1e-10")
+
+STOPS: Mapping[str, Stop] = MappingProxyType(
+    {
+        "stop": "end",
+        "end_turn": "end",
+        "eos": "end",
+        "eos_token": "end",
+        "stop_sequence": "end",
+        "tool_use": "tool_calls",
+        "tool_calls": "tool_calls",
+        "function_call": "tool_calls",
+        "length": "length",
+        "max_tokens": "length",
+        "max_output_tokens": "length",
+        "model_length": "window",
+        "model_context_window_exceeded": "window",
+        "content_filter": "refusal",
+        "refusal": "refusal",
+        "pause_turn": "pause",
+    }
+)
+"""Providers' stop words, in lower case, of all wire formats: gateways pass on the words of others.
+
+Only what stands here as ``end`` or ``tool_calls`` ends an answer properly."""
+
+_ERROR_WORDS = frozenset({"error", "failed"})
 
 
 class NotAnAnswer(ValueError):
     """What came cannot be read as an answer. The text goes on in a sentence that begins with the provider."""
 
+    def __init__(self, sentence: str, *, arrived: bool = False) -> None:
+        """*arrived*: the answer came whole and is of no use, so the same request must not be sent again."""
+        super().__init__(sentence)
+        self.arrived = arrived
+
 
 class ErrorInAnswer(Exception):
-    """The provider reported an error where an answer was expected; the only argument is its error object."""
+    """The provider reported an error where an answer was expected.
+
+    ``answer`` is what came with the error: its usage is billed. ``None`` if only the error came.
+    """
+
+    def __init__(self, error: Any, answer: Completion | None = None) -> None:
+        super().__init__(error)
+        self.error = error
+        self.answer = answer
 
 
 def decode(data: bytes) -> Any:
@@ -37,6 +84,7 @@ def decode(data: bytes) -> Any:
         text = data.decode("utf-8", "replace")
         return json.loads(text, strict=False, parse_constant=lambda _: None, parse_float=_finite)
     except (ValueError, RecursionError):
+        # A page of a proxy, or an answer that broke off: it does not say that a model has answered.
         raise NotAnAnswer(f"sent what is no JSON: {_excerpt(data)}") from None
 
 
@@ -44,7 +92,7 @@ def decode_object(data: bytes) -> dict[str, Any]:
     """Return the JSON object that *data* holds. Raises :exc:`NotAnAnswer`."""
     value = decode(data)
     if not isinstance(value, dict):
-        raise NotAnAnswer(f"sent JSON that is no object: {_excerpt(data)}")
+        raise NotAnAnswer(f"sent JSON that is no object: {_excerpt(data)}", arrived=True)
     return value
 
 
@@ -81,8 +129,96 @@ def as_json(value: Any) -> str:
     return whole(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
+def stop_of(told: Mapping[str, Any], key: str, *, is_body: bool) -> tuple[Stop, str]:
+    """Return why an answer ended, and the provider's own word for it, which stands in *told* under *key*.
+
+    A body without the key has ended well (*is_body*): some servers leave it out. A stream must say
+    that it has ended, and ``null`` is what servers say while an answer is not finished.
+    """
+    if key not in told:
+        return ("end" if is_body else "other"), ""
+    said = told[key]
+    word = words(said) if isinstance(said, str) else ("" if said is None else as_json(said))
+    known = STOPS.get(word.strip().lower())
+    if known is None:  # "content_filter: SAFETY": the head may tell what is wrong, never that all is well
+        known = STOPS.get(_head(word))
+        known = None if known in ("end", "tool_calls") else known
+    return known or "other", word
+
+
+def is_error_word(word: str) -> bool:
+    """Whether a stop word says that the provider failed on the way to an answer."""
+    return _head(word) in _ERROR_WORDS
+
+
+def _head(word: str) -> str:
+    return word.partition(":")[0].strip().lower()
+
+
+def usage_of(
+    input_tokens: int | None,
+    output_tokens: int | None,
+    *,
+    total_tokens: int | None = None,
+    cache_read_tokens: int | None = None,
+    cache_write_tokens: int | None = None,
+    cache_write_1h_tokens: int | None = None,
+    reasoning_tokens: int | None = None,
+) -> Usage | None:
+    """Return the usage that a provider tells, at its dearer reading if its figures contradict each other.
+
+    Output includes reasoning, and input includes what was cached. xAI counts reasoning beside the output
+    tokens and Gemini's compatible endpoint counts it in the total alone, so output is at least the total
+    less the input. ``None`` if input or output is not told.
+    """
+    if input_tokens is None:
+        return None
+    if output_tokens is None and total_tokens is not None:
+        output_tokens = max(0, total_tokens - input_tokens)
+    if output_tokens is None:
+        return None
+    reasoning = reasoning_tokens or 0
+    if reasoning > output_tokens:
+        output_tokens += reasoning
+    output_tokens = max(output_tokens, (total_tokens or 0) - input_tokens)
+    read, written, written_1h = cache_read_tokens or 0, cache_write_tokens or 0, cache_write_1h_tokens or 0
+    cached = read + written + written_1h
+    if cached > input_tokens:
+        input_tokens += cached
+    return Usage(input_tokens, output_tokens, read, written, written_1h, reasoning)
+
+
+def stated_cost_usd(usage: Any) -> Decimal | None:
+    """Return the cost in US dollars that a provider states in its usage; ``None`` if it states none.
+
+    xAI: ``cost_in_usd_ticks``, each 1e-10 dollars. OpenRouter: ``cost``, and beside it what the
+    maker of the model charges to a key of the user's own. Perplexity: ``cost.total_cost``.
+    """
+    told = members(usage)
+    ticks, cost = _amount(told.get("cost_in_usd_ticks")), told.get("cost")
+    stated = _amount(members(cost).get("total_cost") if isinstance(cost, dict) else cost)
+    if stated is not None and told.get("is_byok") is True:
+        stated += _amount(members(told.get("cost_details")).get("upstream_inference_cost")) or Decimal(0)
+    known = [one for one in (stated, None if ticks is None else ticks * _USD_PER_TICK) if one is not None]
+    return max((one for one in known if one <= _LARGEST_COST_USD), default=None)
+
+
+def _amount(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        amount = Decimal(str(value))
+    except ArithmeticError:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
 def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion:
-    """Return *found* with its parts in order: empty text dropped, each tool call with an id of its own."""
+    """Return *found* with its parts in order: empty text dropped, each tool call with an id of its own.
+
+    Usage that cannot be true counts as not told: no prompt is without tokens, and no answer with
+    something in it.
+    """
     kept: list[Part] = []
     seen: set[str] = set()
     for part in parts:
@@ -92,9 +228,12 @@ def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion
         elif isinstance(part, Text) and not part.text:
             continue
         kept.append(part)
-    if seen and stop in ("end", "other"):  # several gateways say "stop" after tool calls
+    if seen and stop == "end":  # several gateways say "stop" after tool calls
         stop = "tool_calls"
-    return attrs.evolve(found, parts=tuple(kept), stop=stop)
+    usage = found.usage
+    if usage is not None and (usage.input_tokens == 0 or (kept and usage.output_tokens == 0)):
+        usage = None
+    return attrs.evolve(found, parts=tuple(kept), stop=stop, usage=usage)
 
 
 def thinking(text: str, raw: str, origin: str) -> Thinking:

@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from sunwell.core.message import Part, Text, ToolCall
-from sunwell.core.model import Completion, Consulted, Delta, Stop
+from sunwell.core.model import Completion, Consulted, Delta
 from sunwell.core.usage import Usage
 from sunwell.models.answers import (
     ErrorInAnswer,
@@ -16,22 +16,17 @@ from sunwell.models.answers import (
     decode,
     decode_object,
     finished,
+    is_error_word,
     members,
+    stated_cost_usd,
+    stop_of,
     thinking,
+    usage_of,
     whole,
     words,
 )
 from sunwell.models.anthropic_encoding import ORIGIN
 
-_STOPS: Mapping[str, Stop] = {
-    "end_turn": "end",
-    "stop_sequence": "end",
-    "max_tokens": "length",
-    "tool_use": "tool_calls",
-    "pause_turn": "pause",
-    "refusal": "refusal",
-    "model_context_window_exceeded": "window",
-}
 _GROWING = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
 
@@ -48,12 +43,12 @@ def read_answer(data: bytes, asked: str) -> Completion:
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list):
-        raise NotAnAnswer("sent an answer without content")
+        raise NotAnAnswer("sent an answer without content", arrived=True)
     blocks = [members(block) for block in content]
     plain = all(block.get("type") in ("text", "tool_use") for block in blocks)
     raws = [""] * len(blocks) if plain else _raw_blocks(data, blocks)
     parts = [_part(block, raw) for block, raw in zip(blocks, raws, strict=True)]
-    return _completion(answer, parts, members(answer.get("usage")), asked)
+    return _completion(answer, parts, members(answer.get("usage")), asked, is_body=True)
 
 
 def _raw_blocks(data: bytes, blocks: list[dict[str, Any]]) -> list[str]:
@@ -81,22 +76,27 @@ def _part(block: Mapping[str, Any], raw: str) -> Part:
 
 
 def _completion(
-    answer: Mapping[str, Any], parts: list[Part], usage: Mapping[str, Any], asked: str
+    answer: Mapping[str, Any], parts: list[Part], usage: Mapping[str, Any], asked: str, *, is_body: bool
 ) -> Completion:
-    said = words(answer.get("stop_reason"))
+    stop, said = stop_of(answer, "stop_reason", is_body=is_body)
     model, answer_id = words(answer.get("model")) or asked, words(answer.get("id"))
     consulted = _consulted(usage.get("iterations"), model)
     found = Completion(
         (),
-        "other",
+        stop,
         None if consulted is None else read_usage(usage),  # whoever took part unseen was billed
         model,
         said,
         answer_id,
         consulted or (),
         is_batch=usage.get("service_tier") == "batch",
+        stated_cost_usd=stated_cost_usd(usage),
     )
-    return finished(parts, _STOPS.get(said, "other"), found)
+    completion = finished(parts, stop, found)
+    error = answer.get("error")
+    if error or is_error_word(said):
+        raise ErrorInAnswer(error or {"message": f"stop reason {said}"}, completion)
+    return completion
 
 
 def _consulted(iterations: Any, answered: str) -> tuple[Consulted, ...] | None:
@@ -120,7 +120,7 @@ def _consulted(iterations: Any, answered: str) -> tuple[Consulted, ...] | None:
 def read_usage(usage: Mapping[str, Any]) -> Usage | None:
     """Return the usage; ``None`` where input or output is not told."""
     uncached, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
-    if uncached is None or output is None:
+    if uncached is None:
         return None
     by_life = members(usage.get("cache_creation"))
     hour = count(by_life.get("ephemeral_1h_input_tokens")) or 0
@@ -128,13 +128,13 @@ def read_usage(usage: Mapping[str, Any]) -> Usage | None:
     written = max(count(usage.get("cache_creation_input_tokens")) or 0, short + hour)
     read = count(usage.get("cache_read_input_tokens")) or 0
     details = members(usage.get("output_tokens_details"))
-    return Usage(
-        input_tokens=uncached + written + read,
-        output_tokens=output,
+    return usage_of(
+        uncached + written + read,
+        output,
         cache_read_tokens=read,
         cache_write_tokens=written - hour,
         cache_write_1h_tokens=hour,
-        reasoning_tokens=count(details.get("thinking_tokens")) or 0,
+        reasoning_tokens=count(details.get("thinking_tokens")),
     )
 
 
@@ -199,7 +199,7 @@ class MessageReader:
         if not self.done or not self._message:
             raise NotAnAnswer("ended the stream before its end, without message_stop")
         parts = [self._blocks[index].part() for index in sorted(self._blocks)]
-        return _completion(self._message, parts, self._usage, self.asked)
+        return _completion(self._message, parts, self._usage, self.asked, is_body=False)
 
     def _learn(self, usage: Any) -> None:
         self._usage.update({key: value for key, value in members(usage).items() if value is not None})

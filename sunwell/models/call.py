@@ -221,8 +221,10 @@ class Call:
     def _completed(self, reader: Reader) -> Completion:
         try:
             return reader.completion()
-        except NotAnAnswer as error:
-            failure = self.failures.bad_answer(str(error))
+        except (NotAnAnswer, ErrorInAnswer) as error:
+            failure = self._meaning(error)
+            if failure is None:
+                raise
         raise failure
 
     def _read(self, data: bytes, content_type: str) -> Completion:
@@ -237,11 +239,14 @@ class Call:
             case SunwellError():
                 return None
             case NotAnAnswer():
-                return self.failures.bad_answer(str(error))
+                return self.failures.bad_answer(str(error), retry=not error.arrived)
             case EventTooLong():
                 return self.failures.bad_answer(f"sent {error}")
             case ErrorInAnswer():
-                return self.failures.from_error_object(error.args[0])
+                failure = self.failures.from_error_object(error.error)
+                if error.answer is not None:  # it was paid, and asking again would be paid again
+                    failure.answer, failure.retry = error.answer, False
+                return failure
             case TimeoutError() if expired:
                 return self.failures.timed_out(late)
             case _:

@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from sunwell.core.message import Part, Text, ToolCall
-from sunwell.core.model import Completion, Delta, Stop
+from sunwell.core.model import Completion, Delta
 from sunwell.core.usage import Usage
 from sunwell.models.answers import (
     ErrorInAnswer,
@@ -16,23 +16,17 @@ from sunwell.models.answers import (
     decode,
     decode_object,
     finished,
+    is_error_word,
     members,
+    stated_cost_usd,
+    stop_of,
     thinking,
+    usage_of,
     whole,
     words,
 )
 from sunwell.models.chat_encoding import ORIGIN
 
-_STOPS: Mapping[str, Stop] = {
-    "stop": "end",
-    "eos": "end",
-    "end_turn": "end",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "refusal",
-    "model_length": "window",
-}
 _REASONING = ("reasoning_content", "reasoning")
 
 
@@ -47,11 +41,13 @@ def read_answer(data: bytes, asked: str) -> Completion:
     if not choices and answer.get("error"):
         raise ErrorInAnswer(answer["error"])
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise NotAnAnswer("sent an answer without choices")
+        raise NotAnAnswer("sent an answer without choices", arrived=True)
     choice = choices[0]
+    error = choice.get("error") or answer.get("error")
     message = choice.get("message")
-    if not isinstance(message, dict):
-        raise NotAnAnswer("sent an answer without a message")
+    if not isinstance(message, dict) and not error:
+        raise NotAnAnswer("sent an answer without a message", arrived=True)
+    message = members(message)
     found = _Found(words(message.get("refusal")), _text(message.get("content")))
     for field in _REASONING:
         if text := words(message.get(field)):
@@ -63,7 +59,7 @@ def read_answer(data: bytes, asked: str) -> Completion:
         given = function.get("arguments")
         arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
         found.calls.append(ToolCall(words(members(call).get("id")), words(function.get("name")), arguments))
-    return found.completion(answer, words(choice.get("finish_reason")), answer.get("usage"), asked)
+    return found.completion(answer, choice, answer.get("usage"), asked, error=error, is_body=True)
 
 
 @attrs.define(eq=False)
@@ -76,16 +72,38 @@ class _Found:
     reasoning_field: str = _REASONING[0]
     calls: list[ToolCall] = attrs.field(factory=list)
 
-    def completion(self, answer: Mapping[str, Any], said: str, usage: Any, asked: str) -> Completion:
+    def completion(
+        self,
+        answer: Mapping[str, Any],
+        choice: Mapping[str, Any],
+        usage: Any,
+        asked: str,
+        *,
+        error: Any,
+        is_body: bool,
+    ) -> Completion:
+        """Return the completion. Raises :exc:`ErrorInAnswer` for *error*, and for a word that means one."""
         parts: list[Part] = []
         if self.reasoning:
             raw = as_json({self.reasoning_field: self.reasoning})
             parts.append(thinking(self.reasoning, raw, ORIGIN))
         parts += [Text(whole(self.text)), Text(whole(self.refusal)), *self.calls]
-        stop: Stop = "refusal" if self.refusal else _STOPS.get(said, "other")
-        model = words(answer.get("model")) or asked
-        found = Completion((), stop, read_usage(usage), model, said, words(answer.get("id")))
-        return finished(parts, stop, found)
+        stop, said = stop_of(choice, "finish_reason", is_body=is_body)
+        if self.refusal:
+            stop = "refusal"
+        found = Completion(
+            (),
+            stop,
+            read_usage(usage),
+            words(answer.get("model")) or asked,
+            said,
+            words(answer.get("id")),
+            stated_cost_usd=stated_cost_usd(usage),
+        )
+        completion = finished(parts, stop, found)
+        if error or is_error_word(said):
+            raise ErrorInAnswer(error or {"message": f"finish reason {said}"}, completion)
+        return completion
 
 
 def _text(content: Any) -> str:
@@ -97,19 +115,17 @@ def _text(content: Any) -> str:
 def read_usage(usage: Any) -> Usage | None:
     """Return the usage; ``None`` where input or output is not told."""
     told = members(usage)
-    prompt, output = count(told.get("prompt_tokens")), count(told.get("completion_tokens"))
-    if prompt is None or output is None:
-        return None
     inward, outward = (
         members(told.get("prompt_tokens_details")),
         members(told.get("completion_tokens_details")),
     )
-    return Usage(
-        input_tokens=prompt,
-        output_tokens=output,
-        cache_read_tokens=count(inward.get("cached_tokens")) or 0,
-        cache_write_tokens=count(inward.get("cache_write_tokens")) or 0,
-        reasoning_tokens=count(outward.get("reasoning_tokens")) or 0,
+    return usage_of(
+        count(told.get("prompt_tokens")),
+        count(told.get("completion_tokens")),
+        total_tokens=count(told.get("total_tokens")),
+        cache_read_tokens=count(inward.get("cached_tokens")),
+        cache_write_tokens=count(inward.get("cache_write_tokens")),
+        reasoning_tokens=count(outward.get("reasoning_tokens")),
     )
 
 
@@ -131,7 +147,8 @@ class ChunkReader:
     """Whether ``[DONE]`` has come."""
     _head: dict[str, Any] = attrs.field(factory=dict, init=False)
     _usage: Any = attrs.field(default=None, init=False)
-    _finish: str = attrs.field(default="", init=False)
+    _finish: dict[str, Any] = attrs.field(factory=dict, init=False)
+    _error: Any = attrs.field(default=None, init=False)
     _text: list[str] = attrs.field(factory=list, init=False)
     _refusal: list[str] = attrs.field(factory=list, init=False)
     _reasoning: list[str] = attrs.field(factory=list, init=False)
@@ -147,32 +164,36 @@ class ChunkReader:
         chunk = decode(data)
         if not isinstance(chunk, dict):
             return None
-        if chunk.get("error"):
-            raise ErrorInAnswer(chunk["error"])
         if not self._head:
             self._head = {key: chunk[key] for key in ("id", "model") if chunk.get(key)}
         if chunk.get("usage") is not None:
             self._usage = chunk["usage"]
         choices = chunk.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-            return None
-        finish = choices[0].get("finish_reason")
-        if isinstance(finish, str) and finish:
-            self._finish = finish
-        delta = choices[0].get("delta")
+        choice = members(choices[0]) if isinstance(choices, list) and choices else {}
+        finish = choice.get("finish_reason")
+        if finish is not None and finish != "":
+            self._finish = {"finish_reason": finish}
+        # The usage may follow an error, so a stream that has begun is read to its end.
+        self._error = self._error or choice.get("error")
+        if chunk.get("error"):
+            if not choice and self._usage is None:
+                raise ErrorInAnswer(chunk["error"])
+            self._error = self._error or chunk["error"]
+        delta = choice.get("delta")
         return self._grow(delta) if isinstance(delta, dict) else None
 
     def completion(self) -> Completion:
         """Return the whole answer. Raises :exc:`NotAnAnswer` before the terminal event has come."""
-        if not self.done or not self._finish:
-            missing = "a finish reason" if self.done else "[DONE]"
-            raise NotAnAnswer(f"ended the stream before its end, without {missing}")
+        if not self.done and not self._error:
+            raise NotAnAnswer("ended the stream before its end, without [DONE]")
         found = _Found("".join(self._refusal), "".join(self._text), "".join(self._reasoning))
         found.reasoning_field = self._reasoning_field
         found.calls = [
             ToolCall(call.id, call.name, whole("".join(call.arguments)) or "{}") for call in self._calls
         ]
-        return found.completion(self._head, self._finish, self._usage, self.asked)
+        return found.completion(
+            self._head, self._finish, self._usage, self.asked, error=self._error, is_body=False
+        )
 
     def _grow(self, delta: Mapping[str, Any]) -> Delta | None:
         shown = thought = name = ""

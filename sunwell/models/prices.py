@@ -90,9 +90,17 @@ class PriceBook:
     def priced(self, model: ModelProtocol, completion: Completion) -> tuple[Completion, Decimal | None]:
         """Return the cost of an answer of *model*, and the answer with the cost of each advisor in it.
 
-        Every model that took part is priced by itself; a batch costs half. The cost is ``None`` where
-        usage or one of the prices is unknown.
+        Every model that took part is priced by itself; a batch costs half. If the provider states a
+        cost, the dearer of the stated and the computed one counts. The cost is ``None`` if the usage is
+        unknown, or if a price is unknown and no cost is stated.
         """
+        if completion.usage is None:
+            return completion, None
+        completion, computed_usd = self._computed(model, completion)
+        known = [usd for usd in (computed_usd, completion.stated_cost_usd) if usd is not None]
+        return completion, max(known, default=None)
+
+    def _computed(self, model: ModelProtocol, completion: Completion) -> tuple[Completion, Decimal | None]:
         own = self.price_of_answer(model, completion.model)
         if completion.usage is None or own is None:
             return completion, None

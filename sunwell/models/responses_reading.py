@@ -17,13 +17,15 @@ from sunwell.models.answers import (
     decode_object,
     finished,
     members,
+    stated_cost_usd,
     thinking,
+    usage_of,
     whole,
     words,
 )
 from sunwell.models.responses_encoding import ORIGIN
 
-_TERMINAL = ("response.completed", "response.incomplete")
+_TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 _INCOMPLETE: Mapping[str, Stop] = {"max_output_tokens": "length", "content_filter": "refusal"}
 _GROWING = {
     "response.output_text.delta": "text",
@@ -44,28 +46,40 @@ def read_answer(data: bytes, asked: str) -> Completion:
 
 def _completion(answer: Mapping[str, Any], asked: str) -> Completion:
     status, output = words(answer.get("status")), answer.get("output")
-    if answer.get("error") and status != "completed":
-        raise ErrorInAnswer(answer["error"])
+    error = answer.get("error") or ({"message": "status failed"} if status == "failed" else None)
+    if error and not isinstance(output, list):
+        output = []
     if not isinstance(output, list):
-        raise NotAnAnswer("sent an answer without output")
-    if status not in ("", "completed", "incomplete"):
-        raise NotAnAnswer(f"sent an answer that is {status[:40]}")
-    parts: list[Part] = []
-    refused = False
-    for item in output:
-        parts += _parts(members(item))
-        refused = refused or any(part.get("type") == "refusal" for part in _content(members(item)))
+        raise NotAnAnswer("sent an answer without output", arrived=True)
+    items = [members(item) for item in output]
+    parts = [part for item in items for part in _parts(item)]
     said = words(members(answer.get("incomplete_details")).get("reason"))
-    stop: Stop = "end"
-    if refused:
-        stop = "refusal"
-    elif status == "incomplete":
-        stop = _INCOMPLETE.get(said, "other")
-    model = words(answer.get("model")) or asked
     found = Completion(
-        (), stop, read_usage(answer.get("usage")), model, said or status, words(answer.get("id"))
+        (),
+        _stop(answer, items, status, said),
+        read_usage(answer.get("usage")),
+        words(answer.get("model")) or asked,
+        said or status,
+        words(answer.get("id")),
+        stated_cost_usd=stated_cost_usd(answer.get("usage")),
     )
-    return finished(parts, stop, found)
+    completion = finished(parts, found.stop, found)
+    if error:
+        raise ErrorInAnswer(error, completion if completion.usage or completion.parts else None)
+    return completion
+
+
+def _stop(answer: Mapping[str, Any], items: list[dict[str, Any]], status: str, said: str) -> Stop:
+    """Return why the answer ended; a status that is not known does not end it properly."""
+    if any(part.get("type") == "refusal" for item in items for part in _content(item)):
+        return "refusal"
+    if status == "incomplete" or said:
+        return _INCOMPLETE.get(said, "other")
+    if status == "completed":
+        return "end"
+    if "status" in answer or any(item.get("status") == "incomplete" for item in items):
+        return "other"
+    return "end"  # some servers leave the status out
 
 
 def _parts(item: Mapping[str, Any]) -> Iterator[Part]:
@@ -98,16 +112,14 @@ def _content(item: Mapping[str, Any]) -> list[dict[str, Any]]:
 def read_usage(usage: Any) -> Usage | None:
     """Return the usage; ``None`` where input or output is not told. Cached tokens are part of the input."""
     told = members(usage)
-    tokens, output = count(told.get("input_tokens")), count(told.get("output_tokens"))
-    if tokens is None or output is None:
-        return None
     inward, outward = members(told.get("input_tokens_details")), members(told.get("output_tokens_details"))
-    return Usage(
-        input_tokens=tokens,
-        output_tokens=output,
-        cache_read_tokens=count(inward.get("cached_tokens")) or 0,
-        cache_write_tokens=count(inward.get("cache_write_tokens")) or 0,
-        reasoning_tokens=count(outward.get("reasoning_tokens")) or 0,
+    return usage_of(
+        count(told.get("input_tokens")),
+        count(told.get("output_tokens")),
+        total_tokens=count(told.get("total_tokens")),
+        cache_read_tokens=count(inward.get("cached_tokens")),
+        cache_write_tokens=count(inward.get("cache_write_tokens")),
+        reasoning_tokens=count(outward.get("reasoning_tokens")),
     )
 
 
@@ -121,7 +133,7 @@ class ResponseReader:
 
     @property
     def done(self) -> bool:
-        """Whether ``response.completed`` or ``response.incomplete`` has come."""
+        """Whether the last event has come: ``response.completed``, ``incomplete`` or ``failed``."""
         return self._answer is not None
 
     def take(self, data: bytes) -> Delta | None:
@@ -133,11 +145,11 @@ class ResponseReader:
             return None
         kind = words(event.get("type"))
         if kind in _TERMINAL:
-            self._answer = members(event.get("response"))
+            # The event's name counts where the status is missing or says something better.
+            named = {} if kind == "response.completed" else {"status": kind.partition(".")[2]}
+            self._answer = {"status": "completed", **members(event.get("response")), **named}
         elif kind == "error":
             raise ErrorInAnswer(event.get("error") or event)
-        elif kind == "response.failed":
-            raise ErrorInAnswer(members(event.get("response")).get("error") or event)
         elif kind == "response.output_item.done":
             self._items.append(members(event.get("item")))
         return self._shown(kind, event)

@@ -7,7 +7,7 @@ from typing import Any
 from sunwell.core.message import Part, Text, Thinking, ToolCall
 from sunwell.simulator.anthropic_format import read_messages
 from sunwell.simulator.signatures import redacted_block, thinking_block
-from sunwell.simulator.spoiled import Reported
+from sunwell.simulator.spoiled import Reported, told
 from sunwell.simulator.wire import Answer, Chunk, ChunkPlace, Refusal, WireFormat, encode, pieces_of
 
 _STOPS = {
@@ -37,11 +37,11 @@ def _plain(answer: Answer) -> dict[str, Any]:
     message["content"] = [_whole(part, answer) for part in answer.said.parts]
     if answer.fault.redacted_thinking:
         message["content"].insert(0, redacted_block(answer.request_id))
-    message["stop_reason"] = _STOPS[answer.said.stop]
+    message["stop_reason"] = answer.fault.stop_word or _STOPS[answer.said.stop]
     if answer.said.stop == "refusal":
         message["stop_details"] = _refusal_details()
     if answer.usage is not None:
-        message["usage"] = _usage(answer.usage)
+        message["usage"] = told(_usage(answer.usage), answer.usage, answer.fault)
     return message
 
 
@@ -52,7 +52,7 @@ def _stream(answer: Answer) -> list[Chunk]:
 def _events(answer: Answer) -> Iterator[Chunk]:
     opening = _message(answer)
     if answer.usage is not None:
-        opening["usage"] = {**_usage(answer.usage), "output_tokens": 1}
+        opening["usage"] = {**told(_usage(answer.usage), answer.usage, answer.fault), "output_tokens": 1}
         del opening["usage"]["output_tokens_details"]
     yield _event("opening", type="message_start", message=opening)
     yield _event("opening", type="ping")
@@ -69,10 +69,12 @@ def _events(answer: Answer) -> Iterator[Chunk]:
         place: ChunkPlace = "call-end" if isinstance(part, ToolCall) else "content"
         yield _event(place, type="content_block_stop", index=index)
         index += 1
-    delta = {"stop_reason": _STOPS[answer.said.stop], "stop_sequence": None}
+    delta = {"stop_reason": answer.fault.stop_word or _STOPS[answer.said.stop], "stop_sequence": None}
     if answer.said.stop == "refusal":
         delta["stop_details"] = _refusal_details()
-    usage = {} if answer.usage is None else {"usage": _usage(answer.usage)}
+    usage = {}
+    if answer.usage is not None:
+        usage = {"usage": told(_usage(answer.usage), answer.usage, answer.fault)}
     yield _event("finish", type="message_delta", delta=delta, **usage)
     yield _event("terminal", type="message_stop")
 

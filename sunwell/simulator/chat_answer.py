@@ -5,7 +5,7 @@ from typing import Any
 
 from sunwell.core.message import Text, ToolCall
 from sunwell.simulator.chat_format import read_chat
-from sunwell.simulator.spoiled import Reported
+from sunwell.simulator.spoiled import Reported, told
 from sunwell.simulator.wire import Answer, Chunk, ChunkPlace, Refusal, WireFormat, encode, pieces_of
 
 _STOPS = {"end": "stop", "tool_calls": "tool_calls", "length": "length", "refusal": "content_filter"}
@@ -23,7 +23,7 @@ def _plain(answer: Answer) -> dict[str, Any]:
     body = _head(answer, "chat.completion")
     body["choices"] = [{"index": 0, "message": message, "finish_reason": _stop(answer), "logprobs": None}]
     if answer.usage is not None:
-        body["usage"] = _usage(answer.usage)
+        body["usage"] = told(_usage(answer.usage), answer.usage, answer.fault)
     return body
 
 
@@ -43,7 +43,7 @@ def _chunks(answer: Answer) -> Iterator[Chunk]:
     yield _delta(answer, {}, place="finish", stop=_stop(answer))
     if answer.include_usage and answer.usage is not None:
         body = _head(answer, "chat.completion.chunk")
-        body |= {"choices": [], "usage": _usage(answer.usage)}
+        body |= {"choices": [], "usage": told(_usage(answer.usage), answer.usage, answer.fault)}
         yield _event(body, "finish")
     yield Chunk(b"data: [DONE]\n\n", "terminal")
 
@@ -100,7 +100,7 @@ def _call(call: ToolCall) -> dict[str, Any]:
 
 
 def _stop(answer: Answer) -> str:
-    return _STOPS.get(answer.said.stop, "stop")
+    return answer.fault.stop_word or _STOPS.get(answer.said.stop, "stop")
 
 
 def _usage(usage: Reported) -> dict[str, Any]:

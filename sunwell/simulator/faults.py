@@ -37,8 +37,15 @@ class Fault:
     """Tool arguments that are no JSON: cut off, or with raw newlines in a string."""
     hidden_input_tokens: int = 0
     """Input that the provider adds: billed and reported, and in no request."""
-    usage: Literal["wrong", "missing"] | None = None
-    """``wrong``: double the numbers that are billed. ``missing``: none."""
+    usage: Literal["wrong", "missing", "zero"] | None = None
+    """``wrong``: double the numbers that are billed. ``missing``: none. ``zero``: zeros."""
+    reasoning: Literal["beside", "total"] | None = None
+    """Where reasoning is counted (OpenAI's formats only). ``beside``: next to the output tokens, as xAI
+    does. ``total``: in the total alone, as Gemini's compatible endpoint does."""
+    stated_usd: float | None = None
+    """A cost that the usage states besides the tokens, as OpenRouter's does; what is billed stays."""
+    stop_word: str | None = None
+    """The provider's stop word in place of its usual one."""
     stream_anyway: bool = False
     """Server-sent events answer a plain request."""
     redacted_thinking: bool = False
@@ -147,7 +154,10 @@ _FIELDS: dict[str, Callable[[str], object]] = {
     "cut": _word("before", "dropped", "no-end", "after-tool", "body"),
     "arguments": _word("truncated", "newlines"),
     "hidden_input_tokens": int,
-    "usage": _word("wrong", "missing"),
+    "usage": _word("wrong", "missing", "zero"),
+    "reasoning": _word("beside", "total"),
+    "stated_usd": float,
+    "stop_word": str,
     "stream_anyway": _switch,
     "redacted_thinking": _switch,
     "repeated_names": _switch,

@@ -7,18 +7,22 @@ from sunwell.core.message import Part, Text, Thinking, ToolCall
 from sunwell.simulator.chat_answer import CHAT
 from sunwell.simulator.responses_format import read_responses
 from sunwell.simulator.signatures import thinking_block
-from sunwell.simulator.spoiled import Reported
+from sunwell.simulator.spoiled import Reported, told
 from sunwell.simulator.wire import Answer, Chunk, ChunkPlace, WireFormat, encode, pieces_of
 
 _REFUSAL = "I cannot help with that."
 
 
 def _plain(answer: Answer) -> dict[str, Any]:
-    reason = {"length": "max_output_tokens"}.get(answer.said.stop)
+    reason = answer.fault.stop_word or {"length": "max_output_tokens"}.get(answer.said.stop)
     body = _head(answer, "incomplete" if reason else "completed")
     body["incomplete_details"] = {"reason": reason} if reason else None
+    if reason == "failed":
+        error = {"code": "server_error", "message": "The model failed on its way."}
+        body |= {"status": "failed", "incomplete_details": None, "error": error}
     body["output"] = _items(answer)
-    body["usage"] = None if answer.usage is None else _usage(answer.usage)
+    if answer.usage is not None:
+        body["usage"] = told(_usage(answer.usage), answer.usage, answer.fault)
     return body
 
 

@@ -1,5 +1,7 @@
 """Puts the faults into an answer that concern what it says, whatever wire format carries it."""
 
+from typing import Any
+
 import attrs
 
 from sunwell.core.message import Part, Text, ToolCall
@@ -38,6 +40,18 @@ def report(split: Split, said: Said, fault: Fault) -> Reported | None:
         said.output_tokens * factor,
         said.reasoning_tokens * factor,
     )
+
+
+def told(usage: dict[str, Any], reported: Reported, fault: Fault) -> dict[str, Any]:
+    """Return *usage*, written in some wire format, with the faults that change how it is told."""
+    output = "completion_tokens" if "completion_tokens" in usage else "output_tokens"
+    if fault.reasoning is not None and "total_tokens" in usage:
+        usage[output] -= reported.reasoning_tokens
+        if fault.reasoning == "total":
+            usage[f"{output}_details"] = None
+    if fault.usage == "zero":
+        usage = {key: 0 if type(value) is int else None for key, value in usage.items()}
+    return usage if fault.stated_usd is None else usage | {"cost": fault.stated_usd}
 
 
 def spoil(said: Said, fault: Fault) -> Said:

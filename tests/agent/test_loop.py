@@ -6,11 +6,12 @@ from contextlib import aclosing
 from decimal import Decimal
 from typing import Any
 
+import attrs
 import pytest
 
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.budget.values import Budget
-from sunwell.core import Price, Rates, Request, Text, ToolCall, ToolResult, Usage
+from sunwell.core import Price, Rates, Request, Text, Thinking, ToolCall, ToolResult, Usage
 from sunwell.core.task import TaskResult
 from sunwell.errors import BadRequest, ConfigurationError, RateLimited, ServerFailed
 from sunwell.events import (
@@ -137,11 +138,66 @@ def test_an_answer_cut_for_ever_is_incomplete() -> None:
     assert (result.status, result.stop_reason, result.answer) == ("incomplete", "length", "more " * 4)
 
 
-def test_a_cut_tool_call_is_told_as_cut() -> None:
-    """Arguments that end at the length limit are no valid call; the model learns why."""
-    model = ScriptedModel("haiku", [completion(call("a", '{"first": 1, "sec'), stop="length"), "Done."])
-    result_of(AgentLoop(model))
-    assert "length limit" in results_seen(model.calls[1])[0].content
+def test_no_call_of_a_cut_message_is_carried_out() -> None:
+    """A call that was cut can be valid JSON all the same, so none is made, and the model learns why."""
+    done: list[str] = []
+
+    @tool
+    async def note(text: str) -> str:
+        """Note a text."""
+        done.append(text)
+        return "noted"
+
+    cut = completion(
+        ToolCall("a", "note", '{"text": "whole"}'), ToolCall("b", "note", '{"text": "ha"}'), stop="length"
+    )
+    model = ScriptedModel("haiku", [cut, completion(ToolCall("c", "note", '{"text": "half"}')), "Done."])
+    result = result_of(AgentLoop(model), tools=(note,))
+    seen = results_seen(model.calls[1])
+    assert [part.is_error for part in seen] == [True, True]
+    assert all("cut off at its length limit" in part.content for part in seen)
+    assert (result.status, done) == ("ok", ["half"])
+
+
+@pytest.mark.parametrize(
+    "parts", [(), (Thinking("Hm.", "", "somewhere"),)], ids=["nothing-shown", "reasoning-shown"]
+)
+def test_an_answer_that_was_cut_while_it_was_thought_about_is_not_asked_for_unchanged(parts: Any) -> None:
+    """The model is told to think less, once; the same request would be cut and paid for again."""
+    cut = completion(*parts, stop="length")
+    model = ScriptedModel("haiku", [cut, "3"])
+    assert result_of(AgentLoop(model)).answer == "3"
+    assert "still thinking" in model.calls[1].messages[-1].text
+    stubborn = ScriptedModel("haiku", [cut, cut])
+    result = result_of(AgentLoop(stubborn))
+    assert (result.status, result.stop_reason) == ("incomplete", "length")
+    assert "max_output_tokens" in result.error
+    assert len({request.digest("haiku") for request in stubborn.calls}) == 2
+
+
+def test_a_pause_without_a_word_is_not_asked_for_unchanged() -> None:
+    """Nothing was added to the conversation, so the same request would be paid again."""
+    model = ScriptedModel("haiku", [completion(stop="pause")])
+    result = result_of(AgentLoop(model))
+    assert (result.status, result.stop_reason) == ("incomplete", "provider_stop")
+
+
+@pytest.mark.parametrize(
+    ("parts", "word", "told"),
+    [
+        pytest.param(("half an ans",), "abort", "'abort'", id="text"),
+        pytest.param(("half an ans",), "", "without a reason", id="no-word"),
+        pytest.param(("", call("a")), "abort", "'abort'", id="call"),
+    ],
+)
+def test_an_answer_that_did_not_end_properly_is_incomplete(parts: Any, word: str, told: str) -> None:
+    """What is there is kept, no call in it is made, nothing is asked again, and the word is shown."""
+    cut = attrs.evolve(completion(*parts, stop="other"), provider_stop=word)
+    model = ScriptedModel("haiku", [cut])
+    result = result_of(AgentLoop(model))
+    assert (result.status, result.stop_reason) == ("incomplete", "provider_stop")
+    assert (result.answer, result.tool_calls) == (parts[0], 0)
+    assert told in result.error
 
 
 def test_a_refusal_is_no_answer() -> None:

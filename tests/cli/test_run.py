@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sunwell.report.figures import dollars
-from sunwell.simulator import Simulator
+from sunwell.simulator import Fault, FaultRule, Simulator, echo, running_simulator
 
 TASK = "Generate CRUD endpoints for 5 entities"
 PAIR = ("--smart-model", "opus", "--delegation-model", "haiku")
@@ -193,3 +193,15 @@ def test_what_the_model_says_cannot_take_hold_of_the_terminal(sunwell, shop: Pat
     assert done.exit_code == 0
     assert "Say red" in done.stdout
     assert "\x1b" not in done.output
+
+
+def test_an_answer_that_did_not_end_properly_is_no_success(sunwell, tmp_path: Path) -> None:
+    """The exit code says so, the provider's word is shown, and no resume is offered that could not help."""
+    aborted = FaultRule(Fault(stop_word="abort"))
+    with running_simulator(Simulator({"claude-haiku-5-5": echo}, faults=[aborted])) as simulator:
+        keys = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
+        done = sunwell("run", "Say hello", "-w", tmp_path, "--model", "haiku", env=keys)
+        assert done.exit_code == 3, done.output
+        assert "stopped with 'abort'" in done.output
+        assert "go on" not in done.output
+        assert len(simulator.bill.entries()) == 1

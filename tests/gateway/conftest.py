@@ -44,6 +44,9 @@ class SlowJournal:
         self.inner.close()
 
 
+_ENDS = ".!?;:,-_"
+
+
 @attrs.define(eq=False)
 class Door:
     """A gateway and all that it books on and writes to."""
@@ -51,6 +54,7 @@ class Door:
     gateway: Gateway
     events: list[Event]
     span: Span = Span("run/work", 1)
+    asked: int = 0
 
     @property
     def used(self) -> Amount:
@@ -66,8 +70,13 @@ class Door:
     def told(self, kind: type) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
-    async def ask(self, model: Any, prompt: str = "Say it.", **given: Any) -> Completion:
-        """Ask *model* one plain question; ``closing``, ``stream``, ``span``, ``purpose`` go to the door."""
+    async def ask(self, model: Any, prompt: str | None = None, **given: Any) -> Completion:
+        """Ask *model* one plain question; ``closing``, ``stream``, ``span``, ``purpose`` go to the door.
+
+        Unless it is given, the question differs from the one before, and is as long.
+        """
+        prompt = f"Say it{_ENDS[self.asked % len(_ENDS)]}" if prompt is None else prompt
+        self.asked += 1
         names = ("closing", "stream", "purpose")
         options = {"purpose": "work"} | {name: given.pop(name) for name in names if name in given}
         span = given.pop("span", self.span)

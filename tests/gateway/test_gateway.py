@@ -8,7 +8,7 @@ import pytest
 
 from sunwell.budget import Amount, Budget
 from sunwell.core import Consulted, Price, Rates, Span, Text, ToolCall, Usage
-from sunwell.errors import BadAnswer, BudgetExhausted, ConfigurationError
+from sunwell.errors import BadAnswer, BadRequest, BudgetExhausted, ConfigurationError, ServerFailed
 from sunwell.events import (
     BoundExceeded,
     BudgetRefused,
@@ -19,6 +19,7 @@ from sunwell.events import (
 )
 from sunwell.gateway import RetryPolicy
 from sunwell.journal.records import Answer, Intent, Refused
+from sunwell.journal.tree import tree
 from sunwell.journal.waits import Held
 from sunwell.models.prices import PriceBook
 from sunwell.testing import ScriptedModel, completion, run_virtual
@@ -355,3 +356,86 @@ def test_prices_with_cache_rates_bill_each_part_at_its_own(open_door) -> None:
     run_virtual(door.ask(ScriptedModel("opus", [completion("Yes.", usage=usage)], Price(rates))))
     # 200 plain x 4 + 500 read x 0.20 + 200 written x 5 + 100 for an hour x 8 + 10 out x 20
     assert door.records[1].cost_usd == Decimal("0.0029")
+
+
+def _failed(usage: Usage | None, **fields) -> ServerFailed:
+    """Return the error of a provider that failed on the way to an answer."""
+    half = attrs.evolve(completion("half", model="haiku", stop="other"), usage=usage, **fields)
+    return ServerFailed("haiku", "it failed on the way", may_be_billed=True, answer=half)
+
+
+def test_what_came_with_an_error_is_booked_at_what_it_cost(open_door, price) -> None:
+    """The usage is known, so the reservation does not stay booked in full, and nothing is asked again."""
+    door = open_door(Budget(usd=1))
+    with pytest.raises(ServerFailed):
+        run_virtual(door.ask(ScriptedModel("haiku", [_failed(Usage(200, 30))], price)))
+    assert door.used == Amount(settled_usd=Decimal("0.0005"), settled_tokens=230, calls=1, seconds=0)
+    bill = door.gateway.tally.bill()
+    assert (bill.cost_usd, bill.uncertain_usd, bill.usage) == (Decimal("0.0005"), 0, Usage(200, 30))
+    node = next(node for node in tree(door.records).walk() if node.type == "call")
+    assert (node.status, node.cost_usd, node.uncertain_usd, node.usage) == (
+        "failed",
+        Decimal("0.0005"),
+        0,
+        Usage(200, 30),
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(_failed(None), id="usage-unknown"),
+        pytest.param(ServerFailed("haiku", "no answer", True, answer="a text"), id="no-completion"),
+        pytest.param(_failed(Usage(1, 1), stated_cost_usd=Decimal("NaN")), id="cost-is-no-number"),
+    ],
+)
+def test_an_error_without_usable_usage_keeps_the_worst_case_booked(open_door, price, error) -> None:
+    """What cannot be known is an upper bound."""
+    door = open_door(Budget(usd=1))
+    with pytest.raises(ServerFailed):
+        run_virtual(door.ask(ScriptedModel("haiku", [error], price)))
+    [intent, *_] = door.records
+    assert door.used.uncertain_usd == intent.reserved_usd > 0
+    assert door.used.settled_usd == 0
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        pytest.param("0.0007", "0.0007", id="dearer"),
+        pytest.param("0.0001", "0.0005", id="cheaper"),
+        pytest.param(None, "0.0005", id="not-stated"),
+    ],
+)
+def test_the_dearer_of_stated_and_computed_cost_is_booked(open_door, price, stated, expected) -> None:
+    """A provider's fees are in what it states; a table of prices is in what is computed."""
+    said = completion("Yes.", usage=Usage(200, 30))
+    said = attrs.evolve(said, stated_cost_usd=None if stated is None else Decimal(stated))
+    door = open_door(Budget(usd=1))
+    run_virtual(door.ask(ScriptedModel("haiku", [said], price)))
+    assert door.used.settled_usd == Decimal(expected)
+    assert door.gateway.tally.bill().cost_usd == Decimal(expected)
+
+
+def test_a_stated_cost_is_known_where_no_table_has_a_price(open_door) -> None:
+    """A gateway knows what it charges for a model that nobody else lists."""
+    said = attrs.evolve(completion("Yes."), stated_cost_usd=Decimal("0.25"))
+    door = open_door()
+    run_virtual(door.ask(ScriptedModel("unlisted", [said])))
+    assert door.gateway.tally.bill().cost_usd == Decimal("0.25")
+
+
+def test_a_request_that_was_answered_is_not_sent_again_unchanged(open_door, price) -> None:
+    """Whatever was wrong with the answer, asking the same again would be paid twice."""
+    door = open_door()
+    model = ScriptedModel("haiku", ["", "never asked"], price)
+
+    async def main() -> None:
+        await door.ask(model, "Say it.")
+        await door.ask(model, "Say it.", max_output_tokens=200)  # a longer answer may be of use
+        await door.ask(model, "Say it.", max_output_tokens=200)
+
+    model.lines.append("not asked, either")
+    with pytest.raises(BadRequest, match="not sent again"):
+        run_virtual(main())
+    assert len(model.calls) == 2

@@ -48,7 +48,8 @@ async def ask(run: Run, span: Span, name: str, line: Any, seconds: float = 0.0) 
     """Ask the model *name*, which says *line*, in *span*."""
     lines = line if isinstance(line, list) else [line]
     model = ScriptedModel(name, lines, None if name.endswith("model") else PRICE, seconds)
-    await run.gateway.ask(span, model, Request([user("?")], max_output_tokens=2000), purpose="work")
+    question = f"Question {run.ledger.used(span.path).calls}?"
+    await run.gateway.ask(span, model, Request([user(question)], max_output_tokens=2000), purpose="work")
 
 
 def test_the_example_of_35_and_7_dollars() -> None:

@@ -22,6 +22,8 @@ Ask = Callable[[Request], Awaitable[Completion]]
 """The door to the smart model, bound to the place of the lens in the run."""
 
 _THINKING_TOKENS = 4_000  # room for reasoning, which counts as output
+_CUT = frozenset({"length", "window", "other"})
+"""Reasons to stop after which an answer may be half of one."""
 _QUOTED_BYTES = 20_000  # a longer answer is not sent back: reading it again would cost more than it helps
 
 GENERIC_HEURISTICS = (
@@ -68,7 +70,7 @@ async def write_split_lens(
     try:
         return _read(order, prompt, completion, tell)
     except LensError as error:
-        if completion.stop in ("refusal", "window"):
+        if completion.stop in ("refusal", "window", "other"):
             raise LensError(f"{model_name} wrote no lens: {error}") from error
         repair = repair_prompt(str(error), order)
     answered = await ask(_request(order, _asked_again(prompt, completion, repair)))
@@ -114,7 +116,7 @@ def _read(order: LensOrder, prompt: str, completion: Completion, tell: Callable[
         lens = parse_lens(
             completion.text,
             max_tokens=order.max_lens_tokens,
-            cut=completion.stop in ("length", "window"),
+            cut=completion.stop in _CUT,
             scope=order.task,
             tell=tell,
         )
@@ -123,10 +125,12 @@ def _read(order: LensOrder, prompt: str, completion: Completion, tell: Callable[
             raise LensError(f"the answer was cut off at its limit of tokens, and {error}") from error
         if completion.stop == "window":
             raise LensError(f"the question fills the model's context window, and {error}") from error
+        if completion.stop == "other":
+            raise LensError(f"the answer ended with {completion.provider_stop!r}, and {error}") from error
         raise
-    if completion.stop in ("length", "window"):
+    if completion.stop in _CUT:
         tell("the answer was cut off; the lens holds the items that were whole")
     lens = attrs.evolve(lens, generated_by=completion.model, generation_prompt=prompt)
     if not order.split:
         return Split(lens)
-    return Split(lens, parse_items(completion.text, cut=completion.stop in ("length", "window"), tell=tell))
+    return Split(lens, parse_items(completion.text, cut=completion.stop in _CUT, tell=tell))

@@ -8,6 +8,7 @@ from sunwell.agent.run.run import Run
 from sunwell.budget.ledger import passed
 from sunwell.budget.tally import Call
 from sunwell.budget.values import Amount
+from sunwell.core.model import Completion
 from sunwell.journal.records import Answer, Failure, Forked, Intent, Record, RunOpened, RunResumed
 from sunwell.journal.waits import Paused
 
@@ -41,6 +42,10 @@ def restore(run: Run) -> None:
                 answered.add((record.span, record.number))
                 intent = open_intents.pop((record.span, record.number, record.attempt), None)
                 _book_answer(run, record, intent)
+            case Failure(completion=Completion() as completion):
+                intent = open_intents.pop((record.span, record.number, record.attempt), None)
+                if intent is not None:
+                    _book_answer(run, _as_answer(intent, completion, record), intent)
             case Failure(may_be_billed=False):
                 open_intents.pop((record.span, record.number, record.attempt), None)
             case RunResumed(accepted=True):
@@ -64,6 +69,22 @@ def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
     provider = intent.provider if intent else ""
     entry = Call(answer.span, answer.depth, answer.purpose, provider, answer.completion.model)
     run.tally.add_answer(entry, answer.completion, answer.cost_usd)
+
+
+def _as_answer(intent: Intent, completion: Completion, failure: Failure) -> Answer:
+    """Return what came with an error as the answer to *intent*: it was billed alike."""
+    return Answer(
+        intent.span,
+        intent.number,
+        intent.attempt,
+        intent.purpose,
+        intent.depth,
+        intent.digest,
+        completion,
+        failure.cost_usd,
+        0.0,
+        failure.at,
+    )
 
 
 def _spent(answer: Answer, tokens: int, intent: Intent | None) -> Amount:

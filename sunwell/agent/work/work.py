@@ -22,7 +22,7 @@ from sunwell.agent.work.companion import Companion
 from sunwell.agent.work.ended import Ended
 from sunwell.agent.work.toolset import Toolset
 from sunwell.core.history import History
-from sunwell.core.message import Message, Text, ToolResult, user
+from sunwell.core.message import Message, Text, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason
@@ -33,7 +33,7 @@ from sunwell.journal.records import Note
 
 __all__ = ["WORK_PROMPT_VERSION", "Assignment", "Ended", "Work"]
 
-WORK_PROMPT_VERSION = 1
+WORK_PROMPT_VERSION = 2
 """Goes up with every change of what the loop itself tells a model: a run notices it when taken up."""
 
 _TIMED_OUT = "timed-out"
@@ -46,9 +46,17 @@ _LIMITS: dict[str, StopReason] = {
 }
 _MOST_CONTINUATIONS = 3
 _GO_ON = "Your answer was cut off at its length limit. Go on exactly where it stopped."
+_THINK_LESS = (
+    "Your last message reached its length limit while you were still thinking, before you had written "
+    "anything. Think less, and write your answer or call a tool now."
+)
+_MOST_THOUGHTS = 2
 _EMPTY = "Your last message was empty. Go on with the task, or give your answer."
 _NOT_RUN = "Not carried out: a limit of the task was reached before."
-_CUT_CALL = " (Your message reached its length limit; the call may be cut off. Send shorter arguments.)"
+_CUT_CALL = (
+    "Not carried out: your message was cut off at its length limit, so this call may be incomplete. Send the "
+    "calls again, with less in each message: write a long file in several smaller steps."
+)
 
 
 @attrs.frozen
@@ -93,6 +101,8 @@ class Work:
     _bare_tokens: int = attrs.field(default=0, init=False)
     _reserve: Reserve | None = attrs.field(default=None, init=False)
     _empty: int = attrs.field(default=0, init=False)
+    _thoughts: int = attrs.field(default=0, init=False)
+    """Answers that were cut before the model had written anything."""
     _results: Message | None = attrs.field(default=None, init=False)
     """Results of tools that are not in the conversation yet."""
     _is_known_time_out: bool = attrs.field(default=False, init=False)
@@ -234,33 +244,44 @@ class Work:
         message = with_sound_ids(completion.as_message(), self.turns)
         self.last_text = completion.text or self.last_text
         self.last_output_tokens = completion.usage.output_tokens if completion.usage else None
-        if message.tool_calls and completion.stop not in ("refusal", "window"):
+        if message.tool_calls and completion.stop not in ("refusal", "window", "other"):
             self._history = self._history.plus(message)
-            results = await self.calls.carry_out(message.tool_calls, self.turns)
             if completion.stop == "length":
-                results = _with_hint(results, _CUT_CALL)
-            self._results = results
+                # Half a call can be valid JSON: a file would be written in half, and called done.
+                self._results = unanswered(message, _CUT_CALL)
+            else:
+                self._results = await self.calls.carry_out(message.tool_calls, self.turns)
             if self.companion is None:
                 self._keep_results()
             self._pieces.clear()
             return None if self.companion is None else self.companion.declared()
         match completion.stop:
             case "refusal":
-                return Ended("incomplete", "refusal", completion.text, f"{completion.model} refused the task")
+                return Ended("incomplete", "refusal", completion.text, _refusal(completion))
             case "window":
                 return Ended("incomplete", "window", self._answer(completion), _WINDOW)
-            case "pause":
+            case "pause" if message.parts:
                 self._history = self._history.plus(message)
                 return None
+            case "other" | "pause":
+                return Ended("incomplete", "provider_stop", self._answer(completion), _odd_stop(completion))
             case "length":
                 return self._continue(completion, message)
         return self._end(completion, message)
 
     def _continue(self, completion: Completion, message: Message) -> Ended | None:
+        if not completion.text:
+            # The same request again would be thought about, cut and paid for in the same way.
+            self._thoughts += 1
+            if self._thoughts >= _MOST_THOUGHTS:
+                return Ended("incomplete", "length", self._answer(completion), _ONLY_THOUGHT)
+            said = self._history.plus(message) if message.parts else self._history
+            self._history = with_words(said, _THINK_LESS)
+            return None
         if len(self._pieces) >= _MOST_CONTINUATIONS:
             return Ended("incomplete", "length", self._answer(completion), _TOO_LONG)
         self._pieces.append(completion.text)
-        self._history = self._history.plus(message, user(_GO_ON)) if message.parts else self._history
+        self._history = self._history.plus(message, user(_GO_ON))
         return None
 
     def _end(self, completion: Completion, message: Message) -> Ended | None:
@@ -323,14 +344,22 @@ class Work:
 
 _WINDOW = "the conversation has filled the model's context window"
 _TOO_LONG = "the answer was longer than the limits of several messages together"
+_ONLY_THOUGHT = (
+    "the model reached the length limit of its messages twice while it was still thinking; raise "
+    "max_output_tokens or lower the effort"
+)
 
 
-def _with_hint(results: Message, hint: str) -> Message:
-    """Return *results* with *hint* at the end of each error."""
-    parts = [
-        attrs.evolve(part, content=part.content + hint)
-        if isinstance(part, ToolResult) and part.is_error
-        else part
-        for part in results.parts
-    ]
-    return Message(results.role, tuple(parts))
+def _refusal(completion: Completion) -> str:
+    word = completion.provider_stop
+    said = f" (the provider says {word[:60]!r})" if word and word != "refusal" else ""
+    return f"{completion.model} refused the task{said}"
+
+
+def _odd_stop(completion: Completion) -> str:
+    word = completion.provider_stop
+    said = f"with {word[:60]!r}" if word else "without a reason"
+    return (
+        f"{completion.model} stopped {said}, which is not a proper end, so the answer may be incomplete; "
+        "start a new run or use another model"
+    )

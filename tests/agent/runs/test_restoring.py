@@ -57,6 +57,14 @@ CASES = [
         id="an-unpriced-advisor-took-part",
     ),
     pytest.param([BadAnswer("haiku", "cut", may_be_billed=True)], id="failed-and-perhaps-billed"),
+    pytest.param(
+        [ServerFailed("haiku", "half", True, answer=completion("Ye", usage=USAGE))], id="failed-and-billed"
+    ),
+    pytest.param(
+        [ServerFailed("haiku", "half", True, answer=completion("Ye", usage=USAGE, model="stranger"))],
+        id="failed-and-billed-at-an-unknown-price",
+    ),
+    pytest.param([ServerFailed("haiku", "half", True, answer=silent())], id="failed-with-half-an-answer"),
     pytest.param([ServerFailed("haiku", "down")], id="failed-and-not-billed"),
     pytest.param(
         [BadAnswer("haiku", "cut", may_be_billed=True, retry=True), completion("Yes.", usage=USAGE)],
