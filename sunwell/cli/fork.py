@@ -30,6 +30,7 @@ _CHANGED = ("model", "smart_model", "delegation_model", "effort")
     "--effort", type=click.Choice(("low", "medium", "high", "xhigh", "max")), help="Effort from there on."
 )
 @budget_options
+@click.option("--approve", is_flag=True, help="Ask before each write and command.")
 @click.option("--accept-changes", is_flag=True, help="Take the files as they are.")
 @config_options
 @output_options
@@ -41,15 +42,22 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
     are yours: where they are not as they were at that place, nothing is begun. Put them back first (with
     git, say, or sunwell undo RUN for a place before the first change), or --accept-changes.
     """
+    import attrs
+
+    from sunwell.cli.asking import Asker, require_terminal
     from sunwell.cli.configured import configured
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
     from sunwell.cli.view import choose_view
 
     options = _changed(chosen)
+    if chosen["approve"]:
+        require_terminal("--approve")
     held = configured(ctx, chosen, needs_key=False)
     verbose = held.loaded.values.verbose
     view = choose_view(as_json=chosen["as_json"], verbose=verbose, max_usd=options.budget.usd)
+    if chosen["approve"]:
+        options = attrs.evolve(options, approve=Asker(view))
     agent = held.agent()
     events = agent.fork(
         chosen["run_id"],

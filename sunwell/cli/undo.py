@@ -14,8 +14,9 @@ import click
 def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
     """Put the files that RUN changed back to what they were.
 
-    A file that somebody changed since is left as it is, and named; then the exit code is 3. What commands
-    changed was never kept.
+    A file that somebody changed since is left as it is, and named. Nothing was kept of what commands and
+    tools of your own did: the calls are named with their number. The exit code is 3 if a file that RUN is
+    known to have changed was not put back.
     """
     from sunwell.cli.failing import INCOMPLETE
     from sunwell.cli.finding import run_in
@@ -35,5 +36,9 @@ def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
             click.echo(f"{word:<9} {one_line(path, 200)}")
     for refusal in report.refused:
         click.echo(f"left      {one_line(refusal.reason, 300)}", err=True)
-    if report.refused:
+    for calls in report.uncovered:
+        click.echo(f"not kept  {one_line(str(calls), 300)}: look for what they changed yourself", err=True)
+    if report.unread:
+        click.echo(f"not kept  calls that nobody can name: {one_line(report.unread, 300)}", err=True)
+    if report.refused or any(calls.paths for calls in report.uncovered):
         ctx.exit(INCOMPLETE)

@@ -21,6 +21,16 @@ class Secrets:
 
     _forms: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
     """What to look for and what to show instead, longest first: a short one may begin a longer one."""
+    _joined: tuple["Secrets", ...] = attrs.field(default=(), init=False, repr=False)
+    """Others whose values are replaced too, those included that they are told later."""
+
+    def joined(self, other: "Secrets") -> "Secrets":
+        """Return one that replaces what this one and *other* know, now and later."""
+        if other is self:
+            return self
+        both = Secrets()
+        both._joined = (self, other)
+        return both
 
     def add(self, value: str, name: str = "secret") -> None:
         """Remember *value*; in text it becomes ``[name]``."""
@@ -33,14 +43,24 @@ class Secrets:
     @property
     def longest_chars(self) -> int:
         """Length of the longest text that is replaced; 0 where nothing is known."""
-        return max(map(len, self._forms), default=0)
+        return max(map(len, self._known()), default=0)
 
     def redact(self, text: str) -> str:
         """Return *text* with every known secret replaced by its name."""
-        for form, shown in self._forms.items():
+        for form, shown in self._known().items():
             if form in text:
                 text = text.replace(form, shown)
         return text
+
+    def _known(self) -> dict[str, str]:
+        if not self._joined:
+            return self._forms
+        # Sorted together: a short value of one may be part of a longer one of the other, whose rest
+        # would be shown if the short one were replaced first.
+        forms = dict(self._forms)
+        for other in self._joined:
+            forms |= other._known()
+        return dict(sorted(forms.items(), key=lambda item: -len(item[0])))
 
 
 def _forms_of(value: str) -> Iterator[str]:

@@ -3,18 +3,23 @@
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.limits import ToolLimits
 from sunwell.tools.originals import Originals, UndoReport, undo
+from sunwell.tools.policy import Rules, under_rules
 from sunwell.tools.tool import FunctionTool, tool
 from sunwell.tools.toolbox import Toolbox
+from sunwell.tools.uncovered import Uncovered
 from sunwell.tools.workspace import Workspace
 
 __all__ = [
     "FunctionTool",
     "Originals",
+    "Rules",
     "ToolLimits",
     "Toolbox",
+    "Uncovered",
     "UndoReport",
     "Workspace",
     "secrets_from_environment",
     "tool",
+    "under_rules",
     "undo",
 ]

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 import attrs
 
 from sunwell.errors import ConfigurationError, ToolError
+from sunwell.journal.layout import FILE
 from sunwell.tools.paths import quoted
+from sunwell.tools.uncovered import Uncovered, uncovered_calls
 from sunwell.tools.workspace import Workspace
 
 _INDEX = "index.jsonl"
@@ -53,9 +55,13 @@ class Originals:
         self._note({"path": path, "before": before_hash})
         self._kept.add(path)
 
-    def expect(self, path: str, after_hash: str) -> None:
-        """Note what the run is about to leave at *path*."""
+    def expect(self, path: str, after_hash: str | None) -> None:
+        """Note what the run is about to leave at *path*, ``None`` for no file."""
         self._note({"path": path, "after": after_hash})
+
+    def miss(self, path: str, after_hash: str | None) -> None:
+        """Note that a call changed another file of this name: an executor works in a place of its own."""
+        self._note({"path": path, "missed": after_hash})
 
     def _store(self, name: str, content: bytes) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -129,6 +135,10 @@ class UndoReport:
     """Were already as before the run."""
     refused: tuple[Refusal, ...] = ()
     """Left as they are: changed since the run, or not to be restored."""
+    uncovered: tuple[Uncovered, ...] = ()
+    """Calls that changed, or may have changed, something of which nothing was kept, by tool."""
+    unread: str = ""
+    """Why nobody can say which calls those are; empty if the journal could be read."""
 
 
 @attrs.define
@@ -143,15 +153,19 @@ def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
     """Put the files that a run changed back to what they were; *folder* is that of its originals.
 
     A file that somebody changed since the run left it is not touched, and is reported. Doing it
-    twice is fine. What shell commands changed was never kept, so it stays.
-    Raises :exc:`~sunwell.errors.ConfigurationError` where nothing was kept in *folder*.
+    twice is fine. Nothing was kept of what commands, tools of the caller and executors without
+    staging did: the report says which calls these are, from the journal beside *folder* if there
+    is one.
+    Raises :exc:`~sunwell.errors.ConfigurationError` if nothing was kept in *folder*; its sentence names
+    the calls that are not covered.
     """
     place = Path(folder)
     known = _known(place)
+    missed = {(line["path"], line["missed"]) for line in _index(place) if "missed" in line}
+    left = {(path, after) for path, kept in known.items() for after in kept.afters}
+    uncovered, unread = uncovered_calls(place.parent / FILE, workspace, left - missed)
     if not known and not (place / _INDEX).exists():
-        raise ConfigurationError(
-            f"nothing to undo: the run changed no file with its tools (none was kept in {place})"
-        )
+        raise ConfigurationError(_nothing_kept(place, uncovered, unread))
     done: dict[str, list[str]] = {"restored": [], "removed": [], "unchanged": []}
     refused = []
     for path, kept in known.items():
@@ -160,8 +174,20 @@ def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
         except ToolError as error:
             refused.append(Refusal(path, error.sentence))
     return UndoReport(
-        tuple(done["restored"]), tuple(done["removed"]), tuple(done["unchanged"]), tuple(refused)
+        tuple(done["restored"]),
+        tuple(done["removed"]),
+        tuple(done["unchanged"]),
+        tuple(refused),
+        uncovered,
+        unread,
     )
+
+
+def _nothing_kept(folder: Path, uncovered: tuple[Uncovered, ...], unread: str) -> str:
+    if not uncovered and not unread:
+        return f"nothing to undo: the run changed no file with its tools (none was kept in {folder})"
+    said = "; ".join([*map(str, uncovered), *([unread] if unread else [])])
+    return f"nothing can be put back: no original was kept in {folder}; not covered: {said}"
 
 
 def _known(folder: Path) -> dict[str, _Kept]:
@@ -170,8 +196,8 @@ def _known(folder: Path) -> dict[str, _Kept]:
         path = line["path"]
         if "before" in line:
             known.setdefault(path, _Kept(line["before"]))
-        elif path in known:
-            known[path].afters.add(line.get("after"))
+        elif path in known and "after" in line:
+            known[path].afters.add(line["after"])
     return known
 
 
@@ -179,9 +205,10 @@ def _put_back(folder: Path, workspace: Workspace, path: str, kept: _Kept) -> str
     now = workspace.sha256(path)
     if now == kept.before:
         return "unchanged"
-    if now not in kept.afters or now is None:
+    if now not in kept.afters:
         raise ToolError(f"{quoted(path)} was changed after the run; it is left as it is")
     if kept.before is None:
+        assert now is not None  # it differs from what was before
         workspace.remove(path, now)
         return "removed"
     workspace.write(path, _original(folder, path, kept.before), now)

@@ -1,6 +1,7 @@
 """Tool calls that have been looked at, and what it takes to carry them out."""
 
 import asyncio
+import copy
 import logging
 import math
 import traceback
@@ -16,12 +17,13 @@ from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Proposal
 from sunwell.errors import ToolError
+from sunwell.tools.approval import Approve
 from sunwell.tools.limits import ToolLimits
 from sunwell.tools.originals import Keeper
 from sunwell.tools.outcome import Outcome, as_text
 from sunwell.tools.plan import Plan, difference
 from sunwell.tools.view import View
-from sunwell.tools.wording import cut, on_one_line
+from sunwell.tools.wording import cut, on_one_line, refusal_of
 
 _LONGEST_SUMMARY = 200
 log = logging.getLogger("sunwell.tools")
@@ -29,7 +31,6 @@ while_asking: ContextVar[Callable[[], AbstractAsyncContextManager[None]]] = Cont
     "while_asking", default=nullcontext
 )
 """What is entered while somebody is asked for an approval: the time that it takes is nobody's work."""
-Approve = Callable[[Proposal], "bool | Awaitable[bool]"]
 
 
 class Runnable(Protocol):
@@ -52,6 +53,12 @@ class Terms:
     originals: Keeper | None = None
     view: View | None = None
     _asking: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+
+    def in_turn_with(self, other: "Terms") -> "Terms":
+        """Return the same, with its questions asked in turn with those of *other*."""
+        made = copy.copy(self)
+        made._asking = other._asking
+        return made
 
     def result(self, call: ToolCall, outcome: Outcome, changes: tuple[FileChange, ...] = ()) -> ToolResult:
         """Return *outcome* as the model gets it: known secrets replaced, not longer than the limit."""
@@ -77,7 +84,7 @@ class Terms:
                 log.exception("approve failed on a call to %s; the call was not made", tool)
                 raise ToolError(f"{tool} could not be approved ({type(error).__name__}); not done") from None
         if approved is not True:  # "no" would be true in a condition
-            raise ToolError(f"{tool} was not approved, so it was not done; do not try the same again")
+            raise ToolError(refusal_of(tool))
 
 
 @attrs.frozen
@@ -173,12 +180,17 @@ class StagedRun:
 
     @property
     def repeatable(self) -> bool:
-        return self.tool.repeatable
+        """What the tool says; what a dry run leaves out does nothing and may be repeated."""
+        return self.tool.repeatable or (self._asks and self.terms.dry_run)
+
+    @property
+    def _asks(self) -> bool:
+        return bool(getattr(self.tool, "ask", False))
 
     async def finish(self) -> ToolResult:
         """Ask where the tool wants that, and run it within its time."""
         try:
-            if getattr(self.tool, "ask", False):
+            if self._asks:
                 summary, details = self._proposed()
                 if self.terms.dry_run:
                     return self.terms.result(self.call, Outcome(f"dry run, not done: {summary}"))

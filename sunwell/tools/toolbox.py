@@ -3,7 +3,7 @@
 import copy
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,13 +15,14 @@ from sunwell.core.receipts import Conflict
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Place, Staged, Tool
 from sunwell.errors import ConfigurationError, ToolError
+from sunwell.tools.approval import Approve, both_approve
 from sunwell.tools.arguments import read_arguments
 from sunwell.tools.claimed import Claimant
 from sunwell.tools.claims import Claims
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.interpreter import require_interpreter
 from sunwell.tools.limits import ToolLimits
-from sunwell.tools.naming import unknown_tool
+from sunwell.tools.naming import BUILT_IN, unknown_tool
 from sunwell.tools.originals import Keeper
 from sunwell.tools.plan import Writer
 from sunwell.tools.python import ExecutePython
@@ -29,7 +30,7 @@ from sunwell.tools.reading import ListFiles, ReadFile
 from sunwell.tools.sandbox import Sandbox
 from sunwell.tools.search import SearchFiles
 from sunwell.tools.shell import RunCommand
-from sunwell.tools.staged import Approve, StagedAnswer, StagedRun, StagedWrite, Terms
+from sunwell.tools.staged import StagedAnswer, StagedRun, StagedWrite, Terms
 from sunwell.tools.view import View
 from sunwell.tools.workspace import Workspace
 from sunwell.tools.writing import EditFile, WriteFile
@@ -85,6 +86,11 @@ class Toolbox:
     _claimant: Claimant | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._set_up(BUILT_IN)
+        self._granted = frozenset(self._by_name)
+
+    def _set_up(self, offered: Container[str]) -> None:
+        """Make the tools anew; those of the house only if their names are in *offered*."""
         if self.allow_shell and self.workspace is None:
             raise ConfigurationError("allow_shell needs a workspace: name the folder that commands run in")
         if self.allow_python:
@@ -95,8 +101,8 @@ class Toolbox:
             require_interpreter()
         view = None if self.workspace is None else View(self.workspace, self.limits, self.secrets.redact)
         self._terms = Terms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
-        self._by_name = _named([*self._built_in(view), *self.tools])
-        self._granted = frozenset(self._by_name)
+        built_in = [tool for tool in self._built_in(view) if tool.spec.name in offered]
+        self._by_name = _named([*built_in, *self.tools])
         self._claims = Claims(self._sha256)
 
     def specs(self) -> tuple[ToolSpec, ...]:
@@ -119,12 +125,58 @@ class Toolbox:
         box._granted = self._granted & wanted
         return box
 
+    def under(
+        self,
+        *,
+        allow_shell: bool = False,
+        allow_python: bool = False,
+        approve: Approve | None = None,
+        dry_run: bool = False,
+        secrets: Secrets | None = None,
+        originals: Keeper | None = None,
+    ) -> "Toolbox":
+        """Return a copy of this toolbox for one run, whose rules hold besides the toolbox's own.
+
+        It is a dry run if either side says so. Both approvers are asked, this toolbox's first, and one
+        refusal refuses. Secrets of both are replaced. *originals* are used if the toolbox has none of
+        its own. What workers claim and what a dry run plans is the copy's own.
+        Raises :exc:`~sunwell.errors.ConfigurationError` for commands or scripts without a workspace,
+        or in a toolbox that was narrowed to other tools.
+        """
+        box = copy.copy(self)
+        added = {"run_command"} if allow_shell else set()
+        added |= {"execute_python"} if allow_python else set()
+        is_narrowed = self._granted != frozenset(self._by_name)
+        for name in sorted(added - self._granted) if is_narrowed else ():
+            option = "allow_shell" if name == "run_command" else "allow_python"
+            raise ConfigurationError(
+                f"the options say {option}, and the toolbox was narrowed with with_tools() to tools without "
+                f"{name}: name it there, or leave {option} out"
+            )
+        box.allow_shell = self.allow_shell or allow_shell
+        box.allow_python = self.allow_python or allow_python
+        box.approve = both_approve(self.approve, approve)
+        box.dry_run = self.dry_run or dry_run
+        box.secrets = self.secrets if secrets is None else self.secrets.joined(secrets)
+        box.originals = originals if self.originals is None else self.originals
+        own = {tool.spec.name for tool in self.tools}
+        box._set_up((self._by_name.keys() - own) | added)
+        box._granted = self._granted if is_narrowed else frozenset(box._by_name)
+        box._claimant = None
+        return box
+
     def beside(self, tools: Iterable[Tool]) -> "Toolbox":
         """Return a toolbox of *tools* alone, under the rules of this one, questions to approvers in turn."""
         box = copy.copy(self)
         box.tools = _tools(tools)
         box._by_name = _named([*box.tools])
         box._granted = frozenset(box._by_name)
+        return box
+
+    def asking_with(self, terms: Terms) -> "Toolbox":
+        """Return this toolbox with its questions to approvers in turn with those of *terms*."""
+        box = copy.copy(self)
+        box._terms = self._terms.in_turn_with(terms)
         return box
 
     def for_worker(self, worker_id: str) -> "Toolbox":

@@ -36,3 +36,8 @@ def cut(text: str, limit_chars: int) -> str:
 def counted(number: int, thing: str) -> str:
     """Return ``1 line``, ``2 lines``, ``1,000 lines``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def refusal_of(tool: str) -> str:
+    """Return what the model is told if its call to *tool* was not approved."""
+    return f"{tool} was not approved, so it was not done; do not try the same again"

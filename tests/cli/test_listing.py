@@ -1,12 +1,19 @@
 """``sunwell runs``, ``show``, ``undo`` and ``export``: what a workspace remembers."""
 
+import asyncio
 import json
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from sunwell.agent import Agent
+from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
+from sunwell.core import ToolCall
 from sunwell.journal.exports import import_json
+from sunwell.models.registry import ModelRegistry
+from sunwell.testing import ScriptedModel, completion
 
 TASK = "Generate CRUD endpoints for 5 entities"
 
@@ -67,6 +74,34 @@ def test_undo_leaves_what_somebody_changed_since(sunwell, shop: Path, finished) 
     assert done.exit_code == 3
     assert "shop/endpoints/order.py" in done.stderr
     assert (shop / "shop/endpoints/order.py").read_text() == "mine now\n"
+
+
+def with_command(shop: Path, options: RunOptions) -> str:
+    """Return the id of a run that wrote a file and ran a command."""
+    calls = [
+        ToolCall("c0", "write_file", json.dumps({"path": "made.txt", "content": "made"})),
+        ToolCall("c1", "run_command", json.dumps({"command": "true", "timeout_seconds": None})),
+    ]
+    model = ScriptedModel("own", [completion(*calls), "Done."])
+    session = SessionContext.build(shop, "Do it.", options=options)
+    return asyncio.run(Agent(model=model, registry=ModelRegistry()).result(session)).run_id
+
+
+def test_undo_names_the_commands_that_it_does_not_cover(sunwell, shop: Path) -> None:
+    """Their number is said, and what was kept is put back all the same."""
+    done = sunwell("undo", with_command(shop, RunOptions(allow_shell=True)), "-w", shop)
+    assert (done.exit_code, done.stdout) == (0, "removed   made.txt\n")
+    assert done.stderr == "not kept  1 call of run_command: look for what they changed yourself\n"
+
+
+def test_a_run_that_asked_is_forked_only_with_approval(sunwell, shop: Path) -> None:
+    """The sentence names the option, which needs a terminal like that of run."""
+    run_id = with_command(shop, RunOptions(allow_shell=True, approve=lambda _: True))
+    given = ("fork", run_id, "--at", "run/direct:1", "-w", shop, "--model", "haiku")
+    refused = sunwell(*given)
+    assert (refused.exit_code, "(--approve)" in refused.stderr) == (2, True)
+    asked = sunwell(*given, "--approve")
+    assert (asked.exit_code, "--approve asks at the terminal" in asked.stderr) == (2, True)
 
 
 def test_exports_are_what_other_programs_read(sunwell, shop: Path, finished) -> None:

@@ -1,4 +1,7 @@
-"""Where a run's tools come from: the caller's own executor, or the workspace's toolbox and plugins."""
+"""Where a run's tools come from: the caller's own executor, or the workspace's toolbox and plugins.
+
+Whichever it is, the run's options hold for it.
+"""
 
 import attrs
 
@@ -11,6 +14,7 @@ from sunwell.journal.protocol import Journal
 from sunwell.tools.naming import BUILT_IN
 from sunwell.tools.originals import Originals
 from sunwell.tools.plugged import Plugged, ToolPlugins
+from sunwell.tools.policy import Rules, under_rules
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
 
@@ -24,32 +28,39 @@ class Equipment:
     plugins: ToolPlugins = attrs.field(factory=ToolPlugins)
 
     def executor_for(self, session: SessionContext, journal: Journal, secrets: Secrets) -> ToolExecutor:
-        """Return who carries out the tool calls of the run in *journal*."""
-        if self.executor is not None:
+        """Return who carries out the tool calls of the run in *journal*, under the rules of *session*.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` for rules that the executor cannot be held to.
+        """
+        kept = Originals(journal.path.parent / "originals") if journal.path else None
+        return self._ruled(session, secrets, kept)
+
+    def preview(self, session: SessionContext) -> ToolExecutor:
+        """Return who would carry out tool calls, before there is a journal; raises as above."""
+        return self._ruled(session, Secrets(), None)
+
+    def described(self, session: SessionContext) -> ToolExecutor:
+        """Return whose tools the models of a recorded run are told of: it carries nothing out."""
+        if self.executor is not None and not isinstance(self.executor, Toolbox):
             return self.executor
-        options = session.options
-        return Toolbox(
-            Workspace(session.workspace),
-            self.plugged(options).tools,
+        options = attrs.evolve(session.options, approve=None, dry_run=False)
+        return self.preview(attrs.evolve(session, options=options))
+
+    def _ruled(self, session: SessionContext, secrets: Secrets, kept: Originals | None) -> ToolExecutor:
+        options, workspace = session.options, Workspace(session.workspace)
+        executor = self.executor
+        if executor is None:
+            executor = Toolbox(workspace, self.plugged(options).tools, secrets=secrets)
+        rules = Rules(
+            workspace,
             allow_shell=options.allow_shell,
             allow_python=options.allow_python,
             approve=options.approve,
             dry_run=options.dry_run,
             secrets=secrets,
-            originals=Originals(journal.path.parent / "originals") if journal.path else None,
+            originals=kept,
         )
-
-    def preview(self, session: SessionContext) -> ToolExecutor:
-        """Return who would carry out tool calls, before there is a journal."""
-        if self.executor is not None:
-            return self.executor
-        options = session.options
-        return Toolbox(
-            session.workspace,
-            self.plugged(options).tools,
-            allow_shell=options.allow_shell,
-            allow_python=options.allow_python,
-        )
+        return under_rules(executor, rules)
 
     def plugged(self, options: RunOptions) -> Plugged:
         """Return what plugins add to a run with *options*."""

@@ -10,7 +10,7 @@ import attrs
 from sunwell.agent.run.files_seen import CONTEXT, FilesSeen
 from sunwell.agent.runs.changes import files_clause
 from sunwell.agent.runs.equipping import Equipment
-from sunwell.agent.runs.opening import Opened, hashes_of, learn_keys
+from sunwell.agent.runs.opening import Opened, hashes_of, learn_keys, require_approver
 from sunwell.agent.runs.roles import Roles
 from sunwell.agent.runs.settings import batch_in, latest_settings, options_from
 from sunwell.budget.values import Budget
@@ -148,8 +148,10 @@ async def open_fork(
     roles = resolve(options)
     kept, left = divide(records, fork.cut)
     secrets = learn_keys(secrets_from_environment(), roles)
+    executor = equipment.executor_for(session, source, secrets)
+    require_approver(settings, executor)
     if not fork.accept_changes:
-        await _check_files(kept, left, equipment.executor_for(session, source, secrets), fork)
+        await _check_files(kept, left, executor, fork)
     journal = journals.create(fork.workspace, new_run_id())
     tools = equipment.executor_for(session, journal, secrets)
     batch = batch_in(settings)

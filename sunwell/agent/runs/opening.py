@@ -41,7 +41,7 @@ from sunwell.journal.records import Answer, Forked, Note, RunOpened, RunResumed
 from sunwell.models.connection import Connection
 from sunwell.models.prices import PriceBook
 from sunwell.tools.environment import secrets_from_environment
-from sunwell.tools.toolbox import Toolbox
+from sunwell.tools.policy import approver_of, is_dry_run
 
 _CONTEXT_TOKENS = 12_000
 """Most of the workspace that the smart model is shown for a lens."""
@@ -97,17 +97,17 @@ class Opened:
             raise JournalError(f"{'; '.join(changes)}: undo that, or keep the answers with --accept-changes")
 
     def _require_approver(self, settings: Mapping[str, Any]) -> None:
-        nobody = isinstance(self.executor, Toolbox) and self.executor.approve is None
-        if settings.get("asks") and nobody and not self.recorded_only:
-            raise ConfigurationError(
-                "the run asked before each write and command: take it up with options that have approve="
-            )
+        if not self.recorded_only:
+            require_approver(settings, self.executor)
 
     def settings_now(self, session: SessionContext, roles: Roles) -> dict[str, Any]:
         """Return what holds for *session* today, as the first record says it."""
         recalled = self.secrets.redact(self.recalled) if self.settings is None else self.settings["recalled"]
         tools = self._tools(session)
         settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
+        if not self.recorded_only:  # what a toolbox of the caller's says itself must hold on resume, too
+            settings["asks"] = approver_of(self.executor) is not None
+            settings["options"]["dry_run"] = is_dry_run(self.executor)
         if self.batch is not None:
             settings["batch"] = self.batch.settings()
         if self.lens_only:
@@ -267,6 +267,14 @@ def _shown(session: SessionContext, task: str, secrets: Secrets) -> Shown:
 
 def hashes_of(executor: ToolExecutor) -> Hashes | None:
     return executor.hashes if isinstance(executor, StagingExecutor) else None
+
+
+def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if the recorded run asked and *executor* does not."""
+    if settings.get("asks") and approver_of(executor) is None:
+        raise ConfigurationError(
+            "the run asked before each write and command: go on with options that have approve= (--approve)"
+        )
 
 
 def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:

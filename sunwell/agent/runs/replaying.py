@@ -98,7 +98,7 @@ def replay_of(
         raise JournalError(f"{journal.path} does not begin with a run: it cannot be played again")
     settings = latest_settings(journal.records())
     session = SessionContext.build(workspace, recorded.task, options or options_from(settings))
-    tools = equipment.executor_for(session, journal, Secrets())
+    tools = equipment.described(session)
     batch = batch_in(settings)
     if batch is not None:
         batch = attrs.evolve(batch, results=None)  # nothing is written

@@ -106,7 +106,7 @@ class CallRunner:
         finished = self.run.journal.find(ToolFinished, (self.span.path, turn, index))
         if finished is None:
             return None
-        self.tools.recall(call, Place(self.span, turn, index))
+        self.tools.recall(call, Place(self.span, turn, index), finished.result)
         self._count(call, finished.result)
         self._tell_finished(call, finished.result, finished.duration_seconds, replayed=True)
         return finished.result

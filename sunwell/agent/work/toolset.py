@@ -44,7 +44,7 @@ class Toolset:
     def of(cls, tools: Sequence[Tool | str] | None, executor: ToolExecutor | None) -> "Toolset":
         """Return the set for *tools*: names are *executor*'s, ``None`` is all that it offers.
 
-        Where *executor* is a :class:`~sunwell.tools.toolbox.Toolbox`, its rules hold for the tools that
+        The rules of an *executor* that has any, a toolbox or one under rules, hold for the tools that
         are given themselves, too: approval, dry run, limits and secrets.
         Raises :exc:`~sunwell.errors.ConfigurationError` for a name that nobody offers, or that two
         tools have.
@@ -63,9 +63,13 @@ class Toolset:
         specs = {name: offered[name] for name in names}
         executors = _all_by(executor, specs)
         if own:
+            from sunwell.tools.policy import GovernedExecutor
             from sunwell.tools.toolbox import Toolbox
 
-            box = executor.beside(own) if isinstance(executor, Toolbox) else Toolbox(tools=own)
+            if isinstance(executor, Toolbox | GovernedExecutor):
+                box = executor.beside(own)
+            else:
+                box = Toolbox(tools=own)
             twice = [spec.name for spec in box.specs() if spec.name in specs]
             if twice:
                 raise ConfigurationError(f"two tools are called {twice[0]!r}; give one of them another name")
@@ -135,10 +139,16 @@ class Toolset:
         placed = self._placed.get(call.name)
         return self._staging.get(call.name) if placed is None or place is None else placed.at(place)
 
-    def recall(self, call: ToolCall, place: Place) -> None:
-        """Tell whoever keeps account of it that *call* is on record with its result."""
-        if call.name in self.granted and call.name in self._placed:
-            self._placed[call.name].recall(call, place)
+    def recall(self, call: ToolCall, place: Place, result: ToolResult) -> None:
+        """Tell whoever keeps account of it that *call* is on record with *result*."""
+        placed = self._placed.get(call.name)
+        if placed is None or call.name not in self.granted:
+            return
+        from sunwell.tools.policy import GovernedExecutor, is_left_out
+
+        if isinstance(placed, GovernedExecutor) and is_left_out(result):
+            return  # it was not carried out, so it left nothing behind
+        placed.recall(call, place)
 
     def is_parallel(self, call: ToolCall) -> bool:
         """Whether *call* may run beside others."""

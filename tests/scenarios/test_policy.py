@@ -1,0 +1,558 @@
+"""The options of a run hold for its tool calls, whoever carries them out and however the run is begun."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from sunwell.agent import Agent
+from sunwell.agent.loop import AgentLoop
+from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
+from sunwell.core import Completion, Proposal, TaskResult, ToolCall, ToolResult
+from sunwell.core.message import FileChange
+from sunwell.core.model import ToolSpec
+from sunwell.core.secrets import Secrets
+from sunwell.core.tool import Tool, ToolExecutor
+from sunwell.errors import ConfigurationError, ServerFailed
+from sunwell.events import RunFinished
+from sunwell.gateway.retry import RetryPolicy
+from sunwell.journal import list_runs, read_records
+from sunwell.journal.records import ToolFinished, ToolStarted
+from sunwell.models.registry import ModelRegistry
+from sunwell.testing import ScriptedModel, completion
+from sunwell.tools import Rules, Toolbox, Uncovered, UndoReport, Workspace, tool, under_rules, undo
+
+WAYS = ("run", "batch", "worker", "resume")
+PUT = ToolSpec(
+    "put",
+    "Put content into a file.",
+    {
+        "type": "object",
+        "properties": {"path": {"type": "string"}, "content": {"type": "string"}},
+        "required": ["path", "content"],
+        "additionalProperties": False,
+    },
+)
+
+
+def call_of(name: str, number: int = 0, **arguments: Any) -> ToolCall:
+    """Return a call of the tool *name*."""
+    return ToolCall(f"c{number}", name, json.dumps(arguments))
+
+
+def sha(path: Path) -> str | None:
+    """Return the hash of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+@attrs.define(eq=False)
+class Plain:
+    """Somebody's own executor, with the one method that it needs and a list of its tools."""
+
+    root: Path
+    calls: list[str] = attrs.field(factory=list)
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        return (PUT,)
+
+    async def execute(self, call: ToolCall) -> ToolResult:
+        given = json.loads(call.arguments)
+        self.calls.append(call.name)
+        (self.root / given["path"]).write_text(given["content"])
+        return ToolResult(call.id, "put")
+
+
+@attrs.define(eq=False)
+class Staging(Plain):
+    """Somebody's own executor, which says beforehand what a call will change."""
+
+    async def stage(self, call: ToolCall) -> "StagedPut":
+        given = json.loads(call.arguments)
+        after = hashlib.sha256(given["content"].encode()).hexdigest()
+        change = FileChange(given["path"], sha(self.root / given["path"]), after)
+        return StagedPut(self, call, (change,))
+
+    async def hashes(self, paths: tuple[str, ...]) -> tuple[str | None, ...]:
+        return tuple(sha(self.root / path) for path in paths)
+
+    def is_parallel(self, name: str) -> bool:
+        return False
+
+
+@attrs.frozen
+class StagedPut:
+    """A file about to be put."""
+
+    executor: Staging
+    call: ToolCall
+    changes: tuple[FileChange, ...]
+    repeatable: bool = False
+    foretold: ToolResult | None = None
+
+    async def finish(self) -> ToolResult:
+        return attrs.evolve(await self.executor.execute(self.call), changes=self.changes)
+
+
+@attrs.define(eq=False)
+class Place:
+    """A workspace with a file, an executor, and what became of a run."""
+
+    root: Path
+    kind: str
+    launched: list[str] = attrs.field(factory=list)
+    asked: list[Proposal] = attrs.field(factory=list)
+    """What somebody was asked to approve."""
+    requests: int = 0
+    """How often a model was asked."""
+
+    def executor(self) -> ToolExecutor | None:
+        """Return the executor that the agent is given."""
+
+        @tool(ask=True)
+        async def launch(target: str) -> str:
+            """Launch it."""
+            self.launched.append(target)
+            return "launched"
+
+        made: dict[str, Callable[[], ToolExecutor | None]] = {
+            "none": lambda: None,
+            "toolbox": lambda: Toolbox(self.root, [launch]),
+            "staging": lambda: Staging(self.root),
+            "plain": lambda: Plain(self.root),
+        }
+        return made[self.kind]()
+
+    def calls(self) -> tuple[ToolCall, ...]:
+        """Return calls that change something: each tool of the executor that can."""
+        writing = call_of("write_file", path="a.txt", content="new")
+        if self.kind == "none":
+            return (writing,)
+        if self.kind == "toolbox":
+            return (writing, call_of("launch", 1, target="moon"))
+        return (call_of("put", path="a.txt", content="new"),)
+
+    def answers(self, said: bool) -> Callable[[Proposal], bool]:
+        """Return an approver that always says *said*."""
+
+        def approve(proposal: Proposal) -> bool:
+            self.asked.append(proposal)
+            return said
+
+        return approve
+
+    def go(self, way: str, options: RunOptions, *calls: ToolCall) -> TaskResult:
+        """Have a model make *calls* in a run that is begun in *way*."""
+        return asyncio.run(self._go(way, options, calls or self.calls()))
+
+    async def _go(self, way: str, options: RunOptions, calls: tuple[ToolCall, ...]) -> TaskResult:
+        lines: tuple[Completion | str, ...] = (completion(*calls), "Done.")
+        if way == "worker":
+            options = attrs.evolve(options, orchestrate=True)
+            start = call_of("delegate", task="Do it.", tools=None)
+            wait = call_of("await_results", task_ids=None, timeout_seconds=None)
+            end = call_of("set_answer", content="Done.", ready=True, confidence=1.0)
+            boss = ScriptedModel("boss", [completion(start), completion(wait), completion(end)])
+            return await self._result(self._agent(boss, ScriptedModel("worker", list(lines))), way, options)
+        if way == "resume":
+            failing = ScriptedModel("own", [ServerFailed("own", "down", retry=False)])
+            agent = self._agent(failing)
+            failed = await self._result(agent, "run", attrs.evolve(options))
+            assert failed.status == "error"
+        return await self._result(self._agent(ScriptedModel("own", list(lines))), way, options)
+
+    def _agent(self, model: ScriptedModel, worker: ScriptedModel | None = None) -> Agent:
+        return Agent(
+            model=model,
+            delegation_model=worker,
+            tool_executor=self.executor(),
+            registry=ModelRegistry(),
+            retry=RetryPolicy(attempts=1),
+        )
+
+    async def _result(self, agent: Agent, way: str, options: RunOptions) -> TaskResult:
+        models = [m for m in (agent.model, agent.delegation_model) if isinstance(m, ScriptedModel)]
+        try:
+            if way == "batch":
+                return (await agent.batch(["Do it."], workspace=self.root, options=options)).run
+            if way == "resume":
+                # What can be recorded is: only who approves must be named again.
+                again = options if options.approve else None
+                events = agent.resume("", workspace=self.root, options=again)
+                async for event in events:
+                    if isinstance(event, RunFinished):
+                        return event.result
+            return await agent.result(SessionContext.build(self.root, "Do it.", options=options))
+        finally:
+            self.requests += sum(len(model.calls) for model in models)
+
+    def told(self) -> list[str]:
+        """Return what the tools told the model that called them."""
+        return [
+            record.result.content
+            for record in read_records(self.journal)
+            if isinstance(record, ToolFinished)
+            and record.tool in ("put", "write_file", "launch", "run_command")
+        ]
+
+    @property
+    def journal(self) -> Path:
+        return list_runs(self.root)[-1].path
+
+    def undo(self) -> UndoReport:
+        """Undo the run."""
+        return undo(self.journal.parent / "originals", Workspace(self.root))
+
+    @property
+    def text(self) -> str:
+        """What the file holds."""
+        return (self.root / "a.txt").read_text()
+
+
+@pytest.fixture(params=["none", "toolbox", "staging", "plain"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Return a workspace in which the file ``a.txt`` holds ``old``."""
+    (tmp_path / "a.txt").write_text("old")
+    return Place(tmp_path, request.param)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_dry_run_changes_nothing(place: Place, way: str) -> None:
+    """The model is told so. An executor that can only execute is refused before a model is asked."""
+    options = RunOptions(dry_run=True)
+    if place.kind == "plain":
+        with pytest.raises(ConfigurationError, match=r"a dry run needs an executor that stages"):
+            place.go("run" if way == "resume" else way, options)
+        assert (place.requests, list_runs(place.root)) == (0, ())
+        return
+    place.go(way, options)
+    assert (place.text, place.launched) == ("old", [])
+    assert [text.startswith("dry run") for text in place.told()] == [True] * len(place.calls())
+    assert not any(isinstance(r, ToolStarted) and r.changes for r in read_records(place.journal))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("said", [False, True], ids=["no", "yes"])
+def test_an_approver_is_asked_once_for_each_call(place: Place, way: str, said: bool) -> None:
+    """A no leaves everything as it is."""
+    place.go(way, RunOptions(approve=place.answers(said)))
+    assert [proposal.tool for proposal in place.asked] == [call.name for call in place.calls()]
+    assert place.text == ("new" if said else "old")
+    assert place.launched == (["moon"] if said and place.kind == "toolbox" else [])
+    assert all("was not approved" in text for text in place.told()) is not said
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_shell_is_there_if_it_is_allowed(place: Place, way: str) -> None:
+    """A toolbox gets the tool; an executor that cannot have it is refused before a model is asked."""
+    options = RunOptions(allow_shell=True)
+    command = call_of("run_command", command="printf new > a.txt", timeout_seconds=None)
+    if place.kind in ("staging", "plain"):
+        with pytest.raises(ConfigurationError, match="allow_shell adds a tool to a Toolbox"):
+            place.go("run" if way == "resume" else way, options, command)
+        assert (place.requests, list_runs(place.root)) == (0, ())
+        return
+    place.go(way, options, command)
+    assert place.text == "new"
+    with pytest.raises(ConfigurationError, match="not covered: 1 call of run_command"):
+        place.undo()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_undo_puts_back_what_it_can_and_names_the_rest(place: Place, way: str) -> None:
+    """Files are as before; calls of which nothing could be kept are counted by tool."""
+    place.go(way, RunOptions())
+    assert place.text == "new"
+    if place.kind == "plain":
+        with pytest.raises(ConfigurationError, match=r"no original was kept .* not covered: 1 call of put"):
+            place.undo()
+        return
+    uncovered = (Uncovered("launch", 1),) if place.kind == "toolbox" else ()
+    assert place.undo() == UndoReport(restored=("a.txt",), uncovered=uncovered)
+    assert place.text == "old"
+
+
+def test_calls_that_were_not_made_need_no_undo(place: Place) -> None:
+    """What was refused is not counted among the calls whose effects nobody kept."""
+    place.go("run", RunOptions(approve=place.answers(False)))
+    with pytest.raises(ConfigurationError, match="nothing to undo: the run changed no file"):
+        place.undo()
+
+
+@pytest.mark.parametrize(
+    ("own", "options", "asked", "done"),
+    [
+        pytest.param(True, True, ["own", "options"], True, id="both-agree"),
+        pytest.param(False, True, ["own"], False, id="the-toolbox-refuses"),
+        pytest.param(True, False, ["own", "options"], False, id="the-options-refuse"),
+    ],
+)
+def test_a_toolbox_and_the_options_must_both_approve(
+    tmp_path: Path, own: bool, options: bool, asked: list[str], done: bool
+) -> None:
+    """Any refusal refuses."""
+    seen: list[str] = []
+
+    def saying(who: str, said: bool) -> Callable[[Proposal], bool]:
+        def approve(_: Proposal) -> bool:
+            seen.append(who)
+            return said
+
+        return approve
+
+    box = Toolbox(tmp_path, approve=saying("own", own))
+    rules = Rules(Workspace(tmp_path), approve=saying("options", options))
+    asyncio.run(under_rules(box, rules).execute(call_of("write_file", path="a.txt", content="new")))
+    assert (seen, (tmp_path / "a.txt").exists()) == (asked, done)
+
+
+@attrs.define(eq=False)
+class Approver:
+    """Somebody who approves, by a method."""
+
+    asked: int = 0
+
+    def approve(self, _: Proposal) -> bool:
+        self.asked += 1
+        return True
+
+
+def test_one_approver_on_both_sides_is_asked_once(tmp_path: Path) -> None:
+    """Even by a method, which is another object each time that it is named."""
+    who = Approver()
+    box = Toolbox(tmp_path, approve=who.approve)
+    ruled = under_rules(box, Rules(Workspace(tmp_path), approve=who.approve))
+    asyncio.run(ruled.execute(call_of("write_file", path="a.txt", content="new")))
+    assert who.asked == 1
+
+
+def test_what_a_toolbox_says_itself_holds_when_the_run_is_resumed_without_it(tmp_path: Path) -> None:
+    """A dry run stays one, and a run that asked is not gone on with by somebody who does not ask."""
+    (tmp_path / "a.txt").write_text("old")
+    down = ServerFailed("own", "down", retry=False)
+    writing = completion(call_of("write_file", path="a.txt", content="new"))
+
+    def agent(*lines: Any, box: Toolbox | None = None) -> Agent:
+        model = ScriptedModel("own", list(lines))
+        return Agent(model=model, tool_executor=box, registry=ModelRegistry(), retry=RetryPolicy(attempts=1))
+
+    async def resumed(agent: Agent) -> TaskResult:
+        async for event in agent.resume(list_runs(tmp_path)[-1].run_id, workspace=tmp_path):
+            if isinstance(event, RunFinished):
+                return event.result
+        raise AssertionError
+
+    session = SessionContext.build(tmp_path, "Do it.")
+    asyncio.run(agent(down, box=Toolbox(tmp_path, dry_run=True)).result(session))
+    assert asyncio.run(resumed(agent(writing, "Done."))).status == "ok"
+    assert (tmp_path / "a.txt").read_text() == "old"
+    asyncio.run(agent(down, box=Toolbox(tmp_path, approve=lambda _: True)).result(session))
+    with pytest.raises(ConfigurationError, match="the run asked before each write"):
+        asyncio.run(resumed(agent(writing, "Done.")))
+
+
+def test_a_run_that_asked_is_not_forked_by_somebody_who_does_not_ask(place: Place) -> None:
+    """The fork would otherwise do without a word what the run had to ask for."""
+    place.go("run", RunOptions(approve=place.answers(True)))
+    run_id = list_runs(place.root)[-1].run_id
+
+    async def forked(**given: Any) -> list[Any]:
+        agent = Agent(
+            model=ScriptedModel("own", ["Done."]), tool_executor=place.executor(), registry=ModelRegistry()
+        )
+        events = agent.fork(run_id, "run/direct:1", workspace=place.root, **given)
+        return [event async for event in events]
+
+    with pytest.raises(ConfigurationError, match="the run asked before each write"):
+        asyncio.run(forked())
+    assert len(list_runs(place.root)) == 1
+    told = asyncio.run(forked(options=RunOptions(approve=place.answers(True))))
+    assert told[-1].result.status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "sentence"),
+    [
+        pytest.param(lambda _: Toolbox(), {"allow_shell": True}, "allow_shell needs a workspace", id="shell"),
+        pytest.param(
+            lambda _: Toolbox(), {"allow_python": True}, "allow_python needs a workspace", id="python"
+        ),
+        pytest.param(
+            lambda root: Toolbox(root).with_tools(["read_file"]),
+            {"allow_shell": True},
+            "was narrowed with with_tools",
+            id="narrowed",
+        ),
+        pytest.param(Plain, {"allow_python": True}, "allow_python adds a tool to a Toolbox", id="no-toolbox"),
+    ],
+)
+def test_a_tool_that_the_executor_cannot_have_is_refused_first(
+    tmp_path: Path, make: Callable[[Path], ToolExecutor], options: dict[str, Any], sentence: str
+) -> None:
+    """One sentence, no journal, and no model is asked."""
+    agent = Agent(model=ScriptedModel("own", []), tool_executor=make(tmp_path), registry=ModelRegistry())
+    session = SessionContext.build(tmp_path, "Do it.", options=RunOptions(**options))
+    with pytest.raises(ConfigurationError, match=sentence):
+        asyncio.run(agent.result(session))
+    assert list_runs(tmp_path) == ()
+
+
+def test_a_toolbox_keeps_its_own_rules_and_its_own_workspace(tmp_path: Path) -> None:
+    """What it plans in one dry run is not seen in the next, and undo says that it kept nothing."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "other").mkdir()
+    for folder in ("work", "other"):
+        (tmp_path / folder / "a.txt").write_text("old")
+    box = Toolbox(tmp_path / "other")
+    place = Place(tmp_path / "work", "none")
+
+    def ran(options: RunOptions, *calls: ToolCall) -> TaskResult:
+        model = ScriptedModel("own", [completion(*calls), "Done."])
+        agent = Agent(model=model, tool_executor=box, registry=ModelRegistry())
+        return asyncio.run(agent.result(SessionContext.build(place.root, "Do it.", options=options)))
+
+    writing = call_of("write_file", path="a.txt", content="new")
+    ran(RunOptions(dry_run=True), writing)
+    assert (tmp_path / "other" / "a.txt").read_text() == "old"
+    ran(RunOptions(), writing)
+    assert (tmp_path / "other" / "a.txt").read_text() == "new"
+    with pytest.raises(ConfigurationError, match=r"1 call of write_file, which changed 'a.txt'"):
+        place.undo()
+    assert place.text == "old"
+
+
+def test_secrets_of_the_run_and_of_the_toolbox_are_replaced(tmp_path: Path) -> None:
+    """Also one that holds another's, and one that is learnt later."""
+    (tmp_path / "a.txt").write_text("short-secret short-secret-and-longer learnt-later")
+    own, runs = Secrets(), Secrets()
+    own.add("short-secret", "SHORT")
+    runs.add("short-secret-and-longer", "LONG")
+    box = under_rules(Toolbox(tmp_path, secrets=own), Rules(Workspace(tmp_path), secrets=runs))
+    runs.add("learnt-later", "LATER")
+    reading = call_of("read_file", path="a.txt", start_line=None, end_line=None)
+    said = asyncio.run(box.execute(reading)).content
+    assert "[SHORT] [LONG] [LATER]" in said
+
+
+@pytest.mark.parametrize("make", [Staging, Plain, Toolbox], ids=["staging", "plain", "toolbox"])
+@pytest.mark.parametrize("said", [False, True], ids=["no", "yes"])
+def test_tools_given_beside_an_executor_under_rules_obey_them(
+    tmp_path: Path, make: Callable[[Path], ToolExecutor], said: bool
+) -> None:
+    """A loop that is given tools and an executor has one set of rules."""
+    place = Place(tmp_path, "none")
+
+    @tool(ask=True)
+    async def act() -> str:
+        """Act."""
+        place.launched.append("act")
+        return "acted"
+
+    executor = under_rules(make(tmp_path), Rules(Workspace(tmp_path), approve=place.answers(said)))
+    given: list[Tool | str] = [act]
+    loop = AgentLoop(ScriptedModel("own", [completion(call_of("act")), "Done."]), executor=executor)
+
+    async def run() -> None:
+        async for _ in loop.run("Do it.", given):
+            pass
+
+    asyncio.run(run())
+    assert (len(place.asked), place.launched) == (1, ["act"] if said else [])
+
+
+@attrs.define(eq=False)
+class Shared(Staging):
+    """An executor that tells workers and places apart, and notes what it is told."""
+
+    log: list[tuple[str, ...]] = attrs.field(factory=list)
+
+    def for_worker(self, worker_id: str) -> "Shared":
+        self.log.append(("worker", worker_id))
+        return Shared(self.root, self.calls, self.log)
+
+    def conflicts_of(self, worker_id: str) -> tuple[Any, ...]:
+        self.log.append(("conflicts", worker_id))
+        return ()
+
+    def note(self, worker_id: str, result: ToolResult) -> None:
+        self.log.append(("note", worker_id))
+
+    def release(self, worker_id: str) -> None:
+        self.log.append(("release", worker_id))
+
+    def at(self, place: Any) -> "Shared":
+        self.log.append(("at", place.span.path))
+        return self
+
+    def recall(self, call: ToolCall, place: Any) -> None:
+        self.log.append(("recall", call.name))
+
+
+@pytest.mark.parametrize("dry", [False, True], ids=["done", "dry"])
+def test_an_executor_that_tells_workers_and_places_apart_still_does(tmp_path: Path, dry: bool) -> None:
+    """Also when a batch is resumed; what a dry run left out is not recalled as done."""
+    (tmp_path / "a.txt").write_text("old")
+    shared = Shared(tmp_path)
+    options = RunOptions(dry_run=dry)
+    putting = completion(call_of("put", path="a.txt", content="new"))
+
+    async def first() -> None:
+        model = ScriptedModel("own", [putting, ServerFailed("own", "down", retry=False)])
+        agent = Agent(
+            model=model, tool_executor=shared, registry=ModelRegistry(), retry=RetryPolicy(attempts=1)
+        )
+        await agent.batch(["Do it."], workspace=tmp_path, options=options)
+
+    async def again() -> None:
+        agent = Agent(model=ScriptedModel("own", ["Done."]), tool_executor=shared, registry=ModelRegistry())
+        async for _ in agent.resume("", workspace=tmp_path):
+            pass
+
+    asyncio.run(first())
+    assert [entry[0] for entry in shared.log if entry[0] != "at"] == ["worker", "release", "conflicts"]
+    assert ("at", "run/task-0") in shared.log
+    assert (tmp_path / "a.txt").read_text() == ("old" if dry else "new")
+    shared.log.clear()
+    asyncio.run(again())
+    assert ("note", "task-0") in shared.log
+    assert (("recall", "put") in shared.log) is not dry
+
+
+@pytest.mark.parametrize("what", ["made", "deleted", "elsewhere"])
+def test_undo_of_an_executors_own_files(tmp_path: Path, what: str) -> None:
+    """A file that was made goes, one that was deleted comes back, and one elsewhere is named."""
+    root = tmp_path / "work"
+    root.mkdir()
+    (tmp_path / "else").mkdir()
+    (root / "old.txt").write_text("old")
+
+    @attrs.define(eq=False)
+    class Deleting(Staging):
+        async def stage(self, call: ToolCall) -> StagedPut:
+            path = json.loads(call.arguments)["path"]
+            return StagedPut(self, call, (FileChange(path, sha(self.root / path), None),))
+
+        async def execute(self, call: ToolCall) -> ToolResult:
+            (self.root / json.loads(call.arguments)["path"]).unlink()
+            return ToolResult(call.id, "gone")
+
+    made: dict[str, tuple[ToolExecutor, str]] = {
+        "made": (Staging(root), "new.txt"),
+        "deleted": (Deleting(root), "old.txt"),
+        "elsewhere": (Staging(tmp_path / "else"), "new.txt"),
+    }
+    executor, path = made[what]
+    place = Place(root, "none")
+    model = ScriptedModel("own", [completion(call_of("put", path=path, content="new")), "Done."])
+    agent = Agent(model=model, tool_executor=executor, registry=ModelRegistry())
+    asyncio.run(agent.result(SessionContext.build(root, "Do it.")))
+    report = place.undo()
+    assert (root / "old.txt").read_text() == "old"
+    assert not (root / "new.txt").exists()
+    assert report.uncovered == ((Uncovered("put", 1, ("new.txt",)),) if what == "elsewhere" else ())
+    assert (tmp_path / "else" / "new.txt").exists() is (what == "elsewhere")
