@@ -280,7 +280,11 @@ class Agent:
     def _roles(self, options: RunOptions) -> Roles:
         mine = Choices(self.model, self.smart_model, self.delegation_model)
         registry = self.registry or get_registry()
-        return resolve_roles(mine, Choices.of(options), registry, options.fallback)
+        roles = resolve_roles(mine, Choices.of(options), registry, options.fallback)
+        if roles.fell_back is None or roles.smart is None or not options.orchestrate:
+            return roles
+        # The parent of an orchestrator's workers is the smart model, not the loop's own.
+        return attrs.evolve(roles, fell_back=attrs.evolve(roles.fell_back, used=roles.smart.name))
 
     def _begin(self, session: SessionContext, memory: Memory | None = None) -> tuple[Opened, Roles]:
         """Open a new run; what stands against it is found before anything is written."""

@@ -73,10 +73,18 @@ def _changed(chosen: Chosen) -> "RunOptions":
     """Return the recorded options with what is named on the command line in their place."""
     import attrs
 
-    from sunwell.agent.runs.settings import options_from
+    from sunwell.agent.runs.settings import batch_in, options_from
     from sunwell.cli.finding import settings_of_run
     from sunwell.cli.resume import raised
+    from sunwell.errors import ConfigurationError
 
-    recorded = options_from(settings_of_run(Path(chosen["workspace"]), chosen["run_id"]))
+    settings = settings_of_run(Path(chosen["workspace"]), chosen["run_id"])
+    recorded = options_from(settings)
+    hands_out = recorded.enable_delegation or recorded.orchestrate or recorded.delegation_tools
+    if chosen["delegation_model"] is not None and not hands_out and batch_in(settings) is None:
+        raise ConfigurationError(
+            "the run hands nothing out, so no call would be --delegation-model's: leave it out, or name the "
+            "model that works with --model"
+        )
     named = {name: chosen[name] for name in _CHANGED if chosen[name] is not None}
     return attrs.evolve(recorded, **named, budget=raised(recorded, chosen) or recorded.budget)

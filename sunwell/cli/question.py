@@ -1,4 +1,4 @@
-"""``sunwell run -q``: one question about one context, which is given whole where it fits."""
+"""``sunwell run -q``: one question about one context, which is given whole if it fits."""
 
 import os
 import sys
@@ -13,6 +13,7 @@ from sunwell.cli.configured import Configured
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.task import TaskResult
 
@@ -27,7 +28,9 @@ class Question:
     text: str
     context: str
     model: str
-    child_model: str | None
+    """Who is asked it."""
+    child_model: str = ""
+    """Who is asked by that model, or why nobody is; empty if no child model is named."""
 
     def prompt(self) -> str:
         """Return what the model is asked; the context cannot close the fence that it stands in."""
@@ -46,30 +49,73 @@ class Question:
         click.echo(f"Context: {len(self.context):,} chars", err=True)
 
 
-def question_of(chosen: Chosen, held: Configured) -> Question:
+def refuse_lens_options(ctx: click.Context, chosen: Chosen) -> None:
+    """Refuse what was typed and only says how a task is delegated under a lens."""
+    from click.core import ParameterSource
+
+    for name in ("delegate", "threshold", "on_lens_failure"):
+        if chosen[name] is not False and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigurationError(
+                f"{option} is about a lens, and --query answers a question without one: leave {option} out "
+                "(--sub-calls or --orchestrate ask the child model)"
+            )
+
+
+def options_for(chosen: Chosen, held: Configured) -> "RunOptions":
+    """Return the options of a question: no lens, and no tools but those that run what is allowed to run.
+
+    A child model is kept only if somebody may ask it.
+    """
+    from sunwell.cli.choices import with_delegation_tools
+
+    options = with_delegation_tools(held.resolved.options, chosen)
+    allowed = {"execute_python": options.allow_python, "run_command": options.allow_shell}
+    tools = tuple(
+        name for name, is_on in allowed.items() if is_on and (options.tools is None or name in options.tools)
+    )
+    child = options.delegation_model if _has_children(options) else None
+    return attrs.evolve(options, tools=tools, enable_delegation=False, delegation_model=child)
+
+
+def question_of(chosen: Chosen, held: Configured, options: "RunOptions") -> Question:
     """Return the question; its context is the file, else what is piped in: a terminal is not waited for.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` where the file cannot be read, or the context
     does not fit into the model's window.
     """
-    from sunwell.config.preflight import parent_name, window_of
+    from sunwell.agent.runs.roles import Choices, resolve_roles
+    from sunwell.config.preflight import window_of
 
     if not chosen["query"].strip():
         raise ConfigurationError("the question is empty: say what you want to know")
-    model = held.resolved.registry.get(parent_name(held.resolved))
-    child = held.resolved.names.get("delegation_model")
-    name = child and held.resolved.registry.get(child).name
-    question = Question(chosen["query"], _context(chosen["context"]), model.name, name)
+    roles = resolve_roles(Choices(), Choices.of(options), held.resolved.registry, options.fallback)
+    model = roles.smart if options.orchestrate and roles.smart else roles.own
+    named = held.resolved.names.get("delegation_model")
+    child = ""
+    if roles.worker is not None:
+        child = roles.worker.name
+    elif roles.fell_back is not None:
+        child = f"{model.name} in place of {roles.fell_back.wanted}: {roles.fell_back.reason}"
+    elif named is not None:
+        child = f"none; {named} is asked only with --sub-calls or --orchestrate, and a depth of at least 1"
+    question = Question(chosen["query"], _context(chosen["context"]), model.name, child)
     _require_fit(question, window_of(model, held.resolved))
     return question
 
 
-def session_for(question: Question, chosen: Chosen, held: Configured) -> "SessionContext":
-    """Return a session without tools: all there is to know stands in the prompt."""
+def session_for(question: Question, chosen: Chosen, options: "RunOptions") -> "SessionContext":
+    """Return the session: all there is to know stands in the prompt."""
     from sunwell.context.session import SessionContext
 
-    options = attrs.evolve(held.resolved.options, tools=(), enable_delegation=False, delegation_model=None)
     return SessionContext.build(chosen["workspace"], question.prompt(), options)
+
+
+def _has_children(options: "RunOptions") -> bool:
+    depth = options.max_depth
+    if options.delegation_tools == "rlm":
+        depth = min(depth, options.orchestration.sub_calls.max_depth)
+    return options.orchestrate or (options.delegation_tools is not None and depth > 0)
 
 
 def tell_end(result: "TaskResult", *, verbose: bool) -> None:

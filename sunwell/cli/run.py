@@ -57,7 +57,12 @@ EXIT_CODES = (
 @click.option("--approve", is_flag=True, help="Ask before each write and command.")
 @click.option("--dry-run/--no-dry-run", default=False, help="Show the changes, and make none.")
 @click.option("--stream/--no-stream", default=False, help="Stream the answers.")
-@click.option("-q", "--query", metavar="QUESTION", help="Answer a question, without tools; see --context.")
+@click.option(
+    "-q",
+    "--query",
+    metavar="QUESTION",
+    help="Answer a question, without the workspace's tools; see --context.",
+)
 @click.option(
     "-c", "--context", metavar="FILE", help="What the question is about (default: what is piped in)."
 )
@@ -83,7 +88,7 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.cli.configured import configured
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
-    from sunwell.cli.question import require_place
+    from sunwell.cli.question import refuse_lens_options, require_place
     from sunwell.cli.view import choose_view
     from sunwell.config.preflight import require_sound, unlisted_models
     from sunwell.report.forecast import forecast
@@ -95,6 +100,7 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     held = configured(ctx, chosen, delegates=bool(chosen["orchestrate"]))
     values = held.loaded.values
     if chosen["query"] is not None:
+        refuse_lens_options(ctx, chosen)
         ctx.exit(_answer(held, chosen))
     view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.budget.usd)
     options = attrs.evolve(
@@ -117,23 +123,32 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
 
 def _answer(held: "Configured", chosen: Chosen) -> int:
     """Answer one question and return the exit code."""
+    from sunwell.cli.asking import Asker
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
     from sunwell.cli.failing import exit_code
     from sunwell.cli.plain import PlainView
-    from sunwell.cli.question import question_of, session_for, tell_end
+    from sunwell.cli.question import options_for, question_of, session_for, tell_end
     from sunwell.config.preflight import require_sound
+    from sunwell.report.forecast import forecast
 
     if chosen["task"] is not None:
         raise ConfigurationError("a task and --query are two things: give one of them")
     require_sound(held.resolved)
     verbose = held.loaded.values.verbose
-    question = question_of(chosen, held)
+    view = PlainView(verbose, quiet=not verbose)
+    options = options_for(chosen, held)
+    if chosen["approve"]:
+        options = attrs.evolve(options, approve=Asker(view))
+    question = question_of(chosen, held, options)
+    session = session_for(question, chosen, options)
+    if chosen["confirm_above"] is not None:
+        made = forecast(session, prices=held.resolved.prices, registry=held.resolved.registry)
+        _confirm(chosen["confirm_above"], made, options, view)
     if verbose:
         question.say_beginning()
     agent = held.agent()
-    session = session_for(question, chosen, held)
-    result = drive(agent, agent.run(session), PlainView(verbose, quiet=not verbose))
+    result = drive(agent, agent.run(session), view)
     if chosen["as_json"]:
         tell(result, chosen)
     else:

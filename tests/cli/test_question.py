@@ -5,11 +5,15 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from sunwell.simulator import Simulator, echo, running_simulator
+from sunwell.core import Text, ToolCall
+from sunwell.simulator import Asked, Reply, Simulator, echo, running_simulator
+from sunwell.simulator.scripts.conversation import Conversation
+from sunwell.simulator.scripts.orchestrating import orchestrator, part_worker
 
 
 @pytest.fixture
@@ -35,7 +39,9 @@ def test_what_is_piped_in_is_the_context(sunwell, tmp_path: Path) -> None:
     assert (done.exit_code, "piped text" in done.stdout) == (0, True)
 
 
-@pytest.mark.parametrize("child", [(), ("--child-model", "haiku")], ids=["alone", "with-child"])
+@pytest.mark.parametrize(
+    "child", [(), ("--child-model", "haiku", "--sub-calls")], ids=["alone", "with-child"]
+)
 def test_the_verbose_output_is_the_seeds(sunwell, tmp_path: Path, child) -> None:
     """Model, child model only where one is set, length of the context, time, tokens, cost."""
     (tmp_path / "c.txt").write_text("x" * 12345)
@@ -118,3 +124,162 @@ def test_a_trace_that_cannot_be_written_is_refused_first(sunwell, tmp_path: Path
     assert done.exit_code == 2
     assert "cannot be written: name a file in a folder that exists" in done.stderr
     assert not simulator.requests
+
+
+PARENT, CHILD = "anthropic/claude-opus-5-5", "openai/gpt-6-luna"
+MODELS = ("-m", PARENT, "--child-model", CHILD)
+
+
+def asking_once(asked: Asked) -> Reply:
+    """Ask one sub-call, and answer with what it said."""
+    talk = Conversation.of(asked)
+    if talk.attempts or "rlm_sub_complete" not in asked.tools:
+        return Reply((Text(f"They said: {talk.results()}"),))
+    query = {"query": "What is 6 times 7?", "max_tokens": None, "system": None, "tools": None}
+    return Reply((ToolCall("c1", "rlm_sub_complete", json.dumps(query)),))
+
+
+def computing(asked: Asked) -> Reply:
+    """Compute with every tool that runs something, and answer with what came of it."""
+    talk = Conversation.of(asked)
+    calls = {
+        "execute_python": {"code": "print(6 * 7)"},
+        "run_command": {"command": "echo $((6 * 7))", "timeout_seconds": None},
+    }
+    made = [ToolCall(f"c_{name}", name, json.dumps(calls[name])) for name in asked.tools if name in calls]
+    if talk.attempts or not made:
+        return Reply((Text(f"computed: {talk.results()}"),))
+    return Reply(tuple(made))
+
+
+@pytest.fixture
+def asked_over_http(sunwell, tmp_path: Path):
+    """Return a function that asks a question of a parent with a child, and what came over HTTP."""
+
+    def ask(*arguments: str, parent=asking_once, child=computing):
+        (tmp_path / "c.txt").write_text("The context.")
+        models = {"claude-opus-5-5": parent, "gpt-6-luna": child, "claude-haiku-5-5": echo}
+        with running_simulator(Simulator(models)) as simulator:
+            env = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
+            env |= {"OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "simulated-key"}
+            given = ("-q", "What is it?", "-c", tmp_path / "c.txt", "-w", tmp_path, "-v")
+            done = sunwell("run", *given, *arguments, env=env)
+            return done, Counter(request.model for request in simulator.requests), simulator.requests
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parent", "child", "counted"),
+    [
+        pytest.param(
+            ("--orchestrate",),
+            orchestrator(2),
+            part_worker(),
+            {"claude-opus-5-5": 5, "gpt-6-luna": 2},
+            id="orchestrate",
+        ),
+        pytest.param(
+            ("--sub-calls",),
+            asking_once,
+            computing,
+            {"claude-opus-5-5": 2, "gpt-6-luna": 1},
+            id="sub-calls",
+        ),
+        pytest.param(
+            ("--delegation-tools", "rlm"),
+            asking_once,
+            computing,
+            {"claude-opus-5-5": 2, "gpt-6-luna": 1},
+            id="delegation-tools",
+        ),
+    ],
+)
+def test_children_run_on_the_model_that_is_printed(
+    asked_over_http, arguments, parent, child, counted
+) -> None:
+    """Each is asked as often as its work takes, and nobody else is."""
+    done, requests, _ = asked_over_http(*MODELS, *arguments, parent=parent, child=child)
+    assert done.exit_code == 0, done.output
+    assert "Child model: gpt-6-luna" in done.stderr.splitlines()
+    assert "Model: claude-opus-5-5" in done.stderr.splitlines()
+    assert requests == counted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told", "counted"),
+    [
+        pytest.param(MODELS, "none; openai/gpt-6-luna is asked only with", {"claude-opus-5-5": 1}, id="none"),
+        pytest.param(
+            (*MODELS, "--sub-calls", "--max-depth", "0"), "none; ", {"claude-opus-5-5": 1}, id="no-depth"
+        ),
+        pytest.param(("-m", PARENT, "--sub-calls"), None, {"claude-opus-5-5": 3}, id="not-named"),
+    ],
+)
+def test_a_child_model_that_nobody_asks_is_said_to_be_none(asked_over_http, arguments, told, counted) -> None:
+    """What is printed is what runs; without a name children run on their parent's model."""
+    done, requests, _ = asked_over_http(*arguments)
+    assert done.exit_code == 0, done.output
+    printed = [line for line in done.stderr.splitlines() if line.startswith("Child model: ")]
+    assert [line.startswith(f"Child model: {told}") for line in printed] == ([] if told is None else [True])
+    assert requests == counted
+
+
+def test_the_printed_model_is_the_one_that_orchestrates(asked_over_http) -> None:
+    """With ``--smart-model`` that is not the loop's own; workers run on it, too, if no child is named."""
+    arguments = ("-m", "haiku", "--smart-model", PARENT, "--orchestrate")
+    done, requests, _ = asked_over_http(*arguments, parent=orchestrator(1), child=echo)
+    assert "Model: claude-opus-5-5" in done.stderr.splitlines()
+    assert set(requests) == {"claude-opus-5-5"}
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("--allow-python", "execute_python"), ("--allow-shell", "run_command")],
+    ids=["python", "shell"],
+)
+@pytest.mark.parametrize("way", ["direct", "sub-calls"])
+def test_what_is_allowed_can_be_run(asked_over_http, option: str, name: str, way: str) -> None:
+    """By the model itself and by its children, which have no other tool of the workspace."""
+    if name == "execute_python":
+        pytest.importorskip("pydantic_monty")
+    if way == "direct":
+        done, _, requests = asked_over_http("-m", PARENT, option, parent=computing)
+    else:
+        done, _, requests = asked_over_http(*MODELS, "--sub-calls", option)
+    assert done.exit_code == 0, done.output
+    assert "42" in done.stdout
+    offered = [json.dumps(request.body.get("tools", [])) for request in requests]
+    assert all(f'"{name}"' in tools and '"read_file"' not in tools for tools in offered)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(("--delegate",), "--delegate is about a lens", id="delegate"),
+        pytest.param(("--threshold", "5"), "--threshold is about a lens", id="threshold"),
+        pytest.param(("--on-lens-failure", "fail"), "--on-lens-failure is about a lens", id="lens-failure"),
+        pytest.param(("--approve", "--allow-shell"), "--approve asks at the terminal", id="approve"),
+        pytest.param(("--confirm-above", "0"), "more than --confirm-above $0", id="confirm-above"),
+        pytest.param(
+            ("--orchestrate", "--delegation-tools", "rlm"), "has the tools of delegate", id="other-tools"
+        ),
+        pytest.param(("--sub-calls", "--after", "nope"), "nope", id="after"),
+    ],
+)
+def test_what_a_question_cannot_have_is_refused(asked_over_http, arguments, sentence) -> None:
+    """No option that was typed is dropped without a word; nothing is asked."""
+    done, requests, _ = asked_over_http("-m", PARENT, *arguments)
+    assert (done.exit_code, sentence in done.stderr) == (2, True), done.output
+    assert not requests
+
+
+def test_a_fallback_is_printed_and_is_who_works(asked_over_http, tmp_path: Path) -> None:
+    """If the child model cannot be used, and the settings allow it, the parent's stands in."""
+    (tmp_path / "mine.toml").write_text('fallback = "parent"\n')
+    arguments = ("--config", str(tmp_path / "mine.toml"), "--trust-config", "-m", "haiku")
+    arguments += ("--smart-model", PARENT, "--child-model", "nobody", "--orchestrate")
+    done, requests, _ = asked_over_http(*arguments, parent=orchestrator(1))
+    assert "Child model: claude-opus-5-5 in place of nobody: " in done.stderr, done.output
+    assert "claude-opus-5-5 takes the part of nobody" in done.stderr
+    assert set(requests) == {"claude-opus-5-5"}

@@ -66,7 +66,7 @@ def resolve_roles(
             warnings.append(f"{role}: the agent's {_name(first)} is used, not the options' {_name(second)}")
         warnings += _retirement_warning(chosen)
     own = found["model"] or found["smart_model"] or resolve_model(DEFAULT_SMART_MODEL, registry)
-    wanted = agent.delegation_model or options.delegation_model
+    wanted = options.delegation_model if agent.delegation_model is None else agent.delegation_model
     fell_back = None
     if reason and wanted is not None:
         fell_back = ModelFellBack("delegation_model", _name(wanted), own.name, reason)
