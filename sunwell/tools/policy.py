@@ -68,7 +68,7 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             # Paths are relative: originals of another folder would be put back into this one.
             originals=rules.originals if is_here else None,
         )
-    kind = type(executor).__name__
+    kind = type(executor.inner if isinstance(executor, GovernedExecutor) else executor).__name__
     for option in ("allow_shell", "allow_python"):
         if getattr(rules, option):
             raise ConfigurationError(

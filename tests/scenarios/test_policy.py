@@ -18,7 +18,7 @@ from sunwell.core import Completion, Proposal, TaskResult, ToolCall, ToolResult
 from sunwell.core.message import FileChange
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
-from sunwell.core.tool import Tool, ToolExecutor
+from sunwell.core.tool import SharedExecutor, Tool, ToolExecutor
 from sunwell.errors import ConfigurationError, ServerFailed
 from sunwell.events import RunFinished
 from sunwell.gateway.retry import RetryPolicy
@@ -556,3 +556,41 @@ def test_undo_of_an_executors_own_files(tmp_path: Path, what: str) -> None:
     assert not (root / "new.txt").exists()
     assert report.uncovered == ((Uncovered("put", 1, ("new.txt",)),) if what == "elsewhere" else ())
     assert (tmp_path / "else" / "new.txt").exists() is (what == "elsewhere")
+
+
+@pytest.mark.parametrize("make", [Staging, Plain], ids=["staging", "plain"])
+def test_rules_over_rules_are_one_set(tmp_path: Path, make: Callable[[Path], ToolExecutor]) -> None:
+    """One approver on both sides is asked once; a dry run on one side is one, or is refused."""
+    (tmp_path / "a.txt").write_text("old")
+    place, workspace = Place(tmp_path, "none"), Workspace(tmp_path)
+    asks = Rules(workspace, approve=place.answers(True))
+    putting = call_of("put", path="a.txt", content="new")
+    inner = under_rules(make(tmp_path), asks)
+    asyncio.run(under_rules(inner, asks).execute(putting))
+    assert (len(place.asked), place.text) == (1, "new")
+    dry = Rules(workspace, dry_run=True)
+    if make is Plain:
+        with pytest.raises(ConfigurationError, match="stages its calls, and Plain only executes them"):
+            under_rules(inner, dry)
+        return
+    (tmp_path / "a.txt").write_text("old")
+    said = asyncio.run(under_rules(under_rules(make(tmp_path), dry), asks).execute(putting))
+    assert (said.content, place.text) == ("dry run, not done: change a.txt", "old")
+
+
+def test_a_worker_of_an_executor_that_can_only_execute_does_nothing_in_a_dry_run(tmp_path: Path) -> None:
+    """Who stages may hand its workers an executor that does not."""
+    (tmp_path / "a.txt").write_text("old")
+    part = Plain(tmp_path)
+
+    @attrs.define(eq=False)
+    class Handing(Shared):
+        def for_worker(self, worker_id: str) -> Any:
+            return part
+
+    dry = under_rules(Handing(tmp_path), Rules(Workspace(tmp_path), dry_run=True))
+    assert isinstance(dry, SharedExecutor)
+    worker = dry.for_worker("task-0")
+    said = asyncio.run(worker.execute(call_of("put", path="a.txt", content="new")))
+    assert said.is_error
+    assert part.calls == []

@@ -154,7 +154,9 @@ def test_the_variables_of_the_plan_choose_models_and_manner(tmp_path: Path) -> N
             "RLM_VERBOSE": "true",
             "RLM_USE_NIX": "true",
         }
-        done = CliRunner(env=env).invoke(cli, ["run", "-q", "What is it?", "-w", str(tmp_path)])
+        done = CliRunner(env=env).invoke(
+            cli, ["run", "-q", "What is it?", "--sub-calls", "-w", str(tmp_path)]
+        )
     assert done.exit_code == 0
     lines = done.stderr.splitlines()
     assert "Model: claude-opus-5-5" in lines
