@@ -27,6 +27,7 @@ _SETTING_OF = {
     "max_seconds": "budget_seconds",
     "effort": "effort",
     "allow_shell": "allow_shell",
+    "sandbox": "sandbox",
     "allow_python": "allow_python",
     "dry_run": "dry_run",
     "stream": "stream",

@@ -3,9 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
-from sunwell.cli.choices import Chosen, budget_options, config_options, model_options, output_options
+from sunwell.cli.choices import (
+    Chosen,
+    budget_options,
+    config_options,
+    model_options,
+    output_options,
+    sandbox_option,
+)
 from sunwell.cli.run import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -30,6 +38,7 @@ _CHANGED = ("model", "smart_model", "delegation_model", "effort")
     "--effort", type=click.Choice(("low", "medium", "high", "xhigh", "max")), help="Effort from there on."
 )
 @budget_options
+@sandbox_option
 @click.option("--accept-changes", is_flag=True, help="Take the files as they are.")
 @config_options
 @output_options
@@ -48,6 +57,7 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
 
     options = _changed(chosen)
     held = configured(ctx, chosen, needs_key=False)
+    options = attrs.evolve(options, sandbox=held.resolved.options.sandbox)
     verbose = held.loaded.values.verbose
     view = choose_view(as_json=chosen["as_json"], verbose=verbose, max_usd=options.budget.usd)
     agent = held.agent()
@@ -63,8 +73,6 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
 
 def _changed(chosen: Chosen) -> "RunOptions":
     """Return the recorded options with what is named on the command line in their place."""
-    import attrs
-
     from sunwell.agent.runs.settings import options_from
     from sunwell.cli.finding import settings_of_run
     from sunwell.cli.resume import raised

@@ -184,7 +184,7 @@ def _put_back(folder: Path, workspace: Workspace, path: str, kept: _Kept) -> str
     if kept.before is None:
         workspace.remove(path, now)
         return "removed"
-    workspace.write(path, _original(folder, path, kept.before), now)
+    workspace.write(path, _original(folder, path, kept.before), now, restores=True)
     return "restored"
 
 

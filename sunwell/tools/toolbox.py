@@ -13,7 +13,7 @@ from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.receipts import Conflict
 from sunwell.core.secrets import Secrets
-from sunwell.core.tool import Place, Staged, Tool
+from sunwell.core.tool import SANDBOXES, Place, Sandbox, Staged, Tool
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import read_arguments
 from sunwell.tools.claimed import Claimant
@@ -26,7 +26,7 @@ from sunwell.tools.originals import Keeper
 from sunwell.tools.plan import Writer
 from sunwell.tools.python import ExecutePython
 from sunwell.tools.reading import ListFiles, ReadFile
-from sunwell.tools.sandbox import Sandbox
+from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.search import SearchFiles
 from sunwell.tools.shell import RunCommand
 from sunwell.tools.staged import Approve, StagedAnswer, StagedRun, StagedWrite, Terms
@@ -65,6 +65,8 @@ class Toolbox:
     ``originals`` keeps what files were before their first change. ``secrets`` are replaced in all
     that a model, an approver or a log gets; by default they are the environment's.
 
+    Commands run in a sandbox, or not at all, unless ``sandbox`` is ``"off"``.
+
     A tool of the caller may have ``timeout_seconds`` (infinite: no limit) and ``ask``.
     """
 
@@ -77,7 +79,9 @@ class Toolbox:
     limits: ToolLimits = attrs.field(factory=ToolLimits, kw_only=True)
     secrets: Secrets = attrs.field(default=None, kw_only=True, converter=_secrets)
     originals: Keeper | None = attrs.field(default=None, kw_only=True)
-    sandbox: Sandbox = attrs.field(default="auto", kw_only=True)
+    sandbox: Sandbox = attrs.field(
+        default="required", kw_only=True, validator=attrs.validators.in_(SANDBOXES)
+    )
     _terms: Terms = attrs.field(init=False)
     _by_name: dict[str, AnyTool] = attrs.field(init=False)
     _granted: frozenset[str] = attrs.field(init=False)
@@ -102,6 +106,25 @@ class Toolbox:
     def specs(self) -> tuple[ToolSpec, ...]:
         """Return all tools in an order that never changes, those included that are not granted."""
         return tuple(tool.spec for tool in self._by_name.values())
+
+    def require_sandbox(self, names: Iterable[str] | None = None) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands could not run in the sandbox they need.
+
+        Nothing is raised if no command can run anyway: none is allowed, *names* leave the tool out, or
+        it is a dry run.
+        """
+        for tool in self._by_name.values():
+            name = tool.spec.name
+            is_open = name in self._granted and (names is None or name in names)
+            if isinstance(tool, RunCommand) and is_open and not self.dry_run:
+                tool.require_sandbox()
+
+    def warning(self, names: Iterable[str] | None = None) -> str:
+        """Return what it means that commands run without a sandbox; empty if none does."""
+        is_open = "run_command" in self._granted and (names is None or "run_command" in names)
+        return (
+            OFF_WARNING if self.allow_shell and self.sandbox == "off" and is_open and not self.dry_run else ""
+        )
 
     def with_tools(self, names: Iterable[str]) -> "Toolbox":
         """Return this toolbox, but only *names* are carried out, and none that is not granted here.

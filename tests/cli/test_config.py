@@ -126,7 +126,9 @@ def test_what_is_typed_goes_before_the_file(
 ) -> None:
     """Switches, too, both ways; an option's default is not typed."""
     (tmp_path / "sunwell.toml").write_text(f'allow_shell = {file}\nmodel = "haiku"\n')
-    done = sunwell("run", "Say hello", "-w", tmp_path, "--trust-config", "--json", *option, env=env)
+    done = sunwell(
+        "run", "Say hello", "-w", tmp_path, "--trust-config", "--sandbox", "off", "--json", *option, env=env
+    )
     assert done.exit_code == 0, done.output
     offered = {tool["name"] for tool in simulator.requests[-1].body["tools"]}
     assert ("run_command" in offered or "shell" in offered) is shell

@@ -150,6 +150,7 @@ async def open_fork(
     secrets = learn_keys(secrets_from_environment(), roles)
     if not fork.accept_changes:
         await _check_files(kept, left, equipment.executor_for(session, source, secrets), fork)
+    equipment.require_sandbox(session)
     journal = journals.create(fork.workspace, new_run_id())
     tools = equipment.executor_for(session, journal, secrets)
     batch = batch_in(settings)
