@@ -10,9 +10,9 @@ import stat
 import sys
 import sysconfig
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
-from importlib.machinery import all_suffixes
 from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from sunwell.tools.paths import quoted
 
 _ALWAYS_TRIED = frozenset({"sitecustomize", "usercustomize", "sunwell"})
 _PLUGINS = ("sunwell.models", "sunwell.tools")
+_MODULE_SUFFIXES = frozenset((".py", ".pyc", ".so", ".pyd"))
+"""With the tags of other versions of Python before them, too."""
 _Identity = tuple[int, int]
 
 
@@ -65,7 +67,7 @@ def require_not_own(root: Path, folders: Sequence[int], path: str, status: os.st
     """
     names = tuple(path.split("/"))
     inside = [_identity(os.fstat(folder)) for folder in folders]
-    above = [_identity(parent.stat()) for parent in root.parents]
+    above = [_identity_of(parent) for parent in root.parents]
     target = None if status is None else _identity(status)
     environ = os.environ
     for place in _closed_places():
@@ -107,7 +109,7 @@ def _holds(
     inside: Sequence[_Identity],
     names: tuple[str, ...],
     target: _Identity | None,
-    above: Sequence[_Identity],
+    above: Sequence[_Identity | None],
 ) -> bool:
     """Whether the place at *anchor* and the *missing* names below it is, or holds, the file."""
     if not missing:
@@ -121,8 +123,8 @@ def _holds(
 
 def _shadows(way: tuple[str, ...], *, is_new: bool) -> bool:
     """Whether the file is a module, or makes its folder one, that is known under the same name elsewhere."""
-    stem, dot, suffix = way[-1].partition(".")
-    if f"{dot}{suffix}" not in all_suffixes():
+    stem = way[-1].partition(".")[0]
+    if Path(way[-1]).suffix.lower() not in _MODULE_SUFFIXES:
         return False
     if len(way) == 1:
         name = stem
@@ -144,29 +146,36 @@ def _refusal(path: str, place: OwnPlace, why: str = "") -> ToolError:
 
 
 def _closed_places() -> Iterator[OwnPlace]:
-    for folder in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix):
-        yield _place(folder, "the Python installation")
+    prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
+    yield from _places(prefixes, "the Python installation")
     if sys.executable:
-        yield _place(str(Path(sys.executable).parent), "the folder of the Python program")
+        yield from _places([str(Path(sys.executable).parent)], "the folder of the Python program")
     paths = sysconfig.get_paths()
-    packages = {paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()}
-    for folder in sorted(packages):
-        yield _place(folder, "a folder of installed packages")
-    yield _place(str(Path(sunwell.__file__).parent), "the code")
+    packages = (paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages())
+    yield from _places(packages, "a folder of installed packages")
+    yield from _places([str(Path(sunwell.__file__).parent)], "the code")
 
 
 def _import_places() -> Iterator[OwnPlace]:
-    for entry in dict.fromkeys(sys.path):
-        yield _place(entry, "a folder that modules are imported from, on sys.path")
+    yield from _places(sys.path, "a folder that modules are imported from, on sys.path")
 
 
 def _search_places(environ: Mapping[str, str]) -> Iterator[OwnPlace]:
-    for entry in dict.fromkeys(environ.get("PATH", os.defpath).split(os.pathsep)):
-        yield _place(entry, "a folder that programs are started from, on PATH")
+    entries = environ.get("PATH", os.defpath).split(os.pathsep)
+    yield from _places(entries, "a folder that programs are started from, on PATH")
 
 
-def _place(folder: str, what: str) -> OwnPlace:
-    return OwnPlace(Path(os.path.realpath(folder or ".")), what)
+def _places(folders: Iterable[str], what: str) -> Iterator[OwnPlace]:
+    for folder in dict.fromkeys(folders):
+        with suppress(OSError):  # a relative one, and the folder that it is relative to is gone
+            yield OwnPlace(Path(os.path.realpath(folder or ".")), what)
+
+
+def _identity_of(path: Path) -> _Identity | None:
+    try:
+        return _identity(path.stat())
+    except OSError:
+        return None
 
 
 def _identity(status: os.stat_result) -> _Identity:
