@@ -1,7 +1,6 @@
 """``sunwell doctor``: what each configured model can do, found out by asking it."""
 
 import asyncio
-import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,7 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.cli.failing import FAILED
     from sunwell.cli.plugin_lines import plugin_line, plugin_object
     from sunwell.config.plugin_rows import plugin_rows
+    from sunwell.report.figures import json_text
 
     usd = chosen.pop("max_usd")
     held = configured(ctx, chosen)
@@ -52,7 +52,7 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
             "plugins": [plugin_object(row) for row in plugins],
             "sandbox": sandbox,
         }
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        click.echo(json_text(told))
     lacking = [name for name, report in examined if isinstance(report, str) or not report.passes]
     if sandbox["required"] and not sandbox["works"]:
         lacking.append("sandbox")

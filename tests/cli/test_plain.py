@@ -73,7 +73,7 @@ WROTE = ToolCallFinished("run/work", "write_file", False, 0.1, ("a.py",))
         pytest.param(
             BudgetWarning("usd", Decimal("0.8"), Decimal(1)), "budget: 0.8 of 1 usd are used", id="budget"
         ),
-        pytest.param(Warned("old \x1b[31mmodel"), "note: old model", id="warning"),
+        pytest.param(Warned("old \x1b[31mmodel"), "note: old \\x1b[31mmodel", id="warning"),
     ],
 )
 def test_each_thing_has_its_line(event, line: str | None) -> None:
