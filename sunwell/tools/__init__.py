@@ -5,6 +5,7 @@ from sunwell.tools.limits import ToolLimits
 from sunwell.tools.originals import Originals, UndoReport, undo
 from sunwell.tools.tool import FunctionTool, tool
 from sunwell.tools.toolbox import Toolbox
+from sunwell.tools.wording import visible
 from sunwell.tools.workspace import Workspace
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "secrets_from_environment",
     "tool",
     "undo",
+    "visible",
 ]

@@ -133,7 +133,8 @@ def test_what_a_command_of_the_run_changed_is_no_change_by_others(story, call):
 
     lines = (call.reading("a.txt"), call("run_command", command="echo 2 > a.txt", timeout_seconds=None))
     story.in_real_time("run", *map(completion, lines), "Not finished.")
-    assert story.in_real_time("resume", "Done.", budget=Budget(turns=9)).status == "ok"
+    again = {"budget": Budget(turns=9), "options": story.options}
+    assert story.in_real_time("resume", "Done.", **again).status == "ok"
 
 
 def test_another_model_is_named_and_refused(story, call, scripted):
@@ -228,7 +229,7 @@ def test_a_command_whose_end_is_unknown_is_told_to_the_model(story, call):
         asked.append(request.messages[-1].parts[0].content)
         return "Looked."
 
-    assert story.in_real_time("resume", looks).answer == "Looked."
+    assert story.in_real_time("resume", looks, options=story.options).answer == "Looked."
     assert asked[0].startswith("The run was interrupted while this call was under way")
     assert (story.workspace / "made.txt").read_text() == "x\n"
 

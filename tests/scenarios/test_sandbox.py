@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sunwell import Agent, RunOptions, SessionContext
+from sunwell.budget.values import Budget
 from sunwell.core.message import ToolCall
 from sunwell.errors import ConfigurationError
 from sunwell.events import RunFinished, Warned
@@ -115,3 +116,26 @@ def test_a_sandbox_that_was_off_is_required_again_by_a_resume(tmp_path: Path) ->
 
     asyncio.run(second())
     assert not (outside / "second").exists()
+
+
+def test_a_resume_without_the_sandbox_it_needs_is_refused(tmp_path: Path) -> None:
+    """It was off before; it is off again only if that is said again."""
+    run_id = ""
+    options = RunOptions(allow_shell=True, sandbox="off", budget=Budget(turns=1))
+    model = ScriptedModel("opus-x", [completion(command("echo one")), "Not finished."])
+
+    async def follow(events) -> RunFinished:
+        return [event async for event in events][-1]
+
+    box = Toolbox(WHOLE_SYSTEM, allow_shell=True, sandbox="off")
+    agent = Agent(model=model, tool_executor=box)
+    run_id = asyncio.run(
+        follow(agent.run(SessionContext.build(tmp_path, "Look", options=options)))
+    ).result.run_id
+    again, asked, _ = agent_without_sandbox("Done.")
+    with pytest.raises(ConfigurationError, match="no sandbox can protect"):
+        asyncio.run(follow(again.resume(run_id, workspace=tmp_path, budget=Budget(turns=9))))
+    assert asked.calls == []
+    agent = Agent(model=ScriptedModel("opus-x", ["Done."]), tool_executor=box)
+    given = {"workspace": tmp_path, "budget": Budget(turns=9), "options": options}
+    assert asyncio.run(follow(agent.resume(run_id, **given))).result.status == "ok"
