@@ -143,6 +143,8 @@ class Proposal:
 
     tool: str
     summary: str
-    """One line: what would happen."""
+    """One line for any terminal: what would happen. A long one is cut, with an ellipsis."""
     details: str
-    """A difference of files, or the command."""
+    """Exactly what will run or be written, known secrets replaced: command, arguments, or difference.
+
+    It is a model's text: before a terminal gets it, it goes through :func:`sunwell.tools.visible`."""

@@ -54,6 +54,12 @@ def printable(text: str) -> str:
     return _DIRECTIONS.sub("", without_escapes(text))
 
 
+def told_line(line: str) -> str:
+    """Return *line* as it may go to a terminal: parts that are shown as escapes already stay as they are."""
+    is_safe = all(sign.isprintable() or sign in "\n\t" for sign in line)
+    return line if is_safe else visible(line)
+
+
 def json_text(value: Any, indent: int | None = 2) -> str:
     """Return *value* as JSON; what would act on a terminal is an escape of JSON's."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
