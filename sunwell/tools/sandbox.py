@@ -46,6 +46,9 @@ class Bubblewrap:
     disables_namespaces: bool = True
     """Whether commands cannot make user namespaces of their own; an old or a set-uid ``bwrap`` cannot
     forbid that. A namespace of its own gives a command no rights on what it did not mount itself."""
+    closed: tuple[Path, ...] = ()
+    """Real folders of the workspace that are read-only. They are found once, before the first command: later
+    a command could put a link in the place of one, and have what it leads to mounted."""
 
     def wrapped(self, command: tuple[str, ...], root: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
         """Return *command* as it runs in the sandbox.
@@ -67,15 +70,14 @@ class Bubblewrap:
             # A read-only mount does not stop anybody from connecting to a socket in it, and those in
             # /run lead to services that would start a program outside.
             line += ["--tmpfs", folder]
-        for shown in _shown_again(environ, hidden):
+        for shown in _shown_again(environ, hidden, root):
             line += ["--ro-bind-try", shown, shown]
         line += ["--bind", str(root), str(root)]
-        for path in (root / ".git", *own_folders_in(root, environ)):
-            if path.exists():
-                for parent in reversed(path.relative_to(root).parents[:-1]):
-                    # A folder that something is mounted in can be renamed, one that is mounted cannot.
-                    line += ["--bind", str(root / parent), str(root / parent)]
-                line += ["--ro-bind", str(path), str(path)]
+        for path in self.closed:
+            for parent in reversed(path.relative_to(root).parents[:-1]):
+                # A folder that something is mounted in can be renamed, one that is mounted cannot.
+                line += ["--bind", str(root / parent), str(root / parent)]
+            line += ["--ro-bind", str(path), str(path)]
         if (root / ".sunwell").is_dir():
             line += ["--tmpfs", str(root / ".sunwell")]
         for name in sorted(path.name for path in root.glob(".env*") if path.is_file()):
@@ -116,7 +118,9 @@ def require_sandbox(root: Path, environ: Mapping[str, str], programs: Iterable[s
     program = next((path for one in found if (path := trusted_program(one, root))), None)
     if program is None:
         raise ConfigurationError(_missing(found, root))
-    sandbox = Bubblewrap(str(program), _can_disable_namespaces(program, environ))
+    git = [path for path in (root / ".git",) if path.exists() and not path.is_symlink()]
+    closed = (*git, *own_folders_in(root, environ))
+    sandbox = Bubblewrap(str(program), _can_disable_namespaces(program, environ), closed)
     why = sandbox.why_broken(root, environ)
     if why:
         raise ConfigurationError(
@@ -164,10 +168,13 @@ def _hidden(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(folder for folder in real if Path(folder).is_dir()))
 
 
-def _shown_again(environ: Mapping[str, str], hidden: tuple[str, ...]) -> Iterator[str]:
-    """Yield the folders in *hidden* that programs are in."""
+def _shown_again(environ: Mapping[str, str], hidden: tuple[str, ...], root: Path) -> Iterator[str]:
+    """Yield the folders in *hidden* that programs are in, but none that something in *root* leads to."""
     for entry in (*environ.get("PATH", "").split(os.pathsep), "/run/current-system"):
-        if entry.startswith("/"):
+        ways = (Path(entry), *Path(entry).parents)
+        if entry.startswith("/") and not any(
+            Path(os.path.realpath(way)).is_relative_to(root) for way in ways
+        ):
             for folder in dict.fromkeys((os.path.normpath(entry), os.path.realpath(entry))):
                 is_hidden = any(folder.startswith(f"{place}/") for place in hidden)
                 if is_hidden and Path(folder).is_dir():

@@ -42,6 +42,7 @@ class RunCommand:
     timeout_seconds = float("inf")  # the command's own limit holds
     spec: ToolSpec = attrs.field(init=False)
     _found: Bubblewrap | None = attrs.field(default=None, init=False)
+    _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
 
     @spec.default
     def _describe(self) -> ToolSpec:
@@ -89,11 +90,12 @@ class RunCommand:
         plain = ("/bin/sh", "-c", command)
         if self.sandbox == "off":
             return plain
-        if self._found is None:
-            try:
-                self._found = await asyncio.to_thread(require_sandbox, self.root, environ)
-            except ConfigurationError as error:
-                raise ToolError(f"the command was not run: {error}") from None
+        async with self._finding:  # no command runs while another still looks at the workspace
+            if self._found is None:
+                try:
+                    self._found = await asyncio.to_thread(require_sandbox, self.root, environ)
+                except ConfigurationError as error:
+                    raise ToolError(f"the command was not run: {error}") from None
         return self._found.wrapped(plain, self.root, environ)
 
     def _outcome(self, ended: Ended, seconds: float) -> Outcome:

@@ -194,6 +194,31 @@ async def test_code_of_the_running_program_is_read_only_in_the_sandbox(
 
 
 @needs_bubblewrap
+@pytest.mark.parametrize("name", [".git", ".sunwell", ".env", "tools"])
+async def test_a_link_that_a_command_left_opens_nothing(
+    folder, ask, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What is read-only or empty for a command is decided before the first one, not by what it leaves."""
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{folder / 'tools'}")
+    hidden = "../" * len(folder.parts) + str(folder.parent / "outside").lstrip("/")
+    box = boxed(folder)
+    left = await ask(box, "run_command", command=f"ln -s {hidden} {name} && ln -s {folder.parent} up")
+    assert left.exit_code == 0
+    for each in (box, boxed(folder)):
+        result = await ask(each, "run_command", command=f"cat {name}/canary.txt up/outside/canary.txt")
+        assert "canary-5f1d" not in result.content
+
+
+@needs_bubblewrap
+async def test_git_s_own_folder_cannot_be_changed(folder, ask) -> None:
+    """A hook there would be run by the user's own git."""
+    (folder / ".git").mkdir()
+    for command in ("touch .git/hook", "mv .git gone", "rm -rf .git"):
+        assert (await ask(boxed(folder), "run_command", command=command)).exit_code != 0
+    assert list((folder / ".git").iterdir()) == []
+
+
+@needs_bubblewrap
 async def test_a_workspace_on_the_path_brings_no_sandbox_of_its_own(
     folder, ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,7 +355,7 @@ def test_the_sandbox_hides_home_and_what_tools_may_not_touch(folder) -> None:
     home = folder.parent / "home"
     (home / "bin").mkdir(parents=True)
     environ = {"HOME": str(home), "PATH": f"/usr/bin:{home}/bin"}
-    line = " ".join(Bubblewrap("bwrap").wrapped(("true",), folder, environ))
+    line = " ".join(Bubblewrap("bwrap", closed=(folder / ".git",)).wrapped(("true",), folder, environ))
     for part in (
         "bwrap --unshare-all --unshare-user --disable-userns --cap-drop ALL --die-with-parent",
         "--ro-bind / / --proc /proc --remount-ro /proc ",
