@@ -10,7 +10,7 @@ import click
 from sunwell.cli.view import View
 from sunwell.core.tool import Proposal
 from sunwell.errors import ConfigurationError
-from sunwell.report.figures import printable
+from sunwell.tools.wording import on_one_line, visible
 
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -33,8 +33,9 @@ class Asker:
         if self._all:
             return True
         with self.view.paused():
-            click.secho(f"\n{printable(proposal.tool)}: {printable(proposal.summary)}", bold=True, err=True)
-            for line in printable(proposal.details).splitlines():
+            # Exactly what will be done: nothing is left out, and nothing can hide what follows.
+            click.secho(f"\n{on_one_line(proposal.tool)}: {visible(proposal.summary)}", bold=True, err=True)
+            for line in visible(proposal.details).split("\n"):
                 click.secho(f"  {line}", fg=_STYLES.get(line[:1]), err=True)
             click.echo("Do it? [y]es, [n]o, [a]ll: ", nl=False, err=True)
             answer = (await _typed_line()).strip().lower()

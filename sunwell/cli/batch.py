@@ -1,6 +1,5 @@
 """``sunwell batch``: many tasks under one lens."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +88,8 @@ def options_of(held: "Configured", *, has_lens: bool, fail_fast: bool) -> "RunOp
 
 def _print_results(result: "TaskResult") -> None:
     from sunwell.agent.batches.results_file import result_fields
+    from sunwell.report.figures import json_text
 
     for index, worker in enumerate(result.workers):
-        line = json.dumps({"index": index, **result_fields(worker)}, ensure_ascii=False)
+        line = json_text({"index": index, **result_fields(worker)}, None)
         click.echo(line.encode("utf-8", "replace").decode())

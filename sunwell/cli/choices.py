@@ -80,11 +80,19 @@ _BUDGET = (
         help="Most time; waiting for your approval does not count.",
     ),
 )
+_SANDBOX = click.option(
+    "--sandbox",
+    type=click.Choice(("required", "off")),
+    default="required",
+    show_default=True,
+    help="Run commands in a sandbox, or with all that your account can do.",
+)
 _MANNER = (
     click.option("--effort", type=_EFFORTS, help="Effort of the smart model and of the loop's own."),
     click.option(
         "--allow-shell/--no-allow-shell", default=False, help="Let the model run commands in the workspace."
     ),
+    _SANDBOX,
     click.option(
         "--allow-python/--no-allow-python",
         default=False,
@@ -173,6 +181,11 @@ def budget_options(function: F) -> F:
 def manner_options(function: F) -> F:
     """Add effort, shell and Python."""
     return _with(_MANNER)(function)
+
+
+def sandbox_option(function: F) -> F:
+    """Add ``--sandbox``."""
+    return _SANDBOX(function)
 
 
 def config_options(function: F) -> F:

@@ -1,7 +1,6 @@
 """``sunwell config``: what is set and where, whether it is right, and whose files are trusted."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,16 +33,18 @@ def show(workspace: str, config: str | None, everything: bool, as_json: bool) ->
     """Print each setting with its value and where it comes from; secrets are masked."""
     from sunwell.cli.configured import sources_of
     from sunwell.config.showing import rows
+    from sunwell.report.figures import json_text
+    from sunwell.tools.wording import on_one_line
 
     loaded = sources_of({"workspace": workspace, "config": config}).load()
     shown = rows(loaded, everything=everything)
     if as_json:
-        click.echo(json.dumps({"settings": [_object(row) for row in shown]}, ensure_ascii=False, indent=2))
+        click.echo(json_text({"settings": [_object(row) for row in shown]}))
         return
     wide = max((len(f"{row.key} = {row.value}") for row in shown), default=0)
     for row in shown:
         trust = "" if row.is_trusted else "  (not trusted: does not hold)"
-        click.echo(f"{f'{row.key} = {row.value}':<{min(wide, 60)}}  # {row.origin}{trust}")
+        click.echo(on_one_line(f"{f'{row.key} = {row.value}':<{min(wide, 60)}}  # {row.origin}{trust}"))
     if not shown:
         click.echo("nothing is set: all defaults hold (--all shows them)")
 
@@ -63,12 +64,13 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     from sunwell.config.plugin_rows import plugin_rows
     from sunwell.config.preflight import findings, unlisted_models
     from sunwell.config.resolving import resolve
+    from sunwell.tools.wording import on_one_line
 
     loaded = sources_of({"workspace": workspace, "config": config}).load()
     for file in loaded.files:
-        click.echo(f"read     {file}")
+        click.echo(on_one_line(f"read     {file}"))
     for warning in loaded.warnings:
-        click.echo(f"warning  {warning}")
+        click.echo(on_one_line(f"warning  {warning}"))
     loaded.require_trust()
     resolved = resolve(loaded.values)
     found = findings(resolved)
@@ -77,7 +79,7 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     for row in plugin_rows(resolved, loaded.values):
         click.echo(plugin_line(row))
     for finding in found:
-        click.echo(f"{'error' if finding.is_error else 'warning':<8} {finding.sentence}")
+        click.echo(on_one_line(f"{'error' if finding.is_error else 'warning':<8} {finding.sentence}"))
     if any(finding.is_error for finding in found):
         ctx.exit(BAD_INPUT)
     click.echo("all settings are understood")
@@ -98,6 +100,7 @@ def trust(workspace: str, config: str | None, file: str | None) -> None:
     from sunwell.config.showing import shown
     from sunwell.config.trust import TrustRecord, needs_trust
     from sunwell.errors import ConfigurationError
+    from sunwell.tools.wording import on_one_line
 
     named = file or config
     found = Path(named) if named else project_file(Path(workspace))
@@ -108,7 +111,7 @@ def trust(workspace: str, config: str | None, file: str | None) -> None:
     TrustRecord.of_user().add(found, document.data)
     click.echo(f"trusted  {found.resolve()} as it is now{', with' if asked else ''}")
     for setting in asked:
-        click.echo(f"         {dotted(setting.path)} = {shown(setting.path, setting.value)}")
+        click.echo(on_one_line(f"         {dotted(setting.path)} = {shown(setting.path, setting.value)}"))
     if not asked:
         click.echo("         it sets nothing that needs trust")
 

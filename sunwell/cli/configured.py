@@ -27,6 +27,7 @@ _SETTING_OF = {
     "max_seconds": "budget_seconds",
     "effort": "effort",
     "allow_shell": "allow_shell",
+    "sandbox": "sandbox",
     "allow_python": "allow_python",
     "dry_run": "dry_run",
     "stream": "stream",
@@ -79,6 +80,7 @@ def configured(
     :exc:`~sunwell.errors.ConfigurationError` for what is wrong, or not trusted.
     """
     from sunwell.config.resolving import resolve
+    from sunwell.tools.wording import on_one_line
 
     sources, options = sources_of(chosen), typed(ctx, chosen)
     loaded = sources.load(**options).require_trust()
@@ -90,7 +92,7 @@ def configured(
             options["delegation_model"] = cheap
         loaded = sources.load(**options)
     for warning in loaded.warnings:
-        click.echo(f"sunwell: {warning}", err=True)
+        click.echo(on_one_line(f"sunwell: {warning}"), err=True)
     return Configured(loaded, resolve(loaded.values))
 
 

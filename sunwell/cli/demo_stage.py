@@ -77,7 +77,7 @@ def fresh_shop(place: Path) -> Path:
 def run_tests(shop: Path) -> Verdict:
     """Run the shop's own tests, in a process of their own: a model wrote what they run, so it gets no key."""
     done = subprocess.run(
-        [sys.executable, "-B", "-m", "unittest"],
+        [sys.executable, "-I", "-B", "-m", "unittest"],
         cwd=shop,
         env=command_environment(os.environ, secrets_from_environment()),
         capture_output=True,

@@ -1,7 +1,6 @@
 """``sunwell doctor``: what each configured model can do, found out by asking it."""
 
 import asyncio
-import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -28,18 +27,22 @@ _MARKS = {"yes": "✓", "no": "–", "failed": "✗"}
 def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     """Ask each configured model a few small questions, and say what it can do and what that cost.
 
-    The exit code is 1 where something is missing that Sunwell needs.
+    Says too whether the sandbox for commands works here. The exit code is 1 where something is missing that
+    Sunwell needs; the sandbox is needed if commands are allowed and may not run without it.
     """
     from sunwell.cli.configured import configured
     from sunwell.cli.failing import FAILED
     from sunwell.cli.plugin_lines import plugin_line, plugin_object
     from sunwell.config.plugin_rows import plugin_rows
+    from sunwell.report.figures import json_text
 
     usd = chosen.pop("max_usd")
     held = configured(ctx, chosen)
     plugins = plugin_rows(held.resolved, held.loaded.values)
     examining = _Examining(held, chosen["suite"], usd, quiet=chosen["as_json"])
+    sandbox = _sandbox(held, chosen["workspace"])
     if not examining.quiet:
+        click.echo(f"sandbox  {_MARKS['yes' if sandbox['works'] else 'no']} {sandbox['detail']}\n")
         for row in plugins:
             click.echo(plugin_line(row))
     examined = asyncio.run(examining.all())
@@ -47,13 +50,36 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
         told = {
             "models": [_object(*pair) for pair in examined],
             "plugins": [plugin_object(row) for row in plugins],
+            "sandbox": sandbox,
         }
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        click.echo(json_text(told))
     lacking = [name for name, report in examined if isinstance(report, str) or not report.passes]
+    if sandbox["required"] and not sandbox["works"]:
+        lacking.append("sandbox")
     if not examining.quiet:
         click.echo(_last_line(len(examined), lacking))
     if lacking:
         ctx.exit(FAILED)
+
+
+def _sandbox(held: "Configured", workspace: str) -> dict[str, Any]:
+    """Return whether commands can run in a sandbox here, with the program or the reason."""
+    import os
+
+    from sunwell.errors import ConfigurationError
+    from sunwell.tools.environment import command_environment, secrets_from_environment
+    from sunwell.tools.sandbox import require_sandbox
+    from sunwell.tools.workspace import Workspace
+
+    options = held.resolved.options
+    told: dict[str, Any] = {"required": options.allow_shell and options.sandbox == "required"}
+    environ = command_environment(os.environ, secrets_from_environment())
+    try:
+        found = require_sandbox(Workspace(workspace).root, environ)
+    except ConfigurationError as error:
+        return told | {"works": False, "detail": error.sentence}
+    lacks = "" if found.disables_namespaces else "; commands can make user namespaces: a newer one forbids it"
+    return told | {"works": True, "detail": f"{found.program} works{lacks}"}
 
 
 @attrs.frozen

@@ -1,6 +1,5 @@
 """How a run is told of when it is over: the answer and the bill, or one JSON object."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,12 +31,14 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *
 
     *aside*: standard output holds the results of workers, so answer and bill go to standard error.
     """
+    from sunwell.report.figures import json_text
+
     planned = _planned(result)
     if chosen["as_json"]:
         told: dict[str, Any] = summarize(result, forecast=forecast)
         if planned is not None:
             told["planned"] = planned
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        click.echo(json_text(told))
         return exit_code(result.status)
     if sys.stderr is not None and sys.stderr.isatty():
         click.echo("", err=True)  # parts the live view from what follows

@@ -1,6 +1,5 @@
 """``sunwell estimate``: what a task would be and cost. Nothing is asked and nothing is spent."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -36,13 +35,14 @@ def estimate(ctx: click.Context, /, **chosen: Any) -> None:
     provider whose key is there, else opus with haiku.
     """
     from sunwell.cli.configured import configured
+    from sunwell.report.figures import json_text
     from sunwell.report.forecast import forecast, forecast_object
 
     held = configured(ctx, chosen, needs_key=False, delegates=True)
     options = attrs.evolve(held.resolved.options, enable_delegation=True)
     made = forecast(session_of(chosen, options), prices=held.resolved.prices, registry=held.resolved.registry)
     if chosen["as_json"]:
-        click.echo(json.dumps(forecast_object(made), ensure_ascii=False, indent=2))
+        click.echo(json_text(forecast_object(made)))
         return
     for line in _lines(made):
         click.echo(line)

@@ -1,6 +1,5 @@
 """How a command ends that cannot do what it was asked: one sentence, and an exit code."""
 
-import json
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -63,17 +62,19 @@ class Commands(click.Group):
 
 
 def _fail(ctx: click.Context, sentence: str, code: int, status: str = "error") -> NoReturn:
-    from sunwell.report.figures import printable
+    from sunwell.report.figures import one_line
 
-    click.echo(f"sunwell: {' '.join(printable(sentence).split())}", err=True)
+    click.echo(f"sunwell: {one_line(sentence, _WHOLE * 100)}", err=True)
     with suppress(OSError):  # standard output may be what failed
         _say_json(ctx, sentence, status)
     ctx.exit(code)
 
 
 def _say_json(ctx: click.Context, sentence: str, status: str = "error") -> None:
+    from sunwell.report.figures import json_text
+
     if ctx.meta.get(_JSON):
-        click.echo(json.dumps({"status": status, "error": sentence}, ensure_ascii=False))
+        click.echo(json_text({"status": status, "error": sentence}, None))
 
 
 def _code_of(error: SunwellError) -> int:

@@ -3,9 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
-from sunwell.cli.choices import Chosen, budget_options, config_options, model_options, output_options
+from sunwell.cli.choices import (
+    Chosen,
+    budget_options,
+    config_options,
+    model_options,
+    output_options,
+    sandbox_option,
+)
 from sunwell.cli.run import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ _CHANGED = ("model", "smart_model", "delegation_model", "effort")
 )
 @budget_options
 @click.option("--approve", is_flag=True, help="Ask before each write and command.")
+@sandbox_option
 @click.option("--accept-changes", is_flag=True, help="Take the files as they are.")
 @config_options
 @output_options
@@ -42,7 +51,6 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
     are yours: where they are not as they were at that place, nothing is begun. Put them back first (with
     git, say, or sunwell undo RUN for a place before the first change), or --accept-changes.
     """
-    import attrs
 
     from sunwell.cli.asking import Asker, require_terminal
     from sunwell.cli.configured import configured
@@ -54,6 +62,7 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
     if chosen["approve"]:
         require_terminal("--approve")
     held = configured(ctx, chosen, needs_key=False)
+    options = attrs.evolve(options, sandbox=held.resolved.options.sandbox)
     verbose = held.loaded.values.verbose
     view = choose_view(as_json=chosen["as_json"], verbose=verbose, max_usd=options.budget.usd)
     if chosen["approve"]:
@@ -71,7 +80,6 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
 
 def _changed(chosen: Chosen) -> "RunOptions":
     """Return the recorded options with what is named on the command line in their place."""
-    import attrs
 
     from sunwell.agent.runs.settings import batch_in, options_from
     from sunwell.cli.finding import settings_of_run

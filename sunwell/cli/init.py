@@ -21,6 +21,7 @@ delegation_model = "haiku"
 # on_lens_failure = "direct"         # or "generic", "fail"
 # fallback = "fail"                  # or "parent", where the delegation model cannot be used
 # allow_shell = false                # holds only once this file is trusted
+# sandbox = "required"               # for commands; "off" holds only once this file is trusted
 # allow_python = false               # the same
 
 [budget]

@@ -73,9 +73,9 @@ def _save(path: Path, text: str) -> None:
 def _show(shown: "EphemeralLens") -> None:
     from sunwell.agent.lens.file import lens_remarks
     from sunwell.agent.lens.parsing import lens_tokens
-    from sunwell.report.figures import printable
+    from sunwell.tools.wording import visible
 
-    click.echo(printable(shown.to_context()))
+    click.echo(visible(shown.to_context()))
     click.echo(f"sunwell: about {lens_tokens(shown):,} tokens for each reader", err=True)
     for remark in lens_remarks(shown):
-        click.echo(f"sunwell: look again: {remark}", err=True)
+        click.echo(visible(f"sunwell: look again: {remark}"), err=True)

@@ -11,7 +11,7 @@ import attrs
 from sunwell.cli.plain import line_of, notice
 from sunwell.cli.progress import Progress, Row
 from sunwell.events import Event, ModelTextArrived
-from sunwell.report.figures import dollars, one_line, printable, seconds_text
+from sunwell.report.figures import dollars, one_line, seconds_text, told_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -51,7 +51,7 @@ class LiveView:
         from rich.padding import Padding
         from rich.text import Text
 
-        self.console.print(Padding(Text(printable(line), style="dim"), (0, 0, 0, 2), expand=False))
+        self.console.print(Padding(Text(told_line(line), style="dim"), (0, 0, 0, 2), expand=False))
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -1,6 +1,5 @@
 """``sunwell models``: what can be named, what it costs, whether its key is there."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,12 +15,12 @@ def models(as_json: bool) -> None:
     from sunwell.models.listing import list_models
     from sunwell.models.prices import PriceBook
     from sunwell.plugins import Plugins
-    from sunwell.report.figures import dollars
+    from sunwell.report.figures import dollars, json_text
 
     rows, plugins = list_models(PriceBook()), Plugins("sunwell.models").names()
     if as_json:
         told = {"models": [_object(row) for row in rows], "plugins": list(plugins)}
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        click.echo(json_text(told))
         return
     names = max(len(row.alias) for row in rows)
     ids = max(len(row.model_id) for row in rows)

@@ -24,7 +24,7 @@ from sunwell.events import (
     ToolCallStarted,
     Warned,
 )
-from sunwell.report.figures import dollars, one_line, seconds_text
+from sunwell.report.figures import dollars, one_line, seconds_text, told_line
 
 _GOES_ON = {
     "direct": "the task goes on without one",
@@ -103,7 +103,7 @@ class PlainView:
 
     def say(self, line: str) -> None:
         """Show a line of the command's own."""
-        click.echo(line, err=self.to_stderr)
+        click.echo(told_line(line), err=self.to_stderr)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -3,14 +3,22 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
-from sunwell.cli.choices import Chosen, budget_of, budget_options, config_options, output_options
+from sunwell.cli.choices import (
+    Chosen,
+    budget_of,
+    budget_options,
+    config_options,
+    output_options,
+    sandbox_option,
+)
 from sunwell.cli.run import EXIT_CODES
 
 if TYPE_CHECKING:
     from sunwell.budget.values import Budget
-    from sunwell.context.options import Approve, RunOptions
+    from sunwell.context.options import RunOptions
 
 _OVER = "the run had finished: nothing was asked and nothing was paid, and this is its result again"
 
@@ -22,6 +30,7 @@ _OVER = "the run had finished: nothing was asked and nothing was paid, and this 
 )
 @budget_options
 @click.option("--approve", is_flag=True, help="Ask before each write and command.")
+@sandbox_option
 @click.option("--accept-changes", is_flag=True, help="Keep answers although their question has changed.")
 @config_options
 @output_options
@@ -48,10 +57,10 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
     view = choose_view(as_json=chosen["as_json"], verbose=verbose, max_usd=recorded.budget.usd)
     if is_over and not verbose:
         view = PlainView(notes_only=True)  # its steps again would look as if it went on
-    options = None
+    options = attrs.evolve(recorded, sandbox=held.resolved.options.sandbox)
     if chosen["approve"]:
         require_terminal("--approve")
-        options = _with_approval(recorded, Asker(view))
+        options = attrs.evolve(options, approve=Asker(view))
     agent = held.agent()
     events = agent.resume(
         chosen["run_id"],
@@ -80,13 +89,5 @@ def _recorded(chosen: Chosen, *, asks: bool) -> "RunOptions":
 
 def raised(recorded: "RunOptions", chosen: Chosen) -> "Budget | None":
     """Return the recorded ceilings with those named in their place; ``None`` where none is named."""
-    import attrs
-
     named = {name: value for name, value in attrs.asdict(budget_of(chosen)).items() if value is not None}
     return attrs.evolve(recorded.budget, **named) if named else None
-
-
-def _with_approval(recorded: "RunOptions", approve: "Approve") -> "RunOptions":
-    import attrs
-
-    return attrs.evolve(recorded, approve=approve)

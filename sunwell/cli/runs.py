@@ -1,6 +1,5 @@
 """``sunwell runs``: the runs of a workspace."""
 
-import json
 import sys
 from datetime import datetime
 from itertools import pairwise
@@ -32,6 +31,7 @@ def runs(workspace: str, as_json: bool) -> None:
     from sunwell.journal.layout import list_runs
     from sunwell.journal.reading import read_records
     from sunwell.journal.tree import tree
+    from sunwell.report.figures import json_text
 
     listed: list[dict[str, Any]] = []
     for run in reversed(list_runs(require_folder(Path(workspace)))):
@@ -40,7 +40,7 @@ def runs(workspace: str, as_json: bool) -> None:
         except JournalError as error:
             listed.append({"run_id": run.run_id, "status": "damaged", "error": str(error)})
     if as_json:
-        click.echo(json.dumps({"runs": listed}, ensure_ascii=False, indent=2))
+        click.echo(json_text({"runs": listed}))
         return
     width = terminal_width() if sys.stdout.isatty() else _UNBOUNDED
     shown = 36 if width >= _WIDE else _telling([run["run_id"] for run in listed])

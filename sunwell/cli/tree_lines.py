@@ -6,7 +6,8 @@ from itertools import groupby
 import attrs
 
 from sunwell.journal.node import Node
-from sunwell.report.figures import columns_of, dollars, fitted, pieces, printable, seconds_text
+from sunwell.report.figures import columns_of, dollars, fitted, pieces, seconds_text
+from sunwell.tools.wording import visible
 
 _MARKS = {
     **dict.fromkeys(("failed", "error", "refused"), "✗"),
@@ -129,5 +130,5 @@ def _figures(node: Node, width: int) -> list[str]:
 
 def _wrapped(text: str, indent: str, width: int) -> Iterator[str]:
     room = max(20, width - len(indent))
-    for line in printable(text).splitlines():
+    for line in visible(text).splitlines():
         yield from (f"{indent}{piece}" for piece in pieces(line, room))

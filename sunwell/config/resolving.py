@@ -199,6 +199,7 @@ def _options(values: Configuration, names: Mapping[str, str]) -> RunOptions:
         effort=values.effort,
         on_lens_failure=values.on_lens_failure,
         allow_shell=values.allow_shell,
+        sandbox=values.sandbox,
         allow_python=values.allow_python,
         dry_run=values.dry_run,
         max_concurrent=values.workers.max_concurrent,

@@ -8,6 +8,7 @@ import attrs
 
 from sunwell.context.options import Fallback, OnLensFailure
 from sunwell.core.model import Effort
+from sunwell.core.tool import Sandbox
 
 Count = NewType("Count", int)
 """A whole number of at least 1."""
@@ -175,6 +176,8 @@ class Configuration:
     gateway: str | None = None
     """The provider that serves every model whose own provider is not configured here."""
     allow_shell: bool = False
+    sandbox: Sandbox = "required"
+    """``off``: commands run without a sandbox."""
     allow_python: bool = False
     dry_run: bool = False
     stream: bool = False

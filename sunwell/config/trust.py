@@ -28,6 +28,8 @@ def needs_trust(setting: Setting) -> bool:
             return key in _PROVIDER_KEYS
         case ("allow_shell" | "allow_python",):
             return setting.value is True
+        case ("sandbox",):
+            return bool(setting.value != "required")
         case ("plugins",) | ("context_source", *_):
             return True
         case ("tools",):

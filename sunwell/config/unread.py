@@ -28,7 +28,7 @@ def unread_warnings(chosen: Mapping[Path, Setting]) -> tuple[str, ...]:
     ]
     nix = chosen.get(("use_nix",))
     if nix is not None and nix.value is True:
-        told.append(f"{nix.origin}: use_nix is not carried over: commands run in a sandbox of the system")
+        told.append(f"{nix.origin}: use_nix is not carried over: commands run in a sandbox")
     return tuple(told)
 
 

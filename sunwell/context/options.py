@@ -8,7 +8,7 @@ import attrs
 from sunwell.budget.values import Budget
 from sunwell.context.orchestration import DelegationTools, Orchestration
 from sunwell.core.model import EFFORTS, Effort, ModelProtocol
-from sunwell.core.tool import Proposal
+from sunwell.core.tool import SANDBOXES, Proposal, Sandbox
 
 ModelReference = ModelProtocol | str
 _WORKER_SECONDS: float | None = 300.0
@@ -78,6 +78,9 @@ class RunOptions:
     """What happens where no lens comes of it: go on undelegated, with a generic lens, or end."""
     allow_shell: bool = False
     """Whether the model may run commands."""
+    sandbox: Sandbox = attrs.field(default="required", validator=attrs.validators.in_(SANDBOXES))
+    """``required``: commands run in a sandbox, and a run that has none for them does not begin.
+    ``off``: commands can do what your account can."""
     allow_python: bool = False
     """Whether the model may run Python in a sandbox; needs ``sunwell[python]``."""
     approve: Approve | None = attrs.field(default=None, validator=_asks)

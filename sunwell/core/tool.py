@@ -1,7 +1,7 @@
 """Tools and what executes them."""
 
 from collections.abc import Awaitable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import attrs
 
@@ -9,6 +9,10 @@ from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.receipts import Conflict
 from sunwell.core.span import Span
+
+Sandbox = Literal["required", "off"]
+"""Whether commands run in a sandbox or not at all, or with all that the caller's account can do."""
+SANDBOXES: tuple[Sandbox, ...] = get_args(Sandbox)
 
 
 @runtime_checkable
@@ -139,6 +143,8 @@ class Proposal:
 
     tool: str
     summary: str
-    """One line: what would happen."""
+    """One line for any terminal: what would happen. A long one is cut, with an ellipsis."""
     details: str
-    """A difference of files, or the command."""
+    """Exactly what will run or be written, known secrets replaced: command, arguments, or difference.
+
+    It is a model's text: before a terminal gets it, it goes through :func:`sunwell.tools.visible`."""

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import os
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from sunwell.models.sender import Sender
 
 Sdk = Literal["anthropic", "openai"]
 
+_OPENAI_PLATFORMS: dict[str, Literal["Linux", "MacOS"]] = {"linux": "Linux", "darwin": "MacOS"}
 _PARALLEL = 2_000  # twice the thousand workers that a run may have at once
 _IDLE = 1_000
 _AMBIENT_HEADERS = {"anthropic": "ANTHROPIC_CUSTOM_HEADERS", "openai": "OPENAI_CUSTOM_HEADERS"}
@@ -94,6 +96,22 @@ def _anthropic(connection: Connection) -> Sender:
     return Sender(client, http)
 
 
+@functools.cache
+def _openai_client() -> Any:
+    """Return the SDK's client, but told what platform this is.
+
+    To find out, the SDK starts ``uname`` from ``PATH``, where a workspace can be, with all our keys.
+    """
+    import openai
+
+    class _Client(openai.AsyncOpenAI):
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            self._platform = _OPENAI_PLATFORMS.get(sys.platform, "Unknown")
+
+    return _Client
+
+
 def _openai(connection: Connection) -> Sender:
     import openai
 
@@ -104,7 +122,7 @@ def _openai(connection: Connection) -> Sender:
     if not connection.api_key:
         headers.setdefault("Authorization", openai.omit)
     http = _http_client(connection, openai.DefaultAioHttpClient)
-    client = openai.AsyncOpenAI(
+    client = _openai_client()(
         api_key=connection.api_key or "in the headers",
         base_url=connection.url,
         max_retries=0,

@@ -1,13 +1,17 @@
 """Figures as people read them, and text that cannot take hold of a terminal."""
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
-from sunwell.tools.wording import without_escapes
+from sunwell.tools.wording import visible, without_escapes
 
 _CENT = Decimal("0.01")
+_SPACES = re.compile("[ \n\t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
+_ACTING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -43,8 +47,23 @@ def seconds_text(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return *text* without control sequences and marks that turn the direction of writing."""
+    """Return *text* without control sequences and marks that turn the direction of writing.
+
+    For answers to read. Whoever decides on a text is shown :func:`~sunwell.tools.wording.visible`.
+    """
     return _DIRECTIONS.sub("", without_escapes(text))
+
+
+def told_line(line: str) -> str:
+    """Return *line* as it may go to a terminal: parts that are shown as escapes already stay as they are."""
+    is_safe = all(sign.isprintable() or sign in "\n\t" for sign in line)
+    return line if is_safe else visible(line)
+
+
+def json_text(value: Any, indent: int | None = 2) -> str:
+    """Return *value* as JSON; what would act on a terminal is an escape of JSON's."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _ACTING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def columns_of(text: str) -> int:
@@ -87,6 +106,6 @@ def _columns_of(sign: str) -> int:
 
 
 def one_line(text: str, limit_chars: int = 100) -> str:
-    """Return *text* as one printable line, cut with an ellipsis."""
-    line = " ".join(printable(text).split())
+    """Return *text* as one line, cut with an ellipsis: white space folds, and what is not seen is shown."""
+    line = visible(_SPACES.sub(" ", text).strip(" "), kept="\ufe0f")  # it turns a sign into a coloured one
     return line if len(line) <= limit_chars else line[: limit_chars - 1] + "…"

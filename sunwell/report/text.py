@@ -6,9 +6,10 @@ from typing import Literal
 from sunwell.core.task import Bill, TaskResult, Total
 from sunwell.models.prices import PriceBook
 from sunwell.report.comparison import Comparison, compare_with_smart_model
-from sunwell.report.figures import dollars, one_line, printable, seconds_text
+from sunwell.report.figures import dollars, one_line, seconds_text
 from sunwell.report.forecast import Forecast
 from sunwell.report.summary import model_total
+from sunwell.tools.wording import on_one_line
 
 _PARTS: tuple[Literal["provider", "depth", "purpose"], ...] = ("provider", "depth", "purpose")
 
@@ -27,7 +28,7 @@ def summary_text(
     is_over = result.status != "cancelled"
     lines += comparison_lines(compare_with_smart_model(result, prices), is_over=is_over)
     if result.journal:
-        lines.append(f"journal  {printable(result.journal)}")
+        lines.append(f"journal  {on_one_line(str(result.journal))}")
     return "\n".join(lines)
 
 

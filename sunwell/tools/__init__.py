@@ -7,6 +7,7 @@ from sunwell.tools.policy import Rules, under_rules
 from sunwell.tools.tool import FunctionTool, tool
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.uncovered import Uncovered
+from sunwell.tools.wording import visible
 from sunwell.tools.workspace import Workspace
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "tool",
     "under_rules",
     "undo",
+    "visible",
 ]

@@ -81,6 +81,11 @@ class Descent:
         while self._open:
             os.close(self._open.pop())
 
+    @property
+    def folders(self) -> tuple[int, ...]:
+        """Descriptors of the folders that are open, from the root down."""
+        return tuple(self._open)
+
     def to(self, path: str) -> Place:
         """Return where *path* leads, or raise :exc:`~sunwell.errors.ToolError`."""
         waiting = deque(parts_of(path))

@@ -1,8 +1,10 @@
 """The interpreter in which model-written Python runs; its package is an extra, and loaded on first use."""
 
+import sysconfig
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -18,6 +20,22 @@ def require_interpreter(package: str = _PACKAGE) -> None:
     """Raise :exc:`~sunwell.errors.ConfigurationError` unless *package* is installed; it is not loaded."""
     if find_spec(package) is None:
         raise ConfigurationError("execute_python needs its interpreter: pip install 'sunwell[python]'")
+
+
+def _program() -> str:
+    """Return the interpreter's program: the one that was installed with its package.
+
+    The package would look on ``PATH`` too, where a workspace can be.
+    """
+    schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
+    for scheme in schemes:
+        program = Path(sysconfig.get_path("scripts", scheme)) / "monty"
+        if program.is_file():
+            return str(program)
+    raise ToolError(
+        "execute_python cannot run: its interpreter's program (monty) is not where Python installs programs; "
+        "do without it (who runs this: pip install --force-reinstall 'sunwell[python]')"
+    )
 
 
 @attrs.define(eq=False)
@@ -50,6 +68,7 @@ async def run_script(
     interpreter itself came to an end.
     """
     monty = import_module(_PACKAGE)
+    program = _program()
     bounds = {
         "max_feed_duration_secs": limits.python_seconds,
         "max_memory": limits.python_bytes,
@@ -58,7 +77,7 @@ async def run_script(
     }
     try:
         async with (
-            monty.AsyncMonty(max_processes=1) as pool,
+            monty.AsyncMonty(binary_path=program, max_processes=1) as pool,
             pool.checkout(limits=bounds, os_policy={"sleep": "zero"}) as session,
         ):
             # The value of a last expression would be built anew in this process, and outlive its limits.

@@ -211,7 +211,7 @@ def _put_back(folder: Path, workspace: Workspace, path: str, kept: _Kept) -> str
         assert now is not None  # it differs from what was before
         workspace.remove(path, now)
         return "removed"
-    workspace.write(path, _original(folder, path, kept.before), now)
+    workspace.write(path, _original(folder, path, kept.before), now, restores=True)
     return "restored"
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -51,16 +51,26 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def difference(plan: Plan, redact: Callable[[str], str]) -> str:
-    """Return the change as a unified difference, or in one sentence where that would take too long."""
-    if plan.old is not None and binary_kind(plan.old) is not None:
-        return f"{plan.path}: a binary file of {len(plan.old):,} bytes is replaced by {len(plan.new):,} bytes"
+def difference(plan: Plan, redact: Callable[[str], str], *, whole: bool = False) -> str:
+    """Return the change as a unified difference, or in one sentence where that would take too long.
+
+    With *whole* it shows every character that will be written anew, after the sentence if need be.
+    """
     # Before they are split: a secret may be several lines long.
-    old = lines_of(redact(_text(plan.path, plan.old)))
     new = lines_of(redact(_text(plan.path, plan.new)))
+    if plan.old is not None and binary_kind(plan.old) is not None:
+        said = f"{plan.path}: a binary file of {len(plan.old):,} bytes is replaced by {len(plan.new):,} bytes"
+        return _with_all(said, new) if whole else said
+    old = lines_of(redact(_text(plan.path, plan.old)))
     start, end = _same_ends(old, new)
+    form = _form_changed(plan) if whole else ""
     if max(len(old), len(new)) - start - end > _MOST_DIFF_LINES:
-        return f"{plan.path}: {len(old):,} lines become {len(new):,}; too many differ to show"
+        said = f"{plan.path}: {len(old):,} lines become {len(new):,}; too many differ to show"
+        if not whole:
+            return said
+        changed = [f"-{line}" for line in old[start : len(old) - end]]
+        changed += [f"+{line}" for line in new[start : len(new) - end]]
+        return f"{form}{plan.path}: from line {start + 1}\n{_closed(changed)}"
     first = max(start - 3, 0)
     last_old, last_new = len(old) - max(end - 3, 0), len(new) - max(end - 3, 0)
     shown = difflib.unified_diff(
@@ -70,7 +80,28 @@ def difference(plan: Plan, redact: Callable[[str], str]) -> str:
         f"b/{plan.path}",
     )
     lines = [_numbered(line, first) if line.startswith("@@ ") else line for line in shown]
+    return form + _closed(lines)
+
+
+def _closed(lines: Iterable[str]) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n\\ no line end\n" for line in lines)
+
+
+def _with_all(said: str, new: Iterable[str]) -> str:
+    return f"{said}\n{_closed(f'+{line}' for line in new)}"
+
+
+def _form_changed(plan: Plan) -> str:
+    """Return how encoding and line ends change, which the lines themselves do not show; empty if not."""
+    old = TextFile("") if plan.old is None else text_of(plan.path, plan.old)
+    new = text_of(plan.path, plan.new)
+    if (old.encoding, old.crlf) == (new.encoding, new.crlf):
+        return ""
+    return f"{plan.path}: {_form_of(old)} becomes {_form_of(new)}\n"
+
+
+def _form_of(file: TextFile) -> str:
+    return f"{file.encoding} with line ends {'CR LF' if file.crlf else 'LF'}"
 
 
 def _text(path: str, data: bytes | None) -> str:

@@ -13,6 +13,7 @@ from sunwell.core.secrets import Secrets
 from sunwell.core.tool import (
     Place,
     PlacedExecutor,
+    Sandbox,
     SharedExecutor,
     Staged,
     StagingExecutor,
@@ -41,6 +42,7 @@ class Rules:
     allow_python: bool = False
     approve: Approve | None = None
     dry_run: bool = False
+    sandbox: Sandbox = "required"
     secrets: Secrets = attrs.field(factory=Secrets)
     originals: Originals | None = None
     """Keeps what files of the workspace were; ``None``: nothing is kept."""
@@ -64,6 +66,7 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             allow_python=rules.allow_python,
             approve=rules.approve,
             dry_run=rules.dry_run,
+            sandbox=rules.sandbox,
             secrets=rules.secrets,
             # Paths are relative: originals of another folder would be put back into this one.
             originals=rules.originals if is_here else None,

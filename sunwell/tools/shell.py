@@ -1,5 +1,6 @@
 """The tool that runs commands: run_command. It is there only where the caller allows it."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,13 @@ import attrs
 
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
-from sunwell.errors import ToolError
+from sunwell.core.tool import Sandbox
+from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.environment import command_environment
 from sunwell.tools.limits import ToolLimits
 from sunwell.tools.outcome import Outcome
 from sunwell.tools.process import Ended, run_group
-from sunwell.tools.sandbox import Sandbox, find_sandbox, wrapped
+from sunwell.tools.sandbox import Bubblewrap, require_sandbox
 from sunwell.tools.schema import closed, nullable, text, whole
 from sunwell.tools.wording import cut, without_escapes
 
@@ -24,23 +26,23 @@ _LONGEST_COMMAND = 100_000
 class RunCommand:
     """Runs a shell command in the workspace, without the caller's secrets in its environment.
 
-    Outside a sandbox, a command can do what the caller's account can: read other files, use the
-    network, and on Linux look at the environment of the caller's own processes. What it prints is
-    redacted; what it does is not limited.
+    It runs in a sandbox, or not at all, unless ``sandbox`` is ``"off"``. Then a command can do what
+    the caller's account can: read other files, use the network, and on Linux look at the environment
+    of the caller's own processes. What it prints is redacted; what it does is not limited.
     """
 
     root: Path
     limits: ToolLimits
     secrets: Secrets
     environ: Mapping[str, str]
-    sandbox: Sandbox = "auto"
+    sandbox: Sandbox = "required"
     parallel = False
     repeatable = False
     ask = True
     timeout_seconds = float("inf")  # the command's own limit holds
     spec: ToolSpec = attrs.field(init=False)
-    _program: str | None = attrs.field(default=None, init=False)
-    _is_probed: bool = attrs.field(default=False, init=False)
+    _found: Bubblewrap | None = attrs.field(default=None, init=False)
+    _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
 
     @spec.default
     def _describe(self) -> ToolSpec:
@@ -71,6 +73,11 @@ class RunCommand:
             raise ToolError(f"the command could not be started: {error.strerror or error}") from None
         return self._outcome(ended, seconds)
 
+    def require_sandbox(self) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands could not run as they must."""
+        if self.sandbox != "off":
+            self._found = require_sandbox(self.root, command_environment(self.environ, self.secrets))
+
     def summary(self, arguments: Mapping[str, Any]) -> str:
         """Return in one line what would be run."""
         return "run " + " ".join(arguments["command"].split())
@@ -83,10 +90,13 @@ class RunCommand:
         plain = ("/bin/sh", "-c", command)
         if self.sandbox == "off":
             return plain
-        if not self._is_probed:
-            self._program = await find_sandbox(environ, self.root)
-            self._is_probed = True
-        return plain if self._program is None else wrapped(self._program, plain, self.root, environ)
+        async with self._finding:  # no command runs while another still looks at the workspace
+            if self._found is None:
+                try:
+                    self._found = await asyncio.to_thread(require_sandbox, self.root, environ)
+                except ConfigurationError as error:
+                    raise ToolError(f"the command was not run: {error}") from None
+        return self._found.wrapped(plain, self.root, environ)
 
     def _outcome(self, ended: Ended, seconds: float) -> Outcome:
         if ended.exit_code is None:

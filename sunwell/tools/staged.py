@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 import logging
 import math
 import traceback
@@ -74,7 +75,9 @@ class Terms:
         """Ask whoever approves, one question at a time; raise :exc:`ToolError` unless the answer is yes."""
         if self.approve is None:
             return
-        line = on_one_line(self.secrets.redact(summary))[:_LONGEST_SUMMARY]
+        line = on_one_line(self.secrets.redact(summary))
+        if len(line) > _LONGEST_SUMMARY:  # the details say all of it
+            line = line[: _LONGEST_SUMMARY - 1] + "…"
         proposal = Proposal(tool, line, self.secrets.redact(details))
         async with self._asking, while_asking.get()():
             try:
@@ -132,7 +135,7 @@ class StagedWrite:
             return self._done()
         try:
             if self.terms.approve is not None:
-                await self.terms.require_approval(self.call.name, self._summary(), self._difference())
+                await self.terms.require_approval(self.call.name, self._summary(), self._whole_difference())
             self._write()
         except ToolError as error:
             return self.terms.failure(self.call, error.sentence)
@@ -148,6 +151,9 @@ class StagedWrite:
 
     def _difference(self) -> str:
         return difference(self.plan, self.view.redact)
+
+    def _whole_difference(self) -> str:
+        return difference(self.plan, self.view.redact, whole=True)
 
     def _summary(self) -> str:
         verb = "make" if self.plan.old is None else "change"
@@ -204,7 +210,8 @@ class StagedRun:
         details = getattr(self.tool, "details", None)
         if callable(summary) and callable(details):
             return summary(self.arguments), details(self.arguments)
-        return f"run the tool {self.call.name}", self.call.arguments
+        # As they were understood: what the model wrote may have been repaired.
+        return f"run the tool {self.call.name}", json.dumps(dict(self.arguments), ensure_ascii=False)
 
     async def _run(self) -> Outcome:
         seconds = getattr(self.tool, "timeout_seconds", None) or self.terms.limits.call_seconds

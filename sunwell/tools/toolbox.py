@@ -13,7 +13,7 @@ from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.receipts import Conflict
 from sunwell.core.secrets import Secrets
-from sunwell.core.tool import Place, Staged, Tool
+from sunwell.core.tool import SANDBOXES, Place, Sandbox, Staged, Tool
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.approval import Approve, both_approve
 from sunwell.tools.arguments import read_arguments
@@ -27,7 +27,7 @@ from sunwell.tools.originals import Keeper
 from sunwell.tools.plan import Writer
 from sunwell.tools.python import ExecutePython
 from sunwell.tools.reading import ListFiles, ReadFile
-from sunwell.tools.sandbox import Sandbox
+from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.search import SearchFiles
 from sunwell.tools.shell import RunCommand
 from sunwell.tools.staged import StagedAnswer, StagedRun, StagedWrite, Terms
@@ -66,6 +66,8 @@ class Toolbox:
     ``originals`` keeps what files were before their first change. ``secrets`` are replaced in all
     that a model, an approver or a log gets; by default they are the environment's.
 
+    Commands run in a sandbox, or not at all, unless ``sandbox`` is ``"off"``.
+
     A tool of the caller may have ``timeout_seconds`` (infinite: no limit) and ``ask``.
     """
 
@@ -78,7 +80,9 @@ class Toolbox:
     limits: ToolLimits = attrs.field(factory=ToolLimits, kw_only=True)
     secrets: Secrets = attrs.field(default=None, kw_only=True, converter=_secrets)
     originals: Keeper | None = attrs.field(default=None, kw_only=True)
-    sandbox: Sandbox = attrs.field(default="auto", kw_only=True)
+    sandbox: Sandbox = attrs.field(
+        default="required", kw_only=True, validator=attrs.validators.in_(SANDBOXES)
+    )
     _terms: Terms = attrs.field(init=False)
     _by_name: dict[str, AnyTool] = attrs.field(init=False)
     _granted: frozenset[str] = attrs.field(init=False)
@@ -109,6 +113,25 @@ class Toolbox:
         """Return all tools in an order that never changes, those included that are not granted."""
         return tuple(tool.spec for tool in self._by_name.values())
 
+    def require_sandbox(self, names: Iterable[str] | None = None) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands could not run in the sandbox they need.
+
+        Nothing is raised if no command can run anyway: none is allowed, *names* leave the tool out, or
+        it is a dry run.
+        """
+        for tool in self._by_name.values():
+            name = tool.spec.name
+            is_open = name in self._granted and (names is None or name in names)
+            if isinstance(tool, RunCommand) and is_open and not self.dry_run:
+                tool.require_sandbox()
+
+    def warning(self, names: Iterable[str] | None = None) -> str:
+        """Return what it means that commands run without a sandbox; empty if none does."""
+        is_open = "run_command" in self._granted and (names is None or "run_command" in names)
+        return (
+            OFF_WARNING if self.allow_shell and self.sandbox == "off" and is_open and not self.dry_run else ""
+        )
+
     def with_tools(self, names: Iterable[str]) -> "Toolbox":
         """Return this toolbox, but only *names* are carried out, and none that is not granted here.
 
@@ -132,13 +155,15 @@ class Toolbox:
         allow_python: bool = False,
         approve: Approve | None = None,
         dry_run: bool = False,
+        sandbox: Sandbox = "required",
         secrets: Secrets | None = None,
         originals: Keeper | None = None,
     ) -> "Toolbox":
         """Return a copy of this toolbox for one run, whose rules hold besides the toolbox's own.
 
         It is a dry run if either side says so. Both approvers are asked, this toolbox's first, and one
-        refusal refuses. Secrets of both are replaced. *originals* are used if the toolbox has none of
+        refusal refuses. Commands run without a sandbox if either side says ``"off"``, since nobody says so
+        by default. Secrets of both are replaced. *originals* are used if the toolbox has none of
         its own. What workers claim and what a dry run plans is the copy's own.
         Raises :exc:`~sunwell.errors.ConfigurationError` for commands or scripts without a workspace,
         or in a toolbox that was narrowed to other tools.
@@ -157,6 +182,7 @@ class Toolbox:
         box.allow_python = self.allow_python or allow_python
         box.approve = both_approve(self.approve, approve)
         box.dry_run = self.dry_run or dry_run
+        box.sandbox = "off" if "off" in (self.sandbox, sandbox) else "required"
         box.secrets = self.secrets if secrets is None else self.secrets.joined(secrets)
         box.originals = originals if self.originals is None else self.originals
         own = {tool.spec.name for tool in self.tools}

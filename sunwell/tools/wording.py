@@ -8,6 +8,16 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]{0,8}[0-~]?"
     r"|\x9b[0-?]{0,64}[ -/]{0,8}[@-~]"
 )
+_MAYBE_HIDDEN = re.compile(
+    r"(?<!\\)(?:(\\*+)([^ -~])|(\\++)(?=x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}))"
+)
+"""A sign beyond printable ASCII with the backslashes before it, or backslashes that look like an escape.
+Nothing is tried twice: a text may be one long run of backslashes."""
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U0001d159\U000e0100-\U000e01ef]"
+)
+"""What Python calls printable, and nobody sees."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -17,9 +27,34 @@ def without_escapes(text: str) -> str:
     return _CONTROLS.sub("", text)
 
 
+def visible(text: str, kept: str = "\n\t") -> str:
+    """Return *text* with everything in it that a terminal acts on, or does not show, written as an escape.
+
+    That is ``\\x1b``, ``\\u202e`` or ``\\U000e0041`` for control characters, marks of direction, characters
+    without width or ink, and spaces that are none of the keyboard's; line ends and tabs are *kept*. No two
+    texts look the same: backslashes that stand before such an escape, or before text that looks like
+    one, are doubled, and all others stay as they are.
+    """
+    return _MAYBE_HIDDEN.sub(lambda match: _shown(match, kept), text)
+
+
+def _shown(match: "re.Match[str]", kept: str) -> str:
+    run, sign = match[1] or "", match[2]
+    if sign is None:
+        return 2 * match[3]
+    is_seen = sign in kept or (sign.isprintable() and not _INVISIBLE.match(sign))
+    return run + sign if is_seen else 2 * run + _escape(ord(sign))
+
+
+def _escape(number: int) -> str:
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
 def on_one_line(name: str) -> str:
-    """Return a file's name so that it cannot break out of its line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    """Return a file's name, or another text, so that it cannot break out of its line; see :func:`visible`."""
+    return visible(name, kept="")
 
 
 def cut(text: str, limit_chars: int) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 import attrs
 
 from sunwell.errors import ConfigurationError, ToolError
-from sunwell.tools.descent import FOLDER, Descent, told
+from sunwell.tools.descent import FOLDER, Descent, Place, told
 from sunwell.tools.file_steps import (
     chunks,
     drop,
@@ -21,6 +21,7 @@ from sunwell.tools.file_steps import (
     require_still,
     status_of,
 )
+from sunwell.tools.own_code import require_not_own
 from sunwell.tools.paths import quoted, why_private
 from sunwell.tools.wording import counted
 
@@ -112,14 +113,22 @@ class Workspace:
             place = descent.to(path)
             return None if place.status is None else hash_of(place)
 
-    def write(self, path: str, data: bytes, before: str | None) -> None:
+    def require_writable(self, path: str) -> None:
+        """Raise :exc:`~sunwell.errors.ToolError` if *path* is part of what the running program is made of."""
+        with self._descent() as descent:
+            self._refuse_own_code(descent, descent.to(path))
+
+    def write(self, path: str, data: bytes, before: str | None, *, restores: bool = False) -> None:
         """Put *data* at *path* at once or not at all, where its hash is still *before*.
 
         Folders on the way are made. The mode of an old file is kept. The file is durable when
-        this returns.
+        this returns. The code of the running program is refused, unless the write *restores* what
+        was there before a run.
         """
         with self._descent() as descent:
             place = descent.to(path)
+            if not restores:
+                self._refuse_own_code(descent, place)
             mode = mode_for_writing(place)
             if place.missing:
                 require_still(place, before)  # before folders are made for nothing
@@ -162,6 +171,9 @@ class Workspace:
                     return _entries(folder, place.path)
                 finally:
                     os.close(folder)
+
+    def _refuse_own_code(self, descent: Descent, place: Place) -> None:
+        require_not_own(self.root, descent.folders, place.path, place.status)
 
     def _descent(self) -> Descent:
         return Descent(self.root, self._aliases, self._folds_case)

@@ -40,6 +40,7 @@ class WriteFile:
     def plan(self, arguments: Mapping[str, Any]) -> Plan:
         path, content = arguments["path"], arguments["content"]
         _require_text("content", content)
+        self.view.workspace.require_writable(path)
         old = self.view.look(path)
         where = self.view.workspace.locate(path)
         new = encoded(self._old_text(where, old.data) if old else None, content)
@@ -83,6 +84,7 @@ class EditFile:
     def plan(self, arguments: Mapping[str, Any]) -> Plan:
         old, new = arguments["old"], arguments["new"]
         _require_text("new", new)
+        self.view.workspace.require_writable(arguments["path"])
         content = self.view.read(arguments["path"])
         file = text_of(content.path, content.data)
         if file.crlf:

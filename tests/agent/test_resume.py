@@ -129,11 +129,12 @@ def test_what_the_run_itself_changed_later_is_no_change_by_others(story, call):
 def test_what_a_command_of_the_run_changed_is_no_change_by_others(story, call):
     """The files are looked at again after each command."""
     (story.workspace / "a.txt").write_text("1\n")
-    story.options = RunOptions(budget=Budget(turns=2), allow_shell=True)
+    story.options = RunOptions(budget=Budget(turns=2), allow_shell=True, sandbox="off")
 
     lines = (call.reading("a.txt"), call("run_command", command="echo 2 > a.txt", timeout_seconds=None))
     story.in_real_time("run", *map(completion, lines), "Not finished.")
-    assert story.in_real_time("resume", "Done.", budget=Budget(turns=9)).status == "ok"
+    again = {"budget": Budget(turns=9), "options": story.options}
+    assert story.in_real_time("resume", "Done.", **again).status == "ok"
 
 
 def test_another_model_is_named_and_refused(story, call, scripted):
@@ -151,7 +152,9 @@ def test_another_model_is_named_and_refused(story, call, scripted):
         pytest.param({"effort": "high"}, "effort was None and is high now", id="effort"),
         pytest.param({"system_prompt": "Be brief."}, "the system prompt has changed", id="system-prompt"),
         pytest.param({"tools": ("read_file",)}, "the tools .*write_file.* are gone", id="fewer-tools"),
-        pytest.param({"allow_shell": True}, "the tools run_command are new", id="more-tools"),
+        pytest.param(
+            {"allow_shell": True, "sandbox": "off"}, "the tools run_command are new", id="more-tools"
+        ),
         pytest.param({"enable_delegation": True}, "enable_delegation was False and is True", id="delegation"),
     ],
 )
@@ -214,7 +217,7 @@ def test_a_lens_whose_writing_was_cut_off_is_finished_from_its_answer(story, cal
 
 def test_a_command_whose_end_is_unknown_is_told_to_the_model(story, call):
     """It may have taken effect: it is not run again, and the model is told to look."""
-    story.options = RunOptions(allow_shell=True)
+    story.options = RunOptions(allow_shell=True, sandbox="off")
     command = call("run_command", command="echo x >> made.txt", timeout_seconds=None)
     story.in_real_time("run", completion(command), "Done.")
     [path] = story.journals
@@ -226,7 +229,7 @@ def test_a_command_whose_end_is_unknown_is_told_to_the_model(story, call):
         asked.append(request.messages[-1].parts[0].content)
         return "Looked."
 
-    assert story.in_real_time("resume", looks).answer == "Looked."
+    assert story.in_real_time("resume", looks, options=story.options).answer == "Looked."
     assert asked[0].startswith("The run was interrupted while this call was under way")
     assert (story.workspace / "made.txt").read_text() == "x\n"
 

@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sunwell.core.message import Text, ToolCall, ToolResult
+from sunwell.simulator import Asked, Reply, Simulator, running_simulator
+
+HIDING = "echo good # \x1b[8m\u202e; touch evil \x9b2K\r literally \\x1b\necho two"
+SHOWN = r"echo good # \x1b[8m\u202e; touch evil \x9b2K\x0d literally \\x1b"
 TASK = "Generate CRUD endpoints for 5 entities"
 QUESTION = b"[a]ll: "
 
@@ -116,3 +121,29 @@ def test_a_dear_run_is_confirmed(terminal, simulator, answer: bytes, code: int) 
     screen.result()
     assert screen.process.returncode == code
     assert bool(simulator.requests) == (code == 0)
+
+
+def hiding(asked: Asked) -> Reply:
+    """Ask for a command that a terminal would show in part."""
+    if any(isinstance(part, ToolResult) for part in asked.messages[-1].parts):
+        return Reply((Text("Done."),))
+    return Reply((ToolCall("", "run_command", json.dumps({"command": HIDING, "timeout_seconds": None})),))
+
+
+def test_a_command_is_shown_exactly_as_it_would_run(tmp_path: Path) -> None:
+    """What a terminal would act on is written out, in every line of it, and nothing is left away."""
+    with running_simulator(Simulator({"claude-haiku-5-5": hiding})) as running:
+        env = {"ANTHROPIC_BASE_URL": running.url, "ANTHROPIC_API_KEY": "simulated-key"}
+        options = ["--model", "haiku", "--approve", "--allow-shell", "--sandbox", "off", "--json"]
+        screen = Terminal(["run", TASK, "-w", str(tmp_path), *options], env)
+        try:
+            shown = screen.read_until(QUESTION)
+            assert f"  {SHOWN}\r\n  echo two\r\n".encode() in shown.replace(b"\x1b[0m", b"")
+            assert b"\x1b[8m" not in shown
+            assert "\u202e".encode() not in shown
+            assert "\x9b".encode() not in shown
+            screen.type(b"n")
+            assert json.loads(screen.result())["status"] == "ok"
+        finally:
+            screen.close()
+    assert not (tmp_path / "evil").exists()

@@ -126,7 +126,9 @@ def test_what_is_typed_goes_before_the_file(
 ) -> None:
     """Switches, too, both ways; an option's default is not typed."""
     (tmp_path / "sunwell.toml").write_text(f'allow_shell = {file}\nmodel = "haiku"\n')
-    done = sunwell("run", "Say hello", "-w", tmp_path, "--trust-config", "--json", *option, env=env)
+    done = sunwell(
+        "run", "Say hello", "-w", tmp_path, "--trust-config", "--sandbox", "off", "--json", *option, env=env
+    )
     assert done.exit_code == 0, done.output
     offered = {tool["name"] for tool in simulator.requests[-1].body["tools"]}
     assert ("run_command" in offered or "shell" in offered) is shell
@@ -166,3 +168,12 @@ def test_no_command_goes_round_the_trust(sunwell, env, tmp_path: Path, simulator
     assert refused.exit_code == 2, refused.output
     assert "sunwell config trust" in refused.output
     assert (len(simulator.requests), simulator.connections) == before
+
+
+def test_what_a_file_would_have_trusted_is_shown_exactly(sunwell, env, tmp_path: Path) -> None:
+    """A terminal acts on nothing in it: neither on sequences nor on marks of direction."""
+    (tmp_path / "sunwell.toml").write_text('plugins = ["good\\u001b[8m\\u202eevil"]\n')
+    done = sunwell("config", "trust", "-w", tmp_path, env=env)
+    assert done.exit_code == 0, done.output
+    assert r"good\x1b[8m\u202eevil" in done.stdout
+    assert "\x1b" not in done.stdout

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from sunwell.cli.plain import line_of
+from sunwell.cli.plain import PlainView, line_of
 from sunwell.core.usage import Usage
 from sunwell.events import (
     BudgetWarning,
@@ -73,7 +73,7 @@ WROTE = ToolCallFinished("run/work", "write_file", False, 0.1, ("a.py",))
         pytest.param(
             BudgetWarning("usd", Decimal("0.8"), Decimal(1)), "budget: 0.8 of 1 usd are used", id="budget"
         ),
-        pytest.param(Warned("old \x1b[31mmodel"), "note: old model", id="warning"),
+        pytest.param(Warned("old \x1b[31mmodel"), "note: old \\x1b[31mmodel", id="warning"),
     ],
 )
 def test_each_thing_has_its_line(event, line: str | None) -> None:
@@ -97,3 +97,14 @@ def test_a_name_that_a_model_made_up_cannot_take_hold_of_a_terminal(verbose: boo
     for line in filter(None, (started, finished)):
         assert line.isprintable()
         assert len(line) < 200
+
+
+def test_no_line_takes_hold_of_a_terminal(capsys) -> None:
+    """What a server calls a model is not trusted either; what is shown as an escape is not shown twice."""
+    view = PlainView(verbose=True)
+    view.see(ToolCallStarted("run/work", "read_file", "path='a\x1b[31m'"))
+    view.say("the model is called x\x1b]0;t\x07\x9b2J")
+    told = capsys.readouterr().err
+    assert r"read_file a\x1b[31m" in told
+    assert r"x\x1b]0;t\x07\x9b2J" in told
+    assert not any(sign in told for sign in "\x1b\x07\x9b")

@@ -92,7 +92,7 @@ def test_what_was_going_on_at_the_end_was_stopped() -> None:
         pytest.param("path='a.py' content='path=1'", "a.py", id="path"),
         pytest.param("command=\"make 'it'\"", "make 'it'", id="command"),
         pytest.param("depth=3", "depth=3", id="nothing-known"),
-        pytest.param("path='a\x1b[31mb'", "ab", id="escapes"),
+        pytest.param("path='a\x1b[31mb'", "a\\x1b[31mb", id="escapes"),
         pytest.param("path='" + "x" * 99 + "'", "x" * 59 + "…", id="long"),
     ],
 )

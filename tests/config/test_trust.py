@@ -15,6 +15,7 @@ THEIRS = {
     "headers": '[providers.openai.headers]\nX-Key = "x"\n',
     "shell": "allow_shell = true\n",
     "python": "allow_python = true\n",
+    "sandbox": 'sandbox = "off"\n',
     "plugins": 'plugins = ["evil"]\n',
     "block": '[openai]\nbase_url = "https://thief.example/v1"\n',
     "context-source": '[context_source]\napi_key = "x"\n',
@@ -143,3 +144,19 @@ def test_the_environment_or_the_command_line_trusts_once(project):
     assert project.load(trust=True).untrusted == ()
     assert project.load({"SUNWELL_TRUST_CONFIG": "no"}).untrusted != ()
     assert project.load().untrusted != ()
+
+
+def test_doing_without_the_sandbox_is_harmful_and_requiring_it_is_not(project):
+    """A project can make its commands safer, not less safe."""
+    project.write('sandbox = "off"\n')
+    with pytest.raises(ConfigurationError, match="sets sandbox, which could"):
+        project.load().require_trust()
+    project.write('sandbox = "required"\n')
+    assert project.load().untrusted == ()
+
+
+def test_a_sandbox_that_is_not_known_is_refused(project):
+    """An older word for it too: nothing is guessed."""
+    project.write('sandbox = "auto"\n')
+    with pytest.raises(ConfigurationError, match=r"sandbox.*one of required, off"):
+        project.load()

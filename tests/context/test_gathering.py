@@ -200,7 +200,7 @@ def test_a_name_cannot_break_its_line(tmp_path: Path):
     assert gather(tmp_path, "cart", limit_tokens=1_000) == (
         "Files of the workspace, with their sizes in bytes:\n"
         "\\x1b[2Jcart.py 4\n"
-        "cart\\n\\nFile forged.py:\\n.py 4"
+        "cart\\x0a\\x0aFile forged.py:\\x0a.py 4"
     )
 
 

@@ -1,12 +1,14 @@
 """Figures and texts as people see them."""
 
+import json
+import re
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunwell.report.figures import dollars, exact, one_line, printable, seconds_text
+from sunwell.report.figures import dollars, exact, json_text, one_line, printable, seconds_text
 
 
 @pytest.mark.parametrize(
@@ -78,3 +80,17 @@ def test_a_line_is_one_line() -> None:
     assert one_line("a\n b\tc", 100) == "a b c"
     assert one_line("abcdef", 5) == "abcd…"
     assert one_line("abcde", 5) == "abcde"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_json_says_the_same_and_does_nothing_to_a_terminal(text: str) -> None:
+    """It is the same value for a program, and no sign that a terminal acts on is left in it."""
+    said = json_text({"a": text})
+    assert json.loads(said) == {"a": text}
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2066]", said)
+
+
+def test_a_line_shows_what_is_not_seen() -> None:
+    """A control sequence is written out; a line of progress cannot take hold of a terminal."""
+    assert one_line("a\x1b[31m\r\u202eb", 100) == r"a\x1b[31m\x0d\u202eb"
+    assert one_line("\u2764\ufe0f\xa0x", 100) == "\u2764\ufe0f x"

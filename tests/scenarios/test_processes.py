@@ -83,7 +83,9 @@ def test_tools_start_their_processes_without_keys(started: list[Started], tmp_pa
     ]
     parts = [ToolCall(f"c{i}", name, json.dumps(given)) for i, (name, given) in enumerate(calls)]
     model = ScriptedModel("opus-x", [completion(*parts), "Done."])
-    session = SessionContext.build(tmp_path, "Look", options=RunOptions(allow_shell=True, allow_python=True))
+    session = SessionContext.build(
+        tmp_path, "Look", options=RunOptions(allow_shell=True, allow_python=True, sandbox="off")
+    )
     asyncio.run(Agent(model=model).result(session))
     contents = [part.content for part in model.calls[1].messages[-1].parts]
     assert "one line" in contents[0]

@@ -141,7 +141,11 @@ def test_files_tools_and_prompts_leave_no_secret(planted: Path, caplog: pytest.L
         registry=ModelRegistry(),
     )
     options = RunOptions(
-        enable_delegation=True, delegation_threshold_tokens=0, system_prompt=EVERYTHING, allow_shell=True
+        enable_delegation=True,
+        delegation_threshold_tokens=0,
+        system_prompt=EVERYTHING,
+        allow_shell=True,
+        sandbox="off",
     )
     events = told(agent, planted, options)
     last = events[-1]

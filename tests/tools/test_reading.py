@@ -137,7 +137,7 @@ async def test_a_listing_leaves_out_what_is_ignored_or_private(project, box, ask
     assert result.content.split("\n") == [
         ".gitignore (14 bytes)",
         "link (link)",
-        "odd\\nname (0 bytes)",
+        "odd\\x0aname (0 bytes)",
         "src/",
         "src/.gitignore (10 bytes)",
         "src/.sunwellignore (8 bytes)",

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
 from sunwell.tools import Toolbox, ToolLimits
 from sunwell.tools.environment import command_environment, secrets_from_environment
-from sunwell.tools.sandbox import find_sandbox, wrapped
 from sunwell.tools.shell import RunCommand
 
 
@@ -202,58 +200,3 @@ async def test_the_environment_of_a_command_is_a_short_list(folder):
     own = {"PWD", "OLDPWD", "SHLVL", "_", "__CF_USER_TEXT_ENCODING"}  # set by the shell or the system
     assert names - own == {"PATH", "HOME", "LC_ALL", "TERM", "PAGER", "GIT_PAGER", "GIT_TERMINAL_PROMPT"}
     assert command_environment({}, secrets)["PATH"] == os.defpath
-
-
-FAKE = """#!/bin/sh
-echo "$@" >> "$0.log"
-[ -e "$0.broken" ] && exit 1
-while [ "$1" != -- ]; do shift; done
-shift
-exec "$@"
-"""
-
-
-@pytest.mark.parametrize("works", [True, False])
-async def test_a_sandbox_is_used_where_there_is_one_that_works(folder, tmp_path, works):
-    """It is tried once; where it fails, commands run without it."""
-    program = tmp_path / "bin" / "bwrap"
-    program.parent.mkdir()
-    program.write_text(FAKE)
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    if not works:
-        (tmp_path / "bin" / "bwrap.broken").write_text("")
-    environ = {"PATH": f"{program.parent}:{os.environ['PATH']}", "HOME": "/home/somebody"}
-    tool = RunCommand(folder, ToolLimits(), Secrets(), environ)
-    for _ in range(2):
-        outcome = await tool.run({"command": "echo hi", "timeout_seconds": None})
-        assert outcome.text == "exit code 0\nhi\n"
-    log = (tmp_path / "bin" / "bwrap.log").read_text().splitlines()
-    assert len(log) == (3 if works else 1)
-    assert all("--unshare-all" in line for line in log)
-
-
-async def test_without_a_sandbox_on_the_path_there_is_none(folder, tmp_path):
-    """A system without bubblewrap is a normal one."""
-    assert await find_sandbox({"PATH": str(tmp_path)}, folder) is None
-
-
-def test_the_sandbox_hides_home_and_what_tools_may_not_touch(folder):
-    """The workspace is writable; home, records and ``.env`` are empty, ``.git`` is read-only."""
-    for name in (".git", ".sunwell"):
-        (folder / name).mkdir()
-    (folder / ".env").write_text("KEY=1")
-    (folder / ".environment").write_text("")
-    environ = {"HOME": "/home/me", "PATH": "/usr/bin:/home/me/.local/bin"}
-    line = " ".join(wrapped("bwrap", ("true",), folder, environ))
-    for part in (
-        "bwrap --unshare-all --die-with-parent",
-        "--ro-bind / / ",
-        "--tmpfs /home/me --ro-bind-try /home/me/.local/bin /home/me/.local/bin",
-        f"--bind {folder} {folder} ",
-        f"--ro-bind {folder}/.git {folder}/.git",
-        f"--tmpfs {folder}/.sunwell",
-        f"--ro-bind /dev/null {folder}/.env ",
-    ):
-        assert part in line
-    assert ".environment" not in line
-    assert line.endswith(f"--chdir {folder} -- true")

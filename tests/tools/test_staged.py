@@ -6,6 +6,8 @@ import json
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sunwell.core.message import ToolCall
 from sunwell.core.model import ToolSpec
@@ -355,3 +357,71 @@ async def test_only_true_is_a_yes(folder, ask, said):
     result = await ask(box, "write_file", path="x", content="")
     assert "was not approved" in result.content
     assert not (folder / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        pytest.param(b"\0\1", "one\ntwo\n", "+one\n+two\n", id="binary"),
+        pytest.param(
+            b"same\n" + b"a\n" * 1_600,
+            "same\n" + "b\n" * 1_600,
+            "f: from line 2\n" + "-a\n" * 1_600 + "+b\n" * 1_600,
+            id="long",
+        ),
+        pytest.param(
+            b"a\n", "a\r\n", "f: utf-8 with line ends LF becomes utf-8 with line ends CR LF\n", id="line-ends"
+        ),
+        pytest.param(
+            b"a\n", "\ufeffa\n", "utf-8 with line ends LF becomes utf-8-sig with line ends LF\n", id="mark"
+        ),
+        pytest.param(None, "a\x1b[2K\r\u202eb\n", "+a\x1b[2K\r\u202eb\n", id="escapes"),
+    ],
+)
+async def test_an_approver_gets_all_that_will_be_written(folder, ask, old, new, said):
+    """However long it is, and what lines do not show too."""
+    asked = []
+    if old is not None:
+        (folder / "f").write_bytes(old)
+    box = Toolbox(folder, approve=lambda proposal: bool(asked.append(proposal)), secrets=Secrets())
+    await ask(box, "write_file", path="f", content=new)
+    assert said in asked[0].details
+
+
+@given(
+    command=st.text(
+        st.sampled_from("ab \x1b\x9b\r\n\t\\\u202e\u200bxé") | st.characters(exclude_categories=["Cs"])
+    )
+)
+def test_an_approver_gets_the_exact_command(tmp_path_factory, command):
+    """Every character of it, and a summary on one line that no terminal acts on."""
+    asked = []
+    box = Toolbox(
+        tmp_path_factory.mktemp("work"),
+        allow_shell=True,
+        approve=lambda proposal: bool(asked.append(proposal)),
+        secrets=Secrets(),
+        sandbox="off",
+    )
+    call = ToolCall("c1", "run_command", json.dumps({"command": command, "timeout_seconds": None}))
+    asyncio.run(box.execute(call))
+    assert [proposal.details for proposal in asked] == [command]
+    assert asked[0].summary.isprintable()
+    assert len(asked[0].summary) <= 200
+
+
+async def test_an_approver_gets_arguments_as_they_were_understood(folder):
+    """Where what the model wrote could be taken in more than one way, the way that will be taken."""
+    asked, sent = [], []
+
+    @tool(ask=True)
+    async def send(to: str) -> str:
+        sent.append(to)
+        return "sent"
+
+    box = Toolbox(
+        folder, [send], approve=lambda proposal: bool(asked.append(proposal)) or True, secrets=Secrets()
+    )
+    await box.execute(ToolCall("c1", "send", '{"to": "a", "to": "b\\u001b"}'))
+    assert [json.loads(proposal.details) for proposal in asked] == [{"to": one} for one in sent]
+    assert '"a"' not in asked[0].details

@@ -1,10 +1,13 @@
 """Texts are cut and cleaned without surprises."""
 
+import re
+import unicodedata
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sunwell.tools.wording import counted, cut, on_one_line, without_escapes
+from sunwell.tools.wording import counted, cut, on_one_line, visible, without_escapes
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,74 @@ def test_a_name_stays_on_its_line(name):
 def test_counting_in_words():
     """One is singular; thousands are grouped."""
     assert [counted(n, "line") for n in (0, 1, 2, 1000)] == ["0 lines", "1 line", "2 lines", "1,000 lines"]
+
+
+_ESCAPE = re.compile(r"(\\+)(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
+
+
+def read_back(shown: str) -> str:
+    """Return the text that somebody who knows the rules takes *shown* for."""
+
+    def meant(match: re.Match[str]) -> str:
+        run, code = len(match[1]), match[2]
+        return "\\" * (run // 2) + (chr(int(code[1:], 16)) if run % 2 else code)
+
+    # In capitals it only looks like an escape, but its backslashes are doubled too.
+    parts = re.split(r"(\\+(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}))", shown)
+    for place in range(1, len(parts), 2):
+        if _ESCAPE.fullmatch(parts[place]):
+            parts[place] = _ESCAPE.sub(meant, parts[place])
+        else:
+            run = len(parts[place]) - len(parts[place].lstrip("\\"))
+            parts[place] = parts[place][run // 2 :]
+    return "".join(parts)
+
+
+TRICKY = st.text(
+    st.one_of(st.sampled_from("\\\\\\xuU01bBeE\x1b\x9b\r\n\t\u202e\u200b\u2028\xad\ufe0f "), st.characters()),
+    max_size=40,
+)
+
+
+@given(TRICKY | st.text())
+@example("\\x1b\x1b")
+@example("\\\\x1b\\\x1b\\\\\x1b")
+@example("\\\r\n\\x0D\\X0d")
+def test_what_is_shown_says_exactly_what_is_there(text):
+    """No two texts look the same; nothing is hidden, and nothing that acts on a terminal is left."""
+    for shown, kept in ((visible(text), "\n\t"), (on_one_line(text), "")):
+        assert read_back(shown) == text
+        assert all(sign in kept or sign.isprintable() for sign in shown)
+        assert all(
+            unicodedata.category(sign) not in ("Cc", "Cf", "Zl", "Zp", "Cs")
+            for sign in shown
+            if sign not in kept
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("rm -rf x\x1b[2K\x1b[1Gls", r"rm -rf x\x1b[2K\x1b[1Gls", id="line-hidden"),
+        pytest.param("echo safe \x1b]0;; rm -rf ~ \x07", r"echo safe \x1b]0;; rm -rf ~ \x07", id="title"),
+        pytest.param("evil\rgood", r"evil\x0dgood", id="carriage-return"),
+        pytest.param("a\x9b8mb", r"a\x9b8mb", id="c1"),
+        pytest.param("\u202eabc\u2066\u061c", r"\u202eabc\u2066\u061c", id="directions"),
+        pytest.param("l\u200bs\ufeff\xad\u2060", r"l\u200bs\ufeff\xad\u2060", id="no-width"),
+        pytest.param("a\u2028b\u2029\x85", r"a\u2028b\u2029\x85", id="other-line-ends"),
+        pytest.param("\U000e0041\u3164\u2800\xa0", r"\U000e0041\u3164\u2800\xa0", id="no-ink"),
+        pytest.param("if x:\n\tpass\n", "if x:\n\tpass\n", id="line-ends-and-tabs-stay"),
+        pytest.param(r"sed 's/\./\n/' C:\new", r"sed 's/\./\n/' C:\new", id="plain-backslashes-stay"),
+        pytest.param(r"printf '\x1b'", r"printf '\\x1b'", id="an-escape-in-words"),
+        pytest.param("Ünïcödé 漢字 e\u0301", "Ünïcödé 漢字 e\u0301", id="languages-stay"),
+    ],
+)
+def test_what_is_not_seen_is_shown(text, shown):
+    """Control sequences, directions, and characters without width or ink; all else as it is."""
+    assert visible(text) == shown
+
+
+def test_a_long_run_of_backslashes_is_no_work():
+    """Whatever a model sends is shown at once."""
+    assert visible("\\" * 1_000_000) == "\\" * 1_000_000
+    assert len(visible("\\" * 1_000_000 + "\x1b")) == 2_000_004

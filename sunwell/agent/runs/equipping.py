@@ -57,10 +57,17 @@ class Equipment:
             allow_python=options.allow_python,
             approve=options.approve,
             dry_run=options.dry_run,
+            sandbox=options.sandbox,
             secrets=secrets,
             originals=kept,
         )
         return under_rules(executor, rules)
+
+    def require_sandbox(self, session: SessionContext) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands cannot run in a sandbox."""
+        check = getattr(self.preview(session), "require_sandbox", None)
+        if callable(check):
+            check(self.names(session.options))
 
     def plugged(self, options: RunOptions) -> Plugged:
         """Return what plugins add to a run with *options*."""

@@ -152,6 +152,7 @@ async def open_fork(
     require_approver(settings, executor)
     if not fork.accept_changes:
         await _check_files(kept, left, executor, fork)
+    equipment.require_sandbox(session)
     journal = journals.create(fork.workspace, new_run_id())
     tools = equipment.executor_for(session, journal, secrets)
     batch = batch_in(settings)

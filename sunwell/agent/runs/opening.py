@@ -45,6 +45,7 @@ from sunwell.tools.policy import approver_of, is_dry_run
 
 _CONTEXT_TOKENS = 12_000
 """Most of the workspace that the smart model is shown for a lens."""
+from sunwell.tools.toolbox import Toolbox
 
 
 @attrs.frozen
@@ -79,12 +80,15 @@ class Opened:
     async def check(self, session: SessionContext, roles: Roles) -> None:
         """Raise :exc:`~sunwell.errors.JournalError` where the run would not go on as it was left.
 
+        Raises :exc:`~sunwell.errors.ConfigurationError` if nobody approves, or if there is no sandbox.
         The sentence names what has changed: a model, an option, a tool, the words of a prompt, or a
         file that the run had seen. Accepted changes raise nothing.
         """
         if self.settings is None:
             return
         self._require_approver(self.settings)
+        if not self.recorded_only:
+            self.equipment.require_sandbox(session)
         if self.accept_changes:
             return
         changes = list(changes_between(self.settings, self.settings_now(session, roles)))
@@ -99,6 +103,12 @@ class Opened:
     def _require_approver(self, settings: Mapping[str, Any]) -> None:
         if not self.recorded_only:
             require_approver(settings, self.executor)
+
+    def _without_sandbox(self, session: SessionContext) -> str:
+        """Return what it means that commands run without a sandbox; empty if none does."""
+        box = self.executor
+        names = self.equipment.names(session.options)
+        return box.warning(names) if isinstance(box, Toolbox) else ""
 
     def settings_now(self, session: SessionContext, roles: Roles) -> dict[str, Any]:
         """Return what holds for *session* today, as the first record says it."""
@@ -156,7 +166,7 @@ class Opened:
             await self.journal.append(RunResumed(time.time(), new, self.accept_changes))
         dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
         problems = self.equipment.plugged(session.options).problems
-        found = [said for said in (self.cut_off, dearer) if said]
+        found = [said for said in (self.cut_off, dearer, self._without_sandbox(session)) if said]
         for warning in (*found, *roles.warnings, *problems):
             run.tell(WARNED, Warned(warning))
         if roles.fell_back is not None:
@@ -207,8 +217,10 @@ def open_new(
 ) -> Opened:
     """Make the journal of a new run in the session's workspace.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers; there is no journal then.
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers, and if commands are
+    allowed and there is no sandbox for them; there is no journal then.
     """
+    equipment.require_sandbox(session)
     Toolset.of(equipment.names(session.options), equipment.preview(session))
     secrets = learn_keys(secrets_from_environment(), roles)
     journal = journals.create(session.workspace, new_run_id())

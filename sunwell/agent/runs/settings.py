@@ -22,6 +22,7 @@ _PLAIN = (
     "fallback",
     "allow_shell",
     "allow_python",
+    "sandbox",
     "dry_run",
     "max_concurrent",
     "worker_timeout_seconds",
@@ -68,8 +69,12 @@ def batch_in(settings: Mapping[str, Any]) -> Batch | None:
 
 
 def options_from(settings: Mapping[str, Any]) -> RunOptions:
-    """Return the options that :func:`settings_of` recorded; models are named, nobody approves."""
+    """Return the options that :func:`settings_of` recorded; models are named, nobody approves.
+
+    A sandbox that was off is required again: a record is no permission.
+    """
     chosen = dict(settings["options"])
+    chosen.pop("sandbox", None)
     budget = Budget(**chosen.pop("budget"))
     if "orchestration" in chosen:
         chosen["orchestration"] = Orchestration.from_json(chosen["orchestration"])

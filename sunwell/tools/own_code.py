@@ -1,0 +1,198 @@
+"""Where the code of this very process comes from: no tool writes there, wherever a workspace lies.
+
+A file that is changed there runs with the caller's keys: in this process as soon as something is
+imported that was not yet, in the next process at the latest.
+"""
+
+import os
+import site
+import stat
+import sys
+import sysconfig
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import entry_points, packages_distributions
+from pathlib import Path
+
+import attrs
+
+import sunwell
+from sunwell.errors import ToolError
+from sunwell.tools.paths import quoted
+
+_ALWAYS_TRIED = frozenset({"sitecustomize", "usercustomize", "sunwell"})
+_PLUGINS = ("sunwell.models", "sunwell.tools")
+_MODULE_SUFFIXES = frozenset((".py", ".pyc", ".so", ".pyd"))
+"""With the tags of other versions of Python before them, too."""
+_Identity = tuple[int, int]
+
+
+@attrs.frozen
+class OwnPlace:
+    """A folder, or an archive of modules, that programs of this process are taken from."""
+
+    path: Path
+    """Absolute, links resolved; there need be nothing yet."""
+    what: str
+    """What it is, for a sentence."""
+
+    @property
+    def anchor(self) -> tuple[_Identity | None, tuple[str, ...]]:
+        """What identifies the deepest part that exists, and the names from there to the place."""
+        missing: list[str] = []
+        for part in (self.path, *self.path.parents):
+            try:
+                status = part.stat()
+            except OSError:
+                missing.insert(0, part.name)
+                continue
+            return (status.st_dev, status.st_ino), tuple(missing)
+        return None, tuple(missing)
+
+
+def require_not_own(root: Path, folders: Sequence[int], path: str, status: os.stat_result | None) -> None:
+    """Raise :exc:`~sunwell.errors.ToolError` if a write would change what this process is made of.
+
+    Folders are compared by what they are, not by name: links, other spellings and mounts lead to the
+    same answer. (A hard link to a file of ours may be written: a write puts a new file in place of the
+    link, and leaves the file as it is.)
+
+    Args:
+        root: The workspace.
+        folders: Descriptors of the folders from the root down to where *path* lies, as far as they exist.
+        path: From the root, links resolved.
+        status: Of what is at *path*; ``None`` for nothing.
+    """
+    names = tuple(path.split("/"))
+    inside = [_identity(os.fstat(folder)) for folder in folders]
+    above = [_identity_of(parent) for parent in root.parents]
+    target = None if status is None else _identity(status)
+    environ = os.environ
+    for place in _closed_places():
+        anchor, missing = place.anchor
+        if anchor is not None and _holds(anchor, missing, inside, names, target, above):
+            raise _refusal(path, place)
+    for place in _import_places():
+        anchor, missing = place.anchor
+        if not missing and anchor in (inside[0], *above):
+            # Everything a caller's own script works on may lie below a folder of sys.path, so all of it
+            # cannot be closed. What matters is that no import of ours finds something else than before.
+            way = names if anchor == inside[0] else (*root.parts[-1 - above.index(anchor) :], *names)
+            if _shadows(way, is_new=status is None):
+                raise _refusal(path, place, "a module of that name would be imported in place of another")
+        elif anchor is not None and _holds(anchor, missing, inside, names, target, ()):
+            raise _refusal(path, place)
+    for place in _search_places(environ):
+        anchor, missing = place.anchor
+        if not missing and anchor == inside[0]:
+            # The root itself is searched. A new file is not executable, so no name leads to it; and no
+            # process of Sunwell's own is started by name (see sandbox, search and interpreter).
+            is_program = status is not None and bool(status.st_mode & 0o111) and stat.S_ISREG(status.st_mode)
+            if len(names) == 1 and is_program:
+                raise _refusal(path, place, "it is a program that can be run by its name")
+        elif anchor is not None and _holds(anchor, missing, inside, names, target, ()):
+            raise _refusal(path, place)
+
+
+def own_folders_in(root: Path, environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the existing places of this process's code that lie in *root*, outer ones first."""
+    places = (*_closed_places(), *_import_places(), *_search_places(environ))
+    found = {place.path for place in places if place.path != root and place.path.is_relative_to(root)}
+    return tuple(sorted(path for path in found if path.exists()))
+
+
+def _holds(
+    anchor: _Identity,
+    missing: tuple[str, ...],
+    inside: Sequence[_Identity],
+    names: tuple[str, ...],
+    target: _Identity | None,
+    above: Sequence[_Identity | None],
+) -> bool:
+    """Whether the place at *anchor* and the *missing* names below it is, or holds, the file."""
+    if not missing:
+        return anchor in inside or anchor in above or anchor == target
+    wanted = [_folded(name) for name in missing]
+    return any(
+        anchor == folder and [_folded(name) for name in names[depth : depth + len(wanted)]] == wanted
+        for depth, folder in enumerate(inside)
+    )
+
+
+def _shadows(way: tuple[str, ...], *, is_new: bool) -> bool:
+    """Whether the file is a module, or makes its folder one, that is known under the same name elsewhere."""
+    stem = way[-1].partition(".")[0]
+    if Path(way[-1]).suffix.lower() not in _MODULE_SUFFIXES:
+        return False
+    if len(way) == 1:
+        name = stem
+    elif len(way) == 2 and stem == "__init__":
+        name = way[0]
+    else:
+        return False
+    folded = _folded(name)
+    # What is there already is imported already: the caller's own project, perhaps installed from here.
+    return folded in _standard_names() or (is_new and folded in _installed_names())
+
+
+def _refusal(path: str, place: OwnPlace, why: str = "") -> ToolError:
+    reason = f", and {why}" if why else ""
+    return ToolError(
+        f"{quoted(path)} is not open to tools: {place.path} is {place.what} of the running program{reason}; "
+        "leave it alone and write elsewhere"
+    )
+
+
+def _closed_places() -> Iterator[OwnPlace]:
+    prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
+    yield from _places(prefixes, "the Python installation")
+    if sys.executable:
+        yield from _places([str(Path(sys.executable).parent)], "the folder of the Python program")
+    paths = sysconfig.get_paths()
+    packages = (paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages())
+    yield from _places(packages, "a folder of installed packages")
+    yield from _places([str(Path(sunwell.__file__).parent)], "the code")
+
+
+def _import_places() -> Iterator[OwnPlace]:
+    yield from _places(sys.path, "a folder that modules are imported from, on sys.path")
+
+
+def _search_places(environ: Mapping[str, str]) -> Iterator[OwnPlace]:
+    entries = environ.get("PATH", os.defpath).split(os.pathsep)
+    yield from _places(entries, "a folder that programs are started from, on PATH")
+
+
+def _places(folders: Iterable[str], what: str) -> Iterator[OwnPlace]:
+    for folder in dict.fromkeys(folders):
+        with suppress(OSError):  # a relative one, and the folder that it is relative to is gone
+            yield OwnPlace(Path(os.path.realpath(folder or ".")), what)
+
+
+def _identity_of(path: Path) -> _Identity | None:
+    try:
+        return _identity(path.stat())
+    except OSError:
+        return None
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino
+
+
+def _folded(name: str) -> str:
+    """Return *name* as the most forgiving file systems compare it."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+@cache
+def _standard_names() -> frozenset[str]:
+    return frozenset(map(_folded, (*sys.stdlib_module_names, *_ALWAYS_TRIED)))
+
+
+@cache
+def _installed_names() -> frozenset[str]:
+    plugins = (found.module for group in _PLUGINS for found in entry_points(group=group))
+    return frozenset(_folded(name.partition(".")[0]) for name in (*packages_distributions(), *plugins))
