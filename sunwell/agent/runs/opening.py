@@ -42,10 +42,10 @@ from sunwell.models.connection import Connection
 from sunwell.models.prices import PriceBook
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.policy import approver_of, is_dry_run
+from sunwell.tools.toolbox import Toolbox
 
 _CONTEXT_TOKENS = 12_000
 """Most of the workspace that the smart model is shown for a lens."""
-from sunwell.tools.toolbox import Toolbox
 
 
 @attrs.frozen
