@@ -159,13 +159,13 @@ def test_a_lens_that_is_none_is_refused(sunwell: Invoke, tmp_path: Path, text: s
 def test_a_batch_and_a_lens_heed_what_is_configured(sunwell: Invoke, shop: Path, tasks: Path) -> None:
     """Models, limits and switches of the project's file hold here as they do for a run."""
     (shop / "sunwell.toml").write_text('model = "haiku"\nsmart_model = "sonnet"\n[budget]\nturns = 1\n')
-    done = sunwell("batch", tasks, "-w", shop)
+    done = sunwell("batch", tasks, "-w", shop, "--trust-config")
     assert done.exit_code == 3, done.output
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {one["stop_reason"] for one in lines} == {"turns"}
     assert "claude-opus-5-5" not in done.stderr
-    written = sunwell("lens", "Generate CRUD endpoints for 5 entities", "-w", shop)
+    written = sunwell("lens", "Generate CRUD endpoints for 5 entities", "-w", shop, "--trust-config")
     assert written.exit_code == 0, written.output
     (shop / "sunwell.toml").write_text('smart_mdoel = "sonnet"\n')
-    refused = sunwell("batch", tasks, "-w", shop)
+    refused = sunwell("batch", tasks, "-w", shop, "--trust-config")
     assert (refused.exit_code, "smart_model" in refused.output) == (2, True)

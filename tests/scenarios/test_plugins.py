@@ -324,7 +324,7 @@ def test_a_cloned_repository_starts_no_plugin(here: Place, text: str) -> None:
     with pytest.raises(ConfigurationError, match="sunwell config trust"):
         here.load().require_trust()
     assert imported(here.site) == set()
-    (here.project / "sunwell.toml").write_text('model = "haiku"\ntools = ["read_file"]\n')
+    (here.project / "sunwell.toml").write_text('tools = ["read_file"]\n')
     assert here.load().untrusted == ()
 
 
