@@ -38,6 +38,7 @@ _SETTING_OF = {
     "orchestrate": "orchestrator_enabled",
     "sub_calls": "sub_calls_enabled",
     "max_sub_calls": "sub_calls_max_per_turn",
+    "plugin": "plugins",
 }
 """Which setting each option of a command is."""
 

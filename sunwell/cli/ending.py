@@ -1,6 +1,7 @@
 """How a run is told of when it is over: the answer and the bill, or one JSON object."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sunwell.report.forecast import Forecast
 from sunwell.report.summary import summarize
 from sunwell.report.text import summary_text
 
+_AGAIN = ("allow_shell", "allow_python", "approve")
 _PATHS = ("journal", "files", "         ")
 
 
@@ -46,11 +48,15 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *
 
 
 def _resume_command(result: TaskResult, chosen: Chosen) -> str:
-    place = "" if chosen["workspace"] == "." else f" --workspace {chosen['workspace']}"
+    """Return the command that goes on, with what a run's record cannot give it."""
+    place = "" if chosen["workspace"] == "." else f" --workspace {shlex.quote(str(chosen['workspace']))}"
     more = {"budget_usd": " --max-usd X", "budget_tokens": " --budget-tokens N", "turns": " --max-turns N"}
     more |= {"timeout": " --max-seconds S", "calls": " --max-calls N"}
-    approve = " --approve" if chosen.get("approve") else ""
-    return f"sunwell resume {result.run_id}{place}{approve}{more.get(result.stop_reason, '')}"
+    again = "".join(f" --{name.replace('_', '-')}" for name in _AGAIN if chosen.get(name))
+    again += "".join(f" --plugin {shlex.quote(name)}" for name in chosen.get("plugin") or ())
+    if chosen.get("results"):
+        again += f" --results {shlex.quote(str(chosen['results']))}"
+    return f"sunwell resume {result.run_id}{place}{again}{more.get(result.stop_reason, '')}"
 
 
 def _planned(result: TaskResult) -> list[str] | None:
@@ -62,7 +68,8 @@ def _planned(result: TaskResult) -> list[str] | None:
         return None
     records = iter(read_records(Path(result.journal)))
     opened = next(records, None)
-    if not isinstance(opened, RunOpened) or not opened.settings.get("options", {}).get("dry_run"):
+    options = opened.settings.get("options") if isinstance(opened, RunOpened) else None
+    if not isinstance(options, dict) or not options.get("dry_run"):
         return None
     texts = [record.result.content for record in records if isinstance(record, ToolFinished)]
     return [text for text in texts if text.startswith("dry run")]

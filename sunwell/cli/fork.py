@@ -1,15 +1,13 @@
 """``sunwell fork``: go on from a place in a run, with something changed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from sunwell.cli.choices import Chosen, budget_options, config_options, model_options, output_options
+from sunwell.cli.again import again_options, ceilings_line, terms_of
+from sunwell.cli.choices import budget_options, config_options, model_options, output_options
 from sunwell.cli.run import EXIT_CODES
-
-if TYPE_CHECKING:
-    from sunwell.context.options import RunOptions
 
 _CHANGED = ("model", "smart_model", "delegation_model", "effort")
 
@@ -30,6 +28,7 @@ _CHANGED = ("model", "smart_model", "delegation_model", "effort")
     "--effort", type=click.Choice(("low", "medium", "high", "xhigh", "max")), help="Effort from there on."
 )
 @budget_options
+@again_options
 @click.option("--accept-changes", is_flag=True, help="Take the files as they are.")
 @config_options
 @output_options
@@ -37,38 +36,41 @@ _CHANGED = ("model", "smart_model", "delegation_model", "effort")
 def fork(ctx: click.Context, /, **chosen: Any) -> None:
     """Go on from a place in RUN in a new run, with what is named here changed.
 
-    What came before is copied, and neither asked nor paid again; RUN itself stays as it is. The files
-    are yours: where they are not as they were at that place, nothing is begun. Put them back first (with
-    git, say, or sunwell undo RUN for a place before the first change), or --accept-changes.
+    What came before is copied, and neither asked nor paid again; RUN itself stays as it is. As for resume,
+    the record grants no shell, Python or plugin; a batch has a results file only if --results names one.
+    The files are yours: where they are not as they were at that place, nothing is begun. Put them
+    back first (with git, say, or sunwell undo RUN for a place before the first change), or --accept-changes.
     """
+    from sunwell.agent.runs.authority import ceilings_now
+    from sunwell.agent.runs.settings import options_from
+    from sunwell.cli.asking import Asker, require_terminal
     from sunwell.cli.configured import configured
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
+    from sunwell.cli.finding import settings_of_run
     from sunwell.cli.view import choose_view
 
-    options = _changed(chosen)
+    workspace = Path(chosen["workspace"])
+    recorded = options_from(settings_of_run(workspace, chosen["run_id"]))
     held = configured(ctx, chosen, needs_key=False)
+    changed = {name: chosen[name] for name in _CHANGED if chosen[name] is not None}
+    terms = terms_of(chosen, held, recorded, None, changed)
+    ceilings = ceilings_now(recorded.budget, terms)
     verbose = held.loaded.values.verbose
-    view = choose_view(as_json=chosen["as_json"], verbose=verbose, max_usd=options.budget.usd)
+    view = choose_view(as_json=chosen["as_json"], verbose=verbose, max_usd=ceilings[0].value)
+    if chosen["approve"]:
+        require_terminal("--approve")
+        terms = terms_of(chosen, held, recorded, Asker(view), changed)
     agent = held.agent()
     events = agent.fork(
         chosen["run_id"],
         chosen["at"],
-        workspace=chosen["workspace"],
-        options=options,
-        accept_changes=chosen["accept_changes"],
+        workspace=workspace,
+        given=terms.given,
+        budget=terms.budget,
+        ceilings=terms.ceilings,
+        results=terms.results,
+        accept_changes=terms.accept_changes,
     )
+    view.say(ceilings_line(ceilings, held))
     ctx.exit(tell(drive(agent, events, view), chosen))
-
-
-def _changed(chosen: Chosen) -> "RunOptions":
-    """Return the recorded options with what is named on the command line in their place."""
-    import attrs
-
-    from sunwell.agent.runs.settings import options_from
-    from sunwell.cli.finding import settings_of_run
-    from sunwell.cli.resume import raised
-
-    recorded = options_from(settings_of_run(Path(chosen["workspace"]), chosen["run_id"]))
-    named = {name: chosen[name] for name in _CHANGED if chosen[name] is not None}
-    return attrs.evolve(recorded, **named, budget=raised(recorded, chosen) or recorded.budget)
