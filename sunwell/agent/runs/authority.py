@@ -12,6 +12,7 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.agent.batches.batch import Batch
+from sunwell.agent.runs.equipping import taken_names
 from sunwell.agent.runs.roles import Choices
 from sunwell.agent.runs.settings import options_from
 from sunwell.budget.values import Budget
@@ -99,8 +100,6 @@ def _require_permission(name: str, recorded: RunOptions, chosen: RunOptions, ter
 
 
 def _require_tools(recorded: RunOptions, plugins: ToolPlugins) -> None:
-    from sunwell.agent.runs.equipping import taken_names
-
     foreign = [name for name in recorded.tools or () if name not in taken_names()]
     if foreign and plugins.plugins.allowed is None:
         there = ", ".join(plugins.plugins.names()) or "none"

@@ -142,6 +142,9 @@ def _check(settings: Mapping[str, Any]) -> None:
             raise _damaged(name, None)
     if set(settings["models"]) != set(_MODELS):
         raise _damaged("models", settings["models"])
+    if code := settings.get("code"):
+        _read("code.tools", code.get("tools"), list[tuple[str, str]])
+        _read("code.prompts", code.get("prompts"), dict[str, int])
 
 
 def _read_fields(where: str, value: Any, cls: Any) -> Any:

@@ -228,6 +228,8 @@ DAMAGE: Mapping[str, Change] = {
     "asks": lambda fields: fields["settings"].update(asks="no"),
     "models": lambda fields: fields["settings"].update(models=["a"]),
     "models-incomplete": lambda fields: fields["settings"].update(models={"model": "x"}),
+    "code": lambda fields: fields["settings"].update(code={"tools": "all", "prompts": {}}),
+    "code-prompts": lambda fields: fields["settings"]["code"].update(prompts=[1]),
     "recalled": lambda fields: fields["settings"].update(recalled=1),
     "batch": lambda fields: fields["settings"].update(batch={"tasks": "all"}),
     "batch-budget": lambda fields: fields["settings"].update(
