@@ -117,7 +117,7 @@ class Agent:
         sentence names what has changed. Raises :exc:`~sunwell.errors.ConfigurationError` for what must be
         given again.
         """
-        terms = _terms(options, given, budget, ceilings, results, accept_changes=accept_changes)
+        terms = Terms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
         opened, session = reopen(self.journals, Path(workspace), run_id, terms, self._equipment)
         try:
             self._current_options = session.options
@@ -185,7 +185,7 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where there is no such run or place, and where
         files differ, naming them; and what :meth:`run` raises.
         """
-        terms = _terms(options, given, budget, ceilings, results, accept_changes=accept_changes)
+        terms = Terms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
         fork = Fork(Path(workspace), run_id, Cut.of(at), terms)
         resolve = partial(self._roles_again, terms=terms)
         opened, session, roles = await open_fork(self.journals, fork, self._equipment, resolve)
@@ -342,22 +342,3 @@ class Agent:
         finally:
             self._loops.remove(loop)
             opened.journal.close()
-
-
-def _terms(
-    options: RunOptions | None,
-    given: Mapping[str, Any] | None,
-    budget: Budget | None,
-    ceilings: Budget | None,
-    results: str | Path | None,
-    *,
-    accept_changes: bool,
-) -> Terms:
-    return Terms(
-        options,
-        given or {},
-        budget,
-        ceilings or Budget(),
-        None if results is None else Path(results),
-        accept_changes,
-    )

@@ -32,9 +32,9 @@ class Batch:
         agent = self._agent(*(f"Said: {task}" for task in TASKS))
         self._events(agent.batch_events(TASKS, workspace=self.workspace, results=self.out))
 
-    def resume(self, *lines: str) -> list[Event]:
-        """Resume the run with a model that has *lines* left to say."""
-        return self._events(self._agent(*lines).resume("", workspace=self.workspace))
+    def resume(self, **named: Path) -> list[Event]:
+        """Resume the run with a model that has nothing left to say."""
+        return self._events(self._agent().resume("", workspace=self.workspace, **named))
 
     def forget_the_last_worker(self) -> None:
         """Cut the journal off before the last worker ended, as a kill would."""
@@ -153,10 +153,10 @@ def test_what_is_not_a_file_is_named_in_one_sentence(batch: Batch, kind: str) ->
     elif kind == "a-pipe":
         os.mkfifo(batch.out)
     else:
-        batch.out.symlink_to(batch.workspace / "nowhere" / "out.jsonl")
-        (batch.workspace / "nowhere").write_text("a file")
+        batch.out.write_text("a file")
+        batch.out = batch.out / "out.jsonl"
     with pytest.raises(ConfigurationError, match=r"out\.jsonl"):
-        batch.resume()
+        batch.resume(results=batch.out)
 
 
 @pytest.fixture(scope="module")

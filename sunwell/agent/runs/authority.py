@@ -61,6 +61,21 @@ class Terms:
     """The results file of a batch."""
     accept_changes: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        options: RunOptions | None,
+        given: Mapping[str, Any] | None,
+        budget: Budget | None,
+        ceilings: Budget | None,
+        results: str | Path | None,
+        *,
+        accept_changes: bool,
+    ) -> "Terms":
+        """Return the terms that the arguments of a method of the agent say."""
+        file = None if results is None else Path(results)
+        return cls(options, given or {}, budget, ceilings or Budget(), file, accept_changes)
+
     def __attrs_post_init__(self) -> None:
         known = {field.name for field in attrs.fields(RunOptions)} - {"budget"}
         unknown = sorted(set(self.given) - known)

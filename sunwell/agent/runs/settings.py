@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import attrs
 
@@ -169,17 +169,31 @@ def _made(cls: Any, where: str, given: dict[str, Any]) -> Any:
 
 def _read(where: str, value: Any, kind: Any) -> Any:
     """Return *value* as *kind*, in its own type; numbers are finite, not negative and not beyond reason."""
-    import msgspec
-
     if kind in (Decimal | None, Decimal):
         return _amount(where, value)
-    try:
-        read = msgspec.convert(value, kind)
-    except (msgspec.ValidationError, OverflowError):
-        raise _damaged(where, value) from None
-    if isinstance(read, int | float) and not 0 <= read <= _LARGEST:  # NaN is neither
+    if not _fits(value, kind):
         raise _damaged(where, value)
-    return read
+    if isinstance(value, int | float) and not 0 <= value <= _LARGEST:  # NaN is neither
+        raise _damaged(where, value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether *value*, out of JSON, is of *kind*; an int is taken for a float, and nothing is converted."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is Literal:
+        return isinstance(value, str) and value in inner
+    if origin is dict:
+        return isinstance(value, Mapping) and all(_fits(one, inner[1]) for one in value.values())
+    if origin is list or (origin is tuple and inner[-1] is Ellipsis):
+        return isinstance(value, list | tuple) and all(_fits(one, inner[0]) for one in value)
+    if origin is tuple:
+        return isinstance(value, list | tuple) and len(value) == len(inner) and all(map(_fits, value, inner))
+    return type(value) in (int, float) if kind is float else type(value) is kind
 
 
 def _amount(where: str, value: Any) -> Decimal | None:
