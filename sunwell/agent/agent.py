@@ -1,15 +1,17 @@
 """The agent: a session in, events out, with a journal on disk."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from sunwell.agent.batches.batch import Batch, BatchResult
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.policy.cache_lessons import CacheLessons
+from sunwell.agent.runs.authority import Terms, require_own_models
 from sunwell.agent.runs.equipping import Equipment
 from sunwell.agent.runs.forking import Cut, Fork, open_fork
 from sunwell.agent.runs.opening import Opened, learn_keys, loop_config, open_new, reopen
@@ -87,7 +89,10 @@ class Agent:
         *,
         workspace: str | Path = ".",
         options: RunOptions | None = None,
+        given: Mapping[str, Any] | None = None,
         budget: Budget | None = None,
+        ceilings: Budget | None = None,
+        results: str | Path | None = None,
         accept_changes: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of a run taken up again: no answered call is asked a second time.
@@ -99,23 +104,28 @@ class Agent:
         Args:
             run_id: The run's id, or a beginning of it that fits only one run of the workspace.
             workspace: The folder in which the run was started.
-            options: Choices in place of the recorded ones, for what cannot be recorded.
-            budget: Ceilings in place of the recorded ones; what was spent still counts.
+            options: Choices in place of all recorded ones; their budget may only narrow the recorded one.
+            given: Single options by name in place of the recorded ones: ``{"allow_shell": True}``. The
+                record grants no shell, no Python and no plugin: what the run had must be given again.
+            budget: Ceilings in place of the recorded ones, each kind by itself; what was spent still counts.
+            ceilings: The caller's usual ceilings: the lower of these and the recorded ones hold.
+            results: The results file of a batch, if it is not in the workspace or should be another.
             accept_changes: Keep recorded answers although their question, or a file that the run
                 had seen, has changed since.
 
         Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found, read or continued; its
-        sentence names what has changed.
+        sentence names what has changed. Raises :exc:`~sunwell.errors.ConfigurationError` for what must be
+        given again.
         """
-        opened, session = reopen(self.journals, Path(workspace), run_id, options, budget, self._equipment)
+        terms = Terms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
+        opened, session = reopen(self.journals, Path(workspace), run_id, terms, self._equipment)
         try:
             self._current_options = session.options
             if opened.is_finished:  # nobody is asked any more, so it does not matter what has changed
                 opened, roles = played_again(opened, accept_changes=True), recorded_roles(opened)
             else:
-                roles = self._roles(session.options)
+                roles = self._roles_again(session.options, terms)
                 learn_keys(opened.secrets, roles)
-                opened = attrs.evolve(opened, accept_changes=accept_changes)
                 await opened.check(session, roles)
         except BaseException:
             opened.journal.close()
@@ -153,13 +163,17 @@ class Agent:
         *,
         workspace: str | Path = ".",
         options: RunOptions | None = None,
+        given: Mapping[str, Any] | None = None,
         budget: Budget | None = None,
+        ceilings: Budget | None = None,
+        results: str | Path | None = None,
         accept_changes: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of a new run that goes on from a place in another one, with something changed.
 
         What came before the place is copied, is not asked again, and counts as the other run's cost.
-        The agent's models, *options* and *budget* hold from there on. Files are the caller's: where
+        The agent's models, *options*, *given*, *budget* and *ceilings* hold from there on, as in
+        :meth:`resume`; a batch has a results file only if *results* names one. Files are the caller's: where
         they are not as they were at that place, nothing is begun.
 
         Args:
@@ -171,8 +185,10 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where there is no such run or place, and where
         files differ, naming them; and what :meth:`run` raises.
         """
-        fork = Fork(Path(workspace), run_id, Cut.of(at), options, budget, accept_changes)
-        opened, session, roles = await open_fork(self.journals, fork, self._equipment, self._roles)
+        terms = Terms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
+        fork = Fork(Path(workspace), run_id, Cut.of(at), terms)
+        resolve = partial(self._roles_again, terms=terms)
+        opened, session, roles = await open_fork(self.journals, fork, self._equipment, resolve)
         self._current_options = session.options
         async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
             async for event in events:
@@ -278,13 +294,21 @@ class Agent:
         return Equipment(self.tool_executor, self.tool_plugins)
 
     def _roles(self, options: RunOptions) -> Roles:
-        mine = Choices(self.model, self.smart_model, self.delegation_model)
         registry = self.registry or get_registry()
-        roles = resolve_roles(mine, Choices.of(options), registry, options.fallback)
+        roles = resolve_roles(self._choices, Choices.of(options), registry, options.fallback)
         if roles.fell_back is None or roles.smart is None or not options.orchestrate:
             return roles
         # The parent of an orchestrator's workers is the smart model, not the loop's own.
         return attrs.evolve(roles, fell_back=attrs.evolve(roles.fell_back, used=roles.smart.name))
+
+    def _roles_again(self, options: RunOptions, terms: Terms) -> Roles:
+        """Return the models of a recorded run that goes on; its record alone starts no plugin."""
+        require_own_models(options, self._choices, terms, self.registry or get_registry())
+        return self._roles(options)
+
+    @property
+    def _choices(self) -> Choices:
+        return Choices(self.model, self.smart_model, self.delegation_model)
 
     def _begin(self, session: SessionContext, memory: Memory | None = None) -> tuple[Opened, Roles]:
         """Open a new run; what stands against it is found before anything is written."""

@@ -37,6 +37,8 @@ def show(workspace: str, config: str | None, everything: bool, as_json: bool) ->
     from sunwell.tools.wording import on_one_line
 
     loaded = sources_of({"workspace": workspace, "config": config}).load()
+    for warning in loaded.warnings:
+        click.echo(f"sunwell: {warning}", err=True)
     shown = rows(loaded, everything=everything)
     if as_json:
         click.echo(json_text({"settings": [_object(row) for row in shown]}))
@@ -89,27 +91,27 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
 @_place
 @click.argument("file", required=False, metavar="[FILE]")
 def trust(workspace: str, config: str | None, file: str | None) -> None:
-    """Trust a project's file as it is now: its addresses, key variables, headers, shell, plugins.
+    """Trust a project's file as it is now, with all that it sets.
 
-    A change of the file ends the trust.
+    What it sets beyond narrowing your own settings is listed: models, addresses, key variables, shell and
+    the like. A change of the file ends the trust.
     """
-    from sunwell.config.documents import read_document
-    from sunwell.config.loading import settings_in
-    from sunwell.config.places import project_file
+    from sunwell.config.loading import Sources
     from sunwell.config.settings import dotted
     from sunwell.config.showing import shown
-    from sunwell.config.trust import TrustRecord, needs_trust
+    from sunwell.config.trust import TrustRecord
     from sunwell.errors import ConfigurationError
     from sunwell.tools.wording import on_one_line
 
     named = file or config
-    found = Path(named) if named else project_file(Path(workspace))
-    if found is None:
-        raise ConfigurationError(f"{Path(workspace).resolve()} has no configuration file to trust")
-    document = read_document(found)
-    asked = [setting for setting in settings_in(document) if needs_trust(setting)]
-    TrustRecord.of_user().add(found, document.data)
-    click.echo(f"trusted  {found.resolve()} as it is now{', with' if asked else ''}")
+    reading = Sources(Path(workspace), None if named is None else Path(named).resolve()).read()
+    if reading.project is None:
+        why = "; ".join(reading.warnings)
+        raise ConfigurationError(why or f"{Path(workspace).resolve()} has no configuration file to trust")
+    asked = reading.needing_trust()
+    document = reading.project
+    TrustRecord.of_user().add(document.file, document.data)  # the very bytes that are shown here
+    click.echo(f"trusted  {document.file.resolve()} as it is now{', with' if asked else ''}")
     for setting in asked:
         click.echo(on_one_line(f"         {dotted(setting.path)} = {shown(setting.path, setting.value)}"))
     if not asked:

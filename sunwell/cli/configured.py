@@ -39,6 +39,7 @@ _SETTING_OF = {
     "orchestrate": "orchestrator_enabled",
     "sub_calls": "sub_calls_enabled",
     "max_sub_calls": "sub_calls_max_per_turn",
+    "plugin": "plugins",
 }
 """Which setting each option of a command is."""
 
@@ -71,26 +72,31 @@ def sources_of(chosen: Chosen) -> "Sources":
 
 
 def configured(
-    ctx: click.Context, chosen: Chosen, *, needs_key: bool = True, delegates: bool = False
+    ctx: click.Context,
+    chosen: Chosen,
+    *,
+    needs_key: bool = True,
+    delegates: bool = False,
+    sources: "Sources | None" = None,
 ) -> Configured:
     """Return the settings for a command; what was typed goes before all else, switches included.
 
     Where no model is named anywhere, it is the smart one of the provider whose key is there, and its
-    cheap one, too, where delegation is on or *delegates* is true. Raises
+    cheap one, too, where delegation is on or *delegates* is true. Each file is read once. Raises
     :exc:`~sunwell.errors.ConfigurationError` for what is wrong, or not trusted.
     """
     from sunwell.config.resolving import resolve
     from sunwell.tools.wording import on_one_line
 
-    sources, options = sources_of(chosen), typed(ctx, chosen)
-    loaded = sources.load(**options).require_trust()
+    reading, options = (sources or sources_of(chosen)).read(), typed(ctx, chosen)
+    loaded = reading.load(**options).require_trust()
     values = loaded.values
     if values.model.model is None and values.smart_model.model is None:
         smart, cheap = default_pair(needs_key)
         options["smart_model"] = smart
         if values.delegation_model.model is None and (values.delegate or delegates):
             options["delegation_model"] = cheap
-        loaded = sources.load(**options)
+        loaded = reading.load(**options).require_trust()
     for warning in loaded.warnings:
         click.echo(on_one_line(f"sunwell: {warning}"), err=True)
     return Configured(loaded, resolve(loaded.values))

@@ -1,5 +1,6 @@
 """How a run is told of when it is over: the answer and the bill, or one JSON object."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ _MORE = {
     "calls": " --max-calls N",
 }
 """What lets a run go on that met a limit, by its stop reason."""
+_AGAIN = ("allow_shell", "allow_python", "approve")
 _PATHS = ("journal", "files", "         ")
 
 
@@ -60,9 +62,14 @@ def _is_settled(result: TaskResult) -> bool:
 
 
 def _resume_command(result: TaskResult, chosen: Chosen) -> str:
-    place = "" if chosen["workspace"] == "." else f" --workspace {chosen['workspace']}"
-    approve = " --approve" if chosen.get("approve") else ""
-    return f"sunwell resume {result.run_id}{place}{approve}{_MORE.get(result.stop_reason, '')}"
+    """Return the command that goes on, with what a run's record cannot give it."""
+    place = "" if chosen["workspace"] == "." else f" --workspace {shlex.quote(str(chosen['workspace']))}"
+    again = "".join(f" --{name.replace('_', '-')}" for name in _AGAIN if chosen.get(name))
+    again += " --sandbox off" if chosen.get("sandbox") == "off" else ""
+    again += "".join(f" --plugin {shlex.quote(name)}" for name in chosen.get("plugin") or ())
+    if chosen.get("results"):
+        again += f" --results {shlex.quote(str(chosen['results']))}"
+    return f"sunwell resume {result.run_id}{place}{again}{_MORE.get(result.stop_reason, '')}"
 
 
 def _planned(result: TaskResult) -> list[str] | None:
@@ -74,7 +81,8 @@ def _planned(result: TaskResult) -> list[str] | None:
         return None
     records = iter(read_records(Path(result.journal)))
     opened = next(records, None)
-    if not isinstance(opened, RunOpened) or not opened.settings.get("options", {}).get("dry_run"):
+    options = opened.settings.get("options") if isinstance(opened, RunOpened) else None
+    if not isinstance(options, dict) or not options.get("dry_run"):
         return None
     texts = [record.result.content for record in records if isinstance(record, ToolFinished)]
     return [text for text in texts if text.startswith("dry run")]

@@ -1,5 +1,6 @@
 """``sunwell init``: a configuration to start from, every line of it explained."""
 
+import os
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ START = """\
 # Settings of Sunwell for this project. What is commented out shows the default or an example.
 # Order: command line, SUNWELL_* variables, this file, the user's own file, defaults.
 # sunwell config show prints what holds and where it comes from.
+# After each change: sunwell config trust. Without it, only settings that narrow your own hold.
 
 # Who thinks, and who does the work. Names: opus, sonnet, haiku, openai-smart, openai-cheap,
 # provider/model, or a name of your own below.
@@ -20,9 +22,9 @@ delegation_model = "haiku"
 # effort = "high"                    # low, medium, high, xhigh, max
 # on_lens_failure = "direct"         # or "generic", "fail"
 # fallback = "fail"                  # or "parent", where the delegation model cannot be used
-# allow_shell = false                # holds only once this file is trusted
-# sandbox = "required"               # for commands; "off" holds only once this file is trusted
-# allow_python = false               # the same
+# allow_shell = false
+# sandbox = "required"               # for commands; "off": with all that your account can do
+# allow_python = false
 
 [budget]
 # usd = 0.50
@@ -34,7 +36,7 @@ delegation_model = "haiku"
 # max_depth = 1
 # timeout_seconds = "5m"
 
-# A server of your own. Holds only after: sunwell config trust
+# A server of your own.
 # [providers.lab]
 # kind = "openai"                    # or "anthropic"
 # base_url = "http://127.0.0.1:8000/v1"
@@ -54,16 +56,26 @@ delegation_model = "haiku"
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The project.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 def init(workspace: str, force: bool) -> None:
-    """Write a commented sunwell.toml to start from."""
+    """Write a commented sunwell.toml to start from, and trust it as it is written."""
     from sunwell.cli.finding import require_folder
+    from sunwell.config.trust import TrustRecord
     from sunwell.errors import ConfigurationError
 
     file = require_folder(Path(workspace)) / "sunwell.toml"
-    if file.exists() and not force:
+    if os.path.lexists(file) and not force:
         raise ConfigurationError(f"{file} is there already: --force writes over it")
+    data = START.encode()
     try:
-        file.write_text(START, "utf-8")
+        if force:
+            file.unlink(missing_ok=True)  # a link is replaced, not followed
+        with file.open("xb") as opened:
+            opened.write(data)
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from None
     click.echo(f"written  {file}")
+    try:
+        TrustRecord.of_user().add(file, data)
+        click.echo("trusted  as it is now; after each change: sunwell config trust")
+    except ConfigurationError as error:
+        click.echo(f"sunwell: the file is not trusted yet: {error}", err=True)
     click.echo("next     set ANTHROPIC_API_KEY, or name other models in the file; then: sunwell config check")

@@ -21,6 +21,9 @@ _ROLES = ("model", "smart_model", "delegation_model")
 @click.command(epilog=EXIT_CODES)
 @click.argument("journal", metavar="JOURNAL", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--files", metavar="DIR", help="The files that the run begins with; they are copied.")
+@click.option("--allow-shell", is_flag=True, help="Let the run have the shell, if it had it.")
+@click.option("--allow-python", is_flag=True, help="Let the run have Python, if it had it.")
+@click.option("--plugin", multiple=True, metavar="NAME", help="A plugin that the run may load.")
 @output_options
 @click.pass_context
 def record(ctx: click.Context, /, **chosen: Any) -> None:
@@ -37,18 +40,21 @@ def record(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.cli.view import choose_view
     from sunwell.journal.reading import read_records
     from sunwell.models.registry import ModelRegistry
+    from sunwell.plugins import Plugins
+    from sunwell.tools.plugged import ToolPlugins
 
     path: Path = chosen["journal"]
     settings = latest_settings(read_records(path))
     view = choose_view(as_json=chosen["as_json"], verbose=chosen["verbose"])
-    agent = Agent(registry=ModelRegistry(), **_models(settings["models"]))
+    plugins = ToolPlugins(Plugins("sunwell.tools", chosen["plugin"] or None))
+    agent = Agent(registry=ModelRegistry(), tool_plugins=plugins, **_models(settings["models"]))
     with tempfile.TemporaryDirectory(prefix="sunwell-record-") as folder:
         workspace = Path(folder) / "workspace"
         if chosen["files"]:
             shutil.copytree(chosen["files"], workspace, ignore=shutil.ignore_patterns(".sunwell"))
         else:
             workspace.mkdir()
-        result = drive(agent, _events(agent, path, settings, workspace), view)
+        result = drive(agent, _events(agent, path, settings, workspace, chosen), view)
         if result.status in ("ok", "incomplete") and result.journal:
             shutil.copyfile(result.journal, path)
         code = tell(result, {**chosen, "workspace": str(workspace)})  # may read the journal, which goes now
@@ -71,11 +77,12 @@ def _models(named: Mapping[str, str | None]) -> dict[str, Any]:
 
 
 def _events(
-    agent: "Agent", path: Path, settings: Mapping[str, Any], workspace: Path
+    agent: "Agent", path: Path, settings: Mapping[str, Any], workspace: Path, chosen: Mapping[str, Any]
 ) -> "AsyncGenerator[Event, None]":
     import attrs
 
-    from sunwell.agent.runs.settings import batch_in, options_from
+    from sunwell.agent.runs.authority import PERMISSIONS, Terms, options_now
+    from sunwell.agent.runs.settings import batch_in
     from sunwell.context.session import SessionContext
     from sunwell.journal.memory import ReplayedJournal
     from sunwell.journal.records import RunOpened
@@ -83,7 +90,8 @@ def _events(
     opened = ReplayedJournal.read(path).find(RunOpened, ())
     assert opened is not None
     nobody: dict[str, Any] = dict.fromkeys(_ROLES)  # the agent has the models
-    options = attrs.evolve(options_from(settings), **nobody)
+    given = {name: True for name in PERMISSIONS if chosen.get(name)}
+    options = attrs.evolve(options_now(settings, Terms(given=given), agent.tool_plugins), **nobody)
     batch = batch_in(settings)
     if batch is not None:
         return agent.batch_events(batch.tasks, lens=batch.lens, workspace=workspace, options=options)

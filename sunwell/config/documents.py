@@ -1,6 +1,9 @@
 """Configuration files read into plain values and the lines that their keys stand in. Nothing is run."""
 
+import os
 import re
+import stat
+from collections.abc import Callable
 from pathlib import Path as File
 from typing import Any
 
@@ -21,6 +24,20 @@ _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
 
 @attrs.frozen
+class Content:
+    """The bytes of a file and who may write it, all from one descriptor: what is judged is what is used."""
+
+    data: bytes = attrs.field(repr=False)
+    owner: int | None = None
+    """User id of the owner; ``None`` if the system has none."""
+    mode: int = 0o600
+    """The permissions."""
+
+
+ReadContent = Callable[[File], Content]
+
+
+@attrs.frozen
 class Document:
     """One file: its values, the line of each key where known, and its bytes for the record of trust."""
 
@@ -31,11 +48,17 @@ class Document:
 
 
 def read_document(file: File) -> Document:
-    """Read *file*, TOML or YAML by its name; ``pyproject.toml`` counts by its ``[tool.sunwell]``.
+    """Read *file* and parse it; see :func:`read_content` and :func:`document_of`."""
+    return document_of(file, read_content(file))
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` where it cannot be read or is no such file.
+
+def document_of(file: File, content: Content) -> Document:
+    """Parse what was read from *file*, TOML or YAML by its name.
+
+    ``pyproject.toml`` counts by its ``[tool.sunwell]``. The file is not looked at again. Raises
+    :exc:`~sunwell.errors.ConfigurationError` for what is not a configuration.
     """
-    data = _bytes_of(file)
+    data = content.data
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -64,17 +87,28 @@ def _section(file: File, values: dict[str, Any]) -> dict[str, Any]:
     return section
 
 
-def _bytes_of(file: File) -> bytes:
+def read_content(file: File) -> Content:
+    """Read *file* once. Raises :exc:`~sunwell.errors.ConfigurationError` if that is not possible."""
     try:
-        if not file.is_file():
-            raise ConfigurationError(f"{file} is no file: name a configuration file that exists")
-        with file.open("rb") as opened:
+        # A pipe must not block us. What a descriptor leads to does not change, whatever becomes of the name.
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        with os.fdopen(descriptor, "rb") as opened:
+            state = os.fstat(descriptor)
+            if not stat.S_ISREG(state.st_mode):
+                raise _no_file(file)
             data = opened.read(MAX_BYTES + 1)
+    except (FileNotFoundError, IsADirectoryError):
+        raise _no_file(file) from None
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror or error}") from None
     if len(data) > MAX_BYTES:
         raise ConfigurationError(f"{file} is longer than {MAX_BYTES} bytes: it can be no configuration")
-    return data
+    owner = state.st_uid if hasattr(os, "geteuid") else None
+    return Content(data, owner, stat.S_IMODE(state.st_mode))
+
+
+def _no_file(file: File) -> ConfigurationError:
+    return ConfigurationError(f"{file} is no file: name a configuration file that exists")
 
 
 def _read_toml(file: File, text: str) -> tuple[dict[str, Any], dict[Path, int]]:

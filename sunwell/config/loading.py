@@ -1,6 +1,8 @@
 """All sources of settings, in their order: option, environment, project's file, user's file, default."""
 
 import os
+import shlex
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,15 @@ from typing import Any
 import attrs
 
 from sunwell.config.assembling import assembled, checked, winners
-from sunwell.config.documents import Document, read_document
+from sunwell.config.documents import Content, Document, ReadContent, document_of, read_content
 from sunwell.config.flattening import Flattening, from_keywords
+from sunwell.config.narrowing import narrows
 from sunwell.config.places import project_file, user_file
 from sunwell.config.schema import Configuration
 from sunwell.config.settings import Origin, Setting, dotted
 from sunwell.config.settings import Path as Key
 from sunwell.config.spellings import options
-from sunwell.config.trust import TrustRecord, needs_trust, refusal
+from sunwell.config.trust import TrustRecord, refusal
 from sunwell.config.unread import unread_warnings
 from sunwell.config.variables import from_variables
 from sunwell.config.wording import set_twice
@@ -45,6 +48,48 @@ class Loaded:
 
 
 @attrs.frozen
+class Reading:
+    """Files and variables as they were at one moment; every use of it has exactly these bytes."""
+
+    user: Document | None
+    project: Document | None
+    environ: Mapping[str, str] = attrs.field(repr=False)
+    is_trusted: bool
+    """Whether all of the project's file holds."""
+    warnings: tuple[str, ...] = ()
+
+    def load(self, **options: Any) -> Loaded:
+        """Return everything put together; an option that is ``None`` is not set.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` for the first thing that is wrong.
+        Untrusted settings are loaded, too, and listed: see :meth:`Loaded.require_trust`.
+        """
+        settings: list[Setting] = []
+        documents = [document for document in (self.user, self.project) if document is not None]
+        for document in documents:
+            settings += _from_document(document, is_project=document is self.project)
+        settings += from_variables(self.environ, ENVIRONMENT)
+        settings += _from_options(options)
+        every = tuple(map(checked, settings))
+        chosen = winners(every)
+        return Loaded(
+            assembled(chosen),
+            chosen,
+            () if self.is_trusted else _untrusted(every, chosen),
+            tuple(document.file for document in documents),
+            (*self.warnings, *unread_warnings(chosen)),
+        )
+
+    def needing_trust(self) -> tuple[Setting, ...]:
+        """Return what the project's file sets that holds only with trust, whatever is set above it."""
+        if self.project is None:
+            return ()
+        user = () if self.user is None else map(checked, _from_document(self.user, is_project=False))
+        base = assembled(winners(user))
+        return tuple(setting for setting in settings_in(self.project) if not narrows(setting, base))
+
+
+@attrs.frozen
 class Sources:
     """Where settings are looked for. ``config`` takes the place of the project's file."""
 
@@ -53,44 +98,55 @@ class Sources:
     environ: Mapping[str, str] | None = attrs.field(default=None, repr=False)
     trust_config: bool = False
     """Trust the project's file this once."""
+    read_content: ReadContent = attrs.field(default=read_content, repr=False)
+    """Reads a file; called once for each."""
 
     def load(self, **options: Any) -> Loaded:
-        """Return everything put together; an option that is ``None`` is not set.
+        """Read everything and return it put together; see :meth:`Reading.load`."""
+        return self.read().load(**options)
 
-        Raises :exc:`~sunwell.errors.ConfigurationError` for the first thing that is wrong.
-        Untrusted settings are loaded, too, and listed: see :meth:`Loaded.require_trust`.
+    def read(self) -> Reading:
+        """Read the user's file and the project's, each once, and say whether the project's is trusted.
+
+        A project's file that was found, and not named, is left out with a warning if it belongs to another
+        user or if every user may write it. Raises :exc:`~sunwell.errors.ConfigurationError`.
         """
-        read = os.environ if self.environ is None else self.environ
-        user, project = user_file(read), self._project(read)
-        documents = [read_document(file) for file in (user, project) if file is not None]
-        settings: list[Setting] = []
-        for document in documents:
-            settings += _from_document(document, is_project=document.file == project)
-        settings += from_variables(read, ENVIRONMENT)
-        settings += _from_options(options)
-        chosen = winners(map(checked, settings))
-        untrusted = () if self._trusts(read, documents) else _untrusted(chosen.values())
-        return Loaded(
-            assembled(chosen),
-            chosen,
-            untrusted,
-            tuple(document.file for document in documents),
-            unread_warnings(chosen),
+        environ = dict(os.environ if self.environ is None else self.environ)
+        user = user_file(environ)
+        named = self._named(environ)
+        file = project_file(self.workspace) if named is None else named
+        project, doubt = None, ""
+        if file is not None:
+            content = self.read_content(file)
+            doubt = _doubt(file, content) if named is None else ""
+            project = None if doubt else document_of(file, content)
+        return Reading(
+            None if user is None else document_of(user, self.read_content(user)),
+            project,
+            environ,
+            self._trusts(environ, project),
+            (doubt,) if doubt else (),
         )
 
-    def _project(self, read: Mapping[str, str]) -> Path | None:
-        named = self.config or (
-            Path(read[_SUNWELL_CONFIG]) if read.get(_SUNWELL_CONFIG, "").strip() else None
-        )
-        return named if named is not None else project_file(self.workspace)
+    def _named(self, environ: Mapping[str, str]) -> Path | None:
+        if self.config is not None:
+            return self.config
+        return Path(environ[_SUNWELL_CONFIG]) if environ.get(_SUNWELL_CONFIG, "").strip() else None
 
-    def _trusts(self, read: Mapping[str, str], documents: list[Document]) -> bool:
-        if self.trust_config or read.get(_TRUST, "").strip().lower() in ("1", "true", "yes", "on"):
+    def _trusts(self, environ: Mapping[str, str], project: Document | None) -> bool:
+        if self.trust_config or environ.get(_TRUST, "").strip().lower() in ("1", "true", "yes", "on"):
             return True
-        if not documents:
-            return True
-        record = TrustRecord.of_user(read)
-        return record.holds(documents[-1].file, documents[-1].data)
+        return project is None or TrustRecord.of_user(environ).holds(project.file, project.data)
+
+
+def _doubt(file: Path, content: Content) -> str:
+    """Return why a file that was found does not count; empty if it does."""
+    use = f"to use it, read it and name it with --config {shlex.quote(str(file))}"
+    if content.owner is not None and content.owner != os.geteuid():
+        return f"{file} belongs to another user and is left out; {use}"
+    if content.mode & stat.S_IWOTH:
+        return f"{file} can be written by every user and is left out; {use}"
+    return ""
 
 
 def load_config(
@@ -157,5 +213,12 @@ def _from_options(given: Mapping[str, Any]) -> Iterable[Setting]:
     yield from Flattening(from_keywords(trees, OPTION)).settings(trees)
 
 
-def _untrusted(settings: Iterable[Setting]) -> tuple[Setting, ...]:
-    return tuple(setting for setting in settings if setting.origin.is_project and needs_trust(setting))
+def _untrusted(every: Iterable[Setting], chosen: Mapping[Key, Setting]) -> tuple[Setting, ...]:
+    """Return what of the project's file holds and is more than a narrowing of what holds without it."""
+    without = winners(setting for setting in every if not setting.origin.is_project)
+    base = assembled(without)
+    found = [s for s in chosen.values() if s.origin.is_project and not narrows(s, base)]
+    # A model's name in the file also removes the provider that the user wrote with that model.
+    lost = [path for path in without if path not in chosen]
+    found += [chosen[*path[:-1], "model"] for path in lost]
+    return tuple(found)

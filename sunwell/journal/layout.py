@@ -63,13 +63,27 @@ def list_runs(root: Path) -> tuple[RunFile, ...]:
 def find_run(root: Path, prefix: str) -> RunFile:
     """Return the run under the workspace *root* whose id is *prefix* or alone begins with it.
 
-    Raises :exc:`~sunwell.errors.JournalError` where no run or more than one fits.
+    Raises :exc:`~sunwell.errors.JournalError` where no run or more than one fits, and if a link leads
+    out of the workspace to it.
     """
     runs = [run for run in list_runs(root) if run.run_id.startswith(prefix)]
     exact = [run for run in runs if run.run_id == prefix]
     if len(exact or runs) == 1:
-        return (exact or runs)[0]
+        found = (exact or runs)[0]
+        _refuse_links(root, found.path)
+        return found
     if not runs:
         raise JournalError(f"no run under {root / FOLDER} begins with {prefix!r}")
     shown = ", ".join(run.run_id for run in runs[:3]) + (", …" if len(runs) > 3 else "")
     raise JournalError(f"{len(runs)} runs begin with {prefix!r} ({shown}): give more of the id")
+
+
+def is_run_id(text: str) -> bool:
+    """Whether *text* can be the id of a run: it is shown in commands to copy, and names a folder."""
+    return _RUN_ID.match(text) is not None
+
+
+def _refuse_links(root: Path, journal: Path) -> None:
+    for place in (root / FOLDER, root / FOLDER / "runs", journal.parent, journal):
+        if place.is_symlink():
+            raise JournalError(f"{place} is a link, which journals do not follow: put what it leads to there")

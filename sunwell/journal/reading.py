@@ -10,6 +10,7 @@ import attrs
 from sunwell.errors import JournalError
 from sunwell.journal.codec import Line, decode, newer_format
 from sunwell.journal.disk import as_journal_error
+from sunwell.journal.layout import is_run_id
 from sunwell.journal.records import Record, RunOpened
 
 LONGEST_LINE_BYTES = 64 << 20
@@ -100,6 +101,8 @@ class Scan:
             )
         if line.seq == 0 and not isinstance(line.record, RunOpened):
             raise JournalError(f"the journal {self.name} does not begin with the record of a run")
+        if isinstance(line.record, RunOpened) and not is_run_id(line.record.run_id):
+            raise JournalError(f"the journal {self.name} is damaged: its first record has no run id")
 
     def _judge_tail(self, raw: bytes, rest: Iterator[tuple[int, bytes]]) -> None:
         if not self.count:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 import attrs
 
 from sunwell.core.model import ModelProtocol
-from sunwell.errors import ConfigurationError, UnknownModelError, UnknownProviderError
+from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError
 from sunwell.models.aliases import ALIASES
 from sunwell.models.once import Recipe, checked_model
 from sunwell.models.plugged import ModelPlugins
@@ -91,6 +91,26 @@ class ModelRegistry:
         if entry is None or isinstance(entry, _Alias):
             return self._from_supply(last)
         return entry
+
+    def plugin_of(self, name: str) -> str | None:
+        """Return the plugin whose code :meth:`get` would run for *name*; ``None`` if it would run none.
+
+        Also ``None`` for a plugin that the caller has allowed by name. Nothing is imported.
+        """
+        with self._lock:
+            last = self._chain(name)[-1]
+            entry = self._entries.get(last)
+        if entry is not None and not isinstance(entry, _Alias):
+            return None
+        plugin = last.partition("/")[0]
+        reference = parse_reference(ALIASES.get(last, last))
+        if self._plugins.plugins.allowed is not None or plugin not in self._plugins.names():
+            return None
+        try:
+            is_supplied = reference is not None and self._supply.connection(reference.provider) is not None
+        except (MissingKeyError, ConfigurationError):  # the provider is known, so it is not the plugin's
+            is_supplied = True
+        return None if is_supplied else plugin
 
     def known(self) -> tuple[str, ...]:
         """Return all names, registered and built in, sorted. Other models go by ``provider/model``."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +18,8 @@ from sunwell.tools.workspace import Workspace
 
 _INDEX = "index.jsonl"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class Keeper(Protocol):
@@ -64,7 +66,7 @@ class Originals:
         self._note({"path": path, "missed": after_hash})
 
     def _store(self, name: str, content: bytes) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folder()
         if (self.folder / name).exists():
             return
         temporary = self.folder / f"{name}.{os.getpid()}.tmp"
@@ -74,13 +76,18 @@ class Originals:
         _sync(self.folder)
 
     def _note(self, line: dict[str, Any]) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folder()
         is_new = not (self.folder / _INDEX).exists()
         # The line end comes first: a line that a crash cut off then spoils no other.
         _put(os.open(self.folder / _INDEX, _APPEND, 0o600), b"\n" + json.dumps(line).encode())
         if is_new:
             _sync(self.folder)
             _sync(self.folder.parent)
+
+    def _make_folder(self) -> None:
+        if self.folder.is_symlink():  # in a workspace from elsewhere it could lead anywhere
+            raise ToolError(f"{self.folder} is a link, so no original can be kept; nothing was changed")
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _put(file: int, data: bytes) -> None:
@@ -111,8 +118,14 @@ def _index(folder: Path) -> Iterator[dict[str, Any]]:
             said = json.loads(line)
         except ValueError:  # empty, or cut off by a crash before anything was written to the workspace
             continue
-        if isinstance(said, dict) and isinstance(said.get("path"), str):
+        if isinstance(said, dict) and isinstance(said.get("path"), str) and _has_hashes(said):
             yield said
+
+
+def _has_hashes(said: dict[str, Any]) -> bool:
+    """Whether the hashes in a line of the index are some; the index lies where others may write."""
+    hashes = [said[name] for name in ("before", "after") if name in said]
+    return all(one is None or (isinstance(one, str) and _HASH.fullmatch(one)) for one in hashes)
 
 
 @attrs.frozen
@@ -160,6 +173,9 @@ def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
     the calls that are not covered.
     """
     place = Path(folder)
+    for part in (place, place / _INDEX):
+        if part.is_symlink():
+            raise ConfigurationError(f"{part} is a link, which is not followed: nothing was undone")
     known = _known(place)
     missed = {(line["path"], line["missed"]) for line in _index(place) if "missed" in line}
     left = {(path, after) for path, kept in known.items() for after in kept.afters}

@@ -15,6 +15,9 @@ from sunwell.journal.codec import encode
 from sunwell.journal.records import RunClosed
 from sunwell.testing import ScriptedModel, completion
 
+SHELL = {"allow_shell": True, "sandbox": "off"}
+"""What a record cannot give."""
+
 
 def test_a_finished_run_gives_the_same_result_again_without_a_call(story, call):
     """The bill, the files and the time are the recorded ones, and the journal is not touched."""
@@ -133,8 +136,7 @@ def test_what_a_command_of_the_run_changed_is_no_change_by_others(story, call):
 
     lines = (call.reading("a.txt"), call("run_command", command="echo 2 > a.txt", timeout_seconds=None))
     story.in_real_time("run", *map(completion, lines), "Not finished.")
-    again = {"budget": Budget(turns=9), "options": story.options}
-    assert story.in_real_time("resume", "Done.", **again).status == "ok"
+    assert story.in_real_time("resume", "Done.", given=SHELL, budget=Budget(turns=9)).status == "ok"
 
 
 def test_another_model_is_named_and_refused(story, call, scripted):
@@ -229,7 +231,7 @@ def test_a_command_whose_end_is_unknown_is_told_to_the_model(story, call):
         asked.append(request.messages[-1].parts[0].content)
         return "Looked."
 
-    assert story.in_real_time("resume", looks, options=story.options).answer == "Looked."
+    assert story.in_real_time("resume", looks, given=SHELL).answer == "Looked."
     assert asked[0].startswith("The run was interrupted while this call was under way")
     assert (story.workspace / "made.txt").read_text() == "x\n"
 

@@ -65,12 +65,19 @@ def test_without_a_file_results_are_printed_in_order(sunwell: Invoke, shop: Path
 def test_a_batch_that_met_its_budget_goes_on_where_it_stopped(
     sunwell: Invoke, shop: Path, tmp_path: Path, tasks: Path
 ) -> None:
-    """``sunwell resume`` with more calls finishes it, and completes the same results file."""
+    """``sunwell resume`` with more calls finishes it, and completes the same results file.
+
+    The file is not in the workspace, so the record alone does not make anybody write to it.
+    """
     out = tmp_path / "out.jsonl"
     first = sunwell("batch", tasks, "-w", shop, "--results", out, "--max-calls", "8")
     assert first.exit_code == 3, first.output
-    run = next((shop / ".sunwell" / "runs").glob("0*")).name
-    again = sunwell("resume", run, "-w", shop, "--max-calls", "100")
+    assert f"--results {out} --max-calls N" in first.output
+    run, before = next((shop / ".sunwell" / "runs").glob("0*")).name, out.read_bytes()
+    refused = sunwell("resume", run, "-w", shop, "--max-calls", "100")
+    assert (refused.exit_code, out.read_bytes()) == (2, before)
+    assert f"the results file {out} of the record is not a place in the workspace" in refused.stderr
+    again = sunwell("resume", run, "-w", shop, "--max-calls", "100", "--results", out)
     assert again.exit_code == 0, again.output
     results = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(one["index"], one["status"]) for one in results] == [(0, "ok"), (1, "ok"), (2, "ok")]
@@ -159,13 +166,13 @@ def test_a_lens_that_is_none_is_refused(sunwell: Invoke, tmp_path: Path, text: s
 def test_a_batch_and_a_lens_heed_what_is_configured(sunwell: Invoke, shop: Path, tasks: Path) -> None:
     """Models, limits and switches of the project's file hold here as they do for a run."""
     (shop / "sunwell.toml").write_text('model = "haiku"\nsmart_model = "sonnet"\n[budget]\nturns = 1\n')
-    done = sunwell("batch", tasks, "-w", shop)
+    done = sunwell("batch", tasks, "-w", shop, "--trust-config")
     assert done.exit_code == 3, done.output
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {one["stop_reason"] for one in lines} == {"turns"}
     assert "claude-opus-5-5" not in done.stderr
-    written = sunwell("lens", "Generate CRUD endpoints for 5 entities", "-w", shop)
+    written = sunwell("lens", "Generate CRUD endpoints for 5 entities", "-w", shop, "--trust-config")
     assert written.exit_code == 0, written.output
     (shop / "sunwell.toml").write_text('smart_mdoel = "sonnet"\n')
-    refused = sunwell("batch", tasks, "-w", shop)
+    refused = sunwell("batch", tasks, "-w", shop, "--trust-config")
     assert (refused.exit_code, "smart_model" in refused.output) == (2, True)

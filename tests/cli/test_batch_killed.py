@@ -38,7 +38,7 @@ def test_fifty_results_in_order_after_two_kills(start: Start, shop: Path, tmp_pa
             process.kill()
             process.wait()
             run = next((shop / ".sunwell" / "runs").glob("0*")).name
-            words = ("resume", run, "-w", shop)
+            words = ("resume", run, "-w", shop, "--results", out)
         last = start(*words, env=env)
         _, said = last.communicate(timeout=60)
         assert last.returncode == 0, said

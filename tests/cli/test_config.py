@@ -1,6 +1,7 @@
 """``sunwell config`` and ``sunwell init``: what holds, where it comes from, whose files are trusted."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ def test_check_names_what_is_wrong(sunwell, env, tmp_path: Path) -> None:
     """A key that is missing, a provider that nobody knows, a budget without prices."""
     file = tmp_path / "sunwell.toml"
     file.write_text('smart_model = "opus"\ndelegation_model = "haiku"\n')
+    env = {**env, "SUNWELL_TRUST_CONFIG": "true"}
     done = sunwell("config", "check", "-w", tmp_path, env=env)
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "all settings are understood")
     file.write_text('model = "xai/grok-3"\n')
@@ -82,6 +84,7 @@ def test_check_names_what_is_wrong(sunwell, env, tmp_path: Path) -> None:
 def test_a_model_that_the_server_does_not_have_is_named(sunwell, env, tmp_path: Path, simulator) -> None:
     """With --online; nothing is billed for it."""
     (tmp_path / "sunwell.toml").write_text('model = "anthropic/claude-haku-5-5"\n')
+    env = {**env, "SUNWELL_TRUST_CONFIG": "true"}
     done = sunwell("config", "check", "--online", "-w", tmp_path, env=env)
     assert "did you mean claude-haiku-5-5?" in done.stdout
     assert simulator.requests == ()
@@ -95,6 +98,75 @@ def test_init_writes_a_start_that_holds(sunwell, env, tmp_path: Path) -> None:
     assert again.exit_code == 2
     assert "--force" in again.stderr
     assert sunwell("init", "-w", tmp_path, "--force", env=env).exit_code == 0
+
+
+def test_what_init_has_just_written_is_trusted(sunwell, env, tmp_path: Path, simulator) -> None:
+    """Its user wrote it, so its models hold at once; a change by anybody ends that."""
+    assert "trusted" in sunwell("init", "-w", tmp_path, env=env).stdout
+    done = sunwell("run", "Say hello", "-w", tmp_path, "--json", env=env)
+    assert done.exit_code == 0, done.output
+    file = tmp_path / "sunwell.toml"
+    file.write_text(file.read_text().replace('"haiku"', '"opus"'))
+    refused = sunwell("run", "Say hello", "-w", tmp_path, env=env)
+    assert (refused.exit_code, "sunwell config trust" in refused.stderr) == (2, True)
+
+
+def test_init_follows_no_link(sunwell, env, tmp_path: Path) -> None:
+    """A link that lies in a cloned repository leads nowhere else, also with --force."""
+    folder, other = tmp_path / "repository", tmp_path / "other"
+    folder.mkdir()
+    (folder / "sunwell.toml").symlink_to(other)
+    assert sunwell("init", "-w", folder, env=env).exit_code == 2
+    assert sunwell("init", "-w", folder, "--force", env=env).exit_code == 0
+    assert not other.exists()
+    assert not (folder / "sunwell.toml").is_symlink()
+
+
+def test_init_without_a_place_for_the_record_says_so(sunwell, env, tmp_path: Path) -> None:
+    """The file is written all the same."""
+    (tmp_path / "user").write_text("a file")
+    done = sunwell("init", "-w", tmp_path, env=env)
+    assert done.exit_code == 0
+    assert "is not trusted yet" in done.stderr
+    assert (tmp_path / "sunwell.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "lines"),
+    [(("config", "show"), "all defaults hold"), (("config", "check"), "all settings are understood")],
+    ids=["show", "check"],
+)
+def test_a_file_of_another_user_is_left_out_and_named(sunwell, env, tmp_path: Path, command, lines) -> None:
+    """One warning says so and how to use it; what it holds is not even parsed."""
+    require_root()
+    file = tmp_path / "sunwell.toml"
+    file.write_text("this is no TOML")
+    os.chown(file, 12345, -1)
+    done = sunwell(*command, "-w", tmp_path, env=env)
+    assert (done.exit_code, lines in done.stdout) == (0, True)
+    assert (
+        f"{file} belongs to another user and is left out; to use it, read it and name it with" in done.output
+    )
+    refused = sunwell("config", "trust", "-w", tmp_path, env=env)
+    assert (refused.exit_code, "belongs to another user" in refused.stderr) == (2, True)
+
+
+def test_a_file_of_another_user_that_is_named_and_trusted_holds(sunwell, env, tmp_path: Path) -> None:
+    """Who names it has read it; trust is needed all the same."""
+    require_root()
+    file = tmp_path / "sunwell.toml"
+    file.write_text('model = "haiku"\n')
+    os.chown(file, 12345, -1)
+    command = ("config", "check", "-w", tmp_path, "--config", file)
+    assert sunwell(*command, env=env).exit_code == 2
+    assert sunwell("config", "trust", file, env=env).exit_code == 0
+    assert sunwell(*command, env=env).exit_code == 0
+
+
+def require_root() -> None:
+    """Skip where a file cannot be given to another user."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file to another user")
 
 
 def test_every_line_of_the_start_is_true(sunwell, env, tmp_path: Path) -> None:

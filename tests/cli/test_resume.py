@@ -4,8 +4,11 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import attrs
 import pytest
 
+from sunwell.journal import read_records
+from sunwell.journal.codec import encode
 from sunwell.simulator import Simulator
 
 TASK = "Generate CRUD endpoints for 5 entities"
@@ -91,6 +94,120 @@ def test_other_ceilings_stay(sunwell, shop: Path) -> None:
     )
     told = json.loads(sunwell("resume", first["run_id"], "-w", shop, "--max-turns", "20", "--json").stdout)
     assert (told["status"], told["stop_reason"]) == ("incomplete", "calls")
+
+
+def cut_off(sunwell, shop: Path, *options: str, env: dict[str, str] | None = None) -> str:
+    """Leave a run that met its limit of two turns, and return its id."""
+    done = sunwell("run", TASK, "-w", shop, "-m", "haiku", "--max-turns", "2", "--json", *options, env=env)
+    told = json.loads(done.stdout)
+    assert told["status"] == "incomplete", done.output
+    return str(told["run_id"])
+
+
+@pytest.mark.parametrize("option", ["--allow-shell", "--allow-python"])
+def test_a_permission_is_given_again_or_refused(sunwell, shop: Path, simulator, keys, option: str) -> None:
+    """By the option, or by the user's own environment; the record alone gives nothing."""
+    run_id = cut_off(sunwell, shop, option)
+    asked = len(simulator.requests)
+    for more in ((), ("--accept-changes",), (f"--no-{option[2:]}",)):
+        refused = sunwell("resume", run_id, "-w", shop, "--max-turns", "3", *more)
+        assert refused.exit_code == 2, refused.output
+    assert f"with {option}, which its record cannot grant" in sunwell("resume", run_id, "-w", shop).stderr
+    assert (
+        f"with {option}, which its record cannot grant"
+        in sunwell("fork", run_id, "--at", "run/direct", "-w", shop).stderr
+    )
+    assert len(simulator.requests) == asked
+    done = sunwell("resume", run_id, "-w", shop, "--max-turns", "3", option)
+    assert done.exit_code == 3, done.output
+    variable = f"SUNWELL_{option[2:].replace('-', '_').upper()}"
+    done = sunwell("resume", run_id, "-w", shop, "--max-turns", "4", env={**keys, variable: "true"})
+    assert done.exit_code == 3, done.output
+    without = (f"--no-{option[2:]}", "--accept-changes", "--max-turns", "20")
+    assert sunwell("resume", run_id, "-w", shop, *without).exit_code == 0
+
+
+def test_the_way_to_go_on_names_what_must_be_given_again(sunwell, shop: Path) -> None:
+    """The command that is printed works as it is."""
+    done = sunwell("run", TASK, "-w", shop, "-m", "haiku", "--max-turns", "2", "--allow-shell")
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("go on")]
+    assert line.endswith("--allow-shell --max-turns N")
+    words = line.removeprefix("go on    sunwell ").replace("--max-turns N", "--max-turns 20").split()
+    assert sunwell(*words).exit_code == 0
+
+
+def test_configured_permissions_add_nothing_to_a_run(sunwell, shop: Path, simulator, keys) -> None:
+    """Somebody who usually allows the shell does not give it to a run that was started without."""
+    run_id = cut_off(sunwell, shop)
+    env = {**keys, "SUNWELL_ALLOW_SHELL": "true"}
+    assert sunwell("resume", run_id, "-w", shop, "--max-turns", "20", env=env).exit_code == 0
+    assert "run_command" not in {tool["name"] for tool in simulator.requests[-1].body["tools"]}
+
+
+def test_one_line_says_which_ceilings_hold(sunwell, shop: Path, keys) -> None:
+    """Each with where it comes from: the command line, the user's settings, or the run's record."""
+    run_id = cut_off(sunwell, shop, "--max-usd", "5", "--budget-tokens", "900000")
+    env = {**keys, "SUNWELL_BUDGET_USD": "3", "SUNWELL_BUDGET_CALLS": "40", "SUNWELL_BUDGET_TURNS": "1"}
+    done = sunwell("resume", run_id, "-w", shop, "--max-turns", "20", env=env)
+    assert done.exit_code == 0, done.output
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("ceilings: ")]
+    assert line == (
+        "ceilings: $3.00 (environment SUNWELL_BUDGET_USD), 900,000 tokens (the run's record), "
+        "40 calls (environment SUNWELL_BUDGET_CALLS), 20 turns (--max-turns)"
+    )
+
+
+def test_a_ceiling_that_was_raised_in_the_record_does_not_pass_the_users_own(
+    sunwell, shop: Path, simulator, keys
+) -> None:
+    """The project's journal says 1,000 dollars and no limit of calls; the user's variables say otherwise."""
+    run_id = cut_off(sunwell, shop)
+    journal = shop / ".sunwell" / "runs" / run_id / "journal.jsonl"
+    opened, *others = read_records(journal)
+    settings = dict(opened.settings)
+    settings["options"]["budget"] = dict.fromkeys(("tokens", "calls", "turns", "seconds")) | {"usd": "1000"}
+    records = [attrs.evolve(opened, settings=settings), *others]
+    journal.write_bytes(b"".join(encode(record, i) + b"\n" for i, record in enumerate(records)))
+    asked = len(simulator.requests)
+    done = sunwell(
+        "resume", run_id, "-w", shop, "--json", env={**keys, "SUNWELL_BUDGET_CALLS": str(asked + 1)}
+    )
+    assert json.loads(done.stdout)["stop_reason"] == "calls"
+    assert len(simulator.requests) <= asked + 1
+
+
+def test_a_damaged_record_is_one_sentence_for_every_command(sunwell, shop: Path) -> None:
+    """Whatever reads the settings; what only shows the run may still show it."""
+    run_id = cut_off(sunwell, shop)
+    journal = shop / ".sunwell" / "runs" / run_id / "journal.jsonl"
+    opened, *others = read_records(journal)
+    settings = dict(opened.settings)
+    settings["options"]["max_concurrent"] = "many"
+    records = [attrs.evolve(opened, settings=settings), *others]
+    journal.write_bytes(b"".join(encode(record, i) + b"\n" for i, record in enumerate(records)))
+    for command in (("resume", run_id), ("replay", run_id), ("fork", run_id, "--at", "run/direct")):
+        done = sunwell(*command, "-w", shop)
+        assert done.exit_code == 2, done.output
+        [said] = done.stderr.splitlines()
+        assert "journal are damaged: its options.max_concurrent cannot be 'many'; restore the journal" in said
+    done = sunwell("record", journal)
+    assert (done.exit_code, "damaged" in done.stderr) == (2, True)
+    for command in (("show", run_id), ("runs",), ("undo", run_id)):
+        assert "Traceback" not in sunwell(*command, "-w", shop).output
+
+
+def test_undo_follows_no_link(sunwell, shop: Path, tmp_path: Path) -> None:
+    """What is kept must lie in the workspace, and its index must be one."""
+    told = json.loads(sunwell("run", TASK, "-w", shop, "--delegate", "--json").stdout)
+    originals = Path(told["journal"]).parent / "originals"
+    index = originals / "index.jsonl"
+    text = index.read_text()
+    index.write_text(text + '\n{"path": "x", "before": 7}\n{"path": "y", "before": "../../etc/passwd"}')
+    assert sunwell("undo", told["run_id"], "-w", shop).exit_code == 0
+    originals.rename(tmp_path / "elsewhere")
+    originals.symlink_to(tmp_path / "elsewhere")
+    done = sunwell("undo", told["run_id"], "-w", shop)
+    assert (done.exit_code, "is a link" in done.stderr) == (2, True)
 
 
 def test_a_changed_model_is_refused(sunwell, shop: Path, simulator: Simulator) -> None:

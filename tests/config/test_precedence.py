@@ -90,7 +90,7 @@ def test_one_meaning_in_every_file(project, name, text):
     assert (values.model.model, values.budget.usd) == ("sonnet", Decimal(2))
     inner = project.folder / "src" / "deep"
     inner.mkdir(parents=True)
-    assert load_config(workspace=inner, environ=project.environ()) == values
+    assert load_config(workspace=inner, environ=project.environ(), trust_config=True) == values
 
 
 def test_two_files_in_one_folder_are_refused(project):

@@ -55,7 +55,7 @@ def script_in(folder: Path):  # type: ignore[no-untyped-def]
 
 async def batch_of(folder: Path, journals: DeadlyJournals | None) -> TaskResult:
     """Begin the batch of *folder*, or take it up where there is one already."""
-    workspace = folder / "workspace"
+    workspace, out = folder / "workspace", folder / "results.jsonl"
     agent = Agent(
         model=InProcessModel("claude-haiku-5-5", script_in(folder), latency_seconds=0.002),
         registry=ModelRegistry(),
@@ -63,10 +63,9 @@ async def batch_of(folder: Path, journals: DeadlyJournals | None) -> TaskResult:
     )
     runs = [run for run in list_runs(workspace) if has_begun(run.path)]
     if runs:
-        events = agent.resume(runs[-1].run_id, workspace=workspace)
+        events = agent.resume(runs[-1].run_id, workspace=workspace, results=out)
     else:
         options = RunOptions(max_concurrent=8)
-        out = folder / "results.jsonl"
         events = agent.batch_events(TASKS, lens=LENS, workspace=workspace, options=options, results=out)
     async for event in events:
         if isinstance(event, RunFinished):

@@ -24,9 +24,11 @@ from sunwell.core.message import ToolCall
 from sunwell.errors import ConfigurationError, PluginError, UnknownModelError
 from sunwell.events import Event, RunFinished, Warned
 from sunwell.models.registry import ModelRegistry
+from sunwell.plugins import Plugins
 from sunwell.testing import ScriptedModel, completion
 from sunwell.tools import Toolbox
 from sunwell.tools.naming import BUILT_IN
+from sunwell.tools.plugged import ToolPlugins
 from tests.scenarios.plugin_packages import imported, install, install_documented
 
 TOOL = "from sunwell import tool\n@tool\ndef {name}() -> str:\n    '''Say so.'''\n    return 'so'\n"
@@ -241,6 +243,52 @@ async def test_a_run_with_a_plugins_tool_is_resumed_and_replayed(here: Place) ->
         [event async for event in Agent().replay(run_id, workspace=here.project)]
 
 
+def unfinished(run: str) -> None:
+    """Take the end of a run out of its journal, as a kill would."""
+    path = Path(run)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+async def test_a_record_loads_no_tool_of_a_plugin(here: Place) -> None:
+    """It is refused before anything is imported; the name given again, or the plugin allowed, loads it."""
+    install(here.site, "good", {"sunwell.tools": {"good": "good:good"}}, {"good": TOOL.format(name="good")})
+    session = SessionContext.build(here.project, "Say so", options=RunOptions(tools=("good",)))
+    first = await Agent(model=calling("good")).result(session)
+    assert first.journal is not None
+    unfinished(first.journal)
+    with pytest.raises(
+        ConfigurationError, match=r"the tool good of a plugin.*--plugin NAME \(installed: good\)"
+    ):
+        [event async for event in Agent(model=calling("good")).resume("", workspace=here.project)]
+    own = ToolPlugins(Plugins("sunwell.tools", ("good",)))
+    for agent, given in (
+        (Agent(model=calling("good")), {"tools": ("good",)}),
+        (Agent(calling("good"), tool_plugins=own), {}),
+    ):
+        events = [event async for event in agent.resume("", workspace=here.project, given=given)]
+        assert isinstance(events[-1], RunFinished)
+        unfinished(first.journal)
+
+
+async def test_a_record_starts_no_model_of_a_plugin(here: Place) -> None:
+    """A model's name in a record runs no code of an installed package; the caller's own choice does."""
+    install(here.site, "models", {"sunwell.models": {"mine": "m:model"}}, {"m": MODEL})
+    session = SessionContext.build(here.project, "Say so", options=RunOptions(model="mine"))
+    first = await Agent(registry=ModelRegistry()).result(session)
+    assert first.journal is not None
+    unfinished(first.journal)
+    before = Path(first.journal).read_bytes()
+    with pytest.raises(ConfigurationError, match=r"the model mine of the plugin mine.*\(--plugin mine"):
+        [event async for event in Agent(registry=ModelRegistry()).resume("", workspace=here.project)]
+    for agent, given in (
+        (Agent(registry=ModelRegistry()), {"model": "mine"}),
+        (Agent("mine", registry=ModelRegistry()), {}),
+    ):
+        Path(first.journal).write_bytes(before)
+        events = [event async for event in agent.resume("", workspace=here.project, given=given)]
+        assert isinstance(events[-1], RunFinished)
+
+
 def test_models_of_plugins_go_by_their_names(here: Place) -> None:
     """A model, a callable, a class, several by PLUGIN/NAME; each made once; built-in names stay built in."""
     text = MODEL + "def make(): return ScriptedModel('made', [])\nmany = {'a': model, 'b/c': make}\n"
@@ -324,7 +372,7 @@ def test_a_cloned_repository_starts_no_plugin(here: Place, text: str) -> None:
     with pytest.raises(ConfigurationError, match="sunwell config trust"):
         here.load().require_trust()
     assert imported(here.site) == set()
-    (here.project / "sunwell.toml").write_text('model = "haiku"\ntools = ["read_file"]\n')
+    (here.project / "sunwell.toml").write_text('tools = ["read_file"]\n')
     assert here.load().untrusted == ()
 
 

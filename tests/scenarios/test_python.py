@@ -106,7 +106,7 @@ def agent() -> Agent:
 
 
 async def taken_up(run_id: str, folder: Path) -> TaskResult:
-    events = [event async for event in agent().resume(run_id, workspace=folder)]
+    events = [event async for event in agent().resume(run_id, workspace=folder, given={"allow_python": True})]
     result = getattr(events[-1], "result", None)
     assert isinstance(result, TaskResult)
     return result

@@ -32,7 +32,10 @@ class BatchRun:
         execution.run.tell(RUN_STARTED, execution.started(self.model))
         file = None
         if self.batch.results is not None:
-            file = ResultsFile.open(self.batch.results, resumed=execution.resumed)
+            count = len(self.batch.tasks)
+            file = ResultsFile.open(self.batch.results, resumed=execution.resumed, count=count)
+            if file.repair:
+                execution.run.tell(WARNED, Warned(file.repair))
         failed = await self._find_lens(execution)
         if failed is not None:
             return failed

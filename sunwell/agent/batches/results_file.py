@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +16,39 @@ from sunwell.errors import ConfigurationError
 class ResultsFile:
     """Holds one line for each result. Lines are only added, each in one piece, until :meth:`finish`.
 
-    A run that is taken up again goes on with the same file: a result that stands in it is not added
-    twice. :meth:`finish` puts the lines in order and replaces the file at once, durably.
+    A resumed run continues with the same file: a result that is already in it is not added twice.
+    :meth:`finish` puts the lines in order and replaces the file at once, durably.
     """
 
     path: Path
+    repair: str = ""
+    """What :meth:`open` cut out of the file, in a sentence; empty if the file was intact."""
     _lines: dict[int, str] = attrs.field(factory=dict, init=False)
 
     @classmethod
-    def open(cls, path: Path, *, resumed: bool) -> "ResultsFile":
-        """Begin a file, or where the run is *resumed* go on with it; a line that was cut off is dropped.
+    def open(cls, path: Path, *, resumed: bool, count: int) -> "ResultsFile":
+        """Begin a file for *count* results, or continue with it if the run is *resumed*.
 
-        Raises :exc:`~sunwell.errors.ConfigurationError` where the file cannot be written, or holds
-        something else: no results of a batch, or those of another run.
+        What a crash or a loss of power left damaged is cut out, kept in ``NAME.torn`` beside the file, and
+        told in ``repair``: the run writes these results again from its journal. A whole result stays, also
+        without its line end. Raises :exc:`~sunwell.errors.ConfigurationError` if the file cannot be read
+        or written, or holds the results of another run; it is not changed then.
         """
         file = cls(path)
         try:
-            text = path.read_text() if path.exists() else ""
-            if text and not resumed:
+            data = _read(path)
+            if data and not resumed:
                 raise ConfigurationError(
                     f"{path} is not empty: name another file, or go on with its run by sunwell resume"
                 )
-            for number, line in enumerate(text.split("\n"), 1):
-                if line:
-                    file._take(line, number, is_last=number > text.count("\n"))
+            damaged = [line for line in data.splitlines(keepends=True) if not file._take(line, count)]
             path.parent.mkdir(parents=True, exist_ok=True)
+            if damaged:
+                file._set_aside(b"".join(damaged))
             file._replace()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"the results cannot be written to {path}: {error}") from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConfigurationError(f"the results cannot be written to {path}: {reason}") from None
         return file
 
     def add(self, index: int, result: TaskResult) -> None:
@@ -65,24 +71,61 @@ class ResultsFile:
         """Put the lines in the order of input, durably."""
         self._replace()
 
-    def _take(self, line: str, number: int, *, is_last: bool) -> None:
+    def _take(self, line: bytes, count: int) -> bool:
+        """Keep *line* if it is the whole result of one of *count* tasks; return whether nothing was lost."""
+        text = line.rstrip(b"\r\n")
+        if not text:
+            return True
         try:
-            fields = json.loads(line)
-            self._lines[int(fields["index"])] = line
-        except (ValueError, TypeError, KeyError):
-            if not is_last:
-                raise ConfigurationError(
-                    f"{self.path} holds something else than results of a batch (line {number}): "
-                    "name another file"
-                ) from None
+            fields = json.loads(text.decode())
+        except (ValueError, RecursionError):  # includes text that is not UTF-8
+            return False
+        if not isinstance(fields, dict) or set(fields) != _FIELDS or type(fields["index"]) is not int:
+            return False
+        if not 0 <= fields["index"] < count:
+            raise ConfigurationError(
+                f"{self.path} holds results of another run (index {fields['index']}): name another file"
+            )
+        self._lines[fields["index"]] = text.decode()
+        return True
+
+    def _set_aside(self, data: bytes) -> None:
+        """Keep what is cut out before the file is replaced: it may be all that somebody has."""
+        torn = self.path.with_name(f"{self.path.name}.torn")
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        _write(os.open(torn, flags, 0o600), data)
+        self.repair = f"{len(data):,} bytes of {self.path} were not whole results; they are kept in {torn}"
 
     def _replace(self) -> None:
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        with temporary.open("w") as file:
-            file.writelines(f"{self._lines[index]}\n" for index in sorted(self._lines))
-            file.flush()
-            os.fsync(file.fileno())
+        temporary.unlink(missing_ok=True)  # a link left there must not be followed
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        lines = "".join(f"{self._lines[index]}\n" for index in sorted(self._lines))
+        _write(os.open(temporary, flags, 0o666), lines.encode())
         temporary.replace(self.path)
+
+
+def _read(path: Path) -> bytes:
+    """Return the content of *path*, nothing if there is no such file. Raises :exc:`OSError`."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not block us
+    except FileNotFoundError:
+        return b""
+    with os.fdopen(file, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise ConfigurationError(f"the results cannot be written to {path}: it is not a file")
+        return opened.read()
+
+
+def _write(file: int, data: bytes) -> None:
+    """Write all of *data* durably, and close *file*."""
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(file, view) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def result_fields(result: TaskResult) -> dict[str, Any]:
@@ -108,3 +151,7 @@ def result_fields(result: TaskResult) -> dict[str, Any]:
         },
         "conflicts": [attrs.asdict(conflict) for conflict in result.conflicts],
     }
+
+
+_FIELDS = frozenset({"index", *result_fields(TaskResult("", "ok", "end"))})
+"""The names in a line. A line that lacks one was cut off, or something else wrote it."""

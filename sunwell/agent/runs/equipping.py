@@ -27,6 +27,11 @@ class Equipment:
     """Who carries tool calls out in place of a toolbox; plugins are then the caller's own affair."""
     plugins: ToolPlugins = attrs.field(factory=ToolPlugins)
 
+    @property
+    def own_plugins(self) -> ToolPlugins | None:
+        """The plugins that tools come from; ``None`` if the caller's own executor has the tools."""
+        return None if self.executor is not None else self.plugins
+
     def executor_for(self, session: SessionContext, journal: Journal, secrets: Secrets) -> ToolExecutor:
         """Return who carries out the tool calls of the run in *journal*, under the rules of *session*.
 
@@ -71,7 +76,7 @@ class Equipment:
 
     def plugged(self, options: RunOptions) -> Plugged:
         """Return what plugins add to a run with *options*."""
-        return Plugged() if self.executor is not None else self.plugins.chosen(options.tools, _taken())
+        return Plugged() if self.executor is not None else self.plugins.chosen(options.tools, taken_names())
 
     def names(self, options: RunOptions) -> tuple[str, ...] | None:
         """Return the tools that *options* name, without those of plugins that are broken."""
@@ -81,7 +86,7 @@ class Equipment:
         return tuple(name for name in options.tools if name not in left_out)
 
 
-def _taken() -> frozenset[str]:
+def taken_names() -> frozenset[str]:
     """Return the names that no plugin's tool may have."""
     handing_out = (tool for kind in ("delegate", "rlm", "subagent") for tool in tools_called(kind))
     return BUILT_IN | {tool.spec.name for tool in handing_out} | {"set_answer"}

@@ -8,12 +8,12 @@ from typing import Self
 import attrs
 
 from sunwell.agent.run.files_seen import CONTEXT, FilesSeen
+from sunwell.agent.runs.authority import Terms, batch_now, options_now
 from sunwell.agent.runs.changes import files_clause
 from sunwell.agent.runs.equipping import Equipment
 from sunwell.agent.runs.opening import Opened, hashes_of, learn_keys, require_approver
 from sunwell.agent.runs.roles import Roles
-from sunwell.agent.runs.settings import batch_in, latest_settings, options_from
-from sunwell.budget.values import Budget
+from sunwell.agent.runs.settings import batch_in, latest_settings
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.tool import ToolExecutor
@@ -120,9 +120,7 @@ class Fork:
     workspace: Path
     run_id: str
     cut: Cut
-    options: RunOptions | None = None
-    budget: Budget | None = None
-    accept_changes: bool = False
+    terms: Terms = Terms()
 
 
 async def open_fork(
@@ -141,21 +139,22 @@ async def open_fork(
     recorded = records[0]
     assert isinstance(recorded, RunOpened)
     settings = latest_settings(records)
-    options = fork.options or options_from(settings)
-    if fork.budget is not None:
-        options = attrs.evolve(options, budget=fork.budget)
+    options = options_now(settings, fork.terms, equipment.own_plugins)
+    batch = batch_in(settings)
+    if batch is not None:  # the recorded file is the other run's: a fork writes only to one that is named
+        batch = attrs.evolve(batch, results=None)
+    batch, _ = batch_now(batch, fork.workspace, fork.terms.results, is_finished=False)
     session = SessionContext.build(fork.workspace, recorded.task, options)
     roles = resolve(options)
     kept, left = divide(records, fork.cut)
     secrets = learn_keys(secrets_from_environment(), roles)
     executor = equipment.executor_for(session, source, secrets)
     require_approver(settings, executor)
-    if not fork.accept_changes:
+    if not fork.terms.accept_changes:
         await _check_files(kept, left, executor, fork)
     equipment.require_sandbox(session)
     journal = journals.create(fork.workspace, new_run_id())
     tools = equipment.executor_for(session, journal, secrets)
-    batch = batch_in(settings)
     opened = Opened(journal, tools, secrets, equipment, settings=settings, batch=batch, heed_refusals=False)
     now = opened.settings_now(session, roles)
     first = RunOpened(
@@ -187,7 +186,7 @@ async def _check_files(
 
 
 def _forked(run_id: str, fork: Fork) -> Forked:
-    return Forked(run_id, fork.cut.span, fork.cut.number, time.time(), fork.accept_changes)
+    return Forked(run_id, fork.cut.span, fork.cut.number, time.time(), fork.terms.accept_changes)
 
 
 async def _copy(journal: Journal, first: RunOpened, kept: Iterable[Record], forked: Forked) -> None:

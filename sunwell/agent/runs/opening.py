@@ -14,6 +14,7 @@ from sunwell.agent.loop import AgentLoop
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run import Run
+from sunwell.agent.runs.authority import Terms, batch_now, options_now
 from sunwell.agent.runs.changes import changes_between, code_of, files_clause
 from sunwell.agent.runs.equipping import Equipment
 from sunwell.agent.runs.restoring import restore
@@ -22,7 +23,6 @@ from sunwell.agent.runs.settings import batch_in, latest_settings, options_from,
 from sunwell.agent.work.execution import Execution
 from sunwell.agent.work.finished import came_to_its_end
 from sunwell.agent.work.toolset import Toolset
-from sunwell.budget.values import Budget
 from sunwell.context.gathering import Shown, gather
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
@@ -65,8 +65,8 @@ class Opened:
     """The tasks of a run that is a batch; ``None`` for a run with one task."""
     lens_only: bool = False
     """Whether the run ends with its lens."""
-    cut_off: str = ""
-    """What was cut off the end of the journal, in a sentence; empty for nothing."""
+    notes: tuple[str, ...] = ()
+    """What was cut off the end of the journal, and the like: a sentence for each."""
     recorded_only: bool = False
     """Whether the run is only played again: nobody is asked and nothing is done."""
     compare: Callable[[Call, Answer], None] | None = None
@@ -112,7 +112,9 @@ class Opened:
 
     def settings_now(self, session: SessionContext, roles: Roles) -> dict[str, Any]:
         """Return what holds for *session* today, as the first record says it."""
-        recalled = self.secrets.redact(self.recalled) if self.settings is None else self.settings["recalled"]
+        recalled = (
+            self.secrets.redact(self.recalled) if self.settings is None else self.settings.get("recalled", "")
+        )
         tools = self._tools(session)
         settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
         if not self.recorded_only:  # what a toolbox of the caller's says itself must hold on resume, too
@@ -166,7 +168,7 @@ class Opened:
             await self.journal.append(RunResumed(time.time(), new, self.accept_changes))
         dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
         problems = self.equipment.plugged(session.options).problems
-        found = [said for said in (self.cut_off, dearer, self._without_sandbox(session)) if said]
+        found = [said for said in (*self.notes, dearer, self._without_sandbox(session)) if said]
         for warning in (*found, *roles.warnings, *problems):
             run.tell(WARNED, Warned(warning))
         if roles.fell_back is not None:
@@ -228,14 +230,13 @@ def open_new(
 
 
 def reopen(
-    journals: Journals,
-    workspace: Path,
-    run_id: str,
-    options: RunOptions | None,
-    budget: Budget | None,
-    equipment: Equipment,
+    journals: Journals, workspace: Path, run_id: str, terms: Terms, equipment: Equipment
 ) -> tuple[Opened, SessionContext]:
-    """Open the journal of a run for going on, and return it with the session that it recorded."""
+    """Open the journal of a run for going on, and return it with the session that it recorded.
+
+    What the record may not decide is the caller's, by *terms*. A run that is finished is only played again,
+    so it keeps its recorded options.
+    """
     journal = journals.open(workspace, run_id)
     try:
         recorded = journal.find(RunOpened, ())
@@ -244,19 +245,26 @@ def reopen(
         if "forked" in recorded.settings and journal.find(Forked, ()) is None:
             raise JournalError(f"the fork {recorded.run_id} was cut off while it was made: fork anew")
         settings = latest_settings(journal.records())
-        chosen = options or options_from(settings)
-        if budget is not None:
-            chosen = attrs.evolve(chosen, budget=budget)
+        before = options_from(settings)
+        is_finished = came_to_its_end(journal.records())
+        chosen = before if is_finished else options_now(settings, terms, equipment.own_plugins)
+        batch, left = batch_now(batch_in(settings), workspace, terms.results, is_finished=is_finished)
         session = SessionContext.build(workspace, recorded.task, chosen)
         secrets = secrets_from_environment()
         tools = equipment.executor_for(session, journal, secrets)
-        heed = chosen.budget == options_from(settings).budget
-        batch = batch_in(settings)
         opened = Opened(
-            journal, tools, secrets, equipment, settings=settings, heed_refusals=heed, batch=batch
+            journal,
+            tools,
+            secrets,
+            equipment,
+            settings=settings,
+            heed_refusals=chosen.budget == before.budget,
+            accept_changes=terms.accept_changes,
+            batch=batch,
+            lens_only=bool(settings.get("lens_only")),
+            notes=tuple(said for said in (_cut_off(journal), left) if said),
         )
-        lens_only = bool(settings.get("lens_only"))
-        return attrs.evolve(opened, lens_only=lens_only, cut_off=_cut_off(journal)), session
+        return opened, session
     except BaseException:
         journal.close()
         raise
@@ -285,7 +293,8 @@ def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> Non
     """Raise :exc:`~sunwell.errors.ConfigurationError` if the recorded run asked and *executor* does not."""
     if settings.get("asks") and approver_of(executor) is None:
         raise ConfigurationError(
-            "the run asked before each write and command: go on with options that have approve= (--approve)"
+            "the run asked before each write and command: add --approve (in Python give approve=, as in "
+            "given={'approve': …})"
         )
 
 

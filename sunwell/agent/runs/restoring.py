@@ -1,5 +1,6 @@
 """A run taken up again: what earlier processes spent, added up from the journal."""
 
+import math
 from decimal import Decimal
 
 import attrs
@@ -9,6 +10,7 @@ from sunwell.budget.ledger import passed
 from sunwell.budget.tally import Call
 from sunwell.budget.values import Amount
 from sunwell.core.model import Completion
+from sunwell.errors import JournalError
 from sunwell.journal.records import Answer, Failure, Forked, Intent, Record, RunOpened, RunResumed
 from sunwell.journal.waits import Paused
 
@@ -19,7 +21,8 @@ def restore(run: Run) -> None:
     """Book every answer of *run*'s journal, and the reservation of each intent that came to none.
 
     An intent without an answer may have been billed: its whole reservation counts, as uncertain.
-    A bill above its reservation still stops new calls, unless the budget was raised since.
+    A bill above its reservation still stops new calls, unless the budget was raised since. Raises
+    :exc:`~sunwell.errors.JournalError` for an amount below zero: it would raise a ceiling.
     """
     open_intents: dict[_Attempt, Intent] = {}
     answered: set[tuple[str, int]] = set()
@@ -27,6 +30,7 @@ def restore(run: Run) -> None:
     is_copied = run.journal.find(Forked, ()) is not None  # up to that record, another run has paid
     for record in run.journal.records():
         run.files.see(record)
+        _check(record)
         if is_copied:
             if isinstance(record, Answer):
                 answered.add((record.span, record.number))
@@ -53,6 +57,30 @@ def restore(run: Run) -> None:
     for intent in open_intents.values():
         _book_uncertain(run, intent)
     run.ledger.restore(run.root.path, Amount(seconds=max(0.0, seconds.total)))
+
+
+def _check(record: Record) -> None:
+    amounts: tuple[Decimal | float | None, ...] = ()
+    match record:
+        case Intent():
+            amounts = (record.reserved_usd, record.reserved_tokens, record.max_output_tokens)
+        case Answer():
+            amounts = (record.cost_usd, record.duration_seconds, record.at)
+        case Paused():
+            amounts = (record.seconds, record.at)
+        case _:
+            amounts = (getattr(record, "at", None),)
+    if not all(amount is None or _is_amount(amount) for amount in amounts):
+        raise JournalError(
+            f"the journal is damaged: a record of the kind {record.kind} has an amount below zero or one "
+            "that is not finite; restore it from a copy, or start the task anew"
+        )
+
+
+def _is_amount(amount: Decimal | float) -> bool:
+    if isinstance(amount, Decimal) and not amount.is_finite():  # NaN cannot be compared
+        return False
+    return 0 <= amount < math.inf
 
 
 def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
