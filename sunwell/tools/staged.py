@@ -191,7 +191,10 @@ class StagedRun:
 
     @property
     def _asks(self) -> bool:
-        return bool(getattr(self.tool, "ask", False))
+        ask = getattr(self.tool, "ask", None)
+        if ask is None:  # nobody has said that it does nothing
+            return not (self.tool.repeatable or getattr(self.tool, "parallel", False))
+        return bool(ask)
 
     async def finish(self) -> ToolResult:
         """Ask where the tool wants that, and run it within its time."""

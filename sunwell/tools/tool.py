@@ -42,7 +42,7 @@ class FunctionTool:
     spec: ToolSpec
     parallel: bool
     repeatable: bool
-    ask: bool
+    ask: bool | None
     timeout_seconds: float | None
     _parameters: tuple[_Parameter, ...]
 
@@ -68,7 +68,7 @@ def tool(
     name: str | None = None,
     parallel: bool = False,
     repeatable: bool = False,
-    ask: bool = False,
+    ask: bool | None = None,
     timeout_seconds: float | None = None,
 ) -> Callable[[Callable[..., Any]], FunctionTool]: ...
 
@@ -86,7 +86,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         name: What the model calls it; the function's name unless given.
         parallel: It only reads, and calls of one turn may run side by side.
         repeatable: It may run again where nobody knows if it ran to its end.
-        ask: It acts on the world: ``approve`` is asked first, and a dry run leaves it out.
+        ask: Whether it acts on the world: then ``approve`` is asked first, and a dry run leaves it out.
+            Unless given, a tool acts if it is neither ``parallel`` nor ``repeatable``.
         timeout_seconds: Its own limit; ``math.inf`` is none, ``None`` the toolbox's.
 
     Raises ``TypeError`` where the signature cannot become a strict schema.
@@ -102,7 +103,7 @@ def _tool_of(
     name: str | None = None,
     parallel: bool = False,
     repeatable: bool = False,
-    ask: bool = False,
+    ask: bool | None = None,
     timeout_seconds: float | None = None,
 ) -> FunctionTool:
     called: str = name or str(getattr(function, "__name__", ""))

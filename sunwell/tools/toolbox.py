@@ -60,9 +60,10 @@ class Toolbox:
     """Tools of a workspace and tools of the caller, as a :class:`~sunwell.core.tool.StagingExecutor`.
 
     ``approve`` is asked with a :class:`~sunwell.core.tool.Proposal` before every write and command,
-    and before tools that are marked with ``ask``; it may be async, and only a true answer is a yes.
-    A ``dry_run`` writes nothing and runs neither commands nor tools marked with ``ask``; later reads
-    see what was planned. Tools of the caller that are not so marked run in a dry run too.
+    and before tools of the caller that act; it may be async, and only a true answer is a yes. A
+    ``dry_run`` writes nothing and runs neither commands nor tools that act; later reads see what was
+    planned. A tool acts if it is marked with ``ask=True``, or is neither ``parallel`` nor ``repeatable``
+    and not marked with ``ask=False``.
     ``originals`` keeps what files were before their first change. ``secrets`` are replaced in all
     that a model, an approver or a log gets; by default they are the environment's.
 

@@ -97,9 +97,9 @@ def test_undo_names_the_commands_that_it_does_not_cover(sunwell, shop: Path) -> 
 def test_a_run_that_asked_is_forked_only_with_approval(sunwell, shop: Path) -> None:
     """The sentence names the option, which needs a terminal like that of run."""
     run_id = with_command(shop, RunOptions(allow_shell=True, approve=lambda _: True))
-    given = ("fork", run_id, "--at", "run/direct:1", "-w", shop, "--model", "haiku")
+    given = ("fork", run_id, "--at", "run/direct:1", "-w", shop, "--model", "haiku", "--allow-shell")
     refused = sunwell(*given)
-    assert (refused.exit_code, "(--approve)" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "add --approve" in refused.stderr) == (2, True)
     asked = sunwell(*given, "--approve")
     assert (asked.exit_code, "--approve asks at the terminal" in asked.stderr) == (2, True)
 

@@ -181,8 +181,8 @@ class Place:
             if way == "batch":
                 return (await agent.batch(["Do it."], workspace=self.root, options=options)).run
             if way == "resume":
-                # What can be recorded is: only who approves must be named again.
-                again = options if options.approve else None
+                # What a record may say it says: approvals and permissions must be given again.
+                again = options if options.approve or options.allow_shell else None
                 events = agent.resume("", workspace=self.root, options=again)
                 async for event in events:
                     if isinstance(event, RunFinished):
@@ -250,7 +250,7 @@ def test_an_approver_is_asked_once_for_each_call(place: Place, way: str, said: b
 @pytest.mark.parametrize("way", WAYS)
 def test_the_shell_is_there_if_it_is_allowed(place: Place, way: str) -> None:
     """A toolbox gets the tool; an executor that cannot have it is refused before a model is asked."""
-    options = RunOptions(allow_shell=True)
+    options = RunOptions(allow_shell=True, sandbox="off")
     command = call_of("run_command", command="printf new > a.txt", timeout_seconds=None)
     if place.kind in ("staging", "plain"):
         with pytest.raises(ConfigurationError, match="allow_shell adds a tool to a Toolbox"):

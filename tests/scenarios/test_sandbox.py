@@ -114,8 +114,11 @@ def test_a_sandbox_that_was_off_is_required_again_by_a_resume(tmp_path: Path) ->
         async for _ in Agent(model=again).resume(run_id, workspace=work, **given):
             pass
 
-    asyncio.run(second())
+    with pytest.raises(ConfigurationError, match="--sandbox off, which its record cannot grant"):
+        asyncio.run(second(given={"allow_shell": True}))
+    asyncio.run(second(given={"allow_shell": True, "sandbox": "required"}, accept_changes=True))
     assert not (outside / "second").exists()
+    assert again.lines == []
 
 
 def test_a_resume_without_the_sandbox_it_needs_is_refused(tmp_path: Path) -> None:
@@ -134,8 +137,9 @@ def test_a_resume_without_the_sandbox_it_needs_is_refused(tmp_path: Path) -> Non
     ).result.run_id
     again, asked, _ = agent_without_sandbox("Done.")
     with pytest.raises(ConfigurationError, match="no sandbox can protect"):
-        asyncio.run(follow(again.resume(run_id, workspace=tmp_path, budget=Budget(turns=9))))
+        given = {"allow_shell": True, "sandbox": "required"}
+        asyncio.run(follow(again.resume(run_id, workspace=tmp_path, given=given, budget=Budget(turns=9))))
     assert asked.calls == []
     agent = Agent(model=ScriptedModel("opus-x", ["Done."]), tool_executor=box)
-    given = {"workspace": tmp_path, "budget": Budget(turns=9), "options": options}
-    assert asyncio.run(follow(agent.resume(run_id, **given))).result.status == "ok"
+    terms = {"workspace": tmp_path, "budget": Budget(turns=9), "options": options}
+    assert asyncio.run(follow(agent.resume(run_id, **terms))).result.status == "ok"

@@ -425,3 +425,29 @@ async def test_an_approver_gets_arguments_as_they_were_understood(folder):
     await box.execute(ToolCall("c1", "send", '{"to": "a", "to": "b\\u001b"}'))
     assert [json.loads(proposal.details) for proposal in asked] == [{"to": one} for one in sent]
     assert '"a"' not in asked[0].details
+
+
+@pytest.mark.parametrize(
+    ("options", "acts"),
+    [
+        pytest.param({}, True, id="nothing-said"),
+        pytest.param({"parallel": True}, False, id="parallel"),
+        pytest.param({"repeatable": True}, False, id="repeatable"),
+        pytest.param({"ask": False}, False, id="said-to-do-nothing"),
+        pytest.param({"parallel": True, "repeatable": True, "ask": True}, True, id="said-to-act"),
+    ],
+)
+async def test_a_tool_acts_unless_its_author_says_that_it_does_not(options, acts):
+    """A dry run leaves it out, and an approver is asked for it: what nobody has said is no permission."""
+    made, asked = [], []
+
+    @tool(**options)
+    async def deed() -> str:
+        """Do something."""
+        made.append("deed")
+        return "done"
+
+    await Toolbox(None, [deed], dry_run=True).execute(call("deed"))
+    assert made == ([] if acts else ["deed"])
+    await Toolbox(None, [deed], approve=lambda proposal: asked.append(proposal.tool)).execute(call("deed"))
+    assert (asked, made) == ((["deed"], []) if acts else ([], ["deed", "deed"]))

@@ -229,7 +229,7 @@ def test_options_are_kept():
     kept = (act.spec.name, act.parallel, act.repeatable, act.ask, act.timeout_seconds)
     assert kept == ("other", True, True, True, math.inf)
     plain = tool(lambda_free)
-    assert (plain.parallel, plain.repeatable, plain.ask, plain.timeout_seconds) == (False, False, False, None)
+    assert (plain.parallel, plain.repeatable, plain.ask, plain.timeout_seconds) == (False, False, None, None)
 
 
 def lambda_free() -> str:
