@@ -1,6 +1,7 @@
 """How a run is told of when it is over: the answer and the bill, or one JSON object."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *
 
 
 def _resume_command(result: TaskResult, chosen: Chosen) -> str:
-    place = "" if chosen["workspace"] == "." else f" --workspace {chosen['workspace']}"
+    place = "" if chosen["workspace"] == "." else f" --workspace {shlex.quote(chosen['workspace'])}"
     more = {"budget_usd": " --max-usd X", "budget_tokens": " --budget-tokens N", "turns": " --max-turns N"}
     more |= {"timeout": " --max-seconds S", "calls": " --max-calls N"}
     approve = " --approve" if chosen.get("approve") else ""
