@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from decimal import Decimal
@@ -193,3 +194,13 @@ def test_what_the_model_says_cannot_take_hold_of_the_terminal(sunwell, shop: Pat
     assert done.exit_code == 0
     assert "Say red" in done.stdout
     assert "\x1b" not in done.output
+
+
+def test_the_command_to_go_on_can_be_copied(sunwell, shop: Path) -> None:
+    """A shell takes it as it is printed, also if the workspace has a space in its name."""
+    place = shop.rename(shop.with_name("my shop"))
+    done = sunwell("run", TASK, "-w", place, "--delegate", "--max-turns", "1")
+    assert done.exit_code == 3
+    *words, value = shlex.split(done.stdout.partition("go on    sunwell ")[2])
+    assert (words[0], words[-1], value) == ("resume", "--max-turns", "N")
+    assert sunwell(*words, "40").exit_code == 0
