@@ -90,31 +90,26 @@ def test_what_cannot_be_printed_is_said_once(desk, line: str) -> None:
     os.close(reading)
     full = os.open("/dev/full", os.O_WRONLY)
     order = [(full, ""), (gone, "1"), (full, "1"), (gone, "")]
-    started = [
-        (
-            target,
-            subprocess.Popen(
-                command,
-                cwd=folder,
-                env={**environ, "PYTHONUNBUFFERED": unbuffered},
-                stdin=subprocess.DEVNULL,
-                stdout=target,
-                stderr=subprocess.PIPE,
-                text=True,
-            ),
+    # One after the other: two commands at once would meet in the journal of the run.
+    for target, unbuffered in order if line == "models" else order[:2]:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**environ, "PYTHONUNBUFFERED": unbuffered},
+            stdin=subprocess.DEVNULL,
+            stdout=target,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
         )
-        for target, unbuffered in (order if line == "models" else order[:2])
-    ]
+        expected = (1, 1) if target == full else (READER_GONE, 0)
+        assert (done.returncode, done.stderr.count("cannot write")) == expected, done.stderr
+        assert (FULL in done.stderr) == (target == full)
+        assert "Traceback" not in done.stderr
+        assert "Exception" not in done.stderr
     os.close(full)
     os.close(gone)
-    for target, process in started:
-        _, said = process.communicate(timeout=60)
-        assert "Traceback" not in said
-        assert "Exception" not in said
-        assert (process.returncode, said.count("cannot write")) == (
-            (1, 1) if target == full else (READER_GONE, 0)
-        ), said
-        assert (FULL in said) == (target == full)
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
