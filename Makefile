@@ -27,9 +27,9 @@ bench: $(READY)
 	$(BIN)/python benchmarks/client_cpu.py
 
 $(READY): requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Sunwell needs Python 3.11 or later: set PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || \
+	@"$(PYTHON)" -m venv $(VENV) || \
 		{ echo "$(PYTHON) cannot make a virtual environment: install its venv package (Debian: python3-venv)"; exit 1; }
 	@echo "Setting up $(VENV), once: a minute or two"
 	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt

@@ -1,8 +1,10 @@
-"""What every test shares: no network but loopback, a fresh registry, recorded events."""
+"""What every test shares: an environment of its own, no network but loopback, recorded events."""
 
 import ipaddress
 import os
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,11 +17,35 @@ from sunwell.models.registry import ModelRegistry
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
-_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL")
+_KEPT = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CI")
+_KEPT_PREFIXES = ("PYTEST_", "COV_", "COVERAGE_")
 
+_users = dict(os.environ)
+_home = tempfile.TemporaryDirectory(prefix="sunwell-home-")
+
+
+def _own_environment() -> dict[str, str]:
+    """Return the environment of the tests: nothing of the user's that could change what they find.
+
+    A list of what is kept, since nobody can list all that a user may have set. The user's folder is an
+    empty one, so that no configuration lies in it.
+    """
+    kept = {k: v for k, v in _users.items() if k in _KEPT or k.startswith(_KEPT_PREFIXES)}
+    return {"PATH": os.defpath, **kept, "HOME": _home.name, "LANG": "C.UTF-8"}
+
+
+# Here and not in a fixture: what is imported and collected, and every program that a test starts, sees it.
+os.environ.clear()
+os.environ.update(_own_environment())
+os.umask(0o022)
+time.tzset()
 # Programs that tests start find the byte code of those before, also where the developer's own leave none.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+def pytest_unconfigure() -> None:
+    """Remove the user's folder of the tests."""
+    _home.cleanup()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,17 +79,15 @@ sys.addaudithook(_refuse_the_network)
 
 
 @pytest.fixture(autouse=True)
-def _no_keys(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Keep the developer's own keys and addresses out of every test but the live ones."""
-    if request.node.get_closest_marker("live"):
-        _network["allowed"] = True
-        yield
-        _network["allowed"] = False
-        return
+def _fresh_environment(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Undo what a test sets in the environment; give the user's own to the live ones."""
     before = dict(os.environ)
-    for name in _KEYS:
-        os.environ.pop(name, None)
+    is_live = request.node.get_closest_marker("live") is not None
+    if is_live:
+        os.environ.update(_users)
+        _network["allowed"] = True
     yield
+    _network["allowed"] = False
     if os.environ != before:  # what a test has set is gone with it: their order must not matter
         os.environ.clear()
         os.environ.update(before)

@@ -1,5 +1,6 @@
 """``sunwell demo``: the main job on this machine, without keys and without a network."""
 
+import shlex
 import shutil
 import sys
 import tempfile
@@ -176,7 +177,8 @@ def _close() -> None:
 def _command() -> str:
     """Return how this command is called from here: its name alone where the shell finds it."""
     called = sys.argv[0]
-    return called if Path(called).name == "sunwell" and shutil.which("sunwell") is None else "sunwell"
+    is_found = Path(called).name != "sunwell" or shutil.which("sunwell") is not None
+    return "sunwell" if is_found else shlex.quote(called)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import FrameType
 from typing import Any
 
@@ -73,7 +73,8 @@ class _Interrupts:
             self._loop.call_soon_threadsafe(self._stop)
             return
         self.view.__exit__(None, None, None)
-        os.write(2, b"sunwell: ended at once; what was answered stands in the journal\n")
+        with suppress(OSError):  # a full or broken standard error must not keep the process alive
+            os.write(2, b"sunwell: ended at once; what was answered stands in the journal\n")
         os._exit(CANCELLED)
 
     def _stop(self) -> None:

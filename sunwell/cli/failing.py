@@ -12,6 +12,8 @@ FAILED = 1
 BAD_INPUT = 2
 INCOMPLETE = 3
 CANCELLED = 130
+READER_GONE = 141
+"""What a shell reports for a program that SIGPIPE ended."""
 
 _OF_STATUS = {"ok": OK, "incomplete": INCOMPLETE, "error": FAILED, "cancelled": CANCELLED}
 _JSON = "sunwell.json"
@@ -21,6 +23,10 @@ _WHOLE = 1_000
 def exit_code(status: str) -> int:
     """Return the exit code of a run that ended with *status*."""
     return _OF_STATUS[status]
+
+
+class OutputFailed(OSError):
+    """Standard output cannot be written: told when the command has ended, by ``streams``."""
 
 
 class Commands(click.Group):
@@ -50,7 +56,7 @@ class Commands(click.Group):
             raise
         except (KeyboardInterrupt, click.Abort):
             _fail(ctx, "stopped", CANCELLED, status="cancelled")
-        except (click.exceptions.Exit, click.ClickException, BrokenPipeError, TimeoutError):
+        except (click.exceptions.Exit, click.ClickException, OutputFailed, TimeoutError):
             raise
         except OSError as error:
             where = f" {error.filename}" if error.filename else ""

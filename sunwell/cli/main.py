@@ -24,6 +24,7 @@ from sunwell.cli.run import run
 from sunwell.cli.runs import runs
 from sunwell.cli.show import show
 from sunwell.cli.simulate import simulate
+from sunwell.cli.streams import exit_after
 from sunwell.cli.undo import undo
 
 _NOISY = ("aiohttp", "anthropic", "asyncio", "httpx2", "openai")
@@ -71,4 +72,4 @@ def main() -> None:
     """Run the command line and exit."""
     for name in _NOISY:  # what they warn of is told by events, in our own words
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    cli(prog_name="sunwell")
+    exit_after(lambda: cli(prog_name="sunwell"))

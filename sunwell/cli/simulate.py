@@ -21,6 +21,7 @@ def simulate(port: int) -> None:
     demonstration, and of any other they say that it needs nothing. With --orchestrate the smart one has
     any task done in parts.
     """
+    from sunwell.cli.failing import OutputFailed
     from sunwell.errors import ConfigurationError
     from sunwell.simulator import Simulator
     from sunwell.simulator.scripts import DEMO_MODELS
@@ -30,6 +31,8 @@ def simulate(port: int) -> None:
         asyncio.run(simulator.serve_forever(_greet))
     except KeyboardInterrupt:
         _print_bill(simulator)
+    except OutputFailed:
+        raise
     except OSError as error:
         raise ConfigurationError(
             f"port {port} cannot be used ({_reason(error)}): name another with --port"

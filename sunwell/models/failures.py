@@ -20,11 +20,10 @@ from sunwell.errors import (
     Unauthorized,
 )
 from sunwell.models.connection import Connection
+from sunwell.models.refusals import OwnShape, is_refusal_before_work, parsed
 
 _LONGEST_MESSAGE = 400
 _OVERLOADED = frozenset({429, 503, 529})
-_UNSURE = frozenset({502, 504, *range(520, 528)})
-"""A gateway speaks; whether the provider behind it has worked, and bills, is not known."""
 
 _STATUS_OF_TYPE = {
     "authentication_error": 401,
@@ -52,10 +51,11 @@ _ADVICE = {
 
 @attrs.define(eq=False)
 class Failures:
-    """Words errors for one model on one connection."""
+    """Words errors for one model on one connection, and says which of them may be billed."""
 
     model: str
     connection: Connection
+    shape: OwnShape
     _secrets: Secrets = attrs.field(init=False)
 
     @_secrets.default
@@ -89,13 +89,14 @@ class Failures:
         return ConnectionFailed(self.model, detail, True, True)
 
     def from_status(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
-        """Return what an error answer means."""
+        """Return what an error answer means.
+
+        It may be billed unless the provider itself refused the request before any work: what stands
+        between us and the provider may say the same after the model has answered.
+        """
         error = _error_object(body)
-        message = _message(error, body)
-        proper = error is not None
-        found = self._sorted(status, message, error or {})
-        if isinstance(found, ServerFailed):
-            found.may_be_billed = status == 504 or (not proper and (status in _UNSURE or status == 500))
+        found = self._sorted(status, _message(error, body), error or {})
+        found.may_be_billed = not is_refusal_before_work(status, body, self.shape)
         found.retry_after_seconds = retry_after_seconds(headers)
         if headers.get("x-should-retry") == "false":
             found.retry = False
@@ -124,7 +125,7 @@ class Failures:
             return Unauthorized(self.model, detail)
         if status in _OVERLOADED:
             return RateLimited(self.model, f"{who} asks for less ({said}); try again later", False, True)
-        if status >= 500 or status in (408, 409):
+        if status >= 500 or status in (408, 409, 499):
             return ServerFailed(self.model, f"{who} failed ({said}); try again later", False, True)
         if status < 400:
             detail = f"{who} answered {said} in place of a completion; set the base URL to where it leads"
@@ -168,12 +169,7 @@ def _seconds(value: str | None) -> float | None:
 
 
 def _error_object(body: bytes) -> dict[str, Any] | None:
-    import json
-
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+    found = parsed(body)
     if isinstance(found, list) and found:
         found = found[0]
     if not isinstance(found, dict):

@@ -28,7 +28,7 @@ class HttpModel:
 
     @_failures.default
     def _for_this_model(self) -> Failures:
-        return Failures(self.name, self.connection)
+        return Failures(self.name, self.connection, self.wire.sdk)
 
     @property
     def provider(self) -> str:

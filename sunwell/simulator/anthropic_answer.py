@@ -28,6 +28,7 @@ _KINDS = {
     413: "request_too_large",
     429: "rate_limit_error",
     500: "api_error",
+    503: "overloaded_error",
     529: "overloaded_error",
 }
 

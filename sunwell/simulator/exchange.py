@@ -14,7 +14,7 @@ from sunwell.simulator.models import SimulatedModel
 from sunwell.simulator.refusing import answer_headers
 from sunwell.simulator.said import Said
 from sunwell.simulator.spoiled import report, spoil
-from sunwell.simulator.wire import Answer, Chunk, Inquiry, WireFormat, cut_stream, encode
+from sunwell.simulator.wire import Answer, Chunk, Inquiry, Refusal, WireFormat, cut_stream, encode
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -44,11 +44,23 @@ class Exchange:
                 _hang_up(request)
                 return web.Response()
             self.call.begin_answer()
+            if self.fault.gateway_status is not None:
+                return self._lost(self.fault.gateway_status)
             if self.inquiry.stream or self.fault.stream_anyway:
                 return await self._stream(request)
             return await self._plain(request)
         finally:
             self.call.end("cancelled")
+
+    def _lost(self, status: int) -> "web.Response":
+        """Generate the whole answer, and send the error of a gateway that could not use it."""
+        from aiohttp import web
+
+        self.call.generate(self.said.output_tokens)
+        self.call.end("cut")
+        # In the provider's own shape, as some gateways do: the hardest to tell from a refusal.
+        told = self.wire.refuse(Refusal(status, "Provider returned error"), self.call.request_id)
+        return web.Response(status=status, body=encode(told), content_type="application/json")
 
     async def _plain(self, request: "web.Request") -> "web.StreamResponse":
         from aiohttp import web

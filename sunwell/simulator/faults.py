@@ -24,6 +24,8 @@ class Fault:
     """HTTP status to refuse with: 401, 429, 500, 503, 529."""
     retry_after_seconds: float | None = None
     """``Retry-After`` of a refusal."""
+    gateway_status: int | None = None
+    """A gateway answers with this HTTP status and an error object although the model answered: 502, 524."""
     quota: bool = False
     """With status 429: the account has no credit left (``insufficient_quota``)."""
     echo_key: bool = False
@@ -147,6 +149,7 @@ def _word(*known: str) -> Callable[[str], str]:
 _FIELDS: dict[str, Callable[[str], object]] = {
     "status": int,
     "retry_after_seconds": float,
+    "gateway_status": int,
     "quota": _switch,
     "echo_key": _switch,
     "stall_before_seconds": float,

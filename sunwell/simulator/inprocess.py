@@ -145,6 +145,10 @@ class _Turn:
 
     def finish(self) -> Completion:
         self.call.generate(self.said.output_tokens)
+        status = self.fault.gateway_status
+        if status is not None:
+            self.call.end("cut")
+            raise ServerFailed(self.model.name, f"HTTP {status}", may_be_billed=True, retry=True)
         if self.fault.cut == "no-end":
             raise self._broken("the answer came without its proper end")
         self.call.end()

@@ -18,6 +18,8 @@ class ToolLimits:
 
     call_seconds: float = attrs.field(default=30.0, validator=_positive)
     """Longest time of one call; a tool's own ``timeout_seconds`` goes before it."""
+    search_seconds: float = attrs.field(default=27.0, validator=_positive)
+    """Longest time of matching an expression; never more than nine tenths of ``call_seconds``."""
     command_seconds: float = attrs.field(default=120.0, validator=_positive)
     """Longest time of a shell command; the model may ask for less."""
     python_seconds: float = attrs.field(default=10.0, validator=_positive)

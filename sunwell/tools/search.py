@@ -118,7 +118,9 @@ class SearchFiles:
 
     async def _apart(self, files: AsyncIterator[Content], pattern: str, most: int) -> list[Hit]:
         """Match in a process of its own, which is killed when the time is over."""
-        seconds = self.view.limits.call_seconds
+        limits = self.view.limits
+        # Before the limit of the call, whose sentence does not say what to change about the search.
+        seconds = min(limits.search_seconds, limits.call_seconds * 0.9)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(Path(matcher.__file__))),
             stdin=asyncio.subprocess.PIPE,
@@ -131,7 +133,7 @@ class SearchFiles:
         order = {"pattern": pattern, "most": most, "seconds": int(seconds) + 1}
         feeding = asyncio.create_task(_feed(process.stdin, order, files))
         try:
-            async with asyncio.timeout(seconds * 0.9):
+            async with asyncio.timeout(seconds):
                 hits = [_hit(line) async for line in process.stdout]
                 await feeding
                 code = await process.wait()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from sunwell.cli.failing import BAD_INPUT, CANCELLED, FAILED, INCOMPLETE, OK
+from sunwell.cli.failing import BAD_INPUT, CANCELLED, FAILED, INCOMPLETE, OK, READER_GONE
 from sunwell.cli.main import cli
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -65,7 +65,7 @@ def test_every_command_and_option_is_documented() -> None:
 def test_every_exit_code_is_documented() -> None:
     """The table of exit codes has each of them once."""
     page = PAGE.read_text()
-    for code in (OK, FAILED, BAD_INPUT, INCOMPLETE, CANCELLED):
+    for code in (OK, FAILED, BAD_INPUT, INCOMPLETE, CANCELLED, READER_GONE):
         assert page.count(f"\n| {code} |") == 1, code
 
 

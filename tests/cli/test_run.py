@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from decimal import Decimal
@@ -205,3 +206,13 @@ def test_an_answer_that_did_not_end_properly_is_no_success(sunwell, tmp_path: Pa
         assert "stopped with 'abort'" in done.output
         assert "go on" not in done.output
         assert len(simulator.bill.entries()) == 1
+
+
+def test_the_command_to_go_on_can_be_copied(sunwell, shop: Path) -> None:
+    """A shell takes it as it is printed, also if the workspace has a space in its name."""
+    place = shop.rename(shop.with_name("my shop"))
+    done = sunwell("run", TASK, "-w", place, "--delegate", "--max-turns", "1")
+    assert done.exit_code == 3
+    *words, value = shlex.split(done.stdout.partition("go on    sunwell ")[2])
+    assert (words[0], words[-1], value) == ("resume", "--max-turns", "N")
+    assert sunwell(*words, "40").exit_code == 0

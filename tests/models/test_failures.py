@@ -23,13 +23,25 @@ from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection
 from sunwell.models.failures import Failures, retry_after_seconds
 from sunwell.models.openai_chat import ChatModel
+from sunwell.models.openai_responses import ResponsesModel
 
 KEY = "sk-very/secret+1"
-KINDS = [AnthropicModel, ChatModel]
+KINDS = [AnthropicModel, ChatModel, ResponsesModel]
 
 
 def error(message="no", **fields):
-    return json.dumps({"type": "error", "error": {"message": message, **fields}}).encode()
+    """Return an error object in the shape of both wire formats."""
+    named = {"type": "invalid_request_error", "message": message}
+    return json.dumps({"type": "error", "error": named | fields}).encode()
+
+
+def encoded(value):
+    return json.dumps(value).encode()
+
+
+def refused(status, body, shape):
+    """Return what an error answer means in one wire format."""
+    return Failures("m-1", Connection("lab", "http://lab.test", KEY), shape).from_status(status, {}, body)
 
 
 async def failure_of(kind, status, body, headers=None, streaming=False, key=KEY):
@@ -49,26 +61,49 @@ async def failure_of(kind, status, body, headers=None, streaming=False, key=KEY)
 @pytest.mark.parametrize(
     ("status", "body", "expected", "billed", "retry"),
     [
+        pytest.param(302, b"", BadRequest, True, False, id="redirect"),
+        pytest.param(303, error(), BadRequest, True, False, id="redirect-after-work"),
         pytest.param(400, error(), BadRequest, False, False, id="400"),
         pytest.param(400, error("Your credit balance is too low"), QuotaExhausted, False, False, id="credit"),
         pytest.param(401, error(), Unauthorized, False, False, id="401"),
         pytest.param(402, error(), QuotaExhausted, False, False, id="402"),
         pytest.param(403, error(), Unauthorized, False, False, id="403"),
+        pytest.param(403, b"<html>Blocked</html>", Unauthorized, True, False, id="403-of-a-proxy"),
         pytest.param(404, error(), BadRequest, False, False, id="404"),
-        pytest.param(408, error(), ServerFailed, False, True, id="408"),
+        pytest.param(404, b"404 page not found", BadRequest, True, False, id="404-of-somebody-else"),
+        pytest.param(407, error(), BadRequest, True, False, id="407"),
+        pytest.param(408, error(), ServerFailed, True, True, id="408"),
+        pytest.param(409, error(), ServerFailed, True, True, id="409"),
         pytest.param(413, error(), BadRequest, False, False, id="413"),
-        pytest.param(422, b'{"detail": [{"loc": ["body"]}]}', BadRequest, False, False, id="422"),
-        pytest.param(429, error(), RateLimited, False, True, id="429"),
+        pytest.param(418, b"\xff\xfe", BadRequest, True, False, id="garbage"),
+        pytest.param(422, error(), BadRequest, False, False, id="422"),
+        pytest.param(429, error(type="rate_limit_error"), RateLimited, False, True, id="429"),
+        pytest.param(429, b"", RateLimited, True, True, id="429-without-a-body"),
         pytest.param(429, error(code="insufficient_quota"), QuotaExhausted, False, False, id="quota"),
-        pytest.param(429, error(type="insufficient_quota"), QuotaExhausted, False, False, id="quota-by-type"),
-        pytest.param(500, error(), ServerFailed, False, True, id="500"),
+        pytest.param(499, error(), ServerFailed, True, True, id="499"),
+        pytest.param(500, error(), ServerFailed, True, True, id="500"),
         pytest.param(500, b"<html>Oops</html>", ServerFailed, True, True, id="500-of-somebody-else"),
         pytest.param(502, b"<html>Oops</html>", ServerFailed, True, True, id="502"),
-        pytest.param(503, b"", RateLimited, False, True, id="503"),
+        pytest.param(502, error(), ServerFailed, True, True, id="502-in-the-providers-shape"),
+        pytest.param(
+            502,
+            encoded({"error": {"message": "no", "code": 502}}),
+            ServerFailed,
+            True,
+            True,
+            id="502-with-a-code",
+        ),
+        pytest.param(503, error(type="overloaded_error"), RateLimited, False, True, id="503"),
+        pytest.param(503, b"", RateLimited, True, True, id="503-without-a-body"),
         pytest.param(504, error(), ServerFailed, True, True, id="504"),
+        pytest.param(520, error(), ServerFailed, True, True, id="520"),
+        pytest.param(524, encoded({"status": 524, "title": "A timeout"}), ServerFailed, True, True, id="524"),
+        pytest.param(527, error(), ServerFailed, True, True, id="527"),
+        pytest.param(528, error(), ServerFailed, True, True, id="528"),
         pytest.param(529, error(type="overloaded_error"), RateLimited, False, True, id="529"),
-        pytest.param(302, b"", BadRequest, False, False, id="redirect"),
-        pytest.param(418, b"\xff\xfe", BadRequest, False, False, id="garbage"),
+        pytest.param(529, b"{}", RateLimited, True, True, id="529-of-somebody-else"),
+        pytest.param(598, error(), ServerFailed, True, True, id="598"),
+        pytest.param(599, error(), ServerFailed, True, True, id="599"),
     ],
 )
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
@@ -76,11 +111,68 @@ async def failure_of(kind, status, body, headers=None, streaming=False, key=KEY)
 async def test_a_status_says_what_it_costs_and_whether_to_retry(
     kind, streaming, status, body, expected, billed, retry
 ):
-    """Each status has its error; what a gateway says in place of the provider may hide a bill."""
+    """Each status has its error; only what the provider refuses before any work is free for certain."""
     got = await failure_of(kind, status, body, streaming=streaming)
     assert type(got) is expected
     assert (got.may_be_billed, got.retry) == (billed, retry)
     assert "http://lab.test/v1" in str(got)
+
+
+NAMED = {"message": "no", "type": "invalid_request_error", "param": None, "code": None}
+OPENAI = [
+    pytest.param(401, {"error": NAMED | {"code": "invalid_api_key"}}, False, id="openai"),
+    pytest.param(429, {"error": NAMED | {"type": "tokens", "code": "rate_limit_exceeded"}}, False, id="rate"),
+    pytest.param(400, {"error": NAMED | {"code": "context_length_exceeded"}}, False, id="window"),
+    pytest.param(503, {"error": NAMED | {"type": "server_error"}}, False, id="openai-overload"),
+    pytest.param(503, {"error": NAMED | {"type": "unavailable_error", "code": 503}}, False, id="llama.cpp"),
+    pytest.param(402, {"error": {"message": "no", "code": 402}, "user_id": "u"}, False, id="openrouter"),
+    pytest.param(400, [{"error": {"code": 400, "message": "no", "status": "INVALID_ARGUMENT"}}], False,
+                 id="gemini"),
+    pytest.param(400, {"code": "invalid-argument", "error": "no"}, False, id="xai"),
+    pytest.param(400, {"object": "error", "message": "no", "type": "BadRequestError", "code": 400}, False,
+                 id="vllm"),
+    pytest.param(400, {"object": "error", "message": "no", "type": "invalid", "code": "1500"}, False,
+                 id="mistral"),
+    pytest.param(422, {"detail": [{"loc": ["body"], "msg": "no", "type": "missing"}]}, False, id="fastapi"),
+    pytest.param(404, {"detail": "Not Found"}, True, id="fastapi-about-something-else"),
+    pytest.param(422, {"detail": []}, True, id="no-detail"),
+    pytest.param(401, {"error": {"message": "no"}}, True, id="no-type"),
+    pytest.param(401, {"error": {"type": "invalid_request_error"}}, True, id="no-message"),
+    pytest.param(401, {"error": "no"}, True, id="only-a-text"),
+    pytest.param(401, {"message": "no"}, True, id="only-a-message"),
+    pytest.param(401, ["no"], True, id="a-list"),
+    pytest.param(400, {"error": NAMED | {"code": "tool_use_failed"}}, True, id="groq-after-work"),
+    pytest.param(400, {"error": NAMED | {"failed_generation": "{"}}, True, id="groq-shows-the-work"),
+    pytest.param(400, {"error": NAMED | {"code": "content_filter"}}, True, id="azure-filter"),
+    pytest.param(429, {"error": {"message": "no", "code": 502}}, True, id="a-status-from-behind"),
+    pytest.param(403, {"error": {"message": "no", "code": "524"}}, True, id="the-same-as-text"),
+    pytest.param(400, {"error": NAMED | {"type": "server_error"}}, True, id="a-failure-as-a-refusal"),
+    pytest.param(503, {"error": NAMED | {"type": "upstream_timeout"}}, True, id="a-timeout-as-overload"),
+]  # fmt: skip
+ANTHROPIC = [
+    pytest.param(529, {"type": "overloaded_error", "message": "no"}, False, id="overloaded"),
+    pytest.param(400, {"type": "invalid_request_error", "message": "no"}, False, id="request"),
+    pytest.param(400, {"type": "api_error", "message": "no"}, True, id="failure"),
+    pytest.param(503, {"type": "api_error", "message": "no"}, True, id="failure-as-overload"),
+    pytest.param(400, {"type": "timeout_error", "message": "no"}, True, id="timeout"),
+    pytest.param(400, {"type": "invented", "message": "no"}, True, id="unknown-type"),
+    pytest.param(400, {"message": "no"}, True, id="no-type"),
+    pytest.param(400, {"type": "invalid_request_error"}, True, id="no-message"),
+    pytest.param(400, "no", True, id="text"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "billed"), OPENAI)
+def test_openai_and_compatible_servers_refuse_in_known_shapes(status, body, billed):
+    """A refusal in one of their shapes is free, unless a type or code says that work may have been done."""
+    assert refused(status, encoded(body), "openai").may_be_billed == billed
+
+
+@pytest.mark.parametrize(("status", "said", "billed"), ANTHROPIC)
+def test_anthropic_refuses_in_one_shape(status, said, billed):
+    """A refusal has Anthropic's frame and one of its types; nothing else is free for certain."""
+    assert refused(status, encoded({"type": "error", "error": said}), "anthropic").may_be_billed == billed
+    assert refused(status, encoded({"error": said}), "anthropic").may_be_billed
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -153,21 +245,24 @@ async def test_the_wait_that_a_provider_asks_for_is_passed_on(kind):
 )
 def test_an_error_inside_an_answer_may_be_billed(reported, expected):
     """A provider that fails after it began has perhaps done work."""
-    got = Failures("m-1", Connection("lab", "http://lab.test", KEY)).from_error_object(reported)
+    connection = Connection("lab", "http://lab.test", KEY)
+    got = Failures("m-1", connection, "openai").from_error_object(reported)
     assert (type(got), got.may_be_billed) == (expected, True)
 
 
 @given(st.integers(300, 599), st.binary(max_size=60))
 def test_any_error_answer_is_one_of_our_errors(status, body):
     """Whatever a server says, there is one sentence."""
-    got = Failures("m-1", Connection("lab", "http://lab.test", KEY)).from_status(status, {}, body)
+    got = refused(status, body, "openai")
     assert isinstance(got, ModelError)
+    assert got.may_be_billed
     assert str(status) in str(got)
 
 
 def test_a_bug_of_ours_is_no_failure_of_the_provider():
     """Exceptions that no transport raises are not dressed up as a provider's."""
-    assert Failures("m-1", Connection("lab", "http://lab.test", KEY)).from_exception(KeyError("x")) is None
+    failures = Failures("m-1", Connection("lab", "http://lab.test", KEY), "openai")
+    assert failures.from_exception(KeyError("x")) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)

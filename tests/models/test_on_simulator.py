@@ -152,6 +152,8 @@ async def test_an_answer_obeys_the_schema_that_was_sent(wire, streaming):
         pytest.param(Fault(status=500), ServerFailed, id="500"),
         pytest.param(Fault(status=503), RateLimited, id="503"),
         pytest.param(Fault(status=529), RateLimited, id="529"),
+        pytest.param(Fault(gateway_status=502), ServerFailed, id="gateway-502"),
+        pytest.param(Fault(gateway_status=524), ServerFailed, id="gateway-524"),
         pytest.param(Fault(cut="before"), ConnectionFailed, id="cut-before"),
         pytest.param(Fault(cut="dropped"), ConnectionFailed, id="dropped"),
         pytest.param(Fault(cut="no-end"), (BadAnswer, ConnectionFailed), id="no-end"),
@@ -162,13 +164,16 @@ async def test_an_answer_obeys_the_schema_that_was_sent(wire, streaming):
 @WIRES
 @WAYS
 async def test_a_failure_that_was_billed_says_so(wire, streaming, fault, expected):
-    """``may_be_billed`` is false only where the bill is empty, and no error shows the key."""
+    """``may_be_billed`` is false only where the bill is empty, and no error shows the key.
+
+    A 500 does not say whether the model has worked.
+    """
     async with Simulator(faults=lambda _: fault) as simulator:
         with pytest.raises(ModelError) as caught:
             await answered(model_of(wire, simulator), asked("a task with several words in it"), streaming)
         billed = simulator.bill.total_usd() > 0
     assert isinstance(caught.value, expected)
-    assert caught.value.may_be_billed == billed
+    assert caught.value.may_be_billed == (billed or fault.status == 500)
     assert caught.value.retry_after_seconds == fault.retry_after_seconds
     assert KEY not in repr(caught.value)
 

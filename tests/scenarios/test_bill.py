@@ -114,6 +114,8 @@ FAULTS = {
     "rate-limited": Fault(status=429, retry_after_seconds=0),
     "overloaded": Fault(status=529, retry_after_seconds=0),
     "server-error": Fault(status=500),
+    "gateway-502": Fault(gateway_status=502),
+    "gateway-524": Fault(gateway_status=524),
     "dropped-before": Fault(cut="before"),
     "dropped-midway": Fault(cut="dropped"),
     "no-terminal-event": Fault(cut="no-end"),
@@ -146,6 +148,36 @@ async def test_a_disturbed_run_is_billed_truly(
         result = result_of(await run(sim, provider, tmp_path, stream))
         assert result.status == "ok", result.error
         check_bill(result, sim)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("status", [502, 524])
+async def test_a_gateway_that_loses_every_answer_cannot_pass_the_cap(
+    status: int, stream: bool, provider: str, tmp_path: Path
+) -> None:
+    """The model answers every attempt and bills it, the gateway calls each a failure: all are uncertain,
+    and together with what is known they are at least the bill and at most the cap."""
+    cap = Decimal("0.02")
+    async with simulator(FaultRule(Fault(gateway_status=status))) as sim:
+        agent = Agent(
+            delegation_model=model(sim, provider, PROVIDERS[provider][1]),
+            registry=ModelRegistry(),
+            retry=RetryPolicy(first_wait_seconds=0.01),
+        )
+        options = RunOptions(
+            model=model(sim, provider, PROVIDERS[provider][1]), stream=stream, budget=Budget(usd=cap)
+        )
+        result = await agent.result(SessionContext.build(tmp_path, "Say hello", options=options))
+        await close_clients()
+        billed = sim.bill.total_usd()
+        attempts = len(sim.bill.entries())
+    assert result.status != "ok"
+    assert attempts > 1
+    assert result.bill.cost_usd == 0
+    assert result.bill.uncertain_usd is not None
+    assert 0 < billed <= result.bill.uncertain_usd <= cap
+    assert sum(line.uncertain_calls for line in result.bill.models) == attempts
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -60,6 +60,17 @@ async def test_refusals_are_not_billed(sim, ask, provider, fault, claude_error, 
     assert sim.bill.entries() == ()
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@PROVIDERS
+async def test_a_gateway_can_lose_an_answer_that_is_billed(sim, ask, provider, stream):
+    """The caller sees an error status; input and the whole output are owed."""
+    with pytest.raises((anthropic.InternalServerError, openai.InternalServerError)) as caught:
+        await ask(provider, "gateway_status=524", stream=stream)
+    (entry,) = sim.bill.entries()
+    assert caught.value.status_code == 524
+    assert (entry.why, entry.output_tokens > 0) == ("cut", True)
+
+
 async def test_an_empty_account_has_its_own_code(ask):
     """``insufficient_quota`` is told from a rate limit by its code."""
     codes = []

@@ -177,6 +177,15 @@ def test_a_cut_answer_is_billed_as_far_as_it_came(cut, error, output):
     assert abs(entry.output_tokens - output) <= 4
 
 
+def test_an_answer_that_a_gateway_loses_is_billed_in_full():
+    """The model has worked to the end; the error says that it may be billed."""
+    asked = model(script=says("x" * 100), faults=[FaultRule(Fault(gateway_status=502))])
+    with pytest.raises(ServerFailed) as caught:
+        run_virtual(asked.complete(request()))
+    (entry,) = asked.billing.entries()
+    assert (caught.value.may_be_billed, caught.value.retry, entry.output_tokens) == (True, True, 27)
+
+
 @pytest.mark.parametrize(
     ("seconds", "output"),
     [

@@ -1,0 +1,156 @@
+"""Standard output that cannot be written: a code, at most one sentence, and never a traceback."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from sunwell.cli.failing import READER_GONE
+from sunwell.cli.main import cli
+from sunwell.simulator import Simulator, running_simulator
+from sunwell.simulator.scripts import DEMO_MODELS
+
+TASK = "Generate CRUD endpoints for 5 entities"
+SHOP = Path(__file__).parents[2] / "examples" / "shop"
+FULL = "sunwell: cannot write to standard output (No space left on device): check that its disk has room"
+LINES = {
+    "demo": "demo",
+    "run": "run Hello -m haiku -w .",
+    "batch": "batch tasks -m haiku -w .",
+    "resume": "resume RUN -w .",
+    "replay": "replay RUN -w .",
+    "fork": "fork RUN --at run/direct:0 --accept-changes -w .",
+    "lens": "lens --check lens.json",
+    "estimate": "estimate Hello -w .",
+    "models": "models",
+    "runs": "runs -w .",
+    "show": "show RUN -w .",
+    "undo": "undo RUN -w .",
+    "prune": "prune --keep 9 -w .",
+    "record": "record JOURNAL",
+    "export": "export RUN -w .",
+    "init": "init -w . --force",
+    "config show": "config show -w .",
+    "config check": "config check -w .",
+    "config trust": "config trust -w .",
+    "doctor": "doctor -w . -m haiku",
+    "simulate": "simulate",
+    "": "--help",
+    "version": "--version",
+    "help of a command": "run --help",
+}
+"""A line that prints something, for each command."""
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str], dict[str, str]]]:
+    """Return a folder with a finished run, the environment for commands, and what words stand for."""
+    folder = Path(shutil.copytree(SHOP, tmp_path_factory.mktemp("desk") / "shop"))
+    (folder / "tasks").write_text('"Hello"\n')
+    (folder / "lens.json").write_text('{"heuristics": ["Write one file at a time."]}')
+    (folder / "sunwell.toml").write_text('model = "haiku"\n')
+    with running_simulator(Simulator(DEMO_MODELS)) as simulator:
+        keys = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
+        environ = {**os.environ, **keys, "SUNWELL_HOME": str(folder / "home")}
+        run = [sys.executable, "-m", "sunwell", "run", TASK, "--delegate", "--json"]
+        told = json.loads(
+            subprocess.run(run, cwd=folder, env=environ, capture_output=True, check=True).stdout
+        )
+        yield folder, environ, {"RUN": told["run_id"], "JOURNAL": told["journal"]}
+
+
+def leaves(group: click.Group, above: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, f"{above}{name} ")
+        else:
+            yield above + name
+
+
+def test_every_command_has_a_line() -> None:
+    """No command is left out of the tests of this file."""
+    assert set(leaves(cli)) <= set(LINES)
+
+
+@pytest.mark.parametrize("line", LINES.values())
+def test_what_cannot_be_printed_is_said_once(desk, line: str) -> None:
+    """A full disk: code 1 and one sentence. A reader that is gone: code 141 and nothing.
+
+    One of them with a buffer before standard output, the other without.
+    """
+    folder, environ, known = desk
+    command = [sys.executable, "-m", "sunwell", *(known.get(word, word) for word in line.split())]
+    reading, gone = os.pipe()
+    os.close(reading)
+    full = os.open("/dev/full", os.O_WRONLY)
+    order = [(full, ""), (gone, "1"), (full, "1"), (gone, "")]
+    # One after the other: two commands at once would meet in the journal of the run.
+    for target, unbuffered in order if line == "models" else order[:2]:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**environ, "PYTHONUNBUFFERED": unbuffered},
+            stdin=subprocess.DEVNULL,
+            stdout=target,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        expected = (1, 1) if target == full else (READER_GONE, 0)
+        assert (done.returncode, done.stderr.count("cannot write")) == expected, done.stderr
+        assert (FULL in done.stderr) == (target == full)
+        assert "Traceback" not in done.stderr
+        assert "Exception" not in done.stderr
+    os.close(full)
+    os.close(gone)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(
+    ("words", "redirected", "code"),
+    [
+        pytest.param("run Hello -m haiku", "2>/dev/full", 0, id="run-errors-full"),
+        pytest.param("run Hello -m haiku", "2>&-", 0, id="run-errors-closed"),
+        pytest.param("run Hello -m haiku", "1>/dev/full 2>/dev/full", 1, id="run-both-full"),
+        pytest.param("run Hello -m haiku", "1>&- 2>&-", 0, id="run-both-closed"),
+        pytest.param("nonsense", "2>/dev/full", 2, id="usage-errors-full"),
+        pytest.param("nonsense", "2>&-", 2, id="usage-errors-closed"),
+        pytest.param("run Hello -m nonsense", "2>/dev/full", 2, id="bad-input-errors-full"),
+        pytest.param("run Hello -m nonsense --json", "1>/dev/full", 2, id="bad-input-output-full"),
+    ],
+)
+def test_lost_messages_do_not_change_how_a_command_ends(
+    desk, words: str, redirected: str, code: int, unbuffered: str
+) -> None:
+    """If standard error is full or closed, the command does its work and keeps its exit code."""
+    folder, environ, _ = desk
+    line = f"exec '{sys.executable}' -m sunwell {words} {redirected}"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        cwd=folder,
+        env={**environ, "PYTHONUNBUFFERED": unbuffered},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_closed_streams_do_not_end_up_in_a_journal(desk, tmp_path: Path) -> None:
+    """With all standard streams closed, the record of the run is whole: no file took their numbers."""
+    _, environ, _ = desk
+    line = f"exec '{sys.executable}' -m sunwell run Hello -m haiku 0<&- 1>&- 2>&-"
+    subprocess.run(["sh", "-c", line], cwd=tmp_path, env=environ, timeout=60, check=True)
+    show = [sys.executable, "-m", "sunwell", "runs", "--json"]
+    told = subprocess.run(show, cwd=tmp_path, env=environ, capture_output=True, check=True).stdout
+    assert [run["status"] for run in json.loads(told)["runs"]] == ["ok"]
