@@ -25,7 +25,7 @@ LINES = {
     "batch": "batch tasks -m haiku -w .",
     "resume": "resume RUN -w .",
     "replay": "replay RUN -w .",
-    "fork": "fork RUN --at run/direct:0 --accept-changes -w .",
+    "fork": "fork RUN --at run/work:0 --accept-changes -w .",
     "lens": "lens --check lens.json",
     "estimate": "estimate Hello -w .",
     "models": "models",
@@ -54,7 +54,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
     folder = Path(shutil.copytree(SHOP, tmp_path_factory.mktemp("desk") / "shop"))
     (folder / "tasks").write_text('"Hello"\n')
     (folder / "lens.json").write_text('{"heuristics": ["Write one file at a time."]}')
-    (folder / "sunwell.toml").write_text('model = "haiku"\n')
+    (folder / "sunwell.toml").write_text("[budget]\nusd = 5\n")
     with running_simulator(Simulator(DEMO_MODELS)) as simulator:
         keys = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
         environ = {**os.environ, **keys, "SUNWELL_HOME": str(folder / "home")}

@@ -136,9 +136,10 @@ def test_a_resume_without_the_sandbox_it_needs_is_refused(tmp_path: Path) -> Non
         follow(agent.run(SessionContext.build(tmp_path, "Look", options=options)))
     ).result.run_id
     again, asked, _ = agent_without_sandbox("Done.")
+    given = {"allow_shell": True, "sandbox": "required"}
+    resumed = again.resume(run_id, workspace=tmp_path, given=given, budget=Budget(turns=9))
     with pytest.raises(ConfigurationError, match="no sandbox can protect"):
-        given = {"allow_shell": True, "sandbox": "required"}
-        asyncio.run(follow(again.resume(run_id, workspace=tmp_path, given=given, budget=Budget(turns=9))))
+        asyncio.run(follow(resumed))
     assert asked.calls == []
     agent = Agent(model=ScriptedModel("opus-x", ["Done."]), tool_executor=box)
     terms = {"workspace": tmp_path, "budget": Budget(turns=9), "options": options}
