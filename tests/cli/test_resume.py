@@ -1,6 +1,7 @@
 """``sunwell resume``: going on without paying twice."""
 
 import json
+import shlex
 from decimal import Decimal
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def test_the_way_to_go_on_names_what_must_be_given_again(sunwell, shop: Path) ->
     done = sunwell("run", TASK, "-w", shop, "-m", "haiku", "--max-turns", "2", "--allow-shell")
     [line] = [line for line in done.stdout.splitlines() if line.startswith("go on")]
     assert line.endswith("--allow-shell --max-turns N")
-    words = line.removeprefix("go on    sunwell ").replace("--max-turns N", "--max-turns 20").split()
+    words = shlex.split(line.removeprefix("go on    sunwell ").replace("--max-turns N", "--max-turns 20"))
     assert sunwell(*words).exit_code == 0
 
 
