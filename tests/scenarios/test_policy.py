@@ -105,6 +105,8 @@ class Place:
 
     root: Path
     kind: str
+    given: ToolExecutor | None = None
+    """The executor of a place that has one of its own kind."""
     launched: list[str] = attrs.field(factory=list)
     asked: list[Proposal] = attrs.field(factory=list)
     """What somebody was asked to approve."""
@@ -125,6 +127,7 @@ class Place:
             "toolbox": lambda: Toolbox(self.root, [launch]),
             "staging": lambda: Staging(self.root),
             "plain": lambda: Plain(self.root),
+            "broken": lambda: self.given,
         }
         return made[self.kind]()
 
@@ -594,3 +597,56 @@ def test_a_worker_of_an_executor_that_can_only_execute_does_nothing_in_a_dry_run
     said = asyncio.run(worker.execute(call_of("put", path="a.txt", content="new")))
     assert said.is_error
     assert part.calls == []
+
+
+@attrs.define(eq=False)
+class Broken(Staging):
+    """An executor with a bug, in one of its methods or in what they return."""
+
+    bug: str = ""
+
+    async def stage(self, call: ToolCall) -> Any:
+        if self.bug == "raises-in-stage":
+            raise ValueError("no such drawer")
+        return None if self.bug == "nothing-is-staged" else await super().stage(call)
+
+    async def execute(self, call: ToolCall) -> Any:
+        if self.bug == "raises-in-finish":
+            raise ValueError("no such drawer")
+        done = await super().execute(call)
+        return done if self.bug != "wrong-content" else attrs.evolve(done, content=None)
+
+
+@attrs.define(eq=False)
+class ReturningText(Staging):
+    """An executor whose calls return text in place of a result."""
+
+    async def stage(self, call: ToolCall) -> Any:
+        @attrs.frozen
+        class Text:
+            changes: tuple[FileChange, ...] = ()
+            repeatable: bool = False
+            foretold: ToolResult | None = None
+
+            async def finish(self) -> Any:
+                return "put"
+
+        return Text()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "bug", ["raises-in-stage", "nothing-is-staged", "raises-in-finish", "wrong-content", "returns-text"]
+)
+def test_a_bug_in_an_executor_that_stages_fails_the_call_and_not_the_run(
+    tmp_path: Path, way: str, bug: str
+) -> None:
+    """The model is told, as it is of an executor that only executes, and the paid run goes on."""
+    (tmp_path / "a.txt").write_text("old")
+    place = Place(tmp_path, "broken")
+    broken = ReturningText(tmp_path) if bug == "returns-text" else Broken(tmp_path, bug=bug)
+    place.given = broken
+    result = place.go(way, RunOptions(approve=place.answers(True)), call_of("put", path="a.txt", content="n"))
+    assert result.status == "ok"
+    (said,) = place.told()
+    assert said.startswith("The tool failed: ")
