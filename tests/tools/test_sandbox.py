@@ -194,6 +194,44 @@ async def test_code_of_the_running_program_is_read_only_in_the_sandbox(
 
 
 @needs_bubblewrap
+@pytest.mark.parametrize("variable", ["PATH", "sys.path"])
+async def test_a_folder_for_code_of_the_running_program_cannot_be_made_in_the_sandbox(
+    folder, ask, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """It is made, empty and read-only, before the first command, and not before a command runs."""
+    later = folder / "tools" / "later"
+    if variable == "PATH":
+        monkeypatch.setenv("PATH", f"{later}:{os.environ['PATH']}")
+    else:
+        monkeypatch.syspath_prepend(str(later))
+    box = boxed(folder)
+    box.require_sandbox()
+    assert not later.exists()
+    for command in (
+        "mkdir -p tools/later && echo new > tools/later/git",
+        "rmdir tools/later",
+        "mv tools gone && mkdir -p tools/later && echo new > tools/later/git",
+    ):
+        result = await ask(box, "run_command", command=command)
+        assert result.exit_code not in (0, None), command
+    assert list(later.iterdir()) == []
+    assert (await ask(box, "run_command", command="echo fine > tools/else")).exit_code == 0
+
+
+@needs_bubblewrap
+async def test_no_command_runs_if_a_folder_for_code_cannot_be_closed(
+    folder, ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence names the folder and says what to do."""
+    (folder / "file").write_text("")
+    monkeypatch.setenv("PATH", f"{folder / 'file' / 'bin'}:{os.environ['PATH']}")
+    result = await ask(boxed(folder), "run_command", command="touch made")
+    assert result.is_error
+    assert f"{folder / 'file' / 'bin'} is on PATH or sys.path" in result.content
+    assert not (folder / "made").exists()
+
+
+@needs_bubblewrap
 @pytest.mark.parametrize("name", [".git", ".sunwell", ".env", "tools"])
 async def test_a_link_that_a_command_left_opens_nothing(
     folder, ask, monkeypatch: pytest.MonkeyPatch, name: str
@@ -203,7 +241,7 @@ async def test_a_link_that_a_command_left_opens_nothing(
     hidden = "../" * len(folder.parts) + str(folder.parent / "outside").lstrip("/")
     box = boxed(folder)
     left = await ask(box, "run_command", command=f"ln -s {hidden} {name} && ln -s {folder.parent} up")
-    assert left.exit_code == 0
+    assert (left.exit_code == 0) is (name != "tools")  # that one exists by now
     for each in (box, boxed(folder)):
         result = await ask(each, "run_command", command=f"cat {name}/canary.txt up/outside/canary.txt")
         assert "canary-5f1d" not in result.content
