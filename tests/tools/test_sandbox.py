@@ -218,6 +218,15 @@ async def test_a_folder_for_code_of_the_running_program_cannot_be_made_in_the_sa
     assert (await ask(box, "run_command", command="echo fine > tools/else")).exit_code == 0
 
 
+def test_a_missing_folder_is_not_made_behind_a_link(folder) -> None:
+    """Who put the link there after the sandbox was found chose the place that would be mounted."""
+    (folder.parent / "outside").mkdir(exist_ok=True)
+    sandbox = Bubblewrap("bwrap", missing=(folder / "tools" / "later",))
+    (folder / "tools").symlink_to(folder.parent / "outside")
+    with pytest.raises(ConfigurationError, match="there is a link on the way"):
+        sandbox.with_missing_made()
+
+
 @needs_bubblewrap
 async def test_no_command_runs_if_a_folder_for_code_cannot_be_closed(
     folder, ask, monkeypatch: pytest.MonkeyPatch
@@ -311,8 +320,13 @@ def test_a_program_that_others_could_replace_is_not_trusted(program, folder, spo
 
 
 def test_a_program_in_the_workspace_is_not_trusted(program) -> None:
-    """A model can write there; a link from elsewhere helps nothing."""
+    """A model can write there; a link from elsewhere helps nothing, nor one in it that leads elsewhere."""
     assert trusted_program(program, program.parent) is None
+    elsewhere = program.parents[1] / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    (elsewhere / "bwrap").symlink_to(program)
+    assert trusted_program(elsewhere / "bwrap", program.parent) is None
+    assert trusted_program(elsewhere / "bwrap", elsewhere) is None
 
 
 @needs_root
