@@ -420,5 +420,7 @@ def test_the_sandbox_hides_home_and_what_tools_may_not_touch(folder) -> None:
     ):
         assert part in line
     assert ".environment" not in line
+    for services in ("/tmp", "/run"):
+        assert f"--tmpfs {services} " in line or not Path(services).is_dir()
     assert line.endswith(f"--chdir {folder} -- true")
     assert "--disable-userns" not in Bubblewrap("bwrap", False).wrapped(("true",), folder, environ)
