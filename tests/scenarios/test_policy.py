@@ -771,3 +771,17 @@ def test_commands_do_without_a_sandbox_if_either_side_says_so(
     ruled = under_rules(box, Rules(Workspace(tmp_path), sandbox=options))
     assert isinstance(ruled, Toolbox)
     assert bool(ruled.warning()) is ("off" in (own, options))
+
+
+def test_a_long_command_is_shown_whole(tmp_path: Path) -> None:
+    """What stands at its end would run, too."""
+    place = Place(tmp_path, "none")
+    command = f"true {'x' * 50_000}; touch made\x1b[2K"
+    place.go(
+        "run",
+        RunOptions(allow_shell=True, sandbox="off", approve=place.answers(False)),
+        call_of("run_command", command=command, timeout_seconds=None),
+    )
+    (proposal,) = place.asked
+    assert proposal.details == command
+    assert not (tmp_path / "made").exists()
