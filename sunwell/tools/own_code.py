@@ -96,11 +96,16 @@ def require_not_own(root: Path, folders: Sequence[int], path: str, status: os.st
             raise _refusal(path, place)
 
 
-def own_folders_in(root: Path, environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the existing places of this process's code that lie in *root*, outer ones first."""
+def own_folders_in(root: Path, environ: Mapping[str, str]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Return the places of this process's code that lie in *root*: those that exist, and those that do not.
+
+    Outer ones come first. A missing place in one that exists is left out.
+    """
     places = (*_closed_places(), *_import_places(), *_search_places(environ))
-    found = {place.path for place in places if place.path != root and place.path.is_relative_to(root)}
-    return tuple(sorted(path for path in found if path.exists()))
+    found = sorted({p.path for p in places if p.path != root and p.path.is_relative_to(root)})
+    there = tuple(path for path in found if path.exists())
+    missing = (path for path in found if path not in there)
+    return there, tuple(path for path in missing if not any(map(path.is_relative_to, there)))
 
 
 def _holds(

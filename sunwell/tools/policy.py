@@ -271,6 +271,8 @@ class GovernedCall:
             except ToolError as error:
                 return self.terms.failure(self.call, error.sentence)
         result = await self.inner.finish()
+        if not isinstance(result, ToolResult):  # the caller of this call says what is wrong with it
+            return result
         if not result.is_error:
             self._find_missed(kept)
         return self._redacted(result)

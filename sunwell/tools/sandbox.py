@@ -49,6 +49,24 @@ class Bubblewrap:
     closed: tuple[Path, ...] = ()
     """Real folders of the workspace that are read-only. They are found once, before the first command: later
     a command could put a link in the place of one, and have what it leads to mounted."""
+    missing: tuple[Path, ...] = ()
+    """Folders of the workspace that would be closed if they existed. See :meth:`with_missing_made`."""
+
+    def with_missing_made(self) -> "Bubblewrap":
+        """Return the same with its missing folders made, empty, and closed.
+
+        Only what exists can be mounted read-only, and a command could make a folder that is missing.
+        Raises :exc:`~sunwell.errors.ConfigurationError` if a folder cannot be made.
+        """
+        for path in self.missing:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                is_plain = path.resolve(strict=True) == path
+            except OSError as error:
+                raise ConfigurationError(_unmade(path, error.strerror or str(error))) from None
+            if not is_plain:
+                raise ConfigurationError(_unmade(path, "there is a link on the way"))
+        return attrs.evolve(self, closed=tuple(sorted({*self.closed, *self.missing})), missing=())
 
     def wrapped(self, command: tuple[str, ...], root: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
         """Return *command* as it runs in the sandbox.
@@ -119,8 +137,8 @@ def require_sandbox(root: Path, environ: Mapping[str, str], programs: Iterable[s
     if program is None:
         raise ConfigurationError(_missing(found, root))
     git = [path for path in (root / ".git",) if path.exists() and not path.is_symlink()]
-    closed = (*git, *own_folders_in(root, environ))
-    sandbox = Bubblewrap(str(program), _can_disable_namespaces(program, environ), closed)
+    there, missing = own_folders_in(root, environ)
+    sandbox = Bubblewrap(str(program), _can_disable_namespaces(program, environ), (*git, *there), missing)
     why = sandbox.why_broken(root, environ)
     if why:
         raise ConfigurationError(
@@ -199,6 +217,13 @@ def _quietly(line: tuple[str, ...], environ: Mapping[str, str]) -> "subprocess.C
         cwd="/",
         timeout=_PROBE_SECONDS,
         check=False,
+    )
+
+
+def _unmade(path: Path, reason: str) -> str:
+    return (
+        f"{path} is on PATH or sys.path and must be closed to commands, and it cannot be made ({reason}): "
+        f"make the folder, take it off PATH or PYTHONPATH, {_OFF}"
     )
 
 

@@ -42,6 +42,7 @@ class RunCommand:
     timeout_seconds = float("inf")  # the command's own limit holds
     spec: ToolSpec = attrs.field(init=False)
     _found: Bubblewrap | None = attrs.field(default=None, init=False)
+    _ready: Bubblewrap | None = attrs.field(default=None, init=False)
     _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
 
     @spec.default
@@ -91,12 +92,16 @@ class RunCommand:
         if self.sandbox == "off":
             return plain
         async with self._finding:  # no command runs while another still looks at the workspace
-            if self._found is None:
+            if self._ready is None:
                 try:
-                    self._found = await asyncio.to_thread(require_sandbox, self.root, environ)
+                    self._ready = await asyncio.to_thread(self._made_ready, environ)
                 except ConfigurationError as error:
                     raise ToolError(f"the command was not run: {error}") from None
-        return self._found.wrapped(plain, self.root, environ)
+        return self._ready.wrapped(plain, self.root, environ)
+
+    def _made_ready(self, environ: Mapping[str, str]) -> Bubblewrap:
+        found = require_sandbox(self.root, environ) if self._found is None else self._found
+        return found.with_missing_made()
 
     def _outcome(self, ended: Ended, seconds: float) -> Outcome:
         if ended.exit_code is None:

@@ -18,7 +18,7 @@ from sunwell.core import Completion, Proposal, TaskResult, ToolCall, ToolResult
 from sunwell.core.message import FileChange
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
-from sunwell.core.tool import SharedExecutor, Tool, ToolExecutor
+from sunwell.core.tool import Sandbox, SharedExecutor, StagingExecutor, Tool, ToolExecutor
 from sunwell.errors import ConfigurationError, ServerFailed
 from sunwell.events import RunFinished
 from sunwell.gateway.retry import RetryPolicy
@@ -27,6 +27,8 @@ from sunwell.journal.records import ToolFinished, ToolStarted
 from sunwell.models.registry import ModelRegistry
 from sunwell.testing import ScriptedModel, completion
 from sunwell.tools import Rules, Toolbox, Uncovered, UndoReport, Workspace, tool, under_rules, undo
+from sunwell.tools.originals import Originals
+from sunwell.tools.policy import GovernedExecutor
 
 WAYS = ("run", "batch", "worker", "resume")
 PUT = ToolSpec(
@@ -105,6 +107,8 @@ class Place:
 
     root: Path
     kind: str
+    given: ToolExecutor | None = None
+    """The executor of a place that has one of its own kind."""
     launched: list[str] = attrs.field(factory=list)
     asked: list[Proposal] = attrs.field(factory=list)
     """What somebody was asked to approve."""
@@ -125,6 +129,7 @@ class Place:
             "toolbox": lambda: Toolbox(self.root, [launch]),
             "staging": lambda: Staging(self.root),
             "plain": lambda: Plain(self.root),
+            "broken": lambda: self.given,
         }
         return made[self.kind]()
 
@@ -594,3 +599,189 @@ def test_a_worker_of_an_executor_that_can_only_execute_does_nothing_in_a_dry_run
     said = asyncio.run(worker.execute(call_of("put", path="a.txt", content="new")))
     assert said.is_error
     assert part.calls == []
+
+
+@attrs.define(eq=False)
+class Broken(Staging):
+    """An executor with a bug, in one of its methods or in what they return."""
+
+    bug: str = ""
+
+    async def stage(self, call: ToolCall) -> Any:
+        if self.bug == "raises-in-stage":
+            raise ValueError("no such drawer")
+        return None if self.bug == "nothing-is-staged" else await super().stage(call)
+
+    async def execute(self, call: ToolCall) -> Any:
+        if self.bug == "raises-in-finish":
+            raise ValueError("no such drawer")
+        done = await super().execute(call)
+        return done if self.bug != "wrong-content" else attrs.evolve(done, content=None)
+
+
+@attrs.define(eq=False)
+class ReturningText(Staging):
+    """An executor whose calls return text in place of a result."""
+
+    async def stage(self, call: ToolCall) -> Any:
+        @attrs.frozen
+        class Text:
+            changes: tuple[FileChange, ...] = ()
+            repeatable: bool = False
+            foretold: ToolResult | None = None
+
+            async def finish(self) -> Any:
+                return "put"
+
+        return Text()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "bug", ["raises-in-stage", "nothing-is-staged", "raises-in-finish", "wrong-content", "returns-text"]
+)
+def test_a_bug_in_an_executor_that_stages_fails_the_call_and_not_the_run(
+    tmp_path: Path, way: str, bug: str
+) -> None:
+    """The model is told, as it is of an executor that only executes, and the paid run goes on."""
+    (tmp_path / "a.txt").write_text("old")
+    place = Place(tmp_path, "broken")
+    broken = ReturningText(tmp_path) if bug == "returns-text" else Broken(tmp_path, bug=bug)
+    place.given = broken
+    result = place.go(way, RunOptions(approve=place.answers(True)), call_of("put", path="a.txt", content="n"))
+    assert result.status == "ok"
+    (said,) = place.told()
+    assert said.startswith("The tool failed: ")
+
+
+@attrs.define(eq=False)
+class Saying(Staging):
+    """An executor that says of its calls what it was told to say."""
+
+    changes: tuple[FileChange, ...] = ()
+    repeatable: bool = False
+    content: str = "put"
+
+    async def stage(self, call: ToolCall) -> StagedPut:
+        foretold = ToolResult(call.id, self.content, changes=self.changes)
+        return StagedPut(self, call, self.changes, self.repeatable, foretold)
+
+    async def execute(self, call: ToolCall) -> ToolResult:
+        self.calls.append(call.name)
+        return ToolResult(call.id, self.content)
+
+
+CHANGE = FileChange("a.txt", None, hashlib.sha256(b"new").hexdigest())
+PUTTING = call_of("put", path="a.txt", content="new")
+
+
+@pytest.mark.parametrize(
+    ("changes", "repeatable", "acts"),
+    [
+        pytest.param((CHANGE,), True, True, id="changes-a-file"),
+        pytest.param((), False, True, id="not-repeatable"),
+        pytest.param((CHANGE,), False, True, id="both"),
+        pytest.param((), True, False, id="only-reads"),
+    ],
+)
+def test_a_staged_call_that_may_act_needs_approval_and_is_left_out_of_a_dry_run(
+    tmp_path: Path, changes: tuple[FileChange, ...], repeatable: bool, acts: bool
+) -> None:
+    """One sign is enough. What is left out has no changes, foretells nothing, and may be made again."""
+    workspace, place = Workspace(tmp_path), Place(tmp_path, "none")
+    one = Saying(tmp_path, changes=changes, repeatable=repeatable)
+    asyncio.run(under_rules(one, Rules(workspace, approve=place.answers(False))).execute(PUTTING))
+    assert (len(place.asked), one.calls) == ((1, []) if acts else (0, ["put"]))
+    one.calls.clear()
+    dry = under_rules(one, Rules(workspace, dry_run=True))
+    assert isinstance(dry, StagingExecutor)
+    staged = asyncio.run(dry.stage(PUTTING))
+    assert (staged.changes, staged.repeatable, staged.foretold is None) == ((), True, acts)
+    asyncio.run(staged.finish())
+    assert one.calls == ([] if acts else ["put"])
+
+
+def test_secrets_in_what_an_executor_says_are_replaced(tmp_path: Path) -> None:
+    """Those of each set of rules over it, in results that are given and that are foretold."""
+    inner, outer = Secrets(), Secrets()
+    inner.add("inner-secret-value", "INNER")
+    outer.add("outer-secret-value", "OUTER")
+    one = Saying(tmp_path, changes=(CHANGE,), content="inner-secret-value outer-secret-value")
+    workspace = Workspace(tmp_path)
+    both = under_rules(under_rules(one, Rules(workspace, secrets=inner)), Rules(workspace, secrets=outer))
+    assert isinstance(both, StagingExecutor)
+    staged = asyncio.run(both.stage(PUTTING))
+    assert staged.foretold is not None
+    assert {staged.foretold.content, asyncio.run(staged.finish()).content} == {"[INNER] [OUTER]"}
+
+
+def test_no_original_is_kept_of_a_file_that_the_executor_does_not_mean(tmp_path: Path) -> None:
+    """An undo would put one place's content into another's file."""
+    (tmp_path / "a.txt").write_text("of the workspace")
+    kept = Originals(tmp_path / "originals")
+    one = Saying(tmp_path, changes=(attrs.evolve(CHANGE, before="0" * 64),))
+    asyncio.run(under_rules(one, Rules(Workspace(tmp_path), originals=kept)).execute(PUTTING))
+    assert one.calls == ["put"]
+    assert not kept.folder.exists()
+
+
+def test_the_originals_of_inner_rules_stay_theirs(tmp_path: Path) -> None:
+    """Other rules over them keep nothing a second time."""
+    first, second = Originals(tmp_path / "first"), Originals(tmp_path / "second")
+    workspace = Workspace(tmp_path)
+    inner = under_rules(Staging(tmp_path), Rules(workspace, originals=first))
+    asyncio.run(under_rules(inner, Rules(workspace, originals=second)).execute(PUTTING))
+    assert (first.folder.exists(), second.folder.exists()) == (True, False)
+
+
+def test_questions_of_tools_beside_an_executor_wait_for_their_turn(tmp_path: Path) -> None:
+    """Who approves is asked one thing at a time, whoever asks."""
+    at_once: list[int] = []
+    open_questions: list[str] = []
+
+    async def approve(proposal: Proposal) -> bool:
+        open_questions.append(proposal.tool)
+        at_once.append(len(open_questions))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        open_questions.pop()
+        return True
+
+    @tool
+    async def act() -> str:
+        """Act."""
+        return "acted"
+
+    async def both() -> None:
+        ruled = under_rules(Plain(tmp_path), Rules(Workspace(tmp_path), approve=approve))
+        assert isinstance(ruled, GovernedExecutor)
+        await asyncio.gather(ruled.execute(PUTTING), ruled.beside([act]).execute(call_of("act")))
+
+    asyncio.run(both())
+    assert at_once == [1, 1]
+
+
+@pytest.mark.parametrize("own", ["off", "required"])
+@pytest.mark.parametrize("options", ["off", "required"])
+def test_commands_do_without_a_sandbox_if_either_side_says_so(
+    tmp_path: Path, own: Sandbox, options: Sandbox
+) -> None:
+    """Neither side says it by default."""
+    box = Toolbox(tmp_path, allow_shell=True, sandbox=own)
+    ruled = under_rules(box, Rules(Workspace(tmp_path), sandbox=options))
+    assert isinstance(ruled, Toolbox)
+    assert bool(ruled.warning()) is ("off" in (own, options))
+
+
+def test_a_long_command_is_shown_whole(tmp_path: Path) -> None:
+    """What stands at its end would run, too."""
+    place = Place(tmp_path, "none")
+    command = f"true {'x' * 50_000}; touch made\x1b[2K"
+    place.go(
+        "run",
+        RunOptions(allow_shell=True, sandbox="off", approve=place.answers(False)),
+        call_of("run_command", command=command, timeout_seconds=None),
+    )
+    (proposal,) = place.asked
+    assert proposal.details == command
+    assert not (tmp_path / "made").exists()

@@ -1,6 +1,7 @@
 """No tool writes into what the running program is made of, under whatever name."""
 
 import os
+import site
 import sys
 from pathlib import Path
 
@@ -196,3 +197,18 @@ async def test_undo_puts_back_what_is_closed_by_now(
     monkeypatch.syspath_prepend(str(folder / "lib"))
     assert undo(kept, Workspace(folder)).restored == ("lib/a.py",)
     assert (folder / "lib" / "a.py").read_text() == "old\n"
+
+
+async def test_the_user_s_own_folder_of_packages_cannot_be_written(ask) -> None:
+    """Existing or not: Python imports ``usercustomize`` from there when it starts."""
+    packages = Path(site.getusersitepackages())
+    home = next(path for path in packages.parents if path.is_dir())
+    written = await ask(
+        Toolbox(home, secrets=Secrets()),
+        "write_file",
+        path=str(packages.relative_to(home) / "sunwell-was-here.txt"),
+        content="x\n",
+    )
+    assert written.is_error
+    assert f"{REFUSED}: {packages.resolve()} is a folder of installed packages" in written.content
+    assert not (packages / "sunwell-was-here.txt").exists()

@@ -194,6 +194,53 @@ async def test_code_of_the_running_program_is_read_only_in_the_sandbox(
 
 
 @needs_bubblewrap
+@pytest.mark.parametrize("variable", ["PATH", "sys.path"])
+async def test_a_folder_for_code_of_the_running_program_cannot_be_made_in_the_sandbox(
+    folder, ask, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """It is made, empty and read-only, before the first command, and not before a command runs."""
+    later = folder / "tools" / "later"
+    if variable == "PATH":
+        monkeypatch.setenv("PATH", f"{later}:{os.environ['PATH']}")
+    else:
+        monkeypatch.syspath_prepend(str(later))
+    box = boxed(folder)
+    box.require_sandbox()
+    assert not later.exists()
+    for command in (
+        "mkdir -p tools/later && echo new > tools/later/git",
+        "rmdir tools/later",
+        "mv tools gone && mkdir -p tools/later && echo new > tools/later/git",
+    ):
+        result = await ask(box, "run_command", command=command)
+        assert result.exit_code not in (0, None), command
+    assert list(later.iterdir()) == []
+    assert (await ask(box, "run_command", command="echo fine > tools/else")).exit_code == 0
+
+
+def test_a_missing_folder_is_not_made_behind_a_link(folder) -> None:
+    """Who put the link there after the sandbox was found chose the place that would be mounted."""
+    (folder.parent / "outside").mkdir(exist_ok=True)
+    sandbox = Bubblewrap("bwrap", missing=(folder / "tools" / "later",))
+    (folder / "tools").symlink_to(folder.parent / "outside")
+    with pytest.raises(ConfigurationError, match="there is a link on the way"):
+        sandbox.with_missing_made()
+
+
+@needs_bubblewrap
+async def test_no_command_runs_if_a_folder_for_code_cannot_be_closed(
+    folder, ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence names the folder and says what to do."""
+    (folder / "file").write_text("")
+    monkeypatch.setenv("PATH", f"{folder / 'file' / 'bin'}:{os.environ['PATH']}")
+    result = await ask(boxed(folder), "run_command", command="touch made")
+    assert result.is_error
+    assert f"{folder / 'file' / 'bin'} is on PATH or sys.path" in result.content
+    assert not (folder / "made").exists()
+
+
+@needs_bubblewrap
 @pytest.mark.parametrize("name", [".git", ".sunwell", ".env", "tools"])
 async def test_a_link_that_a_command_left_opens_nothing(
     folder, ask, monkeypatch: pytest.MonkeyPatch, name: str
@@ -203,7 +250,7 @@ async def test_a_link_that_a_command_left_opens_nothing(
     hidden = "../" * len(folder.parts) + str(folder.parent / "outside").lstrip("/")
     box = boxed(folder)
     left = await ask(box, "run_command", command=f"ln -s {hidden} {name} && ln -s {folder.parent} up")
-    assert left.exit_code == 0
+    assert (left.exit_code == 0) is (name != "tools")  # that one exists by now
     for each in (box, boxed(folder)):
         result = await ask(each, "run_command", command=f"cat {name}/canary.txt up/outside/canary.txt")
         assert "canary-5f1d" not in result.content
@@ -273,8 +320,13 @@ def test_a_program_that_others_could_replace_is_not_trusted(program, folder, spo
 
 
 def test_a_program_in_the_workspace_is_not_trusted(program) -> None:
-    """A model can write there; a link from elsewhere helps nothing."""
+    """A model can write there; a link from elsewhere helps nothing, nor one in it that leads elsewhere."""
     assert trusted_program(program, program.parent) is None
+    elsewhere = program.parents[1] / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    (elsewhere / "bwrap").symlink_to(program)
+    assert trusted_program(elsewhere / "bwrap", program.parent) is None
+    assert trusted_program(elsewhere / "bwrap", elsewhere) is None
 
 
 @needs_root
@@ -368,5 +420,7 @@ def test_the_sandbox_hides_home_and_what_tools_may_not_touch(folder) -> None:
     ):
         assert part in line
     assert ".environment" not in line
+    for services in ("/tmp", "/run"):
+        assert f"--tmpfs {services} " in line or not Path(services).is_dir()
     assert line.endswith(f"--chdir {folder} -- true")
     assert "--disable-userns" not in Bubblewrap("bwrap", False).wrapped(("true",), folder, environ)

@@ -5,7 +5,7 @@ import json
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from itertools import groupby
 
 import attrs
@@ -19,6 +19,7 @@ from sunwell.core.span import Span
 from sunwell.core.tool import Place, StagingExecutor, ToolExecutor
 from sunwell.events import TOOL_CALL_FINISHED, TOOL_CALL_STARTED, ToolCallFinished, ToolCallStarted
 from sunwell.journal.records import ToolFinished, ToolStarted
+from sunwell.tools.policy import GovernedExecutor
 
 log = logging.getLogger("sunwell.agent")
 
@@ -137,19 +138,34 @@ class CallRunner:
         if staging is None:
             await self.run.journal.append(ToolStarted(*key, call, repeatable=False))
             return await self._execute(executor, call)
-        staged = await staging.stage(call)
-        harmless = staged.repeatable and not staged.changes
-        started = ToolStarted(*key, call, staged.repeatable, staged.changes, staged.foretold)
+        try:
+            staged = await staging.stage(call)
+            harmless = staged.repeatable and not staged.changes
+            started = ToolStarted(*key, call, staged.repeatable, staged.changes, staged.foretold)
+        except Exception as error:
+            if not _is_foreign(staging):
+                raise
+            return self._failed(call, error)
         await self.run.journal.append(started, durable=not harmless)
-        return await staged.finish()
+        if not _is_foreign(staging):
+            return await staged.finish()
+        return await self._held(call, staged.finish())
 
     async def _execute(self, executor: ToolExecutor, call: ToolCall) -> ToolResult:
+        if isinstance(executor, StagingExecutor) and not _is_foreign(executor):
+            return await executor.execute(call)
+        return await self._held(call, executor.execute(call))
+
+    async def _held(self, call: ToolCall, doing: Awaitable[ToolResult]) -> ToolResult:
         try:
-            return sound_result(await executor.execute(call), call)
+            return sound_result(await doing, call)
         except Exception as error:  # the caller's own code: the model is told, the run goes on
-            trace = self.run.gateway.redact("".join(traceback.format_exception(error)))
-            log.error("the tool executor failed on %s\n%s", call.name, trace)
-            return ToolResult(call.id, f"The tool failed: {type(error).__name__}: {error}", is_error=True)
+            return self._failed(call, error)
+
+    def _failed(self, call: ToolCall, error: Exception) -> ToolResult:
+        trace = self.run.gateway.redact("".join(traceback.format_exception(error)))
+        log.error("the tool executor failed on %s\n%s", call.name, trace)
+        return ToolResult(call.id, f"The tool failed: {type(error).__name__}: {error}", is_error=True)
 
     async def _take_up(self, call: ToolCall, key: tuple[str, int, int], started: ToolStarted) -> ToolResult:
         place = Place(self.span, *key[1:])
@@ -160,7 +176,7 @@ class CallRunner:
         if started.changes and staging is not None:
             return await self._decide_by_hashes(call, staging, started)
         if started.repeatable:
-            return await executor.execute(call)
+            return await self._execute(executor, call)
         return ToolResult(call.id, UNKNOWN_OUTCOME, is_error=True)
 
     async def _decide_by_hashes(
@@ -172,7 +188,7 @@ class CallRunner:
                 return attrs.evolve(started.foretold, call_id=call.id)
             return ToolResult(call.id, "Done.", changes=started.changes)
         if all(change.before == found for change, found in zip(started.changes, now, strict=True)):
-            return await executor.execute(call)
+            return await self._execute(executor, call)
         paths = ", ".join(change.path for change in started.changes)
         text = f"{UNKNOWN_OUTCOME} Changed by somebody else meanwhile: {paths}."
         return ToolResult(call.id, text, is_error=True)
@@ -219,6 +235,11 @@ def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:
         first.setdefault(change.path, change.before)
         last[change.path] = change.after
     return tuple(FileChange(path, first[path], last[path]) for path in last if first[path] != last[path])
+
+
+def _is_foreign(executor: ToolExecutor) -> bool:
+    """Whether *executor* is the caller's own code, which may raise or give anything."""
+    return isinstance(executor, GovernedExecutor)
 
 
 def _command(call: ToolCall) -> str:
