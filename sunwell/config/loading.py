@@ -142,11 +142,19 @@ class Sources:
 def _doubt(file: Path, content: Content) -> str:
     """Return why a file that was found does not count; empty if it does."""
     use = f"to use it, read it and name it with --config {shlex.quote(str(file))}"
-    if content.owner is not None and content.owner != os.geteuid():
+    if content.owner is not None and not {content.owner, _owner_of_name(file)} <= {os.geteuid()}:
         return f"{file} belongs to another user and is left out; {use}"
     if content.mode & stat.S_IWOTH:
         return f"{file} can be written by every user and is left out; {use}"
     return ""
+
+
+def _owner_of_name(file: Path) -> int | None:
+    """Return who made *file*, or the link of that name; ``None`` if it is gone by now."""
+    try:
+        return os.lstat(file).st_uid
+    except OSError:
+        return None
 
 
 def load_config(

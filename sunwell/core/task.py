@@ -121,7 +121,11 @@ class Bill:
 def _texts(value: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, str):  # tuple("abc") would silently become ("a", "b", "c")
         raise TypeError(f"expected several strings, got the single string {value!r}")
-    return tuple(value)
+    texts = tuple(value)
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"expected strings, got {text!r}")
+    return texts
 
 
 def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -147,11 +151,11 @@ class Task:
         default=None, kw_only=True, validator=attrs.validators.optional(attrs.validators.gt(0))
     )
     """Most wall time from the moment it gets a slot; ``None``: the run's default."""
-    scope: str = attrs.field(default="", kw_only=True)
+    scope: str = attrs.field(default="", kw_only=True, validator=attrs.validators.instance_of(str))
     """Where the task ends, in one line."""
     target_files: tuple[str, ...] = attrs.field(default=(), converter=_texts, kw_only=True)
     """Paths in the workspace that the work is about."""
-    done: str = attrs.field(default="", kw_only=True)
+    done: str = attrs.field(default="", kw_only=True, validator=attrs.validators.instance_of(str))
     """What must hold for the task to be done."""
 
     @property

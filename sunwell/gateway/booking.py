@@ -135,7 +135,7 @@ class Booking:
     ) -> None:
         billed = completion.billed_tokens
         if billed is None:  # and nobody said how much
-            self._keep(call, reservation)
+            self._keep(call, reservation, completion.stated_cost_usd)
             return
         passed = self.ledger.settle(reservation, billed, cost_usd)
         self.tally.add_answer(call.entry(completion.model), completion, cost_usd)
@@ -157,9 +157,15 @@ class Booking:
             self.ledger.release(reservation)
         await self.journal.append(failure)
 
-    def _keep(self, call: Call, reservation: Reservation) -> None:
-        self.ledger.keep(reservation)
-        self.tally.add_uncertain(call.entry(call.model.name), reservation.tokens, reservation.usd)
+    def _keep(self, call: Call, reservation: Reservation, stated_usd: Decimal | None = None) -> None:
+        tokens, usd = reservation.tokens, reservation.usd
+        if stated_usd is not None and (usd is None or stated_usd > usd):  # the provider charges more
+            if self.ledger.settle(reservation, tokens, stated_usd):
+                self._tell_excess(call, reservation, tokens, stated_usd)
+            usd = stated_usd
+        else:
+            self.ledger.keep(reservation)
+        self.tally.add_uncertain(call.entry(call.model.name), tokens, usd)
 
 
 def _answer_bytes(reservation: Reservation) -> int:

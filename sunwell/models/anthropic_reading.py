@@ -131,6 +131,7 @@ def read_usage(usage: Mapping[str, Any]) -> Usage | None:
     return usage_of(
         uncached + written + read,
         output,
+        total_tokens=count(usage.get("total_tokens")),
         cache_read_tokens=read,
         cache_write_tokens=written - hour,
         cache_write_1h_tokens=hour,
@@ -189,15 +190,25 @@ class MessageReader:
             case "message_stop":
                 self.done = True
             case "error":
-                raise ErrorInAnswer(event.get("error"))
+                self._fail(event.get("error"))
             case None if "error" in event:
-                raise ErrorInAnswer(event["error"])
+                self._fail(event["error"])
         return None
+
+    def _fail(self, error: Any) -> None:
+        """Raise *error*; if the answer had ended by then, with the usage that is billed."""
+        if self._message.get("stop_reason") is None:
+            raise ErrorInAnswer(error)
+        self._message["error"] = error or {"message": "an error without a message"}
+        self._completion()
 
     def completion(self) -> Completion:
         """Return the whole answer. Raises :exc:`NotAnAnswer` before the terminal event has come."""
         if not self.done or not self._message:
             raise NotAnAnswer("ended the stream before its end, without message_stop")
+        return self._completion()
+
+    def _completion(self) -> Completion:
         parts = [self._blocks[index].part() for index in sorted(self._blocks)]
         return _completion(self._message, parts, self._usage, self.asked, is_body=False)
 

@@ -106,7 +106,7 @@ class Call:
                 chunks, parser = aiter(response.aiter_bytes()), EventParser()
                 reader, size_bytes = self.wire.reader(self.model_id), 0
                 while not reader.done:
-                    chunk = await self._next(chunks, deadline)
+                    chunk = await self._next(chunks, deadline, reader)
                     size_bytes += len(chunk)
                     for delta in self._take(chunk, size_bytes, parser, reader):
                         yield delta
@@ -187,8 +187,11 @@ class Call:
                 raise
         raise failure
 
-    async def _next(self, chunks: AsyncIterator[bytes], deadline: float) -> bytes:
-        """Return the next piece of the stream, no bytes at its end."""
+    async def _next(self, chunks: AsyncIterator[bytes], deadline: float, reader: Reader) -> bytes:
+        """Return the next piece of the stream, no bytes at its end.
+
+        If it breaks or stalls after the provider reported an error, that is its end: the error counts.
+        """
         silent_until = asyncio.get_running_loop().time() + self.connection.stall_seconds
         limit = asyncio.timeout_at(min(deadline, silent_until))
         try:
@@ -202,12 +205,14 @@ class Call:
             failure = self._meaning(error, limit.expired(), f"{what} in the middle of a stream")
             if failure is None:
                 raise
+        if _has_failed(reader):
+            return b""
         raise failure
 
     def _take(self, chunk: bytes, size_bytes: int, parser: EventParser, reader: Reader) -> list[Delta]:
         try:
             if size_bytes > MAX_ANSWER_BYTES:
-                raise NotAnAnswer(f"sent an answer of more than {MAX_ANSWER_BYTES} bytes")
+                raise _too_long()
             deltas = _deltas(parser.feed(chunk) if chunk else parser.close(), reader)
             if not chunk and not reader.done:
                 reader.completion()  # says what is missing
@@ -241,7 +246,7 @@ class Call:
             case NotAnAnswer():
                 return self.failures.bad_answer(str(error), retry=not error.arrived)
             case EventTooLong():
-                return self.failures.bad_answer(f"sent {error}")
+                return self.failures.bad_answer(f"sent {error}", retry=False)
             case ErrorInAnswer():
                 failure = self.failures.from_error_object(error.error)
                 if error.answer is not None:  # it was paid, and asking again would be paid again
@@ -251,6 +256,20 @@ class Call:
                 return self.failures.timed_out(late)
             case _:
                 return self.failures.from_exception(error)
+
+
+def _has_failed(reader: Reader) -> bool:
+    try:
+        reader.completion()
+    except ErrorInAnswer:
+        return True
+    except NotAnAnswer:
+        pass
+    return False
+
+
+def _too_long() -> NotAnAnswer:
+    return NotAnAnswer(f"sent an answer of more than {MAX_ANSWER_BYTES} bytes", arrived=True)
 
 
 def _deltas(events: Iterable[bytes], reader: Reader) -> list[Delta]:
@@ -269,7 +288,7 @@ async def _read_all(response: Any) -> bytes:
     async for piece in response.aiter_bytes():
         size_bytes += len(piece)
         if size_bytes > MAX_ANSWER_BYTES:
-            raise NotAnAnswer(f"sent an answer of more than {MAX_ANSWER_BYTES} bytes")
+            raise _too_long()
         pieces.append(piece)
     return b"".join(pieces)
 

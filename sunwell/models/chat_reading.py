@@ -37,14 +37,16 @@ def read_answer(data: bytes, asked: str) -> Completion:
     :exc:`~sunwell.models.answers.ErrorInAnswer`.
     """
     answer = decode_object(data)
-    choices = answer.get("choices")
+    choices, usage = answer.get("choices"), answer.get("usage")
     if not choices and answer.get("error"):
-        raise ErrorInAnswer(answer["error"])
+        if read_usage(usage) is None and stated_cost_usd(usage) is None:
+            raise ErrorInAnswer(answer["error"])
+        choices = [{}]  # it is billed, so a model has worked
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise NotAnAnswer("sent an answer without choices", arrived=True)
     choice = choices[0]
-    error = choice.get("error") or answer.get("error")
     message = choice.get("message")
+    error = choice.get("error") or answer.get("error") or members(message).get("error")
     if not isinstance(message, dict) and not error:
         raise NotAnAnswer("sent an answer without a message", arrived=True)
     message = members(message)
@@ -59,7 +61,7 @@ def read_answer(data: bytes, asked: str) -> Completion:
         given = function.get("arguments")
         arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
         found.calls.append(ToolCall(words(members(call).get("id")), words(function.get("name")), arguments))
-    return found.completion(answer, choice, answer.get("usage"), asked, error=error, is_body=True)
+    return found.completion(answer, choice, usage, asked, error=error, is_body=True)
 
 
 @attrs.define(eq=False)
@@ -124,9 +126,17 @@ def read_usage(usage: Any) -> Usage | None:
         count(told.get("completion_tokens")),
         total_tokens=count(told.get("total_tokens")),
         cache_read_tokens=count(inward.get("cached_tokens")),
-        cache_write_tokens=count(inward.get("cache_write_tokens")),
-        reasoning_tokens=count(outward.get("reasoning_tokens")),
+        cache_write_tokens=_largest(
+            inward.get("cache_write_tokens"),
+            inward.get("cache_creation_tokens"),  # LiteLLM, for models of Anthropic
+            told.get("cache_creation_input_tokens"),
+        ),
+        reasoning_tokens=_largest(outward.get("reasoning_tokens"), told.get("reasoning_tokens")),
     )
+
+
+def _largest(*values: Any) -> int | None:
+    return max(filter(None, map(count, values)), default=None)
 
 
 @attrs.define(eq=False)
@@ -173,13 +183,12 @@ class ChunkReader:
         finish = choice.get("finish_reason")
         if finish is not None and finish != "":
             self._finish = {"finish_reason": finish}
-        # The usage may follow an error, so a stream that has begun is read to its end.
-        self._error = self._error or choice.get("error")
-        if chunk.get("error"):
-            if not choice and self._usage is None:
-                raise ErrorInAnswer(chunk["error"])
-            self._error = self._error or chunk["error"]
         delta = choice.get("delta")
+        # The usage may follow an error, so a stream that has begun is read to its end.
+        error = choice.get("error") or members(delta).get("error") or chunk.get("error")
+        if error and not (choice or self._usage is not None or self._has_begun):
+            raise ErrorInAnswer(error)
+        self._error = self._error or error
         return self._grow(delta) if isinstance(delta, dict) else None
 
     def completion(self) -> Completion:
@@ -194,6 +203,10 @@ class ChunkReader:
         return found.completion(
             self._head, self._finish, self._usage, self.asked, error=self._error, is_body=False
         )
+
+    @property
+    def _has_begun(self) -> bool:
+        return bool(self._text or self._refusal or self._reasoning or self._calls or self._finish)
 
     def _grow(self, delta: Mapping[str, Any]) -> Delta | None:
         shown = thought = name = ""

@@ -94,6 +94,8 @@ class ChatModel(HttpModel):
         return super()._call(request)
 
     def _learn(self, error: BadRequest) -> None:
+        if error.answer is not None:  # it was taken and paid: another attempt would be paid, too
+            return
         changed = without_refused(self.quirks, error.detail)
         if changed is None:
             return

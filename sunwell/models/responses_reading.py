@@ -25,7 +25,7 @@ from sunwell.models.answers import (
 )
 from sunwell.models.responses_encoding import ORIGIN
 
-_TERMINAL = ("response.completed", "response.incomplete", "response.failed")
+_TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _INCOMPLETE: Mapping[str, Stop] = {"max_output_tokens": "length", "content_filter": "refusal"}
 _GROWING = {
     "response.output_text.delta": "text",
@@ -75,11 +75,9 @@ def _stop(answer: Mapping[str, Any], items: list[dict[str, Any]], status: str, s
         return "refusal"
     if status == "incomplete" or said:
         return _INCOMPLETE.get(said, "other")
-    if status == "completed":
-        return "end"
-    if "status" in answer or any(item.get("status") == "incomplete" for item in items):
+    if any(item.get("status") == "incomplete" for item in items):
         return "other"
-    return "end"  # some servers leave the status out
+    return "end" if status == "completed" or "status" not in answer else "other"  # some leave it out
 
 
 def _parts(item: Mapping[str, Any]) -> Iterator[Part]:
@@ -133,7 +131,7 @@ class ResponseReader:
 
     @property
     def done(self) -> bool:
-        """Whether the last event has come: ``response.completed``, ``incomplete`` or ``failed``."""
+        """Whether an event has come that ends a response, well or not."""
         return self._answer is not None
 
     def take(self, data: bytes) -> Delta | None:

@@ -255,6 +255,20 @@ def test_the_owner_is_that_of_the_bytes_that_were_read(project):
     assert "belongs to another user" in loaded.warnings[0]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_link_of_another_user_is_left_out(project, tmp_path):
+    """Whoever made the link chose which of your files holds here."""
+    own = tmp_path / "own.toml"
+    own.write_text("[budget]\nusd = 1\n")
+    link = project.folder / "sunwell.toml"
+    link.symlink_to(own)
+    assert project.load().values.budget.usd == 1
+    os.lchown(link, 12345, -1)
+    loaded = project.load()
+    assert loaded.values.budget.usd is None
+    assert "belongs to another user" in loaded.warnings[0]
+
+
 def test_the_users_own_file_and_variables_are_trusted(project):
     """Who can write there has the keys anyway."""
     project.write_user(THEIRS["base-url"])

@@ -439,3 +439,12 @@ def test_a_request_that_was_answered_is_not_sent_again_unchanged(open_door, pric
     with pytest.raises(BadRequest, match="not sent again"):
         run_virtual(main())
     assert len(model.calls) == 2
+
+
+def test_a_stated_cost_above_the_worst_case_counts_without_usage(open_door, price) -> None:
+    """What the provider charges is booked although nobody knows the tokens."""
+    said = attrs.evolve(completion("Yes."), usage=None, stated_cost_usd=Decimal("0.25"))
+    door = open_door(Budget(usd=1))
+    run_virtual(door.ask(ScriptedModel("haiku", [said], price)))
+    assert door.used.settled_usd + door.used.uncertain_usd == Decimal("0.25")
+    assert door.gateway.tally.bill().uncertain_usd == Decimal("0.25")

@@ -281,3 +281,98 @@ def test_every_wire_format_keeps_a_stated_cost(reading, body):
         "",
         stated_cost_usd=Decimal("0.5"),
     )
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        pytest.param({"error": {"message": "died"}}, id="beside-no-choices"),
+        pytest.param({"choices": [], "error": {"message": "died"}}, id="beside-empty-choices"),
+        pytest.param({"choices": [{"delta": {"error": {"message": "died"}}}]}, id="in-the-delta"),
+    ],
+)
+def test_an_error_after_text_in_a_stream_is_booked_with_the_usage_that_follows(failing):
+    """Half an answer is paid, wherever the chunk has the error."""
+    reader = chat_reading.ChunkReader("asked")
+    usage = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}
+    for chunk in ({"choices": [{"delta": {"content": "half"}}]}, failing, usage):
+        reader.take(json.dumps(chunk).encode())
+    with pytest.raises(ErrorInAnswer) as caught:
+        reader.completion()
+    assert (caught.value.error, caught.value.answer.usage) == ({"message": "died"}, Usage(10, 5))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(
+            chat(choice={"message": {"content": "half", "error": {"message": "died"}}}), id="message"
+        ),
+        pytest.param(chat(choices=None, error={"message": "died"}), id="without-choices"),
+    ],
+)
+def test_an_error_in_any_place_of_an_answer_keeps_what_was_billed(body):
+    """The answer is no answer, and its usage is booked."""
+    with pytest.raises(ErrorInAnswer) as caught:
+        chat_reading.read_answer(body, "asked")
+    assert caught.value.answer.usage == Usage(10, 5)
+
+
+def test_an_error_after_the_stop_reason_of_a_message_keeps_what_was_billed():
+    """The usage has come by then; before it, all that was reserved stays booked."""
+    reader = anthropic_reading.MessageReader("asked")
+    start = {"model": "m", "stop_reason": None, "usage": {"input_tokens": 10, "output_tokens": 1}}
+    failed = json.dumps({"type": "error", "error": {"message": "died"}}).encode()
+    reader.take(json.dumps({"type": "message_start", "message": start}).encode())
+    with pytest.raises(ErrorInAnswer) as caught:
+        reader.take(failed)
+    assert caught.value.answer is None
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}}
+    reader.take(json.dumps(end).encode())
+    with pytest.raises(ErrorInAnswer) as caught:
+        reader.take(failed)
+    assert caught.value.answer.usage == Usage(10, 5)
+
+
+@pytest.mark.parametrize("kind", ["message", "function_call"])
+def test_a_response_with_an_incomplete_item_did_not_end_well(kind):
+    """Half a call is not carried out, whatever the response as a whole says."""
+    item = {"type": kind, "status": "incomplete", "call_id": "1", "name": "write_file", "arguments": "{}"}
+    body = responses(status="completed", output=[item])
+    assert responses_reading.read_answer(body, "asked").stop == "other"
+
+
+def test_a_response_that_was_cancelled_in_a_stream_is_not_asked_for_again():
+    """The event ends the stream, with the whole answer in it."""
+    reader = responses_reading.ResponseReader("asked")
+    event = {"type": "response.cancelled", "response": json.loads(responses(status="completed"))}
+    reader.take(json.dumps(event).encode())
+    assert (reader.done, reader.completion().stop) == (True, "other")
+
+
+@pytest.mark.parametrize(
+    ("reading", "body", "usage"),
+    [
+        pytest.param(
+            anthropic_reading,
+            messages({"input_tokens": 10, "output_tokens": 5, "total_tokens": 100}),
+            Usage(10, 90),
+            id="messages-total",
+        ),
+        pytest.param(
+            chat_reading,
+            chat({"prompt_tokens": 10, "completion_tokens": 5, "reasoning_tokens": 50}),
+            Usage(10, 55, reasoning_tokens=50),
+            id="chat-reasoning-at-the-top",
+        ),
+        pytest.param(
+            chat_reading,
+            chat({"prompt_tokens": 10, "completion_tokens": 5, "cache_creation_input_tokens": 9}),
+            Usage(10, 5, cache_write_tokens=9),
+            id="chat-cache-write-at-the-top",
+        ),
+    ],
+)
+def test_usage_in_the_shapes_of_gateways_is_read_at_its_dearest(reading, body, usage):
+    """Gateways that stand before several providers keep some of the other formats' names."""
+    assert reading.read_answer(body, "asked").usage == usage

@@ -337,3 +337,22 @@ async def test_many_calls_run_side_by_side(server, model_of):
             task.cancel()
     assert server.connections == 300
     await close_clients()
+
+
+@pytest.mark.parametrize("step", ["stall", "reset"])
+async def test_an_error_in_a_stream_that_then_breaks_off_is_that_error(server, model_of, step):
+    """Half an answer was paid: it is not asked for again because the server is silent afterwards."""
+    failed = {"error": {"code": 502, "message": "the model died"}}
+    server.scripts += [[*server.streamed(CHAT_EVENTS[0], failed, end=False), step]]
+    with pytest.raises(ModelError, match="the model died") as caught:
+        await gathered(model_of(ChatModel, stall_seconds=0.2))
+    assert (caught.value.may_be_billed, caught.value.retry) == (True, False)
+
+
+async def test_a_paid_failure_is_not_taken_for_a_refusal_to_learn_from(server, model_of):
+    """A request that the server answered and billed is not tried again without a field."""
+    failed = {"error": {"code": 400, "message": "response_format was not followed"}}
+    server.scripts += [[server.whole(CHAT | failed)]]
+    with pytest.raises(ModelError, match="response_format") as caught:
+        await model_of(ChatModel).complete(ASKED)
+    assert (caught.value.may_be_billed, caught.value.retry) == (True, False)

@@ -65,7 +65,11 @@ def _check(record: Record) -> None:
         case Intent():
             amounts = (record.reserved_usd, record.reserved_tokens, record.max_output_tokens)
         case Answer():
-            amounts = (record.cost_usd, record.duration_seconds, record.at)
+            stated = record.completion.stated_cost_usd
+            amounts = (record.cost_usd, record.duration_seconds, record.at, stated)
+        case Failure():
+            stated = None if record.completion is None else record.completion.stated_cost_usd
+            amounts = (record.cost_usd, record.at, stated)
         case Paused():
             amounts = (record.seconds, record.at)
         case _:
@@ -87,7 +91,7 @@ def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
     billed = answer.completion.billed_tokens
     if billed is None:
         if intent is not None:
-            _book_uncertain(run, intent)
+            _book_uncertain(run, intent, answer.completion.stated_cost_usd)
         return
     run.ledger.restore(answer.span, _spent(answer, billed, intent))
     if intent is not None and run.gateway.heed_refusals:
@@ -122,15 +126,16 @@ def _spent(answer: Answer, tokens: int, intent: Intent | None) -> Amount:
     return Amount(uncertain_usd=reserved or Decimal(0), settled_tokens=tokens, calls=1)
 
 
-def _book_uncertain(run: Run, intent: Intent) -> None:
-    spent = Amount(
-        uncertain_usd=intent.reserved_usd or Decimal(0),
-        uncertain_tokens=intent.reserved_tokens,
-        calls=1,
-    )
+def _book_uncertain(run: Run, intent: Intent, stated_usd: Decimal | None = None) -> None:
+    tokens, usd = intent.reserved_tokens, intent.reserved_usd
+    if stated_usd is not None and (usd is None or stated_usd > usd):  # the provider charges more
+        if run.gateway.heed_refusals and (limit := passed(tokens, usd, tokens, stated_usd)):
+            run.ledger.stop(limit)
+        usd = stated_usd
+    spent = Amount(uncertain_usd=usd or Decimal(0), uncertain_tokens=tokens, calls=1)
     run.ledger.restore(intent.span, spent)
     entry = Call(intent.span, intent.depth, intent.purpose, intent.provider, intent.model)
-    run.tally.add_uncertain(entry, intent.reserved_tokens, intent.reserved_usd)
+    run.tally.add_uncertain(entry, tokens, usd)
 
 
 @attrs.define

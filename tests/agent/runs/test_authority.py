@@ -17,7 +17,7 @@ from sunwell.core import Proposal
 from sunwell.errors import ConfigurationError, JournalError, UnknownModelError
 from sunwell.journal import read_records
 from sunwell.journal.codec import encode
-from sunwell.journal.records import Answer, Intent, RunClosed, RunOpened
+from sunwell.journal.records import Answer, Failure, Intent, RunClosed, RunOpened
 from sunwell.models.registry import ModelRegistry
 from sunwell.testing import completion, run_virtual
 from tests.agent.conftest import UnthreadedFiles
@@ -235,6 +235,12 @@ DAMAGE: Mapping[str, Change] = {
     "batch-budget": lambda fields: fields["settings"].update(
         batch={"tasks": [{"text": "x", "budget": {"usd": "NaN"}}], "lens": None, "results": None}
     ),
+    "batch-scope": lambda fields: fields["settings"].update(
+        batch={"tasks": [{"text": "x", "scope": 1}], "lens": None, "results": None}
+    ),
+    "batch-target-files": lambda fields: fields["settings"].update(
+        batch={"tasks": [{"text": "x", "target_files": [1]}], "lens": None, "results": None}
+    ),
     "batch-lens": lambda fields: fields["settings"].update(
         batch={"tasks": [{"text": "x"}], "lens": {"evil": 1}, "results": None}
     ),
@@ -280,6 +286,29 @@ def test_a_negative_amount_gives_no_room(left) -> None:
         path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate(edited)))
         with pytest.raises(JournalError, match=f"a record of the kind {kind.kind} has an amount below zero"):
             left.resume(budget=MORE)
+
+
+def test_a_failure_gives_no_room_either(left) -> None:
+    """What came with an error is booked like an answer, so its amount is checked alike."""
+    [path] = left.journals
+    answers = [one for one in read_records(path) if isinstance(one, Answer)]
+    last = answers[-1]
+    failed = Failure(
+        last.span,
+        last.number,
+        last.attempt,
+        "ServerFailed",
+        "died",
+        True,
+        True,
+        last.at,
+        last.completion,
+        Decimal(-5),
+    )
+    edited = [failed if one is last or one == last else one for one in read_records(path)]
+    path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate(edited)))
+    with pytest.raises(JournalError, match="a record of the kind failure has an amount below zero"):
+        left.resume(budget=MORE)
 
 
 def _batch(story, results: Any, *, is_over: bool = False) -> Path:
