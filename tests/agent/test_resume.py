@@ -1,6 +1,7 @@
 """A run taken up again: after any end, with nothing paid twice, and only where it means the same."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import attrs
@@ -278,3 +279,12 @@ def test_answers_stay_accepted_when_the_run_is_taken_up_once_more(story, call, s
     story.resume(model=other, budget=Budget(turns=3), accept_changes=True)
     done = story.resume(model=scripted("sonnet", "Done."), budget=Budget(turns=9))
     assert (done.status, done.answer) == ("ok", "Done.")
+
+
+def test_a_stated_cost_without_usage_counts_as_much_after_a_resume(story, call):
+    """The provider charged more than was reserved, and said nothing of tokens."""
+    said = attrs.evolve(completion(call.writing("a.txt", "1\n")), usage=None, stated_cost_usd=Decimal("0.75"))
+    story.options = RunOptions(budget=Budget(turns=1), max_output_tokens=400)
+    first = story.run(said, "Not finished.")
+    done = story.resume("Done.", budget=Budget(turns=5))
+    assert first.bill.uncertain_usd == done.bill.uncertain_usd == Decimal("0.75")

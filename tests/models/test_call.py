@@ -11,6 +11,7 @@ from sunwell.core.model import Caching, Request
 from sunwell.core.usage import Usage
 from sunwell.errors import BadAnswer, ConnectionFailed, ModelError, Unauthorized
 from sunwell.models.anthropic_messages import AnthropicModel
+from sunwell.models.call import MAX_ANSWER_BYTES
 from sunwell.models.clients import client_for, close_clients
 from sunwell.models.connection import Connection
 from sunwell.models.openai_chat import ChatModel
@@ -355,4 +356,13 @@ async def test_a_paid_failure_is_not_taken_for_a_refusal_to_learn_from(server, m
     server.scripts += [[server.whole(CHAT | failed)]]
     with pytest.raises(ModelError, match="response_format") as caught:
         await model_of(ChatModel).complete(ASKED)
+    assert (caught.value.may_be_billed, caught.value.retry) == (True, False)
+
+
+async def test_an_answer_that_is_too_long_is_not_asked_for_again(server, model_of):
+    """It came and was paid: the same request would bring the same again."""
+    event = b"data: " + b"x" * (MAX_ANSWER_BYTES // 2)
+    server.scripts += [[server.head(), *[server.chunk(event)] * 3]]
+    with pytest.raises(BadAnswer) as caught:
+        await gathered(model_of(ChatModel))
     assert (caught.value.may_be_billed, caught.value.retry) == (True, False)
