@@ -27,8 +27,7 @@ from sunwell.budget import Budget
 from sunwell.core import Text, ToolCall
 from sunwell.core.task import Task
 from sunwell.journal.memory import MemoryJournal
-from sunwell.models.clients import close_clients
-from sunwell.models.connection import Connection
+from sunwell.models.connection import Connection, close_clients
 from sunwell.models.openai_chat import ChatModel
 from sunwell.models.prices import PriceBook
 from sunwell.simulator import Asked, Reply, Script, SimulatedModel, Simulator, running_simulator

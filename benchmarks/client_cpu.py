@@ -28,8 +28,7 @@ from sunwell.context import RunOptions, SessionContext
 from sunwell.core import ModelProtocol
 from sunwell.events import ModelCallFinished, ModelTextArrived
 from sunwell.models.anthropic_messages import AnthropicModel
-from sunwell.models.clients import close_clients
-from sunwell.models.connection import Connection
+from sunwell.models.connection import Connection, close_clients
 from sunwell.models.openai_chat import ChatModel
 from sunwell.tools import Toolbox, tool
 

@@ -22,8 +22,7 @@ from recording import ROOT, record
 from sunwell.agent import Agent
 from sunwell.context import RunOptions, SessionContext
 from sunwell.models.anthropic_messages import AnthropicModel
-from sunwell.models.clients import close_clients
-from sunwell.models.connection import Connection
+from sunwell.models.connection import Connection, close_clients
 from sunwell.simulator import Simulator
 from sunwell.simulator.scripts import DEMO_MODELS
 

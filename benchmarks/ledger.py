@@ -25,7 +25,7 @@ from sunwell.budget import Budget, Claim, TreeLedger
 from sunwell.core import ModelProtocol, Request, user
 from sunwell.journal import FileJournal
 from sunwell.journal.records import RunOpened
-from sunwell.models.clients import close_clients
+from sunwell.models.connection import close_clients
 
 _ROUNDS = 60
 _RESERVATIONS = 500

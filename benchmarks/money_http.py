@@ -12,8 +12,7 @@ from money_parts import NAMES, PRICES, Part, some_answer
 
 from sunwell.core.model import ModelProtocol
 from sunwell.models.anthropic_messages import AnthropicModel
-from sunwell.models.clients import close_clients
-from sunwell.models.connection import Connection
+from sunwell.models.connection import Connection, close_clients
 from sunwell.models.openai_chat import ChatModel
 from sunwell.simulator import Asked, Fault, Occasion, Reply, Simulator
 

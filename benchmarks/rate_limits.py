@@ -12,8 +12,7 @@ from recording import record
 from sunwell.core.message import user
 from sunwell.core.model import Request
 from sunwell.errors import RateLimited
-from sunwell.models.clients import close_clients
-from sunwell.models.connection import Connection
+from sunwell.models.connection import Connection, close_clients
 from sunwell.models.openai_chat import ChatModel
 from sunwell.simulator import SimulatedModel, Simulator, echo
 

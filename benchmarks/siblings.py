@@ -30,8 +30,7 @@ from sunwell.agent import Agent
 from sunwell.context import RunOptions
 from sunwell.core import EphemeralLens, ModelProtocol
 from sunwell.models.anthropic_messages import AnthropicModel
-from sunwell.models.clients import close_clients
-from sunwell.models.connection import Connection
+from sunwell.models.connection import Connection, close_clients
 from sunwell.models.openai_chat import ChatModel
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import PRICES, SimulatedModel, Simulator, echo

@@ -25,7 +25,7 @@ from slow_server import DELAY_SECONDS, server
 from sunwell.agent import Agent
 from sunwell.budget import Budget
 from sunwell.context import RunOptions
-from sunwell.models.clients import close_clients
+from sunwell.models.connection import close_clients
 from sunwell.models.registry import ModelRegistry
 from sunwell.tools import Toolbox
 

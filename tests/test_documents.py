@@ -14,7 +14,7 @@ import pytest
 from blinker import NamedSignal
 
 from sunwell import events
-from sunwell.models.clients import close_clients
+from sunwell.models.connection import close_clients
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
 

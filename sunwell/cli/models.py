@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sunwell.models.listing import ModelRow
+    from sunwell.models.registry import ModelRow
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def models(as_json: bool) -> None:
     """List the built-in names of models, with prices per million tokens, and whether the key is there."""
-    from sunwell.models.listing import list_models
     from sunwell.models.prices import PriceBook
+    from sunwell.models.registry import list_models
     from sunwell.plugins import Plugins
     from sunwell.report.figures import dollars, json_text
 

@@ -8,8 +8,8 @@ import attrs
 from sunwell.config.schema import Configuration, ProviderSettings
 from sunwell.config.shape import nearest
 from sunwell.errors import ConfigurationError
-from sunwell.models.chat_encoding import ChatQuirks
-from sunwell.models.presets import PRESETS, Provider, preset, preset_names
+from sunwell.models.catalog import PRESETS, Provider, preset, preset_names
+from sunwell.models.openai_chat import ChatQuirks
 from sunwell.models.providers import Providers, provider_from_variables
 
 _SAME_NAME = (

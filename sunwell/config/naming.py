@@ -2,8 +2,7 @@
 
 from sunwell.config.connecting import unknown_provider
 from sunwell.config.schema import Configuration
-from sunwell.models.aliases import ALIASES
-from sunwell.models.presets import preset
+from sunwell.models.catalog import ALIASES, preset
 
 
 def reference_of(values: Configuration, model: str, provider: str | None) -> str:

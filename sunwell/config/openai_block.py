@@ -7,7 +7,7 @@ from typing import Any
 from sunwell.config.kinds import read_value
 from sunwell.config.settings import Origin, Path, Setting
 from sunwell.config.wording import not_a_table, unknown_key, wrong_value
-from sunwell.models.presets import preset, preset_names
+from sunwell.models.catalog import preset, preset_names
 
 _PER_MILLION = Decimal(1_000_000)
 _RATES = {

@@ -7,7 +7,7 @@ import attrs
 from sunwell.config.resolving import Resolved
 from sunwell.config.schema import Configuration
 from sunwell.errors import PluginError
-from sunwell.models.plugged import is_beyond_built_in
+from sunwell.models.providers import is_beyond_built_in
 from sunwell.plugins import Group
 from sunwell.tools.naming import BUILT_IN
 from sunwell.tools.plugged import ToolPlugins

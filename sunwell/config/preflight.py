@@ -11,7 +11,7 @@ from sunwell.config.plugin_rows import not_installed
 from sunwell.config.resolving import ROLES, Resolved
 from sunwell.core.model import ModelProtocol
 from sunwell.errors import ConfigurationError, SunwellError
-from sunwell.models.aliases import DEFAULT_SMART_MODEL
+from sunwell.models.catalog import DEFAULT_SMART_MODEL
 
 
 @attrs.frozen
@@ -58,9 +58,9 @@ async def unlisted_models(resolved: Resolved) -> tuple[Finding, ...]:
 
     It costs nothing. It is no error: some servers take more names than they list.
     """
-    from sunwell.models.clients import close_clients
+    from sunwell.models.connection import close_clients
     from sunwell.models.http_model import HttpModel
-    from sunwell.models.offered import unlisted
+    from sunwell.models.providers import unlisted
 
     found: list[Finding] = []
     for role, name in resolved.names.items():

@@ -14,13 +14,11 @@ from sunwell.context.orchestration import Orchestration, SubCallLimits
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, UnknownModelError
-from sunwell.models.aliases import ALIASES
-from sunwell.models.plugged import ModelPlugins
+from sunwell.models.catalog import ALIASES, parse_reference
+from sunwell.models.http_model import UNTUNED, Tuning
 from sunwell.models.prices import PriceBook
-from sunwell.models.providers import Providers
-from sunwell.models.references import parse_reference
+from sunwell.models.providers import ModelPlugins, Providers
 from sunwell.models.registry import ModelRegistry
-from sunwell.models.tuning import UNTUNED, Tuning
 from sunwell.plugins import Find, Plugins, installed
 from sunwell.tools.plugged import ToolPlugins
 

@@ -1,14 +1,401 @@
-"""Claude, and whatever else speaks Anthropic's Messages API."""
+"""Anthropic's Messages API: requests written, answers read, and the model that is asked over it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
 import attrs
 
-from sunwell.core.model import Completion, Request
-from sunwell.models.anthropic_encoding import encode_request
-from sunwell.models.anthropic_reading import MessageReader, read_answer
-from sunwell.models.clients import Sdk
-from sunwell.models.connection import Connection
-from sunwell.models.http_model import HttpModel
-from sunwell.models.tuning import UNTUNED, Tuning
+from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
+from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Request, ToolSpec
+from sunwell.core.usage import Usage
+from sunwell.models.answers import (
+    ErrorInAnswer,
+    NotAnAnswer,
+    as_json,
+    count,
+    decode,
+    decode_object,
+    finished,
+    is_error_word,
+    members,
+    stated_cost_usd,
+    stop_of,
+    thinking,
+    usage_of,
+    whole,
+    words,
+)
+from sunwell.models.connection import Connection, Sdk
+from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
+
+FORMAT = "anthropic-messages"
+ORIGIN = "anthropic"
+DEFAULT_MAX_OUTPUT_TOKENS = 8_192
+"""Sent where a request names no limit: this API takes no request without one."""
+LEAST_THINKING_TOKENS = 1_024
+"""Smallest budget of thinking that the API takes."""
+
+_EMPTY = '{"type":"text","text":"(empty)"}'
+_WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def encode_request(
+    model_id: str, request: Request, *, streaming: bool, thinking_tokens: int | None = None
+) -> tuple[bytes, ...]:
+    """Return the pieces of a body: equal for equal requests, and siblings share their first ones."""
+    caching = request.caching
+    sections = tuple(section for section in request.system if section.strip())
+    return (
+        b'{"model":',
+        _bytes(_WRITE(model_id)),
+        _tools(request.tools, None if sections else caching.prefix),
+        _system(sections, caching.prefix),
+        b',"messages":[',
+        _opening(request),
+        request.messages.encoded(FORMAT, encode_message),
+        b"]",
+        _tail(request, streaming=streaming, thinking_tokens=thinking_tokens),
+        b"}",
+    )
+
+
+def encode_message(message: Message) -> bytes:
+    """Return one message. The API joins neighbours of one role by itself, so none is ever rewritten."""
+    role = "assistant" if message.role == "assistant" else "user"
+    # Results of tools must come first in the message that answers the calls.
+    ordered = sorted(message.parts, key=lambda part: not isinstance(part, ToolResult))
+    blocks = [block for part in ordered if (block := _block(part))]
+    return _bytes(f'{{"role":"{role}","content":[{",".join(blocks or [_EMPTY])}]}}')
+
+
+def _block(part: Part) -> str:
+    match part:
+        case Text(text):  # blank text is refused by the API
+            return f'{{"type":"text","text":{_WRITE(text)}}}' if text.strip() else ""
+        case Thinking(_, raw, origin):
+            return raw if origin == ORIGIN else ""
+        case ToolCall(call_id, name, arguments):
+            named = f'"id":{_WRITE(_id(call_id))},"name":{_WRITE(_id(name)[:128])}'
+            return f'{{"type":"tool_use",{named},"input":{_input(arguments)}}}'
+        case ToolResult(call_id, content, is_error):
+            error = ',"is_error":true' if is_error else ""
+            answered = f'"tool_use_id":{_WRITE(_id(call_id))},"content":{_WRITE(content)}'
+            return f'{{"type":"tool_result",{answered}{error}}}'
+
+
+def _input(arguments: str) -> str:
+    """The arguments as an object, which the API demands: what is none is kept as text inside one."""
+    try:
+        value = json.loads(arguments or "{}", parse_constant=_refuse)
+        if isinstance(value, dict):
+            return _WRITE(value)
+    except (ValueError, RecursionError):
+        pass
+    return _WRITE({"malformed_arguments": arguments})
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _id(text: str) -> str:
+    """Return *text* as the API takes ids and names: others come from servers with freer rules."""
+    cleaned = _NOT_IN_ID.sub("_", text)
+    if cleaned == text and text:
+        return text
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    return f"{cleaned}_{digest}"
+
+
+def _opening(request: Request) -> bytes:
+    """A conversation must begin with the user's side."""
+    messages = request.messages
+    if len(messages) and messages[0].role != "assistant":
+        return b""
+    opening = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
+    return opening + b"," if len(messages) else opening
+
+
+@lru_cache(maxsize=64)
+def _system(sections: tuple[str, ...], life: CacheLife | None) -> bytes:
+    if not sections:
+        return b""
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": section} for section in sections]
+    if life is not None:
+        blocks[-1]["cache_control"] = _cache_control(life)
+    return b',"system":' + _bytes(_WRITE(blocks))
+
+
+@lru_cache(maxsize=64)
+def _tools(tools: tuple[ToolSpec, ...], life: CacheLife | None) -> bytes:
+    if not tools:
+        return b""
+    written = [
+        f'{{"name":{_WRITE(tool.name)},"description":{_WRITE(tool.description)},'
+        f'"input_schema":{tool.schema_text}'
+        for tool in tools
+    ]
+    if life is not None:
+        written[-1] += f',"cache_control":{_WRITE(_cache_control(life))}'
+    return _bytes(',"tools":[' + "},".join(written) + "}]")
+
+
+def _cache_control(life: CacheLife) -> dict[str, str]:
+    return {"type": "ephemeral", "ttl": life}
+
+
+def _tail(request: Request, *, streaming: bool, thinking_tokens: int | None) -> bytes:
+    asked = request.max_output_tokens
+    limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
+    fields: dict[str, Any] = {"max_tokens": limit}
+    if thinking_tokens is not None and limit > LEAST_THINKING_TOKENS:
+        # The API wants room for the answer besides the thinking: a short answer gets less of both.
+        budget = max(LEAST_THINKING_TOKENS, min(thinking_tokens, limit - 1))
+        fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    if request.tools and request.tool_choice == "none":
+        fields["tool_choice"] = {"type": "none"}
+    output: dict[str, Any] = {}
+    if request.effort is not None:
+        output["effort"] = request.effort
+    if request.response_schema is not None:
+        output["format"] = {"type": "json_schema", "schema": request.response_schema.schema}
+    if output:
+        fields["output_config"] = output
+    if request.caching.conversation:
+        fields["cache_control"] = _cache_control(request.caching.prefix or "5m")
+    if streaming:
+        fields["stream"] = True
+    return b"," + _bytes(_WRITE(fields))[1:-1]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")  # half a surrogate pair cannot be sent
+
+
+_GROWING = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
+
+
+def read_answer(data: bytes, asked: str) -> Completion:
+    """Return the completion in a whole answer.
+
+    Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
+    :exc:`~sunwell.models.answers.ErrorInAnswer`.
+    """
+    answer = decode_object(data)
+    content = answer.get("content")
+    if answer.get("type") == "error" or (content is None and "error" in answer):
+        raise ErrorInAnswer(answer.get("error"))
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        raise NotAnAnswer("sent an answer without content", arrived=True)
+    blocks = [members(block) for block in content]
+    plain = all(block.get("type") in ("text", "tool_use") for block in blocks)
+    raws = [""] * len(blocks) if plain else _raw_blocks(data, blocks)
+    parts = [_part(block, raw) for block, raw in zip(blocks, raws, strict=True)]
+    return _completion(answer, parts, members(answer.get("usage")), asked, is_body=True)
+
+
+def _raw_blocks(data: bytes, blocks: list[dict[str, Any]]) -> list[str]:
+    """The JSON of each block as the provider wrote it, to be sent back byte for byte."""
+    import msgspec
+
+    try:
+        fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        raws = msgspec.json.decode(fields["content"], type=list[msgspec.Raw])
+        return [bytes(raw).decode() for raw in raws]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return [as_json(block) for block in blocks]
+
+
+def _part(block: Mapping[str, Any], raw: str) -> Part:
+    kind = block.get("type")
+    if kind == "text":
+        return Text(words(block.get("text")))
+    if kind == "tool_use":
+        given = block.get("input")
+        arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
+        return ToolCall(words(block.get("id")), words(block.get("name")), arguments)
+    # Thinking, and any block of a kind that is not known here: kept, and sent back as it came.
+    return thinking(words(block.get("thinking")), raw, ORIGIN)
+
+
+def _completion(
+    answer: Mapping[str, Any], parts: list[Part], usage: Mapping[str, Any], asked: str, *, is_body: bool
+) -> Completion:
+    stop, said = stop_of(answer, "stop_reason", is_body=is_body)
+    model, answer_id = words(answer.get("model")) or asked, words(answer.get("id"))
+    consulted = _consulted(usage.get("iterations"), model)
+    found = Completion(
+        (),
+        stop,
+        None if consulted is None else read_usage(usage),  # whoever took part unseen was billed
+        model,
+        said,
+        answer_id,
+        consulted or (),
+        is_batch=usage.get("service_tier") == "batch",
+        stated_cost_usd=stated_cost_usd(usage),
+    )
+    completion = finished(parts, stop, found)
+    error = answer.get("error")
+    if error or is_error_word(said):
+        raise ErrorInAnswer(error or {"message": f"stop reason {said}"}, completion)
+    return completion
+
+
+def _consulted(iterations: Any, answered: str) -> tuple[Consulted, ...] | None:
+    """Return who took part besides the model that answered; ``None`` where what it used is not told.
+
+    The tokens of an advisor stand in the list of iterations alone; those of messages are counted in the
+    usage itself.
+    """
+    found = []
+    for one in iterations if isinstance(iterations, list) else ():
+        part = members(one)
+        if part.get("type") in ("message", None):
+            continue
+        usage = read_usage(part)
+        if usage is None:
+            return None
+        found.append(Consulted(words(part.get("model")) or answered, usage))
+    return tuple(found)
+
+
+def read_usage(usage: Mapping[str, Any]) -> Usage | None:
+    """Return the usage; ``None`` where input or output is not told."""
+    uncached, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
+    if uncached is None:
+        return None
+    by_life = members(usage.get("cache_creation"))
+    hour = count(by_life.get("ephemeral_1h_input_tokens")) or 0
+    short = count(by_life.get("ephemeral_5m_input_tokens")) or 0
+    written = max(count(usage.get("cache_creation_input_tokens")) or 0, short + hour)
+    read = count(usage.get("cache_read_input_tokens")) or 0
+    details = members(usage.get("output_tokens_details"))
+    return usage_of(
+        uncached + written + read,
+        output,
+        total_tokens=count(usage.get("total_tokens")),
+        cache_read_tokens=read,
+        cache_write_tokens=written - hour,
+        cache_write_1h_tokens=hour,
+        reasoning_tokens=count(details.get("thinking_tokens")),
+    )
+
+
+@attrs.define(eq=False)
+class _Block:
+    """A content block while it arrives: what it began with, and the pieces of fields that grow."""
+
+    start: dict[str, Any]
+    pieces: dict[str, list[str]] = attrs.field(factory=dict)
+
+    def add(self, field: str, piece: str) -> None:
+        self.pieces.setdefault(field, []).append(piece)
+
+    def part(self) -> Part:
+        block = dict(self.start)
+        for field, pieces in self.pieces.items():
+            begun = block.get(field)
+            block[field] = (begun if isinstance(begun, str) else "") + "".join(pieces)
+        return _part(block, "" if block.get("type") in ("text", "tool_use") else as_json(block))
+
+
+@attrs.define(eq=False)
+class MessageReader:
+    """Builds a completion from the events of a stream."""
+
+    asked: str
+    done: bool = attrs.field(default=False, init=False)
+    """Whether the terminal event, ``message_stop``, has come."""
+    _message: dict[str, Any] = attrs.field(factory=dict, init=False)
+    _usage: dict[str, Any] = attrs.field(factory=dict, init=False)
+    _blocks: dict[int, _Block] = attrs.field(factory=dict, init=False)
+    _last: int = attrs.field(default=-1, init=False)
+
+    def take(self, data: bytes) -> Delta | None:
+        """Take the data of one event; return what of it is worth showing."""
+        event = decode(data)
+        if not isinstance(event, dict):
+            return None
+        match event.get("type"):
+            case "content_block_delta":
+                return self._grow(event)
+            case "content_block_start":
+                return self._begin(event)
+            case "message_start":
+                self._message.update(members(event.get("message")))
+                self._learn(self._message.get("usage"))
+            case "message_delta":
+                self._message.update(
+                    {key: value for key, value in members(event.get("delta")).items() if value is not None}
+                )
+                self._learn(event.get("usage"))
+            case "message_stop":
+                self.done = True
+            case "error":
+                self._fail(event.get("error"))
+            case None if "error" in event:
+                self._fail(event["error"])
+        return None
+
+    def _fail(self, error: Any) -> None:
+        """Raise *error*; if the answer had ended by then, with the usage that is billed."""
+        if self._message.get("stop_reason") is None:
+            raise ErrorInAnswer(error)
+        self._message["error"] = error or {"message": "an error without a message"}
+        self._completion()
+
+    def completion(self) -> Completion:
+        """Return the whole answer. Raises :exc:`NotAnAnswer` before the terminal event has come."""
+        if not self.done or not self._message:
+            raise NotAnAnswer("ended the stream before its end, without message_stop")
+        return self._completion()
+
+    def _completion(self) -> Completion:
+        parts = [self._blocks[index].part() for index in sorted(self._blocks)]
+        return _completion(self._message, parts, self._usage, self.asked, is_body=False)
+
+    def _learn(self, usage: Any) -> None:
+        self._usage.update({key: value for key, value in members(usage).items() if value is not None})
+
+    def _begin(self, event: Mapping[str, Any]) -> Delta | None:
+        block = members(event.get("content_block"))
+        index = event.get("index")
+        self._last = index if isinstance(index, int) else self._last + 1
+        self._blocks[self._last] = _Block(block)
+        if block.get("type") == "tool_use":
+            return Delta(tool_name=words(block.get("name")))
+        text = words(block.get("text"))
+        return Delta(text=text) if text else None
+
+    def _grow(self, event: Mapping[str, Any]) -> Delta | None:
+        delta = members(event.get("delta"))
+        kind = delta.get("type")
+        index = event.get("index")
+        block = self._blocks.get(index) if isinstance(index, int) else None
+        if block is None:  # no index, or one that never began: some gateways leave either out
+            block = self._blocks.setdefault(self._last, _Block({"type": "text"}))
+        if kind == "input_json_delta":
+            piece = delta.get("partial_json")
+            if isinstance(piece, str) and piece:
+                block.add("input", piece)
+            return None
+        field = _GROWING.get(kind) if isinstance(kind, str) else None
+        piece = delta.get(field) if field else None
+        if field is None or not isinstance(piece, str):
+            return None
+        block.add(field, piece)
+        if field == "text":
+            return Delta(text=piece)
+        return Delta(thinking=piece) if field == "thinking" else None
+
 
 STREAM_ABOVE_TOKENS = 21_333
 """Answers that may take longer than ten minutes are streamed: Anthropic cuts a silent connection."""

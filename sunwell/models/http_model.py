@@ -1,15 +1,412 @@
-"""A model that is asked over HTTP."""
+"""A model that is asked over HTTP: one call, its stream of events, its time limits."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
+from typing import Any, Protocol
 
 import attrs
 
-from sunwell.core.model import Completion, Delta, Request
-from sunwell.models.call import Call, Wire
-from sunwell.models.connection import Connection
+from sunwell.core.model import Completion, Delta, Effort, Request
+from sunwell.errors import ModelError, SunwellError
+from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
+from sunwell.models.connection import Connection, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
-from sunwell.models.tuning import UNTUNED, Tuning
+from sunwell.models.rate_limits import limiter_for
+
+_BOM = b"\xef\xbb\xbf"
+MAX_EVENT_BYTES = 16 * 2**20
+"""Longest event, and longest line, that is read."""
+
+
+class EventTooLong(ValueError):
+    """A line or an event is longer than :data:`MAX_EVENT_BYTES`."""
+
+
+@attrs.define(eq=False)
+class EventParser:
+    """Turns bytes, cut anywhere, into the ``data`` of events.
+
+    Ends of lines may be LF, CR or CRLF. Comments and other fields than ``data`` are dropped:
+    every wire format here repeats an event's name in its data.
+    """
+
+    max_bytes: int = MAX_EVENT_BYTES
+    _line: list[bytes] = attrs.field(factory=list, init=False)
+    _line_bytes: int = attrs.field(default=0, init=False)
+    _data: list[bytes] = attrs.field(factory=list, init=False)
+    _data_bytes: int = attrs.field(default=0, init=False)
+    _after_cr: bool = attrs.field(default=False, init=False)
+    _at_start: bool = attrs.field(default=True, init=False)
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Return the data of every event that *chunk* completes."""
+        if self._after_cr and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in chunk:
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if b"\n" not in chunk:
+            self._keep(chunk)
+            return []
+        lines = chunk.split(b"\n")
+        if self._line:
+            self._line.append(lines[0])
+            lines[0] = b"".join(self._line)
+            self._line.clear()
+            self._line_bytes = 0
+        rest = lines.pop()
+        events = self._events(lines)
+        if rest:
+            self._keep(rest)
+        return events
+
+    def close(self) -> list[bytes]:
+        """Return the data of an event whose closing blank line never came, if there is one."""
+        events = self.feed(b"\n\n")
+        self._after_cr = False
+        return events
+
+    def _keep(self, piece: bytes) -> None:
+        self._line_bytes += len(piece)
+        if self._line_bytes > self.max_bytes:
+            raise EventTooLong(f"a line of more than {self.max_bytes} bytes")
+        self._line.append(piece)
+
+    def _events(self, lines: Iterable[bytes]) -> list[bytes]:
+        events: list[bytes] = []
+        for line in lines:
+            if self._at_start:
+                self._at_start = False
+                line = line.removeprefix(_BOM)
+            if line.startswith(b"data:"):
+                self._add(line[6:] if line.startswith(b"data: ") else line[5:])
+            elif not line:
+                if self._data:
+                    events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+                    self._data.clear()
+                    self._data_bytes = 0
+            elif line == b"data":
+                self._add(b"")
+        return events
+
+    def _add(self, value: bytes) -> None:
+        self._data_bytes += len(value) + 1
+        if self._data_bytes > self.max_bytes:
+            raise EventTooLong(f"an event of more than {self.max_bytes} bytes")
+        self._data.append(value)
+
+
+@attrs.frozen
+class Tuning:
+    """What is set for a model; ``None`` leaves the request's own, or the provider's default."""
+
+    max_output_tokens: int | None = None
+    """Most tokens of one answer where the request names no limit."""
+    effort: Effort | None = None
+    thinking_tokens: int | None = None
+    """Budget of thinking; only Anthropic's format has a place for it."""
+    timeout_seconds: float | None = None
+    """Longest time for one answer where the request names none."""
+    context_window: int | None = None
+
+    def applied(self, request: Request) -> Request:
+        """Return *request* with what is set here."""
+        effort = self.effort or request.effort
+        timeout = self.timeout_seconds if request.timeout_seconds is None else request.timeout_seconds
+        if effort == request.effort and timeout == request.timeout_seconds:
+            return request
+        return attrs.evolve(request, effort=effort, timeout_seconds=timeout)
+
+
+UNTUNED = Tuning()
+
+MAX_ANSWER_BYTES = 64 * 2**20
+"""Longest answer that is read, its events included."""
+_DRAIN_SECONDS = 0.25
+
+
+class Reader(Protocol):
+    """Builds a completion from the events of a stream."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the terminal event has come."""
+        ...
+
+    def take(self, data: bytes) -> Delta | None:
+        """Take the data of one event; return what of it is worth showing."""
+        ...
+
+    def completion(self) -> Completion:
+        """Return the whole answer, or raise where the terminal event has not come."""
+        ...
+
+
+class Wire(Protocol):
+    """A wire format: how a request is written, where it goes, and how an answer is read."""
+
+    @property
+    def sdk(self) -> Sdk:
+        """The SDK whose client carries it."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Where requests go, below the base URL."""
+        ...
+
+    def encode(self, model_id: str, request: Request, *, streaming: bool) -> Sequence[bytes]:
+        """Return the body of a request, in pieces."""
+        ...
+
+    def read(self, data: bytes, asked: str) -> Completion:
+        """Return the completion in a whole answer."""
+        ...
+
+    def reader(self, asked: str) -> Reader:
+        """Return a reader for one stream."""
+        ...
+
+
+@attrs.define(eq=False)
+class Call:
+    """One request to one model. Every failure is a :exc:`~sunwell.errors.ModelError`."""
+
+    model_id: str
+    wire: Wire
+    connection: Connection
+    failures: Failures
+    request: Request
+    _sent_at: float = attrs.field(default=0.0, init=False)
+
+    async def whole(self) -> Completion:
+        """Ask for the answer in one piece and return it."""
+        sender = await self._sender()
+        limit = asyncio.timeout(self._limit_seconds)
+        try:
+            async with limit:
+                response = await self._send(sender, streaming=False)
+                try:
+                    data = await _read_all(response)
+                finally:
+                    await response.aclose()
+            return self._read(data, response.headers.get("content-type", ""))
+        except Exception as error:
+            failure = self._meaning(error, limit.expired(), f"gave no answer in {self._limit_seconds:g} s")
+            if failure is None:
+                raise
+        raise failure  # out here it has no context: what the SDK raises may hold the key
+
+    async def stream(self) -> AsyncGenerator[Delta, None]:
+        """Ask for the answer as a stream and yield what comes, the completion last."""
+        sender = await self._sender()
+        deadline = asyncio.get_running_loop().time() + self._limit_seconds
+        response = await self._begin(sender, deadline)
+        try:
+            if "json" in response.headers.get("content-type", ""):
+                completion = await self._unstreamed(response, deadline)
+                yield Delta(text=completion.text)
+            else:
+                chunks, parser = aiter(response.aiter_bytes()), EventParser()
+                reader, size_bytes = self.wire.reader(self.model_id), 0
+                while not reader.done:
+                    chunk = await self._next(chunks, deadline, reader)
+                    size_bytes += len(chunk)
+                    for delta in self._take(chunk, size_bytes, parser, reader):
+                        yield delta
+                completion = self._completed(reader)
+                await _drain(chunks)
+        finally:
+            await response.aclose()
+        yield Delta(completion=completion)
+
+    @property
+    def _limit_seconds(self) -> float:
+        asked = self.request.timeout_seconds
+        return self.connection.timeout_seconds if asked is None else asked
+
+    @property
+    def _expected_tokens(self) -> int:
+        """What the request counts for where tokens are limited: about its input, and its answer in full."""
+        output = self.request.max_output_tokens
+        return self.request.size_bytes // 4 + (0 if output is None else output)
+
+    async def _sender(self) -> Sender:
+        """Return who sends the request, when it may go out.
+
+        Outside of the time limit: importing an SDK takes seconds, and so may the connection's pace.
+        """
+        try:
+            sender = await sender_for(self.wire.sdk, self.connection)
+            self._sent_at = await limiter_for(self.connection).enter(self._expected_tokens)
+            return sender
+        except Exception as error:
+            failure = self._meaning(error)
+            if failure is None:
+                raise
+        raise failure
+
+    async def _send(self, sender: Sender, *, streaming: bool) -> Any:
+        pace = limiter_for(self.connection)
+        try:
+            body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
+            response = await sender.post(self.wire.path, body)
+        except BaseException:
+            pace.unheard()
+            raise
+        pace.heard(response.status_code, dict(response.headers), self._sent_at)
+        if not response.is_success:
+            raise await self._refused(response)
+        return response
+
+    async def _refused(self, response: Any) -> ModelError:
+        try:
+            body = await _read_all(response)
+        except Exception:  # an error whose body broke off: the status says enough
+            body = b""
+        finally:
+            await response.aclose()
+        return self.failures.from_status(response.status_code, response.headers, body)
+
+    async def _begin(self, sender: Sender, deadline: float) -> Any:
+        limit = asyncio.timeout_at(deadline)
+        try:
+            async with limit:
+                return await self._send(sender, streaming=True)
+        except Exception as error:
+            failure = self._meaning(error, limit.expired(), f"gave no answer in {self._limit_seconds:g} s")
+            if failure is None:
+                raise
+        raise failure
+
+    async def _unstreamed(self, response: Any, deadline: float) -> Completion:
+        limit = asyncio.timeout_at(deadline)
+        try:
+            async with limit:
+                data = await _read_all(response)
+            return self._read(data, "")
+        except Exception as error:
+            failure = self._meaning(error, limit.expired(), f"did not finish in {self._limit_seconds:g} s")
+            if failure is None:
+                raise
+        raise failure
+
+    async def _next(self, chunks: AsyncIterator[bytes], deadline: float, reader: Reader) -> bytes:
+        """Return the next piece of the stream, no bytes at its end.
+
+        If it breaks or stalls after the provider reported an error, that is its end: the error counts.
+        """
+        silent_until = asyncio.get_running_loop().time() + self.connection.stall_seconds
+        limit = asyncio.timeout_at(min(deadline, silent_until))
+        try:
+            async with limit:
+                return await anext(chunks, b"")
+        except Exception as error:
+            stalled = silent_until < deadline
+            what = (
+                f"was silent for {self.connection.stall_seconds:g} s" if stalled else "did not finish in time"
+            )
+            failure = self._meaning(error, limit.expired(), f"{what} in the middle of a stream")
+            if failure is None:
+                raise
+        if _has_failed(reader):
+            return b""
+        raise failure
+
+    def _take(self, chunk: bytes, size_bytes: int, parser: EventParser, reader: Reader) -> list[Delta]:
+        try:
+            if size_bytes > MAX_ANSWER_BYTES:
+                raise _too_long()
+            deltas = _deltas(parser.feed(chunk) if chunk else parser.close(), reader)
+            if not chunk and not reader.done:
+                reader.completion()  # says what is missing
+            return deltas
+        except Exception as error:
+            failure = self._meaning(error)
+            if failure is None:
+                raise
+        raise failure
+
+    def _completed(self, reader: Reader) -> Completion:
+        try:
+            return reader.completion()
+        except (NotAnAnswer, ErrorInAnswer) as error:
+            failure = self._meaning(error)
+            if failure is None:
+                raise
+        raise failure
+
+    def _read(self, data: bytes, content_type: str) -> Completion:
+        if "event-stream" not in content_type and not data.lstrip().startswith((b"data:", b"event:")):
+            return self.wire.read(data, self.model_id)
+        parser, reader = EventParser(), self.wire.reader(self.model_id)
+        _deltas([*parser.feed(data), *parser.close()], reader)
+        return reader.completion()
+
+    def _meaning(self, error: Exception, expired: bool = False, late: str = "") -> ModelError | None:
+        match error:
+            case SunwellError():
+                return None
+            case NotAnAnswer():
+                return self.failures.bad_answer(str(error), retry=not error.arrived)
+            case EventTooLong():
+                return self.failures.bad_answer(f"sent {error}", retry=False)
+            case ErrorInAnswer():
+                failure = self.failures.from_error_object(error.error)
+                if error.answer is not None:  # it was paid, and asking again would be paid again
+                    failure.answer, failure.retry = error.answer, False
+                return failure
+            case TimeoutError() if expired:
+                return self.failures.timed_out(late)
+            case _:
+                return self.failures.from_exception(error)
+
+
+def _has_failed(reader: Reader) -> bool:
+    try:
+        reader.completion()
+    except ErrorInAnswer:
+        return True
+    except NotAnAnswer:
+        pass
+    return False
+
+
+def _too_long() -> NotAnAnswer:
+    return NotAnAnswer(f"sent an answer of more than {MAX_ANSWER_BYTES} bytes", arrived=True)
+
+
+def _deltas(events: Iterable[bytes], reader: Reader) -> list[Delta]:
+    deltas = []
+    for data in events:
+        if reader.done:
+            break
+        delta = reader.take(data)
+        if delta is not None:
+            deltas.append(delta)
+    return deltas
+
+
+async def _read_all(response: Any) -> bytes:
+    pieces, size_bytes = [], 0
+    async for piece in response.aiter_bytes():
+        size_bytes += len(piece)
+        if size_bytes > MAX_ANSWER_BYTES:
+            raise _too_long()
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read what is left of a finished stream, so that its connection can be used again."""
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in chunks:
+                pass
+    except Exception:  # the answer is whole: what happens to the connection now is no failure of it
+        return
 
 
 @attrs.define(eq=False)

@@ -1,20 +1,489 @@
-"""Models that speak OpenAI's Chat Completions: OpenAI's own, and those of every compatible server."""
+"""Chat Completions, OpenAI's own and that of every compatible server: requests, answers, and the model."""
 
-from collections.abc import AsyncGenerator
+import json
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from functools import lru_cache
+from typing import Any, Literal
 
 import attrs
 
-from sunwell.core.model import Completion, Delta, Request
+from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
+from sunwell.core.model import Completion, Delta, Request, ToolSpec
+from sunwell.core.usage import Usage
 from sunwell.errors import BadRequest
-from sunwell.models.call import Call
-from sunwell.models.chat_encoding import ChatQuirks, encode_request, quirks_for
-from sunwell.models.chat_reading import ChunkReader, read_answer
-from sunwell.models.clients import Sdk
-from sunwell.models.connection import Connection
-from sunwell.models.http_model import HttpModel
-from sunwell.models.learning import without_refused
-from sunwell.models.tuning import UNTUNED, Tuning
+from sunwell.models.answers import (
+    ErrorInAnswer,
+    NotAnAnswer,
+    as_json,
+    count,
+    decode,
+    decode_object,
+    finished,
+    is_error_word,
+    members,
+    stated_cost_usd,
+    stop_of,
+    thinking,
+    usage_of,
+    whole,
+    words,
+)
+from sunwell.models.connection import Connection, Sdk
+from sunwell.models.http_model import UNTUNED, Call, HttpModel, Tuning
+
+ORIGIN = "openai-chat"
+_WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+SCHEMA_IN_WORDS = "Answer with one JSON object and nothing else. It must obey this JSON schema:"
+_OWN_MODEL = re.compile(r"gpt-|chatgpt-|o\d")
+_VERSION = re.compile(r"gpt-(\d+)(?:\.(\d+))?")
+_FIRST_WITH_BREAKPOINTS = (5, 6)
+
+
+@attrs.frozen
+class ChatQuirks:
+    """What a server understands of the format. The defaults suit a compatible server."""
+
+    token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    system_parts: bool = False
+    """Send the system prompt as one text part for each section; else joined by blank lines."""
+    breakpoints: bool = False
+    """Mark the end of the system prompt with ``prompt_cache_breakpoint``."""
+    cache_key: bool = False
+    """Send ``prompt_cache_key``."""
+    strict_tools: bool = False
+    """Ask for arguments that obey the schema; every object in it must then be closed."""
+    stream_usage: bool = True
+    """Ask for usage in streams."""
+    schema: Literal["json_schema", "json_object", "none"] = "json_schema"
+    """How an answer in JSON is asked for."""
+    returns_reasoning: bool = True
+    """Send reasoning back to the server as it came."""
+    effort: bool = True
+    """Send ``reasoning_effort`` where one is asked for."""
+    tools: bool = True
+    """Whether the server takes tools at all; without them it cannot work, only answer."""
+
+    @property
+    def message_format(self) -> str:
+        """Names how messages are written with these quirks."""
+        return "openai-chat+reasoning" if self.returns_reasoning else "openai-chat"
+
+
+def quirks_for(provider: str, model_id: str) -> ChatQuirks:
+    """Return the quirks of OpenAI's own models where *provider* is ``openai``, else the defaults."""
+    if provider != "openai" or not _OWN_MODEL.match(model_id):
+        return ChatQuirks()
+    version = _VERSION.match(model_id)
+    known = (int(version[1]), int(version[2] or 0)) if version else (0, 0)
+    return ChatQuirks(
+        token_limit="max_completion_tokens",
+        system_parts=True,
+        breakpoints=known >= _FIRST_WITH_BREAKPOINTS,
+        cache_key=True,
+        returns_reasoning=False,
+    )
+
+
+def encode_request(
+    model_id: str, request: Request, quirks: ChatQuirks, *, streaming: bool
+) -> tuple[bytes, ...]:
+    """Return the pieces of a body: equal for equal requests, and siblings share their first ones."""
+    encode = _encode_with_reasoning if quirks.returns_reasoning else encode_message
+    mark = quirks.breakpoints and request.caching.prefix is not None
+    sections = tuple(section for section in request.system if section) + _asked_in_words(request, quirks)
+    system = _system(sections, quirks.system_parts, mark)
+    messages = request.messages.encoded(quirks.message_format, encode)
+    return (
+        b'{"model":',
+        _bytes(_WRITE(model_id)),
+        _tools(request.tools, quirks.strict_tools),
+        b',"messages":[',
+        system,
+        b"," if system and messages else b"",
+        messages,
+        b"]",
+        _tail(request, quirks, streaming=streaming),
+        b"}",
+    )
+
+
+def _asked_in_words(request: Request, quirks: ChatQuirks) -> tuple[str, ...]:
+    """Return the schema as an instruction, where the server itself cannot hold an answer to it."""
+    schema = request.response_schema
+    if schema is None or quirks.schema == "json_schema":
+        return ()
+    return (f"{SCHEMA_IN_WORDS}\n{_WRITE(schema.schema)}",)
+
+
+def encode_message(message: Message, *, reasoning: bool = False) -> bytes:
+    """Return one message, or several joined by commas where results of tools are in it."""
+    if message.role == "assistant":
+        return _assistant(message, reasoning=reasoning)
+    written = [_result(part) for part in message.parts if isinstance(part, ToolResult)]
+    if message.role == "user" or not written or message.text:
+        written.append(f'{{"role":"user","content":{_WRITE(message.text)}}}')
+    return _bytes(",".join(written))
+
+
+def _encode_with_reasoning(message: Message) -> bytes:
+    return encode_message(message, reasoning=True)
+
+
+def _assistant(message: Message, *, reasoning: bool) -> bytes:
+    calls = [_call(part) for part in message.parts if isinstance(part, ToolCall)]
+    content = "null" if calls and not message.text else _WRITE(message.text)
+    written = f'{{"role":"assistant","content":{content}'
+    raws = [part.raw for part in message.parts if isinstance(part, Thinking) and part.origin == ORIGIN]
+    if reasoning and raws:
+        written += "," + raws[-1].strip()[1:-1]
+    if calls:
+        written += f',"tool_calls":[{",".join(calls)}]'
+    return _bytes(written + "}")
+
+
+def _call(call: ToolCall) -> str:
+    function = f'{{"name":{_WRITE(call.name)},"arguments":{_WRITE(call.arguments or "{}")}}}'
+    return f'{{"id":{_WRITE(call.id)},"type":"function","function":{function}}}'
+
+
+def _result(result: ToolResult) -> str:
+    content = f"Error: {result.content}" if result.is_error else result.content
+    return f'{{"role":"tool","tool_call_id":{_WRITE(result.call_id)},"content":{_WRITE(content)}}}'
+
+
+@lru_cache(maxsize=64)
+def _system(sections: tuple[str, ...], in_parts: bool, mark: bool) -> bytes:
+    if not sections:
+        return b""
+    content: Any = "\n\n".join(sections)
+    if in_parts or mark:
+        content = [{"type": "text", "text": section} for section in sections]
+    if mark:
+        content[-1]["prompt_cache_breakpoint"] = {"mode": "explicit"}
+    return _bytes(_WRITE({"role": "system", "content": content}))
+
+
+@lru_cache(maxsize=64)
+def _tools(tools: tuple[ToolSpec, ...], strict: bool) -> bytes:
+    if not tools:
+        return b""
+    flag = ',"strict":true' if strict else ""
+    written = [
+        f'{{"type":"function","function":{{"name":{_WRITE(tool.name)},'
+        f'"description":{_WRITE(tool.description)},"parameters":{tool.schema_text}{flag}}}}}'
+        for tool in tools
+    ]
+    return _bytes(f',"tools":[{",".join(written)}]')
+
+
+def _tail(request: Request, quirks: ChatQuirks, *, streaming: bool) -> bytes:
+    fields: dict[str, Any] = {}
+    if request.max_output_tokens is not None:
+        fields[quirks.token_limit] = request.max_output_tokens
+    if request.tools and request.tool_choice == "none":
+        fields["tool_choice"] = "none"
+    if request.effort is not None and quirks.effort:
+        fields["reasoning_effort"] = request.effort
+    schema = request.response_schema
+    if schema is not None and quirks.schema == "json_schema":
+        described = {"name": schema.name, "schema": schema.schema, "strict": True}
+        fields["response_format"] = {"type": "json_schema", "json_schema": described}
+    elif schema is not None and quirks.schema == "json_object":
+        fields["response_format"] = {"type": "json_object"}
+    if quirks.cache_key and request.caching.key:
+        fields["prompt_cache_key"] = request.caching.key
+    if quirks.breakpoints and not request.caching.conversation:
+        fields["prompt_cache_options"] = {"mode": "explicit"}  # no write for the end of the messages
+    if streaming:
+        fields["stream"] = True
+        if quirks.stream_usage:
+            fields["stream_options"] = {"include_usage": True}
+    return b"," + _bytes(_WRITE(fields))[1:-1] if fields else b""
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")  # half a surrogate pair cannot be sent
+
+
+_REASONING = ("reasoning_content", "reasoning")
+
+
+def read_answer(data: bytes, asked: str) -> Completion:
+    """Return the completion in a whole answer.
+
+    Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
+    :exc:`~sunwell.models.answers.ErrorInAnswer`.
+    """
+    answer = decode_object(data)
+    choices, usage = answer.get("choices"), answer.get("usage")
+    if not choices and answer.get("error"):
+        if read_usage(usage) is None and stated_cost_usd(usage) is None:
+            raise ErrorInAnswer(answer["error"])
+        choices = [{}]  # it is billed, so a model has worked
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise NotAnAnswer("sent an answer without choices", arrived=True)
+    choice = choices[0]
+    message = choice.get("message")
+    error = choice.get("error") or answer.get("error") or members(message).get("error")
+    if not isinstance(message, dict) and not error:
+        raise NotAnAnswer("sent an answer without a message", arrived=True)
+    message = members(message)
+    found = _Found(words(message.get("refusal")), _text(message.get("content")))
+    for field in _REASONING:
+        if text := words(message.get(field)):
+            found.reasoning, found.reasoning_field = text, field
+            break
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else []:
+        function = members(members(call).get("function"))
+        given = function.get("arguments")
+        arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
+        found.calls.append(ToolCall(words(members(call).get("id")), words(function.get("name")), arguments))
+    return found.completion(answer, choice, usage, asked, error=error, is_body=True)
+
+
+@attrs.define(eq=False)
+class _Found:
+    """What a message consists of, before it is put in order."""
+
+    refusal: str = ""
+    text: str = ""
+    reasoning: str = ""
+    reasoning_field: str = _REASONING[0]
+    calls: list[ToolCall] = attrs.field(factory=list)
+
+    def completion(
+        self,
+        answer: Mapping[str, Any],
+        choice: Mapping[str, Any],
+        usage: Any,
+        asked: str,
+        *,
+        error: Any,
+        is_body: bool,
+    ) -> Completion:
+        """Return the completion. Raises :exc:`ErrorInAnswer` for *error*, and for a word that means one."""
+        parts: list[Part] = []
+        if self.reasoning:
+            raw = as_json({self.reasoning_field: self.reasoning})
+            parts.append(thinking(self.reasoning, raw, ORIGIN))
+        parts += [Text(whole(self.text)), Text(whole(self.refusal)), *self.calls]
+        stop, said = stop_of(choice, "finish_reason", is_body=is_body)
+        if self.refusal:
+            stop = "refusal"
+        found = Completion(
+            (),
+            stop,
+            read_usage(usage),
+            words(answer.get("model")) or asked,
+            said,
+            words(answer.get("id")),
+            stated_cost_usd=stated_cost_usd(usage),
+        )
+        completion = finished(parts, stop, found)
+        if error or is_error_word(said):
+            raise ErrorInAnswer(error or {"message": f"finish reason {said}"}, completion)
+        return completion
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        return "".join(words(members(part).get("text")) for part in content)
+    return words(content)
+
+
+def read_usage(usage: Any) -> Usage | None:
+    """Return the usage; ``None`` where input or output is not told."""
+    told = members(usage)
+    inward, outward = (
+        members(told.get("prompt_tokens_details")),
+        members(told.get("completion_tokens_details")),
+    )
+    return usage_of(
+        count(told.get("prompt_tokens")),
+        count(told.get("completion_tokens")),
+        total_tokens=count(told.get("total_tokens")),
+        cache_read_tokens=count(inward.get("cached_tokens")),
+        cache_write_tokens=_largest(
+            inward.get("cache_write_tokens"),
+            inward.get("cache_creation_tokens"),  # LiteLLM, for models of Anthropic
+            told.get("cache_creation_input_tokens"),
+        ),
+        reasoning_tokens=_largest(outward.get("reasoning_tokens"), told.get("reasoning_tokens")),
+    )
+
+
+def _largest(*values: Any) -> int | None:
+    return max(filter(None, map(count, values)), default=None)
+
+
+@attrs.define(eq=False)
+class _CallPieces:
+    """A tool call while it arrives."""
+
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = attrs.field(factory=list)
+
+
+@attrs.define(eq=False)
+class ChunkReader:
+    """Builds a completion from the chunks of a stream."""
+
+    asked: str
+    done: bool = attrs.field(default=False, init=False)
+    """Whether ``[DONE]`` has come."""
+    _head: dict[str, Any] = attrs.field(factory=dict, init=False)
+    _usage: Any = attrs.field(default=None, init=False)
+    _finish: dict[str, Any] = attrs.field(factory=dict, init=False)
+    _error: Any = attrs.field(default=None, init=False)
+    _text: list[str] = attrs.field(factory=list, init=False)
+    _refusal: list[str] = attrs.field(factory=list, init=False)
+    _reasoning: list[str] = attrs.field(factory=list, init=False)
+    _reasoning_field: str = attrs.field(default=_REASONING[0], init=False)
+    _calls: list[_CallPieces] = attrs.field(factory=list, init=False)
+    _by_index: dict[int, _CallPieces] = attrs.field(factory=dict, init=False)
+
+    def take(self, data: bytes) -> Delta | None:
+        """Take the data of one event; return what of it is worth showing."""
+        if data.strip() == b"[DONE]":
+            self.done = True
+            return None
+        chunk = decode(data)
+        if not isinstance(chunk, dict):
+            return None
+        if not self._head:
+            self._head = {key: chunk[key] for key in ("id", "model") if chunk.get(key)}
+        if chunk.get("usage") is not None:
+            self._usage = chunk["usage"]
+        choices = chunk.get("choices")
+        choice = members(choices[0]) if isinstance(choices, list) and choices else {}
+        finish = choice.get("finish_reason")
+        if finish is not None and finish != "":
+            self._finish = {"finish_reason": finish}
+        delta = choice.get("delta")
+        # The usage may follow an error, so a stream that has begun is read to its end.
+        error = choice.get("error") or members(delta).get("error") or chunk.get("error")
+        if error and not (choice or self._usage is not None or self._has_begun):
+            raise ErrorInAnswer(error)
+        self._error = self._error or error
+        return self._grow(delta) if isinstance(delta, dict) else None
+
+    def completion(self) -> Completion:
+        """Return the whole answer. Raises :exc:`NotAnAnswer` before the terminal event has come."""
+        if not self.done and not self._error:
+            raise NotAnAnswer("ended the stream before its end, without [DONE]")
+        found = _Found("".join(self._refusal), "".join(self._text), "".join(self._reasoning))
+        found.reasoning_field = self._reasoning_field
+        found.calls = [
+            ToolCall(call.id, call.name, whole("".join(call.arguments)) or "{}") for call in self._calls
+        ]
+        return found.completion(
+            self._head, self._finish, self._usage, self.asked, error=self._error, is_body=False
+        )
+
+    @property
+    def _has_begun(self) -> bool:
+        return bool(self._text or self._refusal or self._reasoning or self._calls or self._finish)
+
+    def _grow(self, delta: Mapping[str, Any]) -> Delta | None:
+        shown = thought = name = ""
+        content = delta.get("content")
+        if content:
+            shown = content if isinstance(content, str) else _text(content)
+            self._text.append(shown)
+        refusal = delta.get("refusal")
+        if isinstance(refusal, str) and refusal:
+            self._refusal.append(refusal)
+            shown += refusal
+        for field in _REASONING:
+            piece = delta.get(field)
+            if isinstance(piece, str) and piece:
+                self._reasoning.append(piece)
+                self._reasoning_field = field
+                thought = piece
+                break
+        calls = delta.get("tool_calls")
+        if isinstance(calls, list):
+            name = "".join([self._grow_call(members(call)) for call in calls])
+        return Delta(shown, thought, name) if shown or thought or name else None
+
+    def _grow_call(self, piece: Mapping[str, Any]) -> str:
+        """Add to the call that *piece* belongs to; return the name of a call that begins."""
+        function = members(piece.get("function"))
+        call_id, name = words(piece.get("id")), words(function.get("name"))
+        call = self._call_of(piece.get("index"), call_id, name)
+        begins = not call.name
+        call.id, call.name = call.id or call_id, call.name or name
+        arguments = function.get("arguments")
+        if arguments is not None:
+            call.arguments.append(arguments if isinstance(arguments, str) else as_json(arguments))
+        return call.name if begins else ""
+
+    def _call_of(self, index: Any, call_id: str, name: str) -> _CallPieces:
+        """Find the call by index, or by id and name where the server leaves the index out or repeats it."""
+        indexed = isinstance(index, int)
+        call = self._by_index.get(index) if indexed else (self._calls[-1] if self._calls else None)
+        if call is not None:
+            other_id = call_id and call.id and call_id != call.id
+            other_name = not indexed and not call_id and name and name != call.name
+            if not (other_id and (name or not indexed)) and not other_name:
+                return call
+        call = _CallPieces()
+        self._calls.append(call)
+        if indexed:
+            self._by_index[index] = call
+        return call
+
+
+_LIMITS = re.compile(r"max_completion_tokens|max_tokens")
+
+
+def without_refused(quirks: ChatQuirks, refusal: str) -> ChatQuirks | None:
+    """Return *quirks* without what *refusal* objects to; ``None`` where it names nothing that could go.
+
+    The same refusal changes each thing once, so a chain of refusals comes to an end.
+    """
+    for pattern, change in _CHANGES:
+        if pattern.search(refusal):
+            changed = change(quirks, refusal)
+            if changed != quirks:
+                return changed
+    return None
+
+
+def _weaker_schema(quirks: ChatQuirks, refusal: str) -> ChatQuirks:
+    if quirks.schema == "json_schema" and ("json_object" in refusal or "json_schema" in refusal):
+        return attrs.evolve(quirks, schema="json_object")
+    return attrs.evolve(quirks, schema="none")
+
+
+def _other_limit(quirks: ChatQuirks, refusal: str) -> ChatQuirks:
+    """The first name that is mentioned is the refused one; the other may be the advice."""
+    refused = _LIMITS.search(refusal)
+    if refused is None or refused[0] != quirks.token_limit:
+        return quirks
+    is_new = quirks.token_limit == "max_completion_tokens"
+    return attrs.evolve(quirks, token_limit="max_tokens" if is_new else "max_completion_tokens")
+
+
+_CHANGES: tuple[tuple[re.Pattern[str], Callable[[ChatQuirks, str], ChatQuirks]], ...] = (
+    (re.compile(r"response_format|json_schema|structured output", re.IGNORECASE), _weaker_schema),
+    (re.compile(r"stream_options|include_usage"), lambda quirks, _: attrs.evolve(quirks, stream_usage=False)),
+    (re.compile(r"reasoning.effort", re.IGNORECASE), lambda quirks, _: attrs.evolve(quirks, effort=False)),
+    (re.compile(r"\bstrict\b"), lambda quirks, _: attrs.evolve(quirks, strict_tools=False)),
+    (
+        re.compile(r"prompt_cache"),
+        lambda quirks, _: attrs.evolve(quirks, breakpoints=False, cache_key=False),
+    ),
+    (
+        re.compile(r"content.{0,40}string", re.IGNORECASE),
+        lambda quirks, _: attrs.evolve(quirks, system_parts=False, breakpoints=False),
+    ),
+    (_LIMITS, _other_limit),
+)
 
 
 @attrs.frozen

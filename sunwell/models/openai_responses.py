@@ -1,14 +1,292 @@
-"""Models that speak OpenAI's Responses API: OpenAI's own, unless told otherwise."""
+"""OpenAI's Responses API: requests written, answers read, and the model that is asked over it."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
 
 import attrs
 
-from sunwell.core.model import Completion, Request
-from sunwell.models.clients import Sdk
-from sunwell.models.connection import Connection
-from sunwell.models.http_model import HttpModel
-from sunwell.models.responses_encoding import encode_request
-from sunwell.models.responses_reading import ResponseReader, read_answer
-from sunwell.models.tuning import UNTUNED, Tuning
+from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
+from sunwell.core.model import Completion, Delta, Request, Stop, ToolSpec
+from sunwell.core.usage import Usage
+from sunwell.models.answers import (
+    ErrorInAnswer,
+    NotAnAnswer,
+    as_json,
+    count,
+    decode,
+    decode_object,
+    finished,
+    members,
+    stated_cost_usd,
+    thinking,
+    usage_of,
+    whole,
+    words,
+)
+from sunwell.models.connection import Connection, Sdk
+from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
+from sunwell.models.openai_chat import quirks_for
+
+FORMAT = "openai-responses"
+ORIGIN = "openai-responses"
+_WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_REASONS = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)")
+_INCLUDE = "reasoning.encrypted_content"
+
+
+def encode_request(model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
+    """Return the pieces of a body: equal for equal requests, and siblings share their first ones."""
+    breakpoints = quirks_for("openai", model_id).breakpoints
+    sections = tuple(section for section in request.system if section)
+    system = _system(sections, breakpoints and request.caching.prefix is not None)
+    messages = request.messages.encoded(FORMAT, encode_message)
+    return (
+        b'{"model":',
+        _bytes(_WRITE(model_id)),
+        _tools(request.tools),
+        b',"input":[',
+        system,
+        b"," if system and messages else b"",
+        messages,
+        b"]",
+        _tail(model_id, request, breakpoints=breakpoints, streaming=streaming),
+        b"}",
+    )
+
+
+def encode_message(message: Message) -> bytes:
+    """Return the items of one message, joined by commas: text, calls, results and reasoning stand apart."""
+    items: list[str] = []
+    # Results answer calls, so they come before anything that the user adds.
+    for part in sorted(message.parts, key=lambda part: not isinstance(part, ToolResult)):
+        item = _item(part, message.role == "assistant")
+        if item:
+            items.append(item)
+    if not items and message.role == "user":
+        items.append(_said("user", ""))
+    return _bytes(",".join(items))
+
+
+def _item(part: Part, is_answer: bool) -> str:
+    match part:
+        case Text(text):
+            return _said("assistant" if is_answer else "user", text) if text or not is_answer else ""
+        case Thinking(_, raw, origin):
+            return raw if origin == ORIGIN and is_answer else ""
+        case ToolCall(call_id, name, arguments):
+            called = f'"call_id":{_WRITE(call_id)},"name":{_WRITE(name)}'
+            return f'{{"type":"function_call",{called},"arguments":{_WRITE(arguments or "{}")}}}'
+        case ToolResult(call_id, content, is_error):
+            output = f"Error: {content}" if is_error else content
+            answered = f'"call_id":{_WRITE(call_id)},"output":{_WRITE(output)}'
+            return f'{{"type":"function_call_output",{answered}}}'
+
+
+def _said(role: str, text: str) -> str:
+    kind = "output_text" if role == "assistant" else "input_text"
+    content = f'[{{"type":"{kind}","text":{_WRITE(text)}}}]'
+    return f'{{"type":"message","role":"{role}","content":{content}}}'
+
+
+@lru_cache(maxsize=64)
+def _system(sections: tuple[str, ...], mark: bool) -> bytes:
+    if not sections:
+        return b""
+    content: list[dict[str, Any]] = [{"type": "input_text", "text": section} for section in sections]
+    if mark:  # the field ``instructions`` is plain text and could not be marked
+        content[-1]["prompt_cache_breakpoint"] = {"mode": "explicit"}
+    return _bytes(_WRITE({"type": "message", "role": "system", "content": content}))
+
+
+@lru_cache(maxsize=64)
+def _tools(tools: tuple[ToolSpec, ...]) -> bytes:
+    if not tools:
+        return b""
+    written = [
+        f'{{"type":"function","name":{_WRITE(tool.name)},"description":{_WRITE(tool.description)},'
+        f'"parameters":{tool.schema_text},"strict":false}}'
+        for tool in tools
+    ]
+    return _bytes(f',"tools":[{",".join(written)}]')
+
+
+def _tail(model_id: str, request: Request, *, breakpoints: bool, streaming: bool) -> bytes:
+    fields: dict[str, Any] = {"store": False}
+    if _REASONS.match(model_id):
+        # What is not stored at the provider's must come back with the next request, encrypted.
+        fields["include"] = [_INCLUDE]
+    if request.max_output_tokens is not None:
+        fields["max_output_tokens"] = request.max_output_tokens
+    if request.tools and request.tool_choice == "none":
+        fields["tool_choice"] = "none"
+    if request.effort is not None:
+        fields["reasoning"] = {"effort": request.effort}
+    schema = request.response_schema
+    if schema is not None:
+        described = {"type": "json_schema", "name": schema.name, "schema": schema.schema, "strict": True}
+        fields["text"] = {"format": described}
+    if request.caching.key:
+        fields["prompt_cache_key"] = request.caching.key
+    if breakpoints and not request.caching.conversation:
+        fields["prompt_cache_options"] = {"mode": "explicit"}  # no write for the end of the messages
+    if streaming:
+        fields["stream"] = True
+    return b"," + _bytes(_WRITE(fields))[1:-1]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")  # half a surrogate pair cannot be sent
+
+
+_TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+_INCOMPLETE: Mapping[str, Stop] = {"max_output_tokens": "length", "content_filter": "refusal"}
+_GROWING = {
+    "response.output_text.delta": "text",
+    "response.refusal.delta": "text",
+    "response.reasoning_summary_text.delta": "thinking",
+    "response.reasoning_text.delta": "thinking",
+}
+
+
+def read_answer(data: bytes, asked: str) -> Completion:
+    """Return the completion in a whole answer.
+
+    Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
+    :exc:`~sunwell.models.answers.ErrorInAnswer`.
+    """
+    return _completion(decode_object(data), asked)
+
+
+def _completion(answer: Mapping[str, Any], asked: str) -> Completion:
+    status, output = words(answer.get("status")), answer.get("output")
+    error = answer.get("error") or ({"message": "status failed"} if status == "failed" else None)
+    if error and not isinstance(output, list):
+        output = []
+    if not isinstance(output, list):
+        raise NotAnAnswer("sent an answer without output", arrived=True)
+    items = [members(item) for item in output]
+    parts = [part for item in items for part in _parts(item)]
+    said = words(members(answer.get("incomplete_details")).get("reason"))
+    found = Completion(
+        (),
+        _stop(answer, items, status, said),
+        read_usage(answer.get("usage")),
+        words(answer.get("model")) or asked,
+        said or status,
+        words(answer.get("id")),
+        stated_cost_usd=stated_cost_usd(answer.get("usage")),
+    )
+    completion = finished(parts, found.stop, found)
+    if error:
+        raise ErrorInAnswer(error, completion if completion.usage or completion.parts else None)
+    return completion
+
+
+def _stop(answer: Mapping[str, Any], items: list[dict[str, Any]], status: str, said: str) -> Stop:
+    """Return why the answer ended; a status that is not known does not end it properly."""
+    if any(part.get("type") == "refusal" for item in items for part in _content(item)):
+        return "refusal"
+    if status == "incomplete" or said:
+        return _INCOMPLETE.get(said, "other")
+    if any(item.get("status") == "incomplete" for item in items):
+        return "other"
+    return "end" if status == "completed" or "status" not in answer else "other"  # some leave it out
+
+
+def _parts(item: Mapping[str, Any]) -> Iterator[Part]:
+    match item.get("type"):
+        case "message":
+            for part in _content(item):
+                yield Text(words(part.get("text")) or words(part.get("refusal")))
+        case "reasoning":
+            summary = item.get("summary")
+            texts = [words(members(one).get("text")) for one in summary] if isinstance(summary, list) else []
+            yield thinking("\n\n".join(texts), as_json(_returnable(item)), ORIGIN)
+        case "function_call":
+            given = item.get("arguments")
+            arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
+            yield ToolCall(words(item.get("call_id")), words(item.get("name")), arguments or "{}")
+
+
+def _returnable(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a reasoning item without what is only told: the API takes it back like that."""
+    return {key: value for key, value in item.items() if key != "status"}
+
+
+def _content(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    content = item.get("content")
+    if item.get("type") != "message" or not isinstance(content, list):
+        return []
+    return [members(part) for part in content]
+
+
+def read_usage(usage: Any) -> Usage | None:
+    """Return the usage; ``None`` where input or output is not told. Cached tokens are part of the input."""
+    told = members(usage)
+    inward, outward = members(told.get("input_tokens_details")), members(told.get("output_tokens_details"))
+    return usage_of(
+        count(told.get("input_tokens")),
+        count(told.get("output_tokens")),
+        total_tokens=count(told.get("total_tokens")),
+        cache_read_tokens=count(inward.get("cached_tokens")),
+        cache_write_tokens=count(inward.get("cache_write_tokens")),
+        reasoning_tokens=count(outward.get("reasoning_tokens")),
+    )
+
+
+@attrs.define(eq=False)
+class ResponseReader:
+    """Builds a completion from the events of a stream: the terminal one carries the whole answer."""
+
+    asked: str
+    _answer: dict[str, Any] | None = attrs.field(default=None, init=False)
+    _items: list[dict[str, Any]] = attrs.field(factory=list, init=False)
+
+    @property
+    def done(self) -> bool:
+        """Whether an event has come that ends a response, well or not."""
+        return self._answer is not None
+
+    def take(self, data: bytes) -> Delta | None:
+        """Take the data of one event; return what of it is worth showing."""
+        if data.strip() == b"[DONE]":
+            return None
+        event = decode(data)
+        if not isinstance(event, dict):
+            return None
+        kind = words(event.get("type"))
+        if kind in _TERMINAL:
+            # The event's name counts where the status is missing or says something better.
+            named = {} if kind == "response.completed" else {"status": kind.partition(".")[2]}
+            self._answer = {"status": "completed", **members(event.get("response")), **named}
+        elif kind == "error":
+            raise ErrorInAnswer(event.get("error") or event)
+        elif kind == "response.output_item.done":
+            self._items.append(members(event.get("item")))
+        return self._shown(kind, event)
+
+    def completion(self) -> Completion:
+        """Return the whole answer. Raises :exc:`NotAnAnswer` before the terminal event has come."""
+        if self._answer is None:
+            raise NotAnAnswer("ended the stream before its end, without response.completed")
+        answer = self._answer
+        if not answer.get("output") and self._items:  # some servers leave it out of the last event
+            answer = {**answer, "output": self._items}
+        return _completion(answer, self.asked)
+
+    def _shown(self, kind: str, event: Mapping[str, Any]) -> Delta | None:
+        if kind in _GROWING:
+            piece = words(event.get("delta"))
+            if not piece:
+                return None
+            return Delta(text=piece) if _GROWING[kind] == "text" else Delta(thinking=piece)
+        item = members(event.get("item"))
+        if kind == "response.output_item.added" and item.get("type") == "function_call":
+            return Delta(tool_name=words(item.get("name")))
+        return None
 
 
 @attrs.frozen

@@ -16,9 +16,8 @@ from sunwell.core.price import Price
 from sunwell.core.quote import Quote, Side
 from sunwell.errors import MissingKeyError
 from sunwell.gateway.attempt import DEFAULT_OUTPUT_TOKENS
-from sunwell.models.aliases import ALIASES, DEFAULT_SMART_MODEL
+from sunwell.models.catalog import ALIASES, DEFAULT_SMART_MODEL, parse_reference
 from sunwell.models.prices import PriceBook
-from sunwell.models.references import parse_reference
 from sunwell.models.registry import ModelRegistry, get_registry, resolve_model
 from sunwell.models.tokens import estimate_tokens
 from sunwell.report.figures import exact

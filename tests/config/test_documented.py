@@ -9,7 +9,7 @@ import pytest
 from sunwell.config.schema import ModelEntry, ProviderSettings, Quirks, Role
 from sunwell.config.shape import leaves
 from sunwell.config.spellings import RLM_VARIABLES, SPELLINGS
-from sunwell.models.presets import PRESETS
+from sunwell.models.catalog import PRESETS
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text()

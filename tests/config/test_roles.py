@@ -6,7 +6,7 @@ from sunwell.config.resolving import resolve
 from sunwell.core.message import user
 from sunwell.core.model import Request
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
-from sunwell.models.clients import close_clients
+from sunwell.models.connection import close_clients
 from sunwell.simulator import Simulator
 
 KEYS = {"ONE_KEY": "key-number-one", "TWO_KEY": "key-number-two", "ANTHROPIC_API_KEY": "key-of-anthropic"}

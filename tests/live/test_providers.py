@@ -5,7 +5,7 @@ import os
 import pytest
 
 from sunwell.core import Request, user
-from sunwell.models.clients import close_clients
+from sunwell.models.connection import close_clients
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry
 

@@ -4,8 +4,15 @@ import datetime
 
 import pytest
 
-from sunwell.models.aliases import ALIASES, ALIASES_DATE, DEFAULT_SMART_MODEL, retirement_of
-from sunwell.models.references import is_same_model, parse_reference, provider_of
+from sunwell.models.catalog import (
+    ALIASES,
+    ALIASES_DATE,
+    DEFAULT_SMART_MODEL,
+    is_same_model,
+    parse_reference,
+    provider_of,
+    retirement_of,
+)
 
 
 def test_the_aliases_that_were_promised():

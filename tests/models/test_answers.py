@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sunwell.core.message import Text
 from sunwell.core.model import Completion
 from sunwell.core.usage import Usage
-from sunwell.models import anthropic_reading, chat_reading, responses_reading
+from sunwell.models import anthropic_messages, openai_chat, openai_responses
 from sunwell.models.answers import ErrorInAnswer, stated_cost_usd, stop_of, usage_of
 
 GOOD = {
@@ -65,8 +65,8 @@ def responses(usage=None, **fields):
 @pytest.mark.parametrize(("word", "stop"), [*GOOD.items(), *INCOMPLETE.items()])
 def test_only_known_words_end_an_answer_well(word, stop):
     """Gateways pass on the words of others, so Chat and Messages know the same words."""
-    assert chat_reading.read_answer(chat(choice={"finish_reason": word}), "asked").stop == stop
-    got = anthropic_reading.read_answer(messages(stop_reason=word), "asked")
+    assert openai_chat.read_answer(chat(choice={"finish_reason": word}), "asked").stop == stop
+    got = anthropic_messages.read_answer(messages(stop_reason=word), "asked")
     assert (got.stop, got.provider_stop) == (stop, word)
 
 
@@ -107,19 +107,19 @@ def test_no_other_word_ends_an_answer_well(word):
 )
 def test_a_response_that_is_not_completed_did_not_end_well(fields, stop, said):
     """The whole answer has come, so it is read and not asked for again."""
-    got = responses_reading.read_answer(responses(**fields), "asked")
+    got = openai_responses.read_answer(responses(**fields), "asked")
     assert (got.stop, got.provider_stop, got.text) == (stop, said, "half an answer")
 
 
 ERRORS = [
-    pytest.param(chat_reading, chat(choice={"finish_reason": "error"}), id="chat-word"),
-    pytest.param(chat_reading, chat(choice={"error": {"code": 502, "message": "died"}}), id="chat-choice"),
-    pytest.param(chat_reading, chat(error={"message": "died"}), id="chat-beside-choices"),
-    pytest.param(anthropic_reading, messages(stop_reason="error"), id="messages-word"),
-    pytest.param(anthropic_reading, messages(error={"message": "died"}), id="messages-beside-content"),
-    pytest.param(responses_reading, responses(status="failed", error={"message": "died"}), id="responses"),
-    pytest.param(responses_reading, responses(status="failed"), id="responses-without-error"),
-    pytest.param(responses_reading, responses(error={"message": "died"}), id="responses-completed"),
+    pytest.param(openai_chat, chat(choice={"finish_reason": "error"}), id="chat-word"),
+    pytest.param(openai_chat, chat(choice={"error": {"code": 502, "message": "died"}}), id="chat-choice"),
+    pytest.param(openai_chat, chat(error={"message": "died"}), id="chat-beside-choices"),
+    pytest.param(anthropic_messages, messages(stop_reason="error"), id="messages-word"),
+    pytest.param(anthropic_messages, messages(error={"message": "died"}), id="messages-beside-content"),
+    pytest.param(openai_responses, responses(status="failed", error={"message": "died"}), id="responses"),
+    pytest.param(openai_responses, responses(status="failed"), id="responses-without-error"),
+    pytest.param(openai_responses, responses(error={"message": "died"}), id="responses-completed"),
 ]
 
 
@@ -133,7 +133,7 @@ def test_an_error_with_an_answer_keeps_what_was_billed(reading, body):
 
 def test_an_error_in_a_stream_waits_for_the_usage():
     """OpenRouter reports the error in a choice and the usage in the chunk after it."""
-    reader = chat_reading.ChunkReader("asked")
+    reader = openai_chat.ChunkReader("asked")
     chunks = [
         {"model": "m", "choices": [{"delta": {"content": "half an ans"}}]},
         {"choices": [{"delta": {}, "finish_reason": "error", "error": {"code": 502, "message": "died"}}]},
@@ -148,7 +148,7 @@ def test_an_error_in_a_stream_waits_for_the_usage():
 
 def test_a_failed_response_in_a_stream_keeps_its_usage():
     """The event carries the whole response, and with it what was billed."""
-    reader = responses_reading.ResponseReader("asked")
+    reader = openai_responses.ResponseReader("asked")
     failed = {"error": {"message": "died"}, "output": [], "usage": {"input_tokens": 10, "output_tokens": 5}}
     reader.take(json.dumps({"type": "response.failed", "response": failed}).encode())
     with pytest.raises(ErrorInAnswer) as caught:
@@ -158,7 +158,7 @@ def test_a_failed_response_in_a_stream_keeps_its_usage():
 
 def test_the_name_of_the_last_event_goes_before_a_status_that_says_better():
     """An incomplete response does not become a complete one by its status."""
-    reader = responses_reading.ResponseReader("asked")
+    reader = openai_responses.ResponseReader("asked")
     response = json.loads(responses())
     reader.take(json.dumps({"type": "response.incomplete", "response": response}).encode())
     assert reader.completion().stop == "other"
@@ -215,11 +215,11 @@ def test_no_reading_is_cheaper_than_any_figure_says(prompt, output, total, read,
 
 
 ZEROS = [
-    pytest.param(chat_reading, chat({"prompt_tokens": 0, "completion_tokens": 0}), id="chat-all"),
-    pytest.param(chat_reading, chat({"prompt_tokens": 9, "completion_tokens": 0}), id="chat-output"),
-    pytest.param(chat_reading, chat({"prompt_tokens": 0, "completion_tokens": 9}), id="chat-input"),
-    pytest.param(anthropic_reading, messages({"input_tokens": 0, "output_tokens": 0}), id="messages-all"),
-    pytest.param(responses_reading, responses({"input_tokens": 0, "output_tokens": 0}), id="responses-all"),
+    pytest.param(openai_chat, chat({"prompt_tokens": 0, "completion_tokens": 0}), id="chat-all"),
+    pytest.param(openai_chat, chat({"prompt_tokens": 9, "completion_tokens": 0}), id="chat-output"),
+    pytest.param(openai_chat, chat({"prompt_tokens": 0, "completion_tokens": 9}), id="chat-input"),
+    pytest.param(anthropic_messages, messages({"input_tokens": 0, "output_tokens": 0}), id="messages-all"),
+    pytest.param(openai_responses, responses({"input_tokens": 0, "output_tokens": 0}), id="responses-all"),
 ]
 
 
@@ -264,9 +264,9 @@ def test_a_stated_cost_is_read_exactly_or_not_at_all(usage, expected):
 @pytest.mark.parametrize(
     ("reading", "body"),
     [
-        (chat_reading, chat({"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.5})),
-        (anthropic_reading, messages({"input_tokens": 10, "output_tokens": 5, "cost": 0.5})),
-        (responses_reading, responses({"input_tokens": 10, "output_tokens": 5, "cost": 0.5})),
+        (openai_chat, chat({"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.5})),
+        (anthropic_messages, messages({"input_tokens": 10, "output_tokens": 5, "cost": 0.5})),
+        (openai_responses, responses({"input_tokens": 10, "output_tokens": 5, "cost": 0.5})),
     ],
 )
 def test_every_wire_format_keeps_a_stated_cost(reading, body):
@@ -293,7 +293,7 @@ def test_every_wire_format_keeps_a_stated_cost(reading, body):
 )
 def test_an_error_after_text_in_a_stream_is_booked_with_the_usage_that_follows(failing):
     """Half an answer is paid, wherever the chunk has the error."""
-    reader = chat_reading.ChunkReader("asked")
+    reader = openai_chat.ChunkReader("asked")
     usage = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}
     for chunk in ({"choices": [{"delta": {"content": "half"}}]}, failing, usage):
         reader.take(json.dumps(chunk).encode())
@@ -314,13 +314,13 @@ def test_an_error_after_text_in_a_stream_is_booked_with_the_usage_that_follows(f
 def test_an_error_in_any_place_of_an_answer_keeps_what_was_billed(body):
     """The answer is no answer, and its usage is booked."""
     with pytest.raises(ErrorInAnswer) as caught:
-        chat_reading.read_answer(body, "asked")
+        openai_chat.read_answer(body, "asked")
     assert caught.value.answer.usage == Usage(10, 5)
 
 
 def test_an_error_after_the_stop_reason_of_a_message_keeps_what_was_billed():
     """The usage has come by then; before it, all that was reserved stays booked."""
-    reader = anthropic_reading.MessageReader("asked")
+    reader = anthropic_messages.MessageReader("asked")
     start = {"model": "m", "stop_reason": None, "usage": {"input_tokens": 10, "output_tokens": 1}}
     failed = json.dumps({"type": "error", "error": {"message": "died"}}).encode()
     reader.take(json.dumps({"type": "message_start", "message": start}).encode())
@@ -339,12 +339,12 @@ def test_a_response_with_an_incomplete_item_did_not_end_well(kind):
     """Half a call is not carried out, whatever the response as a whole says."""
     item = {"type": kind, "status": "incomplete", "call_id": "1", "name": "write_file", "arguments": "{}"}
     body = responses(status="completed", output=[item])
-    assert responses_reading.read_answer(body, "asked").stop == "other"
+    assert openai_responses.read_answer(body, "asked").stop == "other"
 
 
 def test_a_response_that_was_cancelled_in_a_stream_is_not_asked_for_again():
     """The event ends the stream, with the whole answer in it."""
-    reader = responses_reading.ResponseReader("asked")
+    reader = openai_responses.ResponseReader("asked")
     event = {"type": "response.cancelled", "response": json.loads(responses(status="completed"))}
     reader.take(json.dumps(event).encode())
     assert (reader.done, reader.completion().stop) == (True, "other")
@@ -354,19 +354,19 @@ def test_a_response_that_was_cancelled_in_a_stream_is_not_asked_for_again():
     ("reading", "body", "usage"),
     [
         pytest.param(
-            anthropic_reading,
+            anthropic_messages,
             messages({"input_tokens": 10, "output_tokens": 5, "total_tokens": 100}),
             Usage(10, 90),
             id="messages-total",
         ),
         pytest.param(
-            chat_reading,
+            openai_chat,
             chat({"prompt_tokens": 10, "completion_tokens": 5, "reasoning_tokens": 50}),
             Usage(10, 55, reasoning_tokens=50),
             id="chat-reasoning-at-the-top",
         ),
         pytest.param(
-            chat_reading,
+            openai_chat,
             chat({"prompt_tokens": 10, "completion_tokens": 5, "cache_creation_input_tokens": 9}),
             Usage(10, 5, cache_write_tokens=9),
             id="chat-cache-write-at-the-top",

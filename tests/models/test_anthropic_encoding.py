@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sunwell.core.history import History
 from sunwell.core.message import Message, Text, Thinking, ToolCall, ToolResult, user
 from sunwell.core.model import Caching, Request, ResponseSchema, ToolSpec
-from sunwell.models.anthropic_encoding import DEFAULT_MAX_OUTPUT_TOKENS, encode_message, encode_request
+from sunwell.models.anthropic_messages import DEFAULT_MAX_OUTPUT_TOKENS, encode_message, encode_request
 
 TOOL = ToolSpec("read", "Reads a file.", {"type": "object", "properties": {"path": {"type": "string"}}})
 OTHER = ToolSpec("list", "Lists.", {"type": "object"})

@@ -11,8 +11,7 @@ from sunwell.core.message import Message, Text, Thinking, ToolCall
 from sunwell.core.model import Consulted, Delta
 from sunwell.core.usage import Usage
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
-from sunwell.models.anthropic_encoding import encode_message
-from sunwell.models.anthropic_reading import MessageReader, read_answer, read_usage
+from sunwell.models.anthropic_messages import MessageReader, encode_message, read_answer, read_usage
 
 USAGE = {"input_tokens": 3, "output_tokens": 2}
 

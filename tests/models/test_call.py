@@ -11,9 +11,8 @@ from sunwell.core.model import Caching, Request
 from sunwell.core.usage import Usage
 from sunwell.errors import BadAnswer, ConnectionFailed, ModelError, Unauthorized
 from sunwell.models.anthropic_messages import AnthropicModel
-from sunwell.models.call import MAX_ANSWER_BYTES
-from sunwell.models.clients import client_for, close_clients
-from sunwell.models.connection import Connection
+from sunwell.models.connection import Connection, client_for, close_clients
+from sunwell.models.http_model import MAX_ANSWER_BYTES
 from sunwell.models.openai_chat import ChatModel
 
 ASKED = Request(messages=[user("hello")], caching=Caching(None, False))

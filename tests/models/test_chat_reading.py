@@ -11,8 +11,7 @@ from sunwell.core.message import Message, Text, Thinking, ToolCall
 from sunwell.core.model import Delta
 from sunwell.core.usage import Usage
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
-from sunwell.models.chat_encoding import encode_message
-from sunwell.models.chat_reading import ChunkReader, read_answer, read_usage
+from sunwell.models.openai_chat import ChunkReader, encode_message, read_answer, read_usage
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
 

@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from sunwell.errors import MissingKeyError
-from sunwell.models.clients import client_for, close_clients
-from sunwell.models.connection import Connection
+from sunwell.models.connection import Connection, client_for, close_clients
 
 SDKS = ["anthropic", "openai"]
 KEY = "sk-secret-1"

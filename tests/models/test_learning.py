@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 from sunwell.core.message import Text, user
 from sunwell.core.model import Request, ResponseSchema, ToolSpec
 from sunwell.errors import BadRequest
-from sunwell.models.chat_encoding import SCHEMA_IN_WORDS, ChatQuirks, quirks_for
 from sunwell.models.connection import Connection
-from sunwell.models.learning import without_refused
-from sunwell.models.openai_chat import ChatModel
+from sunwell.models.openai_chat import SCHEMA_IN_WORDS, ChatModel, ChatQuirks, quirks_for, without_refused
 from sunwell.simulator import Asked, Reply, Simulator, minimal
 
 TOOL = ToolSpec("read", "Reads.", {"type": "object", "properties": {}})

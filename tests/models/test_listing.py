@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 
-from sunwell.models.aliases import ALIASES
-from sunwell.models.listing import ModelRow, list_models
+from sunwell.models.catalog import ALIASES
 from sunwell.models.prices import PriceBook
+from sunwell.models.registry import ModelRow, list_models
 
 
 def test_a_row_for_each_alias():

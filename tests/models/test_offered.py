@@ -4,8 +4,8 @@ import pytest
 
 from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection
-from sunwell.models.offered import unlisted
 from sunwell.models.openai_chat import ChatModel
+from sunwell.models.providers import unlisted
 from sunwell.simulator import Simulator
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from sunwell.core import ModelProtocol
 from sunwell.errors import ConfigurationError, ModelError
+from sunwell.models.providers import Environment
 from sunwell.models.registry import ModelRegistry, resolve_model
-from sunwell.models.supply import Environment
 from sunwell.testing import ScriptedModel
 
 PATIENCE_SECONDS = 20

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core import Price, Rates, Usage
-from sunwell.models.aliases import ALIASES
-from sunwell.models.price_source import price_table
-from sunwell.models.prices import PriceBook, price_per_token
+from sunwell.models.catalog import ALIASES
+from sunwell.models.prices import PriceBook, price_per_token, price_table
 from sunwell.testing import ScriptedModel
 
 DAY = datetime.date(2026, 11, 21)

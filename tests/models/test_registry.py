@@ -13,8 +13,8 @@ from sunwell.errors import (
     UnknownModelError,
     UnknownProviderError,
 )
+from sunwell.models.providers import Environment
 from sunwell.models.registry import ModelRegistry, get_registry, resolve_model
-from sunwell.models.supply import Environment
 from sunwell.testing import ScriptedModel
 
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from sunwell.core.message import Message, Text, Thinking, ToolCall, ToolResult, user
 from sunwell.core.model import Caching, Request, ResponseSchema, ToolSpec
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
-from sunwell.models.responses_encoding import ORIGIN, encode_request
-from sunwell.models.responses_reading import ResponseReader, read_answer
+from sunwell.models.openai_responses import ORIGIN, ResponseReader, encode_request, read_answer
 
 REASONING = '{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"abc"}'
 TOOL = ToolSpec("read", "Reads.", {"type": "object", "properties": {}})

@@ -3,8 +3,7 @@
 import httpx2
 import pytest
 
-from sunwell.models.clients import request_options, sender_for
-from sunwell.models.connection import Connection
+from sunwell.models.connection import Connection, request_options, sender_for
 
 PATHS = {"anthropic": "/v1/messages", "openai": "/chat/completions"}
 BODY = b'{"model": "m-1"}'

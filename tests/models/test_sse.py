@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunwell.models.sse import EventParser, EventTooLong
+from sunwell.models.http_model import EventParser, EventTooLong
 
 
 def parsed(*chunks: bytes) -> list[bytes]:

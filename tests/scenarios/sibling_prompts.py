@@ -26,7 +26,7 @@ from sunwell.events import RunFinished, WorkerFinished
 from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Record
-from sunwell.models import anthropic_encoding, chat_encoding
+from sunwell.models import anthropic_messages, openai_chat
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry
 from sunwell.tools import tool
@@ -37,7 +37,7 @@ LENS = EphemeralLens(
     examples=("def f():\n    ...",),
     task_scope="Docstrings",
 )
-QUIRKS = chat_encoding.quirks_for("openai", "gpt-6-luna")
+QUIRKS = openai_chat.quirks_for("openai", "gpt-6-luna")
 FOUND: "collections.Counter[tuple[str, str]]" = collections.Counter()
 
 
@@ -102,8 +102,8 @@ class Watching:
 
     async def complete(self, request: Request) -> Completion:
         bodies = {
-            "messages": b"".join(anthropic_encoding.encode_request("m", request, streaming=False)),
-            "chat": b"".join(chat_encoding.encode_request("m", request, QUIRKS, streaming=False)),
+            "messages": b"".join(anthropic_messages.encode_request("m", request, streaming=False)),
+            "chat": b"".join(openai_chat.encode_request("m", request, QUIRKS, streaming=False)),
         }
         for wire, body in bodies.items():
             first = request.messages[0].text.encode()

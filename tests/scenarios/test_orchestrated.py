@@ -26,10 +26,8 @@ from sunwell.events import Event, RunFinished
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Answer, Note, ToolFinished
 from sunwell.models.anthropic_messages import AnthropicModel
-from sunwell.models.chat_encoding import ChatQuirks
-from sunwell.models.clients import close_clients
-from sunwell.models.connection import Connection
-from sunwell.models.openai_chat import ChatModel
+from sunwell.models.connection import Connection, close_clients
+from sunwell.models.openai_chat import ChatModel, ChatQuirks
 from sunwell.models.openai_responses import ResponsesModel
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, InProcessModel, Reply, Script, Simulator

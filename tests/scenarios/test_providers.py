@@ -6,8 +6,7 @@ from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.events import RunFinished, Warned
-from sunwell.models.clients import close_clients
-from sunwell.models.connection import Connection
+from sunwell.models.connection import Connection, close_clients
 from sunwell.models.openai_responses import ResponsesModel
 from sunwell.simulator import Simulator
 from sunwell.simulator.scripts import steps

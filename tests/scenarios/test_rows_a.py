@@ -25,8 +25,8 @@ from sunwell.journal.reading import read_records
 from sunwell.journal.records import RunOpened
 from sunwell.journal.tree import tree
 from sunwell.models.prices import PriceBook
+from sunwell.models.providers import Environment
 from sunwell.models.registry import ModelRegistry
-from sunwell.models.supply import Environment
 from sunwell.simulator import Simulator, echo, running_simulator
 from sunwell.testing import ScriptedModel, completion
 

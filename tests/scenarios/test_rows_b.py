@@ -24,8 +24,8 @@ from sunwell.events import (
     RunFinished,
     Warned,
 )
+from sunwell.models.providers import Environment
 from sunwell.models.registry import ModelRegistry, resolve_model
-from sunwell.models.supply import Environment
 from sunwell.testing import ScriptedModel
 
 TASK = "Generate CRUD endpoints for 5 entities"

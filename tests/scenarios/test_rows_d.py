@@ -15,7 +15,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core.message import ToolCall, ToolResult, user
 from sunwell.core.model import Request
 from sunwell.errors import ConfigurationError, MissingKeyError
-from sunwell.models.clients import client_for
+from sunwell.models.connection import client_for
 from sunwell.simulator import ModelPrice, ModelRates, Simulator, echo, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
 from sunwell.testing import ScriptedModel, completion

@@ -16,8 +16,7 @@ from sunwell.gateway import RetryPolicy
 from sunwell.journal.reading import read_records
 from sunwell.journal.records import Answer
 from sunwell.models.anthropic_messages import AnthropicModel
-from sunwell.models.clients import close_clients
-from sunwell.models.connection import Connection
+from sunwell.models.connection import Connection, close_clients
 from sunwell.models.openai_chat import ChatModel
 from sunwell.models.openai_responses import ResponsesModel
 from sunwell.models.registry import ModelRegistry

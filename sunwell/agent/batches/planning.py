@@ -18,8 +18,8 @@ from sunwell.core.task import Task
 from sunwell.core.usage import Usage
 from sunwell.events import BATCH_PLANNED, BatchPlanned, Event, ModelCallFinished
 from sunwell.journal.records import Answer, Note, WorkerClosed
+from sunwell.models.catalog import provider_and_id
 from sunwell.models.prices import PriceBook
-from sunwell.models.references import provider_and_id
 from sunwell.models.tokens import cache_life_seconds, estimate_tokens
 
 _CALLS_WITH_TOOLS = 6

@@ -7,7 +7,7 @@ import attrs
 
 from sunwell.core.model import ModelProtocol
 from sunwell.core.usage import Usage
-from sunwell.models.references import provider_and_id
+from sunwell.models.catalog import provider_and_id
 from sunwell.models.tokens import least_cacheable_tokens
 
 

@@ -9,7 +9,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Price
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.events import ModelFellBack
-from sunwell.models.aliases import DEFAULT_SMART_MODEL, retirement_of
+from sunwell.models.catalog import DEFAULT_SMART_MODEL, retirement_of
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, resolve_model
 

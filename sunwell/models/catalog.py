@@ -1,0 +1,242 @@
+"""What is known by name: providers, models and their short names, with the date of the table."""
+
+import functools
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+import attrs
+
+from sunwell.core.model import ModelProtocol
+from sunwell.models.connection import OWN_URLS, Headers
+from sunwell.models.openai_chat import ChatQuirks
+
+_BARE_IDS = (
+    (re.compile(r"claude-"), "anthropic"),
+    (re.compile(r"gpt-|chatgpt-|o\d"), "openai"),
+)
+_DATE = re.compile(r"[-@]20\d\d(-?)(0[1-9]|1[0-2])\1(0[1-9]|[12]\d|3[01])$")
+_DOT_IN_NUMBER = re.compile(r"(?<=\d)\.(?=\d)")
+_NAMES_KEPT = 1_024  # a run asks the same few names at every call
+
+
+@attrs.frozen
+class Reference:
+    """A model by its provider's name and the id that the provider knows it by."""
+
+    provider: str
+    model_id: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model_id}"
+
+
+def parse_reference(text: str) -> Reference | None:
+    """Return what *text* refers to, or ``None`` where it does not say whose model it is.
+
+    Only the first slash parts provider and model: further ones belong to the model's id.
+    """
+    provider, slash, model_id = text.partition("/")
+    if slash:
+        return Reference(provider.lower(), model_id) if provider and model_id else None
+    maker = provider_of(text)
+    return Reference(maker, text) if maker else None
+
+
+def provider_of(model_id: str) -> str | None:
+    """Return the provider whose ids look like *model_id*, or ``None``."""
+    for pattern, provider in _BARE_IDS:
+        if pattern.match(model_id):
+            return provider
+    return None
+
+
+@functools.lru_cache(_NAMES_KEPT)
+def undated(model_id: str) -> str:
+    """Return *model_id* without a date at its end: ``-20260101``, ``-2026-01-01`` or ``@20260101``."""
+    return _DATE.sub("", model_id)
+
+
+@functools.lru_cache(_NAMES_KEPT)
+def spelled_alike(model_id: str) -> str:
+    """Return one spelling for ids that differ in case or in ``4.6`` and ``4-6`` only."""
+    return _DOT_IN_NUMBER.sub("-", model_id.lower())
+
+
+def is_same_model(asked: str, answered: str) -> bool:
+    """Whether *answered* is the id that was *asked*, or that id with a date or without."""
+    one, other = spelled_alike(asked), spelled_alike(answered)
+    return one == other or undated(other) == one or undated(one) == other
+
+
+def provider_and_id(model: ModelProtocol) -> tuple[str | None, str]:
+    """Return the provider of *model*, ``None`` where it does not say, and the id it is known by there.
+
+    Adapters say ``model_id`` and ``provider``, or have a ``connection`` that says ``provider``;
+    of any other model the name is all there is.
+    """
+    model_id = getattr(model, "model_id", None)
+    provider = getattr(model, "provider", None)
+    if provider is None:
+        provider = getattr(getattr(model, "connection", None), "provider", None)
+    return provider, model.name if model_id is None else str(model_id)
+
+
+PRESETS_DATE = "2026-11-21"
+"""ISO day on which the table was last brought up to date."""
+
+Kind = Literal["anthropic", "openai"]
+Api = Literal["chat", "responses"]
+
+
+@attrs.frozen
+class Provider:
+    """How a provider is spoken to, before the environment gives its key."""
+
+    name: str
+    kind: Kind = "openai"
+    base_url: str | None = None
+    key_variable: str | None = None
+    """The variable that holds the key; ``None``: no key is looked for."""
+    api: Api = "chat"
+    """Which of OpenAI's formats; nothing to a provider of the kind ``anthropic``."""
+    needs_key: bool = True
+    quirks: ChatQuirks | None = None
+    """``None``: told by provider and model, see :func:`~sunwell.models.openai_chat.quirks_for`."""
+    headers: Headers = ()
+    timeout_seconds: float = 600.0
+    stall_seconds: float = 300.0
+    connect_seconds: float = 10.0
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    without_effort: tuple[str, ...] = ()
+    """Models that take no effort."""
+
+
+def _local(
+    name: str, port: int, *, schema: Literal["json_schema", "json_object"] = "json_schema"
+) -> Provider:
+    quirks = ChatQuirks(schema=schema, effort=False)
+    return Provider(name, base_url=f"http://127.0.0.1:{port}/v1", needs_key=False, quirks=quirks)
+
+
+def _served(name: str, base_url: str, quirks: ChatQuirks | None = None) -> Provider:
+    variable = f"{name.upper()}_API_KEY"
+    return Provider(name, "openai", base_url, variable, quirks=quirks or ChatQuirks())
+
+
+PRESETS: Mapping[str, Provider] = MappingProxyType(
+    {
+        provider.name: provider
+        for provider in (
+            Provider("anthropic", "anthropic", OWN_URLS["anthropic"], "ANTHROPIC_API_KEY"),
+            Provider("openai", "openai", OWN_URLS["openai"], "OPENAI_API_KEY", api="responses"),
+            Provider(
+                "azure",
+                key_variable="AZURE_OPENAI_API_KEY",
+                quirks=ChatQuirks(token_limit="max_completion_tokens", returns_reasoning=False),
+            ),
+            _served("xai", "https://api.x.ai/v1"),
+            _served("openrouter", "https://openrouter.ai/api/v1"),
+            _served("together", "https://api.together.xyz/v1", ChatQuirks(effort=False)),
+            _served("groq", "https://api.groq.com/openai/v1", ChatQuirks(returns_reasoning=False)),
+            _served(
+                "deepseek", "https://api.deepseek.com/v1", ChatQuirks(schema="json_object", effort=False)
+            ),
+            # The last chunk of a stream carries usage unasked, and unknown fields are refused.
+            _served("mistral", "https://api.mistral.ai/v1", ChatQuirks(stream_usage=False, effort=False)),
+            _served("moonshot", "https://api.moonshot.ai/v1", ChatQuirks(schema="json_object", effort=False)),
+            _local("ollama", 11434),
+            _local("vllm", 8000),
+            _local("lmstudio", 1234),
+            _local("llamacpp", 8080),
+        )
+    }
+)
+"""By name. ``azure`` has no address of its own: each resource has one, to be named as ``base_url``."""
+
+_OTHER_NAMES = {
+    "grok": "xai",
+    "x-ai": "xai",
+    "moonshotai": "moonshot",
+    "kimi": "moonshot",
+    "lm-studio": "lmstudio",
+    "llama.cpp": "llamacpp",
+    "llama-cpp": "llamacpp",
+    "mistralai": "mistral",
+    "togetherai": "together",
+}
+
+
+def preset(name: str) -> Provider | None:
+    """Return the preset called *name*, also by the names that others call it; ``None`` if there is none."""
+    lowered = name.lower()
+    return PRESETS.get(_OTHER_NAMES.get(lowered, lowered))
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return every name that :func:`preset` knows."""
+    return tuple(sorted({*PRESETS, *_OTHER_NAMES}))
+
+
+ALIASES_DATE = "2026-11-21"
+"""ISO day on which both tables were last brought up to date."""
+
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "opus": "anthropic/claude-opus-5-5",
+        "sonnet": "anthropic/claude-sonnet-5-5",
+        "haiku": "anthropic/claude-haiku-5-5",
+        "anthropic-smart": "anthropic/claude-opus-5-5",
+        "anthropic-cheap": "anthropic/claude-haiku-5-5",
+        "openai-smart": "openai/gpt-6.1-sol",
+        "openai-cheap": "openai/gpt-6-luna",
+    }
+)
+"""What each built-in alias stands for, as ``provider/id``. A registered name goes before an alias."""
+
+DEFAULT_SMART_MODEL = "opus"
+"""What thinks where nobody says which model does."""
+
+
+@attrs.frozen
+class Retirement:
+    """A model that its provider no longer serves, or stops serving on a day that is known."""
+
+    model_id: str
+    date: str
+    """ISO day of the end."""
+    successor: str
+    """Id of a current model of the same provider and class."""
+
+    @property
+    def sentence(self) -> str:
+        """What a user should know, true before and after the day."""
+        return (
+            f"{self.model_id} is out of service from {self.date} on; "
+            f"it is asked all the same, and its successor is {self.successor}"
+        )
+
+
+_RETIREMENTS = {
+    retirement.model_id: retirement
+    for retirement in (
+        Retirement("claude-3-opus-20240229", "2026-01-05", "claude-opus-5-5"),
+        Retirement("claude-3-haiku-20240307", "2026-04-20", "claude-haiku-5-5"),
+        Retirement("gpt-4o", "2027-01-14", "gpt-6.1-sol"),
+        Retirement("gpt-4o-mini", "2027-01-14", "gpt-6-luna"),
+    )
+}
+
+
+def retirement_of(model_id: str) -> Retirement | None:
+    """Return when *model_id* ends and what follows it, or ``None`` where no end is known.
+
+    The id counts as its maker serves it, bare or as ``provider/id``; another seller of the same
+    model may keep it longer. It is asked all the same: telling the user is the caller's part.
+    """
+    reference = parse_reference(model_id)
+    if reference is None or reference.provider != provider_of(reference.model_id):
+        return None
+    return _RETIREMENTS.get(spelled_alike(reference.model_id))
