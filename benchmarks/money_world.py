@@ -22,7 +22,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.errors import BudgetExhausted, ModelError
 from sunwell.events import BOUND_EXCEEDED
 from sunwell.gateway import Gateway, RetryPolicy
-from sunwell.gateway.attempt import claim_for
+from sunwell.gateway.booking import claim_for
 from sunwell.journal.records import Intent
 from sunwell.simulator import Fault, Occasion
 

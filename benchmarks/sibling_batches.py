@@ -19,11 +19,10 @@ from sunwell.agent.work.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.terms import Terms
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Task
 from sunwell.journal.memory import MemoryJournal
-from sunwell.journal.records import Note, RunOpened
-from sunwell.journal.waits import Held
+from sunwell.journal.records import Held, Note, RunOpened
 from sunwell.models.prices import PriceBook
 from sunwell.simulator import PRICES, Billing, InProcessModel, ModelPrice, echo, loop_time
 from sunwell.testing import run_virtual

@@ -18,7 +18,7 @@ from sunwell.agent.workers.terms import Terms
 from sunwell.budget import Budget
 from sunwell.core import Message, Request, Text, ToolCall, ToolResult, user
 from sunwell.core.task import Task
-from sunwell.gateway.attempt import claim_for
+from sunwell.gateway.booking import claim_for
 from sunwell.journal.memory import MemoryJournal
 from sunwell.models.prices import PriceBook
 from sunwell.simulator import Asked, Billing, InProcessModel, Reply

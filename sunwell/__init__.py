@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sunwell.agent.agent import Agent
     from sunwell.agent.sync import run_sync
-    from sunwell.budget.values import Budget
+    from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.lens import EphemeralLens
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Agent": "sunwell.agent.agent",
-    "Budget": "sunwell.budget.values",
+    "Budget": "sunwell.budget.ledger_protocol",
     "EphemeralLens": "sunwell.core.lens",
     "RunOptions": "sunwell.context.options",
     "SessionContext": "sunwell.context.session",

@@ -9,9 +9,8 @@ import attrs
 
 from sunwell.agent.runs.comparing import ReplayDifference, replay_journal
 from sunwell.core.message import Part, Text
-from sunwell.core.model import Completion, Delta, Request, Stop
+from sunwell.core.model import Completion, Delta, Request, Stop, Usage
 from sunwell.core.price import Price
-from sunwell.core.usage import Usage
 
 __all__ = [
     "Line",

@@ -17,7 +17,7 @@ from sunwell.agent.runs.forking import Cut, Fork, open_fork
 from sunwell.agent.runs.opening import Opened, learn_keys, loop_config, open_new, reopen
 from sunwell.agent.runs.replaying import open_replay, played_again, recorded_roles
 from sunwell.agent.runs.roles import Choices, Roles, resolve_roles
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens

@@ -4,10 +4,9 @@ from sunwell.agent.policy.decision import should_use_delegation
 from sunwell.agent.policy.quoting import Prices, Shape, quote
 from sunwell.agent.run.loop_config import DEFAULT_TURNS
 from sunwell.agent.work.execution import Execution
-from sunwell.core.decision import DelegationDecision
 from sunwell.core.model import ModelProtocol
-from sunwell.core.quote import Quote
-from sunwell.gateway.attempt import DEFAULT_OUTPUT_TOKENS
+from sunwell.core.price import DelegationDecision, Quote
+from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS
 from sunwell.journal.records import Decided
 from sunwell.models.tokens import estimate_tokens
 

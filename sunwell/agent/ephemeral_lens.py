@@ -6,8 +6,8 @@ from sunwell.agent.lens.prompt import LensOrder
 from sunwell.agent.lens.writer import Ask, generic_lens, write_lens
 from sunwell.agent.policy.decision import should_use_delegation
 from sunwell.budget.ledger import TreeLedger
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.budget.tally import Tally
-from sunwell.budget.values import Budget
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion, Effort, ModelProtocol, Request, ToolSpec
 from sunwell.core.span import Span

@@ -20,8 +20,8 @@ from sunwell.agent.work.ended import Ended
 from sunwell.agent.work.execution import Execution
 from sunwell.agent.work.toolset import Toolset
 from sunwell.context.gathering import Shown
-from sunwell.core.decision import DelegationDecision
 from sunwell.core.model import ModelProtocol
+from sunwell.core.price import DelegationDecision
 from sunwell.core.task import TaskResult
 from sunwell.core.tool import Tool, ToolExecutor
 from sunwell.errors import ConfigurationError

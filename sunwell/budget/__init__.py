@@ -1,14 +1,13 @@
 """Budgets and the one ledger that holds them: reserve, settle, keep, release."""
 
 from sunwell.budget.ledger import TreeLedger
-from sunwell.budget.protocol import Ledger
-from sunwell.budget.tally import Call, Tally
-from sunwell.budget.values import Amount, Budget, Claim, Reservation
+from sunwell.budget.ledger_protocol import Amount, Budget, Claim, Ledger, Reservation
+from sunwell.budget.tally import BilledCall, Tally
 
 __all__ = [
     "Amount",
+    "BilledCall",
     "Budget",
-    "Call",
     "Claim",
     "Ledger",
     "Reservation",

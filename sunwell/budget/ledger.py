@@ -6,13 +6,12 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.budget.account import NO_RESERVE, Account, Parts, Want
+from sunwell.budget.account import NO_RESERVE, Account, Gauge, N, Parts, Want
+from sunwell.budget.admission import good_output, is_limited, judge, stopped, turns_used_up
 from sunwell.budget.clock import Clock
-from sunwell.budget.gauge import Gauge, N
-from sunwell.budget.line import Lines
-from sunwell.budget.past import Past, book, upwards
-from sunwell.budget.values import Amount, Budget, Claim, Reservation
-from sunwell.budget.verdict import good_output, is_limited, judge, stopped, turns_used_up
+from sunwell.budget.ledger_protocol import Amount, Budget, Claim, Reservation
+from sunwell.budget.tally import Past, book, upwards
+from sunwell.budget.wait_queue import Lines
 from sunwell.errors import SunwellError
 
 OnWarning = Callable[[str, Decimal, Decimal, str], None]
@@ -35,7 +34,7 @@ class _Held:
 
 @attrs.define(eq=False)
 class TreeLedger:
-    """Implements :class:`~sunwell.budget.protocol.Ledger` on one event loop.
+    """Implements :class:`~sunwell.budget.ledger_protocol.Ledger` on one event loop.
 
     A step that books touches every account above the path without giving control away, so no two
     calls can share the same room. A settled reserve costs the same however many are open.

@@ -1,17 +1,65 @@
-"""What each call of a run cost, added up for the whole and for every part of it."""
+"""What earlier processes of the same run used, by path."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 import attrs
 
-from sunwell.budget.past import upwards
-from sunwell.core.model import Completion, Purpose
+from sunwell.budget.account import Account
+from sunwell.budget.ledger_protocol import Amount
+from sunwell.core.model import Completion, Purpose, Usage
 from sunwell.core.task import Bill, BillLine, ModelBill, Total
-from sunwell.core.usage import Usage
+
+
+@attrs.define(eq=False)
+class Past:
+    """Amounts at every path and, summed, at every path above it; seconds at their own path alone."""
+
+    _sums: dict[str, Amount] = attrs.field(factory=dict)
+    _seconds: dict[str, float] = attrs.field(factory=dict)
+
+    def add(self, path: str, amount: Amount) -> None:
+        """Remember *amount* for the accounts that will be opened at *path* or above it."""
+        for at in upwards(path):
+            self._sums[at] = _sum(self._sums.get(at, Amount()), amount)
+        self._seconds[path] = self._seconds.get(path, 0.0) + amount.seconds
+
+    def give(self, account: Account) -> None:
+        """Book on a new account what was restored at or below its path."""
+        book(account, self._sums.get(account.path, Amount()))
+        account.restored_seconds = self._seconds.get(account.path, 0.0)
+
+
+def upwards(path: str) -> Iterator[str]:
+    """Yield *path* and every path above it."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def book(account: Account, amount: Amount) -> None:
+    """Book everything but seconds; what was reserved is uncertain now."""
+    account.usd.add(amount.settled_usd, amount.uncertain_usd + amount.reserved_usd)
+    account.tokens.add(amount.settled_tokens, amount.uncertain_tokens + amount.reserved_tokens)
+    account.calls.add(amount.calls, 0)
+    account.turns.add(amount.turns, 0)
+
+
+def _sum(one: Amount, other: Amount) -> Amount:
+    return Amount(
+        settled_usd=one.settled_usd + other.settled_usd,
+        uncertain_usd=one.uncertain_usd + other.uncertain_usd,
+        reserved_usd=one.reserved_usd + other.reserved_usd,
+        settled_tokens=one.settled_tokens + other.settled_tokens,
+        uncertain_tokens=one.uncertain_tokens + other.uncertain_tokens,
+        reserved_tokens=one.reserved_tokens + other.reserved_tokens,
+        calls=one.calls + other.calls,
+        turns=one.turns + other.turns,
+    )
 
 
 @attrs.frozen
-class Call:
+class BilledCall:
     """Where a call happened, what for, and which model answered."""
 
     span: str
@@ -33,15 +81,15 @@ class Tally:
 
     price_date: str = ""
     """ISO date of the price table; every bill carries it."""
-    _totals: dict[Call, Total] = attrs.field(factory=dict, init=False)
-    _below: dict[str, list[Call]] = attrs.field(factory=dict, init=False)
+    _totals: dict[BilledCall, Total] = attrs.field(factory=dict, init=False)
+    _below: dict[str, list[BilledCall]] = attrs.field(factory=dict, init=False)
     """The calls at and below each span: a worker's bill takes no look at its siblings."""
 
-    def add(self, call: Call, usage: Usage, cost_usd: Decimal | None) -> None:
+    def add(self, call: BilledCall, usage: Usage, cost_usd: Decimal | None) -> None:
         """Add an answered call; ``cost_usd=None`` where the price is unknown, never 0."""
         self._note(call, Total(calls=1, usage=usage, cost_usd=cost_usd))
 
-    def add_answer(self, call: Call, completion: Completion, cost_usd: Decimal | None) -> None:
+    def add_answer(self, call: BilledCall, completion: Completion, cost_usd: Decimal | None) -> None:
         """Add an answer that came to *cost_usd* in all; each advisor in it stands in a line of its own."""
         for one in completion.consulted:
             self._note(
@@ -52,7 +100,7 @@ class Tally:
         assert completion.usage is not None
         self.add(call, completion.usage, cost_usd)
 
-    def add_uncertain(self, call: Call, reserved_tokens: int, reserved_usd: Decimal | None) -> None:
+    def add_uncertain(self, call: BilledCall, reserved_tokens: int, reserved_usd: Decimal | None) -> None:
         """Add an attempt whose usage never came, at its upper bound; it stands apart in every bill."""
         self._note(
             call, Total(uncertain_calls=1, uncertain_tokens=reserved_tokens, uncertain_usd=reserved_usd)
@@ -79,7 +127,7 @@ class Tally:
         purposes = tuple((str(purpose), total.cost_usd) for purpose, total in bill.split("purpose"))
         return attrs.evolve(bill, by_purpose=purposes)
 
-    def _note(self, call: Call, total: Total) -> None:
+    def _note(self, call: BilledCall, total: Total) -> None:
         so_far = self._totals.get(call)
         self._totals[call] = total if so_far is None else so_far + total
         if so_far is None:

@@ -10,7 +10,7 @@ from sunwell.cli.choices import Chosen, budget_of, sandbox_option
 
 if TYPE_CHECKING:
     from sunwell.agent.runs.authority import Ceiling, Terms
-    from sunwell.budget.values import Budget
+    from sunwell.budget.ledger_protocol import Budget
     from sunwell.cli.configured import Configured
     from sunwell.context.options import Approve, RunOptions
 
@@ -95,7 +95,7 @@ def terms_of(
 
 def usual_ceilings(held: "Configured") -> "Budget":
     """Return the ceilings of files and environment, without those that were typed."""
-    from sunwell.budget.values import Budget
+    from sunwell.budget.ledger_protocol import Budget
 
     usual = {
         path[1]: setting.value

@@ -12,7 +12,7 @@ import click
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from sunwell.budget.values import Budget
+    from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
 
@@ -215,7 +215,7 @@ def task_of(chosen: Chosen) -> str:
 
 def budget_of(chosen: Chosen) -> "Budget":
     """Return the ceilings that were named."""
-    from sunwell.budget.values import Budget
+    from sunwell.budget.ledger_protocol import Budget
 
     return Budget(
         usd=chosen["max_usd"],

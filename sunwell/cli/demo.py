@@ -67,7 +67,7 @@ def _perform(folder: Path, claims: Claims) -> None:
 
 
 def _delegated(folder: Path, simulator: "Simulator", claims: Claims) -> "TaskResult":
-    from sunwell.budget.values import Budget
+    from sunwell.budget.ledger_protocol import Budget
     from sunwell.cli.demo_stage import TASK, fresh_shop, run_tests, simulated, work
     from sunwell.context.options import RunOptions
 

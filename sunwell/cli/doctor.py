@@ -95,7 +95,7 @@ class _Examining:
         return [(name, await self._one(name)) for name in dict.fromkeys(self.held.resolved.names.values())]
 
     async def _one(self, name: str) -> "Report | str":
-        from sunwell.budget.values import Budget
+        from sunwell.budget.ledger_protocol import Budget
         from sunwell.config.conformance import MOST_TOKENS, examine
         from sunwell.errors import SunwellError
 

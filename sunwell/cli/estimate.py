@@ -16,7 +16,7 @@ from sunwell.cli.choices import (
 from sunwell.cli.page import fitted
 
 if TYPE_CHECKING:
-    from sunwell.core.quote import Side
+    from sunwell.core.price import Side
     from sunwell.report.forecast import Forecast
 
 

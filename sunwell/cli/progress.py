@@ -7,7 +7,7 @@ from typing import Literal
 import attrs
 
 from sunwell.cli.crowd import Crowd
-from sunwell.core.usage import Usage
+from sunwell.core.model import Usage
 from sunwell.events import (
     Event,
     ModelCallFinished,

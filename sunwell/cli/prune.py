@@ -37,7 +37,7 @@ def prune(workspace: str, older_than: float | None, keep: int | None, dry_run: b
     import json
 
     from sunwell.cli.finding import require_folder
-    from sunwell.journal.keeping import prune as remove
+    from sunwell.journal.retention import prune as remove
     from sunwell.tools.wording import counted
 
     root = require_folder(Path(workspace))

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from sunwell.journal.layout import RunFile
-    from sunwell.journal.node import Node
+    from sunwell.journal.tree import Node
 
 
 _WIDE, _MIDDLE, _NARROW = 140, 90, 70
@@ -51,7 +51,7 @@ def runs(workspace: str, as_json: bool) -> None:
 
 
 def _object(run: "RunFile", root: "Node") -> dict[str, Any]:
-    from sunwell.journal.keeping import is_running
+    from sunwell.journal.retention import is_running
     from sunwell.report.figures import exact
 
     return {

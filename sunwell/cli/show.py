@@ -68,7 +68,7 @@ def _follow(run: "RunFile", chosen: Chosen) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from sunwell.journal.keeping import is_running
+    from sunwell.journal.retention import is_running
 
     console = Console(highlight=False)
     if console.is_terminal:

@@ -5,7 +5,7 @@ from itertools import groupby
 
 import attrs
 
-from sunwell.journal.node import Node
+from sunwell.journal.tree import Node
 from sunwell.report.figures import columns_of, dollars, fitted, pieces, seconds_text
 from sunwell.tools.wording import visible
 

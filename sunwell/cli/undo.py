@@ -21,7 +21,7 @@ def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
     from sunwell.cli.failing import INCOMPLETE
     from sunwell.cli.finding import run_in
     from sunwell.errors import ConfigurationError
-    from sunwell.journal.keeping import is_running
+    from sunwell.journal.retention import is_running
     from sunwell.report.figures import one_line
     from sunwell.tools.originals import undo as put_back
     from sunwell.tools.workspace import Workspace

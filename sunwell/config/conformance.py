@@ -8,8 +8,8 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.budget.ledger import TreeLedger
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.budget.tally import Tally
-from sunwell.budget.values import Budget
 from sunwell.core.message import Message, Text, ToolCall, ToolResult, user
 from sunwell.core.model import Caching, Completion, ModelProtocol, Request, ResponseSchema, ToolSpec
 from sunwell.core.span import Span

@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.config.connecting import providers_of, unknown_provider
 from sunwell.config.naming import reference_of
 from sunwell.config.schema import Configuration, ModelEntry, Role

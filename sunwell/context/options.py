@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.orchestration import DelegationTools, Orchestration
 from sunwell.core.model import EFFORTS, Effort, ModelProtocol
 from sunwell.core.tool import SANDBOXES, Proposal, Sandbox

@@ -1,10 +1,18 @@
 """Values and protocols; no input, no output."""
 
-from sunwell.core.ceilings import Budget
-from sunwell.core.decision import DelegationDecision
-from sunwell.core.history import History
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.message import FileChange, Message, Part, Role, Text, Thinking, ToolCall, ToolResult, user
+from sunwell.core.message import (
+    FileChange,
+    History,
+    Message,
+    Part,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    user,
+)
 from sunwell.core.model import (
     CacheLife,
     Caching,
@@ -18,15 +26,26 @@ from sunwell.core.model import (
     ResponseSchema,
     Stop,
     ToolSpec,
+    Usage,
 )
-from sunwell.core.price import Price, Rates, Tier
-from sunwell.core.quote import Quote, Side
-from sunwell.core.receipts import CommandRun, Conflict, Receipts
+from sunwell.core.price import DelegationDecision, Price, Quote, Rates, Side, Tier
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
-from sunwell.core.task import Bill, BillLine, ModelBill, Status, StopReason, Task, TaskResult, Total
+from sunwell.core.task import (
+    Bill,
+    BillLine,
+    Budget,
+    CommandRun,
+    Conflict,
+    ModelBill,
+    Receipts,
+    Status,
+    StopReason,
+    Task,
+    TaskResult,
+    Total,
+)
 from sunwell.core.tool import Proposal, Staged, StagingExecutor, Tool, ToolExecutor
-from sunwell.core.usage import Usage
 
 __all__ = [
     "Bill",

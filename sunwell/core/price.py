@@ -1,4 +1,4 @@
-"""What a model's tokens cost. Rates are data; where they come from is ``sunwell.models.prices``."""
+"""What models cost, what a task is expected to cost, and the decision that follows."""
 
 from decimal import Decimal
 from itertools import pairwise
@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from sunwell.core.usage import Usage
+from sunwell.core.model import Usage
 
 _PER_MILLION = Decimal(1_000_000)
 
@@ -99,3 +99,54 @@ class Price:
 
 def _or(rate: Decimal | None, fallback: Decimal) -> Decimal:
     return fallback if rate is None else rate
+
+
+@attrs.frozen
+class Side:
+    """One way to do a task, priced. All figures are estimates but ``worst_usd``.
+
+    That is a bound under the limits that the quote's assumptions name.
+    """
+
+    name: str
+    """``delegated``, ``direct``, or ``smart-low-effort``."""
+    low_usd: Decimal | None
+    expected_usd: Decimal | None
+    """``None`` where a price is unknown."""
+    worst_usd: Decimal | None
+
+
+@attrs.frozen
+class Quote:
+    """Both ways to do a task, side by side, with what was assumed."""
+
+    delegated: Side
+    direct: Side
+    alternatives: tuple[Side, ...] = ()
+    lens_tokens: int = 0
+    """Input and output of writing the lens, as far as it goes off the budget."""
+    assumptions: tuple[str, ...] = ()
+    price_date: str = ""
+
+    @property
+    def delegation_is_dearer(self) -> bool:
+        """Whether delegating is known to cost at least what the cheapest other way costs."""
+        ours = self.delegated.expected_usd
+        others = [side.expected_usd for side in (self.direct, *self.alternatives)]
+        known = [usd for usd in others if usd is not None]
+        return ours is not None and bool(known) and ours >= min(known)
+
+
+@attrs.frozen
+class DelegationDecision:
+    """Whether a task is delegated, and why. True in a condition when it is."""
+
+    delegate: bool
+    reason: str
+    """One sentence for people; it stands in the event and in the output."""
+    estimated_tokens: int
+    threshold_tokens: int
+    budget_remaining: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.delegate

@@ -7,8 +7,8 @@ import attrs
 
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
-from sunwell.core.receipts import Conflict
 from sunwell.core.span import Span
+from sunwell.core.task import Conflict
 
 Sandbox = Literal["required", "off"]
 """Whether commands run in a sandbox or not at all, or with all that the caller's account can do."""

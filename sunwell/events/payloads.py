@@ -5,9 +5,8 @@ from typing import Literal
 
 import attrs
 
-from sunwell.core.model import Purpose
+from sunwell.core.model import Purpose, Usage
 from sunwell.core.task import Status, StopReason, TaskResult
-from sunwell.core.usage import Usage
 
 
 @attrs.frozen

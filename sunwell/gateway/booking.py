@@ -1,26 +1,111 @@
-"""What an attempt of a call holds of the budget, and how it is written down when it is over."""
+"""Answers of models that others wrote, held to what a journal can keep and a loop can use."""
 
 import asyncio
 import time
 from collections.abc import Coroutine
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
-from sunwell.budget.protocol import Ledger
+from sunwell.budget.ledger_protocol import Claim, Ledger, Reservation
 from sunwell.budget.tally import Tally
-from sunwell.budget.values import Reservation
-from sunwell.core.model import Completion
-from sunwell.errors import BudgetExhausted, ModelError
+from sunwell.core.message import Text, Thinking, ToolCall
+from sunwell.core.model import Completion, Consulted, ModelProtocol, Request, Stop, Usage
+from sunwell.core.price import Price
+from sunwell.errors import BadAnswer, BudgetExhausted, ModelError
 from sunwell.events import BOUND_EXCEEDED, BUDGET_REFUSED, BoundExceeded, BudgetRefused, Emit
-from sunwell.gateway.attempt import claim_for
-from sunwell.gateway.call import Call
-from sunwell.gateway.soundness import answer_in
+from sunwell.gateway.model_call import ModelCall
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Answer, Failure, Refused
-from sunwell.journal.waits import Held, HoldReason
+from sunwell.journal.records import Answer, Failure, Held, HoldReason, Refused
 from sunwell.models.prices import PriceBook
+from sunwell.models.tokens import input_bound_tokens
+
+_STOPS = frozenset(get_args(Stop))
+_PARTS = (Text, Thinking, ToolCall)
+
+
+def sound(value: Any, model: str) -> Completion:
+    """Return *value* as the answer of *model*; where it does not say who answered, *model* did.
+
+    Raises :exc:`~sunwell.errors.BadAnswer`, as one that may be billed, where it is no
+    :class:`~sunwell.core.model.Completion` or a part of it is not what the class says.
+    """
+    wrong = _what_is_wrong(value)
+    if wrong:
+        raise BadAnswer(model, f"its answer cannot be used: {wrong}; mend the model's class", True)
+    completion: Completion = value
+    if completion.model and type(completion.parts) is tuple:
+        return completion
+    return attrs.evolve(completion, model=completion.model or model, parts=tuple(completion.parts))
+
+
+def answer_in(error: BaseException, model: str) -> Completion | None:
+    """Return the answer of *model* that came with *error*; ``None`` if there is none, or none of use."""
+    answer = error.answer if isinstance(error, ModelError) else None
+    try:
+        return None if answer is None else sound(answer, model)
+    except BadAnswer:
+        return None
+
+
+def _what_is_wrong(value: Any) -> str:
+    if not isinstance(value, Completion):
+        return f"a Completion is wanted, got {type(value).__name__}"
+    if type(value.parts) not in (tuple, list):
+        return f"its parts are {type(value.parts).__name__}, not a tuple"
+    for part in value.parts:
+        if type(part) not in _PARTS:
+            return f"a part of it is {type(part).__name__}, not Text, Thinking or ToolCall"
+        for field in attrs.fields(type(part)):
+            if type(getattr(part, field.name)) is not str:
+                return f"{field.name} of a {type(part).__name__} is no text"
+    if type(value.stop) is not str or value.stop not in _STOPS:
+        return f"its stop {value.stop!r} is none of {', '.join(sorted(_STOPS))}"
+    for name in ("model", "provider_stop", "id"):
+        if type(getattr(value, name)) is not str:
+            return f"its {name} is no text"
+    if not all(isinstance(one, Consulted) and isinstance(one.usage, Usage) for one in value.consulted):
+        return "the models that it consulted are no tuple of Consulted"
+    stated = value.stated_cost_usd
+    if stated is not None and not (isinstance(stated, Decimal) and stated.is_finite() and stated >= 0):
+        return "its stated cost is not None and not a Decimal of zero or more"
+    return _what_is_wrong_with(value.usage)
+
+
+def _what_is_wrong_with(usage: Any) -> str:
+    if usage is None:
+        return ""
+    if not isinstance(usage, Usage):
+        return f"its usage is {type(usage).__name__}, not Usage or None"
+    counts = [getattr(usage, field.name) for field in attrs.fields(Usage)]
+    return "" if all(type(count) is int for count in counts) else "its usage counts are not whole numbers"
+
+
+DEFAULT_OUTPUT_TOKENS = 8192
+"""Most tokens of an answer where nobody chose: long enough for a file, short enough to reserve."""
+LEAST_OUTPUT_TOKENS = 64
+"""An answer that may be no longer than this is not worth its prompt."""
+_PER_MILLION = Decimal(1_000_000)
+
+
+def claim_for(model: ModelProtocol, request: Request, price: Price | None, *, closing: bool = False) -> Claim:
+    """Return the most that one attempt of *request* can cost.
+
+    Input is bounded by bytes and the provider's allowance, priced at the dearest rate that so much
+    input can meet, cache writes and tiers included. Without a price the dollar figures are ``None``.
+    """
+    output = request.max_output_tokens
+    if output is None:
+        output = getattr(model, "max_output_tokens", None) or DEFAULT_OUTPUT_TOKENS
+    bound = input_bound_tokens(model, request)
+    input_usd, output_usd_per_token = None, None
+    if price is not None:
+        input_rate, output_rate = price.worst_rates(bound)
+        input_usd, output_usd_per_token = bound * input_rate / _PER_MILLION, output_rate / _PER_MILLION
+    least = min(output, LEAST_OUTPUT_TOKENS)
+    return Claim(bound, output, least, input_usd, output_usd_per_token, closing)
+
 
 _RECORD_BYTES = 4096
 _NOTICED_SECONDS = 0.01
@@ -37,7 +122,7 @@ class Booking:
     prices: PriceBook
     emit: Emit
 
-    async def begin(self, call: Call, attempt: int) -> Reservation:
+    async def begin(self, call: ModelCall, attempt: int) -> Reservation:
         """Reserve the worst case of the attempt and write the intent down, durably.
 
         Raises :exc:`~sunwell.errors.BudgetExhausted` where there is no room; that is written, too.
@@ -57,7 +142,7 @@ class Booking:
         await self._intend(call, attempt, reservation)
         return reservation
 
-    async def _prepare(self, call: Call, reservation: Reservation, held_seconds: float) -> None:
+    async def _prepare(self, call: ModelCall, reservation: Reservation, held_seconds: float) -> None:
         try:
             await self.held(call, "ledger", held_seconds)
             await self.journal.reserve_space(_answer_bytes(reservation))
@@ -65,13 +150,13 @@ class Booking:
             self.ledger.release(reservation)
             raise
 
-    async def held(self, call: Call, reason: HoldReason, seconds: float) -> None:
+    async def held(self, call: ModelCall, reason: HoldReason, seconds: float) -> None:
         """Write down that the call was held up, where that took any time to speak of."""
         if seconds >= _NOTICED_SECONDS:
             held = Held(call.span.path, reason, seconds, time.time())
             await self.journal.append(held, durable=False)  # the intent follows, and is synced
 
-    async def _intend(self, call: Call, attempt: int, reservation: Reservation) -> None:
+    async def _intend(self, call: ModelCall, attempt: int, reservation: Reservation) -> None:
         try:
             await self.journal.append(call.intent(attempt, reservation))
         except asyncio.CancelledError as error:
@@ -84,7 +169,7 @@ class Booking:
             raise
 
     async def answered(
-        self, call: Call, attempt: int, reservation: Reservation, completion: Completion, seconds: float
+        self, call: ModelCall, attempt: int, reservation: Reservation, completion: Completion, seconds: float
     ) -> Answer:
         """Write the answer down and settle, whatever happens to us meanwhile."""
         completion, cost_usd = self.prices.priced(call.model, completion)
@@ -104,7 +189,7 @@ class Booking:
         return answer
 
     async def failed(
-        self, call: Call, attempt: int, reservation: Reservation, error: BaseException, *, final: bool
+        self, call: ModelCall, attempt: int, reservation: Reservation, error: BaseException, *, final: bool
     ) -> None:
         """Write the failure down and book what came with it, or give back or keep what was reserved."""
         # A call that was cut off by us, or broke in a way nobody foresaw, may have been billed.
@@ -122,7 +207,7 @@ class Booking:
         )
         await _unbroken(self._fail(call, reservation, failure))
 
-    async def _settle(self, call: Call, reservation: Reservation, answer: Answer) -> None:
+    async def _settle(self, call: ModelCall, reservation: Reservation, answer: Answer) -> None:
         try:
             await self.journal.append(answer)
         except BaseException:
@@ -131,7 +216,7 @@ class Booking:
         self._book(call, reservation, answer.completion, answer.cost_usd)
 
     def _book(
-        self, call: Call, reservation: Reservation, completion: Completion, cost_usd: Decimal | None
+        self, call: ModelCall, reservation: Reservation, completion: Completion, cost_usd: Decimal | None
     ) -> None:
         billed = completion.billed_tokens
         if billed is None:  # and nobody said how much
@@ -143,12 +228,12 @@ class Booking:
             self._tell_excess(call, reservation, billed, cost_usd)
 
     def _tell_excess(
-        self, call: Call, reservation: Reservation, billed: int, cost_usd: Decimal | None
+        self, call: ModelCall, reservation: Reservation, billed: int, cost_usd: Decimal | None
     ) -> None:
         excess = BoundExceeded(call.model.name, reservation.tokens, billed, reservation.usd, cost_usd)
         self.emit(BOUND_EXCEEDED, excess)
 
-    async def _fail(self, call: Call, reservation: Reservation, failure: Failure) -> None:
+    async def _fail(self, call: ModelCall, reservation: Reservation, failure: Failure) -> None:
         if failure.completion is not None:
             self._book(call, reservation, failure.completion, failure.cost_usd)
         elif failure.may_be_billed:
@@ -157,7 +242,7 @@ class Booking:
             self.ledger.release(reservation)
         await self.journal.append(failure)
 
-    def _keep(self, call: Call, reservation: Reservation, stated_usd: Decimal | None = None) -> None:
+    def _keep(self, call: ModelCall, reservation: Reservation, stated_usd: Decimal | None = None) -> None:
         tokens, usd = reservation.tokens, reservation.usd
         if stated_usd is not None and (usd is None or stated_usd > usd):  # the provider charges more
             if self.ledger.settle(reservation, tokens, stated_usd):

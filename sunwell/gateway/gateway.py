@@ -1,12 +1,14 @@
-"""The one door to a model, and the only place that retries."""
+"""Calls of a run that is only played again: what the journal does not have, nobody is asked for."""
 
 import asyncio
+import inspect
 import itertools
 from collections.abc import Awaitable, Callable
 
 import attrs
 
-from sunwell.budget.protocol import Ledger
+from sunwell import errors
+from sunwell.budget.ledger_protocol import Ledger
 from sunwell.budget.tally import Tally
 from sunwell.core.model import Completion, ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
@@ -28,14 +30,37 @@ from sunwell.events import (
     ModelRetried,
     ModelTextArrived,
 )
-from sunwell.gateway.booking import Booking
-from sunwell.gateway.call import Call
-from sunwell.gateway.recorded import not_recorded, recorded_failure
+from sunwell.gateway.booking import Booking, sound
+from sunwell.gateway.model_call import ModelCall
 from sunwell.gateway.retry import RetryPolicy
-from sunwell.gateway.soundness import sound
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Answer, Intent, Refused
+from sunwell.journal.records import Answer, Failure, Intent, Refused
 from sunwell.models.prices import PriceBook
+
+
+@attrs.define(eq=False)
+class NotRecorded(ModelError):
+    """The record of a run has neither an answer to a call nor its failure."""
+
+
+def recorded_failure(journal: Journal, call: ModelCall) -> ModelError | None:
+    """Return how the last attempt of *call* failed, where it did for good."""
+    attempt = 0
+    while journal.find(Intent, (call.span.path, call.number, attempt + 1)) is not None:
+        attempt += 1
+    failure = journal.find(Failure, (call.span.path, call.number, attempt))
+    kind = getattr(errors, failure.error, None) if failure else None
+    if failure is None or not failure.final or not (inspect.isclass(kind) and issubclass(kind, ModelError)):
+        return None
+    detail = failure.detail.removeprefix(f"{call.model.name}: ")
+    return kind(call.model.name, detail, failure.may_be_billed)
+
+
+def not_recorded(call: ModelCall) -> NotRecorded:
+    """Return the error of a call at which the record ends."""
+    return NotRecorded(
+        call.model.name, f"the record ends here: call {call.number} of {call.span} has no answer in it"
+    )
 
 
 async def _at_once() -> None:
@@ -66,7 +91,7 @@ class Gateway:
     """Replaces known secrets in what providers say of their failures: some repeat the key."""
     recorded_only: bool = False
     """Whether nobody is asked: a call without a recorded answer fails as it did, or as not recorded."""
-    compare: Callable[[Call, Answer], None] | None = None
+    compare: Callable[[ModelCall, Answer], None] | None = None
     """Gets each question with the recorded answer, in place of the check that it is the recorded one."""
     accepted: set[tuple[str, int]] = attrs.field(factory=set)
     """Calls, by span and number, whose recorded answers count although their questions have changed."""
@@ -112,19 +137,19 @@ class Gateway:
         self._check_pin(span, model)
         number = self._numbers.get(span.path, 0)
         self._numbers[span.path] = number + 1
-        call = Call(span, number, model, request, purpose, request.digest(model.name), closing, stream)
+        call = ModelCall(span, number, model, request, purpose, request.digest(model.name), closing, stream)
         self._require_change(call)
         completion = await self._answer_to(call)
         self._answered[span.path] = (call.digest, request.max_output_tokens)
         return completion
 
-    def _require_change(self, call: Call) -> None:
+    def _require_change(self, call: ModelCall) -> None:
         asked = (call.digest, call.request.max_output_tokens)
         if self._answered.get(call.span.path) == asked:
             detail = "the request is the one that was just answered, so it is not sent again"
             raise BadRequest(call.model.name, f"{detail}; change the task or the model")
 
-    async def _answer_to(self, call: Call) -> Completion:
+    async def _answer_to(self, call: ModelCall) -> Completion:
         span, number = call.span, call.number
         recorded = self.journal.find(Answer, (span.path, number))
         if recorded is not None:
@@ -138,7 +163,7 @@ class Gateway:
         await self.hold()
         return await self._ask_now(call)
 
-    async def _recorded_failure(self, call: Call) -> ModelError:
+    async def _recorded_failure(self, call: ModelCall) -> ModelError:
         await asyncio.sleep(0)  # a recorded time-out comes now
         failure = recorded_failure(self.journal, call)
         if failure is None:
@@ -160,7 +185,7 @@ class Gateway:
                 raise PinError(named, model.name, span.path)
             path = path.rpartition("/")[0]
 
-    def _replay(self, call: Call, recorded: Answer) -> Completion:
+    def _replay(self, call: ModelCall, recorded: Answer) -> Completion:
         is_accepted = self.accept_changes or (recorded.span, recorded.number) in self.accepted
         if self.compare is not None:
             self.compare(call, recorded)
@@ -180,7 +205,7 @@ class Gateway:
         self.emit(MODEL_CALL_FINISHED, finished)
         return completion
 
-    async def _ask_now(self, call: Call) -> Completion:
+    async def _ask_now(self, call: ModelCall) -> Completion:
         clock = asyncio.get_running_loop()
         started = clock.time()
         self.emit(MODEL_CALL_STARTED, call.started())
@@ -203,7 +228,7 @@ class Gateway:
         self.emit(MODEL_CALL_FINISHED, finished)
         return completion
 
-    async def _try_until_answered(self, call: Call) -> Answer:
+    async def _try_until_answered(self, call: ModelCall) -> Answer:
         first = self._first_free_attempt(call)
         for tried in itertools.count():
             last = tried + 1 == self.retry.attempts
@@ -218,19 +243,19 @@ class Gateway:
             await self._booking.held(call, "rate", wait_seconds)
         raise AssertionError("counting has no end")
 
-    def _first_free_attempt(self, call: Call) -> int:
+    def _first_free_attempt(self, call: ModelCall) -> int:
         attempt = 0
         while self.journal.find(Intent, (call.span.path, call.number, attempt)) is not None:
             attempt += 1
         return attempt
 
-    def _tell_retry(self, call: Call, attempt: int, wait_seconds: float, error: ModelError) -> None:
+    def _tell_retry(self, call: ModelCall, attempt: int, wait_seconds: float, error: ModelError) -> None:
         retried = ModelRetried(
             call.span.path, call.number, call.model.name, attempt, str(error), wait_seconds
         )
         self.emit(MODEL_RETRIED, retried)
 
-    async def _try_once(self, call: Call, attempt: int, last: bool) -> Answer:
+    async def _try_once(self, call: ModelCall, attempt: int, last: bool) -> Answer:
         reservation = await self._booking.begin(call, attempt)
         request = call.request
         if request.max_output_tokens != reservation.max_output_tokens:
@@ -248,7 +273,7 @@ class Gateway:
         seconds = clock.time() - started
         return await self._booking.answered(call, attempt, reservation, completion, seconds)
 
-    async def _complete(self, call: Call, request: Request) -> Completion:
+    async def _complete(self, call: ModelCall, request: Request) -> Completion:
         name = call.model.name
         try:
             return sound(await self._answer(call, request), name)
@@ -262,7 +287,7 @@ class Gateway:
                 raise
             raise ConnectionFailed(name, "its call was cancelled, and not by the run", True) from error
 
-    async def _answer(self, call: Call, request: Request) -> Completion:
+    async def _answer(self, call: ModelCall, request: Request) -> Completion:
         if not call.stream:
             return await call.model.complete(request)
         completion = None

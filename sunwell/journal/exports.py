@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sunwell.errors import JournalError
-from sunwell.journal.node import Node
+from sunwell.journal.codec import converter
 from sunwell.journal.records import Record
-from sunwell.journal.shapes import converter
-from sunwell.journal.tree import tree
+from sunwell.journal.tree import Node, tree
 
 
 def export_json(root: Node) -> str:

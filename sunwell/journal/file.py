@@ -1,21 +1,197 @@
-"""The journal of a run as a file that is only added to."""
+"""Room on the disk for answers that are still to come."""
 
-from collections.abc import Iterator
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import perf_counter
 from typing import Self, cast
 
 import attrs
 
 from sunwell.errors import JournalError
 from sunwell.journal.codec import decode, encode
-from sunwell.journal.disk import Disk, PosixDisk, as_journal_error, sentence
-from sunwell.journal.folders import make_folders
-from sunwell.journal.layout import journal_path
+from sunwell.journal.disk import Disk, PosixDisk, as_journal_error, sentence, sync_folder
+from sunwell.journal.layout import FOLDER, journal_path
 from sunwell.journal.protocol import R
 from sunwell.journal.reading import LONGEST_LINE_BYTES, Repair, Scan
-from sunwell.journal.records import Key, Record, RunOpened
-from sunwell.journal.space import Space
-from sunwell.journal.sync import SharedSync
+from sunwell.journal.records import Answer, Failure, Intent, Key, Record, RunOpened
+
+_STEP_BYTES = 1 << 20  # one allocation serves many calls
+_CLOSING_BYTES = 64 << 10  # what a run writes about its end once no answer fits any more
+
+_Attempt = tuple[str, int, int]
+
+
+@attrs.define(eq=False)
+class Space:
+    """Keeps blocks allocated past the end of a journal, enough for every call in flight."""
+
+    _disk: Disk
+    _allocated_to: int = 0
+    _largest_bytes: int = 0
+    _announced: int = 0
+    """Calls that have reserved and not yet written their intent."""
+    _in_flight: set[_Attempt] = attrs.field(factory=set)
+
+    def reserve(self, end: int, size_bytes: int) -> None:
+        """Make room for one more call after *end*, or raise OSError."""
+        largest = max(self._largest_bytes, size_bytes)
+        needed = end + largest * (len(self._in_flight) + self._announced + 1) + _CLOSING_BYTES
+        if needed > self._allocated_to:
+            self._allocate(end, needed)
+        self._largest_bytes = largest
+        self._announced += 1
+
+    def note(self, record: Record) -> None:
+        """Follow which calls are in flight."""
+        if isinstance(record, Intent):
+            self._in_flight.add((record.span, record.number, record.attempt))
+            self._announced = max(0, self._announced - 1)
+        elif isinstance(record, (Answer, Failure)):
+            self._in_flight.discard((record.span, record.number, record.attempt))
+
+    def give_back(self, end: int) -> None:
+        """Free what is allocated past *end*."""
+        if self._allocated_to > end:
+            self._disk.truncate(end)
+
+    def _allocate(self, end: int, needed: int) -> None:
+        start = max(end, self._allocated_to)
+        try:
+            self._disk.allocate(start, max(needed - start, _STEP_BYTES))
+            self._allocated_to = max(needed, start + _STEP_BYTES)
+        except OSError:  # perhaps the exact need still fits
+            self._disk.allocate(start, needed - start)
+            self._allocated_to = needed
+
+
+_QUICK_SECONDS = 0.002
+_TRIED_AGAIN_AFTER, _LONGEST_TRIAL = 16, 1024
+
+
+@attrs.define(eq=False)
+class SharedSync:
+    """Makes what was written durable; whoever asks while a sync runs shares the next one.
+
+    The sync runs in a thread of its own, so that the event loop goes on; on the loop itself where
+    *threaded* is false, or where the disk is so quick that the way to a thread and back costs more:
+    after a slow one on the loop the next sixteen run in the thread, and twice as many each time that
+    the one after them is slow again. After the first failure nothing is tried again: a system may
+    report a failed sync once and then forget the data.
+    """
+
+    _sync: Callable[[], None]
+    _written: Callable[[], int]
+    """How many records are in the file."""
+    _threaded: bool
+    synced: int = 0
+    """How many records are known to be durable."""
+    clock: Callable[[], float] = perf_counter
+    failure: Exception | None = None
+    """Why the first sync that failed did."""
+    _waiting: list["asyncio.Future[bool]"] = attrs.field(factory=list, init=False)
+    _running: bool = attrs.field(default=False, init=False)
+    _thread: ThreadPoolExecutor | None = attrs.field(default=None, init=False)
+    _in_thread: int = attrs.field(default=1, init=False)
+    """How many of the next syncs run in the thread."""
+    _next_trial: int = attrs.field(default=_TRIED_AGAIN_AFTER, init=False)
+    """How many will after the next slow one on the loop."""
+
+    def coming(self) -> "asyncio.Future[bool]":
+        """Return what becomes true once all that is written by now is durable, false where that failed."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append(waiter)
+        if not self._running:
+            self._running = True
+            loop.call_soon(self._begin)  # not at once: what else is ready to append shares the sync
+        return waiter
+
+    def close(self) -> None:
+        """End the thread, make the rest durable here, and tell everyone who still waits."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=True)
+        if self.failure is None and self.synced < self._written():
+            self._sync_now(self._written())
+        self._tell(self._waiting)
+        self._waiting = []
+
+    def _begin(self) -> None:
+        batch, self._waiting = self._waiting, []
+        if not batch:
+            self._running = False
+            return
+        written = self._written()
+        if not self._threaded or self._in_thread == 0:
+            began = self.clock()
+            self._sync_now(written)
+            # Measured here alone: in the thread the wait for the interpreter's lock would count, too.
+            if self.clock() - began > _QUICK_SECONDS:
+                self._in_thread = self._next_trial
+                self._next_trial = min(2 * self._next_trial, _LONGEST_TRIAL)
+            else:
+                self._next_trial = _TRIED_AGAIN_AFTER
+            self._finish(batch)
+            return
+        self._in_thread -= 1
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="sunwell-journal")
+        done = asyncio.get_running_loop().run_in_executor(self._thread, self._sync_now, written)
+        done.add_done_callback(lambda _: self._finish(batch))
+
+    def _sync_now(self, written: int) -> None:
+        if self.failure is not None:
+            return
+        try:
+            self._sync()
+        except Exception as error:  # whatever it is, nobody may be told that all is well
+            self.failure = error
+        else:
+            self.synced = written
+
+    def _finish(self, batch: "list[asyncio.Future[bool]]") -> None:
+        self._tell(batch)
+        self._begin()
+
+    def _tell(self, batch: "list[asyncio.Future[bool]]") -> None:
+        for waiter in batch:
+            if not waiter.done() and not waiter.get_loop().is_closed():
+                waiter.set_result(self.failure is None)
+
+
+def make_folders(root: Path, folder: Path) -> None:
+    """Make *folder*, which is below ``.sunwell`` of the workspace *root*, durably.
+
+    ``.sunwell`` gets mode 0700 and a ``.gitignore`` that hides all in it. A link in place of a folder is
+    refused: in a workspace from elsewhere it could lead anywhere.
+    """
+    top = root / FOLDER
+    with as_journal_error(top, "kept there"):
+        for parent in reversed((folder, *folder.parents)):
+            if parent != top and top not in parent.parents:
+                continue
+            if parent.is_symlink():
+                raise JournalError(f"{parent} is a link, which journals do not follow: make it a folder")
+            if not parent.is_dir():
+                parent.mkdir(mode=0o700)
+                sync_folder(parent.parent)
+        if top.stat().st_mode & 0o077:
+            top.chmod(0o700)
+        _hide_from_git(top)
+
+
+def _hide_from_git(top: Path) -> None:
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        file = os.open(top / ".gitignore", flags, 0o600)
+    except FileExistsError:
+        return
+    try:
+        os.write(file, b"*\n")
+    finally:
+        os.close(file)
 
 
 @attrs.define(eq=False)

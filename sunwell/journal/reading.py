@@ -36,7 +36,7 @@ class Repair:
 
 
 @attrs.frozen
-class Entry:
+class RunEntry:
     """A good line and where it stands, without the line's end."""
 
     offset: int
@@ -67,7 +67,7 @@ class Scan:
     repair: Repair | None = None
     """The torn tail; ``None`` where there is none."""
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[RunEntry]:
         before = b""
         lines = _split(self.read)
         for offset, raw in lines:
@@ -79,7 +79,7 @@ class Scan:
             repeated = line.seq == self.count - 1 and text == before
             if not repeated:
                 self._check_order(line)
-                yield Entry(offset, len(text), line)
+                yield RunEntry(offset, len(text), line)
                 self.count += 1
             before = text
             self.end = offset + len(raw)

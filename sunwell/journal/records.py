@@ -6,16 +6,15 @@ it, never of chance or time. ``at`` is seconds since 1970 in UTC.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import attrs
 
-from sunwell.core.decision import DelegationDecision
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import Completion, Purpose
-from sunwell.core.receipts import CommandRun, Conflict
-from sunwell.core.task import Status, StopReason
+from sunwell.core.price import DelegationDecision
+from sunwell.core.task import CommandRun, Conflict, Status, StopReason
 
 Key = tuple[str | int, ...]
 
@@ -334,3 +333,34 @@ class Unknown(Record):
     kind: ClassVar[str] = "unknown"
     name: str
     fields: Mapping[str, Any]
+
+
+HoldReason = Literal["planner", "ledger", "rate"]
+"""What is waited for. ``planner``: the first answer of siblings; ``ledger``: room in a ceiling;
+``rate``: the time until a failed attempt is made again."""
+
+PauseReason = Literal["approval", "reader"]
+"""Who was waited for. ``approval``: whoever approves what a tool is about to do; ``reader``: whoever
+reads the run's events and asked for no more."""
+
+
+@attrs.frozen
+class Held(Record):
+    """Somebody who could have gone on was made to wait, and now goes on."""
+
+    kind: ClassVar[str] = "held"
+    span: str
+    reason: HoldReason
+    seconds: float
+    at: float
+
+
+@attrs.frozen
+class Paused(Record):
+    """Everything waited for a person, which is no time that the run took."""
+
+    kind: ClassVar[str] = "paused"
+    reason: PauseReason
+    seconds: float
+    at: float
+    """When it went on."""

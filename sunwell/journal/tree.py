@@ -1,12 +1,14 @@
-"""From the flat records of a run to its tree."""
+"""A run as a tree: its nodes, and how they are built from flat records."""
 
-from collections.abc import Iterable
-from typing import Any
+import json
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from typing import Any, Literal
 
 import attrs
 
-from sunwell.journal.branches import SpanBranch, milliseconds, question, subject
-from sunwell.journal.node import Node
+from sunwell.core.message import ToolCall
+from sunwell.core.model import Purpose, Usage
 from sunwell.journal.records import (
     Answer,
     Failure,
@@ -22,6 +24,322 @@ from sunwell.journal.records import (
     WorkerClosed,
     WorkerOpened,
 )
+
+NodeType = Literal["run", "sub_completion", "part", "call", "tool"]
+"""``sub_completion`` is a worker, ``part`` a piece of work at its parent's depth, ``call`` one call
+of a model with all its attempts."""
+
+NodeStatus = Literal[
+    "ok", "incomplete", "error", "cancelled", "answered", "failed", "refused", "open", "kept"
+]
+"""A run ends ``ok`` to ``cancelled``; a call or a tool is ``answered``, ``failed``, ``refused`` for want
+of budget, or ``open``, which is begun and without an end in the journal. A call that is ``kept`` was copied
+from another run, which has paid for it: it has neither usage nor cost here."""
+
+
+@attrs.frozen
+class Node:
+    """One thing that a run did, with what it led to. Figures are its own; the totals include all below."""
+
+    type: NodeType
+    span: str
+    depth: int
+    """Nesting of workers; the root is 0."""
+    name: str = ""
+    """Id of a run, name of a tool."""
+    status: NodeStatus | None = None
+    """``None`` where nobody noted one: parts, and workers without records of their own."""
+    stop_reason: str | None = None
+    """Why a worker ended; ``None`` where it has not, and for all that is no worker."""
+    model: str | None = None
+    """The model that answered, or was asked; of a run, worker or part: the only one that it asked itself."""
+    purpose: Purpose | None = None
+    number: int | None = None
+    """Place of a call in its span."""
+    attempts: int = 0
+    usage: Usage | None = None
+    """Of a call, as the provider reported it; ``None`` where it did not."""
+    cost_usd: Decimal | None = None
+    """Of a call, as it was booked; ``None`` where usage or price is unknown, and for all that is no call."""
+    uncertain_usd: Decimal | None = Decimal(0)
+    """Upper bound for attempts that may be billed and brought no usage; ``None``: price unknown."""
+    started_at: float | None = None
+    """Seconds since 1970. A tool has the time of the answer before it."""
+    duration_ms: int | None = None
+    parent_turn: int | None = None
+    """Turn of the parent that started the worker."""
+    query: str | None = None
+    """What a worker was asked; the task of a run; of a tool what it was called with, in a word."""
+    context_query: str | None = None
+    tools_called: tuple[str, ...] = ()
+    """Names of tools called in the span itself, in order, each as often as it was called."""
+    result_tokens: int | None = None
+    """Output tokens of the call; of a worker, of its last answer."""
+    children: "tuple[Node, ...]" = ()
+
+    def walk(self) -> "Iterator[Node]":
+        """Yield this node and all below it, parents before children, in order."""
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting.extend(reversed(node.children))
+
+    @property
+    def total_usage(self) -> Usage:
+        """All tokens that were reported, here and below."""
+        return sum((node.usage for node in self.walk() if node.usage), Usage())
+
+    @property
+    def tokens_used(self) -> int:
+        """Input and output of :attr:`total_usage`."""
+        return self.total_usage.total_tokens
+
+    @property
+    def total_cost_usd(self) -> Decimal | None:
+        """What the reported tokens here and below cost, as booked; ``None`` where a price is unknown."""
+        return _sum([node.cost_usd for node in self.walk() if node.usage is not None])
+
+    @property
+    def total_uncertain_usd(self) -> Decimal | None:
+        """Upper bound for what may be billed besides; ``None`` where a price is unknown."""
+        return _sum([node.uncertain_usd for node in self.walk()])
+
+    def total_cost(self, price: Callable[[str, int, int], Decimal | float | None]) -> Decimal | None:
+        """Return what all reported tokens here and below cost by *price*, each at its own model's rate.
+
+        *price* gets the model and its input and output tokens, and gives US dollars, or ``None`` for a
+        model whose price it does not know: then so is the total.
+        """
+        priced: list[Decimal | None] = []
+        for node in self.walk():
+            if node.usage is not None:
+                usd = price(node.model or "", node.usage.input_tokens, node.usage.output_tokens)
+                priced.append(None if usd is None else Decimal(str(usd)))
+        return _sum(priced)
+
+
+def _sum(amounts: list[Decimal | None]) -> Decimal | None:
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known, Decimal(0)) if len(known) == len(amounts) else None
+
+
+_LONGEST_SUBJECT = 200
+
+
+@attrs.define(eq=False)
+class CallBranch:
+    """One call of a model, with all its attempts."""
+
+    order: int
+    number: int
+    intents: dict[int, Intent] = attrs.field(factory=dict)
+    unbilled: set[int] = attrs.field(factory=set)
+    """Attempts that were certainly not billed, or are booked with the usage of their answer."""
+    answer: Answer | None = None
+    billed: list[Answer | Failure] = attrs.field(factory=list)
+    """What was booked with the usage that came: the answer, and what came with errors before it."""
+    status: NodeStatus = "open"
+    is_kept: bool = False
+    """Whether another run has paid for it."""
+
+    def take(self, record: Intent | Answer | Failure | Refused) -> None:
+        """Add what *record* says of the call."""
+        match record:
+            case Intent():
+                self.intents[record.attempt] = record
+                self.status = "open"
+            case Answer():
+                self.answer, self.status = record, "answered"
+                if record.completion.usage is not None:
+                    self.unbilled.add(record.attempt)
+                    self.billed.append(record)
+            case Failure():
+                self.status = "failed"
+                if record.completion is not None and record.completion.usage is not None:
+                    self.unbilled.add(record.attempt)
+                    self.billed.append(record)
+                elif record.completion is None and not record.may_be_billed:
+                    self.unbilled.add(record.attempt)
+            case Refused():
+                self.status = "refused"
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, or was asked last."""
+        if self.answer is not None:
+            return self.answer.completion.model
+        return next((intent.model for intent in reversed(self.intents.values())), None)
+
+    def node(self, span: str, depth: int) -> Node:
+        """Return the finished node."""
+        if self.is_kept:
+            return self._kept_node(span, depth)
+        usages = [one.completion.usage for one in self.billed if one.completion and one.completion.usage]
+        usage = sum(usages, Usage()) if usages else None
+        costs = [one.cost_usd for one in self.billed]
+        known = [usd for usd in costs if usd is not None]
+        started = min((intent.at for intent in self.intents.values()), default=None)
+        return Node(
+            "call",
+            span,
+            depth,
+            status=self.status,
+            model=self.model,
+            purpose=self._purpose(),
+            number=self.number,
+            attempts=len(self.intents),
+            usage=usage,
+            cost_usd=sum(known, Decimal(0)) if known and len(known) == len(costs) else None,
+            uncertain_usd=self._uncertain_usd(),
+            started_at=started if started is not None or self.answer is None else self.answer.at,
+            duration_ms=milliseconds(self.answer.duration_seconds) if self.answer else None,
+            result_tokens=usage.output_tokens if usage else None,
+        )
+
+    def _kept_node(self, span: str, depth: int) -> Node:
+        return Node(
+            "call",
+            span,
+            depth,
+            status="kept",
+            model=self.model,
+            purpose=self._purpose(),
+            number=self.number,
+            started_at=self.answer.at if self.answer else None,
+        )
+
+    def _purpose(self) -> Purpose | None:
+        for record in (self.answer, *self.intents.values()):
+            if record is not None:
+                return record.purpose
+        return None
+
+    def _uncertain_usd(self) -> Decimal | None:
+        total = Decimal(0)
+        for attempt, intent in self.intents.items():
+            if attempt in self.unbilled:
+                continue
+            if intent.reserved_usd is None:
+                return None
+            total += intent.reserved_usd
+        return total
+
+
+@attrs.define(eq=False)
+class ToolBranch:
+    """One run of a tool."""
+
+    order: int
+    name: str
+    started_at: float | None
+    finished: ToolFinished | None = None
+    subject: str | None = None
+    """What it was called with, in a word."""
+
+    def node(self, span: str, depth: int) -> Node:
+        """Return the finished node."""
+        done = self.finished
+        status: NodeStatus = "open" if done is None else "failed" if done.result.is_error else "answered"
+        lasted = None if done is None else milliseconds(done.duration_seconds)
+        return Node(
+            "tool",
+            span,
+            depth,
+            self.name,
+            status,
+            started_at=self.started_at,
+            duration_ms=lasted,
+            query=self.subject,
+        )
+
+
+@attrs.define(eq=False)
+class SpanBranch:
+    """All that one span did itself."""
+
+    order: int
+    depth: int | None = None
+    """``None`` until a call of a model says it."""
+    calls: dict[int, CallBranch] = attrs.field(factory=dict)
+    tools: dict[tuple[int, int], ToolBranch] = attrs.field(factory=dict)
+    asked: dict[str, tuple[int, ToolCall]] = attrs.field(factory=dict)
+    """Tool calls and their turns by the call's id."""
+    notes: dict[str, Any] = attrs.field(factory=dict)
+    last_at: float | None = None
+    opened: WorkerOpened | None = None
+    closed: WorkerClosed | None = None
+
+    def told(self) -> dict[str, Any]:
+        """Return what the record of a worker's beginning says of its question, where there is one."""
+        if self.opened is None:
+            return {}
+        named = ("query", "context_query", "parent_turn")
+        return {name: value for name in named if (value := getattr(self.opened, name)) is not None}
+
+    @property
+    def status(self) -> NodeStatus | None:
+        """How a worker ended, ``open`` where it has begun and not ended; ``None`` where nobody noted it."""
+        if self.closed is not None:
+            return self.closed.status
+        return "open" if self.opened is not None else None
+
+    def call(self, number: int, order: int) -> CallBranch:
+        """Return the call at *number*, begun by this record if it is its first."""
+        return self.calls.setdefault(number, CallBranch(order, number))
+
+    def keep(self) -> None:
+        """Take note that another run has paid for the calls so far."""
+        for call in self.calls.values():
+            call.is_kept = True
+
+    def tool(self, place: tuple[int, int], name: str, order: int) -> ToolBranch:
+        """Return the tool run at *place* (turn and index), begun by this record if it is its first."""
+        return self.tools.setdefault(place, ToolBranch(order, name, self.last_at))
+
+    @property
+    def model(self) -> str | None:
+        """The only model that the span asked itself; ``None`` where it asked several or none."""
+        models = {call.model for call in self.calls.values()}
+        return models.pop() if len(models) == 1 else None
+
+
+def question(call: ToolCall, index: str) -> str | None:
+    """Return what *call* asks of a worker: its question, or that at *index* of a batch."""
+    arguments = _arguments(call)
+    for name in ("queries", "tasks"):
+        batch = arguments.get(name)
+        if isinstance(batch, list) and index.isdecimal() and int(index) < len(batch):
+            item = batch[int(index)]
+            return item if isinstance(item, str) else _asked(item)
+    return _asked(arguments)
+
+
+def subject(call: ToolCall) -> str | None:
+    """Return what *call* is about: the first text among its arguments, a path or a command, cut short."""
+    found = next((value for value in _arguments(call).values() if isinstance(value, str)), None)
+    return found if found is None or len(found) <= _LONGEST_SUBJECT else f"{found[:_LONGEST_SUBJECT]}…"
+
+
+def _arguments(call: ToolCall) -> dict[str, Any]:
+    try:
+        found = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def milliseconds(seconds: float) -> int:
+    """Return *seconds* in whole milliseconds."""
+    return round(seconds * 1000)
+
+
+def _asked(arguments: Any) -> str | None:
+    if not isinstance(arguments, dict):
+        return None
+    found = [arguments.get(name) for name in ("query", "task", "question")]
+    return next((text for text in found if isinstance(text, str)), None)
+
 
 _ROOT = "run"
 _NOTED = frozenset({"query", "context_query", "parent_turn"})

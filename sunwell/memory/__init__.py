@@ -1,5 +1,5 @@
 """What outlives a turn or a run."""
 
-from sunwell.memory.scratchpad import Entry, Scratchpad, entries_of
+from sunwell.memory.scratchpad import Scratchpad, ScratchpadEntry, entries_of
 
-__all__ = ["Entry", "Scratchpad", "entries_of"]
+__all__ = ["Scratchpad", "ScratchpadEntry", "entries_of"]

@@ -7,8 +7,7 @@ from typing import Any, Literal, Self
 import attrs
 
 from sunwell.core.message import FileChange
-from sunwell.core.receipts import CommandRun, Receipts
-from sunwell.core.task import TaskResult
+from sunwell.core.task import CommandRun, Receipts, TaskResult
 from sunwell.journal.places import Journals
 from sunwell.journal.records import Note, Record, RunOpened, WorkerClosed
 from sunwell.memory.task_ids import TaskIds
@@ -23,7 +22,7 @@ EntryType = Literal["analysis", "decision"]
 
 
 @attrs.frozen
-class Entry:
+class ScratchpadEntry:
     """One thing that somebody found or decided. Its words are a report; ``receipts`` is what was seen."""
 
     key: str
@@ -108,34 +107,34 @@ class Scratchpad:
 
     run_id: str
     max_entries: int = attrs.field(default=1000, validator=attrs.validators.ge(1))
-    _entries: dict[str, Entry] = attrs.field(factory=dict, init=False)
+    _entries: dict[str, ScratchpadEntry] = attrs.field(factory=dict, init=False)
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: ScratchpadEntry) -> None:
         """Add *entry*, in place of an earlier one with its key."""
         self._entries.pop(entry.key, None)
         self._entries[entry.key] = entry
         while len(self._entries) > self.max_entries:
             del self._entries[self._first_to_go(entry)]
 
-    def get(self, key: str) -> Entry | None:
+    def get(self, key: str) -> ScratchpadEntry | None:
         """Return the entry with *key*; ``None`` where there is none."""
         return self._entries.get(key)
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[ScratchpadEntry, ...]:
         """Return all entries, the oldest first."""
         return tuple(self._entries.values())
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _first_to_go(self, new: Entry) -> str:
+    def _first_to_go(self, new: ScratchpadEntry) -> str:
         old = [entry for entry in self._entries.values() if entry is not new]
         earlier = [entry for entry in old if entry.run_id != self.run_id]
         decisions = [entry for entry in old if entry.type == "decision"]
         return (earlier or decisions or old or [new])[0].key
 
 
-def entries_of(records: Iterable[Record]) -> tuple[Entry, ...]:
+def entries_of(records: Iterable[Record]) -> tuple[ScratchpadEntry, ...]:
     """Return what the scratchpad of a recorded run holds, from the records of its journal.
 
     What that run had itself read from earlier ones is among it.
@@ -143,22 +142,22 @@ def entries_of(records: Iterable[Record]) -> tuple[Entry, ...]:
     kept = tuple(records)
     run_id = next((record.run_id for record in kept if isinstance(record, RunOpened)), "")
     ids: TaskIds | None = None
-    found: dict[str, Entry] = {}
+    found: dict[str, ScratchpadEntry] = {}
     for record in kept:
         match record:
             case Note(name=name) if name == IDS_NOTE:
                 ids = TaskIds.from_json(record.value)
             case Note(name=name) if name.startswith(ENTRY_NOTE):
-                entry = Entry.from_json(record.value)
+                entry = ScratchpadEntry.from_json(record.value)
                 found[entry.key] = entry
             case WorkerClosed():
                 task_id = ids.of(record.span) if ids else record.span.removeprefix("run/")
-                entry = Entry.of_worker(record, task_id, run_id)
+                entry = ScratchpadEntry.of_worker(record, task_id, run_id)
                 found[entry.key] = entry
     return tuple(found.values())
 
 
-def left_by(journals: Journals, workspace: Path, run_ids: Iterable[str]) -> tuple[Entry, ...]:
+def left_by(journals: Journals, workspace: Path, run_ids: Iterable[str]) -> tuple[ScratchpadEntry, ...]:
     """Return what the scratchpads of earlier runs of *workspace* hold, the earliest named run first.
 
     Raises :exc:`~sunwell.errors.JournalError` for a run that cannot be found or read.

@@ -13,8 +13,7 @@ from typing import Any
 import attrs
 
 from sunwell.core.message import Part, Text, Thinking, ToolCall
-from sunwell.core.model import Completion, Stop
-from sunwell.core.usage import Usage
+from sunwell.core.model import Completion, Stop, Usage
 
 _LARGEST_COUNT = 2**53
 _LARGEST_COST_USD = Decimal(10**9)

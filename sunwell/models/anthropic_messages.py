@@ -10,8 +10,7 @@ from typing import Any
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Request, ToolSpec
-from sunwell.core.usage import Usage
+from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Request, ToolSpec, Usage
 from sunwell.models.answers import (
     ErrorInAnswer,
     NotAnAnswer,

@@ -171,7 +171,7 @@ class Wire(Protocol):
 
 
 @attrs.define(eq=False)
-class Call:
+class HttpCall:
     """One request to one model. Every failure is a :exc:`~sunwell.errors.ModelError`."""
 
     model_id: str
@@ -480,9 +480,9 @@ class HttpModel:
         """
         return self._call(request).stream()
 
-    def _call(self, request: Request) -> Call:
+    def _call(self, request: Request) -> HttpCall:
         tuned = self.tuning.applied(request)
-        return Call(self.model_id, self.wire, self.connection, self._failures, tuned)
+        return HttpCall(self.model_id, self.wire, self.connection, self._failures, tuned)
 
     def _must_stream(self, request: Request) -> bool:
         above, asked = self.stream_above_tokens, request.max_output_tokens

@@ -10,8 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import Completion, Delta, Request, ToolSpec
-from sunwell.core.usage import Usage
+from sunwell.core.model import Completion, Delta, Request, ToolSpec, Usage
 from sunwell.errors import BadRequest
 from sunwell.models.answers import (
     ErrorInAnswer,
@@ -31,7 +30,7 @@ from sunwell.models.answers import (
     words,
 )
 from sunwell.models.connection import Connection, Sdk
-from sunwell.models.http_model import UNTUNED, Call, HttpModel, Tuning
+from sunwell.models.http_model import UNTUNED, HttpCall, HttpModel, Tuning
 
 ORIGIN = "openai-chat"
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -556,7 +555,7 @@ class ChatModel(HttpModel):
             self._learn(error)
             raise
 
-    def _call(self, request: Request) -> Call:
+    def _call(self, request: Request) -> HttpCall:
         if request.tools and not self.quirks.tools:
             reason = "the server takes no tools: name another model for work, or ask without tools"
             raise BadRequest(self.name, reason)

@@ -9,8 +9,7 @@ from typing import Any
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import Completion, Delta, Request, Stop, ToolSpec
-from sunwell.core.usage import Usage
+from sunwell.core.model import Completion, Delta, Request, Stop, ToolSpec, Usage
 from sunwell.models.answers import (
     ErrorInAnswer,
     NotAnAnswer,

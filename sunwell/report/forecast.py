@@ -11,11 +11,9 @@ from sunwell.agent.policy.quoting import Prices, Shape, quote
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core.decision import DelegationDecision
-from sunwell.core.price import Price
-from sunwell.core.quote import Quote, Side
+from sunwell.core.price import DelegationDecision, Price, Quote, Side
 from sunwell.errors import MissingKeyError
-from sunwell.gateway.attempt import DEFAULT_OUTPUT_TOKENS
+from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS
 from sunwell.models.catalog import ALIASES, DEFAULT_SMART_MODEL, parse_reference
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry, resolve_model

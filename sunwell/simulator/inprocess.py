@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 import attrs
 
 from sunwell.core.message import Text, Thinking, ToolCall
-from sunwell.core.model import Completion, Delta, Request
+from sunwell.core.model import Completion, Delta, Request, Usage
 from sunwell.core.price import Price, Rates, Tier
-from sunwell.core.usage import Usage
 from sunwell.errors import (
     BadAnswer,
     BadRequest,

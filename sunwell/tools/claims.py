@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import attrs
 
 from sunwell.core.message import FileChange, ToolResult
-from sunwell.core.receipts import Conflict
+from sunwell.core.task import Conflict
 from sunwell.tools.paths import quoted
 
 

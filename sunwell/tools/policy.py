@@ -8,8 +8,8 @@ import attrs
 
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
-from sunwell.core.receipts import Conflict
 from sunwell.core.secrets import Secrets
+from sunwell.core.task import Conflict
 from sunwell.core.tool import (
     Place,
     PlacedExecutor,

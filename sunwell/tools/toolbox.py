@@ -11,8 +11,8 @@ import attrs
 
 from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
-from sunwell.core.receipts import Conflict
 from sunwell.core.secrets import Secrets
+from sunwell.core.task import Conflict
 from sunwell.core.tool import SANDBOXES, Place, Sandbox, Staged, Tool
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.approval import Approve, both_approve

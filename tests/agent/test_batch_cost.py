@@ -18,7 +18,7 @@ from sunwell.agent.work.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.terms import Terms
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context import RunOptions
 from sunwell.core import Request, Task
 from sunwell.events import RunFinished, WorkerFinished

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from sunwell.agent.loop import AgentLoop, LoopConfig
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Price, Rates, Request, Text, Thinking, ToolCall, ToolResult, Usage
 from sunwell.core.task import TaskResult
 from sunwell.errors import BadRequest, ConfigurationError, RateLimited, ServerFailed

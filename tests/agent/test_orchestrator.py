@@ -12,7 +12,7 @@ from sunwell.agent.delegation.orchestrator_prompt import ORCHESTRATOR_PROMPT
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.orchestrator import Orchestrator
 from sunwell.agent.run.loop_config import ORCHESTRATED_SECONDS
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.orchestration import Orchestration
 from sunwell.context.session import SessionContext

@@ -12,7 +12,7 @@ from sunwell.agent.work.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.terms import Terms
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Completion, Request, Task, Text, Usage
 from sunwell.core.span import Span
 from sunwell.journal.memory import MemoryJournal

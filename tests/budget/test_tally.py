@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunwell.budget import Call, Tally
+from sunwell.budget import BilledCall, Tally
+from sunwell.core.model import Usage
 from sunwell.core.task import Total
-from sunwell.core.usage import Usage
 
 spans = st.sampled_from(["run", "run/a", "run/a/b", "run/ab", "run/a%2Fb", "run/c/d/e"])
 calls = st.builds(
-    Call,
+    BilledCall,
     spans,
     st.integers(0, 3),
     st.sampled_from(["work", "lens", "check"]),
@@ -60,11 +60,11 @@ def test_a_bill_is_the_sum_of_the_calls_at_and_below_its_span(entries, prefix):
 def test_a_bill_lists_models_by_name_and_splits_by_purpose():
     """One line for each model and provider; an unknown price is unknown and not zero."""
     tally = Tally("2026-11")
-    tally.add(Call("run", 0, "lens", "anthropic", "opus"), Usage(100, 10), Decimal(35))
-    tally.add(Call("run/w", 1, "work", "anthropic", "haiku"), Usage(50, 5), Decimal(4))
-    tally.add(Call("run/w/x", 2, "work", "anthropic", "haiku"), Usage(50, 5), Decimal(3))
-    tally.add(Call("run/v", 1, "check", "local", "gemma"), Usage(1, 1), None)
-    tally.add_uncertain(Call("run/v", 1, "work", "anthropic", "haiku"), 70, Decimal("0.5"))
+    tally.add(BilledCall("run", 0, "lens", "anthropic", "opus"), Usage(100, 10), Decimal(35))
+    tally.add(BilledCall("run/w", 1, "work", "anthropic", "haiku"), Usage(50, 5), Decimal(4))
+    tally.add(BilledCall("run/w/x", 2, "work", "anthropic", "haiku"), Usage(50, 5), Decimal(3))
+    tally.add(BilledCall("run/v", 1, "check", "local", "gemma"), Usage(1, 1), None)
+    tally.add_uncertain(BilledCall("run/v", 1, "work", "anthropic", "haiku"), 70, Decimal("0.5"))
     bill = tally.bill()
     assert [(line.model, line.provider, line.calls, line.cost_usd) for line in bill.models] == [
         ("gemma", "local", 1, None),
@@ -86,5 +86,5 @@ def test_a_part_is_billed_with_all_below_it_and_nothing_beside_it(prefix, calls)
     """run/a includes run/a/b, and not run/ab."""
     tally = Tally()
     for span in ("run/a", "run/a/b", "run/ab"):
-        tally.add(Call(span, 1, "work", "p", "m"), Usage(1, 1), Decimal(1))
+        tally.add(BilledCall(span, 1, "work", "p", "m"), Usage(1, 1), Decimal(1))
     assert tally.bill(prefix).calls == calls

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from sunwell.cli.live import LiveView
+from sunwell.core.model import Usage
 from sunwell.core.task import TaskResult
-from sunwell.core.usage import Usage
 from sunwell.events import (
     DelegationStarted,
     Event,

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from sunwell.cli.plain import PlainView, line_of
-from sunwell.core.usage import Usage
+from sunwell.core.model import Usage
 from sunwell.events import (
     BudgetWarning,
     DelegationSkipped,

@@ -6,8 +6,8 @@ import attrs
 import pytest
 
 from sunwell.cli.progress import Progress, told_arguments
+from sunwell.core.model import Usage
 from sunwell.core.task import TaskResult
-from sunwell.core.usage import Usage
 from sunwell.events import (
     ModelCallFinished,
     ModelCallStarted,

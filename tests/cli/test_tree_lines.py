@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from sunwell.cli.tree_lines import TreeStyle, tree_lines
 from sunwell.core import Usage
-from sunwell.journal.node import Node
+from sunwell.journal.tree import Node
 
 
 def call(span: str, number: int, status="answered") -> Node:

@@ -18,9 +18,8 @@ from sunwell.events import (
     ModelTextArrived,
 )
 from sunwell.gateway import RetryPolicy
-from sunwell.journal.records import Answer, Intent, Refused
+from sunwell.journal.records import Answer, Held, Intent, Refused
 from sunwell.journal.tree import tree
-from sunwell.journal.waits import Held
 from sunwell.models.prices import PriceBook
 from sunwell.testing import ScriptedModel, completion, run_virtual
 

@@ -18,7 +18,7 @@ from sunwell.errors import (
 )
 from sunwell.events import ModelCallFinished, ModelRetried
 from sunwell.gateway import RetryPolicy
-from sunwell.journal.waits import Held
+from sunwell.journal.records import Held
 from sunwell.testing import ScriptedModel, run_virtual
 
 

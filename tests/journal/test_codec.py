@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sunwell.core import Completion, Text, Usage
 from sunwell.errors import JournalError
-from sunwell.journal import records, waits
+from sunwell.journal import records
 from sunwell.journal.codec import ENVELOPE, decode, encode
 from sunwell.journal.records import Note, Record, RunOpened, Unknown
 
@@ -26,7 +26,7 @@ JSON = st.recursive(
 )
 KINDS = [
     item
-    for item in (*vars(records).values(), *vars(waits).values())
+    for item in (*vars(records).values(), *vars(records).values())
     if isinstance(item, type) and issubclass(item, Record) and item not in (Record, Unknown)
 ]
 

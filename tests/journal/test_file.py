@@ -7,8 +7,8 @@ import pytest
 
 from sunwell.errors import JournalError
 from sunwell.journal import FileJournal, MemoryJournal, read_records
+from sunwell.journal.file import SharedSync
 from sunwell.journal.records import Answer, Failure, Intent, Note, RunOpened
-from sunwell.journal.sync import SharedSync
 from sunwell.testing import run_virtual
 
 

@@ -12,9 +12,9 @@ import pytest
 from sunwell.agent import Agent
 from sunwell.events import RunFinished
 from sunwell.journal import FileJournal, list_runs, read_records
+from sunwell.journal.codec import kinds
 from sunwell.journal.exports import export_json, import_json
 from sunwell.journal.records import Answer, RunClosed, ToolFinished, Unknown
-from sunwell.journal.shapes import kinds
 from sunwell.journal.tree import tree
 from sunwell.models.registry import ModelRegistry
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core import FileChange
-from sunwell.core.receipts import CommandRun, Receipts
+from sunwell.core.task import CommandRun, Receipts
 from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.records import Note, RunOpened, WorkerClosed
-from sunwell.memory import Entry, Scratchpad, entries_of
+from sunwell.memory import Scratchpad, ScratchpadEntry, entries_of
 from sunwell.memory.scratchpad import ENTRY_NOTE, IDS_NOTE, PAGE_CHARACTERS
 from sunwell.memory.task_ids import TaskIds
 
@@ -28,13 +28,13 @@ def closed(span: str = "run/orchestrator/task-0-0-0", **given: object) -> Worker
     return WorkerClosed(**(known | given))  # type: ignore[arg-type]
 
 
-def entry(key: str, run_id: str = "this", kind: str = "analysis") -> Entry:
-    return Entry(key, kind, key, {"output": key}, run_id=run_id)  # type: ignore[arg-type]
+def entry(key: str, run_id: str = "this", kind: str = "analysis") -> ScratchpadEntry:
+    return ScratchpadEntry(key, kind, key, {"output": key}, run_id=run_id)  # type: ignore[arg-type]
 
 
 def test_a_workers_entry_has_type_summary_raw_result_and_receipts() -> None:
     """Everything that is known of the result is in the entry, the worker's words apart from what was seen."""
-    made = Entry.of_worker(closed(), "ID", "r1")
+    made = ScratchpadEntry.of_worker(closed(), "ID", "r1")
     assert (made.key, made.type, made.summary, made.run_id) == ("task:ID", "analysis", "95 moons.", "r1")
     assert made.raw["output"] == "95 moons.\nMore follows."
     assert made.raw["done"] is True
@@ -49,7 +49,9 @@ def test_a_workers_entry_has_type_summary_raw_result_and_receipts() -> None:
 
 def test_a_failed_worker_has_its_entry_too() -> None:
     """A failure is written down as one: no success, its error, and a summary that begins with Failed."""
-    made = Entry.of_worker(closed(status="error", stop_reason="model_error", error="it broke"), "ID", "r1")
+    made = ScratchpadEntry.of_worker(
+        closed(status="error", stop_reason="model_error", error="it broke"), "ID", "r1"
+    )
     assert made.raw["success"] is False
     assert made.raw["error"] == "it broke"
     assert made.summary == "Failed: it broke"
@@ -60,7 +62,7 @@ def test_a_failed_worker_has_its_entry_too() -> None:
 def test_pages_are_the_text_and_nothing_else(text: str, repeats: int) -> None:
     """All pages together give the text back, and none is longer than a page."""
     whole = text + "x" * (PAGE_CHARACTERS * repeats)
-    made = Entry("k", "analysis", "", {"output": whole})
+    made = ScratchpadEntry("k", "analysis", "", {"output": whole})
     pages = [made.page(number) for number in range(1, made.pages + 1)]
     assert "".join(pages) == whole
     assert all(len(page) <= PAGE_CHARACTERS for page in pages)
@@ -77,7 +79,7 @@ def test_pages_are_the_text_and_nothing_else(text: str, repeats: int) -> None:
 )
 def test_a_text_has_as_many_pages_as_it_needs(characters: int, pages: int) -> None:
     """A page more begins just past the length of a page."""
-    assert Entry("k", "analysis", "", {"output": "x" * characters}).pages == pages
+    assert ScratchpadEntry("k", "analysis", "", {"output": "x" * characters}).pages == pages
 
 
 def test_what_earlier_runs_left_gives_way_first_then_decisions_then_the_oldest() -> None:
@@ -97,20 +99,20 @@ def test_an_entry_replaces_the_earlier_one_of_its_key() -> None:
     """A key names one entry."""
     pad = Scratchpad("this")
     pad.put(entry("a"))
-    pad.put(Entry("a", "analysis", "new", {}))
+    pad.put(ScratchpadEntry("a", "analysis", "new", {}))
     assert [one.summary for one in pad.entries()] == ["new"]
 
 
 def test_an_entry_comes_back_from_its_json() -> None:
     """What is noted in a journal is the entry, receipts included."""
-    made = Entry.of_worker(closed(), "ID", "r1")
-    assert Entry.from_json(made.as_json()) == made
+    made = ScratchpadEntry.of_worker(closed(), "ID", "r1")
+    assert ScratchpadEntry.from_json(made.as_json()) == made
 
 
 async def test_a_later_run_finds_the_entries_of_a_recorded_one() -> None:
     """Workers under the ids that the run gave them, decisions, and what it had read from others itself."""
     ids = TaskIds("r1", 1_700_000_000_000)
-    other = Entry("task:OTHER", "analysis", "from before", {"output": "x"}, Receipts(), "r0")
+    other = ScratchpadEntry("task:OTHER", "analysis", "from before", {"output": "x"}, Receipts(), "r0")
     journal = MemoryJournal("r1")
     await journal.append(RunOpened("r1", "a task", 1.0))
     await journal.append(Note("run", IDS_NOTE, ids.as_json()))

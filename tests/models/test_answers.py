@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunwell.core.message import Text
-from sunwell.core.model import Completion
-from sunwell.core.usage import Usage
+from sunwell.core.model import Completion, Usage
 from sunwell.models import anthropic_messages, openai_chat, openai_responses
 from sunwell.models.answers import ErrorInAnswer, stated_cost_usd, stop_of, usage_of
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunwell.core.history import History
-from sunwell.core.message import Message, Text, Thinking, ToolCall, ToolResult, user
+from sunwell.core.message import History, Message, Text, Thinking, ToolCall, ToolResult, user
 from sunwell.core.model import Caching, Request, ResponseSchema, ToolSpec
 from sunwell.models.anthropic_messages import DEFAULT_MAX_OUTPUT_TOKENS, encode_message, encode_request
 

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core.message import Message, Text, Thinking, ToolCall
-from sunwell.core.model import Consulted, Delta
-from sunwell.core.usage import Usage
+from sunwell.core.model import Consulted, Delta, Usage
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
 from sunwell.models.anthropic_messages import MessageReader, encode_message, read_answer, read_usage
 

@@ -7,8 +7,7 @@ import httpx2
 import pytest
 
 from sunwell.core.message import Text, user
-from sunwell.core.model import Caching, Request
-from sunwell.core.usage import Usage
+from sunwell.core.model import Caching, Request, Usage
 from sunwell.errors import BadAnswer, ConnectionFailed, ModelError, Unauthorized
 from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection, client_for, close_clients

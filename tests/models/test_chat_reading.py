@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core.message import Message, Text, Thinking, ToolCall
-from sunwell.core.model import Delta
-from sunwell.core.usage import Usage
+from sunwell.core.model import Delta, Usage
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
 from sunwell.models.openai_chat import ChunkReader, encode_message, read_answer, read_usage
 

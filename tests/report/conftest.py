@@ -4,12 +4,11 @@ from decimal import Decimal
 
 import pytest
 
-from sunwell.core.decision import DelegationDecision
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
-from sunwell.core.price import Price, Rates
+from sunwell.core.model import Usage
+from sunwell.core.price import DelegationDecision, Price, Rates
 from sunwell.core.task import Bill, BillLine, ModelBill, TaskResult, Total
-from sunwell.core.usage import Usage
 from sunwell.models.prices import PriceBook
 
 MILLION = 1_000_000

@@ -5,8 +5,8 @@ from decimal import Decimal
 import attrs
 import pytest
 
-from sunwell.core.decision import DelegationDecision
-from sunwell.core.usage import Usage
+from sunwell.core.model import Usage
+from sunwell.core.price import DelegationDecision
 from sunwell.report import compare_with_smart_model
 from tests.report.conftest import LENS, WORK, delegated, line
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.price import Price, Rates

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import attrs
 
+from sunwell.core.model import Usage
 from sunwell.core.task import Bill, BillLine, TaskResult, Total
-from sunwell.core.usage import Usage
 from sunwell.report import summarize
 from tests.report.conftest import LENS, WORK, delegated, line
 

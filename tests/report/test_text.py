@@ -5,10 +5,9 @@ from decimal import Decimal
 import attrs
 import pytest
 
-from sunwell.core.decision import DelegationDecision
-from sunwell.core.quote import Quote, Side
+from sunwell.core.model import Usage
+from sunwell.core.price import DelegationDecision, Quote, Side
 from sunwell.core.task import BillLine, TaskResult, Total
-from sunwell.core.usage import Usage
 from sunwell.report import summary_text
 from sunwell.report.forecast import Forecast
 from tests.report.conftest import LENS, WORK, delegated, line

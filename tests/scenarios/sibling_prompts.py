@@ -20,8 +20,7 @@ from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import Text
-from sunwell.core.model import Completion, Request
-from sunwell.core.usage import Usage
+from sunwell.core.model import Completion, Request, Usage
 from sunwell.events import RunFinished, WorkerFinished
 from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.places import JournalFiles

@@ -14,7 +14,7 @@ from sunwell.agent.delegation.answer_tool import AnswerTool
 from sunwell.agent.delegation.rlm_tools import rlm_tools
 from sunwell.agent.delegation.subagent_tool import subagent_tools
 from sunwell.agent.delegation.tools import delegating_tools
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.orchestration import Orchestration
 from sunwell.context.session import SessionContext

@@ -15,15 +15,13 @@ from sunwell.agent.runs.roles import Choices, resolve_roles
 from sunwell.cli.main import cli
 from sunwell.config import load_config
 from sunwell.config.shape import leaves
-from sunwell.core.model import Request
+from sunwell.core.model import Request, Usage
 from sunwell.core.price import Price, Rates
 from sunwell.core.task import TaskResult
-from sunwell.core.usage import Usage
 from sunwell.journal.layout import list_runs
-from sunwell.journal.node import Node
 from sunwell.journal.reading import read_records
 from sunwell.journal.records import RunOpened
-from sunwell.journal.tree import tree
+from sunwell.journal.tree import Node, tree
 from sunwell.models.prices import PriceBook
 from sunwell.models.providers import Environment
 from sunwell.models.registry import ModelRegistry

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from sunwell.agent.loop import AgentLoop, LoopConfig
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.cli.main import cli
 from sunwell.config import Sources
 from sunwell.config.resolving import resolve

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from sunwell.agent.loop import AgentLoop, LoopConfig
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.config import Sources
 from sunwell.config.resolving import resolve
 from sunwell.context.orchestration import Orchestration

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sunwell import Agent, RunOptions, SessionContext
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.core.message import ToolCall
 from sunwell.errors import ConfigurationError
 from sunwell.events import RunFinished, Warned

@@ -12,10 +12,9 @@ from sunwell.agent.run.run import Run
 from sunwell.agent.workers.start_gate import OpenGate, PilotGate, StartGate, WarmGate
 from sunwell.agent.workers.terms import Terms
 from sunwell.core.message import digest_of
-from sunwell.core.model import Caching
+from sunwell.core.model import Caching, Usage
 from sunwell.core.span import Span
 from sunwell.core.task import Task
-from sunwell.core.usage import Usage
 from sunwell.events import BATCH_PLANNED, BatchPlanned, Event, ModelCallFinished
 from sunwell.journal.records import Answer, Note, WorkerClosed
 from sunwell.models.catalog import provider_and_id

@@ -14,7 +14,7 @@ from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.few_gate import FewAtOnce
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.terms import Origin, Terms
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.orchestration import Orchestration
 from sunwell.core.markdown import one_line
 from sunwell.core.span import Span
@@ -23,7 +23,7 @@ from sunwell.core.tool import Place
 from sunwell.errors import ConfigurationError, SubCallDepthExceeded, ToolError
 from sunwell.events import Event, WorkerFinished, WorkerStarted
 from sunwell.journal.records import Note, WorkerClosed
-from sunwell.memory.scratchpad import ENTRY_NOTE, IDS_NOTE, Entry, Scratchpad
+from sunwell.memory.scratchpad import ENTRY_NOTE, IDS_NOTE, Scratchpad, ScratchpadEntry
 from sunwell.memory.task_ids import TaskIds
 
 _TOLD = "told-"
@@ -69,7 +69,7 @@ class Desk:
     """Ids of the results that a call of this process gave, or a recorded one."""
     _told_before: set[str] = attrs.field(factory=set, init=False)
 
-    async def open(self, earlier: Iterable[Entry]) -> None:
+    async def open(self, earlier: Iterable[ScratchpadEntry]) -> None:
         """Fill the scratchpad with *earlier*, or with what the journal says, and follow the run."""
         root, journal = self.run.root.path, self.run.journal
         noted = journal.find(Note, (root, IDS_NOTE))
@@ -82,7 +82,7 @@ class Desk:
             self.ids = TaskIds.from_json(noted.value)
         for record in journal.records():
             if isinstance(record, Note) and record.name.startswith(ENTRY_NOTE):
-                self.scratchpad.put(Entry.from_json(record.value))
+                self.scratchpad.put(ScratchpadEntry.from_json(record.value))
             elif isinstance(record, Note) and record.name.startswith(_TOLD):
                 self._told_before.update(record.value)
         self.run.watch(self._see)
@@ -175,7 +175,7 @@ class Desk:
             return
         key = f"decision:{place.turn}-{place.index}"
         raw = {"output": output, "span": place.span.path, "turn": place.turn}
-        entry = Entry(key, "decision", summary, raw, run_id=self.run.journal.run_id)
+        entry = ScratchpadEntry(key, "decision", summary, raw, run_id=self.run.journal.run_id)
         self.scratchpad.put(entry)
         note = Note(_path(place), f"{ENTRY_NOTE}{key}", entry.as_json())
         await self.run.journal.append(note, durable=False)
@@ -268,7 +268,7 @@ class Desk:
         record = self.run.journal.find(WorkerClosed, (event.span,))
         if record is None:
             raise ConfigurationError(f"the journal has no end of the worker {event.task_id}")
-        self.scratchpad.put(Entry.of_worker(record, event.task_id, self.run.journal.run_id))
+        self.scratchpad.put(ScratchpadEntry.of_worker(record, event.task_id, self.run.journal.run_id))
 
 
 def _path(place: Place) -> str:

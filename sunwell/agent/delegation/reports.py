@@ -7,7 +7,7 @@ import attrs
 from sunwell.agent.workers.outcomes import reported
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.task import TaskResult
-from sunwell.memory.scratchpad import Entry
+from sunwell.memory.scratchpad import ScratchpadEntry
 
 EXCERPT_CHARACTERS = 1_500
 """What of a report is told at once; the rest stands in the scratchpad."""
@@ -48,7 +48,7 @@ def told_nothing_new(working: Sequence[str]) -> str:
     )
 
 
-def told_entry(entry: Entry, page: int) -> str:
+def told_entry(entry: ScratchpadEntry, page: int) -> str:
     """Return *page* of *entry* in full."""
     where = f"page {page} of {entry.pages}" if entry.pages > 1 else "whole"
     lines = [f"{entry.key} · {entry.type} · {where}"]
@@ -61,7 +61,7 @@ def told_entry(entry: Entry, page: int) -> str:
     return "\n".join(lines)
 
 
-def _facts(entry: Entry) -> list[str]:
+def _facts(entry: ScratchpadEntry) -> list[str]:
     raw, seen = entry.raw, entry.receipts
     lines = [f"Task: {one_line(str(raw.get('task', '')))}"]
     lines.append(f"Ended: {raw.get('status')} ({raw.get('stop_reason')}), {raw.get('turns')} turns")

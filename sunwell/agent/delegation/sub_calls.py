@@ -5,7 +5,7 @@ from collections import Counter
 import attrs
 
 from sunwell.agent.run.run import Run
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.orchestration import SubCallLimits
 from sunwell.core.span import Span
 from sunwell.core.tool import Place

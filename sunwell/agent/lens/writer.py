@@ -8,10 +8,9 @@ import attrs
 from sunwell.agent.lens.items import SPLIT_PROMPT, parse_items, split_schema
 from sunwell.agent.lens.parsing import parse_lens
 from sunwell.agent.lens.prompt import LENS_SCHEMA, SYSTEM_PROMPT, LensOrder, repair_prompt, user_prompt
-from sunwell.core.history import History
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
-from sunwell.core.message import user
+from sunwell.core.message import History, user
 from sunwell.core.model import Caching, Completion, Request
 from sunwell.core.task import Task
 from sunwell.errors import LensError

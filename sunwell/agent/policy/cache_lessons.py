@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import attrs
 
-from sunwell.core.model import ModelProtocol
-from sunwell.core.usage import Usage
+from sunwell.core.model import ModelProtocol, Usage
 from sunwell.models.catalog import provider_and_id
 from sunwell.models.tokens import least_cacheable_tokens
 

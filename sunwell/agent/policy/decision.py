@@ -3,8 +3,7 @@
 from decimal import Decimal
 
 from sunwell.agent.policy.breadth import Group, groups
-from sunwell.core.decision import DelegationDecision
-from sunwell.core.quote import Quote
+from sunwell.core.price import DelegationDecision, Quote
 
 THRESHOLD_TOKENS = 2_000
 """RFC-137: the largest output that is not worth a lens."""

@@ -5,9 +5,8 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.core.price import Price
-from sunwell.core.quote import Quote, Side
-from sunwell.core.usage import Usage
+from sunwell.core.model import Usage
+from sunwell.core.price import Price, Quote, Side
 
 _TOKENS_PER_TURN = 1_500  # output of a common turn: one file written, or a few places changed
 _THINKING_TOKENS = 4_000  # room for reasoning in the lens call, as the lens writer asks for it

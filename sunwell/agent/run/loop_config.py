@@ -6,12 +6,12 @@ from attrs.validators import ge, in_, optional
 from sunwell.agent.policy.cache_lessons import CacheLessons
 from sunwell.agent.policy.cache_planner import Choice
 from sunwell.agent.policy.estimator import Estimator, estimate_output_tokens
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import LENS_OUTCOMES, OnLensFailure
 from sunwell.context.orchestration import DelegationTools, Orchestration
 from sunwell.core.model import EFFORTS, Effort
 from sunwell.gateway.retry import RetryPolicy
-from sunwell.memory.scratchpad import Entry
+from sunwell.memory.scratchpad import ScratchpadEntry
 from sunwell.models.prices import PriceBook
 
 DEFAULT_TURNS = 50
@@ -49,7 +49,7 @@ class LoopConfig:
     delegation_tools: DelegationTools | None = None
     """Tools with which the model may hand work out; ``None``: none, or ``delegate`` with ``orchestrate``."""
     orchestration: Orchestration = Orchestration()
-    earlier: tuple[Entry, ...] = ()
+    earlier: tuple[ScratchpadEntry, ...] = ()
     """What the scratchpad holds from earlier runs."""
     fail_fast: bool = False
     """Whether the first worker that fails ends the others of its batch."""

@@ -10,9 +10,8 @@ from sunwell.agent.run.files_seen import FilesSeen
 from sunwell.agent.run.stream import EventStream
 from sunwell.agent.run.time_limits import TimeLimits
 from sunwell.budget.ledger import TreeLedger
-from sunwell.budget.protocol import Ledger
+from sunwell.budget.ledger_protocol import Budget, Ledger
 from sunwell.budget.tally import Tally
-from sunwell.budget.values import Budget
 from sunwell.core.span import Span
 from sunwell.events import BUDGET_WARNING, BudgetWarning, Event, emit
 from sunwell.gateway.gateway import Gateway

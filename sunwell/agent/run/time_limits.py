@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import attrs
 
-from sunwell.budget.protocol import Ledger
+from sunwell.budget.ledger_protocol import Ledger
 from sunwell.journal.protocol import Journal
-from sunwell.journal.waits import Paused, PauseReason
+from sunwell.journal.records import Paused, PauseReason
 
 _NOTED_SECONDS = 0.1
 

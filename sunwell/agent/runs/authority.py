@@ -15,7 +15,7 @@ from sunwell.agent.batches.batch import Batch
 from sunwell.agent.runs.equipping import taken_names
 from sunwell.agent.runs.roles import Choices
 from sunwell.agent.runs.settings import options_from
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.errors import ConfigurationError
 from sunwell.models.registry import ModelRegistry

@@ -18,7 +18,7 @@ from sunwell.core.message import Message
 from sunwell.core.task import TaskResult
 from sunwell.core.tool import ToolExecutor
 from sunwell.events import RunFinished
-from sunwell.gateway.call import Call
+from sunwell.gateway.model_call import ModelCall
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.memory import ReplayedJournal
 from sunwell.journal.records import Answer, Intent, Key, RunClosed
@@ -94,7 +94,7 @@ class _Comparison:
     _differing: set[str] = attrs.field(factory=set, init=False)
     _asked: set[Key] = attrs.field(factory=set, init=False)
 
-    def see(self, call: Call, recorded: Answer) -> None:
+    def see(self, call: ModelCall, recorded: Answer) -> None:
         path = call.span.path
         self._asked.add((path, call.number))
         if call.digest == recorded.digest:
@@ -116,7 +116,7 @@ class _Comparison:
                 f"{first.number} of {first.span}"
             )
 
-    def _difference(self, call: Call, recorded: Answer) -> Iterator[str]:
+    def _difference(self, call: ModelCall, recorded: Answer) -> Iterator[str]:
         request = call.request
         yield (
             f"call {call.number} of {call.span} ({call.purpose}, {call.model.name}) is not the recorded one: "

@@ -31,7 +31,7 @@ from sunwell.core.secrets import Secrets
 from sunwell.core.tool import StagingExecutor, ToolExecutor
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import MODEL_FELL_BACK, WARNED, Event, ModelFellBack, Warned
-from sunwell.gateway.call import Call
+from sunwell.gateway.model_call import ModelCall
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.file import FileJournal
 from sunwell.journal.layout import new_run_id
@@ -69,7 +69,7 @@ class Opened:
     """What was cut off the end of the journal, and the like: a sentence for each."""
     recorded_only: bool = False
     """Whether the run is only played again: nobody is asked and nothing is done."""
-    compare: Callable[[Call, Answer], None] | None = None
+    compare: Callable[[ModelCall, Answer], None] | None = None
     """Gets each question of a run that is played again, with the recorded answer."""
 
     @property

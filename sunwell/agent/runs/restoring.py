@@ -7,12 +7,11 @@ import attrs
 
 from sunwell.agent.run.run import Run
 from sunwell.budget.ledger import passed
-from sunwell.budget.tally import Call
-from sunwell.budget.values import Amount
+from sunwell.budget.ledger_protocol import Amount
+from sunwell.budget.tally import BilledCall
 from sunwell.core.model import Completion
 from sunwell.errors import JournalError
-from sunwell.journal.records import Answer, Failure, Forked, Intent, Record, RunOpened, RunResumed
-from sunwell.journal.waits import Paused
+from sunwell.journal.records import Answer, Failure, Forked, Intent, Paused, Record, RunOpened, RunResumed
 
 _Attempt = tuple[str, int, int]
 
@@ -99,7 +98,7 @@ def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
         if limit := passed(*reserved, billed, answer.cost_usd):
             run.ledger.stop(limit)
     provider = intent.provider if intent else ""
-    entry = Call(answer.span, answer.depth, answer.purpose, provider, answer.completion.model)
+    entry = BilledCall(answer.span, answer.depth, answer.purpose, provider, answer.completion.model)
     run.tally.add_answer(entry, answer.completion, answer.cost_usd)
 
 
@@ -134,7 +133,7 @@ def _book_uncertain(run: Run, intent: Intent, stated_usd: Decimal | None = None)
         usd = stated_usd
     spent = Amount(uncertain_usd=usd or Decimal(0), uncertain_tokens=tokens, calls=1)
     run.ledger.restore(intent.span, spent)
-    entry = Call(intent.span, intent.depth, intent.purpose, intent.provider, intent.model)
+    entry = BilledCall(intent.span, intent.depth, intent.purpose, intent.provider, intent.model)
     run.tally.add_uncertain(entry, tokens, usd)
 
 

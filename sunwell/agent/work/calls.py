@@ -14,8 +14,8 @@ from sunwell.agent.run.run import Run
 from sunwell.agent.work.sound_results import sound_result
 from sunwell.agent.work.toolset import Toolset
 from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
-from sunwell.core.receipts import CommandRun
 from sunwell.core.span import Span
+from sunwell.core.task import CommandRun
 from sunwell.core.tool import Place, StagingExecutor, ToolExecutor
 from sunwell.events import TOOL_CALL_FINISHED, TOOL_CALL_STARTED, ToolCallFinished, ToolCallStarted
 from sunwell.journal.records import ToolFinished, ToolStarted

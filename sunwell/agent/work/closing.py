@@ -4,8 +4,7 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.core.history import History
-from sunwell.core.message import Message, Part, Text, ToolResult, user
+from sunwell.core.message import History, Message, Part, Text, ToolResult, user
 from sunwell.core.model import ModelProtocol, Request
 from sunwell.core.price import Price
 from sunwell.core.task import StopReason

@@ -4,10 +4,9 @@ import attrs
 
 from sunwell.agent.run.run import Run
 from sunwell.agent.work.status import STATUS_BEGINS
-from sunwell.core.history import History
-from sunwell.core.message import Message, Part, Text, ToolResult
+from sunwell.core.message import History, Message, Part, Text, ToolResult
+from sunwell.core.model import Usage
 from sunwell.core.span import Span
-from sunwell.core.usage import Usage
 from sunwell.events import HISTORY_COMPACTED, HistoryCompacted
 from sunwell.journal.records import Note
 

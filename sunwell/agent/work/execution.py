@@ -18,13 +18,12 @@ from sunwell.agent.work.finished import as_closed
 from sunwell.agent.work.toolset import Toolset
 from sunwell.agent.work.work import Assignment, Work
 from sunwell.context.gathering import Shown
-from sunwell.core.ceilings import Budget
-from sunwell.core.decision import DelegationDecision
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
 from sunwell.core.model import Effort, ModelProtocol
+from sunwell.core.price import DelegationDecision
 from sunwell.core.span import Span
-from sunwell.core.task import TaskResult, with_both_sides
+from sunwell.core.task import Budget, TaskResult, with_both_sides
 from sunwell.events import RUN_FINISHED, WARNED, RunFinished, RunStarted, Warned
 from sunwell.journal.records import RunClosed, ToolFinished
 from sunwell.models.rate_limits import told_of_holds

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.budget.protocol import Ledger
+from sunwell.budget.ledger_protocol import Ledger
 
 STATUS_BEGINS = "[Status, from the harness:"
 _LOW = 5

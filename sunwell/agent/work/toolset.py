@@ -8,7 +8,7 @@ import attrs
 
 from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
-from sunwell.core.receipts import Conflict
+from sunwell.core.task import Conflict
 from sunwell.core.tool import Place, PlacedExecutor, SharedExecutor, StagingExecutor, Tool, ToolExecutor
 from sunwell.errors import ConfigurationError
 

@@ -21,14 +21,13 @@ from sunwell.agent.work.compaction import Compactor, WindowFull
 from sunwell.agent.work.companion import Companion
 from sunwell.agent.work.ended import Ended
 from sunwell.agent.work.toolset import Toolset
-from sunwell.core.history import History
-from sunwell.core.message import Message, Text, user
+from sunwell.core.message import History, Message, Text, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason
 from sunwell.errors import BudgetExhausted, ModelError
 from sunwell.events import BUDGET_EXHAUSTED, BudgetUsedUp
-from sunwell.gateway.attempt import DEFAULT_OUTPUT_TOKENS
+from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS
 from sunwell.journal.records import Note
 
 __all__ = ["WORK_PROMPT_VERSION", "Assignment", "Ended", "Work"]

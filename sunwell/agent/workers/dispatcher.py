@@ -35,8 +35,7 @@ from sunwell.events import (
     WorkerStarted,
     WorkerWaiting,
 )
-from sunwell.journal.records import WorkerOpened
-from sunwell.journal.waits import Held
+from sunwell.journal.records import Held, WorkerOpened
 
 log = logging.getLogger("sunwell.agent")
 

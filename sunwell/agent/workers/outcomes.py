@@ -13,8 +13,7 @@ from sunwell.agent.work.work import Work
 from sunwell.agent.workers.terms import Worker
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.message import FileChange
-from sunwell.core.receipts import Conflict
-from sunwell.core.task import TaskResult
+from sunwell.core.task import Conflict, TaskResult
 from sunwell.journal.records import WorkerClosed
 
 

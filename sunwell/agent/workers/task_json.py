@@ -5,8 +5,7 @@ from typing import Any
 
 import attrs
 
-from sunwell.core.ceilings import Budget
-from sunwell.core.task import Task
+from sunwell.core.task import Budget, Task
 from sunwell.errors import ConfigurationError
 
 

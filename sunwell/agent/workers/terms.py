@@ -9,10 +9,9 @@ from sunwell.agent.work.closing import closing_seconds
 from sunwell.agent.work.toolset import Toolset
 from sunwell.agent.work.work import Assignment
 from sunwell.agent.workers.slots import Seat
-from sunwell.core.ceilings import Budget
 from sunwell.core.model import Caching, Effort, ModelProtocol
 from sunwell.core.span import Span
-from sunwell.core.task import Task, TaskResult
+from sunwell.core.task import Budget, Task, TaskResult
 
 WORKER_SECONDS = 300.0
 """Most wall time of a worker where nobody says otherwise."""

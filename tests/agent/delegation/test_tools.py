@@ -14,7 +14,7 @@ from sunwell.agent.delegation.reports import EXCERPT_CHARACTERS
 from sunwell.agent.delegation.rlm_tools import rlm_tools
 from sunwell.agent.delegation.subagent_tool import subagent_tools
 from sunwell.agent.delegation.tools import MOST_TASKS, delegating_tools
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Completion, Request, ToolCall, Usage
 from sunwell.core.span import Span
 from sunwell.errors import ServerFailed

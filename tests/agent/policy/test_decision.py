@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunwell.agent.ephemeral_lens import should_use_delegation
-from sunwell.core.quote import Quote, Side
+from sunwell.core.price import Quote, Side
 
 ONE_THING = "Fix a typo in user profiles page"
 

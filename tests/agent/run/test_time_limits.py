@@ -12,8 +12,7 @@ from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.core import Completion, Text
 from sunwell.journal.memory import MemoryJournal
-from sunwell.journal.records import Answer, RunOpened, RunResumed
-from sunwell.journal.waits import Paused
+from sunwell.journal.records import Answer, Paused, RunOpened, RunResumed
 from sunwell.testing import ScriptedModel, completion
 
 

@@ -10,7 +10,7 @@ from sunwell.agent.work.closing import bare_tokens, closing_reserve, fitting_req
 from sunwell.core import History, Price, Rates, Request, user
 from sunwell.core.message import Message, Text
 from sunwell.core.price import Tier
-from sunwell.gateway.attempt import claim_for
+from sunwell.gateway.booking import claim_for
 from sunwell.testing import ScriptedModel
 
 RATES = Rates(Decimal(1), Decimal(10), Decimal("0.1"), Decimal("1.25"), Decimal(2))

@@ -9,7 +9,7 @@ import pytest
 
 from sunwell.agent import Agent
 from sunwell.agent.work.compaction import FULL_AT, compacted
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core import History, Message, ModelProtocol, Request, Text, ToolCall, ToolResult, user

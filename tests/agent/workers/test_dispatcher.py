@@ -14,7 +14,7 @@ from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.outcomes import reported
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.terms import Terms
-from sunwell.budget.values import Budget
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Completion, ModelProtocol, Request, Task, TaskResult, Text, ToolCall, Usage
 from sunwell.errors import DepthReached, ServerFailed
 from sunwell.journal.memory import MemoryJournal

@@ -2,10 +2,9 @@
 
 from decimal import Decimal
 
-from sunwell.budget.account import Account, Want
+from sunwell.budget.account import Account, Gauge, Want
 from sunwell.budget.clock import Clock
-from sunwell.budget.gauge import Gauge
-from sunwell.budget.values import Claim
+from sunwell.budget.ledger_protocol import Claim
 from sunwell.errors import BudgetExhausted, ConfigurationError, SunwellError
 
 _GOOD_SHARE = 4

@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 
-from sunwell.budget.tally import Call as Entry
-from sunwell.budget.values import Reservation
+from sunwell.budget.ledger_protocol import Reservation
+from sunwell.budget.tally import BilledCall as Entry
 from sunwell.core.model import Completion, ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
 from sunwell.errors import ModelError
@@ -16,7 +16,7 @@ from sunwell.journal.records import Failure, Intent
 
 
 @attrs.frozen
-class Call:
+class ModelCall:
     """One question at its place in a run."""
 
     span: Span
