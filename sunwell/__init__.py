@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.lens import EphemeralLens
-    from sunwell.tools.tool import tool
+    from sunwell.tools.function_tool import tool
 
 __all__ = ["Agent", "Budget", "EphemeralLens", "RunOptions", "SessionContext", "run_sync", "tool"]
 __version__ = "0.1.0"
@@ -26,7 +26,7 @@ _HOMES = {
     "RunOptions": "sunwell.context.options",
     "SessionContext": "sunwell.context.session",
     "run_sync": "sunwell.agent.sync",
-    "tool": "sunwell.tools.tool",
+    "tool": "sunwell.tools.function_tool",
 }
 
 

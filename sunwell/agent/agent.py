@@ -30,7 +30,7 @@ from sunwell.journal.places import JournalFiles, Journals
 from sunwell.memory.scratchpad import left_by
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry
-from sunwell.tools.plugged import ToolPlugins
+from sunwell.tools.tool_plugins import ToolPlugins
 
 
 class Memory(Protocol):

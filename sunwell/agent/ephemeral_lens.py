@@ -37,7 +37,7 @@ async def create_ephemeral_lens(
     Args:
         task: What is to be done, in the user's words.
         smart_model: Who writes the lens; *ask* must ask this model.
-        context: What the smart model sees of the workspace, see :func:`sunwell.context.gathering.gather`.
+        context: What the smart model sees of the workspace, see :func:`sunwell.context.excerpts.gather`.
         tools: What the workers can do.
         ask: The door to the smart model; each call of it is one model call, billed and recorded there.
             ``None``: a door of its own, with retries, without a budget, and with a record in memory.

@@ -19,7 +19,7 @@ from sunwell.agent.run.run import Run
 from sunwell.agent.work.ended import Ended
 from sunwell.agent.work.execution import Execution
 from sunwell.agent.work.toolset import Toolset
-from sunwell.context.gathering import Shown
+from sunwell.context.excerpts import Shown
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision
 from sunwell.core.task import TaskResult

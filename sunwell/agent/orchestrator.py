@@ -16,7 +16,7 @@ class Orchestrator(Agent):
 
     The smart model breaks the task down and hands it to workers on ``delegation_model``, or on its
     own model where none is named. How many turns it has, when it may end by confidence and what the
-    scratchpad holds is chosen in :class:`~sunwell.context.orchestration.Orchestration`.
+    scratchpad holds is chosen in :class:`~sunwell.context.options.Orchestration`.
     """
 
     async def run(self, session: SessionContext, memory: Memory | None = None) -> AsyncGenerator[Event, None]:

@@ -119,8 +119,8 @@ def _alone(folder: Path, simulator: "Simulator", delegated: "TaskResult", claims
     from sunwell.cli.demo_stage import fresh_shop, run_tests, simulated, work
     from sunwell.cli.plain import PlainView
     from sunwell.context.options import RunOptions
-    from sunwell.report.comparison import compare_with_smart_model
     from sunwell.report.figures import dollars
+    from sunwell.report.summary import compare_with_smart_model
 
     _head("The smart model alone, on the same task")
     shop = fresh_shop(folder / "alone")

@@ -13,8 +13,7 @@ from sunwell.cli.page import fitted, terminal_width
 from sunwell.core.task import TaskResult
 from sunwell.report.figures import printable
 from sunwell.report.forecast import Forecast
-from sunwell.report.summary import summarize
-from sunwell.report.text import summary_text
+from sunwell.report.summary import summarize, summary_text
 
 _MORE = {
     "budget_usd": " --max-usd X",

@@ -41,7 +41,7 @@ def record(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.journal.reading import read_records
     from sunwell.models.registry import ModelRegistry
     from sunwell.plugins import Plugins
-    from sunwell.tools.plugged import ToolPlugins
+    from sunwell.tools.tool_plugins import ToolPlugins
 
     path: Path = chosen["journal"]
     settings = latest_settings(read_records(path))

@@ -6,7 +6,7 @@ from typing import Any
 
 from sunwell.config.schema import Configuration
 from sunwell.config.settings import Path, Setting
-from sunwell.tools.naming import BUILT_IN
+from sunwell.tools.tool_plugins import BUILT_IN
 
 _UNSET_TURNS = 50
 """Turns of a run without a ceiling on them: a project's file may not name more."""

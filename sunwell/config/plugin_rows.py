@@ -9,8 +9,7 @@ from sunwell.config.schema import Configuration
 from sunwell.errors import PluginError
 from sunwell.models.providers import is_beyond_built_in
 from sunwell.plugins import Group
-from sunwell.tools.naming import BUILT_IN
-from sunwell.tools.plugged import ToolPlugins
+from sunwell.tools.tool_plugins import BUILT_IN, ToolPlugins
 
 
 @attrs.frozen

@@ -9,8 +9,7 @@ from sunwell.budget.ledger_protocol import Budget
 from sunwell.config.connecting import providers_of, unknown_provider
 from sunwell.config.naming import reference_of
 from sunwell.config.schema import Configuration, ModelEntry, Role
-from sunwell.context.options import RunOptions
-from sunwell.context.orchestration import Orchestration, SubCallLimits
+from sunwell.context.options import Orchestration, RunOptions, SubCallLimits
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, UnknownModelError
@@ -20,7 +19,7 @@ from sunwell.models.prices import PriceBook
 from sunwell.models.providers import ModelPlugins, Providers
 from sunwell.models.registry import ModelRegistry
 from sunwell.plugins import Find, Plugins, installed
-from sunwell.tools.plugged import ToolPlugins
+from sunwell.tools.tool_plugins import ToolPlugins
 
 ROLES = ("model", "smart_model", "delegation_model", "orchestrator")
 

@@ -1,9 +1,7 @@
 """What a run did and cost, for programs and for people; and what it would cost."""
 
-from sunwell.report.comparison import Comparison, compare_with_smart_model
 from sunwell.report.forecast import Forecast, forecast
-from sunwell.report.summary import summarize
-from sunwell.report.text import summary_text
+from sunwell.report.summary import Comparison, compare_with_smart_model, summarize, summary_text
 
 __all__ = [
     "Comparison",

@@ -1,12 +1,11 @@
 """The toolbox and what works in a workspace."""
 
 from sunwell.tools.environment import secrets_from_environment
+from sunwell.tools.function_tool import FunctionTool, tool
 from sunwell.tools.limits import ToolLimits
-from sunwell.tools.originals import Originals, UndoReport, undo
+from sunwell.tools.originals import Originals, Uncovered, UndoReport, undo
 from sunwell.tools.policy import Rules, under_rules
-from sunwell.tools.tool import FunctionTool, tool
 from sunwell.tools.toolbox import Toolbox
-from sunwell.tools.uncovered import Uncovered
 from sunwell.tools.wording import visible
 from sunwell.tools.workspace import Workspace
 

@@ -1,4 +1,4 @@
-"""Reads the arguments of a tool call, which a model wrote, against the tool's schema."""
+"""Schemas of a tool's arguments, and how a model's JSON becomes arguments."""
 
 import difflib
 import json
@@ -9,6 +9,37 @@ from sunwell.core.message import ToolCall
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
 from sunwell.tools.paths import quoted
+
+Schema = dict[str, Any]
+
+
+def nullable(schema: Mapping[str, Any]) -> Schema:
+    """Return *schema* with ``null`` allowed too."""
+    kind = schema.get("type")
+    if isinstance(kind, str) and kind in ("string", "integer", "number", "boolean") and "enum" not in schema:
+        return {**schema, "type": [kind, "null"]}
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
+    return {"anyOf": [dict(schema), {"type": "null"}]}
+
+
+def closed(properties: Mapping[str, Any]) -> Schema:
+    """Return the schema of an object with just *properties*, every one of them required."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def text(description: str) -> Schema:
+    return {"type": "string", "description": description}
+
+
+def whole(description: str) -> Schema:
+    return {"type": "integer", "description": description}
+
 
 _DEEPEST = 64
 _TYPES: dict[str, tuple[type, ...]] = {

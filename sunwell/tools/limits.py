@@ -1,9 +1,14 @@
-"""How long tools may take and how much they may say."""
+"""What a tool call may take, what it gives, and who approves it."""
 
+import json
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable, ismethod
 from typing import Any
 
 import attrs
 
+from sunwell.core.message import FileRead
+from sunwell.core.tool import Proposal
 from sunwell.errors import ConfigurationError
 
 
@@ -38,3 +43,45 @@ class ToolLimits:
     """Most lines that one search gives."""
     search_bytes: int = attrs.field(default=500_000_000, validator=_positive)
     """Most bytes that one search looks through."""
+
+
+@attrs.frozen
+class Outcome:
+    """Text for the model, how a command ended, and which files the text is of."""
+
+    text: str
+    exit_code: int | None = None
+    is_error: bool = False
+    reads: tuple[FileRead, ...] = ()
+
+
+def as_text(value: Any) -> str:
+    """Return *value* as a model reads it: text as it is, anything else as JSON text.
+
+    Raises ``TypeError`` or ``ValueError`` where JSON cannot say it.
+    """
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+Approve = Callable[[Proposal], "bool | Awaitable[bool]"]
+"""Returns, or resolves to, ``True`` for a yes; anything else is a no."""
+
+
+def both_approve(first: Approve | None, second: Approve | None) -> Approve | None:
+    """Return who asks *first*, then *second*, and approves only if both do; the same one is asked once."""
+    if first is None or second is None or _is_same(first, second):
+        return second if first is None else first
+
+    async def approve(proposal: Proposal) -> bool:
+        for one in (first, second):
+            said = one(proposal)
+            if (await said if isawaitable(said) else said) is not True:
+                return False
+        return True
+
+    return approve
+
+
+def _is_same(first: Approve, second: Approve) -> bool:
+    # A bound method is a new object each time that it is looked up.
+    return first is second or (ismethod(first) and ismethod(second) and first == second)

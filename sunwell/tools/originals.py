@@ -1,20 +1,80 @@
-"""Keeps what files were before a run, and puts it back."""
+"""Calls of a run that changed, or may have changed, something of which no original was kept."""
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 
-from sunwell.errors import ConfigurationError, ToolError
+from sunwell.core.message import FileChange
+from sunwell.errors import ConfigurationError, JournalError, ToolError
 from sunwell.journal.layout import FILE
+from sunwell.journal.reading import read_records
+from sunwell.journal.records import Forked, ToolFinished, ToolStarted
 from sunwell.tools.paths import quoted
-from sunwell.tools.uncovered import Uncovered, uncovered_calls
+from sunwell.tools.wording import counted, refusal_of
 from sunwell.tools.workspace import Workspace
+
+
+@attrs.frozen
+class Uncovered:
+    """Calls to one tool of whose effects no original was kept."""
+
+    tool: str
+    calls: int
+    paths: tuple[str, ...] = ()
+    """Files that they are known to have changed; they may have changed others."""
+
+    def __str__(self) -> str:
+        files = f", which changed {', '.join(quoted(path) for path in self.paths)}" if self.paths else ""
+        return f"{counted(self.calls, 'call')} of {self.tool}{files}"
+
+
+def uncovered_calls(
+    journal: Path, workspace: Workspace, kept: Collection[tuple[str, str | None]]
+) -> tuple[tuple[Uncovered, ...], str]:
+    """Return, by tool, the calls in *journal* that nothing in *kept* covers, and why nobody can say them.
+
+    *kept* has each path, from the root of *workspace*, with the hash that a call left there. A call is
+    covered if all files that it changed are, and if it is repeatable or said beforehand what it changes.
+    Without a journal there are none. One that cannot be read gives the reason.
+    """
+    if not journal.is_file():
+        return (), ""
+    try:
+        records = list(read_records(journal))
+    except JournalError as error:
+        return (), str(error)
+    copied = [number for number, record in enumerate(records) if isinstance(record, Forked)]
+    records = records[copied[-1] + 1 :] if copied else records  # before that, another run worked
+    ended = {record.key: record.result for record in records if isinstance(record, ToolFinished)}
+    calls: Counter[str] = Counter()
+    paths: dict[str, dict[str, None]] = {}
+    for record in records:
+        if not isinstance(record, ToolStarted):
+            continue
+        name, result = record.call.name, ended.get(record.key)
+        if result is not None and result.is_error and result.content == refusal_of(name):
+            continue
+        changes = record.changes if result is None else result.changes
+        lost = [change.path for change in changes if _left_by(change, workspace) not in kept]
+        if lost or not (record.repeatable or record.changes):
+            calls[name] += 1
+            paths.setdefault(name, {}).update(dict.fromkeys(lost))
+    return tuple(Uncovered(name, count, tuple(paths[name])) for name, count in calls.items()), ""
+
+
+def _left_by(change: FileChange, workspace: Workspace) -> tuple[str, str | None] | None:
+    try:
+        return workspace.locate(change.path), change.after
+    except ToolError:  # outside of the workspace, or closed
+        return None
+
 
 _INDEX = "index.jsonl"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -129,7 +189,7 @@ def _has_hashes(said: dict[str, Any]) -> bool:
 
 
 @attrs.frozen
-class Refusal:
+class UndoRefusal:
     """A file that was not put back, and why."""
 
     path: str
@@ -146,7 +206,7 @@ class UndoReport:
     """Did not exist before the run, and are gone again."""
     unchanged: tuple[str, ...] = ()
     """Were already as before the run."""
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[UndoRefusal, ...] = ()
     """Left as they are: changed since the run, or not to be restored."""
     uncovered: tuple[Uncovered, ...] = ()
     """Calls that changed, or may have changed, something of which nothing was kept, by tool."""
@@ -188,7 +248,7 @@ def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
         try:
             done[_put_back(place, workspace, path, kept)].append(path)
         except ToolError as error:
-            refused.append(Refusal(path, error.sentence))
+            refused.append(UndoRefusal(path, error.sentence))
     return UndoReport(
         tuple(done["restored"]),
         tuple(done["removed"]),

@@ -21,12 +21,11 @@ from sunwell.core.tool import (
     ToolExecutor,
 )
 from sunwell.errors import ConfigurationError, ToolError
-from sunwell.tools.approval import Approve, both_approve
-from sunwell.tools.limits import ToolLimits
+from sunwell.tools.limits import Approve, ToolLimits, both_approve
 from sunwell.tools.originals import Originals
-from sunwell.tools.staged import Terms
+from sunwell.tools.staged_calls import CallTerms
 from sunwell.tools.toolbox import Toolbox
-from sunwell.tools.workspace import Content, Workspace
+from sunwell.tools.workspace import FileContent, Workspace
 
 _LEFT_OUT = "dry run, not done: "
 _MOST_KEPT_BYTES = 1 << 30
@@ -78,11 +77,11 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
                 f"{option} adds a tool to a Toolbox, and the executor {kind} is none: leave {option} out, or "
                 "use a Toolbox"
             )
-    terms = Terms(ToolLimits(), rules.secrets, rules.dry_run, rules.approve, rules.originals)
+    terms = CallTerms(ToolLimits(), rules.secrets, rules.dry_run, rules.approve, rules.originals)
     files = rules.workspace
     if isinstance(executor, GovernedExecutor):
         inner = executor.terms
-        terms = Terms(
+        terms = CallTerms(
             inner.limits,
             inner.secrets.joined(rules.secrets),
             inner.dry_run or rules.dry_run,
@@ -118,7 +117,7 @@ class GovernedExecutor:
     """An executor under rules: a :class:`~sunwell.core.tool.SharedExecutor`, whether or not it is one."""
 
     inner: ToolExecutor
-    terms: Terms
+    terms: CallTerms
     files: Workspace
     """Where originals are kept of."""
     _is_shared: bool = attrs.field(init=False)
@@ -219,7 +218,7 @@ class _Staging(_Placed):
         return bool(inner.is_parallel(name))
 
 
-def _governed(inner: ToolExecutor, terms: Terms, files: Workspace) -> GovernedExecutor:
+def _governed(inner: ToolExecutor, terms: CallTerms, files: Workspace) -> GovernedExecutor:
     if isinstance(inner, StagingExecutor):
         return _Staging(inner, terms, files)
     return (_Placed if isinstance(inner, PlacedExecutor) else GovernedExecutor)(inner, terms, files)
@@ -231,7 +230,7 @@ class GovernedCall:
 
     call: ToolCall
     inner: Staged
-    terms: Terms
+    terms: CallTerms
     files: Workspace
 
     @property
@@ -302,7 +301,7 @@ class GovernedCall:
             return False
         try:
             path = self.files.locate(change.path)
-            found: Content | None = self.files.read(path, _MOST_KEPT_BYTES)
+            found: FileContent | None = self.files.read(path, _MOST_KEPT_BYTES)
         except ToolError:  # outside of the workspace, or closed to tools: undo says that it was not kept
             return False
         if (None if found is None else found.sha256) != change.before:

@@ -15,13 +15,12 @@ from sunwell.core.message import FileRead
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
 from sunwell.tools import matcher
-from sunwell.tools.ignores import pattern_spec
-from sunwell.tools.outcome import Outcome
-from sunwell.tools.schema import closed, nullable, text
+from sunwell.tools.arguments import closed, nullable, text
+from sunwell.tools.limits import Outcome
 from sunwell.tools.text_file import binary_kind, text_of
-from sunwell.tools.view import View
 from sunwell.tools.wording import counted, on_one_line
-from sunwell.tools.workspace import Content, Entry
+from sunwell.tools.workspace import FileContent, FolderEntry
+from sunwell.tools.workspace_view import WorkspaceView, pattern_spec
 
 _STEP = 20
 _DEEPEST = 50
@@ -43,7 +42,7 @@ class _Tally:
 class SearchFiles:
     """Searches text files line by line; ignored and binary files are left out."""
 
-    view: View
+    view: WorkspaceView
     parallel = True
     repeatable = True
     spec = ToolSpec(
@@ -74,7 +73,7 @@ class SearchFiles:
         shown = {path for path, _, _ in hits}
         return Outcome(self._said(hits, tally), reads=tuple(r for r in tally.reads if r.path in shown))
 
-    async def _files(self, path: str, glob: str | None, tally: _Tally) -> AsyncGenerator[Content, None]:
+    async def _files(self, path: str, glob: str | None, tally: _Tally) -> AsyncGenerator[FileContent, None]:
         wanted = None if glob is None else _glob(glob)
         for count, entry in enumerate(self._entries(path)):
             if count % _STEP == _STEP - 1:
@@ -97,11 +96,11 @@ class SearchFiles:
             text = self.view.redact(content.data.decode("utf-8", "replace"))
             yield attrs.evolve(content, data=text.encode())
 
-    def _entries(self, path: str) -> Iterable[Entry]:
+    def _entries(self, path: str) -> Iterable[FolderEntry]:
         where = self.view.workspace.locate(path)
         if self.view.is_file(path):
             text_of(where, self.view.read(path).data)  # says why it cannot be searched
-            return [Entry(where, "file")]
+            return [FolderEntry(where, "file")]
         walked = self.view.walk(path, _DEEPEST)
         return (entry for entry, ignored in walked if entry.kind == "file" and not ignored)
 
@@ -116,7 +115,7 @@ class SearchFiles:
             lines.append(f"({tally.remark})")
         return "\n".join(lines)
 
-    async def _apart(self, files: AsyncIterator[Content], pattern: str, most: int) -> list[Hit]:
+    async def _apart(self, files: AsyncIterator[FileContent], pattern: str, most: int) -> list[Hit]:
         """Match in a process of its own, which is killed when the time is over."""
         limits = self.view.limits
         # Before the limit of the call, whose sentence does not say what to change about the search.
@@ -168,7 +167,7 @@ def _glob(glob: str) -> Any:
     return spec
 
 
-async def _in_process(files: AsyncIterator[Content], pattern: str, most: int) -> list[Hit]:
+async def _in_process(files: AsyncIterator[FileContent], pattern: str, most: int) -> list[Hit]:
     hits: list[Hit] = []
     find = matcher.literal(pattern)
     async for content in files:
@@ -179,7 +178,7 @@ async def _in_process(files: AsyncIterator[Content], pattern: str, most: int) ->
     return hits
 
 
-async def _feed(sink: asyncio.StreamWriter, order: dict[str, Any], files: AsyncIterator[Content]) -> None:
+async def _feed(sink: asyncio.StreamWriter, order: dict[str, Any], files: AsyncIterator[FileContent]) -> None:
     with suppress(ConnectionError):  # the matcher has all the matches it wants
         try:
             sink.write(json.dumps(order).encode() + b"\n")

@@ -15,25 +15,20 @@ from sunwell.core.secrets import Secrets
 from sunwell.core.task import Conflict
 from sunwell.core.tool import SANDBOXES, Place, Sandbox, Staged, Tool
 from sunwell.errors import ConfigurationError, ToolError
-from sunwell.tools.approval import Approve, both_approve
 from sunwell.tools.arguments import read_arguments
-from sunwell.tools.claimed import Claimant
-from sunwell.tools.claims import Claims
+from sunwell.tools.claims import Claimant, Claims
 from sunwell.tools.environment import secrets_from_environment
-from sunwell.tools.interpreter import require_interpreter
-from sunwell.tools.limits import ToolLimits
-from sunwell.tools.naming import BUILT_IN, unknown_tool
+from sunwell.tools.file_tools import EditFile, ListFiles, ReadFile, WriteFile, Writer
+from sunwell.tools.limits import Approve, ToolLimits, both_approve
 from sunwell.tools.originals import Keeper
-from sunwell.tools.plan import Writer
-from sunwell.tools.python import ExecutePython
-from sunwell.tools.reading import ListFiles, ReadFile
+from sunwell.tools.python import ExecutePython, require_interpreter
 from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.search import SearchFiles
 from sunwell.tools.shell import RunCommand
-from sunwell.tools.staged import StagedAnswer, StagedRun, StagedWrite, Terms
-from sunwell.tools.view import View
+from sunwell.tools.staged_calls import CallTerms, StagedAnswer, StagedRun, StagedWrite
+from sunwell.tools.tool_plugins import BUILT_IN, unknown_tool
 from sunwell.tools.workspace import Workspace
-from sunwell.tools.writing import EditFile, WriteFile
+from sunwell.tools.workspace_view import WorkspaceView
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 AnyTool = Tool | RunCommand | ExecutePython | WriteFile | EditFile
@@ -84,7 +79,7 @@ class Toolbox:
     sandbox: Sandbox = attrs.field(
         default="required", kw_only=True, validator=attrs.validators.in_(SANDBOXES)
     )
-    _terms: Terms = attrs.field(init=False)
+    _terms: CallTerms = attrs.field(init=False)
     _by_name: dict[str, AnyTool] = attrs.field(init=False)
     _granted: frozenset[str] = attrs.field(init=False)
     _claims: Claims = attrs.field(init=False)
@@ -104,8 +99,12 @@ class Toolbox:
                     "allow_python needs a workspace: name the folder that scripts may read"
                 )
             require_interpreter()
-        view = None if self.workspace is None else View(self.workspace, self.limits, self.secrets.redact)
-        self._terms = Terms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
+        view = (
+            None
+            if self.workspace is None
+            else WorkspaceView(self.workspace, self.limits, self.secrets.redact)
+        )
+        self._terms = CallTerms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
         built_in = [tool for tool in self._built_in(view) if tool.spec.name in offered]
         self._by_name = _named([*built_in, *self.tools])
         self._claims = Claims(self._sha256)
@@ -200,7 +199,7 @@ class Toolbox:
         box._granted = frozenset(box._by_name)
         return box
 
-    def asking_with(self, terms: Terms) -> "Toolbox":
+    def asking_with(self, terms: CallTerms) -> "Toolbox":
         """Return this toolbox with its questions to approvers in turn with those of *terms*."""
         box = copy.copy(self)
         box._terms = self._terms.in_turn_with(terms)
@@ -289,7 +288,7 @@ class Toolbox:
         except ToolError:
             return None
 
-    def _built_in(self, view: View | None) -> list[Any]:
+    def _built_in(self, view: WorkspaceView | None) -> list[Any]:
         if view is None:
             return []
         tools: list[Any] = [ListFiles(view), ReadFile(view), SearchFiles(view)]

@@ -1,35 +1,292 @@
-"""The one place that touches the files of a workspace."""
+"""The way from the root of a workspace down to a file, one name at a time."""
 
+import errno
 import hashlib
 import os
 import secrets
+import stat
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Literal
 
 import attrs
 
 from sunwell.errors import ConfigurationError, ToolError
-from sunwell.tools.descent import FOLDER, Descent, Place, told
-from sunwell.tools.file_steps import (
-    chunks,
-    drop,
-    fill,
-    hash_of,
-    kind_of,
-    mode_for_writing,
-    opened,
-    require_still,
-    status_of,
-)
 from sunwell.tools.own_code import require_not_own
-from sunwell.tools.paths import quoted, why_private
+from sunwell.tools.paths import as_stored, parts_of, quoted, why_private
 from sunwell.tools.wording import counted
+
+_MOST_LINKS = 40
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def refusal(path: str, error: OSError) -> ToolError:
+    """Return what the system says about *path* as a sentence for the model."""
+    if error.errno in (errno.ELOOP, errno.EMLINK):
+        return ToolError(f"{quoted(path)} was replaced by a link while it was used; try again")
+    reason = (error.strerror or str(error)).lower()
+    return ToolError(f"{quoted(path)} cannot be used: {reason}")
+
+
+@contextmanager
+def told(path: str) -> Iterator[None]:
+    """Turn a system error about *path* into a :exc:`~sunwell.errors.ToolError`."""
+    try:
+        yield
+    except OSError as error:
+        raise refusal(path, error) from None
+
+
+@attrs.frozen
+class FilePlace:
+    """Where a path leads: a name in a folder that is held open."""
+
+    folder: int
+    """Descriptor of the folder; open as long as the descent is."""
+    name: str
+    path: str
+    """From the root, links resolved; empty for the root itself."""
+    status: os.stat_result | None
+    """``None`` where there is nothing yet. Never that of a link."""
+    missing: tuple[str, ...] = ()
+    """Folders between ``folder`` and ``name`` that do not exist yet."""
+
+    @property
+    def is_folder(self) -> bool:
+        return self.status is not None and stat.S_ISDIR(self.status.st_mode)
+
+
+@attrs.define(eq=False)
+class Descent:
+    """Resolves a path the way the system does, and never leaves the root.
+
+    Every folder on the way is opened without following links and stays open, so that swapping a
+    folder for a link later changes nothing. Links are read and resolved here, name by name;
+    ``..`` goes back to the folder that we came through.
+    """
+
+    root: Path
+    aliases: tuple[str, ...]
+    """Absolute paths by which links may call the root."""
+    folds_case: bool = False
+    _open: list[int] = attrs.field(factory=list, init=False)
+    _names: list[str] = attrs.field(factory=list, init=False)
+
+    def __enter__(self) -> "Descent":
+        with told(str(self.root)):
+            self._open.append(os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._open:
+            os.close(self._open.pop())
+
+    @property
+    def folders(self) -> tuple[int, ...]:
+        """Descriptors of the folders that are open, from the root down."""
+        return tuple(self._open)
+
+    def to(self, path: str) -> FilePlace:
+        """Return where *path* leads, or raise :exc:`~sunwell.errors.ToolError`."""
+        waiting = deque(parts_of(path))
+        links = 0
+        while waiting:
+            name = waiting.popleft()
+            if name == "..":
+                self._go_back(path)
+                continue
+            reason = why_private(name)
+            if reason is not None:
+                raise ToolError(f"{quoted(path)} is refused: {reason}")
+            status = self._look(name, path)
+            if status is None:
+                return self._nothing_there(name, tuple(waiting), path)
+            if stat.S_ISLNK(status.st_mode):
+                links += 1
+                if links > _MOST_LINKS:
+                    raise ToolError(f"{quoted(path)} goes through too many links")
+                waiting.extendleft(reversed(self._follow(name, path)))
+                continue
+            name = self._stored(name)
+            if not waiting:
+                return FilePlace(self._open[-1], name, "/".join((*self._names, name)), status)
+            self._enter(name, status, path)
+        here = self._open[-1]
+        return FilePlace(here, ".", "/".join(self._names), os.fstat(here))
+
+    def make(self, place: FilePlace) -> int:
+        """Create the folders that *place* misses; return the descriptor of the last."""
+        for name in place.missing:
+            with told(place.path):
+                try:
+                    os.mkdir(name, dir_fd=self._open[-1])
+                    os.fsync(self._open[-1])
+                except FileExistsError:
+                    pass  # somebody made it meanwhile; entering it refuses links
+                self._open.append(os.open(name, FOLDER, dir_fd=self._open[-1]))
+        return self._open[-1]
+
+    def _go_back(self, path: str) -> None:
+        if not self._names:
+            raise ToolError(f"{quoted(path)} leads out of the workspace; tools stay inside it")
+        os.close(self._open.pop())
+        self._names.pop()
+
+    def _look(self, name: str, path: str) -> os.stat_result | None:
+        try:
+            return os.stat(name, dir_fd=self._open[-1], follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise refusal(path, error) from None
+
+    def _nothing_there(self, name: str, after: tuple[str, ...], path: str) -> FilePlace:
+        names = (name, *after)
+        if ".." in names:
+            raise ToolError(f"{quoted(path)} goes through {quoted(name)}, which does not exist")
+        for further in after:
+            if (reason := why_private(further)) is not None:
+                raise ToolError(f"{quoted(path)} is refused: {reason}")
+        return FilePlace(self._open[-1], names[-1], "/".join((*self._names, *names)), None, names[:-1])
+
+    def _follow(self, name: str, path: str) -> tuple[str, ...]:
+        with told(path):
+            target = os.readlink(name, dir_fd=self._open[-1])
+        if not target.startswith("/"):
+            return parts_of(target)
+        for alias in self.aliases:
+            if target == alias or target.startswith(alias + "/"):
+                while self._names:
+                    self._go_back(path)
+                return parts_of(target[len(alias) + 1 :])
+        raise ToolError(f"{quoted(path)} goes through a link out of the workspace; tools stay inside it")
+
+    def _enter(self, name: str, status: os.stat_result, path: str) -> None:
+        if not stat.S_ISDIR(status.st_mode):
+            raise ToolError(f"{quoted(path)} goes through {quoted(name)}, which is no folder")
+        with told(path):
+            self._open.append(os.open(name, FOLDER, dir_fd=self._open[-1]))
+        self._names.append(name)
+
+    def _stored(self, name: str) -> str:
+        if not self.folds_case:
+            return name
+        with os.scandir(self._open[-1]) as items:
+            return as_stored(name, [item.name for item in items])
+
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CHUNK = 1 << 20
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFLNK: "a link",
+}
+
+
+def kind_of(status: os.stat_result) -> str:
+    return _KINDS.get(stat.S_IFMT(status.st_mode), "a file")
+
+
+@contextmanager
+def opened(place: FilePlace) -> Iterator[int]:
+    """Open the file at *place* without waiting for anybody and without following links."""
+    assert place.status is not None
+    refuse_unless_file(place, place.status)
+    with told(place.path or "."):
+        file = os.open(place.name, _READ, dir_fd=place.folder)
+    try:
+        refuse_unless_file(place, os.fstat(file))
+        yield file
+    finally:
+        os.close(file)
+
+
+def refuse_unless_file(place: FilePlace, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ToolError(f"{quoted(place.path or '.')} is {kind_of(status)}, not a file")
+
+
+def chunks(file: int, place: FilePlace, most_bytes: int) -> Iterator[bytes]:
+    while most_bytes > 0:
+        with told(place.path):
+            chunk = os.read(file, min(_CHUNK, most_bytes))
+        if not chunk:
+            return
+        most_bytes -= len(chunk)
+        yield chunk
+
+
+def hash_of(place: FilePlace) -> str:
+    state = hashlib.sha256()
+    with opened(place) as file:
+        for chunk in chunks(file, place, sys.maxsize):
+            state.update(chunk)
+    return state.hexdigest()
+
+
+def status_of(folder: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def require_still(place: FilePlace, before: str | None) -> None:
+    """Raise unless the file at *place* still has the hash *before*."""
+    now = None if place.status is None else hash_of(place)
+    if now != before:
+        raise ToolError(
+            f"{quoted(place.path)} was changed by somebody else since it was looked at; "
+            "nothing was written; read it again"
+        )
+
+
+def mode_for_writing(place: FilePlace) -> int | None:
+    if place.status is None:
+        return None
+    refuse_unless_file(place, place.status)
+    mode = stat.S_IMODE(place.status.st_mode) & 0o777
+    if not mode & 0o222:
+        raise ToolError(f"{quoted(place.path)} is read-only")
+    return mode
+
+
+def fill(folder: int, name: str, data: bytes, mode: int | None) -> None:
+    file = os.open(name, _NEW, 0o666 if mode is None else 0o600, dir_fd=folder)
+    try:
+        if mode is not None:
+            os.fchmod(file, mode)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(file, view) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def drop(folder: int, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+
 
 Kind = Literal["file", "folder", "link", "other"]
 
 
 @attrs.frozen
-class Content:
+class FileContent:
     """A file as it was read."""
 
     path: str
@@ -42,7 +299,7 @@ class Content:
 
 
 @attrs.frozen
-class Entry:
+class FolderEntry:
     """Something in a folder."""
 
     path: str
@@ -89,7 +346,7 @@ class Workspace:
             place = descent.to(path)
             return place.status is not None and not place.is_folder
 
-    def read(self, path: str, limit_bytes: int) -> Content | None:
+    def read(self, path: str, limit_bytes: int) -> FileContent | None:
         """Return the file at *path*, ``None`` where there is nothing."""
         with self._descent() as descent:
             place = descent.to(path)
@@ -105,7 +362,7 @@ class Workspace:
                         f"{quoted(place.path)} has {counted(size, 'byte')}; "
                         f"tools take files of at most {limit_bytes:,}"
                     )
-        return Content(place.path, data)
+        return FileContent(place.path, data)
 
     def sha256(self, path: str) -> str | None:
         """Return the hash of the file at *path*, ``None`` where there is nothing."""
@@ -154,7 +411,7 @@ class Workspace:
                 os.unlink(place.name, dir_fd=place.folder)
                 os.fsync(place.folder)
 
-    def entries(self, path: str) -> list[Entry] | None:
+    def entries(self, path: str) -> list[FolderEntry] | None:
         """Return what the folder at *path* holds, by name, links not followed.
 
         ``None`` where there is nothing at *path*. What is private is left out.
@@ -172,14 +429,14 @@ class Workspace:
                 finally:
                     os.close(folder)
 
-    def _refuse_own_code(self, descent: Descent, place: Place) -> None:
+    def _refuse_own_code(self, descent: Descent, place: FilePlace) -> None:
         require_not_own(self.root, descent.folders, place.path, place.status)
 
     def _descent(self) -> Descent:
         return Descent(self.root, self._aliases, self._folds_case)
 
 
-def _entries(folder: int, path: str) -> list[Entry]:
+def _entries(folder: int, path: str) -> list[FolderEntry]:
     found = []
     with os.scandir(folder) as items:
         for item in items:
@@ -187,13 +444,13 @@ def _entries(folder: int, path: str) -> list[Entry]:
                 continue
             where = f"{path}/{item.name}" if path else item.name
             if item.is_symlink():
-                found.append(Entry(where, "link"))
+                found.append(FolderEntry(where, "link"))
             elif item.is_dir(follow_symlinks=False):
-                found.append(Entry(where, "folder"))
+                found.append(FolderEntry(where, "folder"))
             elif item.is_file(follow_symlinks=False):
-                found.append(Entry(where, "file", _size(item)))
+                found.append(FolderEntry(where, "file", _size(item)))
             else:
-                found.append(Entry(where, "other"))
+                found.append(FolderEntry(where, "other"))
     return sorted(found, key=lambda entry: entry.path)
 
 

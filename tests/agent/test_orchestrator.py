@@ -13,8 +13,7 @@ from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.orchestrator import Orchestrator
 from sunwell.agent.run.loop_config import ORCHESTRATED_SECONDS
 from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.options import RunOptions
-from sunwell.context.orchestration import Orchestration
+from sunwell.context.options import Orchestration, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core import Completion, Request, ToolCall, Usage
 from sunwell.core.price import Price, Rates

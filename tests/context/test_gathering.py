@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sunwell.context.gathering import gather
+from sunwell.context.excerpts import gather
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError
 

@@ -11,8 +11,7 @@ from sunwell.core.task import CommandRun, Receipts
 from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.records import Note, RunOpened, WorkerClosed
 from sunwell.memory import Scratchpad, ScratchpadEntry, entries_of
-from sunwell.memory.scratchpad import ENTRY_NOTE, IDS_NOTE, PAGE_CHARACTERS
-from sunwell.memory.task_ids import TaskIds
+from sunwell.memory.scratchpad import ENTRY_NOTE, IDS_NOTE, PAGE_CHARACTERS, TaskIds
 
 CROCKFORD = set("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 

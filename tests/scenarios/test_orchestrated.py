@@ -15,8 +15,7 @@ from sunwell.agent.delegation.rlm_tools import rlm_tools
 from sunwell.agent.delegation.subagent_tool import subagent_tools
 from sunwell.agent.delegation.tools import delegating_tools
 from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.options import RunOptions
-from sunwell.context.orchestration import Orchestration
+from sunwell.context.options import Orchestration, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core import ModelProtocol, Text, ToolCall
 from sunwell.core.span import Span

@@ -27,8 +27,7 @@ from sunwell.models.registry import ModelRegistry
 from sunwell.plugins import Plugins
 from sunwell.testing import ScriptedModel, completion
 from sunwell.tools import Toolbox
-from sunwell.tools.naming import BUILT_IN
-from sunwell.tools.plugged import ToolPlugins
+from sunwell.tools.tool_plugins import BUILT_IN, ToolPlugins
 from tests.scenarios.plugin_packages import imported, install, install_documented
 
 TOOL = "from sunwell import tool\n@tool\ndef {name}() -> str:\n    '''Say so.'''\n    return 'so'\n"

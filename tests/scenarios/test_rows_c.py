@@ -16,8 +16,7 @@ from sunwell.budget.ledger_protocol import Budget
 from sunwell.cli.main import cli
 from sunwell.config import Sources
 from sunwell.config.resolving import resolve
-from sunwell.context.options import RunOptions
-from sunwell.context.orchestration import Orchestration, SubCallLimits
+from sunwell.context.options import Orchestration, RunOptions, SubCallLimits
 from sunwell.core import Price, Rates, Request, TaskResult, ToolCall, ToolResult, Usage
 from sunwell.errors import SubCallBudgetExhausted, SubCallCostExceeded, SubCallDepthExceeded, ToolError
 from sunwell.events import BudgetUsedUp, RunFinished, WorkerQueued

@@ -12,7 +12,7 @@ from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.config import Sources
 from sunwell.config.resolving import resolve
-from sunwell.context.orchestration import Orchestration
+from sunwell.context.options import Orchestration
 from sunwell.core import Request, TaskResult, ToolCall, ToolResult
 from sunwell.errors import ServerFailed
 from sunwell.events import AnswerSet, RunFinished

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from sunwell.core.message import ToolCall
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
-from sunwell.tools.arguments import read_arguments
-from sunwell.tools.schema import closed, nullable
+from sunwell.tools.arguments import closed, nullable, read_arguments
 
 SPEC = ToolSpec(
     "act",

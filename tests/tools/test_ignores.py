@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from sunwell.tools.ignores import Ignores
+from sunwell.tools.workspace_view import Ignores
 
 
 def rules(*layers: tuple[str, str]) -> Ignores:

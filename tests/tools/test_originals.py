@@ -7,7 +7,7 @@ import pytest
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError
 from sunwell.tools import Originals, Toolbox, UndoReport, Workspace, undo
-from sunwell.tools.originals import Refusal
+from sunwell.tools.originals import UndoRefusal
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_what_somebody_changed_since_is_left_and_named(changed, kept, by_whom):
     assert report.removed == ("d/new",)
     assert [refusal.path for refusal in report.refused] == ["old"]
     if by_whom != "replaced-by-a-link":
-        assert report.refused == (Refusal("old", "'old' was changed after the run; it is left as it is"),)
+        assert report.refused == (UndoRefusal("old", "'old' was changed after the run; it is left as it is"),)
     assert (changed.parent / "canary.txt").read_text() == "canary-5f1d"
 
 

@@ -12,9 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sunwell.errors import ConfigurationError, ToolError
-from sunwell.tools.descent import Descent
-from sunwell.tools.file_steps import opened
-from sunwell.tools.workspace import Entry, Workspace
+from sunwell.tools.workspace import Descent, FolderEntry, Workspace, opened
 
 LIMIT = 1_000
 CANARY = "canary-5f1d"
@@ -319,17 +317,17 @@ def test_a_huge_file_is_refused_without_being_read(folder, workspace):
 def test_a_folder_shows_what_is_open_and_what_kind_it_is(furnished):
     """Private names are left out, links are not followed."""
     assert furnished.entries("") == [
-        Entry("absolute-in", "link"),
-        Entry("absolute-out", "link"),
-        Entry("beside", "link"),
-        Entry("dangling-out", "link"),
-        Entry("in", "link"),
-        Entry("loop", "link"),
-        Entry("out", "link"),
-        Entry("out-folder", "link"),
-        Entry("pipe", "other"),
-        Entry("sock", "other"),
-        Entry("src", "folder"),
-        Entry("to-env", "link"),
-        Entry("to-git", "link"),
+        FolderEntry("absolute-in", "link"),
+        FolderEntry("absolute-out", "link"),
+        FolderEntry("beside", "link"),
+        FolderEntry("dangling-out", "link"),
+        FolderEntry("in", "link"),
+        FolderEntry("loop", "link"),
+        FolderEntry("out", "link"),
+        FolderEntry("out-folder", "link"),
+        FolderEntry("pipe", "other"),
+        FolderEntry("sock", "other"),
+        FolderEntry("src", "folder"),
+        FolderEntry("to-env", "link"),
+        FolderEntry("to-git", "link"),
     ]

@@ -10,7 +10,7 @@ from sunwell.core.span import Span
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
 from sunwell.events import ANSWER_SET, AnswerSet
-from sunwell.tools.schema import nullable, text
+from sunwell.tools.arguments import nullable, text
 
 _SET_ANSWER = spec(
     "set_answer",

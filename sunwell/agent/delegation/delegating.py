@@ -19,13 +19,12 @@ from sunwell.agent.work.ended import Ended
 from sunwell.agent.work.execution import Execution
 from sunwell.agent.work.toolset import Toolset
 from sunwell.agent.work.work import Assignment, Work
-from sunwell.context.orchestration import DelegationTools
+from sunwell.context.options import DelegationTools
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import ModelProtocol
 from sunwell.errors import ConfigurationError, SubCallDepthExceeded
 from sunwell.journal.records import ToolFinished, WorkerOpened
-from sunwell.memory.scratchpad import Scratchpad
-from sunwell.memory.task_ids import TaskIds
+from sunwell.memory.scratchpad import Scratchpad, TaskIds
 
 _TOOLS = {"delegate": delegating_tools, "rlm": rlm_tools, "subagent": subagent_tools}
 

@@ -15,7 +15,7 @@ from sunwell.agent.workers.few_gate import FewAtOnce
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.terms import Origin, Terms
 from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.orchestration import Orchestration
+from sunwell.context.options import Orchestration
 from sunwell.core.markdown import one_line
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
@@ -23,8 +23,7 @@ from sunwell.core.tool import Place
 from sunwell.errors import ConfigurationError, SubCallDepthExceeded, ToolError
 from sunwell.events import Event, WorkerFinished, WorkerStarted
 from sunwell.journal.records import Note, WorkerClosed
-from sunwell.memory.scratchpad import ENTRY_NOTE, IDS_NOTE, Scratchpad, ScratchpadEntry
-from sunwell.memory.task_ids import TaskIds
+from sunwell.memory.scratchpad import ENTRY_NOTE, IDS_NOTE, Scratchpad, ScratchpadEntry, TaskIds
 
 _TOLD = "told-"
 

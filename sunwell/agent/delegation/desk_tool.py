@@ -10,10 +10,9 @@ from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.tool import Place, Staged
 from sunwell.errors import ToolError
-from sunwell.tools.arguments import read_arguments
-from sunwell.tools.naming import unknown_tool
-from sunwell.tools.outcome import Outcome
-from sunwell.tools.schema import Schema, closed
+from sunwell.tools.arguments import Schema, closed, read_arguments
+from sunwell.tools.limits import Outcome
+from sunwell.tools.tool_plugins import unknown_tool
 
 Arguments = Mapping[str, Any]
 

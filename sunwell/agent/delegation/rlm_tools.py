@@ -11,8 +11,8 @@ from sunwell.agent.workers.outcomes import reported
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
-from sunwell.tools.outcome import Outcome
-from sunwell.tools.schema import closed, nullable, text, whole
+from sunwell.tools.arguments import closed, nullable, text, whole
+from sunwell.tools.limits import Outcome
 
 MAX_TOKENS = 4000
 MAX_PARALLEL = 3

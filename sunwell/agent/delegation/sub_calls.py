@@ -6,7 +6,7 @@ import attrs
 
 from sunwell.agent.run.run import Run
 from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.orchestration import SubCallLimits
+from sunwell.context.options import SubCallLimits
 from sunwell.core.span import Span
 from sunwell.core.tool import Place
 from sunwell.errors import SubCallBudgetExhausted, SubCallCostExceeded

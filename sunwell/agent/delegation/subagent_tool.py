@@ -7,8 +7,8 @@ from sunwell.core.markdown import one_line
 from sunwell.core.task import Task
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
-from sunwell.tools.outcome import Outcome
-from sunwell.tools.schema import text
+from sunwell.tools.arguments import text
+from sunwell.tools.limits import Outcome
 
 _SUBAGENT = spec(
     "subagent",

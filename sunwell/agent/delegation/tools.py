@@ -11,7 +11,7 @@ from sunwell.core.markdown import one_line
 from sunwell.core.task import Task
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
-from sunwell.tools.schema import closed, nullable, text, whole
+from sunwell.tools.arguments import closed, nullable, text, whole
 
 MOST_TASKS = 100
 """Most workers that one call may start."""

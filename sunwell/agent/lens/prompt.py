@@ -71,7 +71,7 @@ class LensOrder:
 
     task: str
     context: str = ""
-    """What of the workspace the smart model sees, see :func:`sunwell.context.gathering.gather`."""
+    """What of the workspace the smart model sees, see :func:`sunwell.context.excerpts.gather`."""
     tools: tuple[ToolSpec, ...] = ()
     """Tools that the workers will have."""
     max_lens_tokens: int = attrs.field(default=1500, validator=attrs.validators.ge(1))

@@ -9,7 +9,7 @@ from sunwell.agent.lens.writer import generic_lens, write_split_lens
 from sunwell.agent.run.files_seen import CONTEXT
 from sunwell.agent.work.execution import Execution
 from sunwell.agent.workers.task_json import task_fields, task_of
-from sunwell.context.gathering import Shown
+from sunwell.context.excerpts import Shown
 from sunwell.context.options import OnLensFailure
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion, ModelProtocol, Request

@@ -7,8 +7,7 @@ from sunwell.agent.policy.cache_lessons import CacheLessons
 from sunwell.agent.policy.cache_planner import Choice
 from sunwell.agent.policy.estimator import Estimator, estimate_output_tokens
 from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.options import LENS_OUTCOMES, OnLensFailure
-from sunwell.context.orchestration import DelegationTools, Orchestration
+from sunwell.context.options import LENS_OUTCOMES, DelegationTools, OnLensFailure, Orchestration
 from sunwell.core.model import EFFORTS, Effort
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.memory.scratchpad import ScratchpadEntry

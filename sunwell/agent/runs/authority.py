@@ -19,7 +19,7 @@ from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.errors import ConfigurationError
 from sunwell.models.registry import ModelRegistry
-from sunwell.tools.plugged import ToolPlugins
+from sunwell.tools.tool_plugins import ToolPlugins
 
 _ROLES = ("model", "smart_model", "delegation_model")
 _KINDS = ("usd", "tokens", "calls", "turns", "seconds")

@@ -11,10 +11,9 @@ from sunwell.context.session import SessionContext
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import ToolExecutor
 from sunwell.journal.protocol import Journal
-from sunwell.tools.naming import BUILT_IN
 from sunwell.tools.originals import Originals
-from sunwell.tools.plugged import Plugged, ToolPlugins
 from sunwell.tools.policy import Rules, under_rules
+from sunwell.tools.tool_plugins import BUILT_IN, Plugged, ToolPlugins
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
 

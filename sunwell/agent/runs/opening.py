@@ -23,7 +23,7 @@ from sunwell.agent.runs.settings import batch_in, latest_settings, options_from,
 from sunwell.agent.work.execution import Execution
 from sunwell.agent.work.finished import came_to_its_end
 from sunwell.agent.work.toolset import Toolset
-from sunwell.context.gathering import Shown, gather
+from sunwell.context.excerpts import Shown, gather
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import FileRead

@@ -10,8 +10,7 @@ import attrs
 from sunwell.agent.batches.batch import Batch
 from sunwell.agent.runs.roles import Roles
 from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.options import ModelReference, RunOptions
-from sunwell.context.orchestration import Orchestration, SubCallLimits
+from sunwell.context.options import ModelReference, Orchestration, RunOptions, SubCallLimits
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.records import Record, RunOpened, RunResumed
 

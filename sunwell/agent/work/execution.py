@@ -17,7 +17,7 @@ from sunwell.agent.work.ended import Ended
 from sunwell.agent.work.finished import as_closed
 from sunwell.agent.work.toolset import Toolset
 from sunwell.agent.work.work import Assignment, Work
-from sunwell.context.gathering import Shown
+from sunwell.context.excerpts import Shown
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
 from sunwell.core.model import Effort, ModelProtocol
@@ -27,7 +27,7 @@ from sunwell.core.task import Budget, TaskResult, with_both_sides
 from sunwell.events import RUN_FINISHED, WARNED, RunFinished, RunStarted, Warned
 from sunwell.journal.records import RunClosed, ToolFinished
 from sunwell.models.rate_limits import told_of_holds
-from sunwell.tools.staged import while_asking
+from sunwell.tools.staged_calls import while_asking
 
 
 @attrs.define(eq=False)

@@ -11,8 +11,7 @@ import pytest
 from sunwell.agent import Agent
 from sunwell.agent.delegation.rlm_tools import rlm_tools
 from sunwell.agent.loop import AgentLoop, LoopConfig
-from sunwell.context.options import RunOptions
-from sunwell.context.orchestration import Orchestration, SubCallLimits
+from sunwell.context.options import Orchestration, RunOptions, SubCallLimits
 from sunwell.context.session import SessionContext
 from sunwell.core import Completion, Request, TaskResult, ToolCall, Usage
 from sunwell.core.price import Price, Rates

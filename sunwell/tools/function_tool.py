@@ -1,19 +1,122 @@
-"""Turns a typed function into a tool."""
+"""Reads what a function's docstring says of it and of its parameters."""
 
 import asyncio
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints, overload
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, overload
 
 import attrs
 
 from sunwell.core.model import ToolSpec
-from sunwell.tools.annotations import Convert, schema_of
-from sunwell.tools.docstring import read_docstring
-from sunwell.tools.outcome import as_text
-from sunwell.tools.schema import Schema, closed, nullable
+from sunwell.tools.arguments import Schema, closed, nullable
+from sunwell.tools.limits import as_text
+
+_SECTION = re.compile(r"(Args|Arguments|Parameters|Returns|Raises|Yields|Examples?|Notes?):\s*")
+_PARAMETER = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)")
+
+
+def read_docstring(text: str | None) -> tuple[str, dict[str, str]]:
+    """Return the description before the first section, and the parameters of the section ``Args``."""
+    before: list[str] = []
+    parameters: dict[str, list[str]] = {}
+    section, current, margin = "", "", None
+    for line in inspect.cleandoc(text or "").split("\n"):
+        heading = _SECTION.fullmatch(line)
+        if heading:
+            section, current, margin = heading[1], "", None
+        elif not section:
+            before.append(line)
+        elif section in ("Args", "Arguments", "Parameters") and line.strip():
+            indent = len(line) - len(line.lstrip())
+            margin = indent if margin is None else margin
+            named = _PARAMETER.fullmatch(line.strip()) if indent <= margin else None
+            if named:
+                current = named[1]
+                parameters[current] = [named[2]]
+            elif current:
+                parameters[current].append(line.strip())
+    return "\n".join(before).strip(), {name: " ".join(said).strip() for name, said in parameters.items()}
+
+
+Convert = Callable[[Any], Any]
+_SIMPLE: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+_NAMES = {str: "string", bool: "boolean", int: "integer", type(None): "null"}
+_SCALAR: Schema = {
+    "anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "null"}],
+}
+_ANYTHING = (Any, object)
+
+
+def schema_of(annotation: Any) -> tuple[Schema, Convert]:
+    """Return the schema of *annotation* and the function that turns JSON into such a value.
+
+    Raises ``TypeError`` for what a strict schema cannot say.
+    """
+    if annotation in _SIMPLE:
+        return {"type": _SIMPLE[annotation]}, float if annotation is float else _same
+    if annotation in _ANYTHING:
+        return dict(_SCALAR), _same
+    origin, inside = get_origin(annotation) or annotation, get_args(annotation)
+    if origin is Annotated:
+        return schema_of(inside[0])
+    if origin is Literal:
+        return _literal(inside), _same
+    if origin in (Union, types.UnionType):
+        return _union(inside)
+    if origin in (list, Sequence, set, frozenset):
+        return _array(inside[0] if inside else Any, origin)
+    if origin is tuple and len(inside) == 2 and inside[1] is Ellipsis:
+        return _array(inside[0], tuple)
+    if origin in (dict, Mapping) and (not inside or inside[0] is str):
+        return _pairs(inside[1] if inside else Any)
+    raise TypeError(
+        f"{annotation!r} has no strict schema; use str, int, float, bool, Literal, list[…], dict[str, …] "
+        "or one of these or None"
+    )
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _literal(values: tuple[Any, ...]) -> Schema:
+    kinds = list(dict.fromkeys(_NAMES.get(type(value), "") for value in values))
+    if "" in kinds:
+        raise TypeError(f"Literal{list(values)!r} has no strict schema; use strings, integers or booleans")
+    return {"type": kinds[0] if len(kinds) == 1 else kinds, "enum": list(values)}
+
+
+def _union(members: tuple[Any, ...]) -> tuple[Schema, Convert]:
+    rest = [member for member in members if member is not type(None)]
+    schemas = [schema_of(member) for member in rest]
+    if len(schemas) > 1 and any(convert is not _same and convert is not float for _, convert in schemas):
+        raise TypeError(f"{members!r} has no strict schema; a union may join simple types only")
+    convert = schemas[0][1] if len(schemas) == 1 else _same
+    schema = schemas[0][0] if len(schemas) == 1 else {"anyOf": [schema for schema, _ in schemas]}
+    if len(rest) == len(members):
+        return schema, convert
+    return nullable(schema), lambda value: None if value is None else convert(value)
+
+
+def _array(item: Any, kind: Any) -> tuple[Schema, Convert]:
+    schema, convert = schema_of(item)
+    make = list if kind is Sequence else kind
+    return {"type": "array", "items": schema}, lambda value: make(convert(one) for one in value)
+
+
+def _pairs(item: Any) -> tuple[Schema, Convert]:
+    """A strict object has fixed keys, so a dict travels as a list of pairs."""
+    schema, convert = schema_of(item)
+    pair = closed({"key": {"type": "string"}, "value": schema})
+
+    def to_dict(value: list[dict[str, Any]]) -> dict[str, Any]:
+        return {one["key"]: convert(one["value"]) for one in value}
+
+    return {"type": "array", "items": pair}, to_dict
+
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 

@@ -1,19 +1,76 @@
-"""The workspace as the tools of one run see it: the files, and over them what a dry run has planned."""
+"""Ignore files, nested as git nests them."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from sunwell.core.message import FileRead
 from sunwell.errors import ToolError
-from sunwell.tools.ignores import IGNORE_FILES, MOST_BYTES, Ignores
 from sunwell.tools.limits import ToolLimits
 from sunwell.tools.paths import quoted
-from sunwell.tools.workspace import Content, Entry, Workspace
+from sunwell.tools.workspace import FileContent, FolderEntry, Workspace
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+IGNORE_FILES = (".gitignore", ".ignore", ".sunwellignore")
+"""Read in this order in every folder; the later line wins."""
+MOST_BYTES = 100_000
+_MOST_LINES = 2_000
+_MOST_STARS = 3  # each further star multiplies the time that a hostile pattern can take
+# Python warns of these, and may read them otherwise one day.
+_ODD_SET = re.compile(r"\[.*(?:\[|--|&&|~~|\|\|)")
+
+
+def pattern_spec(lines: Iterable[str]) -> "GitIgnoreSpec":
+    """Return *lines* of an ignore file as one spec; lines that are malformed or costly are left out."""
+    import pathspec
+
+    kept: list[Any] = []
+    for line in lines:
+        if not _is_usable(line):
+            continue
+        try:
+            kept += pathspec.GitIgnoreSpec.from_lines([line], backend="simple").patterns
+        except (ValueError, re.error):
+            continue
+    return pathspec.GitIgnoreSpec(kept, backend="simple")
+
+
+def _is_usable(line: str) -> bool:
+    deep = line.count("**")
+    stars = max(re.sub(r"\*+", "*", part).count("*") for part in line.split("/"))
+    cheap = len(line) <= 500 and deep <= _MOST_STARS and stars <= _MOST_STARS
+    return cheap and not _ODD_SET.search(line)
+
+
+@attrs.frozen
+class Ignores:
+    """The ignore files of a folder and of those above it, the nearest last."""
+
+    _layers: "tuple[tuple[str, GitIgnoreSpec], ...]" = ()
+
+    def below(self, folder: str, texts: Iterable[str]) -> "Ignores":
+        """Return the rules with those of *folder* added; *texts* are its ignore files."""
+        lines = [line for text in texts for line in text.splitlines()[:_MOST_LINES]]
+        return Ignores((*self._layers, (folder, pattern_spec(lines)))) if lines else self
+
+    def hides(self, path: str, *, is_folder: bool) -> bool:
+        """Whether *path* is ignored. The nearest ignore file that says anything decides."""
+        for folder, spec in reversed(self._layers):
+            if folder and not path.startswith(folder + "/"):
+                continue
+            relative = path[len(folder) + 1 :] if folder else path
+            said = spec.check_file(relative + "/" if is_folder else relative).include
+            if said is not None:
+                return said
+        return False
 
 
 @attrs.define(eq=False)
-class View:
+class WorkspaceView:
     """What tools read. Writes that a dry run only planned are seen as if they were done."""
 
     workspace: Workspace
@@ -23,15 +80,15 @@ class View:
     planned: dict[str, bytes] = attrs.field(factory=dict)
     """By path from the root, links resolved."""
 
-    def look(self, path: str) -> Content | None:
+    def look(self, path: str) -> FileContent | None:
         """Return the file at *path*, ``None`` where there is nothing."""
         if self.planned:
             where = self.workspace.locate(path)
             if where in self.planned:
-                return Content(where, self.planned[where])
+                return FileContent(where, self.planned[where])
         return self.workspace.read(path, self.limits.file_bytes)
 
-    def reads(self, contents: Iterable[Content]) -> tuple[FileRead, ...]:
+    def reads(self, contents: Iterable[FileContent]) -> tuple[FileRead, ...]:
         """Return what was read of the disk, for the record.
 
         What a dry run only planned is left out, and so is a file whose very name holds a secret.
@@ -39,7 +96,7 @@ class View:
         on_disk = [c for c in contents if c.path not in self.planned and self.redact(c.path) == c.path]
         return tuple(FileRead(c.path, c.sha256) for c in on_disk)
 
-    def read(self, path: str) -> Content:
+    def read(self, path: str) -> FileContent:
         """Return the file at *path*; raises where there is nothing."""
         content = self.look(path)
         if content is None:
@@ -50,7 +107,7 @@ class View:
         """Whether there is something at *path* that is no folder."""
         return self.workspace.locate(path) in self.planned or self.workspace.is_file(path)
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[FolderEntry]:
         """Return what *folder* holds, by name, ignored or not."""
         found = self.workspace.entries(folder)
         where = self.workspace.locate(folder)
@@ -60,7 +117,7 @@ class View:
         together = {entry.path: entry for entry in found or ()} | planned
         return [together[path] for path in sorted(together)]
 
-    def walk(self, folder: str, depth: int) -> Iterator[tuple[Entry, bool]]:
+    def walk(self, folder: str, depth: int) -> Iterator[tuple[FolderEntry, bool]]:
         """Yield what is in *folder*, down to *depth* levels, parents first, each with whether it is ignored.
 
         What is in an ignored folder is not yielded.
@@ -72,7 +129,7 @@ class View:
             rules = self._rules("/".join(names[:count]), rules)
         yield from self._walk(where, depth, rules)
 
-    def _walk(self, folder: str, depth: int, rules: Ignores) -> Iterator[tuple[Entry, bool]]:
+    def _walk(self, folder: str, depth: int, rules: Ignores) -> Iterator[tuple[FolderEntry, bool]]:
         rules = self._rules(folder, rules)
         for entry in self.entries(folder):
             ignored = rules.hides(entry.path, is_folder=entry.kind == "folder")
@@ -95,9 +152,9 @@ class View:
                 texts.append(content.data.decode("utf-8", "replace"))
         return above.below(folder, texts)
 
-    def _planned_in(self, folder: str) -> Iterator[Entry]:
+    def _planned_in(self, folder: str) -> Iterator[FolderEntry]:
         start = f"{folder}/" if folder else ""
         for path, data in self.planned.items():
             if path.startswith(start):
                 name, deeper, _ = path[len(start) :].partition("/")
-                yield Entry(start + name, "folder" if deeper else "file", 0 if deeper else len(data))
+                yield FolderEntry(start + name, "folder" if deeper else "file", 0 if deeper else len(data))

@@ -18,13 +18,11 @@ from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Proposal
 from sunwell.errors import ToolError
-from sunwell.tools.approval import Approve
-from sunwell.tools.limits import ToolLimits
+from sunwell.tools.file_tools import Plan, difference
+from sunwell.tools.limits import Approve, Outcome, ToolLimits, as_text
 from sunwell.tools.originals import Keeper
-from sunwell.tools.outcome import Outcome, as_text
-from sunwell.tools.plan import Plan, difference
-from sunwell.tools.view import View
 from sunwell.tools.wording import cut, on_one_line, refusal_of
+from sunwell.tools.workspace_view import WorkspaceView
 
 _LONGEST_SUMMARY = 200
 log = logging.getLogger("sunwell.tools")
@@ -44,7 +42,7 @@ class Runnable(Protocol):
 
 
 @attrs.define(eq=False)
-class Terms:
+class CallTerms:
     """What holds for every call of a toolbox."""
 
     limits: ToolLimits
@@ -52,10 +50,10 @@ class Terms:
     dry_run: bool = False
     approve: Approve | None = None
     originals: Keeper | None = None
-    view: View | None = None
+    view: WorkspaceView | None = None
     _asking: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
 
-    def in_turn_with(self, other: "Terms") -> "Terms":
+    def in_turn_with(self, other: "CallTerms") -> "CallTerms":
         """Return the same, with its questions asked in turn with those of *other*."""
         made = copy.copy(self)
         made._asking = other._asking
@@ -109,8 +107,8 @@ class StagedWrite:
 
     call: ToolCall
     plan: Plan
-    terms: Terms
-    view: View
+    terms: CallTerms
+    view: WorkspaceView
 
     @property
     def changes(self) -> tuple[FileChange, ...]:
@@ -180,7 +178,7 @@ class StagedRun:
     call: ToolCall
     tool: Runnable
     arguments: Mapping[str, Any]
-    terms: Terms
+    terms: CallTerms
     changes: tuple[FileChange, ...] = ()
     foretold: ToolResult | None = None
 

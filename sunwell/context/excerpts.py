@@ -1,20 +1,87 @@
-"""What of a workspace the smart model sees when it writes a lens: the tree, and the files that matter."""
+"""Which files of a workspace are shown to the smart model: what is ignored or holds keys is left out."""
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from os import PathLike
 
 import attrs
 
-from sunwell.context.listing import list_files
 from sunwell.core.markdown import fenced
 from sunwell.core.message import FileRead
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ToolError
 from sunwell.tools.text_file import text_of
 from sunwell.tools.wording import on_one_line
-from sunwell.tools.workspace import Entry, Workspace
+from sunwell.tools.workspace import FolderEntry, Workspace
+from sunwell.tools.workspace_view import IGNORE_FILES, MOST_BYTES, Ignores
+
+MOST_ENTRIES = 10_000
+"""Files and folders that are looked at; of a larger workspace the upper levels are listed."""
+
+_BUILT_FOLDERS = frozenset(
+    {".hg", ".svn", ".venv", "node_modules", "__pycache__", ".tox", ".nox", ".mypy_cache"}
+    | {".pytest_cache", ".ruff_cache", ".hypothesis", ".ssh", ".aws", ".gnupg"}
+)
+_KEY_FILES = frozenset({".netrc", ".npmrc", ".pypirc", ".git-credentials", ".htpasswd"})
+_KEY_ENDINGS = (".pem", ".key", ".p12", ".pfx", ".keystore", ".jks")
+_KEY_BEGINNINGS = ("id_rsa", "id_ed25519", "id_ecdsa", "id_dsa")
+
+
+def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
+    """Return the files that may be shown, upper levels first, and whether they are all.
+
+    Ignore files are obeyed, links are neither followed nor listed. What tools may not touch
+    (``.git``, ``.sunwell``, ``.env``), files that usually hold keys and folders that tools build
+    are left out whatever ignore files say. What cannot be read is passed over.
+    """
+    files: list[FolderEntry] = []
+    seen = 0
+    waiting = deque([("", Ignores())])
+    while waiting:
+        folder, above = waiting.popleft()
+        rules = above.below(folder, _ignore_texts(workspace, folder))
+        for entry in _entries(workspace, folder):
+            seen += 1
+            if seen > MOST_ENTRIES:
+                return files, False
+            is_folder = entry.kind == "folder"
+            if _is_kept_back(entry) or rules.hides(entry.path, is_folder=is_folder):
+                continue
+            if is_folder:
+                waiting.append((entry.path, rules))
+            elif entry.kind == "file":
+                files.append(entry)
+    return files, True
+
+
+def _entries(workspace: Workspace, folder: str) -> list[FolderEntry]:
+    try:
+        return workspace.entries(folder) or []
+    except ToolError:  # gone, or not ours to read: the rest is still worth showing
+        return []
+
+
+def _ignore_texts(workspace: Workspace, folder: str) -> list[str]:
+    texts = []
+    for name in IGNORE_FILES:
+        try:
+            content = workspace.read(f"{folder}/{name}" if folder else name, MOST_BYTES)
+        except ToolError:
+            continue
+        if content is not None:
+            texts.append(content.data.decode("utf-8", "replace"))
+    return texts
+
+
+def _is_kept_back(entry: FolderEntry) -> bool:
+    name = entry.path.rpartition("/")[2].casefold()
+    return (
+        name in (_BUILT_FOLDERS if entry.kind == "folder" else _KEY_FILES)
+        or name.endswith(_KEY_ENDINGS)
+        or name.startswith(_KEY_BEGINNINGS)
+    )
+
 
 LARGEST_FILE_BYTES = 500_000
 """A larger file is named in the tree and not read."""
@@ -100,7 +167,7 @@ def gather(
     return "\n\n".join(blocks)
 
 
-def _tree(files: Sequence[Entry], complete: bool, room: int, secrets: Secrets) -> str:
+def _tree(files: Sequence[FolderEntry], complete: bool, room: int, secrets: Secrets) -> str:
     """Return the paths of *files*, as many as fit *room* bytes; nothing where none does."""
     title = "Files of the workspace, with their sizes in bytes:"
     note = "(… and {:,} more files)"
@@ -121,7 +188,7 @@ def _tree(files: Sequence[Entry], complete: bool, room: int, secrets: Secrets) -
     return "\n".join([title, *lines])
 
 
-def _by_worth(files: Sequence[Entry], task: str) -> list[Entry]:
+def _by_worth(files: Sequence[FolderEntry], task: str) -> list[FolderEntry]:
     """Return the files that matter for *task*, the most important first."""
     wanted = _Wanted(
         frozenset(path.strip(".").lower() for path in _PATH_IN_TASK.findall(task)),
@@ -132,7 +199,7 @@ def _by_worth(files: Sequence[Entry], task: str) -> list[Entry]:
     return [entry for _, _, entry in sorted(worth, key=lambda item: item[:2])]
 
 
-def _telling(words: set[str], files: Sequence[Entry]) -> frozenset[str]:
+def _telling(words: set[str], files: Sequence[FolderEntry]) -> frozenset[str]:
     """Return those of *words* that tell some of *files* from the others."""
     counts = Counter(word for entry in files for word in {_stem(part) for part in _words(entry.path)} & words)
     common = max(_MANY_FILES, len(files) // _TELLING_SHARE)
@@ -177,7 +244,7 @@ def _stem(word: str) -> str:
 
 def _shown(
     workspace: Workspace,
-    entry: Entry,
+    entry: FolderEntry,
     room: int,
     secrets: Secrets,
     tell_read: Callable[[FileRead], object],

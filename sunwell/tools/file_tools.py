@@ -1,0 +1,426 @@
+"""The tools that list, read and change files: list_files, read_file, write_file and edit_file."""
+
+import asyncio
+import difflib
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Protocol
+
+import attrs
+
+from sunwell.core.message import FileChange
+from sunwell.core.model import ToolSpec
+from sunwell.errors import ToolError
+from sunwell.tools.arguments import closed, nullable, text, whole
+from sunwell.tools.limits import Outcome
+from sunwell.tools.paths import quoted
+from sunwell.tools.text_file import TextFile, binary_kind, lines_of, text_of
+from sunwell.tools.wording import counted, cut, on_one_line
+from sunwell.tools.workspace import FileContent, FolderEntry
+from sunwell.tools.workspace_view import WorkspaceView
+
+_MOST_DIFF_LINES = 1_500
+
+
+@attrs.frozen
+class Plan:
+    """One file, before and after."""
+
+    path: str
+    """From the root, links resolved."""
+    old: bytes | None
+    """``None`` where there is no file yet."""
+    new: bytes
+    done: str
+    """What the model is told once it is written."""
+
+    @property
+    def change(self) -> FileChange:
+        return FileChange(self.path, None if self.old is None else _sha256(self.old), _sha256(self.new))
+
+    @property
+    def changes(self) -> tuple[FileChange, ...]:
+        """The change, or nothing where the file holds exactly that already."""
+        return () if self.old == self.new else (self.change,)
+
+
+class Writer(Protocol):
+    """A tool that changes one file."""
+
+    @property
+    def spec(self) -> ToolSpec: ...
+
+    def plan(self, arguments: Mapping[str, Any]) -> Plan:
+        """Work out the change; nothing is written. Raises :exc:`~sunwell.errors.ToolError`."""
+        ...
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def difference(plan: Plan, redact: Callable[[str], str], *, whole: bool = False) -> str:
+    """Return the change as a unified difference, or in one sentence where that would take too long.
+
+    With *whole* it shows every character that will be written anew, after the sentence if need be.
+    """
+    # Before they are split: a secret may be several lines long.
+    new = lines_of(redact(_text(plan.path, plan.new)))
+    if plan.old is not None and binary_kind(plan.old) is not None:
+        said = f"{plan.path}: a binary file of {len(plan.old):,} bytes is replaced by {len(plan.new):,} bytes"
+        return _with_all(said, new) if whole else said
+    old = lines_of(redact(_text(plan.path, plan.old)))
+    start, end = _same_ends(old, new)
+    form = _form_changed(plan) if whole else ""
+    if max(len(old), len(new)) - start - end > _MOST_DIFF_LINES:
+        said = f"{plan.path}: {len(old):,} lines become {len(new):,}; too many differ to show"
+        if not whole:
+            return said
+        changed = [f"-{line}" for line in old[start : len(old) - end]]
+        changed += [f"+{line}" for line in new[start : len(new) - end]]
+        return f"{form}{plan.path}: from line {start + 1}\n{_closed(changed)}"
+    first = max(start - 3, 0)
+    last_old, last_new = len(old) - max(end - 3, 0), len(new) - max(end - 3, 0)
+    shown = difflib.unified_diff(
+        old[first:last_old],
+        new[first:last_new],
+        "/dev/null" if plan.old is None else f"a/{plan.path}",
+        f"b/{plan.path}",
+    )
+    lines = [_numbered(line, first) if line.startswith("@@ ") else line for line in shown]
+    return form + _closed(lines)
+
+
+def _closed(lines: Iterable[str]) -> str:
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ no line end\n" for line in lines)
+
+
+def _with_all(said: str, new: Iterable[str]) -> str:
+    return f"{said}\n{_closed(f'+{line}' for line in new)}"
+
+
+def _form_changed(plan: Plan) -> str:
+    """Return how encoding and line ends change, which the lines themselves do not show; empty if not."""
+    old = TextFile("") if plan.old is None else text_of(plan.path, plan.old)
+    new = text_of(plan.path, plan.new)
+    if (old.encoding, old.crlf) == (new.encoding, new.crlf):
+        return ""
+    return f"{plan.path}: {_form_of(old)} becomes {_form_of(new)}\n"
+
+
+def _form_of(file: TextFile) -> str:
+    return f"{file.encoding} with line ends {'CR LF' if file.crlf else 'LF'}"
+
+
+def _text(path: str, data: bytes | None) -> str:
+    return "" if data is None else text_of(path, data).text
+
+
+def _same_ends(old: list[str], new: list[str]) -> tuple[int, int]:
+    """Return how many lines are the same at the start and, past those, at the end."""
+    most = min(len(old), len(new))
+    start = next((i for i in range(most) if old[i] != new[i]), most)
+    end = next((i for i in range(most - start) if old[-1 - i] != new[-1 - i]), most - start)
+    return start, end
+
+
+def _numbered(header: str, offset: int) -> str:
+    """Return a header of a hunk with its line numbers moved down by *offset*."""
+    if not offset:
+        return header
+    moved = []
+    for span in header.split(" ")[1:3]:
+        number, comma, count = span[1:].partition(",")
+        moved.append(f"{span[0]}{int(number) + offset}{comma}{count}")
+    return f"@@ {' '.join(moved)} @@\n"
+
+
+def encoded(file: TextFile | None, content: str) -> bytes:
+    """Return *content* as the old file would hold it: its encoding and line ends, where they can be kept."""
+    if file is None:
+        return content.encode()
+    try:
+        return attrs.evolve(file, crlf=file.crlf and "\r" not in content).encode(content)
+    except UnicodeEncodeError:  # beyond Latin-1: the whole file becomes UTF-8
+        return content.encode()
+
+
+_MOST_LINES = 3_000
+_MOST_SHOWN = 3
+_LONGEST = 200
+
+
+def near_misses(content: str, wanted: str) -> str:
+    """Return what in *content* comes near to *wanted*, as the rest of a sentence."""
+    lines = [line.rstrip("\r\n") for line in lines_of(content)[:_MOST_LINES]]
+    piece = [line.rstrip("\r\n") for line in lines_of(wanted)]
+    bare = [line.strip() for line in piece]
+    stripped = [line.strip() for line in lines]
+    for start in range(len(lines) - len(bare) + 1):
+        if stripped[start : start + len(bare)] == bare and any(bare):
+            last = start + len(bare)
+            shown = "\n".join(lines[start:last])[: _LONGEST * 5]
+            where = f"line {last}" if last == start + 1 else f"lines {start + 1}-{last}"
+            return f"; with other white space it stands in {where}:\n{shown}"
+    return _nearest_lines(lines, bare)
+
+
+def _nearest_lines(lines: list[str], bare: list[str]) -> str:
+    sought = max(bare, key=len, default="")[:_LONGEST]
+    numbers: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        numbers.setdefault(line.strip()[:_LONGEST], number)
+    near = difflib.get_close_matches(sought, numbers, _MOST_SHOWN, 0.6) if sought else []
+    if not near:
+        return "; nothing in it is near: read the file again"
+    shown = "\n".join(f"line {numbers[line]}: {line}" for line in near)
+    return f"; nearest to {sought!r} are:\n{shown}"
+
+
+_STEP = 50  # entries between two chances for other tasks to run
+_DEPTH = 3
+
+
+@attrs.frozen
+class ListFiles:
+    """Lists a folder; what ignore files name is left out."""
+
+    view: WorkspaceView
+    parallel = True
+    repeatable = True
+    spec = ToolSpec(
+        "list_files",
+        "List files and folders of the workspace. Ignored files are left out. Folders end with '/'.",
+        closed(
+            {
+                "path": text("Folder, relative to the workspace; '.' is the workspace itself."),
+                "depth": nullable(whole(f"How many levels to go down, 1 or more. null: {_DEPTH}.")),
+            }
+        ),
+    )
+
+    async def run(self, arguments: Mapping[str, Any]) -> str:
+        depth = _DEPTH if arguments["depth"] is None else arguments["depth"]
+        if depth < 1:
+            raise ToolError("depth must be at least 1")
+        lines: list[str] = []
+        more = hidden = 0
+        for count, (entry, ignored) in enumerate(self.view.walk(arguments["path"], min(depth, 50))):
+            if count % _STEP == _STEP - 1:
+                await asyncio.sleep(0)
+            if ignored:
+                hidden += 1
+            elif len(lines) < self.view.limits.list_entries:
+                lines.append(_line(entry))
+            else:
+                more += 1
+        if more:
+            lines.append(f"({more:,} more; list a deeper folder or use a smaller depth)")
+        if hidden:
+            lines.append(f"({hidden:,} ignored, not shown)")
+        return "\n".join(lines) or "(empty)"
+
+
+def _line(entry: FolderEntry) -> str:
+    name = on_one_line(entry.path)
+    match entry.kind:
+        case "folder":
+            return f"{name}/"
+        case "link":
+            return f"{name} (link)"
+        case "other":
+            return f"{name} (no ordinary file)"
+    return f"{name} ({counted(entry.size_bytes, 'byte')})"
+
+
+@attrs.frozen
+class ReadFile:
+    """Reads a text file or some lines of it, as they are: without line numbers."""
+
+    view: WorkspaceView
+    parallel = True
+    repeatable = True
+    spec = ToolSpec(
+        "read_file",
+        "Read a text file of the workspace, or a range of its lines. The first line of the result says "
+        "which lines follow and how many there are; the text after it is exactly the file's.",
+        closed(
+            {
+                "path": text("File, relative to the workspace."),
+                "start_line": nullable(whole("First line to read, counted from 1. null: the first.")),
+                "end_line": nullable(whole("Last line to read, included. null: the last.")),
+            }
+        ),
+    )
+
+    async def run(self, arguments: Mapping[str, Any]) -> Outcome:
+        content = self.view.read(arguments["path"])
+        return Outcome(self._said(content, arguments), reads=self.view.reads([content]))
+
+    def _said(self, content: FileContent, arguments: Mapping[str, Any]) -> str:
+        file = text_of(content.path, content.data)
+        lines = lines_of(self.view.redact(file.text))
+        name = on_one_line(content.path)
+        if not lines:
+            return f"{name}: the file is empty"
+        first, last = _range(arguments, len(lines), name)
+        last, body = self._fitting(lines, first, last)
+        left = len(lines) - last
+        rest = f"; {counted(left, 'line')} left, read on with start_line={last + 1}" if left else ""
+        return f"{name}: lines {first}-{last} of {len(lines)}{rest}{file.remarks}\n\n{body}"
+
+    def _fitting(self, lines: list[str], first: int, last: int) -> tuple[int, str]:
+        """Return the last line that fits into the limit on output, and the text up to it."""
+        room = max(self.view.limits.output_chars - 500, 100)
+        size = 0
+        for number in range(first, last + 1):
+            size += len(lines[number - 1])
+            if size > room and number > first:
+                last = number - 1
+                break
+        return last, cut("".join(lines[first - 1 : last]), room)
+
+
+def _range(arguments: Mapping[str, Any], count: int, name: str) -> tuple[int, int]:
+    first = 1 if arguments["start_line"] is None else arguments["start_line"]
+    last = count if arguments["end_line"] is None else min(arguments["end_line"], count)
+    if first < 1 or first > count:
+        raise ToolError(f"{quoted(name)} has lines 1 to {count}; start_line {first} is not one of them")
+    if last < first:
+        raise ToolError(f"end_line {last} comes before start_line {first}; {quoted(name)} has {count} lines")
+    return first, last
+
+
+_MOST_SPOTS = 10
+_MOST_COUNTED = 1_000
+
+
+@attrs.frozen
+class WriteFile:
+    """Writes a whole file."""
+
+    view: WorkspaceView
+    spec = ToolSpec(
+        "write_file",
+        "Write a whole text file: make a new one, with its folders, or replace an old one. "
+        "To change a part of a file, use edit_file.",
+        closed(
+            {
+                "path": text("File, relative to the workspace."),
+                "content": text("The whole text of the file, with a line end at its end."),
+            }
+        ),
+    )
+
+    def plan(self, arguments: Mapping[str, Any]) -> Plan:
+        path, content = arguments["path"], arguments["content"]
+        _require_text("content", content)
+        self.view.workspace.require_writable(path)
+        old = self.view.look(path)
+        where = self.view.workspace.locate(path)
+        new = encoded(self._old_text(where, old.data) if old else None, content)
+        _require_size(new, self.view)
+        size = f"{counted(len(lines_of(content)), 'line')}, {counted(len(new), 'byte')}"
+        kind = "new file" if old is None else "replaced"
+        if old is not None and old.data == new:
+            kind = "no change, the file held exactly that"
+        return Plan(where, old.data if old else None, new, f"wrote {on_one_line(where)}: {size} ({kind})")
+
+    def _old_text(self, path: str, data: bytes) -> TextFile | None:
+        if binary_kind(data) is not None:
+            return None
+        file = text_of(path, data)
+        if self.view.redact(file.text) != file.text:
+            raise ToolError(
+                f"{quoted(path)} holds secrets that are hidden from you, so replacing the whole file would "
+                "lose them; change the parts you mean with edit_file"
+            )
+        return file
+
+
+@attrs.frozen
+class EditFile:
+    """Replaces one piece of a file."""
+
+    view: WorkspaceView
+    spec = ToolSpec(
+        "edit_file",
+        "Replace one piece of a text file. 'old' must stand in the file exactly once, white space and "
+        "line ends included: take in neighbouring lines until it does.",
+        closed(
+            {
+                "path": text("File, relative to the workspace."),
+                "old": text("The piece to replace, exactly as read_file gives it."),
+                "new": text("What stands there afterwards; empty deletes the piece."),
+            }
+        ),
+    )
+
+    def plan(self, arguments: Mapping[str, Any]) -> Plan:
+        old, new = arguments["old"], arguments["new"]
+        _require_text("new", new)
+        self.view.workspace.require_writable(arguments["path"])
+        content = self.view.read(arguments["path"])
+        file = text_of(content.path, content.data)
+        if file.crlf:
+            old, new = old.replace("\r\n", "\n"), new.replace("\r\n", "\n")
+        if not old:
+            raise ToolError("old is empty; write the piece to replace, or use write_file")
+        if old == new:
+            raise ToolError("old and new are the same; nothing was changed")
+        _require_once(content.path, file.text, old, self.view.redact)
+        at = file.text.index(old)
+        data = _encoded(file, content.path, file.text.replace(old, new, 1))
+        _require_size(data, self.view)
+        first = file.text.count("\n", 0, at) + 1
+        done = f"edited {on_one_line(content.path)}: {counted(len(lines_of(old)), 'line')} from line {first} "
+        return Plan(
+            content.path, content.data, data, f"{done}replaced by {counted(len(lines_of(new)), 'line')}"
+        )
+
+
+def _encoded(file: TextFile, path: str, changed: str) -> bytes:
+    try:
+        return file.encode(changed)
+    except UnicodeEncodeError:
+        raise ToolError(
+            f"{quoted(path)} is not UTF-8, and new has characters that Latin-1 lacks; use write_file"
+        ) from None
+
+
+def _require_once(path: str, content: str, old: str, redact: Callable[[str], str]) -> None:
+    spots = list(islice(_spots(content, old), _MOST_COUNTED))
+    if len(spots) == 1:
+        return
+    if not spots:
+        near = near_misses(redact(content), old)
+        raise ToolError(f"old does not occur in {quoted(path)}; nothing was changed{near}")
+    lines = ", ".join(str(content.count("\n", 0, at) + 1) for at in spots[:_MOST_SPOTS])
+    more = ", …" if len(spots) > _MOST_SPOTS else ""
+    count = f"{len(spots)} times or more" if len(spots) == _MOST_COUNTED else f"{len(spots)} times"
+    raise ToolError(
+        f"old occurs {count} in {quoted(path)} (lines {lines}{more}); nothing was changed; "
+        "take in neighbouring lines until it occurs once"
+    )
+
+
+def _spots(content: str, old: str) -> Iterator[int]:
+    """Yield where *old* begins, overlapping ones too: either could be meant."""
+    at = content.find(old)
+    while at >= 0:
+        yield at
+        at = content.find(old, at + 1)
+
+
+def _require_text(key: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ToolError(f"{key} has half a character (a lone surrogate) in it; write whole ones") from None
+
+
+def _require_size(data: bytes, view: WorkspaceView) -> None:
+    most = view.limits.file_bytes
+    if len(data) > most:
+        raise ToolError(f"the file would have {counted(len(data), 'byte')}; tools write at most {most:,}")
