@@ -18,11 +18,11 @@ from typing import Any
 import environments
 from recording import record
 
-from sunwell.agent.run.run import Run
-from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
-from sunwell.agent.workers.terms import Terms
+from sunwell.agent.workers.worker import WorkerTerms
 from sunwell.budget import Budget
 from sunwell.core import Text, ToolCall
 from sunwell.core.task import Task
@@ -68,7 +68,7 @@ async def _sunwell(url: str, at_once: int, calls: int) -> dict[str, Any]:
     run = Run.begin(None, MemoryJournal("run"), Budget(usd=Decimal(_CAP_USD)), prices=prices)
     run.gateway.hold = _nobody_watches
     model = ChatModel(_MODEL, Connection("openai", url, "key"))
-    terms = Terms(model, Toolset.of((look,), None), max_output_tokens=_most_tokens(calls))
+    terms = WorkerTerms(model, Toolset.of((look,), None), max_output_tokens=_most_tokens(calls))
     dispatcher = Dispatcher(run, terms, Slots(at_once))
     ids = [dispatcher.start(Task(f"{_PROMPT} ({number})"), run.root) for number in range(_WORKERS)]
     results = await dispatcher.await_results(ids)

@@ -6,7 +6,7 @@ Run it with ``python benchmarks/cost_model.py``.
 from collections.abc import Iterator
 from decimal import Decimal
 
-from sunwell.agent.policy.quoting import Prices, Shape, quote
+from sunwell.agent.policy.cost_model import Prices, Shape, quote
 from sunwell.core.price import Price, Rates, Tier
 
 PER_MILLION = Decimal(1_000_000)

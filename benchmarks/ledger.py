@@ -20,7 +20,7 @@ from client_cpu import adapter, server
 from recording import record
 from tables import ledger as table
 
-from sunwell.agent.run.run import Run
+from sunwell.agent.run.run_context import Run
 from sunwell.budget import Budget, Claim, TreeLedger
 from sunwell.core import ModelProtocol, Request, user
 from sunwell.journal import FileJournal

@@ -14,8 +14,8 @@ from typing import Any
 import attrs
 from money_parts import BOOK, Pages, Part, Plan, Provider
 
-from sunwell.agent.run.run import Run
-from sunwell.agent.runs.restoring import restore
+from sunwell.agent.lifecycle.open_run import restore
+from sunwell.agent.run.run_context import Run
 from sunwell.budget import Amount
 from sunwell.core import Request, user
 from sunwell.core.model import ModelProtocol

@@ -10,15 +10,14 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.agent.batches.batch import run_tasks
-from sunwell.agent.batches.planning import Planning
-from sunwell.agent.policy.cache_lessons import CacheLessons
-from sunwell.agent.policy.cache_planner import Choice
-from sunwell.agent.run.run import Run
-from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.batches.batch_plan import Planning
+from sunwell.agent.batches.task_batch import run_tasks
+from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.policy.cache_planner import CacheLessons, Choice
+from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
-from sunwell.agent.workers.terms import Terms
+from sunwell.agent.workers.worker import WorkerTerms
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Task
 from sunwell.journal.memory import MemoryJournal
@@ -112,7 +111,7 @@ class Case:
         await run.journal.append(RunOpened("r1", "many", 0.0))
         prefix = self.prefix_tokens
         system = (f"{word} " * prefix)[: 4 * prefix]
-        terms = Terms(model, Toolset.of((), None), (system,) if prefix else (), timeout_seconds=None)
+        terms = WorkerTerms(model, Toolset.of((), None), (system,) if prefix else (), timeout_seconds=None)
         planning = Planning(run, PriceBook(), lessons, self.slots, choice, self.may_pad)
         tasks = tuple(Task(f"Write the docstring of function {i:06d}.") for i in range(workers))
         dispatcher = Dispatcher(run, terms, Slots(self.slots))

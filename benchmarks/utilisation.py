@@ -9,12 +9,12 @@ from decimal import Decimal
 import attrs
 from recording import record
 
-from sunwell.agent.run.run import Run
-from sunwell.agent.work.closing import bare_tokens, closing_reserve
-from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.conversation.final_call import bare_tokens, closing_reserve
+from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
-from sunwell.agent.workers.terms import Terms
+from sunwell.agent.workers.worker import WorkerTerms
 from sunwell.budget import Budget
 from sunwell.core import Message, Request, Text, ToolCall, ToolResult, user
 from sunwell.core.task import Task
@@ -71,7 +71,7 @@ async def _measure(workers: int, attempts: Decimal) -> Used:
     cap = worst * attempts
     run = Run.begin(None, MemoryJournal("run"), Budget(usd=cap), prices=prices)
     run.gateway.hold = _nobody_watches
-    terms = Terms(model, tools, max_output_tokens=_OUTPUT_TOKENS, timeout_seconds=None)
+    terms = WorkerTerms(model, tools, max_output_tokens=_OUTPUT_TOKENS, timeout_seconds=None)
     dispatcher = Dispatcher(run, terms, Slots(workers))
 
     async def one_after_the_other() -> None:

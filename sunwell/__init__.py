@@ -8,8 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sunwell.agent.agent import Agent
-    from sunwell.agent.sync import run_sync
+    from sunwell.agent.agent import Agent, run_sync
     from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
@@ -25,7 +24,7 @@ _HOMES = {
     "EphemeralLens": "sunwell.core.lens",
     "RunOptions": "sunwell.context.options",
     "SessionContext": "sunwell.context.session",
-    "run_sync": "sunwell.agent.sync",
+    "run_sync": "sunwell.agent.agent",
     "tool": "sunwell.tools.function_tool",
 }
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from sunwell.agent.runs.comparing import ReplayDifference, replay_journal
+from sunwell.agent.lifecycle.replay_run import ReplayDifference, replay_journal
 from sunwell.core.message import Part, Text
 from sunwell.core.model import Completion, Delta, Request, Stop, Usage
 from sunwell.core.price import Price

@@ -12,8 +12,8 @@ GROUND_TO_TOP = (
     "memory", "agent", "config", "report", "testing", "cli",
 )  # fmt: skip
 AGENT_GROUND_TO_TOP = (
-    "policy", "run", "work", "workers", "lens", "batches", "delegation", "deciding", "ephemeral_lens", "loop",
-    "request", "runs", "agent", "orchestrator", "sync",
+    "policy", "run", "conversation", "workers", "lens", "batches", "orchestration", "ephemeral_lens", "loop",
+    "request", "lifecycle", "agent", "orchestrator",
 )  # fmt: skip
 APART = {"simulator": {"core", "errors", "simulator"}}
 FREE = {"__init__", "__main__"}

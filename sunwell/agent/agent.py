@@ -1,5 +1,6 @@
 """The agent: a session in, events out, with a journal on disk."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -8,15 +9,15 @@ from typing import Any, Protocol
 
 import attrs
 
-from sunwell.agent.batches.batch import Batch, BatchResult
+from sunwell.agent.batches.task_batch import Batch, BatchResult
+from sunwell.agent.lifecycle.authority import CallerTerms, require_own_models
+from sunwell.agent.lifecycle.equipment import Equipment
+from sunwell.agent.lifecycle.fork_run import Cut, Fork, open_fork
+from sunwell.agent.lifecycle.model_roles import Choices, Roles, resolve_roles
+from sunwell.agent.lifecycle.open_run import Opened, learn_keys, loop_config, open_new, reopen
+from sunwell.agent.lifecycle.replay_run import open_replay, played_again, recorded_roles
 from sunwell.agent.loop import AgentLoop
-from sunwell.agent.policy.cache_lessons import CacheLessons
-from sunwell.agent.runs.authority import Terms, require_own_models
-from sunwell.agent.runs.equipping import Equipment
-from sunwell.agent.runs.forking import Cut, Fork, open_fork
-from sunwell.agent.runs.opening import Opened, learn_keys, loop_config, open_new, reopen
-from sunwell.agent.runs.replaying import open_replay, played_again, recorded_roles
-from sunwell.agent.runs.roles import Choices, Roles, resolve_roles
+from sunwell.agent.policy.cache_planner import CacheLessons
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
@@ -117,7 +118,7 @@ class Agent:
         sentence names what has changed. Raises :exc:`~sunwell.errors.ConfigurationError` for what must be
         given again.
         """
-        terms = Terms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
+        terms = CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
         opened, session = reopen(self.journals, Path(workspace), run_id, terms, self._equipment)
         try:
             self._current_options = session.options
@@ -185,7 +186,7 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where there is no such run or place, and where
         files differ, naming them; and what :meth:`run` raises.
         """
-        terms = Terms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
+        terms = CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
         fork = Fork(Path(workspace), run_id, Cut.of(at), terms)
         resolve = partial(self._roles_again, terms=terms)
         opened, session, roles = await open_fork(self.journals, fork, self._equipment, resolve)
@@ -301,7 +302,7 @@ class Agent:
         # The parent of an orchestrator's workers is the smart model, not the loop's own.
         return attrs.evolve(roles, fell_back=attrs.evolve(roles.fell_back, used=roles.smart.name))
 
-    def _roles_again(self, options: RunOptions, terms: Terms) -> Roles:
+    def _roles_again(self, options: RunOptions, terms: CallerTerms) -> Roles:
         """Return the models of a recorded run that goes on; its record alone starts no plugin."""
         require_own_models(options, self._choices, terms, self.registry or get_registry())
         return self._roles(options)
@@ -346,3 +347,27 @@ class Agent:
         finally:
             self._loops.remove(loop)
             opened.journal.close()
+
+
+def run_sync(task: str, workspace: str | Path = ".", **options: Any) -> TaskResult:
+    """Run *task* in the folder *workspace* and return the result.
+
+    ``options`` are the fields of :class:`~sunwell.agent.request.RunOptions`. Raises what
+    :meth:`Agent.run <sunwell.agent.Agent.run>` raises, and :exc:`RuntimeError` inside a running
+    event loop: there, ``await Agent().result(session)``.
+    """
+    if _loop_is_running():
+        raise RuntimeError(
+            "run_sync cannot wait inside a running event loop (a notebook has one): "
+            "await Agent().result(SessionContext.build(workspace, task, options)) there"
+        )
+    session = SessionContext.build(workspace, task, options=RunOptions(**options))
+    return asyncio.run(Agent().result(session))
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

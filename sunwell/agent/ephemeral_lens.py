@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from sunwell.agent.lens.prompt import LensOrder
-from sunwell.agent.lens.writer import Ask, generic_lens, write_lens
-from sunwell.agent.policy.decision import should_use_delegation
+from sunwell.agent.lens.lens_prompt import LensOrder
+from sunwell.agent.lens.lens_writer import Ask, generic_lens, write_lens
+from sunwell.agent.policy.delegation import should_use_delegation
 from sunwell.budget.ledger import TreeLedger
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.budget.tally import Tally

@@ -1,4 +1,4 @@
-"""The loop: a task goes in, the policy decides who works, and events come out until the last."""
+"""Who works on a task: the decision, made once for each run and read back when it is taken up."""
 
 import asyncio
 import time
@@ -8,20 +8,20 @@ from contextlib import aclosing
 import attrs
 from attrs.validators import optional
 
-from sunwell.agent.batches.batch import Batch
-from sunwell.agent.batches.batch_run import BatchRun, LensRun
-from sunwell.agent.batches.split_run import run_items
-from sunwell.agent.deciding import decide
-from sunwell.agent.delegation.delegating import Delegating, check_delegating
-from sunwell.agent.lens.step import write_lens
-from sunwell.agent.run.loop_config import LoopConfig
-from sunwell.agent.run.run import Run
-from sunwell.agent.work.ended import Ended
-from sunwell.agent.work.execution import Execution
-from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.batches.batch_run import BatchRun, LensRun, run_items
+from sunwell.agent.batches.task_batch import Batch
+from sunwell.agent.conversation.conversation import Ending
+from sunwell.agent.conversation.execution import Execution
+from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.lens.lens_writer import write_run_lens
+from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
+from sunwell.agent.policy.cost_model import Prices, Shape, quote
+from sunwell.agent.policy.delegation import should_use_delegation
+from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
+from sunwell.agent.run.run_context import Run
 from sunwell.context.excerpts import Shown
 from sunwell.core.model import ModelProtocol
-from sunwell.core.price import DelegationDecision
+from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.task import TaskResult
 from sunwell.core.tool import Tool, ToolExecutor
 from sunwell.errors import ConfigurationError
@@ -35,11 +35,59 @@ from sunwell.events import (
     Event,
     ModelFellBack,
 )
+from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.memory import MemoryJournal
-from sunwell.journal.records import RunOpened
+from sunwell.journal.records import Decided, RunOpened
+from sunwell.models.tokens import estimate_tokens
 
 __all__ = ["AgentLoop", "LoopConfig"]
+
+
+async def decide(
+    execution: Execution, own: ModelProtocol, smart: ModelProtocol, worker: ModelProtocol
+) -> DelegationDecision:
+    """Return the journalled decision for the task of *execution*, or make and journal it."""
+    run, config = execution.run, execution.config
+    path = run.root.path
+    recorded = run.journal.find(Decided, (path,))
+    if recorded is not None:
+        return recorded.decision
+    estimated = config.estimator(execution.task)
+    left = run.ledger.tokens_left(path)
+    if worker is smart or worker.name == smart.name:
+        decision = DelegationDecision(
+            False,
+            f"{worker.name} would both write the lens and do the work: name a cheaper delegation model",
+            estimated,
+            config.delegation_threshold_tokens,
+            left,
+        )
+    else:
+        decision = should_use_delegation(
+            execution.task,
+            estimated,
+            left,
+            threshold_tokens=config.delegation_threshold_tokens,
+            quote=_quote(execution, estimated, (smart, own, worker)),
+        )
+    await run.journal.append(Decided(path, decision))
+    return decision
+
+
+def _quote(execution: Execution, estimated_tokens: int, models: tuple[ModelProtocol, ...]) -> Quote:
+    config, prices = execution.config, execution.config.prices
+    smart, own, worker = (prices.price(model) for model in models)
+    prompt = [execution.task, execution.system_prompt or ""]
+    for spec in execution.tools.specs:
+        prompt += (spec.description, spec.schema_text)
+    shape = Shape(
+        prompt_tokens=estimate_tokens("\n".join(prompt)),
+        max_lens_tokens=config.max_lens_tokens,
+        max_turns=config.ceilings.turns or DEFAULT_TURNS,
+        max_output_tokens=config.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
+    )
+    return quote(estimated_tokens, Prices(smart, own, worker), shape)
 
 
 def _model(_: object, attribute: "attrs.Attribute[ModelProtocol]", value: object) -> None:
@@ -98,7 +146,7 @@ class AgentLoop:
                 yield event
 
     async def follow(
-        self, execution: Execution, execute: Callable[[Execution], Awaitable[Ended]]
+        self, execution: Execution, execute: Callable[[Execution], Awaitable[Ending]]
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of *execution* while *execute* carries it out; see :meth:`run`."""
         self.check()
@@ -116,7 +164,7 @@ class AgentLoop:
 
     def way(
         self, batch: Batch | None = None, *, lens_only: bool = False
-    ) -> Callable[[Execution], Awaitable[Ended]]:
+    ) -> Callable[[Execution], Awaitable[Ending]]:
         """Return how this loop carries a run out.
 
         Its workers do *batch*; or it writes the lens for its task and no more; or it decides who
@@ -135,7 +183,7 @@ class AgentLoop:
         for working in self._running:
             working.cancel()
 
-    async def _execute(self, execution: Execution) -> Ended:
+    async def _execute(self, execution: Execution) -> Ending:
         run = execution.run
         run.tell(RUN_STARTED, execution.started(self._smart if self.config.orchestrate else self.model))
         if self.config.orchestrate:
@@ -149,14 +197,14 @@ class AgentLoop:
             return await self._run_directly(execution)
         return await self._run_with_delegation(execution, decision)
 
-    async def _run_directly(self, execution: Execution) -> Ended:
+    async def _run_directly(self, execution: Execution) -> Ending:
         span = execution.run.root.child("direct")
         if self.config.delegation_tools is None:
             return await execution.work(span, self.model, effort=self.config.effort)
         given = execution.assignment(span, self.model, effort=self.config.effort)
         return await self._delegating(execution).work(given)
 
-    async def _orchestrate(self, execution: Execution) -> Ended:
+    async def _orchestrate(self, execution: Execution) -> Ending:
         span, smart = execution.run.root.child("orchestrator"), self._smart
         given = execution.assignment(span, smart, effort=self.config.effort)
         return await self._delegating(execution).orchestrate(given)
@@ -166,15 +214,15 @@ class AgentLoop:
         worker = self.delegation_model or (self._smart if self.config.orchestrate else self.model)
         return Delegating(execution, worker, kind, execution.lens)
 
-    async def _run_with_delegation(self, execution: Execution, decision: DelegationDecision) -> Ended:
+    async def _run_with_delegation(self, execution: Execution, decision: DelegationDecision) -> Ending:
         run, smart, worker = execution.run, self._smart, self._worker
         started = DelegationStarted(execution.task, smart.name, worker.name, decision.reason)
         run.tell(DELEGATION_STARTED, started)
-        written = await write_lens(execution, smart, may_split=self.config.split)
+        written = await write_run_lens(execution, smart, may_split=self.config.split)
         execution.lens = written.lens
         if written.lens is None:
             if written.outcome == "fail":
-                return Ended("error", "lens_failed", "", f"no lens: {written.reason}")
+                return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
             fell_back = ModelFellBack("delegation_model", worker.name, self.model.name, written.reason)
             run.tell(MODEL_FELL_BACK, fell_back)
             return await self._run_directly(execution)

@@ -9,7 +9,7 @@ import click
 from sunwell.cli.choices import Chosen, budget_of, sandbox_option
 
 if TYPE_CHECKING:
-    from sunwell.agent.runs.authority import Ceiling, Terms
+    from sunwell.agent.lifecycle.authority import CallerTerms, Ceiling
     from sunwell.budget.ledger_protocol import Budget
     from sunwell.cli.configured import Configured
     from sunwell.context.options import Approve, RunOptions
@@ -64,9 +64,9 @@ def terms_of(
     recorded: "RunOptions",
     approve: "Approve | None",
     changed: dict[str, Any] | None = None,
-) -> "Terms":
+) -> "CallerTerms":
     """Return what is given for a run with the options *recorded*; *changed* are typed options of its own."""
-    from sunwell.agent.runs.authority import PERMISSIONS, Terms
+    from sunwell.agent.lifecycle.authority import PERMISSIONS, CallerTerms
 
     settings, given = held.loaded.settings, dict(changed or {})
     for name, permission in PERMISSIONS.items():
@@ -84,7 +84,7 @@ def terms_of(
     for role in _ROLES:
         if getattr(recorded, role) in own_models:
             given.setdefault(role, getattr(recorded, role))
-    return Terms(
+    return CallerTerms(
         given=given,
         budget=budget_of(chosen),
         ceilings=usual_ceilings(held),
@@ -127,6 +127,6 @@ def _source(ceiling: "Ceiling", held: "Configured") -> str:
 
 
 def _foreign(recorded: "RunOptions") -> set[str]:
-    from sunwell.agent.runs.equipping import taken_names
+    from sunwell.agent.lifecycle.equipment import taken_names
 
     return set(recorded.tools or ()) - taken_names()

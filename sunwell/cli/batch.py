@@ -55,7 +55,7 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
     for all of them first. The ceilings hold for all workers together. Without --results the results go
     to standard output as JSON Lines, in the order of the tasks, and the bill to standard error.
     """
-    from sunwell.agent.lens.file import read_lens
+    from sunwell.agent.lens.lens_file import read_lens
     from sunwell.cli.configured import configured
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell

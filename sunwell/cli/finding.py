@@ -23,7 +23,7 @@ def run_in(workspace: Path, run_id: str) -> RunFile:
 
 def settings_of_run(workspace: Path, run_id: str) -> Mapping[str, Any]:
     """Return the settings with which a run was left."""
-    from sunwell.agent.runs.settings import latest_settings
+    from sunwell.agent.lifecycle.run_settings import latest_settings
 
     found = run_in(workspace, run_id)
     settings = latest_settings(read_records(found.path))
@@ -34,6 +34,6 @@ def settings_of_run(workspace: Path, run_id: str) -> Mapping[str, Any]:
 
 def has_finished(workspace: Path, run_id: str) -> bool:
     """Return whether a run came to its proper end, so that nobody is asked when it is taken up."""
-    from sunwell.agent.work.finished import came_to_its_end
+    from sunwell.agent.conversation.execution import came_to_its_end
 
     return came_to_its_end(read_records(run_in(workspace, run_id).path))

@@ -41,8 +41,8 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
     The files are yours: where they are not as they were at that place, nothing is begun. Put them
     back first (with git, say, or sunwell undo RUN for a place before the first change), or --accept-changes.
     """
-    from sunwell.agent.runs.authority import ceilings_now
-    from sunwell.agent.runs.settings import batch_in, options_from
+    from sunwell.agent.lifecycle.authority import ceilings_now
+    from sunwell.agent.lifecycle.run_settings import batch_in, options_from
     from sunwell.cli.asking import Asker, require_terminal
     from sunwell.cli.configured import configured
     from sunwell.cli.driving import drive

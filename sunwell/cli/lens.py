@@ -32,7 +32,7 @@ def lens(ctx: click.Context, /, **chosen: Any) -> None:
 
     With --check LENS.json it shows and checks a lens that is there.
     """
-    from sunwell.agent.lens.file import lens_json, read_lens
+    from sunwell.agent.lens.lens_file import lens_json, read_lens
     from sunwell.errors import ConfigurationError
 
     if (chosen["task"] is None) == (chosen["check"] is None):
@@ -71,8 +71,8 @@ def _save(path: Path, text: str) -> None:
 
 
 def _show(shown: "EphemeralLens") -> None:
-    from sunwell.agent.lens.file import lens_remarks
-    from sunwell.agent.lens.parsing import lens_tokens
+    from sunwell.agent.lens.lens_file import lens_remarks
+    from sunwell.agent.lens.lens_parser import lens_tokens
     from sunwell.tools.wording import visible
 
     click.echo(visible(shown.to_context()))

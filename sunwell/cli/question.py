@@ -84,7 +84,7 @@ def question_of(chosen: Chosen, held: Configured, options: "RunOptions") -> Ques
     Raises :exc:`~sunwell.errors.ConfigurationError` where the file cannot be read, or the context
     does not fit into the model's window.
     """
-    from sunwell.agent.runs.roles import Choices, resolve_roles
+    from sunwell.agent.lifecycle.model_roles import Choices, resolve_roles
     from sunwell.config.preflight import window_of
 
     if not chosen["query"].strip():

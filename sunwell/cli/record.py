@@ -34,7 +34,7 @@ def record(ctx: click.Context, /, **chosen: Any) -> None:
     the new run comes to an end that is no error.
     """
     from sunwell.agent.agent import Agent
-    from sunwell.agent.runs.settings import latest_settings
+    from sunwell.agent.lifecycle.run_settings import latest_settings
     from sunwell.cli.driving import drive
     from sunwell.cli.ending import tell
     from sunwell.cli.view import choose_view
@@ -81,8 +81,8 @@ def _events(
 ) -> "AsyncGenerator[Event, None]":
     import attrs
 
-    from sunwell.agent.runs.authority import PERMISSIONS, Terms, options_now
-    from sunwell.agent.runs.settings import batch_in
+    from sunwell.agent.lifecycle.authority import PERMISSIONS, CallerTerms, options_now
+    from sunwell.agent.lifecycle.run_settings import batch_in
     from sunwell.context.session import SessionContext
     from sunwell.journal.memory import ReplayedJournal
     from sunwell.journal.records import RunOpened
@@ -91,7 +91,7 @@ def _events(
     assert opened is not None
     nobody: dict[str, Any] = dict.fromkeys(_ROLES)  # the agent has the models
     given = {name: True for name in PERMISSIONS if chosen.get(name)}
-    options = attrs.evolve(options_now(settings, Terms(given=given), agent.tool_plugins), **nobody)
+    options = attrs.evolve(options_now(settings, CallerTerms(given=given), agent.tool_plugins), **nobody)
     batch = batch_in(settings)
     if batch is not None:
         return agent.batch_events(batch.tasks, lens=batch.lens, workspace=workspace, options=options)

@@ -31,8 +31,8 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
     ones the lower hold. What was spent still counts. A run that has finished gives its result again, and
     nobody is asked.
     """
-    from sunwell.agent.runs.authority import ceilings_now
-    from sunwell.agent.runs.settings import options_from
+    from sunwell.agent.lifecycle.authority import ceilings_now
+    from sunwell.agent.lifecycle.run_settings import options_from
     from sunwell.cli.asking import Asker, require_terminal
     from sunwell.cli.configured import configured
     from sunwell.cli.driving import drive

@@ -31,7 +31,7 @@ def read_tasks(source: str) -> "tuple[Task, ...]":
 
 
 def _task(line: str, where: str) -> "Task":
-    from sunwell.agent.workers.task_json import task_of
+    from sunwell.agent.workers.worker import task_of
 
     try:
         value: Any = json.loads(line)

@@ -5,8 +5,8 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.lifecycle.model_roles import dearer_worker
 from sunwell.agent.run.loop_config import LoopConfig
-from sunwell.agent.runs.roles import dearer_worker
 from sunwell.config.plugin_rows import not_installed
 from sunwell.config.resolving import ROLES, Resolved
 from sunwell.core.model import ModelProtocol

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.agent.policy.decision import should_use_delegation
+from sunwell.agent.policy.cost_model import Prices, Shape, quote
+from sunwell.agent.policy.delegation import should_use_delegation
 from sunwell.agent.policy.estimator import Estimator, estimate_output_tokens
-from sunwell.agent.policy.quoting import Prices, Shape, quote
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext

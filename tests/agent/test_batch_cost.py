@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 
 from sunwell.agent import Agent
-from sunwell.agent.batches.batch import run_tasks
-from sunwell.agent.batches.planning import Planning
-from sunwell.agent.policy.cache_lessons import CacheLessons
-from sunwell.agent.policy.cache_planner import Choice
-from sunwell.agent.run.run import Run
-from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.batches.batch_plan import Planning
+from sunwell.agent.batches.task_batch import run_tasks
+from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.policy.cache_planner import CacheLessons, Choice
+from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
-from sunwell.agent.workers.terms import Terms
+from sunwell.agent.workers.worker import WorkerTerms
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context import RunOptions
 from sunwell.core import Request, Task
@@ -161,7 +160,7 @@ def test_where_the_first_worker_fails_the_next_goes_first() -> None:
         run = Run.begin(object(), MemoryJournal("r1"), Budget())
         run.gateway.hold = _nobody_reads
         await run.journal.append(RunOpened("r1", "many", 0.0))
-        terms = Terms(model, Toolset.of((), None), ("word " * 4_000,))
+        terms = WorkerTerms(model, Toolset.of((), None), ("word " * 4_000,))
         made = Dispatcher(run, terms, Slots(4))
         planning = Planning(run, PriceBook(), CacheLessons(), 4)
         results = await run_tasks(made, tuple(Task(str(i)) for i in range(6)), run.root, planning=planning)

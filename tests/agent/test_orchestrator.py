@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sunwell.agent import Agent
-from sunwell.agent.delegation.orchestrator_prompt import ORCHESTRATOR_PROMPT
 from sunwell.agent.loop import AgentLoop, LoopConfig
+from sunwell.agent.orchestration.orchestration import ORCHESTRATOR_PROMPT
 from sunwell.agent.orchestrator import Orchestrator
 from sunwell.agent.run.loop_config import ORCHESTRATED_SECONDS
 from sunwell.budget.ledger_protocol import Budget

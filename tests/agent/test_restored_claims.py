@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 from sunwell.agent import Agent
-from sunwell.agent.batches.batch import run_tasks
-from sunwell.agent.run.run import Run
-from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.batches.task_batch import run_tasks
+from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
-from sunwell.agent.workers.terms import Terms
+from sunwell.agent.workers.worker import WorkerTerms
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
@@ -80,7 +80,7 @@ def test_a_worker_whose_time_is_up_holds_no_file_any_more(tmp_path: Path) -> Non
         run.gateway.hold = _nobody_reads
         await run.journal.append(RunOpened("r1", "two", 0.0))
         model = ScriptedModel("worker", [writing_a("first"), writing_a("second"), "Stopped.", "Written."])
-        dispatcher = Dispatcher(run, Terms(model, Toolset.of(None, Toolbox(tmp_path))), Slots(2))
+        dispatcher = Dispatcher(run, WorkerTerms(model, Toolset.of(None, Toolbox(tmp_path))), Slots(2))
         tasks = (Task("one", timeout_seconds=30), Task("two"))
         return await run_tasks(dispatcher, tasks, run.root)
 

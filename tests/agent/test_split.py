@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sunwell.agent import Agent
-from sunwell.agent.lens.items import parse_items
+from sunwell.agent.lens.lens_writer import parse_items
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.task import TaskResult

@@ -7,11 +7,11 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.agent.run.run import Run
-from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
-from sunwell.agent.workers.terms import Terms
+from sunwell.agent.workers.worker import WorkerTerms
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Completion, Request, Task, Text, Usage
 from sunwell.core.span import Span
@@ -73,7 +73,7 @@ async def schedules_from(first: int) -> tuple[int, int]:
     """Play some schedules at once under shared slots; return what finished and what was told."""
     run = Run.begin(object(), MemoryJournal("r"), Budget())
     run.gateway.hold = _nobody_reads
-    dispatcher = Dispatcher(run, Terms(Quick(), Toolset((), frozenset(), {})), Slots(AT_ONCE))
+    dispatcher = Dispatcher(run, WorkerTerms(Quick(), Toolset((), frozenset(), {})), Slots(AT_ONCE))
     async with asyncio.TaskGroup() as group:
         for number in range(first, first + AT_ONCE):
             group.create_task(schedule(dispatcher, number))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sunwell.agent.policy.quoting import Shape
+from sunwell.agent.policy.cost_model import Shape
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cost_model.py"
 

@@ -6,10 +6,10 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.agent.run.run import Run
-from sunwell.agent.work.closing import CLOSING_HISTORY_BYTES, closing_seconds
-from sunwell.agent.work.toolset import Toolset
-from sunwell.agent.work.work import Assignment, Ended, Work
+from sunwell.agent.conversation.conversation import Assignment, Conversation, Ending
+from sunwell.agent.conversation.final_call import CLOSING_HISTORY_BYTES, closing_seconds
+from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.run.run_context import Run
 from sunwell.budget import Amount, Budget
 from sunwell.core import Price, Rates, Request, Span, ToolCall, Usage
 from sunwell.core.price import Tier
@@ -54,7 +54,7 @@ async def nobody_watches() -> None:
 class Outcome:
     """What came of a piece of work, and what its account and that of the run used."""
 
-    ended: Ended
+    ended: Ending
     model: ScriptedModel
     own: Amount
     whole: Amount
@@ -81,7 +81,7 @@ def worked(
         run.ledger.open(span.path, own)
         kept = closing_seconds(own.seconds if own.seconds is not None else run_budget.seconds)
         given = Assignment(span, model, "Look for ever.", max_output_tokens=400, closing_seconds=kept)
-        ended = await Work(run, given, Toolset.of((look,), None)).to_the_end()
+        ended = await Conversation(run, given, Toolset.of((look,), None)).to_the_end()
         used_up = [event for event in told if isinstance(event, BudgetUsedUp)]
         warned = [event for event in told if isinstance(event, BudgetWarning)]
         return Outcome(ended, model, run.ledger.used(span.path), run.ledger.used("run"), used_up, warned)

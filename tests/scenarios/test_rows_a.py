@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from sunwell.agent import Agent
+from sunwell.agent.lifecycle.model_roles import Choices, resolve_roles
 from sunwell.agent.request import RunOptions
-from sunwell.agent.runs.roles import Choices, resolve_roles
 from sunwell.cli.main import cli
 from sunwell.config import load_config
 from sunwell.config.shape import leaves

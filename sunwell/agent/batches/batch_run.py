@@ -2,17 +2,19 @@
 
 import attrs
 
-from sunwell.agent.batches.batch import Batch, joined_end, run_tasks
-from sunwell.agent.batches.planning import Planning
+from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.results_file import ResultsFile
-from sunwell.agent.lens.step import write_lens
-from sunwell.agent.work.ended import Ended
-from sunwell.agent.work.execution import Execution
+from sunwell.agent.batches.task_batch import Batch, joined_end, run_tasks
+from sunwell.agent.conversation.conversation import Ending
+from sunwell.agent.conversation.execution import Execution
+from sunwell.agent.lens.lens_writer import write_run_lens
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
-from sunwell.agent.workers.terms import Terms
+from sunwell.agent.workers.worker import WorkerTerms
 from sunwell.core.lens import EphemeralLens
+from sunwell.core.markdown import one_line
 from sunwell.core.model import ModelProtocol
+from sunwell.core.task import Task, TaskResult
 from sunwell.events import RUN_STARTED, WARNED, Warned
 from sunwell.journal.records import ToolFinished, WorkerOpened
 
@@ -27,7 +29,7 @@ class BatchRun:
     smart: ModelProtocol
     """Who writes the lens where delegation is on and the batch brings none."""
 
-    async def __call__(self, execution: Execution) -> Ended:
+    async def __call__(self, execution: Execution) -> Ending:
         """Return how the batch ended; the results are left in *execution*."""
         execution.run.tell(RUN_STARTED, execution.started(self.model))
         file = None
@@ -57,17 +59,17 @@ class BatchRun:
                 file.finish()
         return joined_end(results)
 
-    async def _find_lens(self, execution: Execution) -> Ended | None:
+    async def _find_lens(self, execution: Execution) -> Ending | None:
         """Leave the lens in *execution*, where there is to be one; return the end where there is none."""
         execution.lens = self.batch.lens
         if self.batch.lens is not None or not execution.config.enable_delegation:
             return None
         if self.smart.name == self.model.name:
             return None
-        written = await write_lens(execution, self.smart)
+        written = await write_run_lens(execution, self.smart)
         execution.lens = written.lens
         if written.lens is None and written.outcome == "fail":
-            return Ended("error", "lens_failed", "", f"no lens: {written.reason}")
+            return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         if written.lens is None:
             execution.run.tell(WARNED, Warned(f"the workers go on without a lens: {written.reason}"))
         return None
@@ -79,14 +81,14 @@ class LensRun:
 
     smart: ModelProtocol
 
-    async def __call__(self, execution: Execution) -> Ended:
+    async def __call__(self, execution: Execution) -> Ending:
         """Leave the lens in *execution*, or say why there is none."""
         execution.run.tell(RUN_STARTED, execution.started(self.smart))
-        written = await write_lens(execution, self.smart)
+        written = await write_run_lens(execution, self.smart)
         execution.lens = written.lens
         if written.lens is None:
-            return Ended("error", "lens_failed", "", f"no lens: {written.reason}")
-        return Ended("ok", "end", written.lens.to_context())
+            return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
+        return Ending("ok", "end", written.lens.to_context())
 
 
 def recall_calls(execution: Execution) -> None:
@@ -118,7 +120,7 @@ def dispatcher_for(execution: Execution, model: ModelProtocol, lens: EphemeralLe
     """Return the dispatcher of a run's workers on *model*, under *lens* where there is one."""
     config = execution.config
     sections = [execution.system_prompt, lens.to_context() if lens else None]
-    terms = Terms(
+    terms = WorkerTerms(
         model,
         execution.tools,
         tuple(section for section in sections if section),
@@ -127,3 +129,33 @@ def dispatcher_for(execution: Execution, model: ModelProtocol, lens: EphemeralLe
         timeout_seconds=config.worker_timeout_seconds,
     )
     return Dispatcher(execution.run, terms, Slots(config.max_concurrent), config.max_depth)
+
+
+async def run_items(execution: Execution, items: tuple[Task, ...], worker: ModelProtocol) -> Ending:
+    """Have a worker do each of *items* under the lens of *execution*; return the joined end.
+
+    The answer holds every item's in order; what of them did not come to its end stands in it, too.
+    """
+    dispatcher = dispatcher_for(execution, worker, execution.lens)
+    if execution.resumed:
+        recall_calls(execution)
+    try:
+        results = await run_tasks(
+            dispatcher,
+            items,
+            execution.run.root,
+            planning=planning_for(execution),
+            fail_fast=execution.config.fail_fast,
+        )
+    finally:
+        execution.take(dispatcher.all_results())
+    ended = joined_end(results)
+    return Ending(ended.status, ended.stop_reason, joined_answer(results), ended.error)
+
+
+def joined_answer(results: tuple[TaskResult, ...]) -> str:
+    """Return the answers of *results* in their order, each under what it answers."""
+    parts = [
+        f"## Result for: {one_line(result.task)}\n{result.answer or result.summary}" for result in results
+    ]
+    return "\n\n---\n\n".join(parts)

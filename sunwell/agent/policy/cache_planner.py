@@ -1,14 +1,150 @@
-"""Which way of starting siblings makes the prefix that they share the cheapest: arithmetic alone."""
+"""What the usage of earlier calls has shown of a provider's cache."""
 
+import time
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from heapq import heapify, heapreplace, merge
 from math import ceil
 from typing import Literal
 
 import attrs
 
-from sunwell.agent.policy.cache_schedule import Schedule
-from sunwell.core.model import CacheLife
+from sunwell.core.model import CacheLife, ModelProtocol, Usage
 from sunwell.core.price import Price, Rates
+from sunwell.models.catalog import provider_and_id
+from sunwell.models.tokens import least_cacheable_tokens
+
+
+@attrs.define
+class _Known:
+    kept_tokens: int | None = None
+    """The shortest shared prefix that was read from the cache."""
+    lost_tokens: int | None = None
+    """The longest shared prefix that was not."""
+    first_answer_seconds: float | None = None
+    call_seconds: float | None = None
+
+
+_SURELY = 0.9
+"""Part of an entry's life in which it is counted on: the rest is for clocks and ways."""
+
+
+@attrs.define(eq=False)
+class CacheLessons:
+    """Remembers, by model, which prefixes a cache kept and how soon an answer began.
+
+    And by prefix, until when it is surely in the cache.
+    """
+
+    clock: Callable[[], float] = time.time
+    """Seconds since 1970, as in a journal."""
+    _known: dict[str, _Known] = attrs.field(factory=dict, init=False)
+    _kept_until: dict[str, float] = attrs.field(factory=dict, init=False)
+
+    def least_tokens(self, model: ModelProtocol) -> int:
+        """Return the shortest prefix that the cache of *model* keeps: as seen, else as the table says."""
+        known = self._of(model)
+        least, _ = least_cacheable_tokens(provider_and_id(model)[1])
+        if known.lost_tokens is not None:
+            least = max(least, known.lost_tokens + 1)
+        return least if known.kept_tokens is None else min(least, known.kept_tokens)
+
+    def first_answer_seconds(self, model: ModelProtocol) -> float | None:
+        """Return how long it last took until an answer of *model* began; ``None`` where nobody knows."""
+        return self._of(model).first_answer_seconds
+
+    def call_seconds(self, model: ModelProtocol) -> float | None:
+        """Return how long calls of *model* took, late ones weighing most; ``None`` where nobody knows."""
+        return self._of(model).call_seconds
+
+    def saw_call(self, model: ModelProtocol, seconds: float) -> None:
+        """Take note of how long a call took."""
+        known = self._of(model)
+        known.call_seconds = seconds if known.call_seconds is None else (known.call_seconds + seconds) / 2
+
+    def is_warm(self, key: str) -> bool:
+        """Return whether the prefix that *key* names is in the cache, as far as anybody can know."""
+        return self.clock() < self._kept_until.get(key, 0.0)
+
+    def saw_kept(self, key: str, at: float, life_seconds: float) -> None:
+        """Take note that the prefix that *key* names was read or written *at* that time."""
+        until = at + life_seconds * _SURELY
+        self._kept_until[key] = max(until, self._kept_until.get(key, 0.0))
+
+    def saw_first_answer(self, model: ModelProtocol, seconds: float) -> None:
+        """Take note of how long it took until an answer began."""
+        self._of(model).first_answer_seconds = seconds
+
+    def saw_sibling(self, model: ModelProtocol, usage: Usage, prefix_tokens: int) -> None:
+        """Take note of the first answer to a sibling whose prefix should have been in the cache.
+
+        What it read is that prefix, counted by the provider. *prefix_tokens* is our own estimate,
+        which is all that there is where nothing was read.
+        """
+        known = self._of(model)
+        read = usage.cache_read_tokens
+        if read:
+            known.kept_tokens = min(read, known.kept_tokens or read)
+        else:
+            known.lost_tokens = max(prefix_tokens, known.lost_tokens or 0)
+
+    def _of(self, model: ModelProtocol) -> _Known:
+        return self._known.setdefault(model.name, _Known())
+
+
+@attrs.frozen
+class Schedule:
+    """Calls that all take equally long, a few workers at a time."""
+
+    workers: int
+    calls_per_worker: int
+    at_once: int
+    first_answer_seconds: float
+    """Time from a call to the beginning of its answer: from then on what it wrote can be read."""
+    call_seconds: float
+    """Time from a call to the end of its answer."""
+
+    def writes(
+        self, life_seconds: float, *, held_seconds: float | None, warm_seconds: float | None = None
+    ) -> int:
+        """Return how many calls write the prefix, where an entry lives so long after it was last read.
+
+        All begin at once, or one begins and the rest *held_seconds* later. Every other call reads.
+        *warm_seconds* is the life of an entry that is there already; reading it gives it no other one.
+        """
+        shortest = life_seconds if warm_seconds is None else min(life_seconds, warm_seconds)
+        if max(self.first_answer_seconds, self.call_seconds) < shortest:
+            if warm_seconds is not None:
+                return 0
+            return min(self.workers, self.at_once) if held_seconds is None else 1
+        written: list[float] = []
+        oldest, life, expires = 0, warm_seconds or life_seconds, warm_seconds or 0.0
+        for at in self._begins(held_seconds):
+            while oldest < len(written) and written[oldest] <= at:
+                life = life_seconds
+                expires = max(expires, written[oldest] + life)
+                oldest += 1
+            if at < expires:
+                expires = max(expires, at + life)
+            else:
+                written.append(at + self.first_answer_seconds)
+        return len(written)
+
+    def _begins(self, held_seconds: float | None) -> Iterator[float]:
+        """Yield when calls begin, in that order."""
+        length = self.calls_per_worker * self.call_seconds
+        slots = [held_seconds or 0.0] * min(self.workers, self.at_once)
+        workers = []
+        if held_seconds is not None:
+            workers.append(0.0)
+            slots[0] = max(length, held_seconds)
+            heapify(slots)
+        while len(workers) < self.workers:
+            workers.append(slots[0])
+            heapreplace(slots, slots[0] + length)
+        turns = range(self.calls_per_worker)
+        return merge(*([begun + turn * self.call_seconds for begun in workers] for turn in turns))
+
 
 Choice = Literal["at-once", "after-first", "pre-warm", "after-first-1h", "uncached", "padded"]
 """``at-once``: all start, each may write the cache. ``after-first``: the rest starts once the first

@@ -3,8 +3,7 @@
 import attrs
 from attrs.validators import ge, in_, optional
 
-from sunwell.agent.policy.cache_lessons import CacheLessons
-from sunwell.agent.policy.cache_planner import Choice
+from sunwell.agent.policy.cache_planner import CacheLessons, Choice
 from sunwell.agent.policy.estimator import Estimator, estimate_output_tokens
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import LENS_OUTCOMES, DelegationTools, OnLensFailure, Orchestration

@@ -1,23 +1,22 @@
-"""Starts workers and keeps their results: one lens, many at once."""
+"""What workers are started through: the seam behind which other machines may be."""
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
+from typing import Any, Protocol
 
 import attrs
 
-from sunwell.agent.run.run import Run
-from sunwell.agent.work.ended import Ended
-from sunwell.agent.work.work import Work
-from sunwell.agent.workers.engine import Engine, LocalEngine, Running
-from sunwell.agent.workers.outcomes import closed, recorded_result, result_of
+from sunwell.agent.conversation.conversation import Conversation, Ending
+from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.slots import Seat, Slots
 from sunwell.agent.workers.start_gate import OpenGate, StartGate
-from sunwell.agent.workers.terms import Origin, Terms, Worker
+from sunwell.agent.workers.worker import Worker, WorkerOrigin, WorkerTerms
+from sunwell.agent.workers.worker_result import closed, recorded_result, result_of
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
 from sunwell.errors import DepthReached, JournalError, PinError
@@ -37,6 +36,71 @@ from sunwell.events import (
 )
 from sunwell.journal.records import Held, WorkerOpened
 
+Body = Callable[[str], Coroutine[Any, Any, None]]
+"""Carries out the worker with the given id to its end, and writes the end down."""
+
+
+class Running(Protocol):
+    """A worker that was started."""
+
+    def cancel(self) -> None:
+        """Have the worker end as soon as it can; it writes down what is there."""
+        ...
+
+    async def wait(self) -> None:
+        """Return when the worker has ended; raises what its body raised, but no cancellation."""
+        ...
+
+
+class Engine(Protocol):
+    """Starts workers. All that a worker needs besides its id stands in the journal under that id.
+
+    So an engine may carry the body out in another process: with the id alone, and again after a
+    crash, since no answered call is asked twice.
+    """
+
+    def start(self, task_id: str, body: Body) -> Running:
+        """Start *body* for the worker *task_id* and return at once."""
+        ...
+
+
+@attrs.define(eq=False)
+class _LocalWorker:
+    task: asyncio.Task[None]
+    begun: asyncio.Event
+
+    def cancel(self) -> None:
+        if self.begun.is_set():
+            self.task.cancel()
+        else:  # a task that is cancelled before its first step could write nothing down
+            asyncio.get_running_loop().call_soon(self.cancel)
+
+    async def wait(self) -> None:
+        await asyncio.wait([self.task])
+        if not self.task.cancelled() and (error := self.task.exception()) is not None:
+            raise error
+
+
+@attrs.define(eq=False)
+class LocalEngine:
+    """Runs each worker as a task of the running event loop."""
+
+    _tasks: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
+
+    def start(self, task_id: str, body: Body) -> Running:
+        """Start *body* as a task."""
+        begun = asyncio.Event()
+
+        async def begin() -> None:
+            begun.set()
+            await body(task_id)
+
+        task = asyncio.get_running_loop().create_task(begin(), name=task_id)
+        self._tasks.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(self._tasks.discard)
+        return _LocalWorker(task, begun)
+
+
 log = logging.getLogger("sunwell.agent")
 
 _CURRENT: ContextVar[Worker | None] = ContextVar("sunwell_worker", default=None)
@@ -54,7 +118,7 @@ class Dispatcher:
     """
 
     run: Run
-    terms: Terms
+    terms: WorkerTerms
     slots: Slots
     max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
     """A worker may be started where the depth is lower than this; the root is 0."""
@@ -77,9 +141,9 @@ class Dispatcher:
         parent: Span,
         *,
         name: str | None = None,
-        terms: Terms | None = None,
+        terms: WorkerTerms | None = None,
         gate: StartGate | None = None,
-        origin: Origin | None = None,
+        origin: WorkerOrigin | None = None,
     ) -> str:
         """Have a worker of *parent* do *task* as soon as a slot is free; return its id at once.
 
@@ -206,7 +270,7 @@ class Dispatcher:
 
     async def _carry_out(self, worker: Worker) -> TaskResult:
         clock = asyncio.get_running_loop()
-        work: Work | None = None
+        work: Conversation | None = None
         begun = clock.time()
         try:
             await self._enter(worker)
@@ -216,13 +280,13 @@ class Dispatcher:
             _CURRENT.set(worker)
             ended = await work.to_the_end()
         except asyncio.CancelledError:
-            ended = Ended("cancelled", "cancelled", work.last_text if work else "", "the worker was stopped")
+            ended = Ending("cancelled", "cancelled", work.last_text if work else "", "the worker was stopped")
         except (JournalError, PinError):
             raise
         except Exception as error:  # its siblings' work is not to be lost for it
             log.exception("the worker %s failed", worker.id)
             said = work.last_text if work else ""
-            ended = Ended("error", "bug", said, f"{type(error).__name__}: {error}")
+            ended = Ending("error", "bug", said, f"{type(error).__name__}: {error}")
         finally:
             self.run.ledger.close(worker.span.path)
             worker.terms.tools.release(worker.id)
@@ -232,7 +296,7 @@ class Dispatcher:
         await self.run.journal.append(closed(worker, result, tokens), durable=False)
         return result
 
-    async def _begin(self, worker: Worker) -> Work:
+    async def _begin(self, worker: Worker) -> Conversation:
         run, terms, task, span = self.run, worker.terms, worker.task, worker.span
         run.ledger.open(span.path, terms.ceilings(task))
         run.gateway.pin(span, terms.model)
@@ -250,7 +314,7 @@ class Dispatcher:
         run.tell(WORKER_STARTED, WorkerStarted(span.path, worker.id, model, span.depth))
         terms = self._gates[worker.id].terms(worker.id, terms)
         given = terms.assignment(span, task, run.ledger.seconds_left(span.path))
-        work = Work(run, given, terms.tools.granting(task.tools, worker.id))
+        work = Conversation(run, given, terms.tools.granting(task.tools, worker.id))
         work.on_turn = partial(self._tell_progress, worker)
         return work
 

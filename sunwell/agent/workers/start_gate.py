@@ -1,4 +1,4 @@
-"""When the workers of a batch may begin, and how the prompt that they share is cached."""
+"""A gate that lets only a few workers of one call be at work at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,13 +6,37 @@ from typing import Protocol
 
 import attrs
 
-from sunwell.agent.run.run import Run
-from sunwell.agent.workers.terms import Terms
+from sunwell.agent.run.run_context import Run
+from sunwell.agent.workers.slots import Slots
+from sunwell.agent.workers.worker import WorkerTerms
 from sunwell.core.message import user
 from sunwell.core.model import Request
 from sunwell.core.span import Span
 from sunwell.errors import BudgetExhausted, ModelError
 from sunwell.events import Event, ModelCallFinished, ModelCallStarted, ModelTextArrived
+
+
+@attrs.define(eq=False)
+class FewAtOnce:
+    """Implements :class:`~sunwell.agent.workers.start_gate.StartGate` with a bounded number of places."""
+
+    slots: Slots
+    _inside: set[str] = attrs.field(factory=set, init=False)
+
+    async def enter(self, task_id: str) -> None:
+        """Return once there is a place."""
+        await self.slots.take()
+        self._inside.add(task_id)
+
+    def left(self, task_id: str) -> None:
+        """Give the place of *task_id* to the next one, where it had one."""
+        if task_id in self._inside:
+            self._inside.discard(task_id)
+            self.slots.give()
+
+    def terms(self, task_id: str, terms: WorkerTerms) -> WorkerTerms:
+        """Return *terms* as they are."""
+        return terms
 
 
 class StartGate(Protocol):
@@ -26,7 +50,7 @@ class StartGate(Protocol):
         """Take note that the worker is over, whether or not it ever entered."""
         ...
 
-    def terms(self, task_id: str, terms: Terms) -> Terms:
+    def terms(self, task_id: str, terms: WorkerTerms) -> WorkerTerms:
         """Return *terms* as they hold for a worker that begins now."""
         ...
 
@@ -41,7 +65,7 @@ class OpenGate:
     def left(self, task_id: str) -> None:
         """Take no note of it."""
 
-    def terms(self, task_id: str, terms: Terms) -> Terms:
+    def terms(self, task_id: str, terms: WorkerTerms) -> WorkerTerms:
         """Return *terms* as they are."""
         return terms
 
@@ -82,7 +106,7 @@ class PilotGate:
             self._pilot = None
             self._changed.set()
 
-    def terms(self, task_id: str, terms: Terms) -> Terms:
+    def terms(self, task_id: str, terms: WorkerTerms) -> WorkerTerms:
         """Return *terms*, with streamed answers for the pilot."""
         return attrs.evolve(terms, stream=True) if task_id == self._pilot else terms
 
@@ -116,7 +140,7 @@ class WarmGate:
     """
 
     run: Run
-    shared: Terms
+    shared: WorkerTerms
     span: Span
     """Where the call stands in the run."""
     on_begun: Callable[[float], None]
@@ -137,7 +161,7 @@ class WarmGate:
     def left(self, task_id: str) -> None:
         """Take no note of it."""
 
-    def terms(self, task_id: str, terms: Terms) -> Terms:
+    def terms(self, task_id: str, terms: WorkerTerms) -> WorkerTerms:
         """Return *terms* as they are."""
         return terms
 

@@ -9,8 +9,8 @@ import attrs
 import pytest
 
 from sunwell.agent import Agent
-from sunwell.agent.delegation.rlm_tools import rlm_tools
 from sunwell.agent.loop import AgentLoop, LoopConfig
+from sunwell.agent.orchestration.sub_call_tools import rlm_tools
 from sunwell.context.options import Orchestration, RunOptions, SubCallLimits
 from sunwell.context.session import SessionContext
 from sunwell.core import Completion, Request, TaskResult, ToolCall, Usage

@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 
-from sunwell.agent.delegation.answer_tool import AnswerTool
-from sunwell.agent.delegation.reports import EXCERPT_CHARACTERS
-from sunwell.agent.delegation.rlm_tools import rlm_tools
-from sunwell.agent.delegation.subagent_tool import subagent_tools
-from sunwell.agent.delegation.tools import MOST_TASKS, delegating_tools
+from sunwell.agent.orchestration.delegate_tools import EXCERPT_CHARACTERS, MOST_TASKS, delegating_tools
+from sunwell.agent.orchestration.spawner_tool import AnswerTool
+from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Completion, Request, ToolCall, Usage
 from sunwell.core.span import Span

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunwell.agent.lens.prompt import LENS_SCHEMA, SYSTEM_PROMPT, LensOrder, repair_prompt, user_prompt
+from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, SYSTEM_PROMPT, LensOrder, repair_prompt, user_prompt
 from sunwell.core.model import ToolSpec
 
 READ = ToolSpec("read_file", "Reads a\nfile.", {"type": "object"})

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from sunwell.agent.ephemeral_lens import create_ephemeral_lens, generic_lens
-from sunwell.agent.lens.prompt import LENS_SCHEMA, SYSTEM_PROMPT, LensOrder
-from sunwell.agent.lens.writer import write_lens
+from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, SYSTEM_PROMPT, LensOrder
+from sunwell.agent.lens.lens_writer import write_lens
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import Thinking
 from sunwell.core.model import Completion, ToolSpec

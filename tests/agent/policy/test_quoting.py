@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunwell.agent.policy.quoting import Prices, Shape, quote
+from sunwell.agent.policy.cost_model import Prices, Shape, quote
 from sunwell.core.price import Price, Rates, Tier
 
 D = Decimal

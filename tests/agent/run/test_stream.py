@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sunwell.agent.run.stream import EventStream
+from sunwell.agent.run.run_context import EventStream
 from sunwell.events import Warned
 from sunwell.testing import run_virtual
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sunwell.agent.run.run import Run
-from sunwell.agent.runs.restoring import restore
+from sunwell.agent.lifecycle.open_run import restore
+from sunwell.agent.run.run_context import Run
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.core import Completion, Text

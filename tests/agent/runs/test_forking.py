@@ -2,7 +2,7 @@
 
 import pytest
 
-from sunwell.agent.runs.forking import Cut, divide
+from sunwell.agent.lifecycle.fork_run import Cut, divide
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.errors import JournalError

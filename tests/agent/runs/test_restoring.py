@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.agent.run.run import Run
-from sunwell.agent.runs.restoring import restore
+from sunwell.agent.lifecycle.open_run import restore
+from sunwell.agent.run.run_context import Run
 from sunwell.budget import Amount, Budget
 from sunwell.core import Consulted, Price, Rates, Request, Span, Usage, user
 from sunwell.errors import BadAnswer, BudgetExhausted, ServerFailed

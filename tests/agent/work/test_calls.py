@@ -6,8 +6,8 @@ from typing import Any
 import attrs
 import pytest
 
+from sunwell.agent.conversation.tool_calls import with_sound_ids
 from sunwell.agent.loop import AgentLoop
-from sunwell.agent.work.calls import with_sound_ids
 from sunwell.core import FileChange, Message, Request, ToolCall, ToolResult, ToolSpec
 from sunwell.core.task import TaskResult
 from sunwell.errors import JournalError

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunwell.agent.work.closing import bare_tokens, closing_reserve, fitting_request
+from sunwell.agent.conversation.final_call import bare_tokens, closing_reserve, fitting_request
 from sunwell.core import History, Price, Rates, Request, user
 from sunwell.core.message import Message, Text
 from sunwell.core.price import Tier

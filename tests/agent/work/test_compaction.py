@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from sunwell.agent import Agent
-from sunwell.agent.work.compaction import FULL_AT, compacted
+from sunwell.agent.conversation.compaction import FULL_AT, compacted
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 import attrs
 import pytest
 
-from sunwell.agent.batches.batch import run_tasks
-from sunwell.agent.run.run import Run
-from sunwell.agent.work.toolset import Toolset
+from sunwell.agent.batches.task_batch import run_tasks
+from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.dispatcher import Dispatcher
-from sunwell.agent.workers.outcomes import reported
 from sunwell.agent.workers.slots import Slots
-from sunwell.agent.workers.terms import Terms
+from sunwell.agent.workers.worker import WorkerTerms
+from sunwell.agent.workers.worker_result import reported
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Completion, ModelProtocol, Request, Task, TaskResult, Text, ToolCall, Usage
 from sunwell.errors import DepthReached, ServerFailed
@@ -82,7 +82,7 @@ async def dispatcher(
     run = Run.begin(object(), MemoryJournal("r1"), Budget())
     run.gateway.hold = _nobody_reads
     await run.journal.append(RunOpened("r1", "many", 0.0))
-    return Dispatcher(run, Terms(model, Toolset.of(tools, None), **terms), Slots(slots), max_depth)
+    return Dispatcher(run, WorkerTerms(model, Toolset.of(tools, None), **terms), Slots(slots), max_depth)
 
 
 async def _nobody_reads() -> None:

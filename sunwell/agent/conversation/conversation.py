@@ -1,0 +1,394 @@
+"""How a piece of work ended."""
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Protocol
+
+import attrs
+
+from sunwell.agent.conversation.compaction import Compactor, WindowFull
+from sunwell.agent.conversation.final_call import (
+    CLOSING_HISTORY_BYTES,
+    Reserve,
+    bare_tokens,
+    closing_reserve,
+    fitting_request,
+    unanswered,
+    with_words,
+)
+from sunwell.agent.conversation.tool_calls import CallRunner, with_sound_ids
+from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.run.run_context import Run
+from sunwell.core.message import History, Message, Text, user
+from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
+from sunwell.core.span import Span
+from sunwell.core.task import Status, StopReason
+from sunwell.errors import BudgetExhausted, ModelError
+from sunwell.events import BUDGET_EXHAUSTED, BudgetUsedUp
+from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS
+from sunwell.journal.records import Note
+
+__all__ = ["WORK_PROMPT_VERSION", "Assignment", "Conversation", "Ending"]
+
+
+@attrs.frozen
+class Ending:
+    """How a piece of work ended."""
+
+    status: Status
+    stop_reason: StopReason
+    answer: str = ""
+    error: str = ""
+
+
+class Companion(Protocol):
+    """Tells the model where it stands, and knows when it has declared its answer."""
+
+    async def remark(self, turn: int) -> str:
+        """Return what is said at the end of the prompt of *turn*; the same text each time it is asked."""
+        ...
+
+    def declared(self) -> Ending | None:
+        """Return the end where the model has declared one."""
+        ...
+
+    async def wind_up(self, reason: StopReason, turn: int, most_bytes: int) -> str:
+        """End what was handed out, since a limit is met; return what came of it, for the closing call."""
+        ...
+
+    def partial(self) -> str:
+        """Return an answer made of what is there; empty where there is nothing."""
+        ...
+
+
+WORK_PROMPT_VERSION = 2
+"""Goes up with every change of what the loop itself tells a model: a run notices it when taken up."""
+
+_TIMED_OUT = "timed-out"
+_LIMITS: dict[str, StopReason] = {
+    "usd": "budget_usd",
+    "tokens": "budget_tokens",
+    "calls": "calls",
+    "turns": "turns",
+    "seconds": "timeout",
+}
+_MOST_CONTINUATIONS = 3
+_GO_ON = "Your answer was cut off at its length limit. Go on exactly where it stopped."
+_THINK_LESS = (
+    "Your last message reached its length limit while you were still thinking, before you had written "
+    "anything. Think less, and write your answer or call a tool now."
+)
+_MOST_THOUGHTS = 2
+_EMPTY = "Your last message was empty. Go on with the task, or give your answer."
+_NOT_RUN = "Not carried out: a limit of the task was reached before."
+_CUT_CALL = (
+    "Not carried out: your message was cut off at its length limit, so this call may be incomplete. Send the "
+    "calls again, with less in each message: write a long file in several smaller steps."
+)
+
+
+@attrs.frozen
+class Assignment:
+    """What one piece of work is given."""
+
+    span: Span
+    model: ModelProtocol
+    prompt: str
+    system: tuple[str, ...] = ()
+    max_output_tokens: int | None = None
+    effort: Effort | None = None
+    caching: Caching = Caching()
+    stream: bool = False
+    closing_seconds: float = 0.0
+    """Time that is kept for the closing call."""
+    purpose: Purpose = "work"
+    most_turns: int | None = None
+    """Most turns of this work itself; ``None``: only the ledger's ceilings hold."""
+
+
+@attrs.define(eq=False)
+class Conversation:
+    """Carries an :class:`Assignment` out. Used once."""
+
+    run: Run
+    given: Assignment
+    tools: Toolset
+    companion: Companion | None = None
+    """Who stands by work that hands out other work."""
+    turns: int = attrs.field(default=0, init=False)
+    calls: CallRunner = attrs.field(init=False)
+    on_turn: Callable[[int], None] | None = attrs.field(default=None, init=False)
+    """Told after each turn how many there were."""
+    _history: History = attrs.field(init=False)
+    _pieces: list[str] = attrs.field(factory=list, init=False)
+    """Pieces of an answer that was cut and is being continued."""
+    last_text: str = attrs.field(default="", init=False)
+    """The latest plain text that the model said."""
+    last_output_tokens: int | None = attrs.field(default=None, init=False)
+    """Output tokens of the latest answer; ``None`` where nobody said."""
+    _bare_tokens: int = attrs.field(default=0, init=False)
+    _reserve: Reserve | None = attrs.field(default=None, init=False)
+    _empty: int = attrs.field(default=0, init=False)
+    _thoughts: int = attrs.field(default=0, init=False)
+    """Answers that were cut before the model had written anything."""
+    _results: Message | None = attrs.field(default=None, init=False)
+    """Results of tools that are not in the conversation yet."""
+    _is_known_time_out: bool = attrs.field(default=False, init=False)
+    _compactor: Compactor | None = attrs.field(default=None, init=False)
+    _other_bytes: int | None = attrs.field(default=None, init=False)
+    """Bytes of system prompt and tools."""
+
+    def __attrs_post_init__(self) -> None:
+        self.calls = CallRunner(self.run, self.given.span, self.tools)
+        self._history = History([user(self.given.prompt)])
+        price = self.run.gateway.prices.price(self.given.model)
+        if price is not None and price.context_window is not None:
+            room = price.context_window - (self.given.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
+            if room > 0:
+                self._compactor = Compactor(self.run, self.given.span, room)
+
+    async def to_the_end(self) -> Ending:
+        """Return how the work ended. Limits, refusals and providers' failures are ends, not exceptions.
+
+        Raises :exc:`~sunwell.errors.JournalError` and :exc:`~sunwell.errors.PinError`, and lets
+        cancellation pass.
+        """
+        try:
+            return await self._all_turns()
+        except TimeoutError:
+            return await self._stop(self._time_is_up())
+        except BudgetExhausted as error:
+            return await self._stop(error)
+        except WindowFull:
+            return await self._close("window", _WINDOW)
+        except ModelError as error:
+            return Ending("error", "model_error", self.partial(), str(error))
+
+    def partial(self) -> str:
+        """Return an answer made of what is there."""
+        made = self.companion.partial() if self.companion is not None else ""
+        return made or self.last_text
+
+    async def _all_turns(self) -> Ending:
+        while True:
+            await self.run.gateway.hold()  # outside the time limit: our caller's time is not ours
+            try:
+                async with self.run.time_limits.limit(self._seconds):
+                    ended = await self._turn()
+            except TimeoutError:
+                await self._note_time_out()
+                raise
+            self.turns += 1
+            if self.on_turn is not None:
+                self.on_turn(self.turns)
+            if ended is not None:
+                return ended
+
+    def _timed_out_before(self) -> bool:
+        """Whether this very turn met the time limit when it was recorded: time does not come again."""
+        if not self.run.gateway.heed_refusals:
+            return False
+        noted = self.run.journal.find(Note, (self.given.span.path, _TIMED_OUT))
+        return noted is not None and noted.value == self.turns
+
+    async def _note_time_out(self) -> None:
+        self._is_known_time_out = self._timed_out_before()
+        if not self._is_known_time_out:
+            await self.run.journal.append(Note(self.given.span.path, _TIMED_OUT, self.turns))
+
+    def _seconds(self) -> float | None:
+        """Return the time for this turn: what is left, less what is kept for closing."""
+        if self._timed_out_before():
+            return 0.0
+        left = self.run.ledger.seconds_left(self.given.span.path)
+        return None if left is None else max(0.0, left - self.given.closing_seconds)
+
+    def _seconds_left(self) -> float | None:
+        return self.run.ledger.seconds_left(self.given.span.path)
+
+    async def _turn(self) -> Ending | None:
+        most, path = self.given.most_turns, self.given.span.path
+        if most is not None and self.turns >= most:
+            raise BudgetExhausted("turns", Decimal(1), Decimal(self.turns), Decimal(most), path)
+        self.run.ledger.take_turn(path)
+        await self._prepare()
+        return await self._take(await self._ask())
+
+    async def _prepare(self) -> None:
+        """Make the conversation what it is at this turn: short enough, with the status at its end.
+
+        The status stands in the message before, behind the results: some servers want the sides of
+        a conversation to take turns. Where the model goes on with a text of its own, there is none.
+        """
+        if self.companion is not None and (self._results is not None or not self.turns):
+            self._keep_results(await self.companion.remark(self.turns))
+        if self._compactor is not None:
+            if self._other_bytes is None:  # the same at each turn, and long
+                self._other_bytes = self._request().size_bytes - self._history.size_bytes
+            self._history = await self._compactor.fit(self._history, self._other_bytes, self.turns)
+
+    def _keep_results(self, remark: str = "") -> None:
+        """Add the results of the last turn to the conversation, with *remark* after them."""
+        message, self._results = self._results, None
+        if message is None and remark:
+            self._history = History([user(f"{self.given.prompt}\n\n{remark}")])
+        elif message is not None:
+            more = (Text(remark),) if remark else ()
+            self._history = self._history.plus(Message(message.role, (*message.parts, *more)))
+
+    def _request(self) -> Request:
+        given = self.given
+        return Request(
+            self._history,
+            given.system,
+            self.tools.specs,
+            given.max_output_tokens,
+            effort=given.effort,
+            caching=given.caching,
+        )
+
+    async def _ask(self) -> Completion:
+        given, run = self.given, self.run
+        if self._timed_out_before() and not run.gateway.has_answer(given.span):
+            await asyncio.sleep(0)  # the limit holds from here on: no call begins
+        request = self._request()
+        path = given.span.path
+        if run.ledger.tokens_left(path) is None and run.ledger.usd_left(path) is None:
+            run.ledger.hold_back(path, 1, None, given.closing_seconds)  # keeps one call, too
+        else:
+            bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
+            price = run.gateway.prices.price(given.model)
+            reserve = self._reserve = closing_reserve(bare, self._history.size_bytes, price)
+            run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
+        completion = await run.gateway.ask(
+            given.span, given.model, request, purpose=given.purpose, stream=given.stream
+        )
+        if self._compactor is not None:
+            self._compactor.learn(self._history.size_bytes + (self._other_bytes or 0), completion.usage)
+        return completion
+
+    async def _take(self, completion: Completion) -> Ending | None:
+        """Conversation one answer into the conversation; return the end where it is one."""
+        message = with_sound_ids(completion.as_message(), self.turns)
+        self.last_text = completion.text or self.last_text
+        self.last_output_tokens = completion.usage.output_tokens if completion.usage else None
+        if message.tool_calls and completion.stop not in ("refusal", "window", "other"):
+            self._history = self._history.plus(message)
+            if completion.stop == "length":
+                # Half a call can be valid JSON: a file would be written in half, and called done.
+                self._results = unanswered(message, _CUT_CALL)
+            else:
+                self._results = await self.calls.carry_out(message.tool_calls, self.turns)
+            if self.companion is None:
+                self._keep_results()
+            self._pieces.clear()
+            return None if self.companion is None else self.companion.declared()
+        match completion.stop:
+            case "refusal":
+                return Ending("incomplete", "refusal", completion.text, _refusal(completion))
+            case "window":
+                return Ending("incomplete", "window", self._answer(completion), _WINDOW)
+            case "pause" if message.parts:
+                self._history = self._history.plus(message)
+                return None
+            case "other" | "pause":
+                return Ending("incomplete", "provider_stop", self._answer(completion), _odd_stop(completion))
+            case "length":
+                return self._continue(completion, message)
+        return self._end(completion, message)
+
+    def _continue(self, completion: Completion, message: Message) -> Ending | None:
+        if not completion.text:
+            # The same request again would be thought about, cut and paid for in the same way.
+            self._thoughts += 1
+            if self._thoughts >= _MOST_THOUGHTS:
+                return Ending("incomplete", "length", self._answer(completion), _ONLY_THOUGHT)
+            said = self._history.plus(message) if message.parts else self._history
+            self._history = with_words(said, _THINK_LESS)
+            return None
+        if len(self._pieces) >= _MOST_CONTINUATIONS:
+            return Ending("incomplete", "length", self._answer(completion), _TOO_LONG)
+        self._pieces.append(completion.text)
+        self._history = self._history.plus(message, user(_GO_ON))
+        return None
+
+    def _end(self, completion: Completion, message: Message) -> Ending | None:
+        answer = self._answer(completion)
+        if answer.strip():
+            return Ending("ok", "end", answer)
+        self._empty += 1
+        if self._empty > 1:
+            return Ending("error", "model_error", "", f"{completion.model} ended without an answer, twice")
+        said = self._history.plus(message) if message.parts else self._history
+        self._history = with_words(said, _EMPTY)
+        return None
+
+    def _answer(self, completion: Completion) -> str:
+        return "".join([*self._pieces, completion.text])
+
+    async def _stop(self, met: BudgetExhausted) -> Ending:
+        """Tell which limit was met, and close."""
+        used_up = BudgetUsedUp(self.given.span.path, met.limit, met.used, met.ceiling, met.account)
+        self.run.tell(BUDGET_EXHAUSTED, used_up)
+        return await self._close(_LIMITS[met.limit], str(met))
+
+    def _time_is_up(self) -> BudgetExhausted:
+        path = self.given.span.path
+        used = self.run.ledger.used(path).seconds
+        most = used + (self.run.ledger.seconds_left(path) or 0.0)
+        numbers = (Decimal(0), Decimal(str(round(used, 3))), Decimal(str(round(most, 3))))
+        return BudgetExhausted("seconds", *numbers, path, "the time limit was reached")
+
+    async def _close(self, reason: StopReason, sentence: str) -> Ending:
+        """Turn what is there into an answer with one call out of the closing reserve."""
+        if all(
+            one.role == "user" for one in self._history
+        ):  # nothing is there: a call could only say so, for money
+            return Ending("incomplete", reason, "", sentence)
+        self._keep_results()
+        delivered = await self._wind_up(reason)
+        if self._history[-1].tool_calls:
+            self._history = self._history.plus(unanswered(self._history[-1], _NOT_RUN))
+        request = fitting_request(self.given.model, self._request(), reason, self._reserve, delivered)
+        # The reason is a part of the name: with another budget, another limit may be met at the same turn.
+        span = self.given.span.child(f"closing-{self.turns}-{reason}")
+        if self._is_known_time_out and not self.run.gateway.has_answer(span):
+            return Ending("incomplete", reason, self.partial(), sentence)
+        try:
+            async with self.run.time_limits.limit(self._seconds_left):
+                completion = await self.run.gateway.ask(
+                    span, self.given.model, request, purpose="closing", closing=True
+                )
+        except (BudgetExhausted, ModelError, TimeoutError):
+            return Ending("incomplete", reason, self.partial(), sentence)
+        return Ending("incomplete", reason, completion.text or self.partial(), sentence)
+
+    async def _wind_up(self, reason: StopReason) -> str:
+        if self.companion is None:
+            return ""
+        shown_bytes = CLOSING_HISTORY_BYTES if self._reserve is None else self._reserve.history_bytes
+        return await self.companion.wind_up(reason, self.turns, shown_bytes * 3 // 4)
+
+
+_WINDOW = "the conversation has filled the model's context window"
+_TOO_LONG = "the answer was longer than the limits of several messages together"
+_ONLY_THOUGHT = (
+    "the model reached the length limit of its messages twice while it was still thinking; raise "
+    "max_output_tokens or lower the effort"
+)
+
+
+def _refusal(completion: Completion) -> str:
+    word = completion.provider_stop
+    said = f" (the provider says {word[:60]!r})" if word and word != "refusal" else ""
+    return f"{completion.model} refused the task{said}"
+
+
+def _odd_stop(completion: Completion) -> str:
+    word = completion.provider_stop
+    said = f"with {word[:60]!r}" if word else "without a reason"
+    return (
+        f"{completion.model} stopped {said}, which is not a proper end, so the answer may be incomplete; "
+        "start a new run or use another model"
+    )

@@ -1,0 +1,284 @@
+"""Results of executors that others wrote, held to what a journal can keep and a model can read."""
+
+import asyncio
+import json
+import logging
+import traceback
+from collections import Counter
+from collections.abc import Awaitable, Sequence
+from itertools import groupby
+from typing import Any
+
+import attrs
+
+from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.run.run_context import Run
+from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
+from sunwell.core.span import Span
+from sunwell.core.task import CommandRun
+from sunwell.core.tool import Place, StagingExecutor, ToolExecutor
+from sunwell.events import TOOL_CALL_FINISHED, TOOL_CALL_STARTED, ToolCallFinished, ToolCallStarted
+from sunwell.journal.records import ToolFinished, ToolStarted
+from sunwell.tools.policy import GovernedExecutor
+
+
+def sound_result(value: Any, call: ToolCall) -> ToolResult:
+    """Return *value* as the result of *call*; a list of changes becomes a tuple.
+
+    Raises :exc:`TypeError`, with a sentence for whoever wrote the executor, where it is no
+    :class:`~sunwell.core.message.ToolResult` or has a field of another type than its class says.
+    """
+    if not isinstance(value, ToolResult):
+        raise TypeError(f"a ToolResult is wanted, the executor gave {type(value).__name__}")
+    wanted: dict[str, tuple[type, ...]] = {
+        "content": (str,),
+        "is_error": (bool,),
+        "changes": (tuple, list),
+        "exit_code": (int, type(None)),
+    }
+    for name, types in wanted.items():
+        given = getattr(value, name)
+        if type(given) not in types:
+            raise TypeError(f"{name} of a ToolResult is {types[0].__name__}, got {type(given).__name__}")
+    for change in value.changes:
+        if not isinstance(change, FileChange) or type(change.path) is not str:
+            raise TypeError(f"changes of a ToolResult are FileChange objects, got {change!r}")
+    return attrs.evolve(value, call_id=call.id, changes=tuple(value.changes))
+
+
+log = logging.getLogger("sunwell.agent")
+
+_SUMMARY_CHARACTERS = 160
+_REPEATS_NOTICED = 3
+_REPEATED = (
+    "\n\n(You have now made this same call {times} times in a row, with the same result. Repeating it "
+    "will not help: try another way, or say what stands against it.)"
+)
+UNKNOWN_OUTCOME = (
+    "The run was interrupted while this call was under way, and whether it took effect is not known. "
+    "Look at the state of things before you repeat it."
+)
+
+
+def with_sound_ids(message: Message, turn: int) -> Message:
+    """Return *message* with an id of its own for each tool call.
+
+    Some servers leave ids out or give one twice; results could then not be told apart.
+    """
+    seen: set[str] = set()
+    taken = {call.id for call in message.tool_calls}
+    parts: list[Part] = []
+    for index, part in enumerate(message.parts):
+        if isinstance(part, ToolCall):
+            if not part.id or part.id in seen:
+                part = attrs.evolve(part, id=_free_id(f"call_{turn}_{index}", taken))
+            seen.add(part.id)
+        parts.append(part)
+    return Message(message.role, tuple(parts))
+
+
+def _free_id(wanted: str, taken: set[str]) -> str:
+    while wanted in taken:
+        wanted += "_"
+    return wanted
+
+
+@attrs.define(eq=False)
+class CallRunner:
+    """Carries out the tool calls of one span, turn by turn."""
+
+    run: Run
+    span: Span
+    tools: Toolset
+    called: Counter[str] = attrs.field(factory=Counter, init=False)
+    """How often each tool was called."""
+    changes: list[FileChange] = attrs.field(factory=list, init=False)
+    """Changes of files in the order in which they happened."""
+    commands: list[CommandRun] = attrs.field(factory=list, init=False)
+    """Commands in the order in which they ended."""
+    _last: tuple[str, str, str] | None = attrs.field(default=None, init=False)
+    _repeats: int = attrs.field(default=0, init=False)
+
+    async def carry_out(self, calls: Sequence[ToolCall], turn: int) -> Message:
+        """Return the results of *calls* in their order, as the message for the model.
+
+        Calls to tools that allow it run side by side; all others run alone, in order.
+        """
+        results: list[ToolResult] = []
+        numbered = list(enumerate(calls))
+        for parallel, group in groupby(numbered, lambda item: self.tools.is_parallel(item[1])):
+            if parallel:
+                results += await self._side_by_side(list(group), turn)
+            else:
+                results += [await self._one(call, turn, index) for index, call in group]
+        return Message("tool", tuple(self._notice_repeats(calls, results)))
+
+    async def _side_by_side(self, group: Sequence[tuple[int, ToolCall]], turn: int) -> list[ToolResult]:
+        results = {index: self._recorded(call, turn, index) for index, call in group}
+        open_calls = [(index, call) for index, call in group if results[index] is None]
+        if open_calls:  # what is on record takes no time: a turn that is played again cannot time out
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    made = [tasks.create_task(self._new(call, turn, index)) for index, call in open_calls]
+            except BaseExceptionGroup as errors:  # callers know errors one by one
+                raise errors.exceptions[0] from None
+            results |= {index: task.result() for (index, _), task in zip(open_calls, made, strict=True)}
+        return [result for result in results.values() if result is not None]
+
+    async def _one(self, call: ToolCall, turn: int, index: int) -> ToolResult:
+        return self._recorded(call, turn, index) or await self._new(call, turn, index)
+
+    def _recorded(self, call: ToolCall, turn: int, index: int) -> ToolResult | None:
+        finished = self.run.journal.find(ToolFinished, (self.span.path, turn, index))
+        if finished is None:
+            return None
+        self.tools.recall(call, Place(self.span, turn, index), finished.result)
+        self._count(call, finished.result)
+        self._tell_finished(call, finished.result, finished.duration_seconds, replayed=True)
+        return finished.result
+
+    async def _new(self, call: ToolCall, turn: int, index: int) -> ToolResult:
+        key = (self.span.path, turn, index)
+        self.run.tell(TOOL_CALL_STARTED, ToolCallStarted(self.span.path, call.name, _summary(call)))
+        clock = asyncio.get_running_loop()
+        begun = clock.time()
+        started = self.run.journal.find(ToolStarted, key)
+        result = await (self._take_up(call, key, started) if started else self._start(call, key))
+        result = attrs.evolve(result, content=self.run.gateway.redact(result.content))
+        result = await self._with_known_files(result, key)
+        seconds = clock.time() - begun
+        # Not synced on its own: the intent of the next model call is, and it comes later in the file.
+        record = ToolFinished(*key, call.name, result, seconds)
+        await self.run.journal.append(record, durable=False)
+        self._count(call, result)
+        self._tell_finished(call, result, seconds)
+        return result
+
+    async def _start(self, call: ToolCall, key: tuple[str, int, int]) -> ToolResult:
+        place = Place(self.span, *key[1:])
+        executor = self.tools.executor_of(call, place)
+        if executor is None:
+            return self.tools.refusal(call)
+        staging = self.tools.staging_executor_of(call, place)
+        if staging is None:
+            await self.run.journal.append(ToolStarted(*key, call, repeatable=False))
+            return await self._execute(executor, call)
+        try:
+            staged = await staging.stage(call)
+            harmless = staged.repeatable and not staged.changes
+            started = ToolStarted(*key, call, staged.repeatable, staged.changes, staged.foretold)
+        except Exception as error:
+            if not _is_foreign(staging):
+                raise
+            return self._failed(call, error)
+        await self.run.journal.append(started, durable=not harmless)
+        if not _is_foreign(staging):
+            return await staged.finish()
+        return await self._held(call, staged.finish())
+
+    async def _execute(self, executor: ToolExecutor, call: ToolCall) -> ToolResult:
+        if isinstance(executor, StagingExecutor) and not _is_foreign(executor):
+            return await executor.execute(call)
+        return await self._held(call, executor.execute(call))
+
+    async def _held(self, call: ToolCall, doing: Awaitable[ToolResult]) -> ToolResult:
+        try:
+            return sound_result(await doing, call)
+        except Exception as error:  # the caller's own code: the model is told, the run goes on
+            return self._failed(call, error)
+
+    def _failed(self, call: ToolCall, error: Exception) -> ToolResult:
+        trace = self.run.gateway.redact("".join(traceback.format_exception(error)))
+        log.error("the tool executor failed on %s\n%s", call.name, trace)
+        return ToolResult(call.id, f"The tool failed: {type(error).__name__}: {error}", is_error=True)
+
+    async def _take_up(self, call: ToolCall, key: tuple[str, int, int], started: ToolStarted) -> ToolResult:
+        place = Place(self.span, *key[1:])
+        executor = self.tools.executor_of(call, place)
+        if executor is None:
+            return self.tools.refusal(call)
+        staging = self.tools.staging_executor_of(call, place)
+        if started.changes and staging is not None:
+            return await self._decide_by_hashes(call, staging, started)
+        if started.repeatable:
+            return await self._execute(executor, call)
+        return ToolResult(call.id, UNKNOWN_OUTCOME, is_error=True)
+
+    async def _decide_by_hashes(
+        self, call: ToolCall, executor: StagingExecutor, started: ToolStarted
+    ) -> ToolResult:
+        now = await executor.hashes(tuple(change.path for change in started.changes))
+        if all(change.after == found for change, found in zip(started.changes, now, strict=True)):
+            if started.foretold is not None:
+                return attrs.evolve(started.foretold, call_id=call.id)
+            return ToolResult(call.id, "Done.", changes=started.changes)
+        if all(change.before == found for change, found in zip(started.changes, now, strict=True)):
+            return await self._execute(executor, call)
+        paths = ", ".join(change.path for change in started.changes)
+        text = f"{UNKNOWN_OUTCOME} Changed by somebody else meanwhile: {paths}."
+        return ToolResult(call.id, text, is_error=True)
+
+    async def _with_known_files(self, result: ToolResult, key: tuple[str, int, int]) -> ToolResult:
+        """Note what the run's own call left of the files, so that nobody else is blamed for it."""
+        started = self.run.journal.find(ToolStarted, key)
+        if started is not None and not started.repeatable and not started.changes:
+            result = attrs.evolve(result, reads=await self.run.files.look_again())
+        self.run.files.take(result)
+        return result
+
+    def _count(self, call: ToolCall, result: ToolResult) -> None:
+        self.called[call.name] += 1
+        self.changes += result.changes
+        if result.exit_code is not None:
+            self.commands.append(CommandRun(_command(call), result.exit_code))
+
+    def _notice_repeats(self, calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list[ToolResult]:
+        noticed = []
+        for call, result in zip(calls, results, strict=True):
+            this = (call.name, call.arguments, result.content)
+            self._repeats = self._repeats + 1 if this == self._last else 1
+            self._last = this
+            if self._repeats >= _REPEATS_NOTICED:
+                hint = _REPEATED.format(times=self._repeats)
+                result = attrs.evolve(result, content=result.content + hint)
+            noticed.append(result)
+        return noticed
+
+    def _tell_finished(
+        self, call: ToolCall, result: ToolResult, seconds: float, *, replayed: bool = False
+    ) -> None:
+        changed = tuple(change.path for change in result.changes)
+        event = ToolCallFinished(self.span.path, call.name, result.is_error, seconds, changed, replayed)
+        self.run.tell(TOOL_CALL_FINISHED, event)
+
+
+def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:
+    """Return each file once, from its first state to its last; what ends as it began is left out."""
+    first: dict[str, str | None] = {}
+    last: dict[str, str | None] = {}
+    for change in changes:
+        first.setdefault(change.path, change.before)
+        last[change.path] = change.after
+    return tuple(FileChange(path, first[path], last[path]) for path in last if first[path] != last[path])
+
+
+def _is_foreign(executor: ToolExecutor) -> bool:
+    """Whether *executor* is the caller's own code, which may raise or give anything."""
+    return isinstance(executor, GovernedExecutor)
+
+
+def _command(call: ToolCall) -> str:
+    try:
+        return str(json.loads(call.arguments)["command"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return call.name
+
+
+def _summary(call: ToolCall) -> str:
+    try:
+        arguments = json.loads(call.arguments)
+        text = " ".join(f"{key}={value!r}" for key, value in arguments.items() if value is not None)
+    except (ValueError, AttributeError, RecursionError):
+        text = call.arguments
+    text = " ".join(text.split())
+    return text if len(text) <= _SUMMARY_CHARACTERS else f"{text[: _SUMMARY_CHARACTERS - 1]}…"

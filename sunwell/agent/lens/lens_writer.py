@@ -1,0 +1,316 @@
+"""The lens of a run: asked for, asked for once more, journalled, with a declared outcome."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import attrs
+
+from sunwell.agent.conversation.execution import Execution
+from sunwell.agent.lens.lens_parser import candidates, is_inside, parse_lens, seen_text
+from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, SYSTEM_PROMPT, LensOrder, repair_prompt, user_prompt
+from sunwell.agent.run.files_seen import CONTEXT
+from sunwell.agent.workers.worker import task_fields, task_of
+from sunwell.context.excerpts import Shown
+from sunwell.context.options import OnLensFailure
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.markdown import one_line
+from sunwell.core.message import History, user
+from sunwell.core.model import Caching, Completion, ModelProtocol, Request, ResponseSchema
+from sunwell.core.task import Task
+from sunwell.errors import BudgetExhausted, LensError, ModelError
+from sunwell.events import (
+    EPHEMERAL_LENS_CREATED,
+    LENS_FAILED,
+    LENS_STARTED,
+    EphemeralLensCreated,
+    LensFailed,
+    LensStarted,
+)
+from sunwell.journal.records import LensWritten, Note
+
+SPLIT_PROMPT = """
+
+One more part, besides the lens:
+- items: where the task falls into parts that can be done side by side, by workers who do not see each \
+other's work, one item for each part; together they are the whole task, and no two of them change the \
+same lines. text says what is to be done, complete without the other items; scope says in one line where \
+it ends; target_files are the paths that it writes or changes; done says how one can tell that it is \
+done. An empty list where the task is one piece, or where a part needs the result of another."""
+"""Put at the end of the lens writer's instructions where the task may be split."""
+
+_TEXT = {"type": "string"}
+_ITEM = {
+    "type": "object",
+    "properties": {
+        "text": _TEXT,
+        "scope": _TEXT,
+        "target_files": {"type": "array", "items": _TEXT},
+        "done": _TEXT,
+    },
+    "required": ["text", "scope", "target_files", "done"],
+    "additionalProperties": False,
+}
+_MOST_ITEMS = 200
+_MOST_BYTES = 8_000
+
+
+def split_schema(lens: ResponseSchema) -> ResponseSchema:
+    """Return the schema *lens* with a list of items besides."""
+    schema = dict(lens.schema)
+    schema["properties"] = {**schema["properties"], "items": {"type": "array", "items": _ITEM}}
+    schema["required"] = [*schema["required"], "items"]
+    return ResponseSchema("split_lens", schema)
+
+
+def parse_items(text: str, *, cut: bool, tell: Callable[[str], None]) -> tuple[Task, ...]:
+    """Return the items in *text*, the answer that the lens was taken from; none where it is one piece.
+
+    An item that is lost is work that is lost. So where the answer was cut or had to be mended, or
+    any item is not whole, there is no item at all: the task is then done in one piece, and *tell*
+    gets a sentence on it.
+    """
+    found = next(iter(candidates(text, cut=cut)), None)
+    listed = found.value.get("items") if found is not None and isinstance(found.value, dict) else None
+    if not isinstance(listed, list) or len(listed) < 2:
+        return ()
+    assert found is not None
+    if cut or found.mended:
+        tell("the task is not split: the answer was not whole, and an item may be missing")
+        return ()
+    items = [_item(value) for value in listed]
+    kept = [item for item in items if item is not None]
+    if len(kept) < len(items) or len({item.text for item in kept}) < len(items) or len(items) > _MOST_ITEMS:
+        tell("the task is not split: not all of its items are whole and different")
+        return ()
+    return tuple(kept)
+
+
+def _item(value: Any) -> Task | None:
+    if not isinstance(value, Mapping):
+        return None
+    texts = {name: value.get(name, "") for name in ("text", "scope", "done")}
+    files = value.get("target_files", [])
+    if not all(isinstance(text, str) for text in texts.values()) or not isinstance(files, list):
+        return None
+    clean = {name: seen_text(text) for name, text in texts.items()}
+    if not clean["text"] or sum(len(text.encode()) for text in clean.values()) > _MOST_BYTES:
+        return None
+    if not all(isinstance(path, str) and is_inside(path) for path in files):
+        return None
+    return Task(clean["text"], scope=clean["scope"], done=clean["done"], target_files=files)
+
+
+log = logging.getLogger("sunwell.agent")
+
+Ask = Callable[[Request], Awaitable[Completion]]
+"""The door to the smart model, bound to the place of the lens in the run."""
+
+_THINKING_TOKENS = 4_000  # room for reasoning, which counts as output
+_CUT = frozenset({"length", "window", "other"})
+"""Reasons to stop after which an answer may be half of one."""
+_QUOTED_BYTES = 20_000  # a longer answer is not sent back: reading it again would cost more than it helps
+
+GENERIC_HEURISTICS = (
+    "Before you write, read the files that the task names and the nearest existing code of the same kind.",
+    "Follow the names, layout and error handling of that code rather than your own habits.",
+    "Do the whole task, and nothing that the task does not ask for.",
+    "When done, read what you changed once more and run the checks that the workspace has, if you can.",
+)
+GENERIC_CONSTRAINTS = (
+    "Leave no placeholders, and no parts for others to fill in.",
+    "Do not invent functions, files or results: look them up.",
+)
+
+
+@attrs.frozen
+class LensAndItems:
+    """A lens, and the items into which its task falls: none where it is one piece."""
+
+    lens: EphemeralLens
+    items: tuple[Task, ...] = ()
+
+
+async def write_lens(
+    order: LensOrder, ask: Ask, *, model_name: str, tell: Callable[[str], None] = log.info
+) -> EphemeralLens:
+    """Return the lens alone that the smart model writes for *order*; see :func:`write_split_lens`."""
+    return (await write_split_lens(order, ask, model_name=model_name, tell=tell)).lens
+
+
+async def write_split_lens(
+    order: LensOrder, ask: Ask, *, model_name: str, tell: Callable[[str], None] = log.info
+) -> LensAndItems:
+    """Return the lens that the smart model writes for *order*, with items where it may be split.
+
+    *tell* gets a sentence on everything that was left out of the answer. Where the answer is no
+    lens, the model is told why and asked once more.
+
+    Raises :exc:`~sunwell.errors.LensError` where no lens comes of it, at once where the model
+    refuses, and what *ask* raises.
+    """
+    prompt = user_prompt(order)
+    history = History([user(prompt)])
+    completion = await ask(_request(order, history))
+    try:
+        return _read(order, prompt, completion, tell)
+    except LensError as error:
+        if completion.stop in ("refusal", "window", "other"):
+            raise LensError(f"{model_name} wrote no lens: {error}") from error
+        repair = repair_prompt(str(error), order)
+    answered = await ask(_request(order, _asked_again(prompt, completion, repair)))
+    try:
+        return _read(order, prompt, answered, tell)
+    except LensError as error:
+        raise LensError(f"{model_name} wrote no lens, asked twice: {error}") from error
+
+
+def generic_lens(task: str) -> EphemeralLens:
+    """Return a lens that fits any task and costs nothing; ``generated_by`` is empty."""
+    line = one_line(task)
+    scope = line if len(line) <= 120 else line[:119].rstrip() + "…"
+    return EphemeralLens(heuristics=GENERIC_HEURISTICS, constraints=GENERIC_CONSTRAINTS, task_scope=scope)
+
+
+def _request(order: LensOrder, history: History) -> Request:
+    return Request(
+        history,
+        system=(SYSTEM_PROMPT + SPLIT_PROMPT if order.split else SYSTEM_PROMPT,),
+        max_output_tokens=2 * order.max_lens_tokens + _THINKING_TOKENS,
+        response_schema=split_schema(LENS_SCHEMA) if order.split else LENS_SCHEMA,
+        effort=order.effort,
+        caching=Caching(
+            prefix=None, conversation=False
+        ),  # asked once: a cache write would be paid for nothing
+    )
+
+
+def _asked_again(prompt: str, completion: Completion, repair: str) -> History:
+    text = completion.text
+    if text.strip() and not completion.tool_calls and len(text.encode("utf-8", "replace")) <= _QUOTED_BYTES:
+        return History([user(prompt), completion.as_message(), user(repair)])
+    return History([user(f"{prompt}\n\n{repair}")])
+
+
+def _read(order: LensOrder, prompt: str, completion: Completion, tell: Callable[[str], None]) -> LensAndItems:
+    """Return the lens in *completion*, taking its stop reason for what it is."""
+    if completion.stop == "refusal":
+        said = one_line(completion.text)[:200]
+        raise LensError(f"it refused{f', saying {said!r}' if said else ''}")
+    try:
+        lens = parse_lens(
+            completion.text,
+            max_tokens=order.max_lens_tokens,
+            cut=completion.stop in _CUT,
+            scope=order.task,
+            tell=tell,
+        )
+    except LensError as error:
+        if completion.stop == "length":
+            raise LensError(f"the answer was cut off at its limit of tokens, and {error}") from error
+        if completion.stop == "window":
+            raise LensError(f"the question fills the model's context window, and {error}") from error
+        if completion.stop == "other":
+            raise LensError(f"the answer ended with {completion.provider_stop!r}, and {error}") from error
+        raise
+    if completion.stop in _CUT:
+        tell("the answer was cut off; the lens holds the items that were whole")
+    lens = attrs.evolve(lens, generated_by=completion.model, generation_prompt=prompt)
+    if not order.split:
+        return LensAndItems(lens)
+    return LensAndItems(lens, parse_items(completion.text, cut=completion.stop in _CUT, tell=tell))
+
+
+_OUTCOME = "lens-outcome"
+_ITEMS = "items"
+
+
+@attrs.frozen
+class Written:
+    """What came of asking for a lens. Without a lens, ``outcome`` says how the run goes on."""
+
+    lens: EphemeralLens | None
+    outcome: OnLensFailure = "direct"
+    reason: str = ""
+    items: tuple[Task, ...] = ()
+    """The items into which the task falls; none where it is one piece."""
+
+
+async def write_run_lens(execution: Execution, smart: ModelProtocol, *, may_split: bool = False) -> Written:
+    """Return the journalled lens of the run, or have *smart* write one, perhaps with items.
+
+    What its calls cost counts against the run whatever comes of them.
+    """
+    run = execution.run
+    span = run.root.child("lens")
+    recorded = run.journal.find(LensWritten, (span.path,))
+    # Where the questions of a recorded run are compared, those for the lens are, too.
+    if recorded is not None and run.gateway.compare is None:
+        noted = run.journal.find(Note, (span.path, _ITEMS))
+        return Written(recorded.lens, items=() if noted is None else tuple(map(task_of, noted.value)))
+    failed = run.journal.find(Note, (span.path, _OUTCOME))
+    if failed is not None and failed.value["outcome"] != "fail":  # taken up again, it is tried again
+        return Written(None, failed.value["outcome"], failed.value["reason"])
+    run.tell(LENS_STARTED, LensStarted(execution.task, smart.name))
+
+    async def ask(request: Request) -> Completion:
+        return await run.gateway.ask(span, smart, request, purpose="lens")
+
+    try:
+        order = LensOrder(
+            execution.task,
+            await _shown(execution, span.path),
+            execution.tools.specs,
+            execution.config.max_lens_tokens,
+            execution.config.effort,
+            may_split,
+        )
+        written = await write_split_lens(order, ask, model_name=smart.name)
+    except (LensError, ModelError, BudgetExhausted) as error:
+        return await _failed(execution, span.path, str(error))
+    if written.items:  # before the lens: where that is found, they are known to be all
+        items = [task_fields(item) for item in written.items]
+        await run.journal.append(Note(span.path, _ITEMS, items), durable=False)
+    await run.journal.append(LensWritten(span.path, written.lens))
+    run.tell(EPHEMERAL_LENS_CREATED, _created(execution, span.path, written.lens))
+    return Written(written.lens, items=written.items)
+
+
+async def _shown(execution: Execution, path: str) -> str:
+    """Return what the smart model is shown of the workspace, as it was when it was first asked."""
+    journal, context = execution.run.journal, execution.context
+    noted = journal.find(Note, (path, CONTEXT))
+    if noted is not None:
+        return str(noted.value["text"])
+    made = context() if callable(context) else context
+    shown = Shown(made) if isinstance(made, str) else made
+    reads = [[read.path, read.sha256] for read in shown.reads]
+    note = Note(path, CONTEXT, {"text": shown.text, "reads": reads})
+    execution.run.files.see(note)
+    await journal.append(note, durable=False)  # the intent of the call comes after it, and is synced
+    return shown.text
+
+
+async def _failed(execution: Execution, path: str, reason: str) -> Written:
+    run, outcome = execution.run, execution.config.on_lens_failure
+    run.tell(LENS_FAILED, LensFailed(reason, outcome))
+    if outcome == "generic":
+        lens = generic_lens(execution.task)
+        await run.journal.append(LensWritten(path, lens))
+        return Written(lens, outcome, reason)
+    value: dict[str, Any] = {"outcome": outcome, "reason": reason}
+    await run.journal.append(Note(path, _OUTCOME, value))
+    return Written(None, outcome, reason)
+
+
+def _created(execution: Execution, path: str, lens: EphemeralLens) -> EphemeralLensCreated:
+    return EphemeralLensCreated(
+        lens.task_scope,
+        len(lens.heuristics),
+        len(lens.patterns),
+        lens.generated_by,
+        len(lens.anti_patterns),
+        len(lens.constraints),
+        len(lens.examples),
+        execution.run.tally.bill(path).cost_usd,
+    )

@@ -1,0 +1,210 @@
+"""What a record may not decide when its run goes on: permissions, plugins, ceilings, places to write.
+
+A journal lies in the workspace, where others may have edited it. It is data: it can ask for less than the
+caller allows, never for more.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import attrs
+
+from sunwell.agent.batches.task_batch import Batch
+from sunwell.agent.lifecycle.equipment import taken_names
+from sunwell.agent.lifecycle.model_roles import Choices
+from sunwell.agent.lifecycle.run_settings import options_from
+from sunwell.budget.ledger_protocol import Budget
+from sunwell.context.options import RunOptions
+from sunwell.errors import ConfigurationError
+from sunwell.models.registry import ModelRegistry
+from sunwell.tools.tool_plugins import ToolPlugins
+
+_ROLES = ("model", "smart_model", "delegation_model")
+_KINDS = ("usd", "tokens", "calls", "turns", "seconds")
+_PRIVATE_FOLDERS = (".git", ".sunwell")
+
+
+@attrs.frozen
+class Permission:
+    """An option that opens something, so that a record alone cannot set it."""
+
+    option: str
+    """How the command line gives it."""
+    harmless: Any
+    """The value that a record may set by itself."""
+
+
+PERMISSIONS: Mapping[str, Permission] = MappingProxyType(
+    {
+        "allow_shell": Permission("--allow-shell", False),
+        "allow_python": Permission("--allow-python", False),
+        "sandbox": Permission("--sandbox off", "required"),
+    }
+)
+"""The options of :class:`RunOptions` that must be given again. One entry is all that a new one needs."""
+
+
+@attrs.frozen
+class CallerTerms:
+    """What the caller says when a recorded run goes on; for everything else the record counts."""
+
+    options: RunOptions | None = None
+    """Choices in place of all recorded ones; its budget may only narrow the recorded one."""
+    given: Mapping[str, Any] = attrs.field(factory=dict)
+    """Single options by name, in place of the recorded ones."""
+    budget: Budget | None = None
+    """Ceilings that replace the recorded ones, each kind by itself; ``None`` in it leaves a kind as it is."""
+    ceilings: Budget = Budget()
+    """The caller's usual ceilings: of each kind the lower one of these and the recorded ones holds."""
+    results: Path | None = None
+    """The results file of a batch."""
+    accept_changes: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        options: RunOptions | None,
+        given: Mapping[str, Any] | None,
+        budget: Budget | None,
+        ceilings: Budget | None,
+        results: str | Path | None,
+        *,
+        accept_changes: bool,
+    ) -> "CallerTerms":
+        """Return the terms that the arguments of a method of the agent say."""
+        file = None if results is None else Path(results)
+        return cls(options, given or {}, budget, ceilings or Budget(), file, accept_changes)
+
+    def __attrs_post_init__(self) -> None:
+        known = {field.name for field in attrs.fields(RunOptions)} - {"budget"}
+        unknown = sorted(set(self.given) - known)
+        if unknown:
+            raise ConfigurationError(f"given has {unknown[0]!r}, which is no option of a run (or is budget=)")
+
+
+def options_now(settings: Mapping[str, Any], terms: CallerTerms, plugins: ToolPlugins | None) -> RunOptions:
+    """Return the options under which the run with the recorded *settings* goes on.
+
+    *plugins* are those whose tools the run may load; ``None`` if the caller's own executor has the tools.
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a permission that only the record gives, and
+    :exc:`~sunwell.errors.JournalError` for settings that are damaged.
+    """
+    recorded = options_from(settings)
+    chosen = attrs.evolve(recorded if terms.options is None else terms.options, **terms.given)
+    # Also over an executor of the caller's own: commands and scripts are added to its toolbox.
+    for name in PERMISSIONS:
+        _require_permission(name, recorded, chosen, terms)
+    if plugins is not None and terms.options is None and "tools" not in terms.given:
+        _require_tools(recorded, plugins)
+    held = [ceiling for ceiling in ceilings_now(recorded.budget, terms) if ceiling.value is not None]
+    budget = Budget(**{ceiling.kind: ceiling.value for ceiling in held})
+    return attrs.evolve(chosen, budget=budget, dry_run=chosen.dry_run or recorded.dry_run)
+
+
+def _require_permission(name: str, recorded: RunOptions, chosen: RunOptions, terms: CallerTerms) -> None:
+    value, permission = getattr(recorded, name), PERMISSIONS[name]
+    if value == permission.harmless or name in terms.given:
+        return
+    if terms.options is not None and (getattr(chosen, name) == value or terms.accept_changes):
+        return
+    raise ConfigurationError(
+        f"the run was started with {permission.option}, which its record cannot grant: give it again "
+        f"({permission.option}, or given={{{name!r}: {value!r}}} in Python)"
+    )
+
+
+def _require_tools(recorded: RunOptions, plugins: ToolPlugins) -> None:
+    foreign = [name for name in recorded.tools or () if name not in taken_names()]
+    if foreign and plugins.plugins.allowed is None:
+        there = ", ".join(plugins.plugins.names()) or "none"
+        raise ConfigurationError(
+            f"the run had the tool {foreign[0]} of a plugin, which its record cannot grant: name the plugin "
+            f"again with --plugin NAME (installed: {there}), or the tools with given={{'tools': …}} in Python"
+        )
+
+
+def require_own_models(
+    options: RunOptions, mine: Choices, terms: CallerTerms, registry: ModelRegistry
+) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if only the record chose a model of a plugin.
+
+    Such a name would run the plugin's code. Any other name means what the caller's registry says, so it
+    leads to no other address and no other key than the caller's own configuration gives for it.
+    """
+    if terms.options is not None:
+        return
+    for role in _ROLES:
+        name = getattr(options, role)
+        if role in terms.given or getattr(mine, role) is not None or not isinstance(name, str):
+            continue
+        plugin = registry.plugin_of(name)
+        if plugin is not None:
+            raise ConfigurationError(
+                f"the run had the model {name} of the plugin {plugin}, which its record cannot grant: name "
+                f"the plugin again (--plugin {plugin}, or given={{{role!r}: {name!r}}} in Python)"
+            )
+
+
+@attrs.frozen
+class Ceiling:
+    """The ceiling of one kind that holds, and who set it."""
+
+    kind: str
+    value: Any
+    """``None`` if there is none."""
+    source: Literal["named", "usual", "recorded"]
+
+
+def ceilings_now(recorded: Budget, terms: CallerTerms) -> tuple[Ceiling, ...]:
+    """Return the ceiling of each kind: the named one, else the lowest of the usual and the recorded one."""
+    usual = [terms.ceilings] + ([terms.options.budget] if terms.options is not None else [])
+    return tuple(_ceiling(kind, recorded, usual, terms.budget) for kind in _KINDS)
+
+
+def _ceiling(kind: str, recorded: Budget, usual: list[Budget], named: Budget | None) -> Ceiling:
+    value = getattr(named, kind, None)
+    if value is not None:
+        return Ceiling(kind, value, "named")
+    lowest, source = getattr(recorded, kind), "recorded"
+    for budget in usual:
+        value = getattr(budget, kind)
+        if value is not None and (lowest is None or value < lowest):
+            lowest, source = value, "usual"
+    return Ceiling(kind, lowest, "usual" if source == "usual" else "recorded")
+
+
+def batch_now(
+    batch: Batch | None, workspace: Path, named: Path | None, *, is_finished: bool
+) -> tuple[Batch | None, str]:
+    """Return *batch* with the results file that may be written, and a sentence if none may.
+
+    The recorded file counts if it is in the workspace, outside of private folders and not behind a link;
+    any other only if the caller *named* it. Raises :exc:`~sunwell.errors.ConfigurationError` if it would
+    be needed; a run that is finished leaves the file as it is.
+    """
+    if batch is None:
+        if named is not None:
+            raise ConfigurationError("the run is no batch, so it has no results file: leave --results out")
+        return None, ""
+    if named is not None:
+        return attrs.evolve(batch, results=named.absolute()), ""
+    if batch.results is None or _is_inside(batch.results, workspace):
+        return batch, ""
+    said = f"the results file {batch.results} of the record is not a place in the workspace"
+    if is_finished:
+        return attrs.evolve(batch, results=None), f"{said} and is left as it is: name it with --results"
+    raise ConfigurationError(f"{said}: name it again with --results FILE (results= in Python)")
+
+
+def _is_inside(file: Path, workspace: Path) -> bool:
+    root = workspace.resolve()
+    try:
+        place = file.parent.resolve() / file.name
+    except (OSError, RuntimeError, ValueError):
+        return False
+    if not file.is_absolute() or file.name in ("", "..") or not place.is_relative_to(root):
+        return False
+    private = {part.lower() for part in place.relative_to(root).parts} & set(_PRIVATE_FOLDERS)
+    return not private and not place.is_symlink()

@@ -1,0 +1,469 @@
+"""A run taken up again: what earlier processes spent, added up from the journal."""
+
+import math
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from sunwell.agent.batches.task_batch import Batch
+from sunwell.agent.conversation.execution import Execution, came_to_its_end
+from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.lifecycle.authority import CallerTerms, batch_now, options_now
+from sunwell.agent.lifecycle.drift import changes_between, code_of, files_clause
+from sunwell.agent.lifecycle.equipment import Equipment
+from sunwell.agent.lifecycle.model_roles import Roles, dearer_worker
+from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from, settings_of
+from sunwell.agent.loop import AgentLoop
+from sunwell.agent.run.files_seen import FilesSeen, Hashes
+from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.run_context import Run
+from sunwell.budget.ledger import passed
+from sunwell.budget.ledger_protocol import Amount
+from sunwell.budget.tally import BilledCall
+from sunwell.context.excerpts import Shown, gather
+from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
+from sunwell.core.message import FileRead
+from sunwell.core.model import Completion
+from sunwell.core.secrets import Secrets
+from sunwell.core.tool import StagingExecutor, ToolExecutor
+from sunwell.errors import ConfigurationError, JournalError
+from sunwell.events import MODEL_FELL_BACK, WARNED, Event, ModelFellBack, Warned
+from sunwell.gateway.model_call import ModelCall
+from sunwell.gateway.retry import RetryPolicy
+from sunwell.journal.file import FileJournal
+from sunwell.journal.layout import new_run_id
+from sunwell.journal.places import Journals
+from sunwell.journal.protocol import Journal
+from sunwell.journal.records import (
+    Answer,
+    Failure,
+    Forked,
+    Intent,
+    Note,
+    Paused,
+    Record,
+    RunOpened,
+    RunResumed,
+)
+from sunwell.models.connection import Connection
+from sunwell.models.prices import PriceBook
+from sunwell.tools.environment import secrets_from_environment
+from sunwell.tools.policy import approver_of, is_dry_run
+from sunwell.tools.toolbox import Toolbox
+
+_Attempt = tuple[str, int, int]
+
+
+def restore(run: Run) -> None:
+    """Book every answer of *run*'s journal, and the reservation of each intent that came to none.
+
+    An intent without an answer may have been billed: its whole reservation counts, as uncertain.
+    A bill above its reservation still stops new calls, unless the budget was raised since. Raises
+    :exc:`~sunwell.errors.JournalError` for an amount below zero: it would raise a ceiling.
+    """
+    open_intents: dict[_Attempt, Intent] = {}
+    answered: set[tuple[str, int]] = set()
+    seconds = _Seconds()
+    is_copied = run.journal.find(Forked, ()) is not None  # up to that record, another run has paid
+    for record in run.journal.records():
+        run.files.see(record)
+        _check(record)
+        if is_copied:
+            if isinstance(record, Answer):
+                answered.add((record.span, record.number))
+            if isinstance(record, Forked):
+                run.gateway.accepted |= answered
+                is_copied = False
+            continue
+        seconds.see(record)
+        match record:
+            case Intent():
+                open_intents[record.span, record.number, record.attempt] = record
+            case Answer():
+                answered.add((record.span, record.number))
+                intent = open_intents.pop((record.span, record.number, record.attempt), None)
+                _book_answer(run, record, intent)
+            case Failure(completion=Completion() as completion):
+                intent = open_intents.pop((record.span, record.number, record.attempt), None)
+                if intent is not None:
+                    _book_answer(run, _as_answer(intent, completion, record), intent)
+            case Failure(may_be_billed=False):
+                open_intents.pop((record.span, record.number, record.attempt), None)
+            case RunResumed(accepted=True):
+                run.gateway.accepted |= answered
+    for intent in open_intents.values():
+        _book_uncertain(run, intent)
+    run.ledger.restore(run.root.path, Amount(seconds=max(0.0, seconds.total)))
+
+
+def _check(record: Record) -> None:
+    amounts: tuple[Decimal | float | None, ...] = ()
+    match record:
+        case Intent():
+            amounts = (record.reserved_usd, record.reserved_tokens, record.max_output_tokens)
+        case Answer():
+            stated = record.completion.stated_cost_usd
+            amounts = (record.cost_usd, record.duration_seconds, record.at, stated)
+        case Failure():
+            stated = None if record.completion is None else record.completion.stated_cost_usd
+            amounts = (record.cost_usd, record.at, stated)
+        case Paused():
+            amounts = (record.seconds, record.at)
+        case _:
+            amounts = (getattr(record, "at", None),)
+    if not all(amount is None or _is_amount(amount) for amount in amounts):
+        raise JournalError(
+            f"the journal is damaged: a record of the kind {record.kind} has an amount below zero or one "
+            "that is not finite; restore it from a copy, or start the task anew"
+        )
+
+
+def _is_amount(amount: Decimal | float) -> bool:
+    if isinstance(amount, Decimal) and not amount.is_finite():  # NaN cannot be compared
+        return False
+    return 0 <= amount < math.inf
+
+
+def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
+    billed = answer.completion.billed_tokens
+    if billed is None:
+        if intent is not None:
+            _book_uncertain(run, intent, answer.completion.stated_cost_usd)
+        return
+    run.ledger.restore(answer.span, _spent(answer, billed, intent))
+    if intent is not None and run.gateway.heed_refusals:
+        reserved = (intent.reserved_tokens, intent.reserved_usd)
+        if limit := passed(*reserved, billed, answer.cost_usd):
+            run.ledger.stop(limit)
+    provider = intent.provider if intent else ""
+    entry = BilledCall(answer.span, answer.depth, answer.purpose, provider, answer.completion.model)
+    run.tally.add_answer(entry, answer.completion, answer.cost_usd)
+
+
+def _as_answer(intent: Intent, completion: Completion, failure: Failure) -> Answer:
+    """Return what came with an error as the answer to *intent*: it was billed alike."""
+    return Answer(
+        intent.span,
+        intent.number,
+        intent.attempt,
+        intent.purpose,
+        intent.depth,
+        intent.digest,
+        completion,
+        failure.cost_usd,
+        0.0,
+        failure.at,
+    )
+
+
+def _spent(answer: Answer, tokens: int, intent: Intent | None) -> Amount:
+    if answer.cost_usd is not None:
+        return Amount(settled_usd=answer.cost_usd, settled_tokens=tokens, calls=1)
+    reserved = intent.reserved_usd if intent else None  # the price is unknown: all that was held counts
+    return Amount(uncertain_usd=reserved or Decimal(0), settled_tokens=tokens, calls=1)
+
+
+def _book_uncertain(run: Run, intent: Intent, stated_usd: Decimal | None = None) -> None:
+    tokens, usd = intent.reserved_tokens, intent.reserved_usd
+    if stated_usd is not None and (usd is None or stated_usd > usd):  # the provider charges more
+        if run.gateway.heed_refusals and (limit := passed(tokens, usd, tokens, stated_usd)):
+            run.ledger.stop(limit)
+        usd = stated_usd
+    spent = Amount(uncertain_usd=usd or Decimal(0), uncertain_tokens=tokens, calls=1)
+    run.ledger.restore(intent.span, spent)
+    entry = BilledCall(intent.span, intent.depth, intent.purpose, intent.provider, intent.model)
+    run.tally.add_uncertain(entry, tokens, usd)
+
+
+@attrs.define
+class _Seconds:
+    """Adds up the time in which some process worked on the run; what it waited for people does not count."""
+
+    total: float = 0.0
+    _latest: float | None = None
+
+    def see(self, record: Record) -> None:
+        if isinstance(record, Paused):
+            self.total -= record.seconds
+        at = getattr(record, "at", None)
+        if at is None:
+            return
+        if self._latest is not None and not isinstance(record, RunOpened | RunResumed):
+            self.total += max(0.0, at - self._latest)  # clocks are set back now and then
+        self._latest = at
+
+
+_CONTEXT_TOKENS = 12_000
+"""Most of the workspace that the smart model is shown for a lens."""
+
+
+@attrs.frozen
+class Opened:
+    """A run whose journal is open, and what it needs to begin or go on."""
+
+    journal: Journal
+    executor: ToolExecutor
+    secrets: Secrets
+    equipment: Equipment
+    recalled: str = ""
+    settings: Mapping[str, Any] | None = None
+    """What held when the run was left that is taken up again; ``None`` for a new one."""
+    heed_refusals: bool = True
+    accept_changes: bool = False
+    batch: Batch | None = None
+    """The tasks of a run that is a batch; ``None`` for a run with one task."""
+    lens_only: bool = False
+    """Whether the run ends with its lens."""
+    notes: tuple[str, ...] = ()
+    """What was cut off the end of the journal, and the like: a sentence for each."""
+    recorded_only: bool = False
+    """Whether the run is only played again: nobody is asked and nothing is done."""
+    compare: Callable[[ModelCall, Answer], None] | None = None
+    """Gets each question of a run that is played again, with the recorded answer."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to its proper end and was not taken up since."""
+        return came_to_its_end(self.journal.records())
+
+    async def check(self, session: SessionContext, roles: Roles) -> None:
+        """Raise :exc:`~sunwell.errors.JournalError` where the run would not go on as it was left.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` if nobody approves, or if there is no sandbox.
+        The sentence names what has changed: a model, an option, a tool, the words of a prompt, or a
+        file that the run had seen. Accepted changes raise nothing.
+        """
+        if self.settings is None:
+            return
+        self._require_approver(self.settings)
+        if not self.recorded_only:
+            self.equipment.require_sandbox(session)
+        if self.accept_changes:
+            return
+        changes = list(changes_between(self.settings, self.settings_now(session, roles)))
+        files = FilesSeen(hashes_of(self.executor))
+        for record in self.journal.records():
+            files.see(record)
+        if not self.recorded_only and (changed := await files.changed_since()):
+            changes.append(files_clause(changed))
+        if changes:
+            raise JournalError(f"{'; '.join(changes)}: undo that, or keep the answers with --accept-changes")
+
+    def _require_approver(self, settings: Mapping[str, Any]) -> None:
+        if not self.recorded_only:
+            require_approver(settings, self.executor)
+
+    def _without_sandbox(self, session: SessionContext) -> str:
+        """Return what it means that commands run without a sandbox; empty if none does."""
+        box = self.executor
+        names = self.equipment.names(session.options)
+        return box.warning(names) if isinstance(box, Toolbox) else ""
+
+    def settings_now(self, session: SessionContext, roles: Roles) -> dict[str, Any]:
+        """Return what holds for *session* today, as the first record says it."""
+        recalled = (
+            self.secrets.redact(self.recalled) if self.settings is None else self.settings.get("recalled", "")
+        )
+        tools = self._tools(session)
+        settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
+        if not self.recorded_only:  # what a toolbox of the caller's says itself must hold on resume, too
+            settings["asks"] = approver_of(self.executor) is not None
+            settings["options"]["dry_run"] = is_dry_run(self.executor)
+        if self.batch is not None:
+            settings["batch"] = self.batch.settings()
+        if self.lens_only:
+            settings["lens_only"] = True
+        if session.options.system_prompt:
+            settings["options"]["system_prompt"] = self.secrets.redact(session.options.system_prompt)
+        return settings
+
+    def _tools(self, session: SessionContext) -> Toolset:
+        return Toolset.of(self.equipment.names(session.options), self.executor)
+
+    async def _mark_fallback(self, run: Run, fell_back: ModelFellBack) -> None:
+        """Say in the journal, once, and to whoever watches that another model takes a part."""
+        key = (run.root.path, "model_fell_back")
+        if self.journal.find(Note, key) is None:
+            await self.journal.append(Note(*key, attrs.asdict(fell_back)))
+        run.tell(MODEL_FELL_BACK, fell_back)
+
+    async def events(
+        self, loop: AgentLoop, session: SessionContext, roles: Roles
+    ) -> AsyncGenerator[Event, None]:
+        """Write the first record, or book what was spent before, and yield the events of the run."""
+        config = loop.config
+        run = Run.begin(
+            loop,
+            self.journal,
+            config.ceilings if self.batch is None else config.budget,
+            prices=config.prices,
+            retry=config.retry,
+            accept_changes=self.accept_changes,
+        )
+        run.gateway.heed_refusals = self.heed_refusals
+        run.gateway.recorded_only = self.recorded_only
+        run.gateway.redact = self.secrets.redact
+        run.gateway.compare = self.compare
+        run.files.hashes = hashes_of(self.executor)
+        task = self.secrets.redact(session.goal)
+        settings = self.settings_now(session, roles)
+        if self.settings is None:
+            place = self.secrets.redact(str(session.workspace))
+            opened = RunOpened(self.journal.run_id, task, time.time(), place, settings)
+            await self.journal.append(opened)
+        else:
+            restore(run)
+            new = {} if settings == self.settings else settings
+            await self.journal.append(RunResumed(time.time(), new, self.accept_changes))
+        dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
+        problems = self.equipment.plugged(session.options).problems
+        found = [said for said in (*self.notes, dearer, self._without_sandbox(session)) if said]
+        for warning in (*found, *roles.warnings, *problems):
+            run.tell(WARNED, Warned(warning))
+        if roles.fell_back is not None:
+            await self._mark_fallback(run, roles.fell_back)
+        tools = self._tools(session)
+        prompt = session.options.system_prompt
+        execution = Execution(
+            run,
+            _with_recalled(task, settings["recalled"]),
+            tools,
+            self.secrets.redact(prompt) if prompt else None,
+            partial(_shown, session, task, self.secrets),
+            config,
+            self.settings is not None,
+        )
+        events = loop.follow(execution, loop.way(self.batch, lens_only=self.lens_only))
+        async with aclosing(events) as told:
+            async for event in told:
+                yield event
+
+
+def loop_config(options: RunOptions, prices: PriceBook, retry: RetryPolicy) -> LoopConfig:
+    """Return the loop's settings for *options*."""
+    return LoopConfig(
+        enable_delegation=options.enable_delegation,
+        delegation_threshold_tokens=options.delegation_threshold_tokens,
+        budget=options.budget,
+        max_output_tokens=options.max_output_tokens,
+        effort=options.effort,
+        on_lens_failure=options.on_lens_failure,
+        stream=options.stream,
+        max_concurrent=options.max_concurrent,
+        worker_timeout_seconds=options.worker_timeout_seconds,
+        max_depth=options.max_depth,
+        orchestrate=options.orchestrate,
+        delegation_tools=options.delegation_tools,
+        orchestration=options.orchestration,
+        fail_fast=options.fail_fast,
+        split=options.split,
+        pad_prefix=options.pad_prefix,
+        prices=prices,
+        retry=retry,
+    )
+
+
+def open_new(
+    journals: Journals, session: SessionContext, roles: Roles, recalled: str, equipment: Equipment
+) -> Opened:
+    """Make the journal of a new run in the session's workspace.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers, and if commands are
+    allowed and there is no sandbox for them; there is no journal then.
+    """
+    equipment.require_sandbox(session)
+    Toolset.of(equipment.names(session.options), equipment.preview(session))
+    secrets = learn_keys(secrets_from_environment(), roles)
+    journal = journals.create(session.workspace, new_run_id())
+    return Opened(journal, equipment.executor_for(session, journal, secrets), secrets, equipment, recalled)
+
+
+def reopen(
+    journals: Journals, workspace: Path, run_id: str, terms: CallerTerms, equipment: Equipment
+) -> tuple[Opened, SessionContext]:
+    """Open the journal of a run for going on, and return it with the session that it recorded.
+
+    What the record may not decide is the caller's, by *terms*. A run that is finished is only played again,
+    so it keeps its recorded options.
+    """
+    journal = journals.open(workspace, run_id)
+    try:
+        recorded = journal.find(RunOpened, ())
+        if recorded is None:
+            raise JournalError(f"{journal.path} does not begin with a run: it cannot be taken up")
+        if "forked" in recorded.settings and journal.find(Forked, ()) is None:
+            raise JournalError(f"the fork {recorded.run_id} was cut off while it was made: fork anew")
+        settings = latest_settings(journal.records())
+        before = options_from(settings)
+        is_finished = came_to_its_end(journal.records())
+        chosen = before if is_finished else options_now(settings, terms, equipment.own_plugins)
+        batch, left = batch_now(batch_in(settings), workspace, terms.results, is_finished=is_finished)
+        session = SessionContext.build(workspace, recorded.task, chosen)
+        secrets = secrets_from_environment()
+        tools = equipment.executor_for(session, journal, secrets)
+        opened = Opened(
+            journal,
+            tools,
+            secrets,
+            equipment,
+            settings=settings,
+            heed_refusals=chosen.budget == before.budget,
+            accept_changes=terms.accept_changes,
+            batch=batch,
+            lens_only=bool(settings.get("lens_only")),
+            notes=tuple(said for said in (_cut_off(journal), left) if said),
+        )
+        return opened, session
+    except BaseException:
+        journal.close()
+        raise
+
+
+def _cut_off(journal: Journal) -> str:
+    repair = journal.repair if isinstance(journal, FileJournal) else None
+    if repair is None or journal.path is None:
+        return ""
+    return f"{repair}; they are kept in {journal.path.with_suffix('.torn')}"
+
+
+def _shown(session: SessionContext, task: str, secrets: Secrets) -> Shown:
+    reads: list[FileRead] = []
+    text = gather(
+        session.workspace, task, limit_tokens=_CONTEXT_TOKENS, secrets=secrets, tell_read=reads.append
+    )
+    return Shown(text, tuple(reads))
+
+
+def hashes_of(executor: ToolExecutor) -> Hashes | None:
+    return executor.hashes if isinstance(executor, StagingExecutor) else None
+
+
+def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if the recorded run asked and *executor* does not."""
+    if settings.get("asks") and approver_of(executor) is None:
+        raise ConfigurationError(
+            "the run asked before each write and command: add --approve (in Python give approve=, as in "
+            "given={'approve': …})"
+        )
+
+
+def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:
+    """Add the keys that the models were given to *secrets*, and return them."""
+    for model in (roles.own, roles.smart, roles.worker):
+        connection = getattr(model, "connection", None)
+        for value in connection.secret_values() if isinstance(connection, Connection) else ():
+            secrets.add(value, "API key")
+    return secrets
+
+
+def _with_recalled(task: str, recalled: str) -> str:
+    if not recalled.strip():
+        return task
+    return f"{task}\n\nKnown from before:\n{recalled}"

@@ -1,0 +1,276 @@
+"""A run played again from its record alone, and what differs if the code of today asks something else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
+from decimal import Decimal
+from pathlib import Path
+
+import attrs
+
+from sunwell.agent.lifecycle.drift import changes_between
+from sunwell.agent.lifecycle.equipment import Equipment
+from sunwell.agent.lifecycle.model_roles import Roles
+from sunwell.agent.lifecycle.open_run import Opened, loop_config
+from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from
+from sunwell.agent.loop import AgentLoop
+from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
+from sunwell.core.message import FileChange, Message, ToolCall, ToolResult
+from sunwell.core.model import Completion, Delta, Request, ToolSpec
+from sunwell.core.price import Price, Rates
+from sunwell.core.secrets import Secrets
+from sunwell.core.task import TaskResult
+from sunwell.core.tool import Staged, StagingExecutor, ToolExecutor
+from sunwell.errors import JournalError
+from sunwell.events import RunFinished
+from sunwell.gateway.model_call import ModelCall
+from sunwell.gateway.retry import RetryPolicy
+from sunwell.journal.memory import ReplayedJournal
+from sunwell.journal.places import Journals
+from sunwell.journal.protocol import Journal
+from sunwell.journal.records import Answer, Intent, Key, RunClosed, RunOpened
+from sunwell.models.prices import PriceBook
+
+
+@attrs.frozen
+class RecordedModel:
+    """Stands for a model of a recorded run. It has a name and a price, and nothing to say."""
+
+    name: str
+    price: Price | None = None
+
+    async def complete(self, request: Request) -> Completion:
+        """Never called: a run that is played again asks nobody."""
+        raise AssertionError(f"{self.name} was asked in a run that is only played again: {request!r}")
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """Never called either."""
+        yield Delta(completion=await self.complete(request))
+
+
+@attrs.frozen
+class RecordedTools:
+    """The tools of a run as a model is told of them. What has no recorded result is not carried out."""
+
+    inner: ToolExecutor
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """Return the tools on offer."""
+        specs = getattr(self.inner, "specs", None)
+        return tuple(specs()) if callable(specs) else ()
+
+    def is_parallel(self, name: str) -> bool:
+        """Whether calls to the tool *name* may run side by side."""
+        return isinstance(self.inner, StagingExecutor) and self.inner.is_parallel(name)
+
+    async def hashes(self, paths: tuple[str, ...]) -> tuple[str | None, ...]:
+        """Look at no file."""
+        return tuple(None for _ in paths)
+
+    async def stage(self, call: ToolCall) -> Staged:
+        """Return a call that is not carried out."""
+        return _NotDone(call)
+
+    async def execute(self, call: ToolCall) -> ToolResult:
+        """Carry nothing out."""
+        return await _NotDone(call).finish()
+
+
+@attrs.frozen
+class _NotDone:
+    call: ToolCall
+    changes: tuple[FileChange, ...] = ()
+    repeatable: bool = True
+    foretold: ToolResult | None = None
+
+    async def finish(self) -> ToolResult:
+        await asyncio.sleep(0)  # a recorded time-out comes now
+        return ToolResult(self.call.id, "The record of the run ends here.", is_error=True)
+
+
+def open_replay(
+    journals: Journals, workspace: Path, run_id: str, equipment: Equipment
+) -> tuple[Opened, SessionContext]:
+    """Read the journal of a run for playing it again, and return it with the session that it recorded."""
+    return replay_of(journals.read(workspace, run_id), workspace, equipment)
+
+
+def replay_of(
+    journal: Journal, workspace: Path, equipment: Equipment, options: RunOptions | None = None
+) -> tuple[Opened, SessionContext]:
+    """Return the run of *journal* ready to be played again, with *options* in place of the recorded ones."""
+    recorded = journal.find(RunOpened, ())
+    if recorded is None:
+        raise JournalError(f"{journal.path} does not begin with a run: it cannot be played again")
+    settings = latest_settings(journal.records())
+    session = SessionContext.build(workspace, recorded.task, options or options_from(settings))
+    tools = equipment.described(session)
+    batch = batch_in(settings)
+    if batch is not None:
+        batch = attrs.evolve(batch, results=None)  # nothing is written
+    return Opened(
+        journal,
+        RecordedTools(tools),
+        Secrets(),
+        equipment,
+        settings=settings,
+        batch=batch,
+        lens_only=bool(settings.get("lens_only")),
+        recorded_only=True,
+    ), session
+
+
+def played_again(opened: Opened, *, accept_changes: bool) -> Opened:
+    """Return *opened* for playing it again; its journal is read into memory and given up."""
+    journal = opened.journal
+    copy = ReplayedJournal.copy_of(journal.path, journal.records())
+    journal.close()
+    return attrs.evolve(
+        opened,
+        journal=copy,
+        executor=RecordedTools(opened.executor),
+        recorded_only=True,
+        heed_refusals=True,
+        accept_changes=accept_changes,
+    )
+
+
+def recorded_roles(opened: Opened) -> Roles:
+    """Return stand-ins for the models that the run was recorded with."""
+    named = (opened.settings or {})["models"]
+    own, smart, worker = (named[role] for role in ("model", "smart_model", "delegation_model"))
+    return Roles(_stand_in(own), _stand_in(smart) if smart else None, _stand_in(worker) if worker else None)
+
+
+def _stand_in(name: str) -> RecordedModel:
+    model = RecordedModel(name)
+    if PriceBook().price(model) is None:  # a cap in dollars wants a price, and here nothing is paid
+        return attrs.evolve(model, price=Price(Rates(Decimal(0), Decimal(0)), source="replay", date=""))
+    return model
+
+
+_SHOWN_CHARACTERS = 400
+
+
+class ReplayDifference(AssertionError):
+    """The code asks something else than a journal has answers to. The text says what, call by call."""
+
+
+async def replay_journal(
+    path: str | Path,
+    *,
+    tool_executor: ToolExecutor | None = None,
+    options: RunOptions | None = None,
+) -> TaskResult:
+    """Play the run in the journal at *path* again with the code of today, and return its result.
+
+    Nobody is asked and nothing is done: answers and results of tools come from the journal. For
+    tests of code that uses Sunwell: record a run once, and let this fail where prompts, tools or the
+    flow of the work have changed since.
+
+    Args:
+        path: A ``journal.jsonl``; it is only read, and may stand anywhere.
+        tool_executor: Whose tools the models are told of; ``None``: the toolbox of a workspace.
+        options: Choices in place of the recorded ones.
+
+    Raises :exc:`ReplayDifference` where a question is not the recorded one, where the code asks more
+    than was answered or less, and :exc:`~sunwell.errors.JournalError` where *path* cannot be read.
+    """
+    journal = ReplayedJournal.read(Path(path))
+    opened, session = replay_of(journal, Path(path).absolute().parent, Equipment(tool_executor), options)
+    roles = recorded_roles(opened)
+    seen = _Comparison(journal)
+    opened = attrs.evolve(opened, compare=seen.see)
+    is_closed = journal.find(RunClosed, ()) is not None
+    result = await _played(opened, session, roles)
+    told = [*seen.found, *seen.left_over()] if is_closed else list(seen.found)
+    if is_closed and result.error.startswith("the record ends here"):
+        told.append(f"more is asked than was answered: {result.error}")
+    if told:
+        known = list(changes_between(opened.settings or {}, opened.settings_now(session, roles)))
+        raise ReplayDifference("\n".join([f"{path} was recorded by code that asked otherwise", *(
+            f"known to have changed: {clause}" for clause in known), *told]))  # fmt: skip
+    return result
+
+
+async def _played(opened: Opened, session: SessionContext, roles: Roles) -> TaskResult:
+    loop = AgentLoop(
+        model=roles.own,
+        executor=opened.executor,
+        config=loop_config(session.options, PriceBook(), RetryPolicy()),
+        smart_model=roles.smart,
+        delegation_model=roles.worker,
+    )
+    async with aclosing(opened.events(loop, session, roles)) as events:
+        async for event in events:
+            if isinstance(event, RunFinished):
+                return event.result
+    raise AssertionError("the run ended without a result")
+
+
+@attrs.define(eq=False)
+class _Comparison:
+    """Holds each question against the digest of the recorded one."""
+
+    journal: ReplayedJournal
+    found: list[str] = attrs.field(factory=list, init=False)
+    _same: dict[str, int] = attrs.field(factory=dict, init=False)
+    """For each span, how many messages its latest question had that was the recorded one."""
+    _differing: set[str] = attrs.field(factory=set, init=False)
+    _asked: set[Key] = attrs.field(factory=set, init=False)
+
+    def see(self, call: ModelCall, recorded: Answer) -> None:
+        path = call.span.path
+        self._asked.add((path, call.number))
+        if call.digest == recorded.digest:
+            self._same[path] = len(call.request.messages)
+        elif path not in self._differing:  # what follows in the span differs because this does
+            self._differing.add(path)
+            self.found.append("\n".join(self._difference(call, recorded)))
+
+    def left_over(self) -> Iterator[str]:
+        """Yield a line on recorded answers that nobody asked for."""
+        answers = [record for record in self.journal.records() if isinstance(record, Answer)]
+        # A run that met a limit and was given more room later has an end that nobody asks for again.
+        answers = [record for record in answers if record.purpose != "closing"]
+        unasked = [record for record in answers if (record.span, record.number) not in self._asked]
+        if unasked:
+            first = unasked[0]
+            yield (
+                f"{len(unasked)} of {len(answers)} recorded answers were not asked for, the first to call "
+                f"{first.number} of {first.span}"
+            )
+
+    def _difference(self, call: ModelCall, recorded: Answer) -> Iterator[str]:
+        request = call.request
+        yield (
+            f"call {call.number} of {call.span} ({call.purpose}, {call.model.name}) is not the recorded one: "
+            f"digest {call.digest[:12]}…, recorded {recorded.digest[:12]}…"
+        )
+        intent = self.journal.find(Intent, (recorded.span, recorded.number, recorded.attempt))
+        if intent is not None and intent.model != call.model.name:
+            yield f"  the model was {intent.model}"
+            if request.digest(intent.model) == recorded.digest:
+                yield "  and nothing else differs"
+                return
+        same = self._same.get(call.span.path)
+        if same is None:
+            yield "  the difference is in the system prompt, the tools, the effort or the first messages:"
+            for i, section in enumerate(request.system):
+                yield f"  system {i}: {_cut(section)}"
+            yield f"  tools: {', '.join(tool.name for tool in request.tools) or 'none'}"
+            yield from _told(request.messages, 0)
+            return
+        yield f"  its first {same} messages are the recorded ones; the difference is in what follows:"
+        yield from _told(request.messages, same)
+
+
+def _told(messages: Sequence[Message], start: int) -> Iterator[str]:
+    for number, message in enumerate(messages[start:], start):
+        yield f"  message {number}: {_cut(' '.join(message.fields()))}"
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 1]}…"

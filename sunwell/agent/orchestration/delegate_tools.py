@@ -1,0 +1,273 @@
+"""What a model is told of its workers: their words as reports, and beside them what was seen."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from sunwell.agent.orchestration.spawner import Order, Spawner
+from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
+from sunwell.agent.workers.worker_result import reported
+from sunwell.core.markdown import fenced, one_line
+from sunwell.core.task import Task, TaskResult
+from sunwell.core.tool import Place
+from sunwell.errors import ToolError
+from sunwell.memory.scratchpad import ScratchpadEntry
+from sunwell.tools.arguments import closed, nullable, text, whole
+
+EXCERPT_CHARACTERS = 1_500
+"""What of a report is told at once; the rest stands in the scratchpad."""
+_SHOWN_TASK = 100
+_MOST_NAMED = 50
+
+
+def told_start(ids: Sequence[str], tasks: Sequence[str]) -> str:
+    """Return what a call that started workers says."""
+    lines = [f"- {one} · {one_line(task)[:_SHOWN_TASK]}" for one, task in zip(ids, tasks, strict=True)]
+    count = "1 worker" if len(ids) == 1 else f"{len(ids)} workers"
+    return "\n".join([f"Started {count}; nothing is waited for. task_id and task of each:", *lines])
+
+
+def brief(result: TaskResult) -> str:
+    """Return *result* with so much of its report as is worth telling at once."""
+    if len(result.answer) <= EXCERPT_CHARACTERS:
+        return reported(result)
+    excerpt = f"{result.answer[:EXCERPT_CHARACTERS]}…"
+    size = f"{len(result.answer):,} characters"
+    more = f'- the report has {size}; all of it: inspect("{result.scratchpad_key}")'
+    return f"{reported(attrs.evolve(result, answer=excerpt))}\n{more}"
+
+
+def told_results(results: Sequence[TaskResult], working: Sequence[str]) -> str:
+    """Return *results*, and who is still at work."""
+    head = [f"Finished: {len(results)}. Still at work: {_named(working)}."]
+    return "\n\n".join([*head, *(brief(result) for result in results)])
+
+
+def told_nothing_new(working: Sequence[str]) -> str:
+    """Return what is said where no worker has finished since the last time."""
+    if not working:
+        return "Nothing new, and nobody is at work. Delegate more, or set the answer."
+    return (
+        f"Nothing new yet. Still at work: {_named(working)}. Do not ask again and again: await_results "
+        "waits for them without costing a turn each time."
+    )
+
+
+def told_entry(entry: ScratchpadEntry, page: int) -> str:
+    """Return *page* of *entry* in full."""
+    where = f"page {page} of {entry.pages}" if entry.pages > 1 else "whole"
+    lines = [f"{entry.key} · {entry.type} · {where}"]
+    if page == 1 and entry.type == "analysis":
+        lines += _facts(entry)
+    whose = "The worker reports (its own words, not verified):" if entry.type == "analysis" else "Noted:"
+    lines += [whose, fenced(entry.page(page) or "(nothing)")]
+    if page < entry.pages:
+        lines.append(f'The text goes on: inspect("{entry.key}", page={page + 1}).')
+    return "\n".join(lines)
+
+
+def _facts(entry: ScratchpadEntry) -> list[str]:
+    raw, seen = entry.raw, entry.receipts
+    lines = [f"Task: {one_line(str(raw.get('task', '')))}"]
+    lines.append(f"Ended: {raw.get('status')} ({raw.get('stop_reason')}), {raw.get('turns')} turns")
+    if raw.get("error"):
+        lines.append(f"Error: {one_line(str(raw['error']))}")
+    lines.append("Recorded by the harness itself:")
+    lines += [f"- file {one_line(change.path)}" for change in seen.files] or ["- no file was changed"]
+    lines += [f"- command exited with {run.exit_code}: {one_line(run.command)}" for run in seen.commands]
+    called = ", ".join(f"{name} {count}" for name, count in seen.tools_called)
+    return [*lines, f"- tools called: {called or 'none'}"]
+
+
+def _named(ids: Sequence[str]) -> str:
+    if not ids:
+        return "nobody"
+    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
+    return f"{len(ids)} ({', '.join(ids[:_MOST_NAMED])}{more})"
+
+
+MOST_TASKS = 100
+"""Most workers that one call may start."""
+_LISTED_KEYS = 40
+
+_TASK = text(
+    "What to do, complete in itself: the worker sees this text and nothing of your conversation. Say what "
+    "to look at, what to find or change, and what to report."
+)
+_TOOLS = nullable(
+    {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Names of the tools that the worker may use; null: all, []: none.",
+    }
+)
+_DELEGATE = spec(
+    "delegate",
+    "Start one worker on a task and return its task_id at once, without waiting. The worker has the tools "
+    'of the workspace and reports back. Example: {"task": "Read src/auth.py and report how tokens are '
+    'checked, with line numbers.", "tools": null}',
+    {"task": _TASK, "tools": _TOOLS},
+)
+_DELEGATE_BATCH = spec(
+    "delegate_batch",
+    "Start several workers at once, one for each task, and return their task_ids without waiting. For "
+    'tasks that do not need each other\'s results. Example: {"tasks": [{"task": "Count the tests in '
+    'tests/a", "tools": null}, {"task": "Count the tests in tests/b", "tools": null}]}',
+    {
+        "tasks": {
+            "type": "array",
+            "items": closed({"task": _TASK, "tools": _TOOLS}),
+            "description": f"The tasks, 1 to {MOST_TASKS}.",
+        }
+    },
+)
+_STREAM = spec(
+    "stream_results",
+    "Return the results that have come in since the last call, without waiting. Read them as they come; "
+    "where nothing is new and you cannot go on, call await_results instead.",
+    {},
+)
+_AWAIT = spec(
+    "await_results",
+    "Wait until all the named workers are done and return their results; results stay available, so "
+    'asking twice is fine. Example: {"task_ids": ["01J8…"], "timeout_seconds": 60}',
+    {
+        "task_ids": nullable(
+            {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "task_ids that delegate or delegate_batch returned; null: all of yours.",
+            }
+        ),
+        "timeout_seconds": nullable(
+            {
+                "type": "number",
+                "description": "Longest wait; then what is done is returned and the rest goes on. null: no "
+                "limit, 0: do not wait.",
+            }
+        ),
+    },
+)
+_INSPECT = spec(
+    "inspect",
+    "Return a worker's result in full, from the scratchpad, where its summary is not enough. Long texts "
+    'come in pages. Example: {"key": "task:01J8…", "page": null}',
+    {
+        "key": text("task:<task_id>, or another key of the scratchpad; an empty text lists the keys."),
+        "page": nullable(whole("Page of a long text, from 1; null: the first.")),
+    },
+)
+
+
+def delegating_tools() -> tuple[SpawnerTool, ...]:
+    """Return the tools with which a model starts workers and reads their results."""
+    return (
+        SpawnerTool(_DELEGATE, _delegate, _recall_delegate),
+        SpawnerTool(_DELEGATE_BATCH, _delegate_batch, _recall_delegate_batch),
+        SpawnerTool(_STREAM, _stream, _recall_told),
+        SpawnerTool(_AWAIT, _await, _recall_told),
+        SpawnerTool(_INSPECT, _inspect),
+    )
+
+
+def order_of(desk: Spawner, arguments: Mapping[str, Any]) -> Order:
+    """Return the order that a model wrote.
+
+    Raises :exc:`~sunwell.errors.ToolError` for an empty task and for a tool that no worker has.
+    """
+    if not str(arguments["task"]).strip():
+        raise ToolError("the task is empty: say in words what the worker is to do")
+    return Order(Task(arguments["task"], tools=known_tools(desk, arguments["tools"])))
+
+
+def known_tools(desk: Spawner, names: list[str] | None) -> tuple[str, ...] | None:
+    """Return *names*, which are tools of the workers; ``None`` is all of them."""
+    if names is None:
+        return None
+    there = [one.name for one in desk.deeper.specs]
+    strange = [name for name in names if name not in there]
+    if strange:
+        raise ToolError(f"workers have no tool {one_line(strange[0])[:60]!r}; theirs are: {', '.join(there)}")
+    return tuple(names)
+
+
+async def _delegate(desk: Spawner, place: Place, arguments: Arguments) -> str:
+    order = order_of(desk, arguments)
+    ids = await desk.start(place, [order], share=desk.settings.share)
+    await desk.decide(place, f"delegated: {one_line(order.task.text)[:120]}", order.task.text)
+    return told_start(ids, [order.task.text])
+
+
+def _recall_delegate(desk: Spawner, place: Place, arguments: Arguments) -> None:
+    desk.recall(place, [order_of(desk, arguments)])
+
+
+def _orders(desk: Spawner, arguments: Arguments) -> list[Order]:
+    tasks = arguments["tasks"]
+    if not 1 <= len(tasks) <= MOST_TASKS:
+        raise ToolError(f"delegate_batch takes 1 to {MOST_TASKS} tasks, got {len(tasks)}")
+    return [order_of(desk, task) for task in tasks]
+
+
+async def _delegate_batch(desk: Spawner, place: Place, arguments: Arguments) -> str:
+    orders = _orders(desk, arguments)
+    tasks = [order.task.text for order in orders]
+    ids = await desk.start(place, orders)
+    listed = "\n".join(f"- {one_line(task)}" for task in tasks)
+    await desk.decide(place, f"delegated {len(tasks)} tasks", listed)
+    return told_start(ids, tasks)
+
+
+def _recall_delegate_batch(desk: Spawner, place: Place, arguments: Arguments) -> None:
+    desk.recall(place, _orders(desk, arguments))
+
+
+async def _stream(desk: Spawner, place: Place, arguments: Arguments) -> str:
+    await asyncio.sleep(0)  # who is done in this very step is told, too
+    new, working = desk.unread(place.span), desk.working(place.span)
+    await desk.note_told(place, [result.task_id for result in new])
+    return told_results(new, working) if new else told_nothing_new(working)
+
+
+async def _await(desk: Spawner, place: Place, arguments: Arguments) -> str:
+    wanted, seconds = arguments["task_ids"], arguments["timeout_seconds"]
+    if seconds is not None and not 0 <= seconds < float("inf"):
+        raise ToolError(f"timeout_seconds must be 0 or more, got {seconds}; null is no limit")
+    ids = list(desk.own(place.span)) if wanted is None else desk.known(place.span, wanted)
+    if not ids:
+        raise ToolError("there is nobody to wait for: name the task_ids that delegate returned")
+    results = await desk.dispatcher.await_results(ids, seconds)
+    done = [result for result in results if result is not None]
+    await desk.note_told(place, [result.task_id for result in done])
+    missing = [one for one, result in zip(ids, results, strict=True) if result is None]
+    return told_results(done, missing)
+
+
+def _recall_told(desk: Spawner, place: Place, arguments: Arguments) -> None:
+    desk.recall_told(place)
+
+
+async def _inspect(desk: Spawner, place: Place, arguments: Arguments) -> str:
+    key, page = arguments["key"].strip(), arguments["page"] or 1
+    entries = {entry.key: entry for entry in desk.scratchpad.entries()}
+    entry = entries.get(key) or entries.get(f"task:{key}")
+    if entry is not None:
+        if not 1 <= page <= entry.pages:
+            raise ToolError(f"{entry.key} has the pages 1 to {entry.pages}, and no page {page}")
+        return told_entry(entry, page)
+    if not key:
+        return _listed(list(entries.values())[-_LISTED_KEYS:])
+    task_id = key.removeprefix("task:")
+    if task_id in desk.own(place.span):
+        raise ToolError(f"{task_id} is still at work: await_results waits for it")
+    there = ", ".join(list(entries)[-_LISTED_KEYS:]) or "none yet"
+    raise ToolError(f"the scratchpad has no entry {one_line(key)[:60]!r}; its keys: {there}")
+
+
+def _listed(entries: list[Any]) -> str:
+    if not entries:
+        return "The scratchpad is empty."
+    lines = [f"- {entry.key} · {entry.type} · {one_line(entry.summary)[:160]!r}" for entry in entries]
+    return "\n".join(["Keys of the scratchpad, with what each reports in its own words:", *lines])

@@ -1,0 +1,182 @@
+"""The tools of seed names that start sub-calls: subagent, rlm_sub_complete and rlm_batch_complete."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sunwell.agent.orchestration.delegate_tools import known_tools
+from sunwell.agent.orchestration.spawner import Order, Spawner
+from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
+from sunwell.agent.workers.worker_result import reported
+from sunwell.core.markdown import one_line
+from sunwell.core.task import Task, TaskResult
+from sunwell.core.tool import Place
+from sunwell.errors import ToolError
+from sunwell.tools.arguments import closed, nullable, text, whole
+from sunwell.tools.limits import Outcome
+
+_SUBAGENT = spec(
+    "subagent",
+    "Hand one question to a fresh agent with the same tools and wait for its answer. Use it for searches "
+    'and other work whose details you do not need. Example: {"question": "Where is the user\'s language '
+    'stored, and which files read it?"}',
+    {
+        "question": text(
+            "What to find out or do, complete in itself: the agent sees nothing of your conversation."
+        )
+    },
+)
+
+
+def subagent_tools() -> tuple[SpawnerTool, ...]:
+    """Return the one tool."""
+    return (SpawnerTool(_SUBAGENT, _ask, _recall, parallel=True),)
+
+
+def _subagent_order(arguments: Arguments) -> Order:
+    question = arguments["question"]
+    if not question.strip():
+        raise ToolError("the question is empty: ask in words")
+    return Order(Task(question))
+
+
+async def _ask(desk: Spawner, place: Place, arguments: Arguments) -> Outcome:
+    order = _subagent_order(arguments)
+    try:
+        ids = await desk.start(place, [order], share=desk.settings.share)
+    except ToolError as error:
+        raise ToolError(f"{error.sentence} (question: {one_line(order.task.text)[:200]})") from None
+    results = await desk.dispatcher.await_results(ids)
+    result = next(one for one in results if one is not None)
+    await desk.note_told(place, ids)
+    return Outcome(reported(result), is_error=not result.success)
+
+
+def _recall(desk: Spawner, place: Place, arguments: Arguments) -> None:
+    desk.tell(desk.recall(place, [_subagent_order(arguments)]))
+
+
+MAX_TOKENS = 4000
+MAX_PARALLEL = 3
+TOTAL_BUDGET = 8000
+
+_QUERY = text("The focused question, complete in itself: whoever answers sees nothing of your conversation.")
+_SUB_COMPLETE = spec(
+    "rlm_sub_complete",
+    "Ask a fresh model one focused question and wait for its answer. It has its own conversation and the "
+    'tools of the workspace. Example: {"query": "Explain the life of a token in src/auth.py", '
+    '"max_tokens": 3000, "system": null, "tools": null}',
+    {
+        "query": _QUERY,
+        "max_tokens": nullable(whole(f"Most tokens of the answer. Default: {MAX_TOKENS}.")),
+        "system": nullable(text("A system prompt of its own, after the one that all have.")),
+        "tools": nullable(
+            {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Names of the tools that it may use; null: all of yours.",
+            }
+        ),
+    },
+)
+_BATCH_COMPLETE = spec(
+    "rlm_batch_complete",
+    "Ask several fresh models a question each, side by side, and wait for all answers. Example: "
+    '{"queries": [{"query": "What does a.py do?", "max_tokens": null}, {"query": "What does b.py do?", '
+    '"max_tokens": null}], "max_parallel": null, "total_budget": null}',
+    {
+        "queries": {
+            "type": "array",
+            "items": closed(
+                {
+                    "query": _QUERY,
+                    "max_tokens": nullable(whole("Most tokens of this answer. Default: its even share.")),
+                }
+            ),
+            "description": "The questions.",
+        },
+        "max_parallel": nullable(whole(f"Most of them at once. Default: {MAX_PARALLEL}.")),
+        "total_budget": nullable(
+            whole(f"Tokens of all answers together, split evenly. Default: {TOTAL_BUDGET}.")
+        ),
+    },
+)
+
+
+def rlm_tools() -> tuple[SpawnerTool, ...]:
+    """Return the two tools."""
+    return (
+        SpawnerTool(_SUB_COMPLETE, _complete, _recall_complete, parallel=True),
+        SpawnerTool(_BATCH_COMPLETE, _batch, _recall_batch),
+    )
+
+
+def _order(desk: Spawner, arguments: Mapping[str, Any], max_tokens: int) -> Order:
+    if not str(arguments["query"]).strip():
+        raise ToolError("the query is empty: ask in words")
+    if max_tokens < 1:
+        raise ToolError(f"max_tokens must be at least 1, got {max_tokens}")
+    tools = known_tools(desk, arguments.get("tools"))
+    return Order(Task(arguments["query"], tools=tools), arguments.get("system") or "", max_tokens)
+
+
+def _order_of(desk: Spawner, arguments: Arguments) -> Order:
+    given = arguments["max_tokens"]
+    return _order(desk, arguments, MAX_TOKENS if given is None else given)
+
+
+async def _complete(desk: Spawner, place: Place, arguments: Arguments) -> Outcome:
+    share = desk.settings.sub_calls.budget_inheritance
+    ids = await desk.start(place, [_order_of(desk, arguments)], share=share)
+    result = (await _answers(desk, place, ids, 1))[0]
+    return Outcome(reported(result), is_error=not result.success)
+
+
+def _recall_complete(desk: Spawner, place: Place, arguments: Arguments) -> None:
+    desk.tell(desk.recall(place, [_order_of(desk, arguments)]))
+
+
+def batch_orders(desk: Spawner, arguments: Arguments) -> list[Order]:
+    """Return the orders of a batch, each with its even share of the budget at most.
+
+    Raises :exc:`~sunwell.errors.ToolError` for an empty batch, and where nothing is left for each.
+    """
+    queries = arguments["queries"]
+    total = TOTAL_BUDGET if arguments["total_budget"] is None else arguments["total_budget"]
+    if not queries:
+        raise ToolError("queries is empty: ask at least one question")
+    each = total // len(queries)
+    if each < 1:
+        raise ToolError(f"total_budget {total} leaves no token for each of {len(queries)} queries")
+    return [
+        _order(desk, query, each if query["max_tokens"] is None else min(query["max_tokens"], each))
+        for query in queries
+    ]
+
+
+async def _batch(desk: Spawner, place: Place, arguments: Arguments) -> Outcome:
+    orders = batch_orders(desk, arguments)
+    at_once = MAX_PARALLEL if arguments["max_parallel"] is None else arguments["max_parallel"]
+    if at_once < 1:
+        raise ToolError(f"max_parallel must be at least 1, got {at_once}")
+    ids = await desk.start(place, orders, at_once=at_once)
+    results = await _answers(desk, place, ids, at_once)
+    return Outcome(joined(orders, results), is_error=not any(result.success for result in results))
+
+
+def joined(orders: Sequence[Order], results: Sequence[TaskResult]) -> str:
+    """Return the answers in the order of the questions, each under its own."""
+    parts = zip(orders, results, strict=True)
+    return "\n\n---\n\n".join(f"## Result for: {order.task.text}\n{reported(one)}" for order, one in parts)
+
+
+def _recall_batch(desk: Spawner, place: Place, arguments: Arguments) -> None:
+    desk.tell(desk.recall(place, batch_orders(desk, arguments)))
+
+
+async def _answers(desk: Spawner, place: Place, ids: Sequence[str], at_once: int) -> list[TaskResult]:
+    results = await desk.dispatcher.await_results(ids)
+    await asyncio.sleep(0)
+    done = [result for result in results if result is not None]
+    await desk.note_told(place, [result.task_id for result in done])
+    return done

@@ -1,0 +1,106 @@
+"""The policy: whether a task is delegated, from its words and numbers alone."""
+
+from decimal import Decimal
+
+from sunwell.agent.policy.estimator import Group, groups
+from sunwell.core.price import DelegationDecision, Quote
+
+THRESHOLD_TOKENS = 2_000
+"""RFC-137: the largest output that is not worth a lens."""
+LOW_BUDGET_FACTOR = 3
+"""RFC-137: a budget is low where it holds the estimate fewer than three times."""
+ASSUMED_LENS_TOKENS = 1_000
+"""RFC-137's upper figure for writing a lens; used where no quote says better."""
+
+_NOUNS = {"file": "files", "endpoint": "endpoints", "component": "components", "module": "modules"}
+
+
+def should_use_delegation(
+    task: str,
+    estimated_tokens: int,
+    budget_remaining: int | None = None,
+    *,
+    threshold_tokens: int = THRESHOLD_TOKENS,
+    quote: Quote | None = None,
+) -> DelegationDecision:
+    """Decide from the words and the numbers alone; no model is called.
+
+    Any of three triggers proposes: more output than the threshold, a budget that holds the estimate
+    fewer than three times, or several files, endpoints, components or modules in the task. Either
+    of two vetoes stops a proposal: a lens that does not fit what is left, or a quote that makes
+    delegation the dearer way.
+
+    Args:
+        task: What is to be done, in the user's words.
+        estimated_tokens: Expected output of the whole task.
+        budget_remaining: Tokens the run may still use; ``None`` means no limit.
+        threshold_tokens: Largest output not worth a lens.
+        quote: What either way would cost; ``None`` where nobody asked.
+
+    Raises:
+        ValueError: ``estimated_tokens`` or ``threshold_tokens`` is negative.
+    """
+    if estimated_tokens < 0 or threshold_tokens < 0:
+        raise ValueError(
+            f"tokens cannot be negative: estimated_tokens={estimated_tokens}, "
+            f"threshold_tokens={threshold_tokens}"
+        )
+    proposal = _trigger(task, estimated_tokens, budget_remaining, threshold_tokens)
+    veto = _veto(budget_remaining, quote) if proposal else None
+    reason = proposal or _no_trigger(estimated_tokens, budget_remaining, threshold_tokens)
+    return DelegationDecision(
+        delegate=proposal is not None and veto is None,
+        reason=veto or reason,
+        estimated_tokens=estimated_tokens,
+        threshold_tokens=threshold_tokens,
+        budget_remaining=budget_remaining,
+    )
+
+
+def _trigger(task: str, estimated: int, left: int | None, threshold: int) -> str | None:
+    if estimated > threshold:
+        return f"the expected output of {estimated:,} tokens is above the threshold of {threshold:,}"
+    if left is not None and left < estimated * LOW_BUDGET_FACTOR:
+        return (
+            f"the budget is low: {max(0, left):,} tokens are left, fewer than "
+            f"{LOW_BUDGET_FACTOR} times the expected output of {estimated:,}"
+        )
+    several = groups(task, _NOUNS)
+    return _breadth(several[0]) if several else None
+
+
+def _breadth(group: Group) -> str:
+    count = "several" if group.count is None else f"{group.count:,}"
+    return f'the task is about {count} {_NOUNS[group.noun]} ("{group.words}")'
+
+
+def _veto(left: int | None, quote: Quote | None) -> str | None:
+    lens_tokens = (quote.lens_tokens if quote else 0) or ASSUMED_LENS_TOKENS
+    if left is not None and left < lens_tokens:
+        return (
+            f"writing a lens takes about {lens_tokens:,} tokens, and {max(0, left):,} are left of the budget"
+        )
+    if quote is None or not quote.delegation_is_dearer:
+        return None
+    known = [
+        (side.expected_usd, side.name)
+        for side in (quote.direct, *quote.alternatives)
+        if side.expected_usd is not None
+    ]
+    cheapest_usd, name = min(known)
+    ours = _usd(quote.delegated.expected_usd)
+    return f"delegating would cost about {ours}, the {name} way about {_usd(cheapest_usd)}"
+
+
+def _no_trigger(estimated: int, left: int | None, threshold: int) -> str:
+    budget = "" if left is None else f", the budget of {left:,} holds it {LOW_BUDGET_FACTOR} times"
+    return (
+        f"the expected output of {estimated:,} tokens is within the threshold of {threshold:,}{budget}, "
+        "and the task is not about several files, endpoints, components or modules"
+    )
+
+
+def _usd(amount: Decimal | None) -> str:
+    if amount is None:
+        return "an unknown amount"
+    return f"${amount:.4f}" if amount >= Decimal("0.01") else f"${amount:.6f}"

@@ -1,1 +1,0 @@
-"""Runs from outside: opened, taken up again, replayed, forked, held against the code of today."""
