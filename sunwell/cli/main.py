@@ -5,27 +5,16 @@ import logging
 import click
 
 import sunwell
-from sunwell.cli.batch import batch
-from sunwell.cli.config import config
-from sunwell.cli.demo import demo
-from sunwell.cli.doctor import doctor
-from sunwell.cli.estimate import estimate
-from sunwell.cli.export import export
-from sunwell.cli.failing import Commands
-from sunwell.cli.fork import fork
-from sunwell.cli.init import init
-from sunwell.cli.lens import lens
-from sunwell.cli.models import models
-from sunwell.cli.prune import prune
-from sunwell.cli.record import record
-from sunwell.cli.replay import replay
-from sunwell.cli.resume import resume
-from sunwell.cli.run import run
-from sunwell.cli.runs import runs
-from sunwell.cli.show import show
-from sunwell.cli.simulate import simulate
-from sunwell.cli.streams import exit_after
-from sunwell.cli.undo import undo
+from sunwell.cli.batch_command import batch
+from sunwell.cli.demo_command import demo
+from sunwell.cli.estimate_commands import estimate, lens
+from sunwell.cli.exit_codes import Commands
+from sunwell.cli.record_commands import export, prune, runs, show, undo
+from sunwell.cli.resume_commands import fork, record, replay, resume
+from sunwell.cli.run_command import run
+from sunwell.cli.setup_commands import config, doctor, init, models
+from sunwell.cli.simulate_command import simulate
+from sunwell.cli.terminal import exit_after
 
 _NOISY = ("aiohttp", "anthropic", "asyncio", "httpx2", "openai")
 

@@ -60,7 +60,7 @@ class Check:
 
 
 @attrs.frozen
-class Report:
+class ConformanceReport:
     """What came of examining one model."""
 
     model: str
@@ -85,7 +85,7 @@ async def examine(
     suite: bool = False,
     budget: Budget | None = None,
     tell: Callable[[Check], None] = lambda _: None,
-) -> Report:
+) -> ConformanceReport:
     """Return what *model* can do; with *suite* also how it bears what is seldom.
 
     Every question goes through the one door to a model and is booked; failures are findings, each
@@ -104,7 +104,9 @@ async def examine(
         tell(checks[-1])
     bill = tally.bill()
     tokens = bill.usage.total_tokens
-    return Report(model.name, tuple(checks), bill.cost_usd, bill.uncertain_usd, asking.calls, tokens)
+    return ConformanceReport(
+        model.name, tuple(checks), bill.cost_usd, bill.uncertain_usd, asking.calls, tokens
+    )
 
 
 @attrs.define(eq=False)

@@ -1,16 +1,108 @@
-"""Configuration files read into plain values and the lines that their keys stand in. Nothing is run."""
+"""Configuration files: where they are, how they are read, and which lines their settings stand on."""
 
 import os
 import re
 import stat
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from pathlib import Path as File
 from typing import Any
 
 import attrs
+import yaml
 
-from sunwell.config.settings import Path
+from sunwell.config.setting import SettingPath
 from sunwell.errors import ConfigurationError
+
+_DEEPEST = 32  # below what a parser survives, above what any configuration needs
+_PLAIN = {
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "value")
+}
+
+
+class _Refused(Exception):
+    """What is not taken, and its line."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes only; stops at aliases and at depth before they can cost anything."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise _Refused("aliases (*name) are not taken", self.peek_event().start_mark.line + 1)  # type: ignore[no-untyped-call]
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) is not None:
+            raise _Refused("anchors (&name) are not taken", event.start_mark.line + 1)
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise _Refused(f"it is nested deeper than {_DEEPEST} levels", event.start_mark.line + 1)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def read_yaml(file: File, text: str) -> tuple[dict[str, Any], dict[SettingPath, int]]:
+    """Return the values in *text* and the line of each key.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` for what is no YAML, no table, or not taken.
+    """
+    lines: dict[SettingPath, int] = {}
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        values = {} if node is None else _value(node, (), lines, loader)
+    except _Refused as refused:
+        what, line = refused.args
+        raise ConfigurationError(f"{file}:{line}: {what} in a configuration file") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError(f"{file}:{line}: not valid YAML: {error.problem or error}") from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ConfigurationError(f"{file} is not valid YAML: {said or type(error).__name__}") from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{file}: a configuration is a table of settings, key: value")
+    return values, lines
+
+
+def _value(node: Any, path: SettingPath, lines: dict[SettingPath, int], loader: _Loader) -> Any:
+    line = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        _check_tag(node, "map", line)
+        return _table(node, path, lines, loader)
+    if isinstance(node, yaml.SequenceNode):
+        _check_tag(node, "seq", line)
+        return [_value(child, (*path, "[]"), {}, loader) for child in node.value]
+    if node.tag not in _PLAIN:
+        raise _Refused(f"the tag {str(node.tag)[:60]} is not taken", line)
+    if node.tag.endswith((":timestamp", ":value")):
+        return node.value
+    return loader.construct_object(node)
+
+
+def _table(node: Any, path: SettingPath, lines: dict[SettingPath, int], loader: _Loader) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for key, child in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+            raise _Refused("a key that is no text is not taken", line)
+        name = str(key.value)
+        if name in table:
+            raise _Refused(f"the key {name[:60]!r} stands twice", line)
+        lines[(*path, name)] = line
+        table[name] = _value(child, (*path, name), lines, loader)
+    return table
+
+
+def _check_tag(node: Any, kind: str, line: int) -> None:
+    if node.tag != f"tag:yaml.org,2002:{kind}":
+        raise _Refused(f"the tag {str(node.tag)[:60]} is not taken", line)
+
 
 MAX_BYTES = 256 * 1024
 """Longest configuration file that is read."""
@@ -24,7 +116,7 @@ _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
 
 @attrs.frozen
-class Content:
+class DocumentContent:
     """The bytes of a file and who may write it, all from one descriptor: what is judged is what is used."""
 
     data: bytes = attrs.field(repr=False)
@@ -34,7 +126,7 @@ class Content:
     """The permissions."""
 
 
-ReadContent = Callable[[File], Content]
+ReadContent = Callable[[File], DocumentContent]
 
 
 @attrs.frozen
@@ -43,7 +135,7 @@ class Document:
 
     file: File
     values: dict[str, Any]
-    lines: dict[Path, int]
+    lines: dict[SettingPath, int]
     data: bytes = attrs.field(repr=False, default=b"")
 
 
@@ -52,7 +144,7 @@ def read_document(file: File) -> Document:
     return document_of(file, read_content(file))
 
 
-def document_of(file: File, content: Content) -> Document:
+def document_of(file: File, content: DocumentContent) -> Document:
     """Parse what was read from *file*, TOML or YAML by its name.
 
     ``pyproject.toml`` counts by its ``[tool.sunwell]``. The file is not looked at again. Raises
@@ -64,8 +156,6 @@ def document_of(file: File, content: Content) -> Document:
     except UnicodeDecodeError:
         raise ConfigurationError(f"{file} is no UTF-8 text: a configuration file must be") from None
     if file.suffix.lower() in (".yaml", ".yml"):
-        from sunwell.config.yaml_file import read_yaml
-
         values, lines = read_yaml(file, text)
     elif file.suffix.lower() == ".toml":
         values, lines = _read_toml(file, text)
@@ -87,7 +177,7 @@ def _section(file: File, values: dict[str, Any]) -> dict[str, Any]:
     return section
 
 
-def read_content(file: File) -> Content:
+def read_content(file: File) -> DocumentContent:
     """Read *file* once. Raises :exc:`~sunwell.errors.ConfigurationError` if that is not possible."""
     try:
         # A pipe must not block us. What a descriptor leads to does not change, whatever becomes of the name.
@@ -104,14 +194,14 @@ def read_content(file: File) -> Content:
     if len(data) > MAX_BYTES:
         raise ConfigurationError(f"{file} is longer than {MAX_BYTES} bytes: it can be no configuration")
     owner = state.st_uid if hasattr(os, "geteuid") else None
-    return Content(data, owner, stat.S_IMODE(state.st_mode))
+    return DocumentContent(data, owner, stat.S_IMODE(state.st_mode))
 
 
 def _no_file(file: File) -> ConfigurationError:
     return ConfigurationError(f"{file} is no file: name a configuration file that exists")
 
 
-def _read_toml(file: File, text: str) -> tuple[dict[str, Any], dict[Path, int]]:
+def _read_toml(file: File, text: str) -> tuple[dict[str, Any], dict[SettingPath, int]]:
     import tomllib
 
     try:
@@ -124,10 +214,10 @@ def _read_toml(file: File, text: str) -> tuple[dict[str, Any], dict[Path, int]]:
         raise ConfigurationError(f"{file} is not valid TOML: {str(error)[:200]}") from None
 
 
-def _toml_lines(text: str) -> dict[Path, int]:
+def _toml_lines(text: str) -> dict[SettingPath, int]:
     """Return the line of each key, as far as a line begins with it."""
-    lines: dict[Path, int] = {}
-    table: Path = ()
+    lines: dict[SettingPath, int] = {}
+    table: SettingPath = ()
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             table = _parts(header[1])
@@ -137,7 +227,7 @@ def _toml_lines(text: str) -> dict[Path, int]:
     return lines
 
 
-def _parts(text: str) -> Path:
+def _parts(text: str) -> SettingPath:
     return tuple(part.strip("\"'") for part in _PART.findall(text))
 
 
@@ -153,3 +243,78 @@ def _check_depth(file: File, values: Any) -> None:
         if not level:
             return
     raise ConfigurationError(f"{file} is nested deeper than {MAX_DEPTH} levels")
+
+
+_PROJECT_NAMES = ("sunwell.toml", "sunwell.yaml", "sunwell.yml")
+_USER_NAMES = ("config.toml", "config.yaml", "config.yml")
+_SECTION = re.compile(r"^\s*\[\[?\s*tool\s*\.\s*[\"']?sunwell\b", re.MULTILINE)
+
+
+def project_file(folder: Path) -> Path | None:
+    """Return the configuration file of the project that *folder* lies in, ``None`` where it has none.
+
+    The folder itself is looked at and those above it, up to the one that holds ``.git``. Raises
+    :exc:`~sunwell.errors.ConfigurationError` where one folder has two.
+    """
+    folder = folder.resolve()
+    for place in (folder, *folder.parents):
+        found = _there(place, _PROJECT_NAMES)  # what is no file is an error when it is read, not nothing
+        if _has_section(place / "pyproject.toml"):
+            found.append(place / "pyproject.toml")
+        if found:
+            return _only(place, found)
+        if (place / ".git").exists():
+            return None
+    return None
+
+
+def user_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of the user's own settings, where the platform has it; it may not exist."""
+    read = os.environ if environ is None else environ
+    if chosen := read.get("SUNWELL_HOME", "").strip():
+        return Path(chosen)
+    home = Path(read.get("HOME") or Path.home())
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "sunwell"
+    chosen = read.get("XDG_CONFIG_HOME", "").strip()
+    return (Path(chosen) if chosen.startswith("/") else home / ".config") / "sunwell"
+
+
+def user_file(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the user's own configuration file, ``None`` where there is none.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` where there are two.
+    """
+    folder = user_folder(environ)
+    found = _there(folder, _USER_NAMES)
+    return _only(folder, found) if found else None
+
+
+def _there(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    return [folder / name for name in names if os.path.lexists(folder / name)]
+
+
+def _only(folder: Path, found: list[Path]) -> Path:
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise ConfigurationError(f"{folder} has {names}: keep the settings in one of them")
+    return found[0]
+
+
+def _has_section(file: Path) -> bool:
+    """Whether *file* has ``[tool.sunwell]``; one that has not may be as broken as it likes."""
+    import tomllib
+
+    try:
+        if not file.is_file() or file.stat().st_size > MAX_BYTES:
+            return False
+        text = file.read_text("utf-8-sig", errors="replace")
+    except OSError:
+        return False
+    if "sunwell" not in text:
+        return False
+    try:
+        tool = tomllib.loads(text).get("tool")
+    except (ValueError, RecursionError):  # settings that cannot be read must not be passed over
+        return _SECTION.search(text) is not None
+    return isinstance(tool, dict) and "sunwell" in tool

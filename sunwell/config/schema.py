@@ -40,7 +40,7 @@ class Role:
 
 
 @attrs.frozen
-class Orchestrator(Role):
+class OrchestratorSettings(Role):
     """The model that only hands work out, and when it ends."""
 
     enabled: bool | None = None
@@ -71,7 +71,7 @@ class Workers:
 
 
 @attrs.frozen
-class SubCalls:
+class SubCallSettings:
     """The delegation tools of single questions and batches."""
 
     enabled: bool | None = None
@@ -163,7 +163,7 @@ class Configuration:
     model: Role = Role()
     smart_model: Role = Role()
     delegation_model: Role = Role()
-    orchestrator: Orchestrator = Orchestrator()
+    orchestrator: OrchestratorSettings = OrchestratorSettings()
     delegate: bool | None = None
     """``None``: delegation is on where a delegation model is named."""
     delegation_threshold_tokens: Natural = Natural(2000)
@@ -188,7 +188,7 @@ class Configuration:
     """Plugins that may be loaded; ``None``: all that are installed."""
     budget: BudgetSettings = BudgetSettings()
     workers: Workers = Workers()
-    sub_calls: SubCalls = SubCalls()
+    sub_calls: SubCallSettings = SubCallSettings()
     scratchpad: ScratchpadSettings = ScratchpadSettings()
     explore: Explore = Explore()
     context_source: ContextSourceSettings = ContextSourceSettings()

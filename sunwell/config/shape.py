@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from sunwell.config.schema import Configuration, Role
-from sunwell.config.settings import Path
+from sunwell.config.setting import SettingPath
 
 
 def fields_of(table: type) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def is_role(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Role)
 
 
-def kind_at(path: Path) -> Any:
+def kind_at(path: SettingPath) -> Any:
     """Return the kind at *path*. Raises :exc:`KeyError` with the depth of the first unknown key."""
     kind: Any = Configuration
     for depth, name in enumerate(path):
@@ -47,13 +47,13 @@ def kind_at(path: Path) -> Any:
     return kind
 
 
-def known_at(path: Path) -> tuple[str, ...]:
+def known_at(path: SettingPath) -> tuple[str, ...]:
     """Return the keys of the table at *path*; none where names are the user's own."""
     kind = kind_at(path)
     return tuple(fields_of(kind)) if is_table(kind) else ()
 
 
-def leaves(table: type = Configuration, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def leaves(table: type = Configuration, path: SettingPath = ()) -> Iterator[tuple[SettingPath, Any]]:
     """Yield path and kind of every setting that has a fixed name."""
     for name, kind in fields_of(table).items():
         if is_table(kind):

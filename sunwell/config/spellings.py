@@ -6,10 +6,10 @@ from typing import Any
 
 import attrs
 
-from sunwell.config.settings import Path
+from sunwell.config.setting import SettingPath
 from sunwell.config.shape import leaves
 
-_SUBAGENT: Mapping[Path, Path] = {
+_SUBAGENT: Mapping[SettingPath, SettingPath] = {
     ("provider",): ("delegation_model", "provider"),
     ("model",): ("delegation_model", "model"),
     ("reasoning_effort",): ("delegation_model", "effort"),
@@ -21,18 +21,18 @@ _SUBAGENT: Mapping[Path, Path] = {
     ("max_concurrent",): ("workers", "max_concurrent"),
     ("timeout",): ("workers", "timeout_seconds"),
 }
-_ORCHESTRATOR: Mapping[Path, Path] = {
+_ORCHESTRATOR: Mapping[SettingPath, SettingPath] = {
     ("max_iterations",): ("orchestrator", "max_turns"),
     ("max_wall_time",): ("orchestrator", "max_seconds"),
     ("max_tokens",): ("orchestrator", "max_output_tokens"),
     ("reasoning_effort",): ("orchestrator", "effort"),
     ("thinking_budget",): ("orchestrator", "thinking_tokens"),
 }
-_SUB_CALLS: Mapping[Path, Path] = {
+_SUB_CALLS: Mapping[SettingPath, SettingPath] = {
     ("max_sub_calls",): ("sub_calls", "max_per_turn"),
     ("max_sub_calls_per_turn",): ("sub_calls", "max_per_turn"),
 }
-_SHORT: Mapping[Path, Path] = {
+_SHORT: Mapping[SettingPath, SettingPath] = {
     ("provider",): ("model", "provider"),
     ("thinking_budget",): ("model", "thinking_tokens"),
     ("reasoning_effort",): ("effort",),
@@ -53,11 +53,11 @@ _SHORT: Mapping[Path, Path] = {
 }
 
 
-def _under(prefix: Path, names: Mapping[Path, Path]) -> dict[Path, Path]:
+def _under(prefix: SettingPath, names: Mapping[SettingPath, SettingPath]) -> dict[SettingPath, SettingPath]:
     return {(*prefix, *name): path for name, path in names.items()}
 
 
-SPELLINGS: Mapping[Path, Path] = MappingProxyType(
+SPELLINGS: Mapping[SettingPath, SettingPath] = MappingProxyType(
     {
         **_SHORT,
         **_under(("subagent",), _SUBAGENT),
@@ -99,7 +99,7 @@ RLM_VARIABLES: Mapping[str, str] = MappingProxyType(
 """Variables of the seed with a context to explore, and the option that each stands for."""
 
 
-def canonical(path: Path) -> Path:
+def canonical(path: SettingPath) -> SettingPath:
     """Return the path in the schema that *path* means; itself where it needs no translation."""
     for length in range(len(path), 0, -1):
         target = SPELLINGS.get(path[:length])
@@ -113,7 +113,7 @@ class Option:
     """A setting with a fixed name, as variables and keyword arguments call it."""
 
     name: str
-    path: Path
+    path: SettingPath
     kind: Any = attrs.field(eq=False)
 
 

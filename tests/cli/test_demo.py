@@ -3,8 +3,7 @@
 import shutil
 from pathlib import Path
 
-from sunwell.cli.claims import Claims
-from sunwell.cli.demo_stage import Verdict, fresh_shop, run_tests
+from sunwell.cli.demo_command import DemoClaims, Verdict, fresh_shop, run_tests
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -61,7 +60,7 @@ def test_failures_are_counted_by_rule() -> None:
 
 def test_a_claim_that_does_not_hold_is_not_forgotten(capsys) -> None:
     """One of many is enough for exit code 1, and its line is marked."""
-    claims = Claims()
+    claims = DemoClaims()
     claims.say(True, "water is wet")
     assert claims.exit_code() == 0
     claims.say(False, "fire is cold")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from sunwell.cli.failing import BAD_INPUT, CANCELLED, FAILED, INCOMPLETE, OK, READER_GONE
+from sunwell.cli.exit_codes import BAD_INPUT, CANCELLED, FAILED, INCOMPLETE, OK, READER_GONE
 from sunwell.cli.main import cli
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"

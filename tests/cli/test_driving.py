@@ -60,8 +60,8 @@ def test_a_cancelled_run_is_an_object_that_hides_no_money(start, shop: Path, sim
 
 DEAF = """
 import asyncio, sys
-from sunwell.cli.driving import drive
-from sunwell.cli.plain import PlainView
+from sunwell.cli.run_output import drive
+from sunwell.cli.plain_view import PlainView
 from sunwell.events import RunStarted
 
 class Deaf:

@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from sunwell.cli.failing import Commands, exit_code
+from sunwell.cli.exit_codes import Commands, exit_code
 
 NO_KEYS: dict[str, str] = {}
 DEAD = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": "simulated-key"}

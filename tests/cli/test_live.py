@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from sunwell.cli.live import LiveView
+from sunwell.cli.live_view import LiveView
 from sunwell.core.model import Usage
 from sunwell.core.task import TaskResult
 from sunwell.events import (

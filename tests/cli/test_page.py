@@ -1,6 +1,6 @@
 """Lines on a page of any width."""
 
-from sunwell.cli.page import broken, fitted
+from sunwell.cli.terminal import broken, fitted
 
 ROW = "  delegated    $0.06   claude-opus-5-5 writes the lens, claude-haiku-5-5 works"
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from sunwell.cli.plain import PlainView, line_of
+from sunwell.cli.plain_view import PlainView, line_of
 from sunwell.core.model import Usage
 from sunwell.events import (
     BudgetWarning,

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from sunwell.cli.failing import READER_GONE
+from sunwell.cli.exit_codes import READER_GONE
 from sunwell.cli.main import cli
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS

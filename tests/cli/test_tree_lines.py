@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from rich.cells import cell_len
 
-from sunwell.cli.tree_lines import TreeStyle, tree_lines
+from sunwell.cli.record_commands import TreeStyle, tree_lines
 from sunwell.core import Usage
 from sunwell.journal.tree import Node
 

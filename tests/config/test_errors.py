@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunwell.config.loading import Sources
-from sunwell.config.resolving import resolve
+from sunwell.config.resolution import resolve
+from sunwell.config.sources import Sources
 from sunwell.errors import ConfigurationError, SunwellError
 
 CASES = [

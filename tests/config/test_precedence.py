@@ -17,7 +17,7 @@ from sunwell.config.schema import (
     Secret,
     Share,
 )
-from sunwell.config.settings import dotted
+from sunwell.config.setting import dotted
 from sunwell.config.shape import leaves, named_table
 from sunwell.errors import ConfigurationError
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sunwell.config.preflight import findings, require_sound
-from sunwell.config.resolving import resolve
+from sunwell.config.resolution import resolve
 from sunwell.errors import ConfigurationError
 
 KEYS = {"ANTHROPIC_API_KEY": "key-of-anthropic", "XAI_API_KEY": "key-of-xai"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sunwell.config.resolving import resolve
+from sunwell.config.resolution import resolve
 from sunwell.core.message import user
 from sunwell.core.model import Request
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError

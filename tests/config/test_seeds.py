@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from sunwell.config.loading import Loaded, Sources
-from sunwell.config.resolving import ROLES, Resolved, resolve
+from sunwell.config.resolution import ROLES, Resolved, resolve
 from sunwell.config.schema import Count, Natural, Seconds, Share
-from sunwell.config.settings import dotted
+from sunwell.config.setting import dotted
 from sunwell.config.shape import leaves
-from sunwell.config.unread import UNREAD
+from sunwell.config.sources import UNREAD, Loaded, Sources
 
 SEEDS = Path(__file__).parent / "seeds"
 KEYS = {f"{name}_API_KEY": f"key-of-{name.lower()}" for name in ("OPENAI", "XAI", "ANTHROPIC", "MOONSHOT")}

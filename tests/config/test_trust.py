@@ -8,11 +8,11 @@ import attrs
 import click
 import pytest
 
-from sunwell.cli.configured import configured
 from sunwell.cli.main import cli
+from sunwell.cli.shared_options import configured
 from sunwell.config import Sources, load_config
 from sunwell.config.documents import read_content, read_document
-from sunwell.config.resolving import resolve
+from sunwell.config.resolution import resolve
 from sunwell.config.schema import Seconds, Secret, Share
 from sunwell.config.shape import leaves
 from sunwell.config.trust import TrustRecord

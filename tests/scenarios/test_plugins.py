@@ -15,9 +15,8 @@ from click.testing import CliRunner
 from sunwell.agent import Agent
 from sunwell.cli.main import cli
 from sunwell.config import Loaded, Sources
-from sunwell.config.plugin_rows import plugin_rows
-from sunwell.config.preflight import findings
-from sunwell.config.resolving import resolve
+from sunwell.config.preflight import findings, plugin_rows
+from sunwell.config.resolution import resolve
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import ToolCall

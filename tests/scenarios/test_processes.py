@@ -13,7 +13,7 @@ import click
 import pytest
 
 from sunwell.agent import Agent
-from sunwell.cli.demo_stage import fresh_shop, run_tests
+from sunwell.cli.demo_command import fresh_shop, run_tests
 from sunwell.cli.main import cli
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext

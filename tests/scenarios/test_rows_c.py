@@ -15,7 +15,7 @@ from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.cli.main import cli
 from sunwell.config import Sources
-from sunwell.config.resolving import resolve
+from sunwell.config.resolution import resolve
 from sunwell.context.options import Orchestration, RunOptions, SubCallLimits
 from sunwell.core import Price, Rates, Request, TaskResult, ToolCall, ToolResult, Usage
 from sunwell.errors import SubCallBudgetExhausted, SubCallCostExceeded, SubCallDepthExceeded, ToolError

@@ -10,7 +10,7 @@ from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.request import RunOptions
 from sunwell.config import Sources
-from sunwell.config.resolving import Resolved, resolve
+from sunwell.config.resolution import Resolved, resolve
 from sunwell.context.session import SessionContext
 from sunwell.core.message import ToolCall, ToolResult, user
 from sunwell.core.model import Request

@@ -11,7 +11,7 @@ import pytest
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.config import Sources
-from sunwell.config.resolving import resolve
+from sunwell.config.resolution import resolve
 from sunwell.context.options import Orchestration
 from sunwell.core import Request, TaskResult, ToolCall, ToolResult
 from sunwell.errors import ServerFailed

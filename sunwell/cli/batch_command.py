@@ -1,0 +1,134 @@
+"""``sunwell batch``: many tasks, one on each line of a file."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from sunwell.cli.run_command import EXIT_CODES
+from sunwell.cli.shared_options import (
+    budget_options,
+    config_options,
+    manner_options,
+    model_options,
+    output_options,
+)
+from sunwell.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sunwell.cli.shared_options import Configured
+    from sunwell.context.options import RunOptions
+    from sunwell.core.task import Task, TaskResult
+
+
+def read_tasks(source: str) -> "tuple[Task, ...]":
+    """Return the tasks in the file *source*, or on standard input where that is ``-``.
+
+    Empty lines are passed over. Raises :exc:`~sunwell.errors.ConfigurationError` with the number of
+    the first line that is no task.
+    """
+    name = "standard input" if source == "-" else source
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text("utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"the tasks in {name} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{name} is no text: tasks must be UTF-8") from None
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
+        raise ConfigurationError(f"{name} holds no task: write one JSON text or object on each line")
+    return tuple(_task(line, f"{name}, line {number}") for number, line in lines)
+
+
+def _task(line: str, where: str) -> "Task":
+    from sunwell.agent.workers.worker import task_of
+
+    try:
+        value: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f'{where} is no JSON ({error}); write "…" or {{"text": "…"}} on each line'
+        ) from None
+    if isinstance(value, str):
+        value = {"text": value}
+    if not isinstance(value, dict):
+        raise ConfigurationError(f'{where} is neither a text nor an object: write {{"text": "…"}}')
+    try:
+        return task_of(value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("tasks", metavar="TASKS.jsonl")
+@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Where to work.")
+@click.option("--lens", metavar="LENS.json", help="The lens that all workers read; see sunwell lens.")
+@click.option("--results", metavar="OUT.jsonl", help="A file that holds each result as soon as it is there.")
+@click.option(
+    "--max-concurrent",
+    "--max-parallel",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Most workers at once (default: 4).",
+)
+@click.option(
+    "--worker-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Most wall time of one worker (default: 300).",
+)
+@click.option("--fail-fast", is_flag=True, help="End with the first task that fails.")
+@model_options
+@budget_options
+@manner_options
+@click.option("--dry-run/--no-dry-run", default=False, help="Show the changes, and make none.")
+@config_options
+@output_options
+@click.pass_context
+def batch(ctx: click.Context, /, **chosen: Any) -> None:
+    """Do each task of TASKS.jsonl with a worker of its own; "-" reads standard input.
+
+    A line is a JSON text, or an object with text and perhaps tools, budget, timeout_seconds, scope,
+    target_files and done. Without --lens, and with a delegation model, the smart model writes one lens
+    for all of them first. The ceilings hold for all workers together. Without --results the results go
+    to standard output as JSON Lines, in the order of the tasks, and the bill to standard error.
+    """
+    from sunwell.agent.lens.lens_file import read_lens
+    from sunwell.cli.run_output import drive, tell
+    from sunwell.cli.shared_options import configured
+    from sunwell.cli.views import choose_view
+
+    tasks = read_tasks(chosen["tasks"])
+    lens = None if chosen["lens"] is None else read_lens(Path(chosen["lens"]))
+    held = configured(ctx, chosen, delegates=True)
+    options = options_of(held, has_lens=lens is not None, fail_fast=chosen["fail_fast"])
+    values = held.loaded.values
+    view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.budget.usd)
+    agent = held.agent()
+    events = agent.batch_events(
+        tasks, lens=lens, workspace=chosen["workspace"], options=options, results=chosen["results"]
+    )
+    result = drive(agent, events, view)
+    prints_results = chosen["results"] is None and not chosen["as_json"]
+    if prints_results:
+        _print_results(result)
+    ctx.exit(tell(result, chosen, aside=prints_results))
+
+
+def options_of(held: "Configured", *, has_lens: bool, fail_fast: bool) -> "RunOptions":
+    """Return the options of a batch: the configured ones, with a lens for all where none is given."""
+    options = held.resolved.options
+    delegates = not has_lens and options.delegation_model is not None
+    return attrs.evolve(options, enable_delegation=delegates, fail_fast=fail_fast)
+
+
+def _print_results(result: "TaskResult") -> None:
+    from sunwell.agent.batches.results_file import result_fields
+    from sunwell.report.figures import json_text
+
+    for index, worker in enumerate(result.workers):
+        line = json_text({"index": index, **result_fields(worker)}, None)
+        click.echo(line.encode("utf-8", "replace").decode())

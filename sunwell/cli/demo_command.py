@@ -1,0 +1,350 @@
+"""What a demonstration claims: each said with whether it holds."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+
+from sunwell.errors import ConfigurationError
+from sunwell.tools.environment import command_environment, secrets_from_environment
+
+if TYPE_CHECKING:
+    from sunwell.cli.views import View
+    from sunwell.context.options import RunOptions
+    from sunwell.core.model import ModelProtocol
+    from sunwell.core.task import TaskResult
+    from sunwell.simulator import Simulator
+
+
+@attrs.define(eq=False)
+class DemoClaims:
+    """Says each claim, and remembers whether all of them hold."""
+
+    all_hold: bool = True
+
+    def say(self, holds: bool, sentence: str) -> None:
+        """Print *sentence* with a mark for whether it *holds*."""
+        self.all_hold = self.all_hold and holds
+        mark = click.style("✓" if holds else "✗", fg="green" if holds else "red")
+        click.echo(f"  {mark} {sentence}")
+
+    def exit_code(self) -> int:
+        """Return 0 where everything held; else say so on standard error, and return 1."""
+        if self.all_hold:
+            return 0
+        click.echo("\nNot everything that is claimed above is so: see the lines with ✗.", err=True)
+        return 1
+
+
+TASK = "Generate CRUD endpoints for 5 entities"
+_COUNT = re.compile(r"^Ran (\d+) tests?", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAIL|ERROR): (\w+)", re.MULTILINE)
+_LONGEST_SECONDS = 60
+
+
+@attrs.frozen
+class Verdict:
+    """What the shop's own tests said."""
+
+    count: int
+    failed: tuple[str, ...]
+    """Names of the tests that failed, one for each failure."""
+
+    @property
+    def is_green(self) -> bool:
+        """Whether tests ran and all of them passed."""
+        return self.count > 0 and not self.failed
+
+    def by_rule(self, slugs: tuple[str, ...]) -> dict[str, int]:
+        """Return how many failures belong to each of *slugs*: tests of a rule begin with its name."""
+        counted: Counter[str] = Counter()
+        for name in self.failed:
+            counted.update(slug for slug in slugs if name.startswith(f"test_{slug}"))
+        return dict(counted)
+
+
+def example_shop() -> Path:
+    """Return the folder of the example code base: the repository's, else the installed copy.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` where there is neither.
+    """
+    import sunwell
+
+    schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
+    installed = [Path(sysconfig.get_path("data", scheme)) / "share" / "sunwell" for scheme in schemes]
+    for root in (Path(sunwell.__file__).resolve().parent.parent, *installed):
+        if (folder := root / "examples" / "shop").is_dir():
+            return folder
+    raise ConfigurationError(
+        "the demonstration works on the example code base examples/shop, and this installation lacks it: "
+        "run it in a checkout of the repository, where make demo does all"
+    )
+
+
+def fresh_shop(place: Path) -> Path:
+    """Copy the example to *place* and return it."""
+    return Path(
+        shutil.copytree(example_shop(), place, ignore=shutil.ignore_patterns("__pycache__", ".sunwell"))
+    )
+
+
+def run_tests(shop: Path) -> Verdict:
+    """Run the shop's own tests, in a process of their own: a model wrote what they run, so it gets no key."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-B", "-m", "unittest"],
+        cwd=shop,
+        env=command_environment(os.environ, secrets_from_environment()),
+        capture_output=True,
+        text=True,
+        timeout=_LONGEST_SECONDS,
+        check=False,
+    )
+    counted = _COUNT.search(done.stderr)
+    failed = tuple(_FAILED.findall(done.stderr))
+    if done.returncode and not failed:
+        failed = ("the tests themselves",)
+    return Verdict(int(counted.group(1)) if counted else 0, failed)
+
+
+def simulated(simulator: "Simulator", model_id: str, account: str) -> "ModelProtocol":
+    """Return the model over HTTP, through the provider's SDK, billed to *account*."""
+    from sunwell.models.anthropic_messages import AnthropicModel
+    from sunwell.models.connection import Connection
+
+    connection = Connection("anthropic", simulator.url, account, transport=_without_proxies)
+    return AnthropicModel(model_id, connection)
+
+
+def _without_proxies() -> object:
+    """Return a transport for this machine alone: a proxy of the environment does not reach it."""
+    import httpx2
+
+    return httpx2.AsyncHTTPTransport()
+
+
+def work(shop: Path, options: "RunOptions", view: "View") -> "TaskResult":
+    """Run the task in *shop* through the agent, shown in *view*."""
+    from sunwell.agent.agent import Agent
+    from sunwell.cli.run_output import drive
+    from sunwell.context.session import SessionContext
+
+    agent = Agent()
+    return drive(agent, agent.run(SessionContext.build(shop, TASK, options)), view)
+
+
+SMART, CHEAP = "claude-opus-5-5", "claude-haiku-5-5"
+_PACE_SECONDS = {SMART: 1.2, CHEAP: 0.35}
+"""How long an answer takes where somebody watches: time enough to read along."""
+PAGE_WIDTH = 100
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Keep the folder with the finished code base and the journals.")
+@click.pass_context
+def demo(ctx: click.Context, keep: bool) -> None:
+    """Show the main job on this machine: no network, no keys, about ten seconds.
+
+    A small shop lacks the endpoints of five entities. A smart model writes a lens, a cheap model
+    writes the endpoints, the shop's own tests judge, and two bills are compared to the last digit.
+    Both models are scripts behind a real HTTP server. The exit code is 1 where anything that is
+    claimed here is not so.
+    """
+
+    example_shop()
+    folder = Path(tempfile.mkdtemp(prefix="sunwell-demo-"))
+    try:
+        claims = DemoClaims()
+        _perform(folder, claims)
+    finally:
+        if keep:
+            click.echo(f"\nThe folder is kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    ctx.exit(claims.exit_code())
+
+
+def _perform(folder: Path, claims: DemoClaims) -> None:
+    click.secho("Sunwell: think once, generate many", bold=True)
+    _say(
+        "A smart model reads a task once and writes down what it knows; a cheap model does the work with "
+        "that. Here both are scripts behind a real HTTP server on this machine: no network, no keys.",
+        indent="",
+    )
+    with _simulators() as (paced, brisk):
+        delegated = _delegated(folder, paced, claims)
+        _alone(folder, brisk, delegated, claims)
+        _withheld(folder, brisk, claims)
+    _close()
+
+
+def _delegated(folder: Path, simulator: "Simulator", claims: DemoClaims) -> "TaskResult":
+    from sunwell.budget.ledger_protocol import Budget
+    from sunwell.context.options import RunOptions
+
+    _head("A shop lacks the endpoints of five entities, and its tests say so")
+    shop = fresh_shop(folder / "delegated")
+    before = run_tests(shop)
+    claims.say(not before.is_green, f"{len(before.failed)} of {before.count} tests fail")
+    _head(f'"{TASK}", for at most $0.50')
+    cap = Decimal("0.50")
+    options = RunOptions(
+        enable_delegation=True,
+        smart_model=simulated(simulator, SMART, "demo-delegated"),
+        delegation_model=simulated(simulator, CHEAP, "demo-delegated"),
+        budget=Budget(usd=cap),
+    )
+    result = work(shop, options, _view(cap))
+    after = run_tests(shop)
+    claims.say(result.status == "ok" and after.is_green, _tested(after))
+    _head("Two bills: what Sunwell booked, and what the other side of the wire charged")
+    _compare_bills(result, simulator, "demo-delegated", claims)
+    return result
+
+
+def _compare_bills(result: "TaskResult", simulator: "Simulator", account: str, claims: DemoClaims) -> None:
+    from sunwell.report.figures import exact
+
+    billed = simulator.bill.by_model(account)
+    click.echo(f"  {'':<18}{'calls':>6}{'input':>9}{'output':>9}{'booked':>15}{'billed':>15}")
+    for line in result.bill.models:
+        total = billed.get(line.model)
+        theirs = None if total is None else total.usd
+        click.echo(
+            f"  {line.model:<18}{line.calls:>6}{line.usage.input_tokens:>9,}{line.usage.output_tokens:>9,}"
+            f"{_exactly(line.cost_usd):>15}{_exactly(theirs):>15}"
+        )
+    booked, charged = result.bill.cost_usd, simulator.bill.total_usd(account)
+    is_same = (
+        bool(charged)
+        and booked == charged
+        and all(
+            line.model in billed and line.cost_usd == billed[line.model].usd for line in result.bill.models
+        )
+    )
+    same = "the same to the last digit" if is_same else "NOT the same"
+    claims.say(is_same, f"${exact(booked)} booked, ${exact(charged)} billed: {same}")
+
+
+def _alone(folder: Path, simulator: "Simulator", delegated: "TaskResult", claims: DemoClaims) -> None:
+    from sunwell.cli.plain_view import PlainView
+    from sunwell.context.options import RunOptions
+    from sunwell.report.figures import dollars
+    from sunwell.report.summary import compare_with_smart_model
+
+    _head("The smart model alone, on the same task")
+    shop = fresh_shop(folder / "alone")
+    options = RunOptions(model=simulated(simulator, SMART, "demo-alone"))
+    result = work(shop, options, PlainView(quiet=True))
+    comparison = compare_with_smart_model(delegated)
+    estimate = None if comparison is None else comparison.estimated_usd
+    alone, ours = result.bill.cost_usd, delegated.bill.cost_usd
+    billed = simulator.bill.total_usd("demo-alone")
+    click.echo(f"  estimated after the delegated run: {dollars(estimate)}")
+    outcome = run_tests(shop)
+    claims.say(outcome.is_green and alone == billed, f"really run: {dollars(alone)}; {_tested(outcome)}")
+    cheaper = alone is not None and ours is not None and ours < alone
+    share = f"{1 - ours / alone:.0%} less" if cheaper and alone and ours is not None else "NOT less"
+    claims.say(cheaper, f"delegated: {dollars(ours)}, {share}")
+
+
+def _withheld(folder: Path, simulator: "Simulator", claims: DemoClaims) -> None:
+    from sunwell.cli.plain_view import PlainView
+    from sunwell.context.options import RunOptions
+    from sunwell.report.figures import dollars
+    from sunwell.simulator.scripts import CONVENTIONS
+
+    _head("The cheap model alone: the lens withheld")
+    shop = fresh_shop(folder / "withheld")
+    options = RunOptions(model=simulated(simulator, CHEAP, "demo-withheld"))
+    result = work(shop, options, PlainView(quiet=True))
+    outcome = run_tests(shop)
+    rules = outcome.by_rule(tuple(rule.slug for rule in CONVENTIONS))
+    claims.say(
+        not outcome.is_green and result.status == "ok",
+        f"{dollars(result.bill.cost_usd)}, and {len(outcome.failed)} of {outcome.count} tests fail; "
+        f"it calls itself done",
+    )
+    broken = ", ".join(f"{slug.replace('_', ' ')} ({count})" for slug, count in rules.items())
+    _say(f"broken, because only the lens told them: {broken or 'no rule that is known'}", indent="    ")
+
+
+def _close() -> None:
+    _head("What this shows, and what it does not")
+    _say(
+        "The machinery is real: HTTP, the provider's SDK, files, tests, journal, budget, and the arithmetic "
+        "of the money. The models are scripts, so nothing is said of any model's skill."
+    )
+    _head("With a key")
+    click.echo(
+        "  export ANTHROPIC_API_KEY=...          (or OPENAI_API_KEY)\n"
+        f'  {_command()} estimate "Add tests for the parser"\n'
+        f'  {_command()} run "Add tests for the parser" --delegate --max-usd 0.50'
+    )
+
+
+def _command() -> str:
+    """Return how this command is called from here: its name alone where the shell finds it."""
+    called = sys.argv[0]
+    is_found = Path(called).name != "sunwell" or shutil.which("sunwell") is not None
+    return "sunwell" if is_found else shlex.quote(called)
+
+
+@contextmanager
+def _simulators() -> "Iterator[tuple[Simulator, Simulator]]":
+    """Yield one simulator at the pace of people, where somebody watches, and one at its own."""
+    from sunwell.simulator import SimulatedModel, Simulator, running_simulator
+    from sunwell.simulator.scripts import DEMO_MODELS
+
+    pace = _PACE_SECONDS if sys.stdout.isatty() else {}
+    paced = {name: SimulatedModel(script, pace.get(name, 0.0)) for name, script in DEMO_MODELS.items()}
+    with running_simulator(Simulator(paced)) as slow, running_simulator(Simulator(DEMO_MODELS)) as brisk:
+        yield slow, brisk
+
+
+def _view(cap: Decimal) -> "View":
+    from sunwell.cli.plain_view import PlainView
+
+    if not sys.stdout.isatty():
+        return PlainView(to_stderr=False)
+    from rich.console import Console
+
+    from sunwell.cli.live_view import LiveView
+
+    return LiveView(Console(highlight=False), cap)
+
+
+def _say(text: str, indent: str = "  ") -> None:
+    from sunwell.cli.terminal import terminal_width
+
+    width = min(terminal_width(), PAGE_WIDTH)
+    click.echo(click.wrap_text(text, width, initial_indent=indent, subsequent_indent=indent))
+
+
+def _head(text: str) -> None:
+    click.echo("")
+    click.secho(text, bold=True)
+
+
+def _tested(outcome: "Verdict") -> str:
+    if outcome.is_green:
+        return f"all {outcome.count} tests pass"
+    return f"{len(outcome.failed)} of {outcome.count} tests fail"
+
+
+def _exactly(usd: Decimal | None) -> str:
+    from sunwell.report.figures import exact
+
+    return "unknown" if usd is None else f"${exact(usd)}"

@@ -1,0 +1,150 @@
+"""``sunwell estimate`` and ``sunwell lens``: what a task would cost, and the lens that it would get."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from sunwell.cli.run_command import EXIT_CODES
+from sunwell.cli.shared_options import (
+    DOLLARS,
+    Chosen,
+    budget_options,
+    config_options,
+    manner_options,
+    model_options,
+    session_of,
+    task_of,
+    task_options,
+)
+from sunwell.cli.terminal import fitted
+
+if TYPE_CHECKING:
+    from sunwell.core.lens import EphemeralLens
+    from sunwell.core.price import Side
+    from sunwell.report.forecast import Forecast
+
+
+@click.command()
+@task_options
+@model_options
+@budget_options
+@manner_options
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def estimate(ctx: click.Context, /, **chosen: Any) -> None:
+    """Say whether TASK would be delegated, and what each way would cost.
+
+    Nothing is asked and nothing is spent; no key is needed. Without any model named it is the pair of the
+    provider whose key is there, else opus with haiku.
+    """
+    from sunwell.cli.shared_options import configured
+    from sunwell.report.figures import json_text
+    from sunwell.report.forecast import forecast, forecast_object
+
+    held = configured(ctx, chosen, needs_key=False, delegates=True)
+    options = attrs.evolve(held.resolved.options, enable_delegation=True)
+    made = forecast(session_of(chosen, options), prices=held.resolved.prices, registry=held.resolved.registry)
+    if chosen["as_json"]:
+        click.echo(json_text(forecast_object(made)))
+        return
+    for line in _lines(made):
+        click.echo(line)
+    if chosen["max_usd"] is not None:
+        click.echo(f"Whichever way is taken, --max-usd {chosen['max_usd']} holds.")
+
+
+def _lines(made: "Forecast") -> list[str]:
+    verdict = "would be delegated" if made.decision else "would not be delegated"
+    sides = [
+        (made.quote.delegated, f"{made.smart_model} writes the lens, {made.delegation_model} works"),
+        (made.quote.direct, f"{made.own_model} alone"),
+        *((side, f"{made.smart_model} alone at low effort") for side in made.quote.alternatives),
+    ]
+    lines = [
+        fitted(f"{verdict}: {made.decision.reason}"),
+        "",
+        f"{'':<18}{'low':>11}{'expected':>11}{'worst':>11}",
+    ]
+    lines += [_row(side, who, side is made.chosen) for side, who in sides]
+    lines += ["", "Assumed:", *(fitted(f"  · {each}", 4) for each in made.quote.assumptions), ""]
+    dated = f"Prices of {made.quote.price_date}. " if made.quote.price_date else ""
+    return [*lines, f"{dated}Nothing was asked and nothing was spent."]
+
+
+def _row(side: "Side", who: str, is_chosen: bool) -> str:
+    from sunwell.report.figures import dollars
+
+    amounts = "".join(f"{dollars(usd):>11}" for usd in (side.low_usd, side.expected_usd, side.worst_usd))
+    row = f"{'→ ' if is_chosen else '  '}{side.name:<16}{amounts}   "
+    return fitted(row + who, len(row))
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("task", required=False)
+@click.option("-o", "--output", metavar="LENS.json", help="Where to write the lens.")
+@click.option("--check", metavar="LENS.json", help="Check a lens that is there; nothing is asked or spent.")
+@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="What it is about.")
+@click.option("--smart-model", metavar="M", help="The model that writes the lens.")
+@click.option("--max-usd", type=DOLLARS, metavar="X", help="Most US dollars that may be billed.")
+@click.option(
+    "--effort",
+    type=click.Choice(("low", "medium", "high", "xhigh", "max")),
+    help="Effort of the smart model.",
+)
+@config_options
+@click.pass_context
+def lens(ctx: click.Context, /, **chosen: Any) -> None:
+    """Have the smart model write a lens for TASK, and show it as its readers will see it.
+
+    With --check LENS.json it shows and checks a lens that is there.
+    """
+    from sunwell.agent.lens.lens_file import lens_json, read_lens
+    from sunwell.errors import ConfigurationError
+
+    if (chosen["task"] is None) == (chosen["check"] is None):
+        raise ConfigurationError("name a task to write a lens for, or --check LENS.json to check one")
+    if chosen["check"] is not None:
+        _show(read_lens(Path(chosen["check"])))
+        return
+    written = _write(ctx, chosen)
+    if chosen["output"] is not None:
+        _save(Path(chosen["output"]), lens_json(written))
+    _show(written)
+
+
+def _write(ctx: click.Context, chosen: Chosen) -> "EphemeralLens":
+    import asyncio
+
+    from sunwell.cli.shared_options import configured
+    from sunwell.context.session import SessionContext
+
+    held = configured(ctx, chosen)
+    options = attrs.evolve(held.resolved.options, on_lens_failure="fail")
+    session = SessionContext.build(chosen["workspace"], task_of(chosen), options=options)
+    return asyncio.run(held.agent().lens(session))
+
+
+def _save(path: Path, text: str) -> None:
+    from sunwell.errors import ConfigurationError
+
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"the lens cannot be written to {path}: {error.strerror or error}; it stands in the journal"
+        ) from None
+    click.echo(f"sunwell: wrote {path}", err=True)
+
+
+def _show(shown: "EphemeralLens") -> None:
+    from sunwell.agent.lens.lens_file import lens_remarks
+    from sunwell.agent.lens.lens_parser import lens_tokens
+    from sunwell.tools.wording import visible
+
+    click.echo(visible(shown.to_context()))
+    click.echo(f"sunwell: about {lens_tokens(shown):,} tokens for each reader", err=True)
+    for remark in lens_remarks(shown):
+        click.echo(visible(f"sunwell: look again: {remark}"), err=True)

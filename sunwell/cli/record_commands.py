@@ -1,0 +1,472 @@
+"""Commands about recorded runs: ``runs``, ``show``, ``export``, ``undo`` and ``prune``."""
+
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from sunwell.cli.shared_options import Chosen
+from sunwell.errors import ConfigurationError, JournalError
+from sunwell.journal.layout import RunFile, find_run
+from sunwell.journal.reading import read_records
+from sunwell.journal.tree import Node
+from sunwell.report.figures import columns_of, dollars, fitted, pieces, seconds_text
+from sunwell.tools.wording import visible
+
+if TYPE_CHECKING:
+    from sunwell.journal.layout import RunFile
+    from sunwell.journal.tree import Node
+
+
+def require_folder(workspace: Path) -> Path:
+    """Return *workspace*, or raise :exc:`~sunwell.errors.ConfigurationError` where it is no folder."""
+    if not workspace.is_dir():
+        raise ConfigurationError(f"the workspace {workspace} is no folder: name an existing one")
+    return workspace
+
+
+def run_in(workspace: Path, run_id: str) -> RunFile:
+    """Return the run under *workspace* that *run_id* means, or raise a sentence of the house."""
+    return find_run(require_folder(workspace), run_id)
+
+
+def settings_of_run(workspace: Path, run_id: str) -> Mapping[str, Any]:
+    """Return the settings with which a run was left."""
+    from sunwell.agent.lifecycle.run_settings import latest_settings
+
+    found = run_in(workspace, run_id)
+    settings = latest_settings(read_records(found.path))
+    if not settings:
+        raise JournalError(f"{found.path} does not say how the run was begun: it cannot be taken up")
+    return settings
+
+
+def has_finished(workspace: Path, run_id: str) -> bool:
+    """Return whether a run came to its proper end, so that nobody is asked when it is taken up."""
+    from sunwell.agent.conversation.execution import came_to_its_end
+
+    return came_to_its_end(read_records(run_in(workspace, run_id).path))
+
+
+_WIDE, _MIDDLE, _NARROW = 140, 90, 70
+_UNBOUNDED = 200
+
+
+@click.command()
+@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def runs(workspace: str, as_json: bool) -> None:
+    """List the runs of a workspace, newest first: when, how they ended, what they cost, how far, the task.
+
+    Open means that a run was cut off and can be taken up; running, that a process has it.
+    """
+    from sunwell.cli.terminal import terminal_width
+    from sunwell.errors import JournalError
+    from sunwell.journal.layout import list_runs
+    from sunwell.journal.reading import read_records
+    from sunwell.journal.tree import tree
+    from sunwell.report.figures import json_text
+
+    listed: list[dict[str, Any]] = []
+    for run in reversed(list_runs(require_folder(Path(workspace)))):
+        try:
+            listed.append(_object(run, tree(read_records(run.path))))
+        except JournalError as error:
+            listed.append({"run_id": run.run_id, "status": "damaged", "error": str(error)})
+    if as_json:
+        click.echo(json_text({"runs": listed}))
+        return
+    width = terminal_width() if sys.stdout.isatty() else _UNBOUNDED
+    shown = 36 if width >= _WIDE else _telling([run["run_id"] for run in listed])
+    for each in listed:
+        click.echo(_line(each, width, shown))
+    if not listed:
+        click.echo("no runs here yet")
+
+
+def _object(run: "RunFile", root: "Node") -> dict[str, Any]:
+    from sunwell.journal.retention import is_running
+    from sunwell.report.figures import exact
+
+    return {
+        "run_id": run.run_id,
+        "started_at": root.started_at,
+        "status": "running" if root.status == "open" and is_running(run) else root.status,
+        "calls": sum(node.type == "call" and node.status == "answered" for node in root.walk()),
+        "tool_calls": sum(node.type == "tool" for node in root.walk()),
+        "cost_usd": exact(root.total_cost_usd),
+        "uncertain_usd": exact(root.total_uncertain_usd),
+        "task": root.query,
+        "journal": str(run.path),
+    }
+
+
+def _telling(ids: list[str]) -> int:
+    """Return how many characters of the ids tell them apart: as many as any command needs."""
+    pairs = pairwise(sorted(ids))
+    alike = [next((i for i, (a, b) in enumerate(zip(*pair, strict=False)) if a != b), 36) for pair in pairs]
+    return max(8, *(count + 1 for count in alike)) if alike else 8
+
+
+def _line(run: dict[str, Any], width: int, shown: int) -> str:
+    """Return one line of at most *width* columns, with *shown* characters of the id."""
+    from decimal import Decimal
+
+    from sunwell.report.figures import dollars, fitted
+
+    name = run["run_id"][:shown]
+    if "started_at" not in run:
+        line = f"{name}  {run['status']:<10}  "
+        return line + fitted(run["error"], max(4, width - len(line)))
+    at = run["started_at"]
+    when = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else "?"
+    cost = dollars(None if run["cost_usd"] is None else Decimal(run["cost_usd"]))
+    far = f"{_many(run['calls'], 'call')} {_many(run['tool_calls'], 'tool')}"
+    parts = [name, when if width >= _NARROW else when[5:10], f"{run['status']:<10} {cost:>9}"]
+    line = "  ".join([*parts, far] if width >= _MIDDLE else parts) + "  "
+    return line + fitted(run["task"] or "", max(4, width - len(line)))
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:>4} {noun if count == 1 else noun + 's':<5}"
+
+
+_MARKS = {
+    **dict.fromkeys(("failed", "error", "refused"), "✗"),
+    **dict.fromkeys(("open", "incomplete", "cancelled"), "…"),
+    "kept": "=",
+}
+_KINDS = {"sub_completion": "workers", "call": "calls", "tool": "tool calls", "part": "parts"}
+_MOST_ALIKE = 12
+_FIRST_SHOWN, _LAST_SHOWN = 6, 3
+_WIDE_TREE, _MIDDLE_TREE = 96, 64
+_DEEPEST = 12
+
+Texts = Mapping[tuple[str, int], str]
+"""What was said, by span and place of the call."""
+
+
+@attrs.frozen
+class TreeStyle:
+    """How a tree is written."""
+
+    width: int
+    """Columns; lines are fitted to it, texts are wrapped."""
+    shows_all: bool = False
+    """Whether long rows of siblings of one kind are shown in full."""
+    shows_spans: bool = False
+    """Whether the place of each call is shown as ``SPAN:CALL``."""
+
+
+def tree_lines(root: Node, style: TreeStyle, said: Texts | None = None) -> Iterator[str]:
+    """Yield the lines of *root* and all below it; *said* adds texts under their calls."""
+    yield _row(root, "", "", style)
+    yield from _below(root, "", style, said or {})
+
+
+def _below(node: Node, guide: str, style: TreeStyle, said: Texts) -> Iterator[str]:
+    shown = list(node.children) if style.shows_all else list(_folded(node.children))
+    for number, child in enumerate(shown):
+        last = number == len(shown) - 1
+        branch, more = ("└─ ", "   ") if last else ("├─ ", "│  ")
+        if isinstance(child, str):
+            yield f"{guide}{branch}{child}"[: style.width]
+            continue
+        yield _row(child, guide, branch, style)
+        inner = guide + more if len(guide) < 3 * _DEEPEST else guide
+        if child.number is not None and (text := said.get((child.span, child.number))):
+            yield from _wrapped(text, inner + "  ", style.width)
+        yield from _below(child, inner, style, said)
+
+
+def _folded(children: tuple[Node, ...]) -> Iterator[Node | str]:
+    """Yield the children, and one line in place of the middle of each long row that all went well."""
+    for (kind, is_plain), group in groupby(children, lambda node: (node.type, _is_plain(node))):
+        row = list(group)
+        if not is_plain or len(row) <= _MOST_ALIKE:
+            yield from row
+            continue
+        hidden = row[_FIRST_SHOWN : len(row) - _LAST_SHOWN]
+        yield from row[:_FIRST_SHOWN]
+        tokens = sum(node.tokens_used for node in hidden)
+        yield f"… {len(hidden):,} more {_KINDS.get(kind, kind)} ({tokens:,} tokens; --all shows them)"
+        yield from row[len(row) - _LAST_SHOWN :]
+
+
+def _is_plain(node: Node) -> bool:
+    return all(below.status in (None, "answered", "kept") for below in node.walk())
+
+
+def _row(node: Node, guide: str, branch: str, style: TreeStyle) -> str:
+    mark = _MARKS.get(node.status or "", "✓" if node.status else "·")
+    figures = "  ".join(_figures(node, style.width))
+    head = f"{guide}{branch}{mark} "
+    room = max(8, style.width - len(head) - (len(figures) + 2 if figures else 0))
+    name = fitted(_name(node, style), room)
+    space = " " * (room - columns_of(name))
+    return f"{head}{name}{space}  {figures}".rstrip() if figures else f"{head}{name}"
+
+
+def _name(node: Node, style: TreeStyle) -> str:
+    place = f" [{node.span}:{node.number}]" if style.shows_spans and node.number is not None else ""
+    match node.type:
+        case "run":
+            return f"{node.query or node.name}"
+        case "tool":
+            return f"{node.name} {node.query or ''}".rstrip()
+        case "call":
+            return f"{node.purpose or 'call'} {(node.number or 0) + 1}{place} {_model(node)}".rstrip()
+        case "sub_completion":
+            why = "" if node.stop_reason in (None, "end") else f" ({node.stop_reason})"
+            asked = f": {node.query}" if node.query else ""
+            return f"{_last(node.span)}{why}{asked} {_model(node)}".rstrip()
+    return f"{_last(node.span)} {_model(node)}".rstrip()
+
+
+def _model(node: Node) -> str:
+    return f"· {node.model}" if node.model else ""
+
+
+def _last(span: str) -> str:
+    return span.rpartition("/")[2].replace("%2F", "/").replace("%25", "%")
+
+
+def _figures(node: Node, width: int) -> list[str]:
+    """Return the columns that there is room for: the cost stays longest."""
+    took = f"{seconds_text(node.duration_ms / 1000):>8}" if node.duration_ms is not None else f"{'':>8}"
+    if node.type == "tool":
+        return [took] if width >= _MIDDLE_TREE else []
+    if node.status == "kept":
+        return ["copied, paid before"] if width >= _MIDDLE_TREE else []
+    usage = node.total_usage
+    cost = dollars(node.total_cost_usd)
+    perhaps = f"(perhaps {dollars(node.total_uncertain_usd)} more)" if node.total_uncertain_usd != 0 else ""
+    columns = [perhaps] if perhaps and width >= _MIDDLE_TREE else []
+    if width >= _WIDE_TREE:
+        columns.append(f"{usage.input_tokens:>9,} in {usage.output_tokens:>7,} out")
+    elif width >= _MIDDLE_TREE:
+        columns.append(f"{usage.total_tokens:>9,} tok")
+    columns.append(f"{cost:>9}")
+    return [*columns, took] if width >= _MIDDLE_TREE else columns
+
+
+def _wrapped(text: str, indent: str, width: int) -> Iterator[str]:
+    room = max(20, width - len(indent))
+    for line in visible(text).splitlines():
+        yield from (f"{indent}{piece}" for piece in pieces(line, room))
+
+
+_LOOK_SECONDS = 0.5
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show what was said, too, and what tools gave.")
+@click.option("--all", "shows_all", is_flag=True, help="Show long rows of the same kind in full.")
+@click.option("--spans", "shows_spans", is_flag=True, help="Show the place of each call, as --at takes it.")
+@click.option("-f", "--follow", is_flag=True, help="Go on showing until the run ends.")
+def show(**chosen: Any) -> None:
+    """Show the tree of RUN: model, tokens, cost and time of each piece of work.
+
+    Figures of a piece of work include all below it. It works on any run, also on one that goes on or was
+    killed. Marks: ✓ done, ✗ failed, … open or not finished, · a part, = copied from the run that this
+    one forked.
+    """
+
+    run = run_in(Path(chosen["workspace"]), chosen["run_id"])
+    if chosen["follow"]:
+        _follow(run, chosen)
+        return
+    for line in _lines(run, chosen):
+        click.echo(line)
+
+
+def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]:
+    from sunwell.journal.reading import read_records
+    from sunwell.journal.tree import tree
+
+    said = dict(_texts(run.path)) if chosen["verbose"] else {}
+    lines = list(tree_lines(tree(read_records(run.path)), _style(chosen), said))
+    lines.append(f"journal  {run.path}")
+    if most is not None and len(lines) > most:  # what happens now is at the end
+        lines = [lines[0], f"… {len(lines) - most + 1:,} lines above", *lines[len(lines) - most + 2 :]]
+    return lines
+
+
+def _style(chosen: Chosen) -> "TreeStyle":
+    from sunwell.cli.terminal import terminal_width
+
+    return TreeStyle(terminal_width(), chosen["shows_all"], chosen["shows_spans"])
+
+
+def _follow(run: "RunFile", chosen: Chosen) -> None:
+    """Show the tree anew whenever the journal has grown, until no process has the run."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    from sunwell.journal.retention import is_running
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            size = -1
+            while is_running(run):
+                if (now := run.path.stat().st_size) != size:
+                    size = now
+                    lines = _lines(run, chosen, console.height - 1)
+                    live.update(Text("\n".join(lines), no_wrap=True), refresh=True)
+                time.sleep(_LOOK_SECONDS)
+    else:
+        while is_running(run):
+            time.sleep(_LOOK_SECONDS)
+    for line in _lines(run, chosen):
+        click.echo(line)
+
+
+def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
+    """Yield what each call said, and under it the calls and results of its tools."""
+    from sunwell.journal.reading import read_records
+    from sunwell.journal.records import Answer, ToolFinished
+
+    said: dict[tuple[str, int], list[str]] = {}
+    for record in read_records(path):
+        if isinstance(record, Answer):
+            completion = record.completion
+            calls = [f"→ {call.name} {call.arguments}" for call in completion.tool_calls]
+            said[record.span, record.number] = [*([completion.text] if completion.text else []), *calls]
+        elif isinstance(record, ToolFinished):
+            said.setdefault((record.span, record.turn), []).append(
+                f"← {record.tool}: {record.result.content}"
+            )
+    for place, texts in said.items():
+        if texts:
+            yield place, "\n".join(texts)
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("json", "chrome-trace", "otlp-json")),
+    default="json",
+    show_default=True,
+    help="Nested JSON, a trace for Perfetto and speedscope, or OpenTelemetry.",
+)
+def export(run_id: str, workspace: str, form: str) -> None:
+    """Write RUN to standard output in another format."""
+    from sunwell.journal.exports import export_chrome_trace, export_json, export_otlp_json
+    from sunwell.journal.reading import read_records
+    from sunwell.journal.tree import tree
+
+    records = read_records(run_in(Path(workspace), run_id).path)
+    if form == "json":
+        click.echo(export_json(tree(records)))
+    elif form == "chrome-trace":
+        click.echo(export_chrome_trace(records))
+    else:
+        click.echo(export_otlp_json(records))
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
+)
+@click.pass_context
+def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
+    """Put the files that RUN changed back to what they were.
+
+    A file that somebody changed since is left as it is, and named. Nothing was kept of what commands and
+    tools of your own did: the calls are named with their number. The exit code is 3 if a file that RUN is
+    known to have changed was not put back.
+    """
+    from sunwell.cli.exit_codes import INCOMPLETE
+    from sunwell.errors import ConfigurationError
+    from sunwell.journal.retention import is_running
+    from sunwell.report.figures import one_line
+    from sunwell.tools.originals import undo as put_back
+    from sunwell.tools.workspace import Workspace
+
+    found = run_in(Path(workspace), run_id)
+    if is_running(found):
+        raise ConfigurationError(f"the run {found.run_id} goes on in another process: stop it first")
+    report = put_back(found.path.parent / "originals", Workspace(workspace))
+    told = (("restored", report.restored), ("removed", report.removed), ("unchanged", report.unchanged))
+    for word, paths in told:
+        for path in paths:
+            click.echo(f"{word:<9} {one_line(path, 200)}")
+    for refusal in report.refused:
+        click.echo(f"left      {one_line(refusal.reason, 300)}", err=True)
+    for calls in report.uncovered:
+        click.echo(f"not kept  {one_line(str(calls), 300)}: look for what they changed yourself", err=True)
+    if report.unread:
+        click.echo(f"not kept  calls that nobody can name: {one_line(report.unread, 300)}", err=True)
+    if report.refused or any(calls.paths for calls in report.uncovered):
+        ctx.exit(INCOMPLETE)
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class _Age(click.ParamType[float]):
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no length of time: write 30d, 12h or 90m", param, ctx)
+        return float(found[1]) * _UNITS[found[2]]
+
+
+@click.command()
+@click.option(
+    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the runs."
+)
+@click.option(
+    "--older-than", type=_Age(), metavar="AGE", help="Runs not written to for so long, such as 30d."
+)
+@click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Leave the newest N in any case.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def prune(workspace: str, older_than: float | None, keep: int | None, dry_run: bool, as_json: bool) -> None:
+    """Remove runs with all that was kept of them; what they did can then not be undone any more.
+
+    A run that goes on is never removed. With both options, a run must be old and not among the newest.
+    """
+    import json
+
+    from sunwell.journal.retention import prune as remove
+    from sunwell.tools.wording import counted
+
+    root = require_folder(Path(workspace))
+    done = remove(root, older_than_seconds=older_than, keep=keep, dry_run=dry_run)
+    if as_json:
+        told = {
+            "removed": [run.run_id for run in done.removed],
+            "running": [run.run_id for run in done.running],
+            "freed_bytes": done.freed_bytes,
+            "dry_run": dry_run,
+        }
+        click.echo(json.dumps(told, indent=2))
+        return
+    word = "would go" if dry_run else "removed"
+    for run in done.removed:
+        click.echo(f"{word:<9} {run.run_id}")
+    for run in done.running:
+        click.echo(f"{'left':<9} {run.run_id} (it goes on in another process)")
+    click.echo(f"{counted(len(done.removed), 'run')}, {counted(done.freed_bytes, 'byte')}")

@@ -1,0 +1,268 @@
+"""``sunwell resume``, ``fork``, ``replay`` and ``record``: recorded runs that go on or are played again."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sunwell.cli.run_command import EXIT_CODES
+from sunwell.cli.shared_options import (
+    again_options,
+    budget_options,
+    ceilings_line,
+    config_options,
+    model_options,
+    output_options,
+    terms_of,
+)
+
+if TYPE_CHECKING:
+    from sunwell.agent.agent import Agent
+    from sunwell.events import Event
+
+_OVER = "the run had finished: nothing was asked and nothing was paid, and this is its result again"
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
+)
+@budget_options
+@again_options
+@click.option("--accept-changes", is_flag=True, help="Keep answers although their question has changed.")
+@config_options
+@output_options
+@click.pass_context
+def resume(ctx: click.Context, /, **chosen: Any) -> None:
+    """Go on with RUN, an id or its beginning: no answered call is asked or paid again.
+
+    The record of a run grants nothing: shell, Python and plugins that it had must be given again, here or in
+    your own settings. Ceilings that are named here replace the recorded ones; of the recorded and your usual
+    ones the lower hold. What was spent still counts. A run that has finished gives its result again, and
+    nobody is asked.
+    """
+    from sunwell.agent.lifecycle.authority import ceilings_now
+    from sunwell.agent.lifecycle.run_settings import options_from
+    from sunwell.cli.approval_prompt import Asker, require_terminal
+    from sunwell.cli.plain_view import PlainView
+    from sunwell.cli.record_commands import has_finished, settings_of_run
+    from sunwell.cli.run_output import drive, tell
+    from sunwell.cli.shared_options import configured
+    from sunwell.cli.views import choose_view
+
+    workspace, run_id = Path(chosen["workspace"]), chosen["run_id"]
+    recorded = options_from(settings_of_run(workspace, run_id))
+    is_over = has_finished(workspace, run_id)
+    held = configured(ctx, chosen, needs_key=False)
+    terms = terms_of(chosen, held, recorded, None)
+    ceilings = ceilings_now(recorded.budget, terms)
+    verbose = held.loaded.values.verbose
+    view = choose_view(as_json=chosen["as_json"], verbose=verbose, max_usd=ceilings[0].value)
+    if is_over and not verbose:
+        view = PlainView(notes_only=True)  # its steps again would look as if it went on
+    if chosen["approve"]:
+        require_terminal("--approve")
+        terms = terms_of(chosen, held, recorded, Asker(view))
+    agent = held.agent()
+    events = agent.resume(
+        run_id,
+        workspace=workspace,
+        given=terms.given,
+        budget=terms.budget,
+        ceilings=terms.ceilings,
+        results=terms.results,
+        accept_changes=terms.accept_changes,
+    )
+    if not is_over:
+        view.say(ceilings_line(ceilings, held))
+    result = drive(agent, events, view)
+    if is_over and not chosen["as_json"]:
+        view.say(_OVER)
+    ctx.exit(tell(result, chosen))
+
+
+_CHANGED = ("model", "smart_model", "delegation_model", "effort")
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "--at",
+    required=True,
+    metavar="SPAN[:CALL]",
+    help="Where: a span begun anew, or from one of its calls on; sunwell show RUN --spans lists them.",
+)
+@click.option(
+    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
+)
+@model_options
+@click.option(
+    "--effort", type=click.Choice(("low", "medium", "high", "xhigh", "max")), help="Effort from there on."
+)
+@budget_options
+@again_options
+@click.option("--accept-changes", is_flag=True, help="Take the files as they are.")
+@config_options
+@output_options
+@click.pass_context
+def fork(ctx: click.Context, /, **chosen: Any) -> None:
+    """Go on from a place in RUN in a new run, with what is named here changed.
+
+    What came before is copied, and neither asked nor paid again; RUN itself stays as it is. As for resume,
+    the record grants no shell, Python or plugin; a batch has a results file only if --results names one.
+    The files are yours: where they are not as they were at that place, nothing is begun. Put them
+    back first (with git, say, or sunwell undo RUN for a place before the first change), or --accept-changes.
+    """
+    from sunwell.agent.lifecycle.authority import ceilings_now
+    from sunwell.agent.lifecycle.run_settings import batch_in, options_from
+    from sunwell.cli.approval_prompt import Asker, require_terminal
+    from sunwell.cli.record_commands import settings_of_run
+    from sunwell.cli.run_output import drive, tell
+    from sunwell.cli.shared_options import configured
+    from sunwell.cli.views import choose_view
+    from sunwell.errors import ConfigurationError
+
+    workspace = Path(chosen["workspace"])
+    settings = settings_of_run(workspace, chosen["run_id"])
+    recorded = options_from(settings)
+    hands_out = recorded.enable_delegation or recorded.orchestrate or recorded.delegation_tools
+    if chosen["delegation_model"] is not None and not hands_out and batch_in(settings) is None:
+        raise ConfigurationError(
+            "the run hands nothing out, so no call would be --delegation-model's: leave it out, or name the "
+            "model that works with --model"
+        )
+    held = configured(ctx, chosen, needs_key=False)
+    changed = {name: chosen[name] for name in _CHANGED if chosen[name] is not None}
+    terms = terms_of(chosen, held, recorded, None, changed)
+    ceilings = ceilings_now(recorded.budget, terms)
+    verbose = held.loaded.values.verbose
+    view = choose_view(as_json=chosen["as_json"], verbose=verbose, max_usd=ceilings[0].value)
+    if chosen["approve"]:
+        require_terminal("--approve")
+        terms = terms_of(chosen, held, recorded, Asker(view), changed)
+    agent = held.agent()
+    events = agent.fork(
+        chosen["run_id"],
+        chosen["at"],
+        workspace=workspace,
+        given=terms.given,
+        budget=terms.budget,
+        ceilings=terms.ceilings,
+        results=terms.results,
+        accept_changes=terms.accept_changes,
+    )
+    view.say(ceilings_line(ceilings, held))
+    ctx.exit(tell(drive(agent, events, view), chosen))
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
+)
+@click.option("--accept-changes", is_flag=True, help="Go on where the code asks something else by now.")
+@output_options
+@click.pass_context
+def replay(ctx: click.Context, /, **chosen: Any) -> None:
+    """Play RUN again from its journal alone, with the code of today.
+
+    Nothing is asked, paid, written or changed; neither key nor network is needed. Each question must be
+    the recorded one. Where the record ends before the run did, the result is cancelled and says at which
+    call.
+    """
+    from sunwell.agent.agent import Agent
+    from sunwell.cli.run_output import drive, tell
+    from sunwell.cli.views import choose_view
+
+    view = choose_view(as_json=chosen["as_json"], verbose=chosen["verbose"])
+    agent = Agent()
+    events = agent.replay(
+        chosen["run_id"], workspace=chosen["workspace"], accept_changes=chosen["accept_changes"]
+    )
+    ctx.exit(tell(drive(agent, events, view), chosen))
+
+
+_ROLES = ("model", "smart_model", "delegation_model")
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("journal", metavar="JOURNAL", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--files", metavar="DIR", help="The files that the run begins with; they are copied.")
+@click.option("--allow-shell", is_flag=True, help="Let the run have the shell, if it had it.")
+@click.option("--allow-python", is_flag=True, help="Let the run have Python, if it had it.")
+@click.option("--plugin", multiple=True, metavar="NAME", help="A plugin that the run may load.")
+@output_options
+@click.pass_context
+def record(ctx: click.Context, /, **chosen: Any) -> None:
+    """Record the run in the file JOURNAL anew: the same task and settings, with the code of today.
+
+    The simulator's scripted models answer, so neither key nor network is needed. For journals that tests
+    play again: where such a test fails on purpose, this makes the new recording. JOURNAL is replaced where
+    the new run comes to an end that is no error.
+    """
+    from sunwell.agent.agent import Agent
+    from sunwell.agent.lifecycle.run_settings import latest_settings
+    from sunwell.cli.run_output import drive, tell
+    from sunwell.cli.views import choose_view
+    from sunwell.journal.reading import read_records
+    from sunwell.models.registry import ModelRegistry
+    from sunwell.plugins import Plugins
+    from sunwell.tools.tool_plugins import ToolPlugins
+
+    path: Path = chosen["journal"]
+    settings = latest_settings(read_records(path))
+    view = choose_view(as_json=chosen["as_json"], verbose=chosen["verbose"])
+    plugins = ToolPlugins(Plugins("sunwell.tools", chosen["plugin"] or None))
+    agent = Agent(registry=ModelRegistry(), tool_plugins=plugins, **_models(settings["models"]))
+    with tempfile.TemporaryDirectory(prefix="sunwell-record-") as folder:
+        workspace = Path(folder) / "workspace"
+        if chosen["files"]:
+            shutil.copytree(chosen["files"], workspace, ignore=shutil.ignore_patterns(".sunwell"))
+        else:
+            workspace.mkdir()
+        result = drive(agent, _events(agent, path, settings, workspace, chosen), view)
+        if result.status in ("ok", "incomplete") and result.journal:
+            shutil.copyfile(result.journal, path)
+        code = tell(result, {**chosen, "workspace": str(workspace)})  # may read the journal, which goes now
+    ctx.exit(code)
+
+
+def _models(named: Mapping[str, str | None]) -> dict[str, Any]:
+    from sunwell.errors import ConfigurationError
+    from sunwell.simulator.inprocess import InProcessModel
+    from sunwell.simulator.scripts import DEMO_MODELS
+
+    for name in named.values():
+        if name is not None and name not in DEMO_MODELS:
+            raise ConfigurationError(
+                f"the simulator has no script for {name}; it has some for: {', '.join(DEMO_MODELS)}"
+            )
+    return {
+        role: InProcessModel(name, DEMO_MODELS[name]) if (name := named[role]) else None for role in _ROLES
+    }
+
+
+def _events(
+    agent: "Agent", path: Path, settings: Mapping[str, Any], workspace: Path, chosen: Mapping[str, Any]
+) -> "AsyncGenerator[Event, None]":
+    import attrs
+
+    from sunwell.agent.lifecycle.authority import PERMISSIONS, CallerTerms, options_now
+    from sunwell.agent.lifecycle.run_settings import batch_in
+    from sunwell.context.session import SessionContext
+    from sunwell.journal.memory import ReplayedJournal
+    from sunwell.journal.records import RunOpened
+
+    opened = ReplayedJournal.read(path).find(RunOpened, ())
+    assert opened is not None
+    nobody: dict[str, Any] = dict.fromkeys(_ROLES)  # the agent has the models
+    given = {name: True for name in PERMISSIONS if chosen.get(name)}
+    options = attrs.evolve(options_now(settings, CallerTerms(given=given), agent.tool_plugins), **nobody)
+    batch = batch_in(settings)
+    if batch is not None:
+        return agent.batch_events(batch.tasks, lens=batch.lens, workspace=workspace, options=options)
+    return agent.run(SessionContext.build(workspace, opened.task, options=options))

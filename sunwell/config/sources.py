@@ -1,0 +1,525 @@
+"""The block ``openai:`` under a model, as one of the seeds writes it, turned into a named provider."""
+
+import os
+import shlex
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from sunwell.config.documents import (
+    Document,
+    DocumentContent,
+    ReadContent,
+    document_of,
+    project_file,
+    read_content,
+    user_file,
+)
+from sunwell.config.kinds import allowed, read_text, read_value
+from sunwell.config.schema import Configuration
+from sunwell.config.setting import Origin, Setting, SettingPath, dotted
+from sunwell.config.setting import SettingPath as Key
+from sunwell.config.setting_errors import not_a_table, set_twice, unknown_key, wrong_value
+from sunwell.config.shape import fields_of, is_role, is_table, kind_at, known_at, named_table
+from sunwell.config.spellings import RLM_VARIABLES, SPELLINGS, UNSET_WHEN_EMPTY, canonical, options
+from sunwell.config.trust import TrustRecord, narrows, refusal
+from sunwell.models.catalog import preset, preset_names
+
+_PER_MILLION = Decimal(1_000_000)
+_RATES = {
+    "input": "input_usd_per_million",
+    "cached_input": "cached_input_usd_per_million",
+    "output": "output_usd_per_million",
+}
+_LISTS = {"reasoning": "reasoning_models", "non_reasoning": "non_reasoning_models"}
+_KNOWN = ("preset", "base_url", "models", "pricing", "api_key_env")
+
+BLOCKS: Mapping[SettingPath, str] = {
+    ("openai",): "model",
+    ("subagent", "openai"): "delegation_model",
+    ("rlm", "subagent", "openai"): "delegation_model",
+    ("orchestrator", "openai"): "orchestrator",
+    ("rlm", "orchestrator", "openai"): "orchestrator",
+}
+"""Where such a block may stand, and the role that it belongs to."""
+
+
+class OpenAIBlock:
+    """One block, with the means to say where each of its keys stands."""
+
+    def __init__(self, role: str, block: Mapping[str, Any], path: SettingPath, origin_of: Any) -> None:
+        self.role, self.block, self.path = role, block, path
+        self._origin_of = origin_of
+        self.name = self._provider_name()
+
+    def settings(self) -> Iterator[Setting]:
+        """Yield the settings that the block means; raises ConfigurationError for what it cannot mean."""
+        for key in self.block:
+            if key not in _KNOWN:
+                raise unknown_key(self._origin(key), key, _KNOWN)
+        yield Setting((self.role, "provider"), self.name, self._origin("preset"))
+        named = {"preset": "preset", "base_url": "base_url", "api_key_env": "api_key_env"}
+        own_entry = preset(self.name) is None
+        for key, target in named.items():
+            if key in self.block and (own_entry or key == "api_key_env"):
+                yield Setting(("providers", self.name, target), self.block[key], self._origin(key))
+        if own_entry:
+            yield Setting(("providers", self.name, "kind"), "openai", self._origin("base_url"))
+        yield from self._models()
+        yield from self._prices()
+
+    def _provider_name(self) -> str:
+        """A preset at its own address goes by its name; anything else is a provider of its own."""
+        wanted, url = self.block.get("preset"), self.block.get("base_url")
+        known = None
+        if wanted is not None:
+            known = preset(wanted) if isinstance(wanted, str) else None
+            if known is None:
+                raise wrong_value(self._origin("preset"), wanted, "one of " + ", ".join(preset_names()))
+        if known is not None and url in (None, known.base_url, f"{known.base_url}/"):
+            return known.name
+        if url is None:
+            return "openai"
+        return f"{self.role}-openai".replace("_", "-")
+
+    def _models(self) -> Iterator[Setting]:
+        models = self._table(self.block.get("models"), "models")
+        for key, names in models.items():
+            if key not in _LISTS:
+                raise unknown_key(self._origin("models", key), key, _LISTS)
+            yield Setting(("providers", self.name, _LISTS[key]), names, self._origin("models", key))
+
+    def _prices(self) -> Iterator[Setting]:
+        """Prices stand here in dollars for one token, elsewhere for a million."""
+        for model, figures in self._table(self.block.get("pricing"), "pricing").items():
+            entry = ("models", f"{self.name}/{model}")
+            for key, figure in self._table(figures, "pricing", model).items():
+                origin = self._origin("pricing", model, key)
+                if key == "context_window":
+                    yield Setting((*entry, key), figure, origin)
+                elif key in _RATES:
+                    try:
+                        rate = read_value(figure, Decimal) * _PER_MILLION
+                    except ValueError:
+                        raise wrong_value(origin, figure, "US dollars for one token") from None
+                    yield Setting((*entry, _RATES[key]), rate, origin)
+                else:
+                    raise unknown_key(origin, key, (*_RATES, "context_window"))
+
+    def _table(self, value: Any, *keys: str) -> Mapping[str, Any]:
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            raise not_a_table(self._origin(*keys), value)
+        return value
+
+    def _origin(self, *keys: str) -> Origin:
+        return self._origin_of((*self.path, *keys))  # type: ignore[no-any-return]
+
+
+OriginOf = Callable[[SettingPath], Origin]
+
+
+@attrs.frozen
+class Flattening:
+    """Walks a tree of plain values; ``origin_of`` tells where the key at a path was written."""
+
+    origin_of: OriginOf
+
+    def settings(self, values: Mapping[str, Any]) -> Iterator[Setting]:
+        """Yield each setting under its name in the schema. Raises ConfigurationError."""
+        yield from self._table(values, ())
+
+    def _table(self, values: Mapping[str, Any], path: SettingPath) -> Iterator[Setting]:
+        # A block says more than the provider's name beside it, wherever the two stand.
+        for name in sorted(values, key=lambda name: (*path, name) in BLOCKS):
+            if (*path, name) not in BLOCKS or values.get("provider") in (None, "", "openai"):
+                yield from self._key(values[name], (*path, name))
+
+    def _key(self, value: Any, path: SettingPath) -> Iterator[Setting]:
+        if path in BLOCKS:
+            if not isinstance(value, Mapping):
+                raise not_a_table(self.origin_of(path), value)
+            yield from OpenAIBlock(BLOCKS[path], value, path, self.origin_of).settings()
+            return
+        if value is None or (value in ("", 0) and value is not False and path[:-1] in UNSET_WHEN_EMPTY):
+            return
+        if self._is_foreign_table(path):
+            if not isinstance(value, Mapping):
+                raise not_a_table(self.origin_of(path), value)
+            yield from self._table(value, path)
+            return
+        yield from self._setting(value, path)
+
+    def _is_foreign_table(self, path: SettingPath) -> bool:
+        """Whether *path* is only the beginning of other spellings."""
+        return path not in SPELLINGS and any(
+            len(name) > len(path) and name[: len(path)] == path and not _is_in_schema(path)
+            for name in (*SPELLINGS, *BLOCKS)
+        )
+
+    def _setting(self, value: Any, path: SettingPath) -> Iterator[Setting]:
+        origin, target = self.origin_of(path), canonical(path)
+        try:
+            kind = kind_at(target)
+        except KeyError as error:
+            raise self._unknown(origin, path, target, error.args[0]) from None
+        if is_role(kind) and not isinstance(value, Mapping):
+            yield Setting((*target, "model"), value, origin)
+        elif is_table(kind) or (named_table(kind) is not None and is_table(named_table(kind))):
+            if not isinstance(value, Mapping):
+                raise not_a_table(origin, value)
+            yield from self._table(value, path)
+        else:
+            yield Setting(target, value, origin)
+
+    def _unknown(self, origin: Origin, path: SettingPath, target: SettingPath, depth: int) -> Exception:
+        written = path[:-1]
+        spelled = (name for name in (*SPELLINGS, *BLOCKS) if len(name) > len(written))
+        names = {name[len(written)] for name in spelled if name[: len(written)] == written}
+        names |= set(known_at(target[:depth]))
+        return unknown_key(origin, path[-1], names)
+
+
+def _is_in_schema(path: SettingPath) -> bool:
+    try:
+        kind_at(path)
+    except KeyError:
+        return False
+    return True
+
+
+def from_keywords(values: Mapping[str, Any], rank: int) -> OriginOf:
+    """Return where keyword arguments come from."""
+    return lambda path: Origin("option", dotted(path), rank=rank)
+
+
+_ROLES = ("model", "smart_model", "delegation_model", "orchestrator")
+
+
+def checked(setting: Setting) -> Setting:
+    """Return *setting* with its value as the schema has it. Raises ConfigurationError."""
+    kind = kind_at(setting.path)
+    try:
+        return attrs.evolve(setting, value=read_value(setting.value, kind))
+    except (ValueError, ArithmeticError):
+        raise wrong_value(setting.origin, setting.value, allowed(kind)) from None
+
+
+def winners(settings: Iterable[Setting]) -> dict[SettingPath, Setting]:
+    """Return for each path the setting of the highest rank; of one rank the last counts.
+
+    A provider belongs to the model that it was written with: where a higher source names another
+    model for the role, the provider of a lower one does not hold.
+    """
+    chosen: dict[SettingPath, Setting] = {}
+    for setting in settings:
+        held = chosen.get(setting.path)
+        if held is None or setting.origin.rank >= held.origin.rank:
+            chosen[setting.path] = setting
+    entries = [("models", path[1]) for path in chosen if path[0] == "models"]
+    for role in [*((name,) for name in _ROLES), *dict.fromkeys(entries)]:
+        provider, model = chosen.get((*role, "provider")), chosen.get((*role, "model"))
+        if provider and model and model.origin.rank > provider.origin.rank:
+            del chosen[provider.path]
+    return chosen
+
+
+def assembled(chosen: Mapping[SettingPath, Setting]) -> Configuration:
+    """Return the configuration that *chosen* settings, all checked, make."""
+    tree: dict[str, Any] = {}
+    for path, setting in chosen.items():
+        table = tree
+        for name in path[:-1]:
+            table = table.setdefault(name, {})
+        table[path[-1]] = setting.value
+    made: Configuration = _made(Configuration, tree)
+    return made
+
+
+def _made(kind: Any, tree: Mapping[str, Any]) -> Any:
+    member = named_table(kind)
+    if member is not None and is_table(member):
+        return {name: _made(member, value) for name, value in tree.items()}
+    if not is_table(kind):
+        return tree
+    kinds = fields_of(kind)
+    return kind(**{name: _made(kinds[name], value) for name, value in tree.items()})
+
+
+PREFIX = "SUNWELL_"
+NOT_SETTINGS = frozenset({"SUNWELL_HOME", "SUNWELL_CONFIG", "SUNWELL_TRUST_CONFIG"})
+"""Variables that say where settings are, and are none themselves."""
+
+
+def from_variables(environ: Mapping[str, str], rank: int) -> Iterator[Setting]:
+    """Yield the settings in *environ*; an empty variable is not set. Raises ConfigurationError.
+
+    Where both ``RLM_MODEL`` and ``SUNWELL_MODEL`` are there, the latter comes later, and so wins.
+    """
+    known = options()
+    for name, target in RLM_VARIABLES.items():
+        if environ.get(name, "").strip():
+            yield _setting(name, target, environ[name], rank)
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name in NOT_SETTINGS or not environ[name].strip():
+            continue
+        target = name.removeprefix(PREFIX).lower()
+        if target not in known:
+            names = [PREFIX + option.upper() for option in known]
+            raise unknown_key(Origin("environment", name, rank=rank), name.lower(), names)
+        yield _setting(name, target, environ[name], rank)
+
+
+def _setting(name: str, target: str, text: str, rank: int) -> Setting:
+    option, origin = options()[target], Origin("environment", name, rank=rank)
+    try:
+        return Setting(option.path, read_text(text, option.kind), origin)
+    except (ValueError, ArithmeticError):
+        raise wrong_value(origin, text, allowed(option.kind)) from None
+
+
+UNREAD: Mapping[SettingPath, str] = MappingProxyType(
+    {
+        ("explore",): (
+            "nothing explores a context yet: one that fits into the model's window is given whole, "
+            "and one that does not is refused"
+        ),
+        ("context_source",): "no context source is queried yet",
+        ("cache_dir",): "nothing is kept there yet; runs are kept in .sunwell of the workspace",
+    }
+)
+"""Tables and settings that no part of the product reads yet, and what happens in their place."""
+
+
+def unread_warnings(chosen: Mapping[SettingPath, Setting]) -> tuple[str, ...]:
+    """Return a sentence for each setting in *chosen* that has no effect."""
+    told = [
+        f"{_where(setting)}{dotted(path)} has no effect: {instead}"
+        for path, setting in chosen.items()
+        for unread, instead in UNREAD.items()
+        if path[: len(unread)] == unread
+    ]
+    nix = chosen.get(("use_nix",))
+    if nix is not None and nix.value is True:
+        told.append(f"{nix.origin}: use_nix is not carried over: commands run in a sandbox")
+    return tuple(told)
+
+
+def _where(setting: Setting) -> str:
+    """Return where the setting was written; whoever has just typed it knows."""
+    return "" if setting.origin.source == "option" else f"{setting.origin}: "
+
+
+USER, PROJECT, ENVIRONMENT, OPTION = 1, 2, 3, 4
+_SUNWELL_CONFIG, _TRUST = "SUNWELL_CONFIG", "SUNWELL_TRUST_CONFIG"
+
+
+@attrs.frozen
+class Loaded:
+    """The configuration, and where each of its values comes from."""
+
+    values: Configuration
+    settings: Mapping[Key, Setting] = attrs.field(repr=False)
+    """What was set, by its name in the schema; everything else is a default."""
+    untrusted: tuple[Setting, ...] = ()
+    """Settings of a project's file that hold only once the file is trusted."""
+    files: tuple[Path, ...] = ()
+    """The files that were read, the user's own first."""
+    warnings: tuple[str, ...] = ()
+
+    def require_trust(self) -> "Loaded":
+        """Return this, or raise :exc:`~sunwell.errors.ConfigurationError` where trust is missing."""
+        if self.untrusted:
+            raise refusal(self.untrusted)
+        return self
+
+
+@attrs.frozen
+class Reading:
+    """Files and variables as they were at one moment; every use of it has exactly these bytes."""
+
+    user: Document | None
+    project: Document | None
+    environ: Mapping[str, str] = attrs.field(repr=False)
+    is_trusted: bool
+    """Whether all of the project's file holds."""
+    warnings: tuple[str, ...] = ()
+
+    def load(self, **options: Any) -> Loaded:
+        """Return everything put together; an option that is ``None`` is not set.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` for the first thing that is wrong.
+        Untrusted settings are loaded, too, and listed: see :meth:`Loaded.require_trust`.
+        """
+        settings: list[Setting] = []
+        documents = [document for document in (self.user, self.project) if document is not None]
+        for document in documents:
+            settings += _from_document(document, is_project=document is self.project)
+        settings += from_variables(self.environ, ENVIRONMENT)
+        settings += _from_options(options)
+        every = tuple(map(checked, settings))
+        chosen = winners(every)
+        return Loaded(
+            assembled(chosen),
+            chosen,
+            () if self.is_trusted else _untrusted(every, chosen),
+            tuple(document.file for document in documents),
+            (*self.warnings, *unread_warnings(chosen)),
+        )
+
+    def needing_trust(self) -> tuple[Setting, ...]:
+        """Return what the project's file sets that holds only with trust, whatever is set above it."""
+        if self.project is None:
+            return ()
+        user = () if self.user is None else map(checked, _from_document(self.user, is_project=False))
+        base = assembled(winners(user))
+        return tuple(setting for setting in settings_in(self.project) if not narrows(setting, base))
+
+
+@attrs.frozen
+class Sources:
+    """Where settings are looked for. ``config`` takes the place of the project's file."""
+
+    workspace: Path = Path()
+    config: Path | None = None
+    environ: Mapping[str, str] | None = attrs.field(default=None, repr=False)
+    trust_config: bool = False
+    """Trust the project's file this once."""
+    read_content: ReadContent = attrs.field(default=read_content, repr=False)
+    """Reads a file; called once for each."""
+
+    def load(self, **options: Any) -> Loaded:
+        """Read everything and return it put together; see :meth:`Reading.load`."""
+        return self.read().load(**options)
+
+    def read(self) -> Reading:
+        """Read the user's file and the project's, each once, and say whether the project's is trusted.
+
+        A project's file that was found, and not named, is left out with a warning if it belongs to another
+        user or if every user may write it. Raises :exc:`~sunwell.errors.ConfigurationError`.
+        """
+        environ = dict(os.environ if self.environ is None else self.environ)
+        user = user_file(environ)
+        named = self._named(environ)
+        file = project_file(self.workspace) if named is None else named
+        project, doubt = None, ""
+        if file is not None:
+            content = self.read_content(file)
+            doubt = _doubt(file, content) if named is None else ""
+            project = None if doubt else document_of(file, content)
+        return Reading(
+            None if user is None else document_of(user, self.read_content(user)),
+            project,
+            environ,
+            self._trusts(environ, project),
+            (doubt,) if doubt else (),
+        )
+
+    def _named(self, environ: Mapping[str, str]) -> Path | None:
+        if self.config is not None:
+            return self.config
+        return Path(environ[_SUNWELL_CONFIG]) if environ.get(_SUNWELL_CONFIG, "").strip() else None
+
+    def _trusts(self, environ: Mapping[str, str], project: Document | None) -> bool:
+        if self.trust_config or environ.get(_TRUST, "").strip().lower() in ("1", "true", "yes", "on"):
+            return True
+        return project is None or TrustRecord.of_user(environ).holds(project.file, project.data)
+
+
+def _doubt(file: Path, content: DocumentContent) -> str:
+    """Return why a file that was found does not count; empty if it does."""
+    use = f"to use it, read it and name it with --config {shlex.quote(str(file))}"
+    if content.owner is not None and not {content.owner, _owner_of_name(file)} <= {os.geteuid()}:
+        return f"{file} belongs to another user and is left out; {use}"
+    if content.mode & stat.S_IWOTH:
+        return f"{file} can be written by every user and is left out; {use}"
+    return ""
+
+
+def _owner_of_name(file: Path) -> int | None:
+    """Return who made *file*, or the link of that name; ``None`` if it is gone by now."""
+    try:
+        return os.lstat(file).st_uid
+    except OSError:
+        return None
+
+
+def load_config(
+    *,
+    workspace: str | Path = ".",
+    config: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    trust_config: bool = False,
+    **overrides: Any,
+) -> Configuration:
+    """Return the settings that hold: option, environment, project's file, user's file, default.
+
+    Args:
+        workspace: Where the project's file is looked for, and above.
+        config: A file to read in place of the project's.
+        environ: Environment variables; the process's own unless given.
+        trust_config: Trust the project's file this once.
+        overrides: Settings by flat name (``model``, ``child_model``, ``budget_usd``) or as tables
+            (``providers={...}``); ``None`` is not set.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError`, one sentence for what is wrong first.
+    """
+    sources = Sources(Path(workspace), None if config is None else Path(config), environ, trust_config)
+    return sources.load(**overrides).require_trust().values
+
+
+def settings_in(document: Document) -> tuple[Setting, ...]:
+    """Return what a project's file sets, each value checked. Raises ConfigurationError."""
+    return tuple(map(checked, _from_document(document, is_project=True)))
+
+
+def _from_document(document: Document, *, is_project: bool) -> list[Setting]:
+    rank = PROJECT if is_project else USER
+
+    def origin_of(path: Key) -> Origin:
+        line = next(
+            (document.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in document.lines), None
+        )
+        return Origin(str(document.file), dotted(path), line, rank, is_project)
+
+    settings = list(Flattening(origin_of).settings(document.values))
+    _refuse_doubles(settings)
+    return settings
+
+
+def _refuse_doubles(settings: Iterable[Setting]) -> None:
+    """Refuse one setting under two spellings in one file; a block may say more of a provider's name."""
+    seen: dict[Key, Setting] = {}
+    for setting in settings:
+        first = seen.setdefault(setting.path, setting)
+        if first is not setting and setting.path[-1] != "provider":
+            raise set_twice(setting.origin, first.origin)
+
+
+def _from_options(given: Mapping[str, Any]) -> Iterable[Setting]:
+    known, trees = options(), {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name in known and not isinstance(value, Mapping):
+            yield Setting(known[name].path, value, Origin("option", name, rank=OPTION))
+        else:
+            trees[name] = value
+    yield from Flattening(from_keywords(trees, OPTION)).settings(trees)
+
+
+def _untrusted(every: Iterable[Setting], chosen: Mapping[Key, Setting]) -> tuple[Setting, ...]:
+    """Return what of the project's file holds and is more than a narrowing of what holds without it."""
+    without = winners(setting for setting in every if not setting.origin.is_project)
+    base = assembled(without)
+    found = [s for s in chosen.values() if s.origin.is_project and not narrows(s, base)]
+    # A model's name in the file also removes the provider that the user wrote with that model.
+    lost = [path for path in without if path not in chosen]
+    found += [chosen[*path[:-1], "model"] for path in lost]
+    return tuple(found)
