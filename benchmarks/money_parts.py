@@ -16,8 +16,7 @@ from sunwell.errors import JournalError
 from sunwell.journal.records import Key, Record
 from sunwell.models.prices import PriceBook
 from sunwell.simulator import Asked, Billing, Fault, InProcessModel, ModelPrice, ModelRates, Occasion, Reply
-from sunwell.simulator.asking import prompt_of
-from sunwell.simulator.inprocess import loop_time
+from sunwell.simulator.in_process import loop_time, prompt_of
 
 NAMES = ("claude-cheap-1", "claude-dear-1")
 PRICES = {

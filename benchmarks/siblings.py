@@ -34,7 +34,7 @@ from sunwell.models.connection import Connection, close_clients
 from sunwell.models.openai_chat import ChatModel
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import PRICES, SimulatedModel, Simulator, echo
-from sunwell.simulator.tokens import MESSAGE_TOKENS, text_tokens
+from sunwell.simulator.prompt_tokens import MESSAGE_TOKENS, text_tokens
 
 SIZES = (2, 10, 100, 1_000)
 LATENCY_SECONDS = 0.5

@@ -22,7 +22,7 @@ from sunwell.gateway.booking import claim_for
 from sunwell.journal.memory import MemoryJournal
 from sunwell.models.prices import PriceBook
 from sunwell.simulator import Asked, Billing, InProcessModel, Reply
-from sunwell.simulator.inprocess import loop_time
+from sunwell.simulator.in_process import loop_time
 from sunwell.testing import run_virtual
 from sunwell.tools import tool
 

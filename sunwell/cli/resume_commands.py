@@ -233,7 +233,7 @@ def record(ctx: click.Context, /, **chosen: Any) -> None:
 
 def _models(named: Mapping[str, str | None]) -> dict[str, Any]:
     from sunwell.errors import ConfigurationError
-    from sunwell.simulator.inprocess import InProcessModel
+    from sunwell.simulator.in_process import InProcessModel
     from sunwell.simulator.scripts import DEMO_MODELS
 
     for name in named.values():

@@ -1,24 +1,22 @@
 """A provider on loopback, with its own bill and its faults: budgets are tested against it, without keys."""
 
-from sunwell.simulator.billing import Billing, Call, Clock, Entry, ManualClock, Total
-from sunwell.simulator.echo import echo, minimal
+from sunwell.simulator.billing import BillEntry, Billing, Clock, ManualClock, SimulatedCall, SimulatedTotal
 from sunwell.simulator.faults import Fault, FaultPlan, FaultRule, Occasion, parse_fault
-from sunwell.simulator.inprocess import InProcessModel, loop_time
-from sunwell.simulator.models import SimulatedModel
-from sunwell.simulator.prices import PRICE_DATE, PRICES, ModelPrice, ModelRates
-from sunwell.simulator.prompt import Piece, Prompt, piece
+from sunwell.simulator.in_process import InProcessModel, loop_time
+from sunwell.simulator.prompt_tokens import Piece, Prompt, piece
 from sunwell.simulator.script import Asked, Reply, Script
 from sunwell.simulator.server import Simulator, running_simulator
 from sunwell.simulator.service import SimulatedRequest
+from sunwell.simulator.simulated_models import SimulatedModel, echo, minimal
+from sunwell.simulator.simulated_prices import PRICE_DATE, PRICES, ModelPrice, ModelRates
 
 __all__ = [
     "PRICES",
     "PRICE_DATE",
     "Asked",
+    "BillEntry",
     "Billing",
-    "Call",
     "Clock",
-    "Entry",
     "Fault",
     "FaultPlan",
     "FaultRule",
@@ -31,10 +29,11 @@ __all__ = [
     "Prompt",
     "Reply",
     "Script",
+    "SimulatedCall",
     "SimulatedModel",
     "SimulatedRequest",
+    "SimulatedTotal",
     "Simulator",
-    "Total",
     "echo",
     "loop_time",
     "minimal",

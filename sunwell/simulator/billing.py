@@ -7,9 +7,9 @@ from decimal import Decimal
 import attrs
 
 from sunwell.errors import ConfigurationError
-from sunwell.simulator.cache import PromptCache, Split
-from sunwell.simulator.prices import PRICES, ModelPrice, ModelRates
-from sunwell.simulator.prompt import Prompt
+from sunwell.simulator.cache import CacheSplit, PromptCache
+from sunwell.simulator.prompt_tokens import Prompt
+from sunwell.simulator.simulated_prices import PRICES, ModelPrice, ModelRates
 
 _PER_MILLION = Decimal("0.000001")
 
@@ -32,7 +32,7 @@ class ManualClock:
 
 
 @attrs.frozen
-class Entry:
+class BillEntry:
     """One line of the bill: what one call was charged."""
 
     request_id: str
@@ -56,7 +56,7 @@ class Entry:
 
 
 @attrs.frozen
-class Total:
+class SimulatedTotal:
     """What the calls of one model, one key or of all came to."""
 
     calls: int = 0
@@ -66,17 +66,17 @@ class Total:
 
 
 @attrs.define(eq=False)
-class Call:
+class SimulatedCall:
     """One billed call in the course of time: its input is charged already.
 
-    Call :meth:`begin_answer` when the first piece of the answer goes out, :meth:`generate` as
+    SimulatedCall :meth:`begin_answer` when the first piece of the answer goes out, :meth:`generate` as
     output comes into being, and :meth:`end` in any case.
     """
 
     request_id: str
     key: str
     model: str
-    split: Split
+    split: CacheSplit
     rates: ModelRates
     time: float
     _billing: "Billing" = attrs.field(repr=False)
@@ -111,11 +111,11 @@ class Call:
         """What the call has cost so far."""
         return self.input_usd + self.output_tokens * self.rates.output_usd * _PER_MILLION
 
-    def entry(self) -> Entry:
+    def entry(self) -> BillEntry:
         """Return the line of the bill as it stands."""
         split = self.split
         parts = (split.uncached_tokens, split.read_tokens, split.write_tokens, split.write_1h_tokens)
-        return Entry(
+        return BillEntry(
             self.request_id, self.key, self.model, *parts, self.output_tokens, self.usd, self.time, self.why
         )
 
@@ -127,10 +127,10 @@ class Billing:
     prices: Mapping[str, ModelPrice] = PRICES
     clock: Clock = time.time
     _cache: PromptCache = attrs.field(factory=PromptCache, init=False, repr=False)
-    _calls: list[Call] = attrs.field(factory=list, init=False, repr=False)
+    _calls: list[SimulatedCall] = attrs.field(factory=list, init=False, repr=False)
     _usd: dict[tuple[str, str], Decimal] = attrs.field(factory=dict, init=False, repr=False)
 
-    def begin(self, key: str, model: str, prompt: Prompt, *, hidden_input_tokens: int = 0) -> Call:
+    def begin(self, key: str, model: str, prompt: Prompt, *, hidden_input_tokens: int = 0) -> SimulatedCall:
         """Match *prompt* against the cache of *key* and charge the input.
 
         ``hidden_input_tokens`` are what a provider adds to a prompt; they are billed as plain
@@ -143,7 +143,7 @@ class Billing:
         if hidden_input_tokens:
             split = attrs.evolve(split, uncached_tokens=split.uncached_tokens + hidden_input_tokens)
         rates = price.rates_for(split.input_tokens)
-        call = Call(f"req_{len(self._calls) + 1:08d}", key, model, split, rates, now, self)
+        call = SimulatedCall(f"req_{len(self._calls) + 1:08d}", key, model, split, rates, now, self)
         self._calls.append(call)
         self.charge(call, call.input_usd)
         return call
@@ -154,12 +154,12 @@ class Billing:
             raise ConfigurationError(f"the simulator has no price for {model!r}: give one in prices=")
         return self.prices[model]
 
-    def store(self, split: Split) -> None:
+    def store(self, split: CacheSplit) -> None:
         """Make the entries of *split* readable from now on."""
         if split.entries:
             self._cache.store(split.entries, self.clock())
 
-    def charge(self, call: Call, usd: Decimal) -> None:
+    def charge(self, call: SimulatedCall, usd: Decimal) -> None:
         """Add *usd* to the account of *call*."""
         account = (call.key, call.model)
         self._usd[account] = self._usd.get(account, Decimal(0)) + usd
@@ -169,16 +169,16 @@ class Billing:
         accounts = tuple(self._usd.items())  # the server may add one meanwhile, in its own thread
         return sum((usd for account, usd in accounts if _matches(account, key, model)), Decimal(0))
 
-    def entries(self, key: str | None = None, model: str | None = None) -> tuple[Entry, ...]:
+    def entries(self, key: str | None = None, model: str | None = None) -> tuple[BillEntry, ...]:
         """Return the lines of the bill in the order in which calls came in."""
         return tuple(call.entry() for call in self._chosen(key, model))
 
-    def by_model(self, key: str | None = None) -> dict[str, Total]:
+    def by_model(self, key: str | None = None) -> dict[str, SimulatedTotal]:
         """Return the totals of each model that was called."""
-        totals: dict[str, Total] = {}
+        totals: dict[str, SimulatedTotal] = {}
         for call in self._chosen(key, None):
-            so_far = totals.get(call.model, Total())
-            totals[call.model] = Total(
+            so_far = totals.get(call.model, SimulatedTotal())
+            totals[call.model] = SimulatedTotal(
                 so_far.calls + 1,
                 so_far.input_tokens + call.split.input_tokens,
                 so_far.output_tokens + call.output_tokens,
@@ -186,12 +186,12 @@ class Billing:
             )
         return totals
 
-    def _chosen(self, key: str | None, model: str | None) -> Iterator[Call]:
+    def _chosen(self, key: str | None, model: str | None) -> Iterator[SimulatedCall]:
         calls = self._calls[:]
         return (call for call in calls if _matches((call.key, call.model), key, model))
 
 
-def _input_usd(split: Split, rates: ModelRates) -> Decimal:
+def _input_usd(split: CacheSplit, rates: ModelRates) -> Decimal:
     plain = rates.input_usd
     total = split.uncached_tokens * plain
     for tokens, rate in (

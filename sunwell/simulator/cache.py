@@ -5,8 +5,8 @@ from itertools import accumulate
 import attrs
 
 from sunwell.core.model import CacheLife
-from sunwell.simulator.prices import ModelPrice
-from sunwell.simulator.prompt import Prompt
+from sunwell.simulator.prompt_tokens import Prompt
+from sunwell.simulator.simulated_prices import ModelPrice
 
 LIFE_SECONDS: dict[CacheLife, float] = {"5m": 300.0, "1h": 3600.0}
 MESSAGES_LIFE_SECONDS = 1800.0
@@ -17,7 +17,7 @@ _SWEEP_ABOVE = 10_000
 
 
 @attrs.frozen
-class Split:
+class CacheSplit:
     """How the input of one call divides. The four parts sum up to all of it."""
 
     uncached_tokens: int
@@ -45,7 +45,7 @@ class PromptCache:
 
     _entries: dict[bytes, _Entry] = attrs.field(factory=dict, init=False)
 
-    def split(self, prompt: Prompt, price: ModelPrice, space: bytes, now: float) -> Split:
+    def split(self, prompt: Prompt, price: ModelPrice, space: bytes, now: float) -> CacheSplit:
         """Match *prompt* against the cache, refresh what is read, and say what would be written.
 
         Nothing can be read of this call before :meth:`store` is called with the split's entries.
@@ -53,7 +53,7 @@ class PromptCache:
         ends = list(accumulate(piece.tokens for piece in prompt.pieces))
         total = ends[-1] if ends else 0
         if price.cache_rule == "none" or total < price.least_prefix_tokens:
-            return Split(total)
+            return CacheSplit(total)
         prefixes = prompt.prefixes(space)
         if price.cache_rule == "blocks":
             writable, candidates = _block_breakpoints(prompt)
@@ -65,7 +65,7 @@ class PromptCache:
         read = ends[found] if found >= 0 else 0
         hour = max((ends[i] for i, life in new.items() if life == LIFE_SECONDS["1h"]), default=read)
         written = max((ends[i] for i in new), default=read)
-        return Split(
+        return CacheSplit(
             uncached_tokens=total - written,
             read_tokens=read,
             write_tokens=written - hour,

@@ -4,8 +4,8 @@ import attrs
 
 from sunwell.core.message import Part, Text, Thinking, ToolCall, ToolResult
 from sunwell.core.model import Stop
+from sunwell.simulator.prompt_tokens import BLOCK_TOKENS, BYTES_PER_TOKEN, answer_tokens, part_tokens
 from sunwell.simulator.script import Reply
-from sunwell.simulator.tokens import BLOCK_TOKENS, BYTES_PER_TOKEN, answer_tokens, part_tokens
 
 
 @attrs.frozen

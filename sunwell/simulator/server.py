@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import attrs
 
-from sunwell.simulator.allowance import RequestLimit
-from sunwell.simulator.anthropic_answer import MESSAGES
 from sunwell.simulator.billing import Billing, Clock
-from sunwell.simulator.chat_answer import CHAT
+from sunwell.simulator.chat_wire import CHAT, PLAIN
 from sunwell.simulator.faults import FaultPlan, fault_plan
-from sunwell.simulator.models import SimulatedModel, offered
-from sunwell.simulator.plain_dialect import PLAIN
-from sunwell.simulator.prices import PRICES, ModelPrice
-from sunwell.simulator.responses_answer import RESPONSES
+from sunwell.simulator.messages_wire import MESSAGES
+from sunwell.simulator.responses_wire import RESPONSES
 from sunwell.simulator.script import Script
-from sunwell.simulator.service import Service, SimulatedRequest
+from sunwell.simulator.service import RequestLimit, Service, SimulatedRequest
+from sunwell.simulator.simulated_models import SimulatedModel, offered
+from sunwell.simulator.simulated_prices import PRICES, ModelPrice
 
 if TYPE_CHECKING:
     from aiohttp import web

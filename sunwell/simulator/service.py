@@ -1,26 +1,248 @@
-"""Answers HTTP requests: authenticates, finds the model, applies the plan of faults, bills, writes."""
+"""How many requests a simulated provider takes in a second, and what its headers say of it."""
 
+import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from sunwell.simulator.allowance import Allowance, RequestLimit
-from sunwell.simulator.anthropic_answer import MESSAGES
-from sunwell.simulator.anthropic_format import read_count
-from sunwell.simulator.billing import Billing
-from sunwell.simulator.exchange import Exchange
+from sunwell.core.message import Part, Text, Thinking
+from sunwell.simulator.billing import Billing, SimulatedCall
 from sunwell.simulator.faults import NO_FAULT, Fault, FaultPlan, Occasion, parse_fault
-from sunwell.simulator.models import SimulatedModel, offered_id
-from sunwell.simulator.refusing import key_of, planned_refusal, refusal_headers
-from sunwell.simulator.said import say
-from sunwell.simulator.wire import Inquiry, Refusal, WireFormat, encode
+from sunwell.simulator.messages_wire import MESSAGES, read_count
+from sunwell.simulator.said import Said, say
+from sunwell.simulator.simulated_models import SimulatedModel, offered_id
+from sunwell.simulator.spoiled import report, spoil
+from sunwell.simulator.wire import Chunk, Inquiry, Refusal, WireAnswer, WireFormat, cut_stream, encode
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+_USUAL_PER_MINUTE = 4000
+
+
+@attrs.frozen
+class Allowance:
+    """What the headers of one response say: the limit for a minute, and what is left of it."""
+
+    per_minute: int = _USUAL_PER_MINUTE
+    remaining: int = _USUAL_PER_MINUTE - 1
+
+
+@attrs.define(eq=False)
+class RequestLimit:
+    """So many requests at once, and as many more each second; ``None`` takes any number."""
+
+    per_second: float | None = None
+    _available: float = attrs.field(default=0.0, init=False)
+    _at: float | None = attrs.field(default=None, init=False)
+
+    def take(self) -> tuple[bool, Allowance]:
+        """Return whether one more request is taken now, and what its response says."""
+        if self.per_second is None:
+            return True, Allowance()
+        now = asyncio.get_running_loop().time()
+        if self._at is None:
+            self._available = self.per_second
+        else:
+            more = (now - self._at) * self.per_second
+            self._available = min(self.per_second, self._available + more)
+        self._at = now
+        is_taken = self._available >= 1
+        if is_taken:
+            self._available -= 1
+        return is_taken, Allowance(round(self.per_second * 60), int(self._available))
+
+
+_USUAL = Allowance()
+_MESSAGES = {
+    401: "invalid x-api-key",
+    429: "This request would exceed your rate limit. Please try again later.",
+    500: "Internal server error",
+    503: "Service unavailable",
+    529: "Overloaded",
+}
+
+
+def key_of(headers: Mapping[str, str]) -> str:
+    """Return the API key of a request, from either header; empty where there is none."""
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    return headers.get("x-api-key", "").strip()
+
+
+def planned_refusal(fault: Fault, key: str) -> Refusal:
+    """Return the refusal that *fault* asks for."""
+    status = fault.refused_with or 500
+    message, code = _MESSAGES.get(status, "Something went wrong"), None
+    if status == 401:
+        code = "invalid_api_key"
+        message = f"Incorrect API key provided: {key}." if fault.echo_key else message
+    elif status == 429:
+        code = "insufficient_quota" if fault.quota else "rate_limit_exceeded"
+        message = "You exceeded your current quota, please check your plan." if fault.quota else message
+    return Refusal(status, message, None, code, fault.retry_after_seconds)
+
+
+def answer_headers(wire: str, request_id: str, allowance: Allowance = _USUAL) -> dict[str, str]:
+    """Return the headers of a response: the request's id, and how many more may be sent."""
+    limit, remaining = str(allowance.per_minute), allowance.remaining
+    if wire == "messages":
+        return {
+            "request-id": request_id,
+            "anthropic-ratelimit-requests-limit": limit,
+            "anthropic-ratelimit-requests-remaining": str(remaining),
+        }
+    return {
+        "x-request-id": request_id,
+        "x-ratelimit-limit-requests": limit,
+        "x-ratelimit-remaining-requests": str(remaining),
+    }
+
+
+def refusal_headers(
+    wire: str, refusal: Refusal, request_id: str, allowance: Allowance = _USUAL
+) -> dict[str, str]:
+    """Return the headers of an error response, ``Retry-After`` among them where it is known."""
+    if refusal.status == 429:
+        allowance = attrs.evolve(allowance, remaining=0)
+    headers = answer_headers(wire, request_id, allowance)
+    if refusal.retry_after_seconds is not None:
+        headers["retry-after"] = f"{refusal.retry_after_seconds:g}"
+    return headers
+
+
+@attrs.define(eq=False)
+class Exchange:
+    """A call whose input is billed; :meth:`run` answers it and closes its line in the bill."""
+
+    wire: WireFormat
+    inquiry: Inquiry
+    model: SimulatedModel
+    said: Said
+    fault: Fault
+    call: SimulatedCall
+    created: int
+    allowance: Allowance = Allowance()
+
+    async def run(self, request: "web.Request") -> "web.StreamResponse":
+        """WireAnswer *request*. Where the caller goes away, output counts as far as it was generated."""
+        from aiohttp import web
+
+        try:
+            await asyncio.sleep(self.model.latency_seconds + self.fault.stall_before_seconds)
+            if self.fault.cut == "before":
+                self.call.end("cut")
+                _hang_up(request)
+                return web.Response()
+            self.call.begin_answer()
+            if self.fault.gateway_status is not None:
+                return self._lost(self.fault.gateway_status)
+            if self.inquiry.stream or self.fault.stream_anyway:
+                return await self._stream(request)
+            return await self._plain(request)
+        finally:
+            self.call.end("cancelled")
+
+    def _lost(self, status: int) -> "web.Response":
+        """Generate the whole answer, and send the error of a gateway that could not use it."""
+        from aiohttp import web
+
+        self.call.generate(self.said.output_tokens)
+        self.call.end("cut")
+        # In the provider's own shape, as some gateways do: the hardest to tell from a refusal.
+        told = self.wire.refuse(Refusal(status, "Provider returned error"), self.call.request_id)
+        return web.Response(status=status, body=encode(told), content_type="application/json")
+
+    async def _plain(self, request: "web.Request") -> "web.StreamResponse":
+        from aiohttp import web
+
+        answer = self._answer()
+        if self.model.chunk_seconds or self.fault.stall_midway_seconds:
+            chunks = self.wire.stream(answer)
+            for i in range(len(chunks)):
+                await self._generate(i, len(chunks))
+        self.call.generate(self.said.output_tokens)
+        body = encode(self.wire.plain(answer))
+        headers = answer_headers(self.wire.name, self.call.request_id, self.allowance)
+        if self.fault.cut is None:
+            self.call.end()
+            return web.Response(body=body, content_type="application/json", headers=headers)
+        response = web.StreamResponse(headers=headers | {"content-type": "application/json"})
+        response.content_length = len(body)
+        self.call.end("cut")
+        await response.prepare(request)
+        await response.write(body[: len(body) // 2])
+        _hang_up(request)
+        return response
+
+    async def _stream(self, request: "web.Request") -> "web.StreamResponse":
+        from aiohttp import web
+
+        whole = self.wire.stream(self._answer())
+        chunks, drops = cut_stream(whole, self.fault.cut)
+        headers = answer_headers(self.wire.name, self.call.request_id, self.allowance)
+        response = web.StreamResponse(
+            headers=headers
+            | {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+        )
+        await response.prepare(request)
+        await self._write(response, chunks, len(whole))
+        self.call.end("cut" if self.fault.cut else "answered")
+        if drops:
+            _hang_up(request)
+        else:
+            await response.write_eof()
+        return response
+
+    async def _write(self, response: "web.StreamResponse", chunks: "Sequence[Chunk]", whole: int) -> None:
+        """Write *chunks* of an answer of *whole* chunks; the last two of it generate nothing new."""
+        if not self.model.chunk_seconds and not self.fault.stall_midway_seconds:
+            self.call.generate(self._generated(len(chunks) - 1, whole))
+            await response.write(b"".join(chunk.data for chunk in chunks))
+            return
+        for i, chunk in enumerate(chunks):
+            await self._generate(i, whole)
+            await response.write(chunk.data)
+
+    async def _generate(self, i: int, whole: int) -> None:
+        await asyncio.sleep(self.model.chunk_seconds)
+        if i == whole // 2:
+            await asyncio.sleep(self.fault.stall_midway_seconds)
+        self.call.generate(self._generated(i, whole))
+
+    def _generated(self, i: int, whole: int) -> int:
+        """Return the output generated by the end of chunk *i*; a stream's end itself generates none."""
+        return min(self.said.output_tokens, self.said.output_tokens * (i + 1) // max(1, whole - 1))
+
+    def _answer(self) -> WireAnswer:
+        shown = spoil(self.said, self.fault)
+        return WireAnswer(
+            request_id=self.call.request_id,
+            model=self.fault.answering_model or self.inquiry.asked.model,
+            said=attrs.evolve(shown, parts=tuple(part for part in shown.parts if self._is_shown(part))),
+            usage=report(self.call.split, self.said, self.fault),
+            fault=self.fault,
+            created=self.created,
+            include_usage=self.inquiry.include_usage,
+        )
+
+    def _is_shown(self, part: Part) -> bool:
+        """Leave out empty texts: a provider sends none, and refuses them when they come back."""
+        if isinstance(part, Thinking):
+            return self.inquiry.thinking
+        return not isinstance(part, Text) or part.text != ""
+
+
+def _hang_up(request: "web.Request") -> None:
+    """Close the connection after what is written already, without a proper end of the body."""
+    if request.transport is not None:
+        request.transport.close()
+
 
 log = logging.getLogger("sunwell.simulator")
 

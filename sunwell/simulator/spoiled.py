@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 
 from sunwell.core.message import Part, Text, ToolCall
-from sunwell.simulator.cache import Split
+from sunwell.simulator.cache import CacheSplit
 from sunwell.simulator.faults import Fault
 from sunwell.simulator.said import Said
 
@@ -27,7 +27,7 @@ class Reported:
         return self.uncached_tokens + self.read_tokens + self.write_tokens + self.write_1h_tokens
 
 
-def report(split: Split, said: Said, fault: Fault) -> Reported | None:
+def report(split: CacheSplit, said: Said, fault: Fault) -> Reported | None:
     """Return the usage that the answer carries; ``None`` where it carries none."""
     if fault.usage == "missing":
         return None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.simulator.faults import Cut, Fault
-from sunwell.simulator.prompt import Prompt
+from sunwell.simulator.prompt_tokens import Prompt
 from sunwell.simulator.said import Said
 from sunwell.simulator.script import Asked
 from sunwell.simulator.spoiled import Reported
@@ -44,7 +44,7 @@ class Inquiry:
 
 
 @attrs.frozen
-class Answer:
+class WireAnswer:
     """All that an answer's body is made of."""
 
     request_id: str
@@ -74,8 +74,8 @@ class WireFormat:
     name: str
     read: Callable[[Mapping[str, Any], Mapping[str, str]], Inquiry]
     """Body and headers to an inquiry; raises :exc:`Refusal`."""
-    plain: Callable[[Answer], dict[str, Any]]
-    stream: Callable[[Answer], list[Chunk]]
+    plain: Callable[[WireAnswer], dict[str, Any]]
+    stream: Callable[[WireAnswer], list[Chunk]]
     refuse: Callable[[Refusal, str], dict[str, Any]]
     """A refusal and the request's id to an error body."""
 

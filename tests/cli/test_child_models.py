@@ -11,8 +11,8 @@ from sunwell.core import Text, ToolCall
 from sunwell.journal import list_runs
 from sunwell.simulator import Asked, Reply, Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
-from sunwell.simulator.scripts.conversation import Conversation
-from sunwell.simulator.scripts.orchestrating import orchestrator, part_worker
+from sunwell.simulator.scripts.conversation_state import ScriptedConversation
+from sunwell.simulator.scripts.scripted_orchestrator import orchestrator, part_worker
 
 PARENT, CHILD = "claude-opus-5-5", "gpt-6-luna"
 NAMED = ("-m", f"anthropic/{PARENT}", "--child-model", f"openai/{CHILD}")
@@ -30,7 +30,7 @@ def parent(asked: Asked) -> Reply:
     name = next((name for name in QUESTIONS if name in asked.tools), None)
     if name is None:
         return DEMO_MODELS[PARENT](asked)
-    if Conversation.of(asked).attempts:
+    if ScriptedConversation.of(asked).attempts:
         return Reply((Text("Done."),))
     return Reply((ToolCall("c1", name, json.dumps(QUESTIONS[name])),))
 

@@ -9,7 +9,7 @@ from sunwell.cli.progress import Progress
 from sunwell.events import ModelCallFinished, ModelCallStarted, WorkerFailed, WorkerQueued, WorkerWaiting
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
-from sunwell.simulator.scripts.orchestrating import orchestrator, part_worker
+from sunwell.simulator.scripts.scripted_orchestrator import orchestrator, part_worker
 
 PAIR = ("--smart-model", "opus", "--delegation-model", "haiku")
 

@@ -12,8 +12,8 @@ import pytest
 
 from sunwell.core import Text, ToolCall
 from sunwell.simulator import Asked, Reply, Simulator, echo, running_simulator
-from sunwell.simulator.scripts.conversation import Conversation
-from sunwell.simulator.scripts.orchestrating import orchestrator, part_worker
+from sunwell.simulator.scripts.conversation_state import ScriptedConversation
+from sunwell.simulator.scripts.scripted_orchestrator import orchestrator, part_worker
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ MODELS = ("-m", PARENT, "--child-model", CHILD)
 
 def asking_once(asked: Asked) -> Reply:
     """Ask one sub-call, and answer with what it said."""
-    talk = Conversation.of(asked)
+    talk = ScriptedConversation.of(asked)
     if talk.attempts or "rlm_sub_complete" not in asked.tools:
         return Reply((Text(f"They said: {talk.results()}"),))
     query = {"query": "What is 6 times 7?", "max_tokens": None, "system": None, "tools": None}
@@ -141,7 +141,7 @@ def asking_once(asked: Asked) -> Reply:
 
 def computing(asked: Asked) -> Reply:
     """Compute with every tool that runs something, and answer with what came of it."""
-    talk = Conversation.of(asked)
+    talk = ScriptedConversation.of(asked)
     calls = {
         "execute_python": {"code": "print(6 * 7)"},
         "run_command": {"command": "echo $((6 * 7))", "timeout_seconds": None},

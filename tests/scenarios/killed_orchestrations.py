@@ -27,7 +27,7 @@ from sunwell.journal.layout import list_runs
 from sunwell.journal.places import JournalFiles
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import InProcessModel
-from sunwell.simulator.scripts.orchestrating import orchestrator, part_worker
+from sunwell.simulator.scripts.scripted_orchestrator import orchestrator, part_worker
 
 TASK = "Write all parts down"
 

@@ -30,8 +30,8 @@ from sunwell.models.openai_responses import ResponsesModel
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, InProcessModel, Reply, Script, Simulator
 from sunwell.simulator.schema_checks import check_schema
-from sunwell.simulator.scripts.conversation import Conversation
-from sunwell.simulator.scripts.orchestrating import orchestrator, part_worker, reports_in
+from sunwell.simulator.scripts.conversation_state import ScriptedConversation
+from sunwell.simulator.scripts.scripted_orchestrator import orchestrator, part_worker, reports_in
 
 PROGRAM = Path(__file__).parent / "killed_orchestrations.py"
 TOOLS = {
@@ -144,7 +144,7 @@ async def test_a_later_run_reads_what_an_earlier_one_found(tmp_path: Path) -> No
     key = first.workers[0].scratchpad_key
 
     def reader(asked: Asked) -> Reply:
-        said = Conversation.of(asked).results()
+        said = ScriptedConversation.of(asked).results()
         if "wrote" in said:
             return Reply((Text(said),))
         if key in said:
@@ -189,7 +189,7 @@ def call(number: int, name: str, arguments: Any) -> ToolCall:
 
 def thorough(asked: Asked) -> Reply:
     """Use each delegation tool, several in one turn, one malformed and one that is not there."""
-    talk = Conversation.of(asked)
+    talk = ScriptedConversation.of(asked)
     nobody = {"task": "Part 1 of 3: go", "tools": None}
     two = [{"task": f"Part {part} of 3: go", "tools": None} for part in (2, 3)]
     told = list(reports_in(talk.results()))
@@ -215,7 +215,7 @@ def asking(name: str, arguments: Callable[[int], Any]) -> Script:
     """Return a model that makes two calls of *name* in one turn and answers with the results."""
 
     def script(asked: Asked) -> Reply:
-        talk = Conversation.of(asked)
+        talk = ScriptedConversation.of(asked)
         if talk.turns == 0:
             return Reply(tuple(call(i, name, arguments(i)) for i in range(2)))
         return Reply((Text(talk.results()),))
@@ -246,7 +246,7 @@ DEEPER: dict[str, dict[str, Any]] = {
 
 def overreaching(asked: Asked) -> Reply:
     """Call every tool of delegation, none of which a worker of this depth has, and only then work."""
-    if Conversation.of(asked).turns == 0:
+    if ScriptedConversation.of(asked).turns == 0:
         return Reply(tuple(call(i, *wanted) for i, wanted in enumerate(DEEPER.items())))
     return part_worker()(asked)
 

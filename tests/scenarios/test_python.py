@@ -21,7 +21,7 @@ from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Answer, ToolFinished
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, InProcessModel, Reply, Simulator, running_simulator
-from sunwell.simulator.scripts.conversation import Conversation
+from sunwell.simulator.scripts.conversation_state import ScriptedConversation
 
 CODE = "print(sum(int(n) for n in read_file('numbers.txt').split()), 'in all')"
 QUERY = {"query": "What is the sum?", "max_tokens": None, "system": None, "tools": None}
@@ -29,7 +29,7 @@ QUERY = {"query": "What is the sum?", "max_tokens": None, "system": None, "tools
 
 def primary(asked: Asked) -> Reply:
     """Ask one sub-call, and answer with what it said."""
-    talk = Conversation.of(asked)
+    talk = ScriptedConversation.of(asked)
     if not talk.attempts:
         return Reply((ToolCall("c1", "rlm_sub_complete", json.dumps(QUERY)),))
     return Reply((Text(f"They said: {talk.results()}"),))
@@ -37,7 +37,7 @@ def primary(asked: Asked) -> Reply:
 
 def sub_call(asked: Asked) -> Reply:
     """Run a script, and answer with what it printed."""
-    talk = Conversation.of(asked)
+    talk = ScriptedConversation.of(asked)
     if not talk.attempts:
         return Reply((ToolCall("c1", "execute_python", json.dumps({"code": CODE})),))
     return Reply((Text(talk.results()),))

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from sunwell.core import History, Message, Request, ResponseSchema, Text, ToolCall, ToolResult, ToolSpec
 from sunwell.simulator import Asked, Billing, Fault, FaultRule, InProcessModel, Reply, echo, minimal
-from sunwell.simulator.anthropic_format import read_messages
-from sunwell.simulator.chat_format import read_chat
-from sunwell.simulator.tokens import text_tokens
+from sunwell.simulator.chat_wire import read_chat
+from sunwell.simulator.messages_wire import read_messages
+from sunwell.simulator.prompt_tokens import text_tokens
 from sunwell.testing import run_virtual
 
 VERSION = {"anthropic-version": "2026-10-21"}

@@ -6,7 +6,7 @@ import attrs
 
 from sunwell.core.message import Text
 from sunwell.simulator.script import Asked, Reply, Script
-from sunwell.simulator.scripts.conversation import Conversation, Wanted
+from sunwell.simulator.scripts.conversation_state import ScriptedConversation, Wanted
 
 
 @attrs.frozen
@@ -16,14 +16,14 @@ class _Steps:
     folder: str
 
     def __call__(self, asked: Asked) -> Reply:
-        talk = Conversation.of(asked)
+        talk = ScriptedConversation.of(asked)
         calls = [call for call in self._calls(talk) if call.name in asked.tools]
         if talk.turns >= self.turns or not calls:
             return Reply((Text(_account(talk)),))
         parts = [call.as_call(f"call_{talk.turns:03d}_{i}") for i, call in enumerate(calls)]
         return Reply((Text(f"Turn {talk.turns + 1} of {self.turns}."), *parts))
 
-    def _calls(self, talk: Conversation) -> list[Wanted]:
+    def _calls(self, talk: ScriptedConversation) -> list[Wanted]:
         pair, is_reading = divmod(talk.turns, 2)
         paths = [f"{self.folder}/{pair:03d}-{i}.txt" for i in range(self.calls_per_turn)]
         if is_reading:
@@ -50,7 +50,7 @@ def _content(task: str, path: str) -> str:
     return f"{path}\n{digest}\n"
 
 
-def _account(talk: Conversation) -> str:
+def _account(talk: ScriptedConversation) -> str:
     failed = sum(not attempt.succeeded for attempt in talk.attempts)
     digest = hashlib.sha256(talk.results().encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{talk.turns} turns, {len(talk.attempts)} calls, {failed} of them failed, results {digest}."

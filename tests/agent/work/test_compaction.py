@@ -20,7 +20,7 @@ from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Answer
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, InProcessModel, Reply
-from sunwell.simulator.scripts.conversation import Conversation
+from sunwell.simulator.scripts.conversation_state import ScriptedConversation
 
 TURNS, FITTING = 400, 60
 RESULT = "x" * 3_000
@@ -112,7 +112,7 @@ def reading(turns: int) -> InProcessModel:
     """Return a model that reads a file at each of *turns* turns, and then answers."""
 
     def script(asked: Asked) -> Reply:
-        done = Conversation.of(asked).turns
+        done = ScriptedConversation.of(asked).turns
         if done >= turns or "read_file" not in asked.tools:
             return Reply((Text(f"read {done} times"),))
         arguments = {"path": f"f{done % 2}.txt", "start_line": None, "end_line": None}
@@ -186,7 +186,7 @@ async def test_what_no_stub_can_make_short_enough_ends_with_a_closing_call(tmp_p
     """The work says what it has, with the true reason."""
 
     def talker(asked: Asked) -> Reply:
-        done = Conversation.of(asked).turns
+        done = ScriptedConversation.of(asked).turns
         if "Stop here" in asked.messages[-1].text or done > 90:
             return Reply((Text("what I have"),))
         arguments = {"path": "f0.txt", "start_line": 1, "end_line": 1}

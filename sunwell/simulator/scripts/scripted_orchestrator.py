@@ -8,7 +8,7 @@ import attrs
 
 from sunwell.core.message import Text
 from sunwell.simulator.script import Asked, Reply, Script
-from sunwell.simulator.scripts.conversation import Conversation, Wanted
+from sunwell.simulator.scripts.conversation_state import ScriptedConversation, Wanted
 
 _REPORT = re.compile(
     r"^Worker (?P<id>\S+): (?P<status>\w+) .*\nTask: (?P<task>.*)\n(?:Error: .*\n)?The worker reports.*\n"
@@ -20,7 +20,7 @@ _AGAIN = "This is the second attempt"
 
 
 @attrs.frozen
-class Report:
+class WorkerReport:
     """What an orchestrator was told of one worker."""
 
     task_id: str
@@ -29,12 +29,12 @@ class Report:
     said: str
 
 
-def reports_in(text: str) -> Iterator[Report]:
+def reports_in(text: str) -> Iterator[WorkerReport]:
     """Yield each report in the results of delegation tools, in order."""
     for found in _REPORT.finditer(text):
         part = _PART.search(found["task"])
         if part:
-            yield Report(found["id"], int(part[1]), found["status"] == "ok", found["said"].strip())
+            yield WorkerReport(found["id"], int(part[1]), found["status"] == "ok", found["said"].strip())
 
 
 @attrs.frozen
@@ -44,12 +44,12 @@ class _Orchestrator:
     about: str = "write it down and report what you wrote."
 
     def __call__(self, asked: Asked) -> Reply:
-        talk = Conversation.of(asked)
+        talk = ScriptedConversation.of(asked)
         call = next(call for call in self._calls(talk) if talk.is_open(call, 1))
         said = f"I call {call.name}."
         return Reply((Text(said), call.as_call(f"call_{talk.turns:03d}")))
 
-    def _calls(self, talk: Conversation) -> Iterator[Wanted]:
+    def _calls(self, talk: ScriptedConversation) -> Iterator[Wanted]:
         """Yield all calls in order, each worked out from the results of those before."""
         tools = None if self.tools is None else list(self.tools)
         tasks = [{"task": self._task(part), "tools": tools} for part in range(self.parts)]
@@ -67,7 +67,7 @@ class _Orchestrator:
     def _task(self, part: int) -> str:
         return f"Part {part} of {self.parts}: {self.about}"
 
-    def _answer(self, told: list[Report]) -> str:
+    def _answer(self, told: list[WorkerReport]) -> str:
         good = {report.part: report.said for report in told if report.is_good}
         lines = [f"- part {part}: {good.get(part, 'missing')}" for part in range(self.parts)]
         return "\n".join([f"{len(good)} of {self.parts} parts are done.", *lines])
@@ -92,7 +92,7 @@ class _PartWorker:
     fails: frozenset[int]
 
     def __call__(self, asked: Asked) -> Reply:
-        talk = Conversation.of(asked)
+        talk = ScriptedConversation.of(asked)
         found = _PART.search(talk.task)
         part = int(found[1]) if found else 0
         if part in self.fails and _AGAIN not in talk.task:

@@ -7,9 +7,15 @@ import attrs
 
 from sunwell.core.message import Text
 from sunwell.simulator.script import Asked, Reply
-from sunwell.simulator.scripts.conversation import Conversation, Wanted
-from sunwell.simulator.scripts.endpoint_code import endpoint_module
-from sunwell.simulator.scripts.entities import Entity, entities_in, plain, route_edits, wanted_entities
+from sunwell.simulator.scripts.conversation_state import ScriptedConversation, Wanted
+from sunwell.simulator.scripts.shop_entities import (
+    Entity,
+    endpoint_module,
+    entities_in,
+    plain,
+    route_edits,
+    wanted_entities,
+)
 
 _LIST = Wanted("list_files", {"path": ".", "depth": 3})
 _MODELS = "shop/models.py"
@@ -33,10 +39,10 @@ class Step:
 
 
 @attrs.frozen
-class Work:
+class ScriptedWork:
     """What is being done: the conversation, the tools on offer, the conventions that are known."""
 
-    talk: Conversation
+    talk: ScriptedConversation
     tools: tuple[str, ...]
     reads: tuple[str, ...]
     """Files to read first."""
@@ -84,7 +90,7 @@ def work_on(asked: Asked, known: frozenset[str], reads: tuple[str, ...]) -> Repl
     A call that failed is made once more, then the model goes on. Calls to tools that are not on
     offer are left out. Where nothing is left that can be done, the answer says what was done.
     """
-    work = Work(Conversation.of(asked), asked.tools, reads, known)
+    work = ScriptedWork(ScriptedConversation.of(asked), asked.tools, reads, known)
     for step in work.steps():
         todo = [c for c in step.calls if c.name in asked.tools and work.talk.is_open(c, step.tries)]
         if todo:
@@ -93,7 +99,7 @@ def work_on(asked: Asked, known: frozenset[str], reads: tuple[str, ...]) -> Repl
     return Reply((Text(_summary(work)),))
 
 
-def _summary(work: Work) -> str:
+def _summary(work: ScriptedWork) -> str:
     if not work.entities:
         return f"Nothing was written: no definition of an entity could be read from {_MODELS}."
     changes = [c for step in work.steps() for c in step.calls if c.name in ("write_file", "edit_file")]

@@ -40,7 +40,7 @@ class Attempt:
 
 
 @attrs.frozen
-class Conversation:
+class ScriptedConversation:
     """The task, and the tool calls so far with their results."""
 
     task: str

@@ -1,12 +1,13 @@
-"""A simulated model without a wire: a script and a bill behind the face that the core asks models by."""
+"""Reads a request of the core as a provider would: what the script sees, and the prompt that is billed."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 
 import attrs
 
 from sunwell.core.message import Text, Thinking, ToolCall
-from sunwell.core.model import Completion, Delta, Request, Usage
+from sunwell.core.model import CacheLife, Completion, Delta, Request, Usage
 from sunwell.core.price import Price, Rates, Tier
 from sunwell.errors import (
     BadAnswer,
@@ -18,14 +19,52 @@ from sunwell.errors import (
     ServerFailed,
     Unauthorized,
 )
-from sunwell.simulator.asking import asked_of, prompt_of
-from sunwell.simulator.billing import Billing, Call
-from sunwell.simulator.echo import echo
+from sunwell.simulator.billing import Billing, SimulatedCall
 from sunwell.simulator.faults import NO_FAULT, Fault, FaultPlan, Occasion, fault_plan
-from sunwell.simulator.prices import PRICE_DATE, ModelRates
+from sunwell.simulator.prompt_tokens import (
+    Piece,
+    Prompt,
+    marked_at_end,
+    message_pieces,
+    schema_piece,
+    system_piece,
+    tool_piece,
+)
 from sunwell.simulator.said import Said, say
-from sunwell.simulator.script import Script
+from sunwell.simulator.script import Asked, Script
+from sunwell.simulator.simulated_models import echo
+from sunwell.simulator.simulated_prices import PRICE_DATE, CacheRule, ModelRates
 from sunwell.simulator.spoiled import report, spoil
+
+
+def asked_of(model: str, request: Request) -> Asked:
+    """Return *request* as a script sees it."""
+    schema = request.response_schema
+    return Asked(
+        model=model,
+        system="\n\n".join(request.system),
+        messages=tuple(request.messages),
+        tools=tuple(tool.name for tool in request.tools) if request.tool_choice == "auto" else (),
+        schema=schema.schema if schema else None,
+        max_output_tokens=request.max_output_tokens,
+    )
+
+
+def prompt_of(request: Request, rule: CacheRule) -> Prompt:
+    """Return the prompt of *request*, with breakpoints where ``request.caching`` asks for entries."""
+    head: list[Piece] = []
+    if request.response_schema is not None:
+        head.append(schema_piece(json.dumps(request.response_schema.schema, ensure_ascii=False)))
+    head += (tool_piece(tool.name, tool.description, tool.schema_text) for tool in request.tools)
+    head += (system_piece(section) for section in request.system)
+    prefix = marked_at_end(head, request.caching.prefix)
+    body = [piece for message in request.messages for piece in message_pieces(message)]
+    conversation = request.caching.conversation
+    if rule == "blocks" and conversation and body:
+        life: CacheLife = "5m"
+        body[-1] = attrs.evolve(body[-1], mark=life)
+    return Prompt((*prefix, *body), (request.effort or "").encode(), implicit=conversation)
+
 
 _CHUNK_CHARACTERS = 40
 
@@ -117,7 +156,7 @@ class _Turn:
     """One billed call on its way."""
 
     model: InProcessModel
-    call: Call
+    call: SimulatedCall
     said: Said
     fault: Fault
     deadline: float | None
