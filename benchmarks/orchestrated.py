@@ -62,7 +62,7 @@ def kills(workers: int, stride: int, again: int) -> dict[str, Any]:
 def schedules(count: int) -> dict[str, Any]:
     """Play random schedules and return the counts."""
     sys.path.insert(0, str(ROOT))
-    from tests.agent.delegation.test_tools import schedule
+    from tests.agent.orchestration.test_tools import schedule
 
     begun, workers = time.perf_counter(), 0
     for seed in range(count):

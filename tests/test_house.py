@@ -1,10 +1,14 @@
 """Sizes and names that keep the house readable."""
 
 import ast
+import collections
+import graphlib
 import statistics
 from pathlib import Path
 
 import pytest
+
+import sunwell
 
 ROOT = Path(__file__).parent.parent / "sunwell"
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__init__.py")
@@ -46,3 +50,84 @@ def test_packages_only_import_and_list(path: Path) -> None:
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         listing = isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
         assert docstring or listing or isinstance(node, ast.ImportFrom), f"{path}:{node.lineno}"
+
+
+def module_of(path: Path) -> str:
+    """Return the dotted name of the module at *path*."""
+    name = ".".join(("sunwell", *path.relative_to(ROOT).with_suffix("").parts))
+    return name.removesuffix(".__init__")
+
+
+def imported(path: Path, *, at_import_time: bool) -> set[str]:
+    """Return the modules that *path* imports; imports for types alone are left out.
+
+    *at_import_time* leaves out those inside functions, which run later.
+    """
+    found = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if at_import_time and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                found |= {name if name in MODULES else node.module} & MODULES.keys()
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & MODULES.keys()
+        waiting.extend(ast.iter_child_nodes(node))
+    return found
+
+
+MODULES = {module_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def test_no_class_and_no_module_has_the_name_of_another() -> None:
+    """A name leads to one place; ``__init__`` is the only file name that occurs twice."""
+    classes, modules = collections.Counter[str](), collections.Counter(path.stem for path in FILES)
+    for path in FILES:
+        tree = ast.walk(ast.parse(path.read_text()))
+        classes.update(node.name for node in tree if isinstance(node, ast.ClassDef))
+    assert [name for name, count in classes.items() if count > 1] == []
+    assert [name for name, count in modules.items() if count > 1] == []
+
+
+def test_no_two_modules_of_a_room_differ_by_an_s() -> None:
+    """``record_command`` beside ``record_commands`` would be guessed wrongly half of the time."""
+    names = {(path.parent, path.stem) for path in FILES}
+    assert [name for parent, name in names if (parent, f"{name}s") in names] == []
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    """Whatever is imported first, the rest is there."""
+    needs = {name: imported(path, at_import_time=True) - {name} for name, path in MODULES.items()}
+    sorter = graphlib.TopologicalSorter(needs)
+    sorter.prepare()  # raises CycleError, which names the circle
+
+
+def test_few_small_modules_serve_a_single_other_one() -> None:
+    """A module of at most 110 lines with one importer usually belongs into that importer."""
+    importers: dict[str, set[str]] = collections.defaultdict(set)
+    for name, path in MODULES.items():
+        if path.name != "__init__.py":
+            for other in imported(path, at_import_time=False):
+                importers[other].add(name)
+    small = [
+        name
+        for name, path in MODULES.items()
+        if path.name != "__init__.py"
+        and len(path.read_text().splitlines()) <= 110
+        and len(importers[name]) == 1
+    ]
+    assert len(small) <= 15, small
+
+
+def test_every_public_name_is_documented() -> None:
+    """What ``sunwell`` offers has a docstring and stands in the documentation."""
+    pages = [ROOT.parent / "README.md", *sorted((ROOT.parent / "docs").glob("*.md"))]
+    said = "\n".join(page.read_text() for page in pages)
+    for name in sunwell.__all__:
+        assert (getattr(sunwell, name).__doc__ or "").strip(), name
+        assert name in said, name
