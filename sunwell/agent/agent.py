@@ -1,7 +1,7 @@
 """The agent: a session in, events out, with a journal on disk."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Task, TaskResult
-from sunwell.core.tool import ToolExecutor
+from sunwell.core.tool import Tool, ToolExecutor
 from sunwell.errors import LensError
 from sunwell.events import Event, RunFinished, WorkerFinished
 from sunwell.gateway.retry import RetryPolicy
@@ -31,6 +31,7 @@ from sunwell.journal.places import JournalFiles, Journals
 from sunwell.memory.scratchpad import left_by
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry
+from sunwell.tools.function_tool import as_tools
 from sunwell.tools.tool_plugins import ToolPlugins
 
 
@@ -66,6 +67,9 @@ class Agent:
     """When a failed call is made again."""
     tool_plugins: ToolPlugins = attrs.field(factory=ToolPlugins)
     """Tools that installed packages offer: loaded where a run's options name them."""
+    tools: Sequence[Tool | Callable[..., Any]] = attrs.field(default=(), converter=as_tools, kw_only=True)
+    """Tools of your own, plain typed functions among them; added to the toolbox of the session's workspace,
+    or to ``tool_executor`` if it is a :class:`~sunwell.tools.toolbox.Toolbox`."""
     _current_options: RunOptions | None = attrs.field(default=None, init=False)
     _lessons: CacheLessons = attrs.field(factory=CacheLessons, init=False)
     """What the caches of providers have shown in the runs of this agent."""
@@ -292,7 +296,7 @@ class Agent:
 
     @property
     def _equipment(self) -> Equipment:
-        return Equipment(self.tool_executor, self.tool_plugins)
+        return Equipment(self.tool_executor, self.tool_plugins, tuple(as_tools(self.tools)))
 
     def _roles(self, options: RunOptions) -> Roles:
         registry = self.registry or get_registry()
