@@ -195,6 +195,14 @@ async def test_a_resumed_run_needs_the_function_again(tmp_path: Path) -> None:
     assert offered(model) == ["read_file", "stock_of"]
 
 
+async def test_who_accepts_changes_goes_on_without_the_function(tmp_path: Path) -> None:
+    """The tool is gone, the chosen others stay."""
+    run_id = await stopped(tmp_path, {}, tools=["read_file", stock_of])
+    model = ScriptedModel("m", ["Three."])
+    result = await last(Agent(model=model).resume(run_id, workspace=tmp_path, accept_changes=True))
+    assert (result.answer, offered(model)) == ("Three.", ["read_file"])
+
+
 async def test_single_options_may_give_the_function_again(tmp_path: Path) -> None:
     """An agent's function may come back as an option."""
     run_id = await stopped(tmp_path, {"tools": [stock_of]})
@@ -228,3 +236,22 @@ async def test_a_finished_run_is_played_again_without_the_function(tmp_path: Pat
     await Agent(model=model).result(session_in(tmp_path, tools=["read_file", stock_of]))
     run_id = list_runs(tmp_path)[0].run_id
     assert (await last(Agent().resume(run_id, workspace=tmp_path))).answer == "Three."
+
+
+@attrs.define
+class OnlyExecutes:
+    """An executor with the one method that the protocol asks for, and no list of its tools."""
+
+    calls: list[str] = attrs.field(factory=list)
+
+    async def execute(self, call: ToolCall) -> ToolResult:
+        self.calls.append(call.name)
+        return ToolResult(call.id, "3")
+
+
+async def test_an_executor_that_lists_no_tools_offers_none(tmp_path: Path) -> None:
+    """The run works: the model is told of none, and a call to one is answered, not carried out."""
+    executor, model = OnlyExecutes(), ScriptedModel("m", [asks(), "I cannot know."])
+    result = await Agent(model=model, tool_executor=executor).result(session_in(tmp_path))
+    assert (result.status, offered(model), executor.calls) == ("ok", [], [])
+    assert "There is no tool 'stock_of' here" in str(model.calls[1].messages[-1])

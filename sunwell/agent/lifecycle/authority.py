@@ -93,7 +93,9 @@ def options_now(settings: Mapping[str, Any], terms: CallerTerms, equipment: Equi
     :exc:`~sunwell.errors.JournalError` for settings that are damaged.
     """
     recorded = options_from(settings)
-    chosen = attrs.evolve(recorded if terms.options is None else terms.options, **terms.given)
+    # A tool that is gone is a change: who accepts it goes on with the tools that there are.
+    before = equipment.playable(recorded, settings) if terms.accept_changes else recorded
+    chosen = attrs.evolve(before if terms.options is None else terms.options, **terms.given)
     # Also over an executor of the caller's own: commands and scripts are added to its toolbox.
     for name in PERMISSIONS:
         _require_permission(name, recorded, chosen, terms)
@@ -102,7 +104,7 @@ def options_now(settings: Mapping[str, Any], terms: CallerTerms, equipment: Equi
         _require_own_tools(settings, own)
     plugins = equipment.own_plugins
     if plugins is not None and terms.options is None and "tools" not in terms.given:
-        _require_tools(recorded, plugins, own)
+        _require_tools(before, plugins, own)
     held = [ceiling for ceiling in ceilings_now(recorded.budget, terms) if ceiling.value is not None]
     budget = Budget(**{ceiling.kind: ceiling.value for ceiling in held})
     return attrs.evolve(chosen, budget=budget, dry_run=chosen.dry_run or recorded.dry_run)
