@@ -8,14 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sunwell.agent.agent import Agent, run_sync
+    from sunwell.agent.agent import Agent, run, run_sync
     from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.lens import EphemeralLens
     from sunwell.tools.function_tool import tool
 
-__all__ = ["Agent", "Budget", "EphemeralLens", "RunOptions", "SessionContext", "run_sync", "tool"]
+__all__ = ["Agent", "Budget", "EphemeralLens", "RunOptions", "SessionContext", "run", "run_sync", "tool"]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -24,6 +24,7 @@ _HOMES = {
     "EphemeralLens": "sunwell.core.lens",
     "RunOptions": "sunwell.context.options",
     "SessionContext": "sunwell.context.session",
+    "run": "sunwell.agent.agent",
     "run_sync": "sunwell.agent.agent",
     "tool": "sunwell.tools.function_tool",
 }

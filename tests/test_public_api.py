@@ -27,6 +27,7 @@ NAMES = (
     "sunwell.testing:ScriptedModel",
     "sunwell.simulator:Simulator",
     "sunwell:Agent",
+    "sunwell:run",
     "sunwell:run_sync",
 )
 

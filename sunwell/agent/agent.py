@@ -1,7 +1,8 @@
 """The agent: a session in, events out, with a journal on disk."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping
+import difflib
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -23,14 +24,15 @@ from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Task, TaskResult
-from sunwell.core.tool import ToolExecutor
-from sunwell.errors import LensError
+from sunwell.core.tool import Tool, ToolExecutor
+from sunwell.errors import ConfigurationError, LensError
 from sunwell.events import Event, RunFinished, WorkerFinished
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.places import JournalFiles, Journals
 from sunwell.memory.scratchpad import left_by
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry
+from sunwell.tools.function_tool import as_tools
 from sunwell.tools.tool_plugins import ToolPlugins
 
 
@@ -66,6 +68,9 @@ class Agent:
     """When a failed call is made again."""
     tool_plugins: ToolPlugins = attrs.field(factory=ToolPlugins)
     """Tools that installed packages offer: loaded where a run's options name them."""
+    tools: Sequence[Tool | Callable[..., Any]] = attrs.field(default=(), converter=as_tools, kw_only=True)
+    """Tools of your own, plain typed functions among them; added to the toolbox of the session's workspace,
+    or to ``tool_executor`` if it is a :class:`~sunwell.tools.toolbox.Toolbox`."""
     _current_options: RunOptions | None = attrs.field(default=None, init=False)
     _lessons: CacheLessons = attrs.field(factory=CacheLessons, init=False)
     """What the caches of providers have shown in the runs of this agent."""
@@ -292,7 +297,7 @@ class Agent:
 
     @property
     def _equipment(self) -> Equipment:
-        return Equipment(self.tool_executor, self.tool_plugins)
+        return Equipment(self.tool_executor, self.tool_plugins, tuple(as_tools(self.tools)))
 
     def _roles(self, options: RunOptions) -> Roles:
         registry = self.registry or get_registry()
@@ -349,20 +354,44 @@ class Agent:
             opened.journal.close()
 
 
-def run_sync(task: str, workspace: str | Path = ".", **options: Any) -> TaskResult:
+async def run(task: str, workspace: str | Path = ".", **given: Any) -> TaskResult:
     """Run *task* in the folder *workspace* and return the result.
 
-    ``options`` are the fields of :class:`~sunwell.agent.request.RunOptions`. Raises what
-    :meth:`Agent.run <sunwell.agent.Agent.run>` raises, and :exc:`RuntimeError` inside a running
-    event loop: there, ``await Agent().result(session)``.
+    ``given`` are fields of :class:`~sunwell.agent.request.RunOptions` and of :class:`Agent`; ``tools`` are
+    those of the options. Raises what :meth:`Agent.run <sunwell.agent.Agent.run>` raises, and
+    :exc:`~sunwell.errors.ConfigurationError` for any other keyword.
+    """
+    agent, options = _agent_and_options(given)
+    return await agent.result(SessionContext.build(workspace, task, options=options))
+
+
+def run_sync(task: str, workspace: str | Path = ".", **given: Any) -> TaskResult:
+    """Do what :func:`run` does, without an event loop of the caller's.
+
+    Raises :exc:`RuntimeError` inside a running event loop: there, ``await sunwell.run(task, ...)``.
     """
     if _loop_is_running():
         raise RuntimeError(
             "run_sync cannot wait inside a running event loop (a notebook has one): "
-            "await Agent().result(SessionContext.build(workspace, task, options)) there"
+            "await sunwell.run(task, ...) there, with the same arguments"
         )
-    session = SessionContext.build(workspace, task, options=RunOptions(**options))
-    return asyncio.run(Agent().result(session))
+    return asyncio.run(run(task, workspace, **given))
+
+
+def _agent_and_options(given: Mapping[str, Any]) -> tuple[Agent, RunOptions]:
+    """Return an agent and the options of a run; what both could have is the options'."""
+    of_run = {field.name for field in attrs.fields(RunOptions)}
+    of_agent = {field.name for field in attrs.fields(Agent) if field.init} - of_run
+    known = sorted({*of_run, *of_agent, "workspace"})
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            advice = (
+                f"did you mean {' or '.join(near)}?" if near else "see Agent and RunOptions for what there is"
+            )
+            raise ConfigurationError(f"a run has no argument {name!r}; {advice}")
+    options = RunOptions(**{name: value for name, value in given.items() if name in of_run})
+    return Agent(**{name: value for name, value in given.items() if name in of_agent}), options
 
 
 def _loop_is_running() -> bool:

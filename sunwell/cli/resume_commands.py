@@ -252,6 +252,7 @@ def _events(
     import attrs
 
     from sunwell.agent.lifecycle.authority import PERMISSIONS, CallerTerms, options_now
+    from sunwell.agent.lifecycle.equipment import Equipment
     from sunwell.agent.lifecycle.run_settings import batch_in
     from sunwell.context.session import SessionContext
     from sunwell.journal.memory import ReplayedJournal
@@ -261,7 +262,9 @@ def _events(
     assert opened is not None
     nobody: dict[str, Any] = dict.fromkeys(_ROLES)  # the agent has the models
     given = {name: True for name in PERMISSIONS if chosen.get(name)}
-    options = attrs.evolve(options_now(settings, CallerTerms(given=given), agent.tool_plugins), **nobody)
+    options = attrs.evolve(
+        options_now(settings, CallerTerms(given=given), Equipment(plugins=agent.tool_plugins)), **nobody
+    )
     batch = batch_in(settings)
     if batch is not None:
         return agent.batch_events(batch.tasks, lens=batch.lens, workspace=workspace, options=options)

@@ -467,4 +467,4 @@ def _source(ceiling: "Ceiling", held: "Configured") -> str:
 def _foreign(recorded: "RunOptions") -> set[str]:
     from sunwell.agent.lifecycle.equipment import taken_names
 
-    return set(recorded.tools or ()) - taken_names()
+    return set(recorded.tool_names or ()) - taken_names()

@@ -8,7 +8,8 @@ import attrs
 
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.core.model import EFFORTS, Effort, ModelProtocol
-from sunwell.core.tool import SANDBOXES, Proposal, Sandbox
+from sunwell.core.tool import SANDBOXES, Proposal, Sandbox, Tool
+from sunwell.tools.function_tool import as_tool, require_distinct
 
 DelegationTools = Literal["delegate", "rlm", "subagent"]
 """Which tools a model hands work out with. ``delegate``: start, stream, await, inspect; ``rlm``: ask and
@@ -101,10 +102,18 @@ def _asks(_: object, __: "attrs.Attribute[Any]", value: Any) -> None:
         raise TypeError(f"approve wants a function that is given a proposal, got {value!r}")
 
 
-def _names(value: "tuple[str, ...] | list[str] | None") -> tuple[str, ...] | None:
+ToolChoice = str | Tool | Callable[..., Any]
+"""The name of a tool that there is, or a function or tool of the caller's to be added."""
+
+
+def _tools(value: Iterable[ToolChoice] | None) -> tuple[str | Tool, ...] | None:
     if isinstance(value, str):  # tuple("abc") would silently become ("a", "b", "c")
         raise TypeError(f"tools expects several names, got the single string {value!r}")
-    return None if value is None else tuple(value)
+    if value is None:
+        return None
+    tools = tuple(one if isinstance(one, str) else as_tool(one) for one in value)
+    require_distinct(one.spec.name for one in tools if not isinstance(one, str))
+    return tools
 
 
 @attrs.frozen
@@ -127,8 +136,9 @@ class RunOptions:
     """Ceilings of the whole run."""
     system_prompt: str | None = None
     """The caller's instructions; they stand before the lens."""
-    tools: tuple[str, ...] | None = attrs.field(default=None, converter=_names)
-    """Names of the tools that may be used; ``None``: all, ``()``: none."""
+    tools: tuple[str | Tool, ...] | None = attrs.field(default=None, converter=_tools)
+    """Names choose among the tools that there are; ``None``: all, ``()``: none. Functions and tools of the
+    caller's are added to what is chosen; if there is no name among them, all others stay."""
     max_output_tokens: int | None = attrs.field(default=None, validator=_at_least_one)
     """Most tokens of one answer; ``None``: the loop's default."""
     effort: Effort | None = attrs.field(
@@ -175,3 +185,16 @@ class RunOptions:
     """Whether the prefix of siblings may be lengthened, with its own text, to what a cache keeps."""
     stream: bool = False
     """Stream the answers, with :class:`~sunwell.events.ModelTextArrived` events."""
+
+    @property
+    def own_tools(self) -> tuple[Tool, ...]:
+        """The caller's own tools among ``tools``."""
+        return tuple(one for one in self.tools or () if not isinstance(one, str))
+
+    @property
+    def tool_names(self) -> tuple[str, ...] | None:
+        """The names of the tools that may be used, the caller's own among them; ``None``: all."""
+        if self.tools is None or (self.tools and not any(isinstance(one, str) for one in self.tools)):
+            return None
+        names = (one if isinstance(one, str) else one.spec.name for one in self.tools)
+        return tuple(dict.fromkeys(names))

@@ -132,7 +132,9 @@ def _tool_texts(session: SessionContext, options: RunOptions) -> list[str]:
     box = Toolbox(
         Workspace(session.workspace), allow_shell=options.allow_shell, allow_python=options.allow_python
     )
-    wanted = [spec for spec in box.specs() if options.tools is None or spec.name in options.tools]
+    box = box.adding(options.own_tools)
+    names = options.tool_names
+    wanted = [spec for spec in box.specs() if names is None or spec.name in names]
     return [text for spec in wanted for text in (spec.description, spec.schema_text)]
 
 

@@ -5,12 +5,14 @@ import inspect
 import json
 import re
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, overload
 
 import attrs
 
 from sunwell.core.model import ToolSpec
+from sunwell.core.tool import Tool
+from sunwell.errors import ConfigurationError
 from sunwell.tools.arguments import Schema, closed, nullable
 from sunwell.tools.limits import as_text
 
@@ -218,6 +220,42 @@ def _tool_of(
     properties, parameters = _signature(function, called, said)
     spec = ToolSpec(called, description or called, closed(properties))
     return FunctionTool(function, spec, parallel, repeatable, ask, timeout_seconds, parameters)
+
+
+def as_tool(value: Any) -> Tool:
+    """Return *value* as a tool: a tool as it is, a plain function as :func:`tool` makes one of it.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` for anything else, and for a signature that cannot
+    become a strict schema.
+    """
+    if not isinstance(value, type) and isinstance(value, Tool):
+        return value
+    if isinstance(value, type) or not callable(value):
+        raise ConfigurationError(f"{value!r} is no tool: give a typed function, or one with @tool")
+    try:
+        return _tool_of(value)
+    except TypeError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def as_tools(values: Iterable[Any]) -> tuple[Tool, ...]:
+    """Return *values* as tools, see :func:`as_tool`; no two may have one name."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ConfigurationError(
+            f"tools wants a list of functions, such as tools=[my_function], got {values!r}"
+        )
+    tools = tuple(as_tool(value) for value in values)
+    require_distinct(tool.spec.name for tool in tools)
+    return tools
+
+
+def require_distinct(names: Iterable[str]) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if one of *names* stands in them twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ConfigurationError(f"two tools are called {name!r}; give one of them another name")
+        seen.add(name)
 
 
 def _signature(

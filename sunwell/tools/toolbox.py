@@ -191,6 +191,18 @@ class Toolbox:
         box._claimant = None
         return box
 
+    def adding(self, tools: Iterable[Tool]) -> "Toolbox":
+        """Return this toolbox with *tools* after its own, all of them granted.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` for a name that it has already.
+        """
+        box = copy.copy(self)
+        more = _tools(tools)
+        box.tools = (*self.tools, *more)
+        box._by_name = _named([*self._by_name.values(), *more])
+        box._granted = self._granted | {tool.spec.name for tool in more}
+        return box
+
     def beside(self, tools: Iterable[Tool]) -> "Toolbox":
         """Return a toolbox of *tools* alone, under the rules of this one, questions to approvers in turn."""
         box = copy.copy(self)

@@ -183,3 +183,8 @@ def a_test() -> None:
         assert_type(simulator.url, str)
     assert_type(run_virtual(an_agent(Path())), TaskResult)
     print(Task("Do it", tools=["read_file"], done="It is done."))
+
+
+async def one_call() -> None:
+    """A run in one call gives the result."""
+    assert_type(await sunwell.run("Do it", workspace=".", smart_model="opus", tools=[len]), TaskResult)

@@ -4,7 +4,7 @@ A journal lies in the workspace, where others may have edited it. It is data: it
 caller allows, never for more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.agent.batches.task_batch import Batch
-from sunwell.agent.lifecycle.equipment import taken_names
+from sunwell.agent.lifecycle.equipment import Equipment, taken_names
 from sunwell.agent.lifecycle.model_roles import Choices
 from sunwell.agent.lifecycle.run_settings import options_from
 from sunwell.budget.ledger_protocol import Budget
@@ -84,20 +84,27 @@ class CallerTerms:
             raise ConfigurationError(f"given has {unknown[0]!r}, which is no option of a run (or is budget=)")
 
 
-def options_now(settings: Mapping[str, Any], terms: CallerTerms, plugins: ToolPlugins | None) -> RunOptions:
+def options_now(settings: Mapping[str, Any], terms: CallerTerms, equipment: Equipment) -> RunOptions:
     """Return the options under which the run with the recorded *settings* goes on.
 
-    *plugins* are those whose tools the run may load; ``None`` if the caller's own executor has the tools.
-    Raises :exc:`~sunwell.errors.ConfigurationError` for a permission that only the record gives, and
+    *equipment* is what the caller has to make tools from.
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a permission that only the record gives, for a
+    tool of the caller's own that is not given again, and
     :exc:`~sunwell.errors.JournalError` for settings that are damaged.
     """
     recorded = options_from(settings)
-    chosen = attrs.evolve(recorded if terms.options is None else terms.options, **terms.given)
+    # A tool that is gone is a change: who accepts it goes on with the tools that there are.
+    before = equipment.playable(recorded, settings) if terms.accept_changes else recorded
+    chosen = attrs.evolve(before if terms.options is None else terms.options, **terms.given)
     # Also over an executor of the caller's own: commands and scripts are added to its toolbox.
     for name in PERMISSIONS:
         _require_permission(name, recorded, chosen, terms)
+    own = {tool.spec.name for tool in equipment.own_tools(chosen)}
+    if not terms.accept_changes:
+        _require_own_tools(settings, own)
+    plugins = equipment.own_plugins
     if plugins is not None and terms.options is None and "tools" not in terms.given:
-        _require_tools(recorded, plugins)
+        _require_tools(before, plugins, own)
     held = [ceiling for ceiling in ceilings_now(recorded.budget, terms) if ceiling.value is not None]
     budget = Budget(**{ceiling.kind: ceiling.value for ceiling in held})
     return attrs.evolve(chosen, budget=budget, dry_run=chosen.dry_run or recorded.dry_run)
@@ -115,8 +122,18 @@ def _require_permission(name: str, recorded: RunOptions, chosen: RunOptions, ter
     )
 
 
-def _require_tools(recorded: RunOptions, plugins: ToolPlugins) -> None:
-    foreign = [name for name in recorded.tools or () if name not in taken_names()]
+def _require_own_tools(settings: Mapping[str, Any], own: Set[str]) -> None:
+    gone = [name for name, _ in settings.get("own_tools", ()) if name not in own]
+    if gone:
+        names = ", ".join(gone)
+        raise ConfigurationError(
+            f"the run had tools of your own, whose code no record can hold: give {names} again "
+            f"(Agent(tools=[{names}]), or given={{'tools': [{names}]}}, in Python)"
+        )
+
+
+def _require_tools(recorded: RunOptions, plugins: ToolPlugins, own: Set[str]) -> None:
+    foreign = [name for name in recorded.tool_names or () if name not in taken_names() | own]
     if foreign and plugins.plugins.allowed is None:
         there = ", ".join(plugins.plugins.names()) or "none"
         raise ConfigurationError(

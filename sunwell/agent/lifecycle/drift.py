@@ -1,6 +1,6 @@
 """What of a run's terms has changed since it was recorded, in words that name it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sunwell.agent.conversation.conversation import WORK_PROMPT_VERSION
@@ -8,6 +8,7 @@ from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.lens.lens_prompt import LENS_PROMPT_VERSION
 from sunwell.agent.orchestration.orchestration import ORCHESTRATOR_PROMPT_VERSION
 from sunwell.core.message import digest_of
+from sunwell.core.model import ToolSpec
 
 _ASKED = ("enable_delegation", "system_prompt", "effort")
 _MOST_NAMED = 5
@@ -15,9 +16,7 @@ _MOST_NAMED = 5
 
 def code_of(tools: Toolset) -> dict[str, Any]:
     """Return JSON values for what the code itself asks with: tools as described, versions of prompts."""
-    told = [
-        [spec.name, digest_of(spec.name, spec.description, spec.schema_text).hex()] for spec in tools.specs
-    ]
+    told = digests_of(tools.specs)
     return {
         "tools": told,
         "prompts": {
@@ -26,6 +25,11 @@ def code_of(tools: Toolset) -> dict[str, Any]:
             "orchestrator": ORCHESTRATOR_PROMPT_VERSION,
         },
     }
+
+
+def digests_of(specs: Iterable[ToolSpec]) -> list[list[str]]:
+    """Return the name of each tool, with a digest of all that a model is told of it."""
+    return [[spec.name, digest_of(spec.name, spec.description, spec.schema_text).hex()] for spec in specs]
 
 
 def changes_between(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -3,14 +3,19 @@
 Whichever it is, the run's options hold for it.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import attrs
 
 from sunwell.agent.orchestration.orchestration import tools_called
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.secrets import Secrets
-from sunwell.core.tool import ToolExecutor
+from sunwell.core.tool import Tool, ToolExecutor
+from sunwell.errors import ConfigurationError
 from sunwell.journal.protocol import Journal
+from sunwell.tools.function_tool import require_distinct
 from sunwell.tools.originals import Originals
 from sunwell.tools.policy import Rules, under_rules
 from sunwell.tools.tool_plugins import BUILT_IN, Plugged, ToolPlugins
@@ -25,11 +30,35 @@ class Equipment:
     executor: ToolExecutor | None = None
     """Who carries tool calls out in place of a toolbox; plugins are then the caller's own affair."""
     plugins: ToolPlugins = attrs.field(factory=ToolPlugins)
+    tools: tuple[Tool, ...] = ()
+    """The agent's own tools, which are added to a toolbox."""
 
     @property
     def own_plugins(self) -> ToolPlugins | None:
         """The plugins that tools come from; ``None`` if the caller's own executor has the tools."""
         return None if self.executor is not None else self.plugins
+
+    def own_tools(self, options: RunOptions) -> tuple[Tool, ...]:
+        """Return the caller's own tools of a run with *options*: the agent's, then those of the options.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` if two have one name, or one has a name that
+        other tools may have.
+        """
+        tools = (*self.tools, *options.own_tools)
+        require_distinct(tool.spec.name for tool in tools)
+        for tool in tools:
+            if tool.spec.name in taken_names():
+                raise ConfigurationError(
+                    f"a tool of yours is called {tool.spec.name!r}, like one of Sunwell's: rename it"
+                )
+        return tools
+
+    def playable(self, options: RunOptions, settings: Mapping[str, Any]) -> RunOptions:
+        """Return the recorded *options* without the names of tools that the record cannot hold."""
+        there = {tool.spec.name for tool in self.tools}
+        gone = {name for name, _ in settings.get("own_tools", ())} - there
+        kept = None if options.tools is None else tuple(one for one in options.tools if one not in gone)
+        return attrs.evolve(options, tools=kept)
 
     def executor_for(self, session: SessionContext, journal: Journal, secrets: Secrets) -> ToolExecutor:
         """Return who carries out the tool calls of the run in *journal*, under the rules of *session*.
@@ -46,15 +75,19 @@ class Equipment:
     def described(self, session: SessionContext) -> ToolExecutor:
         """Return whose tools the models of a recorded run are told of: it carries nothing out."""
         if self.executor is not None and not isinstance(self.executor, Toolbox):
+            self._require_toolbox(self.own_tools(session.options))
             return self.executor
         options = attrs.evolve(session.options, approve=None, dry_run=False)
         return self.preview(attrs.evolve(session, options=options))
 
     def _ruled(self, session: SessionContext, secrets: Secrets, kept: Originals | None) -> ToolExecutor:
         options, workspace = session.options, Workspace(session.workspace)
-        executor = self.executor
+        executor, own = self.executor, self.own_tools(options)
+        self._require_toolbox(own)
         if executor is None:
             executor = Toolbox(workspace, self.plugged(options).tools, secrets=secrets)
+        if own and isinstance(executor, Toolbox):
+            executor = executor.adding(own)
         rules = Rules(
             workspace,
             allow_shell=options.allow_shell,
@@ -67,6 +100,13 @@ class Equipment:
         )
         return under_rules(executor, rules)
 
+    def _require_toolbox(self, own: tuple[Tool, ...]) -> None:
+        if own and self.executor is not None and not isinstance(self.executor, Toolbox):
+            raise ConfigurationError(
+                f"tools= adds {own[0].spec.name} to a Toolbox, and the executor "
+                f"{type(self.executor).__name__} is none: let the executor carry it out, or use a Toolbox"
+            )
+
     def require_sandbox(self, session: SessionContext) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if commands cannot run in a sandbox."""
         check = getattr(self.preview(session), "require_sandbox", None)
@@ -75,14 +115,18 @@ class Equipment:
 
     def plugged(self, options: RunOptions) -> Plugged:
         """Return what plugins add to a run with *options*."""
-        return Plugged() if self.executor is not None else self.plugins.chosen(options.tools, taken_names())
+        if self.executor is not None:
+            return Plugged()
+        own = {tool.spec.name for tool in self.own_tools(options)}
+        return self.plugins.chosen(options.tool_names, taken_names() | own)
 
     def names(self, options: RunOptions) -> tuple[str, ...] | None:
         """Return the tools that *options* name, without those of plugins that are broken."""
-        if options.tools is None:
+        chosen = options.tool_names
+        if chosen is None:
             return None
         left_out = self.plugged(options).left_out
-        return tuple(name for name in options.tools if name not in left_out)
+        return tuple(name for name in chosen if name not in left_out)
 
 
 def taken_names() -> frozenset[str]:

@@ -139,7 +139,7 @@ async def open_fork(
     recorded = records[0]
     assert isinstance(recorded, RunOpened)
     settings = latest_settings(records)
-    options = options_now(settings, fork.terms, equipment.own_plugins)
+    options = options_now(settings, fork.terms, equipment)
     batch = batch_in(settings)
     if batch is not None:  # the recorded file is the other run's: a fork writes only to one that is named
         batch = attrs.evolve(batch, results=None)

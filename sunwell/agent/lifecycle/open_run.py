@@ -15,7 +15,7 @@ from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.conversation.execution import Execution, came_to_its_end
 from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.lifecycle.authority import CallerTerms, batch_now, options_now
-from sunwell.agent.lifecycle.drift import changes_between, code_of, files_clause
+from sunwell.agent.lifecycle.drift import changes_between, code_of, digests_of, files_clause
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles, dearer_worker
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from, settings_of
@@ -273,6 +273,9 @@ class Opened:
         )
         tools = self._tools(session)
         settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
+        own = self.equipment.own_tools(session.options)
+        if own:
+            settings["own_tools"] = digests_of(tool.spec for tool in own)
         if not self.recorded_only:  # what a toolbox of the caller's says itself must hold on resume, too
             settings["asks"] = approver_of(self.executor) is not None
             settings["options"]["dry_run"] = is_dry_run(self.executor)
@@ -401,9 +404,9 @@ def reopen(
         if "forked" in recorded.settings and journal.find(Forked, ()) is None:
             raise JournalError(f"the fork {recorded.run_id} was cut off while it was made: fork anew")
         settings = latest_settings(journal.records())
-        before = options_from(settings)
+        before = equipment.playable(options_from(settings), settings)
         is_finished = came_to_its_end(journal.records())
-        chosen = before if is_finished else options_now(settings, terms, equipment.own_plugins)
+        chosen = before if is_finished else options_now(settings, terms, equipment)
         batch, left = batch_now(batch_in(settings), workspace, terms.results, is_finished=is_finished)
         session = SessionContext.build(workspace, recorded.task, chosen)
         secrets = secrets_from_environment()

@@ -51,6 +51,7 @@ _PARTS: Mapping[str, Any] = MappingProxyType(
         "code": dict[str, Any],
         "batch": dict[str, Any],
         "forked": dict[str, str],
+        "own_tools": list[tuple[str, str]],
     }
 )
 """What each part of the settings is."""
@@ -63,7 +64,8 @@ def settings_of(options: RunOptions, roles: Roles, recalled: str) -> dict[str, A
     """
     chosen: dict[str, Any] = {name: getattr(options, name) for name in _PLAIN}
     chosen |= {name: _written(getattr(options, name)) for name in _MODELS}
-    chosen["tools"] = None if options.tools is None else list(options.tools)
+    names = options.tool_names
+    chosen["tools"] = None if names is None else list(names)
     chosen["orchestration"] = options.orchestration.as_json()
     budget = attrs.asdict(options.budget)
     chosen["budget"] = budget | {"usd": None if budget["usd"] is None else str(budget["usd"])}
