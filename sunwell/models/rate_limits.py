@@ -230,7 +230,8 @@ class RateLimiter:
         self._is_guessed = True
         while self._accepted and self._accepted[0] < now - _WINDOW_SECONDS:
             self._accepted.popleft()
-        spent = max(1.0, now - self._accepted[0]) if self._accepted else 1.0
+        since = self._accepted[0] if self._accepted else now
+        spent = max(1.0, now - since)
         per_second = max(1.0, _KEPT_SHARE * len(self._accepted) / spent)
         return Bucket(per_second, max(1.0, per_second / 10), 0.0, now)
 

@@ -200,7 +200,7 @@ class Exchange:
         return response
 
     async def _write(self, response: "web.StreamResponse", chunks: "Sequence[Chunk]", whole: int) -> None:
-        """Write *chunks* of an answer of *whole* chunks; the last two of it generate nothing new."""
+        """Write *chunks* of an answer of *whole* chunks; the last of it generates nothing new."""
         if not self.model.chunk_seconds and not self.fault.stall_midway_seconds:
             self.call.generate(self._generated(len(chunks) - 1, whole))
             await response.write(b"".join(chunk.data for chunk in chunks))

@@ -260,3 +260,32 @@ def test_both_spellings_of_the_headers_are_read(headers):
         return asyncio.get_running_loop().time()
 
     assert run_virtual(run()) == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "refused_at", "pace"),
+    [
+        pytest.param([0.005 * n for n in range(20)], 0.1, 14.0, id="within-a-second"),
+        pytest.param([0.2 * n for n in range(20)], 4.0, 3.5, id="over-four-seconds"),
+        pytest.param([0.0] * 20 + [6.0] * 10, 6.5, 7.0, id="what-is-long-ago-does-not-count"),
+        pytest.param([0.0], 0.5, 1.0, id="never-below-one"),
+        pytest.param([], 0.5, 1.0, id="nothing-accepted"),
+    ],
+)
+def test_a_guessed_pace_is_seven_tenths_of_what_was_just_let_through(accepted, refused_at, pace):
+    """Counted over the time since the oldest answer of the last five seconds, a second at least."""
+
+    async def run() -> RateLimiter:
+        clock, limiter = asyncio.get_running_loop(), RateLimiter()
+        begun = clock.time()
+        for at in accepted:
+            await asyncio.sleep(begun + at - clock.time())
+            limiter.heard(200, {}, await limiter.enter(1))
+        await asyncio.sleep(begun + refused_at - clock.time())
+        limiter.heard(429, {}, await limiter.enter(1))
+        return limiter
+
+    requests = run_virtual(run()).requests
+    assert requests is not None
+    assert requests.per_second == pytest.approx(pace)
+    assert requests.capacity == pytest.approx(max(1.0, pace / 10))

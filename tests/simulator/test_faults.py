@@ -1,5 +1,6 @@
 """Every fault as the real SDKs see it, and what of it is billed."""
 
+import contextlib
 import json
 
 import anthropic
@@ -7,7 +8,7 @@ import httpx2
 import openai
 import pytest
 
-from sunwell.simulator import Fault, FaultRule, Simulator, parse_fault
+from sunwell.simulator import Fault, FaultRule, SimulatedModel, Simulator, echo, parse_fault
 
 CLAUDE = "claude-haiku-5-5"
 GPT = "gpt-6-luna"
@@ -331,3 +332,34 @@ async def test_an_unknown_fault_in_a_header_is_refused(ask):
     """The answer says what is wrong with the header."""
     with pytest.raises(anthropic.BadRequestError, match="no fault is called 'made_up'"):
         await ask("claude", "made_up")
+
+
+LONG = " ".join(f"word{number}" for number in range(120))
+
+
+@pytest.mark.parametrize("cut", ["dropped", "no-end", "after-tool"])
+@PROVIDERS
+async def test_a_cut_stream_bills_what_was_generated_by_then(provider, cut):
+    """The same, whether its chunks go out at once or one by one; all of it if only the end is missing."""
+    model = CLAUDE if provider == "claude" else GPT
+    billed = []
+    for seconds in (0.0, 1e-9):
+        paced = SimulatedModel(echo, chunk_seconds=seconds)
+        async with Simulator({model: paced}, faults=[FaultRule(Fault(cut=cut), numbers={1})]) as sim:
+            base = sim.url if provider == "claude" else sim.openai_url
+            path = "/v1/messages" if provider == "claude" else "/chat/completions"
+            key = (
+                {"x-api-key": "k", "anthropic-version": "2026-10-21"}
+                if provider == "claude"
+                else {"authorization": "Bearer k"}
+            )
+            body = {"model": model, "max_tokens": 900, "messages": [{"role": "user", "content": LONG}]}
+            async with httpx2.AsyncClient(base_url=base) as client:
+                for _ in range(2):
+                    with contextlib.suppress(httpx2.HTTPError):
+                        await client.post(path, headers=key, json=body | {"stream": True})
+            first, whole = (entry.output_tokens for entry in sim.bill.entries())
+            billed.append((first, whole))
+    assert billed[0] == billed[1]
+    [(first, whole), _] = billed
+    assert (0 < first <= whole * 2 // 3) if cut == "dropped" else (first == whole > 200)

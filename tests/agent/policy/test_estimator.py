@@ -90,3 +90,18 @@ def test_the_estimator_is_a_replaceable_part():
 
     chosen: Estimator = double
     assert chosen("Write a class") == 2 * estimate_output_tokens("Write a class")
+
+
+@pytest.mark.parametrize(
+    ("compound", "its_last_word"),
+    [
+        ("Write a database migration", "Write a migration"),
+        ("Write a database table migration", "Write a migration"),
+        ("Write a test suite", "Write a suite"),
+        ("Write a database for the migration", "Write a database"),
+        ("Write a migration of the database", "Write a migration"),
+    ],
+)
+def test_the_last_word_of_a_compound_says_what_is_written(compound, its_last_word):
+    """Of nouns that stand apart, the first one does."""
+    assert estimate_output_tokens(compound) == estimate_output_tokens(its_last_word)
