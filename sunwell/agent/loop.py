@@ -1,4 +1,4 @@
-"""Who works on a task: the decision, made once for each run and read back when it is taken up."""
+"""The loop: a task goes in, the policy decides who works, and events come out until the last."""
 
 import asyncio
 import time

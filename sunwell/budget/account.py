@@ -1,4 +1,4 @@
-"""One limit of one account: what is booked on it, and what of it must stay free."""
+"""An account: ceilings on one part of the tree, and what is booked under them."""
 
 import asyncio
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What earlier processes of the same run used, by path."""
+"""What each call of a run cost, added up for the whole and for every part of it."""
 
 from collections.abc import Iterator
 from decimal import Decimal

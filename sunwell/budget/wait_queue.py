@@ -1,4 +1,4 @@
-"""Who of those that wait can no longer be served, found without asking everybody."""
+"""Those who wait for room: joining, leaving, and who is next."""
 
 import asyncio
 import heapq

@@ -1,4 +1,4 @@
-"""What a demonstration claims: each said with whether it holds."""
+"""``sunwell demo``: the main job on this machine, without keys and without a network."""
 
 import os
 import re

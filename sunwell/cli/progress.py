@@ -1,4 +1,4 @@
-"""The workers of a run as a crowd: how many wait, work and are done, and what tells one from another."""
+"""Who does what in a run and what it has cost so far, gathered from its events."""
 
 import re
 from collections import Counter

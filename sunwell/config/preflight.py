@@ -1,4 +1,4 @@
-"""What plugins there are, which of them the settings use, and whether those can be used."""
+"""What can be known to be wrong before a model is asked."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Named providers out of the settings: a preset's data, with what the user's entry says put over it."""
+"""From settings to what a run is made of: options, models by name, prices."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The block ``openai:`` under a model, as one of the seeds writes it, turned into a named provider."""
+"""All sources of settings, in their order: option, environment, project's file, user's file, default."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""Which files of a workspace are shown to the smart model: what is ignored or holds keys is left out."""
+"""What of a workspace the smart model sees when it writes a lens: the tree, and the files that matter."""
 
 import re
 from collections import Counter, deque

@@ -1,4 +1,4 @@
-"""How a model may hand work out itself. Part of :class:`~sunwell.context.options.RunOptions`."""
+"""What a caller may choose for a run. Public in ``sunwell.agent.request``, where RFC-137 puts it."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal

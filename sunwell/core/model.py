@@ -1,4 +1,4 @@
-"""What a model call consumed, in tokens."""
+"""What Sunwell asks of a model: a request in, one completion out."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The ceilings of a run or a worker."""
+"""What a run or a worker is asked to do, and what it ends with."""
 
 import math
 from collections.abc import Iterable

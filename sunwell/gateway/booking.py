@@ -1,4 +1,4 @@
-"""Answers of models that others wrote, held to what a journal can keep and a loop can use."""
+"""What an attempt of a call holds of the budget, and how it is written down when it is over."""
 
 import asyncio
 import time

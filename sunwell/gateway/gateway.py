@@ -1,4 +1,4 @@
-"""Calls of a run that is only played again: what the journal does not have, nobody is asked for."""
+"""The one door to a model, and the only place that retries."""
 
 import asyncio
 import inspect

@@ -1,7 +1,12 @@
-"""How records become JSON values, held to what will come back.
+"""One record, one line of JSON.
 
-This is on the way of every append. So each class gets a function of its own, generated once as attrs
-and cattrs do it, in which the checks stand inline: a fifth of the time of calling one for each field.
+A line is an object in UTF-8: ``{"seq":4,"kind":"answer","synced":3,…fields…,"crc":"90a1b2c3"}``.
+``seq`` counts the records from 0. ``synced`` is the number of records that were known to be
+durable when the line was written. ``crc`` is the CRC-32 of the line's bytes without the checksum:
+of the same object with ``,"crc":"…"`` taken out. The first line also has ``format``, the version.
+
+Where a record has text that UTF-8 cannot carry (lone surrogates), the line has ``"escaped":true``:
+in all its strings a backslash is doubled and a surrogate stands as ``\\udxxx``.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Room on the disk for answers that are still to come."""
+"""The journal of a run as a file that is only added to."""
 
 import asyncio
 import os

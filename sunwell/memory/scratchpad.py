@@ -1,4 +1,4 @@
-"""Names for the workers that tool calls ask for: ULIDs that are the same each time a run is taken up."""
+"""The scratchpad: what the workers of a run found, kept for whoever asked them."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

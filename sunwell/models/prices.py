@@ -1,4 +1,4 @@
-"""Prices out of the table that the package ``genai-prices`` carries; nothing is fetched."""
+"""What a model costs: the caller's own prices first, then the installed table. Unknown is ``None``."""
 
 import datetime
 import re

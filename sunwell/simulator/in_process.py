@@ -1,4 +1,4 @@
-"""Reads a request of the core as a provider would: what the script sees, and the prompt that is billed."""
+"""A simulated model without a wire: a script and a bill behind the face that the core asks models by."""
 
 import asyncio
 import json

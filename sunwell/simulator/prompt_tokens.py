@@ -1,9 +1,4 @@
-"""The simulator's own tokenizer: the same count every time, and always below the bytes of the request.
-
-A text costs a quarter of its UTF-8 bytes, rounded up; on top come four tokens for a message, two
-for a block in it and two for a tool. The JSON around each of these is longer than that, so the
-bytes of a request's body bound its tokens; only the fault ``hidden_input_tokens`` goes beyond.
-"""
+"""Turns what a request holds into the pieces of a prompt, the same for every wire format."""
 
 import hashlib
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""How many requests a simulated provider takes in a second, and what its headers say of it."""
+"""Answers HTTP requests: authenticates, finds the model, applies the plan of faults, bills, writes."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Reads what a function's docstring says of it and of its parameters."""
+"""Turns a typed function into a tool."""
 
 import asyncio
 import inspect

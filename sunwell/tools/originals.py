@@ -1,4 +1,4 @@
-"""Calls of a run that changed, or may have changed, something of which no original was kept."""
+"""Keeps what files were before a run, and puts it back."""
 
 import hashlib
 import json

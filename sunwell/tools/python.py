@@ -1,4 +1,4 @@
-"""The interpreter in which model-written Python runs; its package is an extra, and loaded on first use."""
+"""The tool that runs Python: execute_python. It is there only where the caller allows it."""
 
 import sysconfig
 from collections.abc import Callable, Collection, Mapping

@@ -1,4 +1,4 @@
-"""Runs a program as a process group that ends when we say so."""
+"""The tool that runs commands: run_command. It is there only where the caller allows it."""
 
 import asyncio
 import os

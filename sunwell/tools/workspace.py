@@ -1,4 +1,4 @@
-"""The way from the root of a workspace down to a file, one name at a time."""
+"""The one place that touches the files of a workspace."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""Ignore files, nested as git nests them."""
+"""The workspace as the tools of one run see it: the files, and over them what a dry run has planned."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator

@@ -103,7 +103,7 @@ NARROWER = {
 def test_what_narrows_needs_no_trust(project, text):
     """Lower ceilings, fewer tools and switching something off hold at once, in every form of a file."""
     project.write(text)
-    load_config(workspace=project.folder, environ=project.environ())
+    assert project.load().untrusted == ()
 
 
 USERS = {

@@ -1,4 +1,4 @@
-"""What is left, told to a model at the end of its prompt: the prefix before it stays as it was."""
+"""A conversation that would outgrow the model's window: old results of tools give way to stubs."""
 
 from decimal import Decimal
 

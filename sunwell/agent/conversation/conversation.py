@@ -1,4 +1,4 @@
-"""How a piece of work ended."""
+"""One piece of work: a model, its tools and a conversation, turn by turn, to an answer or a limit."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The result of a run that is over, from its record alone, where the code of today goes another way."""
+"""One task in one run: what is known of it while it goes on, and the result that it ends with."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Results of executors that others wrote, held to what a journal can keep and a model can read."""
+"""The tool calls of one turn: carried out, journalled, and taken up again after a crash."""
 
 import asyncio
 import json

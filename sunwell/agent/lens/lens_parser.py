@@ -1,4 +1,4 @@
-"""Finds the JSON object in a model's answer, and takes of a broken one only what is whole."""
+"""Turns a smart model's answer into a lens, taking only what is honestly there."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A run taken up again: what earlier processes spent, added up from the journal."""
+"""A run is opened: journal, toolbox and settings, for a new run or one that is taken up again."""
 
 import math
 import time

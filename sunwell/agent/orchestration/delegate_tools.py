@@ -1,4 +1,4 @@
-"""What a model is told of its workers: their words as reports, and beside them what was seen."""
+"""``delegate`` and its companions: start workers, go on meanwhile, and read what they found."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

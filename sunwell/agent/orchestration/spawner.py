@@ -1,4 +1,4 @@
-"""The limits of sub-calls: how many in a turn, and how many tokens and dollars all of them may take."""
+"""Where workers are asked for: what each piece of work has started, been told, and may still start."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What the usage of earlier calls has shown of a provider's cache."""
+"""Which way of starting siblings makes the prefix that they share the cheapest: arithmetic alone."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,8 +1,4 @@
-"""What things come out at when an agent writes them, in tokens: data for the estimator.
-
-A line of code counts as ten tokens. Sizes are of a common specimen with its tool calls; they are
-common sense, not measurements.
-"""
+"""How much output a task will take, guessed from its words."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The events of a run on their way to whoever iterates over it."""
+"""One run while it goes on: its journal, ledger and door, and how it tells of itself."""
 
 import asyncio
 from collections import deque

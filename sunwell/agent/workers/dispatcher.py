@@ -1,4 +1,4 @@
-"""What workers are started through: the seam behind which other machines may be."""
+"""Starts workers and keeps their results: one lens, many at once."""
 
 import asyncio
 import logging

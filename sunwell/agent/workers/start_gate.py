@@ -1,4 +1,4 @@
-"""A gate that lets only a few workers of one call be at work at once."""
+"""When the workers of a batch may begin, and how the prompt that they share is cached."""
 
 import asyncio
 from collections.abc import Callable
