@@ -364,3 +364,23 @@ async def test_an_answer_that_is_too_long_is_not_asked_for_again(server, model_o
     with pytest.raises(BadAnswer) as caught:
         await gathered(model_of(ChatModel))
     assert (caught.value.may_be_billed, caught.value.retry) == (True, False)
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize(
+    ("body", "retry"),
+    [
+        pytest.param(b'{"id": "a", "model": "m"}', False, id="an-answer"),
+        pytest.param(b"<html>busy</html>", True, id="a-page-of-a-proxy"),
+    ],
+)
+@pytest.mark.parametrize(("kind", "answer", "events"), WIRES)
+async def test_a_whole_answer_that_is_of_no_use_is_not_asked_for_again(
+    server, model_of, kind, answer, events, body, retry, streaming
+):
+    """It has arrived and may be billed, so the same request would be paid again; a proxy's page has not."""
+    server.scripts += [[server.whole(body)]]
+    model = model_of(kind)
+    with pytest.raises(BadAnswer) as caught:
+        await (gathered(model) if streaming else model.complete(ASKED))
+    assert (caught.value.may_be_billed, caught.value.retry) == (True, retry)
