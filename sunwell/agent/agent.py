@@ -15,10 +15,11 @@ from sunwell.agent.lifecycle.authority import CallerTerms, require_own_models
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.fork_run import Cut, Fork, open_fork
 from sunwell.agent.lifecycle.model_roles import Choices, Roles, resolve_roles
-from sunwell.agent.lifecycle.open_run import Opened, learn_keys, loop_config, open_new, reopen
+from sunwell.agent.lifecycle.open_run import Opened, learn_keys, open_new, reopen
 from sunwell.agent.lifecycle.replay_run import open_replay, played_again, recorded_roles
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.policy.cache_planner import CacheLessons
+from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
@@ -327,11 +328,11 @@ class Agent:
         return open_new(self.journals, session, roles, recalled, self._equipment), roles
 
     def _loop(self, session: SessionContext, roles: Roles, executor: ToolExecutor | None) -> AgentLoop:
-        config = loop_config(session.options, self.prices, self.retry)
+        config = LoopConfig.of(session.options, prices=self.prices, retry=self.retry, lessons=self._lessons)
         return AgentLoop(
             model=roles.own,
             executor=executor,
-            config=attrs.evolve(config, lessons=self._lessons),
+            config=config,
             smart_model=roles.smart,
             delegation_model=roles.worker,
         )
@@ -342,7 +343,7 @@ class Agent:
         """Yield the events of one opened run; its journal is closed at the end."""
         loop = self._loop(session, roles, opened.executor)
         if opened.settings is None:  # a run that is taken up has it in its own journal
-            named = session.options.orchestration.earlier_runs
+            named = session.options.earlier_runs
             loop.config = attrs.evolve(loop.config, earlier=left_by(self.journals, session.workspace, named))
         self._loops.append(loop)
         try:

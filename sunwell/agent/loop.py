@@ -17,6 +17,7 @@ from sunwell.agent.lens.lens_writer import write_run_lens
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
 from sunwell.agent.policy.cost_model import Prices, Shape, quote
 from sunwell.agent.policy.delegation import should_use_delegation
+from sunwell.agent.policy.estimator import estimate_output_tokens
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Run
 from sunwell.context.excerpts import Shown
@@ -53,7 +54,7 @@ async def decide(
     recorded = run.journal.find(Decided, (path,))
     if recorded is not None:
         return recorded.decision
-    estimated = config.estimator(execution.task)
+    estimated = (config.estimator or estimate_output_tokens)(execution.task)
     left = run.ledger.tokens_left(path)
     if worker is smart or worker.name == smart.name:
         decision = DelegationDecision(

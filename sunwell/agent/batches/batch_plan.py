@@ -6,10 +6,11 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.policy.cache_planner import CacheLessons, CachePlan, Choice, Siblings, plan
+from sunwell.agent.policy.cache_planner import CacheLessons, CachePlan, Siblings, plan
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.start_gate import OpenGate, PilotGate, StartGate, WarmGate
 from sunwell.agent.workers.worker import WorkerTerms
+from sunwell.context.options import CacheChoice
 from sunwell.core.message import digest_of
 from sunwell.core.model import Caching, Usage
 from sunwell.core.span import Span
@@ -36,7 +37,7 @@ class Planning:
     prices: PriceBook
     lessons: CacheLessons
     at_once: int
-    choice: Choice | None = None
+    choice: CacheChoice | None = None
     """The way to take whatever it costs; ``None``: the cheapest."""
     may_pad: bool = False
 

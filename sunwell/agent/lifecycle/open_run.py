@@ -21,13 +21,11 @@ from sunwell.agent.lifecycle.model_roles import Roles, dearer_worker
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from, settings_of
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
-from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run
 from sunwell.budget.ledger import passed
 from sunwell.budget.ledger_protocol import Amount
 from sunwell.budget.tally import BilledCall
 from sunwell.context.excerpts import Shown, gather
-from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import FileRead
 from sunwell.core.model import Completion
@@ -36,7 +34,6 @@ from sunwell.core.tool import StagingExecutor, ToolExecutor
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import MODEL_FELL_BACK, WARNED, Event, ModelFellBack, Warned
 from sunwell.gateway.model_call import ModelCall
-from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.file import FileJournal
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.places import Journals
@@ -53,7 +50,6 @@ from sunwell.journal.records import (
     RunResumed,
 )
 from sunwell.models.connection import Connection
-from sunwell.models.prices import PriceBook
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.policy import approver_of, is_dry_run
 from sunwell.tools.toolbox import Toolbox
@@ -347,30 +343,6 @@ class Opened:
         async with aclosing(events) as told:
             async for event in told:
                 yield event
-
-
-def loop_config(options: RunOptions, prices: PriceBook, retry: RetryPolicy) -> LoopConfig:
-    """Return the loop's settings for *options*."""
-    return LoopConfig(
-        enable_delegation=options.enable_delegation,
-        delegation_threshold_tokens=options.delegation_threshold_tokens,
-        budget=options.budget,
-        max_output_tokens=options.max_output_tokens,
-        effort=options.effort,
-        on_lens_failure=options.on_lens_failure,
-        stream=options.stream,
-        max_concurrent=options.max_concurrent,
-        worker_timeout_seconds=options.worker_timeout_seconds,
-        max_depth=options.max_depth,
-        orchestrate=options.orchestrate,
-        delegation_tools=options.delegation_tools,
-        orchestration=options.orchestration,
-        fail_fast=options.fail_fast,
-        split=options.split,
-        pad_prefix=options.pad_prefix,
-        prices=prices,
-        retry=retry,
-    )
 
 
 def open_new(

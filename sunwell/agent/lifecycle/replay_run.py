@@ -11,9 +11,10 @@ import attrs
 from sunwell.agent.lifecycle.drift import changes_between
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles
-from sunwell.agent.lifecycle.open_run import Opened, loop_config
+from sunwell.agent.lifecycle.open_run import Opened
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from
 from sunwell.agent.loop import AgentLoop
+from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import FileChange, Message, ToolCall, ToolResult
@@ -25,7 +26,6 @@ from sunwell.core.tool import Staged, StagingExecutor, ToolExecutor
 from sunwell.errors import JournalError
 from sunwell.events import RunFinished
 from sunwell.gateway.model_call import ModelCall
-from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.memory import ReplayedJournal
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
@@ -199,7 +199,7 @@ async def _played(opened: Opened, session: SessionContext, roles: Roles) -> Task
     loop = AgentLoop(
         model=roles.own,
         executor=opened.executor,
-        config=loop_config(session.options, PriceBook(), RetryPolicy()),
+        config=LoopConfig.of(session.options),
         smart_model=roles.smart,
         delegation_model=roles.worker,
     )

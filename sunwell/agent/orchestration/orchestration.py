@@ -184,8 +184,8 @@ class Delegating:
     async def orchestrate(self, given: Assignment) -> Ending:
         """Carry *given* out with a model that has no tools but those of delegation and ``set_answer``."""
         desk = await self._desk()
-        settings = desk.settings
-        answers = AnswerTool(given.span, settings.confidence_threshold)
+        config = self.execution.config
+        answers = AnswerTool(given.span, config.orchestrator_confidence_threshold)
         tools = Toolset((), frozenset(), {}).joined(
             DeskTools(desk, (*tools_called(self.kind), answers.tool()))
         )
@@ -193,7 +193,7 @@ class Delegating:
             given,
             system=(*given.system, ORCHESTRATOR_PROMPT),
             purpose="orchestrate",
-            most_turns=settings.max_iterations,
+            most_turns=config.orchestrator_max_turns,
         )
         ended = await self._to_the_end(desk, given, tools, answers)
         self.execution.confidence = answers.answer.confidence if answers.answer else None
@@ -211,15 +211,15 @@ class Delegating:
         execution = self.execution
         config, run = execution.config, execution.run
         dispatcher = dispatcher_for(execution, self.worker, self.lens)
-        limits = config.orchestration.sub_calls
+        limits = config.sub_call_limits
         counted = SubCallRoom(run, limits) if self.kind == "rlm" else None
         if counted is not None:
             dispatcher.max_depth = min(dispatcher.max_depth, limits.max_depth)
-        pad = Scratchpad(run.journal.run_id, config.orchestration.max_entries)
+        pad = Scratchpad(run.journal.run_id, config.scratchpad_max_entries)
         names = [tool.spec.name for tool in tools_called(self.kind)]
         leaf = execution.tools.without(names, SubCallDepthExceeded().sentence)
         unnamed = TaskIds(run.journal.run_id, 0)
-        desk = Spawner(run, dispatcher, pad, unnamed, config.orchestration, leaf, leaf, counted)
+        desk = Spawner(run, dispatcher, pad, unnamed, config, leaf, leaf, counted)
         desk.deeper = execution.tools.joined(DeskTools(desk, tools_called(self.kind)))
         await desk.open(config.earlier)
         if execution.resumed:
@@ -261,10 +261,9 @@ def check_delegating(config: LoopConfig, worker: ModelProtocol) -> None:
             f"an orchestrator has the tools of delegate and not those of {config.delegation_tools}: leave "
             "them out"
         )
-    limits = config.orchestration.sub_calls
-    is_capped = config.delegation_tools == "rlm" and limits.max_cost_per_session is not None
+    is_capped = config.delegation_tools == "rlm" and config.sub_calls_max_cost_per_session is not None
     if is_capped and config.prices.price(worker) is None:
         raise ConfigurationError(
-            f"the price of {worker.name} is unknown, so max_cost_per_session of sub-calls cannot hold: give "
+            f"the price of {worker.name} is unknown, so sub_calls_max_cost_per_session cannot hold: give "
             "its price, or set the limit to None"
         )
