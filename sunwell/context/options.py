@@ -16,7 +16,6 @@ from sunwell.core.model import Effort, ModelProtocol
 from sunwell.core.task import Budget
 from sunwell.core.tool import Proposal, Sandbox, Tool
 from sunwell.errors import ConfigurationError
-from sunwell.tools.function_tool import as_tool, require_distinct
 
 DelegationTools = Literal["delegate", "rlm", "subagent"]
 """Which tools a model hands work out with. ``delegate``: start, stream, await, inspect; ``rlm``: ask and
@@ -156,6 +155,8 @@ def _runs(value: Any) -> tuple[str, ...]:
 
 
 def _tools(value: Iterable[ToolChoice] | None) -> tuple[str | Tool, ...] | None:
+    from sunwell.tools.function_tool import as_tool, require_distinct  # the room of tools loads on first use
+
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, Iterable):  # tuple("abc") would be ("a", "b", "c")
