@@ -11,8 +11,8 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
 from sunwell.core.span import Span
 from sunwell.core.task import CommandRun
@@ -250,16 +250,6 @@ class CallRunner:
         changed = tuple(change.path for change in result.changes)
         event = ToolCallFinished(self.span.path, call.name, result.is_error, seconds, changed, replayed)
         self.run.tell(TOOL_CALL_FINISHED, event)
-
-
-def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:
-    """Return each file once, from its first state to its last; what ends as it began is left out."""
-    first: dict[str, str | None] = {}
-    last: dict[str, str | None] = {}
-    for change in changes:
-        first.setdefault(change.path, change.before)
-        last[change.path] = change.after
-    return tuple(FileChange(path, first[path], last[path]) for path in last if first[path] != last[path])
 
 
 def _is_foreign(executor: ToolExecutor) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.run.toolset import Toolset
 from sunwell.core import Proposal, Secrets, ToolCall, ToolResult
 from sunwell.errors import ConfigurationError
 from sunwell.tools import Toolbox, tool
