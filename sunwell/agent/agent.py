@@ -6,14 +6,14 @@ import asyncio
 import difflib
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from sunwell.agent import rooms
+
 if TYPE_CHECKING:
-    from sunwell.agent import rooms
     from sunwell.agent.batches.task_batch import BatchResult
     from sunwell.agent.lifecycle.equipment import Equipment
     from sunwell.agent.lifecycle.run_starter import RunStarter
@@ -31,15 +31,6 @@ if TYPE_CHECKING:
     from sunwell.models.prices import PriceBook
     from sunwell.models.registry import ModelRegistry
     from sunwell.tools.tool_plugins import ToolPlugins
-else:
-
-    class _Rooms:
-        """Loads the rooms behind this door on first use: importing them takes longer than all else here."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(import_module("sunwell.agent.rooms"), name)
-
-    rooms = _Rooms()
 
 
 class Memory(Protocol):
@@ -51,7 +42,7 @@ class Memory(Protocol):
 
 
 def _as_tools(tools: Iterable[Tool | Callable[..., Any]]) -> tuple[Tool, ...]:
-    return rooms.as_tools(tools)
+    return () if tools == () else rooms.as_tools(tools)
 
 
 @attrs.define(eq=False)
@@ -278,7 +269,7 @@ class Agent:
     @property
     def equipment(self) -> Equipment:
         """What the tools of this agent's runs are made from."""
-        return rooms.Equipment(self.tool_executor, self.tool_plugins, rooms.as_tools(self.tools))
+        return rooms.Equipment(self.tool_executor, self.tool_plugins, _as_tools(self.tools))
 
     def stop(self) -> None:
         """End all runs of this agent: no new call starts, and each yields its cancelled result."""

@@ -14,9 +14,8 @@ from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.limits import Outcome
-from sunwell.tools.paths import quoted
 from sunwell.tools.text_file import TextFile, binary_kind, lines_of, text_of
-from sunwell.tools.wording import counted, cut, on_one_line
+from sunwell.tools.wording import counted, cut, on_one_line, quoted
 from sunwell.tools.workspace import FileContent, FolderEntry
 from sunwell.tools.workspace_view import WorkspaceView
 
@@ -35,13 +34,16 @@ class Plan:
     done: str
     """What the model is told once it is written."""
 
-    @property
-    def change(self) -> FileChange:
+    change: FileChange = attrs.field(init=False)
+    changes: tuple[FileChange, ...] = attrs.field(init=False)
+    """The change, or nothing where the file holds exactly that already."""
+
+    @change.default
+    def _change(self) -> FileChange:
         return FileChange(self.path, None if self.old is None else _sha256(self.old), _sha256(self.new))
 
-    @property
-    def changes(self) -> tuple[FileChange, ...]:
-        """The change, or nothing where the file holds exactly that already."""
+    @changes.default
+    def _changes(self) -> tuple[FileChange, ...]:
         return () if self.old == self.new else (self.change,)
 
 

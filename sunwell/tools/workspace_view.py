@@ -9,7 +9,7 @@ import attrs
 from sunwell.core.message import FileRead
 from sunwell.errors import ToolError
 from sunwell.tools.limits import ToolLimits
-from sunwell.tools.paths import quoted
+from sunwell.tools.wording import quoted
 from sunwell.tools.workspace import FileContent, FolderEntry, Workspace
 
 if TYPE_CHECKING:

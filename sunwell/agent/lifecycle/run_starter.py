@@ -1,6 +1,6 @@
 """Starts the runs of an agent: new ones, and recorded ones that go on, are played again or are forked.
 
-The agent itself is only the front door, see :mod:`sunwell.agent.rooms`.
+What only recorded runs need is imported where they start: no new run has to wait for it.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -13,10 +13,8 @@ import attrs
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.lifecycle.authority import CallerTerms, require_own_models
 from sunwell.agent.lifecycle.equipment import Equipment
-from sunwell.agent.lifecycle.fork_run import Cut, Fork, open_fork
 from sunwell.agent.lifecycle.model_roles import Choices, Roles, resolve_roles
 from sunwell.agent.lifecycle.open_run import RunStart, learn_keys, loop_config, open_new, reopen
-from sunwell.agent.lifecycle.replay_run import open_replay, played_again, recorded_roles
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.policy.cache_planner import CacheLessons
 from sunwell.agent.run.run_context import EventStream
@@ -71,6 +69,8 @@ class RunStarter:
     @asynccontextmanager
     async def resumed(self, workspace: Path, run_id: str, terms: CallerTerms) -> AsyncIterator[EventStream]:
         """Go on with a recorded run on *terms*; one that is finished is only played again."""
+        from sunwell.agent.lifecycle.replay_run import played_again, recorded_roles
+
         start, session = reopen(self.journals, workspace, run_id, terms, self.equipment)
         try:
             if start.is_finished:  # nobody is asked any more, so it does not matter what has changed
@@ -90,6 +90,8 @@ class RunStarter:
         self, workspace: Path, run_id: str, *, accept_changes: bool
     ) -> AsyncIterator[EventStream]:
         """Play a recorded run again from its journal alone."""
+        from sunwell.agent.lifecycle.replay_run import open_replay, recorded_roles
+
         start, session = open_replay(self.journals, workspace, run_id, self.equipment)
         start = attrs.evolve(start, accept_changes=accept_changes)
         roles = recorded_roles(start)
@@ -102,6 +104,8 @@ class RunStarter:
         self, workspace: Path, run_id: str, at: str, terms: CallerTerms
     ) -> AsyncIterator[EventStream]:
         """Start a run that goes on from the place *at* of a recorded one."""
+        from sunwell.agent.lifecycle.fork_run import Cut, Fork, open_fork
+
         fork = Fork(workspace, run_id, Cut.of(at), terms)
         resolve = partial(self._roles_again, terms=terms)
         start, session, roles = await open_fork(self.journals, fork, self.equipment, resolve)

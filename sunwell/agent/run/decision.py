@@ -15,6 +15,9 @@ from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS
 from sunwell.models.prices import PriceBook
 from sunwell.models.tokens import estimate_tokens
 
+quote_once = lru_cache(maxsize=16)(quote)
+"""A quote follows from its inputs alone, so a run takes the one that its forecast has made."""
+
 
 @attrs.frozen
 class PricedModel:
@@ -66,14 +69,10 @@ def decide(
         max_turns=config.budget.turns or DEFAULT_TURNS,
         max_output_tokens=config.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
     )
-    made = _quote(estimated, Prices(models.smart.price, models.own.price, models.worker.price), shape)
+    made = quote_once(estimated, Prices(models.smart.price, models.own.price, models.worker.price), shape)
     if models.worker.name == models.smart.name:
         name = models.worker.name
         reason = f"{name} would both write the lens and do the work: name a cheaper delegation model"
         return DelegationDecision(False, reason, estimated, threshold, tokens_left), made
     decision = should_use_delegation(task, estimated, tokens_left, threshold_tokens=threshold, quote=made)
     return decision, made
-
-
-_quote = lru_cache(maxsize=16)(quote)
-"""A quote follows from its inputs alone, so the run takes the one that its forecast has made."""

@@ -175,7 +175,8 @@ class Run:
 
     def tell(self, signal: NamedSignal, event: Event) -> None:
         """Send *event* to the receivers of *signal* and to whoever iterates over the run."""
-        emit(signal, self.sender, event)
+        if signal.receivers:  # mostly nobody listens besides who iterates
+            emit(signal, self.sender, event)
         self.stream.put(event)
         for watch in tuple(self._watchers):
             watch(event)
