@@ -206,17 +206,19 @@ class ListFiles:
         depth = _DEPTH if arguments["depth"] is None else arguments["depth"]
         if depth < 1:
             raise ToolError("depth must be at least 1")
-        lines: list[str] = []
+        shown: list[FolderEntry] = []
         more = hidden = 0
         for count, (entry, ignored) in enumerate(self.view.walk(arguments["path"], min(depth, 50))):
             if count % _STEP == _STEP - 1:
                 await asyncio.sleep(0)
             if ignored:
                 hidden += 1
-            elif len(lines) < self.view.limits.list_entries:
-                lines.append(_line(entry))
+            elif len(shown) < self.view.limits.list_entries:
+                shown.append(entry)
             else:
                 more += 1
+        names = [on_one_line(entry.path) for entry in shown]
+        lines = [_line(name, entry) for name, entry in zip(names, shown, strict=True)]
         if more:
             lines.append(f"({more:,} more; list a deeper folder or use a smaller depth)")
         if hidden:
@@ -224,8 +226,7 @@ class ListFiles:
         return "\n".join(lines) or "(empty)"
 
 
-def _line(entry: FolderEntry) -> str:
-    name = on_one_line(entry.path)
+def _line(name: str, entry: FolderEntry) -> str:
     match entry.kind:
         case "folder":
             return f"{name}/"

@@ -57,6 +57,14 @@ class Ignores:
         lines = [line for text in texts for line in text.splitlines()[:_MOST_LINES]]
         return Ignores((*self._layers, (folder, pattern_spec(lines)))) if lines else self
 
+    def hidden(self, entries: Iterable[FolderEntry]) -> frozenset[str]:
+        """Return the paths of those among *entries* that are ignored."""
+        if not self._layers:
+            return frozenset()
+        return frozenset(
+            [one.path for one in entries if self.hides(one.path, is_folder=one.kind == "folder")]
+        )
+
     def hides(self, path: str, *, is_folder: bool) -> bool:
         """Whether *path* is ignored. The nearest ignore file that says anything decides."""
         for folder, spec in reversed(self._layers):
@@ -131,8 +139,10 @@ class WorkspaceView:
 
     def _walk(self, folder: str, depth: int, rules: Ignores) -> Iterator[tuple[FolderEntry, bool]]:
         rules = self._rules(folder, rules)
-        for entry in self.entries(folder):
-            ignored = rules.hides(entry.path, is_folder=entry.kind == "folder")
+        entries = self.entries(folder)
+        hidden = rules.hidden(entries)
+        for entry in entries:
+            ignored = entry.path in hidden
             yield entry, ignored
             if entry.kind == "folder" and depth > 1 and not ignored:
                 try:

@@ -24,6 +24,7 @@ from sunwell.agent.run.toolset import Toolset
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import History, Message, Text, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
+from sunwell.core.price import Price
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason
 from sunwell.errors import BudgetExhausted, ModelError
@@ -140,6 +141,7 @@ class Conversation:
     """The latest plain text that the model said."""
     last_output_tokens: int | None = attrs.field(default=None, init=False)
     """Output tokens of the latest answer; ``None`` where nobody said."""
+    _price: Price | None = attrs.field(default=None, init=False)
     _bare_tokens: int = attrs.field(default=0, init=False)
     _reserve: Reserve | None = attrs.field(default=None, init=False)
     _empty: int = attrs.field(default=0, init=False)
@@ -155,7 +157,7 @@ class Conversation:
     def __attrs_post_init__(self) -> None:
         self.calls = CallRunner(self.run, self.given.span, self.tools)
         self._history = History([user(self.given.prompt)])
-        price = self.run.gateway.prices.price(self.given.model)
+        price = self._price = self.run.gateway.prices.price(self.given.model)
         if price is not None and price.context_window is not None:
             room = price.context_window - (self.given.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
             if room > 0:
@@ -271,8 +273,7 @@ class Conversation:
             run.ledger.hold_back(path, 1, None, given.closing_seconds)  # keeps one call, too
         else:
             bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
-            price = run.gateway.prices.price(given.model)
-            reserve = self._reserve = closing_reserve(bare, self._history.size_bytes, price)
+            reserve = self._reserve = closing_reserve(bare, self._history.size_bytes, self._price)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
         completion = await run.gateway.ask(
             given.span, given.model, request, purpose=given.purpose, stream=given.stream

@@ -31,7 +31,7 @@ def carried_out(toolset: Toolset, name: str = "launch", arguments: str = '{"targ
     """Return what a call gives, and what was really done."""
     done.clear()
     call = ToolCall("a", name, arguments)
-    executor = toolset.executor_of(call)
+    executor, _ = toolset.executors_of(call)
     assert executor is not None
     return asyncio.run(executor.execute(call)), list(done)
 
