@@ -12,9 +12,9 @@ import attrs
 
 from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.task_batch import run_tasks
-from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.policy.cache_planner import CacheLessons
 from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.worker import WorkerTerms
@@ -107,7 +107,7 @@ class Case:
     ) -> Batched:
         clock, billing = asyncio.get_running_loop(), model.billing
         begun, before, paid_usd = clock.time(), len(billing.entries()), billing.total_usd()
-        run = Run.begin(object(), MemoryJournal("r1"), Budget())
+        run = Run(object(), MemoryJournal("r1"), Budget())
         run.gateway.hold = _nobody_reads
         await run.journal.append(RunOpened("r1", "many", 0.0))
         prefix = self.prefix_tokens

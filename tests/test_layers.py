@@ -13,7 +13,7 @@ GROUND_TO_TOP = (
 )  # fmt: skip
 AGENT_GROUND_TO_TOP = (
     "policy", "run", "conversation", "workers", "lens", "batches", "orchestration", "ephemeral_lens", "loop",
-    "request", "lifecycle", "agent", "orchestrator",
+    "request", "lifecycle", "rooms", "agent", "orchestrator",
 )  # fmt: skip
 APART = {"simulator": {"core", "errors", "simulator"}}
 FREE = {"__init__", "__main__"}

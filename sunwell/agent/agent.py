@@ -1,40 +1,36 @@
 """The agent: a session in, events out, with a journal on disk."""
 
+from __future__ import annotations  # the types are not imported
+
 import asyncio
 import difflib
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-from sunwell.agent.batches.task_batch import Batch, BatchResult
-from sunwell.agent.lifecycle.authority import CallerTerms, require_own_models
-from sunwell.agent.lifecycle.equipment import Equipment
-from sunwell.agent.lifecycle.fork_run import Cut, Fork, open_fork
-from sunwell.agent.lifecycle.model_roles import Choices, Roles, resolve_roles
-from sunwell.agent.lifecycle.open_run import Opened, learn_keys, open_new, reopen
-from sunwell.agent.lifecycle.replay_run import open_replay, played_again, recorded_roles
-from sunwell.agent.loop import AgentLoop
-from sunwell.agent.policy.cache_planner import CacheLessons
-from sunwell.agent.run.loop_config import LoopConfig
-from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.options import ModelReference, RunOptions
-from sunwell.context.session import SessionContext
-from sunwell.core.lens import EphemeralLens
-from sunwell.core.task import Task, TaskResult
-from sunwell.core.tool import Tool, ToolExecutor
-from sunwell.errors import ConfigurationError, LensError
-from sunwell.events import Event, RunFinished, WorkerFinished
-from sunwell.gateway.retry import RetryPolicy
-from sunwell.journal.places import JournalFiles, Journals
-from sunwell.memory.scratchpad import left_by
-from sunwell.models.prices import PriceBook
-from sunwell.models.registry import ModelRegistry, get_registry
-from sunwell.tools.function_tool import as_tools
-from sunwell.tools.tool_plugins import ToolPlugins
+from sunwell.agent import rooms
+
+if TYPE_CHECKING:
+    from sunwell.agent.batches.task_batch import BatchResult
+    from sunwell.agent.lifecycle.equipment import Equipment
+    from sunwell.agent.lifecycle.run_starter import RunStarter
+    from sunwell.agent.loop import AgentLoop
+    from sunwell.agent.policy.cache_planner import CacheLessons
+    from sunwell.budget.ledger_protocol import Budget
+    from sunwell.context.options import ModelReference, RunOptions
+    from sunwell.context.session import SessionContext
+    from sunwell.core.lens import EphemeralLens
+    from sunwell.core.task import Task, TaskResult
+    from sunwell.core.tool import Tool, ToolExecutor
+    from sunwell.events import Event
+    from sunwell.gateway.retry import RetryPolicy
+    from sunwell.journal.places import Journals
+    from sunwell.models.prices import PriceBook
+    from sunwell.models.registry import ModelRegistry
+    from sunwell.tools.tool_plugins import ToolPlugins
 
 
 class Memory(Protocol):
@@ -43,6 +39,10 @@ class Memory(Protocol):
     def recall(self, goal: str) -> str:
         """Return what is worth knowing for *goal*, as text for the model; empty for nothing."""
         ...
+
+
+def _as_tools(tools: Iterable[Tool | Callable[..., Any]]) -> tuple[Tool, ...]:
+    return () if tools == () else rooms.as_tools(tools)
 
 
 @attrs.define(eq=False)
@@ -62,18 +62,17 @@ class Agent:
     tool_executor: ToolExecutor | None = None
     """Who carries tool calls out; ``None``: the toolbox of the session's workspace."""
     registry: ModelRegistry | None = None
-    prices: PriceBook = attrs.field(factory=PriceBook)
-    journals: Journals = JournalFiles()
+    prices: PriceBook = attrs.field(factory=lambda: rooms.PriceBook())
+    journals: Journals = attrs.field(factory=lambda: rooms.JournalFiles())
     """Where the record of each run is kept."""
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = attrs.field(factory=lambda: rooms.RetryPolicy())
     """When a failed call is made again."""
-    tool_plugins: ToolPlugins = attrs.field(factory=ToolPlugins)
+    tool_plugins: ToolPlugins = attrs.field(factory=lambda: rooms.ToolPlugins())
     """Tools that installed packages offer: loaded where a run's options name them."""
-    tools: Sequence[Tool | Callable[..., Any]] = attrs.field(default=(), converter=as_tools, kw_only=True)
+    tools: Sequence[Tool | Callable[..., Any]] = attrs.field(default=(), converter=_as_tools, kw_only=True)
     """Tools of your own, plain typed functions among them; added to the toolbox of the session's workspace,
     or to ``tool_executor`` if it is a :class:`~sunwell.tools.toolbox.Toolbox`."""
-    _current_options: RunOptions | None = attrs.field(default=None, init=False)
-    _lessons: CacheLessons = attrs.field(factory=CacheLessons, init=False)
+    _lessons: CacheLessons = attrs.field(factory=lambda: rooms.CacheLessons(), init=False)
     """What the caches of providers have shown in the runs of this agent."""
     _loops: list[AgentLoop] = attrs.field(factory=list, init=False)
 
@@ -85,8 +84,8 @@ class Agent:
         :exc:`~sunwell.errors.JournalError`. A caller that may stop early uses
         :func:`contextlib.aclosing`.
         """
-        opened, roles = self._begin(session, memory)
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+        recall = None if memory is None else memory.recall
+        async with self._runs().new(session, recall) as events:
             async for event in events:
                 yield event
 
@@ -124,20 +123,8 @@ class Agent:
         sentence names what has changed. Raises :exc:`~sunwell.errors.ConfigurationError` for what must be
         given again.
         """
-        terms = CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
-        opened, session = reopen(self.journals, Path(workspace), run_id, terms, self._equipment)
-        try:
-            self._current_options = session.options
-            if opened.is_finished:  # nobody is asked any more, so it does not matter what has changed
-                opened, roles = played_again(opened, accept_changes=True), recorded_roles(opened)
-            else:
-                roles = self._roles_again(session.options, terms)
-                learn_keys(opened.secrets, roles)
-                await opened.check(session, roles)
-        except BaseException:
-            opened.journal.close()
-            raise
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+        terms = rooms.CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
+        async with self._runs().resumed(Path(workspace), run_id, terms) as events:
             async for event in events:
                 yield event
 
@@ -154,12 +141,8 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found or read, or where
         the code asks something else than what was answered.
         """
-        opened, session = open_replay(self.journals, Path(workspace), run_id, self._equipment)
-        opened = attrs.evolve(opened, accept_changes=accept_changes)
-        roles = recorded_roles(opened)
-        await opened.check(session, roles)
-        self._current_options = session.options
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+        replay = self._runs().replayed(Path(workspace), run_id, accept_changes=accept_changes)
+        async with replay as events:
             async for event in events:
                 yield event
 
@@ -192,12 +175,8 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where there is no such run or place, and where
         files differ, naming them; and what :meth:`run` raises.
         """
-        terms = CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
-        fork = Fork(Path(workspace), run_id, Cut.of(at), terms)
-        resolve = partial(self._roles_again, terms=terms)
-        opened, session, roles = await open_fork(self.journals, fork, self._equipment, resolve)
-        self._current_options = session.options
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+        terms = rooms.CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
+        async with self._runs().forked(Path(workspace), run_id, at, terms) as events:
             async for event in events:
                 yield event
 
@@ -205,7 +184,7 @@ class Agent:
         """Run *session* to its end and return the result alone."""
         async with aclosing(self.run(session, memory)) as events:
             async for event in events:
-                if isinstance(event, RunFinished):
+                if isinstance(event, rooms.RunFinished):
                     return event.result
         raise AssertionError("the run ended without a result")
 
@@ -232,11 +211,9 @@ class Agent:
 
         Raises what :meth:`run` raises, before anything is spent.
         """
-        batch = Batch(tasks, lens, None if results is None else Path(results).absolute())
-        session = SessionContext.build(workspace, batch.title, options=options)
-        opened, roles = self._begin(session)
-        opened = attrs.evolve(opened, batch=batch.redacted(opened.secrets.redact))
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+        batch = rooms.Batch(tasks, lens, None if results is None else Path(results).absolute())
+        session = rooms.SessionContext.build(workspace, batch.title, options=options)
+        async with self._runs().new(session, batch=batch) as events:
             async for event in events:
                 yield event
 
@@ -256,8 +233,8 @@ class Agent:
         events = self.batch_events(tasks, lens=lens, workspace=workspace, options=options, results=results)
         async with aclosing(events) as stream:
             async for event in stream:
-                if isinstance(event, RunFinished):
-                    return BatchResult(event.result)
+                if isinstance(event, rooms.RunFinished):
+                    return rooms.BatchResult(event.result)
         raise AssertionError("the run ended without a result")
 
     async def batch_results(
@@ -273,7 +250,7 @@ class Agent:
         events = self.batch_events(tasks, lens=lens, workspace=workspace, options=options, results=results)
         async with aclosing(events) as stream:
             async for event in stream:
-                if isinstance(event, WorkerFinished) and event.result.task_id.count("/") == 0:
+                if isinstance(event, rooms.WorkerFinished) and event.result.task_id.count("/") == 0:
                     yield event.result
 
     async def lens(self, session: SessionContext) -> EphemeralLens:
@@ -281,78 +258,35 @@ class Agent:
 
         Raises :exc:`~sunwell.errors.LensError` where none came of it, and what :meth:`run` raises.
         """
-        opened, roles = self._begin(session)
-        opened = attrs.evolve(opened, lens_only=True)
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+        async with self._runs().new(session, lens_only=True) as events:
             async for event in events:
-                if isinstance(event, RunFinished):
+                if isinstance(event, rooms.RunFinished):
                     if event.result.lens is None:
-                        raise LensError(event.result.error)
+                        raise rooms.LensError(event.result.error)
                     return event.result.lens
         raise AssertionError("the run ended without a result")
+
+    @property
+    def equipment(self) -> Equipment:
+        """What the tools of this agent's runs are made from."""
+        return rooms.Equipment(self.tool_executor, self.tool_plugins, _as_tools(self.tools))
 
     def stop(self) -> None:
         """End all runs of this agent: no new call starts, and each yields its cancelled result."""
         for loop in self._loops:
             loop.stop()
 
-    @property
-    def _equipment(self) -> Equipment:
-        return Equipment(self.tool_executor, self.tool_plugins, tuple(as_tools(self.tools)))
-
-    def _roles(self, options: RunOptions) -> Roles:
-        registry = self.registry or get_registry()
-        roles = resolve_roles(self._choices, Choices.of(options), registry, options.fallback)
-        if roles.fell_back is None or roles.smart is None or not options.orchestrate:
-            return roles
-        # The parent of an orchestrator's workers is the smart model, not the loop's own.
-        return attrs.evolve(roles, fell_back=attrs.evolve(roles.fell_back, used=roles.smart.name))
-
-    def _roles_again(self, options: RunOptions, terms: CallerTerms) -> Roles:
-        """Return the models of a recorded run that goes on; its record alone starts no plugin."""
-        require_own_models(options, self._choices, terms, self.registry or get_registry())
-        return self._roles(options)
-
-    @property
-    def _choices(self) -> Choices:
-        return Choices(self.model, self.smart_model, self.delegation_model)
-
-    def _begin(self, session: SessionContext, memory: Memory | None = None) -> tuple[Opened, Roles]:
-        """Open a new run; what stands against it is found before anything is written."""
-        if not isinstance(session, SessionContext):
-            raise TypeError(f"a session is wanted, SessionContext.build(workspace, goal), got {session!r}")
-        self._current_options = session.options
-        roles = self._roles(session.options)
-        self._loop(session, roles, None).check()
-        recalled = memory.recall(session.goal) if memory is not None else ""
-        return open_new(self.journals, session, roles, recalled, self._equipment), roles
-
-    def _loop(self, session: SessionContext, roles: Roles, executor: ToolExecutor | None) -> AgentLoop:
-        config = LoopConfig.of(session.options, prices=self.prices, retry=self.retry, lessons=self._lessons)
-        return AgentLoop(
-            model=roles.own,
-            executor=executor,
-            config=config,
-            smart_model=roles.smart,
-            delegation_model=roles.worker,
+    def _runs(self) -> RunStarter:
+        return rooms.RunStarter(
+            rooms.Choices(self.model, self.smart_model, self.delegation_model),
+            self.equipment,
+            self.registry or rooms.get_registry(),
+            self.prices,
+            self.journals,
+            self.retry,
+            self._lessons,
+            self._loops,
         )
-
-    async def _execute_task_with_tools(
-        self, session: SessionContext, roles: Roles, opened: Opened
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of one opened run; its journal is closed at the end."""
-        loop = self._loop(session, roles, opened.executor)
-        if opened.settings is None:  # a run that is taken up has it in its own journal
-            named = session.options.earlier_runs
-            loop.config = attrs.evolve(loop.config, earlier=left_by(self.journals, session.workspace, named))
-        self._loops.append(loop)
-        try:
-            async with aclosing(opened.events(loop, session, roles)) as events:
-                async for event in events:
-                    yield event
-        finally:
-            self._loops.remove(loop)
-            opened.journal.close()
 
 
 async def run(task: str, workspace: str | Path = ".", **given: Any) -> TaskResult:
@@ -363,7 +297,7 @@ async def run(task: str, workspace: str | Path = ".", **given: Any) -> TaskResul
     :exc:`~sunwell.errors.ConfigurationError` for any other keyword.
     """
     agent, options = _agent_and_options(given)
-    return await agent.result(SessionContext.build(workspace, task, options=options))
+    return await agent.result(rooms.SessionContext.build(workspace, task, options=options))
 
 
 def run_sync(task: str, workspace: str | Path = ".", **given: Any) -> TaskResult:
@@ -381,7 +315,7 @@ def run_sync(task: str, workspace: str | Path = ".", **given: Any) -> TaskResult
 
 def _agent_and_options(given: Mapping[str, Any]) -> tuple[Agent, RunOptions]:
     """Return an agent and the options of a run; what both could have is the options'."""
-    of_run = {field.name for field in attrs.fields(RunOptions)}
+    of_run = {field.name for field in attrs.fields(rooms.RunOptions)}
     of_agent = {field.name for field in attrs.fields(Agent) if field.init} - of_run
     known = sorted({*of_run, *of_agent, "workspace"})
     for name in given:
@@ -390,8 +324,8 @@ def _agent_and_options(given: Mapping[str, Any]) -> tuple[Agent, RunOptions]:
             advice = (
                 f"did you mean {' or '.join(near)}?" if near else "see Agent and RunOptions for what there is"
             )
-            raise ConfigurationError(f"a run has no argument {name!r}; {advice}")
-    options = RunOptions(**{name: value for name, value in given.items() if name in of_run})
+            raise rooms.ConfigurationError(f"a run has no argument {name!r}; {advice}")
+    options = rooms.RunOptions(**{name: value for name, value in given.items() if name in of_run})
     return Agent(**{name: value for name, value in given.items() if name in of_agent}), options
 
 

@@ -42,7 +42,8 @@ def estimate(**chosen: Any) -> None:
 
     held = configured(chosen, needs_key=False, delegates=True)
     options = attrs.evolve(held.resolved.options, enable_delegation=True)
-    made = forecast(session_of(chosen, options), prices=held.resolved.prices, registry=held.resolved.registry)
+    agent, session = held.agent(), session_of(chosen, options)
+    made = forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
     if chosen["as_json"]:
         click.echo(json_text(forecast_object(made)))
         return

@@ -26,6 +26,8 @@ from sunwell.context.options import SECTIONS
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from sunwell.agent.agent import Agent
+    from sunwell.cli.approval_prompt import Asker
     from sunwell.cli.shared_options import Configured
     from sunwell.cli.views import View
     from sunwell.context.options import RunOptions
@@ -256,14 +258,14 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     models of the provider whose key is there. The answer and the bill go to standard output, all else to
     standard error.
     """
-    from sunwell.cli.approval_prompt import Asker, require_terminal
     from sunwell.cli.run_output import drive, tell
     from sunwell.cli.shared_options import configured
     from sunwell.cli.views import choose_view
     from sunwell.config.preflight import require_sound, unlisted_models
-    from sunwell.report.forecast import forecast
 
     if chosen["approve"]:
+        from sunwell.cli.approval_prompt import require_terminal
+
         require_terminal("--approve")
     if chosen["trace"] is not None:
         require_place(chosen["trace"])
@@ -275,18 +277,17 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.run.budget.usd)
     options = attrs.evolve(
         held.resolved.options,
-        approve=Asker(view) if chosen["approve"] else None,
+        approve=_asker(view) if chosen["approve"] else None,
     )
     session = session_of(chosen, options)
     warnings = require_sound(held.resolved)
     unlisted = asyncio.run(unlisted_models(held.resolved))
     for warning in (*warnings, *(finding.sentence for finding in unlisted)):
         view.say(warning)
-    made = forecast(session, prices=held.resolved.prices, registry=held.resolved.registry)
-    _confirm(chosen["confirm_above"], made, options, view)
     agent = held.agent()
+    _confirm(chosen["confirm_above"], agent, session, view)
     result = drive(agent, agent.run(session), view)
-    code = tell(result, chosen, made)
+    code = tell(result, chosen, _forecast_after(agent, session))
     _trace(result, chosen)
     ctx.exit(code)
 
@@ -298,7 +299,6 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
     from sunwell.cli.plain_view import PlainView
     from sunwell.cli.run_output import drive, tell
     from sunwell.config.preflight import require_sound
-    from sunwell.report.forecast import forecast
 
     if chosen["task"] is not None:
         raise ConfigurationError("a task and --query are two things: give one of them")
@@ -310,12 +310,10 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
         options = attrs.evolve(options, approve=Asker(view))
     question = question_of(chosen, held, options)
     session = session_for(question, chosen, options)
-    if chosen["confirm_above"] is not None:
-        made = forecast(session, prices=held.resolved.prices, registry=held.resolved.registry)
-        _confirm(chosen["confirm_above"], made, options, view)
+    agent = held.agent()
+    _confirm(chosen["confirm_above"], agent, session, view)
     if verbose:
         question.say_beginning()
-    agent = held.agent()
     result = drive(agent, agent.run(session), view)
     if chosen["as_json"]:
         tell(result, chosen)
@@ -331,13 +329,36 @@ def _trace(result: "TaskResult", chosen: Chosen) -> None:
         write_trace(result, chosen["trace"])
 
 
-def _confirm(above: Decimal | None, made: "Forecast", options: "RunOptions", view: "View") -> None:
-    """Ask where the way that will be taken is expected to cost more than *above*, or nobody knows."""
+def _asker(view: "View") -> "Asker":
+    from sunwell.cli.approval_prompt import Asker
+
+    return Asker(view)
+
+
+def _forecast(agent: "Agent", session: "SessionContext") -> "Forecast":
+    from sunwell.report.forecast import forecast
+
+    return forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
+
+
+def _forecast_after(agent: "Agent", session: "SessionContext") -> "Forecast | None":
+    """Return what was to be expected of a run that is over; ``None`` if it has removed its own workspace."""
+    try:
+        return _forecast(agent, session)
+    except ConfigurationError:
+        return None
+
+
+def _confirm(above: Decimal | None, agent: "Agent", session: "SessionContext", view: "View") -> None:
+    """Ask if the way that will be taken is expected to cost more than *above*, or if nobody knows."""
+    if above is None:
+        return
     from sunwell.cli.approval_prompt import require_terminal
     from sunwell.report.figures import dollars
 
-    side = made.chosen if options.enable_delegation else made.quote.direct
-    if above is None or (side.expected_usd is not None and side.expected_usd <= above):
+    made = _forecast(agent, session)
+    side = made.chosen if session.options.enable_delegation else made.quote.direct
+    if side.expected_usd is not None and side.expected_usd <= above:
         return
     expected = f"the {side.name} way is expected to cost {dollars(side.expected_usd)}"
     require_terminal(f"{expected}, more than --confirm-above {dollars(above)}, which")

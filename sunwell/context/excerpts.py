@@ -41,17 +41,19 @@ def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
     while waiting:
         folder, above = waiting.popleft()
         rules = above.below(folder, _ignore_texts(workspace, folder))
-        for entry in _entries(workspace, folder):
-            seen += 1
-            if seen > MOST_ENTRIES:
-                return files, False
-            is_folder = entry.kind == "folder"
-            if _is_kept_back(entry) or rules.hides(entry.path, is_folder=is_folder):
+        entries = _entries(workspace, folder)
+        left, seen = MOST_ENTRIES - seen, seen + len(entries)
+        shown = [entry for entry in entries[:left] if not _is_kept_back(entry)]
+        hidden = rules.hidden(shown)
+        for entry in shown:
+            if entry.path in hidden:
                 continue
-            if is_folder:
+            if entry.kind == "folder":
                 waiting.append((entry.path, rules))
             elif entry.kind == "file":
                 files.append(entry)
+        if seen > MOST_ENTRIES:
+            return files, False
     return files, True
 
 
@@ -89,6 +91,7 @@ _BYTES_PER_TOKEN = 4
 _TREE_SHARE = 4  # the tree takes at most a quarter of the room,
 _FILE_SHARE = 3  # a file at most a third of what is left for files
 _LEAST_FILE_BYTES = 600  # less of a longer file says nothing
+_LEAST_LINE_BYTES = 4  # a name of one letter, its size and the line's end
 _MANY_FILES = 8
 _TELLING_SHARE = 3  # a word in more than a third of all paths tells none of them apart
 
@@ -172,9 +175,11 @@ def _tree(files: Sequence[FolderEntry], complete: bool, room: int, secrets: Secr
     title = "Files of the workspace, with their sizes in bytes:"
     note = "(… and {:,} more files)"
     room -= _size(title) + _size(note) + 12
+    most = max(0, room) // _LEAST_LINE_BYTES
+    names = [on_one_line(entry.path) for entry in files[:most]]
+    sized = [f"{name} {entry.size_bytes}" for name, entry in zip(names, files[:most], strict=True)]
     lines: list[str] = []
-    for entry in files:
-        line = secrets.redact(f"{on_one_line(entry.path)} {entry.size_bytes}")
+    for line in [secrets.redact(line) for line in sized]:
         room -= _size(line) + 1
         if room < 0:
             break

@@ -1,8 +1,8 @@
 """What Sunwell asks of a model: a request in, one completion out."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 
 import attrs
 
@@ -47,17 +47,22 @@ class Usage:
         cached = self.cache_read_tokens + self.cache_write_tokens + self.cache_write_1h_tokens
         return max(0, self.input_tokens - cached)
 
+    @classmethod
+    def of(cls, usages: "Sequence[Usage]") -> Self:
+        """Return the sum of *usages*."""
+        return cls(
+            sum(one.input_tokens for one in usages),
+            sum(one.output_tokens for one in usages),
+            sum(one.cache_read_tokens for one in usages),
+            sum(one.cache_write_tokens for one in usages),
+            sum(one.cache_write_1h_tokens for one in usages),
+            sum(one.reasoning_tokens for one in usages),
+        )
+
     def __add__(self, other: "Usage") -> "Usage":
         if not isinstance(other, Usage):
             return NotImplemented
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cache_read_tokens + other.cache_read_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
-            self.cache_write_1h_tokens + other.cache_write_1h_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
-        )
+        return Usage.of((self, other))
 
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]

@@ -112,12 +112,10 @@ def _exact_ids(provider: Any) -> dict[str, Any]:
     An id counts only where the package itself finds the same model by it: some entries are
     headings for a region or a family, and no request can name them.
     """
-    found: dict[str, Any] = {}
-    for model in provider.models:
-        for model_id in (model.id, *_named(model.match)):
-            if provider.find_model(model_id) is model:
-                found.setdefault(spelled_alike(model_id), model)
-    return found
+    named = [(model_id, model) for model in provider.models for model_id in (model.id, *_named(model.match))]
+    own = [(model_id, model) for model_id, model in named if provider.find_model(model_id) is model]
+    # The first that has an id keeps it.
+    return {spelled_alike(model_id): model for model_id, model in reversed(own)}
 
 
 def _named(clause: Any) -> Iterator[str]:
@@ -220,7 +218,10 @@ class PriceBook:
         model's own ``price``; the installed table's, by provider and id where the model says them
         and by its name where it does not.
         """
-        provider, model_id = _placed(*provider_and_id(model))
+        return self._price(model, *provider_and_id(model))
+
+    def _price(self, model: ModelProtocol, provider: str | None, model_id: str) -> Price | None:
+        provider, model_id = _placed(provider, model_id)
         own = self._own.get(spelled_alike(model.name)) or self._own_price(provider, model_id)
         if own is not None:
             return own
@@ -244,9 +245,13 @@ class PriceBook:
         Where *answered* is the model that was asked, by name, id or id with a date, this is
         :meth:`price`; where another one answered it is the price of that one, or ``None``.
         """
-        provider, model_id = provider_and_id(model)
+        return self._price_of_answer(model, *provider_and_id(model), answered)
+
+    def _price_of_answer(
+        self, model: ModelProtocol, provider: str | None, model_id: str, answered: str
+    ) -> Price | None:
         if is_same_model(model_id, answered) or is_same_model(model.name, answered):
-            return self.price(model)
+            return self._price(model, provider, model_id)
         return self.price_of(answered, provider)
 
     def priced(self, model: ModelProtocol, completion: Completion) -> tuple[Completion, Decimal | None]:
@@ -263,11 +268,12 @@ class PriceBook:
         return completion, max(known, default=None)
 
     def _computed(self, model: ModelProtocol, completion: Completion) -> tuple[Completion, Decimal | None]:
-        own = self.price_of_answer(model, completion.model)
+        provider, model_id = provider_and_id(model)
+        own = self._price_of_answer(model, provider, model_id, completion.model)
         if completion.usage is None or own is None:
             return completion, None
         factor = _BATCH_FACTOR if completion.is_batch else Decimal(1)
-        cost_usd, provider = own.cost_usd(completion.usage) * factor, provider_and_id(model)[0]
+        cost_usd = own.cost_usd(completion.usage) * factor
         priced = []
         for one in completion.consulted:
             price = self.price_of(one.model, provider)

@@ -110,9 +110,11 @@ class StagedWrite:
     terms: CallTerms
     view: WorkspaceView
 
-    @property
-    def changes(self) -> tuple[FileChange, ...]:
-        """The change of the file; nothing in a dry run."""
+    changes: tuple[FileChange, ...] = attrs.field(init=False)
+    """The change of the file; nothing in a dry run."""
+
+    @changes.default
+    def _changes(self) -> tuple[FileChange, ...]:
         return () if self.terms.dry_run else self.plan.changes
 
     @property

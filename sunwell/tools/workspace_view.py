@@ -9,7 +9,7 @@ import attrs
 from sunwell.core.message import FileRead
 from sunwell.errors import ToolError
 from sunwell.tools.limits import ToolLimits
-from sunwell.tools.paths import quoted
+from sunwell.tools.wording import quoted
 from sunwell.tools.workspace import FileContent, FolderEntry, Workspace
 
 if TYPE_CHECKING:
@@ -56,6 +56,14 @@ class Ignores:
         """Return the rules with those of *folder* added; *texts* are its ignore files."""
         lines = [line for text in texts for line in text.splitlines()[:_MOST_LINES]]
         return Ignores((*self._layers, (folder, pattern_spec(lines)))) if lines else self
+
+    def hidden(self, entries: Iterable[FolderEntry]) -> frozenset[str]:
+        """Return the paths of those among *entries* that are ignored."""
+        if not self._layers:
+            return frozenset()
+        return frozenset(
+            [one.path for one in entries if self.hides(one.path, is_folder=one.kind == "folder")]
+        )
 
     def hides(self, path: str, *, is_folder: bool) -> bool:
         """Whether *path* is ignored. The nearest ignore file that says anything decides."""
@@ -131,8 +139,10 @@ class WorkspaceView:
 
     def _walk(self, folder: str, depth: int, rules: Ignores) -> Iterator[tuple[FolderEntry, bool]]:
         rules = self._rules(folder, rules)
-        for entry in self.entries(folder):
-            ignored = rules.hides(entry.path, is_folder=entry.kind == "folder")
+        entries = self.entries(folder)
+        hidden = rules.hidden(entries)
+        for entry in entries:
+            ignored = entry.path in hidden
             yield entry, ignored
             if entry.kind == "folder" and depth > 1 and not ignored:
                 try:

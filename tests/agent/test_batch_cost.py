@@ -11,9 +11,9 @@ import pytest
 from sunwell.agent import Agent
 from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.task_batch import run_tasks
-from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.policy.cache_planner import CacheLessons
 from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.worker import WorkerTerms
@@ -158,7 +158,7 @@ def test_where_the_first_worker_fails_the_next_goes_first() -> None:
                     yield delta
 
         model = Failing("claude-haiku-5-5", echo, Billing(PRICES, loop_time), latency_seconds=1.0)
-        run = Run.begin(object(), MemoryJournal("r1"), Budget())
+        run = Run(object(), MemoryJournal("r1"), Budget())
         run.gateway.hold = _nobody_reads
         await run.journal.append(RunOpened("r1", "many", 0.0))
         terms = WorkerTerms(model, Toolset.of((), None), ("word " * 4_000,))

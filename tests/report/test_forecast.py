@@ -79,3 +79,9 @@ def test_a_name_that_means_nothing_is_an_error(tmp_path: Path, registry: ModelRe
     """It lists what is known."""
     with pytest.raises(UnknownModelError, match="haiku"):
         foretold(tmp_path, registry, smart_model="gigamind")
+
+
+def test_the_estimator_is_replaceable(tmp_path: Path, registry: ModelRegistry) -> None:
+    """Any function from a task to a number of tokens decides in its place."""
+    made = foretold(tmp_path, registry, estimator=len)
+    assert (made.decision.estimated_tokens, bool(made.decision)) == (len(CRUD), False)

@@ -45,6 +45,8 @@ class Equipment:
         other tools may have.
         """
         tools = (*self.tools, *options.own_tools)
+        if not tools:
+            return ()
         require_distinct(tool.spec.name for tool in tools)
         for tool in tools:
             if tool.spec.name in taken_names():
@@ -117,8 +119,11 @@ class Equipment:
         """Return what plugins add to a run with *options*."""
         if self.executor is not None:
             return Plugged()
+        names = options.tool_names
+        if not self.plugins.offered and (names is None or BUILT_IN.issuperset(names)):
+            return Plugged()
         own = {tool.spec.name for tool in self.own_tools(options)}
-        return self.plugins.chosen(options.tool_names, taken_names() | own)
+        return self.plugins.chosen(names, taken_names() | own)
 
     def names(self, options: RunOptions) -> tuple[str, ...] | None:
         """Return the tools that *options* name, without those of plugins that are broken."""

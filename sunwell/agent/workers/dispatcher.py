@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import attrs
 
-from sunwell.agent.conversation.conversation import Conversation, Ending
-from sunwell.agent.run.run_context import Run
+from sunwell.agent.conversation.conversation import Conversation
+from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.workers.slots import Seat, Slots
 from sunwell.agent.workers.start_gate import OpenGate, StartGate
 from sunwell.agent.workers.worker import Worker, WorkerOrigin, WorkerTerms
