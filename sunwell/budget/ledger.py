@@ -99,8 +99,10 @@ class TreeLedger:
     async def reserve(self, path: str, claim: Claim) -> Reservation:
         """Hold room for one attempt; see the class for who gets what, and who waits."""
         account = self._nearest(path)
-        if not self._lines.waiting and self._has_room(account, claim):  # no need to weigh anything
-            return self._hold(account, claim, claim.max_output_tokens, next(self._numbers))
+        output = claim.max_output_tokens
+        usd = claim.most_usd(output)
+        if not self._lines.waiting and self._has_room(account, claim, usd):  # no need to weigh anything
+            return self._hold(account, claim, output, usd, next(self._numbers))
         want = self._want(account, claim)
         verdict = self._judge(want)
         if isinstance(verdict, int):
@@ -213,8 +215,7 @@ class TreeLedger:
 
     def seconds_left(self, path: str) -> float | None:
         """Return the time that all ceilings above *path* still allow; ``None``: no ceiling."""
-        left = [self.clock.left_seconds(account) for account in self._nearest(path).chain]
-        return min((seconds for seconds in left if seconds is not None), default=None)
+        return self.clock.least_left_seconds(self._nearest(path).chain)
 
     def _add(self, path: str) -> Account:
         above = self._nearest(path)
@@ -243,12 +244,11 @@ class TreeLedger:
             at = at.rpartition("/")[0]
         raise RuntimeError(f"{path} is not in the tree of {self.root}")
 
-    def _has_room(self, account: Account, claim: Claim) -> bool:
-        """Say whether an ordinary claim fits in full, at every account."""
+    def _has_room(self, account: Account, claim: Claim, usd: Decimal | None) -> bool:
+        """Say whether an ordinary claim, which costs *usd* at most, fits in full, at every account."""
         if claim.closing or self._broken_limit or self.clock.out_of_time(account, closing=False):
             return False
-        output = claim.max_output_tokens
-        tokens, usd = claim.input_tokens + output, claim.most_usd(output)
+        tokens = claim.input_tokens + claim.max_output_tokens
         return all(above.has_room(tokens, usd) for above in account.chain)
 
     def _want(self, account: Account, claim: Claim) -> Want:
@@ -264,10 +264,13 @@ class TreeLedger:
         return bool(self._broken_limit) and not want.claim.closing and is_limited(want)
 
     def _book(self, want: Want, output_tokens: int) -> Reservation:
-        return self._hold(want.account, want.claim, output_tokens, want.ticket)
+        usd = want.claim.most_usd(output_tokens)
+        return self._hold(want.account, want.claim, output_tokens, usd, want.ticket)
 
-    def _hold(self, account: Account, claim: Claim, output_tokens: int, number: int) -> Reservation:
-        tokens, usd = claim.input_tokens + output_tokens, claim.most_usd(output_tokens)
+    def _hold(
+        self, account: Account, claim: Claim, output_tokens: int, usd: Decimal | None, number: int
+    ) -> Reservation:
+        tokens = claim.input_tokens + output_tokens
         reservation = Reservation(number, account.path, tokens, usd, output_tokens)
         for one in account.chain:
             one.reserve(reservation)

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import attrs
 import click
 
-from sunwell.cli.progress import told_arguments, told_tool
 from sunwell.events import (
     BoundExceeded,
     BudgetRefused,
@@ -24,7 +23,7 @@ from sunwell.events import (
     ToolCallStarted,
     Warned,
 )
-from sunwell.report.figures import dollars, one_line, seconds_text, told_line
+from sunwell.report.figures import dollars, one_line, seconds_text, told_arguments, told_line, told_tool
 
 _GOES_ON = {
     "direct": "the task goes on without one",
@@ -76,8 +75,8 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
         case ToolCallFinished(is_error=True):
             return f"{_who(event.span)}: {told_tool(event.tool)} failed"
         case ToolCallFinished() if event.changed and not verbose:  # its start was told then
-            changed = ", ".join(one_line(path) for path in event.changed)
-            return f"{_who(event.span)}: {told_tool(event.tool)} {changed}"
+            told = [told_tool(event.tool), ", ".join([one_line(path) for path in event.changed])]
+            return f"{_who(event.span)}: {' '.join(told)}"
     return notice(event)
 
 

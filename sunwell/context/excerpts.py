@@ -14,7 +14,7 @@ from sunwell.errors import ToolError
 from sunwell.tools.text_file import text_of
 from sunwell.tools.wording import on_one_line
 from sunwell.tools.workspace import FolderEntry, Workspace
-from sunwell.tools.workspace_view import IGNORE_FILES, MOST_BYTES, Ignores
+from sunwell.tools.workspace_view import MOST_BYTES, Ignores, ignore_files_in
 
 MOST_ENTRIES = 10_000
 """Files and folders that are looked at; of a larger workspace the upper levels are listed."""
@@ -40,8 +40,8 @@ def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
     waiting = deque([("", Ignores())])
     while waiting:
         folder, above = waiting.popleft()
-        rules = above.below(folder, _ignore_texts(workspace, folder))
         entries = _entries(workspace, folder)
+        rules = above.below(folder, _ignore_texts(workspace, folder, entries))
         left, seen = MOST_ENTRIES - seen, seen + len(entries)
         shown = [entry for entry in entries[:left] if not _is_kept_back(entry)]
         hidden = rules.hidden(shown)
@@ -64,11 +64,11 @@ def _entries(workspace: Workspace, folder: str) -> list[FolderEntry]:
         return []
 
 
-def _ignore_texts(workspace: Workspace, folder: str) -> list[str]:
+def _ignore_texts(workspace: Workspace, folder: str, entries: Sequence[FolderEntry]) -> list[str]:
     texts = []
-    for name in IGNORE_FILES:
+    for path in ignore_files_in(folder, entries):
         try:
-            content = workspace.read(f"{folder}/{name}" if folder else name, MOST_BYTES)
+            content = workspace.read(path, MOST_BYTES)
         except ToolError:
             continue
         if content is not None:
@@ -159,9 +159,12 @@ def gather(
         return ""
     blocks = [tree]
     left -= _size(tree)
-    for entry in _by_worth(files, task):
+    worth = _by_worth(files, task)
+    names = [on_one_line(entry.path) for entry in worth]
+    titles = [kept.redact(f"File {name}") for name in names]
+    for entry, title in zip(worth, titles, strict=True):
         room = min(left, max(_LEAST_FILE_BYTES, left // _FILE_SHARE)) - 2
-        block = _shown(workspace, entry, room, kept, tell_read)
+        block = _shown(workspace, entry, title, room, kept, tell_read)
         if block is not None:
             blocks.append(block)
             left -= _size(block) + 2
@@ -250,25 +253,27 @@ def _stem(word: str) -> str:
 def _shown(
     workspace: Workspace,
     entry: FolderEntry,
+    title: str,
     room: int,
     secrets: Secrets,
     tell_read: Callable[[FileRead], object],
 ) -> str | None:
-    """Return the file with its name, in at most *room* bytes; ``None`` where it cannot be shown."""
+    """Return the file under its *title*, in at most *room* bytes; ``None`` where it cannot be shown."""
     if not 0 < entry.size_bytes <= LARGEST_FILE_BYTES:
         return None
     try:
         content = workspace.read(entry.path, LARGEST_FILE_BYTES)
         if content is None:
             return None
-        # Redacted before it is cut: half a secret would not be found any more.
-        text = secrets.redact(text_of(entry.path, content.data).text).strip("\n")
+        read = FileRead(content.path, content.sha256)
+        whole = text_of(entry.path, content.data).text
     except ToolError:
         return None
-    title = secrets.redact(f"File {on_one_line(entry.path)}")
+    # Redacted before it is cut: half a secret would not be found any more.
+    text, is_public = secrets.redact(whole).strip("\n"), secrets.redact(content.path) == content.path
     fitted = _fitted(title, text, room)
-    if fitted is not None and secrets.redact(content.path) == content.path:
-        tell_read(FileRead(content.path, content.sha256))
+    if fitted is not None and is_public:
+        tell_read(read)
     return fitted
 
 

@@ -71,10 +71,8 @@ class EphemeralLens:
         """
         scope = one_line(self.task_scope)
         blocks = [f"# Task Expertise: {scope}" if scope else "# Generated Expertise"]
-        for name, title in _SECTIONS:
-            items = _written(getattr(self, name))
-            if items:
-                blocks.append(f"## {title}\n{bullet_list(items)}")
+        sections = [(title, _written(getattr(self, name))) for name, title in _SECTIONS]
+        blocks += [f"## {title}\n{bullet_list(items)}" for title, items in sections if items]
         examples = _written(self.examples)
         if examples:
             shown = [f"### Example {i}\n{fenced(text)}" for i, text in enumerate(examples, 1)]

@@ -167,7 +167,8 @@ class Request:
             texts += (tool.name, tool.description, tool.schema_text)
         if self.response_schema is not None:
             texts.append(str(self.response_schema.schema))
-        return self.messages.size_bytes + sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        own_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        return own_bytes + self.messages.size_bytes
 
 
 @attrs.frozen

@@ -141,8 +141,10 @@ class Total:
     uncertain_usd: Decimal | None = Decimal(0)
 
     @classmethod
-    def of(cls, totals: "Sequence[Total]") -> Self:
+    def of(cls, totals: "Sequence[Self]") -> Self:
         """Return the sum of *totals*."""
+        if len(totals) == 1:
+            return totals[0]
         return cls(
             sum(one.calls for one in totals),
             Usage.of([one.usage for one in totals]),

@@ -8,7 +8,6 @@ from typing import Literal
 
 import attrs
 
-from sunwell.core.model import ModelProtocol
 from sunwell.models.connection import OWN_URLS, Headers
 from sunwell.models.openai_chat import ChatQuirks
 
@@ -68,19 +67,6 @@ def is_same_model(asked: str, answered: str) -> bool:
     """Whether *answered* is the id that was *asked*, or that id with a date or without."""
     one, other = spelled_alike(asked), spelled_alike(answered)
     return one == other or undated(other) == one or undated(one) == other
-
-
-def provider_and_id(model: ModelProtocol) -> tuple[str | None, str]:
-    """Return the provider of *model*, ``None`` where it does not say, and the id it is known by there.
-
-    Adapters say ``model_id`` and ``provider``, or have a ``connection`` that says ``provider``;
-    of any other model the name is all there is.
-    """
-    model_id = getattr(model, "model_id", None)
-    provider = getattr(model, "provider", None)
-    if provider is None:
-        provider = getattr(getattr(model, "connection", None), "provider", None)
-    return provider, model.name if model_id is None else str(model_id)
 
 
 PRESETS_DATE = "2026-11-21"

@@ -131,20 +131,22 @@ class Connection:
             known.add(value, self.variable)
         return known
 
-    def secret_values(self) -> Iterable[str]:
-        """Yield everything secret that is sent: the key, credentials in headers, a login in the address."""
+    def secret_values(self) -> list[str]:
+        """Return everything secret that is sent: the key, credentials in headers, a login in the address."""
+        found: list[str] = []
         if self.api_key:
-            yield self.api_key
-            yield base64.urlsafe_b64encode(self.api_key.strip().encode()).decode().rstrip("=")
+            found += (
+                self.api_key,
+                base64.urlsafe_b64encode(self.api_key.strip().encode()).decode().rstrip("="),
+            )
         for name, value in self.headers:
             if value and _CREDENTIAL.search(name):
-                yield value
-                yield value.rpartition(" ")[2]
+                found += (value, value.rpartition(" ")[2])
         try:
             parts = urlsplit(self.base_url or "")
         except ValueError:
-            return
-        yield from filter(None, (parts.password, parts.query))
+            return found
+        return [*found, *filter(None, (parts.password, parts.query))]
 
 
 def _prefix(provider: str) -> str:

@@ -12,7 +12,7 @@ from sunwell.errors import ModelError, SunwellError
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
 from sunwell.models.connection import Connection, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
-from sunwell.models.rate_limits import limiter_for
+from sunwell.models.rate_limits import RateLimiter, limiter_for
 
 _BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 16 * 2**20
@@ -179,6 +179,8 @@ class HttpCall:
     connection: Connection
     failures: Failures
     request: Request
+    _pace: RateLimiter = attrs.field(init=False)
+    """Known once the request may go out."""
     _sent_at: float = attrs.field(default=0.0, init=False)
 
     async def whole(self) -> Completion:
@@ -240,7 +242,8 @@ class HttpCall:
         """
         try:
             sender = await sender_for(self.wire.sdk, self.connection)
-            self._sent_at = await limiter_for(self.connection).enter(self._expected_tokens)
+            self._pace = limiter_for(self.connection)
+            self._sent_at = await self._pace.enter(self._expected_tokens)
             return sender
         except Exception as error:
             failure = self._meaning(error)
@@ -249,14 +252,13 @@ class HttpCall:
         raise failure
 
     async def _send(self, sender: Sender, *, streaming: bool) -> Any:
-        pace = limiter_for(self.connection)
         try:
             body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
             response = await sender.post(self.wire.path, body)
         except BaseException:
-            pace.unheard()
+            self._pace.unheard()
             raise
-        pace.heard(response.status_code, dict(response.headers), self._sent_at)
+        self._pace.heard(response.status_code, dict(response.headers), self._sent_at)
         if not response.is_success:
             raise await self._refused(response)
         return response
@@ -421,16 +423,17 @@ class HttpModel:
     stream_above_tokens: int | None = None
     """Answers that may be longer than this are asked for as a stream: a silent connection may be cut."""
     tuning: Tuning = UNTUNED
+    provider: str = attrs.field(init=False, repr=False)
+    """The provider's name."""
     _failures: Failures = attrs.field(init=False, repr=False)
+
+    @provider.default
+    def _of_connection(self) -> str:
+        return self.connection.provider
 
     @_failures.default
     def _for_this_model(self) -> Failures:
         return Failures(self.name, self.connection, self.wire.sdk)
-
-    @property
-    def provider(self) -> str:
-        """The provider's name."""
-        return self.connection.provider
 
     @property
     def max_output_tokens(self) -> int | None:

@@ -11,7 +11,7 @@ import attrs
 
 from sunwell.core.model import Completion, ModelProtocol
 from sunwell.core.price import Price, Rates, Tier
-from sunwell.models.catalog import is_same_model, parse_reference, provider_and_id, spelled_alike, undated
+from sunwell.models.catalog import is_same_model, parse_reference, spelled_alike, undated
 
 _OTHER_IDS = {"xai": "x-ai", "gemini": "google", "vertex": "google", "bedrock": "aws"}
 _RATE_KEYS = {
@@ -181,6 +181,19 @@ _PER_MILLION = Decimal(1_000_000)
 _BATCH_FACTOR = Decimal("0.5")  # Anthropic and OpenAI list batches at half of all rates (2026-11-21)
 
 
+def provider_and_id(model: ModelProtocol) -> tuple[str | None, str]:
+    """Return the provider of *model*, ``None`` where it does not say, and the id it is known by there.
+
+    Adapters say ``model_id`` and ``provider``, or have a ``connection`` that says ``provider``;
+    of any other model the name is all there is.
+    """
+    model_id = getattr(model, "model_id", None)
+    provider = getattr(model, "provider", None)
+    if provider is None:
+        provider = getattr(getattr(model, "connection", None), "provider", None)
+    return provider, model.name if model_id is None else str(model_id)
+
+
 def _own(value: Mapping[str, Price]) -> dict[str, Price]:
     for name, price in value.items():
         if not isinstance(price, Price):
@@ -250,7 +263,7 @@ class PriceBook:
     def _price_of_answer(
         self, model: ModelProtocol, provider: str | None, model_id: str, answered: str
     ) -> Price | None:
-        if is_same_model(model_id, answered) or is_same_model(model.name, answered):
+        if answered == model_id or is_same_model(model_id, answered) or is_same_model(model.name, answered):
             return self._price(model, provider, model_id)
         return self.price_of(answered, provider)
 

@@ -103,9 +103,10 @@ def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str,
 
 def _candidates(options: RunOptions, prices: PriceBook, registry: ModelRegistry) -> Candidates:
     """Return the models by role; if the delegation model cannot be used, the parent may take its part."""
-    smart_reference = options.smart_model or options.model
-    own, has_key = _priced(options.model or smart_reference or DEFAULT_SMART_MODEL, prices, registry)
-    smart = _priced(smart_reference, prices, registry)[0] if smart_reference else own
+    own, has_key = _priced(options.model or options.smart_model or DEFAULT_SMART_MODEL, prices, registry)
+    smart = own
+    if options.smart_model is not None and options.model is not None:
+        smart, _ = _priced(options.smart_model, prices, registry)
     if options.delegation_model is None:
         return Candidates(smart, own, own)
     falls_back = options.fallback == "parent"

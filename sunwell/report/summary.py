@@ -248,9 +248,10 @@ def _ended(result: TaskResult) -> str:
 
 
 def _files(result: TaskResult) -> Iterator[str]:
-    for i, change in enumerate(result.files):
+    paths = [one_line(change.path, 200) for change in result.files]
+    for i, (change, path) in enumerate(zip(result.files, paths, strict=True)):
         verb = "made" if change.before is None else "removed" if change.after is None else "changed"
-        yield f"{'files' if i == 0 else '':<8} {verb:<8} {one_line(change.path, 200)}"
+        yield f"{'files' if i == 0 else '':<8} {verb:<8} {path}"
 
 
 def _row(title: str, name: str, wide: int, total: Total, width: int) -> str:

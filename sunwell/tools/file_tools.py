@@ -218,7 +218,8 @@ class ListFiles:
             else:
                 more += 1
         names = [on_one_line(entry.path) for entry in shown]
-        lines = [_line(name, entry) for name, entry in zip(names, shown, strict=True)]
+        sizes = [counted(entry.size_bytes, "byte") for entry in shown]
+        lines = [_line(*each) for each in zip(shown, names, sizes, strict=True)]
         if more:
             lines.append(f"({more:,} more; list a deeper folder or use a smaller depth)")
         if hidden:
@@ -226,7 +227,7 @@ class ListFiles:
         return "\n".join(lines) or "(empty)"
 
 
-def _line(name: str, entry: FolderEntry) -> str:
+def _line(entry: FolderEntry, name: str, size: str) -> str:
     match entry.kind:
         case "folder":
             return f"{name}/"
@@ -234,7 +235,7 @@ def _line(name: str, entry: FolderEntry) -> str:
             return f"{name} (link)"
         case "other":
             return f"{name} (no ordinary file)"
-    return f"{name} ({counted(entry.size_bytes, 'byte')})"
+    return f"{name} ({size})"
 
 
 @attrs.frozen

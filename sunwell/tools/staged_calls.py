@@ -122,9 +122,11 @@ class StagedWrite:
         """True where no file changes; elsewhere the hashes of the file say whether it was done."""
         return not self.changes
 
-    @property
-    def foretold(self) -> ToolResult | None:
-        """The result if all goes well."""
+    foretold: ToolResult | None = attrs.field(init=False)
+    """The result if all goes well."""
+
+    @foretold.default
+    def _foretell(self) -> ToolResult | None:
         return self._done() if self.changes else None
 
     async def finish(self) -> ToolResult:
@@ -139,7 +141,7 @@ class StagedWrite:
             self._write()
         except ToolError as error:
             return self.terms.failure(self.call, error.sentence)
-        return self._done()
+        return self.foretold or self._done()
 
     def _done(self) -> ToolResult:
         return self.terms.result(self.call, Outcome(self.plan.done), self.plan.changes)

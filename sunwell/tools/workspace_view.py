@@ -77,6 +77,13 @@ class Ignores:
         return False
 
 
+def ignore_files_in(folder: str, entries: Iterable[FolderEntry]) -> list[str]:
+    """Return the paths of the ignore files among *entries*, which are those of *folder*, in order."""
+    there = {entry.path for entry in entries}
+    paths = (f"{folder}/{name}" if folder else name for name in IGNORE_FILES)
+    return [path for path in paths if path in there]
+
+
 @attrs.define(eq=False)
 class WorkspaceView:
     """What tools read. Writes that a dry run only planned are seen as if they were done."""
@@ -134,12 +141,13 @@ class WorkspaceView:
         names = where.split("/") if where else []
         rules = Ignores()
         for count in range(len(names)):
-            rules = self._rules("/".join(names[:count]), rules)
+            above = "/".join(names[:count])
+            rules = self._rules(above, rules, [f"{above}/{name}" if above else name for name in IGNORE_FILES])
         yield from self._walk(where, depth, rules)
 
     def _walk(self, folder: str, depth: int, rules: Ignores) -> Iterator[tuple[FolderEntry, bool]]:
-        rules = self._rules(folder, rules)
         entries = self.entries(folder)
+        rules = self._rules(folder, rules, ignore_files_in(folder, entries))
         hidden = rules.hidden(entries)
         for entry in entries:
             ignored = entry.path in hidden
@@ -150,10 +158,9 @@ class WorkspaceView:
                 except ToolError:  # gone, or not ours to read: the rest is still worth showing
                     continue
 
-    def _rules(self, folder: str, above: Ignores) -> Ignores:
+    def _rules(self, folder: str, above: Ignores, files: Iterable[str]) -> Ignores:
         texts = []
-        for name in IGNORE_FILES:
-            path = f"{folder}/{name}" if folder else name
+        for path in files:
             try:
                 content = self.look(path)
             except ToolError:

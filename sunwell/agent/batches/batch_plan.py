@@ -17,8 +17,7 @@ from sunwell.core.span import Span
 from sunwell.core.task import Task
 from sunwell.events import BATCH_PLANNED, BatchPlanned, Event, ModelCallFinished
 from sunwell.journal.records import Answer, Note, WorkerClosed
-from sunwell.models.catalog import provider_and_id
-from sunwell.models.prices import PriceBook
+from sunwell.models.prices import PriceBook, provider_and_id
 from sunwell.models.tokens import cache_life_seconds, estimate_tokens
 
 _CALLS_WITH_TOOLS = 6

@@ -149,6 +149,8 @@ class Conversation:
     """Answers that were cut before the model had written anything."""
     _results: Message | None = attrs.field(default=None, init=False)
     """Results of tools that are not in the conversation yet."""
+    _met_time_limit: bool = attrs.field(default=False, init=False)
+    """Whether this turn met the time limit when it was recorded."""
     _is_known_time_out: bool = attrs.field(default=False, init=False)
     _compactor: Compactor | None = attrs.field(default=None, init=False)
     _other_bytes: int | None = attrs.field(default=None, init=False)
@@ -202,7 +204,7 @@ class Conversation:
 
     def _timed_out_before(self) -> bool:
         """Whether this very turn met the time limit when it was recorded: time does not come again."""
-        if not self.run.gateway.heed_refusals:
+        if not self.run.resumed or not self.run.gateway.heed_refusals:
             return False
         noted = self.run.journal.find(Note, (self.given.span.path, _TIMED_OUT))
         return noted is not None and noted.value == self.turns
@@ -214,7 +216,8 @@ class Conversation:
 
     def _seconds(self) -> float | None:
         """Return the time for this turn: what is left, less what is kept for closing."""
-        if self._timed_out_before():
+        self._met_time_limit = self._timed_out_before()
+        if self._met_time_limit:
             return 0.0
         left = self.run.ledger.seconds_left(self.given.span.path)
         return None if left is None else max(0.0, left - self.given.closing_seconds)
@@ -265,7 +268,7 @@ class Conversation:
 
     async def _ask(self) -> Completion:
         given, run = self.given, self.run
-        if self._timed_out_before() and not run.gateway.has_answer(given.span):
+        if self._met_time_limit and not run.gateway.has_answer(given.span):
             await asyncio.sleep(0)  # the limit holds from here on: no call begins
         request = self._request()
         path = given.span.path

@@ -105,9 +105,9 @@ class CallRunner:
         Calls to tools that allow it run side by side; all others run alone, in order.
         """
         results: list[ToolResult] = []
-        numbered = list(enumerate(calls))
-        for parallel, group in groupby(numbered, lambda item: self.tools.is_parallel(item[1])):
-            if parallel:
+        parallel = [self.tools.is_parallel(call) for call in calls]
+        for is_parallel, group in groupby(enumerate(calls), lambda item: parallel[item[0]]):
+            if is_parallel:
                 results += await self._side_by_side(list(group), turn)
             else:
                 results += [await self._one(call, turn, index) for index, call in group]

@@ -109,9 +109,12 @@ class Equipment:
                 f"{type(self.executor).__name__} is none: let the executor carry it out, or use a Toolbox"
             )
 
-    def require_sandbox(self, session: SessionContext) -> None:
-        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands cannot run in a sandbox."""
-        check = getattr(self.preview(session), "require_sandbox", None)
+    def require_sandbox(self, session: SessionContext, executor: ToolExecutor | None = None) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands cannot run in a sandbox.
+
+        *executor* is the preview for *session*, if there is one already.
+        """
+        check = getattr(executor or self.preview(session), "require_sandbox", None)
         if callable(check):
             check(self.names(session.options))
 
@@ -119,7 +122,7 @@ class Equipment:
         """Return what plugins add to a run with *options*."""
         if self.executor is not None:
             return Plugged()
-        names = options.tool_names
+        names = None if options.tools is None else options.tool_names
         if not self.plugins.offered and (names is None or BUILT_IN.issuperset(names)):
             return Plugged()
         own = {tool.spec.name for tool in self.own_tools(options)}
@@ -127,7 +130,7 @@ class Equipment:
 
     def names(self, options: RunOptions) -> tuple[str, ...] | None:
         """Return the tools that *options* name, without those of plugins that are broken."""
-        chosen = options.tool_names
+        chosen = None if options.tools is None else options.tool_names
         if chosen is None:
             return None
         left_out = self.plugged(options).left_out

@@ -250,12 +250,18 @@ class RunStart:
         if changes:
             raise JournalError(f"{'; '.join(changes)}: undo that, or keep the answers with --accept-changes")
 
-    def settings_now(self, session: SessionContext, roles: Roles) -> dict[str, Any]:
-        """Return what holds for *session* today, as the first record says it."""
+    def settings_now(
+        self, session: SessionContext, roles: Roles, tools: Toolset | None = None
+    ) -> dict[str, Any]:
+        """Return what holds for *session* today, as the first record says it.
+
+        *tools* are those of the run, if they are known already.
+        """
+        tools = tools or self._tools(session)
         recalled = (
             self.secrets.redact(self.recalled) if self.settings is None else self.settings.get("recalled", "")
         )
-        settings = settings_of(session.options, roles, recalled) | {"code": code_of(self._tools(session))}
+        settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
         own = self.equipment.own_tools(session.options)
         if own:
             settings["own_tools"] = digests_of(tool.spec for tool in own)
@@ -275,7 +281,8 @@ class RunStart:
 
     async def begin(self, sender: object, config: LoopConfig, session: SessionContext, roles: Roles) -> Run:
         """Return the run, with its first record written, or with what it spent before booked."""
-        settings = self.settings_now(session, roles)
+        tools = self._tools(session)
+        settings = self.settings_now(session, roles, tools)
         prompt = session.options.system_prompt
         run = Run(
             sender,
@@ -283,7 +290,7 @@ class RunStart:
             config.ceilings if self.batch is None else config.budget,
             config,
             task=_with_recalled(self.secrets.redact(session.goal), settings["recalled"]),
-            tools=self._tools(session),
+            tools=tools,
             system_prompt=self.secrets.redact(prompt) if prompt else None,
             context=partial(_shown, session, self.secrets),
             resumed=self.settings is not None,
@@ -331,8 +338,9 @@ def open_new(
     Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers, and if commands are
     allowed and there is no sandbox for them; there is no journal then.
     """
-    equipment.require_sandbox(session)
-    Toolset.of(equipment.names(session.options), equipment.preview(session))
+    preview = equipment.preview(session)
+    equipment.require_sandbox(session, preview)
+    Toolset.of(equipment.names(session.options), preview)
     secrets = learn_keys(secrets_from_environment(), roles)
     journal = journals.create(session.workspace, new_run_id())
     return RunStart(journal, equipment.executor_for(session, journal, secrets), secrets, equipment, recalled)
@@ -410,10 +418,10 @@ def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> Non
 
 def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:
     """Add the keys that the models were given to *secrets*, and return them."""
-    for model in (roles.own, roles.smart, roles.worker):
-        connection = getattr(model, "connection", None)
-        for value in connection.secret_values() if isinstance(connection, Connection) else ():
-            secrets.add(value, "API key")
+    named = [getattr(model, "connection", None) for model in (roles.own, roles.smart, roles.worker)]
+    connections = [one for one in named if isinstance(one, Connection)]
+    for value in dict.fromkeys([value for one in connections for value in one.secret_values()]):
+        secrets.add(value, "API key")
     return secrets
 
 

@@ -58,13 +58,13 @@ class RunStarter:
             raise TypeError(f"a session is wanted, SessionContext.build(workspace, goal), got {session!r}")
         roles = self._roles(session.options)
         loop = self._loop(session.options, roles)
-        loop.check(batch, lens_only=lens_only)
+        loop.check(batch, lens_only=lens_only)  # before there is a journal
         recalled = recall(session.goal) if recall is not None else ""
         start = open_new(self.journals, session, roles, recalled, self.equipment)
         if batch is not None:
             batch = batch.redacted(start.secrets.redact)
         start = attrs.evolve(start, batch=batch, lens_only=lens_only)
-        async with self._events(start, loop, session, roles) as events:
+        async with self._events(start, session, roles, loop) as events:
             yield events
 
     @asynccontextmanager
@@ -83,7 +83,7 @@ class RunStarter:
         except BaseException:
             start.journal.close()
             raise
-        async with self._events(start, self._loop(session.options, roles), session, roles) as events:
+        async with self._events(start, session, roles) as events:
             yield events
 
     @asynccontextmanager
@@ -97,7 +97,7 @@ class RunStarter:
         start = attrs.evolve(start, accept_changes=accept_changes)
         roles = recorded_roles(start)
         await start.check(session, roles)
-        async with self._events(start, self._loop(session.options, roles), session, roles) as events:
+        async with self._events(start, session, roles) as events:
             yield events
 
     @asynccontextmanager
@@ -110,22 +110,23 @@ class RunStarter:
         fork = Fork(workspace, run_id, Cut.of(at), terms)
         resolve = partial(self._roles_again, terms=terms)
         start, session, roles = await open_fork(self.journals, fork, self.equipment, resolve)
-        async with self._events(start, self._loop(session.options, roles), session, roles) as events:
+        async with self._events(start, session, roles) as events:
             yield events
 
     @asynccontextmanager
     async def _events(
-        self, start: RunStart, loop: AgentLoop, session: SessionContext, roles: Roles
+        self, start: RunStart, session: SessionContext, roles: Roles, checked: AgentLoop | None = None
     ) -> AsyncIterator[EventStream]:
-        """Begin the run and let *loop* carry it out; its journal is closed at the end."""
+        """Begin the run and let its loop carry it out; the journal is closed at the end."""
+        loop = checked or self._loop(session.options, roles)
         self.loops.append(loop)
         try:
-            loop.check(start.batch, lens_only=start.lens_only)
-            if start.settings is None:  # a run that is taken up has it in its own journal
-                named = session.options.earlier_runs
-                loop.config = attrs.evolve(
-                    loop.config, earlier=left_by(self.journals, session.workspace, named)
-                )
+            if checked is None:
+                loop.check(start.batch, lens_only=start.lens_only)
+            named = session.options.earlier_runs
+            if named and start.settings is None:  # a run that is taken up has it in its own journal
+                earlier = left_by(self.journals, session.workspace, named)
+                loop.config = attrs.evolve(loop.config, earlier=earlier)
             run = await start.begin(loop, loop.config, session, roles)
             async with loop.events_of(run, start.batch, lens_only=start.lens_only) as events:
                 yield events

@@ -11,7 +11,7 @@ import attrs
 from sunwell.context.options import CacheChoice
 from sunwell.core.model import CacheLife, ModelProtocol, Usage
 from sunwell.core.price import Price, Rates
-from sunwell.models.catalog import provider_and_id
+from sunwell.models.prices import provider_and_id
 from sunwell.models.tokens import least_cacheable_tokens
 
 

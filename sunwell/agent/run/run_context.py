@@ -5,6 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any, Protocol
 
 import attrs
@@ -201,7 +202,7 @@ class Run:
     def started(self, model: ModelProtocol) -> RunStarted:
         """Return the event of the run's beginning."""
         path = str(self.journal.path) if self.journal.path else None
-        spent_usd = self.tally.bill(self.root.path).cost_usd
+        spent_usd = self.tally.bill(self.root.path).cost_usd if self.resumed else Decimal(0)
         return RunStarted(self.journal.run_id, self.task, model.name, path, self.resumed, spent_usd)
 
     def take(self, workers: tuple[TaskResult, ...]) -> None:

@@ -36,7 +36,7 @@ class Toolset:
         found = self._executors.items()
         self._staging = {name: one for name, one in found if isinstance(one, StagingExecutor)}
         self._placed = {name: one for name, one in found if isinstance(one, PlacedExecutor)}
-        self._parallel = frozenset(name for name, one in self._staging.items() if one.is_parallel(name))
+        self._parallel = frozenset([name for name, one in self._staging.items() if one.is_parallel(name)])
         each = {id(one): one for one in self._executors.values()}
         self._shared = tuple(one for one in each.values() if isinstance(one, SharedExecutor))
 
