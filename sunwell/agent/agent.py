@@ -2,11 +2,13 @@
 
 import asyncio
 import difflib
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
+from weakref import WeakSet
 
 import attrs
 
@@ -20,6 +22,7 @@ from sunwell.agent.lifecycle.replay_run import open_replay, played_again, record
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.policy.cache_planner import CacheLessons
 from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.run_events import RunEvents
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
@@ -27,10 +30,11 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Tool, ToolExecutor
 from sunwell.errors import ConfigurationError, LensError
-from sunwell.events import Event, RunFinished, WorkerFinished
+from sunwell.events import Event, WorkerFinished
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.places import JournalFiles, Journals
 from sunwell.memory.scratchpad import left_by
+from sunwell.models.connection import keep_clients, release_clients
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry
 from sunwell.tools.function_tool import as_tools
@@ -45,12 +49,22 @@ class Memory(Protocol):
         ...
 
 
+_Begun = tuple[SessionContext, Roles, Opened]
+
+
 @attrs.define(eq=False)
 class Agent:
     """Works on sessions: resolves the models, opens a journal, and runs the loop.
 
     Models given here come before those in the session's options; names are looked up in
     ``registry``, which is the process's own unless given.
+
+    :meth:`run`, :meth:`resume`, :meth:`replay`, :meth:`fork` and :meth:`batch_events` return
+    :class:`~sunwell.RunEvents`: ``async for event in agent.run(session)`` gives the events,
+    ``await agent.run(session)`` the result. What they raise is raised there, not at the call.
+
+    ``async with Agent(...) as agent:`` is optional. Leaving it stops the runs that are still going, waits
+    until each is booked, and closes the connections to providers that nobody else uses.
     """
 
     model: ModelReference | None = None
@@ -76,21 +90,39 @@ class Agent:
     _lessons: CacheLessons = attrs.field(factory=CacheLessons, init=False)
     """What the caches of providers have shown in the runs of this agent."""
     _loops: list[AgentLoop] = attrs.field(factory=list, init=False)
+    _started: "WeakSet[RunEvents]" = attrs.field(factory=WeakSet, init=False)
+    """The runs that somebody has begun to read."""
+    _going: "set[asyncio.Future[None]]" = attrs.field(factory=set, init=False)
+    """One for each run that has begun; done once its journal is closed."""
 
-    async def run(self, session: SessionContext, memory: Memory | None = None) -> AsyncGenerator[Event, None]:
-        """Yield the events of a new run; the last is :class:`~sunwell.events.RunFinished`.
+    async def __aenter__(self) -> Self:
+        keep_clients()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._end_runs()
+        finally:
+            await release_clients()
+
+    def run(self, session: SessionContext, memory: Memory | None = None) -> RunEvents:
+        """Return the events of a new run; the last is :class:`~sunwell.events.RunFinished`.
 
         Raises before anything is spent: :exc:`~sunwell.errors.UnknownModelError`,
         :exc:`~sunwell.errors.MissingKeyError`, :exc:`~sunwell.errors.ConfigurationError`,
-        :exc:`~sunwell.errors.JournalError`. A caller that may stop early uses
-        :func:`contextlib.aclosing`.
+        :exc:`~sunwell.errors.JournalError`. A caller that may stop early uses ``async with``, see
+        :class:`~sunwell.RunEvents`.
         """
-        opened, roles = self._begin(session, memory)
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
-            async for event in events:
-                yield event
 
-    async def resume(
+        async def begin() -> _Begun:
+            opened, roles = self._begin(session, memory)
+            return session, roles, opened
+
+        return self._events(begin)
+
+    def resume(
         self,
         run_id: str,
         *,
@@ -101,8 +133,8 @@ class Agent:
         ceilings: Budget | None = None,
         results: str | Path | None = None,
         accept_changes: bool = False,
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of a run taken up again: no answered call is asked a second time.
+    ) -> RunEvents:
+        """Return the events of a run taken up again: no answered call is asked a second time.
 
         A run that had come to its proper end gives the same result again, without a model, a check or
         a word in the journal. One that met a limit ends the same until *budget* leaves more room. One that
@@ -124,27 +156,27 @@ class Agent:
         sentence names what has changed. Raises :exc:`~sunwell.errors.ConfigurationError` for what must be
         given again.
         """
-        terms = CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
-        opened, session = reopen(self.journals, Path(workspace), run_id, terms, self._equipment)
-        try:
-            self._current_options = session.options
-            if opened.is_finished:  # nobody is asked any more, so it does not matter what has changed
-                opened, roles = played_again(opened, accept_changes=True), recorded_roles(opened)
-            else:
-                roles = self._roles_again(session.options, terms)
-                learn_keys(opened.secrets, roles)
-                await opened.check(session, roles)
-        except BaseException:
-            opened.journal.close()
-            raise
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
-            async for event in events:
-                yield event
 
-    async def replay(
-        self, run_id: str, *, workspace: str | Path = ".", accept_changes: bool = False
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of a run played again from its journal alone, to where its record ends.
+        async def begin() -> _Begun:
+            terms = CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
+            opened, session = reopen(self.journals, Path(workspace), run_id, terms, self._equipment)
+            try:
+                self._current_options = session.options
+                if opened.is_finished:  # nobody is asked any more, so it does not matter what has changed
+                    opened, roles = played_again(opened, accept_changes=True), recorded_roles(opened)
+                else:
+                    roles = self._roles_again(session.options, terms)
+                    learn_keys(opened.secrets, roles)
+                    await opened.check(session, roles)
+            except BaseException:
+                opened.journal.close()
+                raise
+            return session, roles, opened
+
+        return self._events(begin)
+
+    def replay(self, run_id: str, *, workspace: str | Path = ".", accept_changes: bool = False) -> RunEvents:
+        """Return the events of a run played again from its journal alone, to where its record ends.
 
         No model is asked, no key is needed, nothing in the workspace is read or written and nothing
         is added to the journal; a run that goes on elsewhere may be played, too. The code of today
@@ -154,16 +186,18 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found or read, or where
         the code asks something else than what was answered.
         """
-        opened, session = open_replay(self.journals, Path(workspace), run_id, self._equipment)
-        opened = attrs.evolve(opened, accept_changes=accept_changes)
-        roles = recorded_roles(opened)
-        await opened.check(session, roles)
-        self._current_options = session.options
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
-            async for event in events:
-                yield event
 
-    async def fork(
+        async def begin() -> _Begun:
+            opened, session = open_replay(self.journals, Path(workspace), run_id, self._equipment)
+            opened = attrs.evolve(opened, accept_changes=accept_changes)
+            roles = recorded_roles(opened)
+            await opened.check(session, roles)
+            self._current_options = session.options
+            return session, roles, opened
+
+        return self._events(begin)
+
+    def fork(
         self,
         run_id: str,
         at: str,
@@ -175,8 +209,8 @@ class Agent:
         ceilings: Budget | None = None,
         results: str | Path | None = None,
         accept_changes: bool = False,
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of a new run that goes on from a place in another one, with something changed.
+    ) -> RunEvents:
+        """Return the events of a new run that goes on from a place in another one, with something changed.
 
         What came before the place is copied, is not asked again, and counts as the other run's cost.
         The agent's models, *options*, *given*, *budget* and *ceilings* hold from there on, as in
@@ -192,24 +226,22 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where there is no such run or place, and where
         files differ, naming them; and what :meth:`run` raises.
         """
-        terms = CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
-        fork = Fork(Path(workspace), run_id, Cut.of(at), terms)
-        resolve = partial(self._roles_again, terms=terms)
-        opened, session, roles = await open_fork(self.journals, fork, self._equipment, resolve)
-        self._current_options = session.options
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
-            async for event in events:
-                yield event
+
+        async def begin() -> _Begun:
+            terms = CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
+            fork = Fork(Path(workspace), run_id, Cut.of(at), terms)
+            resolve = partial(self._roles_again, terms=terms)
+            opened, session, roles = await open_fork(self.journals, fork, self._equipment, resolve)
+            self._current_options = session.options
+            return session, roles, opened
+
+        return self._events(begin)
 
     async def result(self, session: SessionContext, memory: Memory | None = None) -> TaskResult:
-        """Run *session* to its end and return the result alone."""
-        async with aclosing(self.run(session, memory)) as events:
-            async for event in events:
-                if isinstance(event, RunFinished):
-                    return event.result
-        raise AssertionError("the run ended without a result")
+        """Run *session* to its end and return the result: the coroutine for ``await agent.run(session)``."""
+        return await self.run(session, memory)
 
-    async def batch_events(
+    def batch_events(
         self,
         tasks: Iterable[Task | str],
         *,
@@ -217,8 +249,8 @@ class Agent:
         workspace: str | Path = ".",
         options: RunOptions | None = None,
         results: str | Path | None = None,
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of a run in which each of *tasks* is done by a worker of its own.
+    ) -> RunEvents:
+        """Return the events of a run in which each of *tasks* is done by a worker of its own.
 
         The workers run on the delegation model, else on the loop's own, at most
         ``options.max_concurrent`` at once. The last event is :class:`~sunwell.events.RunFinished`,
@@ -232,13 +264,14 @@ class Agent:
 
         Raises what :meth:`run` raises, before anything is spent.
         """
-        batch = Batch(tasks, lens, None if results is None else Path(results).absolute())
-        session = SessionContext.build(workspace, batch.title, options=options)
-        opened, roles = self._begin(session)
-        opened = attrs.evolve(opened, batch=batch.redacted(opened.secrets.redact))
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
-            async for event in events:
-                yield event
+
+        async def begin() -> _Begun:
+            batch = Batch(tasks, lens, None if results is None else Path(results).absolute())
+            session = SessionContext.build(workspace, batch.title, options=options)
+            opened, roles = self._begin(session)
+            return session, roles, attrs.evolve(opened, batch=batch.redacted(opened.secrets.redact))
+
+        return self._events(begin)
 
     async def batch(
         self,
@@ -254,11 +287,7 @@ class Agent:
         A task that fails is a result like any other and costs the others nothing.
         """
         events = self.batch_events(tasks, lens=lens, workspace=workspace, options=options, results=results)
-        async with aclosing(events) as stream:
-            async for event in stream:
-                if isinstance(event, RunFinished):
-                    return BatchResult(event.result)
-        raise AssertionError("the run ended without a result")
+        return BatchResult(await events)
 
     async def batch_results(
         self,
@@ -271,8 +300,8 @@ class Agent:
     ) -> AsyncGenerator[TaskResult, None]:
         """Yield the result of each of *tasks* as soon as it is there; see :meth:`batch_events`."""
         events = self.batch_events(tasks, lens=lens, workspace=workspace, options=options, results=results)
-        async with aclosing(events) as stream:
-            async for event in stream:
+        async with events:
+            async for event in events:
                 if isinstance(event, WorkerFinished) and event.result.task_id.count("/") == 0:
                     yield event.result
 
@@ -281,20 +310,53 @@ class Agent:
 
         Raises :exc:`~sunwell.errors.LensError` where none came of it, and what :meth:`run` raises.
         """
-        opened, roles = self._begin(session)
-        opened = attrs.evolve(opened, lens_only=True)
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
-            async for event in events:
-                if isinstance(event, RunFinished):
-                    if event.result.lens is None:
-                        raise LensError(event.result.error)
-                    return event.result.lens
-        raise AssertionError("the run ended without a result")
+
+        async def begin() -> _Begun:
+            opened, roles = self._begin(session)
+            return session, roles, attrs.evolve(opened, lens_only=True)
+
+        result = await self._events(begin)
+        if result.lens is None:
+            raise LensError(result.error)
+        return result.lens
 
     def stop(self) -> None:
         """End all runs of this agent: no new call starts, and each yields its cancelled result."""
         for loop in self._loops:
             loop.stop()
+
+    def _events(self, begin: Callable[[], Awaitable[_Begun]]) -> RunEvents:
+        """Return the events of the run that *begin* opens once the first of them is asked for."""
+
+        async def follow() -> AsyncGenerator[Event, None]:
+            going = asyncio.get_running_loop().create_future()
+            self._going.add(going)
+            try:
+                session, roles, opened = await begin()
+                async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
+                    async for event in events:
+                        yield event
+            finally:
+                self._going.discard(going)
+                going.set_result(None)
+
+        return RunEvents(follow(), self._started)
+
+    async def _end_runs(self) -> None:
+        """Stop the runs that are still going and wait until each is booked and its journal is closed.
+
+        Who still reads one of them gets its events to the last. Raises the first error of a run.
+        """
+        self.stop()
+        reading = [events.drain(self.stop) for events in list(self._started)]
+        read = await asyncio.gather(*reading, return_exceptions=True)
+        # A stream that was dropped in the middle is not among them: the event loop is closing it.
+        here = asyncio.get_running_loop()
+        if going := [one for one in self._going if one.get_loop() is here]:
+            await asyncio.wait(going)
+        for ended in read:
+            if isinstance(ended, BaseException):
+                raise ended
 
     @property
     def _equipment(self) -> Equipment:
