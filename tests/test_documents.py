@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from blinker import NamedSignal
 
-from sunwell import events
+from sunwell import RunOptions, SessionContext, events, forecast
 from sunwell.models.connection import close_clients
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
@@ -78,6 +78,14 @@ def test_the_first_example_is_a_program_that_delegates(shop: Path) -> None:
     assert printed[0] == "ok end"
     assert {line.split()[0] for line in printed[-2:]} == {"claude-opus-5-5", "claude-haiku-5-5"}
     program(shop, "-m", "unittest")
+
+
+def test_the_tasks_of_the_readme_are_delegated(shop: Path) -> None:
+    """What a new user types first shows what Sunwell is for."""
+    tasks = re.findall(r'^sunwell (?:estimate|run) "(.*?)"', (ROOT / "README.md").read_text(), re.MULTILINE)
+    options = RunOptions(smart_model="opus", delegation_model="haiku")
+    made = [forecast(SessionContext.build(shop, task, options=options)) for task in tasks]
+    assert [bool(one.decision) for one in made] == [True, True]
 
 
 def program(folder: Path, *arguments: str) -> str:
