@@ -134,6 +134,14 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert lost == []
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/recipes.md"])
+def test_files_that_contributors_are_sent_to_are_there(page: str) -> None:
+    """A recipe that names a file which has moved helps nobody."""
+    named = re.findall(r"`((?:sunwell|tests)/[\w/]+\.py)`", (ROOT / page).read_text())
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_every_document_is_listed() -> None:
     """The index of the documents names each of them."""
     index = (ROOT / "docs" / "README.md").read_text()
