@@ -12,8 +12,8 @@ class Orchestrator(Agent):
     """Runs each session as ``RunOptions(orchestrate=True)`` does.
 
     The smart model breaks the task down and hands it to workers on ``delegation_model``, or on its
-    own model where none is named. How many turns it has, when it may end by confidence and what the
-    scratchpad holds is chosen in :class:`~sunwell.context.options.Orchestration`.
+    own model if none is named. The options ``orchestrator_...`` and those of
+    the scratchpad set its limits.
     """
 
     def run(self, session: SessionContext, memory: Memory | None = None) -> RunEvents:
