@@ -5,27 +5,31 @@ from __future__ import annotations  # the types are not imported
 import asyncio
 import difflib
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from weakref import WeakSet
 
 import attrs
 
 from sunwell.agent import rooms
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
     from sunwell.agent.batches.task_batch import BatchResult
     from sunwell.agent.lifecycle.equipment import Equipment
     from sunwell.agent.lifecycle.run_starter import RunStarter
     from sunwell.agent.loop import AgentLoop
     from sunwell.agent.policy.cache_planner import CacheLessons
+    from sunwell.agent.run.run_context import EventStream
+    from sunwell.agent.run.run_events import RunEvents
     from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import ModelReference, RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.lens import EphemeralLens
     from sunwell.core.task import Task, TaskResult
     from sunwell.core.tool import Tool, ToolExecutor
-    from sunwell.events import Event
     from sunwell.gateway.retry import RetryPolicy
     from sunwell.journal.places import Journals
     from sunwell.models.prices import PriceBook
@@ -51,6 +55,13 @@ class Agent:
 
     Models given here come before those in the session's options; names are looked up in
     ``registry``, which is the process's own unless given.
+
+    :meth:`run`, :meth:`resume`, :meth:`replay`, :meth:`fork` and :meth:`batch_events` return
+    :class:`~sunwell.RunEvents`: ``async for event in agent.run(session)`` gives the events,
+    ``await agent.run(session)`` the result. What they raise is raised there, not at the call.
+
+    ``async with Agent(...) as agent:`` is optional. Leaving it stops the runs that are still going, waits
+    until each is booked, and closes the connections to providers that nobody else uses.
     """
 
     model: ModelReference | None = None
@@ -75,21 +86,35 @@ class Agent:
     _lessons: CacheLessons = attrs.field(factory=lambda: rooms.CacheLessons(), init=False)
     """What the caches of providers have shown in the runs of this agent."""
     _loops: list[AgentLoop] = attrs.field(factory=list, init=False)
+    _started: WeakSet[RunEvents] = attrs.field(factory=WeakSet, init=False)
+    """The runs that somebody has begun to read."""
+    _going: set[asyncio.Future[None]] = attrs.field(factory=set, init=False)
+    """One for each run that has begun; done once its journal is closed."""
 
-    async def run(self, session: SessionContext, memory: Memory | None = None) -> AsyncGenerator[Event, None]:
-        """Yield the events of a new run; the last is :class:`~sunwell.events.RunFinished`.
+    async def __aenter__(self) -> Self:
+        rooms.keep_clients()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._end_runs()
+        finally:
+            await rooms.release_clients()
+
+    def run(self, session: SessionContext, memory: Memory | None = None) -> RunEvents:
+        """Return the events of a new run; the last is :class:`~sunwell.events.RunFinished`.
 
         Raises before anything is spent: :exc:`~sunwell.errors.UnknownModelError`,
         :exc:`~sunwell.errors.MissingKeyError`, :exc:`~sunwell.errors.ConfigurationError`,
-        :exc:`~sunwell.errors.JournalError`. A caller that may stop early uses
-        :func:`contextlib.aclosing`.
+        :exc:`~sunwell.errors.JournalError`. A caller that may stop early uses ``async with``, see
+        :class:`~sunwell.RunEvents`.
         """
         recall = None if memory is None else memory.recall
-        async with self._runs().new(session, recall) as events:
-            async for event in events:
-                yield event
+        return self._events(lambda: self._runs().new(session, recall))
 
-    async def resume(
+    def resume(
         self,
         run_id: str,
         *,
@@ -100,8 +125,8 @@ class Agent:
         ceilings: Budget | None = None,
         results: str | Path | None = None,
         accept_changes: bool = False,
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of a run taken up again: no answered call is asked a second time.
+    ) -> RunEvents:
+        """Return the events of a run taken up again: no answered call is asked a second time.
 
         A run that had come to its proper end gives the same result again, without a model, a check or
         a word in the journal. One that met a limit ends the same until *budget* leaves more room. One that
@@ -123,15 +148,17 @@ class Agent:
         sentence names what has changed. Raises :exc:`~sunwell.errors.ConfigurationError` for what must be
         given again.
         """
-        terms = rooms.CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
-        async with self._runs().resumed(Path(workspace), run_id, terms) as events:
-            async for event in events:
-                yield event
 
-    async def replay(
-        self, run_id: str, *, workspace: str | Path = ".", accept_changes: bool = False
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of a run played again from its journal alone, to where its record ends.
+        def begin() -> AbstractAsyncContextManager[EventStream]:
+            terms = rooms.CallerTerms.of(
+                options, given, budget, ceilings, results, accept_changes=accept_changes
+            )
+            return self._runs().resumed(Path(workspace), run_id, terms)
+
+        return self._events(begin)
+
+    def replay(self, run_id: str, *, workspace: str | Path = ".", accept_changes: bool = False) -> RunEvents:
+        """Return the events of a run played again from its journal alone, to where its record ends.
 
         No model is asked, no key is needed, nothing in the workspace is read or written and nothing
         is added to the journal; a run that goes on elsewhere may be played, too. The code of today
@@ -141,12 +168,11 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found or read, or where
         the code asks something else than what was answered.
         """
-        replay = self._runs().replayed(Path(workspace), run_id, accept_changes=accept_changes)
-        async with replay as events:
-            async for event in events:
-                yield event
+        return self._events(
+            lambda: self._runs().replayed(Path(workspace), run_id, accept_changes=accept_changes)
+        )
 
-    async def fork(
+    def fork(
         self,
         run_id: str,
         at: str,
@@ -158,8 +184,8 @@ class Agent:
         ceilings: Budget | None = None,
         results: str | Path | None = None,
         accept_changes: bool = False,
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of a new run that goes on from a place in another one, with something changed.
+    ) -> RunEvents:
+        """Return the events of a new run that goes on from a place in another one, with something changed.
 
         What came before the place is copied, is not asked again, and counts as the other run's cost.
         The agent's models, *options*, *given*, *budget* and *ceilings* hold from there on, as in
@@ -175,20 +201,20 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where there is no such run or place, and where
         files differ, naming them; and what :meth:`run` raises.
         """
-        terms = rooms.CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
-        async with self._runs().forked(Path(workspace), run_id, at, terms) as events:
-            async for event in events:
-                yield event
+
+        def begin() -> AbstractAsyncContextManager[EventStream]:
+            terms = rooms.CallerTerms.of(
+                options, given, budget, ceilings, results, accept_changes=accept_changes
+            )
+            return self._runs().forked(Path(workspace), run_id, at, terms)
+
+        return self._events(begin)
 
     async def result(self, session: SessionContext, memory: Memory | None = None) -> TaskResult:
-        """Run *session* to its end and return the result alone."""
-        async with aclosing(self.run(session, memory)) as events:
-            async for event in events:
-                if isinstance(event, rooms.RunFinished):
-                    return event.result
-        raise AssertionError("the run ended without a result")
+        """Run *session* to its end and return the result: the coroutine for ``await agent.run(session)``."""
+        return await self.run(session, memory)
 
-    async def batch_events(
+    def batch_events(
         self,
         tasks: Iterable[Task | str],
         *,
@@ -196,8 +222,8 @@ class Agent:
         workspace: str | Path = ".",
         options: RunOptions | None = None,
         results: str | Path | None = None,
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of a run in which each of *tasks* is done by a worker of its own.
+    ) -> RunEvents:
+        """Return the events of a run in which each of *tasks* is done by a worker of its own.
 
         The workers run on the delegation model, else on the loop's own, at most
         ``options.max_concurrent`` at once. The last event is :class:`~sunwell.events.RunFinished`,
@@ -211,11 +237,13 @@ class Agent:
 
         Raises what :meth:`run` raises, before anything is spent.
         """
-        batch = rooms.Batch(tasks, lens, None if results is None else Path(results).absolute())
-        session = rooms.SessionContext.build(workspace, batch.title, options=options)
-        async with self._runs().new(session, batch=batch) as events:
-            async for event in events:
-                yield event
+
+        def begin() -> AbstractAsyncContextManager[EventStream]:
+            batch = rooms.Batch(tasks, lens, None if results is None else Path(results).absolute())
+            session = rooms.SessionContext.build(workspace, batch.title, options=options)
+            return self._runs().new(session, batch=batch)
+
+        return self._events(begin)
 
     async def batch(
         self,
@@ -231,11 +259,7 @@ class Agent:
         A task that fails is a result like any other and costs the others nothing.
         """
         events = self.batch_events(tasks, lens=lens, workspace=workspace, options=options, results=results)
-        async with aclosing(events) as stream:
-            async for event in stream:
-                if isinstance(event, rooms.RunFinished):
-                    return rooms.BatchResult(event.result)
-        raise AssertionError("the run ended without a result")
+        return rooms.BatchResult(await events)
 
     async def batch_results(
         self,
@@ -248,8 +272,8 @@ class Agent:
     ) -> AsyncGenerator[TaskResult, None]:
         """Yield the result of each of *tasks* as soon as it is there; see :meth:`batch_events`."""
         events = self.batch_events(tasks, lens=lens, workspace=workspace, options=options, results=results)
-        async with aclosing(events) as stream:
-            async for event in stream:
+        async with events:
+            async for event in events:
                 if isinstance(event, rooms.WorkerFinished) and event.result.task_id.count("/") == 0:
                     yield event.result
 
@@ -258,13 +282,10 @@ class Agent:
 
         Raises :exc:`~sunwell.errors.LensError` where none came of it, and what :meth:`run` raises.
         """
-        async with self._runs().new(session, lens_only=True) as events:
-            async for event in events:
-                if isinstance(event, rooms.RunFinished):
-                    if event.result.lens is None:
-                        raise rooms.LensError(event.result.error)
-                    return event.result.lens
-        raise AssertionError("the run ended without a result")
+        result = await self._events(lambda: self._runs().new(session, lens_only=True))
+        if result.lens is None:
+            raise rooms.LensError(result.error)
+        return result.lens
 
     @property
     def equipment(self) -> Equipment:
@@ -287,6 +308,26 @@ class Agent:
             self._lessons,
             self._loops,
         )
+
+    def _events(self, begin: Callable[[], AbstractAsyncContextManager[EventStream]]) -> RunEvents:
+        """Return the events of the run that *begin* starts once the first of them is asked for."""
+        return rooms.RunEvents(begin, self._started, self._going)
+
+    async def _end_runs(self) -> None:
+        """Stop the runs that are still going and wait until each is booked and its journal is closed.
+
+        Who still reads one of them gets its events to the last. Raises the first error of a run.
+        """
+        self.stop()
+        reading = [events.drain(self.stop) for events in list(self._started)]
+        read = await asyncio.gather(*reading, return_exceptions=True)
+        # A stream that was dropped in the middle is not among them: the event loop is closing it.
+        here = asyncio.get_running_loop()
+        if going := [one for one in self._going if one.get_loop() is here]:
+            await asyncio.wait(going)
+        for ended in read:
+            if isinstance(ended, BaseException):
+                raise ended
 
 
 async def run(task: str, workspace: str | Path = ".", **given: Any) -> TaskResult:

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from sunwell.agent.lifecycle.model_roles import Choices
     from sunwell.agent.lifecycle.run_starter import RunStarter
     from sunwell.agent.policy.cache_planner import CacheLessons
+    from sunwell.agent.run.run_events import RunEvents
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.errors import ConfigurationError, LensError
-    from sunwell.events import RunFinished, WorkerFinished
+    from sunwell.events import WorkerFinished
     from sunwell.gateway.retry import RetryPolicy
     from sunwell.journal.places import JournalFiles
+    from sunwell.models.connection import keep_clients, release_clients
     from sunwell.models.prices import PriceBook
     from sunwell.models.registry import get_registry
     from sunwell.tools.function_tool import as_tools
@@ -33,7 +35,7 @@ _HOMES = {
     "LensError": "sunwell.errors",
     "PriceBook": "sunwell.models.prices",
     "RetryPolicy": "sunwell.gateway.retry",
-    "RunFinished": "sunwell.events",
+    "RunEvents": "sunwell.agent.run.run_events",
     "RunOptions": "sunwell.context.options",
     "RunStarter": "sunwell.agent.lifecycle.run_starter",
     "SessionContext": "sunwell.context.session",
@@ -41,6 +43,8 @@ _HOMES = {
     "WorkerFinished": "sunwell.events",
     "as_tools": "sunwell.tools.function_tool",
     "get_registry": "sunwell.models.registry",
+    "keep_clients": "sunwell.models.connection",
+    "release_clients": "sunwell.models.connection",
 }
 __all__ = [
     "Batch",
@@ -54,7 +58,7 @@ __all__ = [
     "LensError",
     "PriceBook",
     "RetryPolicy",
-    "RunFinished",
+    "RunEvents",
     "RunOptions",
     "RunStarter",
     "SessionContext",
@@ -62,6 +66,8 @@ __all__ = [
     "WorkerFinished",
     "as_tools",
     "get_registry",
+    "keep_clients",
+    "release_clients",
 ]
 
 

@@ -115,12 +115,16 @@ def _checked(_: type, fields: "list[attrs.Attribute[Any]]") -> "list[attrs.Attri
     return [
         field
         if field.converter is not None
-        else field.evolve(converter=field.metadata.get("read") or partial(_read, field.name, field.type))
+        else field.evolve(
+            converter=field.metadata.get("read") or partial(_read, field.name, field.type, field.default)
+        )
         for field in fields
     ]
 
 
-def _read(name: str, kind: Any, value: Any) -> Any:
+def _read(name: str, kind: Any, default: Any, value: Any) -> Any:
+    if value is default:  # most options of a run are
+        return value
     if value is None and type(None) in getattr(kind, "__args__", ()):
         return None
     try:
@@ -151,7 +155,7 @@ def _callable(name: str, value: Any) -> Any:
 
 
 def _runs(value: Any) -> tuple[str, ...]:
-    return tuple(_read("earlier_runs", tuple[Text, ...], value))
+    return tuple(_read("earlier_runs", tuple[Text, ...], (), value))
 
 
 def _tools(value: Iterable[ToolChoice] | None) -> tuple[str | Tool, ...] | None:

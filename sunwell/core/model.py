@@ -240,7 +240,7 @@ class Delta:
 
 @runtime_checkable
 class ModelProtocol(Protocol):
-    """A chat model.
+    """What Sunwell asks of a chat model: a name and two methods. There is nothing to inherit from.
 
     A model may also have ``input_bound_tokens(request) -> int``, an upper bound on the input
     tokens that its provider can bill for a request, and ``price``, a

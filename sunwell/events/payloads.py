@@ -11,7 +11,7 @@ from sunwell.core.task import Status, StopReason, TaskResult
 
 @attrs.frozen
 class Event:
-    """The root of all payloads."""
+    """Any event of a run: the base class of all of them."""
 
 
 @attrs.frozen
@@ -64,7 +64,7 @@ class LensStarted(Event):
 
 @attrs.frozen
 class EphemeralLensCreated(Event):
-    """A lens is there."""
+    """The smart model has written a lens."""
 
     task_scope: str
     heuristics_count: int

@@ -199,29 +199,34 @@ class HttpCall:
             failure = self._meaning(error, limit.expired(), f"gave no answer in {self._limit_seconds:g} s")
             if failure is None:
                 raise
+        finally:
+            sender.calls -= 1
         raise failure  # out here it has no context: what the SDK raises may hold the key
 
     async def stream(self) -> AsyncGenerator[Delta, None]:
         """Ask for the answer as a stream and yield what comes, the completion last."""
         sender = await self._sender()
-        deadline = asyncio.get_running_loop().time() + self._limit_seconds
-        response = await self._begin(sender, deadline)
         try:
-            if "json" in response.headers.get("content-type", ""):
-                completion = await self._unstreamed(response, deadline)
-                yield Delta(text=completion.text)
-            else:
-                chunks, parser = aiter(response.aiter_bytes()), EventParser()
-                reader, size_bytes = self.wire.reader(self.model_id), 0
-                while not reader.done:
-                    chunk = await self._next(chunks, deadline, reader)
-                    size_bytes += len(chunk)
-                    for delta in self._take(chunk, size_bytes, parser, reader):
-                        yield delta
-                completion = self._completed(reader)
-                await _drain(chunks)
+            deadline = asyncio.get_running_loop().time() + self._limit_seconds
+            response = await self._begin(sender, deadline)
+            try:
+                if "json" in response.headers.get("content-type", ""):
+                    completion = await self._unstreamed(response, deadline)
+                    yield Delta(text=completion.text)
+                else:
+                    chunks, parser = aiter(response.aiter_bytes()), EventParser()
+                    reader, size_bytes = self.wire.reader(self.model_id), 0
+                    while not reader.done:
+                        chunk = await self._next(chunks, deadline, reader)
+                        size_bytes += len(chunk)
+                        for delta in self._take(chunk, size_bytes, parser, reader):
+                            yield delta
+                    completion = self._completed(reader)
+                    await _drain(chunks)
+            finally:
+                await response.aclose()
         finally:
-            await response.aclose()
+            sender.calls -= 1
         yield Delta(completion=completion)
 
     @property
@@ -236,14 +241,19 @@ class HttpCall:
         return self.request.size_bytes // 4 + (0 if output is None else output)
 
     async def _sender(self) -> Sender:
-        """Return who sends the request, when it may go out.
+        """Return who sends the request, when it may go out; the caller counts itself out of its calls.
 
         Outside of the time limit: importing an SDK takes seconds, and so may the connection's pace.
         """
         try:
             sender = await sender_for(self.wire.sdk, self.connection)
             self._pace = limiter_for(self.connection)
-            self._sent_at = await self._pace.enter(self._expected_tokens)
+            sender.calls += 1  # before the wait: an idle client may be closed
+            try:
+                self._sent_at = await self._pace.enter(self._expected_tokens)
+            except BaseException:
+                sender.calls -= 1
+                raise
             return sender
         except Exception as error:
             failure = self._meaning(error)
