@@ -3,25 +3,28 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from sunwell.agent.batches.task_batch import Batch, BatchResult
-    from sunwell.agent.lifecycle.authority import CallerTerms
-    from sunwell.agent.lifecycle.equipment import Equipment
-    from sunwell.agent.lifecycle.model_roles import Choices
-    from sunwell.agent.lifecycle.run_starter import RunStarter
-    from sunwell.agent.policy.cache_planner import CacheLessons
-    from sunwell.agent.run.run_events import RunEvents
-    from sunwell.context.options import RunOptions
-    from sunwell.context.session import SessionContext
-    from sunwell.errors import ConfigurationError, LensError
-    from sunwell.events import WorkerFinished
-    from sunwell.gateway.retry import RetryPolicy
-    from sunwell.journal.places import JournalFiles
-    from sunwell.models.connection import keep_clients, release_clients
-    from sunwell.models.prices import PriceBook
-    from sunwell.models.registry import get_registry
-    from sunwell.tools.function_tool import as_tools
-    from sunwell.tools.tool_plugins import ToolPlugins
+if TYPE_CHECKING:  # under their own names: they are there for others
+    from sunwell.agent.batches.task_batch import Batch as Batch
+    from sunwell.agent.batches.task_batch import BatchResult as BatchResult
+    from sunwell.agent.lifecycle.authority import CallerTerms as CallerTerms
+    from sunwell.agent.lifecycle.equipment import Equipment as Equipment
+    from sunwell.agent.lifecycle.model_roles import Choices as Choices
+    from sunwell.agent.lifecycle.run_starter import RunStarter as RunStarter
+    from sunwell.agent.policy.cache_planner import CacheLessons as CacheLessons
+    from sunwell.agent.run.run_events import RunEvents as RunEvents
+    from sunwell.context.options import RunOptions as RunOptions
+    from sunwell.context.session import SessionContext as SessionContext
+    from sunwell.errors import ConfigurationError as ConfigurationError
+    from sunwell.errors import LensError as LensError
+    from sunwell.events import WorkerFinished as WorkerFinished
+    from sunwell.gateway.retry import RetryPolicy as RetryPolicy
+    from sunwell.journal.places import JournalFiles as JournalFiles
+    from sunwell.models.connection import keep_clients as keep_clients
+    from sunwell.models.connection import release_clients as release_clients
+    from sunwell.models.prices import PriceBook as PriceBook
+    from sunwell.models.registry import get_registry as get_registry
+    from sunwell.tools.function_tool import as_tools as as_tools
+    from sunwell.tools.tool_plugins import ToolPlugins as ToolPlugins
 
 _HOMES = {
     "Batch": "sunwell.agent.batches.task_batch",
@@ -46,29 +49,6 @@ _HOMES = {
     "keep_clients": "sunwell.models.connection",
     "release_clients": "sunwell.models.connection",
 }
-__all__ = [
-    "Batch",
-    "BatchResult",
-    "CacheLessons",
-    "CallerTerms",
-    "Choices",
-    "ConfigurationError",
-    "Equipment",
-    "JournalFiles",
-    "LensError",
-    "PriceBook",
-    "RetryPolicy",
-    "RunEvents",
-    "RunOptions",
-    "RunStarter",
-    "SessionContext",
-    "ToolPlugins",
-    "WorkerFinished",
-    "as_tools",
-    "get_registry",
-    "keep_clients",
-    "release_clients",
-]
 
 
 def __getattr__(name: str) -> Any:
