@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from sunwell.errors import JournalError
 from sunwell.journal.records import Record
 from sunwell.journal.tree import Node, tree
 
@@ -22,19 +21,6 @@ def export_json(root: Node) -> str:
     at = root.started_at
     stamp = None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
     return json.dumps({"timestamp": stamp, "root": _with_totals(root, msgspec.to_builtins(root))}, indent=2)
-
-
-def import_json(text: str) -> Node:
-    """Return the tree that :func:`export_json` wrote; its totals are computed anew.
-
-    Raises :exc:`~sunwell.errors.JournalError` where *text* is no such tree.
-    """
-    try:
-        return msgspec.convert(json.loads(text)["root"], Node)
-    except Exception as error:
-        raise JournalError(
-            f"this is no trace as Sunwell exports it ({type(error).__name__}: {error})"
-        ) from error
 
 
 def export_chrome_trace(records: Iterable[Record]) -> str:
