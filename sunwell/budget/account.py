@@ -219,7 +219,7 @@ class Account:
         self.calls.spent += 1
         self.tokens.reserved -= held.tokens
         self.tokens.spent += tokens
-        if usd is not None:
+        if usd is not None:  # also without a price before: a provider may state the cost with its answer
             self.usd.reserved -= held.usd or _NO_USD
             self.usd.spent += usd
         elif held.usd is not None:

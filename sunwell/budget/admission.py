@@ -36,8 +36,10 @@ def judge(want: Want, clock: Clock) -> "int | Account | SunwellError":
     target = want.good
     if fit < target:
         later = [account.fits(want, later=True) for account in chain]
+        # Refused now: even if all that is in flight came back unused, it would not fit.
         if min(later) < want.least:
             return refusal(want, chain[later.index(min(later))])
+        # Nothing in flight can free more than this, so waiting for a good output would never end.
         target = min(target, *later)
     for account, here in zip(chain, fits, strict=True):
         if here < target or (account.line and _is_behind(want, account.line[0])):

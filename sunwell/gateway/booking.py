@@ -133,6 +133,7 @@ class Booking:
         try:
             reservation = await self.ledger.reserve(call.span.path, claim)
             await self._prepare(call, reservation, clock.time() - asked)
+            # After the waits above, during which another call may have broken the bound; see ``confirm``.
             self.ledger.confirm(reservation, claim)
         except BudgetExhausted as error:
             numbers = (error.limit, error.needed, error.used, error.ceiling, error.account)
@@ -145,6 +146,8 @@ class Booking:
     async def _prepare(self, call: ModelCall, reservation: Reservation, held_seconds: float) -> None:
         try:
             await self.held(call, "ledger", held_seconds)
+            # Before the intent: once the answer is paid for, a full disk must not keep us from writing it
+            # down.
             await self.journal.reserve_space(_answer_bytes(reservation))
         except BaseException:
             self.ledger.release(reservation)
@@ -208,10 +211,12 @@ class Booking:
         await _unbroken(self._fail(call, reservation, failure))
 
     async def _settle(self, call: ModelCall, reservation: Reservation, answer: Answer) -> None:
+        # The journal first: after a crash between the two, a resume books the answer from its record. The
+        # other way round, the room would be free for others while the answer that used it might be lost.
         try:
             await self.journal.append(answer)
         except BaseException:
-            self._keep(call, reservation)
+            self._keep(call, reservation)  # it was billed, and no record says how much
             raise
         self._book(call, reservation, answer.completion, answer.cost_usd)
 
@@ -240,11 +245,15 @@ class Booking:
             self._keep(call, reservation)
         else:
             self.ledger.release(reservation)
+        # After the ledger: the reservation has to end also if the record cannot be written. A crash before
+        # the record leaves an intent alone, which a resume counts as uncertain.
         await self.journal.append(failure)
 
     def _keep(self, call: ModelCall, reservation: Reservation, stated_usd: Decimal | None = None) -> None:
         tokens, usd = reservation.tokens, reservation.usd
-        if stated_usd is not None and (usd is None or stated_usd > usd):  # the provider charges more
+        # Some providers state a cost (OpenRouter, xAI, Perplexity), here without usage. It counts if it is
+        # more.
+        if stated_usd is not None and (usd is None or stated_usd > usd):
             if self.ledger.settle(reservation, tokens, stated_usd):
                 self._tell_excess(call, reservation, tokens, stated_usd)
             usd = stated_usd
@@ -262,6 +271,7 @@ async def _unbroken(booking: Coroutine[Any, Any, None]) -> None:
     """Finish *booking* although we may be cancelled meanwhile: what was paid must be written down."""
     task = asyncio.ensure_future(booking)
     cancelled: asyncio.CancelledError | None = None
+    # A loop: a run that is closed may cancel a worker that a time limit has cancelled already.
     while not task.done():
         try:
             await asyncio.shield(task)

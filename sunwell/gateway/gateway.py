@@ -135,6 +135,7 @@ class Gateway:
         would be paid twice. Such a call raises :exc:`~sunwell.errors.BadRequest`.
         """
         self._check_pin(span, model)
+        # Before the first await: two calls of a span that go on side by side must not get one place.
         number = self._numbers.get(span.path, 0)
         self._numbers[span.path] = number + 1
         call = ModelCall(span, number, model, request, purpose, request.digest(model.name), closing, stream)
@@ -244,6 +245,8 @@ class Gateway:
         raise AssertionError("counting has no end")
 
     def _first_free_attempt(self, call: ModelCall) -> int:
+        # A process that crashed between intent and answer has left an intent whose call may be billed. The
+        # same number again would replace it, and its uncertain cost would drop out of the bill.
         attempt = 0
         while self.journal.find(Intent, (call.span.path, call.number, attempt)) is not None:
             attempt += 1
@@ -264,7 +267,7 @@ class Gateway:
         started = clock.time()
         try:
             completion = await self._complete(call, request)
-        except BaseException as error:
+        except BaseException as error:  # a cancellation too: the request is out and may be billed
             if isinstance(error, ModelError):
                 error.detail = self.redact(error.detail)
             final = last or not self.retry.helps(error)
@@ -285,6 +288,8 @@ class Gateway:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
+            # Nobody cancelled this task: a model's own client cancelled its call and let that out. Passed on
+            # as it is, it would look as if the worker had been stopped.
             raise ConnectionFailed(name, "its call was cancelled, and not by the run", True) from error
 
     async def _answer(self, call: ModelCall, request: Request) -> Completion:
@@ -297,6 +302,6 @@ class Gateway:
                 has_begun = True
                 self.emit(MODEL_TEXT_ARRIVED, ModelTextArrived(call.span.path, delta.text))
             completion = delta.completion or completion
-        if completion is None:
+        if completion is None:  # a cut stream can end like a whole one: only the last delta tells them apart
             raise BadAnswer(call.model.name, "the stream ended without an answer; ask again", True, True)
         return completion

@@ -62,7 +62,7 @@ class Space:
         try:
             self._disk.allocate(start, max(needed - start, _STEP_BYTES))
             self._allocated_to = max(needed, start + _STEP_BYTES)
-        except OSError:  # perhaps the exact need still fits
+        except OSError:  # the disk is nearly full: a whole step does not fit, the exact need may
             self._disk.allocate(start, needed - start)
             self._allocated_to = needed
 
@@ -119,11 +119,12 @@ class SharedSync:
         self._waiting = []
 
     def _begin(self) -> None:
+        # Who asks from now on may have written after the sync began, and gets the next one.
         batch, self._waiting = self._waiting, []
         if not batch:
             self._running = False
             return
-        written = self._written()
+        written = self._written()  # now: what is added while the sync runs is not known to be durable
         if not self._threaded or self._in_thread == 0:
             began = self.clock()
             self._sync_now(written)
@@ -157,6 +158,7 @@ class SharedSync:
 
     def _tell(self, batch: "list[asyncio.Future[bool]]") -> None:
         for waiter in batch:
+            # Done: its append was cancelled. A closed loop: ``close`` is called after the loop that appended.
             if not waiter.done() and not waiter.get_loop().is_closed():
                 waiter.set_result(self.failure is None)
 
@@ -176,6 +178,7 @@ def make_folders(root: Path, folder: Path) -> None:
                 raise JournalError(f"{parent} is a link, which journals do not follow: make it a folder")
             if not parent.is_dir():
                 parent.mkdir(mode=0o700)
+                # A sync of the file does not cover names: after a loss of power it could be in no folder.
                 sync_folder(parent.parent)
         if top.stat().st_mode & 0o077:
             top.chmod(0o700)
@@ -267,9 +270,11 @@ class FileJournal:
             if isinstance(record, RunOpened) and entry.line.seq == 0:
                 run_id = record.run_id
         size = scan.end
+        # Kept before it is cut: a crash between the two leaves the bytes in both files, never in neither.
         if scan.repair:
             disk.set_aside(disk.read(size, scan.repair.dropped_bytes))
             disk.truncate(size)
+        # A crash may cut off the line's end alone. The next record would stand on the same line as this one.
         if scan.ends_open:
             disk.write(b"\n")
             size += 1
@@ -353,6 +358,8 @@ class FileJournal:
         try:
             self._disk.write(line + b"\n")
         except OSError as error:
+            # A part of the line may be in the file. What followed would join it, and good records after a bad
+            # line are damage, where a bad end alone is repaired.
             self._refusal = sentence(self.path, "written", error)
             raise JournalError(self._refusal) from error
         if record.key is not None:

@@ -111,6 +111,9 @@ class Scan:
                 raise JournalError(f"the journal {self.name} cannot be read: {newer}")
         lost_blocks, seen_good = b"\0" in raw, False
         dropped_bytes, dropped_lines = len(raw), 1
+        # After a loss of power, a file system may have written a later block and not an earlier one, which
+        # then reads as zeros. Good lines behind it were appended, but nobody was told that they are durable,
+        # unless one of them was written after a sync that covered the bad part.
         for _, raw in rest:
             line = self._decode(_without_end(raw))
             if line is None:

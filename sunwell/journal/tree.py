@@ -156,6 +156,8 @@ class CallBranch:
                     self.billed.append(record)
             case Failure():
                 self.status = "failed"
+                # An answer without usage came from a provider that may bill it: its reservation stays
+                # uncertain.
                 if record.completion is not None and record.completion.usage is not None:
                     self.unbilled.add(record.attempt)
                     self.billed.append(record)
@@ -370,7 +372,7 @@ class _Growing:
                 self.opened = self.opened or record
             case RunClosed():
                 self.closed = record
-            case Forked():
+            case Forked():  # written after the copied records, and before the first of its own
                 for branch in self.branches.values():
                     branch.keep()
             case Intent() | Answer():

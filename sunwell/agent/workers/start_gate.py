@@ -91,6 +91,8 @@ class PilotGate:
 
     async def enter(self, task_id: str) -> None:
         """Return at once for the pilot, for all others once the gate is open."""
+        # A loop: when a pilot fails, all who wait wake up. The first to run becomes the pilot, and the others
+        # have to wait again.
         while not self._is_open and self._pilot is not None:
             await self._changed.wait()
         if not self._is_open:
@@ -114,8 +116,11 @@ class PilotGate:
         match event:
             case ModelCallStarted() if self._is_pilots(event.span):
                 self._begun_at = asyncio.get_running_loop().time()
+            # Anthropic's cache can be read from when the first answer begins, so the text is awaited and not
+            # the end of the call.
             case ModelTextArrived() if self._is_pilots(event.span):
                 self._open()
+            # An answer from the journal says nothing of the cache: after a resume it may be gone long since.
             case ModelCallFinished(replayed=False, error="") if self._is_pilots(event.span):
                 self._open()
             case ModelCallFinished(replayed=False) if self._is_pilots(event.span):
@@ -155,7 +160,7 @@ class WarmGate:
         self._is_asked = True
         try:
             await self._ask()
-        finally:
+        finally:  # also if the worker that asks is cancelled: its siblings wait for this and for nothing else
             self._is_open.set()
 
     def left(self, task_id: str) -> None:
