@@ -24,7 +24,7 @@ def judge(want: Want, clock: Clock) -> "int | Account | SunwellError":
     """Return the output to grant, or the account to wait at, or why the call is refused.
 
     A claim waits at the topmost account that lacks room for it now, or at which somebody waits who
-    came earlier: whoever shares that account and comes later stands behind it. A closing claim
+    came earlier: a later claim on that account waits behind it. A closing claim
     that fits does not stand in line, since its room is kept for it.
     """
     late = clock.out_of_time(want.account, want.claim.closing)
@@ -80,7 +80,7 @@ def unpriced(claim: Claim) -> bool:
 
 
 def least_usd(want: Want) -> Decimal | None:
-    """Return the US dollars without which *want* is refused; ``None`` where its price is unknown."""
+    """Return the US dollars without which *want* is refused; ``None`` if its price is unknown."""
     return want.claim.most_usd(want.least)
 
 

@@ -128,7 +128,7 @@ class Lines:
             self._serve(account)
 
     def set_timers(self, account: Account) -> None:
-        """Set anew when the time of those is up who draw on *account*: its ceiling changed."""
+        """Reset the timers of those who draw on *account*: its ceiling changed."""
         for want in self.waiting.values():
             if account in want.account.chain:
                 self._set_timer(want)

@@ -26,14 +26,14 @@ _PARTS = (Text, Thinking, ToolCall)
 
 
 def sound(value: Any, model: str) -> Completion:
-    """Return *value* as the answer of *model*; where it does not say who answered, *model* did.
+    """Return *value* as the answer of *model*; if it does not say who answered, *model* did.
 
-    Raises :exc:`~sunwell.errors.BadAnswer`, as one that may be billed, where it is no
+    Raises :exc:`~sunwell.errors.BadAnswer`, as one that may be billed, if it is no
     :class:`~sunwell.core.model.Completion` or a part of it is not what the class says.
     """
     wrong = _what_is_wrong(value)
     if wrong:
-        raise BadAnswer(model, f"its answer cannot be used: {wrong}; mend the model's class", True)
+        raise BadAnswer(model, f"its answer cannot be used: {wrong}; correct the model's class", True)
     completion: Completion = value
     if completion.model and type(completion.parts) is tuple:
         return completion
@@ -83,7 +83,7 @@ def _what_is_wrong_with(usage: Any) -> str:
 
 
 DEFAULT_OUTPUT_TOKENS = 8192
-"""Most tokens of an answer where nobody chose: long enough for a file, short enough to reserve."""
+"""Most tokens of an answer if nobody chose: long enough for a file, short enough to reserve."""
 LEAST_OUTPUT_TOKENS = 64
 """An answer that may be no longer than this is not worth its prompt."""
 _PER_MILLION = Decimal(1_000_000)
@@ -125,7 +125,7 @@ class Booking:
     async def begin(self, call: ModelCall, attempt: int) -> Reservation:
         """Reserve the worst case of the attempt and write the intent down, durably.
 
-        Raises :exc:`~sunwell.errors.BudgetExhausted` where there is no room; that is written, too.
+        Raises :exc:`~sunwell.errors.BudgetExhausted` if there is no room; that is recorded, too.
         """
         claim = claim_for(call.model, call.request, self.prices.price(call.model), closing=call.closing)
         clock = asyncio.get_running_loop()
@@ -154,7 +154,7 @@ class Booking:
             raise
 
     async def held(self, call: ModelCall, reason: HoldReason, seconds: float) -> None:
-        """Write down that the call was held up, where that took any time to speak of."""
+        """Write down that the call was held up, if that took any time to speak of."""
         if seconds >= _NOTICED_SECONDS:
             held = Held(call.span.path, reason, seconds, time.time())
             await self.journal.append(held, durable=False)  # the intent follows, and is synced

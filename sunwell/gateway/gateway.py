@@ -44,7 +44,7 @@ class NotRecorded(ModelError):
 
 
 def recorded_failure(journal: Journal, call: ModelCall) -> ModelError | None:
-    """Return how the last attempt of *call* failed, where it did for good."""
+    """Return how the last attempt of *call* failed, if it did for good."""
     attempt = 0
     while journal.find(Intent, (call.span.path, call.number, attempt + 1)) is not None:
         attempt += 1
@@ -72,7 +72,7 @@ class Gateway:
     """Asks models: once for each place in a run, within the budget, and with a record of it all.
 
     Every attempt is a reservation and an intent before it is sent. An answer is in the journal
-    before anybody uses it; where the journal has it already, nobody is asked.
+    before anybody uses it; if the journal has it already, nobody is asked.
     """
 
     journal: Journal
@@ -82,11 +82,11 @@ class Gateway:
     emit: Emit
     retry: RetryPolicy = RetryPolicy()
     hold: Callable[[], Awaitable[None]] = _at_once
-    """Awaited before each call that is really made: whoever watches the run may hold it up."""
+    """Awaited before each call that is really made: an observer of the run may hold it up."""
     accept_changes: bool = False
     """Whether a recorded answer counts although the question has changed since."""
     heed_refusals: bool = True
-    """Whether a recorded refusal of the ledger counts; not where the budget was raised since."""
+    """Whether a recorded refusal of the ledger counts; not if the budget was raised since."""
     redact: Callable[[str], str] = str
     """Replaces known secrets in what providers say of their failures: some repeat the key."""
     recorded_only: bool = False
@@ -109,7 +109,7 @@ class Gateway:
     def pin(self, span: Span, model: ModelProtocol) -> None:
         """From now on nothing at or below *span* runs on another model than *model*.
 
-        Raises :exc:`~sunwell.errors.PinError` where another one is pinned there or above.
+        Raises :exc:`~sunwell.errors.PinError` if another one is pinned there or above.
         """
         self._check_pin(span, model)
         self._pins[span.path] = model.name
@@ -126,9 +126,9 @@ class Gateway:
     ) -> Completion:
         """Return the answer of *model* at the next place of *span*.
 
-        Raises :exc:`~sunwell.errors.BudgetExhausted` where no room is left, the last attempt's
-        :exc:`~sunwell.errors.ModelError` where none succeeded, :exc:`~sunwell.errors.PinError` for
-        another model than the pinned one, and :exc:`~sunwell.errors.JournalError` where the
+        Raises :exc:`~sunwell.errors.BudgetExhausted` if no room is left, the last attempt's
+        :exc:`~sunwell.errors.ModelError` if none succeeded, :exc:`~sunwell.errors.PinError` for
+        another model than the pinned one, and :exc:`~sunwell.errors.JournalError` if the
         question differs from the recorded one. ``closing`` opens the closing reserve.
 
         A request that was answered is not sent again unchanged: whatever was wrong with the answer, it

@@ -117,7 +117,7 @@ class PosixDisk:
     def open(cls, path: Path, *, threaded: bool = True) -> Self:
         """Open the file for appending.
 
-        Raises :exc:`~sunwell.errors.JournalError` where another process has it, or it is no file
+        Raises :exc:`~sunwell.errors.JournalError` if another process has it, or it is no file
         that can be written.
         """
         return cls._locked(path, "opened", 0, threaded)
@@ -163,7 +163,7 @@ class PosixDisk:
         os.ftruncate(self._file, size)
 
     def allocate(self, offset: int, size: int) -> None:
-        """Take the blocks where the system can do so without a longer file; else look for room."""
+        """Take the blocks if the system can do so without a longer file; else look for room."""
         if _allocate_blocks(self._file, offset, size):
             return
         free = os.fstatvfs(self._file)

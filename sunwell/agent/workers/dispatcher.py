@@ -53,7 +53,7 @@ class Running(Protocol):
 
 
 class Engine(Protocol):
-    """Starts workers. All that a worker needs besides its id stands in the journal under that id.
+    """Starts workers. All that a worker needs besides its id is in the journal under that id.
 
     So an engine may carry the body out in another process: with the id alone, and again after a
     crash, since no answered call is asked twice.
@@ -123,7 +123,7 @@ class Dispatcher:
     terms: WorkerTerms
     slots: Slots
     max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
-    """A worker may be started where the depth is lower than this; the root is 0."""
+    """A worker may be started at a lower depth than this; the root is 0."""
     engine: Engine = attrs.field(factory=LocalEngine)
     _workers: dict[str, Worker] = attrs.field(factory=dict, init=False)
     _gates: dict[str, StartGate] = attrs.field(factory=dict, init=False)
@@ -134,7 +134,7 @@ class Dispatcher:
     _fatal: BaseException | None = attrs.field(default=None, init=False)
 
     def may_start(self, parent: Span) -> bool:
-        """Whether *parent* may start workers; where not, it is not even offered the tools for it."""
+        """Whether *parent* may start workers; if not, it is not even offered the tools for it."""
         return parent.depth < self.max_depth
 
     def start(
@@ -150,9 +150,9 @@ class Dispatcher:
         """Have a worker of *parent* do *task* as soon as a slot is free; return its id at once.
 
         The id is the worker's place in the run, made of the parent's and *name*, which must be the
-        same each time the run is taken up; without one it is the number among its siblings. Where
+        same each time the run is resumed; without one it is the number among its siblings. If
         *origin* names an id, it is that.
-        Raises :exc:`~sunwell.errors.DepthReached` where ``max_depth`` allows no worker.
+        Raises :exc:`~sunwell.errors.DepthReached` if ``max_depth`` allows no worker.
         """
         if not self.may_start(parent):
             raise DepthReached(self.max_depth)
@@ -271,8 +271,8 @@ class Dispatcher:
             worker.done.set()
             self._news.set()
             self._news = asyncio.Event()
-            # Last: it hands the slot to the next worker. Whoever was woken above, by ``done`` or the news, may
-            # cancel that worker before its task runs and asks a model.
+            # Last: it hands the slot to the next worker. A task that was woken above, by ``done`` or the
+            # news, may cancel that worker before it runs and asks a model.
             worker.seat.leave()
         self._tell_failure(worker, worker.result)
         told = WorkerFinished(worker.span.path, task_id, worker.index, worker.result, worker.replayed)

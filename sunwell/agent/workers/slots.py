@@ -61,7 +61,7 @@ class Seat:
     """One worker's hold on a slot. While it waits for workers of its own it has none.
 
     Several calls of one worker may wait side by side: the slot is given up with the first and taken
-    again after the last, at the end of the line; not where the worker is over meanwhile.
+    again after the last, at the end of the line; not if the worker is over meanwhile.
     """
 
     slots: Slots

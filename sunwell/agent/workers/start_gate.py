@@ -29,7 +29,7 @@ class FewAtOnce:
         self._inside.add(task_id)
 
     def left(self, task_id: str) -> None:
-        """Give the place of *task_id* to the next one, where it had one."""
+        """Give the place of *task_id* to the next one, if it had one."""
         if task_id in self._inside:
             self._inside.discard(task_id)
             self.slots.give()
@@ -75,7 +75,7 @@ class PilotGate:
     """Lets one worker begin, and the rest once its first answer has begun.
 
     From then on the provider's cache holds the prefix that all share. The first worker's answers
-    are streamed, so that it is known when one begins. Where it ends or fails before that, the next
+    are streamed, so that it is known when one begins. If it ends or fails before that, the next
     one goes first.
     """
 
@@ -102,7 +102,7 @@ class PilotGate:
             self.run.watch(self._see)
 
     def left(self, task_id: str) -> None:
-        """Let the next one go first where the pilot is over and no answer had begun."""
+        """Let the next one go first if the pilot is over and no answer had begun."""
         if task_id == self._pilot and not self._is_open:
             self.run.unwatch(self._see)
             self._pilot = None
@@ -141,13 +141,13 @@ class PilotGate:
 class WarmGate:
     """Has one small call write the prefix to the provider's cache, and then lets everybody begin.
 
-    Where that call fails, everybody begins without it: their own calls will say what is wrong.
+    If that call fails, everybody begins without it: their own calls will say what is wrong.
     """
 
     run: Run
     shared: WorkerTerms
     span: Span
-    """Where the call stands in the run."""
+    """Place of the call in the run."""
     on_begun: Callable[[float], None]
     _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _is_asked: bool = attrs.field(default=False, init=False)
