@@ -16,6 +16,7 @@ HEAVY = (
     "cattrs",
     "httpx2",
     "pydantic_monty",
+    "regex",
 )
 
 

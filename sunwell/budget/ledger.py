@@ -101,14 +101,19 @@ class TreeLedger:
         account = self._nearest(path)
         output = claim.max_output_tokens
         usd = claim.most_usd(output)
-        if not self._lines.waiting and self._has_room(account, claim, usd):  # no need to weigh anything
+        # Only if nobody waits: a claim that came later and fits would take the room that comes free for one
+        # that is larger and came first, again and again.
+        if not self._lines.waiting and self._has_room(account, claim, usd):
             return self._hold(account, claim, output, usd, next(self._numbers))
         want = self._want(account, claim)
+        # No await from here to the booking: two tasks that saw the same room would both take it.
         verdict = self._judge(want)
         if isinstance(verdict, int):
             reservation = self._book(want, verdict)
             if claim.closing:
-                self._lines.refuse_closing()  # who counted on the reserve that it has drawn
+                # Another closing call of this account may wait for the reserve that this one has just
+                # drawn. An answer does not give that back: it would wait for nothing.
+                self._lines.refuse_closing()
             return reservation
         if isinstance(verdict, Account):
             return await self._lines.wait(want, verdict)
@@ -116,6 +121,8 @@ class TreeLedger:
 
     def confirm(self, reservation: Reservation, claim: Claim) -> None:
         """Let a call begin that was held up after its reservation; see the protocol."""
+        # Between reservation and intent the caller waits for the journal. Meanwhile another call may have
+        # been billed above its bound, and from then on nothing more is sent.
         if not self._broken_limit:
             return
         want = self._want(self._nearest(reservation.account), claim)
@@ -129,7 +136,7 @@ class TreeLedger:
         for account in held.account.chain:
             account.settle(reservation, tokens, usd)
         limit = passed(reservation.tokens, reservation.usd, tokens, usd)
-        if limit:
+        if limit:  # before those who wait are served: they would be granted under a bound that failed
             self.stop(limit)
         self._lines.stir(held.account.chain)
         self._warn(held.account.chain)
@@ -148,6 +155,8 @@ class TreeLedger:
         held = self._end(reservation)
         for account in held.account.chain:
             account.release(reservation)
+        # The closing reserve may have been set anew, or given back by ``close``, while this call was in
+        # flight. What the call drew belonged to the old one, and would be kept free for nobody.
         if held.drawn != NO_RESERVE and held.reserve_number == held.account.reserve_number:
             held.account.refill(held.drawn)
         self._lines.stir(held.account.chain)
@@ -155,6 +164,7 @@ class TreeLedger:
     def take_turn(self, path: str) -> None:
         """Count one turn, or raise :exc:`~sunwell.errors.BudgetExhausted`."""
         chain = self._nearest(path).chain
+        # All are checked before any is counted: a turn refused below must not count above.
         for account in chain:
             if account.turns.ceiling is not None and account.turns.room(later=False) < 1:
                 raise turns_used_up(account)
@@ -219,10 +229,12 @@ class TreeLedger:
 
     def _add(self, path: str) -> Account:
         above = self._nearest(path)
+        # The accounts below have their chains already, and would be booked past a new one above them.
         if path in self._inner:
             raise RuntimeError(f"accounts are opened from the top down, and there is one below {path}")
         account = Account(path)
         account.chain = (*above.chain, account)
+        # A resume restores what the journal tells before any worker opens its account again.
         self._past.give(account)
         self._accounts[path] = account
         self._inner.update(upwards(path))
@@ -280,6 +292,7 @@ class TreeLedger:
 
     def _end(self, reservation: Reservation) -> _Held:
         held = self._open.get(reservation.id)
+        # Numbers start at 0 in every ledger, so a number alone may name a reservation of another one.
         if held is None or held.reservation is not reservation:
             raise RuntimeError(f"reservation {reservation.id} has ended already, or is not of this ledger")
         del self._open[reservation.id]
