@@ -25,7 +25,7 @@ BAD = [
     pytest.param(("Do it",), NO_KEYS, "ANTHROPIC_API_KEY or OPENAI_API_KEY", id="no-key-at-all"),
     pytest.param(("Do it", "--model", "opus"), NO_KEYS, "ANTHROPIC_API_KEY", id="missing-key"),
     pytest.param(("Do it", "--model", "gpt-6-luna"), NO_KEYS, "OPENAI_API_KEY", id="missing-other-key"),
-    pytest.param(("Do it", "--approve"), None, "--approve asks at the terminal", id="nobody-approves"),
+    pytest.param(("Do it", "--approve"), None, "--approve needs a terminal", id="nobody-approves"),
     pytest.param(("Do it", "--max-usd", "much"), None, "no amount", id="no-amount"),
     pytest.param(("Do it", "--max-usd", "-1"), None, "could be spent", id="negative-amount"),
     pytest.param(("Do it", "--max-usd", "nan"), None, "could be spent", id="no-number"),
@@ -111,7 +111,7 @@ def test_a_folder_that_is_none_gets_a_sentence(sunwell, tmp_path: Path, command:
     """Commands about a run say so where the workspace does not exist."""
     done = sunwell(command, "0123", "-w", tmp_path / "nowhere")
     assert done.exit_code == 2
-    assert "no folder" in done.stderr
+    assert "not a folder" in done.stderr
 
 
 @pytest.mark.parametrize(
