@@ -58,7 +58,7 @@ def test_people_read_the_answer_and_the_bill(sunwell, shop: Path) -> None:
     done = sunwell("run", TASK, "-w", shop, *PAIR, "--max-usd", "0.50")
     assert done.exit_code == 0
     assert "The endpoints of customer" in done.stdout
-    assert "made     shop/endpoints/order.py" in done.stdout
+    assert "created  shop/endpoints/order.py" in done.stdout
     assert "claude-opus-5-5 alone, estimated:" in done.stdout
     assert "work: write_file shop/endpoints/order.py" in done.stderr
     assert "delegating to claude-haiku-5-5" in done.stderr

@@ -156,7 +156,7 @@ def test_the_commands_say_what_plugins_there_are(here: Place) -> None:
     here.configure('model = "oracle"\n')
     told = said("doctor")
     assert "plugin   good (sunwell.tools, from good-package 1.0): not used here" in told
-    assert "bad (sunwell.tools, of bad-package 1.0): not used here" in told
+    assert "bad (sunwell.tools, from bad-package 1.0): not used here" in told
     assert "Installed plugins: oracle." in CliRunner().invoke(cli, ["models"]).stdout
 
 
