@@ -3,27 +3,27 @@
 ::
 
     SunwellError
-    ├── ModelError                a model call came to nothing
+    ├── ModelError                a model call failed
     │   ├── ConnectionFailed      no answer at all
-    │   ├── RateLimited           429 and overload: later it may work
-    │   ├── QuotaExhausted        the account has no money left: later it will not work
+    │   ├── RateLimited           429 and overload: a later retry may work
+    │   ├── QuotaExhausted        the account has no credit left: a retry cannot help
     │   ├── ServerFailed          5xx
-    │   ├── BadRequest            the provider will not take this request
-    │   ├── BadAnswer             an answer that breaks the protocol, or stopped half-way
-    │   └── Unauthorized          a key that is not accepted
-    ├── MissingKeyError           no key, found before anything is sent
-    ├── UnknownModelError         a name that resolves to nothing
-    │   └── UnknownProviderError  provider/model, where the provider has no address
+    │   ├── BadRequest            the provider rejects this request
+    │   ├── BadAnswer             an answer that breaks the protocol or is incomplete
+    │   └── Unauthorized          the provider rejects the key
+    ├── MissingKeyError           an API key is missing; nothing was sent
+    ├── UnknownModelError         a model name that is not known
+    │   └── UnknownProviderError  provider/model, but the provider has no address
     ├── ConfigurationError        settings that contradict each other or are out of range
     │   └── PluginError             a plugin of another package that cannot be used
-    ├── BudgetExhausted           a ceiling leaves no room for the next call
-    ├── LensError                 no lens came of it
+    ├── BudgetExhausted           a limit leaves no room for the next call
+    ├── LensError                 no usable lens was written
     ├── ToolError                 a tool could not do what it was asked
-    │   ├── SubCallBudgetExhausted  no sub-call fits into the turn, or the run's tokens for them
-    │   ├── SubCallCostExceeded     the run's money for sub-calls is spent
-    │   └── SubCallDepthExceeded    no sub-call may be made this deep
-    ├── JournalError              the record of a run cannot be written, read or continued
-    └── PinError                  a worker was about to run on another model than the one named
+    │   ├── SubCallBudgetExhausted  the turn or the run has no room for another sub-call
+    │   ├── SubCallCostExceeded     the run's spending cap for sub-calls is reached
+    │   └── SubCallDepthExceeded    sub-calls are not allowed at this depth
+    ├── JournalError              the record of a run cannot be written, read or resumed
+    └── PinError                  a worker was about to run on a different model than the one named
 """
 
 from decimal import Decimal
@@ -37,9 +37,9 @@ class SunwellError(Exception):
 
 @attrs.define(eq=False)
 class ModelError(SunwellError):
-    """A model call came to nothing.
+    """A model call failed.
 
-    ``may_be_billed`` is false only where the provider certainly charged nothing; ``retry`` says
+    ``may_be_billed`` is false only if the provider certainly charged nothing; ``retry`` says
     whether the same request may succeed later.
     """
 
@@ -48,7 +48,7 @@ class ModelError(SunwellError):
     may_be_billed: bool = False
     retry: bool = False
     retry_after_seconds: float | None = None
-    """What the provider asked for; the gateway caps it."""
+    """How long the provider asks to wait; the gateway limits it."""
     answer: object = None
     """The :class:`~sunwell.core.model.Completion` that came with the error, so that its usage is booked;
     ``None`` if none came."""
@@ -64,12 +64,12 @@ class ConnectionFailed(ModelError):
 
 @attrs.define(eq=False)
 class RateLimited(ModelError):
-    """The provider asks for less, or is overloaded (429, 503, 529)."""
+    """The provider limits the rate of requests, or is overloaded (429, 503, 529)."""
 
 
 @attrs.define(eq=False)
 class QuotaExhausted(ModelError):
-    """The account has no credit left: asking again cannot help."""
+    """The account has no credit left: a retry cannot help."""
 
 
 @attrs.define(eq=False)
@@ -79,12 +79,12 @@ class ServerFailed(ModelError):
 
 @attrs.define(eq=False)
 class BadRequest(ModelError):
-    """The provider refuses the request as it stands (4xx)."""
+    """The provider rejects the request (4xx)."""
 
 
 @attrs.define(eq=False)
 class BadAnswer(ModelError):
-    """What came is not an answer: cut off, malformed, or without its proper end."""
+    """The answer cannot be used: it is cut off, malformed, or has no proper end."""
 
 
 @attrs.define(eq=False)
@@ -94,7 +94,7 @@ class Unauthorized(ModelError):
 
 @attrs.define(eq=False)
 class MissingKeyError(SunwellError):
-    """A provider needs a key that is not there."""
+    """A provider needs an API key that is not set."""
 
     variable: str
     provider: str
@@ -105,34 +105,34 @@ class MissingKeyError(SunwellError):
 
 @attrs.define(eq=False)
 class UnknownModelError(SunwellError, LookupError):
-    """A model name resolves to nothing."""
+    """No model has this name."""
 
     name: str
     known: tuple[str, ...]
 
     def __str__(self) -> str:
         listed = ", ".join(sorted(self.known)) or "none"
-        return f"no model is known as {self.name!r}; known: {listed}; or write provider/model"
+        return f"unknown model {self.name!r}; known models: {listed}; or write provider/model"
 
 
 @attrs.define(eq=False)
 class UnknownProviderError(UnknownModelError):
-    """A model is written as provider/model, and nobody knows where the provider is reached."""
+    """A model is written as provider/model, and the address of the provider is unknown."""
 
     provider: str
     variable: str
-    """The environment variable that would hold its address."""
+    """The environment variable that can hold its address."""
 
     def __str__(self) -> str:
         return (
-            f"no model is known as {self.name!r}: the provider {self.provider} has no address; set "
-            f"{self.variable}, or use one of the known: {', '.join(sorted(self.known)) or 'none'}"
+            f"unknown model {self.name!r}: the provider {self.provider} has no address; set "
+            f"{self.variable}, or use a known model: {', '.join(sorted(self.known)) or 'none'}"
         )
 
 
 @attrs.define(eq=False)
 class ConfigurationError(SunwellError, ValueError):
-    """A setting that cannot be followed."""
+    """A setting is invalid, or contradicts another one."""
 
     sentence: str
 
@@ -142,12 +142,12 @@ class ConfigurationError(SunwellError, ValueError):
 
 @attrs.define(eq=False)
 class PluginError(ConfigurationError):
-    """A plugin of another package cannot be loaded, or gives what is neither a model nor a tool."""
+    """A plugin of another package cannot be loaded, or returns neither a model nor a tool."""
 
 
 @attrs.define(eq=False)
 class BudgetExhausted(SunwellError):
-    """A ceiling leaves no room for the next call.
+    """A limit leaves no room for the next call.
 
     ``limit`` is one of ``usd``, ``tokens``, ``calls``, ``turns``, ``seconds``; ``needed``,
     ``used`` and ``ceiling`` are in its unit.
@@ -159,12 +159,12 @@ class BudgetExhausted(SunwellError):
     ceiling: Decimal
     account: str = "run"
     detail: str = ""
-    """Said in place of the usual sentence, where that would not be the whole truth."""
+    """Replaces the usual sentence if that would be misleading."""
 
     def __str__(self) -> str:
         return self.detail or (
             f"the {self.limit} budget of {self.account} is used up: {self.used} of {self.ceiling} is "
-            f"spent or booked, and the next call may need {self.needed}; raise the budget or ask for less"
+            f"spent or reserved, and the next call may need {self.needed}; raise the budget or ask for less"
         )
 
 
@@ -190,7 +190,7 @@ class ToolError(SunwellError):
 
 @attrs.define(eq=False)
 class JournalError(SunwellError):
-    """The record of a run cannot be written, read or continued."""
+    """The record of a run cannot be written, read or resumed."""
 
     sentence: str
 
@@ -200,24 +200,24 @@ class JournalError(SunwellError):
 
 @attrs.define(eq=False)
 class SubCallBudgetExhausted(ToolError):
-    """The sub-calls of a turn or of the run have no room left. The sentence goes to the model."""
+    """The turn or the run has no room for another sub-call. The sentence goes to the model."""
 
 
 @attrs.define(eq=False)
 class SubCallCostExceeded(ToolError):
-    """The sub-calls of the run have cost what they may. The sentence goes to the model."""
+    """The run's spending cap for sub-calls is reached. The sentence goes to the model."""
 
 
 @attrs.define(eq=False)
 class SubCallDepthExceeded(ToolError):
-    """A sub-call was asked for where none may be made. The sentence goes to the model."""
+    """A sub-call was requested at a depth where none is allowed. The sentence goes to the model."""
 
     sentence: str = "Maximum recursion depth reached. Summarize with available context."
 
 
 @attrs.define(eq=False)
 class PinError(SunwellError):
-    """A worker was about to run on another model than the one that was named for it."""
+    """A worker was about to run on a different model than the one named for it."""
 
     named: str
     asked: str
@@ -232,7 +232,7 @@ class PinError(SunwellError):
 
 @attrs.define(eq=False)
 class DepthReached(SunwellError):
-    """A worker was asked for where ``max_depth`` allows none. The sentence goes to the model."""
+    """A worker was requested at a depth that ``max_depth`` does not allow. The sentence goes to the model."""
 
     max_depth: int
 

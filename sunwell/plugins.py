@@ -1,4 +1,4 @@
-"""What other packages offer by entry point: found without an import, loaded when it is first needed."""
+"""Plugins of other packages: found by entry point without an import, loaded on first use."""
 
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, distributions, entry_points
@@ -13,10 +13,10 @@ Find = Callable[[Group], Iterable[EntryPoint]]
 
 
 def installed(group: Group) -> tuple[EntryPoint, ...]:
-    """Return the entry points of *group*; a package whose own list cannot be read has none."""
+    """Return the entry points of *group*; a package with an unreadable list counts as having none."""
     try:
         return tuple(entry_points(group=group))
-    except Exception:  # one malformed list makes the whole look-up fail: go through them one by one
+    except Exception:  # one malformed list makes the whole lookup fail: read them one by one
         every = map(_listed, distributions())
         return tuple(point for listed in every for point in listed.select(group=group))
 
@@ -32,11 +32,11 @@ def _listed(distribution: Any) -> Any:
 
 @attrs.define(eq=False)
 class Plugins:
-    """The plugins of one group that may be loaded. Nothing of theirs is imported before :meth:`load`."""
+    """The plugins of one group that may be loaded. Nothing is imported before :meth:`load`."""
 
     group: Group
     allowed: tuple[str, ...] | None = None
-    """Names of those that may be loaded; ``None``: all that are installed."""
+    """Names of the plugins that may be loaded; ``None``: all installed ones."""
     _find: Find = installed
     _points: dict[str, list[EntryPoint]] | None = attrs.field(default=None, init=False)
     _values: dict[str, Any] = attrs.field(factory=dict, init=False)
@@ -46,23 +46,23 @@ class Plugins:
         return tuple(sorted(self._found()))
 
     def package(self, name: str) -> str:
-        """Return which package, in which version, offers the plugin *name*; empty where it does not say."""
+        """Return name and version of the package that offers the plugin *name*; empty if unknown."""
         points = self._found().get(name, ())
         return " and ".join(filter(None, map(_package, points)))
 
     def load(self, name: str) -> Any:
         """Return what the entry point *name* leads to.
 
-        Raises :exc:`~sunwell.errors.PluginError` with a sentence that names the plugin, whatever
-        loading it raises, and where two packages offer one of that name.
+        Raises :exc:`~sunwell.errors.PluginError`, which names the plugin, if loading it raises anything,
+        or if two packages offer a plugin of that name.
         """
         points = self._found()[name]
         if len({point.value for point in points}) > 1:
-            self.leave_out(name, f"it is offered twice, by {self.package(name) or 'two packages'}")
+            self.leave_out(name, f"two packages offer it: {self.package(name) or 'their names are unknown'}")
         if name not in self._values:
             try:
                 self._values[name] = points[0].load()
-            except (Exception, SystemExit) as error:  # somebody else's code: whatever it raises
+            except (Exception, SystemExit) as error:  # foreign code may raise anything
                 self.fail(name, error)
         return self._values[name]
 

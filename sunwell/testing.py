@@ -1,4 +1,4 @@
-"""A kit for tests of code that uses Sunwell: scripted models, recorded runs, a virtual clock; no network."""
+"""Tools to test code that uses Sunwell: scripted models, recorded runs, a virtual clock; no network."""
 
 import asyncio
 import selectors
@@ -31,8 +31,8 @@ def completion(
 ) -> Completion:
     """Return a completion made of *parts*; strings are text.
 
-    ``stop`` is ``tool_calls`` where a part is a tool call and ``end`` otherwise, unless given.
-    Usage is ten tokens in and five out unless given; without ``model``, whoever says it answered.
+    By default ``stop`` is ``tool_calls`` if a part is a tool call and ``end`` otherwise, and usage is
+    10 input tokens and 5 output tokens. Without ``model``, the model that returns it adds its own name.
     """
     made = tuple(Text(part) if isinstance(part, str) else part for part in parts)
     answer = Completion(made, stop or "end", usage or Usage(10, 5), model)
@@ -47,10 +47,10 @@ def _lines(value: Iterable[Line]) -> list[Line]:
 
 @attrs.define(eq=False)
 class ScriptedModel:
-    """A model that says its lines in order, and complains about calls it has no line for.
+    """A model that gives prepared answers in order, and fails on a call that it has no answer for.
 
     A line is a text, a :class:`Completion`, an exception to raise, or a function of the request.
-    ``calls`` keeps every request. :meth:`assert_finished` fails on lines that nobody asked for.
+    ``calls`` keeps every request. :meth:`assert_finished` fails if lines are left over.
     """
 
     name: str
@@ -63,7 +63,7 @@ class ScriptedModel:
     async def complete(self, request: Request) -> Completion:
         """Return the next line as a completion, or raise it."""
         if not self.lines:
-            raise AssertionError(f"{self.name} was asked once more than it has lines: {request!r}")
+            raise AssertionError(f"{self.name} has no line left for this request: {request!r}")
         self.calls.append(request)
         line = self.lines.pop(0)
         if self.seconds:
@@ -82,30 +82,31 @@ class ScriptedModel:
         yield Delta(completion=answer)
 
     def assert_finished(self) -> None:
-        """Fail where lines are left."""
+        """Raise :exc:`AssertionError` if lines are left over."""
         if self.lines:
-            raise AssertionError(f"{self.name} has {len(self.lines)} lines that nobody asked for")
+            noun = "line" if len(self.lines) == 1 else "lines"
+            raise AssertionError(f"{self.name} has {len(self.lines)} unused {noun}")
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Never waits: where nothing is ready, the clock jumps to the next timer instead."""
+    """Never waits: if nothing is ready, the clock jumps to the next timer."""
 
     jump: Callable[[float], None]
 
     def select(self, timeout: float | None = None) -> "list[tuple[selectors.SelectorKey, int]]":
         ready = super().select(0)
         if not ready and timeout is None:
-            raise RuntimeError("dead-lock: every task waits and no timer is set")
+            raise RuntimeError("deadlock: every task waits and no timer is set")
         if not ready and timeout:
             self.jump(timeout)
         return ready
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on a virtual clock: sleeping and time-outs take no time, in the right order.
+    """An event loop with a virtual clock: sleeps and timeouts end at once, in the right order.
 
-    For code in one process without sockets or threads. Where every task waits for another and no
-    timer is set, it raises :exc:`RuntimeError` instead of hanging.
+    For code in one process without sockets or threads. If every task waits and no timer is set, it
+    raises :exc:`RuntimeError` instead of hanging.
     """
 
     def __init__(self) -> None:
@@ -118,7 +119,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._now += seconds
 
     def time(self) -> float:
-        """Return the virtual seconds since the loop was made."""
+        """Return the virtual seconds since the loop was created."""
         return self._now
 
 

@@ -1,4 +1,4 @@
-"""``--approve``: somebody at the terminal is shown a change and says yes or no."""
+"""``--approve``: show a change in the terminal and ask yes or no."""
 
 import asyncio
 import os
@@ -16,35 +16,35 @@ _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def require_terminal(option: str) -> None:
-    """Raise :exc:`~sunwell.errors.ConfigurationError` where nobody could answer a question."""
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if there is no terminal to answer a question."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise ConfigurationError(f"{option} asks at the terminal, and here is none: leave it away or use one")
+        raise ConfigurationError(f"{option} needs a terminal: run it in a terminal, or leave the option out")
 
 
 @attrs.define(eq=False)
 class Asker:
-    """Asks for each proposal; *all* stands for yes to everything that follows in this run."""
+    """Asks about each proposal; the answer *all* means yes to everything that follows in this run."""
 
     view: View
     _all: bool = attrs.field(default=False, init=False)
 
     async def __call__(self, proposal: Proposal) -> bool:
-        """Show *proposal* and return whether it may be done; only a yes is a yes."""
+        """Show *proposal* and return whether it may be applied; any answer but yes or all means no."""
         if self._all:
             return True
         with self.view.paused():
-            # Exactly what will be done: nothing is left out, and nothing can hide what follows.
+            # Exactly what will be done: complete, and no control character can hide what follows.
             click.secho(f"\n{on_one_line(proposal.tool)}: {visible(proposal.summary)}", bold=True, err=True)
             for line in visible(proposal.details).split("\n"):
                 click.secho(f"  {line}", fg=_STYLES.get(line[:1]), err=True)
-            click.echo("Do it? [y]es, [n]o, [a]ll: ", nl=False, err=True)
+            click.echo("Allow this? [y]es, [n]o, [a]ll: ", nl=False, err=True)
             answer = (await _typed_line()).strip().lower()
         self._all = answer in ("a", "all")
         return self._all or answer in ("y", "yes")
 
 
 async def _typed_line() -> str:
-    """Return the next line from standard input; whoever waits can be cancelled, which a thread cannot."""
+    """Return the next line from standard input. Waiting can be cancelled, unlike in a thread."""
     loop = asyncio.get_running_loop()
     typed: asyncio.Future[bytes] = loop.create_future()
     number = sys.stdin.fileno()

@@ -1,4 +1,4 @@
-"""``sunwell demo``: the main job on this machine, without keys and without a network."""
+"""``sunwell demo``: the main use case on this machine, without keys and without a network."""
 
 import os
 import re
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False)
 class DemoClaims:
-    """Says each claim, and remembers whether all of them hold."""
+    """Prints each claim, and remembers whether all of them are true."""
 
     all_hold: bool = True
 
     def say(self, holds: bool, sentence: str) -> None:
-        """Print *sentence* with a mark for whether it *holds*."""
+        """Print *sentence* with a mark: ✓ if it *holds*, else ✗."""
         self.all_hold = self.all_hold and holds
         mark = click.style("✓" if holds else "✗", fg="green" if holds else "red")
         click.echo(f"  {mark} {sentence}")
 
     def exit_code(self) -> int:
-        """Return 0 where everything held; else say so on standard error, and return 1."""
+        """Return 0 if all claims are true; otherwise say so on standard error and return 1."""
         if self.all_hold:
             return 0
-        click.echo("\nNot everything that is claimed above is so: see the lines with ✗.", err=True)
+        click.echo("\nNot all claims above are true: see the lines with ✗.", err=True)
         return 1
 
 
@@ -57,7 +57,7 @@ _LONGEST_SECONDS = 60
 
 @attrs.frozen
 class Verdict:
-    """What the shop's own tests said."""
+    """Result of the shop's own tests."""
 
     count: int
     failed: tuple[str, ...]
@@ -69,7 +69,7 @@ class Verdict:
         return self.count > 0 and not self.failed
 
     def by_rule(self, slugs: tuple[str, ...]) -> dict[str, int]:
-        """Return how many failures belong to each of *slugs*: tests of a rule begin with its name."""
+        """Return the number of failures for each of *slugs*: the tests of a rule begin with its name."""
         counted: Counter[str] = Counter()
         for name in self.failed:
             counted.update(slug for slug in slugs if name.startswith(f"test_{slug}"))
@@ -79,7 +79,7 @@ class Verdict:
 def example_shop() -> Path:
     """Return the folder of the example code base: the repository's, else the installed copy.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` where there is neither.
+    Raises :exc:`~sunwell.errors.ConfigurationError` if there is neither.
     """
     import sunwell
 
@@ -89,8 +89,8 @@ def example_shop() -> Path:
         if (folder := root / "examples" / "shop").is_dir():
             return folder
     raise ConfigurationError(
-        "the demonstration works on the example code base examples/shop, and this installation lacks it: "
-        "run it in a checkout of the repository, where make demo does all"
+        "the demo needs the example code base examples/shop, which this installation does not have: "
+        "run make demo in a checkout of the repository"
     )
 
 
@@ -102,7 +102,7 @@ def fresh_shop(place: Path) -> Path:
 
 
 def run_tests(shop: Path) -> Verdict:
-    """Run the shop's own tests, in a process of their own: a model wrote what they run, so it gets no key."""
+    """Run the shop's own tests in a separate process without keys: a model wrote the code they run."""
     done = subprocess.run(
         [sys.executable, "-I", "-B", "-m", "unittest"],
         cwd=shop,
@@ -129,7 +129,7 @@ def simulated(simulator: "Simulator", model_id: str, account: str) -> "ModelProt
 
 
 def _without_proxies() -> object:
-    """Return a transport for this machine alone: a proxy of the environment does not reach it."""
+    """Return a transport for loopback only: proxies from the environment are ignored."""
     import httpx2
 
     return httpx2.AsyncHTTPTransport()
@@ -147,20 +147,20 @@ def work(shop: Path, options: "RunOptions", view: "View") -> "TaskResult":
 
 SMART, CHEAP = "claude-opus-5-5", "claude-haiku-5-5"
 _PACE_SECONDS = {SMART: 1.2, CHEAP: 0.35}
-"""How long an answer takes where somebody watches: time enough to read along."""
+"""How long an answer takes in a terminal, so that a person can read along."""
 PAGE_WIDTH = 100
 
 
 @click.command()
-@click.option("--keep", is_flag=True, help="Keep the folder with the finished code base and the journals.")
+@click.option("--keep", is_flag=True, help="Keep the folder with the finished code and the journals.")
 @click.pass_context
 def demo(ctx: click.Context, keep: bool) -> None:
-    """Show the main job on this machine: no network, no keys, about ten seconds.
+    """Show what Sunwell does, on this machine: no network, no keys, about 10 seconds.
 
-    A small shop lacks the endpoints of five entities. A smart model writes a lens, a cheap model
-    writes the endpoints, the shop's own tests judge, and two bills are compared to the last digit.
-    Both models are scripts behind a real HTTP server. The exit code is 1 where anything that is
-    claimed here is not so.
+    A small shop application lacks the endpoints of five entities. A smart model writes a lens, a cheap
+    model writes the endpoints, the shop's own tests check them, and two bills are compared to the last
+    digit. Both models are scripts behind a real HTTP server. The exit code is 1 if a claim turns out to
+    be false.
     """
 
     example_shop()
@@ -170,7 +170,7 @@ def demo(ctx: click.Context, keep: bool) -> None:
         _perform(folder, claims)
     finally:
         if keep:
-            click.echo(f"\nThe folder is kept: {folder}")
+            click.echo(f"\nFolder kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
     ctx.exit(claims.exit_code())
@@ -179,8 +179,8 @@ def demo(ctx: click.Context, keep: bool) -> None:
 def _perform(folder: Path, claims: DemoClaims) -> None:
     click.secho("Sunwell: think once, generate many", bold=True)
     _say(
-        "A smart model reads a task once and writes down what it knows; a cheap model does the work with "
-        "that. Here both are scripts behind a real HTTP server on this machine: no network, no keys.",
+        "A smart model reads a task once and writes down what it knows; a cheap model uses this to do the "
+        "work. In this demo both are scripts behind a real HTTP server on this machine: no network, no keys.",
         indent="",
     )
     with _simulators() as (paced, brisk):
@@ -194,7 +194,7 @@ def _delegated(folder: Path, simulator: "Simulator", claims: DemoClaims) -> "Tas
     from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import RunOptions
 
-    _head("A shop lacks the endpoints of five entities, and its tests say so")
+    _head("A shop application lacks the endpoints of five entities, so its tests fail")
     shop = fresh_shop(folder / "delegated")
     before = run_tests(shop)
     claims.say(not before.is_green, f"{len(before.failed)} of {before.count} tests fail")
@@ -278,16 +278,16 @@ def _withheld(folder: Path, simulator: "Simulator", claims: DemoClaims) -> None:
         f"it calls itself done",
     )
     broken = ", ".join(f"{slug.replace('_', ' ')} ({count})" for slug, count in rules.items())
-    _say(f"broken, because only the lens told them: {broken or 'no rule that is known'}", indent="    ")
+    _say(f"broken rules, which only the lens contains: {broken or 'none that is known'}", indent="    ")
 
 
 def _close() -> None:
-    _head("What this shows, and what it does not")
+    _head("What this demo shows, and what it does not show")
     _say(
-        "The machinery is real: HTTP, the provider's SDK, files, tests, journal, budget, and the arithmetic "
-        "of the money. The models are scripts, so nothing is said of any model's skill."
+        "The infrastructure is real: HTTP, the provider's SDK, files, tests, journal, budget and billing. "
+        "The models are scripts, so the demo shows nothing about the quality of any model."
     )
-    _head("With a key")
+    _head("Next steps, with an API key")
     click.echo(
         "  export ANTHROPIC_API_KEY=...          (or OPENAI_API_KEY)\n"
         f'  {_command()} estimate "Add tests for every module"\n'
@@ -296,7 +296,7 @@ def _close() -> None:
 
 
 def _command() -> str:
-    """Return how this command is called from here: its name alone where the shell finds it."""
+    """Return how to call this command: its name alone if the shell finds it."""
     called = sys.argv[0]
     is_found = Path(called).name != "sunwell" or shutil.which("sunwell") is not None
     return "sunwell" if is_found else shlex.quote(called)
@@ -304,7 +304,7 @@ def _command() -> str:
 
 @contextmanager
 def _simulators() -> "Iterator[tuple[Simulator, Simulator]]":
-    """Yield one simulator at the pace of people, where somebody watches, and one at its own."""
+    """Yield a simulator that is slow enough to watch if this is a terminal, and one at full speed."""
     from sunwell.simulator import SimulatedModel, Simulator, running_simulator
     from sunwell.simulator.scripts import DEMO_MODELS
 

@@ -1,4 +1,4 @@
-"""How a command ends that cannot do what it was asked: one sentence, and an exit code."""
+"""How a command reports failure: one sentence on standard error, and an exit code."""
 
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -13,7 +13,7 @@ BAD_INPUT = 2
 INCOMPLETE = 3
 CANCELLED = 130
 READER_GONE = 141
-"""What a shell reports for a program that SIGPIPE ended."""
+"""What a shell reports for a program that was ended by SIGPIPE."""
 
 _OF_STATUS = {"ok": OK, "incomplete": INCOMPLETE, "error": FAILED, "cancelled": CANCELLED}
 _JSON = "sunwell.json"
@@ -26,24 +26,24 @@ def exit_code(status: str) -> int:
 
 
 class OutputFailed(OSError):
-    """Standard output cannot be written: told when the command has ended, by ``streams``."""
+    """Standard output cannot be written. Reported when the command has ended."""
 
 
 class Commands(click.Group):
-    """The commands in the order in which they were added; errors of the house become one sentence."""
+    """The commands, in the order in which they were added. Sunwell's own errors become one sentence."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List what each command does in whole sentences: click would cut them to one line."""
+        """List each command with its whole first sentence; click would cut it to one line."""
         with formatter.section("Commands"):
             formatter.write_dl([(n, c.get_short_help_str(limit=_WHOLE)) for n, c in self.commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        ctx.meta[_JSON] = "--json" in args  # a command line that cannot be parsed counts, too
+        ctx.meta[_JSON] = "--json" in args  # also if the rest of the command line is invalid
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -55,13 +55,14 @@ class Commands(click.Group):
             _say_json(ctx, error.format_message())
             raise
         except (KeyboardInterrupt, click.Abort):
-            _fail(ctx, "stopped", CANCELLED, status="cancelled")
+            _fail(ctx, "cancelled", CANCELLED, status="cancelled")
         except (click.exceptions.Exit, click.ClickException, OutputFailed, TimeoutError):
             raise
         except OSError as error:
             where = f" {error.filename}" if error.filename else ""
             reason = error.strerror or str(error)
-            _fail(ctx, f"cannot read or write{where} ({reason}): check that it is there and has room", FAILED)
+            sentence = f"cannot read or write{where} ({reason}): check that it exists and the disk has space"
+            _fail(ctx, sentence, FAILED)
         except Exception as error:
             _say_json(ctx, f"{type(error).__name__}: {error}")
             raise

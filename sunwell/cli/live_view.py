@@ -1,4 +1,4 @@
-"""The live view: a table of who does what and what it has cost, redrawn as events come in."""
+"""The live view: a table of who does what and what it has cost, redrawn as events arrive."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 @attrs.define(eq=False)
 class LiveView:
-    """Draws on *console*; lines that must not be missed scroll by above the table."""
+    """Draws on *console*; warnings and other important lines are printed above the table."""
 
     console: "Console"
     max_usd: Decimal | None = None
@@ -47,7 +47,7 @@ class LiveView:
             self.say(line)
 
     def say(self, line: str) -> None:
-        """Show a line above the table."""
+        """Print a line above the table."""
         from rich.padding import Padding
         from rich.text import Text
 
@@ -55,7 +55,7 @@ class LiveView:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Take the table away for a while: somebody is being asked."""
+        """Hide the table while the user is asked a question."""
         live = self._live
         if live is None:
             yield
@@ -69,7 +69,7 @@ class LiveView:
             live.start(refresh=True)
 
     def render(self) -> "RenderableType":
-        """Return the table as it stands."""
+        """Return the table in its current state."""
         return draw(self.progress, self._footer(), self.console.width, self._frame())
 
     def __enter__(self) -> "LiveView":
@@ -101,7 +101,7 @@ def draw(progress: Progress, footer: str, width: int, frame: str = " ") -> "Tabl
 
     is_wide = width >= _WIDE_COLUMNS
     table = Table.grid(padding=(0, 2 if width >= 80 else 1), expand=False)
-    # Where it is too narrow, the first and the last give way; half a figure would say nothing.
+    # In a narrow terminal the first and the last column are cut; half a number would be misleading.
     table.add_column(overflow="ellipsis")
     if width >= _NARROW_COLUMNS:
         table.add_column(no_wrap=True)
@@ -155,7 +155,7 @@ def _doing(row: Row) -> str:
 def _most_telling(rows: tuple[Row, ...]) -> tuple[list[Row], int]:
     """Return the rows that fit a page, in their order, and how many are left out.
 
-    Who is busy goes first, then who failed; of both those that came last.
+    Busy rows are kept first, then failed ones; within each group, the latest.
     """
     if len(rows) <= _MOST_ROWS:
         return list(rows), 0

@@ -28,8 +28,8 @@ _NOISY = ("aiohttp", "anthropic", "asyncio", "httpx2", "openai")
 def cli() -> None:
     """Think once, generate many.
 
-    A smart model reads a task once and writes a lens; a cheap model does the work with the lens in its
-    prompt, under a budget that holds.
+    A smart model reads a task once and writes a lens: guidance for this task. A cheap model then does the
+    work with the lens in its prompt, within a budget that cannot be exceeded.
     """
 
 
@@ -59,6 +59,6 @@ for _command in (
 
 def main() -> None:
     """Run the command line and exit."""
-    for name in _NOISY:  # what they warn of is told by events, in our own words
+    for name in _NOISY:  # our events report the same, in our own words
         logging.getLogger(name).setLevel(logging.CRITICAL)
     exit_after(lambda: cli(prog_name="sunwell"))

@@ -1,4 +1,4 @@
-"""One plain line for each thing that happens: for pipes, logs and ``-v``."""
+"""One plain line for each event: for pipes, logs and ``-v``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,14 +26,14 @@ from sunwell.events import (
 from sunwell.report.figures import dollars, one_line, seconds_text, told_arguments, told_line, told_tool
 
 _GOES_ON = {
-    "direct": "the task goes on without one",
-    "generic": "a generic one takes its place",
-    "fail": "the run ends",
+    "direct": "continuing without a lens",
+    "generic": "using a generic lens",
+    "fail": "ending the run",
 }
 
 
 def notice(event: Event) -> str | None:
-    """Return the line for what a user should read even where a table shows the rest, else ``None``."""
+    """Return the line for an event that the live view prints above its table; ``None`` for others."""
     match event:
         case DelegationStarted():
             return f"delegating to {event.delegation_model}: {event.reason}"
@@ -44,37 +44,37 @@ def notice(event: Event) -> str | None:
         case LensFailed():
             return f"no lens: {one_line(event.reason, 200)}; {_GOES_ON[event.outcome]}"
         case ModelFellBack():
-            return f"{event.used} takes the part of {event.wanted}: {one_line(event.reason, 200)}"
+            return f"using {event.used} instead of {event.wanted}: {one_line(event.reason, 200)}"
         case BudgetWarning():
-            return f"budget: {event.used:,} of {event.ceiling:,} {event.limit} are used"
+            return f"budget: {event.used:,} of {event.ceiling:,} {event.limit} used"
         case BudgetRefused():
             return (
-                f"budget: a call was not made, it may need {event.needed:,} {event.limit} "
-                f"and {event.used:,} of {event.ceiling:,} are used"
+                f"budget: a call was not sent; it may need {event.needed:,} {event.limit}, "
+                f"and {event.used:,} of {event.ceiling:,} are already used"
             )
         case BoundExceeded():
-            return f"{event.model} billed more than was reserved; no new call follows"
+            return f"{event.model} billed more than was reserved; no more calls are sent"
         case Warned():
             return f"note: {one_line(event.message, 300)}"
     return None
 
 
 def line_of(event: Event, *, verbose: bool = False) -> str | None:
-    """Return the line for *event*, ``None`` where there is nothing to say."""
+    """Return the line for *event*; ``None`` if the event prints nothing."""
     match event:
         case RunStarted():
             if not event.resumed:
-                return f"run {event.run_id} starts with {event.model}"
-            return f"run {event.run_id} goes on with {event.model}; spent so far: {dollars(event.spent_usd)}"
+                return f"run {event.run_id} started with {event.model}"
+            return f"run {event.run_id} resumed with {event.model}; spent so far: {dollars(event.spent_usd)}"
         case ModelCallFinished():
             return _call(event)
         case ModelRetried():
-            return f"{event.model}: again in {event.wait_seconds:.1f} s, {_said(event)}"
+            return f"{event.model}: retry in {event.wait_seconds:.1f} s, {_said(event)}"
         case ToolCallStarted() if verbose:
             return f"{_who(event.span)}: {told_tool(event.tool)} {told_arguments(event.summary)}"
         case ToolCallFinished(is_error=True):
             return f"{_who(event.span)}: {told_tool(event.tool)} failed"
-        case ToolCallFinished() if event.changed and not verbose:  # its start was told then
+        case ToolCallFinished() if event.changed and not verbose:  # else its start was printed
             told = [told_tool(event.tool), ", ".join([one_line(path) for path in event.changed])]
             return f"{_who(event.span)}: {' '.join(told)}"
     return notice(event)
@@ -82,9 +82,9 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
 
 @attrs.define(eq=False)
 class PlainView:
-    """Writes the lines, to standard error unless told otherwise; nothing at all where it is ``quiet``.
+    """Prints the lines, by default to standard error; prints nothing if ``quiet``.
 
-    With ``notes_only``, of the events those alone that warn.
+    With ``notes_only`` it prints only warnings.
     """
 
     verbose: bool = False
@@ -101,12 +101,12 @@ class PlainView:
             self.say(line)
 
     def say(self, line: str) -> None:
-        """Show a line of the command's own."""
+        """Print a line of the command itself."""
         click.echo(told_line(line), err=self.to_stderr)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave the terminal to somebody else for a while."""
+        """Let other code use the terminal while the context is open."""
         yield
 
     def __enter__(self) -> "PlainView":
@@ -121,7 +121,7 @@ def _who(span: str) -> str:
 
 
 def _said(event: ModelCallFinished | ModelRetried) -> str:
-    """Return the error without the model's name at its front: the line has named it."""
+    """Return the error without the model's name in front: the line names it already."""
     return one_line(event.error.removeprefix(f"{event.model}: "), 300)
 
 

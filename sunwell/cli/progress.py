@@ -1,4 +1,4 @@
-"""Who does what in a run and what it has cost so far, gathered from its events."""
+"""The progress of a run, collected from its events: who does what, and what it has cost so far."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ from sunwell.events import (
 )
 from sunwell.report.figures import one_line, told_arguments, told_tool
 
-WorkerState = Literal["done", "incomplete", "failed", "stopped", "at work", "waiting"]
-_ORDER: tuple[WorkerState, ...] = ("done", "incomplete", "failed", "stopped", "at work", "waiting")
+WorkerState = Literal["done", "incomplete", "failed", "stopped", "running", "waiting"]
+_ORDER: tuple[WorkerState, ...] = ("done", "incomplete", "failed", "stopped", "running", "waiting")
 _ENDS: Mapping[Status, WorkerState] = {
     "ok": "done",
     "incomplete": "incomplete",
@@ -38,44 +38,44 @@ _ENDS: Mapping[Status, WorkerState] = {
 }
 _LONGEST_TASK = 200
 _WORTH_LEAVING_OUT = 12
-"""Characters that all tasks begin with: fewer tell more than they cost."""
+"""A shared beginning of tasks is left out if it has at least this many characters."""
 
 
 @attrs.define(eq=False)
 class Crowd:
-    """Takes the events of workers in."""
+    """Collects the events of workers."""
 
     _states: dict[str, WorkerState] = attrs.field(factory=dict, init=False)
     _tasks: dict[str, str] = attrs.field(factory=dict, init=False)
-    """What the worker of each span was asked to do."""
+    """The task of the worker of each span."""
     _shared: list[str] | None = attrs.field(default=None, init=False)
-    """The words with which all tasks begin."""
+    """The words that all tasks begin with."""
 
     def see(self, event: Event) -> None:
-        """Take *event* in, where it is one of a worker."""
+        """Record *event* if it is about a worker."""
         match event:
             case WorkerQueued():
                 self._states[event.span] = "waiting"
                 task = self._tasks[event.span] = one_line(event.task, _LONGEST_TASK)
                 self._shared = _shared(task.split(" "), self._shared)
             case WorkerStarted():
-                self._states[event.span] = "at work"
+                self._states[event.span] = "running"
             case WorkerFinished():
                 self._states[event.span] = _ENDS[event.result.status]
 
     def counts(self) -> str:
-        """Return how many are where; empty where there are not several."""
+        """Return how many workers are in each state; empty for fewer than 2 workers."""
         if len(self._states) < 2:
             return ""
         found = Counter(self._states.values())
         return " · ".join(f"{found[state]:,} {state}" for state in _ORDER if found[state])
 
     def task(self, span: str) -> str | None:
-        """Return what the worker at *span* was asked to do; ``None`` for no worker."""
+        """Return the task of the worker at *span*; ``None`` if there is no worker."""
         return self._tasks.get(span)
 
     def name(self, span: str) -> str:
-        """Return that task, without the words with which all tasks begin."""
+        """Return that task without the words that all tasks begin with."""
         task = self._tasks[span]
         if len(self._tasks) < 2:
             return task
@@ -96,13 +96,13 @@ RowState = Literal["busy", "done", "failed", "stopped"]
 
 @attrs.define(eq=False)
 class Row:
-    """One piece of work: all calls of one span for one purpose."""
+    """One row of the table: all calls of one span for one purpose."""
 
     span: str
     who: str
     model: str
     level: int
-    """How far below the run it stands; the first is 0."""
+    """Depth below the run, from 0."""
     doing: str = ""
     state: RowState = "busy"
     calls: int = 0
@@ -115,19 +115,19 @@ class Row:
 
 @attrs.define(eq=False)
 class Progress:
-    """Takes events in and holds the rows, in the order in which work began."""
+    """Collects events and holds the rows, in the order in which work began."""
 
     task: str = ""
     run_id: str = ""
     cost_usd: Decimal | None = Decimal(0)
-    """What the run has cost, earlier processes included; ``None`` once any of it is unknown."""
+    """What the run has cost, earlier processes included; ``None`` once any cost is unknown."""
     rows: dict[tuple[str, str], Row] = attrs.field(factory=dict)
     _latest: dict[str, Row] = attrs.field(factory=dict, init=False)
     """The row of each span that was active last: tools belong to it."""
     crowd: Crowd = attrs.field(factory=Crowd, init=False)
 
     def see(self, event: Event) -> None:
-        """Take *event* in."""
+        """Record *event*."""
         self.crowd.see(event)
         match event:
             case RunStarted():
@@ -138,7 +138,7 @@ class Progress:
             case ModelCallFinished():
                 self._finish(self._row(event), event)
             case ModelRetried():
-                self._doing(event.span, f"again in {event.wait_seconds:.0f} s: {one_line(event.error, 60)}")
+                self._doing(event.span, f"retry in {event.wait_seconds:.0f} s: {one_line(event.error, 60)}")
             case ModelTextArrived():
                 self._doing(event.span, "answering")
             case ToolCallStarted():
@@ -157,7 +157,7 @@ class Progress:
                         row.state = "stopped"
 
     def name(self, row: Row) -> str:
-        """Return what *row* is called among the others: a worker by the words in which its task differs."""
+        """Return the name of *row*; for a worker, the words in which its task differs from the others."""
         return self.crowd.name(row.span) if row.who == self.crowd.task(row.span) else row.who
 
     def _row(self, event: ModelCallStarted | ModelCallFinished) -> Row:
@@ -171,7 +171,7 @@ class Progress:
         return row
 
     def _insert(self, key: tuple[str, str], row: Row) -> None:
-        """Add *row* below whoever asked for it, after all that is there already."""
+        """Add *row* below its parent, after the rows that are already there."""
         parent = key[0].rpartition("/")[0]
         if "/" not in parent:
             self.rows[key] = row
@@ -207,7 +207,7 @@ class Progress:
 
 
 def _with_cost_of(event: ModelCallFinished, usd: Decimal | None) -> Decimal | None:
-    """Return *usd* and the cost of a call; one that failed without usage adds nothing that is known."""
+    """Return *usd* plus the cost of a call; a call that failed without usage adds nothing."""
     if event.error and event.usage is None:
         return usd
     return None if usd is None or event.cost_usd is None else usd + event.cost_usd

@@ -26,30 +26,30 @@ if TYPE_CHECKING:
 
 
 def require_folder(workspace: Path) -> Path:
-    """Return *workspace*, or raise :exc:`~sunwell.errors.ConfigurationError` where it is no folder."""
+    """Return *workspace*. Raises :exc:`~sunwell.errors.ConfigurationError` if it is not a folder."""
     if not workspace.is_dir():
-        raise ConfigurationError(f"the workspace {workspace} is no folder: name an existing one")
+        raise ConfigurationError(f"the workspace {workspace} is not a folder: name an existing one")
     return workspace
 
 
 def run_in(workspace: Path, run_id: str) -> RunFile:
-    """Return the run under *workspace* that *run_id* means, or raise a sentence of the house."""
+    """Return the run in *workspace* whose id begins with *run_id*; raises a Sunwell error if none does."""
     return find_run(require_folder(workspace), run_id)
 
 
 def settings_of_run(workspace: Path, run_id: str) -> Mapping[str, Any]:
-    """Return the settings with which a run was left."""
+    """Return the last settings of a run."""
     from sunwell.agent.lifecycle.run_settings import latest_settings
 
     found = run_in(workspace, run_id)
     settings = latest_settings(read_records(found.path))
     if not settings:
-        raise JournalError(f"{found.path} does not say how the run was begun: it cannot be taken up")
+        raise JournalError(f"{found.path} does not record how the run was started: start a new run")
     return settings
 
 
 def has_finished(workspace: Path, run_id: str) -> bool:
-    """Return whether a run came to its proper end, so that nobody is asked when it is taken up."""
+    """Return whether a run is finished, so that resuming it calls no model."""
     from sunwell.agent.run.run_context import came_to_its_end
 
     return came_to_its_end(read_records(run_in(workspace, run_id).path))
@@ -60,12 +60,13 @@ _UNBOUNDED = 200
 
 
 @click.command()
-@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder.")
+@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def runs(workspace: str, as_json: bool) -> None:
-    """List the runs of a workspace, newest first: when, how they ended, what they cost, how far, the task.
+    """List the runs of a workspace, newest first: time, status, cost, number of calls, task.
 
-    Open means that a run was cut off and can be taken up; running, that a process has it.
+    Status "open" means that the run was interrupted and can be resumed; "running", that a process is
+    working on it.
     """
     from sunwell.cli.terminal import terminal_width
     from sunwell.errors import JournalError
@@ -88,7 +89,7 @@ def runs(workspace: str, as_json: bool) -> None:
     for each in listed:
         click.echo(_line(each, width, shown))
     if not listed:
-        click.echo("no runs here yet")
+        click.echo("no runs in this folder yet")
 
 
 def _object(run: "RunFile", root: "Node") -> dict[str, Any]:
@@ -109,7 +110,7 @@ def _object(run: "RunFile", root: "Node") -> dict[str, Any]:
 
 
 def _telling(ids: list[str]) -> int:
-    """Return how many characters of the ids tell them apart: as many as any command needs."""
+    """Return how many characters of the ids are enough to tell them apart."""
     pairs = pairwise(sorted(ids))
     alike = [next((i for i, (a, b) in enumerate(zip(*pair, strict=False)) if a != b), 36) for pair in pairs]
     return max(8, *(count + 1 for count in alike)) if alike else 8
@@ -150,7 +151,7 @@ _WIDE_TREE, _MIDDLE_TREE = 96, 64
 _DEEPEST = 12
 
 Texts = Mapping[tuple[str, int], str]
-"""What was said, by span and place of the call."""
+"""Text of messages and results, by span and number of the call."""
 
 
 @attrs.frozen
@@ -158,7 +159,7 @@ class TreeStyle:
     """How a tree is written."""
 
     width: int
-    """Columns; lines are fitted to it, texts are wrapped."""
+    """Columns; lines are cut to this width, texts are wrapped."""
     shows_all: bool = False
     """Whether long rows of siblings of one kind are shown in full."""
     shows_spans: bool = False
@@ -187,7 +188,7 @@ def _below(node: Node, guide: str, style: TreeStyle, said: Texts) -> Iterator[st
 
 
 def _folded(children: tuple[Node, ...]) -> Iterator[Node | str]:
-    """Yield the children, and one line in place of the middle of each long row that all went well."""
+    """Yield the children; one line replaces the middle of a long row that succeeded."""
     for (kind, is_plain), group in groupby(children, lambda node: (node.type, _is_plain(node))):
         row = list(group)
         if not is_plain or len(row) <= _MOST_ALIKE:
@@ -239,15 +240,15 @@ def _last(span: str) -> str:
 
 
 def _figures(node: Node, width: int) -> list[str]:
-    """Return the columns that there is room for: the cost stays longest."""
+    """Return the columns that fit; the cost is the last to be dropped."""
     took = f"{seconds_text(node.duration_ms / 1000):>8}" if node.duration_ms is not None else f"{'':>8}"
     if node.type == "tool":
         return [took] if width >= _MIDDLE_TREE else []
     if node.status == "kept":
-        return ["copied, paid before"] if width >= _MIDDLE_TREE else []
+        return ["copied, already paid"] if width >= _MIDDLE_TREE else []
     usage = node.total_usage
     cost = dollars(node.total_cost_usd)
-    perhaps = f"(perhaps {dollars(node.total_uncertain_usd)} more)" if node.total_uncertain_usd != 0 else ""
+    perhaps = f"(up to {dollars(node.total_uncertain_usd)} more)" if node.total_uncertain_usd != 0 else ""
     columns = [perhaps] if perhaps and width >= _MIDDLE_TREE else []
     if width >= _WIDE_TREE:
         columns.append(f"{usage.input_tokens:>9,} in {usage.output_tokens:>7,} out")
@@ -268,19 +269,17 @@ _LOOK_SECONDS = 0.5
 
 @click.command()
 @click.argument("run_id", metavar="RUN")
-@click.option(
-    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
-)
-@click.option("-v", "--verbose", is_flag=True, help="Show what was said, too, and what tools gave.")
-@click.option("--all", "shows_all", is_flag=True, help="Show long rows of the same kind in full.")
-@click.option("--spans", "shows_spans", is_flag=True, help="Show the place of each call, as --at takes it.")
-@click.option("-f", "--follow", is_flag=True, help="Go on showing until the run ends.")
+@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
+@click.option("-v", "--verbose", is_flag=True, help="Also show messages and tool results.")
+@click.option("--all", "shows_all", is_flag=True, help="Show long rows of similar entries in full.")
+@click.option("--spans", "shows_spans", is_flag=True, help="Show the place of each call, for --at.")
+@click.option("-f", "--follow", is_flag=True, help="Keep showing until the run ends.")
 def show(**chosen: Any) -> None:
-    """Show the tree of RUN: model, tokens, cost and time of each piece of work.
+    """Show the tree of RUN: model, tokens, cost and time of each step.
 
-    Figures of a piece of work include all below it. It works on any run, also on one that goes on or was
-    killed. Marks: ✓ done, ✗ failed, … open or not finished, · a part, = copied from the run that this
-    one forked.
+    The figures of each line include all lines below it. This works for any run, even if it is still
+    running or was killed. Marks: ✓ done, ✗ failed, … open or not finished, · a part, = copied from the
+    forked run.
     """
 
     run = run_in(Path(chosen["workspace"]), chosen["run_id"])
@@ -298,7 +297,7 @@ def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]
     said = dict(_texts(run.path)) if chosen["verbose"] else {}
     lines = list(tree_lines(tree(read_records(run.path)), _style(chosen), said))
     lines.append(f"journal  {run.path}")
-    if most is not None and len(lines) > most:  # what happens now is at the end
+    if most is not None and len(lines) > most:  # the latest events are at the end
         lines = [lines[0], f"… {len(lines) - most + 1:,} lines above", *lines[len(lines) - most + 2 :]]
     return lines
 
@@ -310,7 +309,7 @@ def _style(chosen: Chosen) -> "TreeStyle":
 
 
 def _follow(run: "RunFile", chosen: Chosen) -> None:
-    """Show the tree anew whenever the journal has grown, until no process has the run."""
+    """Show the tree again whenever the journal has grown, until no process is working on the run."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -335,7 +334,7 @@ def _follow(run: "RunFile", chosen: Chosen) -> None:
 
 
 def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
-    """Yield what each call said, and under it the calls and results of its tools."""
+    """Yield the text of each call, then its tool calls and their results."""
     from sunwell.journal.reading import read_records
     from sunwell.journal.records import Answer, ToolFinished
 
@@ -356,9 +355,7 @@ def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
 
 @click.command()
 @click.argument("run_id", metavar="RUN")
-@click.option(
-    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
-)
+@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.option(
     "--format",
     "form",
@@ -384,16 +381,14 @@ def export(run_id: str, workspace: str, form: str) -> None:
 
 @click.command()
 @click.argument("run_id", metavar="RUN")
-@click.option(
-    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
-)
+@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.pass_context
 def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
-    """Put the files that RUN changed back to what they were.
+    """Restore the files that RUN changed.
 
-    A file that somebody changed since is left as it is, and named. Nothing was kept of what commands and
-    tools of your own did: the calls are named with their number. The exit code is 3 if a file that RUN is
-    known to have changed was not put back.
+    A file that was changed after the run is left as it is and listed. Changes by shell commands and by your
+    own tools were not saved; these calls are listed with their number. The exit code is 3 if a file that
+    RUN is known to have changed was not restored.
     """
     from sunwell.cli.exit_codes import INCOMPLETE
     from sunwell.errors import ConfigurationError
@@ -404,18 +399,18 @@ def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
 
     found = run_in(Path(workspace), run_id)
     if is_running(found):
-        raise ConfigurationError(f"the run {found.run_id} goes on in another process: stop it first")
+        raise ConfigurationError(f"the run {found.run_id} is running in another process: stop it first")
     report = put_back(found.path.parent / "originals", Workspace(workspace))
     told = (("restored", report.restored), ("removed", report.removed), ("unchanged", report.unchanged))
     for word, paths in told:
         for path in paths:
             click.echo(f"{word:<9} {one_line(path, 200)}")
     for refusal in report.refused:
-        click.echo(f"left      {one_line(refusal.reason, 300)}", err=True)
+        click.echo(f"skipped   {one_line(refusal.reason, 300)}", err=True)
     for calls in report.uncovered:
-        click.echo(f"not kept  {one_line(str(calls), 300)}: look for what they changed yourself", err=True)
+        click.echo(f"not saved {one_line(str(calls), 300)}: check yourself what they changed", err=True)
     if report.unread:
-        click.echo(f"not kept  calls that nobody can name: {one_line(report.unread, 300)}", err=True)
+        click.echo(f"not saved unknown calls: {one_line(report.unread, 300)}", err=True)
     if report.refused or any(calls.paths for calls in report.uncovered):
         ctx.exit(INCOMPLETE)
 
@@ -429,24 +424,22 @@ class _Age(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", str(value))
         if found is None:
-            self.fail(f"{value!r} is no length of time: write 30d, 12h or 90m", param, ctx)
+            self.fail(f"{value!r} is not a length of time: write for example 30d, 12h or 90m", param, ctx)
         return float(found[1]) * _UNITS[found[2]]
 
 
 @click.command()
+@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the runs.")
 @click.option(
-    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the runs."
+    "--older-than", type=_Age(), metavar="AGE", help="Remove runs that are older than this, for example 30d."
 )
-@click.option(
-    "--older-than", type=_Age(), metavar="AGE", help="Runs not written to for so long, such as 30d."
-)
-@click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Leave the newest N in any case.")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
+@click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Always keep the newest N runs.")
+@click.option("--dry-run", is_flag=True, help="List what would be removed; remove nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def prune(workspace: str, older_than: float | None, keep: int | None, dry_run: bool, as_json: bool) -> None:
-    """Remove runs with all that was kept of them; what they did can then not be undone any more.
+    """Remove runs with all their records; their changes can then no longer be undone.
 
-    A run that goes on is never removed. With both options, a run must be old and not among the newest.
+    A running run is never removed. With both options, a run must be old and not among the newest.
     """
     import json
 
@@ -464,9 +457,10 @@ def prune(workspace: str, older_than: float | None, keep: int | None, dry_run: b
         }
         click.echo(json.dumps(told, indent=2))
         return
-    word = "would go" if dry_run else "removed"
+    word = "would be removed" if dry_run else "removed"
+    wide = len(word) + 2
     for run in done.removed:
-        click.echo(f"{word:<9} {run.run_id}")
+        click.echo(f"{word:<{wide}} {run.run_id}")
     for run in done.running:
-        click.echo(f"{'left':<9} {run.run_id} (it goes on in another process)")
+        click.echo(f"{'kept':<{wide}} {run.run_id} (it is running in another process)")
     click.echo(f"{counted(len(done.removed), 'run')}, {counted(done.freed_bytes, 'byte')}")

@@ -1,4 +1,4 @@
-"""A run on the command line: its events through a view, Ctrl-C, and how it is told of at its end."""
+"""A run on the command line: its events in a view, Ctrl-C, and the report at its end."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ _MORE = {
     "timeout": " --max-seconds S",
     "calls": " --max-calls N",
 }
-"""What lets a run go on that met a limit, by its stop reason."""
+"""The option that lets a run continue after it reached a limit, by stop reason."""
 _AGAIN = ("allow_shell", "allow_python", "approve")
 _PATHS = ("journal", "files", "         ")
 
@@ -52,7 +52,7 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *
         click.echo(json_text(told))
         return exit_code(result.status)
     if sys.stderr is not None and sys.stderr.isatty():
-        click.echo("", err=True)  # parts the live view from what follows
+        click.echo("", err=True)  # an empty line after the live view
     for text in planned or ():
         click.echo(printable(text) + "\n", err=aside)
     if result.answer:
@@ -61,17 +61,17 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *
         is_path = line.startswith(_PATHS)  # whole, so that it can be copied
         click.echo(line if is_path else fitted(line, indent=9), err=aside)
     if result.status in ("cancelled", "incomplete") and result.journal and not _is_settled(result):
-        click.echo(f"go on    {_resume_command(result, chosen)}", err=aside)
+        click.echo(f"continue {_resume_command(result, chosen)}", err=aside)
     return exit_code(result.status)
 
 
 def _is_settled(result: TaskResult) -> bool:
-    """Whether the run ended with an answer that is on record: taken up again, it would end with it again."""
+    """Whether the run ended with a recorded answer: resuming it would give the same answer."""
     return result.stop_reason in ("refusal", "length", "window", "provider_stop") and not result.workers
 
 
 def _resume_command(result: TaskResult, chosen: Chosen) -> str:
-    """Return the command that goes on, with what a run's record cannot give it."""
+    """Return the command that resumes the run, with the options that its record does not hold."""
     place = "" if chosen["workspace"] == "." else f" --workspace {shlex.quote(str(chosen['workspace']))}"
     again = "".join(f" --{name.replace('_', '-')}" for name in _AGAIN if chosen.get(name))
     again += " --sandbox off" if chosen.get("sandbox") == "off" else ""
@@ -82,7 +82,7 @@ def _resume_command(result: TaskResult, chosen: Chosen) -> str:
 
 
 def _planned(result: TaskResult) -> list[str] | None:
-    """Return what a dry run would have changed, as its tools told the model; ``None`` for another run."""
+    """Return what a dry run would have changed, in the words of its tools; ``None`` for other runs."""
     from sunwell.journal.reading import read_records
     from sunwell.journal.records import RunOpened, ToolFinished
 
@@ -103,8 +103,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def drive(agent: Agent, events: AsyncGenerator[Event, None], view: View) -> TaskResult:
     """Show *events* in *view* until the run ends, and return its result.
 
-    The first Ctrl-C stops the run in good order, the second ends the process at once. Raises
-    :exc:`KeyboardInterrupt` where it comes before the run has begun.
+    The first Ctrl-C stops the run cleanly, the second ends the process immediately. Raises
+    :exc:`KeyboardInterrupt` if it comes before the run has begun.
     """
     with view, _Interrupts(agent, view) as interrupts:
         try:
@@ -160,7 +160,7 @@ class _Interrupts:
 
     def _stop(self) -> None:
         if self.has_begun:
-            self.view.say("stopping; Ctrl-C once more ends at once")
+            self.view.say("stopping; press Ctrl-C again to end immediately")
             self.agent.stop()
         elif self._task is not None:
             self._task.cancel()

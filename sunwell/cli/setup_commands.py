@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def plugin_line(row: "PluginRow") -> str:
-    """Return one line that says what the plugin is, whose, and whether it can be used."""
+    """Return one line with the plugin's name, its package, and whether it can be used."""
     from sunwell.report.figures import one_line
 
     if row.problem:
         return f"warning  {one_line(row.problem, 300)}"
-    whose = f", of {row.package}" if row.package else ""
+    whose = f", from {row.package}" if row.package else ""
     return f"plugin   {one_line(f'{row.name} ({row.group}{whose}): {row.state}', 300)}"
 
 
@@ -43,24 +43,24 @@ def plugin_object(row: "PluginRow") -> dict[str, Any]:
 
 
 START = """\
-# Settings of Sunwell for this project. What is commented out shows the default or an example.
-# Order: command line, SUNWELL_* variables, this file, the user's own file, defaults.
-# sunwell config show prints what holds and where it comes from.
-# After each change: sunwell config trust. Without it, only settings that narrow your own hold.
+# Sunwell settings for this project. Lines that are commented out show the default or an example.
+# Precedence: command line, SUNWELL_* variables, this file, the user's own file, defaults.
+# "sunwell config show" prints each value and where it comes from.
+# After each change run "sunwell config trust". Until then, only settings that narrow your own are used.
 
-# Who thinks, and who does the work. Names: opus, sonnet, haiku, openai-smart, openai-cheap,
-# provider/model, or a name of your own below.
+# The model that writes the lens, and the model that does the work. Names: opus, sonnet, haiku,
+# openai-smart, openai-cheap, provider/model, or a name that you define below.
 smart_model = "opus"
 delegation_model = "haiku"
-# model = "opus"                     # works where nothing is delegated
+# model = "opus"                     # does the work if nothing is delegated
 
-# delegate = true                    # not set: on where a delegation model is named
+# delegate = true                    # not set: on if a delegation model is named
 # delegation_threshold_tokens = 2000 # largest expected output that is not worth a lens
 # effort = "high"                    # low, medium, high, xhigh, max
 # on_lens_failure = "direct"         # or "generic", "fail"
-# fallback = "fail"                  # or "parent", where the delegation model cannot be used
+# fallback = "fail"                  # or "parent": if the delegation model cannot be used
 # allow_shell = false
-# sandbox = "required"               # for commands; "off": with all that your account can do
+# sandbox = "required"               # for shell commands; "off": with all rights of your account
 # allow_python = false
 
 [budget]
@@ -77,7 +77,7 @@ delegation_model = "haiku"
 # [providers.lab]
 # kind = "openai"                    # or "anthropic"
 # base_url = "http://127.0.0.1:8000/v1"
-# api_key_env = "LAB_API_KEY"        # the variable that holds the key; leave it out where none is needed
+# api_key_env = "LAB_API_KEY"        # the variable that holds the key; leave it out if no key is needed
 # requests_per_minute = 600
 
 # A name of your own for a model, with its prices in US dollars per million tokens.
@@ -90,17 +90,17 @@ delegation_model = "haiku"
 
 
 @click.command()
-@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The project.")
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Project folder.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def init(workspace: str, force: bool) -> None:
-    """Write a commented sunwell.toml to start from, and trust it as it is written."""
+    """Write a sunwell.toml with comments to start from, and trust it."""
     from sunwell.cli.record_commands import require_folder
     from sunwell.config.trust import TrustRecord
     from sunwell.errors import ConfigurationError
 
     file = require_folder(Path(workspace)) / "sunwell.toml"
     if os.path.lexists(file) and not force:
-        raise ConfigurationError(f"{file} is there already: --force writes over it")
+        raise ConfigurationError(f"{file} exists already: use --force to overwrite it")
     data = START.encode()
     try:
         if force:
@@ -112,10 +112,11 @@ def init(workspace: str, force: bool) -> None:
     click.echo(f"written  {file}")
     try:
         TrustRecord.of_user().add(file, data)
-        click.echo("trusted  as it is now; after each change: sunwell config trust")
+        click.echo("trusted  in this version; after each change, run: sunwell config trust")
     except ConfigurationError as error:
         click.echo(f"sunwell: the file is not trusted yet: {error}", err=True)
-    click.echo("next     set ANTHROPIC_API_KEY, or name other models in the file; then: sunwell config check")
+    click.echo("next     set ANTHROPIC_API_KEY, or name other models in the file")
+    click.echo("         then run: sunwell config check")
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -123,9 +124,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _place(function: F) -> F:
     function = click.option(
-        "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the project."
+        "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Project folder."
     )(function)
-    return click.option("--config", metavar="FILE", help="A file in place of the project's own.")(function)
+    config = click.option("--config", metavar="FILE", help="Use this file instead of the project's own.")
+    return config(function)
 
 
 @click.group()
@@ -135,7 +137,7 @@ def config() -> None:
 
 @config.command()
 @_place
-@click.option("--all", "everything", is_flag=True, help="Show defaults, too.")
+@click.option("--all", "everything", is_flag=True, help="Also show defaults.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(workspace: str, config: str | None, everything: bool, as_json: bool) -> None:
     """Print each setting with its value and where it comes from; secrets are masked."""
@@ -153,18 +155,18 @@ def show(workspace: str, config: str | None, everything: bool, as_json: bool) ->
         return
     wide = max((len(f"{row.key} = {row.value}") for row in shown), default=0)
     for row in shown:
-        trust = "" if row.is_trusted else "  (not trusted: does not hold)"
+        trust = "" if row.is_trusted else "  (not trusted: ignored)"
         click.echo(on_one_line(f"{f'{row.key} = {row.value}':<{min(wide, 60)}}  # {row.origin}{trust}"))
     if not shown:
-        click.echo("nothing is set: all defaults hold (--all shows them)")
+        click.echo("nothing is set: all settings have their defaults (show them with --all)")
 
 
 @config.command()
 @_place
-@click.option("--online", is_flag=True, help="Ask the servers, too, whether they have the models: free.")
+@click.option("--online", is_flag=True, help="Also ask the servers if they have the models; free of charge.")
 @click.pass_context
 def check(ctx: click.Context, workspace: str, config: str | None, online: bool) -> None:
-    """Check the settings: keys, values, providers, keys of providers, prices.
+    """Check the settings: names, values, providers, API keys, prices.
 
     Nothing is sent without --online.
     """
@@ -190,17 +192,17 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
         click.echo(on_one_line(f"{'error' if finding.is_error else 'warning':<8} {finding.sentence}"))
     if any(finding.is_error for finding in found):
         ctx.exit(BAD_INPUT)
-    click.echo("all settings are understood")
+    click.echo("all settings are valid")
 
 
 @config.command()
 @_place
 @click.argument("file", required=False, metavar="[FILE]")
 def trust(workspace: str, config: str | None, file: str | None) -> None:
-    """Trust a project's file as it is now, with all that it sets.
+    """Trust the current version of a project's file, with all settings in it.
 
-    What it sets beyond narrowing your own settings is listed: models, addresses, key variables, shell and
-    the like. A change of the file ends the trust.
+    Settings that need trust are listed: models, addresses, key variables, shell and so on. Settings that
+    only narrow your own need none. The trust ends when the file changes.
     """
     from sunwell.config.setting import dotted
     from sunwell.config.setting_lines import shown
@@ -216,12 +218,12 @@ def trust(workspace: str, config: str | None, file: str | None) -> None:
         raise ConfigurationError(why or f"{Path(workspace).resolve()} has no configuration file to trust")
     asked = reading.needing_trust()
     document = reading.project
-    TrustRecord.of_user().add(document.file, document.data)  # the very bytes that are shown here
-    click.echo(f"trusted  {document.file.resolve()} as it is now{', with' if asked else ''}")
+    TrustRecord.of_user().add(document.file, document.data)  # exactly the bytes that are shown here
+    click.echo(f"trusted  {document.file.resolve()} in this version{', with' if asked else ''}")
     for setting in asked:
         click.echo(on_one_line(f"         {dotted(setting.path)} = {shown(setting.path, setting.value)}"))
     if not asked:
-        click.echo("         it sets nothing that needs trust")
+        click.echo("         no setting needs trust")
 
 
 def _object(row: "SettingRow") -> dict[str, Any]:
@@ -231,7 +233,7 @@ def _object(row: "SettingRow") -> dict[str, Any]:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def models(as_json: bool) -> None:
-    """List the built-in names of models, with prices per million tokens, and whether the key is there."""
+    """List the built-in model names, with prices per million tokens and whether the API key is set."""
     from sunwell.models.prices import PriceBook
     from sunwell.models.registry import list_models
     from sunwell.plugins import Plugins
@@ -252,12 +254,14 @@ def models(as_json: bool) -> None:
         )
     date = max(row.price_date for row in rows)
     click.echo(
-        f"\nUS dollars per million tokens, lowest tier, uncached{f', as of {date}' if date else ''}.\n"
-        "Other models: provider/model, with PROVIDER_API_KEY, and PROVIDER_BASE_URL\n"
-        "for any OpenAI-compatible server."
+        f"\nUS dollars per million tokens, lowest tier, without caching{f', as of {date}' if date else ''}.\n"
+        "Other models: provider/model. Set PROVIDER_API_KEY, and PROVIDER_BASE_URL for\n"
+        "any other OpenAI-compatible server."
     )
     if plugins:
-        click.echo(f"Installed plugins: {', '.join(plugins)}. A plugin with several models: PLUGIN/MODEL.")
+        click.echo(
+            f"Installed plugins: {', '.join(plugins)}. If a plugin has several models, write PLUGIN/MODEL."
+        )
 
 
 def _model_object(row: "ModelRow") -> dict[str, Any]:
@@ -279,18 +283,19 @@ _MARKS = {"yes": "✓", "no": "–", "failed": "✗"}
 
 
 @click.command()
-@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The project.")
+@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Project folder.")
 @model_options
-@click.option("--suite", is_flag=True, help="Try what is seldom, too: the conformance suite.")
-@click.option("--max-usd", type=DOLLARS, metavar="X", help="Most US dollars for each model.")
+@click.option("--suite", is_flag=True, help="Also test rarely used features: the conformance suite.")
+@click.option("--max-usd", type=DOLLARS, metavar="X", help="Spending cap for each model in US dollars.")
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def doctor(ctx: click.Context, /, **chosen: Any) -> None:
-    """Ask each configured model a few small questions, and say what it can do and what that cost.
+    """Test each configured model with a few small questions, and show what it can do and what that cost.
 
-    Says too whether the sandbox for commands works here. The exit code is 1 where something is missing that
-    Sunwell needs; the sandbox is needed if commands are allowed and may not run without it.
+    Also tests whether the sandbox for shell commands works on this machine. The exit code is 1 if
+    something is missing that Sunwell needs. The sandbox is needed only if shell commands are allowed and
+    must run in it.
     """
     from sunwell.cli.exit_codes import FAILED
     from sunwell.cli.shared_options import configured
@@ -324,7 +329,7 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
 
 
 def _sandbox(held: "Configured", workspace: str) -> dict[str, Any]:
-    """Return whether commands can run in a sandbox here, with the program or the reason."""
+    """Return whether shell commands can run in a sandbox on this machine, with the program or the reason."""
     import os
 
     from sunwell.errors import ConfigurationError
@@ -339,13 +344,15 @@ def _sandbox(held: "Configured", workspace: str) -> dict[str, Any]:
         found = require_sandbox(Workspace(workspace).root, environ)
     except ConfigurationError as error:
         return told | {"works": False, "detail": error.sentence}
-    lacks = "" if found.disables_namespaces else "; commands can make user namespaces: a newer one forbids it"
+    lacks = ""
+    if not found.disables_namespaces:
+        lacks = "; commands can create user namespaces: a newer version of bubblewrap prevents that"
     return told | {"works": True, "detail": f"{found.program} works{lacks}"}
 
 
 @attrs.frozen
 class _Examining:
-    """Asks each configured model, and tells what is found as it is found."""
+    """Examines each configured model, and prints each finding at once."""
 
     held: "Configured"
     suite: bool
@@ -376,7 +383,7 @@ class _Examining:
         from sunwell.report.figures import one_line
 
         detail = f": {one_line(check.detail, 300)}" if check.detail else ""
-        needed = "" if check.verdict == "yes" or check.is_required else " (Sunwell can do without it)"
+        needed = "" if check.verdict == "yes" or check.is_required else " (optional)"
         self._say(f"  {_MARKS[check.verdict]} {check.name}{detail}{needed}")
 
     def _say(self, line: str) -> None:
@@ -389,16 +396,16 @@ def _cost_line(report: "ConformanceReport", *, has_price: bool) -> str:
 
     calls = f"  {report.calls} call{'' if report.calls == 1 else 's'}, {report.tokens:,} tokens reported"
     if not has_price:
-        return f"{calls}; its price is not known, so neither is the cost"
+        return f"{calls}; the price is unknown, so the cost is unknown"
     uncertain = report.uncertain_usd
-    more = f", and at most {dollars(uncertain)} for what was not reported" if uncertain else ""
+    more = f", and up to {dollars(uncertain)} more for calls without reported usage" if uncertain else ""
     return f"{calls}, {dollars(report.cost_usd)}{more}"
 
 
 def _last_line(examined: int, lacking: list[str]) -> str:
     if not lacking:
-        return "all that Sunwell needs is there" if examined else "no model is configured"
-    return f"something that Sunwell needs is missing at: {', '.join(lacking)}"
+        return "everything that Sunwell needs works" if examined else "no model is configured"
+    return f"something that Sunwell needs does not work: {', '.join(lacking)}"
 
 
 def _check_object(name: str, report: "ConformanceReport | str") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``sunwell simulate``: a provider on loopback with scripted models and a bill of its own."""
+"""``sunwell simulate``: a provider on loopback with scripted models and its own bill."""
 
 import asyncio
 import os
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1 (default: any that is free)."
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1 (default: any free port)."
 )
 def simulate(port: int) -> None:
     """Serve scripted models on this machine until Ctrl-C, then print the bill.
 
-    Both wire formats are spoken; any key is an account. The models are scripts: they know the task of the
-    demonstration, and of any other they say that it needs nothing. With --orchestrate the smart one has
-    any task done in parts.
+    It serves the APIs of Anthropic and OpenAI; each API key is a separate account. The models are scripts:
+    they can do only the task of sunwell demo, and answer any other task by saying that nothing needs to be
+    done. With --orchestrate the smart model splits any task into parts.
     """
     from sunwell.cli.exit_codes import OutputFailed
     from sunwell.errors import ConfigurationError
@@ -35,12 +35,12 @@ def simulate(port: int) -> None:
         raise
     except OSError as error:
         raise ConfigurationError(
-            f"port {port} cannot be used ({_reason(error)}): name another with --port"
+            f"port {port} cannot be used ({_reason(error)}): choose another with --port"
         ) from error
 
 
 def _reason(error: OSError) -> str:
-    """Return the system's own words: those of asyncio repeat address and number."""
+    """Return the system's own message: asyncio's message repeats address and number."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 
@@ -48,7 +48,7 @@ def _greet(simulator: "Simulator") -> None:
     click.echo("# Scripted models on this machine. In another terminal:")
     click.echo(f"export ANTHROPIC_BASE_URL={simulator.url} ANTHROPIC_API_KEY=simulated")
     click.echo(f"export OPENAI_BASE_URL={simulator.openai_url} OPENAI_API_KEY=simulated")
-    click.echo("# Ctrl-C ends and prints the bill.")
+    click.echo("# Press Ctrl-C to stop and print the bill.")
 
 
 def _print_bill(simulator: "Simulator") -> None:
@@ -60,5 +60,5 @@ def _print_bill(simulator: "Simulator") -> None:
             f"${total.usd.normalize():f}"
         )
     click.echo(
-        f"billed in all: ${simulator.bill.total_usd().normalize():f}" if totals else "nothing was billed"
+        f"total billed: ${simulator.bill.total_usd().normalize():f}" if totals else "nothing was billed"
     )

@@ -19,22 +19,22 @@ PLAIN_WIDTH = 100
 
 
 def is_terminal() -> bool:
-    """Return whether somebody watches standard output at a terminal."""
-    return sys.stdout is not None and sys.stdout.isatty()  # a closed one is None
+    """Return whether standard output is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()  # None if it is closed
 
 
 def terminal_width() -> int:
-    """Return the columns of the terminal that standard output is, or those of a page."""
+    """Return the width of the terminal at standard output in columns; of a page if there is none."""
     return shutil.get_terminal_size().columns if is_terminal() else PLAIN_WIDTH
 
 
 def fitted(line: str, indent: int = 0) -> str:
-    """Return *line* broken at a terminal's width; elsewhere a sentence stays one line, for programs."""
+    """Return *line* wrapped to the terminal's width; elsewhere it stays one line, for programs."""
     return broken(line, terminal_width(), indent) if is_terminal() else line
 
 
 def broken(line: str, width: int, indent: int = 0) -> str:
-    """Return *line* broken between words at *width*, *indent* columns in from the second line on."""
+    """Return *line* wrapped between words at *width*; from the second line on indented by *indent*."""
     lines = textwrap.wrap(
         line,
         width,
@@ -64,14 +64,14 @@ class _Descriptor(io.FileIO):
         raise OutputFailed(error.errno, error.strerror) from None
 
     def silence(self) -> None:
-        """Lead the descriptor to nowhere, so that the interpreter's own last flush cannot fail."""
+        """Redirect the descriptor to the null device, so that the interpreter's last flush cannot fail."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
         os.close(nowhere)
 
 
 class _Errors(_Descriptor):
-    """Standard error: a command does its work even if nobody can be told about it."""
+    """Standard error: a command does its work even if it cannot report it."""
 
     def _failed(self, error: OSError, size_bytes: int) -> int:
         return size_bytes
@@ -81,8 +81,8 @@ def exit_after(command: Callable[[], object]) -> NoReturn:
     """Run *command* and exit with its code.
 
     If standard output cannot be written, the exit code is 1 and standard error says why; if its
-    reader is gone, the code is 141 and nothing is said. Messages that standard error cannot take are
-    lost, and change nothing else.
+    reader is gone, the code is 141 and nothing is printed. Messages that standard error cannot take
+    are lost and change nothing else.
     """
     _fill_closed_descriptors()
     output = _replaced(sys.stdout, _Descriptor)
@@ -98,14 +98,14 @@ def exit_after(command: Callable[[], object]) -> NoReturn:
         code = ended.code
     except OutputFailed:
         code = FAILED
-    finally:  # also for a bug, whose traceback must not be followed by a second one
+    finally:  # also for a bug: a second traceback must not follow the first
         failure = None if output is None else _flushed(*output)
     if failure is not None:
         code = READER_GONE if failure.errno == errno.EPIPE else code or FAILED
         if code != READER_GONE:
             print(
                 f"sunwell: cannot write to standard output ({failure.strerror}): "
-                "check that its disk has room, or send it elsewhere",
+                "check that its disk has space, or redirect it",
                 file=sys.stderr,
             )
     sys.exit(code)
@@ -139,10 +139,10 @@ def _replaced(stream: TextIO | None, kind: type[_Descriptor]) -> tuple[TextIO, _
 
 
 def _fill_closed_descriptors() -> None:
-    """Open nowhere as each standard descriptor that is closed.
+    """Open the null device as each standard descriptor that is closed.
 
-    Otherwise the next file that is opened, such as a run's journal, becomes standard output or
-    standard error of every program that is started.
+    Otherwise the next opened file, such as a run's journal, becomes standard output or standard error
+    of every program that is started.
     """
     for number in range(3):
         try:

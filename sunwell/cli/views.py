@@ -1,4 +1,4 @@
-"""Which view a command gets: the live one at a terminal, plain lines elsewhere."""
+"""The view that a command uses: the live view in a terminal, plain lines elsewhere."""
 
 import sys
 from contextlib import AbstractContextManager
@@ -9,18 +9,18 @@ from sunwell.events import Event
 
 
 class View(Protocol):
-    """Shows the events of a run, while it is entered."""
+    """A context manager that shows the events of a run."""
 
     def see(self, event: Event) -> None:
         """Show *event*."""
         ...
 
     def say(self, line: str) -> None:
-        """Show a line of the command's own."""
+        """Print a line of the command itself."""
         ...
 
     def paused(self) -> AbstractContextManager[None]:
-        """Leave the terminal to somebody else for a while."""
+        """Let other code use the terminal while the context is open."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -29,10 +29,10 @@ class View(Protocol):
 
 
 def choose_view(*, as_json: bool, verbose: bool, max_usd: Decimal | None = None) -> View:
-    """Return the view for standard error. With *as_json* and no terminal it is silent, unless verbose."""
+    """Return the view for standard error; silent with *as_json* outside a terminal, unless verbose."""
     from sunwell.cli.plain_view import PlainView
 
-    if sys.stderr is None or not sys.stderr.isatty():  # a closed one is None
+    if sys.stderr is None or not sys.stderr.isatty():  # None if it is closed
         return PlainView(verbose, quiet=as_json and not verbose)
     from rich.console import Console
 

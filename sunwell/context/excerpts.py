@@ -1,4 +1,4 @@
-"""What of a workspace the smart model sees when it writes a lens: the tree, and the files that matter."""
+"""The part of a workspace that the smart model sees when it writes a lens: the tree and relevant files."""
 
 import re
 from collections import Counter, deque
@@ -17,7 +17,7 @@ from sunwell.tools.workspace import FolderEntry, Workspace
 from sunwell.tools.workspace_view import MOST_BYTES, Ignores, ignore_files_in
 
 MOST_ENTRIES = 10_000
-"""Files and folders that are looked at; of a larger workspace the upper levels are listed."""
+"""Limit of files and folders that are listed; of a larger workspace, only the upper levels."""
 
 _BUILT_FOLDERS = frozenset(
     {".hg", ".svn", ".venv", "node_modules", "__pycache__", ".tox", ".nox", ".mypy_cache"}
@@ -29,11 +29,11 @@ _KEY_BEGINNINGS = ("id_rsa", "id_ed25519", "id_ecdsa", "id_dsa")
 
 
 def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
-    """Return the files that may be shown, upper levels first, and whether they are all.
+    """Return the files that may be shown, upper levels first, and whether these are all.
 
-    Ignore files are obeyed, links are neither followed nor listed. What tools may not touch
-    (``.git``, ``.sunwell``, ``.env``), files that usually hold keys and folders that tools build
-    are left out whatever ignore files say. What cannot be read is passed over.
+    Ignore files are respected; links are neither followed nor listed. Paths that are closed to tools
+    (``.git``, ``.sunwell``, ``.env``), files that usually hold keys, and build folders are always left
+    out. Unreadable files are skipped.
     """
     files: list[FolderEntry] = []
     seen = 0
@@ -60,7 +60,7 @@ def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
 def _entries(workspace: Workspace, folder: str) -> list[FolderEntry]:
     try:
         return workspace.entries(folder) or []
-    except ToolError:  # gone, or not ours to read: the rest is still worth showing
+    except ToolError:  # deleted or not readable: the rest is still useful
         return []
 
 
@@ -86,14 +86,14 @@ def _is_kept_back(entry: FolderEntry) -> bool:
 
 
 LARGEST_FILE_BYTES = 500_000
-"""A larger file is named in the tree and not read."""
+"""A larger file is listed in the tree but not read."""
 _BYTES_PER_TOKEN = 4
-_TREE_SHARE = 4  # the tree takes at most a quarter of the room,
-_FILE_SHARE = 3  # a file at most a third of what is left for files
-_LEAST_FILE_BYTES = 600  # less of a longer file says nothing
+_TREE_SHARE = 4  # the tree gets at most a quarter of the space,
+_FILE_SHARE = 3  # a file at most a third of the space left for files
+_LEAST_FILE_BYTES = 600  # a shorter excerpt of a longer file is useless
 _LEAST_LINE_BYTES = 4  # a name of one letter, its size and the line's end
 _MANY_FILES = 8
-_TELLING_SHARE = 3  # a word in more than a third of all paths tells none of them apart
+_TELLING_SHARE = 3  # a word in more than a third of all paths does not distinguish them
 
 _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -117,7 +117,7 @@ def _nobody(_: FileRead) -> None:
 
 @attrs.frozen
 class _Wanted:
-    """What of the task the names of files are compared with."""
+    """The words and paths of the task that file names are compared with."""
 
     paths: frozenset[str]
     words: frozenset[str]
@@ -125,7 +125,7 @@ class _Wanted:
 
 @attrs.frozen
 class Shown:
-    """What a model is shown of a workspace, and the files whose text is in it."""
+    """The text about a workspace for a model, and the files whose content is in it."""
 
     text: str
     reads: tuple[FileRead, ...] = ()
@@ -139,16 +139,16 @@ def gather(
     secrets: Secrets | None = None,
     tell_read: Callable[[FileRead], object] = _nobody,
 ) -> str:
-    """Return the tree of the workspace and the files that matter for *task*, as text for a prompt.
+    """Return the tree of the workspace and the files relevant for *task*, as text for a prompt.
 
-    Files come in this order: those that the task names, those that are called like words of the
-    task, read-me and manifest files, entry points, tests; each in a fence that it cannot close, and cut with
-    a note where it is long. The text is at most *limit_tokens* long at four bytes to a token, and
-    the same for the same files and task. Ignored files, ``.git``, ``.sunwell``, ``.env``, files of
-    keys, links, binary and very large files are never read. Known *secrets* are replaced.
-    *tell_read* gets each file whose text is shown.
+    Files come in this order: files named in the task, files whose names contain words of the task, readme
+    and manifest files, entry points, tests. Each is in a fence that its text cannot close, and is cut
+    with a note if it is long. The text has at most *limit_tokens*, at 4 bytes per token, and is the same
+    for the same files and task. Ignored files, ``.git``, ``.sunwell``, ``.env``, key files, links, binary
+    and very large files are never read. Known *secrets* are replaced. *tell_read* is called for each
+    file whose text is shown.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` where the root is no folder.
+    Raises :exc:`~sunwell.errors.ConfigurationError` if the root is not a folder.
     """
     workspace = Workspace(workspace_root)
     files, complete = list_files(workspace)
@@ -174,7 +174,7 @@ def gather(
 
 
 def _tree(files: Sequence[FolderEntry], complete: bool, room: int, secrets: Secrets) -> str:
-    """Return the paths of *files*, as many as fit *room* bytes; nothing where none does."""
+    """Return the paths of *files*, as many as fit into *room* bytes; empty if none fits."""
     title = "Files of the workspace, with their sizes in bytes:"
     note = "(… and {:,} more files)"
     room -= _size(title) + _size(note) + 12
@@ -197,7 +197,7 @@ def _tree(files: Sequence[FolderEntry], complete: bool, room: int, secrets: Secr
 
 
 def _by_worth(files: Sequence[FolderEntry], task: str) -> list[FolderEntry]:
-    """Return the files that matter for *task*, the most important first."""
+    """Return the files relevant for *task*, most important first."""
     wanted = _Wanted(
         frozenset(path.strip(".").lower() for path in _PATH_IN_TASK.findall(task)),
         _telling({_stem(word) for word in _words(task)}, files),
@@ -208,7 +208,7 @@ def _by_worth(files: Sequence[FolderEntry], task: str) -> list[FolderEntry]:
 
 
 def _telling(words: set[str], files: Sequence[FolderEntry]) -> frozenset[str]:
-    """Return those of *words* that tell some of *files* from the others."""
+    """Return those of *words* that distinguish some of *files* from the others."""
     counts = Counter(word for entry in files for word in {_stem(part) for part in _words(entry.path)} & words)
     common = max(_MANY_FILES, len(files) // _TELLING_SHARE)
     return frozenset(word for word in words if counts[word] <= common)
@@ -238,13 +238,13 @@ def _score(path: str, wanted: _Wanted) -> int:
 
 
 def _words(text: str) -> list[str]:
-    """Return the words of *text* in lower case, parts of names one by one, without everyday ones."""
+    """Return the words of *text* in lower case, names split into their parts, without common words."""
     words = [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text.replace("_", " ")))]
     return [word for word in words if len(word) > 2 and word not in _EVERYDAY]
 
 
 def _stem(word: str) -> str:
-    """Return *word* without the plural's ending, roughly."""
+    """Return *word* without a plural ending (approximate)."""
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
     return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
@@ -258,7 +258,7 @@ def _shown(
     secrets: Secrets,
     tell_read: Callable[[FileRead], object],
 ) -> str | None:
-    """Return the file under its *title*, in at most *room* bytes; ``None`` where it cannot be shown."""
+    """Return the file with its name, in at most *room* bytes; ``None`` if it cannot be shown."""
     if not 0 < entry.size_bytes <= LARGEST_FILE_BYTES:
         return None
     try:
@@ -269,7 +269,7 @@ def _shown(
         whole = text_of(entry.path, content.data).text
     except ToolError:
         return None
-    # Redacted before it is cut: half a secret would not be found any more.
+    # Redacted before it is cut: half a secret could not be found.
     text, is_public = secrets.redact(whole).strip("\n"), secrets.redact(content.path) == content.path
     fitted = _fitted(title, text, room)
     if fitted is not None and is_public:
@@ -278,7 +278,7 @@ def _shown(
 
 
 def _fitted(title: str, text: str, room: int) -> str | None:
-    """Return *text* under *title* in a fence, cut at the end of a line where it is too long."""
+    """Return *text* under *title* in a fence, cut at the end of a line if it is too long."""
     whole = f"{title}:\n{fenced(text)}"
     if _size(whole) <= room:
         return whole

@@ -1,4 +1,4 @@
-"""Values and protocols; no input, no output."""
+"""Values and protocols; no I/O."""
 
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import (

@@ -33,41 +33,41 @@ def _text(_: object, attribute: "attrs.Attribute[str]", value: object) -> None:
 class EphemeralLens:
     """Guidance for one task, written once by a smart model and read by every worker.
 
-    Fields and their order are RFC-137's. All are optional; a lens in which the five parts are
-    empty guides nobody, see :attr:`is_empty`.
+    Fields and their order are those of RFC-137. All are optional; a lens whose five parts are empty
+    contains no guidance, see :attr:`is_empty`.
     """
 
     heuristics: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     """Rules of thumb, most important first."""
     patterns: tuple[str, ...] = attrs.field(default=(), converter=_texts)
-    """How code of this kind is written here."""
+    """Patterns to follow in this workspace."""
     anti_patterns: tuple[str, ...] = attrs.field(default=(), converter=_texts)
-    """What goes wrong when nobody says so."""
+    """Likely mistakes to avoid."""
     constraints: tuple[str, ...] = attrs.field(default=(), converter=_texts)
-    """What must hold of the result."""
+    """Requirements that the result must meet."""
     examples: tuple[str, ...] = attrs.field(default=(), converter=_texts)
-    """Snippets that show the style; put into the prompt in fences."""
+    """Snippets that show the style; they appear in the prompt in code fences."""
     task_scope: str = attrs.field(default="", validator=_text)
     """One line that names the task."""
     target_files: tuple[str, ...] = attrs.field(default=(), converter=_texts)
-    """Paths in the workspace that the work is about."""
+    """Paths in the workspace that the task is about."""
     generated_by: str = attrs.field(default="", validator=_text)
     """Id of the model that wrote the lens."""
     generation_prompt: str = attrs.field(default="", validator=_text)
-    """The user message that the lens answers."""
+    """The user message that the model answered with this lens."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether the lens holds no guidance at all."""
+        """Whether the lens contains no guidance."""
         parts = (self.heuristics, self.patterns, self.anti_patterns, self.constraints, self.examples)
         return not any(_written(items) for items in parts)
 
     def to_context(self) -> str:
         """Return the lens as Markdown for a system prompt: the same bytes for every worker.
 
-        Empty items and parts are left out. An item that spans lines stays one list item whose
-        further lines are indented past the point where Markdown finds structure, and examples stand
-        in fences longer than any fence inside them: no text in a lens opens or closes a section.
+        Empty items and parts are left out. An item with several lines stays one list
+        item: its further lines are indented so that Markdown finds no structure in them. The fence of an
+        example is longer than any fence inside it. So no text in a lens can open or close a section.
         """
         scope = one_line(self.task_scope)
         blocks = [f"# Task Expertise: {scope}" if scope else "# Generated Expertise"]

@@ -1,11 +1,11 @@
-"""Markdown whose parts cannot be closed, opened or forged by the text inside them."""
+"""Markdown blocks that the text inside them cannot close or forge."""
 
 import re
 from collections.abc import Iterable
 
 _BLOCK_START = re.compile(r"#{1,6}(?:\s|$)|`{3}|~{3}")
 _CONTINUATION = " " * 6
-# Four columns past the text of "- ": from there on nothing starts a heading, a fence or a list.
+# Four columns past the text of "- ": text indented this far starts no heading, fence or list.
 
 
 def fenced(text: str) -> str:
@@ -16,7 +16,7 @@ def fenced(text: str) -> str:
 
 
 def block_quote(text: str) -> str:
-    """Return *text* as a quotation: no line of it stands outside."""
+    """Return *text* as a block quote that contains all its lines."""
     return "\n".join(f"> {line}".rstrip() for line in text.splitlines())
 
 
@@ -26,7 +26,7 @@ def bullet_list(items: Iterable[str]) -> str:
 
 
 def list_item(text: str) -> str:
-    """Return *text* as one list item: none of its lines is a heading, a fence or another item."""
+    """Return *text* as one list item: none of its lines becomes a heading, a fence or another item."""
     first, *rest = text.strip().splitlines() or [""]
     first = first.strip()
     if _BLOCK_START.match(first):
@@ -35,5 +35,5 @@ def list_item(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return *text* with every run of white space, line breaks included, as one space."""
+    """Return *text* with all white space, including line breaks, collapsed to single spaces."""
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Messages of a conversation and the parts they are made of."""
+"""Messages of a conversation and their parts."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,10 +20,10 @@ class Text:
 
 @attrs.frozen
 class Thinking:
-    """A model's reasoning, kept so that it can be sent back exactly as it came.
+    """A model's reasoning, kept to be sent back unchanged.
 
-    ``raw`` is the provider's own JSON of the block; ``origin`` names the wire format that wrote
-    it, and only an adapter of that format sends it back.
+    ``raw`` is the provider's own JSON of the block; ``origin`` names its wire format, and only an
+    adapter of that format sends it back.
     """
 
     part: ClassVar = "thinking"
@@ -34,7 +34,7 @@ class Thinking:
 
 @attrs.frozen
 class ToolCall:
-    """A model asks for a tool. ``arguments`` is JSON text as the model wrote it, perhaps malformed."""
+    """A model's call of a tool. ``arguments`` is JSON text as the model wrote it; it may be malformed."""
 
     part: ClassVar = "toolcall"
     id: str
@@ -44,7 +44,7 @@ class ToolCall:
 
 @attrs.frozen
 class FileChange:
-    """A file that a tool changed: SHA-256 before and after, ``None`` where there was or is no file."""
+    """A file that a tool changed: SHA-256 before and after, ``None`` if there was or is no file."""
 
     path: str
     before: str | None
@@ -53,7 +53,7 @@ class FileChange:
 
 @attrs.frozen
 class FileRead:
-    """A file as the harness last saw it for the model: SHA-256, ``None`` where there is no file."""
+    """A file as Sunwell last read it for the model: SHA-256, ``None`` if there is no file."""
 
     path: str
     sha256: str | None
@@ -61,7 +61,7 @@ class FileRead:
 
 @attrs.frozen
 class ToolResult:
-    """What a tool gave: the text that the model reads, and what the harness itself saw change."""
+    """The result of a tool: the text that the model reads, and the file changes that Sunwell observed."""
 
     part: ClassVar = "toolresult"
     call_id: str
@@ -69,9 +69,9 @@ class ToolResult:
     is_error: bool = False
     changes: tuple[FileChange, ...] = ()
     exit_code: int | None = None
-    """Exit code of a command; ``None`` where no command ran to its end."""
+    """Exit code of a command; ``None`` if no command finished."""
     reads: tuple[FileRead, ...] = ()
-    """Files whose text is in ``content``; after a call that may have changed anything, all known ones."""
+    """Files whose text is in ``content``; after a call that may have changed anything, all known files."""
 
 
 Part = Text | Thinking | ToolCall | ToolResult
@@ -79,14 +79,14 @@ Part = Text | Thinking | ToolCall | ToolResult
 
 @attrs.frozen
 class Message:
-    """One message. Results of tools stand in a message of role ``tool``, in the order of the calls."""
+    """One message. Tool results are in a message of role ``tool``, in the order of the calls."""
 
     role: Role
     parts: tuple[Part, ...]
 
     @property
     def text(self) -> str:
-        """The plain text in the message, its parts joined without a separator."""
+        """The plain text of the message: its text parts joined without a separator."""
         return "".join(part.text for part in self.parts if isinstance(part, Text))
 
     @property
@@ -95,7 +95,7 @@ class Message:
         return tuple(part for part in self.parts if isinstance(part, ToolCall))
 
     def fields(self) -> list[str]:
-        """Return every string that a model may see of the message, each preceded by its kind."""
+        """Return every string of the message that a model may see, each preceded by its kind."""
         out: list[str] = [self.role]
         for part in self.parts:
             match part:
@@ -111,12 +111,12 @@ class Message:
 
 
 def user(text: str) -> Message:
-    """Return a user's message of plain text."""
+    """Return a user message with plain text."""
     return Message("user", (Text(text),))
 
 
 def digest_of(*texts: str, start: bytes = b"") -> bytes:
-    """Return 16 bytes that differ where the texts, their number or their borders differ."""
+    """Return a 16-byte digest that differs if the texts, their number or their boundaries differ."""
     state = hashlib.blake2b(start, digest_size=16)
     for text in texts:
         data = text.encode("utf-8", "surrogatepass")
@@ -129,10 +129,10 @@ _MESSAGE_OVERHEAD_BYTES = 32  # role and punctuation of any wire format that we 
 
 
 class History(Sequence[Message]):
-    """An immutable sequence of messages; :meth:`plus` gives a longer one at the price of what is new.
+    """An immutable sequence of messages; :meth:`plus` returns a longer one.
 
-    Digest, size and encoded bodies of the shorter history are carried over, so turn 200 of a loop
-    costs what turn 10 costs.
+    The longer one reuses digest, size and encoded bodies of the shorter one, so turn 200 of a loop takes
+    as much time as turn 10.
     """
 
     __slots__ = ("_bodies", "_digest", "_messages", "_size_bytes")
@@ -153,7 +153,7 @@ class History(Sequence[Message]):
             self._size_bytes += sum(len(text.encode("utf-8", "surrogatepass")) for text in fields)
 
     def plus(self, *messages: Message) -> Self:
-        """Return this history with *messages* at its end."""
+        """Return this history with *messages* appended."""
         longer = object.__new__(type(self))
         longer._messages = self._messages
         longer._digest = self._digest
@@ -164,18 +164,18 @@ class History(Sequence[Message]):
 
     @property
     def digest(self) -> bytes:
-        """16 bytes over all that a model may see of the messages."""
+        """16-byte digest of everything in the messages that a model may see."""
         return self._digest
 
     @property
     def size_bytes(self) -> int:
-        """UTF-8 bytes of all that a model may see, with an allowance for each message."""
+        """UTF-8 bytes of everything that a model may see, plus an allowance for each message."""
         return self._size_bytes
 
     def encoded(self, wire_format: str, encode: Callable[[Message], bytes]) -> bytes:
-        """Return the messages in *wire_format*, joined by commas; *encode* sees each message once.
+        """Return the messages in *wire_format*, joined by commas; *encode* is called once for each message.
 
-        A message that *encode* turns into no bytes is left out.
+        A message for which *encode* returns no bytes is left out.
         """
         count, body = self._bodies.get(wire_format, (0, b""))
         if count < len(self._messages):

@@ -1,4 +1,4 @@
-"""What Sunwell asks of a model: a request in, one completion out."""
+"""The interface of a model: a request in, one completion out."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -11,28 +11,28 @@ from sunwell.core.message import History, Message, Part, Text, ToolCall, digest_
 
 def _count(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
     if value < 0:
-        raise ValueError(f"{attribute.name} cannot be negative, got {value}")
+        raise ValueError(f"{attribute.name} must be 0 or more, got {value}")
 
 
 @attrs.frozen
 class Usage:
     """Tokens of one call, or the sum of several.
 
-    ``input_tokens`` includes what was read from and written to a cache (OpenTelemetry's meaning),
-    ``output_tokens`` includes reasoning. Unknown usage is ``None`` in place of a ``Usage``, never
-    a ``Usage`` of zeros.
+    ``input_tokens`` includes tokens read from and written to a cache (as in OpenTelemetry),
+    ``output_tokens`` includes reasoning. Unknown usage is ``None`` instead of a ``Usage``, never a
+    ``Usage`` of zeros.
     """
 
     input_tokens: int = attrs.field(default=0, validator=_count)
     """All input, cached or not."""
     output_tokens: int = attrs.field(default=0, validator=_count)
-    """All output, reasoning included."""
+    """All output, including reasoning."""
     cache_read_tokens: int = attrs.field(default=0, validator=_count)
     """Part of the input that was read from the provider's cache."""
     cache_write_tokens: int = attrs.field(default=0, validator=_count)
-    """Part of the input that was written to the cache with the short time to live."""
+    """Part of the input that was written to the cache for the short lifetime."""
     cache_write_1h_tokens: int = attrs.field(default=0, validator=_count)
-    """Part of the input that was written to the cache for an hour."""
+    """Part of the input that was written to the cache for 1 hour."""
     reasoning_tokens: int = attrs.field(default=0, validator=_count)
     """Part of the output that the provider reports as reasoning."""
 
@@ -69,12 +69,12 @@ Effort = Literal["low", "medium", "high", "xhigh", "max"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 CacheLife = Literal["5m", "1h"]
 Purpose = Literal["lens", "work", "check", "closing", "classify", "orchestrate", "probe"]
-"""What a call is for; every bill is split by it."""
+"""Purpose of a call; every bill is split by purpose."""
 
 Stop = Literal["end", "tool_calls", "length", "refusal", "window", "pause", "other"]
 """Why a completion ended. ``length``: its own token limit; ``window``: the context is full;
-``pause``: the provider wants the same conversation again; ``other``: the provider's word is not one
-that is known to end an answer properly, so the answer may be half of one."""
+``pause``: the provider asks for the same conversation again; ``other``: the provider's stop reason is
+not known as a normal end, so the answer may be incomplete."""
 
 
 @attrs.frozen
@@ -85,7 +85,7 @@ class ToolSpec:
     description: str
     parameters: Mapping[str, Any] = attrs.field(eq=False)
     schema_text: str = attrs.field(init=False, repr=False)
-    """``parameters`` as JSON text, keys in the order given."""
+    """``parameters`` as JSON text, keys in the given order."""
 
     @schema_text.default
     def _encode(self) -> str:
@@ -96,7 +96,7 @@ class ToolSpec:
 
 @attrs.frozen
 class ResponseSchema:
-    """The JSON schema that an answer must obey. Every object in it closed, every property required."""
+    """The JSON schema of an answer. Every object in it must be closed, every property required."""
 
     name: str
     schema: Mapping[str, Any] = attrs.field(hash=False)
@@ -104,11 +104,11 @@ class ResponseSchema:
 
 @attrs.frozen
 class Caching:
-    """What of a prompt is worth keeping in the provider's cache.
+    """Which parts of a prompt the provider should cache.
 
-    ``prefix`` is the life of the entry at the end of tools and system prompt (``None``: no entry),
-    ``conversation`` asks for one at the end of the messages, ``key`` routes siblings to one cache
-    where a provider has such a thing.
+    ``prefix`` is the lifetime of the entry at the end of tools and system prompt (``None``: no entry),
+    ``conversation`` requests an entry at the end of the messages, ``key`` routes sibling requests to
+    the same cache if the provider supports it.
     """
 
     prefix: CacheLife | None = "5m"
@@ -132,26 +132,26 @@ def _specs(value: Iterable[ToolSpec]) -> tuple[ToolSpec, ...]:
 
 @attrs.frozen
 class Request:
-    """One question to a model."""
+    """One request to a model."""
 
     messages: History = attrs.field(converter=_history)
     system: tuple[str, ...] = attrs.field(default=(), converter=_sections)
     """Sections of the system prompt in order: the caller's, then the lens."""
     tools: tuple[ToolSpec, ...] = attrs.field(default=(), converter=_specs)
     max_output_tokens: int | None = None
-    """Most tokens of this one answer; ``None`` leaves it to the adapter."""
+    """Token limit of this answer; ``None``: the adapter's default."""
     tool_choice: Literal["auto", "none"] = "auto"
     response_schema: ResponseSchema | None = None
     effort: Effort | None = None
-    """``None`` is the provider's default."""
+    """``None``: the provider's default."""
     caching: Caching = Caching()
     timeout_seconds: float | None = None
-    """Longest time for the whole answer; ``None`` is the adapter's default."""
+    """Time limit for the complete answer; ``None``: the adapter's default."""
 
     def digest(self, model: str) -> str:
-        """Return hex digits over what is stable in the request when *model* is asked.
+        """Return a hex digest of the stable parts of the request to *model*.
 
-        Limits, time-outs and caching are left out: they may differ when a run is taken up again.
+        Limits, timeouts and caching are left out: they may differ when a run is resumed.
         """
         schema = self.response_schema
         texts = [model, self.tool_choice, self.effort or "", schema.name if schema else "", *self.system]
@@ -173,39 +173,39 @@ class Request:
 
 @attrs.frozen
 class Consulted:
-    """Another model that the provider itself asked on the way to an answer, as an advisor."""
+    """Another model that the provider itself called for an answer, for example as an advisor."""
 
     model: str
-    """Its id: it is billed at its own price."""
+    """Its id; it is billed at its own price."""
     usage: Usage
     cost_usd: Decimal | None = None
-    """Filled in when the answer is booked; ``None`` where a price is unknown."""
+    """Set when the answer is booked; ``None`` if its price is unknown."""
 
 
 @attrs.frozen
 class Completion:
-    """A model's whole answer."""
+    """A model's complete answer."""
 
     parts: tuple[Part, ...]
     stop: Stop
     usage: Usage | None
-    """``None`` where the provider did not say."""
+    """``None`` if the provider did not report it."""
     model: str
-    """Id of the model that answered: it is the one that is priced."""
+    """Id of the model that answered; its price applies."""
     provider_stop: str = ""
-    """The stop reason in the provider's own word."""
+    """The provider's own word for the stop reason."""
     id: str = ""
     """The provider's id of the answer."""
     consulted: tuple[Consulted, ...] = ()
-    """Other models that took part. Their tokens are billed, too, and stand apart from ``usage``."""
+    """Other models that took part. Their tokens are billed, too, and are not in ``usage``."""
     is_batch: bool = False
-    """Whether the provider says that it answered in a batch, at half the price."""
+    """Whether the provider says that it answered as part of a batch, at half the price."""
     stated_cost_usd: Decimal | None = None
-    """What the provider itself says that the call costs, all fees included; ``None`` if it does not say."""
+    """The cost that the provider itself states, including all fees; ``None`` if it states none."""
 
     @property
     def billed_tokens(self) -> int | None:
-        """Input and output of all models that took part; ``None`` where the provider did not say."""
+        """Input and output of all models that took part; ``None`` if the provider did not report it."""
         if self.usage is None:
             return None
         return self.usage.total_tokens + sum(one.usage.total_tokens for one in self.consulted)
@@ -221,15 +221,15 @@ class Completion:
         return tuple(part for part in self.parts if isinstance(part, ToolCall))
 
     def as_message(self) -> Message:
-        """Return the answer as the assistant's message."""
+        """Return the answer as an assistant message."""
         return Message("assistant", self.parts)
 
 
 @attrs.frozen
 class Delta:
-    """A piece of an answer while it arrives: for showing, never for use.
+    """A piece of an answer while it arrives, only to be shown.
 
-    The last delta of a stream has ``completion`` set, and nothing else does.
+    The last delta of a stream, and only that one, has ``completion`` set.
     """
 
     text: str = ""
@@ -244,13 +244,13 @@ class ModelProtocol(Protocol):
 
     A model may also have ``input_bound_tokens(request) -> int``, an upper bound on the input
     tokens that its provider can bill for a request, and ``price``, a
-    :class:`~sunwell.core.price.Price` or ``None``; without them the bound is computed from the
+    :class:`~sunwell.core.price.Price` or ``None``. Without them, the bound is computed from the
     request's bytes, and the price is looked up by ``name``.
     """
 
     @property
     def name(self) -> str:
-        """What the model is called in bills, events and journals."""
+        """The model's name in bills, events and journals."""
         ...
 
     async def complete(self, request: Request) -> Completion:
@@ -258,8 +258,8 @@ class ModelProtocol(Protocol):
         ...
 
     def stream(self, request: Request) -> AsyncIterator[Delta]:
-        """Yield the answer as it comes; the last delta carries the completion.
+        """Yield the answer as it arrives; the last delta carries the completion.
 
-        Raises :exc:`~sunwell.errors.ModelError`, also where the stream ends before its proper end.
+        Raises :exc:`~sunwell.errors.ModelError`, also if the stream ends too early.
         """
         ...

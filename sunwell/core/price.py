@@ -1,4 +1,4 @@
-"""What models cost, what a task is expected to cost, and the decision that follows."""
+"""Prices of models, quotes for a task, and the decision whether to delegate."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -14,7 +14,7 @@ _PER_MILLION = Decimal(1_000_000)
 
 def _rate(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     if value is not None and not (Decimal(value).is_finite() and value >= 0):
-        raise ValueError(f"{attribute.name} cannot be {value}: a rate is zero or more dollars")
+        raise ValueError(f"{attribute.name} must be 0 or more dollars, got {value}")
 
 
 def _tiers(value: "Iterable[Tier]") -> "tuple[Tier, ...]":
@@ -24,7 +24,7 @@ def _tiers(value: "Iterable[Tier]") -> "tuple[Tier, ...]":
 def _ascending(_: object, __: object, tiers: "tuple[Tier, ...]") -> None:
     bounds = [tier.above_input_tokens for tier in tiers]
     if any(lower >= upper for lower, upper in pairwise(bounds)):
-        raise ValueError(f"tiers must ascend by above_input_tokens, got {bounds}")
+        raise ValueError(f"tiers must be sorted by above_input_tokens in ascending order, got {bounds}")
 
 
 @attrs.frozen
@@ -60,14 +60,14 @@ class Rates:
 
     @property
     def dearest_input_usd(self) -> Decimal:
-        """The highest rate that an input token can cost, cache writes included."""
+        """The highest rate of an input token, including cache writes."""
         writes = (self.cache_write_usd, self.cache_write_1h_usd, self.cache_read_usd)
         return max([self.input_usd, *(rate for rate in writes if rate is not None)])
 
 
 @attrs.frozen
 class Tier:
-    """Other rates for a *whole* request whose input is longer than ``above_input_tokens``."""
+    """Different rates for the *whole* request if its input is longer than ``above_input_tokens``."""
 
     above_input_tokens: int
     rates: Rates
@@ -77,20 +77,20 @@ class Tier:
 class Price:
     """The price of one model.
 
-    ``source`` and ``date`` (ISO, of the table) say where the figures come from; every figure
-    shown to a user carries the date.
+    ``source`` and ``date`` (ISO, of the table) tell where the figures are from; every figure shown to a
+    user has this date.
     """
 
     rates: Rates
     tiers: tuple[Tier, ...] = attrs.field(default=(), converter=_tiers, validator=_ascending)
     """Ascending by ``above_input_tokens``."""
     context_window: int | None = None
-    """Most tokens of input and output together; ``None`` where unknown."""
+    """Context window: limit of input and output tokens together; ``None`` if unknown."""
     source: str = ""
     date: str = ""
 
     def rates_for(self, input_tokens: int) -> Rates:
-        """Return the rates of a request with so much input."""
+        """Return the rates of a request with this much input."""
         chosen = self.rates
         for tier in self.tiers:
             if input_tokens > tier.above_input_tokens:
@@ -98,7 +98,7 @@ class Price:
         return chosen
 
     def cost_usd(self, usage: Usage) -> Decimal:
-        """Return what *usage*, of one request, costs: exact, not rounded."""
+        """Return the cost of *usage*, which must be of one request: exact, not rounded."""
         return self.rates_for(usage.input_tokens).cost_usd(usage)
 
     def conversation_usd(self, turns: Iterable[tuple[int, int, int, int]]) -> Decimal:
@@ -123,7 +123,7 @@ class Price:
         return total
 
     def worst_rates(self, input_tokens: int) -> tuple[Decimal, Decimal]:
-        """Return the dearest (input, output) rates that at most *input_tokens* of input can meet."""
+        """Return the highest (input, output) rates for a request of up to *input_tokens*."""
         reachable = [self.rates]
         reachable += [tier.rates for tier in self.tiers if input_tokens > tier.above_input_tokens]
         return (
@@ -138,34 +138,34 @@ def _or(rate: Decimal | None, fallback: Decimal) -> Decimal:
 
 @attrs.frozen
 class Side:
-    """One way to do a task, priced. All figures are estimates but ``worst_usd``.
+    """The price of one way to do a task. All figures except ``worst_usd`` are estimates.
 
-    That is a bound under the limits that the quote's assumptions name.
+    ``worst_usd`` is an upper bound under the limits named in the quote's assumptions.
     """
 
     name: str
     """``delegated``, ``direct``, or ``smart-low-effort``."""
     low_usd: Decimal | None
     expected_usd: Decimal | None
-    """``None`` where a price is unknown."""
+    """``None`` if a price is unknown."""
     worst_usd: Decimal | None
 
 
 @attrs.frozen
 class Quote:
-    """Both ways to do a task, side by side, with what was assumed."""
+    """Both ways to do a task side by side, with the assumptions."""
 
     delegated: Side
     direct: Side
     alternatives: tuple[Side, ...] = ()
     lens_tokens: int = 0
-    """Input and output of writing the lens, as far as it goes off the budget."""
+    """Input and output tokens of writing the lens that count against the budget."""
     assumptions: tuple[str, ...] = ()
     price_date: str = ""
 
     @property
     def delegation_is_dearer(self) -> bool:
-        """Whether delegating is known to cost at least what the cheapest other way costs."""
+        """Whether delegating is known to cost at least as much as the cheapest alternative."""
         ours = self.delegated.expected_usd
         others = [side.expected_usd for side in (self.direct, *self.alternatives)]
         known = [usd for usd in others if usd is not None]
@@ -174,11 +174,11 @@ class Quote:
 
 @attrs.frozen
 class DelegationDecision:
-    """Whether a task is delegated, and why. True in a condition when it is."""
+    """Whether a task is delegated, and why. True in a boolean context if it is delegated."""
 
     delegate: bool
     reason: str
-    """One sentence for people; it stands in the event and in the output."""
+    """One sentence for people, shown in the event and in the output."""
     estimated_tokens: int
     threshold_tokens: int
     budget_remaining: int | None = None

@@ -1,4 +1,4 @@
-"""Keeps known secrets out of everything that is shown, sent on or written down."""
+"""Keeps known secrets out of everything that is shown, sent or written."""
 
 import base64
 import json
@@ -7,25 +7,24 @@ from urllib.parse import quote, quote_plus
 
 import attrs
 
-_SHORTEST = 6  # shorter values occur in ordinary text and would tear holes into it
+_SHORTEST = 6  # shorter values occur in ordinary text, which would be damaged
 
 
 @attrs.define(eq=False)
 class Secrets:
     """The values that must not appear in prompts, journals, events, logs or errors.
 
-    Each is also found in base64, alone or inside of something longer, in percent-encoding, in hex
-    and as JSON writes it. Values shorter than six characters are not kept: replacing them would garble
-    ordinary text.
+    Each is also found in base64 (alone or inside longer data), in percent-encoding, in hex and in JSON
+    escapes. Values shorter than 6 characters are ignored: replacing them would damage ordinary text.
     """
 
     _forms: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
-    """What to look for and what to show instead, longest first: a short one may begin a longer one."""
+    """Texts to find and their replacements, longest first: a short one may be the start of a longer one."""
     _joined: tuple["Secrets", ...] = attrs.field(default=(), init=False, repr=False)
-    """Others whose values are replaced too, those included that they are told later."""
+    """Other ``Secrets`` whose values are replaced, too, including values added to them later."""
 
     def joined(self, other: "Secrets") -> "Secrets":
-        """Return one that replaces what this one and *other* know, now and later."""
+        """Return one that replaces all values that this one and *other* know, now or later."""
         if other is self:
             return self
         both = Secrets()
@@ -33,7 +32,7 @@ class Secrets:
         return both
 
     def add(self, value: str, name: str = "secret") -> None:
-        """Remember *value*; in text it becomes ``[name]``."""
+        """Remember *value*; in text it is replaced by ``[name]``."""
         value = value.strip()
         if len(value) < _SHORTEST:
             return
@@ -42,7 +41,7 @@ class Secrets:
 
     @property
     def longest_chars(self) -> int:
-        """Length of the longest text that is replaced; 0 where nothing is known."""
+        """Length of the longest text that is replaced; 0 if no secret is known."""
         return max(map(len, self._known()), default=0)
 
     def redact(self, text: str) -> str:
@@ -55,8 +54,8 @@ class Secrets:
     def _known(self) -> dict[str, str]:
         if not self._joined:
             return self._forms
-        # Sorted together: a short value of one may be part of a longer one of the other, whose rest
-        # would be shown if the short one were replaced first.
+        # Sorted together: a short value of one may be part of a longer value of the other, whose rest
+        # would stay visible if the short one were replaced first.
         forms = dict(self._forms)
         for other in self._joined:
             forms |= other._known()
@@ -74,8 +73,8 @@ def _forms_of(value: str) -> Iterator[str]:
     yield data.hex()
     yield data.hex().upper()
     for before in range(3):
-        # Where the value begins inside a group of three bytes decides how it is written; of the
-        # first and last group only the characters that are the value's own can be looked for.
+        # The encoding depends on the offset of the value within a group of three bytes. Of the first and
+        # last group, only the characters that depend on the value alone can be searched for.
         written = base64.b64encode(bytes(before) + data).decode()
         own = written[(0, 2, 3)[before] : (before + len(data)) * 8 // 6]
         yield own

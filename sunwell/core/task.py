@@ -1,4 +1,4 @@
-"""What a run or a worker is asked to do, and what it ends with."""
+"""The task of a run or a worker, and its result."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,10 +18,10 @@ def _not_negative(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> N
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise ConfigurationError(f"the budget's {attribute.name} cannot be {value!r}: give a number")
+        raise ConfigurationError(f"the budget's {attribute.name} must be a number, got {value!r}")
     if not _is_finite(value) or value < 0:
         raise ConfigurationError(
-            f"the budget's {attribute.name} cannot be {value}: a ceiling is zero or more, and None is none"
+            f"the budget's {attribute.name} must be 0 or more, or None for no limit, got {value}"
         )
 
 
@@ -34,7 +34,7 @@ def _is_finite(value: float | Decimal) -> bool:
 def _whole(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     _not_negative(instance, attribute, value)
     if value is not None and type(value) is not int:
-        raise ConfigurationError(f"the budget's {attribute.name} cannot be {value}: give a whole number")
+        raise ConfigurationError(f"the budget's {attribute.name} must be a whole number, got {value}")
 
 
 def _decimal(value: Decimal | float | str | None) -> Decimal | None:
@@ -43,33 +43,33 @@ def _decimal(value: Decimal | float | str | None) -> Decimal | None:
     try:
         return Decimal(str(value))
     except InvalidOperation:
-        raise ConfigurationError(f"the budget's usd cannot be {value!r}: give an amount, as 0.50") from None
+        raise ConfigurationError(f"the budget's usd must be an amount such as 0.50, got {value!r}") from None
 
 
 def _integer(value: float | None) -> int | None:
-    """Return *value* as ``int`` where it is a whole ``float``, as 1e6 is."""
+    """Return *value* as ``int`` if it is a whole ``float`` such as 1e6."""
     return int(value) if isinstance(value, float) and value.is_integer() else value  # type: ignore[return-value]
 
 
 @attrs.frozen
 class Budget:
-    """Ceilings of a run or a worker; ``None`` is no ceiling. A ceiling is not money set aside.
+    """Limits of a run or a worker; ``None`` means no limit. A limit does not reserve money.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` for what is no number, negative or not finite.
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a value that is not a number, negative or infinite.
     """
 
     usd: Decimal | None = attrs.field(default=None, converter=_decimal, validator=_not_negative)
     tokens: int | None = attrs.field(default=None, converter=_integer, validator=_whole)
-    """Input and output of all calls together."""
+    """Input and output tokens of all calls together."""
     calls: int | None = attrs.field(default=None, converter=_integer, validator=_whole)
     turns: int | None = attrs.field(default=None, converter=_integer, validator=_whole)
     seconds: float | None = attrs.field(default=None, validator=_not_negative)
-    """Wall time of the run, without the time that a resumed run lay still."""
+    """Wall time of the run, without the pauses between its processes."""
 
 
 @attrs.frozen
 class CommandRun:
-    """A command that a tool ran. ``exit_code`` is ``None`` where it did not run to its end."""
+    """A command that a tool ran. ``exit_code`` is ``None`` if it did not finish."""
 
     command: str
     exit_code: int | None
@@ -77,28 +77,28 @@ class CommandRun:
 
 @attrs.frozen
 class Conflict:
-    """Two workers of one run wanted the same file to be different things.
+    """Two workers of one run worked on the same file.
 
-    ``first`` had changed or read the file, ``second`` came later; both are task ids. Both were told.
+    ``first`` had changed or read the file before ``second``; both are task ids. Both were told.
     """
 
     path: str
     first: str
     second: str
     what: str
-    """One sentence: what the second wanted, and what came of it."""
+    """One sentence: what the second worker wanted, and what happened."""
 
 
 @attrs.frozen
 class Receipts:
-    """What the harness recorded. A claim without its receipt here is only a claim."""
+    """What Sunwell itself recorded of the work, as evidence for the model's claims."""
 
     files: tuple[FileChange, ...] = ()
-    """Files that differ from before, each once, with the hashes before and after."""
+    """Files that have changed, each once, with the hashes before and after."""
     commands: tuple[CommandRun, ...] = ()
     """Commands in the order in which they ran."""
     tools_called: tuple[tuple[str, int], ...] = ()
-    """Names of tools and how often each was called."""
+    """Names of tools and the number of calls of each."""
 
 
 Status = Literal["ok", "incomplete", "error", "cancelled"]
@@ -106,37 +106,37 @@ StopReason = Literal[
     "end", "budget_usd", "budget_tokens", "timeout", "turns", "calls", "depth", "refusal", "length",
     "window", "provider_stop", "model_error", "lens_failed", "cancelled", "bug",
 ]  # fmt: skip
-"""Why a run ended. ``end`` is the only one that goes with ``ok``. ``provider_stop``: the provider ended
-an answer with a word that does not end it properly."""
+"""Why a run ended. Only ``end`` occurs with status ``ok``. ``provider_stop``: the provider gave a stop
+reason that is not a normal end."""
 _SUMMARY_CHARACTERS = 200
 
 
 @attrs.frozen
 class ModelBill:
-    """What one model's calls came to. ``cost_usd`` is ``None`` where its price is unknown."""
+    """Totals of one model's calls. ``cost_usd`` is ``None`` if its price is unknown."""
 
     model: str
     calls: int
     usage: Usage
     cost_usd: Decimal | None
     uncertain_usd: Decimal | None = Decimal(0)
-    """Upper bound of what calls cost whose usage never came; not in ``cost_usd``."""
+    """Upper bound of the cost of calls that reported no usage; not part of ``cost_usd``."""
     uncertain_calls: int = 0
     provider: str = ""
     uncertain_tokens: int = 0
-    """Upper bound of the tokens of those calls; not in ``usage``."""
+    """Upper bound of the tokens of those calls; not part of ``usage``."""
 
 
 @attrs.frozen
 class Total:
-    """What some calls came to. ``None`` where the price of any of them is unknown."""
+    """Totals of several calls. A cost is ``None`` if the price of any of them is unknown."""
 
     calls: int = 0
     """Answered calls."""
     usage: Usage = Usage()
     cost_usd: Decimal | None = Decimal(0)
     uncertain_calls: int = 0
-    """Attempts whose usage never came; they stand apart from all of the above."""
+    """Attempts that reported no usage; they are not part of the figures above."""
     uncertain_tokens: int = 0
     uncertain_usd: Decimal | None = Decimal(0)
 
@@ -167,20 +167,20 @@ class BillLine:
     model: str
     provider: str
     depth: int
-    """The root is 0, a worker that it started is 1."""
+    """The root is 0, a worker started by it is 1."""
     purpose: str
     total: Total
 
 
 @attrs.frozen
 class Bill:
-    """What a run came to, call by call booked at the price of the model that answered."""
+    """The bill of a run: every call, booked at the price of the model that answered."""
 
     models: tuple[ModelBill, ...] = ()
     by_purpose: tuple[tuple[str, Decimal | None], ...] = ()
     price_date: str = ""
     lines: tuple[BillLine, ...] = ()
-    """The same calls at their finest: every other figure is a sum of these."""
+    """The most detailed totals: every other figure is a sum of these."""
 
     def split(
         self, by: Literal["model", "provider", "depth", "purpose"]
@@ -193,7 +193,7 @@ class Bill:
 
     @property
     def usage(self) -> Usage:
-        """All tokens that were reported."""
+        """All reported tokens."""
         return sum((line.usage for line in self.models), Usage())
 
     @property
@@ -203,12 +203,12 @@ class Bill:
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """What the reported usage costs; ``None`` where the price of any of it is unknown."""
+        """Cost of the reported usage; ``None`` if any price is unknown."""
         return _total(line.cost_usd for line in self.models)
 
     @property
     def uncertain_usd(self) -> Decimal | None:
-        """Upper bound for calls whose usage never came; ``None`` where a price is unknown."""
+        """Upper bound of the cost of calls that reported no usage; ``None`` if a price is unknown."""
         return _total(line.uncertain_usd for line in self.models)
 
 
@@ -228,33 +228,33 @@ def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
 
 def _words(_: object, attribute: "attrs.Attribute[str]", value: str) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{attribute.name} is empty: say in a sentence what is to be done")
+        raise ValueError(f"{attribute.name} is empty: describe the task in a sentence")
 
 
 @attrs.frozen
 class Task:
-    """One piece of work for a worker: it sees this and the lens, and no conversation."""
+    """A task for a worker. The worker sees this and the lens, but no conversation."""
 
     text: str = attrs.field(validator=_words)
-    """What is to be done, in words."""
+    """Description of the task."""
     tools: tuple[str, ...] | None = attrs.field(default=None, converter=_names, kw_only=True)
-    """Names of the tools that it may call; ``None``: all of its parent's, ``()``: none."""
+    """Names of the tools that the worker may call; ``None``: all of its parent's, ``()``: none."""
     budget: Budget | None = attrs.field(default=None, kw_only=True)
-    """Ceilings of its own, below those of everything above it; ``None``: only those."""
+    """Limits of this task, in addition to all limits above it; ``None``: only those above."""
     timeout_seconds: float | None = attrs.field(
         default=None, kw_only=True, validator=attrs.validators.optional(attrs.validators.gt(0))
     )
-    """Most wall time from the moment it gets a slot; ``None``: the run's default."""
+    """Limit of wall time, from the moment the worker gets a slot; ``None``: the run's default."""
     scope: str = attrs.field(default="", kw_only=True, validator=attrs.validators.instance_of(str))
-    """Where the task ends, in one line."""
+    """Boundary of the task, in one line."""
     target_files: tuple[str, ...] = attrs.field(default=(), converter=_texts, kw_only=True)
-    """Paths in the workspace that the work is about."""
+    """Paths in the workspace that the task is about."""
     done: str = attrs.field(default="", kw_only=True, validator=attrs.validators.instance_of(str))
-    """What must hold for the task to be done."""
+    """Condition under which the task is done."""
 
     @property
     def prompt(self) -> str:
-        """The user's message for the worker: the same task gives the same bytes."""
+        """Return the user message for the worker: the same task gives the same bytes."""
         files = ", ".join(self.target_files)
         named = (("Scope", self.scope), ("Files", files), ("Done when", self.done))
         more = [f"{name}: {said.strip()}" for name, said in named if said.strip()]
@@ -263,65 +263,65 @@ class Task:
 
 @attrs.frozen
 class TaskResult:
-    """How a task ended: always one of these, never an exception or an error text for an answer."""
+    """How a task ended. Every task gives one: never an exception, never an error text as the answer."""
 
     task: str
     status: Status
     stop_reason: StopReason
     answer: str = ""
-    """What the model says, in full. It is a report: :attr:`receipts` is what was seen."""
+    """The model's full answer. It is only a claim: :attr:`receipts` is the evidence."""
     error: str = ""
-    """One sentence where ``status`` is not ``ok``; empty otherwise."""
+    """One sentence if ``status`` is not ``ok``, otherwise empty."""
     files: tuple[FileChange, ...] = ()
-    """Files that differ from before, each once, as the harness saw them."""
+    """Files that have changed, each once, as Sunwell observed."""
     tools_called: tuple[tuple[str, int], ...] = ()
-    """Names of tools and how often each was called."""
+    """Names of tools and the number of calls of each."""
     turns: int = 0
     bill: Bill = Bill()
-    """What it cost, with everything that it started."""
+    """The cost of the task, including all workers that it started."""
     duration_seconds: float = 0.0
     run_id: str = ""
     journal: str | None = None
-    """Path of the run's journal; ``None`` where the run was in memory only."""
+    """Path of the run's journal; ``None`` if the run was only in memory."""
     decision: DelegationDecision | None = None
-    """Whether the task was delegated, and why; ``None`` where delegation was off."""
+    """Whether the task was delegated, and why; ``None`` if delegation was off."""
     lens: EphemeralLens | None = None
     task_id: str = ""
     """The worker's place in the run, such as ``task-3``; empty for a whole run."""
     commands: tuple[CommandRun, ...] = ()
-    """Commands that ran, with their exit codes, as the harness saw them."""
+    """Commands that ran, with their exit codes, as Sunwell observed."""
     conflicts: tuple[Conflict, ...] = ()
-    """Where this work and another's met in the same file."""
+    """Conflicts: files that this worker and another one worked on."""
     workers: "tuple[TaskResult, ...]" = ()
-    """Results of the workers that were started, in that order; of a batch: in the order of input."""
+    """Results of the workers, in the order in which they were started; for a batch, in the order of input."""
     confidence: float | None = None
-    """How sure an orchestrator is of its answer, 0 to 1; ``None`` where nobody said."""
+    """Confidence of an orchestrator in its answer, 0 to 1; ``None`` if it gave none."""
 
     @property
     def success(self) -> bool:
-        """Whether the task came to its proper end."""
+        """Whether the task ended successfully."""
         return self.status == "ok"
 
     @property
     def summary(self) -> str:
-        """One line for people: the first of the answer, or ``Failed:`` and why."""
+        """One line for people: the first line of the answer, or ``Failed:`` and the reason."""
         first = next((line.strip() for line in self.answer.splitlines() if line.strip()), "")
         said = first if len(first) <= _SUMMARY_CHARACTERS else f"{first[: _SUMMARY_CHARACTERS - 1]}…"
         return said if self.success else f"Failed: {self.error or said or self.stop_reason}"
 
     @property
     def scratchpad_key(self) -> str:
-        """Where the full answer is kept."""
+        """Where the full answer is stored."""
         return f"task:{self.task_id}"
 
     @property
     def receipts(self) -> Receipts:
-        """What the harness itself recorded of the work."""
+        """What Sunwell itself recorded of the work."""
         return Receipts(self.files, self.commands, self.tools_called)
 
     @property
     def tool_calls(self) -> int:
-        """How many tool calls were made."""
+        """Number of tool calls."""
         return sum(count for _, count in self.tools_called)
 
 
@@ -335,9 +335,9 @@ def _total(values: Iterable[Decimal | None]) -> Decimal | None:
 
 
 def with_both_sides(results: Iterable[TaskResult]) -> tuple[TaskResult, ...]:
-    """Return *results*, each with all conflicts that any of them tells of and it was a side of.
+    """Return *results*, each with all conflicts that it is part of, as reported by any of them.
 
-    Whoever came first may have been done before the other one met with its work.
+    The first worker may have finished before the second one found its changes.
     """
     given = tuple(results)
     known = dict.fromkeys(conflict for one in given for conflict in one.conflicts)

@@ -1,4 +1,4 @@
-"""Tools and what executes them."""
+"""Tools and executors."""
 
 from collections.abc import Awaitable, Mapping
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -11,27 +11,27 @@ from sunwell.core.span import Span
 from sunwell.core.task import Conflict
 
 Sandbox = Literal["required", "off"]
-"""Whether commands run in a sandbox or not at all, or with all that the caller's account can do."""
+"""``required``: commands run in a sandbox or not at all; ``off``: with all rights of the user's account."""
 SANDBOXES: tuple[Sandbox, ...] = get_args(Sandbox)
 
 
 @runtime_checkable
 class Tool(Protocol):
-    """Something that a model may ask for by name."""
+    """A tool that a model may call by name."""
 
     @property
     def spec(self) -> ToolSpec:
-        """What the model is told of the tool."""
+        """The description of the tool for the model."""
         ...
 
     @property
     def parallel(self) -> bool:
-        """Whether calls of one turn may run side by side with others that say so too."""
+        """Whether calls may run concurrently with other parallel calls of the same turn."""
         ...
 
     @property
     def repeatable(self) -> bool:
-        """Whether the tool may run again where nobody knows if it ran to its end."""
+        """Whether the tool may run again if it is unknown whether it finished."""
         ...
 
     def run(self, arguments: Mapping[str, Any]) -> Awaitable[str]:
@@ -40,7 +40,7 @@ class Tool(Protocol):
 
 
 class Staged(Protocol):
-    """A tool call that has been looked at and not yet carried out."""
+    """A tool call that has been checked but not yet executed."""
 
     @property
     def changes(self) -> tuple[FileChange, ...]:
@@ -49,102 +49,102 @@ class Staged(Protocol):
 
     @property
     def repeatable(self) -> bool:
-        """Whether the call may be carried out again where its end is unknown."""
+        """Whether the call may be executed again if it is unknown whether it finished."""
         ...
 
     @property
     def foretold(self) -> ToolResult | None:
-        """The result that :meth:`finish` will give if it succeeds; known where files change."""
+        """The result that :meth:`finish` returns if it succeeds; known if files change."""
         ...
 
     async def finish(self) -> ToolResult:
-        """Carry the call out. What goes wrong with the tool is a result with ``is_error``."""
+        """Execute the call. A failure of the tool is a result with ``is_error``."""
         ...
 
 
 @runtime_checkable
 class ToolExecutor(Protocol):
-    """Carries out tool calls."""
+    """Executes tool calls."""
 
     async def execute(self, call: ToolCall) -> ToolResult:
-        """Carry out *call*. What goes wrong with the tool is a result with ``is_error``."""
+        """Execute *call*. A failure of the tool is a result with ``is_error``."""
         ...
 
 
 @runtime_checkable
 class StagingExecutor(ToolExecutor, Protocol):
-    """An executor whose calls can be journalled before they change anything."""
+    """An executor whose calls can be recorded in the journal before they change anything."""
 
     async def stage(self, call: ToolCall) -> Staged:
-        """Check *call* and work out what it would change; nothing is changed yet."""
+        """Check *call* and determine what it would change; nothing is changed yet."""
         ...
 
     async def hashes(self, paths: tuple[str, ...]) -> tuple[str | None, ...]:
-        """Return the SHA-256 of each file as it stands, ``None`` where there is none."""
+        """Return the current SHA-256 of each file; ``None`` if there is no file."""
         ...
 
     def is_parallel(self, name: str) -> bool:
-        """Whether calls to the tool *name* may run side by side."""
+        """Whether calls of the tool *name* may run concurrently."""
         ...
 
     def specs(self) -> tuple[ToolSpec, ...]:
-        """Return the tools on offer, in an order that never changes."""
+        """Return all offered tools, in a fixed order."""
         ...
 
 
 @runtime_checkable
 class SharedExecutor(Protocol):
-    """An executor that several workers share and that tells them apart."""
+    """An executor that several workers share, and that knows which worker makes a call."""
 
     def for_worker(self, worker_id: str) -> ToolExecutor:
-        """Return the executor for one worker; all of them know of each other's work."""
+        """Return the executor for one worker; all of them track each other's changes."""
         ...
 
     def conflicts_of(self, worker_id: str) -> tuple[Conflict, ...]:
-        """Return where *worker_id* and others met in the same file."""
+        """Return the conflicts of *worker_id*: files that another worker worked on, too."""
         ...
 
     def note(self, worker_id: str, result: ToolResult) -> None:
-        """Take note of a call that *worker_id* made in an earlier process of the same run."""
+        """Record a call that *worker_id* made in an earlier process of the same run."""
         ...
 
     def release(self, worker_id: str) -> None:
-        """Give up what *worker_id* holds: it is over."""
+        """Release everything that *worker_id* holds, after its end."""
         ...
 
 
 @attrs.frozen
 class Place:
-    """Where in a run a tool call stands: the same each time the run is taken up."""
+    """The place of a tool call in a run: the same each time the run is resumed."""
 
     span: Span
     turn: int
-    """Turn of the work in this span, from 0."""
+    """Number of the turn in this span, from 0."""
     index: int
-    """Place of the call in its turn, from 0."""
+    """Number of the call in its turn, from 0."""
 
 
 @runtime_checkable
 class PlacedExecutor(Protocol):
-    """An executor whose calls depend on where in a run they stand, or leave something behind there."""
+    """An executor whose calls depend on their place in a run, or have an effect there."""
 
     def at(self, place: Place) -> "StagingExecutor":
         """Return the executor for the call at *place*."""
         ...
 
     def recall(self, call: ToolCall, place: Place) -> None:
-        """Take note that *call* was carried out at *place* by an earlier process; its result is recorded."""
+        """Record that an earlier process executed *call* at *place*; its result is in the journal."""
         ...
 
 
 @attrs.frozen
 class Proposal:
-    """What a tool is about to do, for somebody to approve."""
+    """What a tool is about to do, to be approved or rejected."""
 
     tool: str
     summary: str
-    """One line for any terminal: what would happen. A long one is cut, with an ellipsis."""
+    """One line, safe to print: what would happen. A long line is cut, with an ellipsis."""
     details: str
-    """Exactly what will run or be written, known secrets replaced: command, arguments, or difference.
+    """Exactly what will run or be written, with known secrets replaced: command, arguments, or diff.
 
-    It is a model's text: before a terminal gets it, it goes through :func:`sunwell.tools.visible`."""
+    A model wrote this text: pass it through :func:`sunwell.tools.visible` before you print it."""

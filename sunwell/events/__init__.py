@@ -1,4 +1,4 @@
-"""Signals, their payloads and the one way to send them."""
+"""Signals, their payloads, and the function that sends them."""
 
 from sunwell.events.emit import Emit, emit
 from sunwell.events.payloads import (

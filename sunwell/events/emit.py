@@ -1,4 +1,4 @@
-"""The one place where an observer may fail."""
+"""Sends events. A failing observer is caught only here."""
 
 import logging
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from sunwell.events.payloads import Event
 log = logging.getLogger("sunwell.events")
 
 Emit = Callable[[NamedSignal, Event], None]
-"""What rooms further up are handed to tell of an event."""
+"""The function that upper layers call to send an event."""
 
 
 def emit(signal: NamedSignal, sender: object, event: Event) -> None:
-    """Tell every receiver of *signal*; a broken receiver is logged, never raised.
+    """Send the event to every receiver of *signal*; an error in a receiver is logged, never raised.
 
     Receivers are called as ``receiver(sender, event=event)``.
     """
@@ -28,4 +28,4 @@ def emit(signal: NamedSignal, sender: object, event: Event) -> None:
 
 
 def silent(signal: NamedSignal, event: Event) -> None:
-    """Tell nobody."""
+    """Send nothing."""

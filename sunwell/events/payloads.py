@@ -1,4 +1,4 @@
-"""What events carry: frozen facts, names and counts, never live objects."""
+"""The payloads of events: frozen values, never live objects."""
 
 from decimal import Decimal
 from typing import Literal
@@ -11,21 +11,21 @@ from sunwell.core.task import Status, StopReason, TaskResult
 
 @attrs.frozen
 class Event:
-    """Any event of a run: the base class of all of them."""
+    """Base class of all payloads."""
 
 
 @attrs.frozen
 class RunStarted(Event):
-    """A run is open: its journal exists, and this process has spent nothing yet."""
+    """A run has started: its journal exists, and this process has spent nothing yet."""
 
     run_id: str
     task: str
     model: str
     journal: str | None = None
-    """Path of the journal; ``None`` where the run is in memory only."""
+    """Path of the journal; ``None`` if the run is only in memory."""
     resumed: bool = False
     spent_usd: Decimal | None = Decimal(0)
-    """Known cost of what earlier processes did on the run; ``None`` where a price is unknown."""
+    """Known cost of the run in earlier processes; ``None`` if a price is unknown."""
 
 
 @attrs.frozen
@@ -48,7 +48,7 @@ class DelegationStarted(Event):
 
 @attrs.frozen
 class DelegationSkipped(Event):
-    """Delegation was on and the policy said no."""
+    """Delegation was on, and the policy decided against it."""
 
     task_description: str
     reason: str
@@ -56,7 +56,7 @@ class DelegationSkipped(Event):
 
 @attrs.frozen
 class LensStarted(Event):
-    """The smart model is asked for a lens."""
+    """The smart model is about to be called for a lens."""
 
     task_description: str
     smart_model: str
@@ -64,7 +64,7 @@ class LensStarted(Event):
 
 @attrs.frozen
 class EphemeralLensCreated(Event):
-    """The smart model has written a lens."""
+    """A lens has been written."""
 
     task_scope: str
     heuristics_count: int
@@ -78,7 +78,7 @@ class EphemeralLensCreated(Event):
 
 @attrs.frozen
 class LensFailed(Event):
-    """No lens came of it; ``outcome`` is what happens now."""
+    """No usable lens was written; ``outcome`` is what happens next."""
 
     reason: str
     outcome: Literal["direct", "generic", "fail"]
@@ -86,11 +86,11 @@ class LensFailed(Event):
 
 @attrs.frozen
 class ModelCallStarted(Event):
-    """A model is about to be asked."""
+    """A model is about to be called."""
 
     span: str
     number: int
-    """Place of the call in its span, from 0."""
+    """Number of the call in its span, from 0."""
     model: str
     purpose: Purpose
     depth: int = 0
@@ -98,7 +98,7 @@ class ModelCallStarted(Event):
 
 @attrs.frozen
 class ModelCallFinished(Event):
-    """A model call is over, well or badly."""
+    """A model call has succeeded or failed."""
 
     span: str
     number: int
@@ -107,19 +107,19 @@ class ModelCallFinished(Event):
     depth: int = 0
     attempts: int = 1
     usage: Usage | None = None
-    """``None`` where the provider never said."""
+    """``None`` if the provider did not report it."""
     cost_usd: Decimal | None = None
-    """``None`` where usage or price is unknown."""
+    """``None`` if usage or price is unknown."""
     duration_seconds: float = 0.0
     stop: str = ""
     error: str = ""
     replayed: bool = False
-    """Whether the answer came from the journal and was not asked again."""
+    """Whether the answer is from the journal, without a new call."""
 
 
 @attrs.frozen
 class ModelRetried(Event):
-    """An attempt failed and another follows."""
+    """An attempt has failed, and another one follows."""
 
     span: str
     number: int
@@ -131,7 +131,7 @@ class ModelRetried(Event):
 
 @attrs.frozen
 class ModelTextArrived(Event):
-    """A piece of an answer that is being streamed: for showing only."""
+    """A piece of an answer that is being streamed, only to be shown."""
 
     span: str
     text: str
@@ -139,7 +139,7 @@ class ModelTextArrived(Event):
 
 @attrs.frozen
 class ModelFellBack(Event):
-    """Another model takes the part of one that could not be used."""
+    """A different model replaces one that could not be used."""
 
     role: str
     wanted: str
@@ -159,7 +159,7 @@ class ToolCallStarted(Event):
 
 @attrs.frozen
 class ToolCallFinished(Event):
-    """A tool is done."""
+    """A tool has finished."""
 
     span: str
     tool: str
@@ -172,7 +172,7 @@ class ToolCallFinished(Event):
 
 @attrs.frozen
 class BudgetWarning(Event):
-    """Most of a budget is used."""
+    """Most of a budget has been used."""
 
     limit: str
     used: Decimal
@@ -182,7 +182,7 @@ class BudgetWarning(Event):
 
 @attrs.frozen
 class BudgetRefused(Event):
-    """A call found no room and was not made."""
+    """A call did not fit into the budget and was not sent."""
 
     limit: str
     needed: Decimal
@@ -193,21 +193,21 @@ class BudgetRefused(Event):
 
 @attrs.frozen
 class BudgetUsedUp(Event):
-    """A piece of work has met a limit and ends; a closing call may follow."""
+    """A piece of work has reached a limit and ends; a closing call may follow."""
 
     span: str
     limit: str
     """One of ``usd``, ``tokens``, ``calls``, ``turns``, ``seconds``; the numbers are in its unit."""
     used: Decimal
-    """What of it is settled, uncertain or reserved; what is left of it is kept for the closing call."""
+    """The part that is settled, uncertain or reserved; the rest is kept for the closing call."""
     ceiling: Decimal
     account: str = "run"
-    """Path of the account whose limit it is; of ``seconds`` that of the work, on its own clock."""
+    """Path of the account with this limit; for ``seconds``, the path of the work, on its own clock."""
 
 
 @attrs.frozen
 class BoundExceeded(Event):
-    """A provider billed more than the reservation: booked in full, and no new calls follow."""
+    """A provider billed more than was reserved. It is booked in full, and no more calls are sent."""
 
     model: str
     reserved_tokens: int
@@ -218,31 +218,31 @@ class BoundExceeded(Event):
 
 @attrs.frozen
 class BatchPlanned(Event):
-    """How siblings that share a prefix will be started, and what each way would cost."""
+    """How workers that share a prefix will be started, and what each way would cost."""
 
     span: str
     workers: int
     choice: str
     reason: str
     input_usd: Decimal | None
-    """Expected cost of the shared prefix, all workers together; ``None``: no price."""
+    """Expected cost of the shared prefix for all workers together; ``None``: price unknown."""
 
 
 @attrs.frozen
 class WorkerQueued(Event):
-    """A worker is wanted and waits for its turn."""
+    """A worker has been requested and waits for a slot."""
 
     span: str
     task_id: str
     task: str
     depth: int
     parent: str = ""
-    """Path of the span that asked for it."""
+    """Path of the span that requested it."""
 
 
 @attrs.frozen
 class WorkerStarted(Event):
-    """A worker has its slot and begins."""
+    """A worker has got a slot and starts."""
 
     span: str
     task_id: str
@@ -252,7 +252,7 @@ class WorkerStarted(Event):
 
 @attrs.frozen
 class WorkerWaiting(Event):
-    """A worker has given up its slot while it waits for workers of its own."""
+    """A worker has released its slot while it waits for its own workers."""
 
     span: str
     task_id: str
@@ -260,7 +260,7 @@ class WorkerWaiting(Event):
 
 @attrs.frozen
 class WorkerProgressed(Event):
-    """A worker has come one turn further."""
+    """A worker has finished one more turn."""
 
     span: str
     task_id: str
@@ -270,7 +270,7 @@ class WorkerProgressed(Event):
 
 @attrs.frozen
 class WorkerFailed(Event):
-    """A worker ended without coming to its proper end; its result comes with :class:`WorkerFinished`."""
+    """A worker did not end successfully; its result follows in :class:`WorkerFinished`."""
 
     span: str
     task_id: str
@@ -281,44 +281,44 @@ class WorkerFailed(Event):
 
 @attrs.frozen
 class AnswerSet(Event):
-    """An orchestrator has written its answer, or a draft of it."""
+    """An orchestrator has written its answer, or a draft."""
 
     span: str
     content: str
     ready: bool
-    """Whether the run ends with it."""
+    """Whether the run ends with this answer."""
     confidence: float | None
     turn: int
-    """Turn of the orchestrator, from 0."""
+    """Number of the orchestrator's turn, from 0."""
 
 
 @attrs.frozen
 class HistoryCompacted(Event):
-    """Old results of tools gave way to stubs, since the conversation would have outgrown the window."""
+    """Old tool results were replaced by stubs, so that the conversation fits into the context window."""
 
     span: str
     turn: int
     stubs: int
-    """Results that are stubs now."""
+    """Number of results that are stubs now."""
     saved_tokens: int
-    """About how many tokens were saved."""
+    """Estimate of the saved tokens."""
 
 
 @attrs.frozen
 class WorkerFinished(Event):
-    """A worker is done, well or badly."""
+    """A worker has ended, successfully or not."""
 
     span: str
     task_id: str
     index: int
-    """Place of the worker among its siblings, from 0."""
+    """Index of the worker among its siblings, from 0."""
     result: TaskResult
     replayed: bool = False
-    """Whether it was done before this process took the run up."""
+    """Whether it had ended before this process resumed the run."""
 
 
 @attrs.frozen
 class Warned(Event):
-    """Something that the user should know and that stops nothing."""
+    """A warning for the user; the run continues."""
 
     message: str

@@ -1,65 +1,65 @@
-"""The signals, one constant each. Only this file makes signals: a misspelt name would be a new one."""
+"""The signals, one constant each. Only this file creates signals: a misspelt name would be a new signal."""
 
 from blinker import Namespace
 
 _signals = Namespace()
 
 RUN_STARTED = _signals.signal("run-started")
-"""Sent once a run is open, with :class:`RunStarted`."""
+"""Sent when a run has started, with :class:`RunStarted`."""
 RUN_FINISHED = _signals.signal("run-finished")
 """Sent last, with :class:`RunFinished`."""
 DELEGATION_STARTED = _signals.signal("delegation-started")
 """Sent once per delegated run, before the smart model is called, with :class:`DelegationStarted`."""
 DELEGATION_SKIPPED = _signals.signal("delegation-skipped")
-"""Sent where delegation is on and the policy says no, with :class:`DelegationSkipped`."""
+"""Sent if delegation is on and the policy decides against it, with :class:`DelegationSkipped`."""
 LENS_STARTED = _signals.signal("lens-started")
-"""Sent before the smart model is asked, with :class:`LensStarted`."""
+"""Sent before the smart model is called for a lens, with :class:`LensStarted`."""
 EPHEMERAL_LENS_CREATED = _signals.signal("ephemeral-lens-created")
-"""Sent when a lens is there, with :class:`EphemeralLensCreated`."""
+"""Sent when a lens has been written, with :class:`EphemeralLensCreated`."""
 LENS_FAILED = _signals.signal("lens-failed")
-"""Sent when no lens came of it, with :class:`LensFailed`."""
+"""Sent when no usable lens was written, with :class:`LensFailed`."""
 MODEL_CALL_STARTED = _signals.signal("model-call-started")
-"""Sent before a model is asked, with :class:`ModelCallStarted`."""
+"""Sent before a model is called, with :class:`ModelCallStarted`."""
 MODEL_CALL_FINISHED = _signals.signal("model-call-finished")
-"""Sent for each call that started, with :class:`ModelCallFinished`."""
+"""Sent at the end of each model call, with :class:`ModelCallFinished`."""
 MODEL_RETRIED = _signals.signal("model-retried")
 """Sent between two attempts, with :class:`ModelRetried`."""
 MODEL_TEXT_ARRIVED = _signals.signal("model-text-arrived")
 """Sent while an answer is streamed, with :class:`ModelTextArrived`."""
 MODEL_FELL_BACK = _signals.signal("model-fell-back")
-"""Sent where another model takes over, with :class:`ModelFellBack`."""
+"""Sent if a different model is used instead, with :class:`ModelFellBack`."""
 TOOL_CALL_STARTED = _signals.signal("tool-call-started")
 """Sent before a tool runs, with :class:`ToolCallStarted`."""
 TOOL_CALL_FINISHED = _signals.signal("tool-call-finished")
-"""Sent for each tool that started, with :class:`ToolCallFinished`."""
+"""Sent at the end of each tool call, with :class:`ToolCallFinished`."""
 BUDGET_WARNING = _signals.signal("budget-warning")
-"""Sent once for each limit when four fifths of it are used, with :class:`BudgetWarning`."""
+"""Sent once for each limit when 80% of it is used, with :class:`BudgetWarning`."""
 BUDGET_EXHAUSTED = _signals.signal("budget-exhausted")
-"""Sent when work ends at a limit, before its closing call, with :class:`BudgetUsedUp`."""
+"""Sent when work reaches a limit, before its closing call, with :class:`BudgetUsedUp`."""
 BUDGET_REFUSED = _signals.signal("budget-refused")
-"""Sent when a call finds no room, with :class:`BudgetRefused`."""
+"""Sent when a call does not fit into the budget, with :class:`BudgetRefused`."""
 BOUND_EXCEEDED = _signals.signal("bound-exceeded")
 """Sent when a provider bills more than was reserved, with :class:`BoundExceeded`."""
 BATCH_PLANNED = _signals.signal("batch-planned")
 """Sent before the workers of a batch start, with :class:`BatchPlanned`."""
 WORKER_QUEUED = _signals.signal("worker-queued")
-"""Sent for each worker that is wanted, with :class:`WorkerQueued`."""
+"""Sent for each requested worker, with :class:`WorkerQueued`."""
 WORKER_STARTED = _signals.signal("worker-started")
-"""Sent when a worker begins, with :class:`WorkerStarted`."""
+"""Sent when a worker starts, with :class:`WorkerStarted`."""
 WORKER_WAITING = _signals.signal("worker-waiting")
-"""Sent when a worker gives up its slot to wait for its own, with :class:`WorkerWaiting`."""
+"""Sent when a worker releases its slot to wait for its own workers, with :class:`WorkerWaiting`."""
 WORKER_PROGRESSED = _signals.signal("worker-progressed")
 """Sent after each turn of a worker, with :class:`WorkerProgressed`."""
 WORKER_FAILED = _signals.signal("worker-failed")
-"""Sent before ``WORKER_FINISHED`` where a worker did not end well, with :class:`WorkerFailed`."""
+"""Sent before ``WORKER_FINISHED`` if a worker did not end successfully, with :class:`WorkerFailed`."""
 ANSWER_SET = _signals.signal("answer-set")
 """Sent when an orchestrator sets its answer, with :class:`AnswerSet`."""
 HISTORY_COMPACTED = _signals.signal("history-compacted")
-"""Sent when old results of tools gave way to stubs, with :class:`HistoryCompacted`."""
+"""Sent when old tool results were replaced by stubs, with :class:`HistoryCompacted`."""
 WORKER_FINISHED = _signals.signal("worker-finished")
-"""Sent for each worker that was wanted, with :class:`WorkerFinished`."""
+"""Sent at the end of each requested worker, with :class:`WorkerFinished`."""
 WARNED = _signals.signal("warned")
-"""Sent for what a user should know, with :class:`Warned`."""
+"""Sent for each warning for the user, with :class:`Warned`."""
 
 __all__ = [
     "ANSWER_SET",

@@ -1,4 +1,4 @@
-"""What outlives a turn or a run."""
+"""Data that is kept after a turn or a run."""
 
 from sunwell.memory.scratchpad import Scratchpad, ScratchpadEntry, entries_of
 

@@ -1,4 +1,4 @@
-"""The scratchpad: what the workers of a run found, kept for whoever asked them."""
+"""The scratchpad: results of a run's workers, kept for the model that requested them."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,11 +17,11 @@ _DIGEST_BITS = 80
 
 @attrs.frozen
 class TaskIds:
-    """Makes a ULID of a worker's place in a run.
+    """Computes a ULID from a worker's place in a run.
 
-    The first 48 bits are the time at which the run began to hand out work, the other 80 a digest of
-    the run's id and the worker's span. Time and id are written down once; nothing else is needed to
-    find the same ids again, so none of them comes from chance.
+    The first 48 bits are the time at which the run started its first workers, the other 80 a digest of
+    the run's id and the worker's span. Time and id are recorded once; this is enough to compute the same
+    ids again, so no id is random.
     """
 
     run_id: str
@@ -35,55 +35,55 @@ class TaskIds:
         return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
     def as_json(self) -> dict[str, Any]:
-        """Return JSON values from which :meth:`from_json` makes it again."""
+        """Return JSON values for :meth:`from_json`."""
         return {"run": self.run_id, "milliseconds": self.milliseconds}
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Return what :meth:`as_json` described."""
+        """Return the object that :meth:`as_json` described."""
         return cls(str(value["run"]), int(value["milliseconds"]))
 
 
 IDS_NOTE = "task-ids"
-"""Name of the note, at the root of a run, that holds what its workers' ids are made of."""
+"""Name of the note at the root of a run that holds the data for its workers' ids."""
 ENTRY_NOTE = "scratchpad:"
-"""How the name of a note begins that holds an entry; its key follows."""
+"""Prefix of the name of a note that holds an entry; the entry's key follows."""
 PAGE_CHARACTERS = 12_000
 EntryType = Literal["analysis", "decision"]
-"""``analysis``: what a worker reported; ``decision``: what whoever asked it decided."""
+"""``analysis``: a worker's report; ``decision``: a decision of the model that requested the work."""
 
 
 @attrs.frozen
 class ScratchpadEntry:
-    """One thing that somebody found or decided. Its words are a report; ``receipts`` is what was seen."""
+    """One finding or decision. Its text is only a claim; ``receipts`` is the evidence."""
 
     key: str
     type: EntryType
     summary: str
     """One line for people."""
     raw: Mapping[str, Any] = attrs.field(factory=dict)
-    """The whole result as JSON values; ``output`` is the text in full."""
+    """The complete result as JSON values; ``output`` is the full text."""
     receipts: Receipts = Receipts()
     run_id: str = ""
-    """The run that it is from."""
+    """Id of the run that wrote it."""
 
     @property
     def text(self) -> str:
-        """The text in full."""
+        """The full text."""
         return str(self.raw.get("output", ""))
 
     def page(self, number: int) -> str:
-        """Return page *number* of the text, from 1; all pages together are the text, and nothing else."""
+        """Return page *number* of the text, from 1; all pages together are exactly the text."""
         return self.text[(number - 1) * PAGE_CHARACTERS : number * PAGE_CHARACTERS]
 
     @property
     def pages(self) -> int:
-        """How many pages the text has, at least one."""
+        """Number of pages of the text, at least 1."""
         return max(1, -(-len(self.text) // PAGE_CHARACTERS))
 
     @classmethod
     def of_worker(cls, record: WorkerClosed, task_id: str, run_id: str) -> Self:
-        """Return the entry of a worker that has ended, well or badly."""
+        """Return the entry of a worker that has ended, successfully or not."""
         called = {name: record.tools_called.count(name) for name in sorted(set(record.tools_called))}
         ended = TaskResult(record.query, record.status, record.stop_reason, record.answer, record.error)
         raw = {
@@ -106,7 +106,7 @@ class ScratchpadEntry:
         return cls(f"task:{task_id}", "analysis", ended.summary, raw, receipts, run_id)
 
     def as_json(self) -> dict[str, Any]:
-        """Return JSON values from which :meth:`from_json` makes the entry again."""
+        """Return JSON values for :meth:`from_json`."""
         return {
             "key": self.key,
             "type": self.type,
@@ -120,7 +120,7 @@ class ScratchpadEntry:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return what :meth:`as_json` described."""
+        """Return the object that :meth:`as_json` described."""
         receipts = Receipts(
             tuple(FileChange(**change) for change in value["files"]),
             tuple(CommandRun(**command) for command in value["commands"]),
@@ -131,10 +131,10 @@ class ScratchpadEntry:
 
 @attrs.define(eq=False)
 class Scratchpad:
-    """Entries by key, in the order in which they were made.
+    """Entries by key, in the order of creation.
 
-    Where there would be more than ``max_entries``, the oldest gives way: first of those that earlier
-    runs left, then of the decisions, then of all. The journal keeps every one of them.
+    If there are more than ``max_entries``, the oldest is removed: first of those from earlier runs, then
+    of the decisions, then of all. The journal keeps all of them.
     """
 
     run_id: str
@@ -142,14 +142,14 @@ class Scratchpad:
     _entries: dict[str, ScratchpadEntry] = attrs.field(factory=dict, init=False)
 
     def put(self, entry: ScratchpadEntry) -> None:
-        """Add *entry*, in place of an earlier one with its key."""
+        """Add *entry*; it replaces an earlier one with the same key."""
         self._entries.pop(entry.key, None)
         self._entries[entry.key] = entry
         while len(self._entries) > self.max_entries:
             del self._entries[self._first_to_go(entry)]
 
     def get(self, key: str) -> ScratchpadEntry | None:
-        """Return the entry with *key*; ``None`` where there is none."""
+        """Return the entry with *key*; ``None`` if there is none."""
         return self._entries.get(key)
 
     def entries(self) -> tuple[ScratchpadEntry, ...]:
@@ -167,9 +167,9 @@ class Scratchpad:
 
 
 def entries_of(records: Iterable[Record]) -> tuple[ScratchpadEntry, ...]:
-    """Return what the scratchpad of a recorded run holds, from the records of its journal.
+    """Return the scratchpad of a recorded run, from the records of its journal.
 
-    What that run had itself read from earlier ones is among it.
+    It includes the entries that this run had read from earlier runs.
     """
     kept = tuple(records)
     run_id = next((record.run_id for record in kept if isinstance(record, RunOpened)), "")
@@ -190,8 +190,8 @@ def entries_of(records: Iterable[Record]) -> tuple[ScratchpadEntry, ...]:
 
 
 def left_by(journals: Journals, workspace: Path, run_ids: Iterable[str]) -> tuple[ScratchpadEntry, ...]:
-    """Return what the scratchpads of earlier runs of *workspace* hold, the earliest named run first.
+    """Return the entries of the scratchpads of earlier runs of *workspace*, in the order of the given runs.
 
-    Raises :exc:`~sunwell.errors.JournalError` for a run that cannot be found or read.
+    Raises :exc:`~sunwell.errors.JournalError` if a run cannot be found or read.
     """
     return tuple(entry for run in run_ids for entry in entries_of(journals.read(workspace, run).records()))

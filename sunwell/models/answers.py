@@ -1,6 +1,6 @@
-"""What reading any provider's answer needs: lenient JSON, stop words, usage, ids of tool calls.
+"""Shared code to read the answer of any provider: lenient JSON, stop reasons, usage, ids of tool calls.
 
-Every wire format reads stop words and usage here, so that a rule found out for one holds for all.
+Every wire format uses it, so that a rule found for one provider applies to all.
 """
 
 import json
@@ -39,26 +39,26 @@ STOPS: Mapping[str, Stop] = MappingProxyType(
         "pause_turn": "pause",
     }
 )
-"""Providers' stop words, in lower case, of all wire formats: gateways pass on the words of others.
+"""The stop reasons of all wire formats in lower case: gateways pass on those of other providers.
 
-Only what stands here as ``end`` or ``tool_calls`` ends an answer properly."""
+Only a reason that means ``end`` or ``tool_calls`` here ends an answer properly."""
 
 _ERROR_WORDS = frozenset({"error", "failed"})
 
 
 class NotAnAnswer(ValueError):
-    """What came cannot be read as an answer. The text goes on in a sentence that begins with the provider."""
+    """The answer cannot be read. The text continues a sentence that begins with the provider."""
 
     def __init__(self, sentence: str, *, arrived: bool = False) -> None:
-        """*arrived*: the answer came whole and is of no use, so the same request must not be sent again."""
+        """*arrived*: the answer is complete but unusable, so the same request must not be sent again."""
         super().__init__(sentence)
         self.arrived = arrived
 
 
 class ErrorInAnswer(Exception):
-    """The provider reported an error where an answer was expected.
+    """The provider reported an error instead of an answer.
 
-    ``answer`` is what came with the error: its usage is billed. ``None`` if only the error came.
+    ``answer`` is what came with the error; its usage is billed. ``None`` if only the error came.
     """
 
     def __init__(self, error: Any, answer: Completion | None = None) -> None:
@@ -70,8 +70,8 @@ class ErrorInAnswer(Exception):
 def decode(data: bytes) -> Any:
     """Return the value that *data* holds. Raises :exc:`NotAnAnswer`.
 
-    Falls back on a slower reader for what some servers write: raw control characters in strings,
-    halves of surrogate pairs, NaN.
+    Falls back to a slower parser for invalid JSON that some servers write: raw control characters in
+    strings, lone surrogates, NaN.
     """
     import msgspec
 
@@ -83,20 +83,20 @@ def decode(data: bytes) -> Any:
         text = data.decode("utf-8", "replace")
         return json.loads(text, strict=False, parse_constant=lambda _: None, parse_float=_finite)
     except (ValueError, RecursionError):
-        # A page of a proxy, or an answer that broke off: it does not say that a model has answered.
-        raise NotAnAnswer(f"sent what is no JSON: {_excerpt(data)}") from None
+        # Perhaps a proxy's page, or a truncated answer: this does not prove that a model has answered.
+        raise NotAnAnswer(f"sent text that is not JSON: {_excerpt(data)}") from None
 
 
 def decode_object(data: bytes) -> dict[str, Any]:
     """Return the JSON object that *data* holds. Raises :exc:`NotAnAnswer`."""
     value = decode(data)
     if not isinstance(value, dict):
-        raise NotAnAnswer(f"sent JSON that is no object: {_excerpt(data)}", arrived=True)
+        raise NotAnAnswer(f"sent JSON that is not an object: {_excerpt(data)}", arrived=True)
     return value
 
 
 def whole(text: str) -> str:
-    """Return *text* with pairs of surrogates joined, and lone ones replaced: text that UTF-8 can hold."""
+    """Return *text* as valid UTF-8 text: surrogate pairs are joined, lone surrogates replaced."""
     if text.isascii():
         return text
     try:
@@ -107,17 +107,17 @@ def whole(text: str) -> str:
 
 
 def words(value: Any) -> str:
-    """Return *value* where it is a string, else an empty one."""
+    """Return *value* if it is a string, else an empty string."""
     return whole(value) if isinstance(value, str) else ""
 
 
 def members(value: Any) -> dict[str, Any]:
-    """Return *value* where it is an object, else an empty one."""
+    """Return *value* if it is a dict, else an empty dict."""
     return value if isinstance(value, dict) else {}
 
 
 def count(value: Any) -> int | None:
-    """Return *value* where it can be a number of tokens, else ``None``."""
+    """Return *value* if it is a valid number of tokens, else ``None``."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return int(value) if 0 <= value <= _LARGEST_COUNT and value == int(value) else None
@@ -129,24 +129,24 @@ def as_json(value: Any) -> str:
 
 
 def stop_of(told: Mapping[str, Any], key: str, *, is_body: bool) -> tuple[Stop, str]:
-    """Return why an answer ended, and the provider's own word for it, which stands in *told* under *key*.
+    """Return why an answer ended, and the provider's own word for it: the value of *key* in *told*.
 
-    A body without the key has ended well (*is_body*): some servers leave it out. A stream must say
-    that it has ended, and ``null`` is what servers say while an answer is not finished.
+    A body without the key counts as a normal end (*is_body*), because some servers leave it out. A
+    stream must state its end; servers send ``null`` while an answer is not finished.
     """
     if key not in told:
         return ("end" if is_body else "other"), ""
     said = told[key]
     word = words(said) if isinstance(said, str) else ("" if said is None else as_json(said))
     known = STOPS.get(word.strip().lower())
-    if known is None:  # "content_filter: SAFETY": the head may tell what is wrong, never that all is well
+    if known is None:  # "content_filter: SAFETY": the first word may name a failure, but never success
         known = STOPS.get(_head(word))
         known = None if known in ("end", "tool_calls") else known
     return known or "other", word
 
 
 def is_error_word(word: str) -> bool:
-    """Whether a stop word says that the provider failed on the way to an answer."""
+    """Whether a stop reason says that the provider failed before the answer was complete."""
     return _head(word) in _ERROR_WORDS
 
 
@@ -164,11 +164,11 @@ def usage_of(
     cache_write_1h_tokens: int | None = None,
     reasoning_tokens: int | None = None,
 ) -> Usage | None:
-    """Return the usage that a provider tells, at its dearer reading if its figures contradict each other.
+    """Return the usage that a provider reports; if its figures contradict each other, the more expensive one.
 
-    Output includes reasoning, and input includes what was cached. xAI counts reasoning beside the output
-    tokens and Gemini's compatible endpoint counts it in the total alone, so output is at least the total
-    less the input. ``None`` if input or output is not told.
+    Output includes reasoning, and input includes cached tokens. xAI counts reasoning separately from the
+    output tokens, and Gemini's compatible endpoint counts it only in the total, so output is at least
+    the total minus the input. ``None`` if input or output is not reported.
     """
     if input_tokens is None:
         return None
@@ -190,8 +190,8 @@ def usage_of(
 def stated_cost_usd(usage: Any) -> Decimal | None:
     """Return the cost in US dollars that a provider states in its usage; ``None`` if it states none.
 
-    xAI: ``cost_in_usd_ticks``, each 1e-10 dollars. OpenRouter: ``cost``, and beside it what the
-    maker of the model charges to a key of the user's own. Perplexity: ``cost.total_cost``.
+    xAI: ``cost_in_usd_ticks``, each 1e-10 dollars. OpenRouter: ``cost``, plus what the maker of the
+    model charges if the user brings their own key. Perplexity: ``cost.total_cost``.
     """
     told = members(usage)
     ticks, cost = _amount(told.get("cost_in_usd_ticks")), told.get("cost")
@@ -213,10 +213,10 @@ def _amount(value: Any) -> Decimal | None:
 
 
 def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion:
-    """Return *found* with its parts in order: empty text dropped, each tool call with an id of its own.
+    """Return *found* with clean *parts*: empty text is dropped, and each tool call has a unique id.
 
-    Usage that cannot be true counts as not told: no prompt is without tokens, and no answer with
-    something in it.
+    Impossible usage counts as not reported: 0 input tokens, or 0 output tokens for an answer that is
+    not empty.
     """
     kept: list[Part] = []
     seen: set[str] = set()
@@ -236,12 +236,12 @@ def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion
 
 
 def thinking(text: str, raw: str, origin: str) -> Thinking:
-    """Return a block of reasoning whose *raw* can be sent back to *origin*."""
+    """Return a reasoning block; *raw* can be sent back to *origin*."""
     return Thinking(whole(text), whole(raw), origin)
 
 
 def _finite(digits: str) -> float | None:
-    """Return the number; none that JSON could not hold again."""
+    """Return the number; ``None`` if it is infinite, which JSON cannot express."""
     value = float(digits)
     return value if math.isfinite(value) else None
 

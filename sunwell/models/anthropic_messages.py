@@ -1,4 +1,4 @@
-"""Anthropic's Messages API: requests written, answers read, and the model that is asked over it."""
+"""Anthropic's Messages API: how requests are written and answers are read, and the model itself."""
 
 import hashlib
 import json
@@ -34,9 +34,9 @@ from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
 FORMAT = "anthropic-messages"
 ORIGIN = "anthropic"
 DEFAULT_MAX_OUTPUT_TOKENS = 8_192
-"""Sent where a request names no limit: this API takes no request without one."""
+"""Sent if a request sets no limit: this API requires one."""
 LEAST_THINKING_TOKENS = 1_024
-"""Smallest budget of thinking that the API takes."""
+"""Smallest thinking budget that the API accepts."""
 
 _EMPTY = '{"type":"text","text":"(empty)"}'
 _OPENING = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
@@ -47,7 +47,7 @@ _NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 def encode_request(
     model_id: str, request: Request, *, streaming: bool, thinking_tokens: int | None = None
 ) -> tuple[bytes, ...]:
-    """Return the pieces of a body: equal for equal requests, and siblings share their first ones."""
+    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces."""
     caching = request.caching
     sections = tuple(section for section in request.system if section.strip())
     messages = request.messages.encoded(FORMAT, encode_message)
@@ -68,7 +68,7 @@ def encode_request(
 
 
 def encode_message(message: Message) -> bytes:
-    """Return one message. The API joins neighbours of one role by itself, so none is ever rewritten."""
+    """Return one message. The API itself merges consecutive messages of one role."""
     role = "assistant" if message.role == "assistant" else "user"
     # Results of tools must come first in the message that answers the calls.
     ordered = sorted(message.parts, key=lambda part: not isinstance(part, ToolResult))
@@ -92,7 +92,7 @@ def _block(part: Part) -> str:
 
 
 def _input(arguments: str) -> str:
-    """The arguments as an object, which the API demands: what is none is kept as text inside one."""
+    """Return the arguments as an object, as the API requires; anything else is wrapped as text in one."""
     try:
         value = json.loads(arguments or "{}", parse_constant=_refuse)
         if isinstance(value, dict):
@@ -107,7 +107,7 @@ def _refuse(constant: str) -> None:
 
 
 def _id(text: str) -> str:
-    """Return *text* as the API takes ids and names: others come from servers with freer rules."""
+    """Return *text* as a valid id or name for the API: other servers allow more characters."""
     cleaned = _NOT_IN_ID.sub("_", text)
     if cleaned == text and text:
         return text
@@ -148,7 +148,7 @@ def _tail(request: Request, *, streaming: bool, thinking_tokens: int | None) -> 
     limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
     fields: dict[str, Any] = {"max_tokens": limit}
     if thinking_tokens is not None and limit > LEAST_THINKING_TOKENS:
-        # The API wants room for the answer besides the thinking: a short answer gets less of both.
+        # The API requires room for the answer in addition to the thinking: a short answer gets less of both.
         budget = max(LEAST_THINKING_TOKENS, min(thinking_tokens, limit - 1))
         fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
     if request.tools and request.tool_choice == "none":
@@ -168,7 +168,7 @@ def _tail(request: Request, *, streaming: bool, thinking_tokens: int | None) -> 
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")  # half a surrogate pair cannot be sent
+    return text.encode("utf-8", "replace")  # a lone surrogate cannot be sent
 
 
 _GROWING = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
@@ -196,7 +196,7 @@ def read_answer(data: bytes, asked: str) -> Completion:
 
 
 def _raw_blocks(data: bytes, blocks: list[dict[str, Any]]) -> list[str]:
-    """The JSON of each block as the provider wrote it, to be sent back byte for byte."""
+    """The JSON of each block exactly as the provider wrote it, to be sent back unchanged."""
     import msgspec
 
     try:
@@ -215,7 +215,7 @@ def _part(block: Mapping[str, Any], raw: str) -> Part:
         given = block.get("input")
         arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
         return ToolCall(words(block.get("id")), words(block.get("name")), arguments)
-    # Thinking, and any block of a kind that is not known here: kept, and sent back as it came.
+    # Thinking, and blocks of unknown kinds, are kept and sent back unchanged.
     return thinking(words(block.get("thinking")), raw, ORIGIN)
 
 
@@ -228,7 +228,7 @@ def _completion(
     found = Completion(
         (),
         stop,
-        None if consulted is None else read_usage(usage),  # whoever took part unseen was billed
+        None if consulted is None else read_usage(usage),  # advisors without usage were billed, too
         model,
         said,
         answer_id,
@@ -244,9 +244,9 @@ def _completion(
 
 
 def _consulted(iterations: Any, answered: str) -> tuple[Consulted, ...] | None:
-    """Return who took part besides the model that answered; ``None`` where what it used is not told.
+    """Return the other models that took part; ``None`` if their usage is not reported.
 
-    The tokens of an advisor stand in the list of iterations alone; those of messages are counted in the
+    The tokens of an advisor are only in the list of iterations; those of messages are counted in the
     usage itself.
     """
     found = []
@@ -262,7 +262,7 @@ def _consulted(iterations: Any, answered: str) -> tuple[Consulted, ...] | None:
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage | None:
-    """Return the usage; ``None`` where input or output is not told."""
+    """Return the usage; ``None`` if input or output is not reported."""
     uncached, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
     if uncached is None:
         return None
@@ -285,7 +285,7 @@ def read_usage(usage: Mapping[str, Any]) -> Usage | None:
 
 @attrs.define(eq=False)
 class _Block:
-    """A content block while it arrives: what it began with, and the pieces of fields that grow."""
+    """A content block while it arrives: its first event, and the pieces of growing fields."""
 
     start: dict[str, Any]
     pieces: dict[str, list[str]] = attrs.field(factory=dict)
@@ -307,14 +307,14 @@ class MessageReader:
 
     asked: str
     done: bool = attrs.field(default=False, init=False)
-    """Whether the terminal event, ``message_stop``, has come."""
+    """Whether the terminal event, ``message_stop``, has arrived."""
     _message: dict[str, Any] = attrs.field(factory=dict, init=False)
     _usage: dict[str, Any] = attrs.field(factory=dict, init=False)
     _blocks: dict[int, _Block] = attrs.field(factory=dict, init=False)
     _last: int = attrs.field(default=-1, init=False)
 
     def take(self, data: bytes) -> Delta | None:
-        """Take the data of one event; return what of it is worth showing."""
+        """Process the data of one event; return the part to show to a user."""
         event = decode(data)
         if not isinstance(event, dict):
             return None
@@ -340,16 +340,16 @@ class MessageReader:
         return None
 
     def _fail(self, error: Any) -> None:
-        """Raise *error*; if the answer had ended by then, with the usage that is billed."""
+        """Raise *error*; if the answer had already ended, with the usage that is billed."""
         if self._message.get("stop_reason") is None:
             raise ErrorInAnswer(error)
         self._message["error"] = error or {"message": "an error without a message"}
         self._completion()
 
     def completion(self) -> Completion:
-        """Return the whole answer. Raises :exc:`NotAnAnswer` before the terminal event has come."""
+        """Return the complete answer. Raises :exc:`NotAnAnswer` before the terminal event has arrived."""
         if not self.done or not self._message:
-            raise NotAnAnswer("ended the stream before its end, without message_stop")
+            raise NotAnAnswer("closed the stream without message_stop")
         return self._completion()
 
     def _completion(self) -> Completion:
@@ -374,7 +374,7 @@ class MessageReader:
         kind = delta.get("type")
         index = event.get("index")
         block = self._blocks.get(index) if isinstance(index, int) else None
-        if block is None:  # no index, or one that never began: some gateways leave either out
+        if block is None:  # no index, or an unknown one: some gateways leave out either
             block = self._blocks.setdefault(self._last, _Block({"type": "text"}))
         if kind == "input_json_delta":
             piece = delta.get("partial_json")
@@ -392,7 +392,7 @@ class MessageReader:
 
 
 STREAM_ABOVE_TOKENS = 21_333
-"""Answers that may take longer than ten minutes are streamed: Anthropic cuts a silent connection."""
+"""Answers that may take longer than 10 minutes are streamed: Anthropic closes a silent connection."""
 
 
 @attrs.frozen
@@ -412,10 +412,10 @@ class _Messages:
 
 
 class AnthropicModel(HttpModel):
-    """A model of the Messages API, reached through the SDK ``anthropic``.
+    """A model of the Messages API, called through the SDK ``anthropic``.
 
-    ``model_id`` is the provider's id, ``name`` what the model is called here: the id unless given.
-    The key is looked for when something is asked; :meth:`check_key` looks at once.
+    ``model_id`` is the provider's id; ``name`` is the name used here, by default the id.
+    The API key is read at the first call; :meth:`check_key` checks it immediately.
     """
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""What is known by name: providers, models and their short names, with the date of the table."""
+"""Tables of known providers, models and short names, with the date of the last update."""
 
 import functools
 import re
@@ -22,7 +22,7 @@ _NAMES_KEPT = 1_024  # a run asks the same few names at every call
 
 @attrs.frozen
 class Reference:
-    """A model by its provider's name and the id that the provider knows it by."""
+    """A model, by the name of its provider and the provider's model id."""
 
     provider: str
     model_id: str
@@ -32,9 +32,9 @@ class Reference:
 
 
 def parse_reference(text: str) -> Reference | None:
-    """Return what *text* refers to, or ``None`` where it does not say whose model it is.
+    """Return what *text* refers to, or ``None`` if it does not name a provider.
 
-    Only the first slash parts provider and model: further ones belong to the model's id.
+    Only the first slash separates provider and model: further ones belong to the model's id.
     """
     provider, slash, model_id = text.partition("/")
     if slash:
@@ -53,24 +53,24 @@ def provider_of(model_id: str) -> str | None:
 
 @functools.lru_cache(_NAMES_KEPT)
 def undated(model_id: str) -> str:
-    """Return *model_id* without a date at its end: ``-20260101``, ``-2026-01-01`` or ``@20260101``."""
+    """Return *model_id* without a date at the end: ``-20260101``, ``-2026-01-01`` or ``@20260101``."""
     return _DATE.sub("", model_id)
 
 
 @functools.lru_cache(_NAMES_KEPT)
 def spelled_alike(model_id: str) -> str:
-    """Return one spelling for ids that differ in case or in ``4.6`` and ``4-6`` only."""
+    """Return one spelling for ids that differ only in case, or in ``4.6`` and ``4-6``."""
     return _DOT_IN_NUMBER.sub("-", model_id.lower())
 
 
 def is_same_model(asked: str, answered: str) -> bool:
-    """Whether *answered* is the id that was *asked*, or that id with a date or without."""
+    """Whether *answered* is the id *asked*, apart from a date at the end of either."""
     one, other = spelled_alike(asked), spelled_alike(answered)
     return one == other or undated(other) == one or undated(one) == other
 
 
 PRESETS_DATE = "2026-11-21"
-"""ISO day on which the table was last brought up to date."""
+"""ISO day on which the table was last updated."""
 
 Kind = Literal["anthropic", "openai"]
 Api = Literal["chat", "responses"]
@@ -78,18 +78,18 @@ Api = Literal["chat", "responses"]
 
 @attrs.frozen
 class Provider:
-    """How a provider is spoken to, before the environment gives its key."""
+    """How to reach a provider, before its key is read from the environment."""
 
     name: str
     kind: Kind = "openai"
     base_url: str | None = None
     key_variable: str | None = None
-    """The variable that holds the key; ``None``: no key is looked for."""
+    """The variable that holds the key; ``None``: no key is used."""
     api: Api = "chat"
-    """Which of OpenAI's formats; nothing to a provider of the kind ``anthropic``."""
+    """Which of OpenAI's formats; ignored for a provider of the kind ``anthropic``."""
     needs_key: bool = True
     quirks: ChatQuirks | None = None
-    """``None``: told by provider and model, see :func:`~sunwell.models.openai_chat.quirks_for`."""
+    """``None``: chosen by provider and model, see :func:`~sunwell.models.openai_chat.quirks_for`."""
     headers: Headers = ()
     timeout_seconds: float = 600.0
     stall_seconds: float = 300.0
@@ -97,7 +97,7 @@ class Provider:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     without_effort: tuple[str, ...] = ()
-    """Models that take no effort."""
+    """Models that do not accept an effort."""
 
 
 def _local(
@@ -130,7 +130,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
             _served(
                 "deepseek", "https://api.deepseek.com/v1", ChatQuirks(schema="json_object", effort=False)
             ),
-            # The last chunk of a stream carries usage unasked, and unknown fields are refused.
+            # The last chunk of a stream always carries usage, and unknown fields are rejected.
             _served("mistral", "https://api.mistral.ai/v1", ChatQuirks(stream_usage=False, effort=False)),
             _served("moonshot", "https://api.moonshot.ai/v1", ChatQuirks(schema="json_object", effort=False)),
             _local("ollama", 11434),
@@ -140,7 +140,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
         )
     }
 )
-"""By name. ``azure`` has no address of its own: each resource has one, to be named as ``base_url``."""
+"""By name. ``azure`` has no fixed address: each resource has its own, to be set as ``base_url``."""
 
 _OTHER_NAMES = {
     "grok": "xai",
@@ -156,7 +156,7 @@ _OTHER_NAMES = {
 
 
 def preset(name: str) -> Provider | None:
-    """Return the preset called *name*, also by the names that others call it; ``None`` if there is none."""
+    """Return the preset called *name*, also for its alternative names; ``None`` if there is none."""
     lowered = name.lower()
     return PRESETS.get(_OTHER_NAMES.get(lowered, lowered))
 
@@ -167,7 +167,7 @@ def preset_names() -> tuple[str, ...]:
 
 
 ALIASES_DATE = "2026-11-21"
-"""ISO day on which both tables were last brought up to date."""
+"""ISO day on which both tables were last updated."""
 
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
@@ -180,15 +180,15 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         "openai-cheap": "openai/gpt-6-luna",
     }
 )
-"""What each built-in alias stands for, as ``provider/id``. A registered name goes before an alias."""
+"""The ``provider/id`` of each built-in alias. A registered name has precedence over an alias."""
 
 DEFAULT_SMART_MODEL = "opus"
-"""What thinks where nobody says which model does."""
+"""The default smart model."""
 
 
 @attrs.frozen
 class Retirement:
-    """A model that its provider no longer serves, or stops serving on a day that is known."""
+    """A model that its provider no longer serves, or will stop serving on a known day."""
 
     model_id: str
     date: str
@@ -198,10 +198,10 @@ class Retirement:
 
     @property
     def sentence(self) -> str:
-        """What a user should know, true before and after the day."""
+        """The warning for the user; it is true before and after that day."""
         return (
-            f"{self.model_id} is out of service from {self.date} on; "
-            f"it is asked all the same, and its successor is {self.successor}"
+            f"the provider retires {self.model_id} on {self.date}; it is used anyway, "
+            f"but consider its successor {self.successor}"
         )
 
 
@@ -217,10 +217,10 @@ _RETIREMENTS = {
 
 
 def retirement_of(model_id: str) -> Retirement | None:
-    """Return when *model_id* ends and what follows it, or ``None`` where no end is known.
+    """Return when *model_id* is retired and its successor, or ``None`` if no date is known.
 
-    The id counts as its maker serves it, bare or as ``provider/id``; another seller of the same
-    model may keep it longer. It is asked all the same: telling the user is the caller's part.
+    This applies to the model as its maker serves it, as a bare id or ``provider/id``; other sellers may
+    keep it longer. The model is used anyway; the caller is responsible for the warning.
     """
     reference = parse_reference(model_id)
     if reference is None or reference.provider != provider_of(reference.model_id):

@@ -1,4 +1,4 @@
-"""Where a provider is reached, with which key, and over which client."""
+"""How to reach a provider: address, key and client."""
 
 import asyncio
 import base64
@@ -18,7 +18,7 @@ from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, MissingKeyError
 
 OWN_URLS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
-"""The providers' own addresses, used where a connection names none."""
+"""The providers' own addresses, used if a connection sets none."""
 
 _CREDENTIAL = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 Headers = tuple[tuple[str, str | None], ...]
@@ -40,39 +40,39 @@ def _without_login(url: str) -> str:
         host = parts.netloc.rpartition("@")[2]
         return urlunsplit((parts.scheme, host, parts.path, "", ""))
     except ValueError:
-        return "an address that is no URL"
+        return "an invalid URL"
 
 
 @attrs.frozen
 class Connection:
-    """How a provider is reached. Models whose connections are equal share one client.
+    """How to reach a provider. Models with equal connections share one client.
 
-    Neither the key nor the values of headers are in its ``repr``.
+    Its ``repr`` contains neither the key nor the values of headers.
     """
 
     provider: str
     """``anthropic``, ``openai``, or any other name for a compatible server."""
     base_url: str | None = attrs.field(default=None, repr=lambda url: repr(url and _without_login(url)))
-    """``None`` is the provider's own address, see :data:`OWN_URLS`."""
+    """``None``: the provider's own address, see :data:`OWN_URLS`."""
     api_key: str | None = attrs.field(default=None, repr=False)
     key_variable: str | None = None
     """The environment variable that holds the key; ``None``: ``PROVIDER_API_KEY``."""
     headers: Headers = attrs.field(default=(), converter=_pairs, repr=_names)
-    """Headers to send besides the SDK's own; ``None`` as a value takes one of those away."""
+    """Headers to send in addition to the SDK's own; the value ``None`` removes one of those."""
     timeout_seconds: float = 600.0
-    """Longest time for one whole answer where the request names none."""
+    """Time limit for one complete answer if the request sets none."""
     stall_seconds: float = 300.0
-    """Longest silence in the middle of a stream."""
+    """Longest pause within a stream."""
     connect_seconds: float = 10.0
-    """Longest time until a connection stands."""
+    """Time limit for opening a connection."""
     transport: Callable[[], Any] | None = attrs.field(default=None, repr=False)
-    """Makes the ``httpx2`` transport of the client; ``None``: the SDK's own over aiohttp."""
+    """Returns the ``httpx2`` transport of the client; ``None``: the SDK's own, based on aiohttp."""
     needs_key: bool = True
-    """Whether nothing is sent without a key; servers on one's own machine often want none."""
+    """Whether a key is required; local servers often need none."""
     requests_per_minute: int | None = None
-    """Most requests in a minute; ``None``: what the server's headers say."""
+    """Limit of requests per minute; ``None``: as the server's headers say."""
     tokens_per_minute: int | None = None
-    """Most tokens in a minute; ``None``: what the server's headers say."""
+    """Limit of tokens per minute; ``None``: as the server's headers say."""
 
     @classmethod
     def from_environment(
@@ -83,16 +83,16 @@ class Connection:
         key_variable: str | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> Self:
-        """Return a connection with what the environment says: ``PROVIDER_API_KEY``, ``PROVIDER_BASE_URL``.
+        """Return a connection from the environment: ``PROVIDER_API_KEY``, ``PROVIDER_BASE_URL``.
 
-        A *base_url* given here is not the provider's own, so *key_variable* must be named with it
-        (:exc:`~sunwell.errors.ConfigurationError`): a key goes nowhere by accident.
+        A *base_url* given here is not the provider's own address, so *key_variable* must be given, too:
+        otherwise it raises :exc:`~sunwell.errors.ConfigurationError`, so that no key is sent by accident.
         """
         read = os.environ if environ is None else environ
         if base_url is not None and key_variable is None and provider in OWN_URLS:
             raise ConfigurationError(
                 f"the base URL {_without_login(base_url)} is not {provider}'s own: "
-                "name the environment variable that holds its key (key_variable)"
+                "set key_variable to the environment variable that holds its key"
             )
         variable = key_variable or _prefix(provider) + "_API_KEY"
         address = base_url or read.get(_prefix(provider) + "_BASE_URL") or None
@@ -100,24 +100,24 @@ class Connection:
 
     @property
     def url(self) -> str:
-        """The address that requests go to. Raises :exc:`~sunwell.errors.ConfigurationError` without one."""
+        """The address for requests. Raises :exc:`~sunwell.errors.ConfigurationError` if there is none."""
         url = self.base_url or OWN_URLS.get(self.provider)
         if url is None:
-            raise ConfigurationError(f"the provider {self.provider} is not known: give its base_url")
+            raise ConfigurationError(f"the provider {self.provider} is unknown: set its base_url")
         return url
 
     @property
     def shown_url(self) -> str:
-        """The address without anything secret in it."""
+        """The address without any secrets."""
         return _without_login(self.url)
 
     @property
     def variable(self) -> str:
-        """The environment variable in which a key is expected."""
+        """The environment variable that should hold the key."""
         return self.key_variable or _prefix(self.provider) + "_API_KEY"
 
     def check_key(self) -> None:
-        """Raise :exc:`~sunwell.errors.MissingKeyError` where a key is needed and none is there."""
+        """Raise :exc:`~sunwell.errors.MissingKeyError` if a key is required and none is set."""
         if not self.needs_key:
             return
         given = any(value and _CREDENTIAL.search(name) for name, value in self.headers)
@@ -132,7 +132,7 @@ class Connection:
         return known
 
     def secret_values(self) -> list[str]:
-        """Return everything secret that is sent: the key, credentials in headers, a login in the address."""
+        """Return all secrets that are sent: the key, credentials in headers, a login in the address."""
         found: list[str] = []
         if self.api_key:
             found += (
@@ -155,19 +155,19 @@ def _prefix(provider: str) -> str:
 
 @attrs.define(eq=False)
 class Sender:
-    """An SDK's client, and the way to send a body with it that is finished already.
+    """An SDK's client, and a way to send an already encoded body with it.
 
-    The SDK says where a request goes and with what headers, authentication among them, once for
-    each path. What it would do anew for every body and every answer costs more than the rest of a
-    call, and is left out: a request is its address, its headers and the body.
+    The SDK provides the address and headers of a request, including authentication, once for each path.
+    What it would do again for every body and answer costs more than the rest of a call and is skipped:
+    a request is only its address, its headers and the body.
     """
 
     client: Any
     """The SDK's own client."""
     _http: Any
-    """The ``httpx2`` client that it was given."""
+    """The ``httpx2`` client of that SDK client."""
     _options: dict[str, Any] = attrs.field(factory=dict)
-    """What the SDK wants to be told with each request."""
+    """Options that the SDK needs with each request."""
     _heads: dict[str, Any] = attrs.field(factory=dict, init=False)
     """For each path a request without a body."""
     calls: int = attrs.field(default=0, init=False)
@@ -181,7 +181,7 @@ class Sender:
         return {"timeout": self._http.timeout.as_dict()}
 
     async def post(self, path: str, body: bytes) -> Any:
-        """Send *body* and return the ``httpx2`` response, whatever its status, before its body is read."""
+        """Send *body* and return the ``httpx2`` response with any status, before its body is read."""
         import httpx2
 
         head = self._heads.get(path)
@@ -193,7 +193,7 @@ class Sender:
         return await self._http.send(request, stream=True)
 
     async def _head(self, path: str) -> Any:
-        """Have the SDK make a request to *path*, and catch it in place of sending it."""
+        """Let the SDK build a request to *path*, and capture it instead of sending it."""
         import httpx2
 
         made: list[httpx2.Request] = []
@@ -204,18 +204,18 @@ class Sender:
 
         async with httpx2.AsyncClient(transport=httpx2.MockTransport(caught)) as nowhere:
             client = self.client.copy(http_client=nowhere)
-            # As a stream, like every request here: a header of the SDK says which it is.
+            # As a stream, like every request here: the SDK says so in a header.
             await client.post(
                 path, cast_to=httpx2.Response, content=b"{}", options=self._options, stream=True
             )
-        del made[0].headers["content-length"]  # each body has its own
+        del made[0].headers["content-length"]  # it differs for each body
         return made[0]
 
 
 Sdk = Literal["anthropic", "openai"]
 
 _OPENAI_PLATFORMS: dict[str, Literal["Linux", "MacOS"]] = {"linux": "Linux", "darwin": "MacOS"}
-_PARALLEL = 2_000  # twice the thousand workers that a run may have at once
+_PARALLEL = 2_000  # twice the 1,000 workers that a run may have at once
 _IDLE = 1_000
 _AMBIENT_HEADERS = {"anthropic": "ANTHROPIC_CUSTOM_HEADERS", "openai": "OPENAI_CUSTOM_HEADERS"}
 
@@ -250,7 +250,7 @@ class _Pool:
 
 
 _pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool]" = WeakKeyDictionary()
-_pools_lock = threading.Lock()  # loops of several threads look up and add at once
+_pools_lock = threading.Lock()  # loops in several threads look up and add concurrently
 
 
 async def client_for(sdk: Sdk, connection: Connection) -> Any:
@@ -264,7 +264,7 @@ async def client_for(sdk: Sdk, connection: Connection) -> Any:
 
 
 async def sender_for(sdk: Sdk, connection: Connection) -> Sender:
-    """Return what sends finished requests over the connections of :func:`client_for`'s client."""
+    """Return the sender of encoded requests that uses the connections of :func:`client_for`'s client."""
     loop = asyncio.get_running_loop()
     pool = _pools.get(loop)
     sender = pool.senders.get((sdk, connection)) if pool else None
@@ -275,7 +275,7 @@ async def sender_for(sdk: Sdk, connection: Connection) -> Sender:
             pool = _pools.setdefault(loop, _Pool())
         pool.senders[sdk, connection] = sender
         if pool.closer is None:
-            # asyncio.run() closes what generators are still open, and so the connections in time
+            # asyncio.run() closes open generators, and so the connections in time
             pool.closer = pool.until_the_loop_ends()
             await anext(pool.closer)
     return sender
@@ -301,7 +301,7 @@ async def release_clients() -> None:
 
 
 async def close_clients() -> None:
-    """Close every client of the running loop and its connections. Later calls make new ones."""
+    """Close every client of the running loop and its connections. Later calls create new ones."""
     pool = _pools.get(asyncio.get_running_loop())
     if pool is not None:
         await pool.close()
@@ -327,9 +327,9 @@ def _anthropic(connection: Connection) -> Sender:
 
 @functools.cache
 def _openai_client() -> Any:
-    """Return the SDK's client, but told what platform this is.
+    """Return the SDK's client class, with the platform filled in.
 
-    To find out, the SDK starts ``uname`` from ``PATH``, where a workspace can be, with all our keys.
+    Otherwise the SDK would start ``uname`` from ``PATH``, which may contain a workspace, with all our keys.
     """
     import openai
 
@@ -346,7 +346,7 @@ def _openai(connection: Connection) -> Sender:
 
     headers = _headers(connection, openai.omit, _AMBIENT_HEADERS["openai"])
     if connection.base_url not in (None, OWN_URLS["openai"]):
-        # The SDK reads them from the environment, and they are nobody else's business.
+        # The SDK reads them from the environment, and only OpenAI may see them.
         headers = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit} | headers
     if not connection.api_key:
         headers.setdefault("Authorization", openai.omit)
@@ -362,7 +362,7 @@ def _openai(connection: Connection) -> Sender:
 
 
 def request_options(sdk: Sdk, connection: Connection) -> dict[str, Any]:
-    """Return the options of each request. Without a key ``openai`` wants to be told so every time."""
+    """Return the options of each request. Without a key, ``openai`` needs to be told so every time."""
     if sdk != "openai" or connection.api_key:
         return {}
     if any(name.lower() == "authorization" for name, _ in connection.headers):
@@ -373,7 +373,7 @@ def request_options(sdk: Sdk, connection: Connection) -> dict[str, Any]:
 
 
 def _headers(connection: Connection, omit: Any, ambient_variable: str) -> dict[str, Any]:
-    """The connection's headers; those that the SDK would take from a variable are taken away."""
+    """Return the connection's headers; those that the SDK would take from a variable are removed."""
     lines = os.environ.get(ambient_variable, "").split("\n")
     ambient = {line.partition(":")[0].strip(): omit for line in lines if ":" in line}
     given = {name: omit if value is None else value for name, value in connection.headers}
@@ -387,9 +387,9 @@ def _http_client(connection: Connection, aiohttp_client: Any) -> Any:
     import httpx2
 
     limits = httpx2.Limits(max_connections=_PARALLEL, max_keepalive_connections=_IDLE)
-    # How long an answer may take is limited by whoever asks; here, only how long a connection may.
+    # The caller limits the time of an answer; this limits only the time to connect.
     timeout = httpx2.Timeout(None, connect=connection.connect_seconds)
-    # A redirect would carry the prompt, and headers with keys in them, to an address nobody named.
+    # A redirect would send the prompt, and headers with keys, to an address that the user did not choose.
     settings: dict[str, Any] = {"limits": limits, "timeout": timeout, "follow_redirects": False}
     if connection.transport is not None:
         return httpx2.AsyncClient(transport=connection.transport(), **settings)
@@ -399,7 +399,7 @@ def _http_client(connection: Connection, aiohttp_client: Any) -> Any:
 
 @functools.cache
 def _trusted_authorities() -> Any:
-    """Return what certificates are checked against; reading the system's takes 20 ms, so it is read once."""
+    """Return the trusted certificates; reading the system's takes 20 ms, so they are read once."""
     import httpx2
 
     return httpx2.create_ssl_context()

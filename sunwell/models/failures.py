@@ -1,4 +1,4 @@
-"""What can go wrong with a call, turned into our errors: one sentence each, and never a key in it."""
+"""Turns failures of a call into our errors: one sentence each, without any key in it."""
 
 import re
 import time
@@ -44,14 +44,14 @@ _NO_CREDIT = re.compile(r"insufficient_quota|billing_error|billing_hard_limit|cr
 _ADVICE = {
     400: "change the request or the model",
     404: "check the model's id and the base URL",
-    413: "send less: the request is too large",
+    413: "the request is too large: send less",
     422: "change the request or the model",
 }
 
 
 @attrs.define(eq=False)
 class Failures:
-    """Words errors for one model on one connection, and says which of them may be billed."""
+    """Creates the errors for one model on one connection, and decides which of them may be billed."""
 
     model: str
     connection: Connection
@@ -63,16 +63,16 @@ class Failures:
         return self.connection.secrets()
 
     def bad_answer(self, what: str, *, retry: bool = True) -> BadAnswer:
-        """An answer that cannot be read. The provider may bill it."""
+        """Return the error for an answer that cannot be read. The provider may bill it."""
         return BadAnswer(self.model, self._clean(f"{self._who()} {what}"), True, retry)
 
     def timed_out(self, what: str) -> ConnectionFailed:
-        """The answer did not come in time."""
+        """Return the error for an answer that did not arrive in time."""
         detail = f"{self._who()} {what}; allow more time or ask for less"
         return ConnectionFailed(self.model, self._clean(detail), True, True)
 
     def from_exception(self, error: Exception) -> ModelError | None:
-        """Return what an exception of SDK or transport means; ``None`` where it is a bug of ours."""
+        """Return the error for an exception of SDK or transport; ``None`` if it is a bug in our code."""
         kind = _kind(error)
         if kind is None:
             return None
@@ -84,15 +84,15 @@ class Failures:
             detail = f"cannot reach {self._who()} ({cause}); check the base URL and the network"
             return ConnectionFailed(self.model, detail, False, True)
         if kind == "garbled":
-            return self.bad_answer(f"sent what is no HTTP ({cause})")
-        detail = f"the connection to {self._who()} broke before the answer was whole ({cause}); ask again"
+            return self.bad_answer(f"sent an invalid HTTP response ({cause})")
+        detail = f"the connection to {self._who()} broke before the answer was complete ({cause}); try again"
         return ConnectionFailed(self.model, detail, True, True)
 
     def from_status(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
-        """Return what an error answer means.
+        """Return the error for an HTTP error response.
 
-        It may be billed unless the provider itself refused the request before any work: what stands
-        between us and the provider may say the same after the model has answered.
+        It may be billed unless the provider itself rejected the request before any work: a proxy between
+        us and the provider may send the same response after the model has answered.
         """
         error = _error_object(body)
         found = self._sorted(status, _message(error, body), error or {})
@@ -103,7 +103,7 @@ class Failures:
         return found
 
     def from_error_object(self, error: Any) -> ModelError:
-        """Return what an error means that came inside an answer: something may have been billed."""
+        """Return the error for an error object inside an answer; it may be billed."""
         known = error if isinstance(error, dict) else {"message": str(error)}
         status = known.get("code")
         if not isinstance(status, int):
@@ -121,17 +121,18 @@ class Failures:
             detail = f"the account at {who} has no credit left ({said}); add credit or use another key"
             return QuotaExhausted(self.model, detail)
         if status in (401, 403):
-            detail = f"{who} does not accept the key ({said}); set a valid one in {self.connection.variable}"
+            detail = f"{who} rejects the API key ({said}); set a valid key in {self.connection.variable}"
             return Unauthorized(self.model, detail)
         if status in _OVERLOADED:
-            return RateLimited(self.model, f"{who} asks for less ({said}); try again later", False, True)
+            detail = f"{who} limits the request rate or is overloaded ({said}); try again later"
+            return RateLimited(self.model, detail, False, True)
         if status >= 500 or status in (408, 409, 499):
             return ServerFailed(self.model, f"{who} failed ({said}); try again later", False, True)
         if status < 400:
-            detail = f"{who} answered {said} in place of a completion; set the base URL to where it leads"
+            detail = f"{who} redirects the request ({said}); set the base URL to the new address"
             return BadRequest(self.model, detail)
         advice = _ADVICE.get(status, _ADVICE[400])
-        return BadRequest(self.model, f"{who} refuses the request ({said}); {advice}")
+        return BadRequest(self.model, f"{who} rejects the request ({said}); {advice}")
 
     def _who(self) -> str:
         return f"{self.connection.provider} at {self.connection.shown_url}"
@@ -144,7 +145,7 @@ class Failures:
 def retry_after_seconds(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """Return how long the provider asks to wait, from ``retry-after-ms`` or ``retry-after``.
 
-    *now* is seconds since 1970, for a date in the header; ``None`` is this moment.
+    *now* is seconds since 1970, used for a date in the header; ``None``: the current time.
     """
     milliseconds = _seconds(headers.get("retry-after-ms"))
     if milliseconds is not None:
@@ -198,7 +199,7 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _kind(error: Exception) -> str | None:
-    """Name the failure of transport: address, unsent, garbled or broken; ``None`` where it is none."""
+    """Return the kind of transport failure: address, unsent, garbled or broken; ``None`` if it is none."""
     import aiohttp
     import httpx2
 

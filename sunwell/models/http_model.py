@@ -1,4 +1,4 @@
-"""A model that is asked over HTTP: one call, its stream of events, its time limits."""
+"""A model that is called over HTTP: one call, its stream of events, its time limits."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
@@ -16,7 +16,7 @@ from sunwell.models.rate_limits import RateLimiter, limiter_for
 
 _BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 16 * 2**20
-"""Longest event, and longest line, that is read."""
+"""Largest event, and largest line, that is read."""
 
 
 class EventTooLong(ValueError):
@@ -25,10 +25,10 @@ class EventTooLong(ValueError):
 
 @attrs.define(eq=False)
 class EventParser:
-    """Turns bytes, cut anywhere, into the ``data`` of events.
+    """Turns bytes, split at any position, into the ``data`` of events.
 
-    Ends of lines may be LF, CR or CRLF. Comments and other fields than ``data`` are dropped:
-    every wire format here repeats an event's name in its data.
+    Lines may end with LF, CR or CRLF. Comments and fields other than ``data`` are dropped: every wire
+    format here repeats an event's name in its data.
     """
 
     max_bytes: int = MAX_EVENT_BYTES
@@ -63,7 +63,7 @@ class EventParser:
         return events
 
     def close(self) -> list[bytes]:
-        """Return the data of an event whose closing blank line never came, if there is one."""
+        """Return the data of a last event that has no closing blank line, if there is one."""
         events = self.feed(b"\n\n")
         self._after_cr = False
         return events
@@ -100,19 +100,19 @@ class EventParser:
 
 @attrs.frozen
 class Tuning:
-    """What is set for a model; ``None`` leaves the request's own, or the provider's default."""
+    """Settings of a model; ``None``: the request's own setting, or the provider's default."""
 
     max_output_tokens: int | None = None
-    """Most tokens of one answer where the request names no limit."""
+    """Token limit of one answer if the request sets none."""
     effort: Effort | None = None
     thinking_tokens: int | None = None
-    """Budget of thinking; only Anthropic's format has a place for it."""
+    """Thinking budget; only Anthropic's format has a field for it."""
     timeout_seconds: float | None = None
-    """Longest time for one answer where the request names none."""
+    """Time limit for one answer if the request sets none."""
     context_window: int | None = None
 
     def applied(self, request: Request) -> Request:
-        """Return *request* with what is set here."""
+        """Return *request* with these settings."""
         effort = self.effort or request.effort
         timeout = self.timeout_seconds if request.timeout_seconds is None else request.timeout_seconds
         if effort == request.effort and timeout == request.timeout_seconds:
@@ -123,7 +123,7 @@ class Tuning:
 UNTUNED = Tuning()
 
 MAX_ANSWER_BYTES = 64 * 2**20
-"""Longest answer that is read, its events included."""
+"""Largest answer that is read, including its events."""
 _DRAIN_SECONDS = 0.25
 
 
@@ -132,29 +132,29 @@ class Reader(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether the terminal event has come."""
+        """Whether the terminal event has arrived."""
         ...
 
     def take(self, data: bytes) -> Delta | None:
-        """Take the data of one event; return what of it is worth showing."""
+        """Process the data of one event; return the part to show to a user."""
         ...
 
     def completion(self) -> Completion:
-        """Return the whole answer, or raise where the terminal event has not come."""
+        """Return the complete answer, or raise if the terminal event has not arrived."""
         ...
 
 
 class Wire(Protocol):
-    """A wire format: how a request is written, where it goes, and how an answer is read."""
+    """A wire format: how a request is written, where it is sent, and how an answer is read."""
 
     @property
     def sdk(self) -> Sdk:
-        """The SDK whose client carries it."""
+        """The SDK whose client is used."""
         ...
 
     @property
     def path(self) -> str:
-        """Where requests go, below the base URL."""
+        """The path of requests below the base URL."""
         ...
 
     def encode(self, model_id: str, request: Request, *, streaming: bool) -> Sequence[bytes]:
@@ -162,7 +162,7 @@ class Wire(Protocol):
         ...
 
     def read(self, data: bytes, asked: str) -> Completion:
-        """Return the completion in a whole answer."""
+        """Return the completion in a complete answer."""
         ...
 
     def reader(self, asked: str) -> Reader:
@@ -184,7 +184,7 @@ class HttpCall:
     _sent_at: float = attrs.field(default=0.0, init=False)
 
     async def whole(self) -> Completion:
-        """Ask for the answer in one piece and return it."""
+        """Request the answer in one piece and return it."""
         sender = await self._sender()
         limit = asyncio.timeout(self._limit_seconds)
         try:
@@ -204,7 +204,7 @@ class HttpCall:
         raise failure  # out here it has no context: what the SDK raises may hold the key
 
     async def stream(self) -> AsyncGenerator[Delta, None]:
-        """Ask for the answer as a stream and yield what comes, the completion last."""
+        """Request the answer as a stream and yield its parts, the completion last."""
         sender = await self._sender()
         try:
             deadline = asyncio.get_running_loop().time() + self._limit_seconds
@@ -236,14 +236,14 @@ class HttpCall:
 
     @property
     def _expected_tokens(self) -> int:
-        """What the request counts for where tokens are limited: about its input, and its answer in full."""
+        """Tokens that the request needs of a rate limit: its estimated input, and its largest answer."""
         output = self.request.max_output_tokens
         return self.request.size_bytes // 4 + (0 if output is None else output)
 
     async def _sender(self) -> Sender:
-        """Return who sends the request, when it may go out; the caller counts itself out of its calls.
+        """Return the sender as soon as the request may be sent.
 
-        Outside of the time limit: importing an SDK takes seconds, and so may the connection's pace.
+        Outside of the time limit: importing an SDK takes seconds, and so may waiting for the rate limit.
         """
         try:
             sender = await sender_for(self.wire.sdk, self.connection)
@@ -276,7 +276,7 @@ class HttpCall:
     async def _refused(self, response: Any) -> ModelError:
         try:
             body = await _read_all(response)
-        except Exception:  # an error whose body broke off: the status says enough
+        except Exception:  # an error with a truncated body: the status says enough
             body = b""
         finally:
             await response.aclose()
@@ -308,7 +308,7 @@ class HttpCall:
     async def _next(self, chunks: AsyncIterator[bytes], deadline: float, reader: Reader) -> bytes:
         """Return the next piece of the stream, no bytes at its end.
 
-        If it breaks or stalls after the provider reported an error, that is its end: the error counts.
+        If the stream breaks or stalls after the provider reported an error, it ends there with that error.
         """
         silent_until = asyncio.get_running_loop().time() + self.connection.stall_seconds
         limit = asyncio.timeout_at(min(deadline, silent_until))
@@ -318,9 +318,11 @@ class HttpCall:
         except Exception as error:
             stalled = silent_until < deadline
             what = (
-                f"was silent for {self.connection.stall_seconds:g} s" if stalled else "did not finish in time"
+                f"sent nothing for {self.connection.stall_seconds:g} s"
+                if stalled
+                else "did not finish in time"
             )
-            failure = self._meaning(error, limit.expired(), f"{what} in the middle of a stream")
+            failure = self._meaning(error, limit.expired(), f"{what} within a stream")
             if failure is None:
                 raise
         if _has_failed(reader):
@@ -333,7 +335,7 @@ class HttpCall:
                 raise _too_long()
             deltas = _deltas(parser.feed(chunk) if chunk else parser.close(), reader)
             if not chunk and not reader.done:
-                reader.completion()  # says what is missing
+                reader.completion()  # raises an error that says what is missing
             return deltas
         except Exception as error:
             failure = self._meaning(error)
@@ -367,7 +369,7 @@ class HttpCall:
                 return self.failures.bad_answer(f"sent {error}", retry=False)
             case ErrorInAnswer():
                 failure = self.failures.from_error_object(error.error)
-                if error.answer is not None:  # it was paid, and asking again would be paid again
+                if error.answer is not None:  # it was billed, and a retry would be billed again
                     failure.answer, failure.retry = error.answer, False
                 return failure
             case TimeoutError() if expired:
@@ -412,26 +414,26 @@ async def _read_all(response: Any) -> bytes:
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read what is left of a finished stream, so that its connection can be used again."""
+    """Read the rest of a finished stream, so that its connection can be reused."""
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
             async for _ in chunks:
                 pass
-    except Exception:  # the answer is whole: what happens to the connection now is no failure of it
+    except Exception:  # the answer is complete: a failure of the connection no longer matters
         return
 
 
 @attrs.define(eq=False)
 class HttpModel:
-    """A model that is asked over HTTP through the SDK of its wire format."""
+    """A model that is called over HTTP through the SDK of its wire format."""
 
     model_id: str
     connection: Connection
     name: str
-    """What the model is called in bills, events and journals."""
+    """The model's name in bills, events and journals."""
     wire: Wire = attrs.field(repr=False)
     stream_above_tokens: int | None = None
-    """Answers that may be longer than this are asked for as a stream: a silent connection may be cut."""
+    """Answers that may be longer than this are streamed: a silent connection may be closed."""
     tuning: Tuning = UNTUNED
     provider: str = attrs.field(init=False, repr=False)
     """The provider's name."""
@@ -447,23 +449,23 @@ class HttpModel:
 
     @property
     def max_output_tokens(self) -> int | None:
-        """Most tokens of one answer where a request names no limit; ``None``: nobody has set it."""
+        """Token limit of one answer if a request sets none; ``None``: not set."""
         return self.tuning.max_output_tokens
 
     @property
     def context_window(self) -> int | None:
-        """The context window that was set for the model; ``None``: its price says it, if anything does."""
+        """The context window that was set for the model in tokens; ``None``: not set, see its price."""
         return self.tuning.context_window
 
     def check_key(self) -> None:
-        """Raise :exc:`~sunwell.errors.MissingKeyError` where the connection has no key."""
+        """Raise :exc:`~sunwell.errors.MissingKeyError` if a key is required and none is set."""
         self.connection.check_key()
 
     def input_bound_tokens(self, request: Request) -> int:
         """Return an upper bound on the input tokens that the provider can bill for *request*.
 
-        The bytes of the body, since no token is shorter than a byte, plus the dated allowance for
-        what the provider adds to a prompt.
+        It is the size of the body in bytes, since no token is shorter than a byte, plus the dated
+        allowance for what the provider adds to a prompt.
         """
         from sunwell.models.tokens import allowance_tokens
 
@@ -473,7 +475,7 @@ class HttpModel:
     async def complete(self, request: Request) -> Completion:
         """Return one completion, or raise :exc:`~sunwell.errors.ModelError`.
 
-        The request's time limit, else the connection's, holds over the whole call. A cancelled
+        The request's time limit, or else the connection's, applies to the whole call. A cancelled
         call closes its connection.
         """
         call = self._call(request)
@@ -487,9 +489,9 @@ class HttpModel:
         return completion
 
     def stream(self, request: Request) -> AsyncIterator[Delta]:
-        """Yield the answer as it comes; the last delta carries the completion.
+        """Yield the answer as it arrives; the last delta carries the completion.
 
-        Raises :exc:`~sunwell.errors.ModelError`, also where the stream ends before its proper end.
+        Raises :exc:`~sunwell.errors.ModelError`, also if the stream ends too early.
         """
         return self._call(request).stream()
 

@@ -1,4 +1,4 @@
-"""Chat Completions, OpenAI's own and that of every compatible server: requests, answers, and the model."""
+"""Chat Completions of OpenAI and compatible servers: how requests and answers look, and the model itself."""
 
 import json
 import re
@@ -42,36 +42,36 @@ _FIRST_WITH_BREAKPOINTS = (5, 6)
 
 @attrs.frozen
 class ChatQuirks:
-    """What a server understands of the format. The defaults suit a compatible server."""
+    """Which features of the format a server supports. The defaults fit a compatible server."""
 
     token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     system_parts: bool = False
-    """Send the system prompt as one text part for each section; else joined by blank lines."""
+    """Send the system prompt as one text part for each section; otherwise joined by blank lines."""
     breakpoints: bool = False
     """Mark the end of the system prompt with ``prompt_cache_breakpoint``."""
     cache_key: bool = False
     """Send ``prompt_cache_key``."""
     strict_tools: bool = False
-    """Ask for arguments that obey the schema; every object in it must then be closed."""
+    """Request arguments that follow the schema; every object in it must then be closed."""
     stream_usage: bool = True
-    """Ask for usage in streams."""
+    """Request usage in streams."""
     schema: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """How an answer in JSON is asked for."""
+    """How a JSON answer is requested."""
     returns_reasoning: bool = True
-    """Send reasoning back to the server as it came."""
+    """Send reasoning back to the server unchanged."""
     effort: bool = True
-    """Send ``reasoning_effort`` where one is asked for."""
+    """Send ``reasoning_effort`` if the request sets one."""
     tools: bool = True
-    """Whether the server takes tools at all; without them it cannot work, only answer."""
+    """Whether the server supports tools; without tools the model can answer, but not work."""
 
     @property
     def message_format(self) -> str:
-        """Names how messages are written with these quirks."""
+        """A name for the way messages are written with these quirks."""
         return "openai-chat+reasoning" if self.returns_reasoning else "openai-chat"
 
 
 def quirks_for(provider: str, model_id: str) -> ChatQuirks:
-    """Return the quirks of OpenAI's own models where *provider* is ``openai``, else the defaults."""
+    """Return the quirks of OpenAI's own models if *provider* is ``openai``, else the defaults."""
     if provider != "openai" or not _OWN_MODEL.match(model_id):
         return ChatQuirks()
     version = _VERSION.match(model_id)
@@ -88,7 +88,7 @@ def quirks_for(provider: str, model_id: str) -> ChatQuirks:
 def encode_request(
     model_id: str, request: Request, quirks: ChatQuirks, *, streaming: bool
 ) -> tuple[bytes, ...]:
-    """Return the pieces of a body: equal for equal requests, and siblings share their first ones."""
+    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces."""
     encode = _encode_with_reasoning if quirks.returns_reasoning else encode_message
     mark = quirks.breakpoints and request.caching.prefix is not None
     sections = tuple(section for section in request.system if section) + _asked_in_words(request, quirks)
@@ -109,7 +109,7 @@ def encode_request(
 
 
 def _asked_in_words(request: Request, quirks: ChatQuirks) -> tuple[str, ...]:
-    """Return the schema as an instruction, where the server itself cannot hold an answer to it."""
+    """Return the schema as an instruction, for a server that cannot enforce it itself."""
     schema = request.response_schema
     if schema is None or quirks.schema == "json_schema":
         return ()
@@ -117,7 +117,7 @@ def _asked_in_words(request: Request, quirks: ChatQuirks) -> tuple[str, ...]:
 
 
 def encode_message(message: Message, *, reasoning: bool = False) -> bytes:
-    """Return one message, or several joined by commas where results of tools are in it."""
+    """Return one message, or several joined by commas if it contains tool results."""
     if message.role == "assistant":
         return _assistant(message, reasoning=reasoning)
     written = [_result(part) for part in message.parts if isinstance(part, ToolResult)]
@@ -203,14 +203,14 @@ def _tail(request: Request, quirks: ChatQuirks, *, streaming: bool) -> bytes:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")  # half a surrogate pair cannot be sent
+    return text.encode("utf-8", "replace")  # a lone surrogate cannot be sent
 
 
 _REASONING = ("reasoning_content", "reasoning")
 
 
 def read_answer(data: bytes, asked: str) -> Completion:
-    """Return the completion in a whole answer.
+    """Return the completion in a complete answer.
 
     Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
     :exc:`~sunwell.models.answers.ErrorInAnswer`.
@@ -245,7 +245,7 @@ def read_answer(data: bytes, asked: str) -> Completion:
 
 @attrs.define(eq=False)
 class _Found:
-    """What a message consists of, before it is put in order."""
+    """The parts of a message before they are put in order."""
 
     refusal: str = ""
     text: str = ""
@@ -263,7 +263,7 @@ class _Found:
         error: Any,
         is_body: bool,
     ) -> Completion:
-        """Return the completion. Raises :exc:`ErrorInAnswer` for *error*, and for a word that means one."""
+        """Return the completion. Raises :exc:`ErrorInAnswer` for *error* or an error as stop reason."""
         parts: list[Part] = []
         if self.reasoning:
             raw = as_json({self.reasoning_field: self.reasoning})
@@ -294,7 +294,7 @@ def _text(content: Any) -> str:
 
 
 def read_usage(usage: Any) -> Usage | None:
-    """Return the usage; ``None`` where input or output is not told."""
+    """Return the usage; ``None`` if input or output is not reported."""
     told = members(usage)
     inward, outward = (
         members(told.get("prompt_tokens_details")),
@@ -333,7 +333,7 @@ class ChunkReader:
 
     asked: str
     done: bool = attrs.field(default=False, init=False)
-    """Whether ``[DONE]`` has come."""
+    """Whether ``[DONE]`` has arrived."""
     _head: dict[str, Any] = attrs.field(factory=dict, init=False)
     _usage: Any = attrs.field(default=None, init=False)
     _finish: dict[str, Any] = attrs.field(factory=dict, init=False)
@@ -346,7 +346,7 @@ class ChunkReader:
     _by_index: dict[int, _CallPieces] = attrs.field(factory=dict, init=False)
 
     def take(self, data: bytes) -> Delta | None:
-        """Take the data of one event; return what of it is worth showing."""
+        """Process the data of one event; return the part to show to a user."""
         if data.strip() == b"[DONE]":
             self.done = True
             return None
@@ -371,9 +371,9 @@ class ChunkReader:
         return self._grow(delta) if isinstance(delta, dict) else None
 
     def completion(self) -> Completion:
-        """Return the whole answer. Raises :exc:`NotAnAnswer` before the terminal event has come."""
+        """Return the complete answer. Raises :exc:`NotAnAnswer` before the terminal event has arrived."""
         if not self.done and not self._error:
-            raise NotAnAnswer("ended the stream before its end, without [DONE]")
+            raise NotAnAnswer("closed the stream without [DONE]")
         found = _Found("".join(self._refusal), "".join(self._text), "".join(self._reasoning))
         found.reasoning_field = self._reasoning_field
         found.calls = [
@@ -410,7 +410,7 @@ class ChunkReader:
         return Delta(shown, thought, name) if shown or thought or name else None
 
     def _grow_call(self, piece: Mapping[str, Any]) -> str:
-        """Add to the call that *piece* belongs to; return the name of a call that begins."""
+        """Add *piece* to its call; return the call's name if this is its beginning."""
         function = members(piece.get("function"))
         call_id, name = words(piece.get("id")), words(function.get("name"))
         call = self._call_of(piece.get("index"), call_id, name)
@@ -422,7 +422,7 @@ class ChunkReader:
         return call.name if begins else ""
 
     def _call_of(self, index: Any, call_id: str, name: str) -> _CallPieces:
-        """Find the call by index, or by id and name where the server leaves the index out or repeats it."""
+        """Find the call by index, or by id and name if the server omits or repeats the index."""
         indexed = isinstance(index, int)
         call = self._by_index.get(index) if indexed else (self._calls[-1] if self._calls else None)
         if call is not None:
@@ -441,9 +441,9 @@ _LIMITS = re.compile(r"max_completion_tokens|max_tokens")
 
 
 def without_refused(quirks: ChatQuirks, refusal: str) -> ChatQuirks | None:
-    """Return *quirks* without what *refusal* objects to; ``None`` where it names nothing that could go.
+    """Return *quirks* without the feature that *refusal* names; ``None`` if it names no such feature.
 
-    The same refusal changes each thing once, so a chain of refusals comes to an end.
+    Each feature is changed once for the same refusal, so a chain of refusals ends.
     """
     for pattern, change in _CHANGES:
         if pattern.search(refusal):
@@ -460,7 +460,7 @@ def _weaker_schema(quirks: ChatQuirks, refusal: str) -> ChatQuirks:
 
 
 def _other_limit(quirks: ChatQuirks, refusal: str) -> ChatQuirks:
-    """The first name that is mentioned is the refused one; the other may be the advice."""
+    """The first name in the message is the rejected one; the second may be the suggestion."""
     refused = _LIMITS.search(refusal)
     if refused is None or refused[0] != quirks.token_limit:
         return quirks
@@ -502,11 +502,11 @@ class _Chat:
 
 
 class ChatModel(HttpModel):
-    """A model of Chat Completions, reached through the SDK ``openai``.
+    """A model of Chat Completions, called through the SDK ``openai``.
 
-    ``model_id`` is the server's id, ``name`` what the model is called here: the id unless given.
-    ``quirks`` says what the server understands; unless given it is told by provider and id.
-    The key is looked for when something is asked; :meth:`check_key` looks at once.
+    ``model_id`` is the server's id; ``name`` is the name used here, by default the id.
+    ``quirks`` says which features the server supports, by default as known for provider and id.
+    The API key is read at the first call; :meth:`check_key` checks it immediately.
     """
 
     __slots__ = ()
@@ -525,7 +525,7 @@ class ChatModel(HttpModel):
 
     @property
     def quirks(self) -> ChatQuirks:
-        """What the server is taken to understand, as far as it has been found out."""
+        """The features that the server supports, as far as known by now."""
         wire = self.wire
         assert isinstance(wire, _Chat)
         return wire.quirks
@@ -533,8 +533,7 @@ class ChatModel(HttpModel):
     async def complete(self, request: Request) -> Completion:
         """Return one completion, or raise :exc:`~sunwell.errors.ModelError`.
 
-        Where the server refuses a field that is not needed, the error allows another attempt, which
-        does without it.
+        If the server rejects an optional field, the error allows a retry, which leaves the field out.
         """
         try:
             return await super().complete(request)
@@ -543,9 +542,9 @@ class ChatModel(HttpModel):
             raise
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
-        """Yield the answer as it comes; the last delta carries the completion.
+        """Yield the answer as it arrives; the last delta carries the completion.
 
-        Raises what :meth:`complete` raises, also where the stream ends before its proper end.
+        Raises what :meth:`complete` raises, also if the stream ends too early.
         """
         try:
             async with aclosing(self._call(request).stream()) as deltas:
@@ -557,12 +556,12 @@ class ChatModel(HttpModel):
 
     def _call(self, request: Request) -> HttpCall:
         if request.tools and not self.quirks.tools:
-            reason = "the server takes no tools: name another model for work, or ask without tools"
+            reason = "the server does not support tools: use another model for this work, or send no tools"
             raise BadRequest(self.name, reason)
         return super()._call(request)
 
     def _learn(self, error: BadRequest) -> None:
-        if error.answer is not None:  # it was taken and paid: another attempt would be paid, too
+        if error.answer is not None:  # it was accepted and billed: a retry would be billed, too
             return
         changed = without_refused(self.quirks, error.detail)
         if changed is None:

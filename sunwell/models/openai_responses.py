@@ -1,4 +1,4 @@
-"""OpenAI's Responses API: requests written, answers read, and the model that is asked over it."""
+"""OpenAI's Responses API: how requests are written and answers are read, and the model itself."""
 
 import json
 import re
@@ -37,7 +37,7 @@ _INCLUDE = "reasoning.encrypted_content"
 
 
 def encode_request(model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
-    """Return the pieces of a body: equal for equal requests, and siblings share their first ones."""
+    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces."""
     breakpoints = quirks_for("openai", model_id).breakpoints
     sections = tuple(section for section in request.system if section)
     system = _system(sections, breakpoints and request.caching.prefix is not None)
@@ -57,9 +57,9 @@ def encode_request(model_id: str, request: Request, *, streaming: bool) -> tuple
 
 
 def encode_message(message: Message) -> bytes:
-    """Return the items of one message, joined by commas: text, calls, results and reasoning stand apart."""
+    """Return the items of one message, joined by commas: text, calls, results and reasoning are separate."""
     items: list[str] = []
-    # Results answer calls, so they come before anything that the user adds.
+    # Results answer calls, so they come before text that the user adds.
     for part in sorted(message.parts, key=lambda part: not isinstance(part, ToolResult)):
         item = _item(part, message.role == "assistant")
         if item:
@@ -95,7 +95,7 @@ def _system(sections: tuple[str, ...], mark: bool) -> bytes:
     if not sections:
         return b""
     content: list[dict[str, Any]] = [{"type": "input_text", "text": section} for section in sections]
-    if mark:  # the field ``instructions`` is plain text and could not be marked
+    if mark:  # the field ``instructions`` is plain text and cannot be marked
         content[-1]["prompt_cache_breakpoint"] = {"mode": "explicit"}
     return _bytes(_WRITE({"type": "message", "role": "system", "content": content}))
 
@@ -115,7 +115,7 @@ def _tools(tools: tuple[ToolSpec, ...]) -> bytes:
 def _tail(model_id: str, request: Request, *, breakpoints: bool, streaming: bool) -> bytes:
     fields: dict[str, Any] = {"store": False}
     if _REASONS.match(model_id):
-        # What is not stored at the provider's must come back with the next request, encrypted.
+        # The provider stores nothing, so encrypted reasoning must be sent again with the next request.
         fields["include"] = [_INCLUDE]
     if request.max_output_tokens is not None:
         fields["max_output_tokens"] = request.max_output_tokens
@@ -137,7 +137,7 @@ def _tail(model_id: str, request: Request, *, breakpoints: bool, streaming: bool
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")  # half a surrogate pair cannot be sent
+    return text.encode("utf-8", "replace")  # a lone surrogate cannot be sent
 
 
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
@@ -151,7 +151,7 @@ _GROWING = {
 
 
 def read_answer(data: bytes, asked: str) -> Completion:
-    """Return the completion in a whole answer.
+    """Return the completion in a complete answer.
 
     Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
     :exc:`~sunwell.models.answers.ErrorInAnswer`.
@@ -185,7 +185,7 @@ def _completion(answer: Mapping[str, Any], asked: str) -> Completion:
 
 
 def _stop(answer: Mapping[str, Any], items: list[dict[str, Any]], status: str, said: str) -> Stop:
-    """Return why the answer ended; a status that is not known does not end it properly."""
+    """Return why the answer ended; an unknown status is not a normal end."""
     if any(part.get("type") == "refusal" for item in items for part in _content(item)):
         return "refusal"
     if status == "incomplete" or said:
@@ -211,7 +211,7 @@ def _parts(item: Mapping[str, Any]) -> Iterator[Part]:
 
 
 def _returnable(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a reasoning item without what is only told: the API takes it back like that."""
+    """Return a reasoning item without its read-only fields, as the API accepts it back."""
     return {key: value for key, value in item.items() if key != "status"}
 
 
@@ -223,7 +223,7 @@ def _content(item: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def read_usage(usage: Any) -> Usage | None:
-    """Return the usage; ``None`` where input or output is not told. Cached tokens are part of the input."""
+    """Return the usage; ``None`` if input or output is not reported. Input includes cached tokens."""
     told = members(usage)
     inward, outward = members(told.get("input_tokens_details")), members(told.get("output_tokens_details"))
     return usage_of(
@@ -238,7 +238,7 @@ def read_usage(usage: Any) -> Usage | None:
 
 @attrs.define(eq=False)
 class ResponseReader:
-    """Builds a completion from the events of a stream: the terminal one carries the whole answer."""
+    """Builds a completion from the events of a stream: the terminal event carries the complete answer."""
 
     asked: str
     _answer: dict[str, Any] | None = attrs.field(default=None, init=False)
@@ -246,11 +246,11 @@ class ResponseReader:
 
     @property
     def done(self) -> bool:
-        """Whether an event has come that ends a response, well or not."""
+        """Whether an event has arrived that ends a response, successfully or not."""
         return self._answer is not None
 
     def take(self, data: bytes) -> Delta | None:
-        """Take the data of one event; return what of it is worth showing."""
+        """Process the data of one event; return the part to show to a user."""
         if data.strip() == b"[DONE]":
             return None
         event = decode(data)
@@ -258,7 +258,7 @@ class ResponseReader:
             return None
         kind = words(event.get("type"))
         if kind in _TERMINAL:
-            # The event's name counts where the status is missing or says something better.
+            # The event's name counts if the status is missing or claims more success.
             named = {} if kind == "response.completed" else {"status": kind.partition(".")[2]}
             self._answer = {"status": "completed", **members(event.get("response")), **named}
         elif kind == "error":
@@ -268,9 +268,9 @@ class ResponseReader:
         return self._shown(kind, event)
 
     def completion(self) -> Completion:
-        """Return the whole answer. Raises :exc:`NotAnAnswer` before the terminal event has come."""
+        """Return the complete answer. Raises :exc:`NotAnAnswer` before the terminal event has arrived."""
         if self._answer is None:
-            raise NotAnAnswer("ended the stream before its end, without response.completed")
+            raise NotAnAnswer("closed the stream without response.completed")
         answer = self._answer
         if not answer.get("output") and self._items:  # some servers leave it out of the last event
             answer = {**answer, "output": self._items}
@@ -304,11 +304,11 @@ class _Responses:
 
 
 class ResponsesModel(HttpModel):
-    """A model of the Responses API, reached through the SDK ``openai``.
+    """A model of the Responses API, called through the SDK ``openai``.
 
-    Nothing is stored at the provider's: reasoning comes back encrypted and is sent again.
-    ``model_id`` is the provider's id, ``name`` what the model is called here: the id unless given.
-    The key is looked for when something is asked; :meth:`check_key` looks at once.
+    The provider stores nothing: reasoning comes back encrypted and is sent again.
+    ``model_id`` is the provider's id; ``name`` is the name used here, by default the id.
+    The API key is read at the first call; :meth:`check_key` checks it immediately.
     """
 
     __slots__ = ()

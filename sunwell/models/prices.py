@@ -1,4 +1,4 @@
-"""What a model costs: the caller's own prices first, then the installed table. Unknown is ``None``."""
+"""Prices of models: the caller's own prices first, then the installed table. ``None`` is unknown."""
 
 import datetime
 import re
@@ -21,7 +21,7 @@ _RATE_KEYS = {
     "cache_write_mtok": "cache_write_usd",
     "cache_write_1h_mtok": "cache_write_1h_usd",
 }
-# A text request is billed for these besides its tokens, or instead, and `Rates` cannot say so.
+# A text request is billed for these in addition to or instead of tokens, which `Rates` cannot express.
 _INEXPRESSIBLE_KEYS = (
     "requests_kcount",
     "input_mchars",
@@ -37,21 +37,21 @@ _HOUR_WRITE_FACTOR = 2  # Anthropic's price list: a write for an hour costs twic
 class PriceTable:
     """The prices of one installed version of ``genai-prices``, found by exact id only.
 
-    The package itself matches by prefix, so that it has a price for models that do not exist. Here
-    an id counts when it is one of the ids that the table names, with or without a date at its
-    end, and with ``-`` for ``.`` in version numbers.
+    The package itself matches by prefix, so it has a price for models that do not exist. Here an id
+    must be one of the ids in the table, with or without a date at the end, and with ``-`` or ``.`` in
+    version numbers.
     """
 
     version: str
     date: str
-    """Newest ISO day on which the table says that one of its prices was checked."""
+    """Latest ISO day on which one of the table's prices was checked, as the table says."""
     _providers: dict[str, Any]
     _ids: dict[str, dict[str, Any]] = attrs.field(factory=dict, init=False)
 
     def price(self, provider: str, model_id: str, on: datetime.date) -> Price | None:
-        """Return the price of a model on a day (UTC), or ``None`` where the table does not know it.
+        """Return the price of a model on a day (UTC), or ``None`` if the table does not have it.
 
-        Where a price depends on the hour the dearest hour holds, so that it bounds the bill.
+        If a price depends on the hour, the most expensive hour is used, as an upper bound of the bill.
         """
         model = self._find(_OTHER_IDS.get(provider, provider), model_id)
         if model is None:
@@ -62,10 +62,10 @@ class PriceTable:
             return None
         notes = [f"genai-prices {self.version}"]
         if len(rated) > 1:
-            notes.append("at the dearest hour of the day")
+            notes.append("at the most expensive hour of the day")
         doubles = "claude" in model.id and any(_lacks_hour_writes(entries) for entries in rated)
         if doubles:
-            notes.append("cache writes for an hour at twice the input price, as Anthropic lists them")
+            notes.append("1-hour cache writes at twice the input price, as in Anthropic's price list")
         made = [_rated(entries, doubles) for entries in rated]
         rates, tiers = max(made, key=lambda price: (price[0].output_usd, price[0].input_usd))
         return Price(rates, tiers, model.context_window, ", ".join(notes), self.date)
@@ -74,7 +74,7 @@ class PriceTable:
         entry = self._providers.get(provider)
         if entry is None:
             return None
-        # A cloud that sells other makers' models at their prices names those makers.
+        # A cloud that sells models of other makers at their prices lists those makers.
         for seller in (provider, *(entry.fallback_model_providers or ())):
             ids = self._ids_of(seller)
             spelled = spelled_alike(model_id)
@@ -91,7 +91,7 @@ class PriceTable:
 
 @cache
 def price_table() -> PriceTable:
-    """Return the table of the installed package; reading it takes a quarter of a second, once."""
+    """Return the table of the installed package; the first call takes about 0.25 s to read it."""
     from genai_prices import __version__
     from genai_prices.data_snapshot import get_snapshot
 
@@ -107,10 +107,10 @@ def _newest_check(providers: Iterable[Any]) -> str:
 
 
 def _exact_ids(provider: Any) -> dict[str, Any]:
-    """Return the models of *provider* by each id that names them, spelled alike.
+    """Return the models of *provider* by each of their ids, in one spelling.
 
-    An id counts only where the package itself finds the same model by it: some entries are
-    headings for a region or a family, and no request can name them.
+    An id counts only if the package itself finds the same model by it: some entries are headings for a
+    region or a family, which no request can name.
     """
     named = [(model_id, model) for model in provider.models for model_id in (model.id, *_named(model.match))]
     own = [(model_id, model) for model_id, model in named if provider.find_model(model_id) is model]
@@ -128,7 +128,7 @@ def _named(clause: Any) -> Iterator[str]:
 
 
 def _in_force(prices: Any, on: datetime.date) -> Iterator[Any]:
-    """Yield the entries that can hold at some hour of the day; later entries go before earlier ones."""
+    """Yield the entries that can apply at some hour of the day; later entries override earlier ones."""
     if not isinstance(prices, list):
         yield prices
         return
@@ -144,7 +144,7 @@ def _in_force(prices: Any, on: datetime.date) -> Iterator[Any]:
 
 
 def _entries(prices: Any) -> dict[str, Any] | None:
-    """Return the table's entry for each rate, ``None`` where tokens alone do not make the price."""
+    """Return the table's entry for each rate; ``None`` if the price does not depend on tokens alone."""
     named = vars(prices)
     if any(named.get(key) is not None for key in _INEXPRESSIBLE_KEYS):
         return None
@@ -170,7 +170,7 @@ def _rates(entries: dict[str, Any], doubles: bool, input_tokens: int) -> Rates:
 
 
 def _at(entry: Any, input_tokens: int) -> Decimal:
-    """Return the rate in an entry, a number or steps, for a request with so much input."""
+    """Return the rate of an entry, a number or steps, for a request with this much input."""
     if isinstance(entry, Decimal):
         return entry
     reached = [step.price for step in entry.tiers if input_tokens > step.start]
@@ -178,7 +178,7 @@ def _at(entry: Any, input_tokens: int) -> Decimal:
 
 
 _PER_MILLION = Decimal(1_000_000)
-_BATCH_FACTOR = Decimal("0.5")  # Anthropic and OpenAI list batches at half of all rates (2026-11-21)
+_BATCH_FACTOR = Decimal("0.5")  # Anthropic and OpenAI: batches cost half of all rates (2026-11-21)
 
 
 def provider_and_id(model: ModelProtocol) -> tuple[str | None, str]:
@@ -203,33 +203,33 @@ def _own(value: Mapping[str, Price]) -> dict[str, Price]:
 
 @attrs.define(eq=False)
 class PriceBook:
-    """Prices by model, looked up once each and then kept.
+    """Prices by model; each is looked up once and then kept.
 
-    A price is exact or ``None``: a model that no table names has no price, and never the price of
-    one that is called nearly the same.
+    A price is exact or ``None``: a model that is in no table has no price. It never gets the price of a
+    model with a similar name.
     """
 
     _own: dict[str, Price] = attrs.field(factory=dict, converter=_own)
-    """The caller's prices by a model's name, its id or ``provider/id``; they go before all others."""
+    """The caller's prices by a model's name, its id or ``provider/id``; they override all others."""
     _on: datetime.date | None = attrs.field(default=None, kw_only=True)
-    """The day (UTC) whose prices hold; ``None`` is the day of each look-up."""
+    """The day (UTC) whose prices apply; ``None``: the day of each lookup."""
     _kept: dict[tuple[str, str, datetime.date], Price | None] = attrs.field(factory=dict, init=False)
 
     @property
     def date(self) -> str:
-        """Newest ISO day on which the installed table says that one of its prices was checked.
+        """Latest ISO day on which one of the installed table's prices was checked, as the table says.
 
-        The caller's own prices carry their own dates.
+        The caller's own prices have their own dates.
         """
 
         return price_table().date
 
     def price(self, model: ModelProtocol) -> Price | None:
-        """Return what *model* costs, or ``None`` where nobody knows.
+        """Return the price of *model*, or ``None`` if it is unknown.
 
         In this order: the caller's price by the model's name, by ``provider/id`` or by id; the
-        model's own ``price``; the installed table's, by provider and id where the model says them
-        and by its name where it does not.
+        model's own ``price``; the installed table's, by the model's provider and id, or by its name if
+        it has none.
         """
         return self._price(model, *provider_and_id(model))
 
@@ -244,19 +244,19 @@ class PriceBook:
         return self._table_price(provider, model_id)
 
     def price_of(self, model_id: str, provider: str | None = None) -> Price | None:
-        """Return what the model with an id costs, or ``None`` where nobody knows.
+        """Return the price of the model with this id, or ``None`` if it is unknown.
 
         The caller's prices come first, by ``provider/id`` or id, then the installed table's. Without
-        a *provider* the id must tell whose it is: ``openai/gpt-6-luna``, or ``gpt-6-luna``.
+        *provider*, the id must show the provider: ``openai/gpt-6-luna``, or ``gpt-6-luna``.
         """
         provider, model_id = _placed(provider, model_id)
         return self._own_price(provider, model_id) or self._table_price(provider, model_id)
 
     def price_of_answer(self, model: ModelProtocol, answered: str) -> Price | None:
-        """Return the price of the model that answered when *model* was asked.
+        """Return the price of the model that answered when *model* was called.
 
-        Where *answered* is the model that was asked, by name, id or id with a date, this is
-        :meth:`price`; where another one answered it is the price of that one, or ``None``.
+        If *answered* is the called model, by name, id or id with a date, this is :meth:`price`; if a
+        different model answered, it is the price of that model, or ``None``.
         """
         return self._price_of_answer(model, *provider_and_id(model), answered)
 
@@ -270,8 +270,8 @@ class PriceBook:
     def priced(self, model: ModelProtocol, completion: Completion) -> tuple[Completion, Decimal | None]:
         """Return the cost of an answer of *model*, and the answer with the cost of each advisor in it.
 
-        Every model that took part is priced by itself; a batch costs half. If the provider states a
-        cost, the dearer of the stated and the computed one counts. The cost is ``None`` if the usage is
+        Every model that took part is priced separately; a batch costs half. If the provider states a
+        cost, the higher of the stated and the computed cost counts. The cost is ``None`` if the usage is
         unknown, or if a price is unknown and no cost is stated.
         """
         if completion.usage is None:
@@ -315,7 +315,7 @@ class PriceBook:
 
 
 def _placed(provider: str | None, model_id: str) -> tuple[str | None, str]:
-    """Return provider and id, told by the id where no provider is given."""
+    """Return provider and id; without a given provider, the provider that the id shows."""
     if provider is not None:
         return provider.lower(), model_id
     reference = parse_reference(model_id)
@@ -330,9 +330,9 @@ def price_per_token(
     context_window: int | None = None,
     source: str = "",
 ) -> Price:
-    """Return a price from figures in US dollars for one token, as configurations write them.
+    """Return a price from figures in US dollars per token, as configurations write them.
 
-    A float means the number that it is written as: ``0.00005`` is exactly 50 dollars per million.
+    A float means the decimal number as written: ``0.00005`` is exactly 50 dollars per million.
     """
     rates = Rates(
         _per_million(input_usd),

@@ -1,4 +1,4 @@
-"""From a provider's name to a model: adapters, plugins, and what a server offers."""
+"""Creates models from names of providers: adapters, plugins, and the models that a server lists."""
 
 import asyncio
 import difflib
@@ -22,25 +22,25 @@ from sunwell.plugins import Plugins
 
 @attrs.define(eq=False)
 class Recipe:
-    """A model that is made when somebody first wants it."""
+    """A model that is created on first use."""
 
     title: str
-    """What the model is called where something goes wrong."""
+    """The model's name in errors."""
     make: Callable[[], ModelProtocol]
     _model: ModelProtocol | None = attrs.field(default=None, init=False)
     _making: "_Making | None" = attrs.field(default=None, init=False)
 
     def model(self) -> ModelProtocol:
-        """Return the model; the first caller makes it, and all others wait for that one.
+        """Return the model; the first caller creates it, and other callers wait for that.
 
-        What *make* raises, the maker and everyone who waits get to see; the next call tries again.
-        Raises :exc:`~sunwell.errors.ConfigurationError` where waiting would never end, since the
-        model is needed for its own making, in this thread or by way of others.
+        If *make* raises, the first caller and all waiting callers get the error; the next call tries
+        again. Raises :exc:`~sunwell.errors.ConfigurationError` if waiting would never end because the
+        model is needed to create itself, in this thread or through others.
         """
         while True:
-            # One step: look whether the model is there, whether somebody makes it, whether waiting
-            # for that one would close a circle, and note who makes or who waits. Otherwise two
-            # threads would both make it, or each would wait for the other.
+            # One step: check if the model exists, if another thread is creating it, and if waiting for
+            # that thread would be a deadlock; then record who creates or waits. Otherwise two threads
+            # could both create it, or each could wait for the other.
             with _LOCK:
                 if self._model is not None:
                     return self._model
@@ -63,7 +63,7 @@ class Recipe:
         while step is not None:
             if step.thread == ours:
                 raise ConfigurationError(
-                    f"the model {self.title!r} is needed for its own making; let no factory resolve itself"
+                    f"the factory of the model {self.title!r} needs this model itself; remove this loop"
                 )
             step = _WAITING.get(step.thread)
 
@@ -77,8 +77,8 @@ class Recipe:
             making.error = error
             raise
         finally:
-            # One step: the model is there, nobody makes it any more, and nobody waits for it.
-            # Otherwise a thread that was just let go would still count as waiting.
+            # One step: the model exists, no thread is creating it, and none waits for it. Otherwise a
+            # thread that was just released would still count as waiting.
             with _LOCK:
                 self._model = making.model = model
                 self._making = None
@@ -89,7 +89,7 @@ class Recipe:
 
 @attrs.define(eq=False)
 class _Making:
-    """One attempt to make a model. With neither model nor error, the maker was interrupted."""
+    """One attempt to create a model. With neither model nor error, it was interrupted."""
 
     thread: int
     done: threading.Event = attrs.field(factory=threading.Event, init=False)
@@ -100,7 +100,7 @@ class _Making:
         try:
             self.done.wait()
         finally:
-            with _LOCK:  # an interrupted wait must not be taken for one that goes on
+            with _LOCK:  # an interrupted wait must no longer count as waiting
                 _WAITING.pop(threading.get_ident(), None)
         if self.error is not None:
             raise self.error
@@ -109,26 +109,26 @@ class _Making:
 
 _LOCK = threading.Lock()
 _WAITING: dict[int, _Making] = {}
-"""What each thread waits for. One for the process: a circle may lead through several registries."""
+"""What each thread waits for. One for the process: a deadlock may involve several registries."""
 
 
 def checked_model(value: object, subject: str) -> ModelProtocol:
     """Return *value* if it is a model, or raise :exc:`TypeError` with a sentence about *subject*."""
     if isinstance(value, ModelProtocol) and not isinstance(value, type):
         return value
-    raise TypeError(f"{subject} {value!r}, which is no model: a model has name, complete and stream")
+    raise TypeError(f"{subject} {value!r}, which is not a model: a model has name, complete and stream")
 
 
 @attrs.frozen
 class Route:
-    """How a model is reached: the connection, the format spoken on it, and what its server understands."""
+    """How a model is reached: the connection, its wire format, and what its server supports."""
 
     connection: Connection
     kind: Kind = "openai"
     api: Api = "chat"
     quirks: ChatQuirks | None = None
     prefix: str = ""
-    """What stands before a model's id at a gateway: the id of its maker."""
+    """Prefix of a model's id at a gateway: the id of its maker."""
     without_effort: tuple[str, ...] = ()
 
     def model(self, model_id: str, *, name: str | None = None, tuning: Tuning = UNTUNED) -> ModelProtocol:
@@ -152,28 +152,30 @@ class Route:
 
 @attrs.frozen
 class Providers:
-    """A supply of models: named providers first, then a gateway if one is chosen, then presets.
+    """Supplies models: of configured providers first, then of a gateway if one is chosen, then of presets.
 
-    A key goes only to its provider's own host, or to an address whose entry names its variable.
+    A key is sent only to its provider's own host, or to an address whose entry names the key's variable.
     """
 
     named: Mapping[str, Provider] = attrs.field(factory=dict)
     gateway: str | None = None
-    """The provider that serves what no entry of ``named`` does."""
+    """The provider that serves all models that no entry of ``named`` serves."""
     variables: Mapping[str, str] | None = attrs.field(default=None, repr=False)
-    """Environment variables; ``None`` is the process's own, as they are at each look-up."""
+    """Environment variables; ``None``: those of the process at each lookup."""
 
     def connection(self, provider: str) -> Route | None:
-        """Return how *provider* is reached now; ``None`` where nobody knows.
+        """Return how *provider* is reached now; ``None`` if it is unknown.
 
-        Raises :exc:`~sunwell.errors.MissingKeyError` where its key is missing, and
-        :exc:`~sunwell.errors.ConfigurationError` where it has no address.
+        Raises :exc:`~sunwell.errors.MissingKeyError` if its key is missing, and
+        :exc:`~sunwell.errors.ConfigurationError` if it has no address.
         """
         entry = self.named.get(provider)
         if entry is None and self.gateway is not None and provider != self.gateway:
             through = self.connection(self.gateway)
             if through is None:
-                raise ConfigurationError(f"the gateway {self.gateway} is no provider that is known")
+                raise ConfigurationError(
+                    f"the gateway {self.gateway} is not a known provider: correct it or add it to [providers]"
+                )
             return attrs.evolve(through, prefix=f"{provider}/")
         if entry is None:
             known = preset(provider)
@@ -185,10 +187,10 @@ class Providers:
         return route
 
     def route(self, provider: Provider) -> Route:
-        """Return the way to *provider* with the key that the environment holds."""
+        """Return the route to *provider* with the key from the environment."""
         if provider.base_url is None:
             raise ConfigurationError(
-                f"the provider {provider.name} has no address: give [providers.{provider.name}] a base_url"
+                f"the provider {provider.name} has no address: set base_url in [providers.{provider.name}]"
             )
         read = self._read
         own = provider.base_url == OWN_URLS.get(provider.name)
@@ -211,9 +213,9 @@ class Providers:
         )
 
     def model(self, model_id: str, connection: Hashable) -> ModelProtocol:
-        """Return a new adapter behind a route that this supply gave."""
+        """Return a new adapter for a route from this supply."""
         if not isinstance(connection, Route):
-            raise TypeError(f"a Route is wanted, got {connection!r}")
+            raise TypeError(f"expected a Route, got {connection!r}")
         return connection.model(model_id)
 
     @property
@@ -224,9 +226,9 @@ class Providers:
 def provider_from_variables(
     name: str, environ: Mapping[str, str] | None = None, *, like: Provider | None = None
 ) -> Provider | None:
-    """Return *name* at the address that ``NAME_BASE_URL`` holds: its owner is who set the key, too.
+    """Return the provider *name* at the address in ``NAME_BASE_URL``; the same user set the key, too.
 
-    ``None`` where there is no such variable. What the server understands is what *like* does.
+    ``None`` if there is no such variable. The server counts as supporting what *like* supports.
     """
     found = Connection.from_environment(name, environ=environ)
     if found.base_url is None:
@@ -237,47 +239,47 @@ def provider_from_variables(
 
 
 class Supply(Protocol):
-    """Where a registry gets models from that nobody registered."""
+    """Where a registry gets models that are not registered."""
 
     def connection(self, provider: str) -> Hashable | None:
-        """Return how *provider* is reached now, equal as long as nothing changed; ``None``: unknown.
+        """Return how *provider* is reached now, an equal value until something changes; ``None``: unknown.
 
-        Raises :exc:`~sunwell.errors.MissingKeyError` where its key is missing.
+        Raises :exc:`~sunwell.errors.MissingKeyError` if its key is missing.
         """
         ...
 
     def model(self, model_id: str, connection: Hashable) -> ModelProtocol:
-        """Return a new model behind a connection that this supply gave."""
+        """Return a new model for a connection from this supply."""
         ...
 
 
 @attrs.frozen
 class Environment:
-    """Models of the providers whose address is known: ``PROVIDER_BASE_URL``, else the preset's."""
+    """Models of providers with a known address: ``PROVIDER_BASE_URL``, or else the preset's."""
 
     variables: Mapping[str, str] | None = attrs.field(default=None, repr=False)
-    """Environment variables; ``None`` is the process's own, as they are at each look-up."""
+    """Environment variables; ``None``: those of the process at each lookup."""
 
     def connection(self, provider: str) -> Hashable | None:
-        """Return how *provider* is reached now, ``None`` where it has no address.
+        """Return how *provider* is reached now; ``None`` if it has no address.
 
-        Raises :exc:`~sunwell.errors.MissingKeyError` where it needs a key and there is none.
+        Raises :exc:`~sunwell.errors.MissingKeyError` if it requires a key and none is set.
         """
 
         return Providers(variables=self.variables).connection(provider)
 
     def model(self, model_id: str, connection: Hashable) -> ModelProtocol:
-        """Return a new adapter in the format that the provider speaks."""
+        """Return a new adapter for the provider's wire format."""
 
         return Providers(variables=self.variables).model(model_id, connection)
 
 
 @attrs.define(eq=False)
 class ModelPlugins:
-    """The models that installed packages offer, below all that is built in.
+    """The models that installed packages offer. Built-in names have precedence.
 
-    A plugin is a model, a callable that returns one, or a mapping of names to such. The only model
-    of a plugin goes by the plugin's own name, one of several by ``PLUGIN/NAME``.
+    A plugin is a model, a callable that returns one, or a mapping of names to either. A single model
+    has the plugin's own name; one of several is called ``PLUGIN/NAME``.
     """
 
     plugins: Plugins = attrs.field(factory=lambda: Plugins("sunwell.models"))
@@ -288,9 +290,9 @@ class ModelPlugins:
         return self.plugins.names()
 
     def model(self, name: str) -> ModelProtocol | None:
-        """Return the model called *name*, made once; ``None`` where no plugin goes by that name.
+        """Return the model called *name*, created once; ``None`` if no plugin has that name.
 
-        Raises :exc:`~sunwell.errors.PluginError` where the plugin cannot give it.
+        Raises :exc:`~sunwell.errors.PluginError` if the plugin cannot provide it.
         """
         if name.partition("/")[0] not in self.names():
             return None
@@ -301,13 +303,13 @@ class ModelPlugins:
         value = self._chosen(plugin, inner)
         if isinstance(value, type) or not _is_model(value):
             if not callable(value):
-                self.plugins.leave_out(plugin, f"it gives {type(value).__name__}, no model")
+                self.plugins.leave_out(plugin, f"it returns {type(value).__name__}, which is not a model")
             try:
                 value = value()
-            except (Exception, SystemExit) as error:  # somebody else's code
+            except (Exception, SystemExit) as error:  # foreign code
                 self.plugins.fail(plugin, error)
         if isinstance(value, type) or not _is_model(value):
-            self.plugins.leave_out(plugin, f"it gives {type(value).__name__}, no model")
+            self.plugins.leave_out(plugin, f"it returns {type(value).__name__}, which is not a model")
         made: ModelProtocol = value
         return made
 
@@ -315,16 +317,16 @@ class ModelPlugins:
         value = self.plugins.load(plugin)
         if not isinstance(value, Mapping):
             if inner:
-                raise PluginError(f"the plugin {plugin} has one model, which is called {plugin}")
+                raise PluginError(f"the plugin {plugin} has only one model: call it {plugin}")
             return value
         if inner not in value:
             there = ", ".join(f"{plugin}/{name}" for name in list(value)[:20]) or "none"
-            raise PluginError(f"the plugin {plugin} has no such model; it has: {there}")
+            raise PluginError(f"the plugin {plugin} has no model {inner!r}; it has: {there}")
         return value[inner]
 
 
 def is_beyond_built_in(model: str) -> bool:
-    """Whether *model* names nothing that is built in: neither an alias nor a model of a known provider."""
+    """Whether *model* is not built in: neither an alias nor a model of a known provider."""
     reference = parse_reference(ALIASES.get(model, model))
     return reference is None or preset(reference.provider) is None
 
@@ -332,7 +334,7 @@ def is_beyond_built_in(model: str) -> bool:
 def _is_model(value: object) -> bool:
     try:
         return isinstance(value, ModelProtocol)
-    except Exception:  # asking for its attributes runs somebody else's code
+    except Exception:  # reading its attributes runs foreign code
         return False
 
 
@@ -342,7 +344,7 @@ _MOST_PAGES = 20
 
 @attrs.frozen
 class Unlisted:
-    """A model that its server does not list."""
+    """A model that is not in its server's list."""
 
     model_id: str
     provider: str
@@ -350,17 +352,17 @@ class Unlisted:
 
     @property
     def sentence(self) -> str:
-        """What a user should know."""
+        """The warning for the user."""
         advice = f"did you mean {self.nearest}?" if self.nearest else "check the id"
         return f"{self.provider} does not list a model {self.model_id}; {advice}"
 
 
 async def unlisted(model: HttpModel, *, longest_seconds: float = _LONGEST_SECONDS) -> Unlisted | None:
-    """Return what is wrong with the id of *model*; ``None`` where it is listed, or nothing can be learned."""
+    """Return the problem with the id of *model*; ``None`` if it is listed, or the server gives no list."""
     try:
         async with asyncio.timeout(longest_seconds):
             ids = await _offered(model)
-    except Exception:  # a server without a list, or one that is down: the first call will tell
+    except Exception:  # a server without a list, or one that is down: the first call will show it
         return None
     if not ids or model.model_id in ids or any(_is_listed(model.model_id, listed) for listed in ids):
         return None

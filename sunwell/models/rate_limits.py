@@ -1,6 +1,6 @@
-"""How fast a connection may be used: what its server says in headers, shared by everyone who asks there.
+"""Rate limits of a connection, as its server states them in headers, shared by all callers.
 
-Nothing here asks twice: a request that is refused all the same fails, and the gateway makes it again.
+Nothing is retried here: a request that is still rejected fails, and the gateway retries it.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from sunwell.models.connection import Connection
 from sunwell.models.failures import retry_after_seconds
 
 UNHEARD_IN_FLIGHT = 50
-"""Most requests that are under way at first, while a server has not answered yet."""
+"""Limit of concurrent requests until the server has answered for the first time."""
 _SILENT_SECONDS = 1.0
-_UNHEARD_PER_SECOND = 250.0  # after that: a slow server must not hold a crowd up
+_UNHEARD_PER_SECOND = 250.0  # after that: a slow server must not block many callers
 _NEVER = -1.0
 _TOLD_SECONDS = 1.0
 _TOLD_EVERY_SECONDS = 10.0
 _FIRST_SLOWING_SECONDS = 1.0
-_KEPT_SHARE = 0.7  # of the rate that a server without headers has just refused
-_GROWTH = 1.002  # with each request that is let through
+_KEPT_SHARE = 0.7  # of the rate that a server without headers has just rejected
+_GROWTH = 1.002  # with each request that is sent
 _WINDOW_SECONDS = 5.0
 _MOST_REMEMBERED = 5_000
 _REQUESTS = (
@@ -39,12 +39,12 @@ _TOKENS = (
 )
 
 told_of_holds: ContextVar[Callable[[float], None] | None] = ContextVar("told_of_holds", default=None)
-"""Called with the seconds that a request was held back, where they are worth telling."""
+"""Called with the seconds that a request had to wait, if the wait is long enough to report."""
 
 
 @attrs.define(eq=False)
 class Bucket:
-    """So much may go out at once, and so much more each second."""
+    """A token bucket: a capacity, and an amount that is added each second."""
 
     per_second: float
     capacity: float
@@ -52,7 +52,7 @@ class Bucket:
     at: float
 
     def wait_seconds(self, amount: float, now: float) -> float:
-        """Return how long *amount* must wait; one that is more than fits waits for a full bucket."""
+        """Return how long *amount* must wait; more than the capacity waits for a full bucket."""
         self._fill(now)
         missing = min(amount, self.capacity) - self.available
         return max(0.0, missing / self.per_second)
@@ -68,7 +68,7 @@ class Bucket:
 
 
 def _steady(per_minute: float | None, now: float) -> Bucket | None:
-    """Return a bucket for a limit that somebody chose: evenly, with a tenth of a second at once."""
+    """Return a bucket for a configured limit: spread evenly, with bursts of a tenth of a second."""
     if per_minute is None:
         return None
     capacity = max(1.0, per_minute / 600)
@@ -81,14 +81,14 @@ def _per_second(bucket: Bucket | None) -> float | None:
 
 @attrs.define(eq=False)
 class RateLimiter:
-    """Paces the requests of one connection on one event loop, first come first served."""
+    """Limits the request rate of one connection on one event loop, first come, first served."""
 
     requests: Bucket | None = None
     tokens: Bucket | None = None
     chosen_requests: float | None = None
-    """Requests a second that were set: headers do not change them, and no guess goes beyond them."""
+    """Configured requests per second: headers do not change them, and no guess exceeds them."""
     chosen_tokens: float | None = None
-    """Likewise tokens a second."""
+    """Configured tokens per second."""
     in_flight: int = attrs.field(default=0, init=False)
     _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
     _heard: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -101,20 +101,20 @@ class RateLimiter:
 
     @classmethod
     def of(cls, connection: Connection, now: float) -> "RateLimiter":
-        """Return the limiter of *connection* with what its settings say."""
+        """Return the limiter of *connection* with the limits in its settings."""
         requests = _steady(connection.requests_per_minute, now)
         tokens = _steady(connection.tokens_per_minute, now)
         return cls(requests, tokens, _per_second(requests), _per_second(tokens))
 
     async def enter(self, tokens: int) -> float:
-        """Wait until a request of about *tokens* may go out, and return when that was.
+        """Wait until a request of about *tokens* may be sent, and return that time.
 
-        Call :meth:`heard` or :meth:`unheard` once for each request that was let through.
+        Then call :meth:`heard` or :meth:`unheard` exactly once for this request.
         """
         clock = asyncio.get_running_loop()
         begun = clock.time()
         if self._may_wait():
-            async with self._turn:  # whoever waits longest goes first
+            async with self._turn:  # the longest waiting caller goes first
                 await self._wait(clock, tokens)
         now = clock.time()
         if self.requests is not None:
@@ -128,7 +128,7 @@ class RateLimiter:
         return now
 
     def _tell(self, begun: float, now: float) -> None:
-        """Tell of a long hold: the first, and then one in a while, for a crowd waits all the time."""
+        """Report a long wait: the first, and then one now and then, since many callers wait all the time."""
         listener = told_of_holds.get()
         if listener is None or now - begun < _TOLD_SECONDS or now - self._told_at < _TOLD_EVERY_SECONDS:
             return
@@ -136,7 +136,7 @@ class RateLimiter:
         listener(now - begun)
 
     def heard(self, status: int, headers: Mapping[str, str], sent_at: float) -> None:
-        """Learn from an answer to the request that went out at *sent_at*."""
+        """Learn from the answer to the request that was sent at *sent_at*."""
         now = asyncio.get_running_loop().time()
         self.unheard()
         if self.chosen_requests is None:
@@ -148,7 +148,7 @@ class RateLimiter:
             self.tokens = self._learned(self.tokens, told, now)
             if (
                 self.tokens is not None and told is not None
-            ):  # one request may need what several seconds bring
+            ):  # one request may need the tokens of several seconds
                 self.tokens.capacity = max(self.tokens.capacity, told[0])
         if status == 429 and sent_at > self._slowed_at:
             self._slow(headers, now)
@@ -156,7 +156,7 @@ class RateLimiter:
             self._accept(now)
 
     def unheard(self) -> None:
-        """A request has ended, with an answer or without."""
+        """Record that a request has ended, with or without an answer."""
         self.in_flight -= 1
         self._heard.set()
 
@@ -173,12 +173,12 @@ class RateLimiter:
         if not self._heard.is_set() and self.requests is None:
             await self._first_answer(clock)
         seconds = self._seconds(tokens, clock.time())
-        while seconds > 0:  # a refusal that comes meanwhile moves the end
+        while seconds > 0:  # a rejection in the meantime extends the wait
             await asyncio.sleep(seconds)
             seconds = self._seconds(tokens, clock.time())
 
     async def _first_answer(self, clock: asyncio.AbstractEventLoop) -> None:
-        """Wait until the server has answered once, or has been silent for long enough to go on carefully."""
+        """Wait until the server has answered once, or has been silent long enough to continue carefully."""
         more = self.in_flight - UNHEARD_IN_FLIGHT + 1
         until = self._begun_at + _SILENT_SECONDS + more / _UNHEARD_PER_SECOND
         if more > 0 and until > clock.time():
@@ -201,7 +201,7 @@ class RateLimiter:
         if told is None:
             return bucket
         per_minute, remaining = told
-        # What is under way may not be counted yet; what was counted is certainly gone.
+        # The server may not have counted requests in flight yet; those it counted are certainly used.
         left = remaining - in_flight
         if bucket is None:
             return Bucket(per_minute / 60, max(1.0, remaining + 1), left, now)
@@ -212,21 +212,21 @@ class RateLimiter:
         return bucket
 
     def _slow(self, headers: Mapping[str, str], now: float) -> None:
-        """Hold everyone back, once for all the requests that the server refuses at one time."""
+        """Make all callers wait, once for all requests that the server rejects at the same time."""
         asked = retry_after_seconds(headers)
         pause = _FIRST_SLOWING_SECONDS if asked is None else min(asked, 60.0)
         self._slowed_at = now
         self._blocked_until = max(self._blocked_until, now + pause)
         if self.requests is None:
             self.requests = self._guessed(now)
-        elif self._is_guessed or self.chosen_requests is not None:  # what was set is more than there is
+        elif self._is_guessed or self.chosen_requests is not None:  # the configured limit is too high
             self._is_guessed = True
             self.requests.per_second *= _KEPT_SHARE
         self.requests.wait_seconds(0, now)
         self.requests.available = min(0.0, self.requests.available)
 
     def _guessed(self, now: float) -> Bucket:
-        """Return the pace for a server that says nothing: less than what it has just let through."""
+        """Return the rate for a server without headers: less than it has just accepted."""
         self._is_guessed = True
         while self._accepted and self._accepted[0] < now - _WINDOW_SECONDS:
             self._accepted.popleft()
@@ -236,7 +236,7 @@ class RateLimiter:
         return Bucket(per_second, max(1.0, per_second / 10), 0.0, now)
 
     def _accept(self, now: float) -> None:
-        """Try a little more where a guess has held."""
+        """Raise a guessed rate a little if it has worked."""
         if self._is_guessed and self.requests is not None:
             most = float("inf") if self.chosen_requests is None else self.chosen_requests
             self.requests.per_second = min(most, self.requests.per_second * _GROWTH)
@@ -247,7 +247,7 @@ class RateLimiter:
 
 
 _limiters: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Connection, RateLimiter]]" = WeakKeyDictionary()
-_lock = threading.Lock()  # loops of several threads look up and add at once
+_lock = threading.Lock()  # loops in several threads look up and add concurrently
 
 
 def limiter_for(connection: Connection) -> RateLimiter:
@@ -262,7 +262,7 @@ def limiter_for(connection: Connection) -> RateLimiter:
 
 
 def _told(headers: Mapping[str, str], names: tuple[tuple[str, str], ...]) -> tuple[float, float] | None:
-    """Return the limit for a minute and what is left of it, where both are told."""
+    """Return the limit per minute and the remaining amount, if both are stated."""
     for limit_name, left_name in names:
         try:
             limit, left = float(headers.get(limit_name) or ""), float(headers.get(left_name) or "")

@@ -1,4 +1,4 @@
-"""Which error answers show that no model has worked on the request: only those cost nothing for certain."""
+"""Which error responses prove that no model has worked on the request: only those are certainly free."""
 
 import json
 import re
@@ -6,28 +6,28 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 OwnShape = Literal["anthropic", "openai"]
-"""Whose error objects count as the provider's own."""
+"""The provider whose error objects are expected."""
 
 BEFORE_WORK = frozenset(
     {
         400,  # the request is checked before a model gets it
         401,  # the key is checked first
-        402,  # the account's credit is checked before work is taken on
+        402,  # the account's credit is checked before any work
         403,  # the key's rights are checked first
-        404,  # there is no such model or path, so nothing could work
-        413,  # the body is refused while it is read
+        404,  # there is no such model or path, so nothing could run
+        413,  # the body is rejected while it is read
         422,  # the fields are checked before a model gets them
         429,  # requests and tokens are counted on arrival
-        503,  # the server takes on no work at the moment
-        529,  # Anthropic's overload: the request is not taken on
+        503,  # the server accepts no work at the moment
+        529,  # Anthropic's overload: the request is not accepted
     }
 )
-"""Statuses that, said by the provider itself, mean a refusal before any work. Any other is uncertain:
+"""Statuses that mean a refusal before any work, if the provider itself sent them. Others are uncertain:
 
-- 3xx: somebody on the way answered, and may have passed the request on (303 says so);
-- 408, 409, 499, 504, 524, 598, 599: time ran out for somebody, and the model may have worked until then;
-- 500: the provider failed, and does not say whether before, during or after the work;
-- 502, 520 to 527, 530 and whatever else has no standard: a gateway could not use the answer it got.
+- 3xx: a proxy answered, and may have passed the request on (303 says so);
+- 408, 409, 499, 504, 524, 598, 599: a timeout, and the model may have worked until then;
+- 500: the provider failed, and does not say if it was before, during or after the work;
+- 502, 520 to 527, 530 and other nonstandard ones: a gateway could not use the answer that it got.
 """
 
 _ANTHROPIC_TYPES = frozenset(
@@ -42,13 +42,13 @@ _ANTHROPIC_TYPES = frozenset(
         "overloaded_error",
     }
 )
-"""Anthropic's types of refusals; left out are ``api_error`` and ``timeout_error``, which are failures."""
+"""Anthropic's types of refusals; ``api_error`` and ``timeout_error`` are failures, so they are not here."""
 _HTTP_STATUS = re.compile(r"[3-9]\d\d")
 _AFTER_WORK = frozenset(
     {
-        "tool_use_failed",  # Groq, 400: what the model wrote is no tool call
-        "json_validate_failed",  # Groq, 400: what the model wrote does not fit the schema
-        "output_parse_failed",  # Groq, 400: what the model wrote cannot be read
+        "tool_use_failed",  # Groq, 400: the model did not write a valid tool call
+        "json_validate_failed",  # Groq, 400: the model's JSON does not match the schema
+        "output_parse_failed",  # Groq, 400: the model's output cannot be parsed
         "content_filter",  # Azure, 400: bills the filtering of a prompt
         "data_inspection_failed",  # Alibaba, 400: the filter may have stopped an answer
         "datainspectionfailed",  # Alibaba, 400: the same in another spelling
@@ -67,14 +67,14 @@ _SERVER_FAILED = frozenset(
         "upstream_error",
     }
 )
-"""Types and codes that speak of a failure although the status speaks of a refusal."""
+"""Types and codes that mean a failure although the status means a refusal."""
 
 
 def is_refusal_before_work(status: int, body: bytes, shape: OwnShape) -> bool:
-    """Whether an error answer shows that no model has worked on the request, so that nothing is billed.
+    """Whether an error response proves that no model has worked on the request, so that nothing is billed.
 
-    That takes a status of :data:`BEFORE_WORK` and the provider's own error object. A page of a proxy, an
-    object in another shape, and no body at all leave it open who spoke: then it is false.
+    This requires a status in :data:`BEFORE_WORK` and the provider's own error object. A proxy's page, an
+    object of another shape, or an empty body does not show who sent it: then the result is false.
     """
     if status not in BEFORE_WORK:
         return False
@@ -86,7 +86,7 @@ def is_refusal_before_work(status: int, body: bytes, shape: OwnShape) -> bool:
 
 
 def parsed(body: bytes) -> Any:
-    """Return the JSON value in *body*, ``None`` if there is none."""
+    """Return the JSON value in *body*; ``None`` if it is not JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -105,7 +105,7 @@ def _is_anthropics(found: Any) -> bool:
 
 
 def _openai_error(status: int, found: Any) -> Mapping[str, Any] | None:
-    """Return the error object in one of the shapes that OpenAI and compatible servers use, else ``None``."""
+    """Return the error object if it has a shape that OpenAI or compatible servers use, else ``None``."""
     if isinstance(found, list) and len(found) == 1:  # Gemini puts it into a list
         found = found[0]
     if not isinstance(found, dict):
@@ -135,7 +135,7 @@ def _speaks_of_refusal(status: int, error: Mapping[str, Any]) -> bool:
     for name in (error.get("type"), error.get("code")):
         word = str(name).lower()
         if _HTTP_STATUS.fullmatch(word) and int(word) not in BEFORE_WORK:
-            return False  # a gateway passes on the status of somebody behind it
+            return False  # a gateway passes on the status of a server behind it
         if word in _AFTER_WORK or "timeout" in word:
             return False
         if status < 500 and word in _SERVER_FAILED:

@@ -1,4 +1,4 @@
-"""Models by name: registered ones, built-in aliases, and whatever a known provider serves."""
+"""Models by name: registered ones, built-in aliases, and all models of known providers."""
 
 import re
 import threading
@@ -21,66 +21,65 @@ class _Alias:
 
 @attrs.define(eq=False)
 class ModelRegistry:
-    """Models by name, safe to use from many threads.
+    """Models by name; thread-safe.
 
-    Registering a name again, in any of the three ways, replaces what it stood for; models that
-    were handed out before stay as they are.
+    Registering a name again, in any of the three ways, replaces its meaning; models that were returned
+    before stay as they are.
     """
 
     _supply: Supply = attrs.field(factory=Environment)
     _plugins: ModelPlugins = attrs.field(factory=ModelPlugins)
     _entries: dict[str, ModelProtocol | Recipe | _Alias] = attrs.field(factory=dict, init=False)
     _supplied: dict[tuple[Hashable, str], Recipe] = attrs.field(factory=dict, init=False)
-    # Joins the steps of following a chain of names, of checking a chain and adding to it, and of
-    # finding no recipe and putting one down. Nothing foreign runs while it is held.
+    # Makes three operations atomic: following a chain of names, checking a chain and adding to it, and
+    # looking up and storing a recipe. No foreign code runs while it is held.
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def register(self, name: str, instance: ModelProtocol) -> None:
-        """Let *name* stand for *instance*; raises :exc:`TypeError` where that is no model."""
+        """Register *instance* as *name*; raises :exc:`TypeError` if it is not a model."""
         self._enter(name, checked_model(instance, f"{name!r} cannot be registered as"))
 
     def register_factory(self, name: str, factory: Callable[[], ModelProtocol]) -> None:
-        """Let *name* stand for the model that *factory* makes, once, when it is first asked for.
+        """Register as *name* the model that *factory* returns; it is called once, on first use.
 
-        The factory may ask this registry for other models. If it raises, everyone who waits gets
-        that error, and the next call tries again.
+        The factory may get other models from this registry. If it raises, all waiting callers get the
+        error, and the next call tries again.
         """
         if not callable(factory):
             raise TypeError(f"the factory of {name!r} must be callable, got {factory!r}")
         self._enter(name, Recipe(name, factory))
 
     def alias(self, name: str, target: str) -> None:
-        """Let *name* stand for whatever *target* stands for at the time it is asked for.
+        """Register *name* as another name for *target*, which is looked up at each use.
 
-        The target is anything that :meth:`get` takes, and may be registered later. Raises
-        :exc:`~sunwell.errors.ConfigurationError` where the chain would come back to *name*.
+        The target is anything that :meth:`get` accepts, and may be registered later. Raises
+        :exc:`~sunwell.errors.ConfigurationError` if the chain of names would lead back to *name*.
         """
         with self._lock:
             chain = self._chain(target)
             if name in chain:
                 shown = " -> ".join((name, *chain))
-                raise ConfigurationError(f"the alias {name!r} would stand for itself: {shown}")
+                raise ConfigurationError(f"the alias {name!r} would point to itself: {shown}")
             self._entries[_checked_name(name)] = _Alias(target)
 
     def unregister(self, name: str) -> None:
-        """Forget what was registered here as *name*: from now on it means what it means by itself.
+        """Remove the registration of *name*, which then has its built-in meaning, if any.
 
-        Nothing happens where nothing was. Tests use it that register in the registry of the process.
+        Does nothing if the name is not registered. Useful for tests that register in the process registry.
         """
         with self._lock:
             self._entries.pop(name, None)
 
     def get(self, name: str) -> ModelProtocol:
-        """Return the model that *name* stands for.
+        """Return the model called *name*.
 
         In this order: a name registered here; a built-in alias; ``provider/model``; a bare model
-        id that tells whose it is; a plugin's model. Models of the middle three are made under the
-        connection that the environment gives at that time, and kept: as long as it stays the same,
-        so does the model.
+        id that shows its provider; a plugin's model. Models of the middle three use the connection that
+        the environment gives at that time; the same model is returned until the connection changes.
 
         Raises :exc:`~sunwell.errors.UnknownModelError`, which lists the known names,
-        :exc:`~sunwell.errors.MissingKeyError` where the provider's key is missing, and
-        :exc:`~sunwell.errors.PluginError` where the plugin cannot be used.
+        :exc:`~sunwell.errors.MissingKeyError` if the provider's key is missing, and
+        :exc:`~sunwell.errors.PluginError` if the plugin cannot be used.
         """
         with self._lock:
             last = self._chain(name)[-1]
@@ -107,12 +106,12 @@ class ModelRegistry:
             return None
         try:
             is_supplied = reference is not None and self._supply.connection(reference.provider) is not None
-        except (MissingKeyError, ConfigurationError):  # the provider is known, so it is not the plugin's
+        except (MissingKeyError, ConfigurationError):  # the provider is known, so no plugin is used
             is_supplied = True
         return None if is_supplied else plugin
 
     def known(self) -> tuple[str, ...]:
-        """Return all names, registered and built in, sorted. Other models go by ``provider/model``."""
+        """Return all registered and built-in names, sorted. Write other models as ``provider/model``."""
         with self._lock:
             return tuple(sorted({*self._entries, *ALIASES}))
 
@@ -121,7 +120,7 @@ class ModelRegistry:
             self._entries[_checked_name(name)] = entry
 
     def _chain(self, name: str) -> list[str]:
-        """Return *name* and what it stands for, step by step; the last is no alias of this registry."""
+        """Return *name* and its chain of aliases; the last element is not an alias of this registry."""
         chain = [name]
         while isinstance(entry := self._entries.get(chain[-1]), _Alias):
             chain.append(entry.target)
@@ -157,20 +156,20 @@ def get_registry() -> ModelRegistry:
 
 
 def resolve_model(reference: ModelProtocol | str, registry: ModelRegistry | None = None) -> ModelProtocol:
-    """Return the model that *reference* means: a model is itself, a string is looked up.
+    """Return the model that *reference* means: a model is returned as it is, a string is looked up.
 
-    The look-up is :meth:`ModelRegistry.get` of *registry*, by default the one of this process.
-    Never returns ``None``: raises :exc:`~sunwell.errors.UnknownModelError` for a name that means
-    nothing, and :exc:`TypeError` for what is neither a model nor a string.
+    The lookup is :meth:`ModelRegistry.get` of *registry*, by default the one of this process.
+    Never returns ``None``: raises :exc:`~sunwell.errors.UnknownModelError` for an unknown name, and
+    :exc:`TypeError` for a value that is neither a model nor a string.
     """
     if isinstance(reference, str):
         return (get_registry() if registry is None else registry).get(reference)
-    return checked_model(reference, "a model or the name of one is wanted, got")
+    return checked_model(reference, "expected a model or the name of a model, got")
 
 
 def _checked_name(name: str) -> str:
     if not isinstance(name, str) or not name.strip():
-        raise ConfigurationError(f"a model is registered under a name that is not empty, got {name!r}")
+        raise ConfigurationError(f"the name of a model must not be empty, got {name!r}")
     return name
 
 
@@ -182,20 +181,20 @@ class ModelRow:
     model_id: str
     provider: str
     key_variable: str
-    """The environment variable in which the key is expected."""
+    """The environment variable that should hold the key."""
     has_key: bool
     input_usd: Decimal | None
-    """US dollars per million tokens of input that no cache holds, in the lowest tier; ``None``: unknown."""
+    """US dollars per million tokens of uncached input, in the lowest tier; ``None``: unknown."""
     output_usd: Decimal | None
     """US dollars per million tokens of output, in the lowest tier; ``None``: unknown."""
     price_date: str
-    """ISO day of the price; empty where it is unknown."""
+    """ISO day of the price; empty if it is unknown."""
 
 
 def list_models(prices: PriceBook, environ: Mapping[str, str] | None = None) -> tuple[ModelRow, ...]:
     """Return a row for each built-in alias, in the order of the table.
 
-    *environ* is where keys are looked for, by default the process's environment. Nothing is sent.
+    Keys are looked up in *environ*, by default the process's environment. Nothing is sent.
     """
     return tuple(_row(alias, target, prices, environ) for alias, target in ALIASES.items())
 
@@ -205,7 +204,7 @@ def _row(alias: str, target: str, prices: PriceBook, environ: Mapping[str, str] 
 
     reference = parse_reference(target)
     if reference is None:
-        raise AssertionError(f"the alias table names no provider for {alias!r}")
+        raise AssertionError(f"the alias table has no provider for {alias!r}")
     connection = Connection.from_environment(reference.provider, environ=environ)
     price = prices.price_of(reference.model_id, reference.provider)
     return ModelRow(

@@ -1,4 +1,4 @@
-"""Tokens before a provider has counted them: estimates to decide with, bounds to reserve by."""
+"""Token counts before a call: estimates to decide with, and upper bounds to reserve."""
 
 from sunwell.core.model import ModelProtocol, Request
 from sunwell.models.catalog import provider_of, spelled_alike, undated
@@ -8,7 +8,7 @@ ALLOWANCES_DATE = "2026-11-21"
 """ISO day on which the tables of this module were last checked."""
 
 _BYTES_PER_TOKEN = 4
-_TOKENS_PER_TOOL = 32  # names and brackets that a provider writes around each tool
+_TOKENS_PER_TOOL = 32  # names and brackets that a provider adds for each tool
 
 _ALLOWANCES_TOKENS = {
     "anthropic": 1_024,  # tool prompts of 159 to 530 tokens were seen on Claude 3: twice the largest
@@ -39,20 +39,20 @@ _SHORTEST_CACHE_LIFE_SECONDS = 300.0
 
 
 def estimate_tokens(text: str) -> int:
-    """Return about how many tokens *text* is: its UTF-8 bytes divided by 4, rounded up.
+    """Return an estimate of the tokens in *text*: its UTF-8 bytes divided by 4, rounded up.
 
-    To decide with, never to reserve by. Against a real tokenizer (o200k) the median ratio lies
-    between 0.76 and 1.08 by kind of file; single files lie between 0.39 and 1.25.
+    Use it to decide, never to reserve. Compared with a real tokenizer (o200k), the median ratio is
+    between 0.76 and 1.08 by kind of file; single files are between 0.39 and 1.25.
     """
     return -(-len(text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN)
 
 
 def allowance_tokens(provider: str | None, model_id: str) -> int:
-    """Return how many input tokens a provider may add to what it is sent: an upper bound.
+    """Return an upper bound on the input tokens that a provider adds to a request.
 
-    Providers put instructions for tools, chat templates and the like before a prompt and bill
-    them. The figures stand in a table of :data:`ALLOWANCES_DATE` by provider, with a margin. For a
-    provider that is not in it (or ``None``, where *model_id* does not tell either) the largest holds.
+    Providers add instructions for tools, chat templates and so on to a prompt and bill them. The
+    figures are from a table of :data:`ALLOWANCES_DATE` by provider, with a margin. For a provider that
+    is not in it, or is unknown even from *model_id*, the largest figure is used.
     """
     known = (provider or provider_of(model_id) or "").lower()
     return _ALLOWANCES_TOKENS.get(known, _LARGEST_ALLOWANCE_TOKENS)
@@ -61,9 +61,9 @@ def allowance_tokens(provider: str | None, model_id: str) -> int:
 def input_bound_tokens(model: ModelProtocol, request: Request) -> int:
     """Return an upper bound on the input tokens that *model*'s provider can bill for *request*.
 
-    It is the model's own bound where it has ``input_bound_tokens(request)``. Otherwise it is the
-    bytes that the model sees, since no token is shorter than a byte, plus the allowance for what
-    the provider adds. A tokenizer that rewrites rare characters into longer text can pass it.
+    It is the model's own bound if it has ``input_bound_tokens(request)``. Otherwise it is the size of
+    the request in bytes, since no token is shorter than a byte, plus the allowance for what the
+    provider adds. A tokenizer that rewrites rare characters into longer text can exceed it.
     """
     own = getattr(model, "input_bound_tokens", None)
     if callable(own):
@@ -74,19 +74,19 @@ def input_bound_tokens(model: ModelProtocol, request: Request) -> int:
 
 
 def least_cacheable_tokens(model_id: str) -> tuple[int, bool]:
-    """Return the shortest prefix that the provider's cache keeps, and whether that is only assumed.
+    """Return the shortest prefix that the provider's cache stores, and whether that is only assumed.
 
-    An id with a date counts as the id without. For models that are not in the table of
-    :data:`ALLOWANCES_DATE`, 4,096 tokens are assumed, the largest minimum known.
+    A date at the end of an id is ignored. For models that are not in the table of
+    :data:`ALLOWANCES_DATE`, 4,096 tokens are assumed, the largest known minimum.
     """
     known = _LEAST_CACHEABLE_TOKENS.get(undated(spelled_alike(model_id)))
     return (_ASSUMED_CACHEABLE_TOKENS, True) if known is None else (known, False)
 
 
 def cache_life_seconds(provider: str | None, model_id: str) -> float:
-    """Return how long an entry of the provider's cache lives after it was last read, where none is asked for.
+    """Return how long the provider's cache keeps an entry after its last read, by default.
 
-    A provider that is not in the table of :data:`ALLOWANCES_DATE` has the shortest life known.
+    For a provider that is not in the table of :data:`ALLOWANCES_DATE`, the shortest known life is used.
     """
     known = (provider or provider_of(model_id) or "").lower()
     return _CACHE_LIFE_SECONDS.get(known, _SHORTEST_CACHE_LIFE_SECONDS)

@@ -1,4 +1,4 @@
-"""Figures as people read them, and text that cannot take hold of a terminal."""
+"""Formats figures for people, and makes text safe for a terminal."""
 
 import json
 import re
@@ -16,7 +16,7 @@ _DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def dollars(amount: Decimal | None) -> str:
-    """Return *amount* rounded for people: cents from a dollar up, more digits below; ``unknown`` for none."""
+    """Return *amount* rounded for people: cents from 1 dollar up, more digits below; None: ``unknown``."""
     if amount is None:
         return "unknown"
     size = abs(amount)
@@ -29,7 +29,7 @@ def dollars(amount: Decimal | None) -> str:
 
 
 def exact(amount: Decimal | None) -> str | None:
-    """Return every digit of *amount* without an exponent, for JSON; unknown stays ``None``."""
+    """Return all digits of *amount* without an exponent, for JSON; unknown stays ``None``."""
     if amount is None:
         return None
     text = f"{amount:f}"
@@ -37,7 +37,7 @@ def exact(amount: Decimal | None) -> str | None:
 
 
 def seconds_text(seconds: float) -> str:
-    """Return a length of time: ``0.4 s``, ``12 s``, ``3 min 05 s``."""
+    """Return a duration: ``0.4 s``, ``12 s``, ``3 min 05 s``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 59.5:
@@ -47,34 +47,34 @@ def seconds_text(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return *text* without control sequences and marks that turn the direction of writing.
+    """Return *text* without control sequences and marks that change the direction of writing.
 
-    For answers to read. Whoever decides on a text is shown :func:`~sunwell.tools.wording.visible`.
+    Use it for answers. For text that a user must approve, use :func:`~sunwell.tools.wording.visible`.
     """
     return _DIRECTIONS.sub("", without_escapes(text))
 
 
 def told_line(line: str) -> str:
-    """Return *line* as it may go to a terminal: parts that are shown as escapes already stay as they are."""
+    """Return *line* safe for a terminal; parts that are already escaped stay as they are."""
     is_safe = all(sign.isprintable() or sign in "\n\t" for sign in line)
     return line if is_safe else visible(line)
 
 
 def json_text(value: Any, indent: int | None = 2) -> str:
-    """Return *value* as JSON; what would act on a terminal is an escape of JSON's."""
+    """Return *value* as JSON; characters that a terminal acts on become JSON escapes."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return _ACTING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def columns_of(text: str) -> int:
-    """Return how many columns of a terminal *text* takes: wide signs take two, marks on others none."""
+    """Return the width of *text* in terminal columns: wide characters take 2, combining marks 0."""
     if text.isascii():
         return len(text)
     return sum(_columns_of(sign) for sign in text)
 
 
 def fitted(text: str, columns: int) -> str:
-    """Return *text* as one printable line of at most so many columns of a terminal."""
+    """Return *text* as one printable line with a limited number of terminal columns."""
     line = one_line(text, columns)
     if columns_of(line) <= columns:
         return line
@@ -88,7 +88,7 @@ def fitted(text: str, columns: int) -> str:
 
 
 def pieces(line: str, columns: int) -> Iterator[str]:
-    """Yield *line* in pieces of at most so many columns, at least two; an empty line is one piece."""
+    """Yield *line* in pieces with a limited number of columns, at least 2; an empty line is one piece."""
     start = taken = 0
     for place, sign in enumerate(line):
         wide = _columns_of(sign)
@@ -106,10 +106,10 @@ def _columns_of(sign: str) -> int:
 
 
 def one_line(text: str, limit_chars: int = 100) -> str:
-    """Return *text* as one line, cut with an ellipsis: white space folds, and what is not seen is shown."""
+    """Return *text* as one line, cut with an ellipsis; invisible characters are escaped."""
     line = _SPACES.sub(" ", text).strip(" ")
     if not (line.isascii() and line.isprintable()) or "\\" in line:
-        line = visible(line, kept="\ufe0f")  # it turns a sign into a coloured one
+        line = visible(line, kept="\ufe0f")  # it turns a character into an emoji
     return line if len(line) <= limit_chars else line[: limit_chars - 1] + "…"
 
 
@@ -117,11 +117,11 @@ _MAIN_ARGUMENT = re.compile(r"\b(?:path|command|query|pattern)=('(?:[^'\\]|\\.)*
 
 
 def told_arguments(summary: str) -> str:
-    """Return what of a tool call's *summary* a person wants to see: the path, or the command."""
+    """Return the part of a tool call's *summary* that a person wants to see: the path or the command."""
     found = _MAIN_ARGUMENT.search(summary)
     return one_line(found.group(1)[1:-1] if found else summary, 60)
 
 
 def told_tool(name: str) -> str:
-    """Return the *name* of a tool as a person may see it: a model may have made it up."""
+    """Return the *name* of a tool, safe to print: a model may have invented it."""
     return one_line(name, 64)

@@ -1,4 +1,4 @@
-"""What a run did and cost, as JSON and as text, beside what was quoted."""
+"""Summary of a run as JSON and as text: what it did, what it cost, and what was quoted."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -15,41 +15,41 @@ from sunwell.report.forecast import Forecast, quote_object
 from sunwell.tools.wording import on_one_line
 
 BASIS = (
-    "an estimate, nothing that was measured: the tokens that the work took, lens calls left out, at the "
-    "smart model's price in its lowest tier; alone it might have taken more of them, or fewer"
+    "an estimate, not a measurement: the tokens of the work, without lens calls, at the smart model's "
+    "price in its lowest tier; the smart model alone might have used more tokens, or fewer"
 )
 
 
 @attrs.frozen
 class Comparison:
-    """What a delegated run cost beside the estimate for the smart model alone."""
+    """The cost of a delegated run, compared with an estimate for the smart model alone."""
 
     smart_model: str
     actual_usd: Decimal | None
-    """What the run cost, the lens included; ``None`` where a price is unknown."""
+    """Cost of the run, including the lens; ``None`` if a price is unknown."""
     estimated_usd: Decimal | None
-    """What the work's own tokens cost at the smart model's price; ``None`` where it is unknown."""
+    """Cost of the work's own tokens at the smart model's price; ``None`` if it is unknown."""
     basis: str = BASIS
 
     @property
     def saved_usd(self) -> Decimal | None:
-        """The difference; negative where delegating was the dearer way."""
+        """The difference in US dollars; negative if delegating cost more."""
         if self.estimated_usd is None or self.actual_usd is None:
             return None
         return self.estimated_usd - self.actual_usd
 
     @property
     def saved_share(self) -> Decimal | None:
-        """The difference as a share of the estimate; negative where delegating was the dearer way."""
+        """The difference as a fraction of the estimate; negative if delegating cost more."""
         if self.saved_usd is None or not self.estimated_usd:
             return None
         return self.saved_usd / self.estimated_usd
 
 
 def compare_with_smart_model(result: TaskResult, prices: PriceBook | None = None) -> Comparison | None:
-    """Return the comparison for a run that was delegated, ``None`` for any other.
+    """Return the comparison for a delegated run; ``None`` for other runs.
 
-    Calls whose usage never came are left out on both sides.
+    Calls that reported no usage are left out on both sides.
     """
     lens = [line for line in result.bill.lines if line.purpose == "lens"]
     if not result.decision or not lens:
@@ -64,17 +64,17 @@ def compare_with_smart_model(result: TaskResult, prices: PriceBook | None = None
 
 
 def _answered(lines: list[BillLine]) -> BillLine:
-    """Return the line of the model that wrote the lens: answered calls go before cut ones."""
+    """Return the line of the model that wrote the lens: the one with the most answered calls."""
     return max(lines, key=lambda line: line.total.calls)
 
 
 def summarize(
     result: TaskResult, *, prices: PriceBook | None = None, forecast: Forecast | None = None
 ) -> dict[str, Any]:
-    """Return *result* as JSON values: how it ended, the bill in all and in its parts, what was compared.
+    """Return *result* as JSON values: how it ended, the total bill and its parts, the comparison.
 
-    An unknown amount is ``None``, never 0. ``smart_alone`` is ``None`` where nothing was delegated,
-    ``quote`` where no *forecast* is given. The sums of the parts are the whole.
+    An unknown amount is ``None``, never 0. ``smart_alone`` is ``None`` if nothing was delegated,
+    ``quote`` if no *forecast* is given. Each set of parts adds up to the total.
     """
     bill, decision = result.bill, result.decision
     comparison = compare_with_smart_model(result, prices)
@@ -117,7 +117,7 @@ def _file(change: FileChange) -> dict[str, Any]:
 
 
 def model_total(model: ModelBill) -> Total:
-    """Return what all calls of one model came to."""
+    """Return the totals of all calls of one model."""
     return Total(
         model.calls,
         model.usage,
@@ -151,7 +151,7 @@ def _lens(lens: EphemeralLens | None) -> dict[str, Any] | None:
     if lens is None:
         return None
     fields = attrs.asdict(lens)
-    del fields["generation_prompt"]  # stands in the journal; here it would bury the rest
+    del fields["generation_prompt"]  # it is in the journal; here it would hide the rest
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
@@ -180,7 +180,7 @@ def summary_text(
     forecast: Forecast | None = None,
     width: int = 100,
 ) -> str:
-    """Return how *result* ended, its files and its bill; no line is cut, only the bill keeps to *width*."""
+    """Return status, files and bill of *result* as text. No line is cut; only the bill adapts to *width*."""
     lines = [_ended(result), *_files(result), "", *bill_lines(result.bill, width)]
     if forecast is not None:
         lines += _quoted(result, forecast)
@@ -192,7 +192,7 @@ def summary_text(
 
 
 def bill_lines(bill: Bill, width: int = 100) -> list[str]:
-    """Return the bill by model, then in all; split by provider, depth and purpose where that says more."""
+    """Return the bill by model and the total; also by provider, depth and purpose if there are several."""
     if not bill.lines:
         return ["cost     $0: nothing was billed"]
     wide = max(len(line.model) for line in bill.models)
@@ -201,7 +201,7 @@ def bill_lines(bill: Bill, width: int = 100) -> list[str]:
         lines.append(_row("" if i else "bill", model.model, wide, model_total(model), width))
     whole: Total = Total.of([line.total for line in bill.lines])
     if len(bill.models) > 1:
-        lines.append(_row("", "in all", wide, whole, width))
+        lines.append(_row("", "total", wide, whole, width))
     if bill.price_date:
         lines.append(f"{'':<8} prices of {bill.price_date}")
     for name in _PARTS:
@@ -215,25 +215,25 @@ def bill_lines(bill: Bill, width: int = 100) -> list[str]:
 
 
 def comparison_lines(comparison: Comparison | None, *, is_over: bool = True) -> list[str]:
-    """Return the comparison with the smart model alone; negative savings are shown as such.
+    """Return the comparison with the smart model alone; negative savings are shown as a loss.
 
-    Of a run that is not over it is not yet said whether it pays: a lens is paid before the work.
+    While a run is unfinished, no savings are shown: the lens is paid before the work.
     """
     if comparison is None:
         return []
     if not is_over:
         so_far = dollars(comparison.estimated_usd)
-        return [f"beside   {comparison.smart_model} alone, estimated for what was done so far: {so_far}"]
+        return [f"compared with {comparison.smart_model} alone, estimated for the work so far: {so_far}"]
     saved, share = comparison.saved_usd, comparison.saved_share
     estimated = dollars(comparison.estimated_usd)
-    line = f"beside   {comparison.smart_model} alone, estimated: {estimated}"
+    line = f"compared with {comparison.smart_model} alone, estimated: {estimated}"
     if saved is None or share is None:
-        return [line + "; what was saved is unknown"]
+        return [line + "; savings unknown"]
     word = "saved" if share >= 0 else "lost by delegating"
     amount = dollars(abs(saved))
     return [
         f"{line}; {word} {amount} ({abs(share):.0%})",
-        "         (the work's own tokens at its price; it was not run)",
+        "         (the work's tokens at its price; it was not run)",
     ]
 
 
@@ -250,7 +250,7 @@ def _ended(result: TaskResult) -> str:
 def _files(result: TaskResult) -> Iterator[str]:
     paths = [one_line(change.path, 200) for change in result.files]
     for i, (change, path) in enumerate(zip(result.files, paths, strict=True)):
-        verb = "made" if change.before is None else "removed" if change.after is None else "changed"
+        verb = "created" if change.before is None else "removed" if change.after is None else "changed"
         yield f"{'files' if i == 0 else '':<8} {verb:<8} {path}"
 
 
@@ -264,12 +264,12 @@ def _row(title: str, name: str, wide: int, total: Total, width: int) -> str:
 
 def _uncertain(whole: Total) -> str:
     many = "1 call" if whole.uncertain_calls == 1 else f"{whole.uncertain_calls} calls"
-    return f"perhaps  up to {dollars(whole.uncertain_usd)} more for {many} whose usage never came"
+    return f"unconfirmed: up to {dollars(whole.uncertain_usd)} more ({many} reported no usage)"
 
 
 def _quoted(result: TaskResult, forecast: Forecast) -> Iterator[str]:
     side = forecast.chosen
     yield (
         f"quoted   {dollars(side.expected_usd)} expected, {dollars(side.low_usd)} at the low end; "
-        f"became {dollars(result.bill.cost_usd)}"
+        f"actual cost {dollars(result.bill.cost_usd)}"
     )

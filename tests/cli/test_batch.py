@@ -117,7 +117,7 @@ def test_one_failure_costs_the_others_nothing_unless_that_is_wanted(
         assert done.exit_code == 3, done.output
         assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == statuses
         assert len(sim.bill.entries()) == statuses.count("ok")
-        run = done.stderr.partition("go on    sunwell resume ")[2].split()[0]
+        run = done.stderr.partition("continue sunwell resume ")[2].split()[0]
         again = sunwell("resume", run, "-w", shop, env=env)
         assert again.exit_code == 0, again.output
         assert len(sim.bill.entries()) == 4
@@ -131,7 +131,7 @@ def test_one_failure_costs_the_others_nothing_unless_that_is_wanted(
         pytest.param('{"task": ""}', "is empty", id="empty"),
         pytest.param('{"scope": "x"}', "a task needs a text", id="no-text"),
         pytest.param('{"task": "x", "model": "opus"}', "no field 'model'", id="unknown-field"),
-        pytest.param('{"task": "x", "budget": {"usd": -1}}', "a ceiling is zero or more", id="bad-budget"),
+        pytest.param('{"task": "x", "budget": {"usd": -1}}', "must be 0 or more", id="bad-budget"),
         pytest.param('{"task": "x", "tools": "read_file"}', "several strings", id="tools-as-text"),
     ],
 )

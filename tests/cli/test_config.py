@@ -74,7 +74,7 @@ def test_check_names_what_is_wrong(sunwell, env, tmp_path: Path) -> None:
     file.write_text('smart_model = "opus"\ndelegation_model = "haiku"\n')
     env = {**env, "SUNWELL_TRUST_CONFIG": "true"}
     done = sunwell("config", "check", "-w", tmp_path, env=env)
-    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "all settings are understood")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "all settings are valid")
     file.write_text('model = "xai/grok-3"\n')
     done = sunwell("config", "check", "-w", tmp_path, env=env)
     assert done.exit_code == 2
@@ -133,7 +133,7 @@ def test_init_without_a_place_for_the_record_says_so(sunwell, env, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("command", "lines"),
-    [(("config", "show"), "all defaults hold"), (("config", "check"), "all settings are understood")],
+    [(("config", "show"), "have their defaults"), (("config", "check"), "all settings are valid")],
     ids=["show", "check"],
 )
 def test_a_file_of_another_user_is_left_out_and_named(sunwell, env, tmp_path: Path, command, lines) -> None:

@@ -68,4 +68,4 @@ def test_a_claim_that_does_not_hold_is_not_forgotten(capsys) -> None:
     assert claims.exit_code() == 1
     out, err = capsys.readouterr()
     assert "✗ fire is cold" in out
-    assert "Not everything that is claimed above is so" in err
+    assert "Not all claims above are true" in err

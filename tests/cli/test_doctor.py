@@ -50,9 +50,9 @@ def test_people_read_what_it_came_to(sunwell, tmp_path, simulator):
     """Tokens and dollars of each model, what is optional, and whether all that is needed is there."""
     told = sunwell("doctor", "-w", tmp_path, "--model", "haiku").stdout.splitlines()
     assert re.fullmatch(r"  \d+ calls, [\d,]+ tokens reported, \$0\.\d+", told[-3])
-    assert told[-1] == "all that Sunwell needs is there"
+    assert told[-1] == "everything that Sunwell needs works"
     told = sunwell("doctor", "-w", tmp_path, "--model", "opus").stdout
-    assert told.splitlines()[-1] == "something that Sunwell needs is missing at: opus"
+    assert told.splitlines()[-1] == "something that Sunwell needs does not work: opus"
 
 
 def test_a_server_without_a_price_costs_nobody_knows_what(sunwell, keys, tmp_path, simulator):
@@ -60,5 +60,5 @@ def test_a_server_without_a_price_costs_nobody_knows_what(sunwell, keys, tmp_pat
     env = {"LAB_BASE_URL": simulator.openai_url}
     told = sunwell("doctor", "-w", tmp_path, "--model", "lab/nothing-like-it", env=env).stdout
     assert "✗ streams: not tried, since no answer comes" in told
-    assert "  1 call, 0 tokens reported; its price is not known, so neither is the cost" in told
-    assert "✗ caches: not tried, since no answer comes (Sunwell can do without it)" in told
+    assert "  1 call, 0 tokens reported; the price is unknown, so the cost is unknown" in told
+    assert "✗ caches: not tried, since no answer comes (optional)" in told

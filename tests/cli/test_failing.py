@@ -25,7 +25,7 @@ BAD = [
     pytest.param(("Do it",), NO_KEYS, "ANTHROPIC_API_KEY or OPENAI_API_KEY", id="no-key-at-all"),
     pytest.param(("Do it", "--model", "opus"), NO_KEYS, "ANTHROPIC_API_KEY", id="missing-key"),
     pytest.param(("Do it", "--model", "gpt-6-luna"), NO_KEYS, "OPENAI_API_KEY", id="missing-other-key"),
-    pytest.param(("Do it", "--approve"), None, "--approve asks at the terminal", id="nobody-approves"),
+    pytest.param(("Do it", "--approve"), None, "--approve needs a terminal", id="nobody-approves"),
     pytest.param(
         ("Do it", "--max-usd", "much"), None, "'much' is not valid: it must be an amount", id="no-amount"
     ),
@@ -94,7 +94,7 @@ def test_an_address_that_does_not_answer_ends_the_run(start, shop: Path, babbler
     waiting = [
         start("run", "Do it", "-w", shop, "--model", "haiku", "--json", env=env) for env in (DEAD, page)
     ]
-    for process, says in zip(waiting, ("http://127.0.0.1:9", "no JSON"), strict=True):
+    for process, says in zip(waiting, ("http://127.0.0.1:9", "not JSON"), strict=True):
         out, err = process.communicate(timeout=60)
         told = json.loads(out)
         assert (process.returncode, told["status"], told["stop_reason"]) == (1, "error", "model_error")
@@ -115,7 +115,7 @@ def test_a_folder_that_is_none_gets_a_sentence(sunwell, tmp_path: Path, command:
     """Commands about a run say so where the workspace does not exist."""
     done = sunwell(command, "0123", "-w", tmp_path / "nowhere")
     assert done.exit_code == 2
-    assert "no folder" in done.stderr
+    assert "not a folder" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_a_fork_goes_on_with_another_model(sunwell, shop: Path, finished) -> Non
     assert [row["model"] for row in forked["by_model"]] == ["claude-sonnet-5-5"]
     shown = sunwell("show", forked["run_id"], "-w", shop, "--spans").stdout
     assert "= lens 1 [run/lens:0] · claude-opus-5-5" in shown
-    assert "copied, paid before" in shown
+    assert "copied, already paid" in shown
     assert [row["status"] for row in json.loads(sunwell("runs", "-w", shop, "--json").stdout)["runs"]] == [
         "ok",
         "ok",
@@ -115,7 +115,7 @@ def test_a_run_that_goes_on_is_not_undone(sunwell, shop: Path, finished) -> None
     journal = FileJournal.open(Path(str(finished["journal"])))
     done = sunwell("undo", finished["run_id"], "-w", shop)
     journal.close()
-    assert (done.exit_code, "goes on in another process" in done.stderr) == (2, True)
+    assert (done.exit_code, "running in another process" in done.stderr) == (2, True)
 
 
 def test_two_processes_cannot_take_one_run_up(sunwell, shop: Path, finished) -> None:

@@ -46,7 +46,7 @@ def test_a_damaged_run_does_not_hide_the_others(sunwell, shop: Path, finished) -
 
 def test_no_runs_are_no_error(sunwell, shop: Path) -> None:
     """An empty list is said."""
-    assert sunwell("runs", "-w", shop).stdout == "no runs here yet\n"
+    assert sunwell("runs", "-w", shop).stdout == "no runs in this folder yet\n"
 
 
 def test_the_tree_shows_who_did_what(sunwell, shop: Path, finished) -> None:
@@ -92,7 +92,7 @@ def test_undo_names_the_commands_that_it_does_not_cover(sunwell, shop: Path) -> 
     """Their number is said, and what was kept is put back all the same."""
     done = sunwell("undo", with_command(shop, RunOptions(allow_shell=True)), "-w", shop)
     assert (done.exit_code, done.stdout) == (0, "removed   made.txt\n")
-    assert done.stderr == "not kept  1 call of run_command: look for what they changed yourself\n"
+    assert done.stderr == "not saved 1 call of run_command: check yourself what they changed\n"
 
 
 def test_a_run_that_asked_is_forked_only_with_approval(sunwell, shop: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_run_that_asked_is_forked_only_with_approval(sunwell, shop: Path) -> N
     refused = sunwell(*given)
     assert (refused.exit_code, "add --approve" in refused.stderr) == (2, True)
     asked = sunwell(*given, "--approve")
-    assert (asked.exit_code, "--approve asks at the terminal" in asked.stderr) == (2, True)
+    assert (asked.exit_code, "--approve needs a terminal" in asked.stderr) == (2, True)
 
 
 def test_exports_are_what_other_programs_read(sunwell, shop: Path, finished) -> None:

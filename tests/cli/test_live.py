@@ -145,10 +145,10 @@ def batch_of(count: int) -> list[Event]:
 @pytest.mark.parametrize("width", [60, 100, 160])
 @pytest.mark.parametrize("count", [20, 1_000])
 def test_a_batch_says_how_many_are_where(width: int, count: int) -> None:
-    """Workers are named by what tells them apart, and counted: done, failed, at work, waiting."""
+    """Workers are named by what tells them apart, and counted: done, failed, running, waiting."""
     text = shown(width, *batch_of(count))
     over = count * 2 // 3
-    counts = f"{over - 1} done · 1 failed · 4 at work · {count - over - 4} waiting"
+    counts = f"{over - 1} done · 1 failed · 4 running · {count - over - 4} waiting"
     assert counts in text
     assert len(text.splitlines()) <= 17
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width

@@ -50,7 +50,7 @@ WROTE = ToolCallFinished("run/work", "write_file", False, 0.1, ("a.py",))
         ),
         pytest.param(
             ModelRetried("run/work", 0, "haiku", 1, "haiku: busy", 0.5),
-            "haiku: again in 0.5 s, busy",
+            "haiku: retry in 0.5 s, busy",
             id="retry",
         ),
         pytest.param(WROTE, "work: write_file a.py", id="changed-file"),
@@ -63,15 +63,15 @@ WROTE = ToolCallFinished("run/work", "write_file", False, 0.1, ("a.py",))
             id="lens",
         ),
         pytest.param(
-            LensFailed("no\nsense", "direct"), "no lens: no sense; the task goes on without one", id="no-lens"
+            LensFailed("no\nsense", "direct"), "no lens: no sense; continuing without a lens", id="no-lens"
         ),
         pytest.param(
             ModelFellBack("delegation_model", "haiku", "opus", "no lens"),
-            "opus takes the part of haiku: no lens",
+            "using opus instead of haiku: no lens",
             id="fell-back",
         ),
         pytest.param(
-            BudgetWarning("usd", Decimal("0.8"), Decimal(1)), "budget: 0.8 of 1 usd are used", id="budget"
+            BudgetWarning("usd", Decimal("0.8"), Decimal(1)), "budget: 0.8 of 1 usd used", id="budget"
         ),
         pytest.param(Warned("old \x1b[31mmodel"), "note: old \\x1b[31mmodel", id="warning"),
     ],

@@ -259,7 +259,7 @@ def test_what_is_allowed_can_be_run(asked_over_http, option: str, name: str, way
         pytest.param(("--delegate",), "--enable-delegation is about a lens", id="delegate"),
         pytest.param(("--threshold", "5"), "--delegation-threshold-tokens is about a lens", id="threshold"),
         pytest.param(("--on-lens-failure", "fail"), "--on-lens-failure is about a lens", id="lens-failure"),
-        pytest.param(("--approve", "--allow-shell"), "--approve asks at the terminal", id="approve"),
+        pytest.param(("--approve", "--allow-shell"), "--approve needs a terminal", id="approve"),
         pytest.param(("--confirm-above", "0"), "more than --confirm-above $0", id="confirm-above"),
         pytest.param(
             ("--orchestrate", "--delegation-tools", "rlm"), "has the tools of delegate", id="other-tools"
@@ -281,5 +281,5 @@ def test_a_fallback_is_printed_and_is_who_works(asked_over_http, tmp_path: Path)
     arguments += ("--smart-model", PARENT, "--child-model", "nobody", "--orchestrate")
     done, requests, _ = asked_over_http(*arguments, parent=orchestrator(1))
     assert "Child model: claude-opus-5-5 in place of nobody: " in done.stderr, done.output
-    assert "claude-opus-5-5 takes the part of nobody" in done.stderr
+    assert "using claude-opus-5-5 instead of nobody" in done.stderr
     assert set(requests) == {"claude-opus-5-5"}

@@ -131,9 +131,9 @@ def test_a_permission_is_given_again_or_refused(sunwell, shop: Path, simulator, 
 def test_the_way_to_go_on_names_what_must_be_given_again(sunwell, shop: Path) -> None:
     """The command that is printed works as it is."""
     done = sunwell("run", TASK, "-w", shop, "-m", "haiku", "--max-turns", "2", "--allow-shell")
-    [line] = [line for line in done.stdout.splitlines() if line.startswith("go on")]
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("continue ")]
     assert line.endswith("--allow-shell --max-turns N")
-    words = shlex.split(line.removeprefix("go on    sunwell ").replace("--max-turns N", "--max-turns 20"))
+    words = shlex.split(line.removeprefix("continue sunwell ").replace("--max-turns N", "--max-turns 20"))
     assert sunwell(*words).exit_code == 0
 
 

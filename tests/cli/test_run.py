@@ -58,7 +58,7 @@ def test_people_read_the_answer_and_the_bill(sunwell, shop: Path) -> None:
     done = sunwell("run", TASK, "-w", shop, *PAIR, "--max-usd", "0.50")
     assert done.exit_code == 0
     assert "The endpoints of customer" in done.stdout
-    assert "made     shop/endpoints/order.py" in done.stdout
+    assert "created  shop/endpoints/order.py" in done.stdout
     assert "claude-opus-5-5 alone, estimated:" in done.stdout
     assert "work: write_file shop/endpoints/order.py" in done.stderr
     assert "delegating to claude-haiku-5-5" in done.stderr
@@ -154,7 +154,7 @@ def test_a_run_that_goes_on_says_what_is_spent(sunwell, shop: Path, simulator: S
     begun = sunwell("run", TASK, "-w", shop, "--delegate", "--max-turns", "2", "--json")
     spent = dollars(simulator.bill.total_usd())
     again = sunwell("resume", json.loads(begun.stdout)["run_id"], "-w", shop, "--max-turns", "20")
-    assert f"goes on with claude-opus-5-5; spent so far: {spent}\n" in again.stderr
+    assert f"resumed with claude-opus-5-5; spent so far: {spent}\n" in again.stderr
 
 
 def test_a_dry_run_shows_changes_and_makes_none(sunwell, shop: Path) -> None:
@@ -204,7 +204,7 @@ def test_an_answer_that_did_not_end_properly_is_no_success(sunwell, tmp_path: Pa
         done = sunwell("run", "Say hello", "-w", tmp_path, "--model", "haiku", env=keys)
         assert done.exit_code == 3, done.output
         assert "stopped with 'abort'" in done.output
-        assert "go on" not in done.output
+        assert "continue " not in done.output
         assert len(simulator.bill.entries()) == 1
 
 
@@ -213,6 +213,6 @@ def test_the_command_to_go_on_can_be_copied(sunwell, shop: Path) -> None:
     place = shop.rename(shop.with_name("my shop"))
     done = sunwell("run", TASK, "-w", place, "--delegate", "--max-turns", "1")
     assert done.exit_code == 3
-    *words, value = shlex.split(done.stdout.partition("go on    sunwell ")[2])
+    *words, value = shlex.split(done.stdout.partition("continue sunwell ")[2])
     assert (words[0], words[-1], value) == ("resume", "--max-turns", "N")
     assert sunwell(*words, "40").exit_code == 0

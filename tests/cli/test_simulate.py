@@ -15,7 +15,7 @@ def test_the_printed_variables_are_all_that_is_needed(start, sunwell, shop: Path
     server.send_signal(signal.SIGINT)
     out, err = server.communicate(timeout=60)
     assert told["status"] == "ok"
-    assert f"billed in all: ${told['cost_usd']}" in out
+    assert f"total billed: ${told['cost_usd']}" in out
     assert err == ""
     assert server.returncode == 0
 
@@ -28,4 +28,4 @@ def test_a_port_that_is_taken_gets_a_sentence(sunwell) -> None:
         port = taken.getsockname()[1]
         done = sunwell("simulate", "--port", str(port))
     assert done.exit_code == 2
-    assert f"port {port} cannot be used (Address already in use): name another" in done.stderr
+    assert f"port {port} cannot be used (Address already in use): choose another" in done.stderr

@@ -18,7 +18,7 @@ from sunwell.simulator.scripts import DEMO_MODELS
 
 TASK = "Generate CRUD endpoints for 5 entities"
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
-FULL = "sunwell: cannot write to standard output (No space left on device): check that its disk has room"
+FULL = "sunwell: cannot write to standard output (No space left on device): check that its disk has space"
 LINES = {
     "demo": "demo",
     "run": "run Hello -m haiku -w .",

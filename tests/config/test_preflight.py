@@ -17,7 +17,7 @@ def found(project, text, environ=KEYS):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        pytest.param('model = "nobody"\n', "no model is known as 'nobody'", id="unknown-model"),
+        pytest.param('model = "nobody"\n', "unknown model 'nobody'", id="unknown-model"),
         pytest.param('model = "lab/x"\n', "LAB_BASE_URL", id="unknown-provider"),
         pytest.param('delegation_model = "groq/x"\n', "GROQ_API_KEY", id="missing-key"),
         pytest.param('model = "xai/brand-new"\n[budget]\nusd = 1\n', "has no known price", id="no-price"),

@@ -78,14 +78,14 @@ def test_the_worst_rates_cover_shorter_requests_too(input_tokens, worst):
 def test_a_rate_is_zero_or_more(field, wrong):
     """A rate that is negative or no number is refused: it would let a budget be overspent."""
     rates = {"input_usd": Decimal(1), "output_usd": Decimal(1), field: Decimal(wrong)}
-    with pytest.raises(ValueError, match=f"{field} cannot be {wrong}"):
+    with pytest.raises(ValueError, match=f"{field} must be 0 or more dollars, got {wrong}"):
         Rates(**rates)
 
 
 @pytest.mark.parametrize("bounds", [(200_000, 100_000), (5, 5)], ids=["falling", "twice-the-same"])
 def test_tiers_ascend(bounds):
     """Tiers out of order would give the wrong rates, so they are refused."""
-    with pytest.raises(ValueError, match="tiers must ascend"):
+    with pytest.raises(ValueError, match="tiers must be sorted"):
         Price(LOW, tuple(Tier(bound, HIGH) for bound in bounds))
 
 

@@ -15,7 +15,7 @@ usages = st.builds(Usage, *[st.integers(0, 10**12)] * len(FIELDS))
 def test_a_count_is_not_negative(field):
     """Less than no tokens is refused, with the name of the count; none is fine."""
     assert getattr(Usage(**{field: 0}), field) == 0
-    with pytest.raises(ValueError, match=f"{field} cannot be negative, got -1"):
+    with pytest.raises(ValueError, match=f"{field} must be 0 or more, got -1"):
         Usage(**{field: -1})
 
 

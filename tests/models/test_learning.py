@@ -97,7 +97,7 @@ async def test_work_with_tools_is_refused_where_there_are_none():
         connection = Connection("lab", simulator.openai_url, "key-of-lab")
         quirks = ChatQuirks(tools=False, stream_usage=False)
         model = ChatModel("gpt-6-luna", connection, quirks=quirks)
-        with pytest.raises(BadRequest, match="takes no tools"):
+        with pytest.raises(BadRequest, match="does not support tools"):
             await model.complete(Request(messages=[user("x")], tools=[TOOL]))
         assert simulator.requests == ()
         assert (await model.complete(Request(messages=[user("x")]))).text == "done"

@@ -147,7 +147,7 @@ def test_a_factory_that_needs_itself():
     registry.register_factory("b", lambda: registry.get("c"))
     registry.register_factory("c", lambda: registry.get("b"))
     for name in ("a", "b"):
-        with pytest.raises(ConfigurationError, match=f"'{name}' is needed for its own making"):
+        with pytest.raises(ConfigurationError, match=f"the model '{name}' needs this model itself"):
             registry.get(name)
 
 

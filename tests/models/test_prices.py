@@ -162,7 +162,7 @@ def test_a_price_by_the_hour_is_the_dearest():
     price = BOOK.price_of("deepseek/deepseek-chat")
     assert price is not None
     assert price.rates.input_usd == Decimal("0.27")
-    assert "dearest hour" in price.source
+    assert "most expensive hour" in price.source
 
 
 def test_writes_for_an_hour_are_filled_in_for_claude():
@@ -254,7 +254,7 @@ def test_every_price_costs_what_the_table_says(input_tokens):
     for provider in get_snapshot().providers:
         for model in provider.models:
             price = table.price(provider.id, model.id, DAY)
-            if price is not None and "dearest hour" not in price.source:
+            if price is not None and "most expensive hour" not in price.source:
                 expected = model.calc_price(theirs, provider, genai_request_timestamp=noon).total_price
                 assert (provider.id, model.id, price.cost_usd(usage)) == (provider.id, model.id, expected)
                 compared += 1

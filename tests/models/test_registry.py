@@ -73,7 +73,7 @@ def test_neither_model_nor_name(wrong):
 @pytest.mark.parametrize("name", ["", "  "], ids=["empty", "blank"])
 def test_a_name_is_not_empty(name):
     """No model is registered under a name that nobody can read."""
-    with pytest.raises(ConfigurationError, match="not empty"):
+    with pytest.raises(ConfigurationError, match="must not be empty"):
         ModelRegistry().register(name, model())
 
 
@@ -243,7 +243,7 @@ def test_alias_cycles_are_refused_when_made(made_before, name, target):
     for pair in made_before:
         registry.alias(*pair)
     before = registry.known()
-    with pytest.raises(ConfigurationError, match=f"'{name}' would stand for itself: {name} -> {target}"):
+    with pytest.raises(ConfigurationError, match=f"'{name}' would point to itself: {name} -> {target}"):
         registry.alias(name, target)
     assert registry.known() == before
 

@@ -18,12 +18,12 @@ def test_a_reader_sees_files_bill_and_comparison(prices) -> None:
     text = summary_text(delegated(LENS, WORK), prices=prices)
     for part in (
         "done     3 turns, 1.5 s",
-        "made     a.py",
+        "created  a.py",
         "changed  b.py",
         "removed  c.py",
         "$0.15",
         "$0.20",
-        "in all",
+        "total",
         "$0.35",
         "prices of 2026-01-02",
         "by purpose  lens $0.15, work $0.20",
@@ -44,7 +44,7 @@ def test_the_quote_stands_beside_what_it_became(prices, delegates) -> None:
     made = Forecast("Do it", decision, Quote(**sides), "smart", "smart", "cheap")
     text = summary_text(delegated(LENS, WORK), prices=prices, forecast=made)
     quoted = "$0.30 expected, $0.20" if delegates else "$0.80 expected, $0.60"
-    assert f"quoted   {quoted} at the low end; became $0.35" in text
+    assert f"quoted   {quoted} at the low end; actual cost $0.35" in text
 
 
 def test_a_loss_is_called_a_loss(prices) -> None:
@@ -57,7 +57,7 @@ def test_unknown_is_a_word(prices) -> None:
     """A price that nobody knows is never shown as 0."""
     text = summary_text(delegated(LENS, line("mystery", "work", Usage(5, 5), None, depth=1)), prices=prices)
     assert "unknown" in text
-    assert "what was saved is unknown" in text
+    assert "savings unknown" in text
     assert "$0 " not in text
 
 
@@ -65,7 +65,7 @@ def test_what_may_come_besides_is_said(prices) -> None:
     """A call whose usage never came is shown with its upper bound."""
     cut = BillLine("cheap", "acme", 1, "work", Total(0, Usage(), Decimal(0), 1, 500, Decimal("0.07")))
     text = summary_text(delegated(LENS, cut), prices=prices)
-    assert "perhaps  up to $0.07 more for 1 call whose usage never came" in text
+    assert "unconfirmed: up to $0.07 more (1 call reported no usage)" in text
 
 
 @pytest.mark.parametrize(
@@ -97,5 +97,5 @@ def test_a_run_that_was_stopped_is_no_loss_yet(prices) -> None:
     small = line("cheap", "work", Usage(1_000, 100), "0.0015", depth=1)
     stopped = attrs.evolve(delegated(LENS, small), status="cancelled", stop_reason="cancelled")
     text = summary_text(stopped, prices=prices)
-    assert "smart alone, estimated for what was done so far: $0.0150" in text
+    assert "smart alone, estimated for the work so far: $0.0150" in text
     assert "lost" not in text

@@ -149,14 +149,14 @@ def test_the_commands_say_what_plugins_there_are(here: Place) -> None:
     install_broken(here.site, "raises")
     here.configure('model = "oracle"\nplugins = ["forecast", "oracle", "bad", "absent"]\n')
     for told in (said("config", "check"), said("doctor")):
-        assert "plugin   oracle (sunwell.models, of sunwell-weather 1.0): can be used" in told
-        assert "plugin   forecast (sunwell.tools, of sunwell-weather 1.0): gives forecast" in told
+        assert "plugin   oracle (sunwell.models, from sunwell-weather 1.0): can be used" in told
+        assert "plugin   forecast (sunwell.tools, from sunwell-weather 1.0): gives forecast" in told
         assert "warning  the plugin bad (sunwell.tools) is left out: RuntimeError: no such luck" in told
     assert "plugins: absent is not installed" in said("config", "check")
     here.configure('model = "oracle"\n')
     told = said("doctor")
-    assert "plugin   good (sunwell.tools, of good-package 1.0): not used here" in told
-    assert "bad (sunwell.tools, of bad-package 1.0): not used here" in told
+    assert "plugin   good (sunwell.tools, from good-package 1.0): not used here" in told
+    assert "bad (sunwell.tools, from bad-package 1.0): not used here" in told
     assert "Installed plugins: oracle." in CliRunner().invoke(cli, ["models"]).stdout
 
 
@@ -297,7 +297,7 @@ def test_models_of_plugins_go_by_their_names(here: Place) -> None:
     assert [registry.get(name).name for name in names] == ["mine", "made", "mine", "made"]
     assert registry.get("made") is registry.get("made")
     for name in ("many", "many/z", "mine/x"):
-        with pytest.raises(PluginError, match=r"it has: many/a, many/b/c|which is called mine"):
+        with pytest.raises(PluginError, match=r"it has: many/a, many/b/c|call it mine"):
             registry.get(name)
     with pytest.raises(UnknownModelError, match="many, mine"):
         registry.get("nobody")
@@ -308,8 +308,9 @@ def test_models_of_plugins_go_by_their_names(here: Place) -> None:
 
 @pytest.mark.parametrize(
     ("target", "said"),
-    [("m:missing", "AttributeError"), ("m:seven", "it gives int, no model"), ("m:fails", "OSError: offline"),
-     ("m:wrong", "it gives str, no model"), ("gone:x", "ModuleNotFoundError")],
+    [("m:missing", "AttributeError"), ("m:seven", "it returns int, which is not a model"),
+     ("m:fails", "OSError: offline"), ("m:wrong", "it returns str, which is not a model"),
+     ("gone:x", "ModuleNotFoundError")],
 )  # fmt: skip
 def test_a_broken_model_is_named(here: Place, target: str, said: str) -> None:
     """Who asks for it is told why, before anything is spent; nobody else notices."""
@@ -330,7 +331,7 @@ def test_a_name_that_two_packages_offer_is_nobodys(here: Place) -> None:
     for package in ("one", "two"):
         points = {"sunwell.models": {"mine": f"{package}_module:model"}}
         install(here.site, package, points, {f"{package}_module": MODEL})
-    with pytest.raises(PluginError, match=r"it is offered twice, by \w+ 1\.0 and \w+ 1\.0"):
+    with pytest.raises(PluginError, match=r"two packages offer it: \w+ 1\.0 and \w+ 1\.0"):
         ModelRegistry().get("mine")
     assert imported(here.site) == set()
 
