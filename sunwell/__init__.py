@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sunwell.agent.ephemeral_lens import create_ephemeral_lens, should_use_delegation
     from sunwell.agent.loop import AgentLoop, LoopConfig
     from sunwell.agent.orchestrator import Orchestrator
-    from sunwell.agent.run.run_events import RunEvents
+    from sunwell.agent.run.run_context import RunEvents
     from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
@@ -131,7 +131,7 @@ _HOMES = {
     "agent.ephemeral_lens": ("create_ephemeral_lens", "should_use_delegation"),
     "agent.loop": ("AgentLoop", "LoopConfig"),
     "agent.orchestrator": ("Orchestrator",),
-    "agent.run.run_events": ("RunEvents",),
+    "agent.run.run_context": ("RunEvents",),
     "budget.ledger_protocol": ("Budget",),
     "context.options": ("RunOptions",),
     "context.session": ("SessionContext",),

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from sunwell.agent.lifecycle.run_starter import RunStarter
     from sunwell.agent.loop import AgentLoop
     from sunwell.agent.policy.cache_planner import CacheLessons
-    from sunwell.agent.run.run_context import EventStream
-    from sunwell.agent.run.run_events import RunEvents
+    from sunwell.agent.run.run_context import EventStream, RunEvents
     from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import ModelReference, RunOptions
     from sunwell.context.session import SessionContext

@@ -3,7 +3,7 @@
 import attrs
 
 from sunwell.agent.agent import Agent, Memory
-from sunwell.agent.run.run_events import RunEvents
+from sunwell.agent.run.run_context import RunEvents
 from sunwell.context.session import SessionContext
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # under their own names: they are there for others
     from sunwell.agent.lifecycle.model_roles import Choices as Choices
     from sunwell.agent.lifecycle.run_starter import RunStarter as RunStarter
     from sunwell.agent.policy.cache_planner import CacheLessons as CacheLessons
-    from sunwell.agent.run.run_events import RunEvents as RunEvents
+    from sunwell.agent.run.run_context import RunEvents as RunEvents
     from sunwell.context.options import RunOptions as RunOptions
     from sunwell.context.session import SessionContext as SessionContext
     from sunwell.errors import ConfigurationError as ConfigurationError
@@ -38,7 +38,7 @@ _HOMES = {
     "LensError": "sunwell.errors",
     "PriceBook": "sunwell.models.prices",
     "RetryPolicy": "sunwell.gateway.retry",
-    "RunEvents": "sunwell.agent.run.run_events",
+    "RunEvents": "sunwell.agent.run.run_context",
     "RunOptions": "sunwell.context.options",
     "RunStarter": "sunwell.agent.lifecycle.run_starter",
     "SessionContext": "sunwell.context.session",

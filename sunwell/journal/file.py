@@ -44,12 +44,12 @@ class Space:
         self._largest_bytes = largest
         self._announced += 1
 
-    def note(self, record: Record) -> None:
+    def note(self, record: Intent | Answer | Failure) -> None:
         """Follow which calls are in flight."""
         if isinstance(record, Intent):
             self._in_flight.add((record.span, record.number, record.attempt))
             self._announced = max(0, self._announced - 1)
-        elif isinstance(record, (Answer, Failure)):
+        else:
             self._in_flight.discard((record.span, record.number, record.attempt))
 
     def give_back(self, end: int) -> None:
@@ -349,7 +349,7 @@ class FileJournal:
     def _write(self, record: Record) -> None:
         if not self._count and not (isinstance(record, RunOpened) and record.run_id == self.run_id):
             raise JournalError(f"the journal {self.path} begins with the record of run {self.run_id}")
-        line = encode(record, self._count, self._sync.synced)
+        key, line = record.key, encode(record, self._count, self._sync.synced)
         if len(line) > LONGEST_LINE_BYTES:
             raise JournalError(
                 f"a record of {len(line):,} bytes is too long for the journal {self.path}, which takes "
@@ -362,11 +362,12 @@ class FileJournal:
             # line are damage, but a bad end alone is repaired.
             self._refusal = sentence(self.path, "written", error)
             raise JournalError(self._refusal) from error
-        if record.key is not None:
-            self._index[record.kind, record.key] = (self._size, len(line))
+        if key is not None:
+            self._index[record.kind, key] = (self._size, len(line))
         self._size += len(line) + 1
         self._count += 1
-        self._space.note(record)
+        if isinstance(record, (Intent, Answer, Failure)):
+            self._space.note(record)
 
     def _refuse_if_ended(self) -> None:
         failure = self._sync.failure

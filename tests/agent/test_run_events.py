@@ -9,7 +9,7 @@ import pytest
 
 from sunwell import Agent, RunOptions, SessionContext
 from sunwell.agent.orchestrator import Orchestrator
-from sunwell.agent.run.run_events import RunEvents
+from sunwell.agent.run.run_context import RunEvents
 from sunwell.core import Completion, Request
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import ModelCallStarted, RunFinished, RunStarted
