@@ -106,6 +106,6 @@ def _columns_of(sign: str) -> int:
 
 
 def one_line(text: str, limit_chars: int = 100) -> str:
-    """Return *text* as one line, cut with an ellipsis: white space collapses, invisible characters escaped."""
+    """Return *text* as one line, cut with an ellipsis: white space collapses, the invisible is escaped."""
     line = visible(_SPACES.sub(" ", text).strip(" "), kept="\ufe0f")  # it turns a character into an emoji
     return line if len(line) <= limit_chars else line[: limit_chars - 1] + "…"

@@ -1,4 +1,4 @@
-"""Which paths a model may name at all, before any file is looked at."""
+"""Checks which paths a model may use, before any file is accessed."""
 
 import re
 import unicodedata
@@ -14,9 +14,9 @@ PRIVATE_FOLDERS = (".git", ".sunwell")
 
 
 def parts_of(path: str) -> tuple[str, ...]:
-    """Return the names in the relative *path*; ``..`` stays, ``.`` and doubled slashes go.
+    """Return the names in the relative *path*; ``..`` is kept, ``.`` and double slashes are removed.
 
-    Raises :exc:`~sunwell.errors.ToolError` for what no file in a workspace can be called.
+    Raises :exc:`~sunwell.errors.ToolError` if it cannot be the path of a file in a workspace.
     """
     shown = quoted(path)
     if _CONTROLS.search(path):
@@ -33,16 +33,15 @@ def parts_of(path: str) -> tuple[str, ...]:
 
 
 def quoted(path: str) -> str:
-    """Return *path* for a sentence: one line, in quotes, not endless."""
+    """Return *path* for a sentence: one line of limited length, in quotes."""
     line = on_one_line(path)
     return f"'{line[:200]}…'" if len(line) > 200 else f"'{line}'"
 
 
 def why_private(name: str) -> str | None:
-    """Return why no tool touches a file or folder called *name*; ``None`` where tools may.
+    """Return why tools may not access a file or folder called *name*; ``None`` if they may.
 
-    Names are compared as the most forgiving file systems do: without case, without characters
-    that are not seen.
+    Names are compared as the most tolerant file systems do: ignoring case and invisible characters.
     """
     seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
     folded = seen.casefold()
@@ -56,7 +55,7 @@ def why_private(name: str) -> str | None:
 
 
 def as_stored(wanted: str, names: list[str]) -> str:
-    """Return the name among *names* that a case-insensitive file system takes *wanted* for."""
+    """Return the name in *names* that equals *wanted* on a case-insensitive file system."""
     if wanted in names:
         return wanted
     key = unicodedata.normalize("NFC", wanted).casefold()

@@ -90,7 +90,7 @@ def test_an_address_that_does_not_answer_ends_the_run(start, shop: Path, babbler
     waiting = [
         start("run", "Do it", "-w", shop, "--model", "haiku", "--json", env=env) for env in (DEAD, page)
     ]
-    for process, says in zip(waiting, ("http://127.0.0.1:9", "no JSON"), strict=True):
+    for process, says in zip(waiting, ("http://127.0.0.1:9", "not JSON"), strict=True):
         out, err = process.communicate(timeout=60)
         told = json.loads(out)
         assert (process.returncode, told["status"], told["stop_reason"]) == (1, "error", "model_error")
