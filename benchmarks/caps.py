@@ -18,8 +18,9 @@ from typing import Any
 import environments
 from recording import record
 
-from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.worker import WorkerTerms
@@ -65,7 +66,7 @@ async def look(place: str) -> str:
 
 async def _sunwell(url: str, at_once: int, calls: int) -> dict[str, Any]:
     prices = PriceBook()
-    run = Run.begin(None, MemoryJournal("run"), Budget(usd=Decimal(_CAP_USD)), prices=prices)
+    run = Run(None, MemoryJournal("run"), Budget(usd=Decimal(_CAP_USD)), LoopConfig(prices=prices))
     run.gateway.hold = _nobody_watches
     model = ChatModel(_MODEL, Connection("openai", url, "key"))
     terms = WorkerTerms(model, Toolset.of((look,), None), max_output_tokens=_most_tokens(calls))

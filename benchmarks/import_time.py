@@ -1,4 +1,4 @@
-"""What the first ``import sunwell`` costs, beside that of the least that it stands on.
+"""What the first ``import sunwell`` and ``from sunwell import Agent`` cost, beside the least they stand on.
 
 Medians over fresh interpreters that take turns, less what a bare interpreter takes to start: what
 else the machine does then falls on all alike.
@@ -18,7 +18,7 @@ IMPORTS = {
     "nothing": "",
     "attrs and asyncio": "import attrs, asyncio",
     "sunwell": "import sunwell",
-    "agent": "from sunwell.agent import Agent",
+    "agent": "from sunwell import Agent",
     "command line": "import sunwell.cli.main",
 }
 
@@ -31,7 +31,7 @@ def milliseconds(code: str) -> float:
 
 
 def main() -> None:
-    """Measure, record, and fail where ``import sunwell`` is dearer than promised."""
+    """Measure, record, and fail if ``import sunwell`` or its agent is dearer than promised."""
     for code in IMPORTS.values():
         milliseconds(code)  # writes the byte code
     taken: dict[str, list[float]] = {name: [] for name in IMPORTS}
@@ -48,6 +48,8 @@ def main() -> None:
     print(f"written to {path}")
     if ratios["sunwell"] > LIMIT_RATIO or cost["sunwell"] > LIMIT_MS:
         sys.exit(f"import sunwell may cost {LIMIT_RATIO} x attrs and asyncio and {LIMIT_MS:.0f} ms")
+    if ratios["agent"] > LIMIT_RATIO:
+        sys.exit(f"from sunwell import Agent may cost {LIMIT_RATIO} x attrs and asyncio")
 
 
 if __name__ == "__main__":

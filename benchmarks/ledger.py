@@ -86,7 +86,7 @@ async def _turns(port: int, folder: Path) -> list[dict[str, float]]:
     one, thousand = await _ledger(1), await _ledger(1_000)
     journal = FileJournal.create(folder, "run")
     await journal.append(RunOpened("run", "benchmark", 1.0))
-    run = Run.begin(None, journal, Budget(usd=1_000, tokens=10**9))
+    run = Run(None, journal, Budget(usd=1_000, tokens=10**9))
     run.gateway.hold = _nobody_watches
     calls = _calls(run, port)
     turns = []

@@ -15,6 +15,7 @@ import attrs
 from money_parts import BOOK, Pages, Part, Plan, Provider
 
 from sunwell.agent.lifecycle.open_run import restore
+from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run
 from sunwell.budget import Amount
 from sunwell.core import Request, user
@@ -77,7 +78,7 @@ class World:
 
     def _process(self, journal: Pages) -> Run:
         assert self.plan.tree.budget is not None
-        run = Run.begin(None, journal, self.plan.tree.budget, prices=BOOK)
+        run = Run(None, journal, self.plan.tree.budget, LoopConfig(prices=BOOK))
         unit = self.provider.unit_seconds
         retry = RetryPolicy(attempts=3, first_wait_seconds=0.5 * unit, longest_wait_seconds=4 * unit)
         run.gateway = Gateway(journal, run.ledger, run.tally, BOOK, self._hear, retry)

@@ -12,13 +12,14 @@ import attrs
 
 from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.task_batch import run_tasks
-from sunwell.agent.conversation.toolset import Toolset
-from sunwell.agent.policy.cache_planner import CacheLessons, Choice
+from sunwell.agent.policy.cache_planner import CacheLessons
 from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.worker import WorkerTerms
 from sunwell.budget.ledger_protocol import Budget
+from sunwell.context.options import CacheChoice
 from sunwell.core import Task
 from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.records import Held, Note, RunOpened
@@ -28,7 +29,7 @@ from sunwell.testing import run_virtual
 
 UNIT = Decimal(1_000_000)
 LATENCY_SECONDS = 3.0
-WAYS: tuple[Choice, ...] = ("at-once", "after-first", "pre-warm", "after-first-1h", "uncached")
+WAYS: tuple[CacheChoice, ...] = ("at-once", "after-first", "pre-warm", "after-first-1h", "uncached")
 """All ways that can be asked for without asking for padding as well."""
 
 
@@ -65,7 +66,7 @@ class Case:
     """Whether the agent has run a batch under another prefix before, so that it knows the model's speed."""
     may_pad: bool = False
 
-    def run(self, choice: Choice | None = None, lessons: CacheLessons | None = None) -> Batched:
+    def run(self, choice: CacheChoice | None = None, lessons: CacheLessons | None = None) -> Batched:
         """Return what the batch comes to when it is started as *choice* says; ``None``: as is planned."""
         return run_virtual(self._run(choice, lessons or CacheLessons(loop_time)))
 
@@ -81,7 +82,7 @@ class Case:
             ways.append(prefix * (first + (self.workers - 1) * rates.read_usd))
         return (min(ways) + found.own_tokens * rates.input_usd) / UNIT
 
-    async def _run(self, choice: Choice | None, lessons: CacheLessons) -> Batched:
+    async def _run(self, choice: CacheChoice | None, lessons: CacheLessons) -> Batched:
         model = InProcessModel(
             self.model,
             echo,
@@ -99,14 +100,14 @@ class Case:
         self,
         model: InProcessModel,
         lessons: CacheLessons,
-        choice: Choice | None,
+        choice: CacheChoice | None,
         *,
         workers: int,
         word: str = "words",
     ) -> Batched:
         clock, billing = asyncio.get_running_loop(), model.billing
         begun, before, paid_usd = clock.time(), len(billing.entries()), billing.total_usd()
-        run = Run.begin(object(), MemoryJournal("r1"), Budget())
+        run = Run(object(), MemoryJournal("r1"), Budget())
         run.gateway.hold = _nobody_reads
         await run.journal.append(RunOpened("r1", "many", 0.0))
         prefix = self.prefix_tokens

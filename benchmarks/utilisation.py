@@ -10,8 +10,9 @@ import attrs
 from recording import record
 
 from sunwell.agent.conversation.final_call import bare_tokens, closing_reserve
-from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.worker import WorkerTerms
@@ -69,7 +70,7 @@ async def _measure(workers: int, attempts: Decimal) -> Used:
     model = InProcessModel(_MODEL, _answer, billing, latency_seconds=2.0)
     worst = _worst_usd(model, tools, prices)
     cap = worst * attempts
-    run = Run.begin(None, MemoryJournal("run"), Budget(usd=cap), prices=prices)
+    run = Run(None, MemoryJournal("run"), Budget(usd=cap), LoopConfig(prices=prices))
     run.gateway.hold = _nobody_watches
     terms = WorkerTerms(model, tools, max_output_tokens=_OUTPUT_TOKENS, timeout_seconds=None)
     dispatcher = Dispatcher(run, terms, Slots(workers))

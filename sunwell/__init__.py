@@ -1,40 +1,192 @@
 """Think once, generate many.
 
 A smart model reads a task once and writes a frozen lens; cheap models do the work with the lens in
-their prompt, under budgets that hold. The names here are loaded on first use.
+their prompt, under budgets that hold.
+
+All that most programs need can be imported from here, and is loaded on first use. ``docs/api.md`` lists
+these names and the other public modules; what it does not list is private.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sunwell import core as core
+    from sunwell import errors as errors
+    from sunwell import events as events
+    from sunwell import simulator as simulator
+    from sunwell import testing as testing
     from sunwell.agent.agent import Agent, run, run_sync
+    from sunwell.agent.batches.task_batch import BatchResult
+    from sunwell.agent.ephemeral_lens import create_ephemeral_lens, should_use_delegation
+    from sunwell.agent.loop import AgentLoop, LoopConfig
+    from sunwell.agent.orchestrator import Orchestrator
+    from sunwell.agent.run.run_events import RunEvents
     from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.lens import EphemeralLens
+    from sunwell.core.model import ModelProtocol
+    from sunwell.core.price import DelegationDecision, Price, Rates
+    from sunwell.core.task import Bill, Task, TaskResult
+    from sunwell.core.tool import Proposal, Tool, ToolExecutor
+    from sunwell.errors import (
+        BudgetExhausted,
+        ConfigurationError,
+        JournalError,
+        LensError,
+        MissingKeyError,
+        ModelError,
+        SunwellError,
+        ToolError,
+        UnknownModelError,
+    )
+    from sunwell.events.payloads import (
+        BudgetWarning,
+        DelegationStarted,
+        EphemeralLensCreated,
+        Event,
+        ModelCallFinished,
+        ModelTextArrived,
+        RunFinished,
+        ToolCallFinished,
+        WorkerFinished,
+    )
+    from sunwell.gateway.retry import RetryPolicy
+    from sunwell.journal.places import JournalFiles
+    from sunwell.models.anthropic_messages import AnthropicModel
+    from sunwell.models.connection import Connection
+    from sunwell.models.openai_chat import ChatModel
+    from sunwell.models.openai_responses import ResponsesModel
+    from sunwell.models.prices import PriceBook
+    from sunwell.models.registry import get_registry, resolve_model
+    from sunwell.report.forecast import forecast
     from sunwell.tools.function_tool import tool
+    from sunwell.tools.toolbox import Toolbox
+    from sunwell.tools.workspace import Workspace
 
-__all__ = ["Agent", "Budget", "EphemeralLens", "RunOptions", "SessionContext", "run", "run_sync", "tool"]
+__all__ = [
+    "Agent",
+    "AgentLoop",
+    "AnthropicModel",
+    "BatchResult",
+    "Bill",
+    "Budget",
+    "BudgetExhausted",
+    "BudgetWarning",
+    "ChatModel",
+    "ConfigurationError",
+    "Connection",
+    "DelegationDecision",
+    "DelegationStarted",
+    "EphemeralLens",
+    "EphemeralLensCreated",
+    "Event",
+    "JournalError",
+    "JournalFiles",
+    "LensError",
+    "LoopConfig",
+    "MissingKeyError",
+    "ModelCallFinished",
+    "ModelError",
+    "ModelProtocol",
+    "ModelTextArrived",
+    "Orchestrator",
+    "Price",
+    "PriceBook",
+    "Proposal",
+    "Rates",
+    "ResponsesModel",
+    "RetryPolicy",
+    "RunEvents",
+    "RunFinished",
+    "RunOptions",
+    "SessionContext",
+    "SunwellError",
+    "Task",
+    "TaskResult",
+    "Tool",
+    "ToolCallFinished",
+    "ToolError",
+    "ToolExecutor",
+    "Toolbox",
+    "UnknownModelError",
+    "WorkerFinished",
+    "Workspace",
+    "create_ephemeral_lens",
+    "forecast",
+    "get_registry",
+    "resolve_model",
+    "run",
+    "run_sync",
+    "should_use_delegation",
+    "tool",
+]
 __version__ = "0.1.0"
 
+# For type checkers the imports above say the same; tests/test_public_api.py holds both together.
 _HOMES = {
-    "Agent": "sunwell.agent.agent",
-    "Budget": "sunwell.budget.ledger_protocol",
-    "EphemeralLens": "sunwell.core.lens",
-    "RunOptions": "sunwell.context.options",
-    "SessionContext": "sunwell.context.session",
-    "run": "sunwell.agent.agent",
-    "run_sync": "sunwell.agent.agent",
-    "tool": "sunwell.tools.function_tool",
+    "agent.agent": ("Agent", "run", "run_sync"),
+    "agent.batches.task_batch": ("BatchResult",),
+    "agent.ephemeral_lens": ("create_ephemeral_lens", "should_use_delegation"),
+    "agent.loop": ("AgentLoop", "LoopConfig"),
+    "agent.orchestrator": ("Orchestrator",),
+    "agent.run.run_events": ("RunEvents",),
+    "budget.ledger_protocol": ("Budget",),
+    "context.options": ("RunOptions",),
+    "context.session": ("SessionContext",),
+    "core.lens": ("EphemeralLens",),
+    "core.model": ("ModelProtocol",),
+    "core.price": ("DelegationDecision", "Price", "Rates"),
+    "core.task": ("Bill", "Task", "TaskResult"),
+    "core.tool": ("Proposal", "Tool", "ToolExecutor"),
+    "errors": (
+        "BudgetExhausted",
+        "ConfigurationError",
+        "JournalError",
+        "LensError",
+        "MissingKeyError",
+        "ModelError",
+        "SunwellError",
+        "ToolError",
+        "UnknownModelError",
+    ),
+    "events.payloads": (
+        "BudgetWarning",
+        "DelegationStarted",
+        "EphemeralLensCreated",
+        "Event",
+        "ModelCallFinished",
+        "ModelTextArrived",
+        "RunFinished",
+        "ToolCallFinished",
+        "WorkerFinished",
+    ),
+    "gateway.retry": ("RetryPolicy",),
+    "journal.places": ("JournalFiles",),
+    "models.anthropic_messages": ("AnthropicModel",),
+    "models.connection": ("Connection",),
+    "models.openai_chat": ("ChatModel",),
+    "models.openai_responses": ("ResponsesModel",),
+    "models.prices": ("PriceBook",),
+    "models.registry": ("get_registry", "resolve_model"),
+    "report.forecast": ("forecast",),
+    "tools.function_tool": ("tool",),
+    "tools.toolbox": ("Toolbox",),
+    "tools.workspace": ("Workspace",),
 }
+_MODULES = ("core", "errors", "events", "simulator", "testing")  # public, and too large for a ``*``
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name in _MODULES:
+        return import_module(f"sunwell.{name}")
+    if name not in _HOME_OF:
         raise AttributeError(f"module 'sunwell' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    value = globals()[name] = getattr(import_module(f"sunwell.{_HOME_OF[name]}"), name)
+    return value

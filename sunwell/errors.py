@@ -32,7 +32,7 @@ import attrs
 
 
 class SunwellError(Exception):
-    """The root of the tree."""
+    """Any error that Sunwell raises on purpose; each says in one sentence what, where and what to do."""
 
 
 @attrs.define(eq=False)

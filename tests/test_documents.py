@@ -5,6 +5,8 @@ import asyncio
 import inspect
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 from blinker import NamedSignal
 
-from sunwell import events
+from sunwell import RunOptions, SessionContext, events, forecast
 from sunwell.models.connection import close_clients
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
@@ -46,18 +48,54 @@ def _nobody_stays_connected() -> Iterator[None]:
                 signal.disconnect(receiver)
 
 
-@pytest.mark.parametrize(("where", "code"), blocks(), ids=[where for where, _ in blocks()])
-def test_block_runs(where: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block runs in a copy of the example, with keys and base URLs that lead to the simulator."""
-    shop = tmp_path / "shop"
-    shutil.copytree(ROOT / "examples" / "shop", shop)
-    monkeypatch.chdir(shop)
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a copy of the example to work in, with keys and base URLs that lead to the simulator."""
+    folder = tmp_path / "shop"
+    shutil.copytree(ROOT / "examples" / "shop", folder)
+    monkeypatch.chdir(folder)
     with running_simulator(Simulator(DEMO_MODELS)) as simulator:
         monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-for-documents")
         monkeypatch.setenv("ANTHROPIC_BASE_URL", simulator.url)
         monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-documents")
         monkeypatch.setenv("OPENAI_BASE_URL", simulator.openai_url)
-        run_block(compile(code, where, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
+        yield folder
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(("where", "code"), blocks(), ids=[where for where, _ in blocks()])
+def test_block_runs(where: str, code: str) -> None:
+    """A block of a page runs on an event loop if it awaits; one of the readme runs as a script."""
+    flags = 0 if where.startswith("README.md") else ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    run_block(compile(code, where, "exec", flags=flags))
+
+
+def test_the_first_example_is_a_program_that_delegates(shop: Path) -> None:
+    """Saved to a file and run, it has a cheap model do the work, and the shop's tests pass."""
+    code = next(code for where, code in blocks() if where.startswith("README.md"))
+    (shop / "endpoints_script.py").write_text(code)
+    printed = program(shop, "-W", "error::ResourceWarning", "endpoints_script.py").splitlines()
+    assert printed[0] == "ok end"
+    assert {line.split()[0] for line in printed[-2:]} == {"claude-opus-5-5", "claude-haiku-5-5"}
+    program(shop, "-m", "unittest")
+
+
+def test_the_tasks_of_the_readme_are_delegated(shop: Path) -> None:
+    """What a new user types first shows what Sunwell is for."""
+    tasks = re.findall(r'^sunwell (?:estimate|run) "(.*?)"', (ROOT / "README.md").read_text(), re.MULTILINE)
+    options = RunOptions(smart_model="opus", delegation_model="haiku")
+    made = [forecast(SessionContext.build(shop, task, options=options)) for task in tasks]
+    assert [bool(one.decision) for one in made] == [True, True]
+
+
+def program(folder: Path, *arguments: str) -> str:
+    """Run Python in *folder* and return what it prints; it must end well."""
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    return done.stdout
 
 
 def run_block(compiled: CodeType) -> None:
@@ -94,6 +132,14 @@ def test_links_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text())
     lost = [link for link in links if "://" not in link and not (path.parent / link).exists()]
     assert lost == []
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/recipes.md"])
+def test_files_that_contributors_are_sent_to_are_there(page: str) -> None:
+    """A recipe that names a file which has moved helps nobody."""
+    named = re.findall(r"`((?:sunwell|tests)/[\w/]+\.py)`", (ROOT / page).read_text())
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_every_document_is_listed() -> None:

@@ -16,6 +16,7 @@ HEAVY = (
     "cattrs",
     "httpx2",
     "pydantic_monty",
+    "regex",
 )
 
 
@@ -41,6 +42,17 @@ def loaded_after(code: str) -> list[str]:
 def test_imports_only_define(code: str) -> None:
     """Importing loads no SDK and nothing else that is slow."""
     assert loaded_after(code) == []
+
+
+def test_the_agent_loads_its_rooms_on_first_use() -> None:
+    """``from sunwell import Agent`` imports the front door alone, and an agent without a run loads no run."""
+    listing = "print(' '.join(sorted(m for m in sys.modules if m.startswith('sunwell.'))))"
+    code = f"import sys\nfrom sunwell import Agent\n{listing}\nAgent()\n{listing}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported, made = (set(line.split()) for line in done.stdout.splitlines())
+    assert imported == {"sunwell.agent", "sunwell.agent.agent", "sunwell.agent.rooms"}
+    for room in ("agent.lifecycle", "agent.loop", "agent.orchestration"):
+        assert f"sunwell.{room}" not in made, room
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -1,6 +1,7 @@
 """The order of the floors: imports point down, type hints too."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ GROUND_TO_TOP = (
 )  # fmt: skip
 AGENT_GROUND_TO_TOP = (
     "policy", "run", "conversation", "workers", "lens", "batches", "orchestration", "ephemeral_lens", "loop",
-    "request", "lifecycle", "agent", "orchestrator",
+    "request", "lifecycle", "rooms", "agent", "orchestrator",
 )  # fmt: skip
 APART = {"simulator": {"core", "errors", "simulator"}}
 FREE = {"__init__", "__main__"}
@@ -61,6 +62,25 @@ def test_every_room_has_its_floor() -> None:
     """No room stands outside the plan."""
     rooms = {room_of(path) for path in FILES} - FREE
     assert rooms <= set(GROUND_TO_TOP) | set(APART)
+
+
+ROOMS = sorted(path.parent for path in ROOT.glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_every_room_says_what_it_is_for_and_may_import(room: Path) -> None:
+    """Its readme has the order of this file, and names files that are there."""
+    text = (room / "README.md").read_text()
+    (said,) = re.findall(r"^May import: (.*)\.$", text, re.MULTILINE)
+    if room.name in APART:
+        allowed = APART[room.name] - {room.name}
+    else:
+        allowed = {*GROUND_TO_TOP[: GROUND_TO_TOP.index(room.name)]}
+        allowed |= {"simulator"} if room.name in MAY_USE_SIMULATOR else set()
+    assert set(re.findall(r"`(\w+)`", said)) == allowed
+    start = re.findall(r"^- `(.+?)`", text, re.MULTILINE)
+    assert start
+    assert [name for name in start if not (room / name).exists()] == []
 
 
 IN_AGENT = [path for path in FILES if room_of(path) == "agent" and path.stem not in FREE]

@@ -1,39 +1,40 @@
 """The agent: a session in, events out, with a journal on disk."""
 
+from __future__ import annotations  # the types are not imported
+
 import asyncio
 import difflib
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from weakref import WeakSet
 
 import attrs
 
-from sunwell.agent.batches.task_batch import Batch, BatchResult
-from sunwell.agent.lifecycle.authority import CallerTerms, require_own_models
-from sunwell.agent.lifecycle.equipment import Equipment
-from sunwell.agent.lifecycle.fork_run import Cut, Fork, open_fork
-from sunwell.agent.lifecycle.model_roles import Choices, Roles, resolve_roles
-from sunwell.agent.lifecycle.open_run import Opened, learn_keys, loop_config, open_new, reopen
-from sunwell.agent.lifecycle.replay_run import open_replay, played_again, recorded_roles
-from sunwell.agent.loop import AgentLoop
-from sunwell.agent.policy.cache_planner import CacheLessons
-from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.options import ModelReference, RunOptions
-from sunwell.context.session import SessionContext
-from sunwell.core.lens import EphemeralLens
-from sunwell.core.task import Task, TaskResult
-from sunwell.core.tool import Tool, ToolExecutor
-from sunwell.errors import ConfigurationError, LensError
-from sunwell.events import Event, RunFinished, WorkerFinished
-from sunwell.gateway.retry import RetryPolicy
-from sunwell.journal.places import JournalFiles, Journals
-from sunwell.memory.scratchpad import left_by
-from sunwell.models.prices import PriceBook
-from sunwell.models.registry import ModelRegistry, get_registry
-from sunwell.tools.function_tool import as_tools
-from sunwell.tools.tool_plugins import ToolPlugins
+from sunwell.agent import rooms
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
+    from sunwell.agent.batches.task_batch import BatchResult
+    from sunwell.agent.lifecycle.equipment import Equipment
+    from sunwell.agent.lifecycle.run_starter import RunStarter
+    from sunwell.agent.loop import AgentLoop
+    from sunwell.agent.policy.cache_planner import CacheLessons
+    from sunwell.agent.run.run_context import EventStream
+    from sunwell.agent.run.run_events import RunEvents
+    from sunwell.budget.ledger_protocol import Budget
+    from sunwell.context.options import ModelReference, RunOptions
+    from sunwell.context.session import SessionContext
+    from sunwell.core.lens import EphemeralLens
+    from sunwell.core.task import Task, TaskResult
+    from sunwell.core.tool import Tool, ToolExecutor
+    from sunwell.gateway.retry import RetryPolicy
+    from sunwell.journal.places import Journals
+    from sunwell.models.prices import PriceBook
+    from sunwell.models.registry import ModelRegistry
+    from sunwell.tools.tool_plugins import ToolPlugins
 
 
 class Memory(Protocol):
@@ -44,12 +45,23 @@ class Memory(Protocol):
         ...
 
 
+def _as_tools(tools: Iterable[Tool | Callable[..., Any]]) -> tuple[Tool, ...]:
+    return () if tools == () else rooms.as_tools(tools)
+
+
 @attrs.define(eq=False)
 class Agent:
     """Works on sessions: resolves the models, opens a journal, and runs the loop.
 
     Models given here come before those in the session's options; names are looked up in
     ``registry``, which is the process's own unless given.
+
+    :meth:`run`, :meth:`resume`, :meth:`replay`, :meth:`fork` and :meth:`batch_events` return
+    :class:`~sunwell.RunEvents`: ``async for event in agent.run(session)`` gives the events,
+    ``await agent.run(session)`` the result. What they raise is raised there, not at the call.
+
+    ``async with Agent(...) as agent:`` is optional. Leaving it stops the runs that are still going, waits
+    until each is booked, and closes the connections to providers that nobody else uses.
     """
 
     model: ModelReference | None = None
@@ -61,35 +73,48 @@ class Agent:
     tool_executor: ToolExecutor | None = None
     """Who carries tool calls out; ``None``: the toolbox of the session's workspace."""
     registry: ModelRegistry | None = None
-    prices: PriceBook = attrs.field(factory=PriceBook)
-    journals: Journals = JournalFiles()
+    prices: PriceBook = attrs.field(factory=lambda: rooms.PriceBook())
+    journals: Journals = attrs.field(factory=lambda: rooms.JournalFiles())
     """Where the record of each run is kept."""
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = attrs.field(factory=lambda: rooms.RetryPolicy())
     """When a failed call is made again."""
-    tool_plugins: ToolPlugins = attrs.field(factory=ToolPlugins)
+    tool_plugins: ToolPlugins = attrs.field(factory=lambda: rooms.ToolPlugins())
     """Tools that installed packages offer: loaded where a run's options name them."""
-    tools: Sequence[Tool | Callable[..., Any]] = attrs.field(default=(), converter=as_tools, kw_only=True)
+    tools: Sequence[Tool | Callable[..., Any]] = attrs.field(default=(), converter=_as_tools, kw_only=True)
     """Tools of your own, plain typed functions among them; added to the toolbox of the session's workspace,
     or to ``tool_executor`` if it is a :class:`~sunwell.tools.toolbox.Toolbox`."""
-    _current_options: RunOptions | None = attrs.field(default=None, init=False)
-    _lessons: CacheLessons = attrs.field(factory=CacheLessons, init=False)
+    _lessons: CacheLessons = attrs.field(factory=lambda: rooms.CacheLessons(), init=False)
     """What the caches of providers have shown in the runs of this agent."""
     _loops: list[AgentLoop] = attrs.field(factory=list, init=False)
+    _started: WeakSet[RunEvents] = attrs.field(factory=WeakSet, init=False)
+    """The runs that somebody has begun to read."""
+    _going: set[asyncio.Future[None]] = attrs.field(factory=set, init=False)
+    """One for each run that has begun; done once its journal is closed."""
 
-    async def run(self, session: SessionContext, memory: Memory | None = None) -> AsyncGenerator[Event, None]:
-        """Yield the events of a new run; the last is :class:`~sunwell.events.RunFinished`.
+    async def __aenter__(self) -> Self:
+        rooms.keep_clients()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._end_runs()
+        finally:
+            await rooms.release_clients()
+
+    def run(self, session: SessionContext, memory: Memory | None = None) -> RunEvents:
+        """Return the events of a new run; the last is :class:`~sunwell.events.RunFinished`.
 
         Raises before anything is spent: :exc:`~sunwell.errors.UnknownModelError`,
         :exc:`~sunwell.errors.MissingKeyError`, :exc:`~sunwell.errors.ConfigurationError`,
-        :exc:`~sunwell.errors.JournalError`. A caller that may stop early uses
-        :func:`contextlib.aclosing`.
+        :exc:`~sunwell.errors.JournalError`. A caller that may stop early uses ``async with``, see
+        :class:`~sunwell.RunEvents`.
         """
-        opened, roles = self._begin(session, memory)
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
-            async for event in events:
-                yield event
+        recall = None if memory is None else memory.recall
+        return self._events(lambda: self._runs().new(session, recall))
 
-    async def resume(
+    def resume(
         self,
         run_id: str,
         *,
@@ -100,8 +125,8 @@ class Agent:
         ceilings: Budget | None = None,
         results: str | Path | None = None,
         accept_changes: bool = False,
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of a run taken up again: no answered call is asked a second time.
+    ) -> RunEvents:
+        """Return the events of a run taken up again: no answered call is asked a second time.
 
         A run that had come to its proper end gives the same result again, without a model, a check or
         a word in the journal. One that met a limit ends the same until *budget* leaves more room. One that
@@ -123,27 +148,17 @@ class Agent:
         sentence names what has changed. Raises :exc:`~sunwell.errors.ConfigurationError` for what must be
         given again.
         """
-        terms = CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
-        opened, session = reopen(self.journals, Path(workspace), run_id, terms, self._equipment)
-        try:
-            self._current_options = session.options
-            if opened.is_finished:  # nobody is asked any more, so it does not matter what has changed
-                opened, roles = played_again(opened, accept_changes=True), recorded_roles(opened)
-            else:
-                roles = self._roles_again(session.options, terms)
-                learn_keys(opened.secrets, roles)
-                await opened.check(session, roles)
-        except BaseException:
-            opened.journal.close()
-            raise
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
-            async for event in events:
-                yield event
 
-    async def replay(
-        self, run_id: str, *, workspace: str | Path = ".", accept_changes: bool = False
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of a run played again from its journal alone, to where its record ends.
+        def begin() -> AbstractAsyncContextManager[EventStream]:
+            terms = rooms.CallerTerms.of(
+                options, given, budget, ceilings, results, accept_changes=accept_changes
+            )
+            return self._runs().resumed(Path(workspace), run_id, terms)
+
+        return self._events(begin)
+
+    def replay(self, run_id: str, *, workspace: str | Path = ".", accept_changes: bool = False) -> RunEvents:
+        """Return the events of a run played again from its journal alone, to where its record ends.
 
         No model is asked, no key is needed, nothing in the workspace is read or written and nothing
         is added to the journal; a run that goes on elsewhere may be played, too. The code of today
@@ -153,16 +168,11 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found or read, or where
         the code asks something else than what was answered.
         """
-        opened, session = open_replay(self.journals, Path(workspace), run_id, self._equipment)
-        opened = attrs.evolve(opened, accept_changes=accept_changes)
-        roles = recorded_roles(opened)
-        await opened.check(session, roles)
-        self._current_options = session.options
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
-            async for event in events:
-                yield event
+        return self._events(
+            lambda: self._runs().replayed(Path(workspace), run_id, accept_changes=accept_changes)
+        )
 
-    async def fork(
+    def fork(
         self,
         run_id: str,
         at: str,
@@ -174,8 +184,8 @@ class Agent:
         ceilings: Budget | None = None,
         results: str | Path | None = None,
         accept_changes: bool = False,
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of a new run that goes on from a place in another one, with something changed.
+    ) -> RunEvents:
+        """Return the events of a new run that goes on from a place in another one, with something changed.
 
         What came before the place is copied, is not asked again, and counts as the other run's cost.
         The agent's models, *options*, *given*, *budget* and *ceilings* hold from there on, as in
@@ -191,24 +201,20 @@ class Agent:
         Raises :exc:`~sunwell.errors.JournalError` where there is no such run or place, and where
         files differ, naming them; and what :meth:`run` raises.
         """
-        terms = CallerTerms.of(options, given, budget, ceilings, results, accept_changes=accept_changes)
-        fork = Fork(Path(workspace), run_id, Cut.of(at), terms)
-        resolve = partial(self._roles_again, terms=terms)
-        opened, session, roles = await open_fork(self.journals, fork, self._equipment, resolve)
-        self._current_options = session.options
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
-            async for event in events:
-                yield event
+
+        def begin() -> AbstractAsyncContextManager[EventStream]:
+            terms = rooms.CallerTerms.of(
+                options, given, budget, ceilings, results, accept_changes=accept_changes
+            )
+            return self._runs().forked(Path(workspace), run_id, at, terms)
+
+        return self._events(begin)
 
     async def result(self, session: SessionContext, memory: Memory | None = None) -> TaskResult:
-        """Run *session* to its end and return the result alone."""
-        async with aclosing(self.run(session, memory)) as events:
-            async for event in events:
-                if isinstance(event, RunFinished):
-                    return event.result
-        raise AssertionError("the run ended without a result")
+        """Run *session* to its end and return the result: the coroutine for ``await agent.run(session)``."""
+        return await self.run(session, memory)
 
-    async def batch_events(
+    def batch_events(
         self,
         tasks: Iterable[Task | str],
         *,
@@ -216,8 +222,8 @@ class Agent:
         workspace: str | Path = ".",
         options: RunOptions | None = None,
         results: str | Path | None = None,
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of a run in which each of *tasks* is done by a worker of its own.
+    ) -> RunEvents:
+        """Return the events of a run in which each of *tasks* is done by a worker of its own.
 
         The workers run on the delegation model, else on the loop's own, at most
         ``options.max_concurrent`` at once. The last event is :class:`~sunwell.events.RunFinished`,
@@ -231,13 +237,13 @@ class Agent:
 
         Raises what :meth:`run` raises, before anything is spent.
         """
-        batch = Batch(tasks, lens, None if results is None else Path(results).absolute())
-        session = SessionContext.build(workspace, batch.title, options=options)
-        opened, roles = self._begin(session)
-        opened = attrs.evolve(opened, batch=batch.redacted(opened.secrets.redact))
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
-            async for event in events:
-                yield event
+
+        def begin() -> AbstractAsyncContextManager[EventStream]:
+            batch = rooms.Batch(tasks, lens, None if results is None else Path(results).absolute())
+            session = rooms.SessionContext.build(workspace, batch.title, options=options)
+            return self._runs().new(session, batch=batch)
+
+        return self._events(begin)
 
     async def batch(
         self,
@@ -253,11 +259,7 @@ class Agent:
         A task that fails is a result like any other and costs the others nothing.
         """
         events = self.batch_events(tasks, lens=lens, workspace=workspace, options=options, results=results)
-        async with aclosing(events) as stream:
-            async for event in stream:
-                if isinstance(event, RunFinished):
-                    return BatchResult(event.result)
-        raise AssertionError("the run ended without a result")
+        return rooms.BatchResult(await events)
 
     async def batch_results(
         self,
@@ -270,9 +272,9 @@ class Agent:
     ) -> AsyncGenerator[TaskResult, None]:
         """Yield the result of each of *tasks* as soon as it is there; see :meth:`batch_events`."""
         events = self.batch_events(tasks, lens=lens, workspace=workspace, options=options, results=results)
-        async with aclosing(events) as stream:
-            async for event in stream:
-                if isinstance(event, WorkerFinished) and event.result.task_id.count("/") == 0:
+        async with events:
+            async for event in events:
+                if isinstance(event, rooms.WorkerFinished) and event.result.task_id.count("/") == 0:
                     yield event.result
 
     async def lens(self, session: SessionContext) -> EphemeralLens:
@@ -280,78 +282,52 @@ class Agent:
 
         Raises :exc:`~sunwell.errors.LensError` where none came of it, and what :meth:`run` raises.
         """
-        opened, roles = self._begin(session)
-        opened = attrs.evolve(opened, lens_only=True)
-        async with aclosing(self._execute_task_with_tools(session, roles, opened)) as events:
-            async for event in events:
-                if isinstance(event, RunFinished):
-                    if event.result.lens is None:
-                        raise LensError(event.result.error)
-                    return event.result.lens
-        raise AssertionError("the run ended without a result")
+        result = await self._events(lambda: self._runs().new(session, lens_only=True))
+        if result.lens is None:
+            raise rooms.LensError(result.error)
+        return result.lens
+
+    @property
+    def equipment(self) -> Equipment:
+        """What the tools of this agent's runs are made from."""
+        return rooms.Equipment(self.tool_executor, self.tool_plugins, _as_tools(self.tools))
 
     def stop(self) -> None:
         """End all runs of this agent: no new call starts, and each yields its cancelled result."""
         for loop in self._loops:
             loop.stop()
 
-    @property
-    def _equipment(self) -> Equipment:
-        return Equipment(self.tool_executor, self.tool_plugins, tuple(as_tools(self.tools)))
-
-    def _roles(self, options: RunOptions) -> Roles:
-        registry = self.registry or get_registry()
-        roles = resolve_roles(self._choices, Choices.of(options), registry, options.fallback)
-        if roles.fell_back is None or roles.smart is None or not options.orchestrate:
-            return roles
-        # The parent of an orchestrator's workers is the smart model, not the loop's own.
-        return attrs.evolve(roles, fell_back=attrs.evolve(roles.fell_back, used=roles.smart.name))
-
-    def _roles_again(self, options: RunOptions, terms: CallerTerms) -> Roles:
-        """Return the models of a recorded run that goes on; its record alone starts no plugin."""
-        require_own_models(options, self._choices, terms, self.registry or get_registry())
-        return self._roles(options)
-
-    @property
-    def _choices(self) -> Choices:
-        return Choices(self.model, self.smart_model, self.delegation_model)
-
-    def _begin(self, session: SessionContext, memory: Memory | None = None) -> tuple[Opened, Roles]:
-        """Open a new run; what stands against it is found before anything is written."""
-        if not isinstance(session, SessionContext):
-            raise TypeError(f"a session is wanted, SessionContext.build(workspace, goal), got {session!r}")
-        self._current_options = session.options
-        roles = self._roles(session.options)
-        self._loop(session, roles, None).check()
-        recalled = memory.recall(session.goal) if memory is not None else ""
-        return open_new(self.journals, session, roles, recalled, self._equipment), roles
-
-    def _loop(self, session: SessionContext, roles: Roles, executor: ToolExecutor | None) -> AgentLoop:
-        config = loop_config(session.options, self.prices, self.retry)
-        return AgentLoop(
-            model=roles.own,
-            executor=executor,
-            config=attrs.evolve(config, lessons=self._lessons),
-            smart_model=roles.smart,
-            delegation_model=roles.worker,
+    def _runs(self) -> RunStarter:
+        return rooms.RunStarter(
+            rooms.Choices(self.model, self.smart_model, self.delegation_model),
+            self.equipment,
+            self.registry or rooms.get_registry(),
+            self.prices,
+            self.journals,
+            self.retry,
+            self._lessons,
+            self._loops,
         )
 
-    async def _execute_task_with_tools(
-        self, session: SessionContext, roles: Roles, opened: Opened
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of one opened run; its journal is closed at the end."""
-        loop = self._loop(session, roles, opened.executor)
-        if opened.settings is None:  # a run that is taken up has it in its own journal
-            named = session.options.orchestration.earlier_runs
-            loop.config = attrs.evolve(loop.config, earlier=left_by(self.journals, session.workspace, named))
-        self._loops.append(loop)
-        try:
-            async with aclosing(opened.events(loop, session, roles)) as events:
-                async for event in events:
-                    yield event
-        finally:
-            self._loops.remove(loop)
-            opened.journal.close()
+    def _events(self, begin: Callable[[], AbstractAsyncContextManager[EventStream]]) -> RunEvents:
+        """Return the events of the run that *begin* starts once the first of them is asked for."""
+        return rooms.RunEvents(begin, self._started, self._going)
+
+    async def _end_runs(self) -> None:
+        """Stop the runs that are still going and wait until each is booked and its journal is closed.
+
+        Who still reads one of them gets its events to the last. Raises the first error of a run.
+        """
+        self.stop()
+        reading = [events.drain(self.stop) for events in list(self._started)]
+        read = await asyncio.gather(*reading, return_exceptions=True)
+        # A stream that was dropped in the middle is not among them: the event loop is closing it.
+        here = asyncio.get_running_loop()
+        if going := [one for one in self._going if one.get_loop() is here]:
+            await asyncio.wait(going)
+        for ended in read:
+            if isinstance(ended, BaseException):
+                raise ended
 
 
 async def run(task: str, workspace: str | Path = ".", **given: Any) -> TaskResult:
@@ -362,7 +338,7 @@ async def run(task: str, workspace: str | Path = ".", **given: Any) -> TaskResul
     :exc:`~sunwell.errors.ConfigurationError` for any other keyword.
     """
     agent, options = _agent_and_options(given)
-    return await agent.result(SessionContext.build(workspace, task, options=options))
+    return await agent.result(rooms.SessionContext.build(workspace, task, options=options))
 
 
 def run_sync(task: str, workspace: str | Path = ".", **given: Any) -> TaskResult:
@@ -380,7 +356,7 @@ def run_sync(task: str, workspace: str | Path = ".", **given: Any) -> TaskResult
 
 def _agent_and_options(given: Mapping[str, Any]) -> tuple[Agent, RunOptions]:
     """Return an agent and the options of a run; what both could have is the options'."""
-    of_run = {field.name for field in attrs.fields(RunOptions)}
+    of_run = {field.name for field in attrs.fields(rooms.RunOptions)}
     of_agent = {field.name for field in attrs.fields(Agent) if field.init} - of_run
     known = sorted({*of_run, *of_agent, "workspace"})
     for name in given:
@@ -389,8 +365,8 @@ def _agent_and_options(given: Mapping[str, Any]) -> tuple[Agent, RunOptions]:
             advice = (
                 f"did you mean {' or '.join(near)}?" if near else "see Agent and RunOptions for what there is"
             )
-            raise ConfigurationError(f"a run has no argument {name!r}; {advice}")
-    options = RunOptions(**{name: value for name, value in given.items() if name in of_run})
+            raise rooms.ConfigurationError(f"a run has no argument {name!r}; {advice}")
+    options = rooms.RunOptions(**{name: value for name, value in given.items() if name in of_run})
     return Agent(**{name: value for name, value in given.items() if name in of_agent}), options
 
 

@@ -2,27 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 
 import attrs
 from attrs.validators import optional
 
-from sunwell.agent.batches.batch_run import BatchRun, LensRun, run_items
+from sunwell.agent.batches.batch_run import run_batch, run_items
 from sunwell.agent.batches.task_batch import Batch
-from sunwell.agent.conversation.conversation import Ending
-from sunwell.agent.conversation.execution import Execution
-from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.lens.lens_writer import write_run_lens
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
-from sunwell.agent.policy.cost_model import Prices, Shape, quote
-from sunwell.agent.policy.delegation import should_use_delegation
+from sunwell.agent.run.decision import Candidates, PricedModel, decide
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
-from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.run_context import Ending, EventStream, Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.context.excerpts import Shown
 from sunwell.core.model import ModelProtocol
-from sunwell.core.price import DelegationDecision, Quote
-from sunwell.core.task import TaskResult
+from sunwell.core.price import DelegationDecision
+from sunwell.core.task import Budget, TaskResult
 from sunwell.core.tool import Tool, ToolExecutor
 from sunwell.errors import ConfigurationError
 from sunwell.events import (
@@ -30,64 +29,20 @@ from sunwell.events import (
     DELEGATION_STARTED,
     MODEL_FELL_BACK,
     RUN_STARTED,
+    WARNED,
     DelegationSkipped,
     DelegationStarted,
     Event,
     ModelFellBack,
+    Warned,
 )
-from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.records import Decided, RunOpened
-from sunwell.models.tokens import estimate_tokens
+from sunwell.models.rate_limits import told_of_holds
+from sunwell.tools.staged_calls import while_asking
 
 __all__ = ["AgentLoop", "LoopConfig"]
-
-
-async def decide(
-    execution: Execution, own: ModelProtocol, smart: ModelProtocol, worker: ModelProtocol
-) -> DelegationDecision:
-    """Return the journalled decision for the task of *execution*, or make and journal it."""
-    run, config = execution.run, execution.config
-    path = run.root.path
-    recorded = run.journal.find(Decided, (path,))
-    if recorded is not None:
-        return recorded.decision
-    estimated = config.estimator(execution.task)
-    left = run.ledger.tokens_left(path)
-    if worker is smart or worker.name == smart.name:
-        decision = DelegationDecision(
-            False,
-            f"{worker.name} would both write the lens and do the work: name a cheaper delegation model",
-            estimated,
-            config.delegation_threshold_tokens,
-            left,
-        )
-    else:
-        decision = should_use_delegation(
-            execution.task,
-            estimated,
-            left,
-            threshold_tokens=config.delegation_threshold_tokens,
-            quote=_quote(execution, estimated, (smart, own, worker)),
-        )
-    await run.journal.append(Decided(path, decision))
-    return decision
-
-
-def _quote(execution: Execution, estimated_tokens: int, models: tuple[ModelProtocol, ...]) -> Quote:
-    config, prices = execution.config, execution.config.prices
-    smart, own, worker = (prices.price(model) for model in models)
-    prompt = [execution.task, execution.system_prompt or ""]
-    for spec in execution.tools.specs:
-        prompt += (spec.description, spec.schema_text)
-    shape = Shape(
-        prompt_tokens=estimate_tokens("\n".join(prompt)),
-        max_lens_tokens=config.max_lens_tokens,
-        max_turns=config.ceilings.turns or DEFAULT_TURNS,
-        max_output_tokens=config.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
-    )
-    return quote(estimated_tokens, Prices(smart, own, worker), shape)
 
 
 def _model(_: object, attribute: "attrs.Attribute[ModelProtocol]", value: object) -> None:
@@ -134,106 +89,154 @@ class AgentLoop:
         """
         if not task.strip():
             raise ConfigurationError("the task is empty: say in a sentence what is to be done")
-        journal = MemoryJournal(new_run_id())
-        run = Run.begin(
-            self, journal, self.config.ceilings, prices=self.config.prices, retry=self.config.retry
+        self.check()
+        run = Run(
+            self,
+            MemoryJournal(new_run_id()),
+            self.config.ceilings,
+            self.config,
+            task=task,
+            tools=Toolset.of(tools, self.executor),
+            system_prompt=system_prompt,
+            context=context,
         )
-        toolset = Toolset.of(tools, self.executor)
-        await journal.append(RunOpened(journal.run_id, task, time.time()))
-        execution = Execution(run, task, toolset, system_prompt, context, self.config)
-        async with aclosing(self.follow(execution, self._execute)) as events:
+        await run.journal.append(RunOpened(run.journal.run_id, task, time.time()))
+        async with self.events_of(run) as events:
             async for event in events:
                 yield event
 
-    async def follow(
-        self, execution: Execution, execute: Callable[[Execution], Awaitable[Ending]]
-    ) -> AsyncGenerator[Event, None]:
-        """Yield the events of *execution* while *execute* carries it out; see :meth:`run`."""
-        self.check()
-        run = execution.run
-        working = asyncio.create_task(execution.to_the_end(execute))
+    def check(self, batch: Batch | None = None, *, lens_only: bool = False) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` for settings that cannot be followed.
+
+        They are those of a run that does *batch*, that ends with its lens, or that does one task.
+        """
+        check_delegating(self.config, self._worker)
+        models = [self.model]
+        if self.config.enable_delegation or self.config.orchestrate or self.config.delegation_tools:
+            models += [self._smart, self._worker]
+        if lens_only:
+            models.append(self._smart)
+        elif batch is not None:
+            models.append(self._worker)
+        for model in models:
+            if self.config.budget.usd is not None and self.config.prices.price(model) is None:
+                raise ConfigurationError(
+                    f"the price of {model.name} is unknown, so a cap in dollars cannot hold: give its price, "
+                    "or cap tokens instead (--budget-tokens)"
+                )
+
+    @asynccontextmanager
+    async def events_of(
+        self, run: Run, batch: Batch | None = None, *, lens_only: bool = False
+    ) -> AsyncIterator[EventStream]:
+        """Carry *run* out while the body takes its events; if the body is left early, the run is stopped."""
+        working = asyncio.create_task(self._to_the_end(run, batch, lens_only))
         self._running.add(working)
         working.add_done_callback(self._running.discard)
         working.add_done_callback(lambda _: run.stream.end())
         try:
-            while (event := await run.stream.next()) is not None:
-                yield event
+            yield run.stream
             await working  # a bug surfaces here
         finally:
             await _stopped(working)
 
-    def way(
-        self, batch: Batch | None = None, *, lens_only: bool = False
-    ) -> Callable[[Execution], Awaitable[Ending]]:
-        """Return how this loop carries a run out.
+    async def _to_the_end(self, run: Run, batch: Batch | None, lens_only: bool) -> TaskResult:
+        """Carry *run* out and return its result, however it ends; cancelling gives a result, too."""
+        while_asking.set(partial(run.time_limits.pause, "approval"))
+        told_of_holds.set(partial(_tell_hold, run))  # for this task and those that it starts
+        try:
+            if lens_only:
+                ended = await self._write_lens(run)
+            elif batch is not None:
+                ended = await run_batch(run, batch, self._worker, self._smart)
+            else:
+                ended = await self._do_task(run)
+        except asyncio.CancelledError:
+            ended = Ending("cancelled", "cancelled", run.last_text(), "the run was stopped")
+        return await run.finish(ended)
 
-        Its workers do *batch*; or it writes the lens for its task and no more; or it decides who
-        does the task.
-        """
-        if lens_only:
-            self._check_price(self._smart)
-            return LensRun(self._smart)
-        if batch is None:
-            return self._execute
-        self._check_price(self._worker)
-        return BatchRun(batch, self._worker, self._smart)
+    async def _do_task(self, run: Run) -> Ending:
+        config = self.config
+        run.tell(RUN_STARTED, run.started(self._smart if config.orchestrate else self.model))
+        if config.orchestrate:
+            given = Assignment.of(run, run.root.child("orchestrator"), self._smart, effort=config.effort)
+            return await self._delegating(run).orchestrate(given)
+        if not config.enable_delegation:
+            return await self._do_directly(run)
+        run.decision = await self._decide(run)
+        if not run.decision:
+            run.tell(DELEGATION_SKIPPED, DelegationSkipped(run.task, run.decision.reason))
+            return await self._do_directly(run)
+        return await self._run_with_delegation(run, run.decision.reason)
 
-    def stop(self) -> None:
-        """End all runs of this loop: no new call starts, and each yields its cancelled result."""
-        for working in self._running:
-            working.cancel()
+    async def _decide(self, run: Run) -> DelegationDecision:
+        """Return the recorded decision on the task of *run*, or make one and record it."""
+        path = run.root.path
+        recorded = run.journal.find(Decided, (path,))
+        if recorded is not None:
+            return recorded.decision
+        models = (self._smart, self.model, self._worker)
+        decision, _ = decide(
+            run.task,
+            self.config,
+            Candidates(*[PricedModel.of(model, self.config.prices) for model in models]),
+            system_prompt=run.system_prompt,
+            tools=run.tools.specs,
+            tokens_left=run.ledger.tokens_left(path),
+        )
+        await run.journal.append(Decided(path, decision))
+        return decision
 
-    async def _execute(self, execution: Execution) -> Ending:
-        run = execution.run
-        run.tell(RUN_STARTED, execution.started(self._smart if self.config.orchestrate else self.model))
-        if self.config.orchestrate:
-            return await self._orchestrate(execution)
-        if not self.config.enable_delegation:
-            return await self._run_directly(execution)
-        decision = await decide(execution, self.model, self._smart, self._worker)
-        execution.decision = decision
-        if not decision:
-            run.tell(DELEGATION_SKIPPED, DelegationSkipped(execution.task, decision.reason))
-            return await self._run_directly(execution)
-        return await self._run_with_delegation(execution, decision)
-
-    async def _run_directly(self, execution: Execution) -> Ending:
-        span = execution.run.root.child("direct")
-        if self.config.delegation_tools is None:
-            return await execution.work(span, self.model, effort=self.config.effort)
-        given = execution.assignment(span, self.model, effort=self.config.effort)
-        return await self._delegating(execution).work(given)
-
-    async def _orchestrate(self, execution: Execution) -> Ending:
-        span, smart = execution.run.root.child("orchestrator"), self._smart
-        given = execution.assignment(span, smart, effort=self.config.effort)
-        return await self._delegating(execution).orchestrate(given)
-
-    def _delegating(self, execution: Execution) -> Delegating:
-        kind = self.config.delegation_tools or "delegate"
-        worker = self.delegation_model or (self._smart if self.config.orchestrate else self.model)
-        return Delegating(execution, worker, kind, execution.lens)
-
-    async def _run_with_delegation(self, execution: Execution, decision: DelegationDecision) -> Ending:
-        run, smart, worker = execution.run, self._smart, self._worker
-        started = DelegationStarted(execution.task, smart.name, worker.name, decision.reason)
-        run.tell(DELEGATION_STARTED, started)
-        written = await write_run_lens(execution, smart, may_split=self.config.split)
-        execution.lens = written.lens
+    async def _run_with_delegation(self, run: Run, reason: str) -> Ending:
+        """Have the smart model write a lens, and the delegation model do the task under it."""
+        smart, worker = self._smart, self._worker
+        run.tell(DELEGATION_STARTED, DelegationStarted(run.task, smart.name, worker.name, reason))
+        written = await write_run_lens(run, smart, may_split=self.config.split)
+        run.lens = written.lens
         if written.lens is None:
             if written.outcome == "fail":
                 return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
             fell_back = ModelFellBack("delegation_model", worker.name, self.model.name, written.reason)
             run.tell(MODEL_FELL_BACK, fell_back)
-            return await self._run_directly(execution)
+            return await self._do_directly(run)
         if len(written.items) > 1:
-            return await run_items(execution, written.items, worker)
+            return await run_items(run, written.items, worker)
         span = run.root.worker("work")
         run.gateway.pin(span, worker)
-        if self.config.delegation_tools is None:
-            return await execution.work(span, worker, lens=written.lens)
-        given = execution.assignment(span, worker, lens=written.lens)
-        return await self._delegating(execution).work(given)
+        return await self._work(run, Assignment.of(run, span, worker, lens=run.lens))
+
+    async def _do_directly(self, run: Run) -> Ending:
+        given = Assignment.of(run, run.root.child("direct"), self.model, effort=self.config.effort)
+        return await self._work(run, given)
+
+    async def _work(self, run: Run, given: Assignment) -> Ending:
+        """Carry *given* out in one conversation, with tools that hand out work if there are any."""
+        if self.config.delegation_tools is not None:
+            return await self._delegating(run).work(given)
+        if self.config.split:
+            turns = self.config.budget.turns
+            run.ledger.open(given.span.path, Budget(turns=DEFAULT_TURNS if turns is None else turns))
+        work = Conversation(run, given, run.tools)
+        run.works.append(work)
+        return await work.to_the_end()
+
+    async def _write_lens(self, run: Run) -> Ending:
+        """Have the smart model write the lens of *run*, and end with it."""
+        run.tell(RUN_STARTED, run.started(self._smart))
+        written = await write_run_lens(run, self._smart)
+        run.lens = written.lens
+        if written.lens is None:
+            return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
+        return Ending("ok", "end", written.lens.to_context())
+
+    def _delegating(self, run: Run) -> Delegating:
+        worker = self.delegation_model or (self._smart if self.config.orchestrate else self.model)
+        return Delegating(run, worker, self.config.delegation_tools or "delegate", run.lens)
+
+    def stop(self) -> None:
+        """End all runs of this loop: no new call starts, and each yields its cancelled result."""
+        for working in self._running:
+            working.cancel()
 
     @property
     def _smart(self) -> ModelProtocol:
@@ -243,21 +246,10 @@ class AgentLoop:
     def _worker(self) -> ModelProtocol:
         return self.delegation_model or self.model
 
-    def check(self) -> None:
-        """Raise :exc:`~sunwell.errors.ConfigurationError` for settings that cannot be followed."""
-        check_delegating(self.config, self._worker)
-        models = [self.model]
-        if self.config.enable_delegation or self.config.orchestrate or self.config.delegation_tools:
-            models += [self._smart, self._worker]
-        for model in models:
-            self._check_price(model)
 
-    def _check_price(self, model: ModelProtocol) -> None:
-        if self.config.budget.usd is not None and self.config.prices.price(model) is None:
-            raise ConfigurationError(
-                f"the price of {model.name} is unknown, so a cap in dollars cannot hold: give its price, "
-                "or cap tokens instead (--budget-tokens)"
-            )
+def _tell_hold(run: Run, seconds: float) -> None:
+    text = f"requests are held back by the rate limit of a connection: one has waited {seconds:.1f} s"
+    run.tell(WARNED, Warned(text))
 
 
 async def _stopped(working: asyncio.Task[TaskResult]) -> None:

@@ -1,13 +1,10 @@
 """An agent whose smart model hands all work out and touches nothing itself."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-
 import attrs
 
 from sunwell.agent.agent import Agent, Memory
+from sunwell.agent.run.run_events import RunEvents
 from sunwell.context.session import SessionContext
-from sunwell.events import Event
 
 
 @attrs.define(eq=False)
@@ -15,14 +12,11 @@ class Orchestrator(Agent):
     """Runs each session as ``RunOptions(orchestrate=True)`` does.
 
     The smart model breaks the task down and hands it to workers on ``delegation_model``, or on its
-    own model where none is named. How many turns it has, when it may end by confidence and what the
-    scratchpad holds is chosen in :class:`~sunwell.context.options.Orchestration`.
+    own model if none is named. The options ``orchestrator_...`` and those of
+    the scratchpad set its limits.
     """
 
-    async def run(self, session: SessionContext, memory: Memory | None = None) -> AsyncGenerator[Event, None]:
-        """Yield the events of a new orchestrated run; see :meth:`Agent.run`."""
+    def run(self, session: SessionContext, memory: Memory | None = None) -> RunEvents:
+        """Return the events of a new orchestrated run; see :meth:`Agent.run`."""
         options = attrs.evolve(session.options, orchestrate=True)
-        events = Agent.run(self, attrs.evolve(session, options=options), memory)
-        async with aclosing(events) as told:
-            async for event in told:
-                yield event
+        return Agent.run(self, attrs.evolve(session, options=options), memory)

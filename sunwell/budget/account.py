@@ -63,7 +63,7 @@ class Gauge(Generic[N]):
     def room(self, later: bool) -> N:
         """Return what an ordinary claim may take; *later*: if all that is reserved came back.
 
-        Below zero where closing calls have eaten into the reserves. Only where there is a ceiling.
+        Below zero if closing calls have used part of the reserves. Only if there is a ceiling.
         """
         assert self.ceiling is not None
         free = self.ceiling - self.spent
@@ -179,7 +179,7 @@ class Account:
     def fits(self, want: Want, later: bool) -> int:
         """Return the output tokens that this account allows: all that is wanted, or less.
 
-        Below zero where not even a call without output fits. *later*: as if everything in
+        Below zero if not even a call without output fits. *later*: as if everything in
         flight had come back.
         """
         claim, own = want.claim, want.account
@@ -219,7 +219,7 @@ class Account:
         self.calls.spent += 1
         self.tokens.reserved -= held.tokens
         self.tokens.spent += tokens
-        if usd is not None:
+        if usd is not None:  # also without a price before: a provider may state the cost with its answer
             self.usd.reserved -= held.usd or _NO_USD
             self.usd.spent += usd
         elif held.usd is not None:

@@ -24,7 +24,7 @@ def judge(want: Want, clock: Clock) -> "int | Account | SunwellError":
     """Return the output to grant, or the account to wait at, or why the call is refused.
 
     A claim waits at the topmost account that lacks room for it now, or at which somebody waits who
-    came earlier: whoever shares that account and comes later stands behind it. A closing claim
+    came earlier: a later claim on that account waits behind it. A closing claim
     that fits does not stand in line, since its room is kept for it.
     """
     late = clock.out_of_time(want.account, want.claim.closing)
@@ -36,8 +36,10 @@ def judge(want: Want, clock: Clock) -> "int | Account | SunwellError":
     target = want.good
     if fit < target:
         later = [account.fits(want, later=True) for account in chain]
+        # Refused now: even if all that is in flight came back unused, it would not fit.
         if min(later) < want.least:
             return refusal(want, chain[later.index(min(later))])
+        # Nothing in flight can free more than this, so waiting for a good output would never end.
         target = min(target, *later)
     for account, here in zip(chain, fits, strict=True):
         if here < target or (account.line and _is_behind(want, account.line[0])):
@@ -78,7 +80,7 @@ def unpriced(claim: Claim) -> bool:
 
 
 def least_usd(want: Want) -> Decimal | None:
-    """Return the US dollars without which *want* is refused; ``None`` where its price is unknown."""
+    """Return the US dollars without which *want* is refused; ``None`` if its price is unknown."""
     return want.claim.most_usd(want.least)
 
 

@@ -68,6 +68,11 @@ class Clock:
             left -= account.closing_seconds
         return left if left > _RESOLUTION_SECONDS else 0.0
 
+    def least_left_seconds(self, chain: tuple[Account, ...]) -> float | None:
+        """Return the time that all accounts of *chain* still allow; ``None``: no ceiling."""
+        left = [self.left_seconds(account) for account in chain]
+        return min((seconds for seconds in left if seconds is not None), default=None)
+
     def out_of_time(self, account: Account, closing: bool) -> Account | None:
         """Return the topmost account whose time is up for a claim, ordinary or *closing*, on *account*."""
         for above in account.chain:

@@ -99,14 +99,21 @@ class TreeLedger:
     async def reserve(self, path: str, claim: Claim) -> Reservation:
         """Hold room for one attempt; see the class for who gets what, and who waits."""
         account = self._nearest(path)
-        if not self._lines.waiting and self._has_room(account, claim):  # no need to weigh anything
-            return self._hold(account, claim, claim.max_output_tokens, next(self._numbers))
+        output = claim.max_output_tokens
+        usd = claim.most_usd(output)
+        # Only if nobody waits: a claim that came later and fits would take the room that comes free for one
+        # that is larger and came first, again and again.
+        if not self._lines.waiting and self._has_room(account, claim, usd):
+            return self._hold(account, claim, output, usd, next(self._numbers))
         want = self._want(account, claim)
+        # No await from here to the booking: two tasks that saw the same room would both take it.
         verdict = self._judge(want)
         if isinstance(verdict, int):
             reservation = self._book(want, verdict)
             if claim.closing:
-                self._lines.refuse_closing()  # who counted on the reserve that it has drawn
+                # Another closing call of this account may wait for the reserve that this one has just
+                # drawn. An answer does not give that back: it would wait for nothing.
+                self._lines.refuse_closing()
             return reservation
         if isinstance(verdict, Account):
             return await self._lines.wait(want, verdict)
@@ -114,6 +121,8 @@ class TreeLedger:
 
     def confirm(self, reservation: Reservation, claim: Claim) -> None:
         """Let a call begin that was held up after its reservation; see the protocol."""
+        # Between reservation and intent the caller waits for the journal. Meanwhile another call may have
+        # been billed above its bound, and from then on nothing more is sent.
         if not self._broken_limit:
             return
         want = self._want(self._nearest(reservation.account), claim)
@@ -127,7 +136,7 @@ class TreeLedger:
         for account in held.account.chain:
             account.settle(reservation, tokens, usd)
         limit = passed(reservation.tokens, reservation.usd, tokens, usd)
-        if limit:
+        if limit:  # before those who wait are served: they would be granted under a bound that failed
             self.stop(limit)
         self._lines.stir(held.account.chain)
         self._warn(held.account.chain)
@@ -146,6 +155,8 @@ class TreeLedger:
         held = self._end(reservation)
         for account in held.account.chain:
             account.release(reservation)
+        # The closing reserve may have been set anew, or given back by ``close``, while this call was in
+        # flight. What the call drew belonged to the old one, and would be kept free for nobody.
         if held.drawn != NO_RESERVE and held.reserve_number == held.account.reserve_number:
             held.account.refill(held.drawn)
         self._lines.stir(held.account.chain)
@@ -153,6 +164,7 @@ class TreeLedger:
     def take_turn(self, path: str) -> None:
         """Count one turn, or raise :exc:`~sunwell.errors.BudgetExhausted`."""
         chain = self._nearest(path).chain
+        # All are checked before any is counted: a turn refused below must not count above.
         for account in chain:
             if account.turns.ceiling is not None and account.turns.room(later=False) < 1:
                 raise turns_used_up(account)
@@ -213,15 +225,16 @@ class TreeLedger:
 
     def seconds_left(self, path: str) -> float | None:
         """Return the time that all ceilings above *path* still allow; ``None``: no ceiling."""
-        left = [self.clock.left_seconds(account) for account in self._nearest(path).chain]
-        return min((seconds for seconds in left if seconds is not None), default=None)
+        return self.clock.least_left_seconds(self._nearest(path).chain)
 
     def _add(self, path: str) -> Account:
         above = self._nearest(path)
+        # The accounts below have their chains already, and would be booked past a new one above them.
         if path in self._inner:
             raise RuntimeError(f"accounts are opened from the top down, and there is one below {path}")
         account = Account(path)
         account.chain = (*above.chain, account)
+        # A resume restores what the journal tells before any worker opens its account again.
         self._past.give(account)
         self._accounts[path] = account
         self._inner.update(upwards(path))
@@ -243,12 +256,11 @@ class TreeLedger:
             at = at.rpartition("/")[0]
         raise RuntimeError(f"{path} is not in the tree of {self.root}")
 
-    def _has_room(self, account: Account, claim: Claim) -> bool:
-        """Say whether an ordinary claim fits in full, at every account."""
+    def _has_room(self, account: Account, claim: Claim, usd: Decimal | None) -> bool:
+        """Say whether an ordinary claim, which costs *usd* at most, fits in full, at every account."""
         if claim.closing or self._broken_limit or self.clock.out_of_time(account, closing=False):
             return False
-        output = claim.max_output_tokens
-        tokens, usd = claim.input_tokens + output, claim.most_usd(output)
+        tokens = claim.input_tokens + claim.max_output_tokens
         return all(above.has_room(tokens, usd) for above in account.chain)
 
     def _want(self, account: Account, claim: Claim) -> Want:
@@ -264,10 +276,13 @@ class TreeLedger:
         return bool(self._broken_limit) and not want.claim.closing and is_limited(want)
 
     def _book(self, want: Want, output_tokens: int) -> Reservation:
-        return self._hold(want.account, want.claim, output_tokens, want.ticket)
+        usd = want.claim.most_usd(output_tokens)
+        return self._hold(want.account, want.claim, output_tokens, usd, want.ticket)
 
-    def _hold(self, account: Account, claim: Claim, output_tokens: int, number: int) -> Reservation:
-        tokens, usd = claim.input_tokens + output_tokens, claim.most_usd(output_tokens)
+    def _hold(
+        self, account: Account, claim: Claim, output_tokens: int, usd: Decimal | None, number: int
+    ) -> Reservation:
+        tokens = claim.input_tokens + output_tokens
         reservation = Reservation(number, account.path, tokens, usd, output_tokens)
         for one in account.chain:
             one.reserve(reservation)
@@ -277,6 +292,7 @@ class TreeLedger:
 
     def _end(self, reservation: Reservation) -> _Held:
         held = self._open.get(reservation.id)
+        # Numbers start at 0 in every ledger, so a number alone may name a reservation of another one.
         if held is None or held.reservation is not reservation:
             raise RuntimeError(f"reservation {reservation.id} has ended already, or is not of this ledger")
         del self._open[reservation.id]

@@ -111,17 +111,16 @@ class Tally:
 
         Models are sorted by name, then provider; a model that two providers serve has two lines.
         """
-        lines: dict[tuple[str, str, int, str], Total] = {}
-        models: dict[tuple[str, str], Total] = {}
+        lines: dict[tuple[str, str, int, str], list[Total]] = {}
+        models: dict[tuple[str, str], list[Total]] = {}
         for call in self._below.get(prefix, ()):
             total = self._totals[call]
             model = (call.model, call.provider)
-            models[model] = models.get(model, Total()) + total
-            line = (*model, call.depth, call.purpose)
-            lines[line] = lines.get(line, Total()) + total
+            models.setdefault(model, []).append(total)
+            lines.setdefault((*model, call.depth, call.purpose), []).append(total)
         bill = Bill(
-            models=tuple(_model_bill(*model, models[model]) for model in sorted(models)),
-            lines=tuple(BillLine(*line, lines[line]) for line in sorted(lines)),
+            models=tuple(_model_bill(*model, Total.of(models[model])) for model in sorted(models)),
+            lines=tuple(BillLine(*line, Total.of(lines[line])) for line in sorted(lines)),
             price_date=self.price_date,
         )
         purposes = tuple((str(purpose), total.cost_usd) for purpose, total in bill.split("purpose"))

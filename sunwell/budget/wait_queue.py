@@ -29,7 +29,9 @@ def enter(want: Want, waiting: Mapping[int, Want]) -> None:
         for hopes, need in zip(account.hopes, needs, strict=True):
             if need is None:
                 continue
-            if len(hopes) > 2 * len(waiting) + _SPARE:  # most of them left long ago
+            # Who leaves stays in the heap until it comes to the top. A claim that needs little may never
+            # get there, and would stay for the whole run.
+            if len(hopes) > 2 * len(waiting) + _SPARE:
                 hopes[:] = [old for old in hopes if old[1] in waiting]
                 heapq.heapify(hopes)
             heapq.heappush(hopes, (-need, want.ticket, want))
@@ -70,7 +72,7 @@ def _ticket(want: Want) -> int:
 
 @attrs.define(eq=False)
 class Lines:
-    """The lines of all accounts. Everybody stands in one line, ordered by arrival."""
+    """The lines of all accounts. Each claim waits in one line at a time, in order of arrival."""
 
     judge: Callable[[Want], Verdict]
     book: Callable[[Want, int], Reservation]
@@ -101,12 +103,13 @@ class Lines:
         if not self.waiting:
             return
         to_serve = list(chain)
+        # First: the head of a line that nothing can serve any more would hold up all behind it for ever.
         for account in chain:
             for want in hopeless(account, self.waiting):
                 to_serve += self._conclude(want, self.judge(want))
         for account in to_serve:
             self._serve(account)
-        self.refuse_closing()
+        self.refuse_closing()  # serving the lines may have used the ordinary room that they counted on
 
     def refuse_closing(self) -> None:
         """Refuse those of the waiting closing claims that nothing could serve any more."""
@@ -125,7 +128,7 @@ class Lines:
             self._serve(account)
 
     def set_timers(self, account: Account) -> None:
-        """Set anew when the time of those is up who draw on *account*: its ceiling changed."""
+        """Reset the timers of those who draw on *account*: its ceiling changed."""
         for want in self.waiting.values():
             if account in want.account.chain:
                 self._set_timer(want)
@@ -146,11 +149,11 @@ class Lines:
         moved = self._leave(want)
         assert want.answer is not None
         if want.answer.done():
-            return moved  # cancelled, and its task has not run yet
+            return moved  # cancelled earlier in this step: its task runs later and takes no reservation
         if isinstance(verdict, int):
             want.answer.set_result(self.book(want, verdict))
             if want.claim.closing:
-                self.refuse_closing()  # who counted on the reserve that it has drawn
+                self.refuse_closing()  # another closing call of the account may have counted on its reserve
         elif isinstance(verdict, SunwellError):
             want.answer.set_exception(verdict)
         return moved
@@ -160,7 +163,9 @@ class Lines:
             for account in self._leave(want):
                 self._serve(account)
         elif not answer.cancelled() and answer.exception() is None:
-            self.release(answer.result())  # granted in the very step in which its caller was cancelled
+            # A settlement granted it, then somebody cancelled its task before that ran. The caller gets the
+            # cancellation and never sees the reservation, so nobody else would end it.
+            self.release(answer.result())
 
     def _stand(self, want: Want, account: Account) -> None:
         self._step_out(want)
@@ -192,7 +197,9 @@ class Lines:
 
     def _time_up(self, want: Want) -> None:
         if self.clock.out_of_time(want.account, want.claim.closing) is None:
-            self._set_timer(want, _LOOKED_AGAIN_SECONDS)  # there was a pause, or is one
+            # Somebody was asked for approval after the timer was set: the budget's clock stood still, and the
+            # event loop's did not. During a pause nothing says when it ends, so look again at intervals.
+            self._set_timer(want, _LOOKED_AGAIN_SECONDS)
             return
         for account in self._conclude(want, self.judge(want)):
             self._serve(account)

@@ -10,11 +10,12 @@ import click
 
 from sunwell.cli.run_command import EXIT_CODES
 from sunwell.cli.shared_options import (
-    budget_options,
+    SettingsCommand,
     config_options,
-    manner_options,
-    model_options,
     output_options,
+    plugins_option,
+    settings_options,
+    workspace_option,
 )
 from sunwell.errors import ConfigurationError
 
@@ -62,29 +63,21 @@ def _task(line: str, where: str) -> "Task":
         raise ConfigurationError(f"{where}: {error}") from None
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(cls=SettingsCommand, epilog=EXIT_CODES)
 @click.argument("tasks", metavar="TASKS.jsonl")
-@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Where to work.")
+@workspace_option
 @click.option("--lens", metavar="LENS.json", help="The lens that all workers read; see sunwell lens.")
 @click.option("--results", metavar="OUT.jsonl", help="A file that holds each result as soon as it is there.")
-@click.option(
-    "--max-concurrent",
-    "--max-parallel",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Most workers at once (default: 4).",
+@plugins_option
+@settings_options(
+    "models",
+    "delegation",
+    "work",
+    "permissions",
+    "budget",
+    "workers",
+    without=("delegation_threshold_tokens", "delegation_tools", "split", "max_depth", "worker_share"),
 )
-@click.option(
-    "--worker-seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="S",
-    help="Most wall time of one worker (default: 300).",
-)
-@click.option("--fail-fast", is_flag=True, help="End with the first task that fails.")
-@model_options
-@budget_options
-@manner_options
-@click.option("--dry-run/--no-dry-run", default=False, help="Show the changes, and make none.")
 @config_options
 @output_options
 @click.pass_context
@@ -103,10 +96,10 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
 
     tasks = read_tasks(chosen["tasks"])
     lens = None if chosen["lens"] is None else read_lens(Path(chosen["lens"]))
-    held = configured(ctx, chosen, delegates=True)
-    options = options_of(held, has_lens=lens is not None, fail_fast=chosen["fail_fast"])
+    held = configured(chosen, delegates=True)
+    options = options_of(held, has_lens=lens is not None)
     values = held.loaded.values
-    view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.budget.usd)
+    view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.run.budget.usd)
     agent = held.agent()
     events = agent.batch_events(
         tasks, lens=lens, workspace=chosen["workspace"], options=options, results=chosen["results"]
@@ -118,11 +111,13 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
     ctx.exit(tell(result, chosen, aside=prints_results))
 
 
-def options_of(held: "Configured", *, has_lens: bool, fail_fast: bool) -> "RunOptions":
-    """Return the options of a batch: the configured ones, with a lens for all where none is given."""
-    options = held.resolved.options
-    delegates = not has_lens and options.delegation_model is not None
-    return attrs.evolve(options, enable_delegation=delegates, fail_fast=fail_fast)
+def options_of(held: "Configured", *, has_lens: bool) -> "RunOptions":
+    """Return the options of a batch: the configured ones, with a lens for all unless one is given."""
+    options, run = held.resolved.options, held.loaded.values
+    delegates = options.delegation_model is not None
+    if "enable_delegation" in run.chosen:
+        delegates = run.run.enable_delegation
+    return attrs.evolve(options, enable_delegation=delegates and not has_lens)
 
 
 def _print_results(result: "TaskResult") -> None:

@@ -290,8 +290,8 @@ def _close() -> None:
     _head("Next steps, with an API key")
     click.echo(
         "  export ANTHROPIC_API_KEY=...          (or OPENAI_API_KEY)\n"
-        f'  {_command()} estimate "Add tests for the parser"\n'
-        f'  {_command()} run "Add tests for the parser" --delegate --max-usd 0.50'
+        f'  {_command()} estimate "Add tests for every module"\n'
+        f'  {_command()} run "Add tests for every module" --delegate --max-usd 0.50'
     )
 
 

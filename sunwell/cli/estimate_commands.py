@@ -8,15 +8,13 @@ import click
 
 from sunwell.cli.run_command import EXIT_CODES
 from sunwell.cli.shared_options import (
-    DOLLARS,
     Chosen,
-    budget_options,
+    SettingsCommand,
     config_options,
-    manner_options,
-    model_options,
     session_of,
+    settings_options,
     task_of,
-    task_options,
+    workspace_option,
 )
 from sunwell.cli.terminal import fitted
 
@@ -26,15 +24,13 @@ if TYPE_CHECKING:
     from sunwell.report.forecast import Forecast
 
 
-@click.command()
-@task_options
-@model_options
-@budget_options
-@manner_options
+@click.command(cls=SettingsCommand)
+@click.argument("task", required=False)
+@workspace_option
+@settings_options("models", "delegation", "work", "permissions", "budget")
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_context
-def estimate(ctx: click.Context, /, **chosen: Any) -> None:
+def estimate(**chosen: Any) -> None:
     """Say whether TASK would be delegated, and what each way would cost.
 
     Nothing is asked and nothing is spent; no key is needed. Without any model named it is the pair of the
@@ -44,16 +40,17 @@ def estimate(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.report.figures import json_text
     from sunwell.report.forecast import forecast, forecast_object
 
-    held = configured(ctx, chosen, needs_key=False, delegates=True)
+    held = configured(chosen, needs_key=False, delegates=True)
     options = attrs.evolve(held.resolved.options, enable_delegation=True)
-    made = forecast(session_of(chosen, options), prices=held.resolved.prices, registry=held.resolved.registry)
+    agent, session = held.agent(), session_of(chosen, options)
+    made = forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
     if chosen["as_json"]:
         click.echo(json_text(forecast_object(made)))
         return
     for line in _lines(made):
         click.echo(line)
-    if chosen["max_usd"] is not None:
-        click.echo(f"Whichever way is taken, --max-usd {chosen['max_usd']} holds.")
+    if chosen["budget_usd"] is not None:
+        click.echo(f"Whichever way is taken, --budget-usd {chosen['budget_usd']} holds.")
 
 
 def _lines(made: "Forecast") -> list[str]:
@@ -82,21 +79,14 @@ def _row(side: "Side", who: str, is_chosen: bool) -> str:
     return fitted(row + who, len(row))
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(cls=SettingsCommand, epilog=EXIT_CODES)
 @click.argument("task", required=False)
 @click.option("-o", "--output", metavar="LENS.json", help="Where to write the lens.")
 @click.option("--check", metavar="LENS.json", help="Check a lens that is there; nothing is asked or spent.")
-@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="What it is about.")
-@click.option("--smart-model", metavar="M", help="The model that writes the lens.")
-@click.option("--max-usd", type=DOLLARS, metavar="X", help="Most US dollars that may be billed.")
-@click.option(
-    "--effort",
-    type=click.Choice(("low", "medium", "high", "xhigh", "max")),
-    help="Effort of the smart model.",
-)
+@workspace_option
+@settings_options("budget", only=("smart_model", "effort", "max_lens_tokens"))
 @config_options
-@click.pass_context
-def lens(ctx: click.Context, /, **chosen: Any) -> None:
+def lens(**chosen: Any) -> None:
     """Have the smart model write a lens for TASK, and show it as its readers will see it.
 
     With --check LENS.json it shows and checks a lens that is there.
@@ -109,19 +99,19 @@ def lens(ctx: click.Context, /, **chosen: Any) -> None:
     if chosen["check"] is not None:
         _show(read_lens(Path(chosen["check"])))
         return
-    written = _write(ctx, chosen)
+    written = _write(chosen)
     if chosen["output"] is not None:
         _save(Path(chosen["output"]), lens_json(written))
     _show(written)
 
 
-def _write(ctx: click.Context, chosen: Chosen) -> "EphemeralLens":
+def _write(chosen: Chosen) -> "EphemeralLens":
     import asyncio
 
     from sunwell.cli.shared_options import configured
     from sunwell.context.session import SessionContext
 
-    held = configured(ctx, chosen)
+    held = configured(chosen)
     options = attrs.evolve(held.resolved.options, on_lens_failure="fail")
     session = SessionContext.build(chosen["workspace"], task_of(chosen), options=options)
     return asyncio.run(held.agent().lens(session))

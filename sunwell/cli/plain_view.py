@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import attrs
 import click
 
-from sunwell.cli.progress import told_arguments, told_tool
 from sunwell.events import (
     BoundExceeded,
     BudgetRefused,
@@ -24,7 +23,7 @@ from sunwell.events import (
     ToolCallStarted,
     Warned,
 )
-from sunwell.report.figures import dollars, one_line, seconds_text, told_line
+from sunwell.report.figures import dollars, one_line, seconds_text, told_arguments, told_line, told_tool
 
 _GOES_ON = {
     "direct": "continuing without a lens",
@@ -75,9 +74,11 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
             return f"{_who(event.span)}: {told_tool(event.tool)} {told_arguments(event.summary)}"
         case ToolCallFinished(is_error=True):
             return f"{_who(event.span)}: {told_tool(event.tool)} failed"
-        case ToolCallFinished() if event.changed and not verbose:  # else its start was printed
-            changed = ", ".join(one_line(path) for path in event.changed)
-            return f"{_who(event.span)}: {told_tool(event.tool)} {changed}"
+        case ToolCallFinished() if (
+            event.changed and not verbose
+        ):  # with verbose, its start was already printed
+            told = [told_tool(event.tool), ", ".join([one_line(path) for path in event.changed])]
+            return f"{_who(event.span)}: {' '.join(told)}"
     return notice(event)
 
 

@@ -1,6 +1,5 @@
 """The progress of a run, collected from its events: who does what, and what it has cost so far."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
@@ -27,7 +26,7 @@ from sunwell.events import (
     WorkerStarted,
     WorkerWaiting,
 )
-from sunwell.report.figures import one_line
+from sunwell.report.figures import one_line, told_arguments, told_tool
 
 WorkerState = Literal["done", "incomplete", "failed", "stopped", "running", "waiting"]
 _ORDER: tuple[WorkerState, ...] = ("done", "incomplete", "failed", "stopped", "running", "waiting")
@@ -90,20 +89,6 @@ def _shared(words: list[str], before: list[str] | None) -> list[str]:
         return words
     pairs = takewhile(lambda pair: pair[0] == pair[1], zip(words, before, strict=False))
     return [word for word, _ in pairs]
-
-
-_MAIN_ARGUMENT = re.compile(r"\b(?:path|command|query|pattern)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
-
-
-def told_arguments(summary: str) -> str:
-    """Return the part of a tool call's *summary* that a person wants to see: the path or the command."""
-    found = _MAIN_ARGUMENT.search(summary)
-    return one_line(found.group(1)[1:-1] if found else summary, 60)
-
-
-def told_tool(name: str) -> str:
-    """Return the *name* of a tool, safe to print: a model may have invented it."""
-    return one_line(name, 64)
 
 
 RowState = Literal["busy", "done", "failed", "stopped"]

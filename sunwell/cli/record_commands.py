@@ -50,7 +50,7 @@ def settings_of_run(workspace: Path, run_id: str) -> Mapping[str, Any]:
 
 def has_finished(workspace: Path, run_id: str) -> bool:
     """Return whether a run is finished, so that resuming it calls no model."""
-    from sunwell.agent.conversation.execution import came_to_its_end
+    from sunwell.agent.run.run_context import came_to_its_end
 
     return came_to_its_end(read_records(run_in(workspace, run_id).path))
 

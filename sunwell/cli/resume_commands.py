@@ -10,12 +10,13 @@ import click
 
 from sunwell.cli.run_command import EXIT_CODES
 from sunwell.cli.shared_options import (
+    SettingsCommand,
     again_options,
-    budget_options,
     ceilings_line,
     config_options,
-    model_options,
     output_options,
+    plugins_option,
+    settings_options,
     terms_of,
 )
 
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 _OVER = "the run had finished: nothing was asked and nothing was paid, and this is its result again"
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(cls=SettingsCommand, epilog=EXIT_CODES)
 @click.argument("run_id", metavar="RUN")
 @click.option(
     "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
 )
-@budget_options
+@settings_options("budget")
 @again_options
 @click.option("--accept-changes", is_flag=True, help="Keep answers although their question has changed.")
 @config_options
@@ -57,7 +58,7 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
     workspace, run_id = Path(chosen["workspace"]), chosen["run_id"]
     recorded = options_from(settings_of_run(workspace, run_id))
     is_over = has_finished(workspace, run_id)
-    held = configured(ctx, chosen, needs_key=False)
+    held = configured(chosen, needs_key=False)
     terms = terms_of(chosen, held, recorded, None)
     ceilings = ceilings_now(recorded.budget, terms)
     verbose = held.loaded.values.verbose
@@ -88,7 +89,7 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
 _CHANGED = ("model", "smart_model", "delegation_model", "effort")
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(cls=SettingsCommand, epilog=EXIT_CODES)
 @click.argument("run_id", metavar="RUN")
 @click.option(
     "--at",
@@ -99,11 +100,7 @@ _CHANGED = ("model", "smart_model", "delegation_model", "effort")
 @click.option(
     "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
 )
-@model_options
-@click.option(
-    "--effort", type=click.Choice(("low", "medium", "high", "xhigh", "max")), help="Effort from there on."
-)
-@budget_options
+@settings_options("models", "budget", only=("effort",))
 @again_options
 @click.option("--accept-changes", is_flag=True, help="Take the files as they are.")
 @config_options
@@ -135,7 +132,7 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
             "the run hands nothing out, so no call would be --delegation-model's: leave it out, or name the "
             "model that works with --model"
         )
-    held = configured(ctx, chosen, needs_key=False)
+    held = configured(chosen, needs_key=False)
     changed = {name: chosen[name] for name in _CHANGED if chosen[name] is not None}
     terms = terms_of(chosen, held, recorded, None, changed)
     ceilings = ceilings_now(recorded.budget, terms)
@@ -194,7 +191,7 @@ _ROLES = ("model", "smart_model", "delegation_model")
 @click.option("--files", metavar="DIR", help="The files that the run begins with; they are copied.")
 @click.option("--allow-shell", is_flag=True, help="Let the run have the shell, if it had it.")
 @click.option("--allow-python", is_flag=True, help="Let the run have Python, if it had it.")
-@click.option("--plugin", multiple=True, metavar="NAME", help="A plugin that the run may load.")
+@plugins_option
 @output_options
 @click.pass_context
 def record(ctx: click.Context, /, **chosen: Any) -> None:
@@ -216,7 +213,7 @@ def record(ctx: click.Context, /, **chosen: Any) -> None:
     path: Path = chosen["journal"]
     settings = latest_settings(read_records(path))
     view = choose_view(as_json=chosen["as_json"], verbose=chosen["verbose"])
-    plugins = ToolPlugins(Plugins("sunwell.tools", chosen["plugin"] or None))
+    plugins = ToolPlugins(Plugins("sunwell.tools", chosen["plugins"] or None))
     agent = Agent(registry=ModelRegistry(), tool_plugins=plugins, **_models(settings["models"]))
     with tempfile.TemporaryDirectory(prefix="sunwell-record-") as folder:
         workspace = Path(folder) / "workspace"
@@ -251,7 +248,7 @@ def _events(
 ) -> "AsyncGenerator[Event, None]":
     import attrs
 
-    from sunwell.agent.lifecycle.authority import PERMISSIONS, CallerTerms, options_now
+    from sunwell.agent.lifecycle.authority import CallerTerms, options_now, permissions
     from sunwell.agent.lifecycle.equipment import Equipment
     from sunwell.agent.lifecycle.run_settings import batch_in
     from sunwell.context.session import SessionContext
@@ -261,7 +258,7 @@ def _events(
     opened = ReplayedJournal.read(path).find(RunOpened, ())
     assert opened is not None
     nobody: dict[str, Any] = dict.fromkeys(_ROLES)  # the agent has the models
-    given = {name: True for name in PERMISSIONS if chosen.get(name)}
+    given = {name: True for name in permissions() if chosen.get(name)}
     options = attrs.evolve(
         options_now(settings, CallerTerms(given=given), Equipment(plugins=agent.tool_plugins)), **nobody
     )

@@ -14,19 +14,20 @@ from sunwell.cli.shared_options import (
     DOLLARS,
     Chosen,
     Configured,
-    budget_options,
+    SettingsCommand,
     config_options,
-    manner_options,
-    model_options,
-    orchestration_options,
     output_options,
+    plugins_option,
     session_of,
-    task_options,
-    with_delegation_tools,
+    settings_options,
+    workspace_option,
 )
+from sunwell.context.options import SECTIONS
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from sunwell.agent.agent import Agent
+    from sunwell.cli.approval_prompt import Asker
     from sunwell.cli.shared_options import Configured
     from sunwell.cli.views import View
     from sunwell.context.options import RunOptions
@@ -66,12 +67,15 @@ class Question:
         click.echo(f"Context: {len(self.context):,} chars", err=True)
 
 
-def refuse_lens_options(ctx: click.Context, chosen: Chosen) -> None:
-    """Refuse what was typed and only says how a task is delegated under a lens."""
-    from click.core import ParameterSource
+_OF_A_LENS = (
+    "enable_delegation", "delegation_threshold_tokens", "on_lens_failure", "max_lens_tokens", "split",
+)  # fmt: skip
 
-    for name in ("delegate", "threshold", "on_lens_failure"):
-        if chosen[name] is not False and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+
+def refuse_lens_options(chosen: Chosen) -> None:
+    """Refuse what was typed and only says how a task is delegated under a lens."""
+    for name in _OF_A_LENS:
+        if chosen[name] not in (None, False):
             option = f"--{name.replace('_', '-')}"
             raise ConfigurationError(
                 f"{option} is about a lens, and --query answers a question without one: leave {option} out "
@@ -84,9 +88,7 @@ def options_for(chosen: Chosen, held: Configured) -> "RunOptions":
 
     A child model is kept only if somebody may ask it.
     """
-    from sunwell.cli.shared_options import with_delegation_tools
-
-    options = with_delegation_tools(held.resolved.options, chosen)
+    options = held.resolved.options
     allowed = {"execute_python": options.allow_python, "run_command": options.allow_shell}
     tools = tuple(
         name for name, is_on in allowed.items() if is_on and (options.tools is None or name in options.tools)
@@ -131,7 +133,7 @@ def session_for(question: Question, chosen: Chosen, options: "RunOptions") -> "S
 def _has_children(options: "RunOptions") -> bool:
     depth = options.max_depth
     if options.delegation_tools == "rlm":
-        depth = min(depth, options.orchestration.sub_calls.max_depth)
+        depth = min(depth, options.sub_calls_max_depth)
     return options.orchestrate or (options.delegation_tools is not None and depth > 0)
 
 
@@ -222,24 +224,11 @@ EXIT_CODES = (
 )
 
 
-@click.command(epilog=EXIT_CODES)
-@task_options
-@model_options
-@click.option("--delegate/--no-delegate", default=None, help="Turn delegation on or off.")
-@orchestration_options
-@click.option(
-    "--on-lens-failure",
-    type=click.Choice(("direct", "generic", "fail")),
-    default="direct",
-    show_default=True,
-    help="Without a lens: go on undelegated, take a generic one, or end.",
-)
-@budget_options
-@click.option("--confirm-above", type=DOLLARS, metavar="X", help="Ask first where more is expected.")
-@manner_options
+@click.command(cls=SettingsCommand, epilog=EXIT_CODES)
+@click.argument("task", required=False)
+@workspace_option
+@click.option("--confirm-above", type=DOLLARS, metavar="X", help="Ask first if more is expected.")
 @click.option("--approve", is_flag=True, help="Ask before each write and command.")
-@click.option("--dry-run/--no-dry-run", default=False, help="Show the changes, and make none.")
-@click.option("--stream/--no-stream", default=False, help="Stream the answers.")
 @click.option(
     "-q",
     "--query",
@@ -250,12 +239,14 @@ EXIT_CODES = (
     "-c", "--context", metavar="FILE", help="What the question is about (default: what is piped in)."
 )
 @click.option(
+    "--explore-max-steps",
     "--max-explore",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Understood, without effect yet: a context is given whole, or refused where it does not fit.",
+    help="No effect yet: a context is given whole, or refused if it does not fit.",
 )
-@click.option("--max-depth", type=click.IntRange(min=0), metavar="N", help="Most levels of workers.")
+@plugins_option
+@settings_options(*SECTIONS)
 @click.option("--trace", metavar="FILE", help="Write the whole trace as JSON.")
 @config_options
 @output_options
@@ -267,37 +258,36 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     models of the provider whose key is there. The answer and the bill go to standard output, all else to
     standard error.
     """
-    from sunwell.cli.approval_prompt import Asker, require_terminal
     from sunwell.cli.run_output import drive, tell
     from sunwell.cli.shared_options import configured
     from sunwell.cli.views import choose_view
     from sunwell.config.preflight import require_sound, unlisted_models
-    from sunwell.report.forecast import forecast
 
     if chosen["approve"]:
+        from sunwell.cli.approval_prompt import require_terminal
+
         require_terminal("--approve")
     if chosen["trace"] is not None:
         require_place(chosen["trace"])
-    held = configured(ctx, chosen, delegates=bool(chosen["orchestrate"]))
+    held = configured(chosen, delegates=bool(chosen["orchestrate"]))
     values = held.loaded.values
     if chosen["query"] is not None:
-        refuse_lens_options(ctx, chosen)
+        refuse_lens_options(chosen)
         ctx.exit(_answer(held, chosen))
-    view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.budget.usd)
+    view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.run.budget.usd)
     options = attrs.evolve(
-        with_delegation_tools(held.resolved.options, chosen),
-        approve=Asker(view) if chosen["approve"] else None,
+        held.resolved.options,
+        approve=_asker(view) if chosen["approve"] else None,
     )
     session = session_of(chosen, options)
     warnings = require_sound(held.resolved)
     unlisted = asyncio.run(unlisted_models(held.resolved))
     for warning in (*warnings, *(finding.sentence for finding in unlisted)):
         view.say(warning)
-    made = forecast(session, prices=held.resolved.prices, registry=held.resolved.registry)
-    _confirm(chosen["confirm_above"], made, options, view)
     agent = held.agent()
+    _confirm(chosen["confirm_above"], agent, session, view)
     result = drive(agent, agent.run(session), view)
-    code = tell(result, chosen, made)
+    code = tell(result, chosen, _forecast_after(agent, session))
     _trace(result, chosen)
     ctx.exit(code)
 
@@ -309,7 +299,6 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
     from sunwell.cli.plain_view import PlainView
     from sunwell.cli.run_output import drive, tell
     from sunwell.config.preflight import require_sound
-    from sunwell.report.forecast import forecast
 
     if chosen["task"] is not None:
         raise ConfigurationError("a task and --query are two things: give one of them")
@@ -321,12 +310,10 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
         options = attrs.evolve(options, approve=Asker(view))
     question = question_of(chosen, held, options)
     session = session_for(question, chosen, options)
-    if chosen["confirm_above"] is not None:
-        made = forecast(session, prices=held.resolved.prices, registry=held.resolved.registry)
-        _confirm(chosen["confirm_above"], made, options, view)
+    agent = held.agent()
+    _confirm(chosen["confirm_above"], agent, session, view)
     if verbose:
         question.say_beginning()
-    agent = held.agent()
     result = drive(agent, agent.run(session), view)
     if chosen["as_json"]:
         tell(result, chosen)
@@ -342,13 +329,36 @@ def _trace(result: "TaskResult", chosen: Chosen) -> None:
         write_trace(result, chosen["trace"])
 
 
-def _confirm(above: Decimal | None, made: "Forecast", options: "RunOptions", view: "View") -> None:
-    """Ask where the way that will be taken is expected to cost more than *above*, or nobody knows."""
+def _asker(view: "View") -> "Asker":
+    from sunwell.cli.approval_prompt import Asker
+
+    return Asker(view)
+
+
+def _forecast(agent: "Agent", session: "SessionContext") -> "Forecast":
+    from sunwell.report.forecast import forecast
+
+    return forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
+
+
+def _forecast_after(agent: "Agent", session: "SessionContext") -> "Forecast | None":
+    """Return what was to be expected of a run that is over; ``None`` if it has removed its own workspace."""
+    try:
+        return _forecast(agent, session)
+    except ConfigurationError:
+        return None
+
+
+def _confirm(above: Decimal | None, agent: "Agent", session: "SessionContext", view: "View") -> None:
+    """Ask if the way that will be taken is expected to cost more than *above*, or if nobody knows."""
+    if above is None:
+        return
     from sunwell.cli.approval_prompt import require_terminal
     from sunwell.report.figures import dollars
 
-    side = made.chosen if options.enable_delegation else made.quote.direct
-    if above is None or (side.expected_usd is not None and side.expected_usd <= above):
+    made = _forecast(agent, session)
+    side = made.chosen if session.options.enable_delegation else made.quote.direct
+    if side.expected_usd is not None and side.expected_usd <= above:
         return
     expected = f"the {side.name} way is expected to cost {dollars(side.expected_usd)}"
     require_terminal(f"{expected}, more than --confirm-above {dollars(above)}, which")

@@ -75,7 +75,7 @@ def _resume_command(result: TaskResult, chosen: Chosen) -> str:
     place = "" if chosen["workspace"] == "." else f" --workspace {shlex.quote(str(chosen['workspace']))}"
     again = "".join(f" --{name.replace('_', '-')}" for name in _AGAIN if chosen.get(name))
     again += " --sandbox off" if chosen.get("sandbox") == "off" else ""
-    again += "".join(f" --plugin {shlex.quote(name)}" for name in chosen.get("plugin") or ())
+    again += "".join(f" --plugin {shlex.quote(name)}" for name in chosen.get("plugins") or ())
     if chosen.get("results"):
         again += f" --results {shlex.quote(str(chosen['results']))}"
     return f"sunwell resume {result.run_id}{place}{again}{_MORE.get(result.stop_reason, '')}"

@@ -303,7 +303,7 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.report.figures import json_text
 
     usd = chosen.pop("max_usd")
-    held = configured(ctx, chosen)
+    held = configured(chosen)
     plugins = plugin_rows(held.resolved, held.loaded.values)
     examining = _Examining(held, chosen["suite"], usd, quiet=chosen["as_json"])
     sandbox = _sandbox(held, chosen["workspace"])

@@ -1,15 +1,19 @@
-"""The options that commands share, and the configuration that they make."""
+"""The options that commands share, made from the schema of settings, and the configuration that they make."""
 
+import copy
 import os
 import sys
-from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import attrs
 import click
 
+from sunwell.context.kinds import allowed, read_text, without_none
+from sunwell.context.options import MODEL_ROLES, SECTIONS, OptionSpec, option_specs
+from sunwell.context.spellings import flat_names
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,78 +35,107 @@ _PAIRS = (
 )
 
 
-class _Dollars(click.ParamType[Decimal]):
-    name = "usd"
+class ValueType(click.ParamType[Any]):
+    """Reads a typed value as the kind of its setting; the same rules hold in files and variables."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+        self.name = "value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            amount = Decimal(str(value).removeprefix("$"))
-        except InvalidOperation:
-            self.fail(f"{value!r} is no amount in US dollars: write 0.50", param, ctx)
-        if not amount.is_finite() or amount < 0:
-            self.fail(f"{value!r} is no amount that could be spent: write zero or more", param, ctx)
-        return amount
+            return read_text(value, self.kind) if isinstance(value, str) else value
+        except (ValueError, ArithmeticError):
+            self.fail(f"{value!r} is not valid: it must be {allowed(self.kind)}", param, ctx)
 
 
-DOLLARS = _Dollars()
-_COUNT = click.IntRange(min=1)
-_EFFORTS = click.Choice(("low", "medium", "high", "xhigh", "max"))
+DOLLARS = ValueType(Decimal)
 
-_MODELS = (
-    click.option("-m", "--model", metavar="M", help="The model that works where nothing is delegated."),
-    click.option("--smart-model", metavar="M", help="The model that writes the lens."),
-    click.option(
-        "--delegation-model",
-        "--child-model",
-        "delegation_model",
-        metavar="M",
-        help="The cheap model that works under the lens; naming one turns delegation on.",
-    ),
+
+class SettingOption(click.Option):
+    """The option of one setting. Its aliases are understood, and only its own name is shown."""
+
+    def __init__(self, names: Sequence[str], *, section: str, aliases: Sequence[str], **given: Any) -> None:
+        super().__init__([*names, *aliases], **given)
+        self.section = section
+        self.own_names = [name for name in names if name.startswith("-")]
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option's line in the help."""
+        shown = copy.copy(self)
+        shown.opts = [name.partition("/")[0] for name in self.own_names]
+        shown.secondary_opts = [off for name in self.own_names if (off := name.partition("/")[2])]
+        return super(SettingOption, shown).get_help_record(ctx)
+
+
+class SettingsCommand(click.Command):
+    """A command whose help shows its settings by section."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options first, then those of each section."""
+        lines: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:
+                title = SECTIONS.get(getattr(param, "section", ""), "Options")
+                lines.setdefault(title, []).append(record)
+        for title in ("Options", *SECTIONS.values()):
+            if title in lines:
+                with formatter.section(title):
+                    formatter.write_dl(lines[title])
+
+
+def _setting(spec: OptionSpec) -> Callable[[F], F]:
+    """Return what adds the option for *spec*."""
+    kind, dashed = without_none(spec.kind), f"--{spec.name.replace('_', '-')}"
+    written = [f"--{name.replace('_', '-')}" for name, path in flat_names().items() if path == spec.path]
+    aliases = [name for name in written if name != dashed]
+    short = ["-m"] if spec.name == "model" else []
+    given: dict[str, Any] = {"help": f"{spec.help}{_default(spec)}", "default": None}
+    if kind is bool:
+        dashed, aliases = f"{dashed}/--no-{dashed[2:]}", [f"{one}/--no-{one[2:]}" for one in aliases]
+    elif get_origin(kind) is Literal:
+        given["type"] = click.Choice(get_args(kind))
+    elif get_origin(kind) is tuple:
+        given |= {"multiple": True, "metavar": spec.metavar}
+    else:
+        given |= {"type": ValueType(kind), "metavar": spec.metavar}
+    return click.option(
+        spec.name, *short, dashed, cls=SettingOption, section=spec.section, aliases=aliases, **given
+    )
+
+
+def _default(spec: OptionSpec) -> str:
+    if spec.otherwise:
+        return f" Default: {spec.otherwise}."
+    if spec.default in (None, False, ()):
+        return ""
+    return f" Default: {'on' if spec.default is True else _plain(spec.default)}."
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+_SUB_CALLS = click.option(
+    "sub_calls_enabled",
+    "--sub-calls/--no-sub-calls",
+    cls=SettingOption,
+    section="sub_calls",
+    aliases=(),
+    default=None,
+    help="The same as --delegation-tools rlm.",
 )
-_TASK = (
-    click.argument("task", required=False),
-    click.option(
-        "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder to work in."
-    ),
-    click.option(
-        "--threshold",
-        type=click.IntRange(min=0),
-        default=2000,
-        show_default=True,
-        metavar="TOKENS",
-        help="Largest expected output that is not worth a lens.",
-    ),
+_PLUGINS = click.option(
+    "--plugins",
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="NAME",
+    help="A plugin that the run may load; several times for several.",
 )
-_BUDGET = (
-    click.option("--max-usd", type=DOLLARS, metavar="X", help="Most US dollars that may be billed."),
-    click.option("--budget-tokens", type=_COUNT, metavar="N", help="Most tokens, input and output."),
-    click.option("--max-turns", type=_COUNT, metavar="N", help="Most turns of the work (default: 50)."),
-    click.option("--max-calls", type=_COUNT, metavar="N", help="Most model calls."),
-    click.option(
-        "--max-seconds",
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="S",
-        help="Most time; waiting for your approval does not count.",
-    ),
-)
-_SANDBOX = click.option(
-    "--sandbox",
-    type=click.Choice(("required", "off")),
-    default="required",
-    show_default=True,
-    help="Run commands in a sandbox, or with all that your account can do.",
-)
-_MANNER = (
-    click.option("--effort", type=_EFFORTS, help="Effort of the smart model and of the loop's own."),
-    click.option(
-        "--allow-shell/--no-allow-shell", default=False, help="Let the model run commands in the workspace."
-    ),
-    _SANDBOX,
-    click.option(
-        "--allow-python/--no-allow-python",
-        default=False,
-        help="Let the model run Python in a sandbox (needs sunwell[python]).",
-    ),
+_WORKSPACE = click.option(
+    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder to work in."
 )
 _CONFIG = (
     click.option("--config", metavar="FILE", help="Settings in place of the project's own file."),
@@ -110,35 +143,11 @@ _CONFIG = (
 )
 _OUTPUT = (
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output."),
-    click.option("-v", "--verbose/--no-verbose", default=False, help="Show every call and every tool."),
+    click.option("-v", "--verbose/--no-verbose", default=None, help="Show every call and every tool."),
 )
 
 
-_ORCHESTRATION = (
-    click.option(
-        "--orchestrate/--no-orchestrate",
-        default=None,
-        help="Have the smart model hand all work to workers, and touch nothing itself.",
-    ),
-    click.option(
-        "--delegation-tools",
-        type=click.Choice(("delegate", "rlm", "subagent")),
-        help="Tools with which the working model may start workers (default: none).",
-    ),
-    click.option("--sub-calls/--no-sub-calls", default=None, help="The same as --delegation-tools rlm."),
-    click.option(
-        "--max-sub-calls", type=_COUNT, metavar="N", help="Most sub-calls of one turn (default: 5)."
-    ),
-    click.option(
-        "--after",
-        multiple=True,
-        metavar="RUN",
-        help="A run of this workspace whose scratchpad may be read; several times for several.",
-    ),
-)
-
-
-def _with(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
+def _with(*options: Callable[[F], F]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -147,60 +156,45 @@ def _with(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
     return decorate
 
 
+def settings_options(
+    *sections: str, without: Sequence[str] = (), only: Sequence[str] = ()
+) -> Callable[[F], F]:
+    """Add the options of *sections*, those *without* excepted, and *only* some of others."""
+    wanted = [
+        spec
+        for spec in option_specs().values()
+        if (spec.section in sections and spec.name not in without) or spec.name in only
+    ]
+    order = list(SECTIONS)
+    wanted.sort(key=lambda spec: order.index(spec.section))  # stable: a section keeps the schema's order
+
+    more = (_SUB_CALLS,) if "sub_calls" in sections else ()
+    return _with(*map(_setting, wanted), *more)
+
+
+def workspace_option(function: F) -> F:
+    """Add ``--workspace``."""
+    return _WORKSPACE(function)
+
+
 def model_options(function: F) -> F:
     """Add the options that name models."""
-    return _with(_MODELS)(function)
+    return settings_options("models")(function)
 
 
-def orchestration_options(function: F) -> F:
-    """Add how a model hands work out itself."""
-    return _with(_ORCHESTRATION)(function)
-
-
-def with_delegation_tools(options: "RunOptions", chosen: Chosen) -> "RunOptions":
-    """Return *options* with the delegation tools and the earlier runs that were named.
-
-    Raises :exc:`~sunwell.errors.ConfigurationError` for tools that an orchestrator does not have.
-    """
-    tools = chosen["delegation_tools"]
-    if tools not in (None, "delegate") and options.orchestrate:
-        raise ConfigurationError(
-            f"an orchestrator has the tools of delegate: leave --delegation-tools {tools} out"
-        )
-    if tools is not None:
-        options = attrs.evolve(options, delegation_tools=tools)
-    earlier = tuple(chosen["after"])
-    return attrs.evolve(options, orchestration=attrs.evolve(options.orchestration, earlier_runs=earlier))
-
-
-def task_options(function: F) -> F:
-    """Add the task, the workspace and the threshold."""
-    return _with(_TASK)(function)
-
-
-def budget_options(function: F) -> F:
-    """Add the ceilings."""
-    return _with(_BUDGET)(function)
-
-
-def manner_options(function: F) -> F:
-    """Add effort, shell and Python."""
-    return _with(_MANNER)(function)
-
-
-def sandbox_option(function: F) -> F:
-    """Add ``--sandbox``."""
-    return _SANDBOX(function)
+def plugins_option(function: F) -> F:
+    """Add ``--plugins``."""
+    return _PLUGINS(function)
 
 
 def config_options(function: F) -> F:
     """Add ``--config`` and ``--trust-config``."""
-    return _with(_CONFIG)(function)
+    return _with(*_CONFIG)(function)
 
 
 def output_options(function: F) -> F:
     """Add ``--json`` and ``-v``."""
-    return _with(_OUTPUT)(function)
+    return _with(*_OUTPUT)(function)
 
 
 def task_of(chosen: Chosen) -> str:
@@ -218,16 +212,25 @@ def task_of(chosen: Chosen) -> str:
         raise ConfigurationError("standard input is no text: the task must be UTF-8") from None
 
 
-def budget_of(chosen: Chosen) -> "Budget":
-    """Return the ceilings that were named."""
+def budget_of(held: "Configured") -> "Budget":
+    """Return the ceilings that were typed."""
+    return _ceilings(held, typed=True)
+
+
+def usual_ceilings(held: "Configured") -> "Budget":
+    """Return the ceilings of files and environment, without those that were typed."""
+    return _ceilings(held, typed=False)
+
+
+def _ceilings(held: "Configured", *, typed: bool) -> "Budget":
     from sunwell.budget.ledger_protocol import Budget
 
     return Budget(
-        usd=chosen["max_usd"],
-        tokens=chosen["budget_tokens"],
-        calls=chosen["max_calls"],
-        turns=chosen["max_turns"],
-        seconds=chosen["max_seconds"],
+        **{
+            path[1]: setting.value
+            for path, setting in held.loaded.settings.items()
+            if path[0] == "budget" and (setting.origin.source == "option") is typed
+        }
     )
 
 
@@ -252,37 +255,6 @@ def default_pair(needs_key: bool) -> tuple[str, str]:
             "models (--model, --smart-model, --delegation-model); sunwell demo needs neither"
         )
     return _PAIRS[0][1:]
-
-
-_SETTING_OF = {
-    "model": "model",
-    "smart_model": "smart_model",
-    "delegation_model": "delegation_model",
-    "delegate": "delegate",
-    "threshold": "delegation_threshold_tokens",
-    "on_lens_failure": "on_lens_failure",
-    "max_usd": "budget_usd",
-    "budget_tokens": "budget_tokens",
-    "max_turns": "budget_turns",
-    "max_calls": "budget_calls",
-    "max_seconds": "budget_seconds",
-    "effort": "effort",
-    "allow_shell": "allow_shell",
-    "sandbox": "sandbox",
-    "allow_python": "allow_python",
-    "dry_run": "dry_run",
-    "stream": "stream",
-    "verbose": "verbose",
-    "max_explore": "explore_max_steps",
-    "max_depth": "workers_max_depth",
-    "max_concurrent": "workers_max_concurrent",
-    "worker_seconds": "workers_timeout_seconds",
-    "orchestrate": "orchestrator_enabled",
-    "sub_calls": "sub_calls_enabled",
-    "max_sub_calls": "sub_calls_max_per_turn",
-    "plugin": "plugins",
-}
-"""Which setting each option of a command is."""
 
 
 @attrs.frozen
@@ -313,7 +285,6 @@ def sources_of(chosen: Chosen) -> "Sources":
 
 
 def configured(
-    ctx: click.Context,
     chosen: Chosen,
     *,
     needs_key: bool = True,
@@ -329,13 +300,13 @@ def configured(
     from sunwell.config.resolution import resolve
     from sunwell.tools.wording import on_one_line
 
-    reading, options = (sources or sources_of(chosen)).read(), typed(ctx, chosen)
+    reading, options = (sources or sources_of(chosen)).read(), typed(chosen)
     loaded = reading.load(**options).require_trust()
     values = loaded.values
     if values.model.model is None and values.smart_model.model is None:
         smart, cheap = default_pair(needs_key)
         options["smart_model"] = smart
-        if values.delegation_model.model is None and (values.delegate or delegates):
+        if values.delegation_model.model is None and (values.run.enable_delegation or delegates):
             options["delegation_model"] = cheap
         loaded = reading.load(**options).require_trust()
     for warning in loaded.warnings:
@@ -343,44 +314,18 @@ def configured(
     return Configured(loaded, resolve(loaded.values))
 
 
-def typed(ctx: click.Context, chosen: Chosen) -> dict[str, Any]:
-    """Return the settings that were typed on the command line: an option's default is not one."""
-    from click.core import ParameterSource
-
-    return {
-        setting: chosen[option]
-        for option, setting in _SETTING_OF.items()
-        if option in chosen and ctx.get_parameter_source(option) is ParameterSource.COMMANDLINE
-    }
+_ALSO_SETTINGS = ("sub_calls_enabled", "plugins", "verbose", "explore_max_steps")
+"""Options of commands that are settings, and not options of a run."""
 
 
-_OPTIONS = {
-    "usd": "--max-usd",
-    "tokens": "--budget-tokens",
-    "calls": "--max-calls",
-    "turns": "--max-turns",
-    "seconds": "--max-seconds",
-}
-_ROLES = ("model", "smart_model", "delegation_model")
+def typed(chosen: Chosen) -> dict[str, Any]:
+    """Return the settings that were typed on the command line."""
+    names = (*option_specs(), *_ALSO_SETTINGS)
+    return {name: chosen[name] for name in names if chosen.get(name) not in (None, ())}
+
+
 _AGAIN = (
-    click.option(
-        "--allow-shell/--no-allow-shell",
-        default=False,
-        help="Let the model run commands; the record of a run cannot allow it.",
-    ),
-    click.option(
-        "--allow-python/--no-allow-python",
-        default=False,
-        help="Let the model run Python in a sandbox; the record of a run cannot allow it.",
-    ),
-    click.option(
-        "--plugin",
-        multiple=True,
-        metavar="NAME",
-        help="A plugin that the run may load; several times for several.",
-    ),
     click.option("--approve", is_flag=True, help="Ask before each write and command."),
-    click.option("--dry-run", is_flag=True, help="Show the changes, and make none; a dry run stays one."),
     click.option(
         "--results",
         metavar="OUT.jsonl",
@@ -391,9 +336,7 @@ _AGAIN = (
 
 def again_options(function: F) -> F:
     """Add what a record cannot decide."""
-    for option in reversed(_AGAIN):
-        function = option(function)
-    return sandbox_option(function)
+    return _with(*_AGAIN, _PLUGINS, settings_options("permissions"))(function)
 
 
 def terms_of(
@@ -404,43 +347,32 @@ def terms_of(
     changed: dict[str, Any] | None = None,
 ) -> "CallerTerms":
     """Return what is given for a run with the options *recorded*; *changed* are typed options of its own."""
-    from sunwell.agent.lifecycle.authority import PERMISSIONS, CallerTerms
+    from sunwell.agent.lifecycle.authority import CallerTerms, permissions
 
     settings, given = held.loaded.settings, dict(changed or {})
-    for name, permission in PERMISSIONS.items():
-        setting, was = settings.get((name,)), getattr(recorded, name)
+    run = held.loaded.values.run
+    for name, permission in permissions().items():
+        setting, was = settings.get(permission.path), getattr(recorded, name)
         # Typed, it holds. Only configured, it gives again what the run had, and adds nothing to it.
         if setting and (setting.origin.source == "option" or was == setting.value != permission.harmless):
             given[name] = setting.value
-    if held.loaded.values.dry_run:
+    if run.dry_run:
         given["dry_run"] = True
     if approve is not None:
         given["approve"] = approve
-    if set(recorded.tools or ()) & set(held.loaded.values.tools or ()) >= _foreign(recorded):
+    if set(recorded.tools or ()) & set(run.tools or ()) >= _foreign(recorded):
         given["tools"] = recorded.tools
     own_models = {*held.resolved.names.values(), *held.loaded.values.models}
-    for role in _ROLES:
+    for role in MODEL_ROLES:
         if getattr(recorded, role) in own_models:
             given.setdefault(role, getattr(recorded, role))
     return CallerTerms(
         given=given,
-        budget=budget_of(chosen),
+        budget=budget_of(held),
         ceilings=usual_ceilings(held),
         results=None if chosen["results"] is None else Path(chosen["results"]),
         accept_changes=chosen["accept_changes"],
     )
-
-
-def usual_ceilings(held: "Configured") -> "Budget":
-    """Return the ceilings of files and environment, without those that were typed."""
-    from sunwell.budget.ledger_protocol import Budget
-
-    usual = {
-        path[1]: setting.value
-        for path, setting in held.loaded.settings.items()
-        if path[0] == "budget" and setting.origin.source != "option"
-    }
-    return Budget(**usual)
 
 
 def ceilings_line(ceilings: "tuple[Ceiling, ...]", held: "Configured") -> str:
@@ -458,7 +390,7 @@ def ceilings_line(ceilings: "tuple[Ceiling, ...]", held: "Configured") -> str:
 
 def _source(ceiling: "Ceiling", held: "Configured") -> str:
     if ceiling.source == "named":
-        return _OPTIONS[ceiling.kind]
+        return f"--budget-{ceiling.kind}"
     if ceiling.source == "usual":
         return str(held.loaded.settings["budget", ceiling.kind].origin)
     return "the run's record"

@@ -6,9 +6,8 @@ from typing import Any
 import attrs
 
 from sunwell.agent.lifecycle.model_roles import dearer_worker
-from sunwell.agent.run.loop_config import LoopConfig
-from sunwell.config.resolution import ROLES, Resolved
-from sunwell.config.schema import Configuration
+from sunwell.config.resolution import Resolved
+from sunwell.config.schema import ROLES, Configuration
 from sunwell.core.model import ModelProtocol
 from sunwell.errors import ConfigurationError, PluginError, SunwellError
 from sunwell.models.catalog import DEFAULT_SMART_MODEL
@@ -60,8 +59,8 @@ def plugin_rows(resolved: Resolved, values: Configuration) -> tuple[PluginRow, .
 
 
 def _tool_rows(tools: ToolPlugins, values: Configuration) -> Iterator[PluginRow]:
-    there, named = tools.plugins.names(), set(values.tools or ()) - BUILT_IN
-    offered = set() if values.tools is not None else set(values.plugins or ())
+    there, named = tools.plugins.names(), set(values.run.tool_names or ()) - BUILT_IN
+    offered = set() if values.run.tools is not None else set(values.plugins or ())
     searches_all = bool(named - set(there))  # so does a run, for a tool that is called unlike its plugin
     for plugin in there:
         row = PluginRow(plugin, "sunwell.tools", tools.plugins.package(plugin))
@@ -170,7 +169,7 @@ def _windows(resolved: Resolved, models: dict[str, ModelProtocol]) -> Iterator[F
     if worker is None or not resolved.options.enable_delegation:
         return
     window = window_of(worker, resolved)
-    needed = LoopConfig().max_lens_tokens
+    needed = resolved.options.max_lens_tokens
     if window is not None and window <= 2 * needed:
         yield Finding(
             f"the context window of {worker.name}, {window:,} tokens, cannot hold a lens of up to "

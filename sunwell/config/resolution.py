@@ -5,10 +5,9 @@ from typing import Any
 
 import attrs
 
-from sunwell.budget.ledger_protocol import Budget
-from sunwell.config.schema import Configuration, ModelEntry, ProviderSettings, Role
+from sunwell.config.schema import ROLES, Configuration, ModelEntry, ProviderSettings, Role
 from sunwell.config.shape import nearest
-from sunwell.context.options import Orchestration, RunOptions, SubCallLimits
+from sunwell.context.options import RunOptions
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, UnknownModelError
@@ -112,9 +111,6 @@ def reference_of(values: Configuration, model: str, provider: str | None) -> str
     return target if target.startswith(f"{name}/") else f"{name}/{model}"
 
 
-ROLES = ("model", "smart_model", "delegation_model", "orchestrator")
-
-
 @attrs.frozen
 class Resolved:
     """What an :class:`~sunwell.agent.Agent` and a run are given."""
@@ -169,7 +165,7 @@ class Catalog:
     def reference(self, role: str) -> str | None:
         """Return what *role* refers to; a role with settings but no model takes the parent's."""
         chosen: Role = getattr(self.values, role)
-        if chosen == _nothing_of(chosen):
+        if chosen == Role():
             return None
         model = chosen.model
         if model is None and role == "delegation_model":
@@ -266,60 +262,23 @@ def _register(role: str, catalog: Catalog, registry: ModelRegistry) -> str | Non
 
 
 def _options(values: Configuration, names: Mapping[str, str]) -> RunOptions:
-    orchestrates = _chosen(values.orchestrator.enabled, "orchestrator" in names)
-    delegates = _chosen(values.delegate, "delegation_model" in names and not orchestrates)
-    budget = Budget(**attrs.asdict(values.budget))
+    """Return the options of a run with the models by name, and what follows from naming them."""
+    run = values.run
+    orchestrates = run.orchestrate if "orchestrate" in values.chosen else "orchestrator" in names
+    delegates = "delegation_model" in names and not orchestrates
+    if "enable_delegation" in values.chosen:
+        delegates = run.enable_delegation
+    # Older files switch sub-calls on beside an orchestrator, which has tools of its own.
+    leaves_out = orchestrates and "sub_calls_enabled" in values.chosen
     smart = names.get("smart_model")
-    if orchestrates:
-        smart = names.get("orchestrator", smart)
-        if budget.seconds is None:
-            budget = attrs.evolve(budget, seconds=values.orchestrator.max_seconds)
-    return RunOptions(
+    return attrs.evolve(
+        run,
         enable_delegation=delegates,
-        delegation_threshold_tokens=values.delegation_threshold_tokens,
-        model=names.get("model"),
-        smart_model=smart,
-        delegation_model=names.get("delegation_model"),
-        budget=budget,
-        system_prompt=values.system_prompt,
-        tools=values.tools,
-        max_output_tokens=values.max_output_tokens,
-        effort=values.effort,
-        on_lens_failure=values.on_lens_failure,
-        allow_shell=values.allow_shell,
-        sandbox=values.sandbox,
-        allow_python=values.allow_python,
-        dry_run=values.dry_run,
-        max_concurrent=values.workers.max_concurrent,
-        worker_timeout_seconds=values.workers.timeout_seconds,
-        max_depth=values.workers.max_depth,
         orchestrate=orchestrates,
-        delegation_tools="rlm" if values.sub_calls.enabled and not orchestrates else None,
-        orchestration=_orchestration(values),
-        stream=values.stream,
-        fallback=values.fallback,
-    )
-
-
-def _chosen(written: bool | None, otherwise: bool) -> bool:
-    """Return what was written, which may be ``False``; *otherwise* where nothing was."""
-    return otherwise if written is None else written
-
-
-def _orchestration(values: Configuration) -> Orchestration:
-    calls = values.sub_calls
-    limits = SubCallLimits(
-        max_sub_calls_per_turn=calls.max_per_turn,
-        max_total_tokens=calls.max_total_tokens,
-        max_cost_per_session=calls.max_cost_per_session,
-        budget_inheritance=calls.budget_inheritance,
-    )
-    return Orchestration(
-        max_iterations=values.orchestrator.max_turns,
-        confidence_threshold=values.orchestrator.confidence_threshold,
-        max_entries=values.scratchpad.max_entries,
-        persist_decisions=values.scratchpad.persist_decisions,
-        sub_calls=limits,
+        delegation_tools=None if leaves_out else run.delegation_tools,
+        model=names.get("model"),
+        smart_model=names.get("orchestrator", smart) if orchestrates else smart,
+        delegation_model=names.get("delegation_model"),
     )
 
 
@@ -336,12 +295,6 @@ def _over(entry: ModelEntry, below: ModelEntry) -> ModelEntry:
     """Return *entry* with what it leaves open taken from *below*."""
     given = {key: value for key, value in attrs.asdict(entry).items() if value is not None}
     return attrs.evolve(below, **given)
-
-
-def _nothing_of(role: Role) -> Role:
-    """Return *role* as it is where nothing of a model is set."""
-    names = (field.name for field in attrs.fields(Role))
-    return attrs.evolve(role, **dict.fromkeys(names))
 
 
 def _price(name: str, entry: ModelEntry) -> Price | None:

@@ -4,8 +4,9 @@ from typing import Any
 
 import attrs
 
-SettingPath = tuple[str, ...]
-"""Names from the outermost table inwards."""
+from sunwell.context.spellings import SettingPath
+
+__all__ = ["Origin", "Setting", "SettingPath", "dotted"]
 
 
 def dotted(path: SettingPath) -> str:
@@ -48,3 +49,5 @@ class Setting:
     path: SettingPath
     value: Any
     origin: Origin
+    switch: SettingPath | None = None
+    """The switch of an older file that it was written as."""

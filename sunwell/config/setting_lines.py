@@ -9,7 +9,7 @@ import attrs
 
 from sunwell.config.schema import Configuration
 from sunwell.config.setting import SettingPath, dotted
-from sunwell.config.shape import leaves
+from sunwell.config.shape import leaves, options_by_path
 from sunwell.config.sources import Loaded
 
 _MASK = "********"
@@ -39,12 +39,18 @@ def rows(loaded: Loaded, *, everything: bool = False) -> tuple[SettingRow, ...]:
 
 
 def _defaults(loaded: Loaded) -> Iterator[SettingRow]:
+    options = options_by_path()
     for path, _ in leaves():
-        if path not in loaded.settings:
-            value: Any = Configuration()
+        if path in loaded.settings:
+            continue
+        spec = options.get(path)
+        value: Any = Configuration()
+        if spec is not None:
+            value = None if spec.is_open or path[0] == "budget" else getattr(value.run, spec.name)
+        else:
             for name in path:
                 value = getattr(value, name)
-            yield SettingRow(dotted(path), "not set" if value is None else shown(path, value), "default")
+        yield SettingRow(dotted(path), "not set" if value is None else shown(path, value), "default")
 
 
 def shown(path: SettingPath, value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import attrs
 
@@ -20,14 +20,23 @@ from sunwell.config.documents import (
     read_content,
     user_file,
 )
-from sunwell.config.kinds import allowed, read_text, read_value
-from sunwell.config.schema import Configuration
+from sunwell.config.schema import ROLES, Configuration
 from sunwell.config.setting import Origin, Setting, SettingPath, dotted
 from sunwell.config.setting import SettingPath as Key
 from sunwell.config.setting_errors import not_a_table, set_twice, unknown_key, wrong_value
-from sunwell.config.shape import fields_of, is_role, is_table, kind_at, known_at, named_table
-from sunwell.config.spellings import RLM_VARIABLES, SPELLINGS, UNSET_WHEN_EMPTY, canonical, options
+from sunwell.config.shape import (
+    Table,
+    kind_at,
+    known_at,
+    named_table,
+    options_by_path,
+    settings_by_name,
+)
 from sunwell.config.trust import TrustRecord, narrows, refusal
+from sunwell.context.kinds import allowed, read_text, read_value
+from sunwell.context.options import RunOptions
+from sunwell.context.spellings import RLM_VARIABLES, SPELLINGS, SWITCHES, UNSET_WHEN_EMPTY, canonical
+from sunwell.core.task import Budget
 from sunwell.models.catalog import preset, preset_names
 
 _PER_MILLION = Decimal(1_000_000)
@@ -169,9 +178,9 @@ class Flattening:
             kind = kind_at(target)
         except KeyError as error:
             raise self._unknown(origin, path, target, error.args[0]) from None
-        if is_role(kind) and not isinstance(value, Mapping):
+        if isinstance(kind, Table) and kind.is_role and not isinstance(value, Mapping):
             yield Setting((*target, "model"), value, origin)
-        elif is_table(kind) or (named_table(kind) is not None and is_table(named_table(kind))):
+        elif isinstance(kind, Table) or isinstance(named_table(kind), Table):
             if not isinstance(value, Mapping):
                 raise not_a_table(origin, value)
             yield from self._table(value, path)
@@ -199,16 +208,17 @@ def from_keywords(values: Mapping[str, Any], rank: int) -> OriginOf:
     return lambda path: Origin("option", dotted(path), rank=rank)
 
 
-_ROLES = ("model", "smart_model", "delegation_model", "orchestrator")
-
-
 def checked(setting: Setting) -> Setting:
     """Return *setting* with its value as the schema has it. Raises ConfigurationError."""
     kind = kind_at(setting.path)
     try:
-        return attrs.evolve(setting, value=read_value(setting.value, kind))
+        value = read_value(setting.value, kind)
     except (ValueError, ArithmeticError):
         raise wrong_value(setting.origin, setting.value, allowed(kind)) from None
+    if setting.path in SWITCHES:
+        target, on = SWITCHES[setting.path]
+        return attrs.evolve(setting, path=target, value=on if value else None, switch=setting.path)
+    return attrs.evolve(setting, value=value)
 
 
 def winners(settings: Iterable[Setting]) -> dict[SettingPath, Setting]:
@@ -223,7 +233,7 @@ def winners(settings: Iterable[Setting]) -> dict[SettingPath, Setting]:
         if held is None or setting.origin.rank >= held.origin.rank:
             chosen[setting.path] = setting
     entries = [("models", path[1]) for path in chosen if path[0] == "models"]
-    for role in [*((name,) for name in _ROLES), *dict.fromkeys(entries)]:
+    for role in [*((name,) for name in ROLES), *dict.fromkeys(entries)]:
         provider, model = chosen.get((*role, "provider")), chosen.get((*role, "model"))
         if provider and model and model.origin.rank > provider.origin.rank:
             del chosen[provider.path]
@@ -232,23 +242,34 @@ def winners(settings: Iterable[Setting]) -> dict[SettingPath, Setting]:
 
 def assembled(chosen: Mapping[SettingPath, Setting]) -> Configuration:
     """Return the configuration that *chosen* settings, all checked, make."""
+    of_run = options_by_path()
     tree: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    budget: dict[str, Any] = {}
     for path, setting in chosen.items():
-        table = tree
-        for name in path[:-1]:
-            table = table.setdefault(name, {})
-        table[path[-1]] = setting.value
-    made: Configuration = _made(Configuration, tree)
+        if path[0] == "budget":
+            budget[path[1]] = setting.value
+        elif path in of_run:
+            options[of_run[path].name] = setting.value
+        else:
+            table = tree
+            for name in path[:-1]:
+                table = table.setdefault(name, {})
+            table[path[-1]] = setting.value
+    run = RunOptions(budget=Budget(**budget), **options)
+    named = {*options, *(f"budget_{name}" for name in budget)}
+    named |= {"_".join(setting.switch) for setting in chosen.values() if setting.switch}
+    made: Configuration = _made(Configuration, tree | {"run": run, "chosen": frozenset(named)})
     return made
 
 
-def _made(kind: Any, tree: Mapping[str, Any]) -> Any:
-    member = named_table(kind)
-    if member is not None and is_table(member):
-        return {name: _made(member, value) for name, value in tree.items()}
-    if not is_table(kind):
+def _made(kind: Any, tree: Any) -> Any:
+    """Return the value of the attrs class *kind*, or of a table of such values, that *tree* describes."""
+    if get_origin(kind) is Mapping and attrs.has(get_args(kind)[1]):
+        return {name: _made(get_args(kind)[1], value) for name, value in tree.items()}
+    if not (isinstance(kind, type) and attrs.has(kind)) or isinstance(tree, kind):
         return tree
-    kinds = fields_of(kind)
+    kinds = {field.name: field.type for field in attrs.fields(kind)}
     return kind(**{name: _made(kinds[name], value) for name, value in tree.items()})
 
 
@@ -262,7 +283,7 @@ def from_variables(environ: Mapping[str, str], rank: int) -> Iterator[Setting]:
 
     Where both ``RLM_MODEL`` and ``SUNWELL_MODEL`` are there, the latter comes later, and so wins.
     """
-    known = options()
+    known = settings_by_name()
     for name, target in RLM_VARIABLES.items():
         if environ.get(name, "").strip():
             yield _setting(name, target, environ[name], rank)
@@ -277,11 +298,11 @@ def from_variables(environ: Mapping[str, str], rank: int) -> Iterator[Setting]:
 
 
 def _setting(name: str, target: str, text: str, rank: int) -> Setting:
-    option, origin = options()[target], Origin("environment", name, rank=rank)
+    (path, kind), origin = settings_by_name()[target], Origin("environment", name, rank=rank)
     try:
-        return Setting(option.path, read_text(text, option.kind), origin)
+        return Setting(path, read_text(text, kind), origin)
     except (ValueError, ArithmeticError):
-        raise wrong_value(origin, text, allowed(option.kind)) from None
+        raise wrong_value(origin, text, allowed(kind)) from None
 
 
 UNREAD: Mapping[SettingPath, str] = MappingProxyType(
@@ -503,12 +524,12 @@ def _refuse_doubles(settings: Iterable[Setting]) -> None:
 
 
 def _from_options(given: Mapping[str, Any]) -> Iterable[Setting]:
-    known, trees = options(), {}
+    known, trees = settings_by_name(), {}
     for name, value in given.items():
         if value is None:
             continue
         if name in known and not isinstance(value, Mapping):
-            yield Setting(known[name].path, value, Origin("option", name, rank=OPTION))
+            yield Setting(known[name][0], value, Origin("option", name, rank=OPTION))
         else:
             trees[name] = value
     yield from Flattening(from_keywords(trees, OPTION)).settings(trees)

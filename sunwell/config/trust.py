@@ -14,6 +14,8 @@ import attrs
 from sunwell.config.documents import user_folder
 from sunwell.config.schema import Configuration
 from sunwell.config.setting import Setting, SettingPath, dotted
+from sunwell.config.shape import options_by_path
+from sunwell.context.options import Untrusted
 from sunwell.errors import ConfigurationError
 from sunwell.tools.tool_plugins import BUILT_IN
 
@@ -25,64 +27,50 @@ Narrows = Callable[[Any, Any, Configuration], bool]
 """Is given the file's value, the one that holds without the file, and all settings without the file."""
 
 
-def _only(allowed: Any) -> Narrows:
-    return lambda value, held, base: bool(value == allowed)
+def _lowers(value: Any, held: Any, base: Configuration) -> bool:
+    return value is not None and held is not None and bool(value <= held)
 
 
-def _at_most(value: Any, held: Any, base: Configuration) -> bool:
-    return held is not None and bool(value <= held)
-
-
-def _ceiling(value: Any, held: Any, base: Configuration) -> bool:
+def _caps(value: Any, held: Any, base: Configuration) -> bool:
     return held is None or bool(value <= held)
 
 
-def _turns(value: Any, held: Any, base: Configuration) -> bool:
+def _caps_turns(value: Any, held: Any, base: Configuration) -> bool:
     return bool(value <= (_UNSET_TURNS if held is None else held))
 
 
-def _seconds(value: Any, held: Any, base: Configuration) -> bool:
-    orchestrator = base.orchestrator
-    if held is None and (orchestrator.enabled or orchestrator.model is not None):
-        held = orchestrator.max_seconds  # what ends an orchestrated run without a ceiling
-    return held is None or bool(value <= held)
+def _caps_seconds(value: Any, held: Any, base: Configuration) -> bool:
+    if held is None and (base.run.orchestrate or base.orchestrator.model is not None):
+        held = base.run.orchestrator_max_seconds  # what ends an orchestrated run without a ceiling
+    return _caps(value, held, base)
 
 
-def _fewer_tools(value: Any, held: Any, base: Configuration) -> bool:
+def _names_fewer(value: Any, held: Any, base: Configuration) -> bool:
     return set(value) <= (BUILT_IN if held is None else set(held))
 
 
-NARROWING: Mapping[SettingPath, Narrows] = MappingProxyType(
+_RULES: Mapping[Untrusted, Narrows] = MappingProxyType(
+    {"lower": _lowers, "ceiling": _caps, "subset": _names_fewer}
+)
+_OWN_RULES: Mapping[SettingPath, Narrows] = MappingProxyType(
     {
-        ("budget", "usd"): _ceiling,
-        ("budget", "tokens"): _ceiling,
-        ("budget", "calls"): _ceiling,
-        ("budget", "turns"): _turns,
-        ("budget", "seconds"): _seconds,
-        ("allow_shell",): _only(False),
-        ("allow_python",): _only(False),
-        ("dry_run",): _only(True),
-        ("sandbox",): _only("required"),
-        ("tools",): _fewer_tools,
-        ("max_output_tokens",): _at_most,
-        ("on_lens_failure",): _only("fail"),
-        ("fallback",): _only("fail"),
-        ("workers", "max_concurrent"): _at_most,
-        ("workers", "max_depth"): _at_most,
-        ("workers", "timeout_seconds"): _at_most,
-        ("orchestrator", "max_turns"): _at_most,
-        ("orchestrator", "max_seconds"): _at_most,
-        ("sub_calls", "enabled"): _only(False),
-        ("sub_calls", "max_per_turn"): _at_most,
-        ("sub_calls", "budget_inheritance"): _at_most,
-        ("sub_calls", "max_cost_per_session"): _at_most,
-        ("sub_calls", "max_total_tokens"): _at_most,
-        ("scratchpad", "max_entries"): _at_most,
-        ("explore", "max_steps"): _at_most,
-        ("explore", "max_commit_cycles"): _at_most,
+        ("budget", "turns"): _caps_turns,
+        ("budget", "seconds"): _caps_seconds,
+        ("explore", "max_steps"): _lowers,
+        ("explore", "max_commit_cycles"): _lowers,
     }
 )
-"""The settings that an untrusted file may have at all, and which values of each. All others need trust."""
+"""Rules for settings that are not options of a run, or whose unset value has a meaning of its own."""
+
+
+def _rule(path: SettingPath) -> Narrows | None:
+    """Return what an untrusted file may do with the setting at *path*; ``None``: not set it at all."""
+    spec = options_by_path().get(path)
+    if path in _OWN_RULES or spec is None:
+        return _OWN_RULES.get(path)
+    if spec.untrusted == "only":
+        return lambda value, held, base: bool(value == spec.harmless)
+    return _RULES.get(spec.untrusted)
 
 
 def narrows(setting: Setting, base: Configuration) -> bool:
@@ -90,12 +78,19 @@ def narrows(setting: Setting, base: Configuration) -> bool:
     held = _held(base, setting.path)
     if held is not _ABSENT and held is not None and held == setting.value:
         return True
-    rule = NARROWING.get(setting.path)
+    rule = _rule(setting.path)
     return rule is not None and rule(setting.value, held, base)
 
 
 def _held(base: Configuration, path: SettingPath) -> Any:
     held: Any = base
+    spec = options_by_path().get(path)
+    if path[0] == "budget":
+        held, path = base.run.budget, path[1:]
+    elif spec is not None:
+        if spec.is_open and spec.name not in base.chosen:
+            return None  # not set is neither on nor off
+        held, path = base.run, (spec.name,)
     for name in path:
         held = held.get(name, _ABSENT) if isinstance(held, Mapping) else getattr(held, name, _ABSENT)
         if held is _ABSENT:

@@ -14,7 +14,7 @@ from sunwell.errors import ToolError
 from sunwell.tools.text_file import text_of
 from sunwell.tools.wording import on_one_line
 from sunwell.tools.workspace import FolderEntry, Workspace
-from sunwell.tools.workspace_view import IGNORE_FILES, MOST_BYTES, Ignores
+from sunwell.tools.workspace_view import MOST_BYTES, Ignores, ignore_files_in
 
 MOST_ENTRIES = 10_000
 """Limit of files and folders that are listed; of a larger workspace, only the upper levels."""
@@ -40,18 +40,20 @@ def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
     waiting = deque([("", Ignores())])
     while waiting:
         folder, above = waiting.popleft()
-        rules = above.below(folder, _ignore_texts(workspace, folder))
-        for entry in _entries(workspace, folder):
-            seen += 1
-            if seen > MOST_ENTRIES:
-                return files, False
-            is_folder = entry.kind == "folder"
-            if _is_kept_back(entry) or rules.hides(entry.path, is_folder=is_folder):
+        entries = _entries(workspace, folder)
+        rules = above.below(folder, _ignore_texts(workspace, folder, entries))
+        left, seen = MOST_ENTRIES - seen, seen + len(entries)
+        shown = [entry for entry in entries[:left] if not _is_kept_back(entry)]
+        hidden = rules.hidden(shown)
+        for entry in shown:
+            if entry.path in hidden:
                 continue
-            if is_folder:
+            if entry.kind == "folder":
                 waiting.append((entry.path, rules))
             elif entry.kind == "file":
                 files.append(entry)
+        if seen > MOST_ENTRIES:
+            return files, False
     return files, True
 
 
@@ -62,11 +64,11 @@ def _entries(workspace: Workspace, folder: str) -> list[FolderEntry]:
         return []
 
 
-def _ignore_texts(workspace: Workspace, folder: str) -> list[str]:
+def _ignore_texts(workspace: Workspace, folder: str, entries: Sequence[FolderEntry]) -> list[str]:
     texts = []
-    for name in IGNORE_FILES:
+    for path in ignore_files_in(folder, entries):
         try:
-            content = workspace.read(f"{folder}/{name}" if folder else name, MOST_BYTES)
+            content = workspace.read(path, MOST_BYTES)
         except ToolError:
             continue
         if content is not None:
@@ -89,6 +91,7 @@ _BYTES_PER_TOKEN = 4
 _TREE_SHARE = 4  # the tree gets at most a quarter of the space,
 _FILE_SHARE = 3  # a file at most a third of the space left for files
 _LEAST_FILE_BYTES = 600  # a shorter excerpt of a longer file is useless
+_LEAST_LINE_BYTES = 4  # a name of one letter, its size and the line's end
 _MANY_FILES = 8
 _TELLING_SHARE = 3  # a word in more than a third of all paths does not distinguish them
 
@@ -156,9 +159,12 @@ def gather(
         return ""
     blocks = [tree]
     left -= _size(tree)
-    for entry in _by_worth(files, task):
+    worth = _by_worth(files, task)
+    names = [on_one_line(entry.path) for entry in worth]
+    titles = [kept.redact(f"File {name}") for name in names]
+    for entry, title in zip(worth, titles, strict=True):
         room = min(left, max(_LEAST_FILE_BYTES, left // _FILE_SHARE)) - 2
-        block = _shown(workspace, entry, room, kept, tell_read)
+        block = _shown(workspace, entry, title, room, kept, tell_read)
         if block is not None:
             blocks.append(block)
             left -= _size(block) + 2
@@ -172,9 +178,11 @@ def _tree(files: Sequence[FolderEntry], complete: bool, room: int, secrets: Secr
     title = "Files of the workspace, with their sizes in bytes:"
     note = "(… and {:,} more files)"
     room -= _size(title) + _size(note) + 12
+    most = max(0, room) // _LEAST_LINE_BYTES
+    names = [on_one_line(entry.path) for entry in files[:most]]
+    sized = [f"{name} {entry.size_bytes}" for name, entry in zip(names, files[:most], strict=True)]
     lines: list[str] = []
-    for entry in files:
-        line = secrets.redact(f"{on_one_line(entry.path)} {entry.size_bytes}")
+    for line in [secrets.redact(line) for line in sized]:
         room -= _size(line) + 1
         if room < 0:
             break
@@ -245,25 +253,27 @@ def _stem(word: str) -> str:
 def _shown(
     workspace: Workspace,
     entry: FolderEntry,
+    title: str,
     room: int,
     secrets: Secrets,
     tell_read: Callable[[FileRead], object],
 ) -> str | None:
-    """Return the file with its name, in at most *room* bytes; ``None`` if it cannot be shown."""
+    """Return the file under its *title*, in at most *room* bytes; ``None`` where it cannot be shown."""
     if not 0 < entry.size_bytes <= LARGEST_FILE_BYTES:
         return None
     try:
         content = workspace.read(entry.path, LARGEST_FILE_BYTES)
         if content is None:
             return None
-        # Redacted before it is cut: half a secret could not be found.
-        text = secrets.redact(text_of(entry.path, content.data).text).strip("\n")
+        read = FileRead(content.path, content.sha256)
+        whole = text_of(entry.path, content.data).text
     except ToolError:
         return None
-    title = secrets.redact(f"File {on_one_line(entry.path)}")
+    # Redacted before it is cut: half a secret could not be found.
+    text, is_public = secrets.redact(whole).strip("\n"), secrets.redact(content.path) == content.path
     fitted = _fitted(title, text, room)
-    if fitted is not None and secrets.redact(content.path) == content.path:
-        tell_read(FileRead(content.path, content.sha256))
+    if fitted is not None and is_public:
+        tell_read(read)
     return fitted
 
 

@@ -1,190 +1,554 @@
-"""What a caller may choose for a run. Public in ``sunwell.agent.request``, where RFC-137 puts it."""
+"""What a caller may choose for a run: the one schema of all options.
+
+Command line, configuration files, environment variables, the recorded form and the reference page are made
+from :class:`RunOptions`. Public in ``sunwell.agent.request``, where RFC-137 puts it.
+"""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Literal, Self, get_args
+from functools import cache, partial
+from typing import Any, Literal
 
 import attrs
 
-from sunwell.budget.ledger_protocol import Budget
-from sunwell.core.model import EFFORTS, Effort, ModelProtocol
-from sunwell.core.tool import SANDBOXES, Proposal, Sandbox, Tool
-from sunwell.tools.function_tool import as_tool, require_distinct
+from sunwell.context.kinds import Count, Natural, Seconds, Share, Text, allowed, read_value
+from sunwell.core.model import Effort, ModelProtocol
+from sunwell.core.task import Budget
+from sunwell.core.tool import Proposal, Sandbox, Tool
+from sunwell.errors import ConfigurationError
 
 DelegationTools = Literal["delegate", "rlm", "subagent"]
 """Which tools a model hands work out with. ``delegate``: start, stream, await, inspect; ``rlm``: ask and
 wait for the answer, one question or several; ``subagent``: one question."""
-
-_share = attrs.validators.and_(attrs.validators.ge(0.0), attrs.validators.le(1.0))
-
-
-def _texts(value: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(value, str):  # tuple("abc") would silently become ("a", "b", "c")
-        raise TypeError(f"expected several runs, got the single string {value!r}")
-    return tuple(value)
-
-
-def _decimal(value: Decimal | float | str | None) -> Decimal | None:
-    return value if value is None or isinstance(value, Decimal) else Decimal(str(value))
-
-
-@attrs.frozen
-class SubCallLimits:
-    """Ceilings of all sub-calls that ``rlm`` tools make in a run; ``None`` is no ceiling."""
-
-    max_depth: int = attrs.field(default=3, validator=attrs.validators.ge(0))
-    """Hard bound of the nesting, whatever ``RunOptions.max_depth`` allows."""
-    max_sub_calls_per_turn: int = attrs.field(default=5, validator=attrs.validators.ge(1))
-    max_total_tokens: int | None = 50_000
-    """Input and output of all of them together."""
-    max_cost_per_session: Decimal | None = attrs.field(default=Decimal("1.0"), converter=_decimal)
-    """US dollars of all of them together."""
-    budget_inheritance: float = attrs.field(default=0.5, validator=_share)
-    """Most of what is left to the parent that one of them may take."""
-
-
-@attrs.frozen
-class Orchestration:
-    """Settings of a run whose model hands work out itself."""
-
-    max_iterations: int = attrs.field(default=20, validator=attrs.validators.ge(1))
-    """Most turns of the orchestrator's own; those of its workers do not count."""
-    confidence_threshold: float = attrs.field(default=0.9, validator=_share)
-    """An answer that is at least so sure ends the run, once no worker is at work."""
-    share: float = attrs.field(default=0.5, validator=_share)
-    """Most of the tokens and dollars left that a single worker may take; a batch shares all of them."""
-    max_entries: int = attrs.field(default=1000, validator=attrs.validators.ge(1))
-    """Most entries of the scratchpad."""
-    persist_decisions: bool = True
-    """Whether what the model decided is kept in the scratchpad, too."""
-    sub_calls: SubCallLimits = SubCallLimits()
-    earlier_runs: tuple[str, ...] = attrs.field(default=(), converter=_texts)
-    """Runs of the same workspace whose scratchpads this run may read."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return JSON values from which :meth:`from_json` makes it again."""
-        fields = attrs.asdict(self)
-        cost = self.sub_calls.max_cost_per_session
-        fields["sub_calls"]["max_cost_per_session"] = None if cost is None else str(cost)
-        return fields | {"earlier_runs": list(self.earlier_runs)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return what :meth:`as_json` described."""
-        return cls(**{**value, "sub_calls": SubCallLimits(**value["sub_calls"])})
-
-
-ModelReference = ModelProtocol | str
-_WORKER_SECONDS: float | None = 300.0
 OnLensFailure = Literal["direct", "generic", "fail"]
-LENS_OUTCOMES: tuple[OnLensFailure, ...] = get_args(OnLensFailure)
 Fallback = Literal["fail", "parent"]
+CacheChoice = Literal["at-once", "after-first", "pre-warm", "after-first-1h", "uncached", "padded"]
+"""How siblings that share a prefix are started. ``at-once``: all start, each may write the cache.
+``after-first``: the rest starts once the first answer has begun. ``pre-warm``: one small call writes the
+cache first. ``after-first-1h``: like ``after-first``, with an entry that lives an hour. ``uncached``: no
+entry. ``padded``: like ``after-first``, with the prefix lengthened to the minimum that a cache keeps."""
+ModelReference = ModelProtocol | str
 Approve = Callable[[Proposal], bool | Awaitable[bool]]
-
-
-def _at_least_one(_: object, attribute: "attrs.Attribute[int | None]", value: int | None) -> None:
-    if value is not None and value < 1:
-        raise ValueError(f"{attribute.name} must be at least 1, got {value}")
-
-
-def _more_than_zero(_: object, attribute: "attrs.Attribute[Any]", value: float | None) -> None:
-    if value is not None and not value > 0:
-        raise ValueError(f"{attribute.name} must be more than 0 seconds, got {value}")
-
-
-def _budget(_: object, __: "attrs.Attribute[Budget]", value: Any) -> None:
-    if not isinstance(value, Budget):
-        raise TypeError(f'budget wants a Budget, such as Budget(usd="0.50"), got {value!r}')
-
-
-def _asks(_: object, __: "attrs.Attribute[Any]", value: Any) -> None:
-    if value is not None and not callable(value):
-        raise TypeError(f"approve wants a function that is given a proposal, got {value!r}")
-
-
 ToolChoice = str | Tool | Callable[..., Any]
-"""The name of a tool that there is, or a function or tool of the caller's to be added."""
+"""The name of an existing tool, or a function or tool of the caller's to be added."""
+
+SECTIONS = {
+    "models": "Models",
+    "delegation": "Delegation",
+    "work": "Work",
+    "permissions": "Permissions",
+    "budget": "Budget",
+    "workers": "Workers",
+    "orchestrator": "Orchestrator",
+    "sub_calls": "Sub-calls",
+    "scratchpad": "Scratchpad",
+}
+"""The sections of the reference and of the command line's help, with their titles."""
+TABLES = frozenset({"budget", "workers", "orchestrator", "sub_calls", "scratchpad"})
+"""The sections that are tables of a configuration file; options of the others are keys at its top."""
+
+Untrusted = Literal["nothing", "lower", "ceiling", "subset", "only"]
+"""What a file or a record that nobody has trusted may do with an option: not set it, lower it, set a ceiling
+or lower it, name a part of it, or set the one harmless value."""
+
+
+@attrs.frozen(kw_only=True)
+class OptionSpec:
+    """All that there is to know of one option besides its value. Everything else is made from this."""
+
+    section: str
+    help: str
+    """One sentence for the command line and the reference."""
+    key: str = ""
+    """Name in the section's table of a configuration file; empty: the option's own name."""
+    metavar: str = ""
+    otherwise: str = ""
+    """What holds if the option is not set, in words; empty: the default itself."""
+    untrusted: Untrusted = "nothing"
+    harmless: Any = None
+    """The value that ``only`` allows."""
+    is_permission: bool = False
+    """Whether a resumed run must be given the option again: its record alone grants only ``harmless``."""
+    name: str = ""
+    """Its one name, in Python, on the command line and, with a prefix, in the environment."""
+    kind: Any = None
+    default: Any = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a switch that is not set is neither on nor off: other settings decide then."""
+        return self.kind is bool and bool(self.otherwise)
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Its place in a configuration file."""
+        return (self.section, self.key or self.name) if self.section in TABLES else (self.name,)
+
+
+def _option(
+    section: str,
+    sentence: str,
+    *,
+    key: str = "",
+    metavar: str = "",
+    otherwise: str = "",
+    untrusted: Untrusted = "nothing",
+    harmless: Any = None,
+    is_permission: bool = False,
+    read: Callable[[Any], Any] | None = None,
+) -> dict[str, Any]:
+    spec = OptionSpec(
+        section=section,
+        help=sentence,
+        key=key,
+        metavar=metavar,
+        otherwise=otherwise,
+        untrusted=untrusted,
+        harmless=harmless,
+        is_permission=is_permission,
+    )
+    return {"option": spec} if read is None else {"option": spec, "read": read}
+
+
+def _checked(_: type, fields: "list[attrs.Attribute[Any]]") -> "list[attrs.Attribute[Any]]":
+    """Give each option a converter that reads its value as its kind, or refuses it in one sentence."""
+    return [
+        field
+        if field.converter is not None
+        else field.evolve(
+            converter=field.metadata.get("read") or partial(_read, field.name, field.type, field.default)
+        )
+        for field in fields
+    ]
+
+
+def _read(name: str, kind: Any, default: Any, value: Any) -> Any:
+    if value is default:  # most options of a run are
+        return value
+    if value is None and type(None) in getattr(kind, "__args__", ()):
+        return None
+    try:
+        return read_value(value, kind)
+    except ValueError:
+        raise ConfigurationError(f"{name} cannot be {value!r}: it must be {allowed(kind)}") from None
+
+
+def _model(role: str) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if value is None or (isinstance(value, str) and value.strip()) or isinstance(value, ModelProtocol):
+            return value
+        raise ConfigurationError(f"{role} cannot be {value!r}: it must be a model or the name of one")
+
+    return read
+
+
+def _budget(value: Any) -> Budget:
+    if not isinstance(value, Budget):
+        raise ConfigurationError(f'budget cannot be {value!r}: it must be a Budget, as in Budget(usd="0.50")')
+    return value
+
+
+def _callable(name: str, value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} cannot be {value!r}: it must be a function")
+    return value
+
+
+def _runs(value: Any) -> tuple[str, ...]:
+    return tuple(_read("earlier_runs", tuple[Text, ...], (), value))
 
 
 def _tools(value: Iterable[ToolChoice] | None) -> tuple[str | Tool, ...] | None:
-    if isinstance(value, str):  # tuple("abc") would silently become ("a", "b", "c")
-        raise TypeError(f"tools expects several names, got the single string {value!r}")
+    from sunwell.tools.function_tool import as_tool, require_distinct  # the room of tools loads on first use
+
     if value is None:
         return None
+    if isinstance(value, str) or not isinstance(value, Iterable):  # tuple("abc") would be ("a", "b", "c")
+        raise ConfigurationError(f"tools cannot be {value!r}: it must be a list of names and functions")
     tools = tuple(one if isinstance(one, str) else as_tool(one) for one in value)
     require_distinct(one.spec.name for one in tools if not isinstance(one, str))
     return tools
 
 
 @attrs.frozen
-class RunOptions:
-    """Choices for one run; the first four are RFC-137's."""
+class SubCallLimits:
+    """Ceilings of all sub-calls that ``rlm`` tools make in a run; ``None`` is no ceiling."""
 
-    enable_delegation: bool = False
-    """Let the policy hand the work to a cheaper model under a lens."""
-    delegation_threshold_tokens: int = attrs.field(
-        default=2000, validator=[attrs.validators.instance_of(int), attrs.validators.ge(0)]
+    max_depth: int = 3
+    """Limit of the nesting, whatever ``RunOptions.max_depth`` allows."""
+    max_sub_calls_per_turn: int = 5
+    max_total_tokens: int | None = 50_000
+    """Input and output of all of them together."""
+    max_cost_per_session: Decimal | None = Decimal("1.0")
+    """US dollars of all of them together."""
+    budget_inheritance: float = 0.5
+    """Largest share of the parent's remaining budget that one sub-call may take."""
+
+
+_CEILINGS: Mapping[str, OptionSpec] = {
+    "usd": OptionSpec(
+        section="budget", kind=Decimal | None, metavar="X", untrusted="ceiling",
+        help="Spending cap in US dollars.",
+    ),
+    "tokens": OptionSpec(
+        section="budget", kind=Natural | None, metavar="N", untrusted="ceiling",
+        help="Token cap: input and output of all calls together.",
+    ),
+    "calls": OptionSpec(
+        section="budget", kind=Natural | None, metavar="N", untrusted="ceiling",
+        help="Maximum number of model calls.",
+    ),
+    "turns": OptionSpec(
+        section="budget", kind=Natural | None, metavar="N", untrusted="ceiling",
+        help="Maximum number of turns.", otherwise="50 for each piece of work",
+    ),
+    "seconds": OptionSpec(
+        section="budget", kind=Seconds | None, metavar="S", untrusted="ceiling",
+        help="Maximum wall time; waiting for your approval does not count.",
+    ),
+}  # fmt: skip
+"""The parts of ``budget``, each an option of its own outside of Python: ``budget_usd``, and so on."""
+
+
+@attrs.frozen(field_transformer=_checked)
+class RunOptions:
+    """Options for one run; the first four are RFC-137's.
+
+    Each value is checked when it is set. Raises :exc:`~sunwell.errors.ConfigurationError` in one sentence.
+    ``docs/configuration.md`` lists all options with their defaults.
+    """
+
+    enable_delegation: bool = attrs.field(
+        default=False,
+        metadata=_option(
+            "delegation",
+            "Let the policy hand the task to a cheaper model under a lens.",
+            otherwise="on if delegation_model is set",
+        ),
     )
-    """Largest expected output, in tokens, that is not worth a lens."""
-    smart_model: ModelReference | None = None
-    """Who writes the lens; ``None``: the loop's own model."""
-    delegation_model: ModelReference | None = None
-    """Who works under the lens; ``None``: the loop's own model."""
-    model: ModelReference | None = None
-    """The loop's own model; ``None``: ``smart_model``, else the default smart model."""
-    budget: Budget = attrs.field(default=Budget(), validator=_budget)
+    delegation_threshold_tokens: Natural = attrs.field(
+        default=2000,
+        metadata=_option(
+            "delegation", "Do not delegate if the expected output has at most N tokens.", metavar="N"
+        ),
+    )
+    smart_model: ModelReference | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "models",
+            "Model that writes the lens.",
+            metavar="M",
+            otherwise="model",
+            read=_model("smart_model"),
+        ),
+    )
+    delegation_model: ModelReference | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "models",
+            "Model used by workers, with the lens in its prompt; turns delegation on.",
+            metavar="M",
+            otherwise="model",
+            read=_model("delegation_model"),
+        ),
+    )
+    model: ModelReference | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "models",
+            "Model that works if nothing is delegated.",
+            metavar="M",
+            otherwise="smart_model, else opus",
+            read=_model("model"),
+        ),
+    )
+    budget: Budget = attrs.field(default=Budget(), metadata={"read": _budget})
     """Ceilings of the whole run."""
-    system_prompt: str | None = None
-    """The caller's instructions; they stand before the lens."""
-    tools: tuple[str | Tool, ...] | None = attrs.field(default=None, converter=_tools)
-    """Names choose among the tools that there are; ``None``: all, ``()``: none. Functions and tools of the
-    caller's are added to what is chosen; if there is no name among them, all others stay."""
-    max_output_tokens: int | None = attrs.field(default=None, validator=_at_least_one)
-    """Most tokens of one answer; ``None``: the loop's default."""
+    system_prompt: str | None = attrs.field(
+        default=None,
+        metadata=_option("work", "Your instructions; they come before the lens.", metavar="TEXT"),
+    )
+    tools: tuple[str | Tool, ...] | None = attrs.field(
+        default=None,
+        converter=_tools,
+        metadata=_option(
+            "work",
+            "Names of the tools that may be used, those of plugins included.",
+            metavar="NAME",
+            otherwise="all of the workspace",
+            untrusted="subset",
+        ),
+    )
+    """Names choose among the existing tools; ``None``: all, ``()``: none. Functions and tools of the
+    caller's are added to the chosen ones; if no name is among them, all others stay."""
+    max_output_tokens: Count | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "work", "Maximum tokens of one answer.", metavar="N", otherwise="8192", untrusted="lower"
+        ),
+    )
     effort: Effort | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.in_(EFFORTS))
+        default=None,
+        metadata=_option(
+            "work", "Effort of the main model and of the smart model.", otherwise="the provider's default"
+        ),
     )
-    """Effort of the loop's own model and of the smart model; ``None``: the provider's default."""
     on_lens_failure: OnLensFailure = attrs.field(
-        default="direct", validator=attrs.validators.in_(LENS_OUTCOMES)
+        default="direct",
+        metadata=_option(
+            "delegation",
+            "If there is no usable lens: work without delegation, use a generic lens, or fail.",
+            untrusted="only",
+            harmless="fail",
+        ),
     )
-    """What happens where no lens comes of it: go on undelegated, with a generic lens, or end."""
-    allow_shell: bool = False
-    """Whether the model may run commands."""
-    sandbox: Sandbox = attrs.field(default="required", validator=attrs.validators.in_(SANDBOXES))
-    """``required``: commands run in a sandbox, and a run that has none for them does not begin.
-    ``off``: commands can do what your account can."""
-    allow_python: bool = False
-    """Whether the model may run Python in a sandbox; needs ``sunwell[python]``."""
-    approve: Approve | None = attrs.field(default=None, validator=_asks)
+    max_lens_tokens: Count = attrs.field(
+        default=1500,
+        metadata=_option(
+            "delegation",
+            "Maximum tokens of a lens; the smart model is told, and a longer lens is shortened.",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    allow_shell: bool = attrs.field(
+        default=False,
+        metadata=_option(
+            "permissions",
+            "Let the model run commands in the workspace.",
+            untrusted="only",
+            harmless=False,
+            is_permission=True,
+        ),
+    )
+    sandbox: Sandbox = attrs.field(
+        default="required",
+        metadata=_option(
+            "permissions",
+            "Run commands in a sandbox or not at all, or with all rights of your account.",
+            untrusted="only",
+            harmless="required",
+            is_permission=True,
+        ),
+    )
+    allow_python: bool = attrs.field(
+        default=False,
+        metadata=_option(
+            "permissions",
+            "Let the model run Python in a sandbox (needs sunwell[python]).",
+            untrusted="only",
+            harmless=False,
+            is_permission=True,
+        ),
+    )
+    approve: Approve | None = attrs.field(default=None, metadata={"read": partial(_callable, "approve")})
     """Asked before each write and command; ``None``: nobody is asked."""
-    dry_run: bool = False
-    """Show what would change and change nothing."""
-    max_concurrent: int = attrs.field(default=4, validator=attrs.validators.ge(1))
-    """Most workers of the whole tree that make progress at once; the excess queues."""
-    worker_timeout_seconds: float | None = attrs.field(default=_WORKER_SECONDS, validator=_more_than_zero)
-    """Most wall time of a worker whose task names none; ``None``: no limit."""
-    max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
-    """A worker may be started where the depth is lower; the root is 0."""
-    orchestrate: bool = False
-    """Have the smart model hand all work out, and touch nothing itself."""
+    dry_run: bool = attrs.field(
+        default=False,
+        metadata=_option("permissions", "Show changes without making them.", untrusted="only", harmless=True),
+    )
+    max_concurrent: Count = attrs.field(
+        default=4,
+        metadata=_option(
+            "workers",
+            "Maximum number of workers that run at the same time, in the whole run.",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    worker_timeout_seconds: Seconds | None = attrs.field(
+        default=300.0,
+        metadata=_option(
+            "workers",
+            "Maximum wall time of a worker whose task sets none.",
+            key="timeout_seconds",
+            metavar="S",
+            untrusted="lower",
+        ),
+    )
+    max_depth: Natural = attrs.field(
+        default=1,
+        metadata=_option(
+            "workers", "Maximum depth of workers below the main model.", metavar="N", untrusted="lower"
+        ),
+    )
+    worker_share: Share = attrs.field(
+        default=0.5,
+        metadata=_option(
+            "workers",
+            "Largest share of the remaining budget for one worker that a model starts alone.",
+            key="share",
+            metavar="X",
+            untrusted="lower",
+        ),
+    )
+    fail_fast: bool = attrs.field(
+        default=False,
+        metadata=_option("workers", "Stop the other workers of a batch if one fails."),
+    )
+    orchestrate: bool = attrs.field(
+        default=False,
+        metadata=_option(
+            "orchestrator",
+            "Have the smart model hand all work to workers; it has no other tools.",
+            key="enabled",
+            otherwise="on if an orchestrator's model is set",
+        ),
+    )
     delegation_tools: DelegationTools | None = attrs.field(
         default=None,
-        validator=attrs.validators.optional(attrs.validators.in_(("delegate", "rlm", "subagent"))),
+        metadata=_option(
+            "delegation",
+            "Tools with which the working model may start workers.",
+            otherwise="none, or delegate for an orchestrator",
+            untrusted="only",
+        ),
     )
-    """Tools with which the model may hand work out; ``None``: none, or ``delegate`` with ``orchestrate``."""
-    orchestration: Orchestration = Orchestration()
-    """How work is handed out by a model, where one of the two above is set."""
-    fail_fast: bool = False
-    """Whether the first worker of a batch that fails ends the others."""
-    split: bool = False
-    """Whether a delegated task may be split into items, with one worker each."""
-    fallback: Fallback = attrs.field(default="fail", validator=attrs.validators.in_(("fail", "parent")))
-    """Where the delegation model cannot be used: end before anything is spent, or the parent's works."""
-    pad_prefix: bool = False
-    """Whether the prefix of siblings may be lengthened, with its own text, to what a cache keeps."""
-    stream: bool = False
-    """Stream the answers, with :class:`~sunwell.events.ModelTextArrived` events."""
+    orchestrator_max_turns: Count = attrs.field(
+        default=20,
+        metadata=_option(
+            "orchestrator",
+            "Maximum number of the orchestrator's own turns.",
+            key="max_turns",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    orchestrator_max_seconds: Seconds = attrs.field(
+        default=1800.0,
+        metadata=_option(
+            "orchestrator",
+            "Maximum wall time of an orchestrated run if the budget sets none.",
+            key="max_seconds",
+            metavar="S",
+            untrusted="lower",
+        ),
+    )
+    orchestrator_confidence_threshold: Share = attrs.field(
+        default=0.9,
+        metadata=_option(
+            "orchestrator",
+            "Confidence at which an answer ends the run, once all workers are done.",
+            key="confidence_threshold",
+            metavar="X",
+        ),
+    )
+    earlier_runs: tuple[Text, ...] = attrs.field(
+        default=(),
+        converter=_runs,
+        metadata=_option(
+            "scratchpad",
+            "Runs of this workspace whose scratchpads may be read.",
+            metavar="RUN",
+            otherwise="none",
+        ),
+    )
+    sub_calls_max_depth: Natural = attrs.field(
+        default=3,
+        metadata=_option(
+            "sub_calls",
+            "Maximum depth of sub-calls; max_depth also holds.",
+            key="max_depth",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    sub_calls_max_per_turn: Count = attrs.field(
+        default=5,
+        metadata=_option(
+            "sub_calls",
+            "Maximum number of sub-calls in one turn.",
+            key="max_per_turn",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    sub_calls_max_total_tokens: Natural | None = attrs.field(
+        default=50_000,
+        metadata=_option(
+            "sub_calls",
+            "Token cap of all sub-calls together.",
+            key="max_total_tokens",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    sub_calls_max_cost_per_session: Decimal | None = attrs.field(
+        default=Decimal("1.0"),
+        metadata=_option(
+            "sub_calls",
+            "Spending cap of all sub-calls together, in US dollars.",
+            key="max_cost_per_session",
+            metavar="X",
+            untrusted="lower",
+        ),
+    )
+    sub_calls_budget_inheritance: Share = attrs.field(
+        default=0.5,
+        metadata=_option(
+            "sub_calls",
+            "Largest share of the parent's remaining budget for one sub-call.",
+            key="budget_inheritance",
+            metavar="X",
+            untrusted="lower",
+        ),
+    )
+    scratchpad_max_entries: Count = attrs.field(
+        default=1000,
+        metadata=_option(
+            "scratchpad",
+            "Maximum number of entries of the scratchpad.",
+            key="max_entries",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    scratchpad_persist_decisions: bool = attrs.field(
+        default=True,
+        metadata=_option(
+            "scratchpad",
+            "Keep what the orchestrator decided in the scratchpad.",
+            key="persist_decisions",
+        ),
+    )
+    split: bool = attrs.field(
+        default=False,
+        metadata=_option(
+            "delegation", "Let the smart model split a delegated task into items, one worker each."
+        ),
+    )
+    fallback: Fallback = attrs.field(
+        default="fail",
+        metadata=_option(
+            "delegation",
+            "If the delegation model cannot be used: fail before spending, or use the main model.",
+            untrusted="only",
+            harmless="fail",
+        ),
+    )
+    cache_choice: CacheChoice | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "workers",
+            "How workers with a common prompt are started, for the provider's cache.",
+            otherwise="the cheapest way",
+        ),
+    )
+    pad_prefix: bool = attrs.field(
+        default=False,
+        metadata=_option(
+            "workers", "Allow lengthening a common prompt, with its own text, to what a cache keeps."
+        ),
+    )
+    estimator: Callable[[str], int] | None = attrs.field(
+        default=None, metadata={"read": partial(_callable, "estimator")}
+    )
+    """Returns the expected output of a task in tokens; ``None``: :func:`~sunwell.agent.policy.estimator.\
+estimate_output_tokens`."""
+    stream: bool = attrs.field(
+        default=False,
+        metadata=_option("work", "Stream the answers, with ModelTextArrived events."),
+    )
 
     @property
     def own_tools(self) -> tuple[Tool, ...]:
@@ -198,3 +562,35 @@ class RunOptions:
             return None
         names = (one if isinstance(one, str) else one.spec.name for one in self.tools)
         return tuple(dict.fromkeys(names))
+
+    @property
+    def sub_call_limits(self) -> SubCallLimits:
+        """The ceilings of sub-calls as one value."""
+        return SubCallLimits(
+            self.sub_calls_max_depth,
+            self.sub_calls_max_per_turn,
+            self.sub_calls_max_total_tokens,
+            self.sub_calls_max_cost_per_session,
+            self.sub_calls_budget_inheritance,
+        )
+
+
+MODEL_ROLES = ("model", "smart_model", "delegation_model")
+"""The options that name a model."""
+
+
+@cache
+def option_specs() -> Mapping[str, OptionSpec]:
+    """Return the spec of each option by its name; ``approve`` and ``estimator`` exist in Python alone."""
+    specs: dict[str, OptionSpec] = {}
+    for field in attrs.fields(RunOptions):
+        if field.name == "budget":
+            for key, ceiling in _CEILINGS.items():
+                name = f"budget_{key}"
+                specs[name] = attrs.evolve(ceiling, name=name, key=key)
+        elif "option" in field.metadata:
+            kind = Text | None if field.name in MODEL_ROLES else field.type
+            kind = tuple[Text, ...] | None if field.name == "tools" else kind
+            spec: OptionSpec = field.metadata["option"]
+            specs[field.name] = attrs.evolve(spec, name=field.name, kind=kind, default=field.default)
+    return specs

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from sunwell.core.markdown import fenced, list_item, one_line
+from sunwell.core.markdown import bullet_list, fenced, one_line
 
 _SECTIONS = (
     ("heuristics", "Guidelines"),
@@ -71,10 +71,8 @@ class EphemeralLens:
         """
         scope = one_line(self.task_scope)
         blocks = [f"# Task Expertise: {scope}" if scope else "# Generated Expertise"]
-        for name, title in _SECTIONS:
-            items = _written(getattr(self, name))
-            if items:
-                blocks.append("\n".join([f"## {title}", *(list_item(item) for item in items)]))
+        sections = [(title, _written(getattr(self, name))) for name, title in _SECTIONS]
+        blocks += [f"## {title}\n{bullet_list(items)}" for title, items in sections if items]
         examples = _written(self.examples)
         if examples:
             shown = [f"### Example {i}\n{fenced(text)}" for i, text in enumerate(examples, 1)]

@@ -1,6 +1,7 @@
 """Markdown blocks that the text inside them cannot close or forge."""
 
 import re
+from collections.abc import Iterable
 
 _BLOCK_START = re.compile(r"#{1,6}(?:\s|$)|`{3}|~{3}")
 _CONTINUATION = " " * 6
@@ -17,6 +18,11 @@ def fenced(text: str) -> str:
 def block_quote(text: str) -> str:
     """Return *text* as a block quote that contains all its lines."""
     return "\n".join(f"> {line}".rstrip() for line in text.splitlines())
+
+
+def bullet_list(items: Iterable[str]) -> str:
+    """Return *items* as a list, each as :func:`list_item`."""
+    return "\n".join([list_item(item) for item in items])
 
 
 def list_item(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, Self, overload
+from typing import ClassVar, Literal, Self, overload
 
 import attrs
 
@@ -13,6 +13,8 @@ Role = Literal["user", "assistant", "tool"]
 class Text:
     """Plain text."""
 
+    part: ClassVar = "text"
+    """Its name among the parts of a message, in journals."""
     text: str
 
 
@@ -24,6 +26,7 @@ class Thinking:
     adapter of that format sends it back.
     """
 
+    part: ClassVar = "thinking"
     text: str
     raw: str
     origin: str
@@ -33,6 +36,7 @@ class Thinking:
 class ToolCall:
     """A model's call of a tool. ``arguments`` is JSON text as the model wrote it; it may be malformed."""
 
+    part: ClassVar = "toolcall"
     id: str
     name: str
     arguments: str
@@ -59,6 +63,7 @@ class FileRead:
 class ToolResult:
     """The result of a tool: the text that the model reads, and the file changes that Sunwell observed."""
 
+    part: ClassVar = "toolresult"
     call_id: str
     content: str
     is_error: bool = False

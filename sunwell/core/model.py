@@ -1,8 +1,8 @@
 """The interface of a model: a request in, one completion out."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 
 import attrs
 
@@ -47,17 +47,22 @@ class Usage:
         cached = self.cache_read_tokens + self.cache_write_tokens + self.cache_write_1h_tokens
         return max(0, self.input_tokens - cached)
 
+    @classmethod
+    def of(cls, usages: "Sequence[Usage]") -> Self:
+        """Return the sum of *usages*."""
+        return cls(
+            sum(one.input_tokens for one in usages),
+            sum(one.output_tokens for one in usages),
+            sum(one.cache_read_tokens for one in usages),
+            sum(one.cache_write_tokens for one in usages),
+            sum(one.cache_write_1h_tokens for one in usages),
+            sum(one.reasoning_tokens for one in usages),
+        )
+
     def __add__(self, other: "Usage") -> "Usage":
         if not isinstance(other, Usage):
             return NotImplemented
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cache_read_tokens + other.cache_read_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
-            self.cache_write_1h_tokens + other.cache_write_1h_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
-        )
+        return Usage.of((self, other))
 
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
@@ -162,7 +167,8 @@ class Request:
             texts += (tool.name, tool.description, tool.schema_text)
         if self.response_schema is not None:
             texts.append(str(self.response_schema.schema))
-        return self.messages.size_bytes + sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        own_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        return own_bytes + self.messages.size_bytes
 
 
 @attrs.frozen
@@ -234,7 +240,7 @@ class Delta:
 
 @runtime_checkable
 class ModelProtocol(Protocol):
-    """A chat model.
+    """What Sunwell asks of a chat model: a name and two methods. There is nothing to inherit from.
 
     A model may also have ``input_bound_tokens(request) -> int``, an upper bound on the input
     tokens that its provider can bill for a request, and ``price``, a

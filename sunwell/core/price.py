@@ -1,5 +1,6 @@
 """Prices of models, quotes for a task, and the decision whether to delegate."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,10 @@ _PER_MILLION = Decimal(1_000_000)
 def _rate(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     if value is not None and not (Decimal(value).is_finite() and value >= 0):
         raise ValueError(f"{attribute.name} must be 0 or more dollars, got {value}")
+
+
+def _tiers(value: "Iterable[Tier]") -> "tuple[Tier, ...]":
+    return tuple(value)
 
 
 def _ascending(_: object, __: object, tiers: "tuple[Tier, ...]") -> None:
@@ -34,13 +39,22 @@ class Rates:
 
     def cost_usd(self, usage: Usage) -> Decimal:
         """Return the exact price of *usage* at these rates."""
+        return self._usd(
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_tokens,
+            usage.cache_write_tokens,
+            usage.cache_write_1h_tokens,
+        )
+
+    def _usd(self, input_: int, output: int, cache_read: int, cache_write: int, hour_write: int) -> Decimal:
         fallback = self.input_usd
         total = (
-            usage.uncached_input_tokens * self.input_usd
-            + usage.cache_read_tokens * _or(self.cache_read_usd, fallback)
-            + usage.cache_write_tokens * _or(self.cache_write_usd, fallback)
-            + usage.cache_write_1h_tokens * _or(self.cache_write_1h_usd, fallback)
-            + usage.output_tokens * self.output_usd
+            max(0, input_ - cache_read - cache_write - hour_write) * self.input_usd
+            + cache_read * _or(self.cache_read_usd, fallback)
+            + cache_write * _or(self.cache_write_usd, fallback)
+            + hour_write * _or(self.cache_write_1h_usd, fallback)
+            + output * self.output_usd
         )
         return total / _PER_MILLION
 
@@ -68,7 +82,7 @@ class Price:
     """
 
     rates: Rates
-    tiers: tuple[Tier, ...] = attrs.field(default=(), validator=_ascending)
+    tiers: tuple[Tier, ...] = attrs.field(default=(), converter=_tiers, validator=_ascending)
     """Ascending by ``above_input_tokens``."""
     context_window: int | None = None
     """Context window: limit of input and output tokens together; ``None`` if unknown."""
@@ -86,6 +100,27 @@ class Price:
     def cost_usd(self, usage: Usage) -> Decimal:
         """Return the cost of *usage*, which must be of one request: exact, not rounded."""
         return self.rates_for(usage.input_tokens).cost_usd(usage)
+
+    def conversation_usd(self, turns: Iterable[tuple[int, int, int, int]]) -> Decimal:
+        """Return what a conversation costs, each turn at the rates of its own length: exact, not rounded.
+
+        A turn is its tokens of input, output, cache reads and cache writes, as in
+        :class:`~sunwell.core.model.Usage`.
+        """
+        costs = (self.rates_for(turn[0])._usd(*turn, 0) for turn in turns)
+        return sum(costs, Decimal(0))
+
+    def worst_usd(self, requests: Iterable[tuple[int, int]]) -> Decimal:
+        """Return the most that *requests* of so many tokens of input and output can cost.
+
+        No more input is billed than the context window holds.
+        """
+        total = Decimal(0)
+        for input_tokens, output_tokens in requests:
+            bound = input_tokens if self.context_window is None else min(input_tokens, self.context_window)
+            input_usd, output_usd = self.worst_rates(bound)
+            total += (bound * input_usd + output_tokens * output_usd) / _PER_MILLION
+        return total
 
     def worst_rates(self, input_tokens: int) -> tuple[Decimal, Decimal]:
         """Return the highest (input, output) rates for a request of up to *input_tokens*."""

@@ -1,9 +1,9 @@
 """The task of a run or a worker, and its result."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import attrs
 
@@ -140,17 +140,24 @@ class Total:
     uncertain_tokens: int = 0
     uncertain_usd: Decimal | None = Decimal(0)
 
+    @classmethod
+    def of(cls, totals: "Sequence[Self]") -> Self:
+        """Return the sum of *totals*."""
+        if len(totals) == 1:
+            return totals[0]
+        return cls(
+            sum(one.calls for one in totals),
+            Usage.of([one.usage for one in totals]),
+            _total([one.cost_usd for one in totals]),
+            sum(one.uncertain_calls for one in totals),
+            sum(one.uncertain_tokens for one in totals),
+            _total([one.uncertain_usd for one in totals]),
+        )
+
     def __add__(self, other: "Total") -> "Total":
         if not isinstance(other, Total):
             return NotImplemented
-        return Total(
-            self.calls + other.calls,
-            self.usage + other.usage,
-            _total((self.cost_usd, other.cost_usd)),
-            self.uncertain_calls + other.uncertain_calls,
-            self.uncertain_tokens + other.uncertain_tokens,
-            _total((self.uncertain_usd, other.uncertain_usd)),
-        )
+        return Total.of((self, other))
 
 
 @attrs.frozen
@@ -179,11 +186,10 @@ class Bill:
         self, by: Literal["model", "provider", "depth", "purpose"]
     ) -> tuple[tuple[str | int, Total], ...]:
         """Return the totals by model, provider, depth or purpose, in ascending order."""
-        totals: dict[Any, Total] = {}
+        totals: dict[Any, list[Total]] = {}
         for line in self.lines:
-            name = getattr(line, by)
-            totals[name] = totals.get(name, Total()) + line.total
-        return tuple(sorted(totals.items(), key=lambda item: item[0]))
+            totals.setdefault(getattr(line, by), []).append(line.total)
+        return tuple((name, Total.of(totals[name])) for name in sorted(totals))
 
     @property
     def usage(self) -> Usage:

@@ -26,14 +26,14 @@ _PARTS = (Text, Thinking, ToolCall)
 
 
 def sound(value: Any, model: str) -> Completion:
-    """Return *value* as the answer of *model*; where it does not say who answered, *model* did.
+    """Return *value* as the answer of *model*; if it does not say who answered, *model* did.
 
-    Raises :exc:`~sunwell.errors.BadAnswer`, as one that may be billed, where it is no
+    Raises :exc:`~sunwell.errors.BadAnswer`, as one that may be billed, if it is no
     :class:`~sunwell.core.model.Completion` or a part of it is not what the class says.
     """
     wrong = _what_is_wrong(value)
     if wrong:
-        raise BadAnswer(model, f"its answer cannot be used: {wrong}; mend the model's class", True)
+        raise BadAnswer(model, f"its answer cannot be used: {wrong}; correct the model's class", True)
     completion: Completion = value
     if completion.model and type(completion.parts) is tuple:
         return completion
@@ -83,7 +83,7 @@ def _what_is_wrong_with(usage: Any) -> str:
 
 
 DEFAULT_OUTPUT_TOKENS = 8192
-"""Most tokens of an answer where nobody chose: long enough for a file, short enough to reserve."""
+"""Most tokens of an answer if nobody chose: long enough for a file, short enough to reserve."""
 LEAST_OUTPUT_TOKENS = 64
 """An answer that may be no longer than this is not worth its prompt."""
 _PER_MILLION = Decimal(1_000_000)
@@ -125,7 +125,7 @@ class Booking:
     async def begin(self, call: ModelCall, attempt: int) -> Reservation:
         """Reserve the worst case of the attempt and write the intent down, durably.
 
-        Raises :exc:`~sunwell.errors.BudgetExhausted` where there is no room; that is written, too.
+        Raises :exc:`~sunwell.errors.BudgetExhausted` if there is no room; that is recorded, too.
         """
         claim = claim_for(call.model, call.request, self.prices.price(call.model), closing=call.closing)
         clock = asyncio.get_running_loop()
@@ -133,6 +133,7 @@ class Booking:
         try:
             reservation = await self.ledger.reserve(call.span.path, claim)
             await self._prepare(call, reservation, clock.time() - asked)
+            # After the waits above, during which another call may have broken the bound; see ``confirm``.
             self.ledger.confirm(reservation, claim)
         except BudgetExhausted as error:
             numbers = (error.limit, error.needed, error.used, error.ceiling, error.account)
@@ -145,13 +146,15 @@ class Booking:
     async def _prepare(self, call: ModelCall, reservation: Reservation, held_seconds: float) -> None:
         try:
             await self.held(call, "ledger", held_seconds)
+            # Before the intent: once the answer is paid for, a full disk must not keep us from writing it
+            # down.
             await self.journal.reserve_space(_answer_bytes(reservation))
         except BaseException:
             self.ledger.release(reservation)
             raise
 
     async def held(self, call: ModelCall, reason: HoldReason, seconds: float) -> None:
-        """Write down that the call was held up, where that took any time to speak of."""
+        """Write down that the call was held up, if that took any time to speak of."""
         if seconds >= _NOTICED_SECONDS:
             held = Held(call.span.path, reason, seconds, time.time())
             await self.journal.append(held, durable=False)  # the intent follows, and is synced
@@ -208,10 +211,12 @@ class Booking:
         await _unbroken(self._fail(call, reservation, failure))
 
     async def _settle(self, call: ModelCall, reservation: Reservation, answer: Answer) -> None:
+        # The journal first: after a crash between the two, a resume books the answer from its record. The
+        # other way round, the room would be free for others while the answer that used it might be lost.
         try:
             await self.journal.append(answer)
         except BaseException:
-            self._keep(call, reservation)
+            self._keep(call, reservation)  # it was billed, and no record says how much
             raise
         self._book(call, reservation, answer.completion, answer.cost_usd)
 
@@ -240,11 +245,15 @@ class Booking:
             self._keep(call, reservation)
         else:
             self.ledger.release(reservation)
+        # After the ledger: the reservation has to end also if the record cannot be written. A crash before
+        # the record leaves an intent alone, which a resume counts as uncertain.
         await self.journal.append(failure)
 
     def _keep(self, call: ModelCall, reservation: Reservation, stated_usd: Decimal | None = None) -> None:
         tokens, usd = reservation.tokens, reservation.usd
-        if stated_usd is not None and (usd is None or stated_usd > usd):  # the provider charges more
+        # Some providers state a cost (OpenRouter, xAI, Perplexity), here without usage. It counts if it is
+        # more.
+        if stated_usd is not None and (usd is None or stated_usd > usd):
             if self.ledger.settle(reservation, tokens, stated_usd):
                 self._tell_excess(call, reservation, tokens, stated_usd)
             usd = stated_usd
@@ -262,6 +271,7 @@ async def _unbroken(booking: Coroutine[Any, Any, None]) -> None:
     """Finish *booking* although we may be cancelled meanwhile: what was paid must be written down."""
     task = asyncio.ensure_future(booking)
     cancelled: asyncio.CancelledError | None = None
+    # A loop: a run that is closed may cancel a worker that a time limit has cancelled already.
     while not task.done():
         try:
             await asyncio.shield(task)

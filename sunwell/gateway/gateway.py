@@ -44,7 +44,7 @@ class NotRecorded(ModelError):
 
 
 def recorded_failure(journal: Journal, call: ModelCall) -> ModelError | None:
-    """Return how the last attempt of *call* failed, where it did for good."""
+    """Return how the last attempt of *call* failed, if it did for good."""
     attempt = 0
     while journal.find(Intent, (call.span.path, call.number, attempt + 1)) is not None:
         attempt += 1
@@ -72,7 +72,7 @@ class Gateway:
     """Asks models: once for each place in a run, within the budget, and with a record of it all.
 
     Every attempt is a reservation and an intent before it is sent. An answer is in the journal
-    before anybody uses it; where the journal has it already, nobody is asked.
+    before anybody uses it; if the journal has it already, nobody is asked.
     """
 
     journal: Journal
@@ -82,11 +82,11 @@ class Gateway:
     emit: Emit
     retry: RetryPolicy = RetryPolicy()
     hold: Callable[[], Awaitable[None]] = _at_once
-    """Awaited before each call that is really made: whoever watches the run may hold it up."""
+    """Awaited before each call that is really made: an observer of the run may hold it up."""
     accept_changes: bool = False
     """Whether a recorded answer counts although the question has changed since."""
     heed_refusals: bool = True
-    """Whether a recorded refusal of the ledger counts; not where the budget was raised since."""
+    """Whether a recorded refusal of the ledger counts; not if the budget was raised since."""
     redact: Callable[[str], str] = str
     """Replaces known secrets in what providers say of their failures: some repeat the key."""
     recorded_only: bool = False
@@ -109,7 +109,7 @@ class Gateway:
     def pin(self, span: Span, model: ModelProtocol) -> None:
         """From now on nothing at or below *span* runs on another model than *model*.
 
-        Raises :exc:`~sunwell.errors.PinError` where another one is pinned there or above.
+        Raises :exc:`~sunwell.errors.PinError` if another one is pinned there or above.
         """
         self._check_pin(span, model)
         self._pins[span.path] = model.name
@@ -126,15 +126,16 @@ class Gateway:
     ) -> Completion:
         """Return the answer of *model* at the next place of *span*.
 
-        Raises :exc:`~sunwell.errors.BudgetExhausted` where no room is left, the last attempt's
-        :exc:`~sunwell.errors.ModelError` where none succeeded, :exc:`~sunwell.errors.PinError` for
-        another model than the pinned one, and :exc:`~sunwell.errors.JournalError` where the
+        Raises :exc:`~sunwell.errors.BudgetExhausted` if no room is left, the last attempt's
+        :exc:`~sunwell.errors.ModelError` if none succeeded, :exc:`~sunwell.errors.PinError` for
+        another model than the pinned one, and :exc:`~sunwell.errors.JournalError` if the
         question differs from the recorded one. ``closing`` opens the closing reserve.
 
         A request that was answered is not sent again unchanged: whatever was wrong with the answer, it
         would be paid twice. Such a call raises :exc:`~sunwell.errors.BadRequest`.
         """
         self._check_pin(span, model)
+        # Before the first await: two calls of a span that go on side by side must not get one place.
         number = self._numbers.get(span.path, 0)
         self._numbers[span.path] = number + 1
         call = ModelCall(span, number, model, request, purpose, request.digest(model.name), closing, stream)
@@ -244,6 +245,8 @@ class Gateway:
         raise AssertionError("counting has no end")
 
     def _first_free_attempt(self, call: ModelCall) -> int:
+        # A process that crashed between intent and answer has left an intent whose call may be billed. The
+        # same number again would replace it, and its uncertain cost would drop out of the bill.
         attempt = 0
         while self.journal.find(Intent, (call.span.path, call.number, attempt)) is not None:
             attempt += 1
@@ -264,7 +267,7 @@ class Gateway:
         started = clock.time()
         try:
             completion = await self._complete(call, request)
-        except BaseException as error:
+        except BaseException as error:  # a cancellation too: the request is out and may be billed
             if isinstance(error, ModelError):
                 error.detail = self.redact(error.detail)
             final = last or not self.retry.helps(error)
@@ -285,6 +288,8 @@ class Gateway:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
+            # Nobody cancelled this task: a model's own client cancelled its call and let that out. Passed on
+            # as it is, it would look as if the worker had been stopped.
             raise ConnectionFailed(name, "its call was cancelled, and not by the run", True) from error
 
     async def _answer(self, call: ModelCall, request: Request) -> Completion:
@@ -297,6 +302,6 @@ class Gateway:
                 has_begun = True
                 self.emit(MODEL_TEXT_ARRIVED, ModelTextArrived(call.span.path, delta.text))
             completion = delta.completion or completion
-        if completion is None:
+        if completion is None:  # a cut stream can end like a whole one: only the last delta tells them apart
             raise BadAnswer(call.model.name, "the stream ended without an answer; ask again", True, True)
         return completion

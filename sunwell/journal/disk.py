@@ -15,8 +15,11 @@ import attrs
 
 from sunwell.errors import JournalError
 
-_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
-_FULL_SYNC: int = getattr(fcntl, "F_FULLFSYNC", 51)  # macOS alone: fsync there spares the drive's cache
+# FALLOC_FL_KEEP_SIZE of linux/falloc.h. A longer file would end in bytes of zero, which after a crash look
+# like blocks that were lost.
+_KEEP_SIZE = 1
+# Only macOS has it: fsync there leaves the data in the drive's own cache.
+_FULL_SYNC: int = getattr(fcntl, "F_FULLFSYNC", 51)
 _ADVICE = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
@@ -104,7 +107,7 @@ class PosixDisk:
         made = cls._locked(path, "created", os.O_CREAT | os.O_EXCL, threaded)
         try:
             with as_journal_error(path, "created"):
-                sync_folder(path.parent)
+                sync_folder(path.parent)  # a sync of the file does not make its name durable
         except JournalError:
             made.close()
             raise
@@ -114,7 +117,7 @@ class PosixDisk:
     def open(cls, path: Path, *, threaded: bool = True) -> Self:
         """Open the file for appending.
 
-        Raises :exc:`~sunwell.errors.JournalError` where another process has it, or it is no file
+        Raises :exc:`~sunwell.errors.JournalError` if another process has it, or it is no file
         that can be written.
         """
         return cls._locked(path, "opened", 0, threaded)
@@ -124,7 +127,7 @@ class PosixDisk:
         with as_journal_error(path, doing):
             if not flags and not stat.S_ISREG(path.lstat().st_mode):
                 raise JournalError(f"the journal {path} is no file: move what is there out of the way")
-            lock = _take_lock(path)
+            lock = _take_lock(path)  # before the file: two processes must not both find it and repair it
             try:
                 flags |= os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
                 file = os.open(path, flags, 0o600)
@@ -143,6 +146,7 @@ class PosixDisk:
 
     def write(self, data: bytes) -> None:
         """Add all of *data* at the end."""
+        # A write may be short on a disk that is nearly full; the next one then gets the error.
         written = os.write(self._file, data)
         while written < len(data):
             written += os.write(self._file, data[written:])
@@ -159,7 +163,7 @@ class PosixDisk:
         os.ftruncate(self._file, size)
 
     def allocate(self, offset: int, size: int) -> None:
-        """Take the blocks where the system can do so without a longer file; else look for room."""
+        """Take the blocks if the system can do so without a longer file; else look for room."""
         if _allocate_blocks(self._file, offset, size):
             return
         free = os.fstatvfs(self._file)
@@ -199,7 +203,7 @@ def _sync_drive(file: int) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTSUP, errno.ENOTTY, errno.EINVAL):
             raise
-        os.fsync(file)  # a network's file system knows no drive
+        os.fsync(file)  # network file systems do not know the call
 
 
 def _take_lock(path: Path) -> int:

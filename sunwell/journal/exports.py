@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sunwell.errors import JournalError
-from sunwell.journal.codec import converter
+import msgspec
+
 from sunwell.journal.records import Record
 from sunwell.journal.tree import Node, tree
 
@@ -20,22 +20,7 @@ def export_json(root: Node) -> str:
     """
     at = root.started_at
     stamp = None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
-    return json.dumps(
-        {"timestamp": stamp, "root": _with_totals(root, converter().unstructure(root))}, indent=2
-    )
-
-
-def import_json(text: str) -> Node:
-    """Return the tree that :func:`export_json` wrote; its totals are computed anew.
-
-    Raises :exc:`~sunwell.errors.JournalError` where *text* is no such tree.
-    """
-    try:
-        return converter().structure(json.loads(text)["root"], Node)
-    except Exception as error:
-        raise JournalError(
-            f"this is no trace as Sunwell exports it ({type(error).__name__}: {error})"
-        ) from error
+    return json.dumps({"timestamp": stamp, "root": _with_totals(root, msgspec.to_builtins(root))}, indent=2)
 
 
 def export_chrome_trace(records: Iterable[Record]) -> str:

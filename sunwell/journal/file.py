@@ -62,7 +62,7 @@ class Space:
         try:
             self._disk.allocate(start, max(needed - start, _STEP_BYTES))
             self._allocated_to = max(needed, start + _STEP_BYTES)
-        except OSError:  # perhaps the exact need still fits
+        except OSError:  # the disk is nearly full: a whole step does not fit, the exact need may
             self._disk.allocate(start, needed - start)
             self._allocated_to = needed
 
@@ -73,10 +73,10 @@ _TRIED_AGAIN_AFTER, _LONGEST_TRIAL = 16, 1024
 
 @attrs.define(eq=False)
 class SharedSync:
-    """Makes what was written durable; whoever asks while a sync runs shares the next one.
+    """Makes what was written durable; all who ask while a sync runs share the next one.
 
-    The sync runs in a thread of its own, so that the event loop goes on; on the loop itself where
-    *threaded* is false, or where the disk is so quick that the way to a thread and back costs more:
+    The sync runs in a thread of its own, so that the event loop goes on; on the loop itself if
+    *threaded* is false, or if the disk is so quick that the way to a thread and back costs more:
     after a slow one on the loop the next sixteen run in the thread, and twice as many each time that
     the one after them is slow again. After the first failure nothing is tried again: a system may
     report a failed sync once and then forget the data.
@@ -100,7 +100,7 @@ class SharedSync:
     """How many will after the next slow one on the loop."""
 
     def coming(self) -> "asyncio.Future[bool]":
-        """Return what becomes true once all that is written by now is durable, false where that failed."""
+        """Return what becomes true once all that is written by now is durable, false if that failed."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(waiter)
@@ -119,11 +119,12 @@ class SharedSync:
         self._waiting = []
 
     def _begin(self) -> None:
+        # Who asks from now on may have written after the sync began, and gets the next one.
         batch, self._waiting = self._waiting, []
         if not batch:
             self._running = False
             return
-        written = self._written()
+        written = self._written()  # now: what is added while the sync runs is not known to be durable
         if not self._threaded or self._in_thread == 0:
             began = self.clock()
             self._sync_now(written)
@@ -157,6 +158,7 @@ class SharedSync:
 
     def _tell(self, batch: "list[asyncio.Future[bool]]") -> None:
         for waiter in batch:
+            # Done: its append was cancelled. A closed loop: ``close`` is called after the loop that appended.
             if not waiter.done() and not waiter.get_loop().is_closed():
                 waiter.set_result(self.failure is None)
 
@@ -176,6 +178,7 @@ def make_folders(root: Path, folder: Path) -> None:
                 raise JournalError(f"{parent} is a link, which journals do not follow: make it a folder")
             if not parent.is_dir():
                 parent.mkdir(mode=0o700)
+                # A sync of the file does not cover names: after a loss of power it could be in no folder.
                 sync_folder(parent.parent)
         if top.stat().st_mode & 0o077:
             top.chmod(0o700)
@@ -199,7 +202,7 @@ class FileJournal:
     """The record of a run in ``journal.jsonl``; made by :meth:`create` or :meth:`open`.
 
     A record is written in the moment of the call, so the order in the file is the order of the calls;
-    :meth:`append` then returns once a sync, shared with whoever else appends, has made it durable.
+    :meth:`append` then returns once a sync, shared with all others that append, has made it durable.
     After a write or a sync that failed, nothing more is taken: what is durable then is not known.
     For one event loop at a time.
     """
@@ -208,7 +211,7 @@ class FileJournal:
     path: Path
     _disk: Disk
     repair: Repair | None = None
-    """What :meth:`open` cut off the end; ``None`` where the file was whole."""
+    """What :meth:`open` cut off the end; ``None`` if the file was whole."""
     _size: int = 0
     _count: int = 0
     _index: dict[tuple[str, Key], tuple[int, int]] = attrs.field(factory=dict)
@@ -228,9 +231,9 @@ class FileJournal:
         """Begin the journal of *run_id* under the workspace *directory*, in ``.sunwell/runs``.
 
         The first record to append is :class:`RunOpened`. Syncs run in a thread, or on the event loop
-        itself where *threaded* is false (a virtual clock knows no threads). *disk* replaces the file and
+        itself if *threaded* is false (a virtual clock knows no threads). *disk* replaces the file and
         its folders.
-        Raises :exc:`~sunwell.errors.JournalError` where the file exists or cannot be made.
+        Raises :exc:`~sunwell.errors.JournalError` if the file exists or cannot be made.
         """
         path = journal_path(directory, run_id)
         if disk is None:
@@ -240,10 +243,10 @@ class FileJournal:
 
     @classmethod
     def open(cls, path: Path, *, disk: Disk | None = None, threaded: bool = True) -> Self:
-        """Take up the journal at *path*: read it through, cut off a torn tail, hold its lock.
+        """Open the journal at *path* to go on: read it, cut off a torn tail, hold its lock.
 
         What is cut off is kept in ``journal.torn`` beside the file and told in ``repair``. All that can
-        be read is durable on return. Raises :exc:`~sunwell.errors.JournalError` where another process
+        be read is durable on return. Raises :exc:`~sunwell.errors.JournalError` if another process
         has the journal, or it cannot be read or written, or is damaged before its end; nothing is
         changed then.
         """
@@ -267,9 +270,11 @@ class FileJournal:
             if isinstance(record, RunOpened) and entry.line.seq == 0:
                 run_id = record.run_id
         size = scan.end
+        # Kept before it is cut: a crash between the two leaves the bytes in both files, never in neither.
         if scan.repair:
             disk.set_aside(disk.read(size, scan.repair.dropped_bytes))
             disk.truncate(size)
+        # A crash may cut off the line's end alone. The next record would stand on the same line as this one.
         if scan.ends_open:
             disk.write(b"\n")
             size += 1
@@ -277,11 +282,11 @@ class FileJournal:
         return cls(run_id, path, disk, scan.repair, size, scan.count, index)
 
     async def append(self, record: Record, *, durable: bool = True) -> None:
-        """Add *record*. Where *durable*, return only once it would survive a loss of power.
+        """Add *record*. If *durable*, return only once it would survive a loss of power.
 
         A record that is not durable becomes so with the next one that is, or at :meth:`close`. A call
         that is cancelled while it waits has written its record all the same. Raises
-        :exc:`~sunwell.errors.JournalError` where it cannot be written; the run must stop. Raises
+        :exc:`~sunwell.errors.JournalError` if it cannot be written; the run must stop. Raises
         :exc:`TypeError` for a record that could not be read back.
         """
         self._refuse_if_ended()
@@ -293,8 +298,8 @@ class FileJournal:
         """Make sure that an answer of *size_bytes* can be written, before it is asked and paid for.
 
         Call it before the intent of each attempt. The room of calls in flight, those whose intent has
-        neither answer nor failure, is kept apart. Raises :exc:`~sunwell.errors.JournalError` where the
-        disk is too full; the journal goes on taking records. Where the system cannot allocate ahead,
+        neither answer nor failure, is kept apart. Raises :exc:`~sunwell.errors.JournalError` if the
+        disk is too full; the journal goes on taking records. If the system cannot allocate ahead,
         the free space is looked at instead.
         """
         self._refuse_if_ended()
@@ -324,7 +329,7 @@ class FileJournal:
     def close(self) -> None:
         """Make the rest durable and give up the file and its lock. Calling it twice is fine.
 
-        Raises :exc:`~sunwell.errors.JournalError` where records that were not durable yet cannot be
+        Raises :exc:`~sunwell.errors.JournalError` if records that were not durable yet cannot be
         made so; the file is given up all the same.
         """
         if self._is_closed:
@@ -353,6 +358,8 @@ class FileJournal:
         try:
             self._disk.write(line + b"\n")
         except OSError as error:
+            # A part of the line may be in the file. What followed would join it, and good records after a bad
+            # line are damage, but a bad end alone is repaired.
             self._refusal = sentence(self.path, "written", error)
             raise JournalError(self._refusal) from error
         if record.key is not None:

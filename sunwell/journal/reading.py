@@ -14,7 +14,7 @@ from sunwell.journal.layout import is_run_id
 from sunwell.journal.records import Record, RunOpened
 
 LONGEST_LINE_BYTES = 64 << 20
-"""A longer line is not written, and is damage where it is read: reading has bounded memory."""
+"""A longer line is not written, and counts as damage when it is read: reading has bounded memory."""
 
 _CHUNK_BYTES = 256 << 10
 
@@ -37,7 +37,7 @@ class Repair:
 
 @attrs.frozen
 class RunEntry:
-    """A good line and where it stands, without the line's end."""
+    """A good line and its place, without the line's end."""
 
     offset: int
     size: int
@@ -50,7 +50,7 @@ class Scan:
 
     The end of the file that is no whole line, and nothing after which is a good one, is a torn tail.
     A bad line with good lines after it is damage, and raises :exc:`~sunwell.errors.JournalError`,
-    with one exception: where the bad part has bytes of zero, which a loss of power leaves for a block
+    with one exception: if the bad part has bytes of zero, which a loss of power leaves for a block
     that was never written, and no later line knows the bad part to have been durable. A line that
     repeats the one before it, byte for byte, is passed over. Lines may end in CR LF.
     """
@@ -65,7 +65,7 @@ class Scan:
     ends_open: bool = False
     """Whether the last good line lacks its line end."""
     repair: Repair | None = None
-    """The torn tail; ``None`` where there is none."""
+    """The torn tail; ``None`` if there is none."""
 
     def __iter__(self) -> Iterator[RunEntry]:
         before = b""
@@ -111,6 +111,9 @@ class Scan:
                 raise JournalError(f"the journal {self.name} cannot be read: {newer}")
         lost_blocks, seen_good = b"\0" in raw, False
         dropped_bytes, dropped_lines = len(raw), 1
+        # After a loss of power, a file system may have written a later block and not an earlier one, which
+        # then reads as zeros. Good lines behind it were appended, but nobody was told that they are durable,
+        # unless one of them was written after a sync that covered the bad part.
         for _, raw in rest:
             line = self._decode(_without_end(raw))
             if line is None:
@@ -133,7 +136,7 @@ def read_records(path: Path, *, torn: Callable[[Repair], None] | None = None) ->
     """Yield the records of the journal at *path* in order; the file is never changed.
 
     Memory does not grow with the file, no lock is needed, and a run that goes on may be read: what
-    is at the end and no whole line yet is left out, and *torn* is told of it. Where the file cannot
+    is at the end and no whole line yet is left out, and *torn* is told of it. If the file cannot
     be read or is damaged before its end, going through it raises :exc:`~sunwell.errors.JournalError`.
     """
     with as_journal_error(path, "read"):
@@ -152,7 +155,7 @@ def read_records(path: Path, *, torn: Callable[[Repair], None] | None = None) ->
 
 
 def _split(read: Read) -> Iterator[tuple[int, bytes]]:
-    """Yield each line with its end and its offset; a piece over the longest line stands alone."""
+    """Yield each line with its end and its offset; a piece over the longest line comes by itself."""
     offset, position, pieces, held = 0, 0, [b""], 0
     while chunk := read(position, _CHUNK_BYTES):
         position += len(chunk)

@@ -48,9 +48,9 @@ class Node:
     name: str = ""
     """Id of a run, name of a tool."""
     status: NodeStatus | None = None
-    """``None`` where nobody noted one: parts, and workers without records of their own."""
+    """``None`` if nobody noted one: parts, and workers without records of their own."""
     stop_reason: str | None = None
-    """Why a worker ended; ``None`` where it has not, and for all that is no worker."""
+    """Why a worker ended; ``None`` if it has not, and for all that is no worker."""
     model: str | None = None
     """The model that answered, or was asked; of a run, worker or part: the only one that it asked itself."""
     purpose: Purpose | None = None
@@ -58,9 +58,9 @@ class Node:
     """Place of a call in its span."""
     attempts: int = 0
     usage: Usage | None = None
-    """Of a call, as the provider reported it; ``None`` where it did not."""
+    """Of a call, as the provider reported it; ``None`` if it did not."""
     cost_usd: Decimal | None = None
-    """Of a call, as it was booked; ``None`` where usage or price is unknown, and for all that is no call."""
+    """Of a call, as it was booked; ``None`` if usage or price is unknown, and for all that is no call."""
     uncertain_usd: Decimal | None = Decimal(0)
     """Upper bound for attempts that may be billed and brought no usage; ``None``: price unknown."""
     started_at: float | None = None
@@ -97,12 +97,12 @@ class Node:
 
     @property
     def total_cost_usd(self) -> Decimal | None:
-        """What the reported tokens here and below cost, as booked; ``None`` where a price is unknown."""
+        """What the reported tokens here and below cost, as booked; ``None`` if a price is unknown."""
         return _sum([node.cost_usd for node in self.walk() if node.usage is not None])
 
     @property
     def total_uncertain_usd(self) -> Decimal | None:
-        """Upper bound for what may be billed besides; ``None`` where a price is unknown."""
+        """Upper bound for what may be billed besides; ``None`` if a price is unknown."""
         return _sum([node.uncertain_usd for node in self.walk()])
 
     def total_cost(self, price: Callable[[str, int, int], Decimal | float | None]) -> Decimal | None:
@@ -156,6 +156,8 @@ class CallBranch:
                     self.billed.append(record)
             case Failure():
                 self.status = "failed"
+                # An answer without usage came from a provider that may bill it: its reservation stays
+                # uncertain.
                 if record.completion is not None and record.completion.usage is not None:
                     self.unbilled.add(record.attempt)
                     self.billed.append(record)
@@ -271,7 +273,7 @@ class SpanBranch:
     closed: WorkerClosed | None = None
 
     def told(self) -> dict[str, Any]:
-        """Return what the record of a worker's beginning says of its question, where there is one."""
+        """Return what the record of a worker's beginning says of its question, if there is one."""
         if self.opened is None:
             return {}
         named = ("query", "context_query", "parent_turn")
@@ -279,7 +281,7 @@ class SpanBranch:
 
     @property
     def status(self) -> NodeStatus | None:
-        """How a worker ended, ``open`` where it has begun and not ended; ``None`` where nobody noted it."""
+        """How a worker ended, ``open`` if it has begun and not ended; ``None`` if nobody noted it."""
         if self.closed is not None:
             return self.closed.status
         return "open" if self.opened is not None else None
@@ -299,7 +301,7 @@ class SpanBranch:
 
     @property
     def model(self) -> str | None:
-        """The only model that the span asked itself; ``None`` where it asked several or none."""
+        """The only model that the span asked itself; ``None`` if it asked several or none."""
         models = {call.model for call in self.calls.values()}
         return models.pop() if len(models) == 1 else None
 
@@ -350,7 +352,7 @@ def tree(records: Iterable[Record]) -> Node:
 
     What a worker was asked, its context query and the turn that started it are taken from the notes
     ``query``, ``context_query`` and ``parent_turn`` in its span, else from the tool call after whose id
-    its span is named, where there is one.
+    its span is named, if there is one.
     """
     growing = _Growing()
     for order, record in enumerate(records):
@@ -370,7 +372,7 @@ class _Growing:
                 self.opened = self.opened or record
             case RunClosed():
                 self.closed = record
-            case Forked():
+            case Forked():  # written after the copied records, and before the first of its own
                 for branch in self.branches.values():
                     branch.keep()
             case Intent() | Answer():

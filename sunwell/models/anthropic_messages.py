@@ -39,6 +39,7 @@ LEAST_THINKING_TOKENS = 1_024
 """Smallest thinking budget that the API accepts."""
 
 _EMPTY = '{"type":"text","text":"(empty)"}'
+_OPENING = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -49,14 +50,17 @@ def encode_request(
     """Return the body in pieces: equal for equal requests; sibling requests share the first pieces."""
     caching = request.caching
     sections = tuple(section for section in request.system if section.strip())
+    messages = request.messages.encoded(FORMAT, encode_message)
+    # A conversation must begin with the user's side.
+    opening = b"" if messages and request.messages[0].role != "assistant" else _OPENING
     return (
         b'{"model":',
         _bytes(_WRITE(model_id)),
         _tools(request.tools, None if sections else caching.prefix),
         _system(sections, caching.prefix),
         b',"messages":[',
-        _opening(request),
-        request.messages.encoded(FORMAT, encode_message),
+        opening + b"," if opening and messages else opening,
+        messages,
         b"]",
         _tail(request, streaming=streaming, thinking_tokens=thinking_tokens),
         b"}",
@@ -109,15 +113,6 @@ def _id(text: str) -> str:
         return text
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     return f"{cleaned}_{digest}"
-
-
-def _opening(request: Request) -> bytes:
-    """A conversation must begin with a user message."""
-    messages = request.messages
-    if len(messages) and messages[0].role != "assistant":
-        return b""
-    opening = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
-    return opening + b"," if len(messages) else opening
 
 
 @lru_cache(maxsize=64)

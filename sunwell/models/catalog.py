@@ -8,7 +8,6 @@ from typing import Literal
 
 import attrs
 
-from sunwell.core.model import ModelProtocol
 from sunwell.models.connection import OWN_URLS, Headers
 from sunwell.models.openai_chat import ChatQuirks
 
@@ -68,19 +67,6 @@ def is_same_model(asked: str, answered: str) -> bool:
     """Whether *answered* is the id *asked*, apart from a date at the end of either."""
     one, other = spelled_alike(asked), spelled_alike(answered)
     return one == other or undated(other) == one or undated(one) == other
-
-
-def provider_and_id(model: ModelProtocol) -> tuple[str | None, str]:
-    """Return the provider of *model*, ``None`` if unknown, and the model's id there.
-
-    Adapters have ``model_id`` and ``provider``, or a ``connection`` that has ``provider``; any other
-    model has only a name.
-    """
-    model_id = getattr(model, "model_id", None)
-    provider = getattr(model, "provider", None)
-    if provider is None:
-        provider = getattr(getattr(model, "connection", None), "provider", None)
-    return provider, model.name if model_id is None else str(model_id)
 
 
 PRESETS_DATE = "2026-11-21"

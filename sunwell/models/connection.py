@@ -131,20 +131,22 @@ class Connection:
             known.add(value, self.variable)
         return known
 
-    def secret_values(self) -> Iterable[str]:
-        """Yield all secrets that are sent: the key, credentials in headers, a login in the address."""
+    def secret_values(self) -> list[str]:
+        """Return everything secret that is sent: the key, credentials in headers, a login in the address."""
+        found: list[str] = []
         if self.api_key:
-            yield self.api_key
-            yield base64.urlsafe_b64encode(self.api_key.strip().encode()).decode().rstrip("=")
+            found += (
+                self.api_key,
+                base64.urlsafe_b64encode(self.api_key.strip().encode()).decode().rstrip("="),
+            )
         for name, value in self.headers:
             if value and _CREDENTIAL.search(name):
-                yield value
-                yield value.rpartition(" ")[2]
+                found += (value, value.rpartition(" ")[2])
         try:
             parts = urlsplit(self.base_url or "")
         except ValueError:
-            return
-        yield from filter(None, (parts.password, parts.query))
+            return found
+        return [*found, *filter(None, (parts.password, parts.query))]
 
 
 def _prefix(provider: str) -> str:
@@ -168,6 +170,10 @@ class Sender:
     """Options that the SDK needs with each request."""
     _heads: dict[str, Any] = attrs.field(factory=dict, init=False)
     """A request without a body for each path."""
+    calls: int = attrs.field(default=0, init=False)
+    """How many calls are using it now. Whoever takes it for a call counts itself in and out."""
+    is_lent: bool = attrs.field(default=False, init=False)
+    """Whether :func:`client_for` gave the client away: nobody knows how long it is used."""
     _extensions: dict[str, Any] = attrs.field(init=False)
 
     @_extensions.default
@@ -220,6 +226,16 @@ class _Pool:
 
     senders: dict[tuple[Sdk, Connection], Sender] = attrs.field(factory=dict)
     closer: AsyncGenerator[None, None] | None = None
+    keepers: int = 0
+    """How many have called :func:`keep_clients` and not yet :func:`release_clients`."""
+
+    async def close_idle(self) -> None:
+        # Taken out before the first one is closed: a call that begins meanwhile makes a client of its own.
+        idle = {key: one for key, one in self.senders.items() if one.calls == 0 and not one.is_lent}
+        for key in idle:
+            del self.senders[key]
+        for sender in idle.values():
+            await sender.client.close()
 
     async def close(self) -> None:
         while self.senders:
@@ -242,7 +258,9 @@ async def client_for(sdk: Sdk, connection: Connection) -> Any:
 
     Raises :exc:`~sunwell.errors.MissingKeyError` before a client is made.
     """
-    return (await sender_for(sdk, connection)).client
+    sender = await sender_for(sdk, connection)
+    sender.is_lent = True
+    return sender.client
 
 
 async def sender_for(sdk: Sdk, connection: Connection) -> Sender:
@@ -261,6 +279,25 @@ async def sender_for(sdk: Sdk, connection: Connection) -> Sender:
             pool.closer = pool.until_the_loop_ends()
             await anext(pool.closer)
     return sender
+
+
+def keep_clients() -> None:
+    """Keep the running loop's clients open until :func:`release_clients` is called as often as this."""
+    with _pools_lock:
+        pool = _pools.setdefault(asyncio.get_running_loop(), _Pool())
+    pool.keepers += 1
+
+
+async def release_clients() -> None:
+    """Undo one :func:`keep_clients`; the last one closes the clients of the running loop that are idle.
+
+    Clients are shared by all agents and models of a loop, so one that carries a call stays open. It is
+    closed by the next release, or when the loop ends. Later calls make new clients.
+    """
+    pool = _pools[asyncio.get_running_loop()]
+    pool.keepers -= 1
+    if pool.keepers == 0:
+        await pool.close_idle()
 
 
 async def close_clients() -> None:

@@ -12,7 +12,7 @@ from sunwell.errors import ModelError, SunwellError
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
 from sunwell.models.connection import Connection, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
-from sunwell.models.rate_limits import limiter_for
+from sunwell.models.rate_limits import RateLimiter, limiter_for
 
 _BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 16 * 2**20
@@ -179,6 +179,8 @@ class HttpCall:
     connection: Connection
     failures: Failures
     request: Request
+    _pace: RateLimiter = attrs.field(init=False)
+    """Known once the request may go out."""
     _sent_at: float = attrs.field(default=0.0, init=False)
 
     async def whole(self) -> Completion:
@@ -197,29 +199,34 @@ class HttpCall:
             failure = self._meaning(error, limit.expired(), f"gave no answer in {self._limit_seconds:g} s")
             if failure is None:
                 raise
+        finally:
+            sender.calls -= 1
         raise failure  # without a context: the SDK's exception may hold the key
 
     async def stream(self) -> AsyncGenerator[Delta, None]:
         """Request the answer as a stream and yield its parts, the completion last."""
         sender = await self._sender()
-        deadline = asyncio.get_running_loop().time() + self._limit_seconds
-        response = await self._begin(sender, deadline)
         try:
-            if "json" in response.headers.get("content-type", ""):
-                completion = await self._unstreamed(response, deadline)
-                yield Delta(text=completion.text)
-            else:
-                chunks, parser = aiter(response.aiter_bytes()), EventParser()
-                reader, size_bytes = self.wire.reader(self.model_id), 0
-                while not reader.done:
-                    chunk = await self._next(chunks, deadline, reader)
-                    size_bytes += len(chunk)
-                    for delta in self._take(chunk, size_bytes, parser, reader):
-                        yield delta
-                completion = self._completed(reader)
-                await _drain(chunks)
+            deadline = asyncio.get_running_loop().time() + self._limit_seconds
+            response = await self._begin(sender, deadline)
+            try:
+                if "json" in response.headers.get("content-type", ""):
+                    completion = await self._unstreamed(response, deadline)
+                    yield Delta(text=completion.text)
+                else:
+                    chunks, parser = aiter(response.aiter_bytes()), EventParser()
+                    reader, size_bytes = self.wire.reader(self.model_id), 0
+                    while not reader.done:
+                        chunk = await self._next(chunks, deadline, reader)
+                        size_bytes += len(chunk)
+                        for delta in self._take(chunk, size_bytes, parser, reader):
+                            yield delta
+                    completion = self._completed(reader)
+                    await _drain(chunks)
+            finally:
+                await response.aclose()
         finally:
-            await response.aclose()
+            sender.calls -= 1
         yield Delta(completion=completion)
 
     @property
@@ -234,13 +241,19 @@ class HttpCall:
         return self.request.size_bytes // 4 + (0 if output is None else output)
 
     async def _sender(self) -> Sender:
-        """Return the sender as soon as the request may be sent.
+        """Return who sends the request, when it may go out; the caller counts itself out of its calls.
 
         Outside of the time limit: importing an SDK takes seconds, and so may waiting for the rate limit.
         """
         try:
             sender = await sender_for(self.wire.sdk, self.connection)
-            self._sent_at = await limiter_for(self.connection).enter(self._expected_tokens)
+            self._pace = limiter_for(self.connection)
+            sender.calls += 1  # before the wait: an idle client may be closed
+            try:
+                self._sent_at = await self._pace.enter(self._expected_tokens)
+            except BaseException:
+                sender.calls -= 1
+                raise
             return sender
         except Exception as error:
             failure = self._meaning(error)
@@ -249,14 +262,13 @@ class HttpCall:
         raise failure
 
     async def _send(self, sender: Sender, *, streaming: bool) -> Any:
-        pace = limiter_for(self.connection)
         try:
             body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
             response = await sender.post(self.wire.path, body)
         except BaseException:
-            pace.unheard()
+            self._pace.unheard()
             raise
-        pace.heard(response.status_code, dict(response.headers), self._sent_at)
+        self._pace.heard(response.status_code, dict(response.headers), self._sent_at)
         if not response.is_success:
             raise await self._refused(response)
         return response
@@ -423,16 +435,17 @@ class HttpModel:
     stream_above_tokens: int | None = None
     """Answers that may be longer than this are streamed: a silent connection may be closed."""
     tuning: Tuning = UNTUNED
+    provider: str = attrs.field(init=False, repr=False)
+    """The provider's name."""
     _failures: Failures = attrs.field(init=False, repr=False)
+
+    @provider.default
+    def _of_connection(self) -> str:
+        return self.connection.provider
 
     @_failures.default
     def _for_this_model(self) -> Failures:
         return Failures(self.name, self.connection, self.wire.sdk)
-
-    @property
-    def provider(self) -> str:
-        """The provider's name."""
-        return self.connection.provider
 
     @property
     def max_output_tokens(self) -> int | None:

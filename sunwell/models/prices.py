@@ -11,7 +11,7 @@ import attrs
 
 from sunwell.core.model import Completion, ModelProtocol
 from sunwell.core.price import Price, Rates, Tier
-from sunwell.models.catalog import is_same_model, parse_reference, provider_and_id, spelled_alike, undated
+from sunwell.models.catalog import is_same_model, parse_reference, spelled_alike, undated
 
 _OTHER_IDS = {"xai": "x-ai", "gemini": "google", "vertex": "google", "bedrock": "aws"}
 _RATE_KEYS = {
@@ -112,12 +112,10 @@ def _exact_ids(provider: Any) -> dict[str, Any]:
     An id counts only if the package itself finds the same model by it: some entries are headings for a
     region or a family, which no request can name.
     """
-    found: dict[str, Any] = {}
-    for model in provider.models:
-        for model_id in (model.id, *_named(model.match)):
-            if provider.find_model(model_id) is model:
-                found.setdefault(spelled_alike(model_id), model)
-    return found
+    named = [(model_id, model) for model in provider.models for model_id in (model.id, *_named(model.match))]
+    own = [(model_id, model) for model_id, model in named if provider.find_model(model_id) is model]
+    # The first that has an id keeps it.
+    return {spelled_alike(model_id): model for model_id, model in reversed(own)}
 
 
 def _named(clause: Any) -> Iterator[str]:
@@ -183,6 +181,19 @@ _PER_MILLION = Decimal(1_000_000)
 _BATCH_FACTOR = Decimal("0.5")  # Anthropic and OpenAI: batches cost half of all rates (2026-11-21)
 
 
+def provider_and_id(model: ModelProtocol) -> tuple[str | None, str]:
+    """Return the provider of *model*, ``None`` where it does not say, and the id it is known by there.
+
+    Adapters say ``model_id`` and ``provider``, or have a ``connection`` that says ``provider``;
+    of any other model the name is all there is.
+    """
+    model_id = getattr(model, "model_id", None)
+    provider = getattr(model, "provider", None)
+    if provider is None:
+        provider = getattr(getattr(model, "connection", None), "provider", None)
+    return provider, model.name if model_id is None else str(model_id)
+
+
 def _own(value: Mapping[str, Price]) -> dict[str, Price]:
     for name, price in value.items():
         if not isinstance(price, Price):
@@ -220,7 +231,10 @@ class PriceBook:
         model's own ``price``; the installed table's, by the model's provider and id, or by its name if
         it has none.
         """
-        provider, model_id = _placed(*provider_and_id(model))
+        return self._price(model, *provider_and_id(model))
+
+    def _price(self, model: ModelProtocol, provider: str | None, model_id: str) -> Price | None:
+        provider, model_id = _placed(provider, model_id)
         own = self._own.get(spelled_alike(model.name)) or self._own_price(provider, model_id)
         if own is not None:
             return own
@@ -244,9 +258,13 @@ class PriceBook:
         If *answered* is the called model, by name, id or id with a date, this is :meth:`price`; if a
         different model answered, it is the price of that model, or ``None``.
         """
-        provider, model_id = provider_and_id(model)
-        if is_same_model(model_id, answered) or is_same_model(model.name, answered):
-            return self.price(model)
+        return self._price_of_answer(model, *provider_and_id(model), answered)
+
+    def _price_of_answer(
+        self, model: ModelProtocol, provider: str | None, model_id: str, answered: str
+    ) -> Price | None:
+        if answered == model_id or is_same_model(model_id, answered) or is_same_model(model.name, answered):
+            return self._price(model, provider, model_id)
         return self.price_of(answered, provider)
 
     def priced(self, model: ModelProtocol, completion: Completion) -> tuple[Completion, Decimal | None]:
@@ -263,11 +281,12 @@ class PriceBook:
         return completion, max(known, default=None)
 
     def _computed(self, model: ModelProtocol, completion: Completion) -> tuple[Completion, Decimal | None]:
-        own = self.price_of_answer(model, completion.model)
+        provider, model_id = provider_and_id(model)
+        own = self._price_of_answer(model, provider, model_id, completion.model)
         if completion.usage is None or own is None:
             return completion, None
         factor = _BATCH_FACTOR if completion.is_batch else Decimal(1)
-        cost_usd, provider = own.cost_usd(completion.usage) * factor, provider_and_id(model)[0]
+        cost_usd = own.cost_usd(completion.usage) * factor
         priced = []
         for one in completion.consulted:
             price = self.price_of(one.model, provider)

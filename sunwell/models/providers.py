@@ -364,7 +364,7 @@ async def unlisted(model: HttpModel, *, longest_seconds: float = _LONGEST_SECOND
             ids = await _offered(model)
     except Exception:  # a server without a list, or one that is down: the first call will show it
         return None
-    if not ids or any(_is_listed(model.model_id, listed) for listed in ids):
+    if not ids or model.model_id in ids or any(_is_listed(model.model_id, listed) for listed in ids):
         return None
     found = difflib.get_close_matches(model.model_id, ids, 1, 0.6)
     return Unlisted(model.model_id, model.provider, found[0] if found else None)

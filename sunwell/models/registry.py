@@ -139,9 +139,11 @@ class ModelRegistry:
                 return plugged
             variable = re.sub(r"\W", "_", provider).upper() + "_BASE_URL"
             raise UnknownProviderError(name, self.known(), provider, variable)
-        recipe = Recipe(str(reference), lambda: supply.model(model_id, connection))
         with self._lock:
-            kept = self._supplied.setdefault((connection, model_id), recipe)
+            kept = self._supplied.get((connection, model_id))
+            if kept is None:
+                kept = Recipe(str(reference), lambda: supply.model(model_id, connection))
+                self._supplied[connection, model_id] = kept
         return kept.model()
 
 

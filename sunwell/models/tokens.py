@@ -1,7 +1,8 @@
 """Token counts before a call: estimates to decide with, and upper bounds to reserve."""
 
 from sunwell.core.model import ModelProtocol, Request
-from sunwell.models.catalog import provider_and_id, provider_of, spelled_alike, undated
+from sunwell.models.catalog import provider_of, spelled_alike, undated
+from sunwell.models.prices import provider_and_id
 
 ALLOWANCES_DATE = "2026-11-21"
 """ISO day on which the tables of this module were last checked."""

@@ -106,6 +106,22 @@ def _columns_of(sign: str) -> int:
 
 
 def one_line(text: str, limit_chars: int = 100) -> str:
-    """Return *text* as one line, cut with an ellipsis: white space collapses, the invisible is escaped."""
-    line = visible(_SPACES.sub(" ", text).strip(" "), kept="\ufe0f")  # it turns a character into an emoji
+    """Return *text* as one line, cut with an ellipsis; white space collapses, the invisible is escaped."""
+    line = _SPACES.sub(" ", text).strip(" ")
+    if not (line.isascii() and line.isprintable()) or "\\" in line:
+        line = visible(line, kept="\ufe0f")  # it turns a character into an emoji
     return line if len(line) <= limit_chars else line[: limit_chars - 1] + "…"
+
+
+_MAIN_ARGUMENT = re.compile(r"\b(?:path|command|query|pattern)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
+
+
+def told_arguments(summary: str) -> str:
+    """Return what of a tool call's *summary* a person wants to see: the path, or the command."""
+    found = _MAIN_ARGUMENT.search(summary)
+    return one_line(found.group(1)[1:-1] if found else summary, 60)
+
+
+def told_tool(name: str) -> str:
+    """Return the *name* of a tool as a person may see it: a model may have made it up."""
+    return one_line(name, 64)

@@ -5,20 +5,19 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.agent.policy.cost_model import Prices, Shape, quote
-from sunwell.agent.policy.delegation import should_use_delegation
-from sunwell.agent.policy.estimator import Estimator, estimate_output_tokens
-from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
+from sunwell.agent.lifecycle.equipment import Equipment
+from sunwell.agent.run.decision import Candidates, PricedModel, decide
+from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core.price import DelegationDecision, Price, Quote, Side
-from sunwell.errors import MissingKeyError
-from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS
+from sunwell.core.price import DelegationDecision, Quote, Side
+from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.models.catalog import ALIASES, DEFAULT_SMART_MODEL, parse_reference
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry, resolve_model
-from sunwell.models.tokens import estimate_tokens
 from sunwell.report.figures import exact
+from sunwell.tools.environment import secrets_from_environment
 
 
 @attrs.frozen
@@ -38,34 +37,35 @@ class Forecast:
         return self.quote.delegated if self.decision else self.quote.direct
 
 
-@attrs.frozen
-class _Named:
-    name: str
-    price: Price | None
-
-
 def forecast(
     session: SessionContext,
     *,
     prices: PriceBook | None = None,
     registry: ModelRegistry | None = None,
-    estimator: Estimator = estimate_output_tokens,
+    equipment: Equipment | None = None,
 ) -> Forecast:
-    """Return what the policy would decide for *session*, and both ways priced.
+    """Return what the policy would decide for *session*, and both ways priced, as the run would do it.
 
     Nothing is sent and no key is needed. The decision is the one with delegation on, whatever the
-    options say of it. Raises :exc:`~sunwell.errors.UnknownModelError` for a name that means nothing.
+    options say of it. Raises :exc:`~sunwell.errors.UnknownModelError` for a name that means nothing, and
+    :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers.
+
+    Args:
+        equipment: What the agent has to make tools from (:attr:`Agent.equipment
+            <sunwell.agent.Agent.equipment>`); ``None``: the toolbox of the workspace.
     """
-    prices, registry = prices or PriceBook(), registry or get_registry()
-    options = session.options
-    smart_reference = options.smart_model or options.model
-    own = _named(options.model or smart_reference or DEFAULT_SMART_MODEL, prices, registry)
-    smart = _named(smart_reference, prices, registry) if smart_reference else own
-    worker = _named(options.delegation_model, prices, registry) if options.delegation_model else own
-    estimated = estimator(session.goal)
-    made = quote(estimated, Prices(smart.price, own.price, worker.price), _shape(session))
-    decision = _decide(session, estimated, (smart, worker), made)
-    return Forecast(session.goal, decision, made, smart.name, own.name, worker.name)
+    prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
+    options, secrets = session.options, secrets_from_environment()
+    models = _candidates(options, prices, registry)
+    decision, made = decide(
+        secrets.redact(session.goal),
+        LoopConfig.of(options, prices=prices),
+        models,
+        system_prompt=secrets.redact(options.system_prompt) if options.system_prompt else None,
+        tools=Toolset.of(equipment.names(options), equipment.preview(session)).specs,
+        tokens_left=options.budget.tokens,
+    )
+    return Forecast(session.goal, decision, made, models.smart.name, models.own.name, models.worker.name)
 
 
 def forecast_object(made: Forecast) -> dict[str, object]:
@@ -101,50 +101,33 @@ def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str,
     }
 
 
-def _decide(
-    session: SessionContext, estimated: int, models: tuple[_Named, _Named], made: Quote
-) -> DelegationDecision:
-    smart, worker = models
-    options = session.options
-    threshold, left = options.delegation_threshold_tokens, options.budget.tokens
-    if smart.name == worker.name:
-        reason = f"{worker.name} would both write the lens and do the work: name a cheaper delegation model"
-        return DelegationDecision(False, reason, estimated, threshold, left)
-    return should_use_delegation(session.goal, estimated, left, threshold_tokens=threshold, quote=made)
-
-
-def _shape(session: SessionContext) -> Shape:
-    options = session.options
-    prompt = [session.goal, options.system_prompt or "", *_tool_texts(session, options)]
-    return Shape(
-        prompt_tokens=estimate_tokens("\n".join(prompt)),
-        max_lens_tokens=LoopConfig().max_lens_tokens,
-        max_turns=options.budget.turns or DEFAULT_TURNS,
-        max_output_tokens=options.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
-    )
-
-
-def _tool_texts(session: SessionContext, options: RunOptions) -> list[str]:
-    """Return what the prompt says of the tools that the run would have."""
-    from sunwell.tools.toolbox import Toolbox
-    from sunwell.tools.workspace import Workspace
-
-    box = Toolbox(
-        Workspace(session.workspace), allow_shell=options.allow_shell, allow_python=options.allow_python
-    )
-    box = box.adding(options.own_tools)
-    names = options.tool_names
-    wanted = [spec for spec in box.specs() if names is None or spec.name in names]
-    return [text for spec in wanted for text in (spec.description, spec.schema_text)]
-
-
-def _named(reference: ModelReference, prices: PriceBook, registry: ModelRegistry) -> _Named:
-    """Return the name and price of what *reference* stands for; a missing key does not matter."""
+def _candidates(options: RunOptions, prices: PriceBook, registry: ModelRegistry) -> Candidates:
+    """Return the models by role; if the delegation model cannot be used, the parent may take its part."""
+    own, has_key = _priced(options.model or options.smart_model or DEFAULT_SMART_MODEL, prices, registry)
+    smart = own
+    if options.smart_model is not None and options.model is not None:
+        smart, _ = _priced(options.smart_model, prices, registry)
+    if options.delegation_model is None:
+        return Candidates(smart, own, own)
+    falls_back = options.fallback == "parent"
     try:
-        model = resolve_model(reference, registry)
+        worker, worker_has_key = _priced(options.delegation_model, prices, registry)
+    except (UnknownModelError, ConfigurationError):
+        if not falls_back:
+            raise
+        return Candidates(smart, own, own)
+    # Without any key the forecast is for a machine that has them all.
+    return Candidates(smart, own, own if falls_back and has_key and not worker_has_key else worker)
+
+
+def _priced(
+    reference: ModelReference, prices: PriceBook, registry: ModelRegistry
+) -> tuple[PricedModel, bool]:
+    """Return the name and price of what *reference* stands for, and whether its key is there."""
+    try:
+        return PricedModel.of(resolve_model(reference, registry), prices), True
     except MissingKeyError:
         written = parse_reference(ALIASES.get(str(reference), str(reference)))
         if written is None:
             raise
-        return _Named(written.model_id, prices.price_of(written.model_id, written.provider))
-    return _Named(model.name, prices.price(model))
+        return PricedModel(written.model_id, prices.price_of(written.model_id, written.provider)), False

@@ -54,7 +54,7 @@ def compare_with_smart_model(result: TaskResult, prices: PriceBook | None = None
     lens = [line for line in result.bill.lines if line.purpose == "lens"]
     if not result.decision or not lens:
         return None
-    work: Total = sum((line.total for line in result.bill.lines if line.purpose != "lens"), Total())
+    work: Total = Total.of([line.total for line in result.bill.lines if line.purpose != "lens"])
     if not work.calls:
         return None
     smart = _answered(lens)
@@ -90,7 +90,7 @@ def summarize(
         "turns": result.turns,
         "duration_seconds": round(result.duration_seconds, 3),
         "tools_called": dict(result.tools_called),
-        "usage": _usage(sum((line.total for line in bill.lines), Total())),
+        "usage": _usage(Total.of([line.total for line in bill.lines])),
         "cost_usd": exact(bill.cost_usd),
         "uncertain_usd": exact(bill.uncertain_usd),
         "price_date": bill.price_date or None,
@@ -199,7 +199,7 @@ def bill_lines(bill: Bill, width: int = 100) -> list[str]:
     lines = []
     for i, model in enumerate(bill.models):
         lines.append(_row("" if i else "bill", model.model, wide, model_total(model), width))
-    whole: Total = sum((line.total for line in bill.lines), Total())
+    whole: Total = Total.of([line.total for line in bill.lines])
     if len(bill.models) > 1:
         lines.append(_row("", "total", wide, whole, width))
     if bill.price_date:
@@ -248,9 +248,10 @@ def _ended(result: TaskResult) -> str:
 
 
 def _files(result: TaskResult) -> Iterator[str]:
-    for i, change in enumerate(result.files):
+    paths = [one_line(change.path, 200) for change in result.files]
+    for i, (change, path) in enumerate(zip(result.files, paths, strict=True)):
         verb = "created" if change.before is None else "removed" if change.after is None else "changed"
-        yield f"{'files' if i == 0 else '':<8} {verb:<8} {one_line(change.path, 200)}"
+        yield f"{'files' if i == 0 else '':<8} {verb:<8} {path}"
 
 
 def _row(title: str, name: str, wide: int, total: Total, width: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from sunwell.core.message import ToolCall
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
-from sunwell.tools.paths import quoted
+from sunwell.tools.wording import quoted
 
 Schema = dict[str, Any]
 

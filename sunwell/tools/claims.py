@@ -11,8 +11,8 @@ from sunwell.core.task import Conflict
 from sunwell.core.tool import Staged
 from sunwell.errors import ToolError
 from sunwell.tools.file_tools import EditFile, Plan, WriteFile
-from sunwell.tools.paths import quoted
 from sunwell.tools.staged_calls import CallTerms, StagedAnswer, StagedWrite
+from sunwell.tools.wording import quoted
 from sunwell.tools.workspace_view import WorkspaceView
 
 

@@ -14,9 +14,8 @@ from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.limits import Outcome
-from sunwell.tools.paths import quoted
 from sunwell.tools.text_file import TextFile, binary_kind, lines_of, text_of
-from sunwell.tools.wording import counted, cut, on_one_line
+from sunwell.tools.wording import counted, cut, on_one_line, quoted
 from sunwell.tools.workspace import FileContent, FolderEntry
 from sunwell.tools.workspace_view import WorkspaceView
 
@@ -35,13 +34,16 @@ class Plan:
     done: str
     """The result for the model after the write."""
 
-    @property
-    def change(self) -> FileChange:
+    change: FileChange = attrs.field(init=False)
+    changes: tuple[FileChange, ...] = attrs.field(init=False)
+    """The change, or nothing if the file already has this content."""
+
+    @change.default
+    def _change(self) -> FileChange:
         return FileChange(self.path, None if self.old is None else _sha256(self.old), _sha256(self.new))
 
-    @property
-    def changes(self) -> tuple[FileChange, ...]:
-        """The change, or nothing if the file already has this content."""
+    @changes.default
+    def _changes(self) -> tuple[FileChange, ...]:
         return () if self.old == self.new else (self.change,)
 
 
@@ -204,17 +206,20 @@ class ListFiles:
         depth = _DEPTH if arguments["depth"] is None else arguments["depth"]
         if depth < 1:
             raise ToolError("depth must be at least 1")
-        lines: list[str] = []
+        shown: list[FolderEntry] = []
         more = hidden = 0
         for count, (entry, ignored) in enumerate(self.view.walk(arguments["path"], min(depth, 50))):
             if count % _STEP == _STEP - 1:
                 await asyncio.sleep(0)
             if ignored:
                 hidden += 1
-            elif len(lines) < self.view.limits.list_entries:
-                lines.append(_line(entry))
+            elif len(shown) < self.view.limits.list_entries:
+                shown.append(entry)
             else:
                 more += 1
+        names = [on_one_line(entry.path) for entry in shown]
+        sizes = [counted(entry.size_bytes, "byte") for entry in shown]
+        lines = [_line(*each) for each in zip(shown, names, sizes, strict=True)]
         if more:
             lines.append(f"({more:,} more; list a deeper folder or use a smaller depth)")
         if hidden:
@@ -222,8 +227,7 @@ class ListFiles:
         return "\n".join(lines) or "(empty)"
 
 
-def _line(entry: FolderEntry) -> str:
-    name = on_one_line(entry.path)
+def _line(entry: FolderEntry, name: str, size: str) -> str:
     match entry.kind:
         case "folder":
             return f"{name}/"
@@ -231,7 +235,7 @@ def _line(entry: FolderEntry) -> str:
             return f"{name} (link)"
         case "other":
             return f"{name} (no ordinary file)"
-    return f"{name} ({counted(entry.size_bytes, 'byte')})"
+    return f"{name} ({size})"
 
 
 @attrs.frozen

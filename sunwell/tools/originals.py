@@ -16,8 +16,7 @@ from sunwell.errors import ConfigurationError, JournalError, ToolError
 from sunwell.journal.layout import FILE
 from sunwell.journal.reading import read_records
 from sunwell.journal.records import Forked, ToolFinished, ToolStarted
-from sunwell.tools.paths import quoted
-from sunwell.tools.wording import counted, refusal_of
+from sunwell.tools.wording import counted, quoted, refusal_of
 from sunwell.tools.workspace import Workspace
 
 

@@ -20,7 +20,7 @@ import attrs
 
 import sunwell
 from sunwell.errors import ToolError
-from sunwell.tools.paths import quoted
+from sunwell.tools.wording import quoted
 
 _ALWAYS_TRIED = frozenset({"sitecustomize", "usercustomize", "sunwell"})
 _PLUGINS = ("sunwell.models", "sunwell.tools")

@@ -1,12 +1,10 @@
 """The tool that searches: search_files."""
 
 import asyncio
-import json
 import re
-import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from contextlib import aclosing, suppress
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from time import monotonic
 from typing import Any
 
 import attrs
@@ -14,7 +12,6 @@ import attrs
 from sunwell.core.message import FileRead
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
-from sunwell.tools import matcher
 from sunwell.tools.arguments import closed, nullable, text
 from sunwell.tools.limits import Outcome
 from sunwell.tools.text_file import binary_kind, text_of
@@ -25,6 +22,10 @@ from sunwell.tools.workspace_view import WorkspaceView, pattern_spec
 _STEP = 20
 _DEEPEST = 50
 _LONGEST_PATTERN = 1_000
+_LONGEST_LINE = 300
+_MOST_NODES = 100_000  # of a compiled expression, at about 400 bytes each
+Find = Callable[[str], int | None]
+"""Gives where a line matches, ``None`` if it does not."""
 Hit = tuple[str, int, str]
 
 
@@ -69,7 +70,7 @@ class SearchFiles:
         files = self._files(arguments["path"] or ".", arguments["glob"], tally)
         most = self.view.limits.search_matches + 1
         async with aclosing(files):
-            hits = await (_in_process(files, pattern, most) if plain else self._apart(files, pattern, most))
+            hits = await (_plain(files, pattern, most) if plain else self._expression(files, pattern, most))
         shown = {path for path, _, _ in hits}
         return Outcome(self._said(hits, tally), reads=tuple(r for r in tally.reads if r.path in shown))
 
@@ -115,39 +116,25 @@ class SearchFiles:
             lines.append(f"({tally.remark})")
         return "\n".join(lines)
 
-    async def _apart(self, files: AsyncIterator[FileContent], pattern: str, most: int) -> list[Hit]:
-        """Match in a process of its own, which is killed when the time is over."""
+    async def _expression(self, files: AsyncIterator[FileContent], pattern: str, most: int) -> list[Hit]:
         limits = self.view.limits
         # Before the limit of the call, whose sentence does not say what to change about the search.
         seconds = min(limits.search_seconds, limits.call_seconds * 0.9)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(Path(matcher.__file__))),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={},
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        order = {"pattern": pattern, "most": most, "seconds": int(seconds) + 1}
-        feeding = asyncio.create_task(_feed(process.stdin, order, files))
+        hits: list[Hit] = []
         try:
-            async with asyncio.timeout(seconds):
-                hits = [_hit(line) async for line in process.stdout]
-                await feeding
-                code = await process.wait()
+            # In a thread: on the event loop an expression that explodes would stop every worker. A call
+            # that is cancelled leaves its thread behind, which ends by the same limit.
+            find = await asyncio.to_thread(_regular, pattern, seconds)
+            async for content in files:
+                hits += await asyncio.to_thread(_matches, content, find, most - len(hits))
+                if len(hits) >= most:
+                    break
         except TimeoutError:
             raise ToolError(
                 f"the search took more than {seconds:g} seconds; use a simpler pattern, a path or a glob"
             ) from None
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            feeding.cancel()
-            await asyncio.gather(feeding, return_exceptions=True)
-            await process.wait()
-        if code:
-            raise ToolError("the pattern needs too much time or memory; use a simpler one, or literal")
+        except MemoryError:  # ``regex`` limits the room for ways back, of which a long line can have many
+            raise ToolError("the pattern needs too much memory; use a simpler one, or literal") from None
         return hits
 
 
@@ -167,33 +154,79 @@ def _glob(glob: str) -> Any:
     return spec
 
 
-async def _in_process(files: AsyncIterator[FileContent], pattern: str, most: int) -> list[Hit]:
+async def _plain(files: AsyncIterator[FileContent], pattern: str, most: int) -> list[Hit]:
+    def find(line: str) -> int | None:
+        at = line.find(pattern)
+        return None if at < 0 else at
+
     hits: list[Hit] = []
-    find = matcher.literal(pattern)
     async for content in files:
-        for number, line in matcher.matches(content.data, find):
-            hits.append((content.path, number, line))
-            if len(hits) >= most:
-                return hits
+        hits += _matches(content, find, most - len(hits))
+        if len(hits) >= most:
+            break
     return hits
 
 
-async def _feed(sink: asyncio.StreamWriter, order: dict[str, Any], files: AsyncIterator[FileContent]) -> None:
-    with suppress(ConnectionError):  # the matcher has all the matches it wants
-        try:
-            sink.write(json.dumps(order).encode() + b"\n")
-            async for content in files:
-                header = {"path": content.path, "size": len(content.data)}
-                sink.write(json.dumps(header).encode() + b"\n")
-                sink.write(content.data)
-                await sink.drain()
-        finally:
-            sink.close()
+def _regular(pattern: str, seconds: float) -> Find:
+    """Return what finds *pattern*; after *seconds* from now it raises :exc:`TimeoutError`."""
+    import regex
+
+    if _nodes(pattern) > _MOST_NODES:
+        raise ToolError("pattern repeats too much; write smaller counts, or set literal to true")
+    deadline = monotonic() + seconds
+    try:
+        search = regex.compile(pattern, regex.VERSION0).search
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise ToolError(f"pattern is no regular expression: {error}; or set literal to true") from None
+
+    def find(line: str) -> int | None:
+        left = deadline - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        match = search(line, timeout=left, concurrent=True)
+        return match.start() if match else None
+
+    return find
 
 
-def _hit(line: bytes) -> Hit:
-    said = json.loads(line)
-    if isinstance(said, dict):
-        raise ToolError(f"pattern is no regular expression: {said['error']}; or set literal to true")
-    path, number, matched = said
-    return path, number, matched
+_COUNT = re.compile(r"(?=\{((?:\d|\s|#[^\n]*\n)+))")  # verbose mode takes spaces and comments in a count
+_VERBOSE = re.compile(r"\(\?[A-Za-z0-9]*x")
+
+
+def _nodes(pattern: str) -> int:
+    """Return an upper bound for the nodes that *pattern* is compiled to.
+
+    ``regex`` writes out what ``{n}`` repeats: without this bound ``(a{1000}){1000}`` takes hundreds of
+    megabytes before any time limit holds. Counts after a group multiply, as if the groups were nested; others
+    add up. In verbose mode a comment may stand between a group and its count, so every count multiplies.
+    """
+    verbose = _VERBOSE.search(pattern) is not None
+    added, factor = len(pattern), 1
+    for found in _COUNT.finditer(pattern):
+        count = int("0" + re.sub(r"\s|#[^\n]*\n", "", found[1]))
+        if verbose or pattern[: found.start()].endswith((")", "}", "*", "+", "?")):
+            factor *= max(1, count)
+        else:
+            added += count
+    return added * factor
+
+
+def _matches(content: FileContent, find: Find, most: int) -> list[Hit]:
+    """Return path, number and text of up to *most* matching lines; long lines are cut around the match."""
+    hits: list[Hit] = []
+    for number, line in enumerate(content.data.decode("utf-8", "replace").split("\n"), 1):
+        line = line.rstrip("\r")
+        at = find(line)
+        if at is not None:
+            hits.append((content.path, number, _around(line, at)))
+            if len(hits) >= most:
+                break
+    return hits
+
+
+def _around(line: str, at: int) -> str:
+    if len(line) <= _LONGEST_LINE:
+        return line
+    start = max(0, min(at - _LONGEST_LINE // 3, len(line) - _LONGEST_LINE))
+    end = start + _LONGEST_LINE
+    return f"{'…' if start else ''}{line[start:end]}{'…' if end < len(line) else ''}"

@@ -110,9 +110,11 @@ class StagedWrite:
     terms: CallTerms
     view: WorkspaceView
 
-    @property
-    def changes(self) -> tuple[FileChange, ...]:
-        """The change of the file; nothing in a dry run."""
+    changes: tuple[FileChange, ...] = attrs.field(init=False)
+    """The change of the file; nothing in a dry run."""
+
+    @changes.default
+    def _changes(self) -> tuple[FileChange, ...]:
         return () if self.terms.dry_run else self.plan.changes
 
     @property
@@ -120,9 +122,11 @@ class StagedWrite:
         """True if no file changes; otherwise the file's hash shows whether the call was executed."""
         return not self.changes
 
-    @property
-    def foretold(self) -> ToolResult | None:
-        """The result if the call succeeds."""
+    foretold: ToolResult | None = attrs.field(init=False)
+    """The result if the call succeeds."""
+
+    @foretold.default
+    def _foretell(self) -> ToolResult | None:
         return self._done() if self.changes else None
 
     async def finish(self) -> ToolResult:
@@ -137,7 +141,7 @@ class StagedWrite:
             self._write()
         except ToolError as error:
             return self.terms.failure(self.call, error.sentence)
-        return self._done()
+        return self.foretold or self._done()
 
     def _done(self) -> ToolResult:
         return self.terms.result(self.call, Outcome(self.plan.done), self.plan.changes)

@@ -3,8 +3,7 @@
 import attrs
 
 from sunwell.errors import ToolError
-from sunwell.tools.paths import quoted
-from sunwell.tools.wording import counted
+from sunwell.tools.wording import counted, quoted
 
 _MAGIC = (
     (b"\x89PNG", "PNG image"),

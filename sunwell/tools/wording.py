@@ -57,6 +57,12 @@ def on_one_line(name: str) -> str:
     return visible(name, kept="")
 
 
+def quoted(path: str) -> str:
+    """Return *path* for a sentence: one line, in quotes, not endless."""
+    line = on_one_line(path)
+    return f"'{line[:200]}…'" if len(line) > 200 else f"'{line}'"
+
+
 def cut(text: str, limit_chars: int) -> str:
     """Return *text*, or its head and tail within about *limit_chars*, with a note about the cut."""
     if len(text) <= limit_chars:

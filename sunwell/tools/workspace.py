@@ -3,9 +3,11 @@
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 import sys
+import unicodedata
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +19,61 @@ import attrs
 
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.own_code import require_not_own
-from sunwell.tools.paths import as_stored, parts_of, quoted, why_private
-from sunwell.tools.wording import counted
+from sunwell.tools.wording import counted, quoted
 
 _MOST_LINKS = 40
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+_MOST_CHARS = 4_096
+_MOST_NAME_BYTES = 255
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_TEMPORARY = re.compile(r"\.sunwell-[0-9a-f]+\.tmp")
+_PRIVATE_FOLDERS = (".git", ".sunwell")
+
+
+def parts_of(path: str) -> tuple[str, ...]:
+    """Return the names in the relative *path*; ``..`` stays, ``.`` and doubled slashes go.
+
+    Raises :exc:`~sunwell.errors.ToolError` for what no file in a workspace can be called.
+    """
+    if _CONTROLS.search(path):
+        raise ToolError(f"the path {quoted(path)} contains control characters; write a plain relative path")
+    if path.startswith("/"):
+        raise ToolError(f"the path {quoted(path)} is absolute; write it relative to the workspace")
+    try:
+        names = [part.encode() for part in path.split("/")]
+    except UnicodeEncodeError:
+        raise ToolError(f"the path {quoted(path)} is not valid text; write a plain relative path") from None
+    if len(path) > _MOST_CHARS or max(map(len, names)) > _MOST_NAME_BYTES:
+        raise ToolError(f"the path {quoted(path)} is too long for a file system; write a shorter one")
+    return tuple(part for part in path.split("/") if part not in ("", "."))
+
+
+def why_private(name: str) -> str | None:
+    """Return why no tool touches a file or folder called *name*; ``None`` where tools may.
+
+    Names are compared as the most forgiving file systems do: without case, without characters
+    that are not seen.
+    """
+    seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
+    folded = seen.casefold()
+    if folded in _PRIVATE_FOLDERS:
+        return f"{folded} is not open to tools"
+    if folded == ".env" or folded.startswith(".env."):
+        return "files named .env hold secrets and are not open to tools"
+    if _TEMPORARY.fullmatch(folded):
+        return "it is a temporary file of a write"
+    return None
+
+
+def as_stored(wanted: str, names: list[str]) -> str:
+    """Return the name among *names* that a case-insensitive file system takes *wanted* for."""
+    if wanted in names:
+        return wanted
+    key = unicodedata.normalize("NFC", wanted).casefold()
+    same = (name for name in names if unicodedata.normalize("NFC", name).casefold() == key)
+    return next(same, wanted)
 
 
 def refusal(path: str, error: OSError) -> ToolError:

@@ -9,7 +9,7 @@ import attrs
 from sunwell.core.message import FileRead
 from sunwell.errors import ToolError
 from sunwell.tools.limits import ToolLimits
-from sunwell.tools.paths import quoted
+from sunwell.tools.wording import quoted
 from sunwell.tools.workspace import FileContent, FolderEntry, Workspace
 
 if TYPE_CHECKING:
@@ -57,6 +57,14 @@ class Ignores:
         lines = [line for text in texts for line in text.splitlines()[:_MOST_LINES]]
         return Ignores((*self._layers, (folder, pattern_spec(lines)))) if lines else self
 
+    def hidden(self, entries: Iterable[FolderEntry]) -> frozenset[str]:
+        """Return the paths of those among *entries* that are ignored."""
+        if not self._layers:
+            return frozenset()
+        return frozenset(
+            [one.path for one in entries if self.hides(one.path, is_folder=one.kind == "folder")]
+        )
+
     def hides(self, path: str, *, is_folder: bool) -> bool:
         """Whether *path* is ignored. The nearest ignore file with a matching line decides."""
         for folder, spec in reversed(self._layers):
@@ -67,6 +75,13 @@ class Ignores:
             if said is not None:
                 return said
         return False
+
+
+def ignore_files_in(folder: str, entries: Iterable[FolderEntry]) -> list[str]:
+    """Return the paths of the ignore files among *entries*, which are those of *folder*, in order."""
+    there = {entry.path for entry in entries}
+    paths = (f"{folder}/{name}" if folder else name for name in IGNORE_FILES)
+    return [path for path in paths if path in there]
 
 
 @attrs.define(eq=False)
@@ -126,13 +141,16 @@ class WorkspaceView:
         names = where.split("/") if where else []
         rules = Ignores()
         for count in range(len(names)):
-            rules = self._rules("/".join(names[:count]), rules)
+            above = "/".join(names[:count])
+            rules = self._rules(above, rules, [f"{above}/{name}" if above else name for name in IGNORE_FILES])
         yield from self._walk(where, depth, rules)
 
     def _walk(self, folder: str, depth: int, rules: Ignores) -> Iterator[tuple[FolderEntry, bool]]:
-        rules = self._rules(folder, rules)
-        for entry in self.entries(folder):
-            ignored = rules.hides(entry.path, is_folder=entry.kind == "folder")
+        entries = self.entries(folder)
+        rules = self._rules(folder, rules, ignore_files_in(folder, entries))
+        hidden = rules.hidden(entries)
+        for entry in entries:
+            ignored = entry.path in hidden
             yield entry, ignored
             if entry.kind == "folder" and depth > 1 and not ignored:
                 try:
@@ -140,10 +158,9 @@ class WorkspaceView:
                 except ToolError:  # deleted or not readable: the rest is still useful
                     continue
 
-    def _rules(self, folder: str, above: Ignores) -> Ignores:
+    def _rules(self, folder: str, above: Ignores, files: Iterable[str]) -> Ignores:
         texts = []
-        for name in IGNORE_FILES:
-            path = f"{folder}/{name}" if folder else name
+        for path in files:
             try:
                 content = self.look(path)
             except ToolError:

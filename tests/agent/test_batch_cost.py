@@ -11,14 +11,15 @@ import pytest
 from sunwell.agent import Agent
 from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.task_batch import run_tasks
-from sunwell.agent.conversation.toolset import Toolset
-from sunwell.agent.policy.cache_planner import CacheLessons, Choice
+from sunwell.agent.policy.cache_planner import CacheLessons
 from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.worker import WorkerTerms
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context import RunOptions
+from sunwell.context.options import CacheChoice
 from sunwell.core import Request, Task
 from sunwell.events import RunFinished, WorkerFinished
 from sunwell.journal.memory import MemoryJournal
@@ -128,7 +129,7 @@ def test_an_unknown_least_length_is_learned_from_the_first_usage(bench) -> None:
     name = "shop-model-1"
     prices = {name: ModelPrice(ModelRates(1, 5, "0.1", "1.25"), (), "blocks", 1_000)}
 
-    def choice_of(prefix_tokens: int, lessons: CacheLessons, choice: Choice | None = None) -> str:
+    def choice_of(prefix_tokens: int, lessons: CacheLessons, choice: CacheChoice | None = None) -> str:
         case = bench.Case(name, prefix_tokens, 4, prices=prices)
         found = case.run(choice, lessons)
         assert choice or found.input_usd <= case.least_usd(found) * Decimal("1.01") or prefix_tokens == 2_000
@@ -157,7 +158,7 @@ def test_where_the_first_worker_fails_the_next_goes_first() -> None:
                     yield delta
 
         model = Failing("claude-haiku-5-5", echo, Billing(PRICES, loop_time), latency_seconds=1.0)
-        run = Run.begin(object(), MemoryJournal("r1"), Budget())
+        run = Run(object(), MemoryJournal("r1"), Budget())
         run.gateway.hold = _nobody_reads
         await run.journal.append(RunOpened("r1", "many", 0.0))
         terms = WorkerTerms(model, Toolset.of((), None), ("word " * 4_000,))

@@ -4,8 +4,8 @@ import attrs
 import pytest
 
 from sunwell.agent.batches.batch_plan import _Lesson
-from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.policy.cache_planner import CacheLessons
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.worker import WorkerTerms
 from sunwell.core import Span, Usage
 from sunwell.events import ModelCallFinished

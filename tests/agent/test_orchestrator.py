@@ -11,9 +11,8 @@ from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.orchestration.orchestration import ORCHESTRATOR_PROMPT
 from sunwell.agent.orchestrator import Orchestrator
-from sunwell.agent.run.loop_config import ORCHESTRATED_SECONDS
 from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.options import Orchestration, RunOptions
+from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core import Completion, Request, ToolCall, Usage
 from sunwell.core.price import Price, Rates
@@ -150,7 +149,7 @@ def test_the_status_stands_at_the_end_of_each_prompt_and_stays_there() -> None:
 def test_the_status_urges_as_a_budget_runs_low() -> None:
     """Where a fifth or less is left, the model is told to come to an end."""
     smart = boss(*[batch(f"t{i}") for i in range(4)], answer("ok"))
-    run(smart, worker(*"1234"), orchestrated(orchestration=Orchestration(max_iterations=5)))
+    run(smart, worker(*"1234"), orchestrated(orchestrator_max_turns=5))
     urged = ["Little is left" in request.messages[-1].text for request in smart.calls]
     assert urged == [False, False, False, False, True]
 
@@ -159,7 +158,7 @@ def limits() -> list[Any]:
     """Return each limit with the settings under which it fires, and what is met there."""
     big = Usage(100, 1_000)
     return [
-        pytest.param({"orchestration": Orchestration(max_iterations=2)}, "turns", {}, id="own-turns"),
+        pytest.param({"orchestrator_max_turns": 2}, "turns", {}, id="own-turns"),
         pytest.param({"budget": Budget(turns=5)}, "turns", {}, id="turns-of-all"),
         pytest.param({"budget": Budget(calls=6)}, "calls", {}, id="calls"),
         pytest.param({"budget": Budget(tokens=34_000)}, "budget_tokens", {"usage": big}, id="tokens"),
@@ -212,7 +211,7 @@ def test_without_a_closing_call_the_answer_is_the_reports_themselves() -> None:
         return batch("one", "two") if not results_in(request) else WAIT
 
     smart = ScriptedModel("boss", [boss_says] * 9)
-    config = orchestrated(orchestration=Orchestration(max_iterations=2))
+    config = orchestrated(orchestrator_max_turns=2)
     result, _ = run(smart, worker("report 1", "report 2"), config)
     assert result.stop_reason == "turns"
     for text in ("## one", "report 1", "## two", "report 2"):
@@ -256,7 +255,7 @@ def test_workers_of_a_short_run_work_until_its_time_is_nearly_over() -> None:
 def test_who_has_not_begun_does_not_begin_after_a_limit() -> None:
     """Workers in the queue cost nothing once the run winds up; those at work come to their end."""
     smart = boss(batch("a", "b", "c"), "closing")
-    config = orchestrated(orchestration=Orchestration(max_iterations=1), max_concurrent=1)
+    config = orchestrated(orchestrator_max_turns=1, max_concurrent=1)
     result, _ = run(smart, worker("A"), config)
     assert [one.status for one in result.workers] == ["ok", "cancelled", "cancelled"]
 
@@ -270,7 +269,7 @@ def test_the_turns_of_workers_are_not_the_orchestrators() -> None:
 
 def test_an_orchestrated_run_has_half_an_hour() -> None:
     """Unless its budget says otherwise."""
-    assert orchestrated().ceilings.seconds == ORCHESTRATED_SECONDS == 1800
+    assert orchestrated().ceilings.seconds == RunOptions().orchestrator_max_seconds == 1800
     assert orchestrated(budget=Budget(seconds=5)).ceilings.seconds == 5
     assert LoopConfig().ceilings.seconds is None
 

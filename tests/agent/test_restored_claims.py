@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sunwell.agent import Agent
 from sunwell.agent.batches.task_batch import run_tasks
-from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.worker import WorkerTerms
@@ -76,7 +76,7 @@ def test_a_worker_whose_time_is_up_holds_no_file_any_more(tmp_path: Path) -> Non
             await MemoryJournal.append(self, record, durable=durable)
 
     async def main() -> tuple[TaskResult, ...]:
-        run = Run.begin(object(), SlowToBegin("r1"), Budget())
+        run = Run(object(), SlowToBegin("r1"), Budget())
         run.gateway.hold = _nobody_reads
         await run.journal.append(RunOpened("r1", "two", 0.0))
         model = ScriptedModel("worker", [writing_a("first"), writing_a("second"), "Stopped.", "Written."])

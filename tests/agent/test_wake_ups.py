@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.worker import WorkerTerms
@@ -71,7 +71,7 @@ async def schedule(dispatcher: Dispatcher, number: int) -> None:
 
 async def schedules_from(first: int) -> tuple[int, int]:
     """Play some schedules at once under shared slots; return what finished and what was told."""
-    run = Run.begin(object(), MemoryJournal("r"), Budget())
+    run = Run(object(), MemoryJournal("r"), Budget())
     run.gateway.hold = _nobody_reads
     dispatcher = Dispatcher(run, WorkerTerms(Quick(), Toolset((), frozenset(), {})), Slots(AT_ONCE))
     async with asyncio.TaskGroup() as group:

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,10 @@ def sunwell(keys: dict[str, str]) -> Invoke:
 
 
 def started(arguments: Sequence[str | Path], env: dict[str, str]) -> "subprocess.Popen[str]":
-    """Start ``python -m sunwell`` in a process of its own."""
+    """Start ``python -m sunwell`` in a process of its own, which Ctrl-C reaches.
+
+    A shell that starts the tests in the background has them ignore SIGINT, and children inherit that.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "sunwell", *map(str, arguments)],
         env={**os.environ, **env},
@@ -58,6 +63,7 @@ def started(arguments: Sequence[str | Path], env: dict[str, str]) -> "subprocess
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -25,11 +25,15 @@ BAD = [
     pytest.param(("Do it",), NO_KEYS, "ANTHROPIC_API_KEY or OPENAI_API_KEY", id="no-key-at-all"),
     pytest.param(("Do it", "--model", "opus"), NO_KEYS, "ANTHROPIC_API_KEY", id="missing-key"),
     pytest.param(("Do it", "--model", "gpt-6-luna"), NO_KEYS, "OPENAI_API_KEY", id="missing-other-key"),
-    pytest.param(("Do it", "--approve"), None, "--approve needs a terminal", id="nobody-approves"),
-    pytest.param(("Do it", "--max-usd", "much"), None, "no amount", id="no-amount"),
-    pytest.param(("Do it", "--max-usd", "-1"), None, "could be spent", id="negative-amount"),
-    pytest.param(("Do it", "--max-usd", "nan"), None, "could be spent", id="no-number"),
-    pytest.param(("Do it", "--max-turns", "0"), None, "0", id="no-turns"),
+    pytest.param(("Do it", "--approve"), None, "--approve asks at the terminal", id="nobody-approves"),
+    pytest.param(
+        ("Do it", "--max-usd", "much"), None, "'much' is not valid: it must be an amount", id="no-amount"
+    ),
+    pytest.param(
+        ("Do it", "--max-usd", "-1"), None, "must be an amount of zero or more", id="negative-amount"
+    ),
+    pytest.param(("Do it", "--max-usd", "nan"), None, "must be an amount of zero or more", id="no-number"),
+    pytest.param(("Do it", "--max-turns", "-1"), None, "whole number of at least 0", id="no-turns"),
     pytest.param(("Do it", "--model", "haiku", "--max-seconds", "inf"), None, "seconds", id="no-end"),
     pytest.param(("Do it", "--model", "haiku", "--max-seconds", "nan"), None, "seconds", id="no-time"),
     pytest.param(("Do it", "--effort", "heroic"), None, "heroic", id="unknown-effort"),

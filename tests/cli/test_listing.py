@@ -5,13 +5,14 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core import ToolCall
-from sunwell.journal.exports import import_json
+from sunwell.journal.tree import Node
 from sunwell.models.registry import ModelRegistry
 from sunwell.testing import ScriptedModel, completion
 
@@ -106,7 +107,7 @@ def test_a_run_that_asked_is_forked_only_with_approval(sunwell, shop: Path) -> N
 
 def test_exports_are_what_other_programs_read(sunwell, shop: Path, finished) -> None:
     """Nested JSON that reads back, a Chrome trace, and OpenTelemetry, each with the run's cost or spans."""
-    root = import_json(sunwell("export", "01", "-w", shop).stdout)
+    root = msgspec.convert(json.loads(sunwell("export", "01", "-w", shop).stdout)["root"], Node)
     assert root.total_cost_usd == Decimal(str(finished["cost_usd"]))
     trace = json.loads(sunwell("export", "01", "-w", shop, "--format", "chrome-trace").stdout)
     assert trace["traceEvents"]

@@ -5,7 +5,7 @@ from decimal import Decimal
 import attrs
 import pytest
 
-from sunwell.cli.progress import Progress, told_arguments
+from sunwell.cli.progress import Progress
 from sunwell.core.model import Usage
 from sunwell.core.task import TaskResult
 from sunwell.events import (
@@ -16,6 +16,7 @@ from sunwell.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
+from sunwell.report.figures import told_arguments
 
 STARTED = ModelCallStarted("run/work", 0, "haiku", "work", 1)
 FINISHED = ModelCallFinished(

@@ -256,8 +256,8 @@ def test_what_is_allowed_can_be_run(asked_over_http, option: str, name: str, way
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        pytest.param(("--delegate",), "--delegate is about a lens", id="delegate"),
-        pytest.param(("--threshold", "5"), "--threshold is about a lens", id="threshold"),
+        pytest.param(("--delegate",), "--enable-delegation is about a lens", id="delegate"),
+        pytest.param(("--threshold", "5"), "--delegation-threshold-tokens is about a lens", id="threshold"),
         pytest.param(("--on-lens-failure", "fail"), "--on-lens-failure is about a lens", id="lens-failure"),
         pytest.param(("--approve", "--allow-shell"), "--approve needs a terminal", id="approve"),
         pytest.param(("--confirm-above", "0"), "more than --confirm-above $0", id="confirm-above"),

@@ -154,7 +154,7 @@ def test_one_line_says_which_ceilings_hold(sunwell, shop: Path, keys) -> None:
     [line] = [line for line in done.stderr.splitlines() if line.startswith("ceilings: ")]
     assert line == (
         "ceilings: $3.00 (environment SUNWELL_BUDGET_USD), 900,000 tokens (the run's record), "
-        "40 calls (environment SUNWELL_BUDGET_CALLS), 20 turns (--max-turns)"
+        "40 calls (environment SUNWELL_BUDGET_CALLS), 20 turns (--budget-turns)"
     )
 
 
@@ -166,7 +166,8 @@ def test_a_ceiling_that_was_raised_in_the_record_does_not_pass_the_users_own(
     journal = shop / ".sunwell" / "runs" / run_id / "journal.jsonl"
     opened, *others = read_records(journal)
     settings = dict(opened.settings)
-    settings["options"]["budget"] = dict.fromkeys(("tokens", "calls", "turns", "seconds")) | {"usd": "1000"}
+    ceilings = dict.fromkeys(("budget_tokens", "budget_calls", "budget_turns", "budget_seconds"))
+    settings["options"] |= ceilings | {"budget_usd": "1000"}
     records = [attrs.evolve(opened, settings=settings), *others]
     journal.write_bytes(b"".join(encode(record, i) + b"\n" for i, record in enumerate(records)))
     asked = len(simulator.requests)

@@ -1,20 +1,69 @@
-"""The documents name every setting, every other spelling and every preset."""
+"""The documents name every setting, every other spelling and every preset.
+
+``python tests/config/test_documented.py`` writes the reference of options anew.
+"""
 
 import re
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import attrs
 import pytest
 
 from sunwell.config.schema import ModelEntry, ProviderSettings, Quirks, Role
 from sunwell.config.shape import leaves
-from sunwell.config.spellings import RLM_VARIABLES, SPELLINGS
+from sunwell.context.kinds import without_none
+from sunwell.context.options import SECTIONS, OptionSpec, option_specs
+from sunwell.context.spellings import RLM_VARIABLES, SPELLINGS
 from sunwell.models.catalog import PRESETS
 
+BEGIN = "<!-- options: written by tests/config/test_documented.py -->\n"
+END = "<!-- end of options -->\n"
 DOCS = Path(__file__).parents[2] / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text()
 PROVIDERS = (DOCS / "providers.md").read_text()
+OWN_NAMES = set(option_specs())
 OF_ROLES = {field.name for field in attrs.fields(Role)}
+
+
+UNTRUSTED = {
+    "nothing": "needs trust",
+    "lower": "lower it",
+    "ceiling": "set or lower it",
+    "subset": "name fewer",
+}
+
+
+def row(spec: OptionSpec) -> str:
+    """Return the line of one option."""
+    value = "on" if spec.default is True else "off" if spec.default is False else str(spec.default)
+    default = spec.otherwise or ("none" if spec.default is None else f"`{value}`")
+    kind = without_none(spec.kind)
+    words = ", ".join(f"`{word}`" for word in get_args(kind)) if get_origin(kind) is Literal else ""
+    told = f"{spec.help} {words}".strip()
+    may = UNTRUSTED.get(spec.untrusted, "")
+    if spec.untrusted == "only":
+        harmless = {True: "on", False: "off", None: "switch it off"}.get(spec.harmless, f"`{spec.harmless}`")
+        may = harmless if spec.harmless is None else f"set {harmless}"
+    if spec.path == ("budget", "turns"):
+        may = "set at most 50, or lower it"
+    return f"| `{spec.name}` | `{'.'.join(spec.path)}` | {told} | {default} | {may} |"
+
+
+def reference() -> str:
+    """Return the reference of all options as it must be."""
+    lines = []
+    for section, title in SECTIONS.items():
+        lines += [f"### {title}", "", "| option | key | meaning | default | an untrusted file may |"]
+        lines += ["| --- | --- | --- | --- | --- |"]
+        lines += [row(spec) for spec in option_specs().values() if spec.section == section]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def test_the_reference_is_made_from_the_options():
+    """Every option with its key, meaning, default and what a file may do with it."""
+    assert CONFIGURATION.partition(BEGIN)[2].partition(END)[0] == reference()
 
 
 def test_every_setting_is_documented():
@@ -29,7 +78,7 @@ def test_every_setting_is_documented():
     assert missing == []
 
 
-@pytest.mark.parametrize("name", [*RLM_VARIABLES, *sorted({path[-1] for path in SPELLINGS})])
+@pytest.mark.parametrize("name", [*RLM_VARIABLES, *sorted({path[-1] for path in SPELLINGS} - OWN_NAMES)])
 def test_every_other_spelling_is_documented(name):
     """Each word that somebody else's file may hold."""
     assert name in CONFIGURATION
@@ -62,3 +111,9 @@ def test_every_toml_example_loads(document, project):
     for number, text in enumerate(re.findall(r"^```toml\n(.*?)^```", document, re.MULTILINE | re.DOTALL)):
         file = project.write(text, f"example-{number}.toml")
         assert project.load(config=file, trust=True).settings
+
+
+if __name__ == "__main__":
+    before, _, rest = CONFIGURATION.partition(BEGIN)
+    after = rest.partition(END)[2]
+    (DOCS / "configuration.md").write_text(before + BEGIN + reference() + END + after)

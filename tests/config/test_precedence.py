@@ -7,18 +7,10 @@ from itertools import pairwise
 import pytest
 
 from sunwell.config import load_config
-from sunwell.config.schema import (
-    Address,
-    Count,
-    ModelEntry,
-    Natural,
-    ProviderSettings,
-    Seconds,
-    Secret,
-    Share,
-)
+from sunwell.config.schema import ModelEntry, ProviderSettings
 from sunwell.config.setting import dotted
 from sunwell.config.shape import leaves, named_table
+from sunwell.context.kinds import Address, Count, Natural, Seconds, Secret, Share, Text
 from sunwell.errors import ConfigurationError
 
 VALUES = [
@@ -33,17 +25,19 @@ VALUES = [
     pytest.param("allow_python", "true", "false", "allow_python", (True, False), id="python"),
     pytest.param("allow_shell", "false", "true", "allow_shell", (False, True), id="switch-on"),
     pytest.param("stream", "true", "off", "stream", (True, False), id="switch-by-word"),
-    pytest.param("delegate", "true", "0", "delegate", (True, False), id="tri-state-off"),
-    pytest.param("delegate", "false", "1", "delegate", (False, True), id="tri-state-on"),
+    pytest.param("delegate", "true", "0", "enable_delegation", (True, False), id="tri-state-off"),
+    pytest.param("delegate", "false", "1", "enable_delegation", (False, True), id="tri-state-on"),
     pytest.param("model", '"opus"', "haiku", "model_model", ("opus", "haiku"), id="model"),
 ]
 
 
 def value_of(values, flat):
     """Return the value that the flat name *flat* stands for."""
-    head, _, rest = flat.partition("_")
-    found = getattr(values, flat, None) if hasattr(values, flat) else None
-    return found if hasattr(values, flat) else getattr(getattr(values, head), rest)
+    if flat == "model_model":
+        return values.model.model
+    if flat.startswith("budget_"):
+        return getattr(values.run.budget, flat.removeprefix("budget_"))
+    return getattr(values.run, flat)
 
 
 @pytest.mark.parametrize(("key", "written", "variable", "flat", "expected"), VALUES)
@@ -72,7 +66,7 @@ def test_a_project_may_switch_off_what_the_user_switched_on(project, upper):
     """Booleans have three states: a written ``false`` is not the same as nothing."""
     project.write_user(f"stream = {str(not upper).lower()}\n")
     project.write(f"stream = {str(upper).lower()}\n")
-    assert project.load().values.stream is upper
+    assert project.load().values.run.stream is upper
 
 
 @pytest.mark.parametrize(
@@ -87,7 +81,7 @@ def test_one_meaning_in_every_file(project, name, text):
     """TOML, YAML and the project's own table have the same keys."""
     project.write(text, name)
     values = project.load().values
-    assert (values.model.model, values.budget.usd) == ("sonnet", Decimal(2))
+    assert (values.model.model, values.run.budget.usd) == ("sonnet", Decimal(2))
     inner = project.folder / "src" / "deep"
     inner.mkdir(parents=True)
     assert load_config(workspace=inner, environ=project.environ(), trust_config=True) == values
@@ -113,7 +107,7 @@ def test_a_named_file_takes_the_place_of_the_projects(project):
     project.write_user('effort = "low"\n')
     other = project.write('model = "haiku"\n', "other.toml")
     values = project.load(config=other).values
-    assert (values.model.model, values.effort) == ("haiku", "low")
+    assert (values.model.model, values.run.effort) == ("haiku", "low")
 
 
 def test_a_model_takes_its_provider_with_it(project):
@@ -129,12 +123,12 @@ RLM = {
     "RLM_CHILD_MODEL": ("two", lambda v: v.delegation_model.model, "two"),
     "RLM_MAX_EXPLORE_STEPS": ("7", lambda v: v.explore.max_steps, 7),
     "RLM_MAX_COMMIT_CYCLES": ("8", lambda v: v.explore.max_commit_cycles, 8),
-    "RLM_MAX_RECURSION_DEPTH": ("9", lambda v: v.workers.max_depth, 9),
-    "RLM_MAX_PARALLEL_JOBS": ("10", lambda v: v.workers.max_concurrent, 10),
+    "RLM_MAX_RECURSION_DEPTH": ("9", lambda v: v.run.max_depth, 9),
+    "RLM_MAX_PARALLEL_JOBS": ("10", lambda v: v.run.max_concurrent, 10),
     "RLM_CACHE_DIR": ("/tmp/c", lambda v: v.cache_dir, "/tmp/c"),
     "RLM_USE_NIX": ("true", lambda v: v.use_nix, True),
     "RLM_VERBOSE": ("true", lambda v: v.verbose, True),
-    "RLM_SUB_CALLS_MAX_PER_TURN": ("3", lambda v: v.sub_calls.max_per_turn, 3),
+    "RLM_SUB_CALLS_MAX_PER_TURN": ("3", lambda v: v.run.sub_calls_max_per_turn, 3),
 }
 
 
@@ -151,7 +145,7 @@ def test_defaults_are_the_seeds(project):
     """20 steps, 5 commits, depth 1, 4 jobs; no child model."""
     values = project.load().values
     assert (values.explore.max_steps, values.explore.max_commit_cycles) == (20, 5)
-    assert (values.workers.max_depth, values.workers.max_concurrent) == (1, 4)
+    assert (values.run.max_depth, values.run.max_concurrent) == (1, 4)
     assert (values.delegation_model.model, values.use_nix, values.verbose) == (None, False, False)
 
 
@@ -172,6 +166,7 @@ def test_the_seeds_loading_function(project):
 
 
 TWO_OF_A_KIND = {
+    Text: (('"one"', "one", "one"), ('"two"', "two", "two")),
     str: (('"one"', "one", "one"), ('"two"', "two", "two")),
     Secret: (('"one"', "one", "one"), ('"two"', "two", "two")),
     Address: (('"http://a.test"', "", "http://a.test"), ('"http://b.test"', "", "http://b.test")),
@@ -181,7 +176,7 @@ TWO_OF_A_KIND = {
     Share: (("0.25", "0.25", 0.25), ("1", "1", 1.0)),
     Seconds: (('"2m"', "2m", 120.0), ("7", "7", 7.0)),
     Decimal: (("0", "0", Decimal(0)), ("1.5", "1.5", Decimal("1.5"))),
-    tuple[str, ...]: (('["a"]', "a", ("a",)), ('["b", "c"]', "b, c", ("b", "c"))),
+    tuple[Text, ...]: (('["a"]', "a", ("a",)), ('["b", "c"]', "b, c", ("b", "c"))),
 }
 """For each kind of value two, as a file and as a variable writes them, and what they mean."""
 NAMED = [

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from sunwell.config.resolution import ROLES, Resolved, resolve
-from sunwell.config.schema import Count, Natural, Seconds, Share
+from sunwell.config.resolution import Resolved, resolve
+from sunwell.config.schema import ROLES
 from sunwell.config.setting import dotted
 from sunwell.config.shape import leaves
 from sunwell.config.sources import UNREAD, Loaded, Sources
+from sunwell.context.kinds import Count, Natural, Seconds, Share, Text
 
 SEEDS = Path(__file__).parent / "seeds"
 KEYS = {f"{name}_API_KEY": f"key-of-{name.lower()}" for name in ("OPENAI", "XAI", "ANTHROPIC", "MOONSHOT")}
@@ -109,33 +110,25 @@ def test_without_a_subagent_there_is_only_the_parent(tmp_path):
 def test_the_orchestrator_example_is_understood_whole(tmp_path):
     """Times with units, a model id behind its maker's name, limits of orchestrator, workers, scratchpad."""
     values = loaded("004.yaml", tmp_path).values
-    orchestrator, workers, pad = values.orchestrator, values.workers, values.scratchpad
-    assert orchestrator.model == "anthropic/claude-sonnet-4"
-    assert (orchestrator.max_turns, orchestrator.max_seconds) == (20, 1800)
-    assert orchestrator.confidence_threshold == 0.9
+    assert values.orchestrator.model == "anthropic/claude-sonnet-4"
     assert values.delegation_model.model == "moonshotai/kimi-k2"
-    assert (workers.max_concurrent, workers.timeout_seconds) == (5, 300)
-    assert (pad.max_entries, pad.persist_decisions) == (1000, True)
     options = resolve(values, KEYS).options
     assert (options.max_concurrent, options.worker_timeout_seconds) == (5, 300)
     assert (options.orchestrate, options.smart_model) == (True, "anthropic/claude-sonnet-4")
-    assert (options.delegation_model, options.budget.seconds) == ("moonshotai/kimi-k2", 1800)
-    orchestration = options.orchestration
-    assert (orchestration.max_iterations, orchestration.confidence_threshold) == (20, 0.9)
-    assert (orchestration.max_entries, orchestration.persist_decisions) == (1000, True)
+    assert (options.delegation_model, options.orchestrator_max_seconds) == ("moonshotai/kimi-k2", 1800)
+    assert (options.orchestrator_max_turns, options.orchestrator_confidence_threshold) == (20, 0.9)
+    assert (options.scratchpad_max_entries, options.scratchpad_persist_decisions) == (1000, True)
 
 
 def test_the_sub_call_example_is_understood_whole(tmp_path):
     """Depth, token budget and the limits of sub-calls; the context source keeps its key to itself."""
     found = loaded("002.toml", tmp_path)
     values = found.values
-    assert (values.workers.max_depth, values.budget.tokens) == (3, 50000)
-    sub_calls = values.sub_calls
-    assert (sub_calls.enabled, sub_calls.max_per_turn) == (True, 5)
-    assert (sub_calls.budget_inheritance, sub_calls.max_cost_per_session) == (0.5, Decimal("1.0"))
+    assert (values.run.max_depth, values.run.budget.tokens) == (3, 50000)
     options = resolve(values, KEYS).options
     assert (options.delegation_tools, options.max_depth, options.orchestrate) == ("rlm", 3, False)
-    limits = options.orchestration.sub_calls
+    limits = options.sub_call_limits
+    assert limits.budget_inheritance == 0.5
     assert (limits.max_sub_calls_per_turn, limits.max_cost_per_session) == (5, Decimal("1.0"))
     source = values.context_source
     assert (source.api_key, source.project_slug, source.auto_context) == ("rlm_...", "my-project", True)
@@ -174,7 +167,8 @@ A_VALUE = {
     Seconds: 7.0,
     Decimal: Decimal("0.7"),
     bool: True,
-    tuple[str, ...]: ("x",),
+    tuple[Text, ...]: ("x",),
+    Text: "haiku",
     str: "haiku",
 }
 SETTINGS = [

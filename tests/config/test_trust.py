@@ -5,17 +5,15 @@ from decimal import Decimal
 from typing import Literal, get_args, get_origin
 
 import attrs
-import click
 import pytest
 
-from sunwell.cli.main import cli
 from sunwell.cli.shared_options import configured
 from sunwell.config import Sources, load_config
 from sunwell.config.documents import read_content, read_document
 from sunwell.config.resolution import resolve
-from sunwell.config.schema import Seconds, Secret, Share
 from sunwell.config.shape import leaves
 from sunwell.config.trust import TrustRecord
+from sunwell.context.kinds import Seconds, Secret, Share, Text, without_none
 from sunwell.errors import ConfigurationError, MissingKeyError
 
 KEY = "sk-users-own-secret"
@@ -166,10 +164,11 @@ def test_every_setting_is_refused_unless_it_is_known_to_narrow(project):
         Secret: '"x"',
         Seconds: "1e8",
         Decimal: "99.0",
-        tuple[str, ...]: '["x"]',
+        tuple[Text, ...]: '["x"]',
+        Text: '"x"',
     }
     for path, kind in leaves():
-        kind = next((one for one in get_args(kind) if one is not type(None)), kind)
+        kind = without_none(kind)
         value = f'"{get_args(kind)[-1]}"' if get_origin(kind) is Literal else values.get(kind, "100000")
         value = '"off"' if path == ("sandbox",) else value
         if path not in FREE:
@@ -193,7 +192,7 @@ def test_the_file_that_was_judged_is_the_one_that_is_used(project):
     reading = sources.read()
     for _ in range(2):
         loaded = reading.load(model="opus").require_trust()
-        assert (loaded.values.allow_shell, dict(loaded.values.providers)) == (False, {})
+        assert (loaded.values.run.allow_shell, dict(loaded.values.providers)) == (False, {})
     assert read == [file]
     with pytest.raises(ConfigurationError, match="sunwell config trust"):
         sources.load().require_trust()
@@ -226,8 +225,8 @@ def test_a_command_reads_the_file_once(project):
 
     environ = project.environ(OPENAI_API_KEY=KEY)
     sources = Sources(project.folder, None, environ, read_content=replaced_after)
-    held = configured(click.Context(cli), {}, needs_key=False, sources=sources)
-    assert (read, held.loaded.values.allow_shell) == ([file], False)
+    held = configured({}, needs_key=False, sources=sources)
+    assert (read, held.loaded.values.run.allow_shell) == ([file], False)
     assert held.loaded.values.smart_model.model in ("opus", "openai-smart")
 
 
@@ -236,13 +235,13 @@ def test_a_file_that_every_user_may_write_is_left_out(project):
     file = project.write("[budget]\nusd = 1\n")
     file.chmod(0o646)
     loaded = project.load()
-    assert (loaded.values.budget.usd, loaded.files) == (None, ())
+    assert (loaded.values.run.budget.usd, loaded.files) == (None, ())
     [said] = loaded.warnings
     assert said.startswith(f"{file} can be written by every user and is left out")
-    assert project.load(config=file).values.budget.usd == 1
-    assert project.load({"SUNWELL_CONFIG": str(file)}).values.budget.usd == 1
+    assert project.load(config=file).values.run.budget.usd == 1
+    assert project.load({"SUNWELL_CONFIG": str(file)}).values.run.budget.usd == 1
     file.chmod(0o664)
-    assert project.load().values.budget.usd == 1
+    assert project.load().values.run.budget.usd == 1
 
 
 def test_the_owner_is_that_of_the_bytes_that_were_read(project):
@@ -251,7 +250,7 @@ def test_the_owner_is_that_of_the_bytes_that_were_read(project):
     theirs = attrs.evolve(read_content(file), owner=os.geteuid() + 1)
     sources = Sources(project.folder, None, project.environ(), True, read_content=lambda path: theirs)
     loaded = sources.load()
-    assert loaded.values.allow_shell is False
+    assert loaded.values.run.allow_shell is False
     assert "belongs to another user" in loaded.warnings[0]
 
 
@@ -262,10 +261,10 @@ def test_a_link_of_another_user_is_left_out(project, tmp_path):
     own.write_text("[budget]\nusd = 1\n")
     link = project.folder / "sunwell.toml"
     link.symlink_to(own)
-    assert project.load().values.budget.usd == 1
+    assert project.load().values.run.budget.usd == 1
     os.lchown(link, 12345, -1)
     loaded = project.load()
-    assert loaded.values.budget.usd is None
+    assert loaded.values.run.budget.usd is None
     assert "belongs to another user" in loaded.warnings[0]
 
 

@@ -6,21 +6,32 @@ from typing import Any
 import pytest
 
 from sunwell import Agent, RunOptions, SessionContext
+from sunwell.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        pytest.param({"budget": "0.50"}, "such as Budget(usd=\"0.50\"), got '0.50'", id="budget-text"),
-        pytest.param({"budget": 0.5}, "got 0.5", id="budget-number"),
-        pytest.param({"budget": None}, "got None", id="no-budget"),
-        pytest.param({"approve": True}, "a function that is given a proposal", id="approve-yes"),
-        pytest.param({"tools": "read_file"}, "the single string 'read_file'", id="tools-text"),
+        pytest.param({"budget": "0.50"}, "budget cannot be '0.50': it must be a Budget", id="budget-text"),
+        pytest.param({"budget": 0.5}, "budget cannot be 0.5", id="budget-number"),
+        pytest.param({"budget": None}, "budget cannot be None", id="no-budget"),
+        pytest.param({"approve": True}, "approve cannot be True: it must be a function", id="approve-yes"),
+        pytest.param({"tools": "read_file"}, "tools cannot be 'read_file': it must be", id="tools-text"),
+        pytest.param({"tools": [3]}, "3 is no tool", id="tools-number"),
+        pytest.param({"effort": "huge"}, "effort cannot be 'huge': it must be one of low,", id="effort"),
+        pytest.param({"max_concurrent": 0}, "must be a whole number of at least 1", id="too-few"),
+        pytest.param({"max_concurrent": True}, "must be a whole number", id="true-is-not-1"),
+        pytest.param({"max_concurrent": None}, "must be a whole number", id="not-optional"),
+        pytest.param({"allow_shell": "no"}, "allow_shell cannot be 'no': it must be true", id="switch"),
+        pytest.param({"worker_share": float("nan")}, "must be a number from 0 to 1", id="nan"),
+        pytest.param({"model": 3}, "model cannot be 3: it must be a model or the name", id="model"),
+        pytest.param({"estimator": 3}, "estimator cannot be 3: it must be a function", id="estimator"),
+        pytest.param({"earlier_runs": "abc"}, "earlier_runs cannot be 'abc': it must be a list", id="runs"),
     ],
 )
 def test_options_of_a_wrong_type_are_refused_at_once(options: dict[str, Any], sentence: str) -> None:
-    """The message names the option and what would be right."""
-    with pytest.raises(TypeError) as refused:
+    """One sentence names the option, the value and what would be right."""
+    with pytest.raises(ConfigurationError) as refused:
         RunOptions(**options)
     assert sentence in str(refused.value)
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunwell.core import Completion, Text, Usage
+from sunwell.core import Completion, Text, ToolCall, ToolResult, Usage
 from sunwell.errors import JournalError
 from sunwell.journal import records
 from sunwell.journal.codec import ENVELOPE, decode, encode
-from sunwell.journal.records import Note, Record, RunOpened, Unknown
+from sunwell.journal.records import Answer, Note, Record, Refused, RunOpened, Unknown
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates among them
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -109,6 +109,24 @@ def test_the_checksum_is_crc_32_of_the_line_without_it():
     assert json.loads(line)["crc"] == f"{zlib.crc32(without):08x}"
 
 
+def test_the_bytes_of_a_line_are_fixed():
+    """Members stand in the order of the fields, the name of a part last; amounts are text."""
+    parts = (Text("é"), ToolCall("c", "ls", "{}"), ToolResult("c", "", exit_code=0))
+    usage = Usage(5, 2)
+    completion = Completion(parts, "tool_calls", usage, "m", stated_cost_usd=Decimal("1E-7"))
+    line = encode(Answer("run", 0, 1, "work", 0, "d", completion, Decimal("0.10"), 1.5, 2.0), 4, 3)
+    assert line[: line.rindex(b',"crc"')].decode() == (
+        '{"seq":4,"kind":"answer","synced":3,"span":"run","number":0,"attempt":1,"purpose":"work","depth":0,'
+        '"digest":"d","completion":{"parts":[{"text":"é","part":"text"},'
+        '{"id":"c","name":"ls","arguments":"{}","part":"toolcall"},'
+        '{"call_id":"c","content":"","is_error":false,"changes":[],"exit_code":0,"reads":[],"part":"toolresult"}],'
+        '"stop":"tool_calls","usage":{"input_tokens":5,"output_tokens":2,"cache_read_tokens":0,'
+        '"cache_write_tokens":0,"cache_write_1h_tokens":0,"reasoning_tokens":0},"model":"m","provider_stop":"",'
+        '"id":"","consulted":[],"is_batch":false,"stated_cost_usd":"1E-7"},"cost_usd":"0.10",'
+        '"duration_seconds":1.5,"at":2.0'
+    )
+
+
 def test_an_unknown_kind_is_kept():
     """A kind of a newer version comes as ``Unknown`` with its fields, and can be written again."""
     line = _checked(b'{"seq":4,"kind":"hologram","synced":2,"span":"run","depth":[3]}')
@@ -166,6 +184,10 @@ def test_a_whole_line_that_does_not_fit_its_kind_is_refused(fields):
         pytest.param(Note("run", "a", Decimal(1)), id="decimal"),
         pytest.param(RunOpened("r", "t", float("inf")), id="infinite-time"),
         pytest.param(RunOpened("r", None, 1.0), id="none-for-text"),
+        pytest.param(RunOpened("r", b"t", 1.0), id="bytes-for-text"),
+        pytest.param(RunOpened("r", "t", True), id="truth-for-a-number"),
+        pytest.param(Refused("run", 1, "usd", "1", Decimal(1), Decimal(1), "run"), id="text-for-an-amount"),
+        pytest.param(Refused("run", 1, "usd", 1.5, Decimal(1), Decimal(1), "run"), id="float-for-an-amount"),
         pytest.param(RunOpened("r", "t", 1.0, settings={"a": {1}}), id="set-in-settings"),
         pytest.param(Unknown("note", {}), id="known-kind-as-unknown"),
         pytest.param(Unknown("x", {"seq": 1}), id="field-named-like-the-envelope"),
@@ -183,6 +205,23 @@ def test_a_completion_of_an_unheard_of_stop_is_refused_when_written(answer):
     odd = attrs.evolve(answer(), completion=Completion((Text("hi"),), "stop", None, "own"))
     with pytest.raises(TypeError, match="got 'stop'"):
         encode(odd, 0)
+
+
+@pytest.mark.parametrize(
+    "part", ["hi", {"text": "hi", "part": "text"}, Usage()], ids=["text", "dict", "usage"]
+)
+def test_what_is_no_part_of_a_message_is_refused_when_written(answer, part):
+    """An answer consists of parts of a message; nothing that only looks like one is written."""
+    odd = attrs.evolve(answer(), completion=Completion((part,), "end", None, "own"))
+    with pytest.raises(TypeError, match="part of a message"):
+        encode(odd, 0)
+
+
+def test_a_list_in_place_of_a_tuple_is_written(answer):
+    """A model of the user's own may answer with a list of parts."""
+    listed = attrs.evolve(answer(), completion=Completion([Text("hi")], "end", None, "own"))
+    got = decode(encode(listed, 0)).record
+    assert got.completion == Completion((Text("hi"),), "end", None, "own")
 
 
 def test_nesting_is_limited_both_ways():

@@ -1,13 +1,13 @@
 import json
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from sunwell.core import ToolCall, ToolResult, Usage
-from sunwell.errors import JournalError
-from sunwell.journal.exports import export_chrome_trace, export_json, export_otlp_json, import_json
+from sunwell.journal.exports import export_chrome_trace, export_json, export_otlp_json
 from sunwell.journal.records import Note, RunClosed, ToolFinished, ToolStarted
-from sunwell.journal.tree import tree
+from sunwell.journal.tree import Node, tree
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def story(opened, intent, answer):
 def test_a_tree_comes_back_from_its_json(story):
     """Nothing of the tree is lost in JSON, amounts included."""
     root = tree(story)
-    assert import_json(export_json(root)) == root
+    assert msgspec.convert(json.loads(export_json(root))["root"], Node) == root
 
 
 def test_the_json_has_the_fields_of_a_trajectory(story):
@@ -54,13 +54,6 @@ def test_the_json_has_the_fields_of_a_trajectory(story):
     assert {name: worker[name] for name in wanted} == wanted
     assert trace["timestamp"] == "1970-01-01T00:16:40+00:00"
     assert (trace["root"]["cost"], trace["root"]["tokens_used"]) == (None, 2847 + 15 + 15)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"root": {}}', '{"root": {"type": 7}}', '{"root": null}'])
-def test_what_is_no_trace_is_refused_in_one_sentence(text):
-    """Another file given for a trace is named as such."""
-    with pytest.raises(JournalError, match="no trace as Sunwell exports it"):
-        import_json(text)
 
 
 def test_a_chrome_trace_has_a_lane_for_each_span(story):

@@ -2,17 +2,24 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sunwell.agent import Agent
+from sunwell.agent.loop import AgentLoop, LoopConfig
+from sunwell.agent.run.decision import Candidates, PricedModel, decide, quote_once
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.price import Price, Rates
-from sunwell.errors import UnknownModelError
+from sunwell.errors import ConfigurationError, UnknownModelError
+from sunwell.events import RunFinished
+from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry
 from sunwell.report import forecast
 from sunwell.testing import ScriptedModel
+from sunwell.tools.function_tool import tool
 
 CRUD = "Generate CRUD endpoints for 5 entities"
 DEAR, CHEAP = Price(Rates(Decimal(10), Decimal(50))), Price(Rates(Decimal("0.1"), Decimal("0.5")))
@@ -79,3 +86,95 @@ def test_a_name_that_means_nothing_is_an_error(tmp_path: Path, registry: ModelRe
     """It lists what is known."""
     with pytest.raises(UnknownModelError, match="haiku"):
         foretold(tmp_path, registry, smart_model="gigamind")
+
+
+@tool
+def look_up(word: str) -> str:
+    """Return what *word* means, from the dictionary of the house."""
+    return word
+
+
+def count_words(text: str) -> int:
+    """Count the words of *text*."""
+    return len(text.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "own"),
+    [
+        pytest.param({}, (), id="plain"),
+        pytest.param({"budget": Budget(turns=7)}, (), id="turns"),
+        pytest.param({"budget": Budget(tokens=300_000)}, (), id="tokens"),
+        pytest.param({"max_output_tokens": 900}, (), id="output-tokens"),
+        pytest.param({"delegation_threshold_tokens": 100}, (), id="threshold"),
+        pytest.param({"system_prompt": "Write as the house does. " * 40}, (), id="system-prompt"),
+        pytest.param({"tools": ("read_file", "list_files")}, (), id="tools"),
+        pytest.param({"tools": ()}, (), id="no-tools"),
+        pytest.param({"tools": (look_up,)}, (), id="tools-of-the-options"),
+        pytest.param({}, (count_words,), id="tools-of-the-agent"),
+        pytest.param({"tools": ("read_file", look_up)}, (count_words,), id="all-tools"),
+        pytest.param({"allow_shell": True, "sandbox": "off"}, (), id="shell"),
+        pytest.param({"split": True}, (), id="split"),
+        pytest.param({"max_lens_tokens": 300}, (), id="lens-tokens"),
+        pytest.param({"estimator": lambda task: 9_000}, (), id="estimator"),
+        pytest.param({"delegation_tools": "delegate"}, (), id="delegation-tools"),
+    ],
+)
+async def test_a_run_decides_as_its_forecast(
+    tmp_path: Path, options: dict[str, Any], own: tuple[Any, ...], request: pytest.FixtureRequest
+) -> None:
+    """The run gives the same decision, in the same words and figures, and takes the quote as it is."""
+    chosen = {
+        "enable_delegation": True,
+        "smart_model": ScriptedModel("smart", ["Done."], price=CHEAP),
+        "delegation_model": ScriptedModel("dear", [], price=DEAR),
+        **options,
+    }
+    goal = f"{CRUD} of {request.node.name}"  # a quote of its own
+    session = SessionContext.build(tmp_path, goal, RunOptions(**chosen))
+    agent = Agent(tools=own)
+    made = forecast(session, equipment=agent.equipment)
+    computed = quote_once.cache_info().misses
+    result = await agent.result(session)
+    assert result.decision == made.decision
+    assert "delegating would cost about $" in made.decision.reason
+    assert quote_once.cache_info().misses == computed
+
+
+async def test_the_loop_quotes_with_its_own_limits() -> None:
+    """The longest lens that a loop allows bounds the worst case of its quote."""
+    smart, dear = ScriptedModel("smart", ["Done."], price=CHEAP), ScriptedModel("dear", [], price=DEAR)
+    config = LoopConfig(enable_delegation=True, max_lens_tokens=300)
+    prices = PriceBook()
+    models = Candidates(*[PricedModel.of(model, prices) for model in (smart, smart, dear)])
+    decision, short = decide(CRUD, config, models)
+    computed = quote_once.cache_info().misses
+    events = [event async for event in AgentLoop(smart, None, config, delegation_model=dear).run(CRUD)]
+    assert isinstance(events[-1], RunFinished)
+    assert events[-1].result.decision == decision
+    assert quote_once.cache_info().misses == computed
+    _, long = decide(CRUD, LoopConfig(max_lens_tokens=3_000), models)
+    assert short.delegated.worst_usd is not None
+    assert long.delegated.worst_usd is not None
+    assert short.delegated.worst_usd < long.delegated.worst_usd
+
+
+def test_a_tool_that_nobody_offers_is_an_error(tmp_path: Path, registry: ModelRegistry) -> None:
+    """The run would not begin, so there is nothing to forecast."""
+    with pytest.raises(ConfigurationError, match="no tool is called 'teleport'"):
+        foretold(tmp_path, registry, tools=("teleport",))
+
+
+def test_the_parent_takes_the_part_of_a_model_that_is_unknown(
+    tmp_path: Path, registry: ModelRegistry
+) -> None:
+    """With the fallback ``parent`` the forecast has the model that the run would have."""
+    made = foretold(tmp_path, registry, delegation_model="gigamind", fallback="parent")
+    assert made.delegation_model == "smart"
+    assert not made.decision
+
+
+def test_the_estimator_is_replaceable(tmp_path: Path, registry: ModelRegistry) -> None:
+    """Any function from a task to a number of tokens decides in its place."""
+    made = foretold(tmp_path, registry, estimator=len)
+    assert (made.decision.estimated_tokens, bool(made.decision)) == (len(CRUD), False)

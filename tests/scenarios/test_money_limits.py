@@ -6,10 +6,11 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.agent.conversation.conversation import Assignment, Conversation, Ending
+from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.conversation.final_call import CLOSING_HISTORY_BYTES, closing_seconds
-from sunwell.agent.conversation.toolset import Toolset
-from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.run_context import Ending, Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.budget import Amount, Budget
 from sunwell.core import Price, Rates, Request, Span, ToolCall, Usage
 from sunwell.core.price import Tier
@@ -74,7 +75,7 @@ def worked(
     span = Span().worker("w")
 
     async def main() -> Outcome:
-        run = Run.begin(None, MemoryJournal("run"), run_budget, prices=PriceBook())
+        run = Run(None, MemoryJournal("run"), run_budget, LoopConfig(prices=PriceBook()))
         run.gateway.hold = nobody_watches
         told: list[Event] = []
         run.watch(told.append)

@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from sunwell.agent.lifecycle.open_run import restore
+from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run
 from sunwell.budget import Budget
 from sunwell.core import Price, Rates, Request, Span, Usage, user
@@ -37,8 +38,11 @@ async def nobody_watches() -> None:
 
 
 def a_run(prices: PriceBook, budget: Budget | None = None) -> Run:
-    run = Run.begin(
-        None, MemoryJournal("run"), budget or Budget(), prices=prices, retry=RetryPolicy(attempts=2)
+    run = Run(
+        None,
+        MemoryJournal("run"),
+        budget or Budget(),
+        LoopConfig(prices=prices, retry=RetryPolicy(attempts=2)),
     )
     run.gateway.hold = nobody_watches
     return run
@@ -134,7 +138,7 @@ def test_totals_include_every_descendant_however_it_ended(line, seconds, cut, an
         await asyncio.wait([task])
 
     run_virtual(main())
-    again = Run.begin(None, MemoryJournal.of("again", run.journal.records()), Budget(usd=1))
+    again = Run(None, MemoryJournal.of("again", run.journal.records()), Budget(usd=1))
     for span in PATH[1:]:
         again.ledger.open(span.path, Budget(usd=Decimal("0.5")))
     restore(again)

@@ -14,7 +14,7 @@ from sunwell.agent.orchestration.delegate_tools import delegating_tools
 from sunwell.agent.orchestration.spawner_tool import AnswerTool
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.options import Orchestration, RunOptions
+from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core import ModelProtocol, Text, ToolCall
 from sunwell.core.span import Span
@@ -152,7 +152,7 @@ async def test_a_later_run_reads_what_an_earlier_one_found(tmp_path: Path) -> No
         return Reply((ToolCall("c1", "inspect", json.dumps({"key": "", "page": None})),))
 
     model = InProcessModel("claude-opus-5-5", reader)
-    options = RunOptions(orchestrate=True, orchestration=Orchestration(earlier_runs=(first.run_id,)))
+    options = RunOptions(orchestrate=True, earlier_runs=(first.run_id,))
     later = await finished(
         Agent(smart_model=model, registry=ModelRegistry()).run(
             SessionContext.build(tmp_path, "Read", options)
@@ -160,7 +160,7 @@ async def test_a_later_run_reads_what_an_earlier_one_found(tmp_path: Path) -> No
     )
     assert later.status == "ok"
     assert first.workers[0].answer in later.answer
-    third = RunOptions(orchestrate=True, orchestration=Orchestration(earlier_runs=(later.run_id,)))
+    third = RunOptions(orchestrate=True, earlier_runs=(later.run_id,))
     last = await finished(
         Agent(smart_model=InProcessModel("claude-opus-5-5", reader), registry=ModelRegistry()).run(
             SessionContext.build(tmp_path, "Read", third)

@@ -121,10 +121,10 @@ def test_nothing_sets_a_temperature() -> None:
 def test_a_configuration_is_a_value(tmp_path: Path) -> None:
     """A changed copy leaves the original as it was, and nothing in it can be set."""
     first = load_config(workspace=tmp_path, environ={"SUNWELL_HOME": str(tmp_path)})
-    other = attrs.evolve(first, effort="high")
-    assert (first.effort, other.effort) == (None, "high")
+    other = attrs.evolve(first, run=attrs.evolve(first.run, effort="high"))
+    assert (first.run.effort, other.run.effort) == (None, "high")
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        first.effort = "low"  # type: ignore[misc]
+        first.run = other.run  # type: ignore[misc]
 
 
 def test_the_depth_that_is_typed_is_the_runs(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from sunwell.budget.ledger_protocol import Budget
 from sunwell.cli.main import cli
 from sunwell.config import Sources
 from sunwell.config.resolution import resolve
-from sunwell.context.options import Orchestration, RunOptions, SubCallLimits
+from sunwell.context.options import RunOptions, SubCallLimits
 from sunwell.core import Price, Rates, Request, TaskResult, ToolCall, ToolResult, Usage
 from sunwell.errors import SubCallBudgetExhausted, SubCallCostExceeded, SubCallDepthExceeded, ToolError
 from sunwell.events import BudgetUsedUp, RunFinished, WorkerQueued
@@ -207,7 +207,7 @@ def test_the_limits_have_the_defaults_that_were_asked_for() -> None:
     limits = SubCallLimits()
     assert (limits.max_depth, limits.max_sub_calls_per_turn, limits.max_total_tokens) == (3, 5, 50_000)
     assert (limits.max_cost_per_session, limits.budget_inheritance) == (1, 0.5)
-    assert LoopConfig().orchestration.sub_calls == RunOptions().orchestration.sub_calls == limits
+    assert LoopConfig().sub_call_limits == RunOptions().sub_call_limits == limits
 
 
 def test_a_turn_may_make_five_sub_calls() -> None:
@@ -229,15 +229,15 @@ def spending(request: Request) -> Any:
 @pytest.mark.parametrize(
     ("limits", "word"),
     [
-        pytest.param(SubCallLimits(max_total_tokens=0), "tokens", id="tokens"),
-        pytest.param(SubCallLimits(max_cost_per_session=0), "cost", id="dollars"),
+        pytest.param({"sub_calls_max_total_tokens": 0}, "tokens", id="tokens"),
+        pytest.param({"sub_calls_max_cost_per_session": 0}, "cost", id="dollars"),
     ],
 )
-def test_where_nothing_is_left_a_sub_call_is_an_error_of_the_tool(limits: SubCallLimits, word: str) -> None:
+def test_where_nothing_is_left_a_sub_call_is_an_error_of_the_tool(limits: dict[str, Any], word: str) -> None:
     """Nobody is asked, and the parent itself goes on."""
     boss = ScriptedModel("boss", [asked_once("a"), "Done."], PRICE)
     worker = Answering(echo)
-    result, _ = ran(boss, worker, orchestration=Orchestration(sub_calls=limits))
+    result, _ = ran(boss, worker, **limits)
     assert told(boss).is_error
     assert f"sub-calls have {'used' if word == 'tokens' else 'cost'}" in told(boss).content
     assert (result.answer, worker.asked) == ("Done.", [])
@@ -246,21 +246,21 @@ def test_where_nothing_is_left_a_sub_call_is_an_error_of_the_tool(limits: SubCal
 @pytest.mark.parametrize(
     "limits",
     [
-        pytest.param(SubCallLimits(max_total_tokens=30_000), id="tokens"),
-        pytest.param(SubCallLimits(max_cost_per_session=Decimal("0.10")), id="dollars"),
+        pytest.param({"sub_calls_max_total_tokens": 30_000}, id="tokens"),
+        pytest.param({"sub_calls_max_cost_per_session": Decimal("0.10")}, id="dollars"),
     ],
 )
-def test_all_sub_calls_share_a_ceiling_of_tokens_and_one_of_dollars(limits: SubCallLimits) -> None:
+def test_all_sub_calls_share_a_ceiling_of_tokens_and_one_of_dollars(limits: dict[str, Any]) -> None:
     """Asked for again and again they stay below it, and who finds no room is told of as failed."""
     asking = [asked_once("again", max_tokens=1000) for _ in range(20)]
     boss = ScriptedModel("boss", [*asking, "Done."], PRICE)
     worker = Answering(spending)
-    result, _ = ran(boss, worker, orchestration=Orchestration(sub_calls=limits))
+    result, _ = ran(boss, worker, **limits)
     below = dict(result.bill.split("depth"))[1]
     assert below.calls == len(worker.asked) >= 2
-    assert below.usage.total_tokens <= (limits.max_total_tokens or 0)
+    assert below.usage.total_tokens <= limits.get("sub_calls_max_total_tokens", 50_000)
     assert below.cost_usd is not None
-    assert below.cost_usd <= (limits.max_cost_per_session or 0)
+    assert below.cost_usd <= limits.get("sub_calls_max_cost_per_session", 1)
     assert told(boss, 20).is_error
     assert result.answer == "Done."
 
@@ -293,8 +293,8 @@ def test_at_the_greatest_depth_a_sub_call_is_told_to_summarise() -> None:
 
     boss = ScriptedModel("boss", [asked_once("go"), "Done."], PRICE)
     worker = Answering(deeper)
-    limits = SubCallLimits(max_total_tokens=None, max_cost_per_session=None)
-    _, events = ran(boss, worker, max_depth=9, orchestration=Orchestration(sub_calls=limits))
+    limits: dict[str, Any] = dict.fromkeys(("sub_calls_max_total_tokens", "sub_calls_max_cost_per_session"))
+    _, events = ran(boss, worker, max_depth=9, **limits)
     assert max(event.depth for event in events if isinstance(event, WorkerQueued)) == 3
     assert SENTENCE in told(boss).content
 
@@ -310,7 +310,7 @@ def test_the_sources_own_configuration_is_what_a_run_gets(tmp_path: Path) -> Non
     """Each of its keys reaches the options that the tools go by."""
     environ = {"SUNWELL_HOME": str(tmp_path), "OPENAI_API_KEY": "key"}
     options = resolve(Sources(tmp_path, SEEDS / "002.toml", environ, trust_config=True).load().values).options
-    limits = options.orchestration.sub_calls
+    limits = options.sub_call_limits
     assert (options.delegation_tools, options.max_depth, options.budget.tokens) == ("rlm", 3, 50_000)
     assert (limits.max_sub_calls_per_turn, limits.budget_inheritance) == (5, 0.5)
     assert limits.max_cost_per_session == Decimal("1.0")
@@ -320,7 +320,7 @@ def test_the_sources_own_configuration_is_what_a_run_gets(tmp_path: Path) -> Non
         "budget_inheritance = 0.25\nmax_cost_per_session = 0.3\n"
     )
     off = resolve(Sources(tmp_path, file, environ, trust_config=True).load().values).options
-    other = off.orchestration.sub_calls
+    other = off.sub_call_limits
     assert (off.delegation_tools, off.max_depth, other.max_sub_calls_per_turn) == (None, 2, 2)
     assert (other.budget_inheritance, other.max_cost_per_session) == (0.25, Decimal("0.3"))
 
@@ -351,7 +351,7 @@ def test_sub_calls_are_switched_on_by_option_or_variable(
     assert isinstance(opened, RunOpened)
     chosen = opened.settings["options"]
     assert chosen["delegation_tools"] == kind
-    assert chosen["orchestration"]["sub_calls"]["max_sub_calls_per_turn"] == most
+    assert chosen["sub_calls_max_per_turn"] == most
 
 
 def test_the_variables_of_sub_calls_reach_the_limits(tmp_path: Path) -> None:
@@ -361,5 +361,5 @@ def test_the_variables_of_sub_calls_reach_the_limits(tmp_path: Path) -> None:
         "RLM_SUB_CALLS_BUDGET_INHERITANCE": "0.25",
         "RLM_SUB_CALLS_MAX_COST_PER_SESSION": "0.3",
     }
-    limits = resolve(Sources(tmp_path, None, environ).load().values, environ).options.orchestration.sub_calls
+    limits = resolve(Sources(tmp_path, None, environ).load().values, environ).options.sub_call_limits
     assert (limits.budget_inheritance, limits.max_cost_per_session) == (0.25, Decimal("0.3"))

@@ -12,7 +12,7 @@ from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.config import Sources
 from sunwell.config.resolution import resolve
-from sunwell.context.options import Orchestration
+from sunwell.context.options import RunOptions
 from sunwell.core import Request, TaskResult, ToolCall, ToolResult
 from sunwell.errors import ServerFailed
 from sunwell.events import AnswerSet, RunFinished
@@ -117,22 +117,20 @@ def test_the_prompt_says_role_tools_pattern_parallel_work_and_budget() -> None:
 def test_every_turn_says_what_is_used_and_left() -> None:
     """Turns, tokens, time and workers; where little is left, to come to an end."""
     budget = Budget(tokens=100_000, seconds=600)
-    _, boss, _ = ran(
-        batch("1 a"), waiting(), "Done.", budget=budget, orchestration=Orchestration(max_iterations=4)
-    )
+    _, boss, _ = ran(batch("1 a"), waiting(), "Done.", budget=budget, orchestrator_max_turns=4)
     lines = [request.messages[-1].text for request in boss.calls]
     assert "turn 1 of 4" in lines[0]
     assert all(word in lines[0] for word in ("0 tokens used", "tokens left", "10 min left"))
     assert "1 at work" in lines[1]
     assert "1 finished" not in lines[2]
     assert ["Little is left" in line for line in lines] == [False, False, False]
-    _, short, _ = ran(*[waiting()] * 8, "Done.", orchestration=Orchestration(max_iterations=10))
+    _, short, _ = ran(*[waiting()] * 8, "Done.", orchestrator_max_turns=10)
     assert "Little is left" in short.calls[-1].messages[-1].text
 
 
 def test_an_orchestrator_has_so_many_turns_of_its_own() -> None:
     """Twenty unless it says otherwise; then one closing call, and the true reason."""
-    assert Orchestration().max_iterations == 20
+    assert RunOptions().orchestrator_max_turns == 20
     look_again = [call("stream_results")] * 25
     result, boss, _ = ran(*look_again)
     assert (result.status, result.stop_reason) == ("incomplete", "turns")
@@ -202,24 +200,22 @@ def test_each_worker_has_its_entry_under_its_id() -> None:
 @pytest.mark.parametrize("persists", [True, False])
 def test_decisions_are_kept_where_that_is_wanted(persists: bool) -> None:
     """They stand in the scratchpad beside what the workers found, unless switched off."""
-    settings = Orchestration(persist_decisions=persists)
-    _, boss, _ = ran(
-        batch("1 a"), waiting(), call("inspect", key="", page=None), "Done.", orchestration=settings
-    )
+    settings = {"scratchpad_persist_decisions": persists}
+    _, boss, _ = ran(batch("1 a"), waiting(), call("inspect", key="", page=None), "Done.", **settings)
     assert ("decision:" in told(boss, 3)) is persists
-    assert Orchestration().persist_decisions
+    assert RunOptions().scratchpad_persist_decisions
 
 
 @pytest.mark.parametrize("most", [2, 1000])
 def test_the_scratchpad_of_a_run_has_so_many_entries_at_most(most: int) -> None:
     """The newest stay, and can be inspected; what gave way is still among the results."""
-    settings = Orchestration(max_entries=most, persist_decisions=False)
+    settings = {"scratchpad_max_entries": most, "scratchpad_persist_decisions": False}
     result, boss, _ = ran(
         batch("1 a", "2 b", "3 c"),
         waiting(),
         call("inspect", key="", page=None),
         "Done.",
-        orchestration=settings,
+        **settings,
     )
     kept = [one.task for one in result.workers if one.scratchpad_key in told(boss, 3)]
     assert kept == ["1 a", "2 b", "3 c"][-most:]
@@ -228,9 +224,9 @@ def test_the_scratchpad_of_a_run_has_so_many_entries_at_most(most: int) -> None:
 @pytest.mark.parametrize(("threshold", "ends"), [(0.5, True), (0.7, False)])
 def test_how_sure_is_sure_enough_is_the_callers(threshold: float, ends: bool) -> None:
     """The same draft is the answer, or is not."""
-    settings = Orchestration(confidence_threshold=threshold)
+    settings = {"orchestrator_confidence_threshold": threshold}
     draft = answer("A draft.", ready=False, confidence=0.6)
-    result, _, _ = ran(draft, "Another answer.", orchestration=settings)
+    result, _, _ = ran(draft, "Another answer.", **settings)
     assert result.answer == ("A draft." if ends else "Another answer.")
 
 
@@ -260,13 +256,14 @@ def test_the_sources_own_configuration_is_what_a_run_gets(tmp_path: Path, other:
     file.write_text(text)
     environ = {"SUNWELL_HOME": str(tmp_path), "ANTHROPIC_API_KEY": "key", "MOONSHOT_API_KEY": "key"}
     made = resolve(Sources(tmp_path, file, environ, trust_config=True).load().values, environ)
-    options, settings = made.options, made.options.orchestration
+    options = made.options
     assert options.orchestrate
     models = [made.registry.get(name).name for name in (options.smart_model, options.delegation_model)]
     assert models == ["claude-sonnet-4", "kimi-k2"]
     got = (
-        settings.max_iterations, options.budget.seconds, settings.confidence_threshold,
+        options.orchestrator_max_turns, options.orchestrator_max_seconds,
+        options.orchestrator_confidence_threshold,
         options.max_concurrent, options.worker_timeout_seconds,
-        settings.max_entries, settings.persist_decisions,
+        options.scratchpad_max_entries, options.scratchpad_persist_decisions,
     )  # fmt: skip
     assert got == ((7, 90, 0.75, 6, 45, 12, False) if other else (20, 1800, 0.9, 5, 300, 1000, True))

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunwell.errors import ToolError
-from sunwell.tools.paths import as_stored, parts_of, quoted, why_private
+from sunwell.tools.wording import quoted
+from sunwell.tools.workspace import as_stored, parts_of, why_private
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
 """What a model gets from search_files."""
 
+import asyncio
+import re
+import warnings
+
 import pytest
 
 from sunwell.core.secrets import Secrets
@@ -71,11 +75,68 @@ async def test_a_search_that_cannot_be_made_says_why(project, box, ask, given, s
 
 
 async def test_an_exploding_expression_is_stopped(folder, ask):
-    """An expression that would run for years is killed when its time is over."""
-    (folder / "x").write_text("a" * 60 + "\n")
+    """An expression that would run for years ends when its time is over, and other work goes on meanwhile."""
+    (folder / "x").write_text("a" * 60 + "b\n")
     box = Toolbox(folder, secrets=Secrets(), limits=ToolLimits(search_seconds=0.5, call_seconds=100))
-    result = await ask(box, "search_files", pattern="(a+)+$b")
+    searching = asyncio.create_task(ask(box, "search_files", pattern="(a|aa)+$"))
+    await asyncio.to_thread(int)
+    assert not searching.done()
+    result = await searching
     assert result.content == "the search took more than 0.5 seconds; use a simpler pattern, a path or a glob"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        pytest.param("a{1000000000}", id="one-count"),
+        pytest.param("(a{1000}){1000}", id="nested"),
+        pytest.param("(?:(?:[ab]{1000,}){1,2}){1000}", id="at-least"),
+        pytest.param("(?x)(a {1 000} # group\n) # its count\n{10#00\n00}", id="verbose"),
+    ],
+)
+async def test_counts_that_would_fill_the_memory_are_refused(folder, box, ask, pattern):
+    """What an expression repeats is written out when it is compiled, so that has a limit too."""
+    (folder / "x").write_text("a\n")
+    result = await ask(box, "search_files", pattern=pattern)
+    assert result.content == "pattern repeats too much; write smaller counts, or set literal to true"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b",
+        r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}",
+        r"^\s*(?:async\s+)?def\s+(\w+)\(",
+        r"(?i)straße|ÉCOLE",
+        r"(?P<q>['\"])\w+(?P=q)",
+        r"(?<!x)needle(?=s)",
+        r"[[:alpha]|[\]x-]+$",
+        r"a{,2}b|\Ac\Z|.{90}",
+        r"(?x) need le  # a word",
+    ],
+)
+async def test_expressions_find_what_python_finds(folder, box, ask, pattern):
+    """Ordinary expressions match the same lines as Python's own."""
+    lines = [
+        *("id 0123abcd-0000-1111-2222-0123456789ab", "2026-11-28T10:00", "  async def run(", "def"),
+        *(
+            "STRASSE straße",
+            "école",
+            "'word' \"other'",
+            "needles xneedles needle",
+            "[x]",
+            "aab",
+            "c",
+            "",
+            "é" * 90,
+        ),
+    ]
+    (folder / "x").write_text("\n".join(lines))
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # a set may look like a nested one
+        wanted = [f"x:{at}: {line}" for at, line in enumerate(lines, 1) if re.search(pattern, line)]
+    result = await ask(box, "search_files", pattern=pattern)
+    assert wanted
+    assert result.content.split("\n") == wanted
 
 
 @pytest.mark.parametrize("pattern", ["x", "[x]"])

@@ -124,6 +124,27 @@ async def an_agent(workspace: Path) -> TaskResult:
     return await agent.result(session)
 
 
+async def a_result(workspace: Path) -> sunwell.BatchResult:
+    """Whatever gives events gives the result to who awaits it, and an agent is left in good order."""
+    session = SessionContext.build(workspace, "Do it")
+    async with sunwell.Agent(model=MODEL) as agent, agent.run(session) as events:
+        assert_type(events, sunwell.RunEvents)
+        async for event in events:
+            assert_type(event, Event)
+        assert_type(await events, TaskResult)
+        assert_type(await agent.resume("0123"), TaskResult)
+        assert_type(await agent.fork("0123", "run/work:1"), TaskResult)
+        assert_type(await agent.replay("0123"), TaskResult)
+        return await agent.batch(["a", "b"])
+
+
+def a_public_name() -> sunwell.events.Event | None:
+    """Names and modules of ``sunwell`` are typed, although they are loaded on first use."""
+    assert_type(sunwell.Budget(usd="1"), sunwell.Budget)
+    assert_type(sunwell.get_registry(), ModelRegistry)
+    return None
+
+
 async def a_loop() -> None:
     """The RFC's direct use."""
     loop = AgentLoop(

@@ -6,18 +6,18 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.policy.cache_planner import CacheLessons, CachePlan, Choice, Siblings, plan
+from sunwell.agent.policy.cache_planner import CacheLessons, CachePlan, Siblings, plan
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.start_gate import OpenGate, PilotGate, StartGate, WarmGate
 from sunwell.agent.workers.worker import WorkerTerms
+from sunwell.context.options import CacheChoice
 from sunwell.core.message import digest_of
 from sunwell.core.model import Caching, Usage
 from sunwell.core.span import Span
 from sunwell.core.task import Task
 from sunwell.events import BATCH_PLANNED, BatchPlanned, Event, ModelCallFinished
 from sunwell.journal.records import Answer, Note, WorkerClosed
-from sunwell.models.catalog import provider_and_id
-from sunwell.models.prices import PriceBook
+from sunwell.models.prices import PriceBook, provider_and_id
 from sunwell.models.tokens import cache_life_seconds, estimate_tokens
 
 _CALLS_WITH_TOOLS = 6
@@ -36,7 +36,7 @@ class Planning:
     prices: PriceBook
     lessons: CacheLessons
     at_once: int
-    choice: Choice | None = None
+    choice: CacheChoice | None = None
     """The way to take whatever it costs; ``None``: the cheapest."""
     may_pad: bool = False
 

@@ -1,13 +1,10 @@
 """A run that is a batch: one lens, a worker for each task, a result for each worker."""
 
-import attrs
-
 from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.results_file import ResultsFile
 from sunwell.agent.batches.task_batch import Batch, joined_end, run_tasks
-from sunwell.agent.conversation.conversation import Ending
-from sunwell.agent.conversation.execution import Execution
 from sunwell.agent.lens.lens_writer import write_run_lens
+from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.worker import WorkerTerms
@@ -19,95 +16,67 @@ from sunwell.events import RUN_STARTED, WARNED, Warned
 from sunwell.journal.records import ToolFinished, WorkerOpened
 
 
-@attrs.frozen
-class BatchRun:
-    """Carries a batch out on one model, as :meth:`Execution.to_the_end` wants it."""
+async def run_batch(run: Run, batch: Batch, worker: ModelProtocol, smart: ModelProtocol) -> Ending:
+    """Have *worker* do each task of *batch*; return how that ended, with the results left in *run*.
 
-    batch: Batch
-    model: ModelProtocol
-    """Who works: the delegation model, else the loop's own."""
-    smart: ModelProtocol
-    """Who writes the lens where delegation is on and the batch brings none."""
-
-    async def __call__(self, execution: Execution) -> Ending:
-        """Return how the batch ended; the results are left in *execution*."""
-        execution.run.tell(RUN_STARTED, execution.started(self.model))
-        file = None
-        if self.batch.results is not None:
-            count = len(self.batch.tasks)
-            file = ResultsFile.open(self.batch.results, resumed=execution.resumed, count=count)
-            if file.repair:
-                execution.run.tell(WARNED, Warned(file.repair))
-        failed = await self._find_lens(execution)
-        if failed is not None:
-            return failed
-        dispatcher = dispatcher_for(execution, self.model, execution.lens)
-        if execution.resumed:
-            recall_calls(execution)
-        try:
-            results = await run_tasks(
-                dispatcher,
-                self.batch.tasks,
-                execution.run.root,
-                planning=planning_for(execution),
-                fail_fast=execution.config.fail_fast,
-                file=file,
-            )
-        finally:
-            execution.take(dispatcher.all_results())
-            if file is not None:
-                file.finish()
-        return joined_end(results)
-
-    async def _find_lens(self, execution: Execution) -> Ending | None:
-        """Leave the lens in *execution*, where there is to be one; return the end where there is none."""
-        execution.lens = self.batch.lens
-        if self.batch.lens is not None or not execution.config.enable_delegation:
-            return None
-        if self.smart.name == self.model.name:
-            return None
-        written = await write_run_lens(execution, self.smart)
-        execution.lens = written.lens
+    *smart* writes the lens if delegation is on and the batch brings none.
+    """
+    run.tell(RUN_STARTED, run.started(worker))
+    file = None
+    if batch.results is not None:
+        file = ResultsFile.open(batch.results, resumed=run.resumed, count=len(batch.tasks))
+        if file.repair:
+            run.tell(WARNED, Warned(file.repair))
+    run.lens = batch.lens
+    if batch.lens is None and run.config.enable_delegation and smart.name != worker.name:
+        written = await write_run_lens(run, smart)
+        run.lens = written.lens
         if written.lens is None and written.outcome == "fail":
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         if written.lens is None:
-            execution.run.tell(WARNED, Warned(f"the workers go on without a lens: {written.reason}"))
-        return None
+            run.tell(WARNED, Warned(f"the workers go on without a lens: {written.reason}"))
+    return joined_end(await _results(run, batch.tasks, worker, file))
 
 
-@attrs.frozen
-class LensRun:
-    """A run that has the lens written and ends with it."""
+async def _results(
+    run: Run, tasks: tuple[Task, ...], worker: ModelProtocol, file: ResultsFile | None = None
+) -> tuple[TaskResult, ...]:
+    """Return the results of *tasks*, each done by *worker* under the lens of *run*."""
+    dispatcher = dispatcher_for(run, worker, run.lens)
+    if run.resumed:
+        recall_calls(run)
+    try:
+        return await run_tasks(
+            dispatcher,
+            tasks,
+            run.root,
+            planning=planning_for(run),
+            fail_fast=run.config.fail_fast,
+            file=file,
+        )
+    finally:
+        run.take(dispatcher.all_results())
+        if file is not None:
+            file.finish()
 
-    smart: ModelProtocol
 
-    async def __call__(self, execution: Execution) -> Ending:
-        """Leave the lens in *execution*, or say why there is none."""
-        execution.run.tell(RUN_STARTED, execution.started(self.smart))
-        written = await write_run_lens(execution, self.smart)
-        execution.lens = written.lens
-        if written.lens is None:
-            return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
-        return Ending("ok", "end", written.lens.to_context())
-
-
-def recall_calls(execution: Execution) -> None:
+def recall_calls(run: Run) -> None:
     """Tell the tools what workers read and changed before this process took the run up."""
-    root = f"{execution.run.root.path}/"
+    root = f"{run.root.path}/"
     workers: set[str] = set()
-    for record in execution.run.journal.records():
+    for record in run.journal.records():
         match record:
             case WorkerOpened():
                 workers.add(record.span)
             case ToolFinished() if record.span in workers:
-                execution.tools.note(record.span.removeprefix(root), record.result)
+                run.tools.note(record.span.removeprefix(root), record.result)
 
 
-def planning_for(execution: Execution) -> Planning:
+def planning_for(run: Run) -> Planning:
     """Return the planner of a run's batches."""
-    config = execution.config
+    config = run.config
     return Planning(
-        execution.run,
+        run,
         config.prices,
         config.lessons,
         config.max_concurrent,
@@ -116,39 +85,27 @@ def planning_for(execution: Execution) -> Planning:
     )
 
 
-def dispatcher_for(execution: Execution, model: ModelProtocol, lens: EphemeralLens | None) -> Dispatcher:
+def dispatcher_for(run: Run, model: ModelProtocol, lens: EphemeralLens | None) -> Dispatcher:
     """Return the dispatcher of a run's workers on *model*, under *lens* where there is one."""
-    config = execution.config
-    sections = [execution.system_prompt, lens.to_context() if lens else None]
+    config = run.config
+    sections = [run.system_prompt, lens.to_context() if lens else None]
     terms = WorkerTerms(
         model,
-        execution.tools,
+        run.tools,
         tuple(section for section in sections if section),
         max_output_tokens=config.max_output_tokens,
         stream=config.stream,
         timeout_seconds=config.worker_timeout_seconds,
     )
-    return Dispatcher(execution.run, terms, Slots(config.max_concurrent), config.max_depth)
+    return Dispatcher(run, terms, Slots(config.max_concurrent), config.max_depth)
 
 
-async def run_items(execution: Execution, items: tuple[Task, ...], worker: ModelProtocol) -> Ending:
-    """Have a worker do each of *items* under the lens of *execution*; return the joined end.
+async def run_items(run: Run, items: tuple[Task, ...], worker: ModelProtocol) -> Ending:
+    """Have a worker do each of *items* under the lens of *run*; return the joined end.
 
     The answer holds every item's in order; what of them did not come to its end stands in it, too.
     """
-    dispatcher = dispatcher_for(execution, worker, execution.lens)
-    if execution.resumed:
-        recall_calls(execution)
-    try:
-        results = await run_tasks(
-            dispatcher,
-            items,
-            execution.run.root,
-            planning=planning_for(execution),
-            fail_fast=execution.config.fail_fast,
-        )
-    finally:
-        execution.take(dispatcher.all_results())
+    results = await _results(run, items, worker)
     ended = joined_end(results)
     return Ending(ended.status, ended.stop_reason, joined_answer(results), ended.error)
 

@@ -8,7 +8,7 @@ import attrs
 
 from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.results_file import ResultsFile
-from sunwell.agent.conversation.conversation import Ending
+from sunwell.agent.run.run_context import Ending
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.worker import plain, task_fields, task_of
 from sunwell.core.lens import EphemeralLens

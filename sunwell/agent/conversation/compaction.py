@@ -134,7 +134,7 @@ class Compactor:
         Raises :exc:`WindowFull` where it does not fit.
         """
         key = (f"{self.span.path}/turn-{turn}", _COMPACTED)
-        noted = self.run.journal.find(Note, key)
+        noted = self.run.journal.find(Note, key) if self.run.resumed else None
         if noted is not None:
             return compacted(history, int(noted.value))
         is_full = self._tokens(history.size_bytes + other_bytes) > self.window_tokens * FULL_AT

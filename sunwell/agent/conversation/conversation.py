@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, Self
 
 import attrs
 
@@ -13,33 +13,24 @@ from sunwell.agent.conversation.final_call import (
     Reserve,
     bare_tokens,
     closing_reserve,
+    closing_seconds,
     fitting_request,
     unanswered,
     with_words,
 )
 from sunwell.agent.conversation.tool_calls import CallRunner, with_sound_ids
-from sunwell.agent.conversation.toolset import Toolset
-from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.run_context import Ending, Run
+from sunwell.agent.run.toolset import Toolset
+from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import History, Message, Text, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
+from sunwell.core.price import Price
 from sunwell.core.span import Span
-from sunwell.core.task import Status, StopReason
+from sunwell.core.task import StopReason
 from sunwell.errors import BudgetExhausted, ModelError
 from sunwell.events import BUDGET_EXHAUSTED, BudgetUsedUp
 from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS
 from sunwell.journal.records import Note
-
-__all__ = ["WORK_PROMPT_VERSION", "Assignment", "Conversation", "Ending"]
-
-
-@attrs.frozen
-class Ending:
-    """How a piece of work ended."""
-
-    status: Status
-    stop_reason: StopReason
-    answer: str = ""
-    error: str = ""
 
 
 class Companion(Protocol):
@@ -106,6 +97,29 @@ class Assignment:
     most_turns: int | None = None
     """Most turns of this work itself; ``None``: only the ledger's ceilings hold."""
 
+    @classmethod
+    def of(
+        cls,
+        run: Run,
+        span: Span,
+        model: ModelProtocol,
+        *,
+        lens: EphemeralLens | None = None,
+        effort: Effort | None = None,
+    ) -> Self:
+        """Return the task of *run* as *model* is given it in *span*, under *lens* if there is one."""
+        sections = [run.system_prompt, lens.to_context() if lens else None]
+        return cls(
+            span,
+            model,
+            run.task,
+            tuple(section for section in sections if section),
+            run.config.max_output_tokens,
+            effort,
+            stream=run.config.stream,
+            closing_seconds=closing_seconds(run.config.ceilings.seconds),
+        )
+
 
 @attrs.define(eq=False)
 class Conversation:
@@ -127,6 +141,7 @@ class Conversation:
     """The latest plain text that the model said."""
     last_output_tokens: int | None = attrs.field(default=None, init=False)
     """Output tokens of the latest answer; ``None`` where nobody said."""
+    _price: Price | None = attrs.field(default=None, init=False)
     _bare_tokens: int = attrs.field(default=0, init=False)
     _reserve: Reserve | None = attrs.field(default=None, init=False)
     _empty: int = attrs.field(default=0, init=False)
@@ -134,6 +149,8 @@ class Conversation:
     """Answers that were cut before the model had written anything."""
     _results: Message | None = attrs.field(default=None, init=False)
     """Results of tools that are not in the conversation yet."""
+    _met_time_limit: bool = attrs.field(default=False, init=False)
+    """Whether this turn met the time limit when it was recorded."""
     _is_known_time_out: bool = attrs.field(default=False, init=False)
     _compactor: Compactor | None = attrs.field(default=None, init=False)
     _other_bytes: int | None = attrs.field(default=None, init=False)
@@ -142,7 +159,7 @@ class Conversation:
     def __attrs_post_init__(self) -> None:
         self.calls = CallRunner(self.run, self.given.span, self.tools)
         self._history = History([user(self.given.prompt)])
-        price = self.run.gateway.prices.price(self.given.model)
+        price = self._price = self.run.gateway.prices.price(self.given.model)
         if price is not None and price.context_window is not None:
             room = price.context_window - (self.given.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
             if room > 0:
@@ -187,7 +204,7 @@ class Conversation:
 
     def _timed_out_before(self) -> bool:
         """Whether this very turn met the time limit when it was recorded: time does not come again."""
-        if not self.run.gateway.heed_refusals:
+        if not self.run.resumed or not self.run.gateway.heed_refusals:
             return False
         noted = self.run.journal.find(Note, (self.given.span.path, _TIMED_OUT))
         return noted is not None and noted.value == self.turns
@@ -199,7 +216,8 @@ class Conversation:
 
     def _seconds(self) -> float | None:
         """Return the time for this turn: what is left, less what is kept for closing."""
-        if self._timed_out_before():
+        self._met_time_limit = self._timed_out_before()
+        if self._met_time_limit:
             return 0.0
         left = self.run.ledger.seconds_left(self.given.span.path)
         return None if left is None else max(0.0, left - self.given.closing_seconds)
@@ -250,7 +268,7 @@ class Conversation:
 
     async def _ask(self) -> Completion:
         given, run = self.given, self.run
-        if self._timed_out_before() and not run.gateway.has_answer(given.span):
+        if self._met_time_limit and not run.gateway.has_answer(given.span):
             await asyncio.sleep(0)  # the limit holds from here on: no call begins
         request = self._request()
         path = given.span.path
@@ -258,8 +276,7 @@ class Conversation:
             run.ledger.hold_back(path, 1, None, given.closing_seconds)  # keeps one call, too
         else:
             bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
-            price = run.gateway.prices.price(given.model)
-            reserve = self._reserve = closing_reserve(bare, self._history.size_bytes, price)
+            reserve = self._reserve = closing_reserve(bare, self._history.size_bytes, self._price)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
         completion = await run.gateway.ask(
             given.span, given.model, request, purpose=given.purpose, stream=given.stream
@@ -269,7 +286,7 @@ class Conversation:
         return completion
 
     async def _take(self, completion: Completion) -> Ending | None:
-        """Conversation one answer into the conversation; return the end where it is one."""
+        """Take one answer into the conversation; return the end where it is one."""
         message = with_sound_ids(completion.as_message(), self.turns)
         self.last_text = completion.text or self.last_text
         self.last_output_tokens = completion.usage.output_tokens if completion.usage else None

@@ -11,8 +11,8 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
 from sunwell.core.span import Span
 from sunwell.core.task import CommandRun
@@ -105,9 +105,9 @@ class CallRunner:
         Calls to tools that allow it run side by side; all others run alone, in order.
         """
         results: list[ToolResult] = []
-        numbered = list(enumerate(calls))
-        for parallel, group in groupby(numbered, lambda item: self.tools.is_parallel(item[1])):
-            if parallel:
+        parallel = [self.tools.is_parallel(call) for call in calls]
+        for is_parallel, group in groupby(enumerate(calls), lambda item: parallel[item[0]]):
+            if is_parallel:
                 results += await self._side_by_side(list(group), turn)
             else:
                 results += [await self._one(call, turn, index) for index, call in group]
@@ -143,9 +143,12 @@ class CallRunner:
         clock = asyncio.get_running_loop()
         begun = clock.time()
         started = self.run.journal.find(ToolStarted, key)
-        result = await (self._take_up(call, key, started) if started else self._start(call, key))
+        if started is not None:
+            result = await self._take_up(call, key, started)
+        else:
+            result, started = await self._start(call, key)
         result = attrs.evolve(result, content=self.run.gateway.redact(result.content))
-        result = await self._with_known_files(result, key)
+        result = await self._with_known_files(result, started)
         seconds = clock.time() - begun
         # Not synced on its own: the intent of the next model call is, and it comes later in the file.
         record = ToolFinished(*key, call.name, result, seconds)
@@ -154,15 +157,17 @@ class CallRunner:
         self._tell_finished(call, result, seconds)
         return result
 
-    async def _start(self, call: ToolCall, key: tuple[str, int, int]) -> ToolResult:
-        place = Place(self.span, *key[1:])
-        executor = self.tools.executor_of(call, place)
+    async def _start(
+        self, call: ToolCall, key: tuple[str, int, int]
+    ) -> tuple[ToolResult, ToolStarted | None]:
+        """Return the result of *call*, and the record of its beginning if it has begun."""
+        executor, staging = self.tools.executors_of(call, Place(self.span, *key[1:]))
         if executor is None:
-            return self.tools.refusal(call)
-        staging = self.tools.staging_executor_of(call, place)
+            return self.tools.refusal(call), None
         if staging is None:
-            await self.run.journal.append(ToolStarted(*key, call, repeatable=False))
-            return await self._execute(executor, call)
+            started = ToolStarted(*key, call, repeatable=False)
+            await self.run.journal.append(started)
+            return await self._execute(executor, call), started
         try:
             staged = await staging.stage(call)
             harmless = staged.repeatable and not staged.changes
@@ -170,11 +175,10 @@ class CallRunner:
         except Exception as error:
             if not _is_foreign(staging):
                 raise
-            return self._failed(call, error)
+            return self._failed(call, error), None
         await self.run.journal.append(started, durable=not harmless)
-        if not _is_foreign(staging):
-            return await staged.finish()
-        return await self._held(call, staged.finish())
+        doing = staged.finish()
+        return (await self._held(call, doing) if _is_foreign(staging) else await doing), started
 
     async def _execute(self, executor: ToolExecutor, call: ToolCall) -> ToolResult:
         if isinstance(executor, StagingExecutor) and not _is_foreign(executor):
@@ -194,10 +198,9 @@ class CallRunner:
 
     async def _take_up(self, call: ToolCall, key: tuple[str, int, int], started: ToolStarted) -> ToolResult:
         place = Place(self.span, *key[1:])
-        executor = self.tools.executor_of(call, place)
+        executor, staging = self.tools.executors_of(call, place)
         if executor is None:
             return self.tools.refusal(call)
-        staging = self.tools.staging_executor_of(call, place)
         if started.changes and staging is not None:
             return await self._decide_by_hashes(call, staging, started)
         if started.repeatable:
@@ -218,9 +221,8 @@ class CallRunner:
         text = f"{UNKNOWN_OUTCOME} Changed by somebody else meanwhile: {paths}."
         return ToolResult(call.id, text, is_error=True)
 
-    async def _with_known_files(self, result: ToolResult, key: tuple[str, int, int]) -> ToolResult:
+    async def _with_known_files(self, result: ToolResult, started: ToolStarted | None) -> ToolResult:
         """Note what the run's own call left of the files, so that nobody else is blamed for it."""
-        started = self.run.journal.find(ToolStarted, key)
         if started is not None and not started.repeatable and not started.changes:
             result = attrs.evolve(result, reads=await self.run.files.look_again())
         self.run.files.take(result)
@@ -250,16 +252,6 @@ class CallRunner:
         changed = tuple(change.path for change in result.changes)
         event = ToolCallFinished(self.span.path, call.name, result.is_error, seconds, changed, replayed)
         self.run.tell(TOOL_CALL_FINISHED, event)
-
-
-def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:
-    """Return each file once, from its first state to its last; what ends as it began is left out."""
-    first: dict[str, str | None] = {}
-    last: dict[str, str | None] = {}
-    for change in changes:
-        first.setdefault(change.path, change.before)
-        last[change.path] = change.after
-    return tuple(FileChange(path, first[path], last[path]) for path in last if first[path] != last[path])
 
 
 def _is_foreign(executor: ToolExecutor) -> bool:

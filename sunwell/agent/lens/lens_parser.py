@@ -204,7 +204,7 @@ class _Reading:
                 break
             text = self._text(name, item)
             if text:
-                kept.setdefault(one_line(text).casefold(), text)
+                kept.setdefault(" ".join(text.split()).casefold(), text)
         return tuple(kept.values())
 
     def _text(self, name: str, item: Any) -> str | None:

@@ -118,4 +118,5 @@ def _mark(texts: Sequence[str]) -> str:
 
 
 def _tools(tools: Sequence[ToolSpec]) -> str:
-    return "\n".join(f"- {tool.name}: {one_line(tool.description)}" for tool in tools)
+    described = [one_line(tool.description) for tool in tools]
+    return "\n".join(f"- {tool.name}: {text}" for tool, text in zip(tools, described, strict=True))

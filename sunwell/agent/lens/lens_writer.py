@@ -6,10 +6,10 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.conversation.execution import Execution
 from sunwell.agent.lens.lens_parser import candidates, is_inside, parse_lens, seen_text
 from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, SYSTEM_PROMPT, LensOrder, repair_prompt, user_prompt
 from sunwell.agent.run.files_seen import CONTEXT
+from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.worker import task_fields, task_of
 from sunwell.context.excerpts import Shown
 from sunwell.context.options import OnLensFailure
@@ -236,12 +236,11 @@ class Written:
     """The items into which the task falls; none where it is one piece."""
 
 
-async def write_run_lens(execution: Execution, smart: ModelProtocol, *, may_split: bool = False) -> Written:
+async def write_run_lens(run: Run, smart: ModelProtocol, *, may_split: bool = False) -> Written:
     """Return the journalled lens of the run, or have *smart* write one, perhaps with items.
 
     What its calls cost counts against the run whatever comes of them.
     """
-    run = execution.run
     span = run.root.child("lens")
     recorded = run.journal.find(LensWritten, (span.path,))
     # Where the questions of a recorded run are compared, those for the lens are, too.
@@ -251,34 +250,34 @@ async def write_run_lens(execution: Execution, smart: ModelProtocol, *, may_spli
     failed = run.journal.find(Note, (span.path, _OUTCOME))
     if failed is not None and failed.value["outcome"] != "fail":  # taken up again, it is tried again
         return Written(None, failed.value["outcome"], failed.value["reason"])
-    run.tell(LENS_STARTED, LensStarted(execution.task, smart.name))
+    run.tell(LENS_STARTED, LensStarted(run.task, smart.name))
 
     async def ask(request: Request) -> Completion:
         return await run.gateway.ask(span, smart, request, purpose="lens")
 
     try:
         order = LensOrder(
-            execution.task,
-            await _shown(execution, span.path),
-            execution.tools.specs,
-            execution.config.max_lens_tokens,
-            execution.config.effort,
+            run.task,
+            await _shown(run, span.path),
+            run.tools.specs,
+            run.config.max_lens_tokens,
+            run.config.effort,
             may_split,
         )
         written = await write_split_lens(order, ask, model_name=smart.name)
     except (LensError, ModelError, BudgetExhausted) as error:
-        return await _failed(execution, span.path, str(error))
+        return await _failed(run, span.path, str(error))
     if written.items:  # before the lens: where that is found, they are known to be all
         items = [task_fields(item) for item in written.items]
         await run.journal.append(Note(span.path, _ITEMS, items), durable=False)
     await run.journal.append(LensWritten(span.path, written.lens))
-    run.tell(EPHEMERAL_LENS_CREATED, _created(execution, span.path, written.lens))
+    run.tell(EPHEMERAL_LENS_CREATED, _created(run, span.path, written.lens))
     return Written(written.lens, items=written.items)
 
 
-async def _shown(execution: Execution, path: str) -> str:
+async def _shown(run: Run, path: str) -> str:
     """Return what the smart model is shown of the workspace, as it was when it was first asked."""
-    journal, context = execution.run.journal, execution.context
+    journal, context = run.journal, run.context
     noted = journal.find(Note, (path, CONTEXT))
     if noted is not None:
         return str(noted.value["text"])
@@ -286,16 +285,16 @@ async def _shown(execution: Execution, path: str) -> str:
     shown = Shown(made) if isinstance(made, str) else made
     reads = [[read.path, read.sha256] for read in shown.reads]
     note = Note(path, CONTEXT, {"text": shown.text, "reads": reads})
-    execution.run.files.see(note)
+    run.files.see(note)
     await journal.append(note, durable=False)  # the intent of the call comes after it, and is synced
     return shown.text
 
 
-async def _failed(execution: Execution, path: str, reason: str) -> Written:
-    run, outcome = execution.run, execution.config.on_lens_failure
+async def _failed(run: Run, path: str, reason: str) -> Written:
+    outcome = run.config.on_lens_failure
     run.tell(LENS_FAILED, LensFailed(reason, outcome))
     if outcome == "generic":
-        lens = generic_lens(execution.task)
+        lens = generic_lens(run.task)
         await run.journal.append(LensWritten(path, lens))
         return Written(lens, outcome, reason)
     value: dict[str, Any] = {"outcome": outcome, "reason": reason}
@@ -303,7 +302,7 @@ async def _failed(execution: Execution, path: str, reason: str) -> Written:
     return Written(None, outcome, reason)
 
 
-def _created(execution: Execution, path: str, lens: EphemeralLens) -> EphemeralLensCreated:
+def _created(run: Run, path: str, lens: EphemeralLens) -> EphemeralLensCreated:
     return EphemeralLensCreated(
         lens.task_scope,
         len(lens.heuristics),
@@ -312,5 +311,5 @@ def _created(execution: Execution, path: str, lens: EphemeralLens) -> EphemeralL
         len(lens.anti_patterns),
         len(lens.constraints),
         len(lens.examples),
-        execution.run.tally.bill(path).cost_usd,
+        run.tally.bill(path).cost_usd,
     )

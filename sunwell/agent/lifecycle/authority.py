@@ -5,8 +5,8 @@ caller allows, never for more.
 """
 
 from collections.abc import Mapping, Set
+from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 import attrs
@@ -16,34 +16,25 @@ from sunwell.agent.lifecycle.equipment import Equipment, taken_names
 from sunwell.agent.lifecycle.model_roles import Choices
 from sunwell.agent.lifecycle.run_settings import options_from
 from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.options import RunOptions
+from sunwell.context.options import MODEL_ROLES, OptionSpec, RunOptions, option_specs
 from sunwell.errors import ConfigurationError
 from sunwell.models.registry import ModelRegistry
 from sunwell.tools.tool_plugins import ToolPlugins
 
-_ROLES = ("model", "smart_model", "delegation_model")
 _KINDS = ("usd", "tokens", "calls", "turns", "seconds")
 _PRIVATE_FOLDERS = (".git", ".sunwell")
 
 
-@attrs.frozen
-class Permission:
-    """An option that opens something, so that a record alone cannot set it."""
-
-    option: str
-    """How the command line gives it."""
-    harmless: Any
-    """The value that a record may set by itself."""
+@cache
+def permissions() -> Mapping[str, OptionSpec]:
+    """Return the options that a resumed run must be given again, by name."""
+    return {name: spec for name, spec in option_specs().items() if spec.is_permission}
 
 
-PERMISSIONS: Mapping[str, Permission] = MappingProxyType(
-    {
-        "allow_shell": Permission("--allow-shell", False),
-        "allow_python": Permission("--allow-python", False),
-        "sandbox": Permission("--sandbox off", "required"),
-    }
-)
-"""The options of :class:`RunOptions` that must be given again. One entry is all that a new one needs."""
+def _as_typed(spec: OptionSpec, value: Any) -> str:
+    """Return how the command line gives *value*."""
+    option = f"--{spec.name.replace('_', '-')}"
+    return option if value is True else f"{option} {value}"
 
 
 @attrs.frozen
@@ -97,7 +88,7 @@ def options_now(settings: Mapping[str, Any], terms: CallerTerms, equipment: Equi
     before = equipment.playable(recorded, settings) if terms.accept_changes else recorded
     chosen = attrs.evolve(before if terms.options is None else terms.options, **terms.given)
     # Also over an executor of the caller's own: commands and scripts are added to its toolbox.
-    for name in PERMISSIONS:
+    for name in permissions():
         _require_permission(name, recorded, chosen, terms)
     own = {tool.spec.name for tool in equipment.own_tools(chosen)}
     if not terms.accept_changes:
@@ -111,14 +102,15 @@ def options_now(settings: Mapping[str, Any], terms: CallerTerms, equipment: Equi
 
 
 def _require_permission(name: str, recorded: RunOptions, chosen: RunOptions, terms: CallerTerms) -> None:
-    value, permission = getattr(recorded, name), PERMISSIONS[name]
+    value, permission = getattr(recorded, name), permissions()[name]
     if value == permission.harmless or name in terms.given:
         return
     if terms.options is not None and (getattr(chosen, name) == value or terms.accept_changes):
         return
+    option = _as_typed(permission, value)
     raise ConfigurationError(
-        f"the run was started with {permission.option}, which its record cannot grant: give it again "
-        f"({permission.option}, or given={{{name!r}: {value!r}}} in Python)"
+        f"the run was started with {option}, which its record cannot grant: give it again "
+        f"({option}, or given={{{name!r}: {value!r}}} in Python)"
     )
 
 
@@ -152,7 +144,7 @@ def require_own_models(
     """
     if terms.options is not None:
         return
-    for role in _ROLES:
+    for role in MODEL_ROLES:
         name = getattr(options, role)
         if role in terms.given or getattr(mine, role) is not None or not isinstance(name, str):
             continue

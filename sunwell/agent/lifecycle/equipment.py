@@ -45,6 +45,8 @@ class Equipment:
         other tools may have.
         """
         tools = (*self.tools, *options.own_tools)
+        if not tools:
+            return ()
         require_distinct(tool.spec.name for tool in tools)
         for tool in tools:
             if tool.spec.name in taken_names():
@@ -107,9 +109,12 @@ class Equipment:
                 f"{type(self.executor).__name__} is none: let the executor carry it out, or use a Toolbox"
             )
 
-    def require_sandbox(self, session: SessionContext) -> None:
-        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands cannot run in a sandbox."""
-        check = getattr(self.preview(session), "require_sandbox", None)
+    def require_sandbox(self, session: SessionContext, executor: ToolExecutor | None = None) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands cannot run in a sandbox.
+
+        *executor* is the preview for *session*, if there is one already.
+        """
+        check = getattr(executor or self.preview(session), "require_sandbox", None)
         if callable(check):
             check(self.names(session.options))
 
@@ -117,12 +122,15 @@ class Equipment:
         """Return what plugins add to a run with *options*."""
         if self.executor is not None:
             return Plugged()
+        names = None if options.tools is None else options.tool_names
+        if not self.plugins.offered and (names is None or BUILT_IN.issuperset(names)):
+            return Plugged()
         own = {tool.spec.name for tool in self.own_tools(options)}
-        return self.plugins.chosen(options.tool_names, taken_names() | own)
+        return self.plugins.chosen(names, taken_names() | own)
 
     def names(self, options: RunOptions) -> tuple[str, ...] | None:
         """Return the tools that *options* name, without those of plugins that are broken."""
-        chosen = options.tool_names
+        chosen = None if options.tools is None else options.tool_names
         if chosen is None:
             return None
         left_out = self.plugged(options).left_out

@@ -11,7 +11,7 @@ from sunwell.agent.lifecycle.authority import CallerTerms, batch_now, options_no
 from sunwell.agent.lifecycle.drift import files_clause
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles
-from sunwell.agent.lifecycle.open_run import Opened, hashes_of, learn_keys, require_approver
+from sunwell.agent.lifecycle.open_run import RunStart, hashes_of, learn_keys, require_approver
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings
 from sunwell.agent.run.files_seen import CONTEXT, FilesSeen
 from sunwell.context.options import RunOptions
@@ -128,7 +128,7 @@ async def open_fork(
     fork: Fork,
     equipment: Equipment,
     resolve: Callable[[RunOptions], Roles],
-) -> tuple[Opened, SessionContext, Roles]:
+) -> tuple[RunStart, SessionContext, Roles]:
     """Make the journal of a new run with what *fork* keeps, and return it ready to go on.
 
     Raises :exc:`~sunwell.errors.JournalError` where there is no such run or place, and where the
@@ -155,17 +155,13 @@ async def open_fork(
     equipment.require_sandbox(session)
     journal = journals.create(fork.workspace, new_run_id())
     tools = equipment.executor_for(session, journal, secrets)
-    opened = Opened(journal, tools, secrets, equipment, settings=settings, batch=batch, heed_refusals=False)
-    now = opened.settings_now(session, roles)
-    first = RunOpened(
-        journal.run_id,
-        recorded.task,
-        time.time(),
-        secrets.redact(str(session.workspace)),
-        {**now, "forked": {"run_id": source.run_id, "at": str(fork.cut)}},
+    start = RunStart(journal, tools, secrets, equipment, settings=settings, batch=batch, heed_refusals=False)
+    now = start.settings_now(session, roles)
+    origin = {"run_id": source.run_id, "at": str(fork.cut)}
+    await _copy(
+        journal, start.first_record(session, {**now, "forked": origin}), kept, _forked(source.run_id, fork)
     )
-    await _copy(journal, first, kept, _forked(source.run_id, fork))
-    return attrs.evolve(opened, settings=now, lens_only=bool(settings.get("lens_only"))), session, roles
+    return attrs.evolve(start, settings=now, lens_only=bool(settings.get("lens_only"))), session, roles
 
 
 async def _check_files(

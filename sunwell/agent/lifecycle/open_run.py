@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -12,31 +11,27 @@ from typing import Any
 import attrs
 
 from sunwell.agent.batches.task_batch import Batch
-from sunwell.agent.conversation.execution import Execution, came_to_its_end
-from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.lifecycle.authority import CallerTerms, batch_now, options_now
 from sunwell.agent.lifecycle.drift import changes_between, code_of, digests_of, files_clause
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles, dearer_worker
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from, settings_of
-from sunwell.agent.loop import AgentLoop
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.loop_config import LoopConfig
-from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.run_context import Run, came_to_its_end
+from sunwell.agent.run.toolset import Toolset
 from sunwell.budget.ledger import passed
 from sunwell.budget.ledger_protocol import Amount
 from sunwell.budget.tally import BilledCall
 from sunwell.context.excerpts import Shown, gather
-from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import FileRead
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import StagingExecutor, ToolExecutor
 from sunwell.errors import ConfigurationError, JournalError
-from sunwell.events import MODEL_FELL_BACK, WARNED, Event, ModelFellBack, Warned
+from sunwell.events import MODEL_FELL_BACK, WARNED, Warned
 from sunwell.gateway.model_call import ModelCall
-from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.file import FileJournal
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.places import Journals
@@ -53,7 +48,6 @@ from sunwell.journal.records import (
     RunResumed,
 )
 from sunwell.models.connection import Connection
-from sunwell.models.prices import PriceBook
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.policy import approver_of, is_dry_run
 from sunwell.tools.toolbox import Toolbox
@@ -205,8 +199,8 @@ _CONTEXT_TOKENS = 12_000
 
 
 @attrs.frozen
-class Opened:
-    """A run whose journal is open, and what it needs to begin or go on."""
+class RunStart:
+    """What a run starts from: an open journal, and how the run goes on from it. Gone once it has begun."""
 
     journal: Journal
     executor: ToolExecutor
@@ -242,8 +236,8 @@ class Opened:
         """
         if self.settings is None:
             return
-        self._require_approver(self.settings)
         if not self.recorded_only:
+            require_approver(self.settings, self.executor)
             self.equipment.require_sandbox(session)
         if self.accept_changes:
             return
@@ -256,22 +250,17 @@ class Opened:
         if changes:
             raise JournalError(f"{'; '.join(changes)}: undo that, or keep the answers with --accept-changes")
 
-    def _require_approver(self, settings: Mapping[str, Any]) -> None:
-        if not self.recorded_only:
-            require_approver(settings, self.executor)
+    def settings_now(
+        self, session: SessionContext, roles: Roles, tools: Toolset | None = None
+    ) -> dict[str, Any]:
+        """Return what holds for *session* today, as the first record says it.
 
-    def _without_sandbox(self, session: SessionContext) -> str:
-        """Return what it means that commands run without a sandbox; empty if none does."""
-        box = self.executor
-        names = self.equipment.names(session.options)
-        return box.warning(names) if isinstance(box, Toolbox) else ""
-
-    def settings_now(self, session: SessionContext, roles: Roles) -> dict[str, Any]:
-        """Return what holds for *session* today, as the first record says it."""
+        *tools* are those of the run, if they are known already.
+        """
+        tools = tools or self._tools(session)
         recalled = (
             self.secrets.redact(self.recalled) if self.settings is None else self.settings.get("recalled", "")
         )
-        tools = self._tools(session)
         settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
         own = self.equipment.own_tools(session.options)
         if own:
@@ -290,107 +279,76 @@ class Opened:
     def _tools(self, session: SessionContext) -> Toolset:
         return Toolset.of(self.equipment.names(session.options), self.executor)
 
-    async def _mark_fallback(self, run: Run, fell_back: ModelFellBack) -> None:
-        """Say in the journal, once, and to whoever watches that another model takes a part."""
-        key = (run.root.path, "model_fell_back")
-        if self.journal.find(Note, key) is None:
-            await self.journal.append(Note(*key, attrs.asdict(fell_back)))
-        run.tell(MODEL_FELL_BACK, fell_back)
-
-    async def events(
-        self, loop: AgentLoop, session: SessionContext, roles: Roles
-    ) -> AsyncGenerator[Event, None]:
-        """Write the first record, or book what was spent before, and yield the events of the run."""
-        config = loop.config
-        run = Run.begin(
-            loop,
+    async def begin(self, sender: object, config: LoopConfig, session: SessionContext, roles: Roles) -> Run:
+        """Return the run, with its first record written, or with what it spent before booked."""
+        tools = self._tools(session)
+        settings = self.settings_now(session, roles, tools)
+        prompt = session.options.system_prompt
+        run = Run(
+            sender,
             self.journal,
             config.ceilings if self.batch is None else config.budget,
-            prices=config.prices,
-            retry=config.retry,
-            accept_changes=self.accept_changes,
+            config,
+            task=_with_recalled(self.secrets.redact(session.goal), settings["recalled"]),
+            tools=tools,
+            system_prompt=self.secrets.redact(prompt) if prompt else None,
+            context=partial(_shown, session, self.secrets),
+            resumed=self.settings is not None,
         )
+        run.gateway.accept_changes = self.accept_changes
         run.gateway.heed_refusals = self.heed_refusals
         run.gateway.recorded_only = self.recorded_only
         run.gateway.redact = self.secrets.redact
         run.gateway.compare = self.compare
         run.files.hashes = hashes_of(self.executor)
-        task = self.secrets.redact(session.goal)
-        settings = self.settings_now(session, roles)
         if self.settings is None:
-            place = self.secrets.redact(str(session.workspace))
-            opened = RunOpened(self.journal.run_id, task, time.time(), place, settings)
-            await self.journal.append(opened)
+            await run.journal.append(self.first_record(session, settings))
         else:
             restore(run)
             new = {} if settings == self.settings else settings
-            await self.journal.append(RunResumed(time.time(), new, self.accept_changes))
+            await run.journal.append(RunResumed(time.time(), new, self.accept_changes))
+        await self._tell_findings(run, session, roles)
+        return run
+
+    def first_record(self, session: SessionContext, settings: Mapping[str, Any]) -> RunOpened:
+        """Return the record with which the journal begins."""
+        goal, place = self.secrets.redact(session.goal), self.secrets.redact(str(session.workspace))
+        return RunOpened(self.journal.run_id, goal, time.time(), place, dict(settings))
+
+    async def _tell_findings(self, run: Run, session: SessionContext, roles: Roles) -> None:
+        """Warn of what was found on the way, and say that another model takes a part if one does."""
+        options, box = session.options, self.executor
         dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
-        problems = self.equipment.plugged(session.options).problems
-        found = [said for said in (*self.notes, dearer, self._without_sandbox(session)) if said]
-        for warning in (*found, *roles.warnings, *problems):
+        unconfined = box.warning(self.equipment.names(options)) if isinstance(box, Toolbox) else ""
+        found = [said for said in (*self.notes, dearer, unconfined) if said]
+        for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):
             run.tell(WARNED, Warned(warning))
         if roles.fell_back is not None:
-            await self._mark_fallback(run, roles.fell_back)
-        tools = self._tools(session)
-        prompt = session.options.system_prompt
-        execution = Execution(
-            run,
-            _with_recalled(task, settings["recalled"]),
-            tools,
-            self.secrets.redact(prompt) if prompt else None,
-            partial(_shown, session, task, self.secrets),
-            config,
-            self.settings is not None,
-        )
-        events = loop.follow(execution, loop.way(self.batch, lens_only=self.lens_only))
-        async with aclosing(events) as told:
-            async for event in told:
-                yield event
-
-
-def loop_config(options: RunOptions, prices: PriceBook, retry: RetryPolicy) -> LoopConfig:
-    """Return the loop's settings for *options*."""
-    return LoopConfig(
-        enable_delegation=options.enable_delegation,
-        delegation_threshold_tokens=options.delegation_threshold_tokens,
-        budget=options.budget,
-        max_output_tokens=options.max_output_tokens,
-        effort=options.effort,
-        on_lens_failure=options.on_lens_failure,
-        stream=options.stream,
-        max_concurrent=options.max_concurrent,
-        worker_timeout_seconds=options.worker_timeout_seconds,
-        max_depth=options.max_depth,
-        orchestrate=options.orchestrate,
-        delegation_tools=options.delegation_tools,
-        orchestration=options.orchestration,
-        fail_fast=options.fail_fast,
-        split=options.split,
-        pad_prefix=options.pad_prefix,
-        prices=prices,
-        retry=retry,
-    )
+            key = (run.root.path, "model_fell_back")
+            if run.journal.find(Note, key) is None:
+                await run.journal.append(Note(*key, attrs.asdict(roles.fell_back)))
+            run.tell(MODEL_FELL_BACK, roles.fell_back)
 
 
 def open_new(
     journals: Journals, session: SessionContext, roles: Roles, recalled: str, equipment: Equipment
-) -> Opened:
+) -> RunStart:
     """Make the journal of a new run in the session's workspace.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers, and if commands are
     allowed and there is no sandbox for them; there is no journal then.
     """
-    equipment.require_sandbox(session)
-    Toolset.of(equipment.names(session.options), equipment.preview(session))
+    preview = equipment.preview(session)
+    equipment.require_sandbox(session, preview)
+    Toolset.of(equipment.names(session.options), preview)
     secrets = learn_keys(secrets_from_environment(), roles)
     journal = journals.create(session.workspace, new_run_id())
-    return Opened(journal, equipment.executor_for(session, journal, secrets), secrets, equipment, recalled)
+    return RunStart(journal, equipment.executor_for(session, journal, secrets), secrets, equipment, recalled)
 
 
 def reopen(
     journals: Journals, workspace: Path, run_id: str, terms: CallerTerms, equipment: Equipment
-) -> tuple[Opened, SessionContext]:
+) -> tuple[RunStart, SessionContext]:
     """Open the journal of a run for going on, and return it with the session that it recorded.
 
     What the record may not decide is the caller's, by *terms*. A run that is finished is only played again,
@@ -411,7 +369,7 @@ def reopen(
         session = SessionContext.build(workspace, recorded.task, chosen)
         secrets = secrets_from_environment()
         tools = equipment.executor_for(session, journal, secrets)
-        opened = Opened(
+        start = RunStart(
             journal,
             tools,
             secrets,
@@ -423,7 +381,7 @@ def reopen(
             lens_only=bool(settings.get("lens_only")),
             notes=tuple(said for said in (_cut_off(journal), left) if said),
         )
-        return opened, session
+        return start, session
     except BaseException:
         journal.close()
         raise
@@ -436,10 +394,11 @@ def _cut_off(journal: Journal) -> str:
     return f"{repair}; they are kept in {journal.path.with_suffix('.torn')}"
 
 
-def _shown(session: SessionContext, task: str, secrets: Secrets) -> Shown:
+def _shown(session: SessionContext, secrets: Secrets) -> Shown:
     reads: list[FileRead] = []
+    goal = secrets.redact(session.goal)
     text = gather(
-        session.workspace, task, limit_tokens=_CONTEXT_TOKENS, secrets=secrets, tell_read=reads.append
+        session.workspace, goal, limit_tokens=_CONTEXT_TOKENS, secrets=secrets, tell_read=reads.append
     )
     return Shown(text, tuple(reads))
 
@@ -459,10 +418,10 @@ def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> Non
 
 def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:
     """Add the keys that the models were given to *secrets*, and return them."""
-    for model in (roles.own, roles.smart, roles.worker):
-        connection = getattr(model, "connection", None)
-        for value in connection.secret_values() if isinstance(connection, Connection) else ():
-            secrets.add(value, "API key")
+    named = [getattr(model, "connection", None) for model in (roles.own, roles.smart, roles.worker)]
+    connections = [one for one in named if isinstance(one, Connection)]
+    for value in dict.fromkeys([value for one in connections for value in one.secret_values()]):
+        secrets.add(value, "API key")
     return secrets
 
 

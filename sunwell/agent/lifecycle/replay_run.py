@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,9 +10,10 @@ import attrs
 from sunwell.agent.lifecycle.drift import changes_between
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles
-from sunwell.agent.lifecycle.open_run import Opened, loop_config
+from sunwell.agent.lifecycle.open_run import RunStart
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from
 from sunwell.agent.loop import AgentLoop
+from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import FileChange, Message, ToolCall, ToolResult
@@ -25,7 +25,6 @@ from sunwell.core.tool import Staged, StagingExecutor, ToolExecutor
 from sunwell.errors import JournalError
 from sunwell.events import RunFinished
 from sunwell.gateway.model_call import ModelCall
-from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.memory import ReplayedJournal
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
@@ -91,14 +90,14 @@ class _NotDone:
 
 def open_replay(
     journals: Journals, workspace: Path, run_id: str, equipment: Equipment
-) -> tuple[Opened, SessionContext]:
+) -> tuple[RunStart, SessionContext]:
     """Read the journal of a run for playing it again, and return it with the session that it recorded."""
     return replay_of(journals.read(workspace, run_id), workspace, equipment)
 
 
 def replay_of(
     journal: Journal, workspace: Path, equipment: Equipment, options: RunOptions | None = None
-) -> tuple[Opened, SessionContext]:
+) -> tuple[RunStart, SessionContext]:
     """Return the run of *journal* ready to be played again, with *options* in place of the recorded ones."""
     recorded = journal.find(RunOpened, ())
     if recorded is None:
@@ -110,7 +109,7 @@ def replay_of(
     batch = batch_in(settings)
     if batch is not None:
         batch = attrs.evolve(batch, results=None)  # nothing is written
-    return Opened(
+    return RunStart(
         journal,
         RecordedTools(tools),
         Secrets(),
@@ -122,24 +121,24 @@ def replay_of(
     ), session
 
 
-def played_again(opened: Opened, *, accept_changes: bool) -> Opened:
-    """Return *opened* for playing it again; its journal is read into memory and given up."""
-    journal = opened.journal
+def played_again(start: RunStart, *, accept_changes: bool) -> RunStart:
+    """Return *start* for playing it again; its journal is read into memory and given up."""
+    journal = start.journal
     copy = ReplayedJournal.copy_of(journal.path, journal.records())
     journal.close()
     return attrs.evolve(
-        opened,
+        start,
         journal=copy,
-        executor=RecordedTools(opened.executor),
+        executor=RecordedTools(start.executor),
         recorded_only=True,
         heed_refusals=True,
         accept_changes=accept_changes,
     )
 
 
-def recorded_roles(opened: Opened) -> Roles:
+def recorded_roles(start: RunStart) -> Roles:
     """Return stand-ins for the models that the run was recorded with."""
-    named = (opened.settings or {})["models"]
+    named = (start.settings or {})["models"]
     own, smart, worker = (named[role] for role in ("model", "smart_model", "delegation_model"))
     return Roles(_stand_in(own), _stand_in(smart) if smart else None, _stand_in(worker) if worker else None)
 
@@ -179,31 +178,32 @@ async def replay_journal(
     than was answered or less, and :exc:`~sunwell.errors.JournalError` where *path* cannot be read.
     """
     journal = ReplayedJournal.read(Path(path))
-    opened, session = replay_of(journal, Path(path).absolute().parent, Equipment(tool_executor), options)
-    roles = recorded_roles(opened)
+    start, session = replay_of(journal, Path(path).absolute().parent, Equipment(tool_executor), options)
+    roles = recorded_roles(start)
     seen = _Comparison(journal)
-    opened = attrs.evolve(opened, compare=seen.see)
+    start = attrs.evolve(start, compare=seen.see)
     is_closed = journal.find(RunClosed, ()) is not None
-    result = await _played(opened, session, roles)
+    result = await _played(start, session, roles)
     told = [*seen.found, *seen.left_over()] if is_closed else list(seen.found)
     if is_closed and result.error.startswith("the record ends here"):
         told.append(f"more is asked than was answered: {result.error}")
     if told:
-        known = list(changes_between(opened.settings or {}, opened.settings_now(session, roles)))
+        known = list(changes_between(start.settings or {}, start.settings_now(session, roles)))
         raise ReplayDifference("\n".join([f"{path} was recorded by code that asked otherwise", *(
             f"known to have changed: {clause}" for clause in known), *told]))  # fmt: skip
     return result
 
 
-async def _played(opened: Opened, session: SessionContext, roles: Roles) -> TaskResult:
+async def _played(start: RunStart, session: SessionContext, roles: Roles) -> TaskResult:
     loop = AgentLoop(
         model=roles.own,
-        executor=opened.executor,
-        config=loop_config(session.options, PriceBook(), RetryPolicy()),
+        config=LoopConfig.of(session.options),
         smart_model=roles.smart,
         delegation_model=roles.worker,
     )
-    async with aclosing(opened.events(loop, session, roles)) as events:
+    loop.check(start.batch, lens_only=start.lens_only)
+    run = await start.begin(loop, loop.config, session, roles)
+    async with loop.events_of(run, start.batch, lens_only=start.lens_only) as events:
         async for event in events:
             if isinstance(event, RunFinished):
                 return event.result

@@ -195,7 +195,7 @@ def known_tools(desk: Spawner, names: list[str] | None) -> tuple[str, ...] | Non
 
 async def _delegate(desk: Spawner, place: Place, arguments: Arguments) -> str:
     order = order_of(desk, arguments)
-    ids = await desk.start(place, [order], share=desk.settings.share)
+    ids = await desk.start(place, [order], share=desk.options.worker_share)
     await desk.decide(place, f"delegated: {one_line(order.task.text)[:120]}", order.task.text)
     return told_start(ids, [order.task.text])
 

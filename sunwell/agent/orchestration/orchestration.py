@@ -6,15 +6,15 @@ import attrs
 
 from sunwell.agent.batches.batch_run import dispatcher_for
 from sunwell.agent.conversation.compaction import Standing, status_line
-from sunwell.agent.conversation.conversation import Assignment, Conversation, Ending
-from sunwell.agent.conversation.execution import Execution
+from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.conversation.final_call import closing_seconds
-from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.orchestration.delegate_tools import delegating_tools
 from sunwell.agent.orchestration.spawner import Spawner, SubCallRoom
 from sunwell.agent.orchestration.spawner_tool import AnswerTool, DeskTools, SpawnerTool
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
+from sunwell.agent.run.run_context import Ending, Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.worker_result import reported
 from sunwell.context.options import DelegationTools
 from sunwell.core.lens import EphemeralLens
@@ -175,7 +175,7 @@ def tools_called(kind: DelegationTools) -> tuple[SpawnerTool, ...]:
 class Delegating:
     """How one run's model hands out work: to whom, and with which tools."""
 
-    execution: Execution
+    run: Run
     worker: ModelProtocol
     """The one model of all workers, at any depth."""
     kind: DelegationTools
@@ -184,8 +184,8 @@ class Delegating:
     async def orchestrate(self, given: Assignment) -> Ending:
         """Carry *given* out with a model that has no tools but those of delegation and ``set_answer``."""
         desk = await self._desk()
-        settings = desk.settings
-        answers = AnswerTool(given.span, settings.confidence_threshold)
+        config = self.run.config
+        answers = AnswerTool(given.span, config.orchestrator_confidence_threshold)
         tools = Toolset((), frozenset(), {}).joined(
             DeskTools(desk, (*tools_called(self.kind), answers.tool()))
         )
@@ -193,63 +193,63 @@ class Delegating:
             given,
             system=(*given.system, ORCHESTRATOR_PROMPT),
             purpose="orchestrate",
-            most_turns=settings.max_iterations,
+            most_turns=config.orchestrator_max_turns,
         )
         ended = await self._to_the_end(desk, given, tools, answers)
-        self.execution.confidence = answers.answer.confidence if answers.answer else None
+        self.run.confidence = answers.answer.confidence if answers.answer else None
         return ended
 
     async def work(self, given: Assignment) -> Ending:
         """Carry *given* out with a model that may delegate besides what it does itself."""
         desk = await self._desk()
-        turns = self.execution.config.budget.turns
+        turns = self.run.config.budget.turns
         given = attrs.evolve(given, most_turns=DEFAULT_TURNS if turns is None else None)
         may = desk.dispatcher.may_start(given.span)
         return await self._to_the_end(desk, given, desk.deeper if may else desk.leaf, None)
 
     async def _desk(self) -> Spawner:
-        execution = self.execution
-        config, run = execution.config, execution.run
-        dispatcher = dispatcher_for(execution, self.worker, self.lens)
-        limits = config.orchestration.sub_calls
+        run, config = self.run, self.run.config
+        dispatcher = dispatcher_for(run, self.worker, self.lens)
+        limits = config.sub_call_limits
         counted = SubCallRoom(run, limits) if self.kind == "rlm" else None
         if counted is not None:
             dispatcher.max_depth = min(dispatcher.max_depth, limits.max_depth)
-        pad = Scratchpad(run.journal.run_id, config.orchestration.max_entries)
+        pad = Scratchpad(run.journal.run_id, config.scratchpad_max_entries)
         names = [tool.spec.name for tool in tools_called(self.kind)]
-        leaf = execution.tools.without(names, SubCallDepthExceeded().sentence)
+        leaf = run.tools.without(names, SubCallDepthExceeded().sentence)
         unnamed = TaskIds(run.journal.run_id, 0)
-        desk = Spawner(run, dispatcher, pad, unnamed, config.orchestration, leaf, leaf, counted)
-        desk.deeper = execution.tools.joined(DeskTools(desk, tools_called(self.kind)))
+        desk = Spawner(run, dispatcher, pad, unnamed, config, leaf, leaf, counted)
+        desk.deeper = run.tools.joined(DeskTools(desk, tools_called(self.kind)))
         await desk.open(config.earlier)
-        if execution.resumed:
+        if run.resumed:
             self._recall_calls(desk)
         return desk
 
     def _recall_calls(self, desk: Spawner) -> None:
         """Tell the tools what workers read and changed before this process took the run up."""
         workers: set[str] = set()
-        for record in self.execution.run.journal.records():
+        for record in self.run.journal.records():
             match record:
                 case WorkerOpened():
                     workers.add(record.span)
                 case ToolFinished() if record.span in workers:
-                    self.execution.tools.note(desk.ids.of(record.span), record.result)
+                    self.run.tools.note(desk.ids.of(record.span), record.result)
 
     async def _to_the_end(
         self, desk: Spawner, given: Assignment, tools: Toolset, answers: AnswerTool | None
     ) -> Ending:
-        turns = given.most_turns or self.execution.config.budget.turns or DEFAULT_TURNS
+        turns = given.most_turns or self.run.config.budget.turns or DEFAULT_TURNS
         conductor = Conductor(desk, given.span, turns, answers)
-        work = Conversation(self.execution.run, given, tools, conductor)
+        work = Conversation(self.run, given, tools, conductor)
+        self.run.works.append(work)
         try:
-            return await self.execution.carry_out(work)
+            return await work.to_the_end()
         except asyncio.CancelledError:
             work.last_text = work.partial()
             raise
         finally:
             await desk.close()
-            self.execution.take(desk.dispatcher.all_results())
+            self.run.take(desk.dispatcher.all_results())
 
 
 def check_delegating(config: LoopConfig, worker: ModelProtocol) -> None:
@@ -261,10 +261,9 @@ def check_delegating(config: LoopConfig, worker: ModelProtocol) -> None:
             f"an orchestrator has the tools of delegate and not those of {config.delegation_tools}: leave "
             "them out"
         )
-    limits = config.orchestration.sub_calls
-    is_capped = config.delegation_tools == "rlm" and limits.max_cost_per_session is not None
+    is_capped = config.delegation_tools == "rlm" and config.sub_calls_max_cost_per_session is not None
     if is_capped and config.prices.price(worker) is None:
         raise ConfigurationError(
-            f"the price of {worker.name} is unknown, so max_cost_per_session of sub-calls cannot hold: give "
+            f"the price of {worker.name} is unknown, so sub_calls_max_cost_per_session cannot hold: give "
             "its price, or set the limit to None"
         )

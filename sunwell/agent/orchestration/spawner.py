@@ -8,14 +8,14 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.start_gate import FewAtOnce
 from sunwell.agent.workers.worker import WorkerOrigin, WorkerTerms
 from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.options import Orchestration, SubCallLimits
+from sunwell.context.options import RunOptions, SubCallLimits
 from sunwell.core.markdown import one_line
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
@@ -113,7 +113,7 @@ class Spawner:
     dispatcher: Dispatcher
     scratchpad: Scratchpad
     ids: TaskIds
-    settings: Orchestration
+    options: RunOptions
     leaf: Toolset
     """Tools of a worker that may start none itself."""
     deeper: Toolset
@@ -231,7 +231,7 @@ class Spawner:
 
     async def decide(self, place: Place, summary: str, output: str) -> None:
         """Keep a decision of the model in the scratchpad, where that is wanted."""
-        if not self.settings.persist_decisions:
+        if not self.options.scratchpad_persist_decisions:
             return
         key = f"decision:{place.turn}-{place.index}"
         raw = {"output": output, "span": place.span.path, "turn": place.turn}

@@ -43,7 +43,7 @@ def _subagent_order(arguments: Arguments) -> Order:
 async def _ask(desk: Spawner, place: Place, arguments: Arguments) -> Outcome:
     order = _subagent_order(arguments)
     try:
-        ids = await desk.start(place, [order], share=desk.settings.share)
+        ids = await desk.start(place, [order], share=desk.options.worker_share)
     except ToolError as error:
         raise ToolError(f"{error.sentence} (question: {one_line(order.task.text)[:200]})") from None
     results = await desk.dispatcher.await_results(ids)
@@ -126,7 +126,7 @@ def _order_of(desk: Spawner, arguments: Arguments) -> Order:
 
 
 async def _complete(desk: Spawner, place: Place, arguments: Arguments) -> Outcome:
-    share = desk.settings.sub_calls.budget_inheritance
+    share = desk.options.sub_calls_budget_inheritance
     ids = await desk.start(place, [_order_of(desk, arguments)], share=share)
     result = (await _answers(desk, place, ids, 1))[0]
     return Outcome(reported(result), is_error=not result.success)

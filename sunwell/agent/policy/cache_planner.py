@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from heapq import heapify, heapreplace, merge
 from math import ceil
-from typing import Literal
 
 import attrs
 
+from sunwell.context.options import CacheChoice
 from sunwell.core.model import CacheLife, ModelProtocol, Usage
 from sunwell.core.price import Price, Rates
-from sunwell.models.catalog import provider_and_id
+from sunwell.models.prices import provider_and_id
 from sunwell.models.tokens import least_cacheable_tokens
 
 
@@ -146,12 +146,6 @@ class Schedule:
         return merge(*([begun + turn * self.call_seconds for begun in workers] for turn in turns))
 
 
-Choice = Literal["at-once", "after-first", "pre-warm", "after-first-1h", "uncached", "padded"]
-"""``at-once``: all start, each may write the cache. ``after-first``: the rest starts once the first
-answer has begun. ``pre-warm``: one small call writes the cache first. ``after-first-1h``: like
-``after-first``, with an entry that lives an hour. ``uncached``: no entry. ``padded``: like
-``after-first``, the prefix lengthened beyond the least that a cache keeps."""
-
 _PER_MILLION = Decimal(1_000_000)
 _LONG_LIFE_SECONDS = 3_600.0
 _DOUBT = Decimal("1.4")
@@ -198,7 +192,7 @@ class Siblings:
 class Way:
     """One way of starting, and what the prefix costs all siblings together."""
 
-    choice: Choice
+    choice: CacheChoice
     input_usd: Decimal
     """At the given price; without one, in units of the price of a million plain input tokens."""
     held_seconds: float = 0.0
@@ -209,7 +203,7 @@ class Way:
 class CachePlan:
     """How siblings are started, and why."""
 
-    choice: Choice
+    choice: CacheChoice
     reason: str
     ways: tuple[Way, ...]
     """All ways that were compared, the cheapest first."""
@@ -231,7 +225,7 @@ class CachePlan:
         return self.choice not in ("at-once", "uncached")
 
 
-def plan(siblings: Siblings, choice: Choice | None = None) -> CachePlan:
+def plan(siblings: Siblings, choice: CacheChoice | None = None) -> CachePlan:
     """Return the cheapest way to start *siblings*; of equally cheap ones, the one that holds up least.
 
     Where *choice* names a way, it is that one, whatever it costs.
@@ -244,7 +238,7 @@ def plan(siblings: Siblings, choice: Choice | None = None) -> CachePlan:
     return _taken(siblings, choice, f"{choice} was asked for", ways)
 
 
-def _taken(siblings: Siblings, choice: Choice, reason: str, ways: tuple[Way, ...]) -> CachePlan:
+def _taken(siblings: Siblings, choice: CacheChoice, reason: str, ways: tuple[Way, ...]) -> CachePlan:
     usd = next((way.input_usd for way in ways if way.choice == choice), None)
     pad = _pad_tokens(siblings) if choice == "padded" else 0
     return CachePlan(choice, reason, ways, None if siblings.price is None else usd, pad)

@@ -10,7 +10,6 @@ from sunwell.core.price import Price, Quote, Side
 
 _TOKENS_PER_TURN = 1_500  # output of a common turn: one file written, or a few places changed
 _THINKING_TOKENS = 4_000  # room for reasoning in the lens call, as the lens writer asks for it
-_PER_MILLION = Decimal(1_000_000)
 
 
 @attrs.frozen
@@ -146,42 +145,30 @@ def _talk(output_tokens: int, turns: int, shape: Shape) -> _Talk:
 def _talk_usd(price: Price, talk: _Talk, shape: Shape) -> Decimal:
     """Return what *talk* costs turn by turn, each at the rates of its own length."""
     caches = _caches(price)
-    total = Decimal(0)
+    turns: list[tuple[int, int, int, int]] = []
     history, cached, written = talk.prompt_tokens, talk.warm_tokens, 0
     for turn in range(1, talk.turns + 1):
         output = talk.output_tokens * turn // talk.turns - written
         keeps = caches and history >= shape.least_cacheable_tokens
         read = cached if keeps else 0
-        usage = Usage(history, output, read, history - read if keeps else 0)
-        total += price.cost_usd(usage)
+        turns.append((history, output, read, history - read if keeps else 0))
         cached = history if keeps else 0
         written += output
         history += output + talk.result_tokens
-    return total
+    return price.conversation_usd(turns)
 
 
 def _worst_talk_usd(price: Price, prompt_tokens: int, shape: Shape) -> Decimal:
     step = shape.max_output_tokens + shape.max_result_tokens
-    return sum(
-        (
-            _worst_call_usd(price, prompt_tokens + turn * step, shape.max_output_tokens)
-            for turn in range(shape.max_turns)
-        ),
-        Decimal(0),
+    return price.worst_usd(
+        [(prompt_tokens + turn * step, shape.max_output_tokens) for turn in range(shape.max_turns)]
     )
 
 
 def _worst_lens_usd(price: Price, shape: Shape) -> Decimal:
     """Return the bound on the lens: two calls, the second with the first answer in its prompt."""
     output = 2 * shape.max_lens_tokens + _THINKING_TOKENS
-    first = _worst_call_usd(price, shape.lens_input_tokens, output)
-    return first + _worst_call_usd(price, shape.lens_input_tokens + output, output)
-
-
-def _worst_call_usd(price: Price, input_tokens: int, output_tokens: int) -> Decimal:
-    bound = input_tokens if price.context_window is None else min(input_tokens, price.context_window)
-    input_usd, output_usd = price.worst_rates(bound)
-    return (bound * input_usd + output_tokens * output_usd) / _PER_MILLION
+    return price.worst_usd([(shape.lens_input_tokens, output), (shape.lens_input_tokens + output, output)])
 
 
 def _low_and_expected(output_tokens: int, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:

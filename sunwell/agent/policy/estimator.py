@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import attrs
 
@@ -263,14 +263,6 @@ _WORD = re.compile(r"[^\W_]+(?:[-./'_][^\W_]+)*")
 _ITEM = r"[^,.;:]{2,40}?"
 _ENUMERATION = re.compile(rf"(?:{_ITEM}, ){{1,30}}?{_ITEM},? and {_ITEM}(?=[,.;:]|$)")
 _EXTRAS = re.compile(r"\b(?:including|with|plus|as well as)\b")
-
-
-class Estimator(Protocol):
-    """Guesses the expected output of a whole task in tokens; the policy takes any."""
-
-    def __call__(self, task: str) -> int:
-        """Return the expected output of *task* in tokens, at least 1."""
-        ...
 
 
 def estimate_output_tokens(task: str) -> int:

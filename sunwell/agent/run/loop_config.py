@@ -1,79 +1,67 @@
 """What an :class:`~sunwell.agent.loop.AgentLoop` is told once. Public in ``sunwell.agent.loop``."""
 
-import attrs
-from attrs.validators import ge, in_, optional
+from typing import Any, Self
 
-from sunwell.agent.policy.cache_planner import CacheLessons, Choice
-from sunwell.agent.policy.estimator import Estimator, estimate_output_tokens
+import attrs
+
+from sunwell.agent.policy.cache_planner import CacheLessons
 from sunwell.budget.ledger_protocol import Budget
-from sunwell.context.options import LENS_OUTCOMES, DelegationTools, OnLensFailure, Orchestration
-from sunwell.core.model import EFFORTS, Effort
+from sunwell.context.options import RunOptions
+from sunwell.errors import ConfigurationError
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.memory.scratchpad import ScratchpadEntry
 from sunwell.models.prices import PriceBook
 
 DEFAULT_TURNS = 50
-"""Turns of one task where the budget names none: a loop without any bound is nobody's wish."""
+"""Maximum turns of one task if the budget sets none: nobody wants a loop without any limit."""
 
-ORCHESTRATED_SECONDS = 1800.0
-"""Most wall time of an orchestrated run whose budget names none."""
+NOT_OF_A_LOOP = (
+    "model", "smart_model", "delegation_model", "fallback", "tools", "system_prompt",
+    "allow_shell", "allow_python", "sandbox", "approve", "dry_run", "earlier_runs",
+)  # fmt: skip
+"""Options that whoever makes a loop decides: its models, its executor, and what its ``run`` is given."""
 
 
 @attrs.frozen
-class LoopConfig:
-    """Settings of a loop; the first two are RFC-137's."""
+class LoopConfig(RunOptions):
+    """The options of a run as a loop reads them, with what the runs of a loop share.
 
-    enable_delegation: bool = False
-    """Let the policy hand the work to a cheaper model under a lens."""
-    delegation_threshold_tokens: int = attrs.field(default=2000, validator=ge(0))
-    """Largest expected output, in tokens, that is not worth a lens."""
-    budget: Budget = Budget()
-    """Ceilings of the whole run. Without a ceiling on turns, :data:`DEFAULT_TURNS` holds."""
-    max_output_tokens: int | None = attrs.field(default=None, validator=optional(ge(1)))
-    """Most tokens of one answer; ``None``: 8,192."""
-    effort: Effort | None = attrs.field(default=None, validator=optional(in_(EFFORTS)))
-    on_lens_failure: OnLensFailure = attrs.field(default="direct", validator=in_(LENS_OUTCOMES))
-    max_lens_tokens: int = attrs.field(default=1500, validator=ge(1))
-    """Longest lens; told to the smart model and enforced."""
-    stream: bool = False
-    max_concurrent: int = attrs.field(default=4, validator=ge(1))
-    """Most workers of the whole tree that make progress at once."""
-    worker_timeout_seconds: float | None = 300.0
-    """Most wall time of a worker whose task names none; ``None``: no limit."""
-    max_depth: int = attrs.field(default=1, validator=ge(0))
-    """A worker may be started where the depth is lower; the root is 0."""
-    orchestrate: bool = False
-    """Have the smart model hand all work out, and touch nothing itself."""
-    delegation_tools: DelegationTools | None = None
-    """Tools with which the model may hand work out; ``None``: none, or ``delegate`` with ``orchestrate``."""
-    orchestration: Orchestration = Orchestration()
-    earlier: tuple[ScratchpadEntry, ...] = ()
-    """What the scratchpad holds from earlier runs."""
-    fail_fast: bool = False
-    """Whether the first worker that fails ends the others of its batch."""
-    split: bool = False
-    """Whether the smart model may split a delegated task into items, one worker each."""
-    cache_choice: Choice | None = None
-    """How siblings are started; ``None``: the cheapest way."""
-    pad_prefix: bool = False
-    """Whether a prefix may be lengthened, with its own text, to what a cache keeps."""
-    lessons: CacheLessons = attrs.field(factory=CacheLessons)
+    The first two fields are RFC-137's. A loop takes its models, its executor and its prompt as arguments:
+    options that say the same (:data:`NOT_OF_A_LOOP`) are refused here with
+    :exc:`~sunwell.errors.ConfigurationError`.
+    """
+
+    retry: RetryPolicy = attrs.field(default=RetryPolicy(), kw_only=True)
+    prices: PriceBook = attrs.field(factory=PriceBook, kw_only=True)
+    lessons: CacheLessons = attrs.field(factory=CacheLessons, kw_only=True)
     """What providers' caches have shown so far; shared by the runs of an agent."""
-    retry: RetryPolicy = RetryPolicy()
-    prices: PriceBook = attrs.field(factory=PriceBook)
-    estimator: Estimator = estimate_output_tokens
-    """What a task is expected to come out at; replaceable."""
+    earlier: tuple[ScratchpadEntry, ...] = attrs.field(default=(), kw_only=True)
+    """What the scratchpad holds from earlier runs."""
+
+    def __attrs_post_init__(self) -> None:
+        for field in attrs.fields(RunOptions):
+            if field.name in NOT_OF_A_LOOP and getattr(self, field.name) != field.default:
+                raise ConfigurationError(
+                    f"a LoopConfig does not take {field.name}: give it to the AgentLoop, to its executor or "
+                    "to its run()"
+                )
+
+    @classmethod
+    def of(cls, options: RunOptions, **shared: Any) -> Self:
+        """Return the loop's part of *options*; *shared* are this class's own fields."""
+        names = (field.name for field in attrs.fields(RunOptions) if field.name not in NOT_OF_A_LOOP)
+        return cls(**{name: getattr(options, name) for name in names}, **shared)
 
     @property
     def ceilings(self) -> Budget:
-        """The budget, with the default ceiling on turns where it names none.
+        """The budget, with the default ceilings if it sets none.
 
-        Where a model hands work out, or a task may be split, that ceiling is one of each piece of
-        work alone, and not of the run; an orchestrated run without a time limit gets
-        :data:`ORCHESTRATED_SECONDS`.
+        Without a ceiling on turns, :data:`DEFAULT_TURNS` holds for the run; if a model hands work out, or
+        a task may be split, it holds for each piece of work alone. An orchestrated run without a time limit
+        gets ``orchestrator_max_seconds``.
         """
         if self.orchestrate and self.budget.seconds is None:
-            return attrs.evolve(self.budget, seconds=ORCHESTRATED_SECONDS)
+            return attrs.evolve(self.budget, seconds=self.orchestrator_max_seconds)
         if self.orchestrate or self.delegation_tools or self.split:
             return self.budget
         if self.budget.turns is not None:

@@ -1,24 +1,42 @@
-"""One run while it goes on: its journal, ledger and door, and how it tells of itself."""
+"""One run while it goes on: what all its parts share, what its task has come to, and its result."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
-from typing import Self
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any, Protocol
 
 import attrs
 from blinker import NamedSignal
 
 from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
+from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.toolset import Toolset
 from sunwell.budget.ledger import TreeLedger
 from sunwell.budget.ledger_protocol import Budget, Ledger
 from sunwell.budget.tally import Tally
+from sunwell.context.excerpts import Shown
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.message import FileChange
+from sunwell.core.model import ModelProtocol
+from sunwell.core.price import DelegationDecision
 from sunwell.core.span import Span
-from sunwell.events import BUDGET_WARNING, BudgetWarning, Event, emit
+from sunwell.core.task import Status, StopReason, TaskResult, with_both_sides
+from sunwell.events import (
+    BUDGET_WARNING,
+    RUN_FINISHED,
+    BudgetWarning,
+    Event,
+    RunFinished,
+    RunStarted,
+    emit,
+)
 from sunwell.gateway.gateway import Gateway
-from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.protocol import Journal
-from sunwell.models.prices import PriceBook
+from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed, ToolFinished
 
 
 @attrs.define(eq=False)
@@ -53,89 +71,116 @@ class EventStream:
         """
         await self._wanted.wait()
 
-    async def next(self) -> Event | None:
-        """Return the next event, ``None`` at the end."""
+    def __aiter__(self) -> "EventStream":
+        return self
+
+    async def __anext__(self) -> Event:
+        """Return the next event as soon as there is one."""
         while not self._events:
             if self._ended:
-                return None
+                raise StopAsyncIteration
             self._arrived.clear()
             self._wanted.set()
             await self._arrived.wait()
         return self._events.popleft()
 
 
+@attrs.frozen
+class Ending:
+    """How a piece of work ended."""
+
+    status: Status
+    stop_reason: StopReason
+    answer: str = ""
+    error: str = ""
+
+
+class CallLog(Protocol):
+    """The tool calls of a piece of work."""
+
+    @property
+    def called(self) -> Counter[str]:
+        """How often each tool was called."""
+        ...
+
+    @property
+    def changes(self) -> list[FileChange]:
+        """Changes of files in the order in which they happened."""
+        ...
+
+
+class Work(Protocol):
+    """A piece of work that counts as the task's own: a conversation, see there."""
+
+    @property
+    def turns(self) -> int:
+        """How many turns it has taken."""
+        ...
+
+    @property
+    def last_text(self) -> str:
+        """The latest plain text that its model said."""
+        ...
+
+    @property
+    def calls(self) -> CallLog:
+        """Its tool calls."""
+        ...
+
+
 @attrs.define(eq=False)
 class Run:
-    """What every part of one run shares."""
+    """One run of one task: what every part of it shares, and what it has come to so far."""
 
-    journal: Journal
-    ledger: Ledger
-    tally: Tally
-    gateway: Gateway
-    stream: EventStream
-    files: FilesSeen
     sender: object
-    """Sender of the signals: the loop or the agent that the caller made."""
-    root: Span = Span()
-    time_limits: TimeLimits = attrs.field(kw_only=True)
-    _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, kw_only=True)
+    """Sender of the signals: the loop that the caller made."""
+    journal: Journal
+    budget: Budget = Budget()
+    """Ceilings of the whole run."""
+    config: LoopConfig = attrs.field(factory=LoopConfig)
+    task: str = attrs.field(default="", kw_only=True)
+    tools: Toolset = attrs.field(factory=lambda: Toolset((), frozenset(), {}), kw_only=True)
+    system_prompt: str | None = attrs.field(default=None, kw_only=True)
+    context: str | Callable[[], str | Shown] = attrs.field(default="", kw_only=True)
+    """What the smart model is shown besides the task; a function is called only if it is needed."""
+    resumed: bool = attrs.field(default=False, kw_only=True)
+    root: Span = attrs.field(default=Span(), init=False)
+    stream: EventStream = attrs.field(factory=EventStream, init=False)
+    files: FilesSeen = attrs.field(factory=FilesSeen, init=False)
+    tally: Tally = attrs.field(init=False)
+    ledger: Ledger = attrs.field(init=False)
+    time_limits: TimeLimits = attrs.field(init=False)
+    gateway: Gateway = attrs.field(init=False)
 
-    @classmethod
-    def begin(
-        cls,
-        sender: object,
-        journal: Journal,
-        budget: Budget,
-        *,
-        prices: PriceBook | None = None,
-        retry: RetryPolicy | None = None,
-        accept_changes: bool = False,
-    ) -> Self:
-        """Open ledger and gateway of a run whose journal is open."""
-        stream = EventStream()
-        watchers: list[Callable[[Event], None]] = []
+    decision: DelegationDecision | None = attrs.field(default=None, init=False)
+    lens: EphemeralLens | None = attrs.field(default=None, init=False)
+    confidence: float | None = attrs.field(default=None, init=False)
+    """How sure an orchestrator was of its answer; ``None`` where nobody said."""
+    works: list[Work] = attrs.field(factory=list, init=False)
+    """What was done for the task itself; the work of workers is in their results."""
+    workers: tuple[TaskResult, ...] = attrs.field(default=(), init=False)
+    """Results of workers, in the order of input."""
+    _shared: dict[str, list[FileChange]] = attrs.field(factory=dict, init=False)
+    """Changes of files that several workers changed, in the order in which they happened."""
+    _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, init=False)
 
-        def tell(signal: NamedSignal, event: Event) -> None:
-            emit(signal, sender, event)
-            stream.put(event)
-            for watch in tuple(watchers):
-                watch(event)
-
-        prices = prices or PriceBook()
-        tally = Tally(prices.date)
-        ledger = TreeLedger(on_warning=lambda *numbers: tell(BUDGET_WARNING, BudgetWarning(*numbers)))
-        root = Span()
-        ledger.open(root.path, budget)
-
-        limits = TimeLimits(ledger, journal)
-
-        async def hold() -> None:
-            if not stream.is_wanted:
-                async with limits.pause("reader"):
-                    await stream.hold()
-
-        gateway = Gateway(
-            journal,
-            ledger,
-            tally,
-            prices,
-            tell,
-            retry or RetryPolicy(),
-            hold,
-            accept_changes,
+    def __attrs_post_init__(self) -> None:
+        prices = self.config.prices
+        self.tally = Tally(prices.date)
+        self.ledger = TreeLedger(on_warning=self._warn)
+        self.ledger.open(self.root.path, self.budget)
+        self.time_limits = TimeLimits(self.ledger, self.journal)
+        self.gateway = Gateway(
+            self.journal, self.ledger, self.tally, prices, self.tell, self.config.retry, self._hold
         )
-        return cls(
-            journal,
-            ledger,
-            tally,
-            gateway,
-            stream,
-            FilesSeen(),
-            sender,
-            root,
-            time_limits=limits,
-            watchers=watchers,
-        )
+
+    def tell(self, signal: NamedSignal, event: Event) -> None:
+        """Send *event* to the receivers of *signal* and to whoever iterates over the run."""
+        if signal.receivers:  # mostly nobody listens besides who iterates
+            emit(signal, self.sender, event)
+        self.stream.put(event)
+        for watch in tuple(self._watchers):
+            watch(event)
 
     def watch(self, see: Callable[[Event], None]) -> None:
         """Have *see* told of every event; for parts of the run itself, whose bugs must surface."""
@@ -146,6 +191,146 @@ class Run:
         if see in self._watchers:
             self._watchers.remove(see)
 
-    def tell(self, signal: NamedSignal, event: Event) -> None:
-        """Send *event* to the receivers of *signal* and to whoever iterates over the run."""
-        self.gateway.emit(signal, event)
+    def _warn(self, *numbers: Any) -> None:
+        self.tell(BUDGET_WARNING, BudgetWarning(*numbers))
+
+    async def _hold(self) -> None:
+        if not self.stream.is_wanted:
+            async with self.time_limits.pause("reader"):
+                await self.stream.hold()
+
+    def started(self, model: ModelProtocol) -> RunStarted:
+        """Return the event of the run's beginning."""
+        path = str(self.journal.path) if self.journal.path else None
+        spent_usd = self.tally.bill(self.root.path).cost_usd if self.resumed else Decimal(0)
+        return RunStarted(self.journal.run_id, self.task, model.name, path, self.resumed, spent_usd)
+
+    def take(self, workers: tuple[TaskResult, ...]) -> None:
+        """Keep the results of *workers*, with all conflicts that they were a side of."""
+        self.workers = with_both_sides(workers)
+        counts = Counter(change.path for worker in workers for change in worker.files)
+        self._shared = {path: [] for path, count in counts.items() if count > 1}
+        if self._shared:
+            for record in self.journal.records():
+                if isinstance(record, ToolFinished):
+                    for change in record.result.changes:
+                        self._shared.get(change.path, []).append(change)
+
+    def last_text(self) -> str:
+        """Return the latest text of the task's own work; empty if there is none."""
+        return self.works[-1].last_text if self.works else ""
+
+    async def finish(self, ended: Ending) -> TaskResult:
+        """Return the result of the run that *ended*, after it is journalled and told."""
+        if self.gateway.ran_out:
+            ended = Ending("cancelled", "cancelled", self.last_text(), self.gateway.ran_out)
+        result = self._result(ended)
+        if self.gateway.ran_out and self.gateway.accept_changes and self.journal.find(RunClosed, ()):
+            result = as_closed(result, self.journal.records())
+        await self._write_end(
+            RunClosed(
+                result.status,
+                result.stop_reason,
+                result.answer,
+                result.error,
+                result.turns,
+                result.duration_seconds,
+                time.time(),
+            )
+        )
+        self.tell(RUN_FINISHED, RunFinished(self.journal.run_id, result))
+        return result
+
+    async def _write_end(self, closed: RunClosed) -> None:
+        """Write the last record, although a stop may come meanwhile: it comes too late to change the end."""
+        writing = asyncio.ensure_future(self.journal.append(closed))
+        while not writing.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([writing])
+        writing.result()
+
+    def _seconds(self) -> float:
+        """Return the time that the run took, with that of the processes that had it before."""
+        closed = self.journal.find(RunClosed, ()) if self.gateway.recorded_only else None
+        if closed is not None:
+            return closed.duration_seconds
+        return self.ledger.used(self.root.path).seconds
+
+    def _result(self, ended: Ending) -> TaskResult:
+        called: Counter[str] = Counter()
+        changes: list[FileChange] = []
+        for work in self.works:
+            called.update(work.calls.called)
+            changes += work.calls.changes
+        for worker in self.workers:
+            called.update(dict(worker.tools_called))
+            changes += (change for change in worker.files if change.path not in self._shared)
+        for shared in self._shared.values():
+            changes += shared
+        return TaskResult(
+            task=self.task,
+            status=ended.status,
+            stop_reason=ended.stop_reason,
+            answer=ended.answer,
+            error=ended.error,
+            files=net_changes(changes),
+            tools_called=tuple(sorted(called.items())),
+            turns=sum(work.turns for work in self.works) + sum(one.turns for one in self.workers),
+            bill=self.tally.bill(self.root.path),
+            duration_seconds=self._seconds(),
+            run_id=self.journal.run_id,
+            journal=str(self.journal.path) if self.journal.path else None,
+            decision=self.decision,
+            lens=self.lens,
+            commands=tuple(command for one in self.workers for command in one.commands),
+            conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
+            workers=self.workers,
+            confidence=self.confidence,
+        )
+
+
+def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:
+    """Return each file once, from its first state to its last; what ends as it began is left out."""
+    first: dict[str, str | None] = {}
+    last: dict[str, str | None] = {}
+    for change in changes:
+        first.setdefault(change.path, change.before)
+        last[change.path] = change.after
+    return tuple(FileChange(path, first[path], last[path]) for path in last if first[path] != last[path])
+
+
+def came_to_its_end(records: Iterable[Record]) -> bool:
+    """Whether the run of *records* came to its proper end and was not taken up since."""
+    last: Record | None = None
+    for record in records:
+        if isinstance(record, RunOpened | RunResumed | RunClosed):
+            last = record
+    return isinstance(last, RunClosed) and last.status == "ok"
+
+
+def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
+    """Return *result* with the end, the files and the tools that *records* tell of; the bill stays.
+
+    *records* hold the end of the run; a run that was taken up again has several, and the last counts.
+    """
+    called: Counter[str] = Counter()
+    changes: list[FileChange] = []
+    closed: RunClosed | None = None
+    for record in records:
+        if isinstance(record, ToolFinished):
+            called[record.tool] += 1
+            changes += record.result.changes
+        elif isinstance(record, RunClosed):
+            closed = record
+    assert closed is not None
+    return attrs.evolve(
+        result,
+        status=closed.status,
+        stop_reason=closed.stop_reason,
+        answer=closed.answer,
+        error=closed.error,
+        files=net_changes(changes),
+        tools_called=tuple(sorted(called.items())),
+        turns=closed.turns,
+        duration_seconds=closed.duration_seconds,
+    )

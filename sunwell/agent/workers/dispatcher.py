@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import attrs
 
-from sunwell.agent.conversation.conversation import Conversation, Ending
-from sunwell.agent.run.run_context import Run
+from sunwell.agent.conversation.conversation import Conversation
+from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.workers.slots import Seat, Slots
 from sunwell.agent.workers.start_gate import OpenGate, StartGate
 from sunwell.agent.workers.worker import Worker, WorkerOrigin, WorkerTerms
@@ -53,7 +53,7 @@ class Running(Protocol):
 
 
 class Engine(Protocol):
-    """Starts workers. All that a worker needs besides its id stands in the journal under that id.
+    """Starts workers. All that a worker needs besides its id is in the journal under that id.
 
     So an engine may carry the body out in another process: with the id alone, and again after a
     crash, since no answered call is asked twice.
@@ -72,7 +72,9 @@ class _LocalWorker:
     def cancel(self) -> None:
         if self.begun.is_set():
             self.task.cancel()
-        else:  # a task that is cancelled before its first step could write nothing down
+        else:
+            # Cancelled before its first step, a task never enters its coroutine: the end of the worker would
+            # not be written down, ``done`` never set, and whoever awaits the result would hang.
             asyncio.get_running_loop().call_soon(self.cancel)
 
     async def wait(self) -> None:
@@ -96,7 +98,7 @@ class LocalEngine:
             await body(task_id)
 
         task = asyncio.get_running_loop().create_task(begin(), name=task_id)
-        self._tasks.add(task)  # the loop itself holds tasks weakly
+        self._tasks.add(task)  # the event loop holds tasks weakly: this one could be collected at an await
         task.add_done_callback(self._tasks.discard)
         return _LocalWorker(task, begun)
 
@@ -121,7 +123,7 @@ class Dispatcher:
     terms: WorkerTerms
     slots: Slots
     max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
-    """A worker may be started where the depth is lower than this; the root is 0."""
+    """A worker may be started at a lower depth than this; the root is 0."""
     engine: Engine = attrs.field(factory=LocalEngine)
     _workers: dict[str, Worker] = attrs.field(factory=dict, init=False)
     _gates: dict[str, StartGate] = attrs.field(factory=dict, init=False)
@@ -132,7 +134,7 @@ class Dispatcher:
     _fatal: BaseException | None = attrs.field(default=None, init=False)
 
     def may_start(self, parent: Span) -> bool:
-        """Whether *parent* may start workers; where not, it is not even offered the tools for it."""
+        """Whether *parent* may start workers; if not, it is not even offered the tools for it."""
         return parent.depth < self.max_depth
 
     def start(
@@ -148,9 +150,9 @@ class Dispatcher:
         """Have a worker of *parent* do *task* as soon as a slot is free; return its id at once.
 
         The id is the worker's place in the run, made of the parent's and *name*, which must be the
-        same each time the run is taken up; without one it is the number among its siblings. Where
+        same each time the run is resumed; without one it is the number among its siblings. If
         *origin* names an id, it is that.
-        Raises :exc:`~sunwell.errors.DepthReached` where ``max_depth`` allows no worker.
+        Raises :exc:`~sunwell.errors.DepthReached` if ``max_depth`` allows no worker.
         """
         if not self.may_start(parent):
             raise DepthReached(self.max_depth)
@@ -203,6 +205,8 @@ class Dispatcher:
         """Yield the results of workers as they finish."""
         wanted, cursor = set(task_ids), 0
         while wanted:
+            # Before the look at what has finished: at the ``yield`` our caller has control, and a worker may
+            # end meanwhile. It sets this event and puts a new one in its place, which nobody sets for it.
             news = self._news
             for worker in self._finished[cursor:]:
                 cursor += 1
@@ -219,6 +223,8 @@ class Dispatcher:
         for task_id in task_ids:
             worker = self._workers[task_id]
             if not worker.done.is_set():
+                # Before the cancellation: a worker that waits for its own workers would else, on its way out
+                # of ``given_up``, stand in line for a slot that it no longer needs.
                 worker.seat.leave()
                 self._running[task_id].cancel()
 
@@ -230,7 +236,9 @@ class Dispatcher:
             running = next(iter(self._running.values()))
             try:
                 await running.wait()
-            except asyncio.CancelledError as error:  # whoever stops us waits for what is being booked
+            except asyncio.CancelledError as error:
+                # The run itself is cancelled while its workers end. They still write down calls that the
+                # provider bills, so we leave only after them.
                 cancelled = error
             except Exception as error:
                 self._fatal = self._fatal or error
@@ -254,7 +262,7 @@ class Dispatcher:
             worker.replayed = result is not None
             worker.result = result if result is not None else await self._carry_out(worker)
         except BaseException as error:
-            self._fatal = self._fatal or error
+            self._fatal = self._fatal or error  # before ``done``: who wakes by it looks for this
             raise
         finally:
             self._gates[task_id].left(task_id)
@@ -263,7 +271,9 @@ class Dispatcher:
             worker.done.set()
             self._news.set()
             self._news = asyncio.Event()
-            worker.seat.leave()  # last: who hears of this end may stop the next before it begins
+            # Last: it hands the slot to the next worker. A task that was woken above, by ``done`` or the
+            # news, may cancel that worker before it runs and asks a model.
+            worker.seat.leave()
         self._tell_failure(worker, worker.result)
         told = WorkerFinished(worker.span.path, task_id, worker.index, worker.result, worker.replayed)
         self.run.tell(WORKER_FINISHED, told)
@@ -273,6 +283,8 @@ class Dispatcher:
         work: Conversation | None = None
         begun = clock.time()
         try:
+            # The gate before the slot: siblings that wait for the pilot's first answer would else hold all
+            # slots, and the pilot, which opens the gate, could get none.
             await self._enter(worker)
             await worker.seat.sit()
             begun = clock.time()
@@ -283,7 +295,7 @@ class Dispatcher:
             ended = Ending("cancelled", "cancelled", work.last_text if work else "", "the worker was stopped")
         except (JournalError, PinError):
             raise
-        except Exception as error:  # its siblings' work is not to be lost for it
+        except Exception as error:  # a bug in one worker must not lose what its siblings have paid for
             log.exception("the worker %s failed", worker.id)
             said = work.last_text if work else ""
             ended = Ending("error", "bug", said, f"{type(error).__name__}: {error}")
@@ -293,6 +305,8 @@ class Dispatcher:
         conflicts = worker.terms.tools.conflicts_of(worker.id)
         result = result_of(self.run, worker, ended, work, clock.time() - begun, conflicts)
         tokens = work.last_output_tokens if work else None
+        # Not durable by itself: after a crash before the next sync, a resume goes through the recorded
+        # answers again and comes to the same end without a call.
         await self.run.journal.append(closed(worker, result, tokens), durable=False)
         return result
 
@@ -310,7 +324,7 @@ class Dispatcher:
             time.time(),
             worker.origin.turn if worker.origin else None,
         )
-        await run.journal.append(opened, durable=False)
+        await run.journal.append(opened, durable=False)  # the intent of its first call is synced after it
         run.tell(WORKER_STARTED, WorkerStarted(span.path, worker.id, model, span.depth))
         terms = self._gates[worker.id].terms(worker.id, terms)
         given = terms.assignment(span, task, run.ledger.seconds_left(span.path))

@@ -36,7 +36,9 @@ class Slots:
         try:
             await place
         except asyncio.CancelledError:
-            if not place.cancelled():  # handed to us in the step that cancelled us
+            if not place.cancelled():
+                # Another worker's ``give`` handed us its slot, and then somebody cancelled us before we ran.
+                # The slot counts as ours, so nobody else would pass it on.
                 self.give()
             elif place in self._line:
                 self._line.remove(place)
@@ -46,7 +48,9 @@ class Slots:
         """Give a slot back: to the first who waits, else to nobody."""
         while self._line:
             place = self._line.popleft()
-            if not place.done():
+            if not place.done():  # done: cancelled earlier in this step, and its task has not run yet
+                # ``taken`` stays: if it went down until the other one runs, a newcomer that runs first would
+                # take the slot as well, and one too many would work.
                 place.set_result(None)
                 return
         self.taken -= 1
@@ -57,7 +61,7 @@ class Seat:
     """One worker's hold on a slot. While it waits for workers of its own it has none.
 
     Several calls of one worker may wait side by side: the slot is given up with the first and taken
-    again after the last, at the end of the line; not where the worker is over meanwhile.
+    again after the last, at the end of the line; not if the worker is over meanwhile.
     """
 
     slots: Slots
@@ -90,5 +94,7 @@ class Seat:
             yield
         finally:
             self._away -= 1
+            # Tool calls of one turn wait side by side: only the last to return needs the slot again. A worker
+            # that was cancelled meanwhile has left for good, see ``Dispatcher.cancel``.
             if self._away == 0 and not self._is_over:
                 await self.sit()

@@ -29,7 +29,7 @@ class FewAtOnce:
         self._inside.add(task_id)
 
     def left(self, task_id: str) -> None:
-        """Give the place of *task_id* to the next one, where it had one."""
+        """Give the place of *task_id* to the next one, if it had one."""
         if task_id in self._inside:
             self._inside.discard(task_id)
             self.slots.give()
@@ -75,7 +75,7 @@ class PilotGate:
     """Lets one worker begin, and the rest once its first answer has begun.
 
     From then on the provider's cache holds the prefix that all share. The first worker's answers
-    are streamed, so that it is known when one begins. Where it ends or fails before that, the next
+    are streamed, so that it is known when one begins. If it ends or fails before that, the next
     one goes first.
     """
 
@@ -91,6 +91,8 @@ class PilotGate:
 
     async def enter(self, task_id: str) -> None:
         """Return at once for the pilot, for all others once the gate is open."""
+        # A loop: when a pilot fails, all who wait wake up. The first to run becomes the pilot, and the others
+        # have to wait again.
         while not self._is_open and self._pilot is not None:
             await self._changed.wait()
         if not self._is_open:
@@ -100,7 +102,7 @@ class PilotGate:
             self.run.watch(self._see)
 
     def left(self, task_id: str) -> None:
-        """Let the next one go first where the pilot is over and no answer had begun."""
+        """Let the next one go first if the pilot is over and no answer had begun."""
         if task_id == self._pilot and not self._is_open:
             self.run.unwatch(self._see)
             self._pilot = None
@@ -114,8 +116,11 @@ class PilotGate:
         match event:
             case ModelCallStarted() if self._is_pilots(event.span):
                 self._begun_at = asyncio.get_running_loop().time()
+            # Anthropic's cache can be read from when the first answer begins, so the text is awaited and not
+            # the end of the call.
             case ModelTextArrived() if self._is_pilots(event.span):
                 self._open()
+            # An answer from the journal says nothing of the cache: after a resume it may be gone long since.
             case ModelCallFinished(replayed=False, error="") if self._is_pilots(event.span):
                 self._open()
             case ModelCallFinished(replayed=False) if self._is_pilots(event.span):
@@ -136,13 +141,13 @@ class PilotGate:
 class WarmGate:
     """Has one small call write the prefix to the provider's cache, and then lets everybody begin.
 
-    Where that call fails, everybody begins without it: their own calls will say what is wrong.
+    If that call fails, everybody begins without it: their own calls will say what is wrong.
     """
 
     run: Run
     shared: WorkerTerms
     span: Span
-    """Where the call stands in the run."""
+    """Place of the call in the run."""
     on_begun: Callable[[float], None]
     _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _is_asked: bool = attrs.field(default=False, init=False)
@@ -155,7 +160,7 @@ class WarmGate:
         self._is_asked = True
         try:
             await self._ask()
-        finally:
+        finally:  # also if the worker that asks is cancelled: its siblings wait for this and for nothing else
             self._is_open.set()
 
     def left(self, task_id: str) -> None:

@@ -8,8 +8,8 @@ import attrs
 
 from sunwell.agent.conversation.conversation import Assignment
 from sunwell.agent.conversation.final_call import closing_seconds
-from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.run.loop_config import DEFAULT_TURNS
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.slots import Seat
 from sunwell.core.model import Caching, Effort, ModelProtocol
 from sunwell.core.span import Span

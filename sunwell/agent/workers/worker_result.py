@@ -6,9 +6,8 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.agent.conversation.conversation import Conversation, Ending
-from sunwell.agent.conversation.tool_calls import net_changes
-from sunwell.agent.run.run_context import Run
+from sunwell.agent.conversation.conversation import Conversation
+from sunwell.agent.run.run_context import Ending, Run, net_changes
 from sunwell.agent.workers.worker import Worker
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.message import FileChange

@@ -43,7 +43,7 @@ def options(**changed: Any) -> Change:
 
 def ceiling(**changed: Any) -> Change:
     """Return a change of recorded ceilings."""
-    return lambda fields: fields["settings"]["options"]["budget"].update(changed)
+    return options(**{f"budget_{kind}": value for kind, value in changed.items()})
 
 
 @pytest.fixture
@@ -177,7 +177,8 @@ def test_recorded_ceilings_only_narrow(left, recorded, terms, held) -> None:
     edit(left.journals[0], ceiling(turns=9, **recorded))
     left.resume("Done.", **terms)
     settings = [one.settings for one in left.records() if getattr(one, "settings", None)][-1]
-    budget = {kind: value for kind, value in settings["options"]["budget"].items() if value is not None}
+    chosen = {name: value for name, value in settings["options"].items() if value is not None}
+    budget = {name.removeprefix("budget_"): chosen[name] for name in chosen if name.startswith("budget_")}
     assert budget == {"turns": 9, **held}
 
 
@@ -220,8 +221,12 @@ DAMAGE: Mapping[str, Change] = {
     "a-model-that-is-a-number": options(model=7),
     "system-prompt": options(system_prompt=["x"]),
     "orchestration": options(orchestration=None),
-    "orchestration-share": options(orchestration={"share": 9.0}),
-    "sub-calls": options(orchestration={"sub_calls": {"max_cost_per_session": "Infinity"}}),
+    "an-older-share": options(orchestration={"share": 9.0}),
+    "an-older-budget": options(budget={"usd": "NaN"}),
+    "older-sub-calls": options(orchestration={"sub_calls": {"max_cost_per_session": "Infinity"}}),
+    "sub-calls": options(sub_calls_max_cost_per_session="Infinity"),
+    "worker-share": options(worker_share=9.0),
+    "seconds-as-text": options(worker_timeout_seconds="90s"),
     "an-unknown-option": options(base_url="https://thief.example"),
     "approve": options(approve=True),
     "no-options": lambda fields: fields["settings"].update(options=None),
@@ -266,7 +271,9 @@ def test_a_recorded_value_that_no_run_can_have_had_is_damage(left, change, what)
 def test_a_number_that_json_does_not_have_is_damage(left, text) -> None:
     """Written bare, where a number belongs."""
     first, *others = left.journals[0].read_bytes().splitlines(keepends=True)
-    body = first.rpartition(b',"crc"')[0].replace(b'"seconds":null', b'"seconds":' + text.encode())
+    body = first.rpartition(b',"crc"')[0].replace(
+        b'"budget_seconds":null', b'"budget_seconds":' + text.encode()
+    )
     line = body + b',"crc":"%08x"}\n' % zlib.crc32(body + b"}")
     left.journals[0].write_bytes(line + b"".join(others))
     with pytest.raises(JournalError, match=r"damaged|does not begin with the record of a run"):

@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from sunwell.agent.lifecycle.open_run import restore
+from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run
 from sunwell.budget import Amount, Budget
 from sunwell.core import Consulted, Price, Rates, Request, Span, Usage, user
@@ -29,7 +30,7 @@ async def nobody_watches() -> None:
 def run_over(records: Any = (), budget: Budget | None = None) -> Run:
     """Return a run over a journal that holds *records*."""
     journal = MemoryJournal.of("again", records)
-    run = Run.begin(None, journal, budget or Budget(usd=1), retry=RetryPolicy(attempts=2))
+    run = Run(None, journal, budget or Budget(usd=1), LoopConfig(retry=RetryPolicy(attempts=2)))
     run.gateway.hold = nobody_watches
     return run
 

@@ -11,7 +11,7 @@ import pytest
 from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools
-from sunwell.context.options import Orchestration, RunOptions, SubCallLimits
+from sunwell.context.options import RunOptions, SubCallLimits
 from sunwell.context.session import SessionContext
 from sunwell.core import Completion, Request, TaskResult, ToolCall, Usage
 from sunwell.core.price import Price, Rates
@@ -50,8 +50,13 @@ def run(
 ) -> tuple[TaskResult, ScriptedModel]:
     """Run a loop with the tools and return its result and its model."""
     smart = ScriptedModel("primary", lines, price=FREE)
-    orchestration = Orchestration(sub_calls=limits or SubCallLimits())
-    config = LoopConfig(delegation_tools="rlm", orchestration=orchestration, **settings)
+    limits = limits or SubCallLimits()
+    config = LoopConfig(
+        delegation_tools="rlm",
+        sub_calls_max_total_tokens=limits.max_total_tokens,
+        sub_calls_max_cost_per_session=limits.max_cost_per_session,
+        **settings,
+    )
     loop = AgentLoop(smart, delegation_model=cheap, config=config)
 
     async def gather() -> Any:

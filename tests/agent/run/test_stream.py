@@ -22,10 +22,10 @@ def test_a_run_is_held_until_its_consumer_asks_for_more() -> None:
             stream.end()
 
         working = asyncio.create_task(work())
-        assert await stream.next() == Warned("one")
+        assert await anext(stream) == Warned("one")
         await asyncio.sleep(60)
         assert steps == []
-        assert await stream.next() is None
+        assert await anext(stream, None) is None
         await working
         assert steps == ["after one, 60 seconds later"]
 

@@ -83,7 +83,7 @@ def test_a_run_that_is_taken_up_has_as_much_time_left_as_it_had(reason):
         Answer("run/work", 1, 0, "work", 0, "d", said, None, 3.0, 1607.0),
         RunResumed(5000.0),
     ]
-    run = Run.begin(None, MemoryJournal.of("r1", records), Budget(seconds=10))
+    run = Run(None, MemoryJournal.of("r1", records), Budget(seconds=10))
     restore(run)
     assert run.ledger.used("run").seconds == pytest.approx(7)
     assert run.ledger.seconds_left("run") == pytest.approx(3)
@@ -92,7 +92,7 @@ def test_a_run_that_is_taken_up_has_as_much_time_left_as_it_had(reason):
 async def test_a_pause_looks_at_no_limit_that_still_has_time():
     """With many workers at work pauses are many, too: none of them may cost a look at all the others."""
     journal = MemoryJournal("run")
-    run = Run.begin(None, journal, Budget(seconds=100))
+    run = Run(None, journal, Budget(seconds=100))
     asked = []
 
     def left() -> float:

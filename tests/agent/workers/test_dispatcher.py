@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from sunwell.agent.batches.task_batch import run_tasks
-from sunwell.agent.conversation.toolset import Toolset
 from sunwell.agent.run.run_context import Run
+from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.worker import WorkerTerms
@@ -79,7 +79,7 @@ async def dispatcher(
     model: ModelProtocol, *, tools: Any = (), slots: int = 4, max_depth: int = 1, **terms: Any
 ) -> Dispatcher:
     """Return the dispatcher of a run in memory."""
-    run = Run.begin(object(), MemoryJournal("r1"), Budget())
+    run = Run(object(), MemoryJournal("r1"), Budget())
     run.gateway.hold = _nobody_reads
     await run.journal.append(RunOpened("r1", "many", 0.0))
     return Dispatcher(run, WorkerTerms(model, Toolset.of(tools, None), **terms), Slots(slots), max_depth)

@@ -36,7 +36,7 @@ class Toolset:
         found = self._executors.items()
         self._staging = {name: one for name, one in found if isinstance(one, StagingExecutor)}
         self._placed = {name: one for name, one in found if isinstance(one, PlacedExecutor)}
-        self._parallel = frozenset(name for name, one in self._staging.items() if one.is_parallel(name))
+        self._parallel = frozenset([name for name, one in self._staging.items() if one.is_parallel(name)])
         each = {id(one): one for one in self._executors.values()}
         self._shared = tuple(one for one in each.values() if isinstance(one, SharedExecutor))
 
@@ -125,19 +125,20 @@ class Toolset:
         for executor in self._shared:
             executor.release(worker_id)
 
-    def executor_of(self, call: ToolCall, place: Place | None = None) -> ToolExecutor | None:
-        """Return who carries *call* out at *place*; ``None`` where the tool is not granted."""
-        if call.name not in self.granted:
-            return None
-        placed = self._placed.get(call.name)
-        return self._executors.get(call.name) if placed is None or place is None else placed.at(place)
+    def executors_of(
+        self, call: ToolCall, place: Place | None = None
+    ) -> tuple[ToolExecutor | None, StagingExecutor | None]:
+        """Return who carries *call* out at *place*, and the same if it can look at the call before.
 
-    def staging_executor_of(self, call: ToolCall, place: Place | None = None) -> StagingExecutor | None:
-        """Return who can look at *call* before carrying it out; ``None`` where nobody can."""
+        Both are ``None`` if the tool is not granted.
+        """
         if call.name not in self.granted:
-            return None
+            return None, None
         placed = self._placed.get(call.name)
-        return self._staging.get(call.name) if placed is None or place is None else placed.at(place)
+        if placed is None or place is None:
+            return self._executors.get(call.name), self._staging.get(call.name)
+        executor = placed.at(place)
+        return executor, executor
 
     def recall(self, call: ToolCall, place: Place, result: ToolResult) -> None:
         """Tell whoever keeps account of it that *call* is on record with *result*."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sunwell.agent.conversation.toolset import Toolset
+from sunwell.agent.run.toolset import Toolset
 from sunwell.core import Proposal, Secrets, ToolCall, ToolResult
 from sunwell.errors import ConfigurationError
 from sunwell.tools import Toolbox, tool
@@ -31,7 +31,7 @@ def carried_out(toolset: Toolset, name: str = "launch", arguments: str = '{"targ
     """Return what a call gives, and what was really done."""
     done.clear()
     call = ToolCall("a", name, arguments)
-    executor = toolset.executor_of(call)
+    executor, _ = toolset.executors_of(call)
     assert executor is not None
     return asyncio.run(executor.execute(call)), list(done)
 

@@ -1,13 +1,17 @@
-"""Other names for settings: short forms, and the spellings of the documents that Sunwell grew from."""
+"""Every other name of a setting, in one table: short forms, older names, and the spellings of other tools.
+
+A name in it works wherever the setting can be written: in a file, as a variable, as a keyword, on the command
+line, and in the record of an older run.
+"""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from types import MappingProxyType
-from typing import Any
 
-import attrs
+from sunwell.context.options import option_specs
 
-from sunwell.config.setting import SettingPath
-from sunwell.config.shape import leaves
+SettingPath = tuple[str, ...]
+"""Names from the outermost table inwards."""
 
 _SUBAGENT: Mapping[SettingPath, SettingPath] = {
     ("provider",): ("delegation_model", "provider"),
@@ -38,16 +42,22 @@ _SHORT: Mapping[SettingPath, SettingPath] = {
     ("reasoning_effort",): ("effort",),
     ("max_tokens",): ("max_output_tokens",),
     ("child_model",): ("delegation_model",),
-    ("enable_delegation",): ("delegate",),
+    ("delegate",): ("enable_delegation",),
     ("threshold",): ("delegation_threshold_tokens",),
+    ("max_explore",): ("explore", "max_steps"),
     ("max_explore_steps",): ("explore", "max_steps"),
     ("max_commit_cycles",): ("explore", "max_commit_cycles"),
     ("max_recursion_depth",): ("workers", "max_depth"),
-    ("max_depth",): ("workers", "max_depth"),
     ("max_parallel_jobs",): ("workers", "max_concurrent"),
     ("max_parallel",): ("workers", "max_concurrent"),
-    ("max_concurrent",): ("workers", "max_concurrent"),
-    ("budget_tokens",): ("budget", "tokens"),
+    ("worker_seconds",): ("workers", "timeout_seconds"),
+    ("max_usd",): ("budget", "usd"),
+    ("max_calls",): ("budget", "calls"),
+    ("max_turns",): ("budget", "turns"),
+    ("max_seconds",): ("budget", "seconds"),
+    ("max_sub_calls",): ("sub_calls", "max_per_turn"),
+    ("after",): ("scratchpad", "earlier_runs"),
+    ("plugin",): ("plugins",),
     ("workers", "timeout"): ("workers", "timeout_seconds"),
     ("budget", "wall_time"): ("budget", "seconds"),
 }
@@ -57,8 +67,18 @@ def _under(prefix: SettingPath, names: Mapping[SettingPath, SettingPath]) -> dic
     return {(*prefix, *name): path for name, path in names.items()}
 
 
+def _own_names() -> Iterator[tuple[SettingPath, SettingPath]]:
+    """Yield what each option may be called besides its place: its full name alone, or in its section."""
+    for spec in option_specs().values():
+        for written in ((spec.name,), (spec.section, spec.name)):
+            # [models] is the table of the user's own names.
+            if written != spec.path and written[0] != "models":
+                yield written, spec.path
+
+
 SPELLINGS: Mapping[SettingPath, SettingPath] = MappingProxyType(
     {
+        **dict(_own_names()),
         **_SHORT,
         **_under(("subagent",), _SUBAGENT),
         **_under(("orchestrator",), _ORCHESTRATOR),
@@ -99,6 +119,12 @@ RLM_VARIABLES: Mapping[str, str] = MappingProxyType(
 """Variables of the seed with a context to explore, and the option that each stands for."""
 
 
+SWITCHES: Mapping[SettingPath, tuple[SettingPath, str]] = MappingProxyType(
+    {("sub_calls", "enabled"): (("delegation_tools",), "rlm")}
+)
+"""Switches of older files: the setting that each stands for, and its value if the switch is on."""
+
+
 def canonical(path: SettingPath) -> SettingPath:
     """Return the path in the schema that *path* means; itself where it needs no translation."""
     for length in range(len(path), 0, -1):
@@ -108,28 +134,11 @@ def canonical(path: SettingPath) -> SettingPath:
     return path
 
 
-@attrs.frozen
-class Option:
-    """A setting with a fixed name, as variables and keyword arguments call it."""
-
-    name: str
-    path: SettingPath
-    kind: Any = attrs.field(eq=False)
-
-
-def options() -> dict[str, Option]:
-    """Return every setting with a fixed name by its flat name: ``budget_usd``, ``model``, ``child_model``."""
-    return {option.name: option for option in _options()}
-
-
-def _options() -> Iterator[Option]:
-    kinds = dict(leaves())
-    for path, kind in kinds.items():
-        yield Option("_".join(path), path, kind)
-    for role in ("model", "smart_model", "delegation_model"):
-        yield Option(role, (role, "model"), kinds[role, "model"])
-    for name in SPELLINGS:
-        if len(name) == 1:
-            path = SPELLINGS[name]
-            path = path if path in kinds else (*path, "model")
-            yield Option(name[0], path, kinds[path])
+@cache
+def flat_names() -> Mapping[str, SettingPath]:
+    """Return the place of each setting by every flat name for it: ``budget_usd``, ``max_usd``."""
+    names: dict[str, SettingPath] = {spec.name: spec.path for spec in option_specs().values()}
+    for written, path in SPELLINGS.items():
+        if len(written) == 1:
+            names.setdefault(written[0], path)
+    return names

@@ -1,0 +1,127 @@
+"""One schema: an option has one name and one meaning wherever it is set, and is recorded as it was."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import attrs
+import pytest
+
+from sunwell import RunOptions
+from sunwell.agent.lifecycle.model_roles import Roles
+from sunwell.agent.lifecycle.run_settings import options_from, settings_of
+from sunwell.agent.loop import LoopConfig
+from sunwell.agent.run.loop_config import NOT_OF_A_LOOP
+from sunwell.cli.run_command import run
+from sunwell.cli.shared_options import typed
+from sunwell.config.resolution import resolve
+from sunwell.config.sources import Sources
+from sunwell.context.kinds import Count, Natural, Seconds, Share, Text, without_none
+from sunwell.context.options import MODEL_ROLES, OptionSpec, option_specs
+from sunwell.core.task import Budget
+from sunwell.errors import ConfigurationError
+from sunwell.testing import ScriptedModel
+
+SAMPLES: dict[Any, tuple[Any, str]] = {
+    Count: (7, "7"),
+    Natural: (7, "7"),
+    Share: (0.25, "0.25"),
+    Seconds: (90.0, '"90s"'),
+    Decimal: (Decimal("0.7"), "0.7"),
+    Text: ("haiku", '"haiku"'),
+    str: ("haiku", '"haiku"'),
+    tuple[Text, ...]: (("read_file",), '["read_file"]'),
+}
+"""A value of each kind that is nobody's default, and how a file writes it."""
+SPECS = [pytest.param(spec, id=name) for name, spec in option_specs().items()]
+WITH_MODELS = {"model": "opus", "delegation_model": "haiku"}
+
+
+def sample(spec: OptionSpec) -> tuple[Any, str]:
+    """Return a value other than the default, and how a file writes it."""
+    kind = without_none(spec.kind)
+    if kind is bool:
+        value = spec.default is False and not spec.is_open  # a switch that follows from a model is set to off
+        return value, str(value).lower()
+    if get_origin(kind) is Literal:
+        word = next(word for word in get_args(kind) if word != spec.default)
+        return word, f'"{word}"'
+    return SAMPLES[kind]
+
+
+def value_in(options: RunOptions, spec: OptionSpec) -> Any:
+    """Return the value of the option in *options*."""
+    return getattr(options.budget, spec.key) if spec.section == "budget" else getattr(options, spec.name)
+
+
+def resolved(folder: Path, environ: dict[str, str] | None = None, **keywords: Any) -> RunOptions:
+    """Return the options of a run with the settings in *folder*, in *environ* and in *keywords*."""
+    environ = {"SUNWELL_HOME": str(folder / "home"), **(environ or {})}
+    given = WITH_MODELS | keywords if (folder / "sunwell.toml").exists() or environ or keywords else keywords
+    loaded = Sources(folder, None, environ, trust_config=True).load(
+        **{name: value for name, value in given.items() if not _is_set(name, folder, environ)}
+    )
+    return resolve(loaded.values, environ).options
+
+
+def _is_set(name: str, folder: Path, environ: dict[str, str]) -> bool:
+    file = folder / "sunwell.toml"
+    written = file.exists() and file.read_text().startswith(f"{name} =")
+    return written or f"SUNWELL_{name.upper()}" in environ
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("way", ["key", "name", "variable", "keyword", "command line"])
+def test_an_option_can_be_set_in_every_way(tmp_path: Path, spec: OptionSpec, way: str) -> None:
+    """By its key or its name in a file, as a variable, as a keyword and on the command line."""
+    value, written = sample(spec)
+    if way in ("key", "name"):
+        path = spec.path if way == "key" else (spec.name,)
+        table = f"[{path[0]}]\n" if len(path) > 1 else ""
+        (tmp_path / "sunwell.toml").write_text(f"{table}{path[-1]} = {written}\n")
+        options = resolved(tmp_path)
+    elif way == "variable":
+        text = written.strip('[]"')
+        options = resolved(tmp_path, {f"SUNWELL_{spec.name.upper()}": text})
+    elif way == "keyword":
+        options = resolved(tmp_path, **{spec.name: value})
+    else:
+        option = f"--{spec.name.replace('_', '-')}"
+        words = [option, written.strip('[]"')]
+        if without_none(spec.kind) is bool:
+            words = [option if value else f"--no-{option[2:]}"]
+        context = run.make_context("run", ["Do it", *words])
+        options = resolved(tmp_path, **typed(context.params))
+    assert value_in(options, spec) == value
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_an_option_is_recorded_and_read_again(spec: OptionSpec) -> None:
+    """As JSON values, from which the same options come back."""
+    value, _ = sample(spec)
+    options = (
+        RunOptions(budget=Budget(**{spec.key: value}))
+        if spec.section == "budget"
+        else RunOptions(**{spec.name: value})
+    )
+    model = ScriptedModel("any", [])
+    settings = settings_of(options, Roles(model, None, None), "")
+    assert options_from(settings) == options
+    assert options != RunOptions() or value == spec.default
+
+
+def test_a_loop_has_the_options_of_the_run() -> None:
+    """All but those that are given to the loop itself, to its executor or to its run."""
+    chosen = {spec.name: sample(spec)[0] for spec in option_specs().values() if spec.section != "budget"}
+    options = RunOptions(budget=Budget(usd=1), estimator=len, **chosen)
+    config = LoopConfig.of(options)
+    for field in attrs.fields(RunOptions):
+        expected = field.default if field.name in NOT_OF_A_LOOP else getattr(options, field.name)
+        assert getattr(config, field.name) == expected, field.name
+
+
+@pytest.mark.parametrize("name", [*MODEL_ROLES, "system_prompt"])
+def test_a_loop_config_refuses_what_a_loop_is_given_otherwise(name: str) -> None:
+    """An option that would be ignored is an error."""
+    with pytest.raises(ConfigurationError, match=f"does not take {name}: give it to the AgentLoop"):
+        LoopConfig(**{name: "haiku"})

@@ -1,0 +1,79 @@
+"""Each program in ``examples/`` shows one idea in at most 40 lines, and does it on the simulator."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sunwell.core import Text, ToolCall, ToolResult
+from sunwell.simulator import Asked, Reply, Simulator, running_simulator
+from sunwell.simulator.scripts import DEMO_MODELS
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+PROGRAMS = sorted(EXAMPLES.glob("*.py"))
+PRINTED = {
+    "approve_writes.py": ("yes ", "no ", "- customer.py"),
+    "batch_to_a_file.py": ("task-2 ok ", "in all: "),
+    "delegate_under_a_budget.py": ("delegated: ", "ok - 6 files", "lens: 1 calls, $", "work: "),
+    "estimate_first.py": ("expected: $0.", "ok: $0."),
+    "orchestrate.py": ("4 of 4 parts are done", "ok, confidence 0.95", "  ok $"),
+    "own_model.py": (" words $0",),
+    "own_tool.py": ("There are 4.", "tools called: {'stock_of': 1}"),
+    "resume_with_a_higher_limit.py": ("incomplete turns $", "ok end $"),
+    "run_a_task.py": ("ok end", "on claude-haiku-5-5"),
+    "watch_events.py": ("delegated: ", "a lens with ", "  write_file shop/endpoints/", "ok $"),
+}
+"""What each must print, in this order."""
+
+
+def asks_the_stock(asked: Asked) -> Reply:
+    """Call the tool of the example, and say what it answered."""
+    part = asked.messages[-1].parts[0]
+    if not isinstance(part, ToolResult):
+        return Reply((ToolCall("call-1", "stock_of", '{"article": "mug"}'),))
+    return Reply((Text(f"There are {part.content}."),))
+
+
+OWN_SCRIPTS = {"own_tool.py": {"claude-haiku-5-5": asks_the_stock}}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
+def test_the_program_does_what_it_says(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a copy of the shop, as a user starts it."""
+    shop = Path(shutil.copytree(EXAMPLES / "shop", tmp_path / "shop"))
+    shutil.copy(program, shop)
+    with running_simulator(Simulator(OWN_SCRIPTS.get(program.name, DEMO_MODELS))) as simulator:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-for-examples")
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", simulator.url)
+        done = subprocess.run(
+            [sys.executable, "-W", "error::ResourceWarning", program.name],
+            cwd=shop,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    rest = done.stdout
+    for expected in PRINTED[program.name]:
+        assert expected in rest, done.stdout
+        rest = rest.partition(expected)[2]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
+def test_the_program_is_short_and_says_how_to_run_it(program: Path) -> None:
+    """At most 40 lines, with a docstring that names its command; the index lists it."""
+    text = program.read_text()
+    assert len(text.splitlines()) <= 40
+    assert f"python {program.name}" in (ast.get_docstring(ast.parse(text)) or "")
+    assert f"]({program.name})" in (EXAMPLES / "README.md").read_text()
+
+
+def test_every_program_is_checked() -> None:
+    """A new one says here what it must print."""
+    assert [path.name for path in PROGRAMS] == sorted(PRINTED)
