@@ -117,11 +117,11 @@ _MAIN_ARGUMENT = re.compile(r"\b(?:path|command|query|pattern)=('(?:[^'\\]|\\.)*
 
 
 def told_arguments(summary: str) -> str:
-    """Return what of a tool call's *summary* a person wants to see: the path, or the command."""
+    """Return the part of a tool call's *summary* that a person wants to see: the path or the command."""
     found = _MAIN_ARGUMENT.search(summary)
     return one_line(found.group(1)[1:-1] if found else summary, 60)
 
 
 def told_tool(name: str) -> str:
-    """Return the *name* of a tool as a person may see it: a model may have made it up."""
+    """Return the *name* of a tool, safe to print: a model may have invented it."""
     return one_line(name, 64)

@@ -58,7 +58,7 @@ def on_one_line(name: str) -> str:
 
 
 def quoted(path: str) -> str:
-    """Return *path* for a sentence: one line, in quotes, not endless."""
+    """Return *path* for a sentence: one line of limited length, in quotes."""
     line = on_one_line(path)
     return f"'{line[:200]}…'" if len(line) > 200 else f"'{line}'"
 

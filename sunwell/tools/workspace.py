@@ -33,9 +33,9 @@ _PRIVATE_FOLDERS = (".git", ".sunwell")
 
 
 def parts_of(path: str) -> tuple[str, ...]:
-    """Return the names in the relative *path*; ``..`` stays, ``.`` and doubled slashes go.
+    """Return the names in the relative *path*; ``..`` is kept, ``.`` and double slashes are removed.
 
-    Raises :exc:`~sunwell.errors.ToolError` for what no file in a workspace can be called.
+    Raises :exc:`~sunwell.errors.ToolError` if it cannot be the path of a file in a workspace.
     """
     if _CONTROLS.search(path):
         raise ToolError(f"the path {quoted(path)} contains control characters; write a plain relative path")
@@ -51,10 +51,9 @@ def parts_of(path: str) -> tuple[str, ...]:
 
 
 def why_private(name: str) -> str | None:
-    """Return why no tool touches a file or folder called *name*; ``None`` where tools may.
+    """Return why tools may not access a file or folder called *name*; ``None`` if they may.
 
-    Names are compared as the most forgiving file systems do: without case, without characters
-    that are not seen.
+    Names are compared as the most tolerant file systems do: ignoring case and invisible characters.
     """
     seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
     folded = seen.casefold()
@@ -68,7 +67,7 @@ def why_private(name: str) -> str | None:
 
 
 def as_stored(wanted: str, names: list[str]) -> str:
-    """Return the name among *names* that a case-insensitive file system takes *wanted* for."""
+    """Return the name in *names* that equals *wanted* on a case-insensitive file system."""
     if wanted in names:
         return wanted
     key = unicodedata.normalize("NFC", wanted).casefold()
