@@ -25,7 +25,7 @@ BAD = [
     pytest.param(("Do it",), NO_KEYS, "ANTHROPIC_API_KEY or OPENAI_API_KEY", id="no-key-at-all"),
     pytest.param(("Do it", "--model", "opus"), NO_KEYS, "ANTHROPIC_API_KEY", id="missing-key"),
     pytest.param(("Do it", "--model", "gpt-6-luna"), NO_KEYS, "OPENAI_API_KEY", id="missing-other-key"),
-    pytest.param(("Do it", "--approve"), None, "--approve asks at the terminal", id="nobody-approves"),
+    pytest.param(("Do it", "--approve"), None, "--approve needs a terminal", id="nobody-approves"),
     pytest.param(
         ("Do it", "--max-usd", "much"), None, "'much' is not valid: it must be an amount", id="no-amount"
     ),
