@@ -132,7 +132,7 @@ class Connection:
         return known
 
     def secret_values(self) -> list[str]:
-        """Return everything secret that is sent: the key, credentials in headers, a login in the address."""
+        """Return all secrets that are sent: the key, credentials in headers, a login in the address."""
         found: list[str] = []
         if self.api_key:
             found += (

@@ -93,7 +93,7 @@ def test_tools_start_their_processes_without_keys(started: list[Started], tmp_pa
     seen = bytes.fromhex("".join(re.findall(r"\b[0-9a-f]{2}\b(?= |$)", contents[2], re.MULTILINE)))
     assert b"PATH=" in seen
     assert [name for name, value in KEYS.items() if name.encode() in seen or value.encode() in seen] == []
-    assert len(started) >= 2
+    assert started  # the search runs in this process
     require_clean(started)
 
 
