@@ -74,9 +74,7 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
             return f"{_who(event.span)}: {told_tool(event.tool)} {told_arguments(event.summary)}"
         case ToolCallFinished(is_error=True):
             return f"{_who(event.span)}: {told_tool(event.tool)} failed"
-        case ToolCallFinished() if (
-            event.changed and not verbose
-        ):  # with verbose, its start was already printed
+        case ToolCallFinished() if event.changed and not verbose:  # else its start was printed
             told = [told_tool(event.tool), ", ".join([one_line(path) for path in event.changed])]
             return f"{_who(event.span)}: {' '.join(told)}"
     return notice(event)

@@ -241,7 +241,7 @@ class HttpCall:
         return self.request.size_bytes // 4 + (0 if output is None else output)
 
     async def _sender(self) -> Sender:
-        """Return who sends the request, when it may go out; the caller counts itself out of its calls.
+        """Return the sender as soon as the request may be sent; the caller must decrement its ``calls``.
 
         Outside of the time limit: importing an SDK takes seconds, and so may waiting for the rate limit.
         """
