@@ -29,7 +29,7 @@ def cli() -> None:
     """Think once, generate many.
 
     A smart model reads a task once and writes a lens: guidance for this task. A cheap model then does the
-    work with the lens in its prompt, within a budget that cannot be exceeded.
+    work with the lens in its prompt, within a budget that is enforced.
     """
 
 

@@ -155,7 +155,7 @@ class _Interrupts:
             return
         self.view.__exit__(None, None, None)
         with suppress(OSError):  # a full or broken standard error must not keep the process alive
-            os.write(2, b"sunwell: ended at once; what was answered stands in the journal\n")
+            os.write(2, b"sunwell: ended at once; all answers so far are in the journal\n")
         os._exit(CANCELLED)
 
     def _stop(self) -> None:

@@ -258,7 +258,7 @@ def _shown(
     secrets: Secrets,
     tell_read: Callable[[FileRead], object],
 ) -> str | None:
-    """Return the file with its name, in at most *room* bytes; ``None`` if it cannot be shown."""
+    """Return the file under its *title*, in at most *room* bytes; ``None`` if it cannot be shown."""
     if not 0 < entry.size_bytes <= LARGEST_FILE_BYTES:
         return None
     try:

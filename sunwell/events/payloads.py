@@ -11,7 +11,7 @@ from sunwell.core.task import Status, StopReason, TaskResult
 
 @attrs.frozen
 class Event:
-    """Base class of all payloads."""
+    """Any event of a run: the base class of all of them."""
 
 
 @attrs.frozen
@@ -64,7 +64,7 @@ class LensStarted(Event):
 
 @attrs.frozen
 class EphemeralLensCreated(Event):
-    """A lens has been written."""
+    """The smart model has written a lens."""
 
     task_scope: str
     heuristics_count: int

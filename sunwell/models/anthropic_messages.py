@@ -175,7 +175,7 @@ _GROWING = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta
 
 
 def read_answer(data: bytes, asked: str) -> Completion:
-    """Return the completion in a whole answer.
+    """Return the completion in a complete answer.
 
     Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
     :exc:`~sunwell.models.answers.ErrorInAnswer`.

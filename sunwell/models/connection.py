@@ -169,11 +169,11 @@ class Sender:
     _options: dict[str, Any] = attrs.field(factory=dict)
     """Options that the SDK needs with each request."""
     _heads: dict[str, Any] = attrs.field(factory=dict, init=False)
-    """For each path a request without a body."""
+    """A request without a body for each path."""
     calls: int = attrs.field(default=0, init=False)
-    """How many calls are using it now. Whoever takes it for a call counts itself in and out."""
+    """Number of calls that use it now. Each call increments it at its start and decrements it at its end."""
     is_lent: bool = attrs.field(default=False, init=False)
-    """Whether :func:`client_for` gave the client away: nobody knows how long it is used."""
+    """Whether :func:`client_for` returned the client, so that it is unknown how long it is used."""
     _extensions: dict[str, Any] = attrs.field(init=False)
 
     @_extensions.default

@@ -201,7 +201,7 @@ class HttpCall:
                 raise
         finally:
             sender.calls -= 1
-        raise failure  # out here it has no context: what the SDK raises may hold the key
+        raise failure  # without a context: the SDK's exception may hold the key
 
     async def stream(self) -> AsyncGenerator[Delta, None]:
         """Request the answer as a stream and yield its parts, the completion last."""
@@ -241,7 +241,7 @@ class HttpCall:
         return self.request.size_bytes // 4 + (0 if output is None else output)
 
     async def _sender(self) -> Sender:
-        """Return the sender as soon as the request may be sent.
+        """Return the sender as soon as the request may be sent; the caller must decrement its ``calls``.
 
         Outside of the time limit: importing an SDK takes seconds, and so may waiting for the rate limit.
         """

@@ -182,10 +182,10 @@ _BATCH_FACTOR = Decimal("0.5")  # Anthropic and OpenAI: batches cost half of all
 
 
 def provider_and_id(model: ModelProtocol) -> tuple[str | None, str]:
-    """Return the provider of *model*, ``None`` where it does not say, and the id it is known by there.
+    """Return the provider of *model*, ``None`` if unknown, and the model's id there.
 
-    Adapters say ``model_id`` and ``provider``, or have a ``connection`` that says ``provider``;
-    of any other model the name is all there is.
+    Adapters have ``model_id`` and ``provider``, or a ``connection`` that has ``provider``; any other
+    model has only a name.
     """
     model_id = getattr(model, "model_id", None)
     provider = getattr(model, "provider", None)

@@ -106,7 +106,7 @@ def _columns_of(sign: str) -> int:
 
 
 def one_line(text: str, limit_chars: int = 100) -> str:
-    """Return *text* as one line, cut with an ellipsis; invisible characters are escaped."""
+    """Return *text* as one line, cut with an ellipsis; white space collapses, the invisible is escaped."""
     line = _SPACES.sub(" ", text).strip(" ")
     if not (line.isascii() and line.isprintable()) or "\\" in line:
         line = visible(line, kept="\ufe0f")  # it turns a character into an emoji

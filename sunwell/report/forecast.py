@@ -1,4 +1,4 @@
-"""What a task would be: whether it is delegated, and what each way would cost. Nothing is asked or spent."""
+"""Forecast of a task: whether it is delegated, and what each way would cost. It spends nothing."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -22,7 +22,7 @@ from sunwell.tools.environment import secrets_from_environment
 
 @attrs.frozen
 class Forecast:
-    """A decision and a quote, made as the run itself would make them, besides the models by role."""
+    """The decision and the quote, as the run itself would make them, and the models by role."""
 
     task: str
     decision: DelegationDecision
@@ -33,7 +33,7 @@ class Forecast:
 
     @property
     def chosen(self) -> Side:
-        """The side of the quote that the decision takes."""
+        """The side of the quote that the decision chooses."""
         return self.quote.delegated if self.decision else self.quote.direct
 
 
@@ -44,11 +44,11 @@ def forecast(
     registry: ModelRegistry | None = None,
     equipment: Equipment | None = None,
 ) -> Forecast:
-    """Return what the policy would decide for *session*, and both ways priced, as the run would do it.
+    """Return the policy's decision for *session* and the price of both ways, as in a run.
 
-    Nothing is sent and no key is needed. The decision is the one with delegation on, whatever the
-    options say of it. Raises :exc:`~sunwell.errors.UnknownModelError` for a name that means nothing, and
-    :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers.
+    Nothing is sent and no key is needed. The decision assumes that delegation is on, whatever the
+    options say. Raises :exc:`~sunwell.errors.UnknownModelError` for an unknown model name, and
+    :exc:`~sunwell.errors.ConfigurationError` for an unknown tool.
 
     Args:
         equipment: What the agent has to make tools from (:attr:`Agent.equipment
@@ -83,7 +83,7 @@ def forecast_object(made: Forecast) -> dict[str, object]:
 
 
 def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str, object]:
-    """Return the quote as JSON values, with what it became where that is known."""
+    """Return the quote as JSON values, with the actual cost if it is known."""
     sides: Sequence[Side] = (made.quote.delegated, made.quote.direct, *made.quote.alternatives)
     return {
         "chosen": made.chosen.name,
@@ -102,7 +102,7 @@ def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str,
 
 
 def _candidates(options: RunOptions, prices: PriceBook, registry: ModelRegistry) -> Candidates:
-    """Return the models by role; if the delegation model cannot be used, the parent may take its part."""
+    """Return the models by role; if the delegation model cannot be used, the parent may replace it."""
     own, has_key = _priced(options.model or options.smart_model or DEFAULT_SMART_MODEL, prices, registry)
     smart = own
     if options.smart_model is not None and options.model is not None:
@@ -123,7 +123,7 @@ def _candidates(options: RunOptions, prices: PriceBook, registry: ModelRegistry)
 def _priced(
     reference: ModelReference, prices: PriceBook, registry: ModelRegistry
 ) -> tuple[PricedModel, bool]:
-    """Return the name and price of what *reference* stands for, and whether its key is there."""
+    """Return name and price of the model *reference*, and whether its key is set."""
     try:
         return PricedModel.of(resolve_model(reference, registry), prices), True
     except MissingKeyError:

@@ -1,4 +1,4 @@
-"""A provider on loopback, with its own bill and its faults: budgets are tested against it, without keys."""
+"""A simulated provider on loopback, with its own bill and faults, to test budgets without keys."""
 
 from sunwell.simulator.billing import BillEntry, Billing, Clock, ManualClock, SimulatedCall, SimulatedTotal
 from sunwell.simulator.faults import Fault, FaultPlan, FaultRule, Occasion, parse_fault

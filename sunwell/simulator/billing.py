@@ -1,4 +1,4 @@
-"""What a provider bills: one line for each call, in the simulator's own exact arithmetic."""
+"""The provider's bill: one line for each call, in the simulator's own exact arithmetic."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,12 +14,12 @@ from sunwell.simulator.simulated_prices import PRICES, ModelPrice, ModelRates
 _PER_MILLION = Decimal("0.000001")
 
 Clock = Callable[[], float]
-"""Gives the time in seconds; only differences count."""
+"""Returns the time in seconds; only differences matter."""
 
 
 @attrs.define(eq=False)
 class ManualClock:
-    """A clock that stands still until a test turns it."""
+    """A clock that advances only when a test tells it to."""
 
     now: float = 0.0
 
@@ -27,13 +27,13 @@ class ManualClock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Let *seconds* pass."""
+        """Advance the clock by *seconds*."""
         self.now += seconds
 
 
 @attrs.frozen
 class BillEntry:
-    """One line of the bill: what one call was charged."""
+    """One line of the bill: the charge for one call."""
 
     request_id: str
     key: str
@@ -45,7 +45,7 @@ class BillEntry:
     output_tokens: int
     usd: Decimal
     time: float
-    """When the call came in, on the billing's clock."""
+    """Time at which the call arrived, on the billing's clock."""
     why: str
     """``answered``, ``cut``, ``cancelled``, or ``open`` while the call is in flight."""
 
@@ -57,7 +57,7 @@ class BillEntry:
 
 @attrs.frozen
 class SimulatedTotal:
-    """What the calls of one model, one key or of all came to."""
+    """Totals of the calls of one model, of one key, or of all."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -67,10 +67,10 @@ class SimulatedTotal:
 
 @attrs.define(eq=False)
 class SimulatedCall:
-    """One billed call in the course of time: its input is charged already.
+    """One billed call in progress; its input is already charged.
 
-    SimulatedCall :meth:`begin_answer` when the first piece of the answer goes out, :meth:`generate` as
-    output comes into being, and :meth:`end` in any case.
+    Call :meth:`begin_answer` when the first piece of the answer is sent, :meth:`generate` as output is
+    generated, and :meth:`end` in any case.
     """
 
     request_id: str
@@ -84,11 +84,11 @@ class SimulatedCall:
     why: str = attrs.field(default="open", init=False)
 
     def begin_answer(self) -> None:
-        """Make what this call wrote to the cache readable for calls that come in from now on."""
+        """Make the cache entries of this call readable for later calls."""
         self._billing.store(self.split)
 
     def generate(self, output_tokens: int) -> None:
-        """Charge output up to *output_tokens* in all; less than before changes nothing."""
+        """Charge output up to a total of *output_tokens*; a smaller value than before changes nothing."""
         more = output_tokens - self.output_tokens
         if self.why != "open":
             raise ValueError(f"call {self.request_id} has ended")
@@ -97,22 +97,22 @@ class SimulatedCall:
             self._billing.charge(self, more * self.rates.output_usd * _PER_MILLION)
 
     def end(self, why: str = "answered") -> None:
-        """Close the line; the first end counts."""
+        """Close the line; only the first call has an effect."""
         if self.why == "open":
             self.why = why
 
     @property
     def input_usd(self) -> Decimal:
-        """What the input costs."""
+        """Cost of the input."""
         return _input_usd(self.split, self.rates)
 
     @property
     def usd(self) -> Decimal:
-        """What the call has cost so far."""
+        """Cost of the call so far."""
         return self.input_usd + self.output_tokens * self.rates.output_usd * _PER_MILLION
 
     def entry(self) -> BillEntry:
-        """Return the line of the bill as it stands."""
+        """Return the current line of the bill."""
         split = self.split
         parts = (split.uncached_tokens, split.read_tokens, split.write_tokens, split.write_1h_tokens)
         return BillEntry(
@@ -122,7 +122,7 @@ class SimulatedCall:
 
 @attrs.define(eq=False)
 class Billing:
-    """The accounts of a provider. An account is named by its API key and has a cache of its own."""
+    """The accounts of a provider. Each API key is an account with its own cache."""
 
     prices: Mapping[str, ModelPrice] = PRICES
     clock: Clock = time.time
@@ -133,9 +133,9 @@ class Billing:
     def begin(self, key: str, model: str, prompt: Prompt, *, hidden_input_tokens: int = 0) -> SimulatedCall:
         """Match *prompt* against the cache of *key* and charge the input.
 
-        ``hidden_input_tokens`` are what a provider adds to a prompt; they are billed as plain
-        input and count towards the tier. Raises :exc:`~sunwell.errors.ConfigurationError` where
-        *model* has no price.
+        ``hidden_input_tokens`` are tokens that a provider adds to a prompt; they are billed as uncached
+        input and count towards the tier. Raises :exc:`~sunwell.errors.ConfigurationError` if *model* has
+        no price.
         """
         price = self.price_of(model)
         now = self.clock()
@@ -151,7 +151,7 @@ class Billing:
     def price_of(self, model: str) -> ModelPrice:
         """Return the price of *model*, or raise :exc:`~sunwell.errors.ConfigurationError`."""
         if model not in self.prices:
-            raise ConfigurationError(f"the simulator has no price for {model!r}: give one in prices=")
+            raise ConfigurationError(f"the simulator has no price for {model!r}: add it to prices=")
         return self.prices[model]
 
     def store(self, split: CacheSplit) -> None:
@@ -165,12 +165,12 @@ class Billing:
         self._usd[account] = self._usd.get(account, Decimal(0)) + usd
 
     def total_usd(self, key: str | None = None, model: str | None = None) -> Decimal:
-        """Return what is billed so far, calls in flight included; ``None`` stands for all."""
-        accounts = tuple(self._usd.items())  # the server may add one meanwhile, in its own thread
+        """Return the total billed so far, including calls in flight; ``None``: of all accounts."""
+        accounts = tuple(self._usd.items())  # the server may add one in its own thread
         return sum((usd for account, usd in accounts if _matches(account, key, model)), Decimal(0))
 
     def entries(self, key: str | None = None, model: str | None = None) -> tuple[BillEntry, ...]:
-        """Return the lines of the bill in the order in which calls came in."""
+        """Return the lines of the bill in the order in which the calls arrived."""
         return tuple(call.entry() for call in self._chosen(key, model))
 
     def by_model(self, key: str | None = None) -> dict[str, SimulatedTotal]:

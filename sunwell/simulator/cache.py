@@ -1,4 +1,4 @@
-"""The prompt cache: what of a prompt is read, what is written, and when an entry can be read."""
+"""The prompt cache: which part of a prompt is read, which is written, and when entries are readable."""
 
 from itertools import accumulate
 
@@ -18,14 +18,14 @@ _SWEEP_ABOVE = 10_000
 
 @attrs.frozen
 class CacheSplit:
-    """How the input of one call divides. The four parts sum up to all of it."""
+    """How the input of one call is divided. The four parts add up to the whole input."""
 
     uncached_tokens: int
     read_tokens: int = 0
     write_tokens: int = 0
     write_1h_tokens: int = 0
     entries: tuple[tuple[bytes, float], ...] = ()
-    """What becomes readable when the answer begins: digests of prefixes and their lives in seconds."""
+    """Entries that become readable when the answer begins: digests of prefixes, lifetimes in seconds."""
 
     @property
     def input_tokens(self) -> int:
@@ -41,14 +41,14 @@ class _Entry:
 
 @attrs.define(eq=False)
 class PromptCache:
-    """The entries of all accounts and models; what is passed as *space* keeps them apart."""
+    """The entries of all accounts and models; *space* keeps them separate."""
 
     _entries: dict[bytes, _Entry] = attrs.field(factory=dict, init=False)
 
     def split(self, prompt: Prompt, price: ModelPrice, space: bytes, now: float) -> CacheSplit:
-        """Match *prompt* against the cache, refresh what is read, and say what would be written.
+        """Match *prompt* against the cache, refresh the entries that are read, and return what to write.
 
-        Nothing can be read of this call before :meth:`store` is called with the split's entries.
+        New entries of this call are not readable until :meth:`store` is called with them.
         """
         ends = list(accumulate(piece.tokens for piece in prompt.pieces))
         total = ends[-1] if ends else 0
@@ -92,7 +92,7 @@ class PromptCache:
 
 
 def _block_breakpoints(prompt: Prompt) -> tuple[dict[int, float], list[int]]:
-    """Return the breakpoints with their lives, and the positions to match, the longest prefix first."""
+    """Return the breakpoints with their lifetimes, and the positions to match, longest prefix first."""
     marked = [(i, piece.mark) for i, piece in enumerate(prompt.pieces) if piece.mark is not None]
     writable = {i: LIFE_SECONDS[life] for i, life in marked}
     reachable: set[int] = set()

@@ -1,4 +1,4 @@
-"""Chat Completions on the simulator: requests checked and read, answers and errors written."""
+"""Chat Completions on the simulator: checks and reads requests, writes answers and errors."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,13 +37,13 @@ _ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 def refuse_if(wrong: bool, message: str, param: str | None = None, code: str | None = None) -> None:
-    """Raise a :exc:`Refusal` with status 400 where *wrong*."""
+    """Raise a :exc:`Refusal` with status 400 if *wrong*."""
     if wrong:
         raise Refusal(400, message, param, code)
 
 
 def check_fields(body: Mapping[str, Any]) -> None:
-    """Check everything but the messages."""
+    """Check everything except the messages."""
     refuse_if(not isinstance(body.get("model"), str), "you must provide a model parameter", "model")
     both = body.get("max_tokens") is not None and body.get("max_completion_tokens") is not None
     refuse_if(both, "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.")
@@ -102,7 +102,7 @@ def _check_response_format(shape: Any) -> None:
 
 
 def check_messages(messages: Any) -> Sequence[Mapping[str, Any]]:
-    """Return *messages*, or raise :exc:`Refusal` where their order or contents are not taken."""
+    """Return *messages*, or raise :exc:`Refusal` if their order or content is invalid."""
     refuse_if(not isinstance(messages, list), "Missing required parameter: 'messages'.", "messages")
     refuse_if(not messages, "Invalid 'messages': empty array.", "messages")
     waiting: list[str] = []
@@ -193,7 +193,7 @@ def read_chat(body: Mapping[str, Any], headers: Mapping[str, str]) -> Inquiry:
         ),
         stream=body.get("stream") is True,
         include_usage=(body.get("stream_options") or {}).get("include_usage") is True,
-        thinking=False,  # this format has no place for it
+        thinking=False,  # this format has no field for it
     )
 
 
@@ -235,7 +235,7 @@ def _message(message: Mapping[str, Any]) -> Message:
 
 
 def _joined(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Return *messages* with the results of one turn in one message, as the core has them."""
+    """Return *messages* with the results of one turn in one message, as in ``core``."""
     out: list[Message] = []
     for message in messages:
         if message.role == "tool" and out and out[-1].role == "tool":
@@ -377,7 +377,7 @@ _UNKNOWN = (
 
 
 def read_plain(body: Mapping[str, Any], headers: Mapping[str, str]) -> Inquiry:
-    """Read a request as such a server does, or raise :exc:`~sunwell.simulator.wire.Refusal`."""
+    """Read a request like such a server, or raise :exc:`~sunwell.simulator.wire.Refusal`."""
     for name in _UNKNOWN:
         refuse_if(name in body, f"unknown field: '{name}'", name)
     shape = body.get("response_format")
@@ -395,4 +395,4 @@ def read_plain(body: Mapping[str, Any], headers: Mapping[str, str]) -> Inquiry:
 
 
 PLAIN = attrs.evolve(CHAT, read=read_plain)
-"""Chat Completions as a plain compatible server speaks it."""
+"""Chat Completions as on a simple compatible server."""

@@ -1,4 +1,4 @@
-"""What can go wrong with a provider, as values, and plans of when it does."""
+"""Faults of a provider as values, and plans for when they occur."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal
@@ -6,65 +6,65 @@ from typing import Literal
 import attrs
 
 Cut = Literal["before", "dropped", "no-end", "after-tool", "body"]
-"""Where an answer breaks off. ``before``: the connection drops before any byte. ``dropped``: it
-drops in mid-answer. ``no-end``: the stream closes properly, all is there but its terminal event.
-``after-tool``: the same right after the first tool call. ``body``: a plain answer stops half-way.
-In a plain answer all kinds but ``before`` are ``body``; in a stream ``body`` is ``dropped``."""
+"""Where an answer breaks off. ``before``: the connection drops before any byte. ``dropped``: it drops
+within the answer. ``no-end``: the stream closes normally, but its terminal event is missing.
+``after-tool``: the same right after the first tool call. ``body``: a plain answer is truncated.
+In a plain answer all kinds except ``before`` mean ``body``; in a stream ``body`` means ``dropped``."""
 
 
 @attrs.frozen
 class Fault:
-    """What is wrong with one answer. Fields can be combined; by default nothing is wrong.
+    """The faults of one answer. Fields can be combined; by default there is no fault.
 
-    A fault with ``status`` refuses the request before anything is generated: nothing is billed.
-    Everything else happens to an answer that is billed.
+    A fault with ``status`` rejects the request before anything is generated, so nothing is billed. All
+    other faults affect an answer that is billed.
     """
 
     status: int | None = None
-    """HTTP status to refuse with: 401, 429, 500, 503, 529."""
+    """HTTP status of the rejection: 401, 429, 500, 503, 529."""
     retry_after_seconds: float | None = None
-    """``Retry-After`` of a refusal."""
+    """``Retry-After`` of a rejection."""
     gateway_status: int | None = None
     """A gateway answers with this HTTP status and an error object although the model answered: 502, 524."""
     quota: bool = False
     """With status 429: the account has no credit left (``insufficient_quota``)."""
     echo_key: bool = False
-    """The key stands in the message of a 401, as some providers do; implies status 401."""
+    """The message of a 401 contains the key, as with some providers; implies status 401."""
     stall_before_seconds: float = 0.0
-    """Silence before the first byte."""
+    """Delay before the first byte."""
     stall_midway_seconds: float = 0.0
-    """Silence in the middle of a stream."""
+    """Delay in the middle of a stream."""
     cut: Cut | None = None
     arguments: Literal["truncated", "newlines"] | None = None
-    """Tool arguments that are no JSON: cut off, or with raw newlines in a string."""
+    """Tool arguments that are not valid JSON: cut off, or with raw newlines in a string."""
     hidden_input_tokens: int = 0
-    """Input that the provider adds: billed and reported, and in no request."""
+    """Input tokens that the provider adds: billed and reported, but not in the request."""
     usage: Literal["wrong", "missing", "zero"] | None = None
-    """``wrong``: double the numbers that are billed. ``missing``: none. ``zero``: zeros."""
+    """``wrong``: twice the billed numbers. ``missing``: none. ``zero``: zeros."""
     reasoning: Literal["beside", "total"] | None = None
-    """Where reasoning is counted (OpenAI's formats only). ``beside``: next to the output tokens, as xAI
-    does. ``total``: in the total alone, as Gemini's compatible endpoint does."""
+    """Where reasoning is counted (OpenAI's formats only). ``beside``: separately from the output tokens, as
+    by xAI. ``total``: only in the total, as by Gemini's compatible endpoint."""
     stated_usd: float | None = None
-    """A cost that the usage states besides the tokens, as OpenRouter's does; what is billed stays."""
+    """A cost that the usage states in addition to tokens, as by OpenRouter; the bill stays the same."""
     stop_word: str | None = None
-    """The provider's stop word in place of its usual one."""
+    """Replaces the provider's usual stop reason."""
     stream_anyway: bool = False
-    """Server-sent events answer a plain request."""
+    """A plain request is answered with server-sent events."""
     redacted_thinking: bool = False
-    """A ``redacted_thinking`` block comes first (Messages only)."""
+    """The answer begins with a ``redacted_thinking`` block (Messages only)."""
     repeated_names: bool = False
-    """A tool's name stands in every delta of its call (chat only)."""
+    """Every delta of a tool call repeats the tool's name (chat only)."""
     tool_ids: Literal["doubled", "missing"] | None = None
     json: Literal["fenced", "prose", "cut"] | None = None
-    """What is around or missing from a text that should be JSON."""
+    """How a text that should be JSON is wrapped or truncated."""
     refusal: bool = False
     """The model declines: no content, and the provider's own stop reason."""
     answering_model: str | None = None
-    """Id in the answer in place of the one asked for; billed as the one asked for."""
+    """Model id in the answer instead of the requested one; billed as the requested model."""
 
     @property
     def refused_with(self) -> int | None:
-        """The HTTP status of the refusal, or ``None``."""
+        """The HTTP status of the rejection, or ``None``."""
         return 401 if self.echo_key else self.status
 
 
@@ -76,7 +76,7 @@ class Occasion:
     """A request, as a plan of faults sees it."""
 
     number: int
-    """Counts the requests of one simulator, from 1."""
+    """Number of the request on this simulator, from 1."""
     model: str
     key: str
     stream: bool = False
@@ -95,7 +95,7 @@ class FaultRule:
     key: str | None = None
 
     def __call__(self, occasion: Occasion) -> Fault | None:
-        """Return the fault where *occasion* matches."""
+        """Return the fault if *occasion* matches."""
         matches = (
             (self.numbers is None or occasion.number in self.numbers)
             and self.model in (None, occasion.model)
@@ -105,7 +105,7 @@ class FaultRule:
 
 
 def fault_plan(plan: FaultPlan | Sequence[FaultPlan] | None) -> FaultPlan:
-    """Return one plan; of several the first with a fault decides."""
+    """Return one plan; the first of several that gives a fault decides."""
     if plan is None:
         return lambda _: None
     if callable(plan):
@@ -115,9 +115,9 @@ def fault_plan(plan: FaultPlan | Sequence[FaultPlan] | None) -> FaultPlan:
 
 
 def parse_fault(text: str) -> Fault:
-    """Read a fault as it stands in the header ``x-simulator-fault``.
+    """Parse a fault from the header ``x-simulator-fault``.
 
-    ``529`` is a status; otherwise fields with ``=``, apart by semicolons: ``cut=dropped;
+    ``529`` is a status; otherwise fields with ``=``, separated by semicolons: ``cut=dropped;
     usage=missing``. A field without a value is switched on. Raises :exc:`ValueError`.
     """
     values: dict[str, object] = {}
@@ -128,7 +128,7 @@ def parse_fault(text: str) -> Fault:
         name, _, value = item.partition("=")
         name, value = name.strip().replace("-", "_"), value.strip()
         if name not in _FIELDS:
-            raise ValueError(f"no fault is called {name!r}; known: {', '.join(_FIELDS)}")
+            raise ValueError(f"unknown fault {name!r}; known faults: {', '.join(_FIELDS)}")
         values[name] = _FIELDS[name](value)
     return Fault(**values)  # type: ignore[arg-type]
 
@@ -140,7 +140,7 @@ def _switch(value: str) -> bool:
 def _word(*known: str) -> Callable[[str], str]:
     def read(value: str) -> str:
         if value not in known:
-            raise ValueError(f"{value!r} is none of {', '.join(known)}")
+            raise ValueError(f"{value!r} must be one of {', '.join(known)}")
         return value
 
     return read

@@ -1,4 +1,4 @@
-"""A simulated model without a wire: a script and a bill behind the face that the core asks models by."""
+"""A simulated model without HTTP: a script and a bill behind the model interface of ``core``."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ def asked_of(model: str, request: Request) -> Asked:
 
 
 def prompt_of(request: Request, rule: CacheRule) -> Prompt:
-    """Return the prompt of *request*, with breakpoints where ``request.caching`` asks for entries."""
+    """Return the prompt of *request*, with breakpoints where ``request.caching`` requests entries."""
     head: list[Piece] = []
     if request.response_schema is not None:
         head.append(schema_piece(json.dumps(request.response_schema.schema, ensure_ascii=False)))
@@ -80,11 +80,11 @@ def _loop_billing() -> Billing:
 
 @attrs.define(eq=False)
 class InProcessModel:
-    """A simulated model without HTTP, for tests of budgets by the million.
+    """A simulated model without HTTP, for budget tests with millions of calls.
 
-    All waiting is on the event loop's clock. What it raises is a
-    :exc:`~sunwell.errors.ModelError` whose ``may_be_billed`` is what ``billing`` really did.
-    ``name`` must have a price in ``billing``. Several models may share one ``billing``.
+    All waiting uses the event loop's clock. It raises :exc:`~sunwell.errors.ModelError` with
+    ``may_be_billed`` according to what ``billing`` really charged. ``name`` must have a price in
+    ``billing``. Several models may share one ``billing``.
     """
 
     name: str
@@ -95,9 +95,9 @@ class InProcessModel:
     latency_seconds: float = 0.0
     """Time before the answer begins."""
     chunk_seconds: float = 0.0
-    """Time that each piece of the answer takes."""
+    """Time for each piece of the answer."""
     calls: int = attrs.field(default=0, init=False)
-    """How often the model was asked."""
+    """Number of calls of the model."""
     _plan: FaultPlan = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -106,7 +106,7 @@ class InProcessModel:
 
     @property
     def price(self) -> Price:
-        """The rates that ``billing`` charges, as the core's value."""
+        """The rates that ``billing`` charges, as a ``Price``."""
         row = self.billing.price_of(self.name)
         tiers = tuple(Tier(border, _core_rates(rates)) for border, rates in row.tiers)
         return Price(_core_rates(row.rates), tiers, row.context_window, "simulator", PRICE_DATE)
@@ -144,7 +144,7 @@ class InProcessModel:
             await _pause(self.name, fault.stall_before_seconds + self.latency_seconds, deadline, billed=False)
             raise _refusal(self.name, fault, self.key)
         rule = self.billing.price_of(self.name).cache_rule
-        # A script that raises is a bug in a test, not a billed call: it speaks before the call is opened.
+        # A script that raises is a bug in a test, not a billed call: it runs before the call is opened.
         said = say(self.script(asked_of(self.name, request)), request.max_output_tokens)
         prompt, hidden = prompt_of(request, rule), fault.hidden_input_tokens
         call = self.billing.begin(self.key, self.name, prompt, hidden_input_tokens=hidden)
@@ -153,7 +153,7 @@ class InProcessModel:
 
 @attrs.define(eq=False)
 class _Turn:
-    """One billed call on its way."""
+    """One billed call in progress."""
 
     model: InProcessModel
     call: SimulatedCall
@@ -179,7 +179,7 @@ class _Turn:
             await self._wait(self.fault.stall_midway_seconds)
         self.call.generate(output_tokens)
         if half and self.fault.cut in ("dropped", "body", "after-tool"):
-            raise self._broken("the answer broke off half-way")
+            raise self._broken("the answer was truncated")
 
     def finish(self) -> Completion:
         self.call.generate(self.said.output_tokens)

@@ -1,4 +1,4 @@
-"""Anthropic's Messages on the simulator: requests checked and read, answers and errors written."""
+"""Anthropic's Messages on the simulator: checks and reads requests, writes answers and errors."""
 
 import json
 import re
@@ -44,13 +44,13 @@ _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 
 def refuse_if(wrong: bool, message: str, param: str | None = None) -> None:
-    """Raise a :exc:`Refusal` with status 400 where *wrong*."""
+    """Raise a :exc:`Refusal` with status 400 if *wrong*."""
     if wrong:
         raise Refusal(400, message, param)
 
 
 def check_fields(body: Mapping[str, Any], headers: Mapping[str, str], *, counting: bool) -> None:
-    """Check everything but the messages."""
+    """Check everything except the messages."""
     version = headers.get("anthropic-version", "")
     refuse_if(not version, "anthropic-version: header is required")
     for name in body:
@@ -325,7 +325,7 @@ def _mark(block: Mapping[str, Any]) -> CacheLife | None:
 
 
 def _messages(turn: Turn) -> list[tuple[Message, list[CacheLife | None]]]:
-    """Return the core's messages for *turn*, results of tools apart, with the breakpoints of their parts."""
+    """Return the ``core`` messages for *turn*, tool results separate, with the breakpoints of their parts."""
     role, blocks = turn
     split: dict[Role, list[Mapping[str, Any]]] = {}
     for block in blocks:
@@ -456,7 +456,7 @@ def _whole(part: Part, answer: WireAnswer) -> dict[str, Any]:
 
 
 def _empty(part: Part) -> dict[str, Any]:
-    """Return the block with which a stream announces *part*."""
+    """Return the block that starts *part* in a stream."""
     match part:
         case Text():
             return {"type": "text", "text": ""}
@@ -469,7 +469,7 @@ def _empty(part: Part) -> dict[str, Any]:
 
 
 def _input(arguments: str, *, cut: bool) -> Any:
-    """Return the arguments as the format has them: a cut JSON is nothing, a malformed one a string."""
+    """Return the arguments in this format: truncated JSON becomes empty, malformed JSON a string."""
     try:
         return json.loads(arguments or "{}")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Turns what a request holds into the pieces of a prompt, the same for every wire format."""
+"""Converts a request into the pieces of a prompt, in the same way for every wire format."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -50,17 +50,17 @@ class Piece:
     digest: bytes
     tokens: int
     mark: CacheLife | None = None
-    """A breakpoint at the end of this piece, and how long its entry lives."""
+    """A breakpoint at the end of this piece, and the lifetime of its entry."""
     ends_message: bool = False
 
 
 @attrs.frozen
 class Prompt:
-    """All input of one request, in the order in which a prefix is matched."""
+    """The whole input of one request, in the order in which prefixes are matched."""
 
     pieces: tuple[Piece, ...]
     settings: bytes = b""
-    """What breaks every prefix where it differs: effort and thinking."""
+    """Settings that invalidate every prefix if they differ: effort and thinking."""
     implicit: bool = True
     """Whether the end of the last message counts as a breakpoint under the rule ``messages``."""
 
@@ -70,7 +70,7 @@ class Prompt:
         return sum(piece.tokens for piece in self.pieces)
 
     def prefixes(self, start: bytes) -> list[bytes]:
-        """Return the digest of the prefix that ends with each piece; *start* is mixed in first."""
+        """Return the digest of the prefix up to each piece; *start* is included first."""
         state = hashlib.blake2b(start + self.settings, digest_size=_DIGEST_BYTES)
         out = []
         for piece in self.pieces:
@@ -80,7 +80,7 @@ class Prompt:
 
 
 def piece(tokens: int, *texts: str, mark: CacheLife | None = None, ends_message: bool = False) -> Piece:
-    """Return a piece that is equal to another exactly where the *texts* are."""
+    """Return a piece that equals another one exactly if the *texts* are equal."""
     state = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     for text in texts:
         data = text.encode("utf-8", "surrogatepass")
@@ -90,19 +90,19 @@ def piece(tokens: int, *texts: str, mark: CacheLife | None = None, ends_message:
 
 
 def marked_at_end(pieces: Sequence[Piece], life: CacheLife | None) -> tuple[Piece, ...]:
-    """Return *pieces*, the last of them with a breakpoint where *life* is given and none stands there."""
+    """Return *pieces*; if *life* is given, the last one gets a breakpoint unless it has one."""
     if not pieces or life is None or pieces[-1].mark is not None:
         return tuple(pieces)
     return (*pieces[:-1], attrs.evolve(pieces[-1], mark=life))
 
 
 def schema_piece(schema_text: str) -> Piece:
-    """Return the piece for the schema that an answer must obey."""
+    """Return the piece for the schema of the answer."""
     return piece(text_tokens(schema_text), "schema", schema_text)
 
 
 def tool_piece(name: str, description: str, schema_text: str, mark: CacheLife | None = None) -> Piece:
-    """Return the piece for a tool on offer."""
+    """Return the piece for an offered tool."""
     tokens = TOOL_TOKENS + text_tokens(name, description, schema_text)
     return piece(tokens, "tool", name, description, schema_text, mark=mark)
 
@@ -132,7 +132,7 @@ def message_pieces(message: Message, marks: Sequence[CacheLife | None] = ()) -> 
 
 
 def ending_message(section: Piece) -> Piece:
-    """Return *section* as the end of a message of its own."""
+    """Return *section* as the end of a separate message."""
     return attrs.evolve(section, tokens=section.tokens + MESSAGE_TOKENS, ends_message=True)
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's Responses API on the simulator: requests checked and read, answers and errors written."""
+"""OpenAI's Responses API on the simulator: checks and reads requests, writes answers and errors."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ LEAST_OUTPUT_TOKENS = 16
 
 
 def check_fields(body: Mapping[str, Any]) -> None:
-    """Check everything but the input."""
+    """Check everything except the input."""
     refuse_if(not isinstance(body.get("model"), str), "you must provide a model parameter", "model")
     for name in body:
         refuse_if(name not in _KNOWN, f"Unsupported parameter: '{name}'.", name, "unsupported_parameter")
@@ -90,7 +90,7 @@ def _check_format(shape: Any) -> None:
 
 
 def check_input(items: Any) -> Sequence[Mapping[str, Any]]:
-    """Return the items of the input, or raise :exc:`Refusal` where their order or contents are not taken."""
+    """Return the items of the input, or raise :exc:`Refusal` if their order or content is invalid."""
     if isinstance(items, str):
         return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": items}]}]
     refuse_if(not isinstance(items, list) or not items, "Missing required parameter: 'input'.", "input")
@@ -206,7 +206,7 @@ def _tool(tool: Mapping[str, Any]) -> Piece:
 
 
 def _messages(items: Sequence[Mapping[str, Any]]) -> list[Marked]:
-    """Return the messages that the items make: what the assistant said in a row is one."""
+    """Return the messages from the items: consecutive assistant items become one message."""
     out: list[Marked] = []
     for item in items:
         message, marks = _message(item)
@@ -241,7 +241,7 @@ def _texts(item: Mapping[str, Any]) -> list[tuple[str, CacheLife | None]]:
 
 
 def _joined(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Return *messages* with the results of one turn in one message, as the core has them."""
+    """Return *messages* with the results of one turn in one message, as in ``core``."""
     out: list[Message] = []
     for message in messages:
         if message.role == "tool" and out and out[-1].role == "tool":
@@ -360,4 +360,4 @@ def _usage(usage: Reported) -> dict[str, Any]:
 
 
 RESPONSES = WireFormat("responses", read_responses, _plain, _stream, CHAT.refuse)
-"""OpenAI's Responses API; its errors are those of Chat Completions."""
+"""OpenAI's Responses API; its errors have the same format as those of Chat Completions."""

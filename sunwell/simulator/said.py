@@ -1,4 +1,4 @@
-"""From a script's reply to what is really generated: counted, and cut where the limit is reached."""
+"""Converts a script's reply to the generated answer: counted, and cut at the token limit."""
 
 import attrs
 
@@ -10,20 +10,20 @@ from sunwell.simulator.script import Reply
 
 @attrs.frozen
 class Said:
-    """An answer as generated."""
+    """A generated answer."""
 
     parts: tuple[Part, ...]
     stop: Stop
     output_tokens: int
-    """All output, reasoning included."""
+    """All output tokens, including reasoning."""
     reasoning_tokens: int = 0
 
 
 def say(reply: Reply, max_output_tokens: int | None) -> Said:
-    """Return what is generated of *reply* under the limit *max_output_tokens*.
+    """Return the part of *reply* that is generated within *max_output_tokens*.
 
-    Where the limit is reached, the parts are cut to their share of it, the JSON of a tool call in
-    the middle, and the stop is ``length``.
+    If the limit is reached, the parts are cut to their share of it, possibly in the middle of a tool
+    call's JSON, and the stop reason is ``length``.
     """
     spoken = answer_tokens(reply.parts)
     thought = answer_tokens(part for part in reply.parts if isinstance(part, Thinking))
@@ -40,7 +40,7 @@ def say(reply: Reply, max_output_tokens: int | None) -> Said:
 
 
 def cut_parts(parts: tuple[Part, ...], tokens: int) -> tuple[Part, ...]:
-    """Return as much of *parts* as *tokens* pay for; the last one may be cut in the middle."""
+    """Return the beginning of *parts* that fits into *tokens*; the last part may be cut in the middle."""
     kept: list[Part] = []
     for part in parts:
         cost = part_tokens(part)

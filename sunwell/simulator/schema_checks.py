@@ -1,4 +1,4 @@
-"""Which JSON schemas the providers take for an answer that must obey one."""
+"""Checks which JSON schemas the providers accept for an answer."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,9 +12,9 @@ _UNSUPPORTED = {
 
 
 def check_schema(schema: Any, provider: str, param: str) -> None:
-    """Raise :exc:`Refusal` where *provider* would not take *schema*: every object has to be closed.
+    """Raise :exc:`Refusal` if *provider* does not accept *schema*: every object must be closed.
 
-    OpenAI also wants every property required and an object at the root.
+    OpenAI also requires an object at the root, and that every property is required.
     """
     if not isinstance(schema, Mapping):
         raise Refusal(400, f"{param}: the schema must be an object", param)
@@ -44,7 +44,7 @@ def _check_node(node: Mapping[str, Any], provider: str, param: str) -> None:
 
 
 def _nodes(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield every schema in *schema*, itself first; property names are no keywords."""
+    """Yield every schema in *schema*, itself first; names of properties are not keywords."""
     if not isinstance(schema, Mapping):
         return
     yield schema

@@ -1,4 +1,4 @@
-"""What a simulated model is: a pure function of what it was asked."""
+"""Scripts: a simulated model is a pure function of the request."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -11,9 +11,9 @@ from sunwell.core.model import Stop
 
 @attrs.frozen
 class Asked:
-    """A request as a scripted model sees it, whatever wire format it came in.
+    """A request as a scripted model sees it, in any wire format.
 
-    Messages of role ``tool`` hold the results in the order in which they were sent.
+    Messages of role ``tool`` contain the results in the order in which they were sent.
     """
 
     model: str
@@ -21,26 +21,26 @@ class Asked:
     """All sections of the system prompt, joined by blank lines."""
     messages: tuple[Message, ...]
     tools: tuple[str, ...] = ()
-    """Names of the tools on offer."""
+    """Names of the offered tools."""
     schema: Mapping[str, Any] | None = None
-    """The JSON schema that the answer must obey, where one was sent."""
+    """The JSON schema of the answer, if one was sent."""
     max_output_tokens: int | None = None
 
 
 @attrs.frozen
 class Reply:
-    """What a scripted model says."""
+    """The answer of a scripted model."""
 
     parts: tuple[Part, ...]
     stop: Stop | None = None
-    """``None``: ``tool_calls`` where a part is a tool call, else ``end``."""
+    """``None``: ``tool_calls`` if a part is a tool call, else ``end``."""
     output_tokens: int | None = None
     """``None``: counted from the parts."""
     reasoning_tokens: int = 0
 
 
 class Script(Protocol):
-    """A simulated model. The same question must always get the same answer: runs are resumed."""
+    """A simulated model. The same request must always get the same answer, since runs are resumed."""
 
     def __call__(self, asked: Asked) -> Reply:
         """Answer one request."""

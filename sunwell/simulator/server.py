@@ -29,30 +29,30 @@ _HOST = "127.0.0.1"
 
 @attrs.define(eq=False)
 class Simulator:
-    """A provider on loopback that bills, caches and fails like one.
+    """A provider on loopback that bills, caches and fails like a real one.
 
-    ``models`` are scripts by model id, each with a price in ``prices``; ``None`` lets every priced
-    model echo. Any key that is not empty is an account of its own. Anthropic clients take
-    :attr:`url` as their base URL, OpenAI clients :attr:`openai_url`.
+    ``models`` are scripts by model id, each with a price in ``prices``; with ``None`` every priced model
+    echoes. Each non-empty key is a separate account. Anthropic clients use :attr:`url` as their base URL,
+    OpenAI clients :attr:`openai_url`.
     """
 
     models: Mapping[str, Script | SimulatedModel] | None = None
     prices: Mapping[str, ModelPrice] = attrs.field(default=PRICES, repr=False)
     faults: FaultPlan | Sequence[FaultPlan] | None = None
     clock: Clock = attrs.field(default=time.time, repr=False)
-    """Times the life of cache entries."""
+    """Clock for the lifetime of cache entries."""
     port: int = 0
-    """0: any that is free."""
+    """0: any free port."""
     dialect: Literal["openai", "plain"] = "openai"
-    """How chat is spoken: as OpenAI does, or as a plain compatible server, which knows less."""
+    """How Chat Completions behave: like OpenAI, or like a simple compatible server with fewer features."""
     requests_per_second: float | None = None
-    """Most requests for answers in a second, of all callers together; more are refused with 429."""
+    """Limit of requests per second, for all callers together; more are rejected with 429."""
     keep_bodies: bool = False
-    """Whether :attr:`requests` keep the bytes of the bodies."""
+    """Whether :attr:`requests` keep the raw bodies."""
     bill: Billing = attrs.field(init=False)
     """Everything billed so far."""
     connections: int = attrs.field(default=0, init=False)
-    """How many connections were opened so far."""
+    """Number of connections opened so far."""
     _service: Service = attrs.field(init=False, repr=False)
     _runner: "web.AppRunner | None" = attrs.field(default=None, init=False, repr=False)
 
@@ -74,11 +74,11 @@ class Simulator:
 
     @property
     def requests(self) -> Sequence[SimulatedRequest]:
-        """Every request for an answer so far, in the order of arrival; refused ones too."""
+        """All requests for answers so far, in the order of arrival, including rejected ones."""
         return tuple(self._service.requests)
 
     async def start(self) -> None:
-        """Listen. Raises :exc:`OSError` where the port is taken."""
+        """Start to listen. Raises :exc:`OSError` if the port is in use."""
         from aiohttp import web
 
         runner = web.AppRunner(self._app(), handler_cancellation=True, access_log=None, shutdown_timeout=0)
@@ -93,7 +93,7 @@ class Simulator:
         self.port = runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Close the server and all connections; the bill stays readable. Calling it twice is fine."""
+        """Close the server and all connections; the bill stays readable. Calling it twice is safe."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -155,9 +155,9 @@ class Simulator:
 
 @contextmanager
 def running_simulator(simulator: Simulator) -> Iterator[Simulator]:
-    """Run *simulator* in a thread with an event loop of its own, for code that has none.
+    """Run *simulator* in a thread with its own event loop, for code that has none.
 
-    Raises :exc:`OSError` where the port is taken.
+    Raises :exc:`OSError` if the port is in use.
     """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="sunwell-simulator", daemon=True)

@@ -1,4 +1,4 @@
-"""Answers HTTP requests: authenticates, finds the model, applies the plan of faults, bills, writes."""
+"""Answers HTTP requests: authenticates, finds the model, applies the fault plan, bills, responds."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ _USUAL_PER_MINUTE = 4000
 
 @attrs.frozen
 class Allowance:
-    """What the headers of one response say: the limit for a minute, and what is left of it."""
+    """The rate limit in the headers of one response: the limit per minute, and the remaining amount."""
 
     per_minute: int = _USUAL_PER_MINUTE
     remaining: int = _USUAL_PER_MINUTE - 1
@@ -34,14 +34,14 @@ class Allowance:
 
 @attrs.define(eq=False)
 class RequestLimit:
-    """So many requests at once, and as many more each second; ``None`` takes any number."""
+    """A number of requests at once, and as many more each second; ``None``: no limit."""
 
     per_second: float | None = None
     _available: float = attrs.field(default=0.0, init=False)
     _at: float | None = attrs.field(default=None, init=False)
 
     def take(self) -> tuple[bool, Allowance]:
-        """Return whether one more request is taken now, and what its response says."""
+        """Return whether one more request is accepted now, and the figures for its response."""
         if self.per_second is None:
             return True, Allowance()
         now = asyncio.get_running_loop().time()
@@ -68,7 +68,7 @@ _MESSAGES = {
 
 
 def key_of(headers: Mapping[str, str]) -> str:
-    """Return the API key of a request, from either header; empty where there is none."""
+    """Return the API key of a request, from either header; empty if there is none."""
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
@@ -76,7 +76,7 @@ def key_of(headers: Mapping[str, str]) -> str:
 
 
 def planned_refusal(fault: Fault, key: str) -> Refusal:
-    """Return the refusal that *fault* asks for."""
+    """Return the rejection that *fault* describes."""
     status = fault.refused_with or 500
     message, code = _MESSAGES.get(status, "Something went wrong"), None
     if status == 401:
@@ -89,7 +89,7 @@ def planned_refusal(fault: Fault, key: str) -> Refusal:
 
 
 def answer_headers(wire: str, request_id: str, allowance: Allowance = _USUAL) -> dict[str, str]:
-    """Return the headers of a response: the request's id, and how many more may be sent."""
+    """Return the headers of a response: the request's id and the rate limit."""
     limit, remaining = str(allowance.per_minute), allowance.remaining
     if wire == "messages":
         return {
@@ -107,7 +107,7 @@ def answer_headers(wire: str, request_id: str, allowance: Allowance = _USUAL) ->
 def refusal_headers(
     wire: str, refusal: Refusal, request_id: str, allowance: Allowance = _USUAL
 ) -> dict[str, str]:
-    """Return the headers of an error response, ``Retry-After`` among them where it is known."""
+    """Return the headers of an error response, including ``Retry-After`` if it is known."""
     if refusal.status == 429:
         allowance = attrs.evolve(allowance, remaining=0)
     headers = answer_headers(wire, request_id, allowance)
@@ -130,7 +130,7 @@ class Exchange:
     allowance: Allowance = Allowance()
 
     async def run(self, request: "web.Request") -> "web.StreamResponse":
-        """WireAnswer *request*. Where the caller goes away, output counts as far as it was generated."""
+        """Answer *request*. If the caller disconnects, the output generated so far is billed."""
         from aiohttp import web
 
         try:
@@ -149,12 +149,12 @@ class Exchange:
             self.call.end("cancelled")
 
     def _lost(self, status: int) -> "web.Response":
-        """Generate the whole answer, and send the error of a gateway that could not use it."""
+        """Generate the complete answer, but send the error of a gateway that could not use it."""
         from aiohttp import web
 
         self.call.generate(self.said.output_tokens)
         self.call.end("cut")
-        # In the provider's own shape, as some gateways do: the hardest to tell from a refusal.
+        # In the provider's own shape, as some gateways do: the hardest case to distinguish from a rejection.
         told = self.wire.refuse(Refusal(status, "Provider returned error"), self.call.request_id)
         return web.Response(status=status, body=encode(told), content_type="application/json")
 
@@ -200,7 +200,7 @@ class Exchange:
         return response
 
     async def _write(self, response: "web.StreamResponse", chunks: "Sequence[Chunk]", whole: int) -> None:
-        """Write *chunks* of an answer of *whole* chunks; the last of it generates nothing new."""
+        """Write *chunks* of an answer of *whole* chunks; the last chunk generates nothing new."""
         if not self.model.chunk_seconds and not self.fault.stall_midway_seconds:
             self.call.generate(self._generated(len(chunks) - 1, whole))
             await response.write(b"".join(chunk.data for chunk in chunks))
@@ -216,7 +216,7 @@ class Exchange:
         self.call.generate(self._generated(i, whole))
 
     def _generated(self, i: int, whole: int) -> int:
-        """Return the output generated by the end of chunk *i*; a stream's end itself generates none."""
+        """Return the output generated up to chunk *i*; the end of a stream itself generates none."""
         return min(self.said.output_tokens, self.said.output_tokens * (i + 1) // max(1, whole - 1))
 
     def _answer(self) -> WireAnswer:
@@ -232,14 +232,14 @@ class Exchange:
         )
 
     def _is_shown(self, part: Part) -> bool:
-        """Leave out empty texts: a provider sends none, and refuses them when they come back."""
+        """Leave out empty texts: a provider sends none, and rejects them when they come back."""
         if isinstance(part, Thinking):
             return self.inquiry.thinking
         return not isinstance(part, Text) or part.text != ""
 
 
 def _hang_up(request: "web.Request") -> None:
-    """Close the connection after what is written already, without a proper end of the body."""
+    """Close the connection after the data already written, without a proper end of the body."""
     if request.transport is not None:
         request.transport.close()
 
@@ -251,23 +251,23 @@ FAULT_HEADER = "x-simulator-fault"
 
 @attrs.frozen
 class SimulatedRequest:
-    """A request for an answer, as it came in."""
+    """A request for an answer, as received."""
 
     number: int
-    """Counts from 1, in the order of arrival; refused requests count too."""
+    """Number from 1, in the order of arrival, including rejected requests."""
     path: str
     key: str
-    """Empty where none was sent."""
+    """Empty if none was sent."""
     model: str
     body: Mapping[str, Any]
-    """The parsed JSON; empty where it could not be parsed."""
+    """The parsed JSON; empty if it could not be parsed."""
     raw: bytes | None = None
-    """The body's bytes, where the simulator keeps them."""
+    """The raw body, if the simulator keeps it."""
 
 
 @attrs.define(eq=False)
 class Service:
-    """What stands behind the routes of a simulator."""
+    """Handles the routes of a simulator."""
 
     models: Mapping[str, SimulatedModel]
     billing: Billing
@@ -311,7 +311,7 @@ class Service:
         return _json(200, {"input_tokens": inquiry.prompt.tokens}, {})
 
     async def list_models(self, request: "web.Request") -> "web.StreamResponse":
-        """List the models in the shape of the provider that the caller takes us for."""
+        """List the models in the format of the provider that the caller expects."""
         if "anthropic-version" in request.headers:
             listed = [_anthropic_model(name) for name in self.models]
             names = [*self.models, None]
@@ -341,7 +341,7 @@ class Service:
         inquiry = wire.read(body, _lower(request.headers))
         self._check_window(model, inquiry)
         script = self.models[model]
-        try:  # before the call is billed: nothing was generated where a script fails
+        try:  # before the call is billed: if a script fails, nothing was generated
             said = say(script.script(inquiry.asked), inquiry.asked.max_output_tokens)
         except Exception as error:
             log.exception("the script of %s failed", model)

@@ -1,4 +1,4 @@
-"""Signs thinking blocks, and finds out whether one came back as it went out."""
+"""Signs thinking blocks, and checks that they come back unchanged."""
 
 import base64
 import hashlib
@@ -21,13 +21,13 @@ def thinking_block(text: str) -> dict[str, Any]:
 
 
 def redacted_block(text: str) -> dict[str, Any]:
-    """Return a block of thinking that nobody can read."""
+    """Return a redacted block of thinking."""
     hidden = base64.b64encode(text.encode()).decode()
     return {"type": "redacted_thinking", "data": f"{hidden}.{_sign(hidden)}"}
 
 
 def is_genuine(block: Mapping[str, Any]) -> bool:
-    """Whether *block* is, key for key, one that was given out."""
+    """Whether *block* is exactly one that was sent before."""
     if block.get("type") == "redacted_thinking":
         data = block.get("data")
         if not isinstance(data, str) or set(block) != {"type", "data"}:
@@ -41,5 +41,5 @@ def is_genuine(block: Mapping[str, Any]) -> bool:
 
 
 def as_raw(block: Mapping[str, Any]) -> str:
-    """Return *block* as the text by which a message keeps it."""
+    """Return *block* as the text that a message stores."""
     return json.dumps(block, ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""The default simulated model: repeats the question, or fills in the schema with the least that is valid."""
+"""The default simulated model: echoes the question, or returns a minimal valid instance of the schema."""
 
 import json
 import re
@@ -16,7 +16,7 @@ _DEEPEST = 32
 
 
 def echo(asked: Asked) -> Reply:
-    """Answer with the user's last text, or with a minimal instance of the schema that was sent."""
+    """Answer with the user's last text, or with a minimal instance of the requested schema."""
     if asked.schema is not None:
         return Reply((Text(json.dumps(minimal(asked.schema), ensure_ascii=False)),))
     texts = [message.text for message in asked.messages if message.role == "user" and message.text]
@@ -24,7 +24,7 @@ def echo(asked: Asked) -> Reply:
 
 
 def minimal(schema: Mapping[str, Any]) -> Any:
-    """Return a small JSON value that obeys *schema*; required properties only."""
+    """Return a small JSON value that is valid for *schema*, with only the required properties."""
     return _instance(schema, schema, 0)
 
 
@@ -77,28 +77,28 @@ _DATE = re.compile(r"-\d{8}$")
 
 @attrs.frozen
 class SimulatedModel:
-    """A script and its pace."""
+    """A script and its speed."""
 
     script: Script
     latency_seconds: float = 0.0
     """Time before the first byte."""
     chunk_seconds: float = 0.0
-    """Time that each chunk of an answer takes."""
+    """Time for each chunk of an answer."""
 
 
 def offered(
     models: Mapping[str, Script | SimulatedModel] | None, prices: Mapping[str, ModelPrice]
 ) -> dict[str, SimulatedModel]:
-    """Return the models by id; without any, every priced one echoes.
+    """Return the models by id; without any, every priced model echoes.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` where a model has no price.
+    Raises :exc:`~sunwell.errors.ConfigurationError` if a model has no price.
     """
     if models is None:
         return {name: SimulatedModel(echo) for name in prices}
     unpriced = [name for name in models if name not in prices]
     if unpriced:
         named = ", ".join(unpriced)
-        raise ConfigurationError(f"the simulator has no price for {named}: give prices= for every model")
+        raise ConfigurationError(f"the simulator has no price for {named}: add it to prices=")
     return {
         name: model if isinstance(model, SimulatedModel) else SimulatedModel(model)
         for name, model in models.items()
@@ -106,7 +106,7 @@ def offered(
 
 
 def offered_id(asked: str, models: Mapping[str, SimulatedModel]) -> str | None:
-    """Return the id under which *asked* is offered: exact, or without the date at its end."""
+    """Return the offered id that matches *asked*: exactly, or without the date at its end."""
     if asked in models:
         return asked
     undated = _DATE.sub("", asked)

@@ -1,4 +1,4 @@
-"""What simulated models cost: the judge's own table, apart from everything that Sunwell computes with."""
+"""Prices of simulated models: a separate table, independent of all that Sunwell uses to compute costs."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -7,16 +7,16 @@ from typing import Literal
 import attrs
 
 PRICE_DATE = "2026-11-21"
-"""Day on which the figures of :data:`PRICES` were taken down."""
+"""Day on which the figures of :data:`PRICES` were recorded."""
 
 CacheRule = Literal["blocks", "messages", "none"]
 """``blocks``: breakpoints on blocks, with a look-back of 20 (Anthropic). ``messages``: explicit
-breakpoints and ends of messages, without one (OpenAI from gpt-5.6 on). ``none``: no cache."""
+breakpoints and ends of messages, without look-back (OpenAI since gpt-5.6). ``none``: no cache."""
 
 
 def _usd(value: Decimal | str | int) -> Decimal:
     if isinstance(value, float):  # 0.1 would silently become 0.1000000000000000055
-        raise TypeError(f"a rate is a Decimal, a string or an int, not the float {value!r}")
+        raise TypeError(f"a rate must be a Decimal, a string or an int, got the float {value!r}")
     return Decimal(value)
 
 
@@ -37,18 +37,18 @@ class ModelRates:
 
 @attrs.frozen
 class ModelPrice:
-    """Everything that decides what a call of one model costs."""
+    """Everything that determines the cost of a call of one model."""
 
     rates: ModelRates
     tiers: tuple[tuple[int, ModelRates], ...] = ()
-    """Pairs (border, rates), ascending: a request with more input than the border pays them throughout."""
+    """Pairs (limit, rates), ascending: they apply to a whole request with more input than the limit."""
     cache_rule: CacheRule = "none"
     least_prefix_tokens: int = 1024
-    """A shorter prefix is never kept in the cache."""
+    """A shorter prefix is never cached."""
     context_window: int | None = None
 
     def rates_for(self, input_tokens: int) -> ModelRates:
-        """Return the rates of a request with *input_tokens* of input, cached ones included."""
+        """Return the rates of a request with *input_tokens*, including cached ones."""
         chosen = self.rates
         for border, rates in self.tiers:
             if input_tokens > border:

@@ -1,4 +1,4 @@
-"""Puts the faults into an answer that concern what it says, whatever wire format carries it."""
+"""Applies the faults that affect the content of an answer, in any wire format."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from sunwell.simulator.said import Said
 
 @attrs.frozen
 class Reported:
-    """Usage as the provider tells it; with most answers it is what is billed."""
+    """Usage as the provider reports it; usually it equals what is billed."""
 
     uncached_tokens: int
     read_tokens: int
@@ -28,7 +28,7 @@ class Reported:
 
 
 def report(split: CacheSplit, said: Said, fault: Fault) -> Reported | None:
-    """Return the usage that the answer carries; ``None`` where it carries none."""
+    """Return the usage in the answer; ``None`` if the answer reports none."""
     if fault.usage == "missing":
         return None
     factor = 2 if fault.usage == "wrong" else 1
@@ -43,7 +43,7 @@ def report(split: CacheSplit, said: Said, fault: Fault) -> Reported | None:
 
 
 def told(usage: dict[str, Any], reported: Reported, fault: Fault) -> dict[str, Any]:
-    """Return *usage*, written in some wire format, with the faults that change how it is told."""
+    """Return *usage*, written in some wire format, with the faults that change the report."""
     output = "completion_tokens" if "completion_tokens" in usage else "output_tokens"
     if fault.reasoning is not None and "total_tokens" in usage:
         usage[output] -= reported.reasoning_tokens
@@ -55,7 +55,7 @@ def told(usage: dict[str, Any], reported: Reported, fault: Fault) -> dict[str, A
 
 
 def spoil(said: Said, fault: Fault) -> Said:
-    """Return *said* with the faults that change its content; what is billed stays the same."""
+    """Return *said* with the faults that change its content; the bill stays the same."""
     if fault.refusal:
         return attrs.evolve(said, parts=(), stop="refusal")
     if not (fault.arguments or fault.tool_ids or fault.json):
@@ -77,7 +77,7 @@ def _spoiled(part: Part, fault: Fault) -> Part:
 def _broken(arguments: str, kind: str) -> str:
     if kind == "truncated":
         return arguments[: max(1, len(arguments) - 1)]
-    # Inside a string a raw newline is what JSON forbids; outside it would be white space.
+    # JSON forbids a raw newline inside a string; outside it would be white space.
     opening = arguments.find('": "')
     place = opening + 4 if opening >= 0 else arguments.find(':"') + 2
     return arguments[:place] + "\n" + arguments[place:] if place > 1 else '{"text":"\n"}'

@@ -1,4 +1,4 @@
-"""What both wire formats share: a request as read, an answer to write, a stream in chunks, a refusal."""
+"""Shared by all wire formats: a parsed request, an answer, the chunks of a stream, a rejection."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ class Refusal(Exception):
     status: int
     message: str
     param: str | None = None
-    """The field that is to blame, where the format has a place for it."""
+    """The invalid field, if the format reports it."""
     code: str | None = None
     retry_after_seconds: float | None = None
 
@@ -32,20 +32,20 @@ class Refusal(Exception):
 
 @attrs.frozen
 class Inquiry:
-    """A request, read and found valid."""
+    """A parsed and valid request."""
 
     asked: Asked
     prompt: Prompt
     stream: bool = False
     include_usage: bool = True
-    """Whether a stream carries its usage."""
+    """Whether a stream reports its usage."""
     thinking: bool = True
     """Whether thinking blocks may be in the answer."""
 
 
 @attrs.frozen
 class WireAnswer:
-    """All that an answer's body is made of."""
+    """Everything that the body of an answer contains."""
 
     request_id: str
     model: str
@@ -61,7 +61,7 @@ ChunkPlace = Literal["opening", "content", "call-end", "finish", "terminal"]
 
 @attrs.frozen
 class Chunk:
-    """One event of a stream. ``call-end`` is the last of a tool call, ``terminal`` ends the stream."""
+    """One event of a stream. ``call-end`` is the last event of a tool call, ``terminal`` ends the stream."""
 
     data: bytes
     place: ChunkPlace = "content"
@@ -69,15 +69,15 @@ class Chunk:
 
 @attrs.frozen
 class WireFormat:
-    """One provider's way to write requests and answers."""
+    """The format of requests and answers of one provider."""
 
     name: str
     read: Callable[[Mapping[str, Any], Mapping[str, str]], Inquiry]
-    """Body and headers to an inquiry; raises :exc:`Refusal`."""
+    """Converts body and headers to a parsed request; raises :exc:`Refusal`."""
     plain: Callable[[WireAnswer], dict[str, Any]]
     stream: Callable[[WireAnswer], list[Chunk]]
     refuse: Callable[[Refusal, str], dict[str, Any]]
-    """A refusal and the request's id to an error body."""
+    """Converts a rejection and the request's id to an error body."""
 
 
 def encode(value: Any) -> bytes:
@@ -86,12 +86,12 @@ def encode(value: Any) -> bytes:
 
 
 def pieces_of(text: str) -> list[str]:
-    """Return *text* in the portions in which a stream carries it; an empty text is one portion."""
+    """Return *text* in the pieces that a stream sends; an empty text is one piece."""
     return [text[i : i + CHUNK_CHARACTERS] for i in range(0, len(text), CHUNK_CHARACTERS)] or [""]
 
 
 def cut_stream(chunks: Sequence[Chunk], cut: Cut | None) -> tuple[Sequence[Chunk], bool]:
-    """Return what of *chunks* goes out, and whether the connection is dropped after it."""
+    """Return the part of *chunks* that is sent, and whether the connection is dropped after it."""
     if cut in ("dropped", "body"):
         return chunks[: max(1, len(chunks) // 2)], True
     if cut == "after-tool":

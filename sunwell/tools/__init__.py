@@ -1,4 +1,4 @@
-"""The toolbox and what works in a workspace."""
+"""The toolbox and its tools for a workspace."""
 
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.function_tool import FunctionTool, tool

@@ -1,4 +1,4 @@
-"""Schemas of a tool's arguments, and how a model's JSON becomes arguments."""
+"""Schemas of tool arguments, and the conversion of a model's JSON into arguments."""
 
 import difflib
 import json
@@ -14,7 +14,7 @@ Schema = dict[str, Any]
 
 
 def nullable(schema: Mapping[str, Any]) -> Schema:
-    """Return *schema* with ``null`` allowed too."""
+    """Return *schema* that also allows ``null``."""
     kind = schema.get("type")
     if isinstance(kind, str) and kind in ("string", "integer", "number", "boolean") and "enum" not in schema:
         return {**schema, "type": [kind, "null"]}
@@ -24,7 +24,7 @@ def nullable(schema: Mapping[str, Any]) -> Schema:
 
 
 def closed(properties: Mapping[str, Any]) -> Schema:
-    """Return the schema of an object with just *properties*, every one of them required."""
+    """Return the schema of an object with exactly these *properties*, all of them required."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -54,10 +54,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def read_arguments(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
-    """Return the arguments of *call*, every property of *spec* present.
+    """Return the arguments of *call*, with every property of *spec*.
 
-    What is missing and may be ``null`` is ``None``. Raises :exc:`~sunwell.errors.ToolError` with
-    what is wrong and which keys are needed.
+    A missing property that may be ``null`` is ``None``. Raises :exc:`~sunwell.errors.ToolError`, which
+    says what is wrong and which keys are required.
     """
     try:
         given = _parsed(call.arguments)
@@ -75,9 +75,9 @@ def _refuse_constant(name: str) -> Any:
 
 def _parsed(text: str) -> Any:
     if not text.strip():
-        return {}  # what several providers send for a call without arguments
+        return {}  # several providers send this for a call without arguments
     try:
-        # Not strict: some gateways leave raw line ends inside strings.
+        # Not strict: some gateways leave raw line breaks in strings.
         return json.loads(text, strict=False, parse_constant=_refuse_constant)
     except RecursionError:
         raise ToolError("the arguments are nested too deeply") from None
@@ -88,7 +88,7 @@ def _parsed(text: str) -> Any:
 def _checked(value: Any, schema: Any, where: str, depth: int) -> Any:
     if depth > _DEEPEST:
         raise ToolError("the arguments are nested too deeply")
-    if not isinstance(schema, Mapping):  # ``true``: anything goes, in the schema of a caller's tool
+    if not isinstance(schema, Mapping):  # ``true`` in the schema of a caller's tool allows anything
         return value
     if "anyOf" in schema:
         return _any_of(value, schema["anyOf"], where, depth)

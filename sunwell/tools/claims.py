@@ -1,4 +1,4 @@
-"""Workers in one workspace: who has seen and who has changed which file, so that nothing is lost silently."""
+"""Conflicts between workers in one workspace: tracks who has read and changed which file."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -18,35 +18,35 @@ from sunwell.tools.workspace_view import WorkspaceView
 
 @attrs.define(eq=False)
 class Claims:
-    """What all workers of a run have done to the files that they share.
+    """What all workers of a run have done to their shared files.
 
-    A file that is about to be changed is claimed: nobody else plans a change of it before that one
-    is done. A change that would undo another worker's, which its author has not seen, is refused.
-    Whoever is concerned is told with the next result of a tool, and both sides are on record.
+    A worker claims a file before it changes it: no other worker plans a change of it until this one is
+    done. A change is rejected if it would overwrite another worker's change that its author has not seen.
+    The affected workers are told with their next tool result, and both sides are recorded.
     """
 
     hash_of: Callable[[str], str | None]
-    """Gives the SHA-256 of a file as it stands."""
+    """Returns the current SHA-256 of a file."""
     conflicts: list[Conflict] = attrs.field(factory=list, init=False)
     _seen: dict[str, dict[str, str | None]] = attrs.field(factory=dict, init=False)
-    """By worker and path: the content that it read or left last."""
+    """By worker and path: hash of the content that it last read or wrote."""
     _writer: dict[str, str] = attrs.field(factory=dict, init=False)
-    """By path: the worker that changed it last."""
+    """By path: the last worker that changed it."""
     _current: dict[str, str | None] = attrs.field(factory=dict, init=False)
-    """By path: the content as far as the workers know."""
+    """By path: hash of the latest content that any worker knows."""
     _claimed: dict[str, str] = attrs.field(factory=dict, init=False)
     _free: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _notices: dict[str, list[str]] = attrs.field(factory=dict, init=False)
 
     async def claim(self, worker: str, path: str) -> None:
-        """Wait until nobody else is about to change *path*, and claim it."""
+        """Wait until no other worker is about to change *path*, then claim it."""
         self.release(worker)
         while path in self._claimed:
             await self._free.wait()
         self._claimed[path] = worker
 
     def release(self, worker: str) -> None:
-        """Give up what *worker* has claimed."""
+        """Release the claims of *worker*."""
         held = [path for path, by in self._claimed.items() if by == worker]
         for path in held:
             del self._claimed[path]
@@ -55,7 +55,7 @@ class Claims:
             self._free = asyncio.Event()
 
     def changed_by_another(self, worker: str, path: str, now: str | None) -> str | None:
-        """Return who has changed *path* to *now* behind the back of *worker*; ``None``: nobody."""
+        """Return the worker that changed *path* to *now* without *worker* knowing; ``None``: no one."""
         writer = self._writer.get(path)
         if writer in (None, worker) or self._seen.get(worker, {}).get(path) == now:
             return None
@@ -66,7 +66,7 @@ class Claims:
         return path in self._seen.get(worker, {})
 
     def note(self, worker: str, result: ToolResult) -> None:
-        """Take note of what *worker* has read and changed with one call."""
+        """Record what *worker* has read and changed with one call."""
         seen = self._seen.setdefault(worker, {})
         for read in result.reads:
             seen[read.path] = read.sha256
@@ -77,12 +77,12 @@ class Claims:
             self._writer[change.path] = worker
 
     def conflict(self, path: str, first: str, second: str, what: str) -> None:
-        """Put on record that *second* met with the work of *first*, who is told with its next result."""
+        """Record a conflict of *second* with the work of *first*, which is told with its next result."""
         self.conflicts.append(Conflict(path, first, second, what))
         self._notices.setdefault(first, []).append(f"{second} {what}")
 
     def look_again(self, worker: str) -> tuple[str, ...]:
-        """Find what a command of *worker* did to the known files; return what it should be told."""
+        """Find the changes that a command of *worker* made to known files; return remarks for this worker."""
         told = []
         for path, before in tuple(self._current.items()):
             now = self.hash_of(path)
@@ -100,11 +100,11 @@ class Claims:
         return tuple(told)
 
     def notices(self, worker: str) -> tuple[str, ...]:
-        """Return what *worker* is still to be told, once."""
+        """Return the pending remarks for *worker*, and forget them."""
         return tuple(self._notices.pop(worker, ()))
 
     def conflicts_of(self, worker: str) -> tuple[Conflict, ...]:
-        """Return the conflicts that *worker* was a side of."""
+        """Return the conflicts that *worker* is part of."""
         return tuple(one for one in self.conflicts if worker in (one.first, one.second))
 
 
@@ -114,15 +114,15 @@ def _listed(names: Iterable[str]) -> str:
 
 @attrs.frozen
 class ClaimedCall:
-    """A staged call whose end is noted for the other workers, and theirs for this one."""
+    """A staged call that records its effect for other workers, and reports their changes to this one."""
 
     inner: Staged
     claims: Claims
     worker: str
     looks_again: bool = False
-    """Whether the call may have changed files in a way that nobody can tell beforehand."""
+    """Whether the call may change files that are not known in advance."""
     remark: str = ""
-    """What the worker is told besides."""
+    """An additional remark for the worker."""
 
     @property
     def changes(self) -> tuple[FileChange, ...]:
@@ -137,7 +137,7 @@ class ClaimedCall:
         return self.inner.foretold
 
     async def finish(self) -> ToolResult:
-        """Carry the call out, note what came of it, and add what the worker should know."""
+        """Execute the call, record its effect, and add remarks for the worker."""
         try:
             result = await self.inner.finish()
             self.claims.note(self.worker, result)
@@ -154,7 +154,7 @@ class ClaimedCall:
 
 @attrs.frozen
 class Claimant:
-    """One worker among those that share a workspace."""
+    """One of several workers that share a workspace."""
 
     claims: Claims
     worker: str
@@ -167,7 +167,7 @@ class Claimant:
         terms: CallTerms,
         view: WorkspaceView,
     ) -> Staged:
-        """Claim the file and plan its change; a change that would undo another worker's is refused."""
+        """Claim the file and plan its change; a change that would overwrite another worker's is rejected."""
         path = view.workspace.locate(arguments["path"])
         await self.claims.claim(self.worker, path)
         other = self.claims.changed_by_another(self.worker, path, self._now(view, path))

@@ -1,4 +1,4 @@
-"""The environment: what in it is secret, and what of it a command may have."""
+"""Environment variables: which are secret, and which a command gets."""
 
 import os
 import re
@@ -17,10 +17,10 @@ _FIXED = {"TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROM
 
 
 def secrets_from_environment(environ: Mapping[str, str] | None = None) -> Secrets:
-    """Return the values of all variables whose names look like those of keys.
+    """Return the values of all variables whose names look like secrets.
 
-    Such are names that end in ``API_KEY``, ``TOKEN``, ``SECRET``, ``PASSWORD`` and the like. In
-    text, each becomes its variable's name in brackets. *environ* is the process's, unless given.
+    These are names that end in ``API_KEY``, ``TOKEN``, ``SECRET``, ``PASSWORD`` or similar. In text, each
+    value is replaced by its variable's name in brackets. *environ* is by default the process's.
     """
     secrets = Secrets()
     for name, value in (os.environ if environ is None else environ).items():
@@ -30,9 +30,9 @@ def secrets_from_environment(environ: Mapping[str, str] | None = None) -> Secret
 
 
 def command_environment(environ: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
-    """Return the little of *environ* that a command gets: where programs and home are, and the language.
+    """Return the part of *environ* that a command gets: paths of programs and home, and the locale.
 
-    Everything else stays behind, and so does what holds a known secret.
+    All other variables are removed, and so is every variable that contains a known secret.
     """
     kept = {
         name: value

@@ -27,16 +27,16 @@ class Plan:
     """One file, before and after."""
 
     path: str
-    """From the root, links resolved."""
+    """Relative to the root, links resolved."""
     old: bytes | None
-    """``None`` where there is no file yet."""
+    """``None`` if there is no file yet."""
     new: bytes
     done: str
-    """What the model is told once it is written."""
+    """The result for the model after the write."""
 
     change: FileChange = attrs.field(init=False)
     changes: tuple[FileChange, ...] = attrs.field(init=False)
-    """The change, or nothing where the file holds exactly that already."""
+    """The change, or nothing if the file already has this content."""
 
     @change.default
     def _change(self) -> FileChange:
@@ -54,7 +54,7 @@ class Writer(Protocol):
     def spec(self) -> ToolSpec: ...
 
     def plan(self, arguments: Mapping[str, Any]) -> Plan:
-        """Work out the change; nothing is written. Raises :exc:`~sunwell.errors.ToolError`."""
+        """Return the planned change; nothing is written. Raises :exc:`~sunwell.errors.ToolError`."""
         ...
 
 
@@ -63,11 +63,11 @@ def _sha256(data: bytes) -> str:
 
 
 def difference(plan: Plan, redact: Callable[[str], str], *, whole: bool = False) -> str:
-    """Return the change as a unified difference, or in one sentence where that would take too long.
+    """Return the change as a unified diff, or as one sentence if a diff would take too long.
 
-    With *whole* it shows every character that will be written anew, after the sentence if need be.
+    With *whole* it shows every character that will be written, if necessary after that sentence.
     """
-    # Before they are split: a secret may be several lines long.
+    # Before the text is split: a secret may span several lines.
     new = lines_of(redact(_text(plan.path, plan.new)))
     if plan.old is not None and binary_kind(plan.old) is not None:
         said = f"{plan.path}: a binary file of {len(plan.old):,} bytes is replaced by {len(plan.new):,} bytes"
@@ -103,7 +103,7 @@ def _with_all(said: str, new: Iterable[str]) -> str:
 
 
 def _form_changed(plan: Plan) -> str:
-    """Return how encoding and line ends change, which the lines themselves do not show; empty if not."""
+    """Return how encoding and line endings change, which the diff does not show; empty if they do not."""
     old = TextFile("") if plan.old is None else text_of(plan.path, plan.old)
     new = text_of(plan.path, plan.new)
     if (old.encoding, old.crlf) == (new.encoding, new.crlf):
@@ -120,7 +120,7 @@ def _text(path: str, data: bytes | None) -> str:
 
 
 def _same_ends(old: list[str], new: list[str]) -> tuple[int, int]:
-    """Return how many lines are the same at the start and, past those, at the end."""
+    """Return the number of equal lines at the start, and at the end of the rest."""
     most = min(len(old), len(new))
     start = next((i for i in range(most) if old[i] != new[i]), most)
     end = next((i for i in range(most - start) if old[-1 - i] != new[-1 - i]), most - start)
@@ -128,7 +128,7 @@ def _same_ends(old: list[str], new: list[str]) -> tuple[int, int]:
 
 
 def _numbered(header: str, offset: int) -> str:
-    """Return a header of a hunk with its line numbers moved down by *offset*."""
+    """Return a hunk header with its line numbers increased by *offset*."""
     if not offset:
         return header
     moved = []
@@ -139,12 +139,12 @@ def _numbered(header: str, offset: int) -> str:
 
 
 def encoded(file: TextFile | None, content: str) -> bytes:
-    """Return *content* as the old file would hold it: its encoding and line ends, where they can be kept."""
+    """Return *content* as bytes with the encoding and line endings of the old file, if possible."""
     if file is None:
         return content.encode()
     try:
         return attrs.evolve(file, crlf=file.crlf and "\r" not in content).encode(content)
-    except UnicodeEncodeError:  # beyond Latin-1: the whole file becomes UTF-8
+    except UnicodeEncodeError:  # not in Latin-1: the whole file becomes UTF-8
         return content.encode()
 
 
@@ -154,7 +154,7 @@ _LONGEST = 200
 
 
 def near_misses(content: str, wanted: str) -> str:
-    """Return what in *content* comes near to *wanted*, as the rest of a sentence."""
+    """Return the parts of *content* most similar to *wanted*, as the rest of a sentence."""
     lines = [line.rstrip("\r\n") for line in lines_of(content)[:_MOST_LINES]]
     piece = [line.rstrip("\r\n") for line in lines_of(wanted)]
     bare = [line.strip() for line in piece]
@@ -180,13 +180,13 @@ def _nearest_lines(lines: list[str], bare: list[str]) -> str:
     return f"; nearest to {sought!r} are:\n{shown}"
 
 
-_STEP = 50  # entries between two chances for other tasks to run
+_STEP = 50  # entries between two points at which other tasks can run
 _DEPTH = 3
 
 
 @attrs.frozen
 class ListFiles:
-    """Lists a folder; what ignore files name is left out."""
+    """Lists a folder, without ignored files."""
 
     view: WorkspaceView
     parallel = True
@@ -240,7 +240,7 @@ def _line(entry: FolderEntry, name: str, size: str) -> str:
 
 @attrs.frozen
 class ReadFile:
-    """Reads a text file or some lines of it, as they are: without line numbers."""
+    """Reads a text file or some of its lines, unchanged and without line numbers."""
 
     view: WorkspaceView
     parallel = True
@@ -275,7 +275,7 @@ class ReadFile:
         return f"{name}: lines {first}-{last} of {len(lines)}{rest}{file.remarks}\n\n{body}"
 
     def _fitting(self, lines: list[str], first: int, last: int) -> tuple[int, str]:
-        """Return the last line that fits into the limit on output, and the text up to it."""
+        """Return the last line that fits into the output limit, and the text up to it."""
         room = max(self.view.limits.output_chars - 500, 100)
         size = 0
         for number in range(first, last + 1):
@@ -410,7 +410,7 @@ def _require_once(path: str, content: str, old: str, redact: Callable[[str], str
 
 
 def _spots(content: str, old: str) -> Iterator[int]:
-    """Yield where *old* begins, overlapping ones too: either could be meant."""
+    """Yield the positions of *old*, including overlapping ones: either could be meant."""
     at = content.find(old)
     while at >= 0:
         yield at

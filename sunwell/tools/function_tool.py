@@ -1,4 +1,4 @@
-"""Turns a typed function into a tool."""
+"""Turns typed functions into tools."""
 
 import asyncio
 import inspect
@@ -53,9 +53,9 @@ _ANYTHING = (Any, object)
 
 
 def schema_of(annotation: Any) -> tuple[Schema, Convert]:
-    """Return the schema of *annotation* and the function that turns JSON into such a value.
+    """Return the schema of *annotation*, and a function that converts JSON into such a value.
 
-    Raises ``TypeError`` for what a strict schema cannot say.
+    Raises ``TypeError`` for a type that a strict schema cannot express.
     """
     if annotation in _SIMPLE:
         return {"type": _SIMPLE[annotation]}, float if annotation is float else _same
@@ -75,8 +75,8 @@ def schema_of(annotation: Any) -> tuple[Schema, Convert]:
     if origin in (dict, Mapping) and (not inside or inside[0] is str):
         return _pairs(inside[1] if inside else Any)
     raise TypeError(
-        f"{annotation!r} has no strict schema; use str, int, float, bool, Literal, list[…], dict[str, …] "
-        "or one of these or None"
+        f"{annotation!r} has no strict schema; use str, int, float, bool, Literal, list[…], "
+        "dict[str, …], or one of these with | None"
     )
 
 
@@ -95,7 +95,7 @@ def _union(members: tuple[Any, ...]) -> tuple[Schema, Convert]:
     rest = [member for member in members if member is not type(None)]
     schemas = [schema_of(member) for member in rest]
     if len(schemas) > 1 and any(convert is not _same and convert is not float for _, convert in schemas):
-        raise TypeError(f"{members!r} has no strict schema; a union may join simple types only")
+        raise TypeError(f"{members!r} has no strict schema; a union may contain only simple types")
     convert = schemas[0][1] if len(schemas) == 1 else _same
     schema = schemas[0][0] if len(schemas) == 1 else {"anyOf": [schema for schema, _ in schemas]}
     if len(rest) == len(members):
@@ -110,7 +110,7 @@ def _array(item: Any, kind: Any) -> tuple[Schema, Convert]:
 
 
 def _pairs(item: Any) -> tuple[Schema, Convert]:
-    """A strict object has fixed keys, so a dict travels as a list of pairs."""
+    """A strict object has fixed keys, so a dict is sent as a list of pairs."""
     schema, convert = schema_of(item)
     pair = closed({"key": {"type": "string"}, "value": schema})
 
@@ -133,7 +133,7 @@ class _Parameter:
     takes_none: bool = False
 
     def value(self, given: Any) -> Any:
-        """Return what the function gets; a default stands in for ``null`` where that is no value."""
+        """Return the value for the function; ``null`` means the default, unless it is a valid value."""
         if given is None and not self.takes_none and self.default is not inspect.Parameter.empty:
             return self.default
         return self.convert(given)
@@ -141,7 +141,7 @@ class _Parameter:
 
 @attrs.define(eq=False)
 class FunctionTool:
-    """A function as a :class:`~sunwell.core.tool.Tool`. It can still be called as the function it was."""
+    """A function as a :class:`~sunwell.core.tool.Tool`. It can still be called like the function."""
 
     function: Callable[..., Any]
     spec: ToolSpec
@@ -155,7 +155,7 @@ class FunctionTool:
         return self.function(*args, **kwargs)
 
     async def run(self, arguments: Mapping[str, Any]) -> str:
-        """Call the function, in a thread unless it is async; what is no text becomes JSON text."""
+        """Call the function, in a thread unless it is async; a result that is not a string becomes JSON."""
         values = {one.name: one.value(arguments.get(one.name)) for one in self._parameters}
         if inspect.iscoroutinefunction(self.function):
             return as_text(await self.function(**values))
@@ -182,20 +182,20 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Turn a typed function into a tool, as ``@tool`` or with options as ``@tool(parallel=True)``.
 
     The description is the docstring up to its first section; its section ``Args`` describes the
-    parameters. Types: ``str``, ``int``, ``float``, ``bool``, ``Literal``, lists, sets, tuples of
-    one type, dicts with string keys, and any of these or ``None``. A parameter with a default may
-    be ``null``. A sync function runs in a thread, which a time-out leaves running; async ones are
-    cancelled. To tell the model of a mistake, raise :exc:`~sunwell.errors.ToolError`.
+    parameters. Types: ``str``, ``int``, ``float``, ``bool``, ``Literal``, lists, sets, tuples of one type,
+    dicts with string keys, and any of these or ``None``. A parameter with a default may be ``null``.
+    A sync function runs in a thread, which continues after a timeout; an async function is cancelled.
+    To report a mistake to the model, raise :exc:`~sunwell.errors.ToolError`.
 
     Options:
-        name: What the model calls it; the function's name unless given.
-        parallel: It only reads, and calls of one turn may run side by side.
-        repeatable: It may run again where nobody knows if it ran to its end.
-        ask: Whether it acts on the world: then ``approve`` is asked first, and a dry run leaves it out.
-            Unless given, a tool acts if it is neither ``parallel`` nor ``repeatable``.
-        timeout_seconds: Its own limit; ``math.inf`` is none, ``None`` the toolbox's.
+        name: Name of the tool for the model; by default the function's name.
+        parallel: The tool only reads, and calls in one turn may run concurrently.
+        repeatable: The tool may run again if it is unknown whether it finished.
+        ask: Whether the tool has side effects: then ``approve`` is called first, and a dry run skips it.
+            By default true if the tool is neither ``parallel`` nor ``repeatable``.
+        timeout_seconds: Time limit of the tool; ``math.inf``: none, ``None``: the toolbox's.
 
-    Raises ``TypeError`` where the signature cannot become a strict schema.
+    Raises ``TypeError`` if the signature cannot be expressed as a strict schema.
     """
     if function is not None:
         return _tool_of(function)
@@ -213,7 +213,7 @@ def _tool_of(
 ) -> FunctionTool:
     called: str = name or str(getattr(function, "__name__", ""))
     if not _NAME.fullmatch(called):
-        raise TypeError(f"a tool cannot be called {called!r}: give it a name of letters, digits, _ and -")
+        raise TypeError(f"invalid tool name {called!r}: use only letters, digits, _ and -")
     if timeout_seconds is not None and not timeout_seconds > 0:
         raise TypeError(f"timeout_seconds of the tool {called} must be more than 0, got {timeout_seconds}")
     description, said = read_docstring(function.__doc__)
@@ -223,15 +223,15 @@ def _tool_of(
 
 
 def as_tool(value: Any) -> Tool:
-    """Return *value* as a tool: a tool as it is, a plain function as :func:`tool` makes one of it.
+    """Return *value* as a tool: a tool unchanged, a function converted by :func:`tool`.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` for anything else, and for a signature that cannot
-    become a strict schema.
+    Raises :exc:`~sunwell.errors.ConfigurationError` for anything else, and for a signature that cannot be
+    expressed as a strict schema.
     """
     if not isinstance(value, type) and isinstance(value, Tool):
         return value
     if isinstance(value, type) or not callable(value):
-        raise ConfigurationError(f"{value!r} is no tool: give a typed function, or one with @tool")
+        raise ConfigurationError(f"{value!r} is not a tool: pass a typed function or one with @tool")
     try:
         return _tool_of(value)
     except TypeError as error:
@@ -239,10 +239,10 @@ def as_tool(value: Any) -> Tool:
 
 
 def as_tools(values: Iterable[Any]) -> tuple[Tool, ...]:
-    """Return *values* as tools, see :func:`as_tool`; no two may have one name."""
+    """Return *values* as tools, see :func:`as_tool`; their names must be unique."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ConfigurationError(
-            f"tools wants a list of functions, such as tools=[my_function], got {values!r}"
+            f"tools must be a list of functions, such as tools=[my_function], got {values!r}"
         )
     tools = tuple(as_tool(value) for value in values)
     require_distinct(tool.spec.name for tool in tools)
@@ -250,11 +250,11 @@ def as_tools(values: Iterable[Any]) -> tuple[Tool, ...]:
 
 
 def require_distinct(names: Iterable[str]) -> None:
-    """Raise :exc:`~sunwell.errors.ConfigurationError` if one of *names* stands in them twice."""
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if *names* contains a name twice."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ConfigurationError(f"two tools are called {name!r}; give one of them another name")
+            raise ConfigurationError(f"two tools are called {name!r}; rename one of them")
         seen.add(name)
 
 
@@ -264,15 +264,15 @@ def _signature(
     try:
         hints = get_type_hints(function)
     except NameError as error:
-        raise TypeError(f"a type in the tool {called} cannot be found: {error}") from None
+        raise TypeError(f"a type annotation of the tool {called} cannot be resolved: {error}") from None
     properties: dict[str, Schema] = {}
     parameters = []
     for one in inspect.signature(function).parameters.values():
         where = f"the parameter {one.name} of the tool {called}"
         if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD, one.POSITIONAL_ONLY):
-            raise TypeError(f"{where} cannot be given by name; use ordinary parameters")
+            raise TypeError(f"{where} cannot be passed by name; use ordinary parameters")
         if one.name not in hints:
-            raise TypeError(f"{where} has no type; annotate it")
+            raise TypeError(f"{where} has no type annotation; add one")
         try:
             schema, convert = schema_of(hints[one.name])
         except TypeError as error:

@@ -1,4 +1,4 @@
-"""What a tool call may take, what it gives, and who approves it."""
+"""Limits and results of tool calls, and their approval."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -19,35 +19,35 @@ def _positive(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -
 
 @attrs.frozen(kw_only=True)
 class ToolLimits:
-    """Limits of every tool call. What is cut off is always said in the result."""
+    """Limits of every tool call. The result always says if something was cut off."""
 
     call_seconds: float = attrs.field(default=30.0, validator=_positive)
-    """Longest time of one call; a tool's own ``timeout_seconds`` goes before it."""
+    """Time limit of one call; a tool's own ``timeout_seconds`` overrides it."""
     search_seconds: float = attrs.field(default=27.0, validator=_positive)
-    """Longest time of matching an expression; never more than nine tenths of ``call_seconds``."""
+    """Time limit for matching a regular expression; never more than 90% of ``call_seconds``."""
     command_seconds: float = attrs.field(default=120.0, validator=_positive)
-    """Longest time of a shell command; the model may ask for less."""
+    """Time limit of a shell command; the model may choose a shorter one."""
     python_seconds: float = attrs.field(default=10.0, validator=_positive)
-    """Longest time that a script may compute; the time in which it reads files is the call's."""
+    """Limit of a script's computing time; reading files counts only against ``call_seconds``."""
     python_bytes: int = attrs.field(default=100_000_000, validator=_positive)
-    """Most memory of a script."""
+    """Memory limit of a script."""
     python_calls: int = attrs.field(default=10_000, validator=_positive)
-    """Most files that a script may read or folders that it may list, together."""
+    """Limit of files that a script may read and folders that it may list, together."""
     output_chars: int = attrs.field(default=30_000, validator=_positive)
-    """Longest text that one call gives to the model."""
+    """Limit of the text that one call returns to the model."""
     file_bytes: int = attrs.field(default=20_000_000, validator=_positive)
     """Largest file that is read, searched or replaced."""
     list_entries: int = attrs.field(default=1_000, validator=_positive)
-    """Most entries of one listing."""
+    """Limit of entries in one listing."""
     search_matches: int = attrs.field(default=200, validator=_positive)
-    """Most lines that one search gives."""
+    """Limit of lines that one search returns."""
     search_bytes: int = attrs.field(default=500_000_000, validator=_positive)
-    """Most bytes that one search looks through."""
+    """Limit of bytes that one search reads."""
 
 
 @attrs.frozen
 class Outcome:
-    """Text for the model, how a command ended, and which files the text is of."""
+    """Text for the model, the exit code of a command, and the files that the text is from."""
 
     text: str
     exit_code: int | None = None
@@ -56,19 +56,19 @@ class Outcome:
 
 
 def as_text(value: Any) -> str:
-    """Return *value* as a model reads it: text as it is, anything else as JSON text.
+    """Return *value* as text for a model: a string unchanged, anything else as JSON.
 
-    Raises ``TypeError`` or ``ValueError`` where JSON cannot say it.
+    Raises ``TypeError`` or ``ValueError`` if JSON cannot express it.
     """
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 Approve = Callable[[Proposal], "bool | Awaitable[bool]"]
-"""Returns, or resolves to, ``True`` for a yes; anything else is a no."""
+"""Returns, or resolves to, ``True`` to approve; any other value rejects."""
 
 
 def both_approve(first: Approve | None, second: Approve | None) -> Approve | None:
-    """Return who asks *first*, then *second*, and approves only if both do; the same one is asked once."""
+    """Return an approver that asks *first*, then *second*, and approves only if both do."""
     if first is None or second is None or _is_same(first, second):
         return second if first is None else first
 
@@ -83,5 +83,5 @@ def both_approve(first: Approve | None, second: Approve | None) -> Approve | Non
 
 
 def _is_same(first: Approve, second: Approve) -> bool:
-    # A bound method is a new object each time that it is looked up.
+    # A bound method is a new object at each access.
     return first is second or (ismethod(first) and ismethod(second) and first == second)

@@ -1,4 +1,4 @@
-"""Keeps what files were before a run, and puts it back."""
+"""Keeps the original content of files before a run, and restores it."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ from sunwell.tools.workspace import Workspace
 
 @attrs.frozen
 class Uncovered:
-    """Calls to one tool of whose effects no original was kept."""
+    """Calls of one tool whose changes cannot be undone, since no originals were kept."""
 
     tool: str
     calls: int
     paths: tuple[str, ...] = ()
-    """Files that they are known to have changed; they may have changed others."""
+    """Files that these calls are known to have changed; they may have changed others."""
 
     def __str__(self) -> str:
         files = f", which changed {', '.join(quoted(path) for path in self.paths)}" if self.paths else ""
@@ -37,11 +37,11 @@ class Uncovered:
 def uncovered_calls(
     journal: Path, workspace: Workspace, kept: Collection[tuple[str, str | None]]
 ) -> tuple[tuple[Uncovered, ...], str]:
-    """Return, by tool, the calls in *journal* that nothing in *kept* covers, and why nobody can say them.
+    """Return, by tool, the calls in *journal* that *kept* does not cover, and why they are unknown.
 
-    *kept* has each path, from the root of *workspace*, with the hash that a call left there. A call is
-    covered if all files that it changed are, and if it is repeatable or said beforehand what it changes.
-    Without a journal there are none. One that cannot be read gives the reason.
+    *kept* contains each path, relative to the root of *workspace*, with the hash that a call left there.
+    A call is covered if all files that it changed are, and if it is repeatable or stated its changes in
+    advance. Without a journal there are none. For an unreadable journal, the reason is returned.
     """
     if not journal.is_file():
         return (), ""
@@ -50,7 +50,7 @@ def uncovered_calls(
     except JournalError as error:
         return (), str(error)
     copied = [number for number, record in enumerate(records) if isinstance(record, Forked)]
-    records = records[copied[-1] + 1 :] if copied else records  # before that, another run worked
+    records = records[copied[-1] + 1 :] if copied else records  # records before that are from another run
     ended = {record.key: record.result for record in records if isinstance(record, ToolFinished)}
     calls: Counter[str] = Counter()
     paths: dict[str, dict[str, None]] = {}
@@ -71,7 +71,7 @@ def uncovered_calls(
 def _left_by(change: FileChange, workspace: Workspace) -> tuple[str, str | None] | None:
     try:
         return workspace.locate(change.path), change.after
-    except ToolError:  # outside of the workspace, or closed
+    except ToolError:  # outside the workspace, or closed to tools
         return None
 
 
@@ -85,11 +85,11 @@ class Keeper(Protocol):
     """Keeps originals so that a run can be undone."""
 
     def keep(self, path: str, before_hash: str | None, content: bytes | None) -> None:
-        """Keep what *path* was, ``None`` where there was no file; for each path the first call counts."""
+        """Keep the content of *path*, ``None`` if there was no file; only the first call counts."""
         ...
 
     def expect(self, path: str, after_hash: str) -> None:
-        """Note what the run is about to leave at *path*."""
+        """Record the content that the run is about to write to *path*."""
         ...
 
 
@@ -97,16 +97,16 @@ class Keeper(Protocol):
 class Originals:
     """Originals in *folder*: one file per content, named by its hash, and an index of paths.
 
-    What :meth:`keep` and :meth:`expect` were told is durable when they return. Files have mode
-    0600, the folder 0700; it is made with the first original. A run that is taken up again goes on
-    with the same folder, and the first original of a path stays.
+    The data passed to :meth:`keep` and :meth:`expect` is durable when they return. Files have mode 0600,
+    the folder 0700; it is created with the first original. A resumed run continues to use the same
+    folder, and the first original of a path stays.
     """
 
     folder: Path = attrs.field(converter=Path)
     _kept: set[str] | None = attrs.field(default=None, init=False)
 
     def keep(self, path: str, before_hash: str | None, content: bytes | None) -> None:
-        """Keep what *path* was, ``None`` where there was no file; for each path the first call counts."""
+        """Keep the content of *path*, ``None`` if there was no file; only the first call counts."""
         if self._kept is None:
             self._kept = {line["path"] for line in _index(self.folder) if "before" in line}
         if path in self._kept:
@@ -117,11 +117,11 @@ class Originals:
         self._kept.add(path)
 
     def expect(self, path: str, after_hash: str | None) -> None:
-        """Note what the run is about to leave at *path*, ``None`` for no file."""
+        """Record the content that the run is about to write to *path*, ``None`` for no file."""
         self._note({"path": path, "after": after_hash})
 
     def miss(self, path: str, after_hash: str | None) -> None:
-        """Note that a call changed another file of this name: an executor works in a place of its own."""
+        """Record that a call changed a different file of this name, since its executor works elsewhere."""
         self._note({"path": path, "missed": after_hash})
 
     def _store(self, name: str, content: bytes) -> None:
@@ -137,14 +137,14 @@ class Originals:
     def _note(self, line: dict[str, Any]) -> None:
         self._make_folder()
         is_new = not (self.folder / _INDEX).exists()
-        # The line end comes first: a line that a crash cut off then spoils no other.
+        # The line break comes first: a line that a crash cut off then damages no other line.
         _put(os.open(self.folder / _INDEX, _APPEND, 0o600), b"\n" + json.dumps(line).encode())
         if is_new:
             _sync(self.folder)
             _sync(self.folder.parent)
 
     def _make_folder(self) -> None:
-        if self.folder.is_symlink():  # in a workspace from elsewhere it could lead anywhere
+        if self.folder.is_symlink():  # in a foreign workspace it could lead anywhere
             raise ToolError(f"{self.folder} is a link, so no original can be kept; nothing was changed")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -175,21 +175,21 @@ def _index(folder: Path) -> Iterator[dict[str, Any]]:
     for line in text.split("\n"):
         try:
             said = json.loads(line)
-        except ValueError:  # empty, or cut off by a crash before anything was written to the workspace
+        except ValueError:  # empty, or cut off by a crash before the workspace was changed
             continue
         if isinstance(said, dict) and isinstance(said.get("path"), str) and _has_hashes(said):
             yield said
 
 
 def _has_hashes(said: dict[str, Any]) -> bool:
-    """Whether the hashes in a line of the index are some; the index lies where others may write."""
+    """Whether the hashes in a line of the index are valid; others may be able to write to the index."""
     hashes = [said[name] for name in ("before", "after") if name in said]
     return all(one is None or (isinstance(one, str) and _HASH.fullmatch(one)) for one in hashes)
 
 
 @attrs.frozen
 class UndoRefusal:
-    """A file that was not put back, and why."""
+    """A file that was not restored, and why."""
 
     path: str
     reason: str
@@ -197,44 +197,43 @@ class UndoRefusal:
 
 @attrs.frozen
 class UndoReport:
-    """What an undo did, by path."""
+    """The result of an undo, by path."""
 
     restored: tuple[str, ...] = ()
-    """Have their old content again."""
+    """Files that have their original content again."""
     removed: tuple[str, ...] = ()
-    """Did not exist before the run, and are gone again."""
+    """Files that did not exist before the run and were removed."""
     unchanged: tuple[str, ...] = ()
-    """Were already as before the run."""
+    """Files that already had their original content."""
     refused: tuple[UndoRefusal, ...] = ()
-    """Left as they are: changed since the run, or not to be restored."""
+    """Files left as they are: changed after the run, or impossible to restore."""
     uncovered: tuple[Uncovered, ...] = ()
-    """Calls that changed, or may have changed, something of which nothing was kept, by tool."""
+    """Calls that may have made changes for which no originals were kept, by tool."""
     unread: str = ""
-    """Why nobody can say which calls those are; empty if the journal could be read."""
+    """Why these calls are unknown; empty if the journal could be read."""
 
 
 @attrs.define
 class _Kept:
-    """What is known of one path."""
+    """What is known about one path."""
 
     before: str | None
     afters: set[str | None] = attrs.field(factory=set)
 
 
 def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
-    """Put the files that a run changed back to what they were; *folder* is that of its originals.
+    """Restore the files that a run changed; *folder* contains its originals.
 
-    A file that somebody changed since the run left it is not touched, and is reported. Doing it
-    twice is fine. Nothing was kept of what commands, tools of the caller and executors without
-    staging did: the report says which calls these are, from the journal beside *folder* if there
-    is one.
-    Raises :exc:`~sunwell.errors.ConfigurationError` if nothing was kept in *folder*; its sentence names
-    the calls that are not covered.
+    A file that was changed after the run is not touched, and is reported. Calling it twice is safe.
+    Changes by commands, by the caller's tools and by executors without staging cannot be undone: the
+    report lists these calls, from the journal next to *folder* if there is one.
+    Raises :exc:`~sunwell.errors.ConfigurationError` if *folder* contains no originals; the error lists the
+    calls that are not covered.
     """
     place = Path(folder)
     for part in (place, place / _INDEX):
         if part.is_symlink():
-            raise ConfigurationError(f"{part} is a link, which is not followed: nothing was undone")
+            raise ConfigurationError(f"{part} is a symbolic link, which is not followed; nothing was undone")
     known = _known(place)
     missed = {(line["path"], line["missed"]) for line in _index(place) if "missed" in line}
     left = {(path, after) for path, kept in known.items() for after in kept.afters}
@@ -260,9 +259,9 @@ def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
 
 def _nothing_kept(folder: Path, uncovered: tuple[Uncovered, ...], unread: str) -> str:
     if not uncovered and not unread:
-        return f"nothing to undo: the run changed no file with its tools (none was kept in {folder})"
+        return f"nothing to undo: the run changed no files with its tools (no originals in {folder})"
     said = "; ".join([*map(str, uncovered), *([unread] if unread else [])])
-    return f"nothing can be put back: no original was kept in {folder}; not covered: {said}"
+    return f"nothing can be restored: there are no originals in {folder}; not covered: {said}"
 
 
 def _known(folder: Path) -> dict[str, _Kept]:
@@ -283,7 +282,7 @@ def _put_back(folder: Path, workspace: Workspace, path: str, kept: _Kept) -> str
     if now not in kept.afters:
         raise ToolError(f"{quoted(path)} was changed after the run; it is left as it is")
     if kept.before is None:
-        assert now is not None  # it differs from what was before
+        assert now is not None  # it differs from the original
         workspace.remove(path, now)
         return "removed"
     workspace.write(path, _original(folder, path, kept.before), now, restores=True)

@@ -1,7 +1,7 @@
-"""Where the code of this very process comes from: no tool writes there, wherever a workspace lies.
+"""The places that this process loads code from: no tool writes there, even if they are in a workspace.
 
-A file that is changed there runs with the caller's keys: in this process as soon as something is
-imported that was not yet, in the next process at the latest.
+A file that is changed there runs with the user's keys: in this process at its next import, or in the
+next process.
 """
 
 import os
@@ -25,22 +25,22 @@ from sunwell.tools.wording import quoted
 _ALWAYS_TRIED = frozenset({"sitecustomize", "usercustomize", "sunwell"})
 _PLUGINS = ("sunwell.models", "sunwell.tools")
 _MODULE_SUFFIXES = frozenset((".py", ".pyc", ".so", ".pyd"))
-"""With the tags of other versions of Python before them, too."""
+"""Also preceded by the tags of other Python versions."""
 _Identity = tuple[int, int]
 
 
 @attrs.frozen
 class OwnPlace:
-    """A folder, or an archive of modules, that programs of this process are taken from."""
+    """A folder, or an archive of modules, that this process loads code from."""
 
     path: Path
-    """Absolute, links resolved; there need be nothing yet."""
+    """Absolute, links resolved; it may not exist yet."""
     what: str
-    """What it is, for a sentence."""
+    """Description for an error sentence."""
 
     @property
     def anchor(self) -> tuple[_Identity | None, tuple[str, ...]]:
-        """What identifies the deepest part that exists, and the names from there to the place."""
+        """The identity of the deepest existing parent, and the names from there to the place."""
         missing: list[str] = []
         for part in (self.path, *self.path.parents):
             try:
@@ -53,17 +53,17 @@ class OwnPlace:
 
 
 def require_not_own(root: Path, folders: Sequence[int], path: str, status: os.stat_result | None) -> None:
-    """Raise :exc:`~sunwell.errors.ToolError` if a write would change what this process is made of.
+    """Raise :exc:`~sunwell.errors.ToolError` if a write would change code that this process loads.
 
-    Folders are compared by what they are, not by name: links, other spellings and mounts lead to the
-    same answer. (A hard link to a file of ours may be written: a write puts a new file in place of the
-    link, and leaves the file as it is.)
+    Folders are compared by identity, not by name, so links, other spellings and mounts do not matter.
+    (A hard link to a file of ours may be written: a write replaces the link by a new file and leaves
+    the original file as it is.)
 
     Args:
         root: The workspace.
-        folders: Descriptors of the folders from the root down to where *path* lies, as far as they exist.
-        path: From the root, links resolved.
-        status: Of what is at *path*; ``None`` for nothing.
+        folders: Descriptors of the existing folders from the root down to the folder of *path*.
+        path: Relative to the root, links resolved.
+        status: Status of the file at *path*; ``None`` if there is none.
     """
     names = tuple(path.split("/"))
     inside = [_identity(os.fstat(folder)) for folder in folders]
@@ -77,8 +77,8 @@ def require_not_own(root: Path, folders: Sequence[int], path: str, status: os.st
     for place in _import_places():
         anchor, missing = place.anchor
         if not missing and anchor in (inside[0], *above):
-            # Everything a caller's own script works on may lie below a folder of sys.path, so all of it
-            # cannot be closed. What matters is that no import of ours finds something else than before.
+            # The caller's own project may be below a folder of sys.path, so not all of it can be closed.
+            # It is enough that none of our imports finds something else than before.
             way = names if anchor == inside[0] else (*root.parts[-1 - above.index(anchor) :], *names)
             if _shadows(way, is_new=status is None):
                 raise _refusal(path, place, "a module of that name would be imported in place of another")
@@ -87,8 +87,8 @@ def require_not_own(root: Path, folders: Sequence[int], path: str, status: os.st
     for place in _search_places(environ):
         anchor, missing = place.anchor
         if not missing and anchor == inside[0]:
-            # The root itself is searched. A new file is not executable, so no name leads to it; and no
-            # process of Sunwell's own is started by name (see sandbox, search and interpreter).
+            # Only the folder itself is searched. A new file is not executable, so it cannot be run by name;
+            # and Sunwell starts none of its own processes by name (see sandbox, search and interpreter).
             is_program = status is not None and bool(status.st_mode & 0o111) and stat.S_ISREG(status.st_mode)
             if len(names) == 1 and is_program:
                 raise _refusal(path, place, "it is a program that can be run by its name")
@@ -97,9 +97,9 @@ def require_not_own(root: Path, folders: Sequence[int], path: str, status: os.st
 
 
 def own_folders_in(root: Path, environ: Mapping[str, str]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """Return the places of this process's code that lie in *root*: those that exist, and those that do not.
+    """Return the places of this process's code inside *root*: existing ones, and missing ones.
 
-    Outer ones come first. A missing place in one that exists is left out.
+    Outer ones come first. A missing place inside an existing one is left out.
     """
     places = (*_closed_places(), *_import_places(), *_search_places(environ))
     found = sorted({p.path for p in places if p.path != root and p.path.is_relative_to(root)})
@@ -116,7 +116,7 @@ def _holds(
     target: _Identity | None,
     above: Sequence[_Identity | None],
 ) -> bool:
-    """Whether the place at *anchor* and the *missing* names below it is, or holds, the file."""
+    """Whether the place, *anchor* and the *missing* names below it, is or contains the file."""
     if not missing:
         return anchor in inside or anchor in above or anchor == target
     wanted = [_folded(name) for name in missing]
@@ -127,7 +127,7 @@ def _holds(
 
 
 def _shadows(way: tuple[str, ...], *, is_new: bool) -> bool:
-    """Whether the file is a module, or makes its folder one, that is known under the same name elsewhere."""
+    """Whether the file is a module, or makes its folder one, whose name is already used elsewhere."""
     stem = way[-1].partition(".")[0]
     if Path(way[-1]).suffix.lower() not in _MODULE_SUFFIXES:
         return False
@@ -138,7 +138,7 @@ def _shadows(way: tuple[str, ...], *, is_new: bool) -> bool:
     else:
         return False
     folded = _folded(name)
-    # What is there already is imported already: the caller's own project, perhaps installed from here.
+    # An existing module is the caller's own project, which may be installed from here.
     return folded in _standard_names() or (is_new and folded in _installed_names())
 
 
@@ -172,7 +172,7 @@ def _search_places(environ: Mapping[str, str]) -> Iterator[OwnPlace]:
 
 def _places(folders: Iterable[str], what: str) -> Iterator[OwnPlace]:
     for folder in dict.fromkeys(folders):
-        with suppress(OSError):  # a relative one, and the folder that it is relative to is gone
+        with suppress(OSError):  # a relative path whose base folder no longer exists
             yield OwnPlace(Path(os.path.realpath(folder or ".")), what)
 
 
@@ -188,7 +188,7 @@ def _identity(status: os.stat_result) -> _Identity:
 
 
 def _folded(name: str) -> str:
-    """Return *name* as the most forgiving file systems compare it."""
+    """Return *name* in the form in which the most tolerant file systems compare it."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

@@ -1,4 +1,4 @@
-"""The rules of a run, held over whatever executor carries its tool calls out."""
+"""The rules of a run, enforced for every executor of tool calls."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -33,10 +33,10 @@ _MOST_KEPT_BYTES = 1 << 30
 
 @attrs.frozen
 class Rules:
-    """What holds for every tool call of one run, whoever carries it out."""
+    """Rules for every tool call of one run, whatever its executor."""
 
     workspace: Workspace
-    """The session's."""
+    """The secrets of the session."""
     allow_shell: bool = False
     allow_python: bool = False
     approve: Approve | None = None
@@ -44,19 +44,18 @@ class Rules:
     sandbox: Sandbox = "required"
     secrets: Secrets = attrs.field(factory=Secrets)
     originals: Originals | None = None
-    """Keeps what files of the workspace were; ``None``: nothing is kept."""
+    """Keeps the original content of files in the workspace; ``None``: not kept."""
 
 
 def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
-    """Return *executor* under *rules*; they hold for each worker's and each place's part of it, too.
+    """Return *executor* with *rules* enforced, also for each worker and each place.
 
     A :class:`~sunwell.tools.toolbox.Toolbox` is copied, see :meth:`~sunwell.tools.toolbox.Toolbox.under`.
-    Of another executor that stages its calls, those that change files or are not repeatable are
-    approved first, and left out of a dry run; originals are kept. One that only executes is asked for
-    with every call.
+    If another executor stages its calls, those that change files or are not repeatable need approval and
+    are skipped in a dry run; originals are kept. If it only executes, every call needs approval.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` for rules that *executor* cannot be held to: a dry
-    run if it only executes, commands or scripts if it is no toolbox or has no workspace.
+    Raises :exc:`~sunwell.errors.ConfigurationError` for rules that cannot be enforced on *executor*: a dry
+    run if it only executes, commands or scripts if it is not a toolbox or has no workspace.
     """
     if isinstance(executor, Toolbox):
         is_here = executor.workspace is None or executor.workspace.root == rules.workspace.root
@@ -67,15 +66,15 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             dry_run=rules.dry_run,
             sandbox=rules.sandbox,
             secrets=rules.secrets,
-            # Paths are relative: originals of another folder would be put back into this one.
+            # Paths are relative: originals of another folder would be restored into this one.
             originals=rules.originals if is_here else None,
         )
     kind = type(executor.inner if isinstance(executor, GovernedExecutor) else executor).__name__
     for option in ("allow_shell", "allow_python"):
         if getattr(rules, option):
             raise ConfigurationError(
-                f"{option} adds a tool to a Toolbox, and the executor {kind} is none: leave {option} out, or "
-                "use a Toolbox"
+                f"{option} adds a tool to a Toolbox, but the executor {kind} is not one: leave {option} out, "
+                "or use a Toolbox"
             )
     terms = CallTerms(ToolLimits(), rules.secrets, rules.dry_run, rules.approve, rules.originals)
     files = rules.workspace
@@ -92,21 +91,21 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
         executor = executor.inner
     if terms.dry_run and not isinstance(executor, StagingExecutor):
         raise ConfigurationError(
-            f"a dry run needs an executor that stages its calls, and {kind} only executes them: leave "
-            "dry_run out, or give the executor the methods of StagingExecutor"
+            f"a dry run needs an executor that stages its calls, but {kind} only executes them: leave "
+            "dry_run out, or add the methods of StagingExecutor to the executor"
         )
     return _governed(executor, terms, files)
 
 
 def approver_of(executor: ToolExecutor) -> Approve | None:
-    """Return who approves calls to *executor*, as far as its rules say."""
+    """Return the approver of calls to *executor*, if its rules have one."""
     if isinstance(executor, Toolbox):
         return executor.approve
     return executor.terms.approve if isinstance(executor, GovernedExecutor) else None
 
 
 def is_dry_run(executor: ToolExecutor) -> bool:
-    """Whether the rules of *executor* say that nothing is changed."""
+    """Whether *executor* is in a dry run."""
     if isinstance(executor, Toolbox):
         return executor.dry_run
     return isinstance(executor, GovernedExecutor) and executor.terms.dry_run
@@ -114,25 +113,25 @@ def is_dry_run(executor: ToolExecutor) -> bool:
 
 @attrs.define(eq=False)
 class GovernedExecutor:
-    """An executor under rules: a :class:`~sunwell.core.tool.SharedExecutor`, whether or not it is one."""
+    """An executor with enforced rules; always a :class:`~sunwell.core.tool.SharedExecutor`."""
 
     inner: ToolExecutor
     terms: CallTerms
     files: Workspace
-    """Where originals are kept of."""
+    """The workspace whose original files are kept."""
     _is_shared: bool = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._is_shared = isinstance(self.inner, SharedExecutor)
 
     def specs(self) -> tuple[ToolSpec, ...]:
-        """Return the tools on offer, as far as the executor says."""
+        """Return the offered tools, if the executor lists them."""
         specs = getattr(self.inner, "specs", None)
         return tuple(specs()) if callable(specs) else ()
 
     async def execute(self, call: ToolCall) -> ToolResult:
-        """Ask, and carry *call* out. What its code raises is the caller's to tell."""
-        if self.terms.dry_run:  # only a part of an executor comes here: the whole was refused
+        """Ask for approval and execute *call*. Errors in its code are left to the caller."""
+        if self.terms.dry_run:  # only part of an executor gets here: a whole one was rejected
             return self.terms.failure(call, f"{_LEFT_OUT}the tool {call.name} can only be carried out")
         try:
             await self.terms.require_approval(call.name, f"run the tool {call.name}", call.arguments)
@@ -141,7 +140,7 @@ class GovernedExecutor:
         return await self.inner.execute(call)
 
     def beside(self, tools: Iterable[Tool]) -> Toolbox:
-        """Return a toolbox of *tools* alone, under the same rules, questions to approvers in turn."""
+        """Return a toolbox with only *tools*, the same rules, and the same queue of approval questions."""
         box = Toolbox(
             tools=tuple(tools),
             approve=self.terms.approve,
@@ -152,25 +151,25 @@ class GovernedExecutor:
         return box.asking_with(self.terms)
 
     def for_worker(self, worker_id: str) -> ToolExecutor:
-        """Return the executor for one worker, under the same rules."""
+        """Return the executor for one worker, with the same rules."""
         if not self._is_shared:
             return self
         inner: Any = self.inner
         return _governed(inner.for_worker(worker_id), self.terms, self.files)
 
     def conflicts_of(self, worker_id: str) -> tuple[Conflict, ...]:
-        """Return where *worker_id* and others met in the same file, as far as the executor knows."""
+        """Return the conflicts of *worker_id* with other workers, if the executor tracks them."""
         inner: Any = self.inner
         return inner.conflicts_of(worker_id) if self._is_shared else ()
 
     def note(self, worker_id: str, result: ToolResult) -> None:
-        """Pass on what *worker_id* did in an earlier process."""
+        """Tell the executor what *worker_id* did in an earlier process."""
         inner: Any = self.inner
         if self._is_shared:
             inner.note(worker_id, result)
 
     def release(self, worker_id: str) -> None:
-        """Pass on that *worker_id* is over."""
+        """Tell the executor that *worker_id* has ended."""
         inner: Any = self.inner
         if self._is_shared:
             inner.release(worker_id)
@@ -178,42 +177,42 @@ class GovernedExecutor:
 
 @attrs.define(eq=False)
 class _Placed(GovernedExecutor):
-    """What depends on its place in a run, under rules."""
+    """An executor that depends on the place in a run, with enforced rules."""
 
     def at(self, place: Place) -> Any:
-        """Return the executor for the call at *place*, under the same rules."""
+        """Return the executor for the call at *place*, with the same rules."""
         if not isinstance(self.inner, PlacedExecutor):
             return self
         return _governed(self.inner.at(place), self.terms, self.files)
 
     def recall(self, call: ToolCall, place: Place) -> None:
-        """Pass on that *call* was carried out at *place* by an earlier process."""
+        """Tell the executor that an earlier process executed *call* at *place*."""
         if isinstance(self.inner, PlacedExecutor):
             self.inner.recall(call, place)
 
 
 @attrs.define(eq=False)
 class _Staging(_Placed):
-    """An executor that stages its calls, under rules."""
+    """An executor that stages its calls, with enforced rules."""
 
     async def execute(self, call: ToolCall) -> ToolResult:
-        """Stage *call* and carry it out."""
+        """Stage *call* and execute it."""
         staged = await self.stage(call)
         return await staged.finish()
 
     async def stage(self, call: ToolCall) -> Staged:
-        """Have the executor check *call*; nothing is changed yet."""
+        """Let the executor check *call*; nothing is changed yet."""
         inner: Any = self.inner
         return GovernedCall(call, await inner.stage(call), self.terms, self.files)
 
     async def hashes(self, paths: tuple[str, ...]) -> tuple[str | None, ...]:
-        """Return the SHA-256 of each file as it stands, ``None`` where there is none."""
+        """Return the current SHA-256 of each file; ``None`` if there is no file."""
         inner: Any = self.inner
         found: tuple[str | None, ...] = await inner.hashes(paths)
         return found
 
     def is_parallel(self, name: str) -> bool:
-        """Whether calls to the tool *name* may run side by side."""
+        """Whether calls of the tool *name* may run concurrently."""
         inner: Any = self.inner
         return bool(inner.is_parallel(name))
 
@@ -226,7 +225,7 @@ def _governed(inner: ToolExecutor, terms: CallTerms, files: Workspace) -> Govern
 
 @attrs.frozen
 class GovernedCall:
-    """A call that another executor has staged, under rules."""
+    """A call that another executor has staged, with enforced rules."""
 
     call: ToolCall
     inner: Staged
@@ -243,22 +242,22 @@ class GovernedCall:
 
     @property
     def changes(self) -> tuple[FileChange, ...]:
-        """Files that will change; none if the call is left out of a dry run."""
+        """Files that will change; none if a dry run skips the call."""
         return () if self._is_left_out else self.inner.changes
 
     @property
     def repeatable(self) -> bool:
-        """What the executor says; what is left out does nothing and may be repeated."""
+        """As the executor says; a skipped call does nothing and may be repeated."""
         return self._is_left_out or self.inner.repeatable
 
     @property
     def foretold(self) -> ToolResult | None:
-        """The result if all goes well; none is foretold of what is left out."""
+        """The result if the call succeeds; unknown for a skipped call."""
         foretold = None if self._is_left_out else self.inner.foretold
         return None if foretold is None else self._redacted(foretold)
 
     async def finish(self) -> ToolResult:
-        """Ask, keep the originals, and carry the call out."""
+        """Ask for approval, keep the originals, and execute the call."""
         if self._is_left_out:
             text = self.terms.secrets.redact(f"{_LEFT_OUT}{self._summary()}")
             return ToolResult(self.call.id, text)
@@ -270,7 +269,7 @@ class GovernedCall:
             except ToolError as error:
                 return self.terms.failure(self.call, error.sentence)
         result = await self.inner.finish()
-        if not isinstance(result, ToolResult):  # the caller of this call says what is wrong with it
+        if not isinstance(result, ToolResult):  # the caller reports what is wrong with it
             return result
         if not result.is_error:
             self._find_missed(kept)
@@ -295,14 +294,14 @@ class GovernedCall:
         return attrs.evolve(result, content=self.terms.secrets.redact(result.content))
 
     def _keep(self, change: FileChange) -> bool:
-        """Keep what the file is if it is the one that the executor means; whether it was kept."""
+        """Keep the content of the file if the executor means this one; return whether it was kept."""
         originals = self._originals
         if originals is None:
             return False
         try:
             path = self.files.locate(change.path)
             found: FileContent | None = self.files.read(path, _MOST_KEPT_BYTES)
-        except ToolError:  # outside of the workspace, or closed to tools: undo says that it was not kept
+        except ToolError:  # outside the workspace, or closed to tools: undo reports that it was not kept
             return False
         if (None if found is None else found.sha256) != change.before:
             return False
@@ -314,16 +313,16 @@ class GovernedCall:
         return True
 
     def _find_missed(self, kept: Iterable[FileChange]) -> None:
-        """Note of which files the executor changed others of the same name, elsewhere."""
+        """Record the files for which the executor changed different files of the same name."""
         for change in kept:
-            with suppress(ToolError, OSError):  # the change is made: undo then says less, the run goes on
+            with suppress(ToolError, OSError):  # the change is done: undo reports less, the run continues
                 path = self.files.locate(change.path)
                 if self.files.sha256(path) != change.after and self._originals is not None:
                     self._originals.miss(path, change.after)
 
 
 def is_left_out(result: ToolResult) -> bool:
-    """Whether *result* says that its call was left out of a dry run."""
+    """Whether *result* says that a dry run skipped its call."""
     return result.content.startswith(_LEFT_OUT)
 
 

@@ -1,4 +1,4 @@
-"""The tool that runs Python: execute_python. It is there only where the caller allows it."""
+"""The tool execute_python, which exists only if the caller allows it."""
 
 import sysconfig
 from collections.abc import Callable, Collection, Mapping
@@ -25,13 +25,13 @@ _MOST_DEEP = 500
 def require_interpreter(package: str = _PACKAGE) -> None:
     """Raise :exc:`~sunwell.errors.ConfigurationError` unless *package* is installed; it is not loaded."""
     if find_spec(package) is None:
-        raise ConfigurationError("execute_python needs its interpreter: pip install 'sunwell[python]'")
+        raise ConfigurationError("execute_python needs an extra package: run pip install 'sunwell[python]'")
 
 
 def _program() -> str:
-    """Return the interpreter's program: the one that was installed with its package.
+    """Return the interpreter's program that was installed with its package.
 
-    The package would look on ``PATH`` too, where a workspace can be.
+    The package itself would also search ``PATH``, which may contain a workspace.
     """
     schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
     for scheme in schemes:
@@ -46,7 +46,7 @@ def _program() -> str:
 
 @attrs.define(eq=False)
 class Printed:
-    """What a script prints: the beginning is kept, the rest counted."""
+    """Output of a script: the beginning is kept, the rest is counted."""
 
     room_chars: int
     left_out_chars: int = 0
@@ -67,11 +67,11 @@ class Printed:
 async def run_script(
     code: str, functions: Mapping[str, Callable[..., Any]], limits: ToolLimits, printed: Printed
 ) -> str:
-    """Run *code* in a process of its own and return how it failed, as Python says it; else ``""``.
+    """Run *code* in a separate process; return its error as Python reports it, or ``""``.
 
-    It has neither files, network, environment nor any module but the interpreter's own; *functions*
-    are all that it can call, each in a thread. Raises :exc:`~sunwell.errors.ToolError` where the
-    interpreter itself came to an end.
+    It has no files, network or environment, and only the interpreter's own modules; it can call only
+    *functions*, each in a thread. Raises :exc:`~sunwell.errors.ToolError` if the interpreter itself
+    ended.
     """
     monty = import_module(_PACKAGE)
     program = _program()
@@ -86,7 +86,7 @@ async def run_script(
             monty.AsyncMonty(binary_path=program, max_processes=1) as pool,
             pool.checkout(limits=bounds, os_policy={"sleep": "zero"}) as session,
         ):
-            # The value of a last expression would be built anew in this process, and outlive its limits.
+            # The value of a last expression would be rebuilt in this process, outside the limits.
             await session.feed_run(f"{code}\n\nNone", external_lookup=dict(functions), print_callback=printed)
     except monty.MontyCrashedError:
         raise ToolError(
@@ -104,16 +104,16 @@ _MOST_FILES = 20_000
 
 @attrs.frozen
 class ExecutePython:
-    """Runs Python that a model wrote, in an interpreter that has nothing of the system.
+    """Runs Python code that a model wrote, in an interpreter without access to the system.
 
-    Each call begins with nothing, so it may be made again; what the code may read of the workspace
-    is what the caller of the tool may read with tools.
+    Each call starts empty, so it may be repeated. The code may read the same files of the workspace that
+    the caller may read with tools.
     """
 
     view: WorkspaceView
     may_read: bool = True
     may_list: bool = True
-    parallel = False  # each takes a core
+    parallel = False  # each uses a CPU core
     repeatable = True
     spec = ToolSpec(
         "execute_python",
@@ -126,7 +126,7 @@ class ExecutePython:
     )
 
     def open_to(self, granted: Collection[str]) -> "ExecutePython":
-        """Return the tool for somebody who has the tools *granted*: code reads no more than they do."""
+        """Return the tool for a caller with the tools *granted*: its code can read no more than they can."""
         return attrs.evolve(self, may_read="read_file" in granted, may_list="list_files" in granted)
 
     async def run(self, arguments: Mapping[str, Any]) -> Outcome:
@@ -153,7 +153,7 @@ class ExecutePython:
 
 @attrs.define(eq=False)
 class _Files:
-    """The workspace as a script sees it: read only, under the rules of the file tools."""
+    """The workspace as a script sees it: read-only, with the rules of the file tools."""
 
     view: WorkspaceView
     may_read: bool

@@ -1,4 +1,4 @@
-"""Runs commands under bubblewrap, and says why if that cannot be."""
+"""Runs commands in a bubblewrap sandbox, and explains if that is impossible."""
 
 import os
 import pwd
@@ -20,10 +20,10 @@ PROGRAMS = (
     "/usr/local/bin/bwrap",
     "/run/current-system/sw/bin/bwrap",
 )
-"""Where bubblewrap is looked for. ``PATH`` is not asked: a workspace can be on it."""
+"""Where bubblewrap is searched. ``PATH`` is not used: it may contain a workspace."""
 OFF_WARNING = (
-    "sandbox is off: commands run without one, and can do what your account can "
-    "(read and delete other files, use the network)"
+    "the sandbox is off: commands run with all rights of your account "
+    "(they can read and delete other files and use the network)"
 )
 _PROBE_SECONDS = 5.0
 _PROBE_SCRIPT = """
@@ -34,29 +34,29 @@ while read -r name value; do
   esac
 done < /proc/self/status
 """
-_OFF = "or accept with --sandbox off that commands can do what your account can"
+_OFF = "or use --sandbox off to let commands run with all rights of your account"
 
 
 @attrs.frozen
 class Bubblewrap:
-    """A ``bwrap`` that is ours to use."""
+    """A trusted ``bwrap`` program."""
 
     program: str
     """Absolute path, links resolved."""
     disables_namespaces: bool = True
-    """Whether commands cannot make user namespaces of their own; an old or a set-uid ``bwrap`` cannot
-    forbid that. A namespace of its own gives a command no rights on what it did not mount itself."""
+    """Whether commands are prevented from creating user namespaces; an old or set-uid ``bwrap`` cannot do
+    that. Its own namespace gives a command no rights on anything that it did not mount itself."""
     closed: tuple[Path, ...] = ()
-    """Real folders of the workspace that are read-only. They are found once, before the first command: later
-    a command could put a link in the place of one, and have what it leads to mounted."""
+    """Real folders of the workspace that are read-only. They are determined once, before the first command:
+    later, a command could replace one by a link, whose target would then be mounted."""
     missing: tuple[Path, ...] = ()
-    """Folders of the workspace that would be closed if they existed. See :meth:`with_missing_made`."""
+    """Folders of the workspace that would be read-only if they existed. See :meth:`with_missing_made`."""
 
     def with_missing_made(self) -> "Bubblewrap":
-        """Return the same with its missing folders made, empty, and closed.
+        """Return a copy whose missing folders have been created, empty, as read-only folders.
 
-        Only what exists can be mounted read-only, and a command could make a folder that is missing.
-        Raises :exc:`~sunwell.errors.ConfigurationError` if a folder cannot be made.
+        Only existing folders can be mounted read-only, and a command could create a missing one.
+        Raises :exc:`~sunwell.errors.ConfigurationError` if a folder cannot be created.
         """
         for path in self.missing:
             try:
@@ -65,35 +65,35 @@ class Bubblewrap:
             except OSError as error:
                 raise ConfigurationError(_unmade(path, error.strerror or str(error))) from None
             if not is_plain:
-                raise ConfigurationError(_unmade(path, "there is a link on the way"))
+                raise ConfigurationError(_unmade(path, "a parent folder is a link"))
         return attrs.evolve(self, closed=tuple(sorted({*self.closed, *self.missing})), missing=())
 
     def wrapped(self, command: tuple[str, ...], root: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-        """Return *command* as it runs in the sandbox.
+        """Return the full command that runs *command* in the sandbox.
 
-        The system is read-only; ``/tmp``, ``/run`` and the home folder are empty but for the folders of
-        ``PATH`` in them; the workspace is writable, except that its ``.git`` and what this process
-        runs from are read-only, and its ``.sunwell`` and ``.env`` are empty. There is no network, other
-        processes are not seen, and all capabilities are gone, for root too.
+        The system is read-only; ``/tmp``, ``/run`` and the home folder are empty except for the folders of
+        ``PATH`` in them. The workspace is writable, but its ``.git`` and the code of this process are
+        read-only, and its ``.sunwell`` and ``.env`` are empty. There is no network, other processes are
+        invisible, and all capabilities are dropped, also for root.
         """
         line = [self.program, "--unshare-all", "--unshare-user"]
         if self.disables_namespaces:
             line.append("--disable-userns")
         line += ["--cap-drop", "ALL", "--die-with-parent", "--new-session"]
-        # Root is mapped to root, so that its files stay its own. Without capabilities it is still the
-        # owner of what is in /proc/sys, where core_pattern names a program for the host to run.
+        # Root is mapped to root, so that it keeps owning its files. Without capabilities it still owns
+        # the files in /proc/sys, where core_pattern names a program that the host runs.
         line += ["--ro-bind", "/", "/", "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
         hidden = _hidden(environ)
         for folder in hidden:
-            # A read-only mount does not stop anybody from connecting to a socket in it, and those in
-            # /run lead to services that would start a program outside.
+            # A read-only mount does not prevent connections to sockets in it, and those in /run belong to
+            # services that would start a program outside.
             line += ["--tmpfs", folder]
         for shown in _shown_again(environ, hidden, root):
             line += ["--ro-bind-try", shown, shown]
         line += ["--bind", str(root), str(root)]
         for path in self.closed:
             for parent in reversed(path.relative_to(root).parents[:-1]):
-                # A folder that something is mounted in can be renamed, one that is mounted cannot.
+                # A folder that contains a mount can be renamed, a mounted folder cannot.
                 line += ["--bind", str(root / parent), str(root / parent)]
             line += ["--ro-bind", str(path), str(path)]
         if (root / ".sunwell").is_dir():
@@ -104,32 +104,33 @@ class Bubblewrap:
         return (*line, "--setenv", "TMPDIR", "/tmp", "--chdir", str(root), "--", *command)
 
     def why_broken(self, root: Path, environ: Mapping[str, str]) -> str:
-        """Return why no command can run in the workspace *root* like this; empty if one can.
+        """Return why commands cannot run in this sandbox in the workspace *root*; empty if they can.
 
-        A command is run to find out. It also looks whether all capabilities are gone.
+        A test command is run. It also checks that all capabilities are dropped.
         """
         line = self.wrapped(("/bin/sh", "-c", _PROBE_SCRIPT), root, environ)
         try:
             done = _quietly(line, environ)
         except subprocess.TimeoutExpired:
-            return f"it did not end within {_PROBE_SECONDS:g} seconds"
+            return f"a test command did not end within {_PROBE_SECONDS:g} seconds"
         except OSError as error:
             return f"it cannot be started: {error.strerror or error}"
         if done.returncode == 0:
             return ""
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        return said[-1].removeprefix("bwrap: ") if said else f"it ended with exit code {done.returncode}"
+        if not said:
+            return f"a test command ended with exit code {done.returncode}"
+        return said[-1].removeprefix("bwrap: ")
 
 
 def require_sandbox(root: Path, environ: Mapping[str, str], programs: Iterable[str] = PROGRAMS) -> Bubblewrap:
     """Return a sandbox that works in the workspace *root*.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` if there is none: its sentence says why, and what
-    to choose.
+    Raises :exc:`~sunwell.errors.ConfigurationError` if there is none; it says why, and what to do.
     """
     if root == Path(root.anchor):
         raise ConfigurationError(
-            "the workspace is the whole file system, which no sandbox can protect: name a smaller folder"
+            "the workspace is the root of the file system, which no sandbox can protect: use another folder"
         )
     candidates = tuple(programs)
     found = [path for path in map(Path, candidates) if path.exists()]
@@ -142,17 +143,17 @@ def require_sandbox(root: Path, environ: Mapping[str, str], programs: Iterable[s
     why = sandbox.why_broken(root, environ)
     if why:
         raise ConfigurationError(
-            f"commands need a sandbox, and {program} does not work here ({why}); containers and some systems "
+            f"commands need a sandbox, but {program} does not work here ({why}); containers and some systems "
             f"forbid namespaces: allow unprivileged user namespaces, {_OFF}"
         )
     return sandbox
 
 
 def trusted_program(path: Path, root: Path) -> Path | None:
-    """Return *path* with links resolved if nobody but root and this user can put another in its place.
+    """Return *path* with links resolved if only root and this user can replace it.
 
-    ``None`` if it is no program, lies in the workspace *root*, or if somebody else can write to it, or
-    to a folder on the way to it.
+    ``None`` if it is not a program, is in the workspace *root*, or if another user can write to it or to
+    one of its parent folders.
     """
     try:
         program = path.resolve(strict=True)
@@ -170,24 +171,24 @@ def trusted_program(path: Path, root: Path) -> Path | None:
 def _is_ours(status: os.stat_result) -> bool:
     if status.st_uid not in (0, os.getuid()):
         return False
-    if stat.S_ISLNK(status.st_mode):  # its mode means nothing, and its folder is looked at too
+    if stat.S_ISLNK(status.st_mode):  # its mode is meaningless, and its folder is checked, too
         return True
-    # In a sticky folder (/nix/store) others can add names, but neither remove nor replace ours.
+    # In a sticky folder (/nix/store) others can add files, but neither remove nor replace ours.
     is_sticky = stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX)
     return is_sticky or not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _hidden(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the folders that are empty in the sandbox; of two, one is never in the other's way."""
+    """Return the folders that are empty in the sandbox; none of them is inside another."""
     folders = ["/tmp", "/run", "/var/run", environ.get("HOME", "")]
-    with suppress(KeyError):  # this user has no entry
+    with suppress(KeyError):  # this user has no passwd entry
         folders.append(pwd.getpwuid(os.getuid()).pw_dir)  # sudo may have left another HOME
     real = {os.path.realpath(folder) for folder in folders if folder.startswith("/")} - {"/"}
     return tuple(sorted(folder for folder in real if Path(folder).is_dir()))
 
 
 def _shown_again(environ: Mapping[str, str], hidden: tuple[str, ...], root: Path) -> Iterator[str]:
-    """Yield the folders in *hidden* that programs are in, but none that something in *root* leads to."""
+    """Yield the folders in *hidden* that contain programs, except those reached through *root*."""
     for entry in (*environ.get("PATH", "").split(os.pathsep), "/run/current-system"):
         ways = (Path(entry), *Path(entry).parents)
         if entry.startswith("/") and not any(
@@ -205,7 +206,7 @@ def _can_disable_namespaces(program: Path, environ: Mapping[str, str]) -> bool:
     try:
         return b"--disable-userns" in _quietly((str(program), "--help"), environ).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return True  # then it does not work either, and running it says why
+        return True  # then it does not work either, and running it shows why
 
 
 def _quietly(line: tuple[str, ...], environ: Mapping[str, str]) -> "subprocess.CompletedProcess[bytes]":
@@ -222,20 +223,20 @@ def _quietly(line: tuple[str, ...], environ: Mapping[str, str]) -> "subprocess.C
 
 def _unmade(path: Path, reason: str) -> str:
     return (
-        f"{path} is on PATH or sys.path and must be closed to commands, and it cannot be made ({reason}): "
-        f"make the folder, take it off PATH or PYTHONPATH, {_OFF}"
+        f"{path} is on PATH or sys.path and must be read-only for commands, but it cannot be created "
+        f"({reason}): create the folder, remove it from PATH or PYTHONPATH, {_OFF}"
     )
 
 
 def _missing(found: list[Path], root: Path) -> str:
     if sys.platform != "linux":
-        return f"commands need a sandbox, and there is none for this system: leave --allow-shell out, {_OFF}"
+        return f"commands need a sandbox, but there is none for this system: leave --allow-shell out, {_OFF}"
     if found:
         return (
-            f"commands need a sandbox, and {found[0]} is not used: it lies in the workspace, is no program, "
-            "or others than root and you can write to it or to a folder above it: install bubblewrap anew, "
-            f"{_OFF}"
+            f"commands need a sandbox, but {found[0]} is not trusted: it is in the workspace, not a "
+            "program, or users other than root and you can write to it or to a parent folder: "
+            f"reinstall bubblewrap, {_OFF}"
         )
     return (
-        f"commands need a sandbox, and bubblewrap is not installed: install it (the program is bwrap), {_OFF}"
+        f"commands need a sandbox, but bubblewrap is not installed: install it (the program is bwrap), {_OFF}"
     )

@@ -1,4 +1,4 @@
-"""The tool that runs commands: run_command. It is there only where the caller allows it."""
+"""The tool run_command, which exists only if the caller allows it."""
 
 import asyncio
 import os
@@ -21,18 +21,18 @@ from sunwell.tools.sandbox import Bubblewrap, require_sandbox
 from sunwell.tools.wording import cut, without_escapes
 
 _SLACK_BYTES = 65_536
-"""What is kept beyond what will be shown, so that a secret is never cut in two before it is replaced."""
+"""Extra output that is kept, so that a secret is not cut in two before it is replaced."""
 _DRAIN_SECONDS = 1.0
 
 
 @attrs.frozen
 class ProcessEnd:
-    """How a process came to its end, and what it printed."""
+    """How a process ended, and its output."""
 
     exit_code: int | None
-    """``None`` where its time was over; negative where a signal ended it."""
+    """``None`` after a timeout; negative if a signal ended it."""
     output: bytes
-    """Head and tail of standard output and standard error, as they came."""
+    """Head and tail of standard output and standard error, in the order of arrival."""
     cut_bytes: int = 0
     """Bytes that are missing between :attr:`head_bytes` and the rest."""
     head_bytes: int = 0
@@ -40,7 +40,7 @@ class ProcessEnd:
 
 @attrs.define(eq=False)
 class _Spool(asyncio.Protocol):
-    """Keeps the head and the tail of what comes."""
+    """Keeps the head and the tail of the output."""
 
     most_bytes: int
     ended: "asyncio.Future[None]"
@@ -68,15 +68,15 @@ class _Spool(asyncio.Protocol):
 async def run_group(
     command: tuple[str, ...], folder: Path, environ: Mapping[str, str], seconds: float, output_bytes: int
 ) -> ProcessEnd:
-    """Run *command* and return how it ended; the whole process group is dead when this returns.
+    """Run *command* and return how it ended; the whole process group has ended when this returns.
 
-    That holds when the time is over, when the caller is cancelled, and for what the command left
-    in the background. Standard input is empty. About *output_bytes* are kept of head and tail each.
+    This also applies after a timeout, after cancellation, and to processes that the command left in the
+    background. Standard input is empty. About *output_bytes* are kept of head and tail each.
     """
     loop = asyncio.get_running_loop()
     reading, writing = os.pipe()
     spool = _Spool(output_bytes + _SLACK_BYTES, loop.create_future())
-    # A pipe of our own: asyncio's would tie the end of the process to the end of all who hold it.
+    # Our own pipe: with asyncio's, the process would count as running while anything holds the pipe.
     transport, _ = await loop.connect_read_pipe(lambda: spool, os.fdopen(reading, "rb", 0))
     try:
         try:
@@ -92,7 +92,7 @@ async def run_group(
         finally:
             os.close(writing)
         code = await _wait(process, seconds)
-        with suppress(TimeoutError):  # a process that left the group may hold the pipe for ever
+        with suppress(TimeoutError):  # a process that left the group may hold the pipe forever
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await spool.ended
         return spool.printed(code)
@@ -107,7 +107,7 @@ async def _wait(process: asyncio.subprocess.Process, seconds: float) -> int | No
     except TimeoutError:
         return None
     finally:
-        with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a dead group
+        with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for a dead group
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
@@ -119,9 +119,9 @@ _LONGEST_COMMAND = 100_000
 class RunCommand:
     """Runs a shell command in the workspace, without the caller's secrets in its environment.
 
-    It runs in a sandbox, or not at all, unless ``sandbox`` is ``"off"``. Then a command can do what
-    the caller's account can: read other files, use the network, and on Linux look at the environment
-    of the caller's own processes. What it prints is redacted; what it does is not limited.
+    It runs in a sandbox, or not at all, unless ``sandbox`` is ``"off"``. Then a command has all rights of
+    the user's account: it can read other files, use the network, and on Linux read the environment of the
+    user's processes. Secrets in its output are replaced; its actions are not limited.
     """
 
     root: Path
@@ -132,7 +132,7 @@ class RunCommand:
     parallel = False
     repeatable = False
     ask = True
-    timeout_seconds = float("inf")  # the command's own limit holds
+    timeout_seconds = float("inf")  # the command's own limit applies
     spec: ToolSpec = attrs.field(init=False)
     _found: Bubblewrap | None = attrs.field(default=None, init=False)
     _ready: Bubblewrap | None = attrs.field(default=None, init=False)
@@ -168,12 +168,12 @@ class RunCommand:
         return self._outcome(ended, seconds)
 
     def require_sandbox(self) -> None:
-        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands could not run as they must."""
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
         if self.sandbox != "off":
             self._found = require_sandbox(self.root, command_environment(self.environ, self.secrets))
 
     def summary(self, arguments: Mapping[str, Any]) -> str:
-        """Return in one line what would be run."""
+        """Return one line that says what would be run."""
         return "run " + " ".join(arguments["command"].split())
 
     def details(self, arguments: Mapping[str, Any]) -> str:
@@ -184,7 +184,7 @@ class RunCommand:
         plain = ("/bin/sh", "-c", command)
         if self.sandbox == "off":
             return plain
-        async with self._finding:  # no command runs while another still looks at the workspace
+        async with self._finding:  # no command runs while the workspace is still being examined
             if self._ready is None:
                 try:
                     self._ready = await asyncio.to_thread(self._made_ready, environ)
@@ -209,7 +209,7 @@ class RunCommand:
         room = max(self.limits.output_chars - 200, 100)
         if not ended.cut_bytes:
             return cut(self._clean(ended.output), room)
-        # Next to the seam there may be half a secret, which nobody would know for one.
+        # Next to the cut there may be half a secret, which would not be recognized.
         half = self.secrets.longest_chars
         head = self._clean(ended.output[: ended.head_bytes])
         head = head[: max(len(head) - half, 0)][: room * 2 // 3]

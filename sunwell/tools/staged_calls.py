@@ -1,4 +1,4 @@
-"""Tool calls that have been looked at, and what it takes to carry them out."""
+"""Tool calls that have been checked, and how they are executed."""
 
 import asyncio
 import copy
@@ -29,11 +29,11 @@ log = logging.getLogger("sunwell.tools")
 while_asking: ContextVar[Callable[[], AbstractAsyncContextManager[None]]] = ContextVar(
     "while_asking", default=nullcontext
 )
-"""What is entered while somebody is asked for an approval: the time that it takes is nobody's work."""
+"""Entered while an approval is pending: this time does not count as working time."""
 
 
 class Runnable(Protocol):
-    """What a call runs: a user's tool gives text, a tool of the house perhaps more."""
+    """The function of a tool: a user's tool returns text, a built-in tool may return more."""
 
     @property
     def repeatable(self) -> bool: ...
@@ -43,7 +43,7 @@ class Runnable(Protocol):
 
 @attrs.define(eq=False)
 class CallTerms:
-    """What holds for every call of a toolbox."""
+    """Settings for every call of a toolbox."""
 
     limits: ToolLimits
     secrets: Secrets
@@ -54,13 +54,13 @@ class CallTerms:
     _asking: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
 
     def in_turn_with(self, other: "CallTerms") -> "CallTerms":
-        """Return the same, with its questions asked in turn with those of *other*."""
+        """Return a copy that shares the queue of approval questions with *other*."""
         made = copy.copy(self)
         made._asking = other._asking
         return made
 
     def result(self, call: ToolCall, outcome: Outcome, changes: tuple[FileChange, ...] = ()) -> ToolResult:
-        """Return *outcome* as the model gets it: known secrets replaced, not longer than the limit."""
+        """Return *outcome* for the model: known secrets replaced, cut to the limit."""
         text = self.secrets.redact(outcome.text.encode("utf-8", "replace").decode())
         text = cut(text, self.limits.output_chars)
         return ToolResult(call.id, text, outcome.is_error, changes, outcome.exit_code, outcome.reads)
@@ -70,11 +70,11 @@ class CallTerms:
         return self.result(call, Outcome(sentence, is_error=True))
 
     async def require_approval(self, tool: str, summary: str, details: str) -> None:
-        """Ask whoever approves, one question at a time; raise :exc:`ToolError` unless the answer is yes."""
+        """Ask for approval, one question at a time; raise :exc:`ToolError` unless it is given."""
         if self.approve is None:
             return
         line = on_one_line(self.secrets.redact(summary))
-        if len(line) > _LONGEST_SUMMARY:  # the details say all of it
+        if len(line) > _LONGEST_SUMMARY:  # the details are complete
             line = line[: _LONGEST_SUMMARY - 1] + "…"
         proposal = Proposal(tool, line, self.secrets.redact(details))
         async with self._asking, while_asking.get()():
@@ -84,13 +84,13 @@ class CallTerms:
             except Exception as error:
                 log.exception("approve failed on a call to %s; the call was not made", tool)
                 raise ToolError(f"{tool} could not be approved ({type(error).__name__}); not done") from None
-        if approved is not True:  # "no" would be true in a condition
+        if approved is not True:  # the string "no" is true in a condition
             raise ToolError(refusal_of(tool))
 
 
 @attrs.frozen
 class StagedAnswer:
-    """A call whose result is known already: a mistake in it, or nothing to do."""
+    """A call whose result is already known: it is invalid, or there is nothing to do."""
 
     result: ToolResult
     changes: tuple[FileChange, ...] = ()
@@ -103,7 +103,7 @@ class StagedAnswer:
 
 @attrs.frozen
 class StagedWrite:
-    """A file about to be changed."""
+    """A file that is about to be changed."""
 
     call: ToolCall
     plan: Plan
@@ -119,18 +119,18 @@ class StagedWrite:
 
     @property
     def repeatable(self) -> bool:
-        """True where no file changes; elsewhere the hashes of the file say whether it was done."""
+        """True if no file changes; otherwise the file's hash shows whether the call was executed."""
         return not self.changes
 
     foretold: ToolResult | None = attrs.field(init=False)
-    """The result if all goes well."""
+    """The result if the call succeeds."""
 
     @foretold.default
     def _foretell(self) -> ToolResult | None:
         return self._done() if self.changes else None
 
     async def finish(self) -> ToolResult:
-        """Ask, keep the original, write."""
+        """Ask for approval, keep the original, write."""
         if self.terms.dry_run:
             return self._planned()
         if not self.plan.changes:
@@ -177,7 +177,7 @@ class StagedWrite:
 
 @attrs.frozen
 class StagedRun:
-    """A tool about to run that changes no file of the workspace, as far as is known."""
+    """A tool call that is not known to change any file of the workspace."""
 
     call: ToolCall
     tool: Runnable
@@ -188,18 +188,18 @@ class StagedRun:
 
     @property
     def repeatable(self) -> bool:
-        """What the tool says; what a dry run leaves out does nothing and may be repeated."""
+        """As the tool says; a call that a dry run skips does nothing and may be repeated."""
         return self.tool.repeatable or (self._asks and self.terms.dry_run)
 
     @property
     def _asks(self) -> bool:
         ask = getattr(self.tool, "ask", None)
-        if ask is None:  # nobody has said that it does nothing
+        if ask is None:  # it may have side effects, unless it says otherwise
             return not (self.tool.repeatable or getattr(self.tool, "parallel", False))
         return bool(ask)
 
     async def finish(self) -> ToolResult:
-        """Ask where the tool wants that, and run it within its time."""
+        """Ask for approval if the tool requires it, and run it within its time limit."""
         try:
             if self._asks:
                 summary, details = self._proposed()
@@ -215,12 +215,12 @@ class StagedRun:
         details = getattr(self.tool, "details", None)
         if callable(summary) and callable(details):
             return summary(self.arguments), details(self.arguments)
-        # As they were understood: what the model wrote may have been repaired.
+        # The parsed arguments: the model's JSON may have been repaired.
         return f"run the tool {self.call.name}", json.dumps(dict(self.arguments), ensure_ascii=False)
 
     async def _run(self) -> Outcome:
         seconds = getattr(self.tool, "timeout_seconds", None) or self.terms.limits.call_seconds
-        # Not every event loop takes an infinite delay.
+        # Not every event loop accepts an infinite delay.
         limit = asyncio.timeout(None if math.isinf(seconds) else seconds)
         try:
             async with limit:

@@ -1,4 +1,4 @@
-"""Bytes of a file as text, and back without changing what was not edited."""
+"""Converts a file's bytes to text and back, without changing parts that were not edited."""
 
 import attrs
 
@@ -21,7 +21,7 @@ _PROBE_BYTES = 8_192
 
 
 def binary_kind(data: bytes) -> str | None:
-    """Return what kind of binary file *data* is, ``None`` where it is text."""
+    """Return the kind of binary file; ``None`` if *data* is text."""
     for magic, kind in _MAGIC:
         if data.startswith(magic):
             return kind
@@ -30,27 +30,27 @@ def binary_kind(data: bytes) -> str | None:
 
 @attrs.frozen
 class TextFile:
-    """A text file. ``text`` has ``\\n`` as line ends where the file has the same line end throughout."""
+    """A text file. ``text`` has ``\\n`` line endings if all lines of the file have the same ending."""
 
     text: str
     encoding: str = "utf-8"
-    """``utf-8``, ``utf-8-sig`` or ``latin-1``, which takes any byte and gives it back."""
+    """``utf-8``, ``utf-8-sig`` or ``latin-1``, which preserves any byte."""
     crlf: bool = False
     """Whether every line ends with CR LF."""
 
     def encode(self, text: str) -> bytes:
-        """Return *text* as the file would hold it; raises ``UnicodeEncodeError`` where it cannot."""
+        """Return *text* in the file's encoding; raises ``UnicodeEncodeError`` if that is impossible."""
         return (text.replace("\n", "\r\n") if self.crlf else text).encode(self.encoding)
 
     @property
     def remarks(self) -> str:
-        """What a reader should know of the file besides its text, each after a semicolon."""
+        """Remarks about the file for its reader, each after a semicolon."""
         not_utf8 = "; not UTF-8, shown as Latin-1" if self.encoding == "latin-1" else ""
         return not_utf8 + ("; lines end with CR LF, which is kept" if self.crlf else "")
 
 
 def text_of(path: str, data: bytes) -> TextFile:
-    """Return the file at *path* as text; raises :exc:`~sunwell.errors.ToolError` where it is binary."""
+    """Return the file at *path* as text; raises :exc:`~sunwell.errors.ToolError` if it is binary."""
     kind = binary_kind(data)
     if kind is not None:
         raise ToolError(f"{quoted(path)} is no text ({kind}, {counted(len(data), 'byte')})")
@@ -65,7 +65,7 @@ def text_of(path: str, data: bytes) -> TextFile:
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the lines of *text* with their ends. A last line without an end counts; no text is no line."""
+    """Return the lines of *text* with their endings; also an unfinished last one, but none for empty text."""
     lines = [line + "\n" for line in text.split("\n")]
     lines[-1] = lines[-1][:-1]
     return lines if lines[-1] else lines[:-1]

@@ -1,4 +1,4 @@
-"""Names of tools, and the tools that plugins of installed packages add."""
+"""Names of tools, and the tools that plugins add."""
 
 import difflib
 import re
@@ -15,11 +15,11 @@ from sunwell.tools.wording import on_one_line
 BUILT_IN = frozenset(
     {"list_files", "read_file", "search_files", "write_file", "edit_file", "execute_python", "run_command"}
 )
-"""The tools that every workspace has, the last two where they are allowed."""
+"""The tools that every workspace has; the last two only if they are allowed."""
 
 
 def unknown_tool(name: str, known: tuple[str, ...]) -> str:
-    """Return a sentence with the tools that there are, the nearest first."""
+    """Return an error sentence that lists the available tools, the most similar first."""
     shown = on_one_line(name)[:100]
     if not known:
         return f"there is no tool {shown!r}, and no other tool either"
@@ -32,21 +32,21 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 @attrs.frozen
 class Plugged:
-    """The tools of plugins that one run has."""
+    """The plugin tools of one run."""
 
     tools: tuple[Tool, ...] = ()
     problems: tuple[str, ...] = ()
     """A sentence for each plugin and tool that is left out."""
     left_out: frozenset[str] = frozenset()
-    """Names that the run asked for, of plugins that are broken."""
+    """Requested names that belong to broken plugins."""
 
 
 @attrs.define(eq=False)
 class ToolPlugins:
     """The tools that installed packages offer; a run has those that its caller or user names.
 
-    A plugin is a tool, several of them, or a callable that returns such. ``offered`` names plugins
-    whose tools every run has that does not choose its tools.
+    A plugin is a tool, several tools, or a callable that returns either. ``offered`` names the plugins
+    whose tools a run gets if it does not choose its tools.
     """
 
     plugins: Plugins = attrs.field(factory=lambda: Plugins("sunwell.tools"))
@@ -54,10 +54,10 @@ class ToolPlugins:
     _tools: dict[str, tuple[Tool, ...] | PluginError] = attrs.field(factory=dict, init=False)
 
     def chosen(self, names: Iterable[str] | None, taken: frozenset[str]) -> Plugged:
-        """Return the tools for a run that chose *names*; ``None``: it chose nothing.
+        """Return the tools for a run that chose *names*; ``None``: it did not choose.
 
-        A name of *taken* is somebody else's. Any other is looked for in the plugin of that name, then
-        in the rest. Nothing that is wrong with a plugin is raised.
+        Names in *taken* are in use already. Any other name is searched in the plugin of that name, then
+        in the others. Problems of a plugin are returned, not raised.
         """
         if names is None:
             return self._all_offered(taken)
@@ -65,7 +65,7 @@ class ToolPlugins:
         return self._named(wanted) if wanted else Plugged()
 
     def tools_of(self, plugin: str) -> tuple[Tool, ...]:
-        """Return the tools of *plugin*. Raises :exc:`~sunwell.errors.PluginError` where it has none."""
+        """Return the tools of *plugin*. Raises :exc:`~sunwell.errors.PluginError` if it has none."""
         if plugin not in self._tools:
             try:
                 self._tools[plugin] = tuple(self._checked(plugin))
@@ -111,7 +111,7 @@ class ToolPlugins:
                     break
             else:
                 problems |= dict.fromkeys(failed)
-                if failed:  # nobody can say whether one of these would have it
+                if failed:  # it is unknown whether one of these has it
                     problems[f"the tool {name} is left out: no plugin that can be loaded has it"] = None
                     left_out.add(name)
         return Plugged(tuple(tools), tuple(problems), frozenset(left_out))
@@ -123,17 +123,17 @@ class ToolPlugins:
                 value = value()
             several = [value] if isinstance(value, Tool) else list(value)
             names = [_name_of(tool) for tool in several]
-        except (Exception, SystemExit) as error:  # somebody else's code, and whatever it gives
+        except (Exception, SystemExit) as error:  # foreign code, and any value that it returns
             self.plugins.fail(plugin, error)
         if not names or "" in names:
-            self.plugins.leave_out(plugin, "it gives no tool: decorate a function with @tool")
+            self.plugins.leave_out(plugin, "it returns no tool: decorate a function with @tool")
         if len(set(names)) < len(names):
-            self.plugins.leave_out(plugin, "two of its tools have one name")
+            self.plugins.leave_out(plugin, "two of its tools have the same name")
         yield from several
 
 
 def _name_of(tool: object) -> str:
-    """Return the name of *tool*; empty where it is no tool that a model could be told of."""
+    """Return the name of *tool*; empty if it is not a valid tool."""
     if isinstance(tool, type) or not isinstance(tool, Tool) or not isinstance(tool.spec, ToolSpec):
         return ""
     return tool.spec.name if _NAME.fullmatch(tool.spec.name) else ""

@@ -1,4 +1,4 @@
-"""Everything that a model may ask for by name, and the rules under which it is done."""
+"""The toolbox: all tools that a model may call by name, and the rules for them."""
 
 import copy
 import os
@@ -46,7 +46,7 @@ def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
     tools = tuple(value)
     for tool in tools:
         if not isinstance(tool, Tool):
-            raise ConfigurationError(f"{tool!r} is no tool: decorate the function with @tool")
+            raise ConfigurationError(f"{tool!r} is not a tool: decorate the function with @tool")
     return tools
 
 
@@ -54,17 +54,17 @@ def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
 class Toolbox:
     """Tools of a workspace and tools of the caller, as a :class:`~sunwell.core.tool.StagingExecutor`.
 
-    ``approve`` is asked with a :class:`~sunwell.core.tool.Proposal` before every write and command,
-    and before tools of the caller that act; it may be async, and only a true answer is a yes. A
-    ``dry_run`` writes nothing and runs neither commands nor tools that act; later reads see what was
-    planned. A tool acts if it is marked with ``ask=True``, or is neither ``parallel`` nor ``repeatable``
-    and not marked with ``ask=False``.
-    ``originals`` keeps what files were before their first change. ``secrets`` are replaced in all
-    that a model, an approver or a log gets; by default they are the environment's.
+    ``approve`` is called with a :class:`~sunwell.core.tool.Proposal` before every write and command, and
+    before the caller's tools that have side effects; it may be async, and only ``True`` approves. A
+    ``dry_run`` writes nothing and runs neither commands nor tools with side effects; later reads see the
+    planned files. A tool has side effects if it is marked with ``ask=True``, or is neither ``parallel`` nor
+    ``repeatable`` and not marked with ``ask=False``.
+    ``originals`` keeps the content of files before their first change. ``secrets`` are replaced in all
+    text for a model, an approver or a log; by default they are those of the environment.
 
     Commands run in a sandbox, or not at all, unless ``sandbox`` is ``"off"``.
 
-    A tool of the caller may have ``timeout_seconds`` (infinite: no limit) and ``ask``.
+    The caller's tools may have ``timeout_seconds`` (infinite: no limit) and ``ask``.
     """
 
     workspace: Workspace | None = attrs.field(default=None, converter=_workspace)
@@ -90,13 +90,13 @@ class Toolbox:
         self._granted = frozenset(self._by_name)
 
     def _set_up(self, offered: Container[str]) -> None:
-        """Make the tools anew; those of the house only if their names are in *offered*."""
+        """Create the tools again; built-in ones only if their names are in *offered*."""
         if self.allow_shell and self.workspace is None:
-            raise ConfigurationError("allow_shell needs a workspace: name the folder that commands run in")
+            raise ConfigurationError("allow_shell needs a workspace: set the folder in which commands run")
         if self.allow_python:
             if self.workspace is None:
                 raise ConfigurationError(
-                    "allow_python needs a workspace: name the folder that scripts may read"
+                    "allow_python needs a workspace: set the folder that scripts may read"
                 )
             require_interpreter()
         view = (
@@ -110,14 +110,14 @@ class Toolbox:
         self._claims = Claims(self._sha256)
 
     def specs(self) -> tuple[ToolSpec, ...]:
-        """Return all tools in an order that never changes, those included that are not granted."""
+        """Return all tools in a fixed order, including those that are not granted."""
         return tuple(tool.spec for tool in self._by_name.values())
 
     def require_sandbox(self, names: Iterable[str] | None = None) -> None:
-        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands could not run in the sandbox they need.
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work.
 
-        Nothing is raised if no command can run anyway: none is allowed, *names* leave the tool out, or
-        it is a dry run.
+        Nothing is raised if no command can run anyway: commands are not allowed, *names* does not include
+        the tool, or it is a dry run.
         """
         for tool in self._by_name.values():
             name = tool.spec.name
@@ -126,18 +126,18 @@ class Toolbox:
                 tool.require_sandbox()
 
     def warning(self, names: Iterable[str] | None = None) -> str:
-        """Return what it means that commands run without a sandbox; empty if none does."""
+        """Return the warning that commands run without a sandbox; empty if none does."""
         is_open = "run_command" in self._granted and (names is None or "run_command" in names)
         return (
             OFF_WARNING if self.allow_shell and self.sandbox == "off" and is_open and not self.dry_run else ""
         )
 
     def with_tools(self, names: Iterable[str]) -> "Toolbox":
-        """Return this toolbox, but only *names* are carried out, and none that is not granted here.
+        """Return this toolbox restricted to *names*; it grants no tool that is not granted here.
 
-        The specs stay the same, so that all workers of a batch send the same bytes. Files planned in
-        a dry run, originals and approvals are shared.
-        Raises :exc:`~sunwell.errors.ConfigurationError` for a name that is no tool.
+        The specs stay the same, so that all workers of a batch send the same bytes. Files planned in a dry
+        run, originals and approvals are shared.
+        Raises :exc:`~sunwell.errors.ConfigurationError` for an unknown tool name.
         """
         if isinstance(names, str):
             raise TypeError(f"expected several names, got the single string {names!r}")
@@ -159,12 +159,12 @@ class Toolbox:
         secrets: Secrets | None = None,
         originals: Keeper | None = None,
     ) -> "Toolbox":
-        """Return a copy of this toolbox for one run, whose rules hold besides the toolbox's own.
+        """Return a copy of this toolbox for one run; its rules apply in addition to the toolbox's own.
 
-        It is a dry run if either side says so. Both approvers are asked, this toolbox's first, and one
-        refusal refuses. Commands run without a sandbox if either side says ``"off"``, since nobody says so
-        by default. Secrets of both are replaced. *originals* are used if the toolbox has none of
-        its own. What workers claim and what a dry run plans is the copy's own.
+        It is a dry run if either side says so. Both approvers are asked, this toolbox's first, and both
+        must approve. Commands run without a sandbox if either side says ``"off"``, since this is never the
+        default. Secrets of both are replaced. *originals* are used if the toolbox has none. Claims of
+        workers and planned files are separate from those of the original toolbox.
         Raises :exc:`~sunwell.errors.ConfigurationError` for commands or scripts without a workspace,
         or in a toolbox that was narrowed to other tools.
         """
@@ -175,8 +175,8 @@ class Toolbox:
         for name in sorted(added - self._granted) if is_narrowed else ():
             option = "allow_shell" if name == "run_command" else "allow_python"
             raise ConfigurationError(
-                f"the options say {option}, and the toolbox was narrowed with with_tools() to tools without "
-                f"{name}: name it there, or leave {option} out"
+                f"the options set {option}, but with_tools() restricted the toolbox to tools without "
+                f"{name}: add it there, or leave {option} out"
             )
         box.allow_shell = self.allow_shell or allow_shell
         box.allow_python = self.allow_python or allow_python
@@ -192,9 +192,9 @@ class Toolbox:
         return box
 
     def adding(self, tools: Iterable[Tool]) -> "Toolbox":
-        """Return this toolbox with *tools* after its own, all of them granted.
+        """Return this toolbox with *tools* added at the end, all of them granted.
 
-        Raises :exc:`~sunwell.errors.ConfigurationError` for a name that it has already.
+        Raises :exc:`~sunwell.errors.ConfigurationError` for a name that is already in use.
         """
         box = copy.copy(self)
         more = _tools(tools)
@@ -204,7 +204,7 @@ class Toolbox:
         return box
 
     def beside(self, tools: Iterable[Tool]) -> "Toolbox":
-        """Return a toolbox of *tools* alone, under the rules of this one, questions to approvers in turn."""
+        """Return a toolbox with only *tools*, the same rules, and the same queue of approval questions."""
         box = copy.copy(self)
         box.tools = _tools(tools)
         box._by_name = _named([*box.tools])
@@ -212,46 +212,46 @@ class Toolbox:
         return box
 
     def asking_with(self, terms: CallTerms) -> "Toolbox":
-        """Return this toolbox with its questions to approvers in turn with those of *terms*."""
+        """Return this toolbox; it shares the queue of approval questions with *terms*."""
         box = copy.copy(self)
         box._terms = self._terms.in_turn_with(terms)
         return box
 
     def for_worker(self, worker_id: str) -> "Toolbox":
-        """Return this toolbox as one worker's: what it reads and writes is held against the others'."""
+        """Return this toolbox for one worker: its reads and writes are checked against the others'."""
         box = copy.copy(self)
         box._claimant = Claimant(self._claims, worker_id)
         return box
 
     def conflicts_of(self, worker_id: str) -> tuple[Conflict, ...]:
-        """Return where *worker_id* and other workers met in the same file."""
+        """Return the conflicts of *worker_id* with other workers."""
         return self._claims.conflicts_of(worker_id)
 
     def note(self, worker_id: str, result: ToolResult) -> None:
-        """Take note of a call that *worker_id* made in an earlier process of the same run."""
+        """Record a call that *worker_id* made in an earlier process of the same run."""
         self._claims.note(worker_id, result)
 
     def release(self, worker_id: str) -> None:
-        """Give up what *worker_id* has claimed: it is over."""
+        """Release the claims of *worker_id*, after its end."""
         self._claims.release(worker_id)
 
     def is_parallel(self, name: str) -> bool:
-        """Whether calls to the tool *name* may run side by side: those that only read may."""
+        """Whether calls of the tool *name* may run concurrently: tools that only read may."""
         return bool(getattr(self._by_name.get(name), "parallel", False))
 
     async def hashes(self, paths: tuple[str, ...]) -> tuple[str | None, ...]:
-        """Return the SHA-256 of each file as it stands on disk, ``None`` where there is none to be had."""
+        """Return the current SHA-256 of each file on disk; ``None`` if it cannot be read."""
         return tuple([self._sha256(path) for path in paths])
 
     async def execute(self, call: ToolCall) -> ToolResult:
-        """Stage *call* and carry it out."""
+        """Stage *call* and execute it."""
         staged = await self.stage(call)
         return await staged.finish()
 
     async def stage(self, call: ToolCall) -> Staged:
-        """Check *call* and work out what it would change; nothing is changed yet.
+        """Check *call* and determine what it would change; nothing is changed yet.
 
-        A call with a mistake in it is staged too: its result tells the model what is wrong.
+        An invalid call is staged, too: its result tells the model what is wrong.
         """
         try:
             tool = self._tool(call.name)
@@ -269,15 +269,15 @@ class Toolbox:
         return self._claimant.done(staged, looks_again=not tool.repeatable)
 
     def at(self, place: Place) -> "Toolbox":
-        """Return this toolbox: its calls are the same wherever in a run they stand."""
+        """Return this toolbox: its calls do not depend on their place in a run."""
         return self
 
     def recall(self, call: ToolCall, place: Place) -> None:
-        """Plan again what *call* planned in a dry run of an earlier process: no disk holds it."""
+        """Repeat the plan of *call* from a dry run in an earlier process: it is not on disk."""
         view = self._terms.view
         if not self.dry_run or view is None:
             return
-        with suppress(ToolError):  # it was a mistake then, too
+        with suppress(ToolError):  # it was invalid then, too
             tool = self._tool(call.name)
             if isinstance(tool, WriteFile | EditFile):
                 plan = tool.plan(read_arguments(call, tool.spec))
@@ -319,10 +319,8 @@ def _named(tools: list[AnyTool]) -> dict[str, AnyTool]:
     for tool in tools:
         name = tool.spec.name
         if not _NAME.fullmatch(name):
-            raise ConfigurationError(
-                f"a tool cannot be called {name!r}: use 1 to 64 letters, digits, _ and - in its name"
-            )
+            raise ConfigurationError(f"invalid tool name {name!r}: use 1 to 64 letters, digits, _ and -")
         if name in named:
-            raise ConfigurationError(f"two tools are called {name!r}; give one of them another name")
+            raise ConfigurationError(f"two tools are called {name!r}; rename one of them")
         named[name] = tool
     return named

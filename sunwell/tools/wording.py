@@ -11,29 +11,29 @@ _ESCAPES = re.compile(
 _MAYBE_HIDDEN = re.compile(
     r"(?<!\\)(?:(\\*+)([^ -~])|(\\++)(?=x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}))"
 )
-"""A sign beyond printable ASCII with the backslashes before it, or backslashes that look like an escape.
-Nothing is tried twice: a text may be one long run of backslashes."""
+"""A character outside printable ASCII with the backslashes before it, or backslashes that look like an
+escape. The pattern never backtracks: a text may be one long run of backslashes."""
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
     "\U0001d159\U000e0100-\U000e01ef]"
 )
-"""What Python calls printable, and nobody sees."""
+"""Characters that are printable for Python, but invisible."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def without_escapes(text: str) -> str:
-    """Return *text* without terminal control sequences; a lone carriage return ends a line."""
+    """Return *text* without terminal control sequences; a lone carriage return becomes a line break."""
     text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROLS.sub("", text)
 
 
 def visible(text: str, kept: str = "\n\t") -> str:
-    """Return *text* with everything in it that a terminal acts on, or does not show, written as an escape.
+    """Return *text* with escapes for everything that a terminal acts on or does not show.
 
-    That is ``\\x1b``, ``\\u202e`` or ``\\U000e0041`` for control characters, marks of direction, characters
-    without width or ink, and spaces that are none of the keyboard's; line ends and tabs are *kept*. No two
-    texts look the same: backslashes that stand before such an escape, or before text that looks like
-    one, are doubled, and all others stay as they are.
+    Escapes such as ``\\x1b``, ``\\u202e`` or ``\\U000e0041`` replace control characters, direction marks,
+    invisible characters and unusual spaces; line breaks and tabs are *kept*. Different texts always look
+    different: backslashes before such an escape, or before text that looks like one, are doubled; all
+    others stay as they are.
     """
     return _MAYBE_HIDDEN.sub(lambda match: _shown(match, kept), text)
 
@@ -53,18 +53,18 @@ def _escape(number: int) -> str:
 
 
 def on_one_line(name: str) -> str:
-    """Return a file's name, or another text, so that it cannot break out of its line; see :func:`visible`."""
+    """Return a file name or other text that cannot break out of its line; see :func:`visible`."""
     return visible(name, kept="")
 
 
 def quoted(path: str) -> str:
-    """Return *path* for a sentence: one line, in quotes, not endless."""
+    """Return *path* for a sentence: one line of limited length, in quotes."""
     line = on_one_line(path)
     return f"'{line[:200]}…'" if len(line) > 200 else f"'{line}'"
 
 
 def cut(text: str, limit_chars: int) -> str:
-    """Return *text*, or its head and tail within about *limit_chars* with what was cut between them."""
+    """Return *text*, or its head and tail within about *limit_chars*, with a note about the cut."""
     if len(text) <= limit_chars:
         return text
     head = limit_chars * 2 // 3
@@ -80,5 +80,5 @@ def counted(number: int, thing: str) -> str:
 
 
 def refusal_of(tool: str) -> str:
-    """Return what the model is told if its call to *tool* was not approved."""
+    """Return the result for the model if its call of *tool* was not approved."""
     return f"{tool} was not approved, so it was not done; do not try the same again"

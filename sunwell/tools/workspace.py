@@ -1,4 +1,4 @@
-"""The one place that touches the files of a workspace."""
+"""The only module that accesses the files of a workspace."""
 
 import errno
 import hashlib
@@ -33,9 +33,9 @@ _PRIVATE_FOLDERS = (".git", ".sunwell")
 
 
 def parts_of(path: str) -> tuple[str, ...]:
-    """Return the names in the relative *path*; ``..`` stays, ``.`` and doubled slashes go.
+    """Return the names in the relative *path*; ``..`` is kept, ``.`` and double slashes are removed.
 
-    Raises :exc:`~sunwell.errors.ToolError` for what no file in a workspace can be called.
+    Raises :exc:`~sunwell.errors.ToolError` if it cannot be the path of a file in a workspace.
     """
     if _CONTROLS.search(path):
         raise ToolError(f"the path {quoted(path)} contains control characters; write a plain relative path")
@@ -51,10 +51,9 @@ def parts_of(path: str) -> tuple[str, ...]:
 
 
 def why_private(name: str) -> str | None:
-    """Return why no tool touches a file or folder called *name*; ``None`` where tools may.
+    """Return why tools may not access a file or folder called *name*; ``None`` if they may.
 
-    Names are compared as the most forgiving file systems do: without case, without characters
-    that are not seen.
+    Names are compared as the most tolerant file systems do: ignoring case and invisible characters.
     """
     seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
     folded = seen.casefold()
@@ -68,7 +67,7 @@ def why_private(name: str) -> str | None:
 
 
 def as_stored(wanted: str, names: list[str]) -> str:
-    """Return the name among *names* that a case-insensitive file system takes *wanted* for."""
+    """Return the name in *names* that equals *wanted* on a case-insensitive file system."""
     if wanted in names:
         return wanted
     key = unicodedata.normalize("NFC", wanted).casefold()
@@ -77,7 +76,7 @@ def as_stored(wanted: str, names: list[str]) -> str:
 
 
 def refusal(path: str, error: OSError) -> ToolError:
-    """Return what the system says about *path* as a sentence for the model."""
+    """Return the system error about *path* as a sentence for the model."""
     if error.errno in (errno.ELOOP, errno.EMLINK):
         return ToolError(f"{quoted(path)} was replaced by a link while it was used; try again")
     reason = (error.strerror or str(error)).lower()
@@ -95,15 +94,15 @@ def told(path: str) -> Iterator[None]:
 
 @attrs.frozen
 class FilePlace:
-    """Where a path leads: a name in a folder that is held open."""
+    """The target of a path: a name in an open folder."""
 
     folder: int
-    """Descriptor of the folder; open as long as the descent is."""
+    """Descriptor of the folder; open as long as the descent."""
     name: str
     path: str
-    """From the root, links resolved; empty for the root itself."""
+    """Relative to the root, links resolved; empty for the root itself."""
     status: os.stat_result | None
-    """``None`` where there is nothing yet. Never that of a link."""
+    """``None`` if it does not exist yet. Never that of a link."""
     missing: tuple[str, ...] = ()
     """Folders between ``folder`` and ``name`` that do not exist yet."""
 
@@ -114,16 +113,16 @@ class FilePlace:
 
 @attrs.define(eq=False)
 class Descent:
-    """Resolves a path the way the system does, and never leaves the root.
+    """Resolves a path like the operating system, but never leaves the root.
 
-    Every folder on the way is opened without following links and stays open, so that swapping a
-    folder for a link later changes nothing. Links are read and resolved here, name by name;
-    ``..`` goes back to the folder that we came through.
+    Every folder on the way is opened without following links and stays open, so that replacing a
+    folder by a link later has no effect. Links are read and resolved here, name by name; ``..`` goes back
+    to the previous folder on this way.
     """
 
     root: Path
     aliases: tuple[str, ...]
-    """Absolute paths by which links may call the root."""
+    """Absolute paths that links may use for the root."""
     folds_case: bool = False
     _open: list[int] = attrs.field(factory=list, init=False)
     _names: list[str] = attrs.field(factory=list, init=False)
@@ -141,11 +140,11 @@ class Descent:
 
     @property
     def folders(self) -> tuple[int, ...]:
-        """Descriptors of the folders that are open, from the root down."""
+        """Descriptors of the open folders, from the root down."""
         return tuple(self._open)
 
     def to(self, path: str) -> FilePlace:
-        """Return where *path* leads, or raise :exc:`~sunwell.errors.ToolError`."""
+        """Return the target of *path*, or raise :exc:`~sunwell.errors.ToolError`."""
         waiting = deque(parts_of(path))
         links = 0
         while waiting:
@@ -173,14 +172,14 @@ class Descent:
         return FilePlace(here, ".", "/".join(self._names), os.fstat(here))
 
     def make(self, place: FilePlace) -> int:
-        """Create the folders that *place* misses; return the descriptor of the last."""
+        """Create the missing folders of *place*; return the descriptor of the last one."""
         for name in place.missing:
             with told(place.path):
                 try:
                     os.mkdir(name, dir_fd=self._open[-1])
                     os.fsync(self._open[-1])
                 except FileExistsError:
-                    pass  # somebody made it meanwhile; entering it refuses links
+                    pass  # created in the meantime; entering it rejects links
                 self._open.append(os.open(name, FOLDER, dir_fd=self._open[-1]))
         return self._open[-1]
 
@@ -252,7 +251,7 @@ def kind_of(status: os.stat_result) -> str:
 
 @contextmanager
 def opened(place: FilePlace) -> Iterator[int]:
-    """Open the file at *place* without waiting for anybody and without following links."""
+    """Open the file at *place* without blocking and without following links."""
     assert place.status is not None
     refuse_unless_file(place, place.status)
     with told(place.path or "."):
@@ -339,10 +338,10 @@ Kind = Literal["file", "folder", "link", "other"]
 
 @attrs.frozen
 class FileContent:
-    """A file as it was read."""
+    """A file that was read."""
 
     path: str
-    """From the root, links resolved."""
+    """Relative to the root, links resolved."""
     data: bytes
 
     @property
@@ -352,7 +351,7 @@ class FileContent:
 
 @attrs.frozen
 class FolderEntry:
-    """Something in a folder."""
+    """An entry of a folder."""
 
     path: str
     kind: Kind
@@ -362,18 +361,18 @@ class FolderEntry:
 def _root(value: str | os.PathLike[str]) -> Path:
     path = Path(value).expanduser()
     if not path.is_dir():
-        raise ConfigurationError(f"the workspace {path} is no folder; name one that exists")
+        raise ConfigurationError(f"the workspace {path} is not a folder: name an existing one")
     return path.resolve()
 
 
 @attrs.define(eq=False, init=False)
 class Workspace:
-    """A folder that tools may work in, and nothing outside of it.
+    """A folder that tools may work in; they cannot access anything outside.
 
-    Paths are relative to the root. Links are followed where they stay inside. ``.git``,
-    ``.sunwell`` and ``.env`` files are refused under every name that leads to them. Pipes, sockets
-    and devices are never opened. What cannot be done raises :exc:`~sunwell.errors.ToolError` with
-    a sentence; a root that is no folder raises :exc:`~sunwell.errors.ConfigurationError`.
+    Paths are relative to the root. Links are followed if they stay inside. ``.git``, ``.sunwell`` and
+    ``.env`` files are rejected under every name that leads to them. Pipes, sockets and devices are never
+    opened. A failure raises :exc:`~sunwell.errors.ToolError`; a root that is not a folder raises
+    :exc:`~sunwell.errors.ConfigurationError`.
     """
 
     root: Path
@@ -388,18 +387,18 @@ class Workspace:
         self._folds_case = swapped != self.root and swapped.exists() and swapped.samefile(self.root)
 
     def locate(self, path: str) -> str:
-        """Return *path* from the root with links resolved; there need be nothing yet."""
+        """Return *path* relative to the root with links resolved; it may not exist yet."""
         with self._descent() as descent:
             return descent.to(path).path
 
     def is_file(self, path: str) -> bool:
-        """Whether there is something at *path* that is no folder."""
+        """Whether *path* exists and is not a folder."""
         with self._descent() as descent:
             place = descent.to(path)
             return place.status is not None and not place.is_folder
 
     def read(self, path: str, limit_bytes: int) -> FileContent | None:
-        """Return the file at *path*, ``None`` where there is nothing."""
+        """Return the file at *path*; ``None`` if it does not exist."""
         with self._descent() as descent:
             place = descent.to(path)
             if place.status is None:
@@ -417,22 +416,22 @@ class Workspace:
         return FileContent(place.path, data)
 
     def sha256(self, path: str) -> str | None:
-        """Return the hash of the file at *path*, ``None`` where there is nothing."""
+        """Return the hash of the file at *path*; ``None`` if it does not exist."""
         with self._descent() as descent:
             place = descent.to(path)
             return None if place.status is None else hash_of(place)
 
     def require_writable(self, path: str) -> None:
-        """Raise :exc:`~sunwell.errors.ToolError` if *path* is part of what the running program is made of."""
+        """Raise :exc:`~sunwell.errors.ToolError` if *path* is part of the running program's code."""
         with self._descent() as descent:
             self._refuse_own_code(descent, descent.to(path))
 
     def write(self, path: str, data: bytes, before: str | None, *, restores: bool = False) -> None:
-        """Put *data* at *path* at once or not at all, where its hash is still *before*.
+        """Write *data* to *path* atomically, if the hash of the file is still *before*.
 
-        Folders on the way are made. The mode of an old file is kept. The file is durable when
-        this returns. The code of the running program is refused, unless the write *restores* what
-        was there before a run.
+        Missing folders are created. The mode of an existing file is kept. The file is durable when this
+        returns. The code of the running program is rejected, unless the write *restores* the state
+        before a run.
         """
         with self._descent() as descent:
             place = descent.to(path)
@@ -440,7 +439,7 @@ class Workspace:
                 self._refuse_own_code(descent, place)
             mode = mode_for_writing(place)
             if place.missing:
-                require_still(place, before)  # before folders are made for nothing
+                require_still(place, before)  # before any folders are created
             folder = descent.make(place)
             temporary = f".sunwell-{secrets.token_hex(8)}.tmp"
             with told(place.path):
@@ -455,7 +454,7 @@ class Workspace:
                 os.fsync(folder)
 
     def remove(self, path: str, before: str) -> None:
-        """Delete the file at *path* where its hash is still *before*."""
+        """Delete the file at *path* if its hash is still *before*."""
         with self._descent() as descent:
             place = descent.to(path)
             require_still(place, before)
@@ -464,9 +463,9 @@ class Workspace:
                 os.fsync(place.folder)
 
     def entries(self, path: str) -> list[FolderEntry] | None:
-        """Return what the folder at *path* holds, by name, links not followed.
+        """Return the entries of the folder at *path*, sorted by name, without following links.
 
-        ``None`` where there is nothing at *path*. What is private is left out.
+        ``None`` if *path* does not exist. Private entries are left out.
         """
         with self._descent() as descent:
             place = descent.to(path)
@@ -509,5 +508,5 @@ def _entries(folder: int, path: str) -> list[FolderEntry]:
 def _size(item: "os.DirEntry[str]") -> int:
     try:
         return item.stat(follow_symlinks=False).st_size
-    except FileNotFoundError:  # deleted while we look
+    except FileNotFoundError:  # deleted in the meantime
         return 0

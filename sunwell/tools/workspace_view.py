@@ -1,4 +1,4 @@
-"""The workspace as the tools of one run see it: the files, and over them what a dry run has planned."""
+"""The workspace as the tools of one run see it: the files, overlaid with those planned by a dry run."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 IGNORE_FILES = (".gitignore", ".ignore", ".sunwellignore")
-"""Read in this order in every folder; the later line wins."""
+"""Read in this order in every folder; later lines override earlier ones."""
 MOST_BYTES = 100_000
 _MOST_LINES = 2_000
-_MOST_STARS = 3  # each further star multiplies the time that a hostile pattern can take
-# Python warns of these, and may read them otherwise one day.
+_MOST_STARS = 3  # each additional star multiplies the time that a malicious pattern can take
+# Python warns about these, and may interpret them differently in future.
 _ODD_SET = re.compile(r"\[.*(?:\[|--|&&|~~|\|\|)")
 
 
 def pattern_spec(lines: Iterable[str]) -> "GitIgnoreSpec":
-    """Return *lines* of an ignore file as one spec; lines that are malformed or costly are left out."""
+    """Return *lines* of an ignore file as one spec; malformed or slow lines are left out."""
     import pathspec
 
     kept: list[Any] = []
@@ -48,12 +48,12 @@ def _is_usable(line: str) -> bool:
 
 @attrs.frozen
 class Ignores:
-    """The ignore files of a folder and of those above it, the nearest last."""
+    """The ignore files of a folder and its parents, the nearest last."""
 
     _layers: "tuple[tuple[str, GitIgnoreSpec], ...]" = ()
 
     def below(self, folder: str, texts: Iterable[str]) -> "Ignores":
-        """Return the rules with those of *folder* added; *texts* are its ignore files."""
+        """Return these rules plus those of *folder*; *texts* are its ignore files."""
         lines = [line for text in texts for line in text.splitlines()[:_MOST_LINES]]
         return Ignores((*self._layers, (folder, pattern_spec(lines)))) if lines else self
 
@@ -66,7 +66,7 @@ class Ignores:
         )
 
     def hides(self, path: str, *, is_folder: bool) -> bool:
-        """Whether *path* is ignored. The nearest ignore file that says anything decides."""
+        """Whether *path* is ignored. The nearest ignore file with a matching line decides."""
         for folder, spec in reversed(self._layers):
             if folder and not path.startswith(folder + "/"):
                 continue
@@ -86,17 +86,17 @@ def ignore_files_in(folder: str, entries: Iterable[FolderEntry]) -> list[str]:
 
 @attrs.define(eq=False)
 class WorkspaceView:
-    """What tools read. Writes that a dry run only planned are seen as if they were done."""
+    """The files that tools read. Writes planned by a dry run are visible as if they were done."""
 
     workspace: Workspace
     limits: ToolLimits
     redact: Callable[[str], str]
-    """Replaces known secrets. Text that is cut or split into lines goes through it first."""
+    """Replaces known secrets. Text passes through it before it is cut or split into lines."""
     planned: dict[str, bytes] = attrs.field(factory=dict)
-    """By path from the root, links resolved."""
+    """By path relative to the root, links resolved."""
 
     def look(self, path: str) -> FileContent | None:
-        """Return the file at *path*, ``None`` where there is nothing."""
+        """Return the file at *path*; ``None`` if it does not exist."""
         if self.planned:
             where = self.workspace.locate(path)
             if where in self.planned:
@@ -104,26 +104,26 @@ class WorkspaceView:
         return self.workspace.read(path, self.limits.file_bytes)
 
     def reads(self, contents: Iterable[FileContent]) -> tuple[FileRead, ...]:
-        """Return what was read of the disk, for the record.
+        """Return the files that were read from disk, for the journal.
 
-        What a dry run only planned is left out, and so is a file whose very name holds a secret.
+        Files planned by a dry run are left out, and so are files whose name contains a secret.
         """
         on_disk = [c for c in contents if c.path not in self.planned and self.redact(c.path) == c.path]
         return tuple(FileRead(c.path, c.sha256) for c in on_disk)
 
     def read(self, path: str) -> FileContent:
-        """Return the file at *path*; raises where there is nothing."""
+        """Return the file at *path*; raises if it does not exist."""
         content = self.look(path)
         if content is None:
             raise ToolError(f"there is no file {quoted(path)}; list_files shows what there is")
         return content
 
     def is_file(self, path: str) -> bool:
-        """Whether there is something at *path* that is no folder."""
+        """Whether *path* exists and is not a folder."""
         return self.workspace.locate(path) in self.planned or self.workspace.is_file(path)
 
     def entries(self, folder: str) -> list[FolderEntry]:
-        """Return what *folder* holds, by name, ignored or not."""
+        """Return the entries of *folder* by name, including ignored ones."""
         found = self.workspace.entries(folder)
         where = self.workspace.locate(folder)
         planned = {entry.path: entry for entry in self._planned_in(where)}
@@ -133,9 +133,9 @@ class WorkspaceView:
         return [together[path] for path in sorted(together)]
 
     def walk(self, folder: str, depth: int) -> Iterator[tuple[FolderEntry, bool]]:
-        """Yield what is in *folder*, down to *depth* levels, parents first, each with whether it is ignored.
+        """Yield the entries of *folder*, down to *depth* levels, parents first, and whether each is ignored.
 
-        What is in an ignored folder is not yielded.
+        The content of an ignored folder is not yielded.
         """
         where = self.workspace.locate(folder)
         names = where.split("/") if where else []
@@ -155,7 +155,7 @@ class WorkspaceView:
             if entry.kind == "folder" and depth > 1 and not ignored:
                 try:
                     yield from self._walk(entry.path, depth - 1, rules)
-                except ToolError:  # gone, or not ours to read: the rest is still worth showing
+                except ToolError:  # deleted or not readable: the rest is still useful
                     continue
 
     def _rules(self, folder: str, above: Ignores, files: Iterable[str]) -> Ignores:

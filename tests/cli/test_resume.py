@@ -209,7 +209,7 @@ def test_undo_follows_no_link(sunwell, shop: Path, tmp_path: Path) -> None:
     originals.rename(tmp_path / "elsewhere")
     originals.symlink_to(tmp_path / "elsewhere")
     done = sunwell("undo", told["run_id"], "-w", shop)
-    assert (done.exit_code, "is a link" in done.stderr) == (2, True)
+    assert (done.exit_code, "is a symbolic link" in done.stderr) == (2, True)
 
 
 def test_a_changed_model_is_refused(sunwell, shop: Path, simulator: Simulator) -> None:

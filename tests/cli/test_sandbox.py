@@ -7,7 +7,7 @@ import pytest
 
 WHOLE_SYSTEM = Path("/")
 """A workspace for which no machine has a sandbox."""
-LINE = "sandbox is off: commands run without one"
+LINE = "the sandbox is off: commands run with all rights of your account"
 
 
 @pytest.mark.parametrize("command", ["run", "batch"])

@@ -155,8 +155,8 @@ async def test_what_cannot_be_is_refused_before_anything_is_spent(
 @pytest.mark.parametrize(
     ("tools", "sentence"),
     [
-        ([make_untyped()], "a tool cannot be called"),
-        ([tool(name="f")(stock_of), 7], "7 is no tool"),
+        ([make_untyped()], "invalid tool name"),
+        ([tool(name="f")(stock_of), 7], "7 is not a tool"),
         ([stock_of, other_stock], "two tools are called 'stock_of'"),
         ("stock_of", "a list of functions"),
     ],

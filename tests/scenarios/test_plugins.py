@@ -44,11 +44,14 @@ BROKEN = {
     "imports-nothing": ("import no_such_module_at_all\n", "ModuleNotFoundError"),
     "lacks-it": ("", "AttributeError"),
     "number": ("it = 7\n", "TypeError"),
-    "empty": ("it = []\n", "it gives no tool"),
+    "empty": ("it = []\n", "it returns no tool"),
     "call-raises": ("def it(): raise OSError('offline')\n", "OSError: offline"),
-    "no-tool-in-list": ("it = ['no tool']\n", "it gives no tool"),
+    "no-tool-in-list": ("it = ['no tool']\n", "it returns no tool"),
     "bad-spec": (BAD_SPEC, "ValueError: not today"),
-    "two-of-one-name": (TOOL.format(name="twin") + "it = [twin, twin]\n", "two of its tools have one name"),
+    "two-of-one-name": (
+        TOOL.format(name="twin") + "it = [twin, twin]\n",
+        "two of its tools have the same name",
+    ),
 }
 
 

@@ -93,7 +93,9 @@ def test_without_the_extra_a_sentence_says_what_to_install(tmp_path: Path) -> No
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.strip().endswith("execute_python needs its interpreter: pip install 'sunwell[python]'")
+    assert done.stderr.strip().endswith(
+        "execute_python needs an extra package: run pip install 'sunwell[python]'"
+    )
     assert not list_runs(tmp_path)
 
 

@@ -197,17 +197,17 @@ def no_such_type(value: "Nowhere") -> int:  # noqa: F821
     ("function", "said"),
     [
         pytest.param(no_type, "the parameter value of the tool no_type has no type", id="no-type"),
-        pytest.param(many, "the parameter values of the tool many cannot be given by name", id="star"),
-        pytest.param(named, "the parameter values of the tool named cannot be given by name", id="two-stars"),
+        pytest.param(many, "the parameter values of the tool many cannot be passed by name", id="star"),
+        pytest.param(named, "values of the tool named cannot be passed by name", id="two-stars"),
         pytest.param(
-            by_place, "the parameter value of the tool by_place cannot be given by name", id="by-place"
+            by_place, "the parameter value of the tool by_place cannot be passed by name", id="by-place"
         ),
         pytest.param(of_bytes, "tool of_bytes: <class 'bytes'> has no strict schema", id="bytes"),
         pytest.param(keyed_by_number, "dict[int, str] has no strict schema", id="dict-by-number"),
-        pytest.param(two_lists, "a union may join simple types only", id="two-lists"),
+        pytest.param(two_lists, "a union may contain only simple types", id="two-lists"),
         pytest.param(odd_literal, "has no strict schema; use strings, integers", id="literal"),
-        pytest.param(no_such_type, "a type in the tool no_such_type cannot be found", id="unknown-type"),
-        pytest.param(lambda: "", "a tool cannot be called '<lambda>'", id="lambda"),
+        pytest.param(no_such_type, "of the tool no_such_type cannot be resolved", id="unknown-type"),
+        pytest.param(lambda: "", "invalid tool name '<lambda>'", id="lambda"),
     ],
 )
 def test_what_cannot_be_a_strict_schema_is_told_when_decorated(function, said):

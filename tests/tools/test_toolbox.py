@@ -112,14 +112,14 @@ class Renamed:
             lambda f: Toolbox(f, [Renamed("read_file")]), "two tools are called 'read_file'", id="taken"
         ),
         pytest.param(lambda f: Toolbox(f, [look, look]), "two tools are called 'look'", id="twice"),
-        pytest.param(lambda f: Toolbox(f, [Renamed("a b")]), "a tool cannot be called 'a b'", id="space"),
+        pytest.param(lambda f: Toolbox(f, [Renamed("a b")]), "invalid tool name 'a b'", id="space"),
         pytest.param(
-            lambda f: Toolbox(f, [len]), "is no tool: decorate the function with @tool", id="function"
+            lambda f: Toolbox(f, [len]), "is not a tool: decorate the function with @tool", id="function"
         ),
         pytest.param(
             lambda f: Toolbox(allow_shell=True), "allow_shell needs a workspace", id="shell-nowhere"
         ),
-        pytest.param(lambda f: Toolbox(f / "no"), "no is no folder", id="no-folder"),
+        pytest.param(lambda f: Toolbox(f / "no"), "no is not a folder", id="no-folder"),
         pytest.param(
             lambda f: Toolbox(f).with_tools(["reed_file"]), "there is no tool 'reed_file'", id="subset"
         ),

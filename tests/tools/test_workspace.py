@@ -224,7 +224,7 @@ def test_a_folder_that_turns_into_a_link_all_the_time_never_leads_out(folder, wo
 def test_a_root_that_is_no_folder_is_a_configuration_error(tmp_path, root):
     """The sentence names the folder that is none."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match=f"{root} is no folder"):
+    with pytest.raises(ConfigurationError, match=f"{root} is not a folder"):
         Workspace(tmp_path / root)
 
 
