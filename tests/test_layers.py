@@ -13,8 +13,8 @@ GROUND_TO_TOP = (
     "memory", "agent", "config", "report", "testing", "cli",
 )  # fmt: skip
 AGENT_GROUND_TO_TOP = (
-    "policy", "run", "conversation", "workers", "lens", "batches", "orchestration", "ephemeral_lens", "loop",
-    "request", "lifecycle", "rooms", "agent", "orchestrator",
+    "prompts", "policy", "run", "conversation", "workers", "lens", "batches", "orchestration",
+    "ephemeral_lens", "loop", "request", "lifecycle", "rooms", "agent", "orchestrator",
 )  # fmt: skip
 APART = {"simulator": {"core", "errors", "simulator"}}
 FREE = {"__init__", "__main__"}

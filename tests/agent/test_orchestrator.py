@@ -9,8 +9,8 @@ import pytest
 
 from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
-from sunwell.agent.orchestration.orchestration import ORCHESTRATOR_PROMPT
 from sunwell.agent.orchestrator import Orchestrator
+from sunwell.agent.prompts import ORCHESTRATOR_PROMPT
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import attrs
 
+from sunwell.agent.prompts import BUDGET_LOW, STATUS_BEGINS, result_left_out
 from sunwell.agent.run.run_context import Run
 from sunwell.budget.ledger_protocol import Ledger
 from sunwell.core.message import History, Message, Part, Text, ToolResult
@@ -12,13 +13,12 @@ from sunwell.core.span import Span
 from sunwell.events import HISTORY_COMPACTED, HistoryCompacted
 from sunwell.journal.records import Note
 
-STATUS_BEGINS = "[Status, from the harness:"
 _LOW = 5
 """Little is left once less than the fifth part is."""
 
 
 @attrs.frozen
-class Standing:
+class WorkProgress:
     """Where a piece of work stands that hands out others."""
 
     turn: int
@@ -28,7 +28,7 @@ class Standing:
     unread: int
 
 
-def status_line(ledger: Ledger, path: str, standing: Standing) -> str:
+def status_line(ledger: Ledger, path: str, progress: WorkProgress) -> str:
     """Return one line with what is used and left at *path*; it says so where little is left."""
     used = ledger.used(path)
     tokens = used.settled_tokens + used.uncertain_tokens
@@ -38,22 +38,22 @@ def status_line(ledger: Ledger, path: str, standing: Standing) -> str:
         ledger.seconds_left(path),
     )
     spent_usd = used.settled_usd + used.uncertain_usd
-    parts = [f"turn {standing.turn + 1} of {standing.turns}", f"{tokens:,} tokens used"]
+    parts = [f"turn {progress.turn + 1} of {progress.turns}", f"{tokens:,} tokens used"]
     if tokens_left is not None:
         parts.append(f"{tokens_left:,} tokens left")
     if usd_left is not None:
         parts.append(f"${spent_usd:.4f} spent, ${usd_left:.4f} left")
     if seconds is not None:
         parts.append(f"{_time(seconds)} left")
-    parts.append(f"workers: {standing.working} at work, {standing.unread} finished and not yet read")
+    parts.append(f"workers: {progress.working} at work, {progress.unread} finished and not yet read")
     line = f"{STATUS_BEGINS} {'; '.join(parts)}.]"
     is_low = (
-        (standing.turns - standing.turn) * _LOW <= standing.turns
+        (progress.turns - progress.turn) * _LOW <= progress.turns
         or _is_low(tokens_left, tokens)
         or _is_low(usd_left, spent_usd)
         or (seconds is not None and seconds * _LOW <= seconds + used.seconds)
     )
-    return f"{line}\nLittle is left: bring the task to its end now." if is_low else line
+    return f"{line}\n{BUDGET_LOW}" if is_low else line
 
 
 def _is_low(left: int | Decimal | None, used: int | Decimal) -> bool:
@@ -108,8 +108,7 @@ def _stub(part: Part, names: dict[str, str]) -> Part:
     if not isinstance(part, ToolResult) or part.is_error or len(part.content) <= _LONGEST_KEPT:
         return part
     name = names.get(part.call_id, "the tool")
-    again = "inspect gives each result in full" if name in _DELEGATING else f"{name} can be called again"
-    text = f"[{len(part.content):,} characters were left out here to save room; {again}]"
+    text = result_left_out(len(part.content), name, can_inspect=name in _DELEGATING)
     return attrs.evolve(part, content=text)
 
 

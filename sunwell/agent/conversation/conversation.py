@@ -19,6 +19,7 @@ from sunwell.agent.conversation.final_call import (
     with_words,
 )
 from sunwell.agent.conversation.tool_calls import CallRunner, with_sound_ids
+from sunwell.agent.prompts import CALL_CUT_OFF, CALL_NOT_RUN, CONTINUE, EMPTY_MESSAGE, THINK_LESS
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.lens import EphemeralLens
@@ -33,7 +34,7 @@ from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS
 from sunwell.journal.records import Note
 
 
-class Companion(Protocol):
+class ConversationHooks(Protocol):
     """Tells the model where it stands, and knows when it has declared its answer."""
 
     async def remark(self, turn: int) -> str:
@@ -53,9 +54,6 @@ class Companion(Protocol):
         ...
 
 
-WORK_PROMPT_VERSION = 2
-"""Goes up with every change of what the loop itself tells a model: a run notices it when taken up."""
-
 _TIMED_OUT = "timed-out"
 _LIMITS: dict[str, StopReason] = {
     "usd": "budget_usd",
@@ -65,18 +63,7 @@ _LIMITS: dict[str, StopReason] = {
     "seconds": "timeout",
 }
 _MOST_CONTINUATIONS = 3
-_GO_ON = "Your answer was cut off at its length limit. Go on exactly where it stopped."
-_THINK_LESS = (
-    "Your last message reached its length limit while you were still thinking, before you had written "
-    "anything. Think less, and write your answer or call a tool now."
-)
 _MOST_THOUGHTS = 2
-_EMPTY = "Your last message was empty. Go on with the task, or give your answer."
-_NOT_RUN = "Not carried out: a limit of the task was reached before."
-_CUT_CALL = (
-    "Not carried out: your message was cut off at its length limit, so this call may be incomplete. Send the "
-    "calls again, with less in each message: write a long file in several smaller steps."
-)
 
 
 @attrs.frozen
@@ -128,7 +115,7 @@ class Conversation:
     run: Run
     given: Assignment
     tools: Toolset
-    companion: Companion | None = None
+    hooks: ConversationHooks | None = None
     """Who stands by work that hands out other work."""
     turns: int = attrs.field(default=0, init=False)
     calls: CallRunner = attrs.field(init=False)
@@ -184,7 +171,7 @@ class Conversation:
 
     def partial(self) -> str:
         """Return an answer made of what is there."""
-        made = self.companion.partial() if self.companion is not None else ""
+        made = self.hooks.partial() if self.hooks is not None else ""
         return made or self.last_text
 
     async def _all_turns(self) -> Ending:
@@ -239,8 +226,8 @@ class Conversation:
         The status stands in the message before, behind the results: some servers want the sides of
         a conversation to take turns. Where the model goes on with a text of its own, there is none.
         """
-        if self.companion is not None and (self._results is not None or not self.turns):
-            self._keep_results(await self.companion.remark(self.turns))
+        if self.hooks is not None and (self._results is not None or not self.turns):
+            self._keep_results(await self.hooks.remark(self.turns))
         if self._compactor is not None:
             if self._other_bytes is None:  # the same at each turn, and long
                 self._other_bytes = self._request().size_bytes - self._history.size_bytes
@@ -294,13 +281,13 @@ class Conversation:
             self._history = self._history.plus(message)
             if completion.stop == "length":
                 # Half a call can be valid JSON: a file would be written in half, and called done.
-                self._results = unanswered(message, _CUT_CALL)
+                self._results = unanswered(message, CALL_CUT_OFF)
             else:
                 self._results = await self.calls.carry_out(message.tool_calls, self.turns)
-            if self.companion is None:
+            if self.hooks is None:
                 self._keep_results()
             self._pieces.clear()
-            return None if self.companion is None else self.companion.declared()
+            return None if self.hooks is None else self.hooks.declared()
         match completion.stop:
             case "refusal":
                 return Ending("incomplete", "refusal", completion.text, _refusal(completion))
@@ -322,12 +309,12 @@ class Conversation:
             if self._thoughts >= _MOST_THOUGHTS:
                 return Ending("incomplete", "length", self._answer(completion), _ONLY_THOUGHT)
             said = self._history.plus(message) if message.parts else self._history
-            self._history = with_words(said, _THINK_LESS)
+            self._history = with_words(said, THINK_LESS)
             return None
         if len(self._pieces) >= _MOST_CONTINUATIONS:
             return Ending("incomplete", "length", self._answer(completion), _TOO_LONG)
         self._pieces.append(completion.text)
-        self._history = self._history.plus(message, user(_GO_ON))
+        self._history = self._history.plus(message, user(CONTINUE))
         return None
 
     def _end(self, completion: Completion, message: Message) -> Ending | None:
@@ -338,7 +325,7 @@ class Conversation:
         if self._empty > 1:
             return Ending("error", "model_error", "", f"{completion.model} ended without an answer, twice")
         said = self._history.plus(message) if message.parts else self._history
-        self._history = with_words(said, _EMPTY)
+        self._history = with_words(said, EMPTY_MESSAGE)
         return None
 
     def _answer(self, completion: Completion) -> str:
@@ -366,7 +353,7 @@ class Conversation:
         self._keep_results()
         delivered = await self._wind_up(reason)
         if self._history[-1].tool_calls:
-            self._history = self._history.plus(unanswered(self._history[-1], _NOT_RUN))
+            self._history = self._history.plus(unanswered(self._history[-1], CALL_NOT_RUN))
         request = fitting_request(self.given.model, self._request(), reason, self._reserve, delivered)
         # The reason is a part of the name: with another budget, another limit may be met at the same turn.
         span = self.given.span.child(f"closing-{self.turns}-{reason}")
@@ -382,10 +369,10 @@ class Conversation:
         return Ending("incomplete", reason, completion.text or self.partial(), sentence)
 
     async def _wind_up(self, reason: StopReason) -> str:
-        if self.companion is None:
+        if self.hooks is None:
             return ""
         shown_bytes = CLOSING_HISTORY_BYTES if self._reserve is None else self._reserve.history_bytes
-        return await self.companion.wind_up(reason, self.turns, shown_bytes * 3 // 4)
+        return await self.hooks.wind_up(reason, self.turns, shown_bytes * 3 // 4)
 
 
 _WINDOW = "the conversation has filled the model's context window"

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import attrs
 
+from sunwell.agent.prompts import STEPS_OMITTED, closing_text
 from sunwell.core.message import History, Message, Part, Text, ToolResult, user
 from sunwell.core.model import ModelProtocol, Request
 from sunwell.core.price import Price
@@ -19,16 +20,6 @@ _LEAST_BYTES = 4_000
 _GROWTH_BYTES = 2_000
 _TEXT_BYTES = 600
 _PER_MILLION = Decimal(1_000_000)
-_OMITTED = "(Earlier steps are left out here.)"
-
-_REASONS: dict[str, str] = {
-    "budget_usd": "the money for this task is used up",
-    "budget_tokens": "the tokens for this task are used up",
-    "calls": "the number of model calls for this task is used up",
-    "turns": "the number of turns for this task is used up",
-    "window": "the conversation has filled the context window",
-    "timeout": "the time for this task is up",
-}
 
 
 def closing_seconds(limit_seconds: float | None) -> float:
@@ -45,11 +36,7 @@ def closing_request(request: Request, reason: StopReason, history_bytes: int, de
     the conversation it shows the first message and about *history_bytes* of the newest; *delivered*
     is what came of work that was handed out, and takes its part of these bytes.
     """
-    why = _REASONS.get(reason, "a limit of this task is reached")
-    text = (
-        f"Stop here: {why}. No tool can be called any more. Say now, from what is above, what was done, "
-        "what the answer to the task is as far as it is known, and what is missing."
-    )
+    text = closing_text(reason)
     said = f"{delivered}\n\n{text}" if delivered else text
     shown = newest(request.messages, max(0, history_bytes - _size(delivered)))
     return attrs.evolve(
@@ -122,7 +109,7 @@ def newest(history: History, limit_bytes: int) -> History:
     while kept and kept[-1].role != "assistant":
         kept.pop()
     first = history[0]
-    opening = Message(first.role, (*first.parts, Text(f"\n\n{_OMITTED}")))
+    opening = Message(first.role, (*first.parts, Text(f"\n\n{STEPS_OMITTED}")))
     return History([opening, *reversed(kept)])
 
 

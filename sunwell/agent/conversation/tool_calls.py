@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.prompts import CALL_REPEATED, CALL_UNKNOWN
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
@@ -50,14 +51,6 @@ log = logging.getLogger("sunwell.agent")
 
 _SUMMARY_CHARACTERS = 160
 _REPEATS_NOTICED = 3
-_REPEATED = (
-    "\n\n(You have now made this same call {times} times in a row, with the same result. Repeating it "
-    "will not help: try another way, or say what stands against it.)"
-)
-UNKNOWN_OUTCOME = (
-    "The run was interrupted while this call was under way, and whether it took effect is not known. "
-    "Look at the state of things before you repeat it."
-)
 
 
 def with_sound_ids(message: Message, turn: int) -> Message:
@@ -205,7 +198,7 @@ class CallRunner:
             return await self._decide_by_hashes(call, staging, started)
         if started.repeatable:
             return await self._execute(executor, call)
-        return ToolResult(call.id, UNKNOWN_OUTCOME, is_error=True)
+        return ToolResult(call.id, CALL_UNKNOWN, is_error=True)
 
     async def _decide_by_hashes(
         self, call: ToolCall, executor: StagingExecutor, started: ToolStarted
@@ -218,7 +211,7 @@ class CallRunner:
         if all(change.before == found for change, found in zip(started.changes, now, strict=True)):
             return await self._execute(executor, call)
         paths = ", ".join(change.path for change in started.changes)
-        text = f"{UNKNOWN_OUTCOME} Changed by somebody else meanwhile: {paths}."
+        text = f"{CALL_UNKNOWN} Changed by somebody else meanwhile: {paths}."
         return ToolResult(call.id, text, is_error=True)
 
     async def _with_known_files(self, result: ToolResult, started: ToolStarted | None) -> ToolResult:
@@ -241,7 +234,7 @@ class CallRunner:
             self._repeats = self._repeats + 1 if this == self._last else 1
             self._last = this
             if self._repeats >= _REPEATS_NOTICED:
-                hint = _REPEATED.format(times=self._repeats)
+                hint = CALL_REPEATED.format(times=self._repeats)
                 result = attrs.evolve(result, content=result.content + hint)
             noticed.append(result)
         return noticed

@@ -7,7 +7,14 @@ from typing import Any
 import attrs
 
 from sunwell.agent.lens.lens_parser import candidates, is_inside, parse_lens, seen_text
-from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, SYSTEM_PROMPT, LensOrder, repair_prompt, user_prompt
+from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, LensOrder, user_prompt
+from sunwell.agent.prompts import (
+    GENERIC_CONSTRAINTS,
+    GENERIC_HEURISTICS,
+    LENS_PROMPT,
+    SPLIT_PROMPT,
+    lens_repair,
+)
 from sunwell.agent.run.files_seen import CONTEXT
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.worker import task_fields, task_of
@@ -28,16 +35,6 @@ from sunwell.events import (
     LensStarted,
 )
 from sunwell.journal.records import LensWritten, Note
-
-SPLIT_PROMPT = """
-
-One more part, besides the lens:
-- items: where the task falls into parts that can be done side by side, by workers who do not see each \
-other's work, one item for each part; together they are the whole task, and no two of them change the \
-same lines. text says what is to be done, complete without the other items; scope says in one line where \
-it ends; target_files are the paths that it writes or changes; done says how one can tell that it is \
-done. An empty list where the task is one piece, or where a part needs the result of another."""
-"""Put at the end of the lens writer's instructions where the task may be split."""
 
 _TEXT = {"type": "string"}
 _ITEM = {
@@ -111,17 +108,6 @@ _CUT = frozenset({"length", "window", "other"})
 """Reasons to stop after which an answer may be half of one."""
 _QUOTED_BYTES = 20_000  # a longer answer is not sent back: reading it again would cost more than it helps
 
-GENERIC_HEURISTICS = (
-    "Before you write, read the files that the task names and the nearest existing code of the same kind.",
-    "Follow the names, layout and error handling of that code rather than your own habits.",
-    "Do the whole task, and nothing that the task does not ask for.",
-    "When done, read what you changed once more and run the checks that the workspace has, if you can.",
-)
-GENERIC_CONSTRAINTS = (
-    "Leave no placeholders, and no parts for others to fill in.",
-    "Do not invent functions, files or results: look them up.",
-)
-
 
 @attrs.frozen
 class LensAndItems:
@@ -157,7 +143,7 @@ async def write_split_lens(
     except LensError as error:
         if completion.stop in ("refusal", "window", "other"):
             raise LensError(f"{model_name} wrote no lens: {error}") from error
-        repair = repair_prompt(str(error), order)
+        repair = lens_repair(str(error), order.max_lens_tokens)
     answered = await ask(_request(order, _asked_again(prompt, completion, repair)))
     try:
         return _read(order, prompt, answered, tell)
@@ -175,7 +161,7 @@ def generic_lens(task: str) -> EphemeralLens:
 def _request(order: LensOrder, history: History) -> Request:
     return Request(
         history,
-        system=(SYSTEM_PROMPT + SPLIT_PROMPT if order.split else SYSTEM_PROMPT,),
+        system=(LENS_PROMPT + SPLIT_PROMPT if order.split else LENS_PROMPT,),
         max_output_tokens=2 * order.max_lens_tokens + _THINKING_TOKENS,
         response_schema=split_schema(LENS_SCHEMA) if order.split else LENS_SCHEMA,
         effort=order.effort,

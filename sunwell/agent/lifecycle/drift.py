@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sunwell.agent.conversation.conversation import WORK_PROMPT_VERSION
-from sunwell.agent.lens.lens_prompt import LENS_PROMPT_VERSION
-from sunwell.agent.orchestration.orchestration import ORCHESTRATOR_PROMPT_VERSION
+from sunwell.agent.prompts import LENS_PROMPT_VERSION, ORCHESTRATOR_PROMPT_VERSION, WORK_PROMPT_VERSION
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.message import digest_of
 from sunwell.core.model import ToolSpec

@@ -172,86 +172,86 @@ def delegating_tools() -> tuple[SpawnerTool, ...]:
     )
 
 
-def order_of(desk: Spawner, arguments: Mapping[str, Any]) -> Order:
+def order_of(spawner: Spawner, arguments: Mapping[str, Any]) -> Order:
     """Return the order that a model wrote.
 
     Raises :exc:`~sunwell.errors.ToolError` for an empty task and for a tool that no worker has.
     """
     if not str(arguments["task"]).strip():
         raise ToolError("the task is empty: say in words what the worker is to do")
-    return Order(Task(arguments["task"], tools=known_tools(desk, arguments["tools"])))
+    return Order(Task(arguments["task"], tools=known_tools(spawner, arguments["tools"])))
 
 
-def known_tools(desk: Spawner, names: list[str] | None) -> tuple[str, ...] | None:
+def known_tools(spawner: Spawner, names: list[str] | None) -> tuple[str, ...] | None:
     """Return *names*, which are tools of the workers; ``None`` is all of them."""
     if names is None:
         return None
-    there = [one.name for one in desk.deeper.specs]
+    there = [one.name for one in spawner.deeper.specs]
     strange = [name for name in names if name not in there]
     if strange:
         raise ToolError(f"workers have no tool {one_line(strange[0])[:60]!r}; theirs are: {', '.join(there)}")
     return tuple(names)
 
 
-async def _delegate(desk: Spawner, place: Place, arguments: Arguments) -> str:
-    order = order_of(desk, arguments)
-    ids = await desk.start(place, [order], share=desk.options.worker_share)
-    await desk.decide(place, f"delegated: {one_line(order.task.text)[:120]}", order.task.text)
+async def _delegate(spawner: Spawner, place: Place, arguments: Arguments) -> str:
+    order = order_of(spawner, arguments)
+    ids = await spawner.start(place, [order], share=spawner.options.worker_share)
+    await spawner.decide(place, f"delegated: {one_line(order.task.text)[:120]}", order.task.text)
     return told_start(ids, [order.task.text])
 
 
-def _recall_delegate(desk: Spawner, place: Place, arguments: Arguments) -> None:
-    desk.recall(place, [order_of(desk, arguments)])
+def _recall_delegate(spawner: Spawner, place: Place, arguments: Arguments) -> None:
+    spawner.recall(place, [order_of(spawner, arguments)])
 
 
-def _orders(desk: Spawner, arguments: Arguments) -> list[Order]:
+def _orders(spawner: Spawner, arguments: Arguments) -> list[Order]:
     tasks = arguments["tasks"]
     if not 1 <= len(tasks) <= MOST_TASKS:
         raise ToolError(f"delegate_batch takes 1 to {MOST_TASKS} tasks, got {len(tasks)}")
-    return [order_of(desk, task) for task in tasks]
+    return [order_of(spawner, task) for task in tasks]
 
 
-async def _delegate_batch(desk: Spawner, place: Place, arguments: Arguments) -> str:
-    orders = _orders(desk, arguments)
+async def _delegate_batch(spawner: Spawner, place: Place, arguments: Arguments) -> str:
+    orders = _orders(spawner, arguments)
     tasks = [order.task.text for order in orders]
-    ids = await desk.start(place, orders)
+    ids = await spawner.start(place, orders)
     listed = "\n".join(f"- {one_line(task)}" for task in tasks)
-    await desk.decide(place, f"delegated {len(tasks)} tasks", listed)
+    await spawner.decide(place, f"delegated {len(tasks)} tasks", listed)
     return told_start(ids, tasks)
 
 
-def _recall_delegate_batch(desk: Spawner, place: Place, arguments: Arguments) -> None:
-    desk.recall(place, _orders(desk, arguments))
+def _recall_delegate_batch(spawner: Spawner, place: Place, arguments: Arguments) -> None:
+    spawner.recall(place, _orders(spawner, arguments))
 
 
-async def _stream(desk: Spawner, place: Place, arguments: Arguments) -> str:
+async def _stream(spawner: Spawner, place: Place, arguments: Arguments) -> str:
     await asyncio.sleep(0)  # who is done in this very step is told, too
-    new, working = desk.unread(place.span), desk.working(place.span)
-    await desk.note_told(place, [result.task_id for result in new])
+    new, working = spawner.unread(place.span), spawner.working(place.span)
+    await spawner.note_told(place, [result.task_id for result in new])
     return told_results(new, working) if new else told_nothing_new(working)
 
 
-async def _await(desk: Spawner, place: Place, arguments: Arguments) -> str:
+async def _await(spawner: Spawner, place: Place, arguments: Arguments) -> str:
     wanted, seconds = arguments["task_ids"], arguments["timeout_seconds"]
     if seconds is not None and not 0 <= seconds < float("inf"):
         raise ToolError(f"timeout_seconds must be 0 or more, got {seconds}; null is no limit")
-    ids = list(desk.own(place.span)) if wanted is None else desk.known(place.span, wanted)
+    ids = list(spawner.own(place.span)) if wanted is None else spawner.known(place.span, wanted)
     if not ids:
         raise ToolError("there is nobody to wait for: name the task_ids that delegate returned")
-    results = await desk.dispatcher.await_results(ids, seconds)
+    results = await spawner.dispatcher.await_results(ids, seconds)
     done = [result for result in results if result is not None]
-    await desk.note_told(place, [result.task_id for result in done])
+    await spawner.note_told(place, [result.task_id for result in done])
     missing = [one for one, result in zip(ids, results, strict=True) if result is None]
     return told_results(done, missing)
 
 
-def _recall_told(desk: Spawner, place: Place, arguments: Arguments) -> None:
-    desk.recall_told(place)
+def _recall_told(spawner: Spawner, place: Place, arguments: Arguments) -> None:
+    spawner.recall_told(place)
 
 
-async def _inspect(desk: Spawner, place: Place, arguments: Arguments) -> str:
+async def _inspect(spawner: Spawner, place: Place, arguments: Arguments) -> str:
     key, page = arguments["key"].strip(), arguments["page"] or 1
-    entries = {entry.key: entry for entry in desk.scratchpad.entries()}
+    entries = {entry.key: entry for entry in spawner.scratchpad.entries()}
     entry = entries.get(key) or entries.get(f"task:{key}")
     if entry is not None:
         if not 1 <= page <= entry.pages:
@@ -260,7 +260,7 @@ async def _inspect(desk: Spawner, place: Place, arguments: Arguments) -> str:
     if not key:
         return _listed(list(entries.values())[-_LISTED_KEYS:])
     task_id = key.removeprefix("task:")
-    if task_id in desk.own(place.span):
+    if task_id in spawner.own(place.span):
         raise ToolError(f"{task_id} is still at work: await_results waits for it")
     there = ", ".join(list(entries)[-_LISTED_KEYS:]) or "none yet"
     raise ToolError(f"the scratchpad has no entry {one_line(key)[:60]!r}; its keys: {there}")

@@ -19,13 +19,13 @@ from sunwell.tools.tool_plugins import unknown_tool
 Arguments = Mapping[str, Any]
 
 
-def _forget(desk: Spawner, place: Place, arguments: Arguments) -> None:
+def _forget(spawner: Spawner, place: Place, arguments: Arguments) -> None:
     """Leave nothing behind."""
 
 
 @attrs.frozen
 class SpawnerTool:
-    """A tool whose calls ask something of the desk."""
+    """A tool whose calls ask something of the spawner."""
 
     spec: ToolSpec
     carry_out: Callable[[Spawner, Place, Arguments], Awaitable[str | Outcome]]
@@ -40,10 +40,10 @@ def spec(name: str, description: str, properties: Mapping[str, Schema]) -> ToolS
 
 
 @attrs.define(eq=False)
-class DeskTools:
-    """The tools of a desk, as a :class:`~sunwell.core.tool.PlacedExecutor`."""
+class SpawnerTools:
+    """The tools of a spawner, as a :class:`~sunwell.core.tool.PlacedExecutor`."""
 
-    desk: Spawner
+    spawner: Spawner
     tools: Sequence[SpawnerTool]
     place: Place | None = None
     _by_name: dict[str, SpawnerTool] = attrs.field(init=False)
@@ -63,15 +63,15 @@ class DeskTools:
         """Look at no file: nothing is touched here."""
         return tuple(None for _ in paths)
 
-    def at(self, place: Place) -> "DeskTools":
+    def at(self, place: Place) -> "SpawnerTools":
         """Return the tools for a call at *place*."""
-        return DeskTools(self.desk, self.tools, place)
+        return SpawnerTools(self.spawner, self.tools, place)
 
     def recall(self, call: ToolCall, place: Place) -> None:
         """Do again what *call*, which is on record, has left behind."""
         try:
             tool, arguments = self._read(call)
-            tool.recall(self.desk, place, arguments)
+            tool.recall(self.spawner, place, arguments)
         except ToolError:
             return  # the model was told of its mistake, and nothing came of the call
 
@@ -85,7 +85,7 @@ class DeskTools:
             raise RuntimeError(f"{call.name} is carried out at a place in a run, and none was given")
         try:
             tool, arguments = self._read(call)
-            said = await tool.carry_out(self.desk, self.place, arguments)
+            said = await tool.carry_out(self.spawner, self.place, arguments)
         except ToolError as error:
             return ToolResult(call.id, error.sentence, is_error=True)
         outcome = said if isinstance(said, Outcome) else Outcome(said)
@@ -100,7 +100,7 @@ class DeskTools:
 
 @attrs.frozen
 class _StagedCall:
-    tools: DeskTools
+    tools: SpawnerTools
     call: ToolCall
     changes: tuple[FileChange, ...] = ()
     repeatable: bool = True
@@ -149,18 +149,18 @@ class AnswerTool:
         """Return it as a tool."""
         return SpawnerTool(_SET_ANSWER, self._set, self._recall)
 
-    async def _set(self, desk: Spawner, place: Place, arguments: Arguments) -> str:
+    async def _set(self, spawner: Spawner, place: Place, arguments: Arguments) -> str:
         content, ready, confidence = (arguments[name] for name in ("content", "ready", "confidence"))
         if confidence is not None and not 0 <= confidence <= 1:
             raise ToolError(f"confidence is a number from 0 to 1, got {confidence}")
         if ready and not content.strip():
             raise ToolError("the answer is empty: write its content, or go on with ready=false")
-        working = desk.working(place.span)
+        working = spawner.working(place.span)
         is_sure = confidence is not None and confidence >= self.threshold and bool(content.strip())
         ends = ready or (is_sure and not working)
-        await desk.note(place, "answer", ends)
-        await desk.decide(place, f"{'answer' if ends else 'draft'}, confidence {confidence}", content)
-        self._keep(desk, place, arguments, ends=ends)
+        await spawner.note(place, "answer", ends)
+        await spawner.decide(place, f"{'answer' if ends else 'draft'}, confidence {confidence}", content)
+        self._keep(spawner, place, arguments, ends=ends)
         if ends:
             return "The run ends with this answer."
         if is_sure:
@@ -170,14 +170,14 @@ class AnswerTool:
             )
         return "Kept as a draft: the run goes on."
 
-    def _recall(self, desk: Spawner, place: Place, arguments: Arguments) -> None:
-        ends = desk.noted(place, "answer")
+    def _recall(self, spawner: Spawner, place: Place, arguments: Arguments) -> None:
+        ends = spawner.noted(place, "answer")
         if ends is not None:
-            self._keep(desk, place, arguments, ends=bool(ends))
+            self._keep(spawner, place, arguments, ends=bool(ends))
 
-    def _keep(self, desk: Spawner, place: Place, arguments: Arguments, *, ends: bool) -> None:
+    def _keep(self, spawner: Spawner, place: Place, arguments: Arguments, *, ends: bool) -> None:
         confidence: Any = arguments["confidence"]
         confidence = None if confidence is None else float(confidence)
         self.answer = DeclaredAnswer(arguments["content"], ends, confidence, place.turn)
         told = AnswerSet(place.span.path, self.answer.content, ends, confidence, place.turn)
-        desk.run.tell(ANSWER_SET, told)
+        spawner.run.tell(ANSWER_SET, told)

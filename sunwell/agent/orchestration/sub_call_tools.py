@@ -40,20 +40,20 @@ def _subagent_order(arguments: Arguments) -> Order:
     return Order(Task(question))
 
 
-async def _ask(desk: Spawner, place: Place, arguments: Arguments) -> Outcome:
+async def _ask(spawner: Spawner, place: Place, arguments: Arguments) -> Outcome:
     order = _subagent_order(arguments)
     try:
-        ids = await desk.start(place, [order], share=desk.options.worker_share)
+        ids = await spawner.start(place, [order], share=spawner.options.worker_share)
     except ToolError as error:
         raise ToolError(f"{error.sentence} (question: {one_line(order.task.text)[:200]})") from None
-    results = await desk.dispatcher.await_results(ids)
+    results = await spawner.dispatcher.await_results(ids)
     result = next(one for one in results if one is not None)
-    await desk.note_told(place, ids)
+    await spawner.note_told(place, ids)
     return Outcome(reported(result), is_error=not result.success)
 
 
-def _recall(desk: Spawner, place: Place, arguments: Arguments) -> None:
-    desk.tell(desk.recall(place, [_subagent_order(arguments)]))
+def _recall(spawner: Spawner, place: Place, arguments: Arguments) -> None:
+    spawner.tell(spawner.recall(place, [_subagent_order(arguments)]))
 
 
 MAX_TOKENS = 4000
@@ -111,32 +111,32 @@ def rlm_tools() -> tuple[SpawnerTool, ...]:
     )
 
 
-def _order(desk: Spawner, arguments: Mapping[str, Any], max_tokens: int) -> Order:
+def _order(spawner: Spawner, arguments: Mapping[str, Any], max_tokens: int) -> Order:
     if not str(arguments["query"]).strip():
         raise ToolError("the query is empty: ask in words")
     if max_tokens < 1:
         raise ToolError(f"max_tokens must be at least 1, got {max_tokens}")
-    tools = known_tools(desk, arguments.get("tools"))
+    tools = known_tools(spawner, arguments.get("tools"))
     return Order(Task(arguments["query"], tools=tools), arguments.get("system") or "", max_tokens)
 
 
-def _order_of(desk: Spawner, arguments: Arguments) -> Order:
+def _order_of(spawner: Spawner, arguments: Arguments) -> Order:
     given = arguments["max_tokens"]
-    return _order(desk, arguments, MAX_TOKENS if given is None else given)
+    return _order(spawner, arguments, MAX_TOKENS if given is None else given)
 
 
-async def _complete(desk: Spawner, place: Place, arguments: Arguments) -> Outcome:
-    share = desk.options.sub_calls_budget_inheritance
-    ids = await desk.start(place, [_order_of(desk, arguments)], share=share)
-    result = (await _answers(desk, place, ids, 1))[0]
+async def _complete(spawner: Spawner, place: Place, arguments: Arguments) -> Outcome:
+    share = spawner.options.sub_calls_budget_inheritance
+    ids = await spawner.start(place, [_order_of(spawner, arguments)], share=share)
+    result = (await _answers(spawner, place, ids, 1))[0]
     return Outcome(reported(result), is_error=not result.success)
 
 
-def _recall_complete(desk: Spawner, place: Place, arguments: Arguments) -> None:
-    desk.tell(desk.recall(place, [_order_of(desk, arguments)]))
+def _recall_complete(spawner: Spawner, place: Place, arguments: Arguments) -> None:
+    spawner.tell(spawner.recall(place, [_order_of(spawner, arguments)]))
 
 
-def batch_orders(desk: Spawner, arguments: Arguments) -> list[Order]:
+def batch_orders(spawner: Spawner, arguments: Arguments) -> list[Order]:
     """Return the orders of a batch, each with its even share of the budget at most.
 
     Raises :exc:`~sunwell.errors.ToolError` for an empty batch, and where nothing is left for each.
@@ -149,18 +149,18 @@ def batch_orders(desk: Spawner, arguments: Arguments) -> list[Order]:
     if each < 1:
         raise ToolError(f"total_budget {total} leaves no token for each of {len(queries)} queries")
     return [
-        _order(desk, query, each if query["max_tokens"] is None else min(query["max_tokens"], each))
+        _order(spawner, query, each if query["max_tokens"] is None else min(query["max_tokens"], each))
         for query in queries
     ]
 
 
-async def _batch(desk: Spawner, place: Place, arguments: Arguments) -> Outcome:
-    orders = batch_orders(desk, arguments)
+async def _batch(spawner: Spawner, place: Place, arguments: Arguments) -> Outcome:
+    orders = batch_orders(spawner, arguments)
     at_once = MAX_PARALLEL if arguments["max_parallel"] is None else arguments["max_parallel"]
     if at_once < 1:
         raise ToolError(f"max_parallel must be at least 1, got {at_once}")
-    ids = await desk.start(place, orders, at_once=at_once)
-    results = await _answers(desk, place, ids, at_once)
+    ids = await spawner.start(place, orders, at_once=at_once)
+    results = await _answers(spawner, place, ids, at_once)
     return Outcome(joined(orders, results), is_error=not any(result.success for result in results))
 
 
@@ -170,13 +170,13 @@ def joined(orders: Sequence[Order], results: Sequence[TaskResult]) -> str:
     return "\n\n---\n\n".join(f"## Result for: {order.task.text}\n{reported(one)}" for order, one in parts)
 
 
-def _recall_batch(desk: Spawner, place: Place, arguments: Arguments) -> None:
-    desk.tell(desk.recall(place, batch_orders(desk, arguments)))
+def _recall_batch(spawner: Spawner, place: Place, arguments: Arguments) -> None:
+    spawner.tell(spawner.recall(place, batch_orders(spawner, arguments)))
 
 
-async def _answers(desk: Spawner, place: Place, ids: Sequence[str], at_once: int) -> list[TaskResult]:
-    results = await desk.dispatcher.await_results(ids)
+async def _answers(spawner: Spawner, place: Place, ids: Sequence[str], at_once: int) -> list[TaskResult]:
+    results = await spawner.dispatcher.await_results(ids)
     await asyncio.sleep(0)
     done = [result for result in results if result is not None]
-    await desk.note_told(place, [result.task_id for result in done])
+    await spawner.note_told(place, [result.task_id for result in done])
     return done

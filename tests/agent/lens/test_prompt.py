@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, SYSTEM_PROMPT, LensOrder, repair_prompt, user_prompt
+from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, LensOrder, user_prompt
+from sunwell.agent.prompts import LENS_PROMPT, lens_repair
 from sunwell.core.model import ToolSpec
 
 READ = ToolSpec("read_file", "Reads a\nfile.", {"type": "object"})
@@ -66,12 +67,12 @@ def test_the_schema_is_strict():
 def test_the_system_prompt_explains_every_part_of_the_schema():
     """No part of the lens is asked for without saying what belongs into it."""
     for name in LENS_SCHEMA.schema["properties"]:
-        assert f"\n- {name}: " in SYSTEM_PROMPT
+        assert f"\n- {name}: " in LENS_PROMPT
 
 
 def test_the_repair_tells_the_reason_and_the_limit():
     """The second question says what was wrong with the first answer, on one line."""
-    told = repair_prompt("the answer\nis empty", LensOrder("a", max_lens_tokens=700))
+    told = lens_repair("the answer\nis empty", 700)
     assert "the answer is empty." in told
     assert "at most 700 tokens" in told
 

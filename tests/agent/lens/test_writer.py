@@ -5,8 +5,9 @@ import json
 import pytest
 
 from sunwell.agent.ephemeral_lens import create_ephemeral_lens, generic_lens
-from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, SYSTEM_PROMPT, LensOrder
+from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, LensOrder
 from sunwell.agent.lens.lens_writer import write_lens
+from sunwell.agent.prompts import LENS_PROMPT
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import Thinking
 from sunwell.core.model import Completion, ToolSpec
@@ -52,7 +53,7 @@ async def test_the_smart_model_is_asked_once_for_strict_json():
     )
     (request,) = model.calls
     assert request.response_schema == LENS_SCHEMA
-    assert request.system == (SYSTEM_PROMPT,)
+    assert request.system == (LENS_PROMPT,)
     assert (request.tools, request.effort) == ((), "low")
     prompt = request.messages[0].text
     assert all(
