@@ -13,7 +13,6 @@ HEAVY = (
     "pydantic",
     "genai_prices",
     "aiohttp",
-    "cattrs",
     "httpx2",
     "pydantic_monty",
     "regex",

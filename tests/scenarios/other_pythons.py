@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 BORROWED = (
-    *("attr", "attrs", "blinker", "cattrs", "click", "json_repair", "pathspec", "uuid_utils", "yaml"),
+    *("attr", "attrs", "blinker", "click", "json_repair", "pathspec", "uuid_utils", "yaml"),
     "typing_extensions.py",
 )
 """Libraries that are pure Python, or compiled for every Python from 3.11 on."""
@@ -14,14 +14,17 @@ _MINORS = (11, 12, 13, 14)
 
 
 def other_pythons() -> dict[str, Path]:
-    """Return the interpreters from Python 3.11 on, other than this one's, by version; each really starts."""
+    """Return the interpreters from Python 3.11 on, other than this one's, by version; each has msgspec.
+
+    msgspec is compiled for one version, so it cannot be borrowed.
+    """
     found: dict[str, Path] = {}
     for minor in _MINORS:
         name = f"python3.{minor}"
         on_path = shutil.which(name)
         managed = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/{name}"), reverse=True)
         for python in [*([Path(on_path)] if on_path else []), *managed]:
-            said = subprocess.run([python, "--version"], capture_output=True, text=True, check=False)
+            said = subprocess.run([python, "-c", "import msgspec"], capture_output=True, check=False)
             if said.returncode == 0 and minor != sys.version_info.minor:
                 found[f"3.{minor}"] = python
                 break

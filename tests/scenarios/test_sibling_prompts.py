@@ -51,6 +51,6 @@ def test_another_python_begins_them_with_the_same_bytes(
     if version == f"3.{sys.version_info.minor}":
         pytest.skip(f"Python {version} is the one that runs the tests")
     if version not in PYTHONS:
-        pytest.skip(f"Python {version} is not installed on this machine")
+        pytest.skip(f"Python {version} with msgspec is not installed on this machine")
     other = prefixes(PYTHONS[version], 2, borrow(tmp_path))
     assert [one[:2] for one in other] == [one[:2] for one in first]
