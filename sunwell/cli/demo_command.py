@@ -291,7 +291,7 @@ def _close() -> None:
     click.echo(
         "  export ANTHROPIC_API_KEY=...          (or OPENAI_API_KEY)\n"
         f'  {_command()} estimate "Add tests for every module"\n'
-        f'  {_command()} run "Add tests for every module" --delegate --max-usd 0.50'
+        f'  {_command()} run "Add tests for every module" --enable-delegation --budget-usd 0.50'
     )
 
 

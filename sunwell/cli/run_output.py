@@ -26,11 +26,11 @@ from sunwell.report.forecast import Forecast
 from sunwell.report.summary import summarize, summary_text
 
 _MORE = {
-    "budget_usd": " --max-usd X",
+    "budget_usd": " --budget-usd X",
     "budget_tokens": " --budget-tokens N",
-    "turns": " --max-turns N",
-    "timeout": " --max-seconds S",
-    "calls": " --max-calls N",
+    "turns": " --budget-turns N",
+    "timeout": " --budget-seconds S",
+    "calls": " --budget-calls N",
 }
 """The option that lets a run continue after it reached a limit, by stop reason."""
 _AGAIN = ("allow_shell", "allow_python", "approve")
@@ -75,7 +75,7 @@ def _resume_command(result: TaskResult, chosen: Chosen) -> str:
     place = "" if chosen["workspace"] == "." else f" --workspace {shlex.quote(str(chosen['workspace']))}"
     again = "".join(f" --{name.replace('_', '-')}" for name in _AGAIN if chosen.get(name))
     again += " --sandbox off" if chosen.get("sandbox") == "off" else ""
-    again += "".join(f" --plugin {shlex.quote(name)}" for name in chosen.get("plugins") or ())
+    again += "".join(f" --plugins {shlex.quote(name)}" for name in chosen.get("plugins") or ())
     if chosen.get("results"):
         again += f" --results {shlex.quote(str(chosen['results']))}"
     return f"sunwell resume {result.run_id}{place}{again}{_MORE.get(result.stop_reason, '')}"

@@ -72,7 +72,7 @@ def test_a_batch_that_met_its_budget_goes_on_where_it_stopped(
     out = tmp_path / "out.jsonl"
     first = sunwell("batch", tasks, "-w", shop, "--results", out, "--max-calls", "8")
     assert first.exit_code == 3, first.output
-    assert f"--results {out} --max-calls N" in first.output
+    assert f"--results {out} --budget-calls N" in first.output
     run, before = next((shop / ".sunwell" / "runs").glob("0*")).name, out.read_bytes()
     refused = sunwell("resume", run, "-w", shop, "--max-calls", "100")
     assert (refused.exit_code, out.read_bytes()) == (2, before)

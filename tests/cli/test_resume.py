@@ -132,8 +132,8 @@ def test_the_way_to_go_on_names_what_must_be_given_again(sunwell, shop: Path) ->
     """The command that is printed works as it is."""
     done = sunwell("run", TASK, "-w", shop, "-m", "haiku", "--max-turns", "2", "--allow-shell")
     [line] = [line for line in done.stdout.splitlines() if line.startswith("continue ")]
-    assert line.endswith("--allow-shell --max-turns N")
-    words = shlex.split(line.removeprefix("continue sunwell ").replace("--max-turns N", "--max-turns 20"))
+    assert line.endswith("--allow-shell --budget-turns N")
+    words = shlex.split(line.removeprefix("continue sunwell ").replace("--budget-turns N", "--budget-turns 20"))
     assert sunwell(*words).exit_code == 0
 
 

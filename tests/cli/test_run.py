@@ -146,7 +146,7 @@ def test_an_incomplete_run_says_how_to_go_on(sunwell, shop: Path) -> None:
     done = sunwell("run", TASK, "-w", shop, "--model", "haiku", "--max-turns", "2")
     last = done.stdout.splitlines()[-1]
     assert "sunwell resume" in last
-    assert last.endswith("--max-turns N")
+    assert last.endswith("--budget-turns N")
 
 
 def test_a_run_that_goes_on_says_what_is_spent(sunwell, shop: Path, simulator: Simulator) -> None:
@@ -214,5 +214,5 @@ def test_the_command_to_go_on_can_be_copied(sunwell, shop: Path) -> None:
     done = sunwell("run", TASK, "-w", place, "--delegate", "--max-turns", "1")
     assert done.exit_code == 3
     *words, value = shlex.split(done.stdout.partition("continue sunwell ")[2])
-    assert (words[0], words[-1], value) == ("resume", "--max-turns", "N")
+    assert (words[0], words[-1], value) == ("resume", "--budget-turns", "N")
     assert sunwell(*words, "40").exit_code == 0
