@@ -133,7 +133,9 @@ def test_the_way_to_go_on_names_what_must_be_given_again(sunwell, shop: Path) ->
     done = sunwell("run", TASK, "-w", shop, "-m", "haiku", "--max-turns", "2", "--allow-shell")
     [line] = [line for line in done.stdout.splitlines() if line.startswith("continue ")]
     assert line.endswith("--allow-shell --budget-turns N")
-    words = shlex.split(line.removeprefix("continue sunwell ").replace("--budget-turns N", "--budget-turns 20"))
+    words = shlex.split(
+        line.removeprefix("continue sunwell ").replace("--budget-turns N", "--budget-turns 20")
+    )
     assert sunwell(*words).exit_code == 0
 
 
