@@ -49,7 +49,7 @@ def test_the_agent_loads_its_rooms_on_first_use() -> None:
     code = f"import sys\nfrom sunwell import Agent\n{listing}\nAgent()\n{listing}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported, made = (set(line.split()) for line in done.stdout.splitlines())
-    assert imported == {"sunwell.agent", "sunwell.agent.agent", "sunwell.agent.rooms"}
+    assert imported == {"sunwell.agent", "sunwell.agent.agent", "sunwell.agent.lazy_imports"}
     for room in ("agent.lifecycle", "agent.loop", "agent.orchestration"):
         assert f"sunwell.{room}" not in made, room
 

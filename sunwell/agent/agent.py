@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 import attrs
 
-from sunwell.agent import rooms
+from sunwell.agent import lazy_imports as lazy
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -45,7 +45,7 @@ class Memory(Protocol):
 
 
 def _as_tools(tools: Iterable[Tool | Callable[..., Any]]) -> tuple[Tool, ...]:
-    return () if tools == () else rooms.as_tools(tools)
+    return () if tools == () else lazy.as_tools(tools)
 
 
 @attrs.define(eq=False)
@@ -72,17 +72,17 @@ class Agent:
     tool_executor: ToolExecutor | None = None
     """Who carries tool calls out; ``None``: the toolbox of the session's workspace."""
     registry: ModelRegistry | None = None
-    prices: PriceBook = attrs.field(factory=lambda: rooms.PriceBook())
-    journals: Journals = attrs.field(factory=lambda: rooms.JournalFiles())
+    prices: PriceBook = attrs.field(factory=lambda: lazy.PriceBook())
+    journals: Journals = attrs.field(factory=lambda: lazy.JournalFiles())
     """Where the record of each run is kept."""
-    retry: RetryPolicy = attrs.field(factory=lambda: rooms.RetryPolicy())
+    retry: RetryPolicy = attrs.field(factory=lambda: lazy.RetryPolicy())
     """When a failed call is made again."""
-    tool_plugins: ToolPlugins = attrs.field(factory=lambda: rooms.ToolPlugins())
+    tool_plugins: ToolPlugins = attrs.field(factory=lambda: lazy.ToolPlugins())
     """Tools that installed packages offer: loaded where a run's options name them."""
     tools: Sequence[Tool | Callable[..., Any]] = attrs.field(default=(), converter=_as_tools, kw_only=True)
     """Tools of your own, plain typed functions among them; added to the toolbox of the session's workspace,
     or to ``tool_executor`` if it is a :class:`~sunwell.tools.toolbox.Toolbox`."""
-    _lessons: CacheLessons = attrs.field(factory=lambda: rooms.CacheLessons(), init=False)
+    _lessons: CacheLessons = attrs.field(factory=lambda: lazy.CacheLessons(), init=False)
     """What the caches of providers have shown in the runs of this agent."""
     _loops: list[AgentLoop] = attrs.field(factory=list, init=False)
     _started: WeakSet[RunEvents] = attrs.field(factory=WeakSet, init=False)
@@ -91,7 +91,7 @@ class Agent:
     """One for each run that has begun; done once its journal is closed."""
 
     async def __aenter__(self) -> Self:
-        rooms.keep_clients()
+        lazy.keep_clients()
         return self
 
     async def __aexit__(
@@ -100,7 +100,7 @@ class Agent:
         try:
             await self._end_runs()
         finally:
-            await rooms.release_clients()
+            await lazy.release_clients()
 
     def run(self, session: SessionContext, memory: Memory | None = None) -> RunEvents:
         """Return the events of a new run; the last is :class:`~sunwell.events.RunFinished`.
@@ -149,7 +149,7 @@ class Agent:
         """
 
         def begin() -> AbstractAsyncContextManager[EventStream]:
-            terms = rooms.CallerTerms.of(
+            terms = lazy.CallerTerms.of(
                 options, given, budget, ceilings, results, accept_changes=accept_changes
             )
             return self._runs().resumed(Path(workspace), run_id, terms)
@@ -202,7 +202,7 @@ class Agent:
         """
 
         def begin() -> AbstractAsyncContextManager[EventStream]:
-            terms = rooms.CallerTerms.of(
+            terms = lazy.CallerTerms.of(
                 options, given, budget, ceilings, results, accept_changes=accept_changes
             )
             return self._runs().forked(Path(workspace), run_id, at, terms)
@@ -238,8 +238,8 @@ class Agent:
         """
 
         def begin() -> AbstractAsyncContextManager[EventStream]:
-            batch = rooms.Batch(tasks, lens, None if results is None else Path(results).absolute())
-            session = rooms.SessionContext.build(workspace, batch.title, options=options)
+            batch = lazy.Batch(tasks, lens, None if results is None else Path(results).absolute())
+            session = lazy.SessionContext.build(workspace, batch.title, options=options)
             return self._runs().new(session, batch=batch)
 
         return self._events(begin)
@@ -258,7 +258,7 @@ class Agent:
         A task that fails is a result like any other and costs the others nothing.
         """
         events = self.batch_events(tasks, lens=lens, workspace=workspace, options=options, results=results)
-        return rooms.BatchResult(await events)
+        return lazy.BatchResult(await events)
 
     async def batch_results(
         self,
@@ -273,7 +273,7 @@ class Agent:
         events = self.batch_events(tasks, lens=lens, workspace=workspace, options=options, results=results)
         async with events:
             async for event in events:
-                if isinstance(event, rooms.WorkerFinished) and event.result.task_id.count("/") == 0:
+                if isinstance(event, lazy.WorkerFinished) and event.result.task_id.count("/") == 0:
                     yield event.result
 
     async def lens(self, session: SessionContext) -> EphemeralLens:
@@ -283,13 +283,13 @@ class Agent:
         """
         result = await self._events(lambda: self._runs().new(session, lens_only=True))
         if result.lens is None:
-            raise rooms.LensError(result.error)
+            raise lazy.LensError(result.error)
         return result.lens
 
     @property
     def equipment(self) -> Equipment:
         """What the tools of this agent's runs are made from."""
-        return rooms.Equipment(self.tool_executor, self.tool_plugins, _as_tools(self.tools))
+        return lazy.Equipment(self.tool_executor, self.tool_plugins, _as_tools(self.tools))
 
     def stop(self) -> None:
         """End all runs of this agent: no new call starts, and each yields its cancelled result."""
@@ -297,10 +297,10 @@ class Agent:
             loop.stop()
 
     def _runs(self) -> RunStarter:
-        return rooms.RunStarter(
-            rooms.Choices(self.model, self.smart_model, self.delegation_model),
+        return lazy.RunStarter(
+            lazy.Choices(self.model, self.smart_model, self.delegation_model),
             self.equipment,
-            self.registry or rooms.get_registry(),
+            self.registry or lazy.get_registry(),
             self.prices,
             self.journals,
             self.retry,
@@ -310,7 +310,7 @@ class Agent:
 
     def _events(self, begin: Callable[[], AbstractAsyncContextManager[EventStream]]) -> RunEvents:
         """Return the events of the run that *begin* starts once the first of them is asked for."""
-        return rooms.RunEvents(begin, self._started, self._going)
+        return lazy.RunEvents(begin, self._started, self._going)
 
     async def _end_runs(self) -> None:
         """Stop the runs that are still going and wait until each is booked and its journal is closed.
@@ -337,7 +337,7 @@ async def run(task: str, workspace: str | Path = ".", **given: Any) -> TaskResul
     :exc:`~sunwell.errors.ConfigurationError` for any other keyword.
     """
     agent, options = _agent_and_options(given)
-    return await agent.result(rooms.SessionContext.build(workspace, task, options=options))
+    return await agent.result(lazy.SessionContext.build(workspace, task, options=options))
 
 
 def run_sync(task: str, workspace: str | Path = ".", **given: Any) -> TaskResult:
@@ -355,7 +355,7 @@ def run_sync(task: str, workspace: str | Path = ".", **given: Any) -> TaskResult
 
 def _agent_and_options(given: Mapping[str, Any]) -> tuple[Agent, RunOptions]:
     """Return an agent and the options of a run; what both could have is the options'."""
-    of_run = {field.name for field in attrs.fields(rooms.RunOptions)}
+    of_run = {field.name for field in attrs.fields(lazy.RunOptions)}
     of_agent = {field.name for field in attrs.fields(Agent) if field.init} - of_run
     known = sorted({*of_run, *of_agent, "workspace"})
     for name in given:
@@ -364,8 +364,8 @@ def _agent_and_options(given: Mapping[str, Any]) -> tuple[Agent, RunOptions]:
             advice = (
                 f"did you mean {' or '.join(near)}?" if near else "see Agent and RunOptions for what there is"
             )
-            raise rooms.ConfigurationError(f"a run has no argument {name!r}; {advice}")
-    options = rooms.RunOptions(**{name: value for name, value in given.items() if name in of_run})
+            raise lazy.ConfigurationError(f"a run has no argument {name!r}; {advice}")
+    options = lazy.RunOptions(**{name: value for name, value in given.items() if name in of_run})
     return Agent(**{name: value for name, value in given.items() if name in of_agent}), options
 
 

@@ -1,4 +1,4 @@
-"""What the front door needs of the rooms behind it. Each name is loaded on first use."""
+"""Names that `agent.py` needs from heavier rooms; each is imported on first use."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
