@@ -108,6 +108,9 @@ CALL_UNKNOWN = (
     "The run was interrupted while this call was under way, and whether it took effect is not known. "
     "Look at the state of things before you repeat it."
 )
+CALL_WITHOUT_RESULT = (
+    "{tool} has run, but its result cannot be read ({reason}). Check what it did before you call it again."
+)
 STEPS_OMITTED = "(Earlier steps are left out here.)"
 
 _LIMIT_MET: dict[str, str] = {

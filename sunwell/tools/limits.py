@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from inspect import isawaitable, ismethod
 from typing import Any
 
@@ -56,11 +57,26 @@ class Outcome:
 
 
 def as_text(value: Any) -> str:
-    """Return *value* as text for a model: a string unchanged, anything else as JSON.
+    """Return *value* as text for a model: a string unchanged, anything else as JSON if possible.
 
-    Raises ``TypeError`` or ``ValueError`` if JSON cannot express it.
+    In JSON, amounts, dates, paths and the like are strings, and dataclasses are objects. It never raises: the
+    tool has already run, and a failure would tell the model to run it again.
     """
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if isinstance(value, str):
+        return value
+    import msgspec
+
+    try:
+        return json.dumps(value, ensure_ascii=False, default=partial(msgspec.to_builtins, enc_hook=str))
+    except Exception:  # a key that is not a string, a circle, or a foreign __str__ that fails
+        return _represented(value)
+
+
+def _represented(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:
+        return f"a {type(value).__name__} that cannot be shown as text"
 
 
 Approve = Callable[[Proposal], "bool | Awaitable[bool]"]

@@ -233,6 +233,8 @@ class StagedRun:
             if task is None or task.cancelling():
                 raise
             raise self._broken(error) from None
+        except SystemExit as error:  # it would end the caller's whole program
+            raise ToolError(f"{self.call.name} failed: it called sys.exit({error.code!r})") from None
         except Exception as error:
             if limit.expired():
                 raise ToolError(

@@ -1,9 +1,14 @@
 """Typed functions become tools with strict schemas."""
 
+import dataclasses
+import datetime
 import json
 import math
+import sys
 import threading
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
 import pytest
@@ -236,6 +241,42 @@ def lambda_free() -> str:
     return threading.current_thread().name
 
 
+@dataclasses.dataclass
+class Point:
+    """A value of the caller's own."""
+
+    x: int
+    y: int
+
+
+class Mute:
+    """A value that has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+CIRCLE: list[Any] = []
+CIRCLE.append(CIRCLE)
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_tool_that_exits_is_an_error_of_the_tool(is_async: bool):
+    """The caller's program goes on."""
+
+    async def leave() -> str:
+        sys.exit(3)
+
+    def leave_in_a_thread() -> str:
+        sys.exit(3)
+
+    act = tool(name="act")(leave if is_async else leave_in_a_thread)
+    result = await Toolbox(tools=[act]).execute(ToolCall("1", "act", "{}"))
+    assert (result.content, result.is_error) == ("act failed: it called sys.exit(3)", True)
+
+
 async def test_a_sync_function_runs_in_a_thread():
     """It cannot block the loop."""
     assert await tool(lambda_free).run({}) != threading.main_thread().name
@@ -248,10 +289,21 @@ async def test_a_sync_function_runs_in_a_thread():
         pytest.param({"a": [1, None, "\u00e9"]}, '{"a": [1, null, "\u00e9"]}', id="object"),
         pytest.param(None, "null", id="none"),
         pytest.param(3, "3", id="number"),
+        pytest.param([Decimal("9.50")], '["9.50"]', id="amount"),
+        pytest.param({"on": datetime.date(2026, 1, 2)}, '{"on": "2026-01-02"}', id="date"),
+        pytest.param(Point(1, 2), '{"x": 1, "y": 2}', id="dataclass"),
+        pytest.param({"in": Path("a/b")}, '{"in": "a/b"}', id="path"),
+        pytest.param(math.nan, "NaN", id="not-a-number"),
+        pytest.param({(1, 2): 3}, "{(1, 2): 3}", id="key-that-is-not-text"),
+        pytest.param(CIRCLE, "[[...]]", id="circle"),
+        pytest.param({"a": Mute()}, "a dict that cannot be shown as text", id="nothing-to-show"),
     ],
 )
 async def test_what_is_no_text_becomes_json(given, text):
-    """A model reads text as it is and everything else as JSON."""
+    """A model reads text as it is and everything else as JSON, or as Python shows it.
+
+    The tool has acted by then: a failure would tell the model to act again.
+    """
 
     @tool
     def act() -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.prompts import CALL_REPEATED, CALL_UNKNOWN
+from sunwell.agent.prompts import CALL_REPEATED, CALL_UNKNOWN, CALL_WITHOUT_RESULT
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
@@ -20,19 +20,22 @@ from sunwell.core.task import CommandRun
 from sunwell.core.tool import Place, StagingExecutor, ToolExecutor
 from sunwell.events import TOOL_CALL_FINISHED, TOOL_CALL_STARTED, ToolCallFinished, ToolCallStarted
 from sunwell.journal.records import ToolFinished, ToolStarted
+from sunwell.tools.limits import as_text
 from sunwell.tools.policy import GovernedExecutor
+
+log = logging.getLogger("sunwell.agent")
 
 
 def sound_result(value: Any, call: ToolCall) -> ToolResult:
-    """Return *value* as the result of *call*; a list of changes becomes a tuple.
+    """Return *value* as the result of *call*; a list of changes becomes a tuple, and any other value text.
 
-    Raises :exc:`TypeError`, with a sentence for whoever wrote the executor, where it is no
-    :class:`~sunwell.core.message.ToolResult` or has a field of another type than its class says.
+    Raises :exc:`TypeError`, with a sentence for the author of the executor, if a field of the
+    :class:`~sunwell.core.message.ToolResult` has another type than its class says.
     """
-    if not isinstance(value, ToolResult):
-        raise TypeError(f"a ToolResult is wanted, the executor gave {type(value).__name__}")
+    if not isinstance(value, ToolResult):  # what it returned is all that the model can be told
+        log.error("the executor of %s returned %s, not a ToolResult", call.name, type(value).__name__)
+        return ToolResult(call.id, as_text(value))
     wanted: dict[str, tuple[type, ...]] = {
-        "content": (str,),
         "is_error": (bool,),
         "changes": (tuple, list),
         "exit_code": (int, type(None)),
@@ -44,10 +47,8 @@ def sound_result(value: Any, call: ToolCall) -> ToolResult:
     for change in value.changes:
         if not isinstance(change, FileChange) or type(change.path) is not str:
             raise TypeError(f"changes of a ToolResult are FileChange objects, got {change!r}")
-    return attrs.evolve(value, call_id=call.id, changes=tuple(value.changes))
+    return attrs.evolve(value, call_id=call.id, content=as_text(value.content), changes=tuple(value.changes))
 
-
-log = logging.getLogger("sunwell.agent")
 
 _SUMMARY_CHARACTERS = 160
 _REPEATS_NOTICED = 3
@@ -165,7 +166,7 @@ class CallRunner:
             staged = await staging.stage(call)
             harmless = staged.repeatable and not staged.changes
             started = ToolStarted(*key, call, staged.repeatable, staged.changes, staged.foretold)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not _is_foreign(staging):
                 raise
             return self._failed(call, error), None
@@ -180,11 +181,18 @@ class CallRunner:
 
     async def _held(self, call: ToolCall, doing: Awaitable[ToolResult]) -> ToolResult:
         try:
-            return sound_result(await doing, call)
-        except Exception as error:  # the caller's own code: the model is told, the run goes on
+            value = await doing
+        except (Exception, SystemExit) as error:  # the caller's own code: the model is told, the run goes on
             return self._failed(call, error)
+        try:
+            return sound_result(value, call)
+        except TypeError as error:  # the call has acted: told as a failure, the model would act again
+            log.error("the executor of %s returned an invalid result: %s", call.name, error)
+            return ToolResult(
+                call.id, CALL_WITHOUT_RESULT.format(tool=call.name, reason=error), is_error=True
+            )
 
-    def _failed(self, call: ToolCall, error: Exception) -> ToolResult:
+    def _failed(self, call: ToolCall, error: BaseException) -> ToolResult:
         trace = self.run.gateway.redact("".join(traceback.format_exception(error)))
         log.error("the tool executor failed on %s\n%s", call.name, trace)
         return ToolResult(call.id, f"The tool failed: {type(error).__name__}: {error}", is_error=True)

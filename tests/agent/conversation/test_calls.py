@@ -1,6 +1,7 @@
 """Tool calls as models and executors of others really send and answer them."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -26,7 +27,7 @@ class Foreign:
         return (ToolSpec("poke", "Poke it.", {"type": "object", "properties": {}}),)
 
     async def execute(self, call: ToolCall) -> Any:
-        if isinstance(self.gives, Exception):
+        if isinstance(self.gives, BaseException):
             raise self.gives
         return self.gives
 
@@ -82,18 +83,43 @@ def test_every_call_of_a_message_has_an_id_of_its_own(ids: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("gives", "content"),
+    [
+        pytest.param(None, "null", id="nothing"),
+        pytest.param("text", "text", id="text"),
+        pytest.param({"paid": Decimal("9.50")}, '{"paid": "9.50"}', id="amount"),
+        pytest.param(ToolResult("x", {"a": 1}), '{"a": 1}', id="object-for-text"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_an_executor_returned_after_acting_is_text(gives: Any, content: str) -> None:
+    """A failure would tell the model to do it again."""
+    model = ScriptedModel("haiku", [completion(ToolCall("a", "poke", "{}")), "It is done."])
+    assert result_of(model, Foreign(gives)).answer == "It is done."
+    (seen,) = told(model.calls[1])
+    assert (seen.content, seen.is_error) == (content, False)
+
+
+@pytest.mark.parametrize(
     "gives",
     [
-        pytest.param(None, id="nothing"),
-        pytest.param("text", id="text"),
-        pytest.param(ToolResult("x", b"bytes"), id="bytes-for-text"),  # type: ignore[arg-type]
         pytest.param(ToolResult("x", "ok", 1), id="number-for-bool"),  # type: ignore[arg-type]
         pytest.param(ToolResult("x", "ok", exit_code="0"), id="text-for-exit-code"),  # type: ignore[arg-type]
         pytest.param(ToolResult("x", "ok", False, ("a.py",)), id="path-for-change"),  # type: ignore[arg-type]
-        pytest.param(ValueError("broken"), id="raises"),
     ],
 )
-def test_what_an_executor_gets_wrong_is_told_to_the_model(gives: Any) -> None:
+def test_a_result_that_cannot_be_read_says_that_the_tool_has_run(gives: Any) -> None:
+    """The model checks before it acts again."""
+    model = ScriptedModel("haiku", [completion(ToolCall("a", "poke", "{}")), "I checked."])
+    assert result_of(model, Foreign(gives)).answer == "I checked."
+    (seen,) = told(model.calls[1])
+    assert seen.is_error
+    assert seen.content.startswith("poke has run, but its result cannot be read (")
+
+
+@pytest.mark.parametrize(
+    "gives", [pytest.param(ValueError("broken"), id="raises"), pytest.param(SystemExit(3), id="exits")]
+)
+def test_an_executor_that_raises_is_told_to_the_model(gives: BaseException) -> None:
     """The run goes on, and the model reads that the tool failed."""
     model = ScriptedModel("haiku", [completion(ToolCall("a", "poke", "{}")), "It is broken."])
     result = result_of(model, Foreign(gives))
