@@ -347,8 +347,12 @@ class MessageReader:
         self._completion()
 
     def completion(self) -> Completion:
-        """Return the complete answer. Raises :exc:`NotAnAnswer` before the terminal event has arrived."""
-        if not self.done or not self._message:
+        """Return the complete answer. Raises :exc:`NotAnAnswer` before it has ended.
+
+        It has ended with ``message_stop``, or with a stop reason and the usage, which come just before that.
+        """
+        has_ended = self._message.get("stop_reason") is not None and "output_tokens" in self._usage
+        if not (self.done or has_ended) or not self._message:
             raise NotAnAnswer("closed the stream without message_stop")
         return self._completion()
 

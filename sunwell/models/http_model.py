@@ -221,6 +221,8 @@ class HttpCall:
                         size_bytes += len(chunk)
                         for delta in self._take(chunk, size_bytes, parser, reader):
                             yield delta
+                        if not chunk:  # the end, with or without the terminal event
+                            break
                     completion = self._completed(reader)
                     await _drain(chunks)
             finally:
@@ -308,7 +310,8 @@ class HttpCall:
     async def _next(self, chunks: AsyncIterator[bytes], deadline: float, reader: Reader) -> bytes:
         """Return the next piece of the stream, no bytes at its end.
 
-        If the stream breaks or stalls after the provider reported an error, it ends there with that error.
+        If the stream breaks or stalls after the answer has ended, or after the provider reported an error, it
+        ends there.
         """
         silent_until = asyncio.get_running_loop().time() + self.connection.stall_seconds
         limit = asyncio.timeout_at(min(deadline, silent_until))
@@ -325,7 +328,7 @@ class HttpCall:
             failure = self._meaning(error, limit.expired(), f"{what} within a stream")
             if failure is None:
                 raise
-        if _has_failed(reader):
+        if _has_ended(reader):
             return b""
         raise failure
 
@@ -378,14 +381,14 @@ class HttpCall:
                 return self.failures.from_exception(error)
 
 
-def _has_failed(reader: Reader) -> bool:
+def _has_ended(reader: Reader) -> bool:
     try:
         reader.completion()
     except ErrorInAnswer:
         return True
     except NotAnAnswer:
-        pass
-    return False
+        return False
+    return True
 
 
 def _too_long() -> NotAnAnswer:

@@ -371,8 +371,12 @@ class ChunkReader:
         return self._grow(delta) if isinstance(delta, dict) else None
 
     def completion(self) -> Completion:
-        """Return the complete answer. Raises :exc:`NotAnAnswer` before the terminal event has arrived."""
-        if not self.done and not self._error:
+        """Return the complete answer. Raises :exc:`NotAnAnswer` before it has ended.
+
+        It has ended with ``[DONE]``. Some servers never send that, so a finish reason and the usage, which
+        come after the last text, also end it.
+        """
+        if not (self.done or self._error or (self._finish and self._usage is not None)):
             raise NotAnAnswer("closed the stream without [DONE]")
         found = _Found("".join(self._refusal), "".join(self._text), "".join(self._reasoning))
         found.reasoning_field = self._reasoning_field

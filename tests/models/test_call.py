@@ -90,17 +90,30 @@ async def test_a_stream_may_be_cut_anywhere(server, model_of, kind, answer, even
     assert (await gathered(model_of(kind)))[-1].completion.text == "good day"
 
 
+def ended(server, events, ending):
+    """Return the script of a stream of *events* that ends so."""
+    if ending == "last-chunk":
+        return server.streamed(*events)
+    if ending in ("reset", "silent"):
+        return [*server.streamed(*events, end=False), *(["reset"] if ending == "reset" else [])]
+    until_closed = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    return [until_closed, server.events(*events)]
+
+
+@pytest.mark.parametrize("ending", ["last-chunk", "closed", "reset", "silent"])
+@pytest.mark.parametrize(("kind", "answer", "events"), WIRES)
+async def test_a_finish_reason_and_usage_end_an_answer(server, model_of, kind, answer, events, ending):
+    """Some servers never send the terminal event; the answer is paid, and asking again would pay twice."""
+    server.scripts += [ended(server, events[:-1], ending)]
+    completion = (await gathered(model_of(kind, stall_seconds=0.2)))[-1].completion
+    assert (completion.text, completion.stop, completion.usage) == ("good day", "end", Usage(3, 2))
+
+
 @pytest.mark.parametrize("ending", ["last-chunk", "closed"])
 @pytest.mark.parametrize(("kind", "answer", "events"), WIRES)
-async def test_a_stream_without_its_terminal_event_is_no_answer(
-    server, model_of, kind, answer, events, ending
-):
-    """A stream that ends properly before the provider said that it is over may be billed, and asked again."""
-    if ending == "last-chunk":
-        server.scripts += [server.streamed(*events[:-1])]
-    else:
-        until_closed = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
-        server.scripts += [[until_closed, server.events(*events[:-1])]]
+async def test_a_stream_without_its_end_is_no_answer(server, model_of, kind, answer, events, ending):
+    """A stream that closes before the finish reason and the usage may be billed, and is asked again."""
+    server.scripts += [ended(server, events[:-2], ending)]
     with pytest.raises(BadAnswer, match="closed the stream without") as caught:
         await gathered(model_of(kind))
     assert (caught.value.may_be_billed, caught.value.retry) == (True, True)
