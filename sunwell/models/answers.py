@@ -3,6 +3,7 @@
 Every wire format uses it, so that a rule found for one provider applies to all.
 """
 
+import codecs
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -68,13 +69,14 @@ class ErrorInAnswer(Exception):
 
 
 def decode(data: bytes) -> Any:
-    """Return the value that *data* holds. Raises :exc:`NotAnAnswer`.
+    """Return the value that *data* holds, after a byte order mark if it has one. Raises :exc:`NotAnAnswer`.
 
     Falls back to a slower parser for invalid JSON that some servers write: raw control characters in
     strings, lone surrogates, NaN.
     """
     import msgspec
 
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -326,6 +326,14 @@ class _CallPieces:
     name: str = ""
     arguments: list[str] = attrs.field(factory=list)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the arguments are a whole JSON object."""
+        try:
+            return isinstance(json.loads("".join(self.arguments)), dict)
+        except (ValueError, RecursionError):
+            return False
+
 
 @attrs.define(eq=False)
 class ChunkReader:
@@ -334,6 +342,8 @@ class ChunkReader:
     asked: str
     done: bool = attrs.field(default=False, init=False)
     """Whether ``[DONE]`` has arrived."""
+    _choice: Any = attrs.field(default=None, init=False)
+    """Index of the choice that is read; ``None``: none had an index yet."""
     _head: dict[str, Any] = attrs.field(factory=dict, init=False)
     _usage: Any = attrs.field(default=None, init=False)
     _finish: dict[str, Any] = attrs.field(factory=dict, init=False)
@@ -357,8 +367,7 @@ class ChunkReader:
             self._head = {key: chunk[key] for key in ("id", "model") if chunk.get(key)}
         if chunk.get("usage") is not None:
             self._usage = chunk["usage"]
-        choices = chunk.get("choices")
-        choice = members(choices[0]) if isinstance(choices, list) and choices else {}
+        choice = self._chosen(chunk.get("choices"))
         finish = choice.get("finish_reason")
         if finish is not None and finish != "":
             self._finish = {"finish_reason": finish}
@@ -369,6 +378,16 @@ class ChunkReader:
             raise ErrorInAnswer(error)
         self._error = self._error or error
         return self._grow(delta) if isinstance(delta, dict) else None
+
+    def _chosen(self, choices: Any) -> dict[str, Any]:
+        """Return what a chunk adds to the answer: its part of the choice that came first."""
+        for choice in map(members, choices if isinstance(choices, list) else ()):
+            index = choice.get("index")
+            if self._choice is None:
+                self._choice = index
+            if index in (None, self._choice):  # another choice is another answer, not more of this one
+                return choice
+        return {}
 
     def completion(self) -> Completion:
         """Return the complete answer. Raises :exc:`NotAnAnswer` before it has ended.
@@ -417,7 +436,7 @@ class ChunkReader:
         """Add *piece* to its call; return the call's name if this is its beginning."""
         function = members(piece.get("function"))
         call_id, name = words(piece.get("id")), words(function.get("name"))
-        call = self._call_of(piece.get("index"), call_id, name)
+        call = self._call_of(piece.get("index"), call_id, name, adds=bool(function.get("arguments")))
         begins = not call.name
         call.id, call.name = call.id or call_id, call.name or name
         arguments = function.get("arguments")
@@ -425,14 +444,21 @@ class ChunkReader:
             call.arguments.append(arguments if isinstance(arguments, str) else as_json(arguments))
         return call.name if begins else ""
 
-    def _call_of(self, index: Any, call_id: str, name: str) -> _CallPieces:
-        """Find the call by index, or by id and name if the server omits or repeats the index."""
+    def _call_of(self, index: Any, call_id: str, name: str, *, adds: bool) -> _CallPieces:
+        """Find the call by index, or by id and name if the server omits or repeats the index.
+
+        *adds*: whether the piece has arguments.
+        """
         indexed = isinstance(index, int)
         call = self._by_index.get(index) if indexed else (self._calls[-1] if self._calls else None)
         if call is not None:
+            other_name = not indexed and name != call.name
+            # Without ids, a name begins a call, unless the server repeats the name with each piece.
+            if name and not call_id and (other_name or (adds and call.is_complete)):
+                call = None
+        if call is not None:
             other_id = call_id and call.id and call_id != call.id
-            other_name = not indexed and not call_id and name and name != call.name
-            if not (other_id and (name or not indexed)) and not other_name:
+            if not (other_id and (name or not indexed)):
                 return call
         call = _CallPieces()
         self._calls.append(call)

@@ -177,13 +177,50 @@ A, B = ToolCall("a", "read", '{"x":1}'), ToolCall("b", "list", "{}")
             [calls(piece({"x": 1}, index=0, id="a", name="read"))], (A,), id="arguments-as-an-object"
         ),
         pytest.param([calls(piece(index=0, id="b", name="list"))], (B,), id="no-arguments-at-all"),
+        pytest.param(
+            [calls(piece('{"x":1}', name="read")), calls(piece('{"x":2}', name="read"))],
+            (ToolCall("", "read", '{"x":1}'), ToolCall("", "read", '{"x":2}')),
+            id="neither-index-nor-id",
+        ),
+        pytest.param(
+            [calls(piece('{"x":1}', index=0, name="read"), piece('{"x":2}', index=0, name="read"))],
+            (ToolCall("", "read", '{"x":1}'), ToolCall("", "read", '{"x":2}')),
+            id="one-index-and-no-id",
+        ),
+        pytest.param(
+            [calls(piece('{"x":1}', index=0, id="a", name="read")), calls(piece("", index=0, name="read"))],
+            (A,),
+            id="the-name-again-at-the-end",
+        ),
     ],
 )
 def test_tool_calls_are_put_together(deltas, expected):
     """However a server cuts, counts and repeats, each call comes out whole, and is shown once."""
     shown, got = streamed(*deltas, finish="tool_calls")
-    assert got.tool_calls == expected
+    assert [(call.name, call.arguments) for call in got.tool_calls] == [
+        (call.name, call.arguments) for call in expected
+    ]
+    assert all(
+        call.id == wanted.id for call, wanted in zip(got.tool_calls, expected, strict=True) if wanted.id
+    )
     assert "".join(delta.tool_name for delta in shown) == "".join(call.name for call in expected)
+
+
+def test_only_the_first_choice_of_a_stream_is_read():
+    """A second choice is another answer: the two are not one text, and its finish reason is its own."""
+    reader = ChunkReader("asked")
+    for index, text, finish in ((1, "yes", None), (0, "no", None), (0, "", "length"), (1, "!", "stop")):
+        choice = {"index": index, "delta": {"content": text}, "finish_reason": finish}
+        reader.take(json.dumps({"id": "c1", "choices": [choice], "usage": USAGE}).encode())
+    reader.take(b"[DONE]")
+    assert (reader.completion().text, reader.completion().stop) == ("yes!", "end")
+
+
+def test_a_byte_order_mark_is_passed_over():
+    """In a body and in an event."""
+    data = b"\xef\xbb\xbf" + answer(content="good day")
+    assert read_answer(data, "asked").text == "good day"
+    assert read_answer(b"\xef\xbb\xbf" + answer(content="a\x01b", usage=None), "asked").text == "a\x01b"
 
 
 def test_raw_newlines_in_arguments_are_kept():
