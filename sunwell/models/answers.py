@@ -6,7 +6,7 @@ Every wire format uses it, so that a rule found for one provider applies to all.
 import codecs
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from sunwell.core.message import Part, Text, Thinking, ToolCall
-from sunwell.core.model import Completion, Stop, Usage
+from sunwell.core.model import Completion, Delta, Stop, Usage
 
 _LARGEST_COUNT = 2**53
 _LARGEST_COST_USD = Decimal(10**9)
@@ -217,12 +217,15 @@ def _amount(value: Any) -> Decimal | None:
 def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion:
     """Return *found* with clean *parts*: empty text is dropped, and each tool call has a unique id.
 
+    Thinking that a server left in the text, between ``<think>`` and ``</think>`` at its beginning, becomes a
+    part of its own; it is never sent back.
+
     Impossible usage counts as not reported: 0 input tokens, or 0 output tokens for an answer that is
     not empty.
     """
     kept: list[Part] = []
     seen: set[str] = set()
-    for part in parts:
+    for part in _without_thoughts(parts, stop):
         if isinstance(part, ToolCall):
             part = ToolCall(_own_id(part.id, seen, found.id), part.name, part.arguments)
             seen.add(part.id)
@@ -235,6 +238,63 @@ def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion
     if usage is not None and (usage.input_tokens == 0 or (kept and usage.output_tokens == 0)):
         usage = None
     return attrs.evolve(found, parts=tuple(kept), stop=stop, usage=usage)
+
+
+_OPENS, _CLOSES = "<think>", "</think>"
+
+
+def _without_thoughts(parts: Iterable[Part], stop: Stop) -> Iterator[Part]:
+    is_first = True
+    for part in parts:
+        if is_first and isinstance(part, Text) and part.text:
+            is_first = False
+            text = part.text.lstrip()
+            thought, closes, answer = text.removeprefix(_OPENS).partition(_CLOSES)
+            # Cut off at its length limit, the thinking has no end; any other text without one is an answer.
+            if text.startswith(_OPENS) and (closes or stop == "length"):
+                yield Thinking(thought.strip(), "", "text")
+                part = Text(answer.lstrip())
+        yield part
+
+
+@attrs.define(eq=False)
+class ThoughtSplitter:
+    """Moves ``<think>…</think>`` at the beginning of a streamed answer from its text to its thinking."""
+
+    _held: str = attrs.field(default="", init=False)
+    """Text that may be a part of a mark."""
+    _mark: str = attrs.field(default=_OPENS, init=False)
+    """The mark that may come next; empty once the answer itself has begun."""
+
+    def split(self, delta: Delta) -> Delta:
+        """Return what is known to be text or thinking by the end of *delta*."""
+        if not delta.text or not self._mark:
+            return delta
+        self._held += delta.text
+        thought = ""
+        if self._mark == _OPENS:
+            begun = self._held.lstrip()
+            if _OPENS.startswith(begun):  # perhaps only the beginning of the mark
+                return attrs.evolve(delta, text="")
+            if not begun.startswith(_OPENS):
+                return self._rest(delta)
+            self._held, self._mark = begun.removeprefix(_OPENS), _CLOSES
+        thought, closes, self._held = self._held.partition(_CLOSES)
+        if closes:
+            return self._rest(attrs.evolve(delta, thinking=delta.thinking + thought))
+        kept = next((n for n in range(len(_CLOSES) - 1, 0, -1) if thought.endswith(_CLOSES[:n])), 0)
+        thought, self._held = thought[: len(thought) - kept], thought[len(thought) - kept :]
+        return attrs.evolve(delta, text="", thinking=delta.thinking + thought)
+
+    def end(self) -> Delta:
+        """Return what was held back."""
+        is_thought = self._mark == _CLOSES
+        rest = self._rest(Delta())
+        return Delta(thinking=rest.text) if is_thought else rest
+
+    def _rest(self, delta: Delta) -> Delta:
+        rest, self._held, self._mark = self._held, "", ""
+        return attrs.evolve(delta, text=rest.lstrip() if delta.thinking else rest)
 
 
 def thinking(text: str, raw: str, origin: str) -> Thinking:

@@ -9,7 +9,7 @@ import attrs
 
 from sunwell.core.model import Completion, Delta, Effort, Request
 from sunwell.errors import ModelError, SunwellError
-from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
+from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter
 from sunwell.models.connection import Connection, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
 from sunwell.models.rate_limits import RateLimiter, limiter_for
@@ -215,14 +215,17 @@ class HttpCall:
                     yield Delta(text=completion.text)
                 else:
                     chunks, parser = aiter(response.aiter_bytes()), EventParser()
-                    reader, size_bytes = self.wire.reader(self.model_id), 0
+                    reader, size_bytes, thoughts = self.wire.reader(self.model_id), 0, ThoughtSplitter()
                     while not reader.done:
                         chunk = await self._next(chunks, deadline, reader)
                         size_bytes += len(chunk)
                         for delta in self._take(chunk, size_bytes, parser, reader):
-                            yield delta
+                            if (shown := thoughts.split(delta)) != Delta():
+                                yield shown
                         if not chunk:  # the end, with or without the terminal event
                             break
+                    if (rest := thoughts.end()) != Delta():
+                        yield rest
                     completion = self._completed(reader)
                     await _drain(chunks)
             finally:

@@ -2,15 +2,16 @@
 
 import json
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sunwell.core.message import Text
-from sunwell.core.model import Completion, Usage
+from sunwell.core.model import Completion, Delta, Usage
 from sunwell.models import anthropic_messages, openai_chat, openai_responses
-from sunwell.models.answers import ErrorInAnswer, stated_cost_usd, stop_of, usage_of
+from sunwell.models.answers import ErrorInAnswer, ThoughtSplitter, stated_cost_usd, stop_of, usage_of
 
 GOOD = {
     "stop": "end",
@@ -375,3 +376,60 @@ def test_a_response_that_was_cancelled_in_a_stream_is_not_asked_for_again():
 def test_usage_in_the_shapes_of_gateways_is_read_at_its_dearest(reading, body, usage):
     """Gateways that stand before several providers keep some of the other formats' names."""
     assert reading.read_answer(body, "asked").usage == usage
+
+
+THOUGHT = "<think>\nTwo and two.\n</think>\n\nFour <think>not a mark here</think>"
+WITH_THOUGHTS = [
+    pytest.param(openai_chat.read_answer, chat(choice={"message": {"content": THOUGHT}}), id="chat"),
+    pytest.param(
+        anthropic_messages.read_answer, messages(content=[{"type": "text", "text": THOUGHT}]), id="messages"
+    ),
+    pytest.param(
+        openai_responses.read_answer,
+        responses(output=[{"type": "message", "content": [{"type": "output_text", "text": THOUGHT}]}]),
+        id="responses",
+    ),
+]
+
+
+@pytest.mark.parametrize(("reading", "body"), WITH_THOUGHTS)
+def test_thinking_between_marks_is_not_the_answer(reading, body):
+    """In every wire format; only at the beginning, and never sent back."""
+    thought, answer = reading(body, "asked").parts
+    assert (thought.text, thought.raw, thought.origin) == ("Two and two.", "", "text")
+    assert answer.text == "Four <think>not a mark here</think>"
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "expected"),
+    [
+        pytest.param("<think>Two and", "length", "", id="cut-off"),
+        pytest.param("<think> is a tag", "stop", "<think> is a tag", id="never-closed"),
+        pytest.param("The mark <think>a</think>", "stop", "The mark <think>a</think>", id="later"),
+        pytest.param(" <think>a</think>b", "stop", "b", id="after-a-space"),
+    ],
+)
+def test_other_text_with_marks_is_the_answer(text, finish, expected):
+    """Unless the message was cut off while the model was still thinking."""
+    body = chat(choice={"message": {"content": text}, "finish_reason": finish})
+    assert openai_chat.read_answer(body, "asked").text == expected
+
+
+@given(st.text("<think>/ab \n", max_size=30), st.lists(st.integers(0, 30), max_size=6))
+def test_a_stream_shows_thinking_apart_wherever_it_is_cut(text, cuts):
+    """Nothing of the text is lost, and what is shown does not depend on the pieces."""
+
+    def shown(pieces):
+        splitter = ThoughtSplitter()
+        deltas = [*(splitter.split(Delta(text=piece)) for piece in pieces), splitter.end()]
+        return "".join(delta.text for delta in deltas).strip(), "".join(delta.thinking for delta in deltas)
+
+    edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    pieces = [text[start:end] for start, end in pairwise(edges)]
+    whole = shown([text])
+    assert shown(pieces) == whole
+    begun, expected = text.lstrip(), text
+    if begun.startswith("<think>"):
+        thought, _, answer = begun.removeprefix("<think>").partition("</think>")
+        expected = answer + thought
+    assert "".join("".join(whole).split()) == "".join(expected.split())
