@@ -75,7 +75,7 @@ _OF_A_LENS = (
 def refuse_lens_options(chosen: Chosen) -> None:
     """Refuse what was typed and only says how a task is delegated under a lens."""
     for name in _OF_A_LENS:
-        if chosen[name] not in (None, False):
+        if chosen[name] is not None and chosen[name] is not False:  # 0 was typed, too
             option = f"--{name.replace('_', '-')}"
             raise ConfigurationError(
                 f"{option} is about a lens, and --query answers a question without one: leave {option} out "

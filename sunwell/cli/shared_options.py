@@ -320,7 +320,7 @@ _ALSO_SETTINGS = ("sub_calls_enabled", "plugins", "verbose", "explore_max_steps"
 
 def typed(chosen: Chosen) -> dict[str, Any]:
     """Return the settings that were typed on the command line."""
-    names = (*option_specs(), *_ALSO_SETTINGS)
+    names = (*_ALSO_SETTINGS, *option_specs())  # of two that say the same the last counts: --delegation-tools
     return {name: chosen[name] for name in names if chosen.get(name) not in (None, ())}
 
 

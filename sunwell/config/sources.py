@@ -515,10 +515,14 @@ def _from_document(document: Document, *, is_project: bool) -> list[Setting]:
 
 
 def _refuse_doubles(settings: Iterable[Setting]) -> None:
-    """Refuse one setting under two spellings in one file; a block may say more of a provider's name."""
+    """Refuse one setting under two spellings in one file, switches included.
+
+    A block may say more of a provider's name.
+    """
     seen: dict[Key, Setting] = {}
     for setting in settings:
-        first = seen.setdefault(setting.path, setting)
+        target, _ = SWITCHES.get(setting.path, (setting.path, None))
+        first = seen.setdefault(target, setting)
         if first is not setting and setting.path[-1] != "provider":
             raise set_twice(setting.origin, first.origin)
 

@@ -113,6 +113,32 @@ async def test_a_stream_that_was_closed_early_has_no_result(tmp_path: Path) -> N
         await events
 
 
+async def test_closing_stops_a_run_that_another_task_reads(tmp_path: Path) -> None:
+    """The call in flight is given up, the journal is free at once, and the reader is told why it ends."""
+    model = SilentModel()
+    events = Agent(model=model).run(session(tmp_path))
+    started = await anext(events)
+    assert isinstance(started, RunStarted)
+    reader = asyncio.create_task(events.result())
+    await model.is_asked.wait()
+    await events.aclose()
+    with pytest.raises(RuntimeError, match="closed before the run ended"):
+        await reader
+    again = Agent(model=ScriptedModel("silent", ["Hello."])).resume(started.run_id, workspace=tmp_path)
+    assert (await again).answer == "Hello."
+
+
+async def test_who_gives_up_waiting_leaves_the_run_to_who_reads_it(tmp_path: Path) -> None:
+    """Two tasks await one run: the cancelled one is cancelled, and the other gets the result."""
+    events = Agent(model=ScriptedModel("m", ["Hello."])).run(session(tmp_path))
+    reader, waiting = (asyncio.create_task(events.result()) for _ in range(2))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (await reader).answer == "Hello."
+
+
 def test_the_result_is_a_coroutine_for_who_needs_one(tmp_path: Path) -> None:
     """``asyncio.run`` takes nothing else before Python 3.14."""
     agent = Agent(model=ScriptedModel("m", ["Hello."]))

@@ -38,6 +38,12 @@ CASES = [
         ":3: max_depth is set already, as workers.max_depth: keep one",
         id="two-spellings",
     ),
+    pytest.param(
+        "sunwell.toml",
+        "delegation_tools = 'delegate'\n[sub_calls]\nenabled = false",
+        ":3: sub_calls.enabled is set already, as delegation_tools: keep one",
+        id="option-and-switch",
+    ),
     pytest.param("sunwell.toml", '"a\\nb\\u001b[31m" = 1', r':1?.*"a\\nb\\x1b\[31m" is no setting', id="key"),
     pytest.param("sunwell.toml", "[budget]\ntokens = " + "9" * 6000, "not valid TOML", id="digits-toml"),
     pytest.param(

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -49,6 +49,7 @@ class EventStream:
     _arrived: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _wanted: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _ended: bool = attrs.field(default=False, init=False)
+    _abandoned: bool = attrs.field(default=False, init=False)
 
     def put(self, event: Event) -> None:
         """Add *event*; never waits."""
@@ -59,6 +60,11 @@ class EventStream:
     def end(self) -> None:
         """Let the consumer go once it has taken all there is."""
         self._ended = True
+        self._arrived.set()
+
+    def abandon(self) -> None:
+        """Let a consumer that waits for an event go at once: nobody wants the rest."""
+        self._abandoned = True
         self._arrived.set()
 
     @property
@@ -77,8 +83,10 @@ class EventStream:
         return self
 
     async def __anext__(self) -> Event:
-        """Return the next event as soon as there is one."""
+        """Return the next event as soon as there is one. Raises :exc:`GeneratorExit` once it is abandoned."""
         while not self._events:
+            if self._abandoned:
+                raise GeneratorExit
             if self._ended:
                 raise StopAsyncIteration
             self._arrived.clear()
@@ -112,9 +120,11 @@ class RunEvents(AsyncGenerator[Event, None]):
     # One reader at a time: drain() may come while another task waits for the next event, and an
     # asynchronous generator refuses a second caller.
     _reading: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    _opened: list[EventStream] = attrs.field(factory=list, init=False)
+    """The stream of the run, once it has begun."""
 
     def __attrs_post_init__(self) -> None:
-        self._events = _events_of(self._begin, self._going)
+        self._events = _events_of(self._begin, self._going, self._opened)
 
     def __aiter__(self) -> Self:
         return self
@@ -141,9 +151,12 @@ class RunEvents(AsyncGenerator[Event, None]):
         Asked again, it returns the same. Raises what the run raises before anything is spent, and
         :exc:`RuntimeError` if the stream was closed before the run had ended.
         """
-        async with aclosing(self):
+        try:
             async for _ in self:
                 pass
+        finally:
+            if not self._reading.locked():  # another task that reads keeps the run
+                await self.aclose()
         if self._result is None:
             raise RuntimeError("there is no result: the stream of events was closed before the run ended")
         return self._result
@@ -168,24 +181,33 @@ class RunEvents(AsyncGenerator[Event, None]):
         return await self._events.athrow(*error)
 
     async def aclose(self) -> None:
-        """Stop the run if it is still going, and wait until it is booked."""
-        await self._events.aclose()
+        """Stop the run if it is still going, and wait until it is booked. Another task's reading ends."""
+        for stream in self._opened:
+            stream.abandon()
+        async with self._reading:
+            await self._events.aclose()
 
     async def _next(self) -> Event:
-        event = await anext(self._events)
+        try:
+            event = await anext(self._events)
+        except GeneratorExit:  # of an abandoned stream
+            raise StopAsyncIteration from None
         if isinstance(event, RunFinished):
             self._result = event.result
         return event
 
 
 async def _events_of(
-    begin: Callable[[], AbstractAsyncContextManager[EventStream]], going: "set[asyncio.Future[None]]"
+    begin: Callable[[], AbstractAsyncContextManager[EventStream]],
+    going: "set[asyncio.Future[None]]",
+    opened: list[EventStream],
 ) -> AsyncGenerator[Event, None]:
     # No reference to the stream: it is closed by the event loop if whoever held it lets it go.
     ended = asyncio.get_running_loop().create_future()
     going.add(ended)
     try:
         async with begin() as events:
+            opened.append(events)
             async for event in events:
                 yield event
     finally:
