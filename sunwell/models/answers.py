@@ -274,7 +274,7 @@ class ThoughtSplitter:
         thought = ""
         if self._mark == _OPENS:
             begun = self._held.lstrip()
-            if _OPENS.startswith(begun):  # perhaps only the beginning of the mark
+            if begun != _OPENS and _OPENS.startswith(begun):  # perhaps the beginning of the mark
                 return attrs.evolve(delta, text="")
             if not begun.startswith(_OPENS):
                 return self._rest(delta)
