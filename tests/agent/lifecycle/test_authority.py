@@ -76,6 +76,16 @@ def test_a_permission_that_only_the_record_gives_is_refused(left, name, what) ->
     assert (left.asked, len(left.journals)) == (0, 1)
 
 
+@pytest.mark.parametrize("what", ["resume", "fork"])
+def test_a_record_cannot_switch_the_sandbox_off(left, what) -> None:
+    """Who gives the shell again gives it in a sandbox."""
+    edit(left.journals[0], options(allow_shell=True, sandbox="off"))
+    begin = {"resume": left.resume, "fork": lambda **given: left.fork("run/direct", **given)}[what]
+    with pytest.raises(ConfigurationError, match="with --sandbox off, which its record cannot grant"):
+        begin(given={"allow_shell": True}, budget=MORE, accept_changes=True)
+    assert left.asked == 0
+
+
 def test_a_permission_that_is_given_again_holds(story, call) -> None:
     """By itself, or with all other options; without it the run goes on where changes are accepted."""
     story.options = RunOptions(budget=Budget(turns=2), allow_shell=True)
