@@ -79,6 +79,13 @@ def test_what_could_harm_holds_only_once_it_is_trusted(project, text):
         load_config(workspace=project.folder, environ=environ)
 
 
+def test_the_refusal_names_a_switch_as_it_is_written(project):
+    """Whoever looks for it in the file finds it."""
+    project.write("[sub_calls]\nenabled = true\n")
+    with pytest.raises(ConfigurationError, match=r"sets sub_calls\.enabled;"):
+        project.load().require_trust()
+
+
 def test_a_file_named_with_config_needs_trust_too(project):
     """Naming a file does not mean that it was read."""
     file = project.write(THEIRS["base-url"], "other.toml")

@@ -110,6 +110,23 @@ def test_an_option_is_recorded_and_read_again(spec: OptionSpec) -> None:
     assert options != RunOptions() or value == spec.default
 
 
+@pytest.mark.parametrize(
+    ("chosen", "turns", "seconds"),
+    [
+        pytest.param({}, 50, None, id="alone"),
+        pytest.param({"budget": Budget(turns=3)}, 3, None, id="named"),
+        pytest.param({"delegation_tools": "rlm"}, None, None, id="hands-out"),
+        pytest.param({"split": True}, None, None, id="splits"),
+        pytest.param({"orchestrate": True}, None, 1800.0, id="orchestrates"),
+        pytest.param({"orchestrate": True, "budget": Budget(seconds=9)}, None, 9, id="orchestrates-named"),
+    ],
+)
+def test_a_run_has_default_ceilings(chosen: dict[str, Any], turns: int | None, seconds: float | None) -> None:
+    """Of turns if one model works alone, and of time if it hands out all work."""
+    ceilings = LoopConfig(**chosen).ceilings
+    assert (ceilings.turns, ceilings.seconds) == (turns, seconds)
+
+
 def test_an_older_record_means_what_it_meant() -> None:
     """Before 2026-11-28 the options of runs that hand work out stood in tables of their own."""
     sub_calls = {
