@@ -30,7 +30,9 @@ def rows(loaded: Loaded, *, everything: bool = False) -> tuple[SettingRow, ...]:
     """Return what is set, by key; with *everything* also the defaults."""
     untrusted = {setting.path for setting in loaded.untrusted}
     found = [
-        SettingRow(dotted(path), shown(path, setting.value), str(setting.origin), path not in untrusted)
+        SettingRow(
+            dotted(path), _shown_or_not_set(path, setting.value), str(setting.origin), path not in untrusted
+        )
         for path, setting in loaded.settings.items()
     ]
     if everything:
@@ -50,7 +52,11 @@ def _defaults(loaded: Loaded) -> Iterator[SettingRow]:
         else:
             for name in path:
                 value = getattr(value, name)
-        yield SettingRow(dotted(path), "not set" if value is None else shown(path, value), "default")
+        yield SettingRow(dotted(path), _shown_or_not_set(path, value), "default")
+
+
+def _shown_or_not_set(path: SettingPath, value: Any) -> str:
+    return "not set" if value is None else shown(path, value)
 
 
 def shown(path: SettingPath, value: Any) -> str:

@@ -147,7 +147,7 @@ class TrustRecord:
 def refusal(settings: tuple[Setting, ...]) -> ConfigurationError:
     """Return the error for settings of a file that nobody has trusted."""
     source = settings[0].origin.source
-    keys: list[str] = sorted({dotted(setting.path) for setting in settings})
+    keys: list[str] = sorted({dotted(setting.switch or setting.path) for setting in settings})
     more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
     named = ", ".join(keys[:_MOST_NAMED]) + more
     return ConfigurationError(

@@ -171,12 +171,16 @@ def _regular(pattern: str, seconds: float) -> Find:
     """Return what finds *pattern*; after *seconds* from now it raises :exc:`TimeoutError`."""
     import regex
 
+    if _RECURSION.search(pattern):
+        raise ToolError(
+            "pattern calls itself or a group, which takes too much memory; write it out, or literal"
+        )
     if _nodes(pattern) > _MOST_NODES:
         raise ToolError("pattern repeats too much; write smaller counts, or set literal to true")
     deadline = monotonic() + seconds
     try:
         search = regex.compile(pattern, regex.VERSION0).search
-    except (regex.error, OverflowError, RecursionError) as error:
+    except (regex.error, OverflowError, RecursionError, ValueError) as error:  # ValueError: of its flags
         raise ToolError(f"pattern is no regular expression: {error}; or set literal to true") from None
 
     def find(line: str) -> int | None:
@@ -190,6 +194,8 @@ def _regular(pattern: str, seconds: float) -> Find:
 
 
 _COUNT = re.compile(r"(?=\{((?:\d|\s|#[^\n]*\n)+))")  # verbose mode takes spaces and comments in a count
+# ``re`` has none of it, and one line can make ``regex`` take half a gigabyte for it.
+_RECURSION = re.compile(r"\(\?(?:R|[+-]?\d+|&\w+|P>\w+)\)")
 _VERBOSE = re.compile(r"\(\?[A-Za-z0-9]*x")
 
 

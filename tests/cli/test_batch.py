@@ -176,3 +176,27 @@ def test_a_batch_and_a_lens_heed_what_is_configured(sunwell: Invoke, shop: Path,
     (shop / "sunwell.toml").write_text('smart_mdoel = "sonnet"\n')
     refused = sunwell("batch", tasks, "-w", shop, "--trust-config")
     assert (refused.exit_code, "smart_model" in refused.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("option", "lens", "expected"),
+    [((), "", True), (("--no-delegate",), "", False), (("--delegate",), "lens.json", False)],
+    ids=["by-itself", "switched-off", "lens-is-given"],
+)
+def test_a_batch_has_one_lens_written_unless_it_is_switched_off_or_given(
+    sunwell: Invoke,
+    shop: Path,
+    tmp_path: Path,
+    tasks: Path,
+    option: tuple[str, ...],
+    lens: str,
+    expected: bool,
+) -> None:
+    """The record says whether the smart model was to write one."""
+    if lens:
+        sunwell("lens", "Generate CRUD endpoints for 5 entities", "-w", tmp_path, "-o", tmp_path / lens)
+        option += ("--lens", str(tmp_path / lens))
+    assert sunwell("batch", tasks, "-w", shop, *option).exit_code == 0
+    [journal] = shop.glob(".sunwell/runs/*/journal.jsonl")
+    with journal.open() as lines:
+        assert json.loads(next(lines))["settings"]["options"]["enable_delegation"] is expected

@@ -29,6 +29,13 @@ def test_each_value_is_shown_with_its_origin(sunwell, env, tmp_path: Path) -> No
     assert "workers.max_concurrent = 4" in everything
 
 
+def test_a_switch_that_is_off_shows_that_nothing_is_set(sunwell, env, tmp_path: Path) -> None:
+    """``sub_calls.enabled = false`` takes the delegation tools away; a file has no word for that."""
+    (tmp_path / "sunwell.toml").write_text("[sub_calls]\nenabled = false\n")
+    done = sunwell("config", "show", "-w", tmp_path, env=env)
+    assert done.stdout.startswith(f"delegation_tools = not set  # {tmp_path}/sunwell.toml:2"), done.output
+
+
 def test_secrets_are_masked(sunwell, env, tmp_path: Path) -> None:
     """Headers, keys and logins in addresses never get onto the screen, and no key's value does."""
     (tmp_path / "sunwell.toml").write_text(LOGIN)

@@ -220,3 +220,13 @@ def test_a_changed_model_is_refused(sunwell, shop: Path, simulator: Simulator) -
     done = sunwell("resume", first["run_id"], "-w", shop, env={})
     assert done.exit_code == 2
     assert "ANTHROPIC_API_KEY" in done.stderr
+
+
+def test_a_run_may_go_on_as_a_dry_run(sunwell, shop: Path) -> None:
+    """What it would still have changed is shown and not made."""
+    first = json.loads(sunwell("run", TASK, "-w", shop, "--delegate", "--max-turns", "1", "--json").stdout)
+    before = {path: path.read_bytes() for path in shop.rglob("*.py")}
+    again = ("resume", first["run_id"], "-w", shop, "--max-turns", "20", "--dry-run", "--accept-changes")
+    done = sunwell(*again)
+    assert (first["status"], done.exit_code) == ("incomplete", 0), done.output
+    assert {path: path.read_bytes() for path in shop.rglob("*.py")} == before

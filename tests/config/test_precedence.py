@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from sunwell.config import load_config
+from sunwell.config.resolution import resolve
 from sunwell.config.schema import ModelEntry, ProviderSettings
 from sunwell.config.setting import dotted
 from sunwell.config.shape import leaves, named_table
@@ -59,6 +60,73 @@ def test_each_source_beats_the_ones_below(project, key, written, variable, flat,
     assert value_of(project.load({name: variable}).values, flat) == in_variable
     (project.folder / "sunwell.toml").unlink()
     assert value_of(project.load().values, flat) == default
+
+
+OTHER_NAMES = {
+    "threshold": "delegation_threshold_tokens",
+    "max_tokens": "max_output_tokens",
+    "max_usd": "budget.usd",
+    "max_turns": "budget.turns",
+    "max_calls": "budget.calls",
+    "max_seconds": "budget.seconds",
+    "max_depth": "workers.max_depth",
+    "max_recursion_depth": "workers.max_depth",
+    "max_concurrent": "workers.max_concurrent",
+    "max_parallel": "workers.max_concurrent",
+    "max_parallel_jobs": "workers.max_concurrent",
+    "worker_seconds": "workers.timeout_seconds",
+    "max_sub_calls": "sub_calls.max_per_turn",
+    "max_explore": "explore.max_steps",
+    "max_explore_steps": "explore.max_steps",
+    "max_commit_cycles": "explore.max_commit_cycles",
+    "rlm.token_budget": "budget.tokens",
+    "rlm.max_depth": "workers.max_depth",
+    "workers.timeout": "workers.timeout_seconds",
+    "budget.wall_time": "budget.seconds",
+    "orchestrator.max_iterations": "orchestrator.max_turns",
+    "orchestrator.max_wall_time": "orchestrator.max_seconds",
+    "orchestrator.max_tokens": "orchestrator.max_output_tokens",
+    "subagent.max_tokens": "delegation_model.max_output_tokens",
+    "subagent.max_concurrent": "workers.max_concurrent",
+    "subagent.timeout": "workers.timeout_seconds",
+}
+
+
+@pytest.mark.parametrize(("name", "key"), OTHER_NAMES.items())
+def test_each_other_name_means_what_it_has_always_meant(project, name, key):
+    """In a file, and as a variable and an option if it has one part."""
+    *table, last = name.split(".")
+    project.write_user(f"[{table[0]}]\n{last} = 3\n" if table else f"{last} = 3\n")
+    loaded = [project.load()]
+    if not table:
+        project.write_user("")
+        loaded += [project.load({f"SUNWELL_{last.upper()}": "3"}), project.load(**{last: 3})]
+    assert [[dotted(path) for path in one.settings] for one in loaded] == [[key]] * len(loaded)
+
+
+SWITCHES = {
+    "delegation-follows-its-model": ('delegation_model = "haiku"\n', (True, False, None)),
+    "delegation-off": ('delegate = false\ndelegation_model = "haiku"\n', (False, False, None)),
+    "orchestrator-follows-its-model": ('orchestrator = "opus"\n', (False, True, None)),
+    "orchestrator-off": ('[orchestrator]\nmodel = "opus"\nenabled = false\n', (False, False, None)),
+    "orchestrator-before-delegation": (
+        'delegation_model = "haiku"\n[orchestrator]\nmodel = "opus"\n',
+        (False, True, None),
+    ),
+    "sub-calls": ("[sub_calls]\nenabled = true\n", (False, False, "rlm")),
+    "orchestrator-before-sub-calls": (
+        '[orchestrator]\nmodel = "opus"\n[sub_calls]\nenabled = true\n',
+        (False, True, None),
+    ),
+}
+
+
+@pytest.mark.parametrize(("users", "expected"), SWITCHES.values(), ids=SWITCHES)
+def test_a_switch_that_is_not_set_follows_the_other_settings(project, users, expected):
+    """One that is set counts, whatever else is named; an orchestrator has tools of its own."""
+    project.write_user(users)
+    run = resolve(project.load().values, project.environ(ANTHROPIC_API_KEY="k")).options
+    assert (run.enable_delegation, run.orchestrate, run.delegation_tools) == expected
 
 
 @pytest.mark.parametrize("upper", [True, False])

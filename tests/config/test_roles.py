@@ -257,6 +257,14 @@ def test_names_of_the_users_own_may_stand_for_each_other(project):
         resolve(project.load(model="a").values, KEYS)
 
 
+def test_a_name_of_ones_own_may_be_that_of_a_role(project):
+    """What stands under ``[models]`` is never a role, whatever it is called."""
+    project.write_user('[models.smart_model]\nmodel = "haiku"\n')
+    values = project.load(model="smart_model").values
+    assert values.smart_model.model is None
+    assert resolve(values, KEYS).registry.get("smart_model").model_id == "claude-haiku-5-5"
+
+
 def test_a_name_may_add_settings_to_the_built_in_one_of_that_name(project):
     """``[models.opus]`` with its own effort is still opus."""
     project.write_user('[models.opus]\nmodel = "opus"\neffort = "low"\n')

@@ -50,6 +50,14 @@ THEIRS = {
     "effort": 'effort = "max"\n',
     "verbose": "verbose = true\n",
     "sub-call-dollars": "[sub_calls]\nmax_cost_per_session = 1.5\n",
+    "delegation-tools": 'delegation_tools = "subagent"\n',
+    "shell-in-its-section": "[permissions]\nallow_shell = true\n",
+    "sandbox-in-its-section": '[permissions]\nsandbox = "off"\n',
+    "flat-name": "max_parallel_jobs = 5\n",
+    "sub-call-tokens": "sub_calls_max_total_tokens = 50001\n",
+    "share": "[workers]\nshare = 0.6\n",
+    "longer-lens": "[delegation]\nmax_lens_tokens = 1501\n",
+    "earlier-runs": 'after = ["0"]\n',
     "cache-folder": 'cache_dir = "/tmp/theirs"\n',
 }
 
@@ -69,6 +77,13 @@ def test_what_could_harm_holds_only_once_it_is_trusted(project, text):
     project.write(text + "# changed\n")
     with pytest.raises(ConfigurationError, match="sunwell config trust"):
         load_config(workspace=project.folder, environ=environ)
+
+
+def test_the_refusal_names_a_switch_as_it_is_written(project):
+    """Whoever looks for it in the file finds it."""
+    project.write("[sub_calls]\nenabled = true\n")
+    with pytest.raises(ConfigurationError, match=r"sets sub_calls\.enabled;"):
+        project.load().require_trust()
 
 
 def test_a_file_named_with_config_needs_trust_too(project):
@@ -112,6 +127,12 @@ USERS = {
     "more-turns": ("[budget]\nturns = 100\n", "[budget]\nturns = {}\n", "99", "101"),
     "seconds": ("[budget]\nseconds = 60\n", "[budget]\nseconds = {}\n", "59", '"2m"'),
     "an-orchestrator's-seconds": ('orchestrator = "opus"\n', "[budget]\nseconds = {}\n", "1800", "1801"),
+    "a-switched-on-orchestrator's-seconds": (
+        "[orchestrator]\nenabled = true\n",
+        "[budget]\nseconds = {}\n",
+        "1800",
+        "1801",
+    ),
     "workers": ("[workers]\nmax_concurrent = 8\n", "[workers]\nmax_concurrent = {}\n", "8", "9"),
     "tools": ('tools = ["read_file", "mine"]\n', "tools = {}\n", '["mine"]', '["list_files"]'),
     "answers": ("max_output_tokens = 100\n", "max_output_tokens = {}\n", "99", "101"),

@@ -110,6 +110,59 @@ def test_an_option_is_recorded_and_read_again(spec: OptionSpec) -> None:
     assert options != RunOptions() or value == spec.default
 
 
+@pytest.mark.parametrize(
+    ("chosen", "turns", "seconds"),
+    [
+        pytest.param({}, 50, None, id="alone"),
+        pytest.param({"budget": Budget(turns=3)}, 3, None, id="named"),
+        pytest.param({"delegation_tools": "rlm"}, None, None, id="hands-out"),
+        pytest.param({"split": True}, None, None, id="splits"),
+        pytest.param({"orchestrate": True}, None, 1800.0, id="orchestrates"),
+        pytest.param({"orchestrate": True, "budget": Budget(seconds=9)}, None, 9, id="orchestrates-named"),
+    ],
+)
+def test_a_run_has_default_ceilings(chosen: dict[str, Any], turns: int | None, seconds: float | None) -> None:
+    """Of turns if one model works alone, and of time if it hands out all work."""
+    ceilings = LoopConfig(**chosen).ceilings
+    assert (ceilings.turns, ceilings.seconds) == (turns, seconds)
+
+
+def test_an_older_record_means_what_it_meant() -> None:
+    """Before 2026-11-28 the options of runs that hand work out stood in tables of their own."""
+    sub_calls = {
+        "max_depth": 1,
+        "max_sub_calls_per_turn": 2,
+        "max_total_tokens": 3,
+        "max_cost_per_session": "0.04",
+        "budget_inheritance": 0.05,
+    }
+    orchestration = {
+        "max_iterations": 6,
+        "confidence_threshold": 0.07,
+        "share": 0.08,
+        "max_entries": 9,
+        "persist_decisions": False,
+        "sub_calls": sub_calls,
+        "earlier_runs": ["10"],
+    }
+    budget = {"usd": "0.11", "tokens": 12, "calls": 13, "turns": 14, "seconds": 15.0}
+    options = options_from({"options": {"budget": budget, "orchestration": orchestration}})
+    assert options == RunOptions(
+        budget=Budget(Decimal("0.11"), 12, 13, 14, 15.0),
+        orchestrator_max_turns=6,
+        orchestrator_confidence_threshold=0.07,
+        worker_share=0.08,
+        scratchpad_max_entries=9,
+        scratchpad_persist_decisions=False,
+        earlier_runs=("10",),
+        sub_calls_max_depth=1,
+        sub_calls_max_per_turn=2,
+        sub_calls_max_total_tokens=3,
+        sub_calls_max_cost_per_session=Decimal("0.04"),
+        sub_calls_budget_inheritance=0.05,
+    )
+
+
 def test_a_loop_has_the_options_of_the_run() -> None:
     """All but those that are given to the loop itself, to its executor or to its run."""
     chosen = {spec.name: sample(spec)[0] for spec in option_specs().values() if spec.section != "budget"}

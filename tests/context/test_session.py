@@ -23,6 +23,7 @@ from sunwell.errors import ConfigurationError
         pytest.param({"max_concurrent": True}, "must be a whole number", id="true-is-not-1"),
         pytest.param({"max_concurrent": None}, "must be a whole number", id="not-optional"),
         pytest.param({"allow_shell": "no"}, "allow_shell cannot be 'no': it must be true", id="switch"),
+        pytest.param({"allow_shell": 0}, "allow_shell cannot be 0: it must be true", id="0-is-not-off"),
         pytest.param({"worker_share": float("nan")}, "must be a number from 0 to 1", id="nan"),
         pytest.param({"model": 3}, "model cannot be 3: it must be a model or the name", id="model"),
         pytest.param({"estimator": 3}, "estimator cannot be 3: it must be a function", id="estimator"),

@@ -4,6 +4,7 @@ import json
 import zlib
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import pytest
 from sunwell.agent import Agent
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
 from sunwell.core import Proposal
 from sunwell.errors import ConfigurationError, JournalError, UnknownModelError
 from sunwell.journal import read_records
 from sunwell.journal.codec import encode
 from sunwell.journal.records import Answer, Failure, Intent, RunClosed, RunOpened
 from sunwell.models.registry import ModelRegistry
-from sunwell.testing import completion, run_virtual
+from sunwell.testing import ScriptedModel, completion, run_virtual
 from tests.agent.conftest import UnthreadedFiles
 
 Change = Callable[[dict[str, Any]], None]
@@ -74,6 +76,16 @@ def test_a_permission_that_only_the_record_gives_is_refused(left, name, what) ->
             caught.value
         )
     assert (left.asked, len(left.journals)) == (0, 1)
+
+
+@pytest.mark.parametrize("what", ["resume", "fork"])
+def test_a_record_cannot_switch_the_sandbox_off(left, what) -> None:
+    """Who gives the shell again gives it in a sandbox."""
+    edit(left.journals[0], options(allow_shell=True, sandbox="off"))
+    begin = {"resume": left.resume, "fork": lambda **given: left.fork("run/direct", **given)}[what]
+    with pytest.raises(ConfigurationError, match="with --sandbox off, which its record cannot grant"):
+        begin(given={"allow_shell": True}, budget=MORE, accept_changes=True)
+    assert left.asked == 0
 
 
 def test_a_permission_that_is_given_again_holds(story, call) -> None:
@@ -369,13 +381,26 @@ def test_a_finished_batch_leaves_a_file_elsewhere_as_it_is(tmp_path, story) -> N
     )
 
 
-def test_a_fork_does_not_write_to_the_other_runs_file(story) -> None:
-    """It has a results file of its own where one is named."""
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_fork_does_not_write_to_the_other_runs_file(story, is_named) -> None:
+    """It has a results file of its own if one is named, and none otherwise."""
     out, own = story.workspace / "out.jsonl", story.workspace / "own.jsonl"
     _batch(story, out)
-    story.fork("run/task-1", "2", results=own)
+    story.fork("run/task-1", "2", results=own if is_named else None)
     assert not out.exists()
-    assert len(own.read_text().splitlines()) == 2
+    assert not is_named or len(own.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("what", ["resume", "fork"])
+async def test_a_cap_in_dollars_needs_a_price_when_a_run_goes_on(tmp_path, what) -> None:
+    """As for a new run: nobody could say when the cap is reached."""
+    agent = Agent(model=ScriptedModel("m", ["Never asked for."]))
+    session = SessionContext.build(tmp_path, "Do it", RunOptions(budget=Budget(tokens=5)))
+    run_id = (await agent.run(session)).run_id
+    capped = Budget(usd=1, tokens=100_000)
+    begin = agent.resume if what == "resume" else partial(agent.fork, at="run/direct")
+    with pytest.raises(ConfigurationError, match="the price of m is unknown, so a cap in dollars cannot"):
+        await begin(run_id, workspace=tmp_path, budget=capped)
 
 
 @pytest.mark.parametrize(

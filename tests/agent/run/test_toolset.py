@@ -90,3 +90,11 @@ def test_a_name_without_end_is_not_sent_back_whole() -> None:
     """What a model makes up costs no more than it must."""
     said = Toolset.of([launch], None).refusal(ToolCall("a", "n" * 1_000_000, "{}"))
     assert len(said.content) < 200
+
+
+def test_nobody_grants_more_than_they_have(tmp_path) -> None:
+    """A worker that may only read cannot let a worker of its own write."""
+    reader = Toolset.of(None, Toolbox(tmp_path, secrets=Secrets())).granting(["read_file"], "reader")
+    below = reader.granting(["read_file", "write_file"], "below")
+    assert below.granted == {"read_file"}
+    assert below.executors_of(ToolCall("a", "write_file", "{}")) == (None, None)
