@@ -266,6 +266,11 @@ class ThoughtSplitter:
     _mark: str = attrs.field(default=_OPENS, init=False)
     """The mark that may come next; empty once the answer itself has begun."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer itself has begun: nothing is split any more."""
+        return not self._mark
+
     def split(self, delta: Delta) -> Delta:
         """Return what is known to be text or thinking by the end of *delta*."""
         if not delta.text or not self._mark:

@@ -122,6 +122,7 @@ class Tuning:
 
 UNTUNED = Tuning()
 
+_NOTHING = Delta()
 MAX_ANSWER_BYTES = 64 * 2**20
 """Largest answer that is read, including its events."""
 _DRAIN_SECONDS = 0.25
@@ -220,11 +221,11 @@ class HttpCall:
                         chunk = await self._next(chunks, deadline, reader)
                         size_bytes += len(chunk)
                         for delta in self._take(chunk, size_bytes, parser, reader):
-                            if (shown := thoughts.split(delta)) != Delta():
-                                yield shown
+                            if thoughts.is_over or (delta := thoughts.split(delta)) != _NOTHING:
+                                yield delta
                         if not chunk:  # the end, with or without the terminal event
                             break
-                    if (rest := thoughts.end()) != Delta():
+                    if (rest := thoughts.end()) != _NOTHING:
                         yield rest
                     completion = self._completed(reader)
                     await _drain(chunks)

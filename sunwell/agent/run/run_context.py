@@ -130,9 +130,19 @@ class RunEvents(AsyncGenerator[Event, None]):
         return self
 
     async def __anext__(self) -> Event:
-        self._started.add(self)
-        async with self._reading:
-            return self._unread.popleft() if self._unread else await self._next()
+        if not self._opened:
+            self._started.add(self)
+        # For each event, and so without "async with" and without _next(), which cost more than the rest.
+        await self._reading.acquire()
+        try:
+            event = self._unread.popleft() if self._unread else await anext(self._events)
+        except GeneratorExit:  # of an abandoned stream
+            raise StopAsyncIteration from None
+        finally:
+            self._reading.release()
+        if isinstance(event, RunFinished):
+            self._result = event.result
+        return event
 
     def __await__(self) -> Generator[Any, Any, TaskResult]:
         return self.result().__await__()
