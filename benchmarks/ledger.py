@@ -7,6 +7,7 @@ the client's CPU.
 """
 
 import asyncio
+import itertools
 import statistics
 import tempfile
 import time
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 from client_cpu import adapter, server
 from recording import record
 from tables import ledger as table
@@ -58,8 +60,12 @@ async def _reservation_us(ledger: TreeLedger) -> float:
 def _calls(run: Run, port: int) -> dict[str, Callable[[], Awaitable[object]]]:
     """Return what makes one call: through the gateway, and by the adapter alone, on either wire."""
 
+    limits = itertools.cycle((500, 501))
+
     def by_gateway(model: ModelProtocol) -> Awaitable[object]:
-        return run.gateway.ask(run.root, model, _REQUEST, purpose="work")
+        # The gateway does not send the request that it has just had answered.
+        request = attrs.evolve(_REQUEST, max_output_tokens=next(limits))
+        return run.gateway.ask(run.root, model, request, purpose="work")
 
     models = {wire: adapter(wire, port) for wire in ("chat", "messages")}
     calls: dict[str, Callable[[], Awaitable[object]]] = {}
