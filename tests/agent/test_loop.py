@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
+from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Price, Rates, Request, Text, Thinking, ToolCall, ToolResult, Usage
@@ -340,3 +341,24 @@ def test_one_loop_runs_two_tasks_at_once() -> None:
         return list(await asyncio.gather(*made))
 
     assert run_virtual(main()) == ["about cats", "about dogs"]
+
+
+@pytest.mark.parametrize("unpriced", ["smart", "worker"])
+def test_a_cap_in_dollars_needs_the_price_of_each_model_that_may_be_asked(unpriced: str) -> None:
+    """A lens, a worker and a batch cost, too, whatever the model of the loop itself costs."""
+    own, smart, worker = (
+        ScriptedModel(name, [], price=None if name == unpriced else PRICE)
+        for name in ("own", "smart", "worker")
+    )
+
+    def loop(**chosen: Any) -> AgentLoop:
+        config = LoopConfig(budget=Budget(usd=1), **chosen)
+        return AgentLoop(own, config=config, smart_model=smart, delegation_model=worker)
+
+    sentence = f"the price of {unpriced} is unknown"
+    for chosen in ({"enable_delegation": True}, {"orchestrate": True}, {"delegation_tools": "delegate"}):
+        with pytest.raises(ConfigurationError, match=sentence):
+            loop(**chosen).check()
+    with pytest.raises(ConfigurationError, match=sentence):
+        loop().check(lens_only=unpriced == "smart", batch=Batch(["Do it"], None, None))
+    loop().check()

@@ -10,10 +10,10 @@ import pytest
 from sunwell import Agent, RunOptions, SessionContext
 from sunwell.agent.orchestrator import Orchestrator
 from sunwell.agent.run.run_context import RunEvents
-from sunwell.core import Completion, Request
+from sunwell.core import Completion, Request, ToolCall
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import ModelCallStarted, RunFinished, RunStarted
-from sunwell.testing import Line, ScriptedModel
+from sunwell.testing import Line, ScriptedModel, completion
 
 
 @attrs.define(eq=False)
@@ -195,3 +195,14 @@ async def test_an_agent_that_was_left_works_again(tmp_path: Path) -> None:
         assert (await agent.run(session(tmp_path))).answer == "one"
     async with agent:
         assert (await agent.run(session(tmp_path))).answer == "two"
+
+
+async def test_a_run_ends_after_fifty_turns_and_a_batch_has_them_for_each_task(tmp_path: Path) -> None:
+    """Nobody named a limit: one model that works alone has one, and a batch as a whole has none."""
+    (tmp_path / "a.txt").write_text("1\n")
+    turn = completion(ToolCall("c", "read_file", '{"path": "a.txt", "start_line": null, "line_count": null}'))
+    alone = await Agent(model=ScriptedModel("m", [turn] * 60)).run(session(tmp_path))
+    assert (alone.stop_reason, alone.turns) == ("turns", 50)
+    agent = Agent(model=ScriptedModel("m", ["Done."] * 60))
+    results = await agent.batch([f"Task {n}" for n in range(51)], workspace=tmp_path)
+    assert [one.status for one in results] == ["ok"] * 51
