@@ -19,7 +19,6 @@ import attrs
 import click
 
 from sunwell.errors import ConfigurationError
-from sunwell.tools.environment import command_environment, secrets_from_environment
 
 if TYPE_CHECKING:
     from sunwell.cli.views import View
@@ -103,6 +102,8 @@ def fresh_shop(place: Path) -> Path:
 
 def run_tests(shop: Path) -> Verdict:
     """Run the shop's own tests in a separate process without keys: a model wrote the code they run."""
+    from sunwell.tools.environment import command_environment, secrets_from_environment
+
     done = subprocess.run(
         [sys.executable, "-I", "-B", "-m", "unittest"],
         cwd=shop,

@@ -17,8 +17,6 @@ from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.layout import RunFile, find_run
 from sunwell.journal.reading import read_records
 from sunwell.journal.tree import Node
-from sunwell.report.figures import columns_of, dollars, fitted, pieces, seconds_text
-from sunwell.tools.wording import visible
 
 if TYPE_CHECKING:
     from sunwell.journal.layout import RunFile
@@ -206,6 +204,8 @@ def _is_plain(node: Node) -> bool:
 
 
 def _row(node: Node, guide: str, branch: str, style: TreeStyle) -> str:
+    from sunwell.report.figures import columns_of, fitted
+
     mark = _MARKS.get(node.status or "", "✓" if node.status else "·")
     figures = "  ".join(_figures(node, style.width))
     head = f"{guide}{branch}{mark} "
@@ -241,6 +241,8 @@ def _last(span: str) -> str:
 
 def _figures(node: Node, width: int) -> list[str]:
     """Return the columns that fit; the cost is the last to be dropped."""
+    from sunwell.report.figures import dollars, seconds_text
+
     took = f"{seconds_text(node.duration_ms / 1000):>8}" if node.duration_ms is not None else f"{'':>8}"
     if node.type == "tool":
         return [took] if width >= _MIDDLE_TREE else []
@@ -259,6 +261,9 @@ def _figures(node: Node, width: int) -> list[str]:
 
 
 def _wrapped(text: str, indent: str, width: int) -> Iterator[str]:
+    from sunwell.report.figures import pieces
+    from sunwell.tools.wording import visible
+
     room = max(20, width - len(indent))
     for line in visible(text).splitlines():
         yield from (f"{indent}{piece}" for piece in pieces(line, room))

@@ -159,10 +159,10 @@ def _runs(value: Any) -> tuple[str, ...]:
 
 
 def _tools(value: Iterable[ToolChoice] | None) -> tuple[str | Tool, ...] | None:
-    from sunwell.tools.function_tool import as_tool, require_distinct  # the room of tools loads on first use
-
     if value is None:
         return None
+    from sunwell.tools.function_tool import as_tool, require_distinct  # the room of tools loads on first use
+
     if isinstance(value, str) or not isinstance(value, Iterable):  # tuple("abc") would be ("a", "b", "c")
         raise ConfigurationError(f"tools cannot be {value!r}: it must be a list of names and functions")
     tools = tuple(one if isinstance(one, str) else as_tool(one) for one in value)
