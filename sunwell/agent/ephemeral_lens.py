@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sunwell.agent.lens.lens_prompt import LensOrder
+from sunwell.agent.lens.lens_request import LensOrder
 from sunwell.agent.lens.lens_writer import Ask, generic_lens, write_lens
 from sunwell.agent.policy.delegation import should_use_delegation
 from sunwell.budget.ledger import TreeLedger

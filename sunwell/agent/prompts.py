@@ -1,4 +1,5 @@
-"""The texts that models read, except the descriptions of tools, which are beside their tools.
+"""The texts that models read. Descriptions and results of tools are beside their tools, the text of a task in
+``core/task.py``, and that of a lens in ``core/lens.py``.
 
 They are in one place so that they can be read, compared and changed together. Every change raises the version
 of its part: a resumed run notices it, and lenses of different versions are not compared.

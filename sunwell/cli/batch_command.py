@@ -37,10 +37,10 @@ def read_tasks(source: str) -> "tuple[Task, ...]":
     except OSError as error:
         raise ConfigurationError(f"the tasks in {name} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{name} is no text: tasks must be UTF-8") from None
+        raise ConfigurationError(f"{name} is not UTF-8 text") from None
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
-        raise ConfigurationError(f"{name} holds no task: write one JSON text or object on each line")
+        raise ConfigurationError(f"{name} contains no task: write one JSON string or object per line")
     return tuple(_task(line, f"{name}, line {number}") for number, line in lines)
 
 
@@ -51,12 +51,12 @@ def _task(line: str, where: str) -> "Task":
         value: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(
-            f'{where} is no JSON ({error}); write "…" or {{"text": "…"}} on each line'
+            f'{where} is not JSON ({error}); write "…" or {{"text": "…"}} on each line'
         ) from None
     if isinstance(value, str):
         value = {"text": value}
     if not isinstance(value, dict):
-        raise ConfigurationError(f'{where} is neither a text nor an object: write {{"text": "…"}}')
+        raise ConfigurationError(f'{where} must be a string or an object: write {{"text": "…"}}')
     try:
         return task_of(value)
     except ConfigurationError as error:
@@ -66,8 +66,8 @@ def _task(line: str, where: str) -> "Task":
 @click.command(cls=SettingsCommand, epilog=EXIT_CODES)
 @click.argument("tasks", metavar="TASKS.jsonl")
 @workspace_option
-@click.option("--lens", metavar="LENS.json", help="The lens that all workers read; see sunwell lens.")
-@click.option("--results", metavar="OUT.jsonl", help="A file that holds each result as soon as it is there.")
+@click.option("--lens", metavar="LENS.json", help="Lens for all workers; see sunwell lens.")
+@click.option("--results", metavar="OUT.jsonl", help="File that gets each result as soon as it is available.")
 @plugins_option
 @settings_options(
     "models",
@@ -82,12 +82,12 @@ def _task(line: str, where: str) -> "Task":
 @output_options
 @click.pass_context
 def batch(ctx: click.Context, /, **chosen: Any) -> None:
-    """Do each task of TASKS.jsonl with a worker of its own; "-" reads standard input.
+    """Do each task of TASKS.jsonl with its own worker; "-" reads standard input.
 
-    A line is a JSON text, or an object with text and perhaps tools, budget, timeout_seconds, scope,
-    target_files and done. Without --lens, and with a delegation model, the smart model writes one lens
-    for all of them first. The ceilings hold for all workers together. Without --results the results go
-    to standard output as JSON Lines, in the order of the tasks, and the bill to standard error.
+    A line is a JSON string, or an object with text and, if needed, tools, budget, timeout_seconds, scope,
+    target_files and done. Without --lens, and with a delegation model, the smart model first writes one
+    lens for all tasks. The budget holds for all workers together. Without --results, the results go to
+    standard output as JSON Lines in the order of the tasks, and the bill to standard error.
     """
     from sunwell.agent.lens.lens_file import read_lens
     from sunwell.cli.run_output import drive, tell

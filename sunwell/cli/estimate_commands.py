@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def estimate(**chosen: Any) -> None:
-    """Say whether TASK would be delegated, and what each way would cost.
+    """Show whether TASK would be delegated, and what each way would cost.
 
-    Nothing is asked and nothing is spent; no key is needed. Without any model named it is the pair of the
-    provider whose key is there, else opus with haiku.
+    No model is called, nothing is spent and no API key is needed. Without any model named, the two models of
+    the provider whose API key is set are used, or opus with haiku.
     """
     from sunwell.cli.shared_options import configured
     from sunwell.report.figures import json_text
@@ -82,14 +82,14 @@ def _row(side: "Side", who: str, is_chosen: bool) -> str:
 @click.command(cls=SettingsCommand, epilog=EXIT_CODES)
 @click.argument("task", required=False)
 @click.option("-o", "--output", metavar="LENS.json", help="Where to write the lens.")
-@click.option("--check", metavar="LENS.json", help="Check a lens that is there; nothing is asked or spent.")
+@click.option("--check", metavar="LENS.json", help="Check an existing lens; no model is called.")
 @workspace_option
 @settings_options("budget", only=("smart_model", "effort", "max_lens_tokens"))
 @config_options
 def lens(**chosen: Any) -> None:
-    """Have the smart model write a lens for TASK, and show it as its readers will see it.
+    """Have the smart model write a lens for TASK, and show it as workers will see it.
 
-    With --check LENS.json it shows and checks a lens that is there.
+    With --check LENS.json it shows and checks an existing lens.
     """
     from sunwell.agent.lens.lens_file import lens_json, read_lens
     from sunwell.errors import ConfigurationError
@@ -124,7 +124,7 @@ def _save(path: Path, text: str) -> None:
         path.write_text(text, "utf-8")
     except OSError as error:
         raise ConfigurationError(
-            f"the lens cannot be written to {path}: {error.strerror or error}; it stands in the journal"
+            f"the lens cannot be written to {path}: {error.strerror or error}; it is in the journal"
         ) from None
     click.echo(f"sunwell: wrote {path}", err=True)
 

@@ -34,17 +34,16 @@ _OVER = "the run had finished: nothing was asked and nothing was paid, and this 
 )
 @settings_options("budget")
 @again_options
-@click.option("--accept-changes", is_flag=True, help="Keep answers although their question has changed.")
+@click.option("--accept-changes", is_flag=True, help="Keep recorded answers whose request has changed.")
 @config_options
 @output_options
 @click.pass_context
 def resume(ctx: click.Context, /, **chosen: Any) -> None:
-    """Go on with RUN, an id or its beginning: no answered call is asked or paid again.
+    """Resume RUN, an id or its beginning: no answered call is made or paid again.
 
-    The record of a run grants nothing: shell, Python and plugins that it had must be given again, here or in
-    your own settings. Ceilings that are named here replace the recorded ones; of the recorded and your usual
-    ones the lower hold. What was spent still counts. A run that has finished gives its result again, and
-    nobody is asked.
+    The record of a run grants nothing: give shell, Python and plugins again, here or in your own settings.
+    Limits that you give here replace the recorded ones; otherwise the lower of the recorded and your usual
+    ones holds. What was spent still counts. A finished run returns its result again without any call.
     """
     from sunwell.agent.lifecycle.authority import ceilings_now
     from sunwell.agent.lifecycle.run_settings import options_from
@@ -95,24 +94,24 @@ _CHANGED = ("model", "smart_model", "delegation_model", "effort")
     "--at",
     required=True,
     metavar="SPAN[:CALL]",
-    help="Where: a span begun anew, or from one of its calls on; sunwell show RUN --spans lists them.",
+    help="Span to start again, or one of its calls to continue from; sunwell show RUN --spans lists them.",
 )
 @click.option(
     "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
 )
 @settings_options("models", "budget", only=("effort",))
 @again_options
-@click.option("--accept-changes", is_flag=True, help="Take the files as they are.")
+@click.option("--accept-changes", is_flag=True, help="Use the files as they are.")
 @config_options
 @output_options
 @click.pass_context
 def fork(ctx: click.Context, /, **chosen: Any) -> None:
-    """Go on from a place in RUN in a new run, with what is named here changed.
+    """Continue RUN from one of its calls as a new run, with the options given here changed.
 
-    What came before is copied, and neither asked nor paid again; RUN itself stays as it is. As for resume,
-    the record grants no shell, Python or plugin; a batch has a results file only if --results names one.
-    The files are yours: where they are not as they were at that place, nothing is begun. Put them
-    back first (with git, say, or sunwell undo RUN for a place before the first change), or --accept-changes.
+    Everything before is copied, and neither called nor paid again; RUN stays as it is. As for resume, the
+    record grants no shell, Python or plugin; a batch has a results file only if --results names one. If a
+    file is not as it was at that place, the new run does not start: restore the files (with git, or with
+    sunwell undo RUN for a place before the first change), or use --accept-changes.
     """
     from sunwell.agent.lifecycle.authority import ceilings_now
     from sunwell.agent.lifecycle.run_settings import batch_in, options_from
@@ -161,15 +160,15 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
 @click.option(
     "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
 )
-@click.option("--accept-changes", is_flag=True, help="Go on where the code asks something else by now.")
+@click.option("--accept-changes", is_flag=True, help="Continue if requests have changed.")
 @output_options
 @click.pass_context
 def replay(ctx: click.Context, /, **chosen: Any) -> None:
-    """Play RUN again from its journal alone, with the code of today.
+    """Replay RUN from its journal alone, with the installed version.
 
-    Nothing is asked, paid, written or changed; neither key nor network is needed. Each question must be
-    the recorded one. Where the record ends before the run did, the result is cancelled and says at which
-    call.
+    No model is called and nothing is paid, written or changed; neither an API key nor a network is needed.
+    Each request must be the recorded one. If the record ends before the run did, the result is cancelled and
+    says at which call.
     """
     from sunwell.agent.agent import Agent
     from sunwell.cli.run_output import drive, tell
@@ -195,11 +194,11 @@ _ROLES = ("model", "smart_model", "delegation_model")
 @output_options
 @click.pass_context
 def record(ctx: click.Context, /, **chosen: Any) -> None:
-    """Record the run in the file JOURNAL anew: the same task and settings, with the code of today.
+    """Record the run in the file JOURNAL again: the same task and settings, with the installed version.
 
-    The simulator's scripted models answer, so neither key nor network is needed. For journals that tests
-    play again: where such a test fails on purpose, this makes the new recording. JOURNAL is replaced where
-    the new run comes to an end that is no error.
+    The simulator's scripted models answer, so neither an API key nor a network is needed. For journals that
+    tests replay: if such a test fails because of an intended change, this makes the new recording. JOURNAL is
+    replaced only if the new run ends without an error.
     """
     from sunwell.agent.agent import Agent
     from sunwell.agent.lifecycle.run_settings import latest_settings

@@ -227,7 +227,12 @@ EXIT_CODES = (
 @click.command(cls=SettingsCommand, epilog=EXIT_CODES)
 @click.argument("task", required=False)
 @workspace_option
-@click.option("--confirm-above", type=DOLLARS, metavar="X", help="Ask first if more is expected.")
+@click.option(
+    "--confirm-above",
+    type=DOLLARS,
+    metavar="X",
+    help="Ask first if the expected cost is higher than X US dollars.",
+)
 @click.option("--approve", is_flag=True, help="Ask before each write and command.")
 @click.option(
     "-q",
@@ -236,7 +241,7 @@ EXIT_CODES = (
     help="Answer a question, without the workspace's tools; see --context.",
 )
 @click.option(
-    "-c", "--context", metavar="FILE", help="What the question is about (default: what is piped in)."
+    "-c", "--context", metavar="FILE", help="File with the context of the question. Default: standard input."
 )
 @click.option(
     "--explore-max-steps",
@@ -254,9 +259,9 @@ EXIT_CODES = (
 def run(ctx: click.Context, /, **chosen: Any) -> None:
     """Do TASK in a workspace; "-" reads the task from standard input.
 
-    Delegation is on where a delegation model is named, or with --delegate; that alone takes the pair of
-    models of the provider whose key is there. The answer and the bill go to standard output, all else to
-    standard error.
+    Delegation is on if a delegation model is named, or with --enable-delegation. Without any model named,
+    Sunwell uses the two models of the provider whose API key is set. The answer and the bill go to standard
+    output, everything else to standard error.
     """
     from sunwell.cli.run_output import drive, tell
     from sunwell.cli.shared_options import configured
@@ -301,7 +306,7 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
     from sunwell.config.preflight import require_sound
 
     if chosen["task"] is not None:
-        raise ConfigurationError("a task and --query are two things: give one of them")
+        raise ConfigurationError("give either a task or --query, not both")
     require_sound(held.resolved)
     verbose = held.loaded.values.verbose
     view = PlainView(verbose, quiet=not verbose)

@@ -223,7 +223,7 @@ class RunOptions:
         metadata=_option(
             "delegation",
             "Let the policy hand the task to a cheaper model under a lens.",
-            otherwise="on if delegation_model is set",
+            otherwise="on the command line and in files, on if delegation_model is set; in Python off",
         ),
     )
     delegation_threshold_tokens: Natural = attrs.field(
@@ -246,7 +246,7 @@ class RunOptions:
         default=None,
         metadata=_option(
             "models",
-            "Model used by workers, with the lens in its prompt; turns delegation on.",
+            "Model used by workers, with the lens in its prompt.",
             metavar="M",
             otherwise="model",
             read=_model("delegation_model"),

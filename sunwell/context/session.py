@@ -14,7 +14,7 @@ from sunwell.errors import ConfigurationError
 class SessionContext:
     """The place, the goal and the options of one run. Made by :meth:`build`, which checks them."""
 
-    workspace: Path
+    workspace: Path = attrs.field(converter=Path)
     goal: str
     options: RunOptions = RunOptions()
 

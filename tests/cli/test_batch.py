@@ -126,8 +126,8 @@ def test_one_failure_costs_the_others_nothing_unless_that_is_wanted(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        pytest.param("no json", "line 1 is no JSON", id="no-json"),
-        pytest.param("[1]", "neither a text nor an object", id="a-list"),
+        pytest.param("no json", "line 1 is not JSON", id="no-json"),
+        pytest.param("[1]", "must be a string or an object", id="a-list"),
         pytest.param('{"task": ""}', "is empty", id="empty"),
         pytest.param('{"scope": "x"}', "a task needs a text", id="no-text"),
         pytest.param('{"task": "x", "model": "opus"}', "no field 'model'", id="unknown-field"),

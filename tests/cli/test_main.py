@@ -36,4 +36,4 @@ def test_the_list_of_commands_says_whole_sentences(sunwell) -> None:
     """What a command does is broken into lines where the page is narrow, and never cut."""
     listed = sunwell("--help").stdout.partition("Commands:")[2]
     assert "..." not in listed
-    assert "no answered call is asked or paid again." in " ".join(listed.split())
+    assert "no answered call is made or paid again." in " ".join(listed.split())

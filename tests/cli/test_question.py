@@ -82,7 +82,7 @@ def test_a_context_that_does_not_fit_is_refused(sunwell, tmp_path: Path, simulat
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        pytest.param(("-q", "Q", "a task"), "give one of them", id="both"),
+        pytest.param(("-q", "Q", "a task"), "not both", id="both"),
         pytest.param((), "no task is given", id="neither"),
         pytest.param(("-q", "Q", "-c", "nowhere.txt"), "cannot be read", id="no-file"),
         pytest.param(("-q", "Q", "-c", "."), "cannot be read: Is a directory", id="folder"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.lens.lens_prompt import RULE_PARTS
+from sunwell.agent.lens.lens_request import RULE_PARTS
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
 from sunwell.errors import LensError

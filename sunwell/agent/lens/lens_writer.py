@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from sunwell.agent.lens.lens_parser import candidates, is_inside, parse_lens, seen_text
-from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, LensOrder, user_prompt
+from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder, user_prompt
 from sunwell.agent.prompts import (
     GENERIC_CONSTRAINTS,
     GENERIC_HEURISTICS,

@@ -24,6 +24,7 @@ from sunwell.budget.ledger import passed
 from sunwell.budget.ledger_protocol import Amount
 from sunwell.budget.tally import BilledCall
 from sunwell.context.excerpts import Shown, gather
+from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import FileRead
 from sunwell.core.model import Completion
@@ -320,7 +321,8 @@ class RunStart:
         options, box = session.options, self.executor
         dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
         unconfined = box.warning(self.equipment.names(options)) if isinstance(box, Toolbox) else ""
-        found = [said for said in (*self.notes, dearer, unconfined) if said]
+        unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
+        found = [said for said in (*self.notes, dearer, unconfined, unused) if said]
         for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):
             run.tell(WARNED, Warned(warning))
         if roles.fell_back is not None:
@@ -328,6 +330,14 @@ class RunStart:
             if run.journal.find(Note, key) is None:
                 await run.journal.append(Note(*key, attrs.asdict(roles.fell_back)))
             run.tell(MODEL_FELL_BACK, roles.fell_back)
+
+
+def _unused_worker(options: RunOptions, roles: Roles) -> str:
+    """Return a warning if a delegation model is named that nothing will use; empty if it is used."""
+    if roles.worker is None or options.enable_delegation or options.orchestrate or options.delegation_tools:
+        return ""
+    name = roles.worker.name
+    return f"{name} is the delegation model, but delegation is off: set enable_delegation=True to use it"
 
 
 def open_new(

@@ -95,7 +95,7 @@ class EventStream:
         return self._events.popleft()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RunEvents(AsyncGenerator[Event, None]):
     """The events of one run, or its result.
 

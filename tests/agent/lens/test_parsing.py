@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.agent.lens.lens_parser import lens_tokens, parse_lens
-from sunwell.agent.lens.lens_prompt import RULE_PARTS
+from sunwell.agent.lens.lens_request import RULE_PARTS
 from sunwell.core.lens import EphemeralLens
 from sunwell.errors import LensError
 

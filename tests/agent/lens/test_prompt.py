@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, LensOrder, user_prompt
+from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder, user_prompt
 from sunwell.agent.prompts import LENS_PROMPT, lens_repair
 from sunwell.core.model import ToolSpec
 

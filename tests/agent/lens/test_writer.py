@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sunwell.agent.ephemeral_lens import create_ephemeral_lens, generic_lens
-from sunwell.agent.lens.lens_prompt import LENS_SCHEMA, LensOrder
+from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder
 from sunwell.agent.lens.lens_writer import write_lens
 from sunwell.agent.prompts import LENS_PROMPT
 from sunwell.core.lens import EphemeralLens

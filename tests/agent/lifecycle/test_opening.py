@@ -68,7 +68,26 @@ async def test_a_worker_that_is_dearer_than_the_smart_model_is_a_warning(tmp_pat
 
     session = SessionContext.build(tmp_path, "Say it.")
     found = [event.message async for event in agent.run(session) if isinstance(event, Warned)]
-    assert ["w is dearer than s" in text for text in found] == [True] * told
+    assert ["w is dearer than s" in text for text in found if "delegation is off" not in text] == [
+        True
+    ] * told
+
+
+@pytest.mark.parametrize(
+    ("options", "warns"),
+    [
+        pytest.param({}, True, id="off"),
+        pytest.param({"enable_delegation": True}, False, id="on"),
+        pytest.param({"delegation_tools": "subagent"}, False, id="tools"),
+    ],
+)
+async def test_a_delegation_model_that_nothing_uses_is_a_warning(tmp_path, options, warns) -> None:
+    """The run would use the dear model alone, and say nothing of the cheap one."""
+    agent = Agent(model=ScriptedModel("s", ["Done."]), delegation_model=ScriptedModel("w", []))
+    session = SessionContext.build(tmp_path, "Say it.", options=RunOptions(**options))
+    found = [event.message async for event in agent.run(session) if isinstance(event, Warned)]
+    said = "w is the delegation model, but delegation is off: set enable_delegation=True to use it"
+    assert (said in found) == warns
 
 
 @pytest.mark.parametrize(
