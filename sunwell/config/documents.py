@@ -90,10 +90,10 @@ def _table(node: Any, path: SettingPath, lines: dict[SettingPath, int], loader: 
     for key, child in node.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
-            raise _Refused("a key that is no text is not taken", line)
+            raise _Refused("a key must be text", line)
         name = str(key.value)
         if name in table:
-            raise _Refused(f"the key {name[:60]!r} stands twice", line)
+            raise _Refused(f"the key {name[:60]!r} is used twice", line)
         lines[(*path, name)] = line
         table[name] = _value(child, (*path, name), lines, loader)
     return table
@@ -198,7 +198,7 @@ def read_content(file: File) -> DocumentContent:
 
 
 def _no_file(file: File) -> ConfigurationError:
-    return ConfigurationError(f"{file} is no file: name a configuration file that exists")
+    return ConfigurationError(f"{file} is not a file: name an existing configuration file")
 
 
 def _read_toml(file: File, text: str) -> tuple[dict[str, Any], dict[SettingPath, int]]:

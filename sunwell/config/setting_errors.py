@@ -14,7 +14,7 @@ _SECRET_WORDS = ("key", "token", "secret", "password", "auth", "cookie", "header
 
 def wrong_value(origin: Origin, value: Any, allowed: str) -> ConfigurationError:
     """A value that a known key does not take."""
-    return ConfigurationError(f"{_where(origin)} is {_shown(origin, value)}: it takes {allowed}")
+    return ConfigurationError(f"{_where(origin)} is {_shown(origin, value)}: it must be {allowed}")
 
 
 def unknown_key(origin: Origin, name: str, known: Iterable[str]) -> ConfigurationError:
@@ -23,7 +23,7 @@ def unknown_key(origin: Origin, name: str, known: Iterable[str]) -> Configuratio
     meant = nearest(name, names)
     listed = ", ".join(names[:_MOST_LISTED]) + (", …" if len(names) > _MOST_LISTED else "")
     advice = f"did you mean {meant}?" if meant else f"known here: {listed}"
-    return ConfigurationError(f"{_where(origin)} is no setting; {advice}")
+    return ConfigurationError(f"{_where(origin)} is not a setting; {advice}")
 
 
 def set_twice(origin: Origin, first: Origin) -> ConfigurationError:
@@ -33,7 +33,7 @@ def set_twice(origin: Origin, first: Origin) -> ConfigurationError:
 
 def not_a_table(origin: Origin, value: Any) -> ConfigurationError:
     """A value where a table of settings belongs."""
-    return ConfigurationError(f"{_where(origin)} is {_shown(origin, value)}: it takes a table of settings")
+    return ConfigurationError(f"{_where(origin)} is {_shown(origin, value)}: it must be a table of settings")
 
 
 def _written(value: Any) -> str:

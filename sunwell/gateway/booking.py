@@ -59,14 +59,14 @@ def _what_is_wrong(value: Any) -> str:
             return f"a part of it is {type(part).__name__}, not Text, Thinking or ToolCall"
         for field in attrs.fields(type(part)):
             if type(getattr(part, field.name)) is not str:
-                return f"{field.name} of a {type(part).__name__} is no text"
+                return f"{field.name} of a {type(part).__name__} is not text"
     if type(value.stop) is not str or value.stop not in _STOPS:
         return f"its stop {value.stop!r} is none of {', '.join(sorted(_STOPS))}"
     for name in ("model", "provider_stop", "id"):
         if type(getattr(value, name)) is not str:
-            return f"its {name} is no text"
+            return f"its {name} is not text"
     if not all(isinstance(one, Consulted) and isinstance(one.usage, Usage) for one in value.consulted):
-        return "the models that it consulted are no tuple of Consulted"
+        return "the models that it consulted are not a tuple of Consulted"
     stated = value.stated_cost_usd
     if stated is not None and not (isinstance(stated, Decimal) and stated.is_finite() and stated >= 0):
         return "its stated cost is not None and not a Decimal of zero or more"

@@ -126,7 +126,7 @@ class PosixDisk:
     def _locked(cls, path: Path, doing: str, flags: int, threaded: bool) -> Self:
         with as_journal_error(path, doing):
             if not flags and not stat.S_ISREG(path.lstat().st_mode):
-                raise JournalError(f"the journal {path} is no file: move what is there out of the way")
+                raise JournalError(f"the journal {path} is not a file: move it out of the way")
             lock = _take_lock(path)  # before the file: two processes must not both find it and repair it
             try:
                 flags |= os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC

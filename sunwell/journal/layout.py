@@ -41,7 +41,7 @@ def journal_path(root: Path, run_id: str) -> Path:
     Raises :exc:`~sunwell.errors.JournalError` for an id that could not be a folder's name.
     """
     if not _RUN_ID.match(run_id):
-        raise JournalError(f"{run_id!r} is no id of a run: use letters, digits, dots, dashes and underscores")
+        raise JournalError(f"{run_id!r} is not a run id: use letters, digits, dots, dashes and underscores")
     return root / FOLDER / "runs" / run_id / FILE
 
 

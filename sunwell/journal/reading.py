@@ -143,7 +143,7 @@ def read_records(path: Path, *, torn: Callable[[Repair], None] | None = None) ->
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not block us
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise JournalError(f"the journal {path} is no file: move what is there out of the way")
+            raise JournalError(f"the journal {path} is not a file: move it out of the way")
         scan = Scan(lambda offset, size: os.pread(file, size, offset), str(path))
         with as_journal_error(path, "read"):
             for entry in scan:

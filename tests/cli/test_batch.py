@@ -151,7 +151,7 @@ def test_a_bad_line_is_named_before_anything_is_spent(
         pytest.param("{", "is no JSON", id="no-json"),
         pytest.param('{"heuristics": "one"}', "single string", id="text-for-a-list"),
         pytest.param('{"heuristic": ["one"]}', "has no 'heuristic'", id="unknown-part"),
-        pytest.param('{"heuristics": []}', "guides nobody", id="empty"),
+        pytest.param('{"heuristics": []}', "is empty", id="empty"),
     ],
 )
 def test_a_lens_that_is_none_is_refused(sunwell: Invoke, tmp_path: Path, text: str, said: str) -> None:

@@ -81,9 +81,9 @@ def test_a_folder_in_the_place_of_a_journal_is_named(sunwell, shop: Path) -> Non
     place.mkdir(parents=True)
     done = sunwell("resume", "0", "-w", shop)
     assert done.exit_code == 2
-    assert f"the journal {place} is no file: move what is there out of the way" in done.stderr
+    assert f"the journal {place} is not a file: move it out of the way" in done.stderr
     [listed] = json.loads(sunwell("runs", "-w", shop, "--json").stdout)["runs"]
-    assert (listed["status"], "is no file" in listed["error"]) == ("damaged", True)
+    assert (listed["status"], "is not a file" in listed["error"]) == ("damaged", True)
 
 
 def test_other_ceilings_stay(sunwell, shop: Path) -> None:

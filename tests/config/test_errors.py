@@ -13,22 +13,24 @@ from sunwell.errors import ConfigurationError, SunwellError
 
 CASES = [
     pytest.param(
-        "sunwell.toml", "modle = 'x'", r":1: modle is no setting; did you mean model\?", id="nearest"
+        "sunwell.toml", "modle = 'x'", r":1: modle is not a setting; did you mean model\?", id="nearest"
     ),
     pytest.param(
         "sunwell.toml", "\n[budget]\nusdd = 1", r":3: budget\.usdd .* did you mean usd\?", id="nested"
     ),
-    pytest.param("sunwell.toml", "[budget]\nusd = nan", "usd is nan: it takes an amount", id="nan"),
-    pytest.param("sunwell.toml", "[budget]\nusd = -1", "usd is -1: it takes an amount", id="negative"),
+    pytest.param("sunwell.toml", "[budget]\nusd = nan", "usd is nan: it must be an amount", id="nan"),
+    pytest.param("sunwell.toml", "[budget]\nusd = -1", "usd is -1: it must be an amount", id="negative"),
     pytest.param("sunwell.toml", "[budget]\ntokens = 1.5", "a whole number", id="fraction"),
     pytest.param(
         "sunwell.toml", "[budget]\ntokens = true", "tokens is true: .*whole number", id="true-is-no-1"
     ),
-    pytest.param("sunwell.toml", "stream = 1", "stream is 1: it takes true or false", id="1-is-not-true"),
+    pytest.param("sunwell.toml", "stream = 1", "stream is 1: it must be true or false", id="1-is-not-true"),
     pytest.param("sunwell.toml", "stream = 'yes'", "true or false", id="text-is-no-switch"),
-    pytest.param("sunwell.toml", "tools = 'read'", "tools is 'read': it takes a list", id="text-is-no-list"),
-    pytest.param("sunwell.toml", "model = ''", "model is '': it takes text", id="empty"),
-    pytest.param("sunwell.toml", "budget = 3", "budget is 3: it takes a table", id="no-table"),
+    pytest.param(
+        "sunwell.toml", "tools = 'read'", "tools is 'read': it must be a list", id="text-is-no-list"
+    ),
+    pytest.param("sunwell.toml", "model = ''", "model is '': it must be text", id="empty"),
+    pytest.param("sunwell.toml", "budget = 3", "budget is 3: it must be a table", id="no-table"),
     pytest.param("sunwell.toml", "effort = 'huge'", "one of low, medium, high, xhigh, max", id="choice"),
     pytest.param("sunwell.toml", "[budget]\nseconds = '5 parsecs'", "30m", id="unit"),
     pytest.param("sunwell.toml", "a = 1\na = 2", "not valid TOML", id="doubled-toml"),
@@ -44,22 +46,24 @@ CASES = [
         ":3: sub_calls.enabled is set already, as delegation_tools: keep one",
         id="option-and-switch",
     ),
-    pytest.param("sunwell.toml", '"a\\nb\\u001b[31m" = 1', r':1?.*"a\\nb\\x1b\[31m" is no setting', id="key"),
+    pytest.param(
+        "sunwell.toml", '"a\\nb\\u001b[31m" = 1', r':1?.*"a\\nb\\x1b\[31m" is not a setting', id="key"
+    ),
     pytest.param("sunwell.toml", "[budget]\ntokens = " + "9" * 6000, "not valid TOML", id="digits-toml"),
     pytest.param(
         "sunwell.yaml",
         "max_depth: 0x" + "f" * 9000,
-        "a number of very many digits: it takes",
+        "a number of very many digits: it must be",
         id="digits-yaml",
     ),
     pytest.param(
         "sunwell.yaml", "max_depth: " + ":".join(["59"] * 3000), "a number of very many digits", id="base-60"
     ),
-    pytest.param("sunwell.toml", "[budget]\nusd = 1e400", "usd is inf: it takes an amount", id="infinite"),
+    pytest.param("sunwell.toml", "[budget]\nusd = 1e400", "usd is inf: it must be an amount", id="infinite"),
     pytest.param(
         "sunwell.toml",
         "[providers.x]\nbase_url = 'lab.example'",
-        "'lab.example': it takes an address",
+        "'lab.example': it must be an address",
         id="address",
     ),
     pytest.param(
@@ -72,12 +76,12 @@ CASES = [
     pytest.param("sunwell.toml", "a = [" * 500, "TOML|nested deeper", id="deep-toml"),
     pytest.param("sunwell.toml", "[" + ".".join("a" * 40) + "]", "nested deeper", id="deep-tables"),
     pytest.param("sunwell.toml", "x = '" + "y" * 2_000_000, "longer than", id="huge"),
-    pytest.param("sunwell.yaml", "model: a\nmodel: b", ":2: the key 'model' stands twice", id="doubled"),
+    pytest.param("sunwell.yaml", "model: a\nmodel: b", ":2: the key 'model' is used twice", id="doubled"),
     pytest.param("sunwell.yaml", "model: !!python/object/apply:os.system [x]", ":1: the tag", id="tag"),
     pytest.param("sunwell.yaml", "a: &a [x]\nb: [*a, *a]", ":1: anchors", id="anchor"),
     pytest.param("sunwell.yaml", "[" * 3000, ":1: it is nested deeper than 32 levels", id="deep-yaml"),
     pytest.param("sunwell.yaml", "- a\n- b", "a table of settings", id="list"),
-    pytest.param("sunwell.yaml", "? [a, b]\n: c", "a key that is no text", id="key"),
+    pytest.param("sunwell.yaml", "? [a, b]\n: c", "a key must be text", id="key"),
     pytest.param("sunwell.yaml", "model: 'x", "not valid YAML", id="open-quote"),
     pytest.param("sunwell.yaml", "budget:\n  usd: .nan", ":2: budget.usd is nan", id="yaml-nan"),
     pytest.param("sunwell.yaml", "subagent:\n  openai:\n    prest: x", "did you mean preset", id="block"),
@@ -128,7 +132,7 @@ def test_what_is_no_file_is_refused_by_name(project, make, name):
     place = (project.user if name == "config.toml" else project.folder) / name
     make(place)
     named = place if name == "named.toml" else None
-    with pytest.raises(ConfigurationError, match=f"{name} is no file|{name} cannot be read"):
+    with pytest.raises(ConfigurationError, match=f"{name} is not a file|{name} cannot be read"):
         project.load(config=named)
 
 
@@ -146,7 +150,7 @@ def test_a_file_that_may_not_be_read_is_refused_by_name(project):
     ("text", "sentence"),
     [
         pytest.param(
-            "[tool.sunwell]\nmodle = 'x'\n", r":2: modle is no setting; did you mean model\?", id="key"
+            "[tool.sunwell]\nmodle = 'x'\n", r":2: modle is not a setting; did you mean model\?", id="key"
         ),
         pytest.param("[tool.sunwell.budget]\nusd = 0.5\n[oops\n", "is not valid TOML", id="no-toml"),
         pytest.param("[tool]\nsunwell = 3\n", "tool.sunwell takes a table", id="no-table"),
@@ -188,7 +192,7 @@ def test_two_files_of_the_user_are_refused(project):
     [
         pytest.param({"SUNWELL_MODLE": "x"}, "did you mean SUNWELL_MODEL", id="unknown"),
         pytest.param(
-            {"SUNWELL_STREAM": "perhaps"}, "SUNWELL_STREAM is 'perhaps': it takes true", id="switch"
+            {"SUNWELL_STREAM": "perhaps"}, "SUNWELL_STREAM is 'perhaps': it must be true", id="switch"
         ),
         pytest.param({"SUNWELL_BUDGET_USD": "much"}, "SUNWELL_BUDGET_USD is 'much'", id="money"),
         pytest.param({"RLM_MAX_EXPLORE_STEPS": "0"}, "at least 1", id="rlm"),

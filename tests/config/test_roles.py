@@ -214,12 +214,12 @@ def test_what_cannot_be_reached_is_said(project, options, error, sentence):
     [
         pytest.param(
             "https://me:secret-login@lab.example/v1",
-            "a login, which is not shown: it takes an address",
+            "a login, which is not shown: it must be an address",
             id="login",
         ),
-        pytest.param("lab.example/v1", "it takes an address such as", id="no-scheme"),
-        pytest.param("file:///etc/passwd", "it takes an address such as", id="file"),
-        pytest.param("http://[::1", "it takes an address such as", id="broken"),
+        pytest.param("lab.example/v1", "it must be an address such as", id="no-scheme"),
+        pytest.param("file:///etc/passwd", "it must be an address such as", id="file"),
+        pytest.param("http://[::1", "it must be an address such as", id="broken"),
     ],
 )
 def test_an_address_must_be_one(project, url, sentence):

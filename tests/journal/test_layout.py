@@ -91,7 +91,7 @@ def test_links_in_place_of_files_are_refused(runs, tmp_path, name):
     target.write_text("mine")
     (folder / name).unlink()
     (folder / name).symlink_to(target)
-    with pytest.raises(JournalError, match=r"is no file|replace the link"):
+    with pytest.raises(JournalError, match=r"is not a file|replace the link"):
         FileJournal.open(folder / "journal.jsonl")
     assert target.read_text() == "mine"
 
@@ -108,7 +108,7 @@ def test_an_existing_run_is_not_begun_again(runs):
 @pytest.mark.parametrize("run_id", ["", ".", "..", "../r1", "a/b", "a\nb", "a b", "r1\n", "x" * 129])
 def test_an_id_that_is_no_folder_name_is_refused(tmp_path, run_id):
     """An id never leads out of the folder of runs."""
-    with pytest.raises(JournalError, match="is no id of a run"):
+    with pytest.raises(JournalError, match="is not a run id"):
         FileJournal.create(tmp_path, run_id)
 
 

@@ -143,8 +143,8 @@ def test_damage_is_refused_in_one_sentence_and_nothing_is_changed(journal_with, 
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        pytest.param(lambda path: path.mkdir(), "is no file", id="folder"),
-        pytest.param(lambda path: os.mkfifo(path), "is no file", id="pipe"),
+        pytest.param(lambda path: path.mkdir(), "is not a file", id="folder"),
+        pytest.param(lambda path: os.mkfifo(path), "is not a file", id="pipe"),
         pytest.param(lambda path: None, "No such file", id="nothing"),
     ],
 )

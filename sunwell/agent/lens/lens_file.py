@@ -26,7 +26,7 @@ def read_lens(path: Path) -> EphemeralLens:
     """
     try:
         if path.stat().st_size > _LONGEST_BYTES:
-            raise ConfigurationError(f"{path} is no lens: it has more than {_LONGEST_BYTES:,} bytes")
+            raise ConfigurationError(f"{path} is not a lens: it has more than {_LONGEST_BYTES:,} bytes")
         return lens_of(json.loads(path.read_text("utf-8")), str(path))
     except OSError as error:
         raise ConfigurationError(f"the lens {path} cannot be read: {error.strerror or error}") from None
@@ -39,16 +39,16 @@ def read_lens(path: Path) -> EphemeralLens:
 def lens_of(value: Any, where: str) -> EphemeralLens:
     """Return the lens that the JSON *value* describes; *where* names it in what is raised."""
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{where} is no lens: write an object with {', '.join(_FIELDS)}")
+        raise ConfigurationError(f"{where} is not a lens: write an object with {', '.join(_FIELDS)}")
     unknown = [name for name in value if name not in _FIELDS]
     if unknown:
         raise ConfigurationError(f"{where}: a lens has no {unknown[0]!r}; its parts: {', '.join(_FIELDS)}")
     try:
         lens = EphemeralLens(**value)
     except TypeError as error:
-        raise ConfigurationError(f"{where} is no lens: {error}") from None
+        raise ConfigurationError(f"{where} is not a lens: {error}") from None
     if lens.is_empty:
-        raise ConfigurationError(f"{where} guides nobody: every part of the lens is empty")
+        raise ConfigurationError(f"{where} is empty: give at least one rule")
     return lens
 
 

@@ -72,7 +72,9 @@ class CallerTerms:
         known = {field.name for field in attrs.fields(RunOptions)} - {"budget"}
         unknown = sorted(set(self.given) - known)
         if unknown:
-            raise ConfigurationError(f"given has {unknown[0]!r}, which is no option of a run (or is budget=)")
+            raise ConfigurationError(
+                f"given has {unknown[0]!r}, which is not an option of a run (for the budget use budget=)"
+            )
 
 
 def options_now(settings: Mapping[str, Any], terms: CallerTerms, equipment: Equipment) -> RunOptions:
@@ -195,7 +197,7 @@ def batch_now(
     """
     if batch is None:
         if named is not None:
-            raise ConfigurationError("the run is no batch, so it has no results file: leave --results out")
+            raise ConfigurationError("the run is not a batch, so it has no results file: leave --results out")
         return None, ""
     if named is not None:
         return attrs.evolve(batch, results=named.absolute()), ""

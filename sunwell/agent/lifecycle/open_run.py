@@ -116,7 +116,7 @@ def _check(record: Record) -> None:
     if not all(amount is None or _is_amount(amount) for amount in amounts):
         raise JournalError(
             f"the journal is damaged: a record of the kind {record.kind} has an amount below zero or one "
-            "that is not finite; restore it from a copy, or start the task anew"
+            "that is not finite; restore it from a copy, or start the task again"
         )
 
 
@@ -368,9 +368,9 @@ def reopen(
     try:
         recorded = journal.find(RunOpened, ())
         if recorded is None:
-            raise JournalError(f"{journal.path} does not begin with a run: it cannot be taken up")
+            raise JournalError(f"{journal.path} does not begin with a run: it cannot be resumed")
         if "forked" in recorded.settings and journal.find(Forked, ()) is None:
-            raise JournalError(f"the fork {recorded.run_id} was cut off while it was made: fork anew")
+            raise JournalError(f"the fork {recorded.run_id} was cut off while it was made: fork again")
         settings = latest_settings(journal.records())
         before = equipment.playable(options_from(settings), settings)
         is_finished = came_to_its_end(journal.records())

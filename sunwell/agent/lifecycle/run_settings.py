@@ -14,7 +14,7 @@ from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.records import Record, RunOpened, RunResumed
 
 _DAMAGED = "the settings in the journal are damaged"
-_ADVICE = "restore the journal from a copy, or start the task anew"
+_ADVICE = "restore the journal from a copy, or start the task again"
 _OLDER: Mapping[str, str] = MappingProxyType(
     {
         "orchestration.max_iterations": "orchestrator_max_turns",

@@ -110,7 +110,7 @@ def test_a_permission_that_is_given_again_holds(story, call) -> None:
 
 def test_an_unknown_permission_is_refused(left) -> None:
     """A misspelled name is not taken for a permission."""
-    with pytest.raises(ConfigurationError, match="'alow_shell', which is no option of a run"):
+    with pytest.raises(ConfigurationError, match="'alow_shell', which is not an option of a run"):
         left.resume(given={"alow_shell": True})
 
 

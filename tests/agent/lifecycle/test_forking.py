@@ -94,7 +94,7 @@ def test_a_fork_that_was_cut_off_while_it_was_made_is_not_taken_up(story, call):
     forked = story.fork("run/direct:1", "Forked.")
     path = story.journals[1]
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
-    with pytest.raises(JournalError, match="was cut off while it was made: fork anew"):
+    with pytest.raises(JournalError, match="was cut off while it was made: fork again"):
         story.resume(run_id=forked.run_id)
 
 
