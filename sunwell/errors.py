@@ -52,6 +52,11 @@ class ModelError(SunwellError):
     answer: object = None
     """The :class:`~sunwell.core.model.Completion` that came with the error, so that its usage is booked;
     ``None`` if none came."""
+    is_changed: bool = False
+    """Whether the next attempt sends a different request, without what the provider refused: such an
+    attempt does not count as a repetition."""
+    most_repeats: int | None = None
+    """Most repetitions of the request that can help; ``None``: as many as the policy allows."""
 
     def __str__(self) -> str:
         return f"{self.model}: {self.detail}"

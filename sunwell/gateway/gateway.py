@@ -32,7 +32,7 @@ from sunwell.events import (
 )
 from sunwell.gateway.booking import Booking, sound
 from sunwell.gateway.model_call import ModelCall
-from sunwell.gateway.retry import RetryPolicy
+from sunwell.gateway.retry import MOST_CHANGES, RetryPolicy
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Intent, Refused
 from sunwell.models.prices import PriceBook
@@ -230,16 +230,16 @@ class Gateway:
         return completion
 
     async def _try_until_answered(self, call: ModelCall) -> Answer:
-        first = self._first_free_attempt(call)
+        first, failed = self._first_free_attempt(call), 0
         for tried in itertools.count():
-            last = tried + 1 == self.retry.attempts
             try:
-                return await self._try_once(call, first + tried, last)
+                return await self._try_once(call, first, tried, failed)
             except ModelError as error:
-                wait_seconds = self.retry.wait_seconds(tried, error)
+                wait_seconds = self.retry.wait_seconds(failed, error)
                 if wait_seconds is None:
                     raise
                 self._tell_retry(call, tried + 1, wait_seconds, error)
+                failed += not error.is_changed
             await asyncio.sleep(wait_seconds)
             await self._booking.held(call, "rate", wait_seconds)
         raise AssertionError("counting has no end")
@@ -258,7 +258,8 @@ class Gateway:
         )
         self.emit(MODEL_RETRIED, retried)
 
-    async def _try_once(self, call: ModelCall, attempt: int, last: bool) -> Answer:
+    async def _try_once(self, call: ModelCall, first: int, tried: int, failed: int) -> Answer:
+        attempt = first + tried
         reservation = await self._booking.begin(call, attempt)
         request = call.request
         if request.max_output_tokens != reservation.max_output_tokens:
@@ -270,7 +271,8 @@ class Gateway:
         except BaseException as error:  # a cancellation too: the request is out and may be billed
             if isinstance(error, ModelError):
                 error.detail = self.redact(error.detail)
-            final = last or not self.retry.helps(error)
+                error.is_changed = error.is_changed and tried - failed < MOST_CHANGES
+            final = self.retry.wait_seconds(failed, error) is None
             await self._booking.failed(call, attempt, reservation, error, final=final)
             raise
         seconds = clock.time() - started

@@ -15,6 +15,7 @@ import attrs
 
 from sunwell.core.message import Part, Text, Thinking, ToolCall
 from sunwell.core.model import Completion, Delta, Stop, Usage
+from sunwell.models.refusals import MODEL_SLIPS
 
 _LARGEST_COUNT = 2**53
 _LARGEST_COST_USD = Decimal(10**9)
@@ -44,7 +45,7 @@ STOPS: Mapping[str, Stop] = MappingProxyType(
 
 Only a reason that means ``end`` or ``tool_calls`` here ends an answer properly."""
 
-_ERROR_WORDS = frozenset({"error", "failed"})
+_ERROR_WORDS = frozenset({"error", "failed"}) | MODEL_SLIPS
 
 
 class NotAnAnswer(ValueError):
@@ -148,8 +149,13 @@ def stop_of(told: Mapping[str, Any], key: str, *, is_body: bool) -> tuple[Stop, 
 
 
 def is_error_word(word: str) -> bool:
-    """Whether a stop reason says that the provider failed before the answer was complete."""
+    """Whether a stop reason says that provider or model failed before the answer was complete."""
     return _head(word) in _ERROR_WORDS
+
+
+def error_of(word: str) -> dict[str, str]:
+    """Return the error object that a stop reason stands for; see :func:`is_error_word`."""
+    return {"code": _head(word), "message": f"the finish reason is {word}"}
 
 
 def _head(word: str) -> str:

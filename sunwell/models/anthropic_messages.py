@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -18,6 +18,7 @@ from sunwell.models.answers import (
     count,
     decode,
     decode_object,
+    error_of,
     finished,
     is_error_word,
     members,
@@ -30,6 +31,7 @@ from sunwell.models.answers import (
 )
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
+from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
 
 FORMAT = "anthropic-messages"
 ORIGIN = "anthropic"
@@ -44,25 +46,48 @@ _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", 
 _NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 
+@attrs.frozen
+class MessagesFeatures:
+    """Which optional fields of the format a server supports. The defaults are Anthropic's."""
+
+    effort: bool = True
+    """Send ``output_config.effort`` if the request sets one."""
+    schema: Literal["json_schema", "none"] = "json_schema"
+    """How a JSON answer is requested."""
+    cache: bool = True
+    """Mark the end of the system prompt, or of the tools, with ``cache_control``."""
+    cache_conversation: bool = True
+    """Ask with a top-level ``cache_control`` to cache the messages, too."""
+    cache_life: bool = True
+    """Send how long an entry is kept: ``ttl``."""
+
+
 def encode_request(
-    model_id: str, request: Request, *, streaming: bool, thinking_tokens: int | None = None
+    model_id: str,
+    request: Request,
+    features: MessagesFeatures = MessagesFeatures(),
+    *,
+    streaming: bool,
+    thinking_tokens: int | None = None,
 ) -> tuple[bytes, ...]:
     """Return the body in pieces: equal for equal requests; sibling requests share the first pieces."""
-    caching = request.caching
-    sections = tuple(section for section in request.system if section.strip())
+    asked = asked_in_words(request, features.schema)
+    sections = tuple(section for section in request.system if section.strip()) + asked
+    life = request.caching.prefix if features.cache else None
+    mark = None if life is None else _cache_control(life if features.cache_life else None)
     messages = request.messages.encoded(FORMAT, encode_message)
     # A conversation must begin with the user's side.
     opening = b"" if messages and request.messages[0].role != "assistant" else _OPENING
     return (
         b'{"model":',
         _bytes(_WRITE(model_id)),
-        _tools(request.tools, None if sections else caching.prefix),
-        _system(sections, caching.prefix),
+        _tools(request.tools, "" if sections else mark or ""),
+        _system(sections, mark or ""),
         b',"messages":[',
         opening + b"," if opening and messages else opening,
         messages,
         b"]",
-        _tail(request, streaming=streaming, thinking_tokens=thinking_tokens),
+        _tail(request, features, streaming=streaming, thinking_tokens=thinking_tokens),
         b"}",
     )
 
@@ -116,17 +141,15 @@ def _id(text: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _system(sections: tuple[str, ...], life: CacheLife | None) -> bytes:
+def _system(sections: tuple[str, ...], mark: str) -> bytes:
     if not sections:
         return b""
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": section} for section in sections]
-    if life is not None:
-        blocks[-1]["cache_control"] = _cache_control(life)
-    return b',"system":' + _bytes(_WRITE(blocks))
+    blocks = [f'{{"type":"text","text":{_WRITE(section)}' for section in sections]
+    return _bytes(',"system":[' + "},".join(blocks) + mark + "}]")
 
 
 @lru_cache(maxsize=64)
-def _tools(tools: tuple[ToolSpec, ...], life: CacheLife | None) -> bytes:
+def _tools(tools: tuple[ToolSpec, ...], mark: str) -> bytes:
     if not tools:
         return b""
     written = [
@@ -134,16 +157,17 @@ def _tools(tools: tuple[ToolSpec, ...], life: CacheLife | None) -> bytes:
         f'"input_schema":{tool.schema_text}'
         for tool in tools
     ]
-    if life is not None:
-        written[-1] += f',"cache_control":{_WRITE(_cache_control(life))}'
-    return _bytes(',"tools":[' + "},".join(written) + "}]")
+    return _bytes(',"tools":[' + "},".join(written) + mark + "}]")
 
 
-def _cache_control(life: CacheLife) -> dict[str, str]:
-    return {"type": "ephemeral", "ttl": life}
+def _cache_control(life: CacheLife | None) -> str:
+    """Return the field that marks the end of a cached prefix; without *life*, for the server's own time."""
+    return ',"cache_control":' + _WRITE({"type": "ephemeral"} | ({"ttl": life} if life else {}))
 
 
-def _tail(request: Request, *, streaming: bool, thinking_tokens: int | None) -> bytes:
+def _tail(
+    request: Request, features: MessagesFeatures, *, streaming: bool, thinking_tokens: int | None
+) -> bytes:
     asked = request.max_output_tokens
     limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
     fields: dict[str, Any] = {"max_tokens": limit}
@@ -154,17 +178,36 @@ def _tail(request: Request, *, streaming: bool, thinking_tokens: int | None) -> 
     if request.tools and request.tool_choice == "none":
         fields["tool_choice"] = {"type": "none"}
     output: dict[str, Any] = {}
-    if request.effort is not None:
+    if request.effort is not None and features.effort:
         output["effort"] = request.effort
-    if request.response_schema is not None:
+    if request.response_schema is not None and features.schema == "json_schema":
         output["format"] = {"type": "json_schema", "schema": request.response_schema.schema}
     if output:
         fields["output_config"] = output
-    if request.caching.conversation:
-        fields["cache_control"] = _cache_control(request.caching.prefix or "5m")
     if streaming:
         fields["stream"] = True
-    return b"," + _bytes(_WRITE(fields))[1:-1]
+    written = "," + _WRITE(fields)[1:-1]
+    if request.caching.conversation and features.cache and features.cache_conversation:
+        written += _cache_control((request.caching.prefix or "5m") if features.cache_life else None)
+    return _bytes(written)
+
+
+def _less_caching(features: MessagesFeatures, refusal: str) -> MessagesFeatures:
+    """The top-level field goes first, unless the refusal names the place of another one."""
+    names_place = re.search(r"(?:system|tools|messages)\S*cache_control", refusal)
+    if features.cache_conversation and not names_place:
+        return attrs.evolve(features, cache_conversation=False)
+    return attrs.evolve(features, cache=False)
+
+
+LESSONS: tuple[Lesson[MessagesFeatures], ...] = (
+    lesson(r"output_config\.effort|\beffort\b", without(effort=False)),
+    lesson(r"output_config\.format|output_format|json_schema|structured output", without(schema="none")),
+    lesson(r"output_config", without(effort=False, schema="none")),
+    lesson(r"\bttl\b", without(cache_life=False)),
+    lesson(r"cache_control", _less_caching),
+)
+"""What is left out after which refusal."""
 
 
 def _bytes(text: str) -> bytes:
@@ -239,7 +282,7 @@ def _completion(
     completion = finished(parts, stop, found)
     error = answer.get("error")
     if error or is_error_word(said):
-        raise ErrorInAnswer(error or {"message": f"stop reason {said}"}, completion)
+        raise ErrorInAnswer(error or error_of(said), completion)
     return completion
 
 
@@ -401,18 +444,25 @@ STREAM_ABOVE_TOKENS = 21_333
 
 @attrs.frozen
 class _Messages:
+    features: MessagesFeatures = MessagesFeatures()
     thinking_tokens: int | None = None
     sdk: Sdk = "anthropic"
     path: str = "/v1/messages"
 
     def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
-        return encode_request(model_id, request, streaming=streaming, thinking_tokens=self.thinking_tokens)
+        return encode_request(
+            model_id, request, self.features, streaming=streaming, thinking_tokens=self.thinking_tokens
+        )
 
     def read(self, data: bytes, asked: str) -> Completion:
         return read_answer(data, asked)
 
     def reader(self, asked: str) -> MessageReader:
         return MessageReader(asked)
+
+    def without(self, refusal: str) -> "_Messages | None":
+        changed = learned(self.features, refusal, LESSONS)
+        return None if changed is None else attrs.evolve(self, features=changed)
 
 
 class AnthropicModel(HttpModel):
@@ -432,5 +482,5 @@ class AnthropicModel(HttpModel):
         name: str | None = None,
         tuning: Tuning = UNTUNED,
     ) -> None:
-        wire = _Messages(tuning.thinking_tokens)
+        wire = _Messages(thinking_tokens=tuning.thinking_tokens)
         super().__init__(model_id, connection, name or model_id, wire, STREAM_ABOVE_TOKENS, tuning)

@@ -20,7 +20,7 @@ from sunwell.errors import (
     Unauthorized,
 )
 from sunwell.models.connection import Connection
-from sunwell.models.refusals import OwnShape, is_refusal_before_work, parsed
+from sunwell.models.refusals import OwnShape, is_refusal_before_work, is_slip, parsed
 
 _LONGEST_MESSAGE = 400
 _OVERLOADED = frozenset({429, 503, 529})
@@ -117,6 +117,9 @@ class Failures:
         who = self._who()
         said = self._clean(f"{status}: {message}" if message else str(status))
         words = f"{error.get('type')} {error.get('code')} {message}"
+        if is_slip(error):
+            detail = f"the model wrote an invalid tool call or JSON, and {who} rejects it ({said}); ask again"
+            return BadAnswer(self.model, detail, True, True, most_repeats=1)
         if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(words)):
             detail = f"the account at {who} has no credit left ({said}); add credit or use another key"
             return QuotaExhausted(self.model, detail)

@@ -1,14 +1,14 @@
 """A model that is called over HTTP: one call, its stream of events, its time limits."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
 import attrs
 
 from sunwell.core.model import Completion, Delta, Effort, Request
-from sunwell.errors import ModelError, SunwellError
+from sunwell.errors import BadRequest, ModelError, SunwellError
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter
 from sunwell.models.connection import Connection, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
@@ -170,6 +170,10 @@ class Wire(Protocol):
         """Return a reader for one stream."""
         ...
 
+    def without(self, refusal: str) -> "Wire | None":
+        """Return the format without the optional feature that *refusal* names; ``None`` if it names none."""
+        ...
+
 
 @attrs.define(eq=False)
 class HttpCall:
@@ -180,6 +184,8 @@ class HttpCall:
     connection: Connection
     failures: Failures
     request: Request
+    learn: Callable[[ModelError, Wire], None]
+    """Gets each error that the provider sends, with the format of the request."""
     _pace: RateLimiter = attrs.field(init=False)
     """Known once the request may go out."""
     _sent_at: float = attrs.field(default=0.0, init=False)
@@ -286,7 +292,9 @@ class HttpCall:
             body = b""
         finally:
             await response.aclose()
-        return self.failures.from_status(response.status_code, response.headers, body)
+        failure = self.failures.from_status(response.status_code, response.headers, body)
+        self.learn(failure, self.wire)
+        return failure
 
     async def _begin(self, sender: Sender, deadline: float) -> Any:
         limit = asyncio.timeout_at(deadline)
@@ -377,7 +385,9 @@ class HttpCall:
             case ErrorInAnswer():
                 failure = self.failures.from_error_object(error.error)
                 if error.answer is not None:  # it was billed, and a retry would be billed again
-                    failure.answer, failure.retry = error.answer, False
+                    failure.answer = error.answer
+                    failure.retry = failure.retry and failure.most_repeats is not None
+                self.learn(failure, self.wire)
                 return failure
             case TimeoutError() if expired:
                 return self.failures.timed_out(late)
@@ -483,7 +493,8 @@ class HttpModel:
         """Return one completion, or raise :exc:`~sunwell.errors.ModelError`.
 
         The request's time limit, or else the connection's, applies to the whole call. A cancelled
-        call closes its connection.
+        call closes its connection. If the server rejects an optional field, the error allows another
+        attempt, which leaves the field out.
         """
         call = self._call(request)
         if not self._must_stream(request):
@@ -498,13 +509,25 @@ class HttpModel:
     def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Yield the answer as it arrives; the last delta carries the completion.
 
-        Raises :exc:`~sunwell.errors.ModelError`, also if the stream ends too early.
+        Raises what :meth:`complete` raises, also if the stream ends too early.
         """
         return self._call(request).stream()
 
+    def _learn(self, error: ModelError, sent: Wire) -> None:
+        """Leave out what *error* refuses from now on; *sent* is the format of the refused request."""
+        # With an answer, the request was accepted and billed: another attempt would be billed, too.
+        if not isinstance(error, BadRequest) or error.answer is not None:
+            return
+        if sent.without(error.detail) is None:
+            return
+        # Calls that went out together are refused together: the first refusal has changed the format, and the
+        # others profit from that.
+        self.wire = self.wire.without(error.detail) or self.wire
+        error.retry, error.is_changed, error.retry_after_seconds = True, True, 0.0
+
     def _call(self, request: Request) -> HttpCall:
         tuned = self.tuning.applied(request)
-        return HttpCall(self.model_id, self.wire, self.connection, self._failures, tuned)
+        return HttpCall(self.model_id, self.wire, self.connection, self._failures, tuned, self._learn)
 
     def _must_stream(self, request: Request) -> bool:
         above, asked = self.stream_above_tokens, request.max_output_tokens

@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from sunwell.models.answers import (
     count,
     decode,
     decode_object,
+    error_of,
     finished,
     is_error_word,
     members,
@@ -31,10 +31,10 @@ from sunwell.models.answers import (
 )
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpCall, HttpModel, Tuning
+from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
 
 ORIGIN = "openai-chat"
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-SCHEMA_IN_WORDS = "Answer with one JSON object and nothing else. It must obey this JSON schema:"
 _OWN_MODEL = re.compile(r"gpt-|chatgpt-|o\d")
 _VERSION = re.compile(r"gpt-(\d+)(?:\.(\d+))?")
 _FIRST_WITH_BREAKPOINTS = (5, 6)
@@ -91,7 +91,9 @@ def encode_request(
     """Return the body in pieces: equal for equal requests; sibling requests share the first pieces."""
     encode = _encode_with_reasoning if quirks.returns_reasoning else encode_message
     mark = quirks.breakpoints and request.caching.prefix is not None
-    sections = tuple(section for section in request.system if section) + _asked_in_words(request, quirks)
+    sections = tuple(section for section in request.system if section) + asked_in_words(
+        request, quirks.schema
+    )
     system = _system(sections, quirks.system_parts, mark)
     messages = request.messages.encoded(quirks.message_format, encode)
     return (
@@ -106,14 +108,6 @@ def encode_request(
         _tail(request, quirks, streaming=streaming),
         b"}",
     )
-
-
-def _asked_in_words(request: Request, quirks: ChatQuirks) -> tuple[str, ...]:
-    """Return the schema as an instruction, for a server that cannot enforce it itself."""
-    schema = request.response_schema
-    if schema is None or quirks.schema == "json_schema":
-        return ()
-    return (f"{SCHEMA_IN_WORDS}\n{_WRITE(schema.schema)}",)
 
 
 def encode_message(message: Message, *, reasoning: bool = False) -> bytes:
@@ -283,7 +277,7 @@ class _Found:
         )
         completion = finished(parts, stop, found)
         if error or is_error_word(said):
-            raise ErrorInAnswer(error or {"message": f"finish reason {said}"}, completion)
+            raise ErrorInAnswer(error or error_of(said), completion)
         return completion
 
 
@@ -470,19 +464,6 @@ class ChunkReader:
 _LIMITS = re.compile(r"max_completion_tokens|max_tokens")
 
 
-def without_refused(quirks: ChatQuirks, refusal: str) -> ChatQuirks | None:
-    """Return *quirks* without the feature that *refusal* names; ``None`` if it names no such feature.
-
-    Each feature is changed once for the same refusal, so a chain of refusals ends.
-    """
-    for pattern, change in _CHANGES:
-        if pattern.search(refusal):
-            changed = change(quirks, refusal)
-            if changed != quirks:
-                return changed
-    return None
-
-
 def _weaker_schema(quirks: ChatQuirks, refusal: str) -> ChatQuirks:
     if quirks.schema == "json_schema" and ("json_object" in refusal or "json_schema" in refusal):
         return attrs.evolve(quirks, schema="json_object")
@@ -498,21 +479,16 @@ def _other_limit(quirks: ChatQuirks, refusal: str) -> ChatQuirks:
     return attrs.evolve(quirks, token_limit="max_tokens" if is_new else "max_completion_tokens")
 
 
-_CHANGES: tuple[tuple[re.Pattern[str], Callable[[ChatQuirks, str], ChatQuirks]], ...] = (
-    (re.compile(r"response_format|json_schema|structured output", re.IGNORECASE), _weaker_schema),
-    (re.compile(r"stream_options|include_usage"), lambda quirks, _: attrs.evolve(quirks, stream_usage=False)),
-    (re.compile(r"reasoning.effort", re.IGNORECASE), lambda quirks, _: attrs.evolve(quirks, effort=False)),
-    (re.compile(r"\bstrict\b"), lambda quirks, _: attrs.evolve(quirks, strict_tools=False)),
-    (
-        re.compile(r"prompt_cache"),
-        lambda quirks, _: attrs.evolve(quirks, breakpoints=False, cache_key=False),
-    ),
-    (
-        re.compile(r"content.{0,40}string", re.IGNORECASE),
-        lambda quirks, _: attrs.evolve(quirks, system_parts=False, breakpoints=False),
-    ),
-    (_LIMITS, _other_limit),
+LESSONS: tuple[Lesson[ChatQuirks], ...] = (
+    lesson(r"response_format|json_schema|structured output", _weaker_schema),
+    lesson(r"stream_options|include_usage", without(stream_usage=False)),
+    lesson(r"reasoning.?effort", without(effort=False)),
+    lesson(r"\bstrict\b", without(strict_tools=False)),
+    lesson(r"prompt_cache", without(breakpoints=False, cache_key=False)),
+    lesson(r"content.{0,40}string", without(system_parts=False, breakpoints=False)),
+    lesson(_LIMITS.pattern, _other_limit, is_about_size=False),
 )
+"""What is left out after which refusal."""
 
 
 @attrs.frozen
@@ -529,6 +505,10 @@ class _Chat:
 
     def reader(self, asked: str) -> ChunkReader:
         return ChunkReader(asked)
+
+    def without(self, refusal: str) -> "_Chat | None":
+        changed = learned(self.quirks, refusal, LESSONS)
+        return None if changed is None else attrs.evolve(self, quirks=changed)
 
 
 class ChatModel(HttpModel):
@@ -560,41 +540,8 @@ class ChatModel(HttpModel):
         assert isinstance(wire, _Chat)
         return wire.quirks
 
-    async def complete(self, request: Request) -> Completion:
-        """Return one completion, or raise :exc:`~sunwell.errors.ModelError`.
-
-        If the server rejects an optional field, the error allows a retry, which leaves the field out.
-        """
-        try:
-            return await super().complete(request)
-        except BadRequest as error:
-            self._learn(error)
-            raise
-
-    async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
-        """Yield the answer as it arrives; the last delta carries the completion.
-
-        Raises what :meth:`complete` raises, also if the stream ends too early.
-        """
-        try:
-            async with aclosing(self._call(request).stream()) as deltas:
-                async for delta in deltas:
-                    yield delta
-        except BadRequest as error:
-            self._learn(error)
-            raise
-
     def _call(self, request: Request) -> HttpCall:
         if request.tools and not self.quirks.tools:
             reason = "the server does not support tools: use another model for this work, or send no tools"
             raise BadRequest(self.name, reason)
         return super()._call(request)
-
-    def _learn(self, error: BadRequest) -> None:
-        if error.answer is not None:  # it was accepted and billed: a retry would be billed, too
-            return
-        changed = without_refused(self.quirks, error.detail)
-        if changed is None:
-            return
-        self.wire = _Chat(changed)
-        error.retry, error.retry_after_seconds = True, 0.0

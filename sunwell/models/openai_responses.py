@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -27,6 +27,7 @@ from sunwell.models.answers import (
 )
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
+from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
 from sunwell.models.openai_chat import quirks_for
 
 FORMAT = "openai-responses"
@@ -36,10 +37,33 @@ _REASONS = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)")
 _INCLUDE = "reasoning.encrypted_content"
 
 
-def encode_request(model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
+@attrs.frozen
+class ResponsesFeatures:
+    """Which optional fields of the format a server supports. The defaults are OpenAI's."""
+
+    include: bool = True
+    """Request encrypted reasoning with ``include``."""
+    effort: bool = True
+    """Send ``reasoning.effort`` if the request sets one."""
+    schema: Literal["json_schema", "json_object", "none"] = "json_schema"
+    """How a JSON answer is requested."""
+    cache_key: bool = True
+    """Send ``prompt_cache_key``."""
+    breakpoints: bool = True
+    """Mark the end of the system prompt with ``prompt_cache_breakpoint``, for models that know it."""
+    token_limit: bool = True
+    """Send ``max_output_tokens``."""
+    store: bool = True
+    """Say with ``store`` that the provider must not keep the answer."""
+
+
+def encode_request(
+    model_id: str, request: Request, features: ResponsesFeatures = ResponsesFeatures(), *, streaming: bool
+) -> tuple[bytes, ...]:
     """Return the body in pieces: equal for equal requests; sibling requests share the first pieces."""
-    breakpoints = quirks_for("openai", model_id).breakpoints
-    sections = tuple(section for section in request.system if section)
+    breakpoints = features.breakpoints and quirks_for("openai", model_id).breakpoints
+    asked = asked_in_words(request, features.schema)
+    sections = tuple(section for section in request.system if section) + asked
     system = _system(sections, breakpoints and request.caching.prefix is not None)
     messages = request.messages.encoded(FORMAT, encode_message)
     return (
@@ -51,7 +75,7 @@ def encode_request(model_id: str, request: Request, *, streaming: bool) -> tuple
         b"," if system and messages else b"",
         messages,
         b"]",
-        _tail(model_id, request, breakpoints=breakpoints, streaming=streaming),
+        _tail(model_id, request, features, breakpoints=breakpoints, streaming=streaming),
         b"}",
     )
 
@@ -112,28 +136,50 @@ def _tools(tools: tuple[ToolSpec, ...]) -> bytes:
     return _bytes(f',"tools":[{",".join(written)}]')
 
 
-def _tail(model_id: str, request: Request, *, breakpoints: bool, streaming: bool) -> bytes:
-    fields: dict[str, Any] = {"store": False}
-    if _REASONS.match(model_id):
+def _tail(
+    model_id: str, request: Request, features: ResponsesFeatures, *, breakpoints: bool, streaming: bool
+) -> bytes:
+    fields: dict[str, Any] = {"store": False} if features.store else {}
+    if features.include and _REASONS.match(model_id):
         # The provider stores nothing, so encrypted reasoning must be sent again with the next request.
         fields["include"] = [_INCLUDE]
-    if request.max_output_tokens is not None:
+    if request.max_output_tokens is not None and features.token_limit:
         fields["max_output_tokens"] = request.max_output_tokens
     if request.tools and request.tool_choice == "none":
         fields["tool_choice"] = "none"
-    if request.effort is not None:
+    if request.effort is not None and features.effort:
         fields["reasoning"] = {"effort": request.effort}
     schema = request.response_schema
-    if schema is not None:
+    if schema is not None and features.schema == "json_schema":
         described = {"type": "json_schema", "name": schema.name, "schema": schema.schema, "strict": True}
         fields["text"] = {"format": described}
-    if request.caching.key:
+    elif schema is not None and features.schema == "json_object":
+        fields["text"] = {"format": {"type": "json_object"}}
+    if request.caching.key and features.cache_key:
         fields["prompt_cache_key"] = request.caching.key
     if breakpoints and not request.caching.conversation:
         fields["prompt_cache_options"] = {"mode": "explicit"}  # no write for the end of the messages
     if streaming:
         fields["stream"] = True
-    return b"," + _bytes(_WRITE(fields))[1:-1]
+    return b"," + _bytes(_WRITE(fields))[1:-1] if fields else b""
+
+
+def _weaker_schema(features: ResponsesFeatures, refusal: str) -> ResponsesFeatures:
+    is_whole = features.schema == "json_schema" and "json_" in refusal
+    return attrs.evolve(features, schema="json_object" if is_whole else "none")
+
+
+LESSONS: tuple[Lesson[ResponsesFeatures], ...] = (
+    lesson(r"text\.format|json_schema|json_object|structured output", _weaker_schema),
+    lesson(r"prompt_cache_(?:breakpoint|options)", without(breakpoints=False)),
+    lesson(r"prompt_cache", without(breakpoints=False, cache_key=False)),
+    lesson(r"reasoning\.effort|reasoning_effort|'reasoning'|\beffort\b", without(effort=False)),
+    lesson(r"\binclude\b|encrypted.content", without(include=False)),
+    lesson(r"max_output_tokens", without(token_limit=False), is_about_size=False),
+    lesson(r"'store'|\bstore:", without(store=False)),
+    lesson(r"\breasoning\b", without(effort=False)),
+)
+"""What is left out after which refusal."""
 
 
 def _bytes(text: str) -> bytes:
@@ -290,17 +336,22 @@ class ResponseReader:
 
 @attrs.frozen
 class _Responses:
+    features: ResponsesFeatures = ResponsesFeatures()
     sdk: Sdk = "openai"
     path: str = "/responses"
 
     def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
-        return encode_request(model_id, request, streaming=streaming)
+        return encode_request(model_id, request, self.features, streaming=streaming)
 
     def read(self, data: bytes, asked: str) -> Completion:
         return read_answer(data, asked)
 
     def reader(self, asked: str) -> ResponseReader:
         return ResponseReader(asked)
+
+    def without(self, refusal: str) -> "_Responses | None":
+        changed = learned(self.features, refusal, LESSONS)
+        return None if changed is None else attrs.evolve(self, features=changed)
 
 
 class ResponsesModel(HttpModel):
