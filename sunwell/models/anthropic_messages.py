@@ -10,28 +10,26 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Request, ToolSpec, Usage
+from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Request, ToolSpec
 from sunwell.models.answers import (
     ErrorInAnswer,
     NotAnAnswer,
     as_json,
-    count,
     decode,
     decode_object,
     error_of,
     finished,
     is_error_word,
     members,
-    stated_cost_usd,
     stop_of,
     thinking,
-    usage_of,
     whole,
     words,
 )
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
+from sunwell.models.usage import NO_USAGE, UsageReading, count, stated_cost_usd, usage_of
 
 FORMAT = "anthropic-messages"
 ORIGIN = "anthropic"
@@ -267,17 +265,18 @@ def _completion(
 ) -> Completion:
     stop, said = stop_of(answer, "stop_reason", is_body=is_body)
     model, answer_id = words(answer.get("model")) or asked, words(answer.get("id"))
-    consulted = _consulted(usage.get("iterations"), model)
+    consulted, reading = _consulted(usage.get("iterations"), model), read_usage(usage)
     found = Completion(
         (),
         stop,
-        None if consulted is None else read_usage(usage),  # advisors without usage were billed, too
+        None if consulted is None else reading.usage,  # advisors without usage were billed, too
         model,
         said,
         answer_id,
         consulted or (),
         is_batch=usage.get("service_tier") == "batch",
         stated_cost_usd=stated_cost_usd(usage),
+        usage_doubt=reading.doubt,
     )
     completion = finished(parts, stop, found)
     error = answer.get("error")
@@ -297,18 +296,18 @@ def _consulted(iterations: Any, answered: str) -> tuple[Consulted, ...] | None:
         part = members(one)
         if part.get("type") in ("message", None):
             continue
-        usage = read_usage(part)
+        usage = read_usage(part).usage
         if usage is None:
             return None
         found.append(Consulted(words(part.get("model")) or answered, usage))
     return tuple(found)
 
 
-def read_usage(usage: Mapping[str, Any]) -> Usage | None:
-    """Return the usage; ``None`` if input or output is not reported."""
+def read_usage(usage: Mapping[str, Any]) -> UsageReading:
+    """Return what the usage means. Here the reported input excludes cached tokens."""
     uncached, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
     if uncached is None:
-        return None
+        return NO_USAGE
     by_life = members(usage.get("cache_creation"))
     hour = count(by_life.get("ephemeral_1h_input_tokens")) or 0
     short = count(by_life.get("ephemeral_5m_input_tokens")) or 0

@@ -73,6 +73,8 @@ class Connection:
     """Limit of requests per minute; ``None``: as the server's headers say."""
     tokens_per_minute: int | None = None
     """Limit of tokens per minute; ``None``: as the server's headers say."""
+    vendor: str | None = None
+    """The preset whose prices, usage and limits apply; ``None``: that of the name or the address, if any."""
 
     @classmethod
     def from_environment(
