@@ -13,7 +13,7 @@ from sunwell.budget.tally import Tally
 from sunwell.core.message import Text, Thinking, ToolCall
 from sunwell.core.model import Completion, Consulted, ModelProtocol, Request, Stop, Usage
 from sunwell.core.price import Price
-from sunwell.errors import BadAnswer, BudgetExhausted, ModelError
+from sunwell.errors import BadAnswer, BudgetExhausted, ModelError, is_unsent
 from sunwell.events import (
     BOUND_EXCEEDED,
     BUDGET_REFUSED,
@@ -207,7 +207,7 @@ class Booking:
     ) -> None:
         """Write the failure down and book what came with it, or give back or keep what was reserved."""
         # A call that was cut off by us, or broke in a way nobody foresaw, may have been billed.
-        may_be_billed = error.may_be_billed if isinstance(error, ModelError) else True
+        may_be_billed = error.may_be_billed if isinstance(error, ModelError) else not is_unsent(error)
         completion, cost_usd = answer_in(error, call.model.name), None
         if completion is not None:
             priced = self.prices.priced(call.model, completion)

@@ -8,6 +8,7 @@ import re
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
@@ -156,6 +157,18 @@ def _prefix(provider: str) -> str:
 
 
 @attrs.define(eq=False)
+class Flight:
+    """How far a request has come."""
+
+    is_sent: bool = False
+    """Whether any part of it may have been sent: a connection to the server is open."""
+
+
+_FLIGHT: ContextVar[Flight | None] = ContextVar("flight", default=None)
+"""The request that the current task sends."""
+
+
+@attrs.define(eq=False)
 class Sender:
     """An SDK's client, and a way to send an already encoded body with it.
 
@@ -170,6 +183,8 @@ class Sender:
     """The ``httpx2`` client of that SDK client."""
     _options: dict[str, Any] = attrs.field(factory=dict)
     """Options that the SDK needs with each request."""
+    _tells_sending: bool = False
+    """Whether the client tells when it sends a request, see :func:`_watched`; else it is sent at once."""
     _heads: dict[str, Any] = attrs.field(factory=dict, init=False)
     """A request without a body for each path."""
     calls: int = attrs.field(default=0, init=False)
@@ -182,8 +197,11 @@ class Sender:
     def _time_limits(self) -> dict[str, Any]:
         return {"timeout": self._http.timeout.as_dict()}
 
-    async def post(self, path: str, body: bytes) -> Any:
-        """Send *body* and return the ``httpx2`` response with any status, before its body is read."""
+    async def post(self, path: str, body: bytes, flight: Flight | None = None) -> Any:
+        """Send *body* and return the ``httpx2`` response with any status, before its body is read.
+
+        *flight* tells afterwards, and after an error, how far the request has come.
+        """
         import httpx2
 
         head = self._heads.get(path)
@@ -192,7 +210,13 @@ class Sender:
         request = httpx2.Request(
             "POST", head.url, headers=head.headers, content=body, extensions=self._extensions
         )
-        return await self._http.send(request, stream=True)
+        if flight is not None:
+            flight.is_sent = not self._tells_sending
+        token = _FLIGHT.set(flight)
+        try:
+            return await self._http.send(request, stream=True)
+        finally:
+            _FLIGHT.reset(token)
 
     async def _head(self, path: str) -> Any:
         """Let the SDK build a request to *path*, and capture it instead of sending it."""
@@ -324,7 +348,7 @@ def _anthropic(connection: Connection) -> Sender:
         open_telemetry={"traces": False, "propagation": False},
         http_client=http,
     )
-    return Sender(client, http)
+    return Sender(client, http, tells_sending=_watched(http))
 
 
 @functools.cache
@@ -360,7 +384,7 @@ def _openai(connection: Connection) -> Sender:
         default_headers=headers,
         http_client=http,
     )
-    return Sender(client, http, request_options("openai", connection))
+    return Sender(client, http, request_options("openai", connection), tells_sending=_watched(http))
 
 
 def request_options(sdk: Sdk, connection: Connection) -> dict[str, Any]:
@@ -397,6 +421,48 @@ def _http_client(connection: Connection, aiohttp_client: Any) -> Any:
         return httpx2.AsyncClient(transport=connection.transport(), **settings)
     warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
     return aiohttp_client(verify=_trusted_authorities(), **settings)
+
+
+def _watched(http: Any) -> bool:
+    """Make *http* tell when it sends a request; return whether it does so.
+
+    The SDKs' aiohttp transports accept a function that makes their session. Any other transport, one of
+    the caller or of a newer SDK, does not tell.
+    """
+    transports = [http._transport, *http._mounts.values()]
+    known = [one for one in transports if one is not None]
+    if not all(hasattr(one, "client") and hasattr(one, "get_client") for one in known):
+        return False
+    for transport in known:
+        transport.client = functools.partial(_session, transport.get_client)
+    return True
+
+
+def _session(made_by: Callable[[], Any]) -> Any:
+    """Return an aiohttp session like the one that *made_by* returns, with requests that tell."""
+    import aiohttp
+
+    transport = made_by.__self__  # type: ignore[attr-defined]
+    transport.client = None
+    plain = made_by()
+    connector = plain.connector
+    plain.detach()
+    return aiohttp.ClientSession(connector=connector, request_class=_request_class())
+
+
+@functools.cache
+def _request_class() -> Any:
+    import aiohttp
+
+    class _Request(aiohttp.ClientRequest):
+        async def send(self, conn: Any) -> Any:
+            # The connection is open, through TLS and a proxy's tunnel. Nothing was sent before.
+            flight = _FLIGHT.get()
+            if flight is not None:
+                flight.is_sent = True
+            return await super().send(conn)
+
+    return _Request
 
 
 @functools.cache
