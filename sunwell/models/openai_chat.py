@@ -539,7 +539,8 @@ class ChunkReader:
                 self._reasoning_field = field
                 thought = piece
                 break
-        if len(delta) > 1 and (told := self._found.keep(delta)):
+        if not (content and len(delta) == 1):  # most pieces hold nothing but text
+            told = self._found.keep(delta)
             thought = thought or told
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
@@ -605,10 +606,10 @@ def _without_reasoning(quirks: ChatQuirks, refusal: str) -> ChatQuirks:
     return quirks if _WANTED.search(refusal) else attrs.evolve(quirks, returns_reasoning=False)
 
 
-_WANTED = re.compile(r"missing|must be|required|invalid", re.IGNORECASE)
+_WANTED = re.compile(r"missing|must be|is required", re.IGNORECASE)
 LESSONS: tuple[Lesson[ChatQuirks], ...] = (
     lesson(r"tool.?call.?id.{0,80}length of 9", without(call_ids="nine")),
-    lesson(r"tool_calls?\b.{0,20}id.{0,40}too long.{0,60}maximum length 40", without(call_ids="short")),
+    lesson(r"tool_call\S*id.{0,20}too long", without(call_ids="short")),
     lesson(
         r"reasoning_(?:content|details)|thinking_blocks|extra_content|thought_signature"
         r"|provider_specific_fields|\bmessages?\b.{0,60}\breasoning\b(?!.?effort)",
