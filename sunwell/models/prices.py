@@ -65,6 +65,9 @@ class PriceTable:
         """
         known = preset(provider)
         names = known.price_ids or (known.name,) if known else (_CLOUDS.get(provider, provider),)
+        maker, _, rest = model_id.partition("/")
+        if known is not None and rest and preset(maker) is known:  # Vertex writes google/gemini-2.5-flash
+            model_id = rest
         model = next(filter(None, (self._find(name, model_id) for name in names)), None)
         if model is None:
             return None
