@@ -331,11 +331,10 @@ class PriceBook:
             return asked_usd, ""
         if other is None:
             is_own = self._own_price(provider, model_id) is not None
-            booked = f"the price set for {model.name} is booked" if is_own else "so the cost is unknown"
-            return (
-                asked_usd if is_own else None,
-                f"{model.name} was called, and {answered} answered, whose price is unknown; {booked}",
-            )
+            note = f"{model.name} was called, and {answered} answered, whose price is unknown"
+            if is_own:
+                return asked_usd, f"{note}; the price set for {model.name} is booked"
+            return None, "" if asked_usd is None else note
         other_usd = other.cost_usd(usage)
         if asked_usd is None or asked_usd == other_usd or is_alias_of(model_id, answered):
             return max(other_usd, asked_usd or other_usd), ""
