@@ -55,6 +55,8 @@ def provider_from(name: str, entry: ProviderSettings, environ: Mapping[str, str]
         given.setdefault("needs_key", False)
     if entry.headers:
         given["headers"] = tuple(entry.headers.items())
+    if entry.headers_env:
+        given["header_variables"] = tuple(entry.headers_env.items())
     if entry.non_reasoning_models is not None:
         given["without_effort"] = entry.non_reasoning_models
     quirks = {key: value for key, value in attrs.asdict(entry.quirks).items() if value is not None}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Request, ToolSpec
+from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Effort, Request, ToolSpec
 from sunwell.models.answers import (
     ErrorInAnswer,
     NotAnAnswer,
@@ -38,6 +38,8 @@ DEFAULT_MAX_OUTPUT_TOKENS = 8_192
 LEAST_THINKING_TOKENS = 1_024
 """Smallest thinking budget that the API accepts."""
 
+_EFFORTS: Mapping[Effort, str] = {"none": "low", "minimal": "low"}
+"""The lowest effort that this API knows stands for those below it."""
 _EMPTY = '{"type":"text","text":"(empty)"}'
 _OPENING = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -161,7 +163,7 @@ def _tail(
     asked = request.max_output_tokens
     limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
     fields: dict[str, Any] = {"max_tokens": limit}
-    if thinking_tokens is not None and limit > LEAST_THINKING_TOKENS:
+    if thinking_tokens is not None and request.effort != "none" and limit > LEAST_THINKING_TOKENS:
         # The API requires room for the answer in addition to the thinking: a short answer gets less of both.
         budget = max(LEAST_THINKING_TOKENS, min(thinking_tokens, limit - 1))
         fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
@@ -169,7 +171,7 @@ def _tail(
         fields["tool_choice"] = {"type": "none"}
     output: dict[str, Any] = {}
     if request.effort is not None and features.effort:
-        output["effort"] = request.effort
+        output["effort"] = _EFFORTS.get(request.effort, request.effort)
     if request.response_schema is not None and features.schema == "json_schema":
         output["format"] = {"type": "json_schema", "schema": request.response_schema.schema}
     if output:

@@ -109,6 +109,8 @@ class Provider:
     quirks: ChatQuirks | None = None
     """``None``: chosen by provider, see :func:`~sunwell.models.quirks.quirks_for`."""
     headers: Headers = ()
+    header_variables: tuple[tuple[str, str], ...] = ()
+    """Headers whose values are in environment variables: name and variable."""
     timeout_seconds: float = 600.0
     stall_seconds: float = 300.0
     connect_seconds: float = 10.0

@@ -65,6 +65,9 @@ class PriceTable:
         """
         known = preset(provider)
         names = known.price_ids or (known.name,) if known else (_CLOUDS.get(provider, provider),)
+        maker, _, rest = model_id.partition("/")
+        if known is not None and rest and preset(maker) is known:  # Vertex writes google/gemini-2.5-flash
+            model_id = rest
         model = next(filter(None, (self._find(name, model_id) for name in names)), None)
         if model is None:
             return None
@@ -328,11 +331,10 @@ class PriceBook:
             return asked_usd, ""
         if other is None:
             is_own = self._own_price(provider, model_id) is not None
-            booked = f"the price set for {model.name} is booked" if is_own else "so the cost is unknown"
-            return (
-                asked_usd if is_own else None,
-                f"{model.name} was called, and {answered} answered, whose price is unknown; {booked}",
-            )
+            note = f"{model.name} was called, and {answered} answered, whose price is unknown"
+            if is_own:
+                return asked_usd, f"{note}; the price set for {model.name} is booked"
+            return None, "" if asked_usd is None else note
         other_usd = other.cost_usd(usage)
         if asked_usd is None or asked_usd == other_usd or is_alias_of(model_id, answered):
             return max(other_usd, asked_usd or other_usd), ""

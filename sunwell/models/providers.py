@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from sunwell.core.model import ModelProtocol
-from sunwell.errors import ConfigurationError, PluginError
+from sunwell.errors import ConfigurationError, MissingKeyError, PluginError
 from sunwell.models.answers import NotAnAnswer, decode_object, members, words
 from sunwell.models.catalog import (
     ALIASES,
@@ -239,12 +239,17 @@ class Providers:
         read = self._read
         own = provider.base_url == OWN_URLS.get(provider.name)
         variable = provider.key_variable
+        headers = [*provider.headers]
+        for name, of in provider.header_variables:
+            if not (value := read.get(of, "").strip()):
+                raise MissingKeyError(of, provider.name)
+            headers.append((name, value))
         connection = Connection(
             provider.name,
             None if own else provider.base_url,
             (read.get(variable) or None) if variable else None,
             variable,
-            provider.headers,
+            headers,
             provider.timeout_seconds,
             provider.stall_seconds,
             provider.connect_seconds,
