@@ -154,7 +154,8 @@ def _tools(tools: tuple[ToolSpec, ...], mark: str) -> bytes:
 
 def _cache_control(life: CacheLife | None) -> str:
     """Return the field that marks the end of a cached prefix; without *life*, for the server's own time."""
-    return ',"cache_control":' + _WRITE({"type": "ephemeral"} | ({"ttl": life} if life else {}))
+    kept = f',"ttl":{_WRITE(life)}' if life else ""
+    return f',"cache_control":{{"type":"ephemeral"{kept}}}'
 
 
 def _tail(
