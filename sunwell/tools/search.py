@@ -13,11 +13,12 @@ from sunwell.core.message import FileRead
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text
+from sunwell.tools.file_glob import FileGlob
 from sunwell.tools.limits import Outcome
 from sunwell.tools.text_file import binary_kind, text_of
 from sunwell.tools.wording import counted, on_one_line
 from sunwell.tools.workspace import FileContent, FolderEntry
-from sunwell.tools.workspace_view import WorkspaceView, pattern_spec
+from sunwell.tools.workspace_view import WorkspaceView
 
 _STEP = 20
 _DEEPEST = 50
@@ -79,7 +80,7 @@ class SearchFiles:
         for count, entry in enumerate(self._entries(path)):
             if count % _STEP == _STEP - 1:
                 await asyncio.sleep(0)
-            if wanted is not None and not wanted.match_file(entry.path):
+            if wanted is not None and not wanted.takes(entry.path):
                 continue
             try:
                 content = self.view.look(entry.path)
@@ -148,10 +149,7 @@ def _check(pattern: str, plain: bool) -> None:
 
 
 def _glob(glob: str) -> Any:
-    spec = pattern_spec([glob])
-    if not spec.patterns or not spec.patterns[0].include:
-        raise ToolError("glob is not a pattern that can be used; write one such as '*.py'")
-    return spec
+    return FileGlob.of(glob)
 
 
 async def _plain(files: AsyncIterator[FileContent], pattern: str, most: int) -> list[Hit]:

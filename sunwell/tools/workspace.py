@@ -333,6 +333,27 @@ def drop(folder: int, name: str) -> None:
         return
 
 
+def read_beside(path: str | Path, most_bytes: int, *, follow: bool = False) -> bytes | None:
+    """Return a file of git's, which may be outside the workspace; ``None`` if it cannot be read.
+
+    That is also if it is no file, or larger than *most_bytes*, or a link and not to *follow*. What is in it
+    is never shown to a model.
+    """
+    try:
+        file = os.open(path, _READ & ~os.O_NOFOLLOW if follow else _READ)
+    except (OSError, ValueError):
+        return None
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
+            return None
+        return b"".join(iter(lambda: os.read(file, _CHUNK), b""))[:most_bytes]
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+
+
 Kind = Literal["file", "folder", "link", "other"]
 
 

@@ -63,7 +63,7 @@ async def test_matches_come_with_path_and_line(project, box, ask, given, said):
         pytest.param({"pattern": "(?R)"}, "pattern calls itself", id="itself"),
         pytest.param({"pattern": "(?P<a>x(?&a)?)"}, "pattern calls itself or a group", id="group"),
         pytest.param({"pattern": "(x(?1)?y)"}, "pattern calls itself or a group", id="number"),
-        pytest.param({"pattern": "a", "glob": "!"}, "glob is not a pattern that can be used", id="glob"),
+        pytest.param({"pattern": "a", "glob": "!"}, "glob '!' selects nothing; write", id="glob"),
         pytest.param({"pattern": "a", "path": "no"}, "there is no folder 'no'", id="no-folder"),
         pytest.param({"pattern": "[a]", "path": "no"}, "there is no folder 'no'", id="no-folder-too"),
         pytest.param({"pattern": "a", "path": "../"}, "'../' leads out of the workspace", id="outside"),
