@@ -1,7 +1,6 @@
 """Selects files by a glob as a model writes it."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from os import fsencode
 
@@ -9,15 +8,11 @@ import attrs
 
 from sunwell.errors import ToolError
 from sunwell.tools.ignore_rules import glob_expression
+from sunwell.tools.workspace import same_letters
 
 _MOST_PATTERNS = 1_000
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _COMMA = re.compile(r",(?![^{}]*\})(?![^\[\]]*\])")
-
-
-def composed(text: str) -> str:
-    """Return *text* in the form in which two spellings of one letter are the same (NFC)."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 @attrs.frozen
@@ -60,7 +55,7 @@ class FileGlob:
     @classmethod
     def of(cls, glob: str) -> "FileGlob":
         """Return the meaning of *glob*; raises :exc:`~sunwell.errors.ToolError` if it has none."""
-        parts = [part for part in map(str.strip, _COMMA.split(composed(glob))) if part]
+        parts = [part for part in map(str.strip, _COMMA.split(same_letters(glob))) if part]
         words = [word for part in parts for word in part.split()]
         if len(words) > len(parts) and all("*" in word for word in words):
             parts += words
@@ -76,7 +71,7 @@ class FileGlob:
 
     def takes(self, path: str) -> bool:
         """Whether the file *path*, relative to the workspace, is selected."""
-        path = composed(path)
+        path = same_letters(path)
         if self._any(self._left_out, path):
             return False
         return not self._taken or self._any(self._taken, path)

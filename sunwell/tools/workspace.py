@@ -75,6 +75,14 @@ def as_stored(wanted: str, names: list[str]) -> str:
     return next(same, wanted)
 
 
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+
+
+def same_letters(name: str) -> str:
+    """Return *name* with one spelling for each letter and each space."""
+    return name if name.isascii() else _SPACES.sub(" ", unicodedata.normalize("NFC", name))
+
+
 def refusal(path: str, error: OSError) -> ToolError:
     """Return the system error about *path* as a sentence for the model."""
     if error.errno in (errno.ELOOP, errno.EMLINK):
@@ -156,6 +164,9 @@ class Descent:
             if reason is not None:
                 raise ToolError(f"{quoted(path)} is refused: {reason}")
             status = self._look(name, path)
+            if status is None and (stored := self._spelled_otherwise(name, path)) is not None:
+                name = stored
+                status = self._look(name, path)
             if status is None:
                 return self._nothing_there(name, tuple(waiting), path)
             if stat.S_ISLNK(status.st_mode):
@@ -196,6 +207,21 @@ class Descent:
             return None
         except OSError as error:
             raise refusal(path, error) from None
+
+    def _spelled_otherwise(self, name: str, path: str) -> str | None:
+        """Return the one entry whose name looks like *name*, but has other characters; ``None`` if none has.
+
+        Some systems store letters as a base and its accents, and put no-break spaces into names.
+        """
+        if name.isascii() and " " not in name:
+            return None
+        wanted = same_letters(name)
+        with told(path), os.scandir(self._open[-1]) as items:
+            alike = [item.name for item in items if same_letters(item.name) == wanted]
+        if len(alike) > 1:
+            shown = ", ".join(map(ascii, sorted(alike)))
+            raise ToolError(f"{quoted(path)} could be any of {shown}; rename all but one")
+        return alike[0] if alike else None
 
     def _nothing_there(self, name: str, after: tuple[str, ...], path: str) -> FilePlace:
         names = (name, *after)
