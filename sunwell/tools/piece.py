@@ -107,6 +107,9 @@ def replacement(content: str, start: int, end: int, new: str) -> str:
             old = before[a + index] if a + index < b else None
             like = before[min(a + index, b - 1)] if before and b > 0 else ""
             kept.append(_line(old, line, _end_of(like) or usual, letters))
+    for index, line in enumerate(kept[1:]):
+        if line.startswith("\n") and kept[index].endswith("\r"):  # two line ends would become one
+            kept[index] = f"{kept[index][:-1]}\n"
     return "".join(kept)
 
 

@@ -260,6 +260,7 @@ class Descent:
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CHANGE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK = 1 << 20
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -323,10 +324,14 @@ def require_still(place: FilePlace, before: str | None) -> None:
     """Raise unless the file at *place* still has the hash *before*."""
     now = None if place.status is None else hash_of(place)
     if now != before:
-        raise ToolError(
-            f"{quoted(place.path)} was changed by somebody else since it was looked at; "
-            "nothing was written; read it again"
-        )
+        raise changed_meanwhile(place)
+
+
+def changed_meanwhile(place: FilePlace) -> ToolError:
+    return ToolError(
+        f"{quoted(place.path)} was changed by somebody else since it was looked at; "
+        "nothing was written; read it again"
+    )
 
 
 def mode_for_writing(place: FilePlace) -> int | None:
@@ -350,6 +355,38 @@ def fill(folder: int, name: str, data: bytes, mode: int | None) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def write_through(place: FilePlace, data: bytes, before: str | None) -> None:
+    """Write *data* into the file at *place*, which has other names, if its hash is still *before*.
+
+    If it fails half-way, the old content is put back.
+    """
+    assert place.status is not None
+    file = os.open(place.name, _CHANGE, dir_fd=place.folder)
+    try:
+        status = os.fstat(file)
+        refuse_unless_file(place, status)
+        if (status.st_dev, status.st_ino) != (place.status.st_dev, place.status.st_ino):
+            raise changed_meanwhile(place)
+        old = b"".join(chunks(file, place, sys.maxsize))
+        if hashlib.sha256(old).hexdigest() != before:
+            raise changed_meanwhile(place)
+        try:
+            _overwrite(file, data)
+        except OSError:
+            _overwrite(file, old)
+            raise
+    finally:
+        os.close(file)
+
+
+def _overwrite(file: int, data: bytes) -> None:
+    at = 0
+    while at < len(data):
+        at += os.pwrite(file, data[at:], at)
+    os.ftruncate(file, len(data))
+    os.fsync(file)
 
 
 def drop(folder: int, name: str) -> None:
@@ -462,6 +499,12 @@ class Workspace:
                     )
         return FileContent(place.path, data)
 
+    def shared_identity(self, path: str) -> tuple[int, int] | None:
+        """Return what the names of one file (hard links) have in common; ``None`` if it has only this one."""
+        with self._descent() as descent:
+            status = descent.to(path).status
+        return None if status is None or status.st_nlink < 2 else (status.st_dev, status.st_ino)
+
     def sha256(self, path: str) -> str | None:
         """Return the hash of the file at *path*; ``None`` if it does not exist."""
         with self._descent() as descent:
@@ -476,7 +519,8 @@ class Workspace:
     def write(self, path: str, data: bytes, before: str | None, *, restores: bool = False) -> None:
         """Write *data* to *path* atomically, if the hash of the file is still *before*.
 
-        Missing folders are created. The mode of an existing file is kept. The file is durable when this
+        Missing folders are created. The mode of an existing file is kept. A file with several names (hard
+        links) keeps them all: it is written in place, which is not atomic. The file is durable when this
         returns. The code of the running program is rejected, unless the write *restores* the state
         before a run.
         """
@@ -485,6 +529,10 @@ class Workspace:
             if not restores:
                 self._refuse_own_code(descent, place)
             mode = mode_for_writing(place)
+            if place.status is not None and place.status.st_nlink > 1:
+                with told(place.path):
+                    write_through(place, data, before)
+                return
             if place.missing:
                 require_still(place, before)  # before any folders are created
             folder = descent.make(place)

@@ -6,7 +6,7 @@ import pytest
 
 from sunwell.core.message import FileChange
 from sunwell.core.secrets import Secrets
-from sunwell.tools import Toolbox, ToolLimits
+from sunwell.tools import Originals, Toolbox, ToolLimits, Workspace, undo
 
 
 def sha(data: bytes) -> str:
@@ -171,3 +171,22 @@ async def test_a_file_with_hidden_secrets_is_not_replaced_as_a_whole(folder, ask
     assert "change the parts you mean with edit_file" in result.content
     await ask(box, "edit_file", path="conf", old="port = 1", new="port = 2")
     assert (folder / "conf").read_text() == "key = sk-hidden-value\nport = 2\n"
+
+
+async def test_a_file_with_several_names_keeps_them(folder, ask):
+    """A hard link stays one: both names show what was written, and undo gives both the old text back."""
+    (folder / "one").write_text("old text\n")
+    (folder / "one").chmod(0o640)
+    (folder / "two").hardlink_to(folder / "one")
+    before = (folder / "one").stat()
+    kept = folder.parent / "originals"
+    box = Toolbox(folder, secrets=Secrets(), originals=Originals(kept))
+    for old, new in (("old", "new and longer"), ("new and longer", "x")):
+        assert not (await ask(box, "edit_file", path="two", old=old, new=new)).is_error
+        assert (folder / "one").read_text() == (folder / "two").read_text() == f"{new} text\n"
+    assert not (await ask(box, "write_file", path="one", content="")).is_error
+    after = (folder / "two").stat()
+    assert (after.st_ino, after.st_nlink, after.st_mode) == (before.st_ino, 2, before.st_mode)
+    report = undo(kept, Workspace(folder))
+    assert (report.restored, report.unchanged, report.refused) == (("two",), ("one",), ())
+    assert (folder / "one").read_text() == (folder / "two").read_text() == "old text\n"
