@@ -3,21 +3,24 @@
 import asyncio
 import difflib
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from threading import Event
 from typing import Any, Protocol
 
 import attrs
 
-from sunwell.core.message import FileChange
+from sunwell.core.message import FileChange, FileRead
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.limits import Outcome
+from sunwell.tools.long_file import lines_of_file
 from sunwell.tools.piece import difference_of, folded, replacement, spans
 from sunwell.tools.text_file import TextFile, binary_kind, encoded, lines_of, text_of
 from sunwell.tools.wording import counted, cut, on_one_line, quoted, visible
-from sunwell.tools.workspace import FileContent, FolderEntry
+from sunwell.tools.workspace import FolderEntry
 from sunwell.tools.workspace_view import WorkspaceView
 
 _MOST_DIFF_LINES = 1_500
@@ -259,31 +262,67 @@ class ReadFile:
     )
 
     async def run(self, arguments: Mapping[str, Any]) -> Outcome:
+        if self.view.size_of(arguments["path"]) > self.view.limits.file_bytes:
+            return await self._by_lines(arguments)
         content = self.view.read(arguments["path"])
-        return Outcome(self._said(content, arguments), reads=self.view.reads([content]))
-
-    def _said(self, content: FileContent, arguments: Mapping[str, Any]) -> str:
         file = text_of(content.path, content.data)
         lines = lines_of(self.view.redact(file.text))
         name = on_one_line(content.path)
-        if not lines:
-            return f"{name}: the file is empty"
-        first, last = _range(arguments, len(lines), name)
-        last, body = self._fitting(lines, first, last)
-        left = len(lines) - last
-        rest = f"; {counted(left, 'line')} left, read on with start_line={last + 1}" if left else ""
-        return f"{name}: lines {first}-{last} of {len(lines)}{rest}{file.remarks}\n\n{body}"
+        said = f"{name}: the file is empty"
+        if lines:
+            first, last = _range(arguments, len(lines), name)
+            said = self._said(name, lines[first - 1 : last], first, len(lines), file.remarks)
+        return Outcome(said, reads=self.view.reads([content]))
 
-    def _fitting(self, lines: list[str], first: int, last: int) -> tuple[int, str]:
-        """Return the last line that fits into the output limit, and the text up to it."""
-        room = max(self.view.limits.output_chars - 500, 100)
-        size = 0
-        for number in range(first, last + 1):
-            size += len(lines[number - 1])
-            if size > room and number > first:
-                last = number - 1
+    async def _by_lines(self, arguments: Mapping[str, Any]) -> Outcome:
+        """Read a file that is too large to be kept in memory."""
+        name = on_one_line(arguments["path"])
+        first, last = _range(arguments, sys.maxsize, name)
+        stop = Event()
+
+        def check() -> None:
+            if stop.is_set():
+                raise ToolError("cancelled")
+
+        try:
+            found = await asyncio.to_thread(
+                lines_of_file,
+                self.view.workspace,
+                arguments["path"],
+                (first, last),
+                4 * self._room,
+                self.view.redact,
+                check,
+            )
+        finally:
+            stop.set()  # the thread of a call that is cancelled ends soon
+        _range(arguments, found.lines, name)
+        said = self._said(
+            on_one_line(found.path), lines_of(found.text), first, found.lines, found.remarks, is_long=True
+        )
+        is_open = self.view.redact(found.path) == found.path
+        return Outcome(said, reads=(FileRead(found.path, found.sha256),) if is_open else ())
+
+    @property
+    def _room(self) -> int:
+        return max(self.view.limits.output_chars - 500, 100)
+
+    def _said(
+        self, name: str, lines: list[str], first: int, count: int, remarks: str, *, is_long: bool = False
+    ) -> str:
+        """Return *lines*, the first of which has the number *first*, as far as they fit into the output."""
+        size = fitting = 0
+        for line in lines:
+            size += len(line)
+            if size > self._room and fitting:
                 break
-        return last, cut("".join(lines[first - 1 : last]), room)
+            fitting += 1
+        last = first + fitting - 1
+        left = count - last
+        rest = f"; {counted(left, 'line')} left, read on with start_line={last + 1}" if left else ""
+        body = cut("".join(lines[:fitting]), self._room)
+        large = "; large file, edit_file cannot change it" if is_long else ""
+        return f"{name}: lines {first}-{last} of {count}{rest}{remarks}{large}\n\n{body}"
 
 
 def _range(arguments: Mapping[str, Any], count: int, name: str) -> tuple[int, int]:

@@ -10,7 +10,8 @@ import sys
 import unicodedata
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -55,6 +56,8 @@ def why_private(name: str) -> str | None:
 
     Names are compared as the most tolerant file systems do: ignoring case and invisible characters.
     """
+    if name.isascii() and not name.startswith("."):
+        return None
     seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
     folded = seen.casefold()
     if folded in _PRIVATE_FOLDERS:
@@ -305,6 +308,13 @@ def chunks(file: int, place: FilePlace, most_bytes: int) -> Iterator[bytes]:
         yield chunk
 
 
+def too_large(path: str, size_bytes: int, limit_bytes: int) -> ToolError:
+    return ToolError(
+        f"{quoted(path)} has {counted(size_bytes, 'byte')}; only read_file and search_files take files "
+        f"of more than {limit_bytes:,}"
+    )
+
+
 def hash_of(place: FilePlace) -> str:
     state = hashlib.sha256()
     with opened(place) as file:
@@ -493,11 +503,24 @@ class Workspace:
                     data = b"".join(chunks(file, place, limit_bytes + 1))
                     size = max(size, len(data))
                 if size > limit_bytes:
-                    raise ToolError(
-                        f"{quoted(place.path)} has {counted(size, 'byte')}; "
-                        f"tools take files of at most {limit_bytes:,}"
-                    )
+                    raise too_large(place.path, size, limit_bytes)
         return FileContent(place.path, data)
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[tuple[FilePlace, int]]:
+        """Open the file at *path* for reading; give its place and a descriptor. It must exist."""
+        with self._descent() as descent:
+            place = descent.to(path)
+            if place.status is None:
+                raise ToolError(f"there is no file {quoted(path)}; list_files shows what there is")
+            with opened(place) as file:
+                yield place, file
+
+    def size_bytes(self, path: str) -> int:
+        """Return the size of the file at *path*; 0 if it does not exist."""
+        with self._descent() as descent:
+            status = descent.to(path).status
+        return 0 if status is None else status.st_size
 
     def shared_identity(self, path: str) -> tuple[int, int] | None:
         """Return what the names of one file (hard links) have in common; ``None`` if it has only this one."""
@@ -605,3 +628,64 @@ def _size(item: "os.DirEntry[str]") -> int:
         return item.stat(follow_symlinks=False).st_size
     except FileNotFoundError:  # deleted in the meantime
         return 0
+
+
+@attrs.define(eq=False)
+class FileReader:
+    """Reads many files of a workspace by the paths that its entries have.
+
+    The folder of the last file stays open, so that files in one folder cost little. Links are not followed.
+    """
+
+    workspace: Workspace
+    _descent: Descent | None = attrs.field(default=None, init=False)
+    _path: str | None = attrs.field(default=None, init=False)
+    _folder: int = attrs.field(default=-1, init=False)
+
+    def __enter__(self) -> "FileReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+
+    def read(self, path: str, limit_bytes: int) -> bytes:
+        """Return the content of the file at *path*; raises :exc:`~sunwell.errors.ToolError`."""
+        folder, _, name = path.rpartition("/")
+        if folder != self._path:
+            self._leave()
+            self._enter(folder)
+        try:  # as in told(), which would take a good part of the time
+            file = os.open(name, _READ, dir_fd=self._folder)
+            try:
+                status = os.fstat(file)
+                if not stat.S_ISREG(status.st_mode):
+                    raise ToolError(f"{quoted(path)} is {kind_of(status)}, not a file")
+                if status.st_size > limit_bytes:
+                    raise too_large(path, status.st_size, limit_bytes)
+                data = os.read(file, status.st_size + 1)
+                if len(data) == status.st_size:
+                    return data
+                rest = iter(lambda: os.read(file, _CHUNK), b"")  # it grows, or it has no size as in /proc
+                return b"".join([data, *islice(rest, limit_bytes // _CHUNK + 1)])
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise refusal(path, error) from None
+
+    def _enter(self, folder: str) -> None:
+        descent = self.workspace._descent()
+        with ExitStack() as opening:
+            opening.enter_context(descent)
+            place = descent.to(folder)
+            with told(folder):
+                self._folder = os.open(place.name, FOLDER, dir_fd=place.folder)
+            opening.pop_all()  # it stays open until the next folder
+        self._descent, self._path = descent, folder
+
+    def _leave(self) -> None:
+        if self._descent is not None:
+            os.close(self._folder)
+            self._descent.__exit__(None, None, None)
+        self._descent = self._path = None

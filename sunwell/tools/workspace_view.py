@@ -47,6 +47,8 @@ class WorkspaceView:
     limits: ToolLimits
     redact: Callable[[str], str]
     """Replaces known secrets. Text passes through it before it is cut or split into lines."""
+    may_show: Callable[[str], bool] = attrs.field(default=lambda _: False)
+    """Whether what *redact* puts in place of a secret could contain, or be a part of, a text."""
     planned: dict[str, bytes] = attrs.field(factory=dict)
     """By path relative to the root, links resolved."""
 
@@ -63,8 +65,19 @@ class WorkspaceView:
 
         Files planned by a dry run are left out, and so are files whose name contains a secret.
         """
-        on_disk = [c for c in contents if c.path not in self.planned and self.redact(c.path) == c.path]
-        return tuple(FileRead(c.path, c.sha256) for c in on_disk)
+        return tuple(read for c in contents for read in self.reads_of(c.path, c.data))
+
+    def reads_of(self, path: str, data: bytes | None) -> tuple[FileRead, ...]:
+        """Return the file *path* as it was read; *data* is ``None`` if it was too large to be kept."""
+        if path in self.planned or self.redact(path) != path:
+            return ()
+        sha256 = self.workspace.sha256(path) if data is None else FileContent(path, data).sha256
+        return () if sha256 is None else (FileRead(path, sha256),)
+
+    def size_of(self, path: str) -> int:
+        """Return the size of the file at *path* in bytes; 0 if it does not exist."""
+        where = self.workspace.locate(path)
+        return len(self.planned[where]) if where in self.planned else self.workspace.size_bytes(path)
 
     def read(self, path: str) -> FileContent:
         """Return the file at *path*; raises if it does not exist."""
@@ -83,7 +96,8 @@ class WorkspaceView:
         where = self.workspace.locate(folder)
         planned = {entry.path: entry for entry in self._planned_in(where)}
         if found is None and not planned:
-            raise ToolError(f"there is no folder {quoted(folder)}; list_files shows what there is")
+            what = "; wildcards go into glob" if any(sign in folder for sign in "*?{") else ""
+            raise ToolError(f"there is no folder {quoted(folder)}; list_files shows what there is{what}")
         together = {entry.path: entry for entry in found or ()} | planned
         return [together[path] for path in sorted(together)]
 
