@@ -26,8 +26,8 @@ FILES = 100_000
 FILES_IN_A_FOLDER = 50
 ROUNDS = 5
 LIMIT_RATIO = 5.0
-PATTERNS = {"word": "needle", "expression": r"needle = \d", "no word in it": r"n[e]{2}dl[e] [=]"}
-WORDS = "alpha beta gamma delta def return import self value name for in".split()
+PATTERNS = {"word": "needle", "expression": r"needle = \d", "no word in it": r"[n]e{2}[d][l][e] [=]"}
+WORDS = ["alpha", "beta", "gamma", "delta", "def", "return", "import", "self", "value", "name", "for", "in"]
 
 
 def make(root: Path) -> None:
