@@ -395,8 +395,8 @@ class EditFile:
     view: WorkspaceView
     spec = ToolSpec(
         "edit_file",
-        "Replace one piece of a text file. 'old' must stand in the file exactly once, white space and "
-        "line ends included: take in neighbouring lines until it does.",
+        "Replace one piece of a text file. 'old' must be in the file exactly once, white space included: "
+        "take in neighbouring lines until it is.",
         closed(
             {
                 "path": text("File, relative to the workspace."),

@@ -325,7 +325,7 @@ async def test_a_large_file_is_searched_and_read_by_lines(folder, ask):
     past = await ask(box, "read_file", path="big.log", start_line=40_001)
     assert past.content == "'big.log' has lines 1 to 40000; start_line 40001 is not one of them"
     refused = await ask(box, "edit_file", path="big.log", old="needle", new="x")
-    assert "only read_file and search_files take files of more than 1,000" in refused.content
+    assert "the tools read_file and search_files take it by lines" in refused.content
 
 
 async def test_a_secret_in_a_large_file_stays_hidden(folder, ask):
