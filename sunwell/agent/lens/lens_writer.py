@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.lens.lens_parser import candidates, is_inside, parse_lens, seen_text
+from sunwell.agent.lens.lens_parser import is_inside, lens_fields, parse_lens, seen_text
 from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder, user_prompt
 from sunwell.agent.prompts import (
     GENERIC_CONSTRAINTS,
@@ -67,11 +67,13 @@ def parse_items(text: str, *, cut: bool, tell: Callable[[str], None]) -> tuple[T
     any item is not whole, there is no item at all: the task is then done in one piece, and *tell*
     gets a sentence on it.
     """
-    found = next(iter(candidates(text, cut=cut)), None)
-    listed = found.value.get("items") if found is not None and isinstance(found.value, dict) else None
+    try:
+        _, found = lens_fields(text, cut)
+    except LensError:
+        return ()
+    listed = found.value.get("items") if isinstance(found.value, dict) else None
     if not isinstance(listed, list) or len(listed) < 2:
         return ()
-    assert found is not None
     if cut or found.mended:
         tell("the task is not split: the answer was not whole, and an item may be missing")
         return ()
