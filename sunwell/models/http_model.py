@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import attrs
 
 from sunwell.core.model import Completion, Delta, Effort, Request
-from sunwell.errors import BadRequest, ModelError, SunwellError
+from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter
 from sunwell.models.connection import Connection, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
@@ -516,7 +516,7 @@ class HttpModel:
     def _learn(self, error: ModelError, sent: Wire) -> None:
         """Leave out what *error* refuses from now on; *sent* is the format of the refused request."""
         # With an answer, the request was accepted and billed: another attempt would be billed, too.
-        if not isinstance(error, BadRequest) or error.answer is not None:
+        if not isinstance(error, BadRequest) or isinstance(error, RequestTooLong) or error.answer is not None:
             return
         if sent.without(error.detail) is None:
             return
