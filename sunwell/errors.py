@@ -101,6 +101,8 @@ class RequestTooLong(BadRequest):
     """Input tokens of the refused request, as the provider counts them."""
     output_limit_tokens: int | None = None
     """Longest answer that the model can give."""
+    shorter_answer_tokens: int | None = None
+    """The limit of the answer with which the next attempt is made; ``None``: the prompt must be shorter."""
 
 
 @attrs.define(eq=False)

@@ -470,6 +470,11 @@ class HttpModel:
         return self.tuning.max_output_tokens
 
     @property
+    def thinking_tokens(self) -> int | None:
+        """The thinking budget that was set; ``None``: none, or the wire format has no field for it."""
+        return None
+
+    @property
     def context_window(self) -> int | None:
         """The context window that was set for the model in tokens; ``None``: not set, see its price."""
         return self.tuning.context_window
