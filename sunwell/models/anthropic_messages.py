@@ -492,3 +492,8 @@ class AnthropicModel(HttpModel):
     ) -> None:
         wire = _Messages(connection.provider, features, tuning.thinking_tokens)
         super().__init__(model_id, connection, name or model_id, wire, STREAM_ABOVE_TOKENS, tuning)
+
+    @property
+    def thinking_tokens(self) -> int | None:
+        """The thinking budget that was set; it counts as output."""
+        return self.tuning.thinking_tokens

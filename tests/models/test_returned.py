@@ -130,7 +130,7 @@ def test_any_answer_of_chat_completions_goes_back(text, calls, details, reasonin
     (sent,) = [one for one in body["messages"] if one["role"] == "assistant"]
     assert sent.get("reasoning_details", []) == details
     assert sent.get("reasoning", "") == reasoning
-    wanted = [{vendor: fields for vendor, fields in (extra or {}).items()} for _, _, _, extra in calls]
+    wanted = [extra or {} for _, _, _, extra in calls]
     assert [call.get("extra_content", {}) for call in sent.get("tool_calls", ())] == wanted
     foreign = body_of(
         openai_chat.encode_request("m2", request, OPENAI_QUIRKS, streaming=False, origin="openai-chat@lab/m2")
