@@ -154,7 +154,8 @@ def _tools(tools: tuple[ToolSpec, ...], mark: str) -> bytes:
 
 def _cache_control(life: CacheLife | None) -> str:
     """Return the field that marks the end of a cached prefix; without *life*, for the server's own time."""
-    return ',"cache_control":' + _WRITE({"type": "ephemeral"} | ({"ttl": life} if life else {}))
+    kept = f',"ttl":{_WRITE(life)}' if life else ""
+    return f',"cache_control":{{"type":"ephemeral"{kept}}}'
 
 
 def _tail(
@@ -491,3 +492,8 @@ class AnthropicModel(HttpModel):
     ) -> None:
         wire = _Messages(connection.provider, features, tuning.thinking_tokens)
         super().__init__(model_id, connection, name or model_id, wire, STREAM_ABOVE_TOKENS, tuning)
+
+    @property
+    def thinking_tokens(self) -> int | None:
+        """The thinking budget that was set; it counts as output."""
+        return self.tuning.thinking_tokens
