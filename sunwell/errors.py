@@ -63,6 +63,17 @@ class ModelError(SunwellError):
         return f"{self.model}: {self.detail}"
 
 
+def mark_unsent(error: BaseException) -> None:
+    """Note on *error*, a cancellation, that it stopped a call before its request was sent."""
+    # A note, and not a class of its own: time limits of asyncio know only CancelledError itself.
+    error._sunwell_unsent = True  # type: ignore[attr-defined]
+
+
+def is_unsent(error: BaseException) -> bool:
+    """Whether *error* stopped a call before its request was sent, so that nothing is billed."""
+    return getattr(error, "_sunwell_unsent", False) is True
+
+
 @attrs.define(eq=False)
 class ConnectionFailed(ModelError):
     """The provider could not be reached, or the connection broke before or during the answer."""

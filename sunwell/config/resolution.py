@@ -13,9 +13,9 @@ from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, UnknownModelError
 from sunwell.models.catalog import ALIASES, PRESETS, Provider, parse_reference, preset, preset_names
 from sunwell.models.http_model import UNTUNED, Tuning
-from sunwell.models.openai_chat import ChatQuirks
 from sunwell.models.prices import PriceBook
 from sunwell.models.providers import ModelPlugins, Providers, provider_from_variables
+from sunwell.models.quirks import ChatQuirks
 from sunwell.models.registry import ModelRegistry
 from sunwell.models.room import ModelLimits
 from sunwell.plugins import Find, Plugins, installed
@@ -56,12 +56,15 @@ def provider_from(name: str, entry: ProviderSettings, environ: Mapping[str, str]
         given.setdefault("needs_key", False)
     if entry.headers:
         given["headers"] = tuple(entry.headers.items())
+    if entry.headers_env:
+        given["header_variables"] = tuple(entry.headers_env.items())
     if entry.non_reasoning_models is not None:
         given["without_effort"] = entry.non_reasoning_models
     quirks = {key: value for key, value in attrs.asdict(entry.quirks).items() if value is not None}
     if quirks:
         given["quirks"] = attrs.evolve(start.quirks or ChatQuirks(), **quirks)
-    return attrs.evolve(start, name=name, **given)
+    vendor = start.vendor or (start.name if preset(start.name) else None)
+    return attrs.evolve(start, name=name, vendor=vendor, **given)
 
 
 def _start(name: str, entry: ProviderSettings, environ: Mapping[str, str] | None) -> Provider:

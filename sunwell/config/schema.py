@@ -66,6 +66,8 @@ class ProviderSettings:
     api_key_env: Text | None = None
     needs_key: bool | None = None
     headers: Mapping[str, Secret] = attrs.field(factory=dict, hash=False)
+    headers_env: Mapping[str, Text] = attrs.field(factory=dict, hash=False)
+    """Headers whose values are in environment variables: the name of the header, and of the variable."""
     timeout_seconds: Seconds | None = None
     stall_seconds: Seconds | None = None
     connect_seconds: Seconds | None = None

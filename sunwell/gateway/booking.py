@@ -13,12 +13,20 @@ from sunwell.budget.tally import Tally
 from sunwell.core.message import Text, Thinking, ToolCall
 from sunwell.core.model import Completion, Consulted, ModelProtocol, Request, Stop, Usage
 from sunwell.core.price import Price
-from sunwell.errors import BadAnswer, BudgetExhausted, ModelError
-from sunwell.events import BOUND_EXCEEDED, BUDGET_REFUSED, BoundExceeded, BudgetRefused, Emit
+from sunwell.errors import BadAnswer, BudgetExhausted, ModelError, is_unsent
+from sunwell.events import (
+    BOUND_EXCEEDED,
+    BUDGET_REFUSED,
+    WARNED,
+    BoundExceeded,
+    BudgetRefused,
+    Emit,
+    Warned,
+)
 from sunwell.gateway.model_call import ModelCall
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Held, HoldReason, Refused
-from sunwell.models.prices import PriceBook
+from sunwell.models.prices import PriceBook, Priced
 from sunwell.models.room import ModelLimits, Room
 from sunwell.models.tokens import input_bound_tokens
 
@@ -128,6 +136,8 @@ class Booking:
     tally: Tally
     prices: PriceBook
     emit: Emit
+    _told: set[tuple[str, str]] = attrs.field(factory=set, init=False)
+    """Doubts that were told: the model, and the kind of doubt."""
 
     async def begin(self, call: ModelCall, attempt: int) -> Reservation:
         """Reserve the worst case of the attempt and write the intent down, durably.
@@ -184,7 +194,8 @@ class Booking:
         self, call: ModelCall, attempt: int, reservation: Reservation, completion: Completion, seconds: float
     ) -> Answer:
         """Write the answer down and settle, whatever happens to us meanwhile."""
-        completion, cost_usd = self.prices.priced(call.model, completion)
+        priced = self.prices.priced(call.model, completion)
+        self._tell_doubts(call, priced)
         answer = Answer(
             span=call.span.path,
             number=call.number,
@@ -192,8 +203,8 @@ class Booking:
             purpose=call.purpose,
             depth=call.span.depth,
             digest=call.digest,
-            completion=completion,
-            cost_usd=cost_usd,
+            completion=priced.completion,
+            cost_usd=priced.cost_usd,
             duration_seconds=seconds,
             at=time.time(),
         )
@@ -205,10 +216,12 @@ class Booking:
     ) -> None:
         """Write the failure down and book what came with it, or give back or keep what was reserved."""
         # A call that was cut off by us, or broke in a way nobody foresaw, may have been billed.
-        may_be_billed = error.may_be_billed if isinstance(error, ModelError) else True
+        may_be_billed = error.may_be_billed if isinstance(error, ModelError) else not is_unsent(error)
         completion, cost_usd = answer_in(error, call.model.name), None
         if completion is not None:
-            completion, cost_usd = self.prices.priced(call.model, completion)
+            priced = self.prices.priced(call.model, completion)
+            self._tell_doubts(call, priced)
+            completion, cost_usd = priced.completion, priced.cost_usd
         failure = call.failure(
             attempt,
             error,
@@ -246,6 +259,19 @@ class Booking:
     ) -> None:
         excess = BoundExceeded(call.model.name, reservation.tokens, billed, reservation.usd, cost_usd)
         self.emit(BOUND_EXCEEDED, excess)
+
+    def _tell_doubts(self, call: ModelCall, priced: Priced) -> None:
+        """Say what is doubtful about the cost of an answer, once for each model and kind of doubt."""
+        completion = priced.completion
+        usage = f"the usage that {call.model.name} reports is contradictory: {completion.usage_doubt}"
+        kinds = (
+            ("usage", completion.usage_doubt and f"{usage}; the most expensive meaning is booked"),
+            (completion.model, priced.note),
+        )
+        for kind, sentence in kinds:
+            if sentence and (call.model.name, kind) not in self._told:
+                self._told.add((call.model.name, kind))
+                self.emit(WARNED, Warned(sentence))
 
     async def _fail(self, call: ModelCall, reservation: Reservation, failure: Failure) -> None:
         if failure.completion is not None:

@@ -293,7 +293,7 @@ class Gateway:
         started = clock.time()
         try:
             completion = await self._complete(call, request)
-        except BaseException as error:  # a cancellation too: the request is out and may be billed
+        except BaseException as error:  # a cancellation too: if the request is out, it may be billed
             if isinstance(error, ModelError):
                 error.detail = self.redact(error.detail)
                 if isinstance(error, RequestTooLong):

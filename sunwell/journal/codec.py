@@ -164,7 +164,8 @@ def _part_forms() -> Mapping[type | str, type[_Form]]:
 @functools.cache
 def _form(cls: Any, more: tuple[Any, ...] = (), bases: tuple[type, ...] = ()) -> type[_Form]:
     attrs.resolve_types(cls)
-    fields = [field for field in attrs.fields(cls) if field.init]
+    # A transient field is the last of its class: what is read back gets its default.
+    fields = [field for field in attrs.fields(cls) if field.init and not field.metadata.get("transient")]
     wanted = [_type_in_form(field.type) for field in fields]
     members = [(field.name, of, _default(field.default)) for field, of in zip(fields, wanted, strict=True)]
     made = msgspec.defstruct(

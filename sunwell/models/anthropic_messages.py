@@ -10,28 +10,26 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Request, ToolSpec, Usage
+from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Effort, Request, ToolSpec
 from sunwell.models.answers import (
     ErrorInAnswer,
     NotAnAnswer,
     as_json,
-    count,
     decode,
     decode_object,
     error_of,
     finished,
     is_error_word,
     members,
-    stated_cost_usd,
     stop_of,
     thinking,
-    usage_of,
     whole,
     words,
 )
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
+from sunwell.models.usage import NO_USAGE, UsageReading, count, stated_cost_usd, usage_of
 
 FORMAT = "anthropic-messages"
 ORIGIN = "anthropic"
@@ -40,6 +38,8 @@ DEFAULT_MAX_OUTPUT_TOKENS = 8_192
 LEAST_THINKING_TOKENS = 1_024
 """Smallest thinking budget that the API accepts."""
 
+_EFFORTS: Mapping[Effort, str] = {"none": "low", "minimal": "low"}
+"""The lowest effort that this API knows stands for those below it."""
 _EMPTY = '{"type":"text","text":"(empty)"}'
 _OPENING = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -171,7 +171,7 @@ def _tail(
     asked = request.max_output_tokens
     limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
     fields: dict[str, Any] = {"max_tokens": limit}
-    if thinking_tokens is not None and limit > LEAST_THINKING_TOKENS:
+    if thinking_tokens is not None and request.effort != "none" and limit > LEAST_THINKING_TOKENS:
         # The API requires room for the answer in addition to the thinking: a short answer gets less of both.
         budget = max(LEAST_THINKING_TOKENS, min(thinking_tokens, limit - 1))
         fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
@@ -179,7 +179,7 @@ def _tail(
         fields["tool_choice"] = {"type": "none"}
     output: dict[str, Any] = {}
     if request.effort is not None and features.effort:
-        output["effort"] = request.effort
+        output["effort"] = _EFFORTS.get(request.effort, request.effort)
     if request.response_schema is not None and features.schema == "json_schema":
         output["format"] = {"type": "json_schema", "schema": request.response_schema.schema}
     if output:
@@ -267,17 +267,18 @@ def _completion(
 ) -> Completion:
     stop, said = stop_of(answer, "stop_reason", is_body=is_body)
     model, answer_id = words(answer.get("model")) or asked, words(answer.get("id"))
-    consulted = _consulted(usage.get("iterations"), model)
+    consulted, reading = _consulted(usage.get("iterations"), model), read_usage(usage)
     found = Completion(
         (),
         stop,
-        None if consulted is None else read_usage(usage),  # advisors without usage were billed, too
+        None if consulted is None else reading.usage,  # advisors without usage were billed, too
         model,
         said,
         answer_id,
         consulted or (),
         is_batch=usage.get("service_tier") == "batch",
         stated_cost_usd=stated_cost_usd(usage),
+        usage_doubt=reading.doubt,
     )
     completion = finished(parts, stop, found)
     error = answer.get("error")
@@ -297,18 +298,18 @@ def _consulted(iterations: Any, answered: str) -> tuple[Consulted, ...] | None:
         part = members(one)
         if part.get("type") in ("message", None):
             continue
-        usage = read_usage(part)
+        usage = read_usage(part).usage
         if usage is None:
             return None
         found.append(Consulted(words(part.get("model")) or answered, usage))
     return tuple(found)
 
 
-def read_usage(usage: Mapping[str, Any]) -> Usage | None:
-    """Return the usage; ``None`` if input or output is not reported."""
+def read_usage(usage: Mapping[str, Any]) -> UsageReading:
+    """Return what the usage means. Here the reported input excludes cached tokens."""
     uncached, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
     if uncached is None:
-        return None
+        return NO_USAGE
     by_life = members(usage.get("cache_creation"))
     hour = count(by_life.get("ephemeral_1h_input_tokens")) or 0
     short = count(by_life.get("ephemeral_5m_input_tokens")) or 0

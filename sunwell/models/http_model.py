@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import attrs
 
 from sunwell.core.model import Completion, Delta, Effort, Request
-from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError
+from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError, mark_unsent
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter
-from sunwell.models.connection import Connection, Sdk, Sender, sender_for
+from sunwell.models.connection import Connection, Flight, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
 from sunwell.models.rate_limits import RateLimiter, limiter_for
 
@@ -189,6 +189,7 @@ class HttpCall:
     _pace: RateLimiter = attrs.field(init=False)
     """Known once the request may go out."""
     _sent_at: float = attrs.field(default=0.0, init=False)
+    _flight: Flight = attrs.field(factory=Flight, init=False)
 
     async def whole(self) -> Completion:
         """Request the answer in one piece and return it."""
@@ -202,6 +203,9 @@ class HttpCall:
                 finally:
                     await response.aclose()
             return self._read(data, response.headers.get("content-type", ""))
+        except asyncio.CancelledError as error:
+            self._mark(error)
+            raise
         except Exception as error:
             failure = self._meaning(error, limit.expired(), f"gave no answer in {self._limit_seconds:g} s")
             if failure is None:
@@ -267,6 +271,9 @@ class HttpCall:
                 sender.calls -= 1
                 raise
             return sender
+        except asyncio.CancelledError as error:
+            self._mark(error)
+            raise
         except Exception as error:
             failure = self._meaning(error)
             if failure is None:
@@ -276,7 +283,7 @@ class HttpCall:
     async def _send(self, sender: Sender, *, streaming: bool) -> Any:
         try:
             body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
-            response = await sender.post(self.wire.path, body)
+            response = await sender.post(self.wire.path, body, self._flight)
         except BaseException:
             self._pace.unheard()
             raise
@@ -301,6 +308,9 @@ class HttpCall:
         try:
             async with limit:
                 return await self._send(sender, streaming=True)
+        except asyncio.CancelledError as error:
+            self._mark(error)
+            raise
         except Exception as error:
             failure = self._meaning(error, limit.expired(), f"gave no answer in {self._limit_seconds:g} s")
             if failure is None:
@@ -374,6 +384,10 @@ class HttpCall:
         _deltas([*parser.feed(data), *parser.close()], reader)
         return reader.completion()
 
+    def _mark(self, error: asyncio.CancelledError) -> None:
+        if not self._flight.is_sent:
+            mark_unsent(error)
+
     def _meaning(self, error: Exception, expired: bool = False, late: str = "") -> ModelError | None:
         match error:
             case SunwellError():
@@ -390,9 +404,9 @@ class HttpCall:
                 self.learn(failure, self.wire)
                 return failure
             case TimeoutError() if expired:
-                return self.failures.timed_out(late)
+                return self.failures.timed_out(late, is_sent=self._flight.is_sent)
             case _:
-                return self.failures.from_exception(error)
+                return self.failures.from_exception(error, is_sent=self._flight.is_sent)
 
 
 def _has_ended(reader: Reader) -> bool:

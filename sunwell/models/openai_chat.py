@@ -4,85 +4,37 @@ import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import Completion, Delta, Request, ToolSpec, Usage
+from sunwell.core.model import Completion, Delta, Request, ToolSpec
 from sunwell.errors import BadRequest
 from sunwell.models.answers import (
     ErrorInAnswer,
     NotAnAnswer,
     as_json,
-    count,
     decode,
     decode_object,
     error_of,
     finished,
     is_error_word,
     members,
-    stated_cost_usd,
     stop_of,
     thinking,
-    usage_of,
     whole,
     words,
 )
+from sunwell.models.catalog import vendor_of
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpCall, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
+from sunwell.models.quirks import ChatQuirks, quirks_for
+from sunwell.models.usage import ANY_CHAT, UsageDialect, stated_cost_usd
 
 ORIGIN = "openai-chat"
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_OWN_MODEL = re.compile(r"gpt-|chatgpt-|o\d")
-_VERSION = re.compile(r"gpt-(\d+)(?:\.(\d+))?")
-_FIRST_WITH_BREAKPOINTS = (5, 6)
-
-
-@attrs.frozen
-class ChatQuirks:
-    """Which features of the format a server supports. The defaults fit a compatible server."""
-
-    token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    system_parts: bool = False
-    """Send the system prompt as one text part for each section; otherwise joined by blank lines."""
-    breakpoints: bool = False
-    """Mark the end of the system prompt with ``prompt_cache_breakpoint``."""
-    cache_key: bool = False
-    """Send ``prompt_cache_key``."""
-    strict_tools: bool = False
-    """Request arguments that follow the schema; every object in it must then be closed."""
-    stream_usage: bool = True
-    """Request usage in streams."""
-    schema: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """How a JSON answer is requested."""
-    returns_reasoning: bool = True
-    """Send reasoning back to the server unchanged."""
-    effort: bool = True
-    """Send ``reasoning_effort`` if the request sets one."""
-    tools: bool = True
-    """Whether the server supports tools; without tools the model can answer, but not work."""
-
-    @property
-    def message_format(self) -> str:
-        """A name for the way messages are written with these quirks."""
-        return "openai-chat+reasoning" if self.returns_reasoning else "openai-chat"
-
-
-def quirks_for(provider: str, model_id: str) -> ChatQuirks:
-    """Return the quirks of OpenAI's own models if *provider* is ``openai``, else the defaults."""
-    if provider != "openai" or not _OWN_MODEL.match(model_id):
-        return ChatQuirks()
-    version = _VERSION.match(model_id)
-    known = (int(version[1]), int(version[2] or 0)) if version else (0, 0)
-    return ChatQuirks(
-        token_limit="max_completion_tokens",
-        system_parts=True,
-        breakpoints=known >= _FIRST_WITH_BREAKPOINTS,
-        cache_key=True,
-        returns_reasoning=False,
-    )
 
 
 def encode_request(
@@ -203,16 +155,16 @@ def _bytes(text: str) -> bytes:
 _REASONING = ("reasoning_content", "reasoning")
 
 
-def read_answer(data: bytes, asked: str) -> Completion:
+def read_answer(data: bytes, asked: str, dialect: UsageDialect = ANY_CHAT) -> Completion:
     """Return the completion in a complete answer.
 
     Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
     :exc:`~sunwell.models.answers.ErrorInAnswer`.
     """
     answer = decode_object(data)
-    choices, usage = answer.get("choices"), answer.get("usage")
+    choices, usage = answer.get("choices"), usage_in(answer)
     if not choices and answer.get("error"):
-        if read_usage(usage) is None and stated_cost_usd(usage) is None:
+        if dialect.read(usage).usage is None and stated_cost_usd(usage) is None:
             raise ErrorInAnswer(answer["error"])
         choices = [{}]  # it is billed, so a model has worked
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
@@ -234,7 +186,7 @@ def read_answer(data: bytes, asked: str) -> Completion:
         given = function.get("arguments")
         arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
         found.calls.append(ToolCall(words(members(call).get("id")), words(function.get("name")), arguments))
-    return found.completion(answer, choice, usage, asked, error=error, is_body=True)
+    return found.completion(answer, choice, usage, asked, dialect, error=error, is_body=True)
 
 
 @attrs.define(eq=False)
@@ -253,6 +205,7 @@ class _Found:
         choice: Mapping[str, Any],
         usage: Any,
         asked: str,
+        dialect: UsageDialect,
         *,
         error: Any,
         is_body: bool,
@@ -266,14 +219,16 @@ class _Found:
         stop, said = stop_of(choice, "finish_reason", is_body=is_body)
         if self.refusal:
             stop = "refusal"
+        reading = dialect.read(usage)
         found = Completion(
             (),
             stop,
-            read_usage(usage),
+            reading.usage,
             words(answer.get("model")) or asked,
             said,
             words(answer.get("id")),
             stated_cost_usd=stated_cost_usd(usage),
+            usage_doubt=reading.doubt,
         )
         completion = finished(parts, stop, found)
         if error or is_error_word(said):
@@ -281,35 +236,26 @@ class _Found:
         return completion
 
 
+def usage_in(answer: Mapping[str, Any]) -> Any:
+    """Return the usage that an answer, or a chunk of one, reports; ``None`` if it reports none.
+
+    Moonshot reports it in the choice of the last chunk, Groq also in ``x_groq``.
+    """
+    usage = answer.get("usage")
+    if usage is not None:
+        return usage
+    choices = answer.get("choices")
+    for place in (*(choices if isinstance(choices, list) else ()), answer.get("x_groq")):
+        usage = members(place).get("usage")
+        if usage is not None:
+            return usage
+    return None
+
+
 def _text(content: Any) -> str:
     if isinstance(content, list):
         return "".join(words(members(part).get("text")) for part in content)
     return words(content)
-
-
-def read_usage(usage: Any) -> Usage | None:
-    """Return the usage; ``None`` if input or output is not reported."""
-    told = members(usage)
-    inward, outward = (
-        members(told.get("prompt_tokens_details")),
-        members(told.get("completion_tokens_details")),
-    )
-    return usage_of(
-        count(told.get("prompt_tokens")),
-        count(told.get("completion_tokens")),
-        total_tokens=count(told.get("total_tokens")),
-        cache_read_tokens=count(inward.get("cached_tokens")),
-        cache_write_tokens=_largest(
-            inward.get("cache_write_tokens"),
-            inward.get("cache_creation_tokens"),  # LiteLLM, for models of Anthropic
-            told.get("cache_creation_input_tokens"),
-        ),
-        reasoning_tokens=_largest(outward.get("reasoning_tokens"), told.get("reasoning_tokens")),
-    )
-
-
-def _largest(*values: Any) -> int | None:
-    return max(filter(None, map(count, values)), default=None)
 
 
 @attrs.define(eq=False)
@@ -334,6 +280,7 @@ class ChunkReader:
     """Builds a completion from the chunks of a stream."""
 
     asked: str
+    dialect: UsageDialect = ANY_CHAT
     done: bool = attrs.field(default=False, init=False)
     """Whether ``[DONE]`` has arrived."""
     _choice: Any = attrs.field(default=None, init=False)
@@ -359,8 +306,9 @@ class ChunkReader:
             return None
         if not self._head:
             self._head = {key: chunk[key] for key in ("id", "model") if chunk.get(key)}
-        if chunk.get("usage") is not None:
-            self._usage = chunk["usage"]
+        usage = usage_in(chunk)
+        if usage is not None:
+            self._usage = usage
         choice = self._chosen(chunk.get("choices"))
         finish = choice.get("finish_reason")
         if finish is not None and finish != "":
@@ -397,7 +345,13 @@ class ChunkReader:
             ToolCall(call.id, call.name, whole("".join(call.arguments)) or "{}") for call in self._calls
         ]
         return found.completion(
-            self._head, self._finish, self._usage, self.asked, error=self._error, is_body=False
+            self._head,
+            self._finish,
+            self._usage,
+            self.asked,
+            self.dialect,
+            error=self._error,
+            is_body=False,
         )
 
     @property
@@ -494,6 +448,7 @@ LESSONS: tuple[Lesson[ChatQuirks], ...] = (
 @attrs.frozen
 class _Chat:
     quirks: ChatQuirks
+    dialect: UsageDialect = ANY_CHAT
     sdk: Sdk = "openai"
     path: str = "/chat/completions"
 
@@ -501,10 +456,10 @@ class _Chat:
         return encode_request(model_id, request, self.quirks, streaming=streaming)
 
     def read(self, data: bytes, asked: str) -> Completion:
-        return read_answer(data, asked)
+        return read_answer(data, asked, self.dialect)
 
     def reader(self, asked: str) -> ChunkReader:
-        return ChunkReader(asked)
+        return ChunkReader(asked, self.dialect)
 
     def without(self, refusal: str) -> "_Chat | None":
         changed = learned(self.quirks, refusal, LESSONS)
@@ -531,7 +486,9 @@ class ChatModel(HttpModel):
         tuning: Tuning = UNTUNED,
     ) -> None:
         known = quirks or quirks_for(connection.provider, model_id)
-        super().__init__(model_id, connection, name or model_id, _Chat(known), tuning=tuning)
+        vendor = vendor_of(connection)
+        wire = _Chat(known, vendor.usage if vendor else ANY_CHAT)
+        super().__init__(model_id, connection, name or model_id, wire, tuning=tuning)
 
     @property
     def quirks(self) -> ChatQuirks:

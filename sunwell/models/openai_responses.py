@@ -9,26 +9,24 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import Completion, Delta, Request, Stop, ToolSpec, Usage
+from sunwell.core.model import Completion, Delta, Request, Stop, ToolSpec
 from sunwell.models.answers import (
     ErrorInAnswer,
     NotAnAnswer,
     as_json,
-    count,
     decode,
     decode_object,
     finished,
     members,
-    stated_cost_usd,
     thinking,
-    usage_of,
     whole,
     words,
 )
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
-from sunwell.models.openai_chat import quirks_for
+from sunwell.models.quirks import quirks_for
+from sunwell.models.usage import OPENAI_RESPONSES, stated_cost_usd
 
 FORMAT = "openai-responses"
 ORIGIN = "openai-responses"
@@ -215,14 +213,16 @@ def _completion(answer: Mapping[str, Any], asked: str) -> Completion:
     items = [members(item) for item in output]
     parts = [part for item in items for part in _parts(item)]
     said = words(members(answer.get("incomplete_details")).get("reason"))
+    reading = OPENAI_RESPONSES.read(answer.get("usage"))
     found = Completion(
         (),
         _stop(answer, items, status, said),
-        read_usage(answer.get("usage")),
+        reading.usage,
         words(answer.get("model")) or asked,
         said or status,
         words(answer.get("id")),
         stated_cost_usd=stated_cost_usd(answer.get("usage")),
+        usage_doubt=reading.doubt,
     )
     completion = finished(parts, found.stop, found)
     if error:
@@ -266,20 +266,6 @@ def _content(item: Mapping[str, Any]) -> list[dict[str, Any]]:
     if item.get("type") != "message" or not isinstance(content, list):
         return []
     return [members(part) for part in content]
-
-
-def read_usage(usage: Any) -> Usage | None:
-    """Return the usage; ``None`` if input or output is not reported. Input includes cached tokens."""
-    told = members(usage)
-    inward, outward = members(told.get("input_tokens_details")), members(told.get("output_tokens_details"))
-    return usage_of(
-        count(told.get("input_tokens")),
-        count(told.get("output_tokens")),
-        total_tokens=count(told.get("total_tokens")),
-        cache_read_tokens=count(inward.get("cached_tokens")),
-        cache_write_tokens=count(inward.get("cache_write_tokens")),
-        reasoning_tokens=count(outward.get("reasoning_tokens")),
-    )
 
 
 @attrs.define(eq=False)

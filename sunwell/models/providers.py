@@ -11,12 +11,21 @@ from typing import Any, Protocol
 import attrs
 
 from sunwell.core.model import ModelProtocol
-from sunwell.errors import ConfigurationError, PluginError
+from sunwell.errors import ConfigurationError, MissingKeyError, PluginError
 from sunwell.models.answers import NotAnAnswer, decode_object, members, words
-from sunwell.models.catalog import ALIASES, Api, Kind, Provider, is_same_model, parse_reference, preset
+from sunwell.models.catalog import (
+    ALIASES,
+    Api,
+    Kind,
+    Provider,
+    is_same_model,
+    names_of,
+    parse_reference,
+    preset,
+)
 from sunwell.models.connection import OWN_URLS, Connection, client_for, request_options
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
-from sunwell.models.openai_chat import ChatQuirks, quirks_for
+from sunwell.models.quirks import ChatQuirks, quirks_for
 from sunwell.plugins import Plugins
 
 
@@ -166,11 +175,13 @@ class Providers:
     def connection(self, provider: str) -> Route | None:
         """Return how *provider* is reached now; ``None`` if it is unknown.
 
-        Raises :exc:`~sunwell.errors.MissingKeyError` if its key is missing, and
+        All names of a provider mean the same entry and the same variables, so that none of them bypasses a
+        proxy. Raises :exc:`~sunwell.errors.MissingKeyError` if its key is missing, and
         :exc:`~sunwell.errors.ConfigurationError` if it has no address.
         """
-        entry = self.named.get(provider)
-        if entry is None and self.gateway is not None and provider != self.gateway:
+        names = names_of(provider)
+        entry = next((self.named[name] for name in names if name in self.named), None)
+        if entry is None and self.gateway is not None and self.gateway not in names:
             through = self.connection(self.gateway)
             if through is None:
                 raise ConfigurationError(
@@ -195,16 +206,22 @@ class Providers:
         read = self._read
         own = provider.base_url == OWN_URLS.get(provider.name)
         variable = provider.key_variable
+        headers = [*provider.headers]
+        for name, of in provider.header_variables:
+            if not (value := read.get(of, "").strip()):
+                raise MissingKeyError(of, provider.name)
+            headers.append((name, value))
         connection = Connection(
             provider.name,
             None if own else provider.base_url,
             (read.get(variable) or None) if variable else None,
             variable,
-            provider.headers,
+            headers,
             provider.timeout_seconds,
             provider.stall_seconds,
             provider.connect_seconds,
             needs_key=provider.needs_key,
+            vendor=provider.vendor,
             requests_per_minute=provider.requests_per_minute,
             tokens_per_minute=provider.tokens_per_minute,
         )
@@ -228,14 +245,22 @@ def provider_from_variables(
 ) -> Provider | None:
     """Return the provider *name* at the address in ``NAME_BASE_URL``; the same user set the key, too.
 
-    ``None`` if there is no such variable. The server counts as supporting what *like* supports.
+    The variables of its other names count, too, after those of *name*. ``None`` if none of them is set. The
+    server counts as supporting what *like* supports.
     """
-    found = Connection.from_environment(name, environ=environ)
-    if found.base_url is None:
-        return None
-    kind: Kind = like.kind if like else "openai"
-    quirks = like.quirks if like else None
-    return Provider(name, kind, found.base_url, found.variable, needs_key=False, quirks=quirks)
+    for one in names_of(name):
+        found = Connection.from_environment(one, environ=environ)
+        if found.base_url is not None:
+            key = _first_set(names_of(name), one, environ)
+            base = like or Provider(name)
+            return attrs.evolve(base, base_url=found.base_url, key_variable=key, needs_key=False, api="chat")
+    return None
+
+
+def _first_set(names: tuple[str, ...], first: str, environ: Mapping[str, str] | None) -> str:
+    """Return the variable that holds the key: that of *first*, or of the first other name that has one."""
+    found = [Connection.from_environment(name, environ=environ) for name in (first, *names)]
+    return next((one.variable for one in found if one.api_key), found[0].variable)
 
 
 class Supply(Protocol):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sunwell.core.message import Message, Text, Thinking, ToolCall, ToolResult, user
 from sunwell.core.model import Caching, Request, ResponseSchema, ToolSpec
-from sunwell.models.openai_chat import ChatQuirks, encode_message, encode_request, quirks_for
+from sunwell.models.openai_chat import encode_message, encode_request
+from sunwell.models.quirks import ChatQuirks, quirks_for
 
 TOOL = ToolSpec("read", "Reads a file.", {"type": "object", "properties": {}})
 HELLO = user("hello")

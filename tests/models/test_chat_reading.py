@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sunwell.core.message import Message, Text, Thinking, ToolCall
 from sunwell.core.model import Delta, Usage
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
-from sunwell.models.openai_chat import ChunkReader, encode_message, read_answer, read_usage
+from sunwell.models.openai_chat import ChunkReader, encode_message, read_answer
+from sunwell.models.usage import ANY_CHAT
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
 
@@ -89,7 +90,7 @@ def test_calls_end_a_turn_whatever_the_server_says():
 )
 def test_usage_is_read_or_unknown(usage, expected):
     """Cached tokens are part of the input; usage that is not told is unknown, never zero."""
-    assert read_usage(usage) == expected
+    assert ANY_CHAT.read(usage).usage == expected
 
 
 def test_a_refusal_is_text_and_a_stop():
