@@ -37,6 +37,8 @@ DEFAULT_MAX_OUTPUT_TOKENS = 8_192
 """Sent if a request sets no limit: this API requires one."""
 LEAST_THINKING_TOKENS = 1_024
 """Smallest thinking budget that the API accepts."""
+LEAST_ANSWER_TOKENS = 1_024
+"""Room that thinking leaves for the answer."""
 
 _EFFORTS: Mapping[Effort, str] = {"none": "low", "minimal": "low"}
 """The lowest effort that this API knows stands for those below it."""
@@ -44,6 +46,33 @@ _EMPTY = '{"type":"text","text":"(empty)"}'
 _OPENING = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+ThinkingForm = Literal["budget", "adaptive"]
+"""``budget``: ``enabled`` with ``budget_tokens``; ``adaptive``: the model decides how much it thinks."""
+_CLAUDE_VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:[-.](\d{1,2}))?(?!\d)")
+_FIRST_WITHOUT_BUDGET = (4, 7)
+
+
+def thinking_forms(model_id: str) -> tuple[ThinkingForm, ...]:
+    """Return the forms in which thinking is requested of a model, the likeliest first.
+
+    Claude takes no budget from version 4.7 on. Other servers of this API know the older form.
+    """
+    found = _CLAUDE_VERSION.search(model_id)
+    if found is not None and (int(found[1]), int(found[2] or 0)) >= _FIRST_WITHOUT_BUDGET:
+        return ("adaptive", "budget")
+    return ("budget", "adaptive")
+
+
+def thinking_budget(thinking_tokens: int, limit_tokens: int) -> int | None:
+    """Return the budget for an answer of at most *limit_tokens*, thinking included; ``None``: no thinking.
+
+    A quarter of the limit, at least :data:`LEAST_ANSWER_TOKENS`, is kept for the answer itself.
+    """
+    room = limit_tokens - max(LEAST_ANSWER_TOKENS, limit_tokens // 4)
+    budget = min(max(thinking_tokens, LEAST_THINKING_TOKENS), room)
+    return budget if budget >= LEAST_THINKING_TOKENS else None
 
 
 @attrs.frozen
@@ -60,6 +89,8 @@ class MessagesFeatures:
     """Ask with a top-level ``cache_control`` to cache the messages, too."""
     cache_life: bool = True
     """Send how long an entry is kept: ``ttl``."""
+    thinking: tuple[ThinkingForm, ...] = ("budget", "adaptive")
+    """How thinking is requested if a budget was set; what follows the first is tried if that is refused."""
 
 
 def encode_request(
@@ -171,10 +202,12 @@ def _tail(
     asked = request.max_output_tokens
     limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
     fields: dict[str, Any] = {"max_tokens": limit}
-    if thinking_tokens is not None and request.effort != "none" and limit > LEAST_THINKING_TOKENS:
-        # The API requires room for the answer in addition to the thinking: a short answer gets less of both.
-        budget = max(LEAST_THINKING_TOKENS, min(thinking_tokens, limit - 1))
-        fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    budget = None if thinking_tokens is None else thinking_budget(thinking_tokens, limit)
+    if budget is not None and request.effort != "none" and features.thinking:
+        is_adaptive = features.thinking[0] == "adaptive"
+        fields["thinking"] = (
+            {"type": "adaptive"} if is_adaptive else {"type": "enabled", "budget_tokens": budget}
+        )
     if request.tools and request.tool_choice == "none":
         fields["tool_choice"] = {"type": "none"}
     output: dict[str, Any] = {}
@@ -200,7 +233,18 @@ def _less_caching(features: MessagesFeatures, refusal: str) -> MessagesFeatures:
     return attrs.evolve(features, cache=False)
 
 
+def _other_thinking(features: MessagesFeatures, _: str) -> MessagesFeatures:
+    return attrs.evolve(features, thinking=features.thinking[1:])
+
+
 LESSONS: tuple[Lesson[MessagesFeatures], ...] = (
+    # Before effort: the refusal of a budget says to set effort instead.
+    lesson(
+        r"thinking\.(?:type|budget_tokens|enabled|adaptive)|budget_tokens|adaptive thinking"
+        r"|\bthinking\b[^.]{0,60}(?:support|permitted)|support[^.]{0,60}\bthinking\b",
+        _other_thinking,
+        is_about_size=False,
+    ),
     lesson(r"output_config\.effort|\beffort\b", without(effort=False)),
     lesson(r"output_config\.format|output_format|json_schema|structured output", without(schema="none")),
     lesson(r"output_config", without(effort=False, schema="none")),
@@ -483,7 +527,9 @@ class AnthropicModel(HttpModel):
         name: str | None = None,
         tuning: Tuning = UNTUNED,
     ) -> None:
-        wire = _Messages(thinking_tokens=tuning.thinking_tokens)
+        # Without a budget there is nothing to refuse, and no form to try next.
+        forms = () if tuning.thinking_tokens is None else thinking_forms(model_id)
+        wire = _Messages(MessagesFeatures(thinking=forms), tuning.thinking_tokens)
         super().__init__(model_id, connection, name or model_id, wire, STREAM_ABOVE_TOKENS, tuning)
 
     @property

@@ -9,6 +9,9 @@ from sunwell.errors import ConfigurationError
 KEYS = {"ANTHROPIC_API_KEY": "key-of-anthropic", "XAI_API_KEY": "key-of-xai"}
 
 
+BUDGETED = '[model]\nmodel = "anthropic/claude-haiku-4-5"\n'
+
+
 def found(project, text, environ=KEYS):
     project.write(text)
     return findings(resolve(project.load(trust=True).values, environ))
@@ -45,6 +48,21 @@ def test_an_error_stops_the_run(project, text, sentence):
         pytest.param(
             '[model]\nmodel = "xai/grok-3"\nthinking_tokens = 2000\n', "set effort instead", id="thinking"
         ),
+        pytest.param(
+            f"{BUDGETED}thinking_tokens = 10_000\nmax_output_tokens = 8_000\n",
+            "thinks for 6,000 at most",
+            id="thinking-leaves-room",
+        ),
+        pytest.param(
+            f"max_output_tokens = 2_000\n{BUDGETED}thinking_tokens = 1_500\n",
+            "does not think: raise max_output_tokens",
+            id="no-room-to-think",
+        ),
+        pytest.param(
+            '[model]\nmodel = "opus"\nthinking_tokens = 4_000\n',
+            "thinks as much as it needs within the longest answer, 12,192 tokens",
+            id="thinking-without-a-budget",
+        ),
         pytest.param('delegation_model = "groq/x"\nfallback = "parent"\n', "GROQ_API_KEY", id="fallback"),
     ],
 )
@@ -63,6 +81,9 @@ def test_a_warning_does_not(project, text, sentence):
             'model = "xai/new"\n[budget]\nusd = 1\n[models."xai/new"]\ninput_usd_per_million = 1\n'
             "output_usd_per_million = 2\n",
             id="own-price",
+        ),
+        pytest.param(
+            '[model]\nmodel = "anthropic/claude-haiku-4-5"\nthinking_tokens = 10_000\n', id="thinking-fits"
         ),
     ],
 )
