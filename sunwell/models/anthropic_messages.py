@@ -37,6 +37,8 @@ DEFAULT_MAX_OUTPUT_TOKENS = 8_192
 """Sent if a request sets no limit: this API requires one."""
 LEAST_THINKING_TOKENS = 1_024
 """Smallest thinking budget that the API accepts."""
+LEAST_ANSWER_TOKENS = 1_024
+"""Room that thinking leaves for the answer."""
 
 _EFFORTS: Mapping[Effort, str] = {"none": "low", "minimal": "low"}
 """The lowest effort that this API knows stands for those below it."""
@@ -45,6 +47,20 @@ _OPENING = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _LONGEST_NAME = 128
 _LONGEST_ID = 1_000  # the API sets no limit
+
+
+ThinkingForm = Literal["budget", "adaptive"]
+"""``budget``: ``enabled`` with ``budget_tokens``; ``adaptive``: the model decides how much it thinks."""
+
+
+def thinking_budget(thinking_tokens: int, limit_tokens: int) -> int | None:
+    """Return the budget for an answer of at most *limit_tokens*, thinking included; ``None``: no thinking.
+
+    A quarter of the limit, at least :data:`LEAST_ANSWER_TOKENS`, is kept for the answer itself.
+    """
+    room = limit_tokens - max(LEAST_ANSWER_TOKENS, limit_tokens // 4)
+    budget = min(max(thinking_tokens, LEAST_THINKING_TOKENS), room)
+    return budget if budget >= LEAST_THINKING_TOKENS else None
 
 
 @attrs.frozen
@@ -63,6 +79,8 @@ class MessagesFeatures:
     """Send how long an entry is kept: ``ttl``."""
     returns_thinking: bool = True
     """Send thinking back unchanged to the model that wrote it."""
+    thinking: tuple[ThinkingForm, ...] = ("adaptive", "budget")
+    """How thinking is requested if a budget was set; what follows the first is tried if that is refused."""
 
 
 def encode_request(
@@ -164,10 +182,12 @@ def _tail(
     asked = request.max_output_tokens
     limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
     fields: dict[str, Any] = {"max_tokens": limit}
-    if thinking_tokens is not None and request.effort != "none" and limit > LEAST_THINKING_TOKENS:
-        # The API requires room for the answer in addition to the thinking: a short answer gets less of both.
-        budget = max(LEAST_THINKING_TOKENS, min(thinking_tokens, limit - 1))
-        fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    budget = None if thinking_tokens is None else thinking_budget(thinking_tokens, limit)
+    if budget is not None and request.effort != "none" and features.thinking:
+        is_adaptive = features.thinking[0] == "adaptive"
+        fields["thinking"] = (
+            {"type": "adaptive"} if is_adaptive else {"type": "enabled", "budget_tokens": budget}
+        )
     if request.tools and request.tool_choice == "none":
         fields["tool_choice"] = {"type": "none"}
     output: dict[str, Any] = {}
@@ -193,10 +213,21 @@ def _less_caching(features: MessagesFeatures, refusal: str) -> MessagesFeatures:
     return attrs.evolve(features, cache=False)
 
 
+def _other_thinking(features: MessagesFeatures, _: str) -> MessagesFeatures:
+    return attrs.evolve(features, thinking=features.thinking[1:])
+
+
 LESSONS: tuple[Lesson[MessagesFeatures], ...] = (
     lesson(
         r"signature.{0,60}thinking|thinking.{0,60}(?:signature|cannot be modified)",
         without(returns_thinking=False),
+    ),
+    # Before effort: the refusal of a budget says to set effort instead.
+    lesson(
+        r"thinking\.(?:type|budget_tokens|enabled|adaptive)|budget_tokens|adaptive thinking"
+        r"|\bthinking\b[^.]{0,60}(?:support|permitted)|support[^.]{0,60}\bthinking\b",
+        _other_thinking,
+        is_about_size=False,
     ),
     lesson(r"output_config\.effort|\beffort\b", without(effort=False)),
     lesson(r"output_config\.format|output_format|json_schema|structured output", without(schema="none")),
@@ -490,8 +521,17 @@ class AnthropicModel(HttpModel):
         features: MessagesFeatures = MessagesFeatures(),
         tuning: Tuning = UNTUNED,
     ) -> None:
-        wire = _Messages(connection.provider, features, tuning.thinking_tokens)
+        # Without a budget there is nothing to refuse, and no form to try next.
+        forms = () if tuning.thinking_tokens is None else features.thinking
+        wire = _Messages(connection.provider, attrs.evolve(features, thinking=forms), tuning.thinking_tokens)
         super().__init__(model_id, connection, name or model_id, wire, STREAM_ABOVE_TOKENS, tuning)
+
+    @property
+    def features(self) -> MessagesFeatures:
+        """The optional fields that the server supports, as far as known by now."""
+        wire = self.wire
+        assert isinstance(wire, _Messages)
+        return wire.features
 
     @property
     def thinking_tokens(self) -> int | None:
