@@ -43,6 +43,31 @@ def _client_row(name: str, wire: Found) -> list[object]:
     return [name, *turns, wire["turn_200_to_sdk"], wire["loop_chunk_us"], wire["chunk_to_sdk"]]
 
 
+def short_runs(found: Found) -> list[str]:
+    """A run of few calls, and many such runs at once, beside the bare SDK."""
+    head = (
+        "wire format",
+        "tools",
+        f"a call of {found['calls']}, CPU, µs",
+        "to the SDK",
+        f"{found['runs']} runs, ms",
+        "to the SDK",
+    )
+    body = (
+        [
+            wire,
+            kind,
+            f"{row['cpu_us']['median_run']:,.0f}",
+            row["cpu_us"]["median_to_sdk"],
+            f"{row['wall_ms']['median_run']:,.0f}",
+            row["wall_ms"]["median_to_sdk"],
+        ]
+        for wire in ("chat", "messages")
+        for kind, row in found[wire].items()
+    )
+    return rows(head, body)
+
+
 def delegation(found: Found) -> list[str]:
     """The three arms, with their cost and the tests that their work failed."""
     head = ("way", "calls", "tokens", "USD", "tests failed")
@@ -233,6 +258,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
     table.__name__: table
     for table in (
         client_cpu,
+        short_runs,
         workers,
         siblings,
         delegation,
