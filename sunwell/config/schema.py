@@ -58,6 +58,7 @@ class Quirks:
     breakpoints: bool | None = None
     returns_reasoning: bool | None = None
     call_ids: Literal["any", "short", "nine"] | None = None
+    marks_unsigned_calls: bool | None = None
 
 
 @attrs.frozen

@@ -184,9 +184,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
             Provider(
                 "azure",
                 key_variable="AZURE_OPENAI_API_KEY",
-                quirks=ChatQuirks(
-                    token_limit="max_completion_tokens", returns_reasoning=False, call_ids="short"
-                ),
+                quirks=attrs.evolve(OPENAI_QUIRKS, system_parts=False),
             ),
             _served(
                 "xai",

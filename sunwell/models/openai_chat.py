@@ -100,7 +100,9 @@ def _assistant(message: Message, quirks: ChatQuirks, origin: str) -> bytes:
                 content.append(raw)
             else:
                 fields = "," + raw[1:-1] if raw[1:-1].strip() else fields
-    calls = [_call(call, quirks, returned) for call in message.tool_calls]
+    calls = [_call(call, quirks, returned) for call in message.tool_calls[:1]]
+    others = attrs.evolve(quirks, marks_unsigned_calls=False)  # the first call is signed for all of a message
+    calls += [_call(call, others, returned) for call in message.tool_calls[1:]]
     written = f'{{"role":"assistant","content":{_content_of(message, content, fields, bool(calls))}{fields}'
     if calls:
         written += f',"tool_calls":[{",".join(calls)}]'
@@ -133,10 +135,15 @@ def _call(call: ToolCall, quirks: ChatQuirks, origin: str) -> str:
     arguments = sound_arguments(call.arguments)
     function = f'"name":{_WRITE(sound_name(call.name, _LONGEST_NAME))},"arguments":{_WRITE(arguments)}'
     extra = members(json.loads(call.extra)) if call.extra and goes_back(call, origin) else {}
+    if quirks.marks_unsigned_calls and not extra:
+        extra = dict(_UNSIGNED)
     for name, value in members(extra.pop("function", None)).items():
         function += f",{_WRITE(name)}:{_WRITE(value)}"
     more = "," + _WRITE(extra)[1:-1] if extra else ""
     return f'{{"id":{_WRITE(_call_id(call.id, quirks))},"type":"function","function":{{{function}}}{more}}}'
+
+
+_UNSIGNED = {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
 
 
 def _call_id(call_id: str, quirks: ChatQuirks) -> str:
@@ -608,6 +615,7 @@ def _without_reasoning(quirks: ChatQuirks, refusal: str) -> ChatQuirks:
 
 _WANTED = re.compile(r"missing|must be|is required", re.IGNORECASE)
 LESSONS: tuple[Lesson[ChatQuirks], ...] = (
+    lesson(r"missing a thought_signature", without(marks_unsigned_calls=True)),
     lesson(r"tool.?call.?id.{0,80}length of 9", without(call_ids="nine")),
     lesson(r"tool_call\S*id.{0,20}too long", without(call_ids="short")),
     lesson(

@@ -27,6 +27,8 @@ class ChatQuirks:
     call_ids: Literal["any", "short", "nine"] = "any"
     """Which ids of tool calls are accepted: ``short`` has at most 40 characters, ``nine`` is nine letters or
     digits."""
+    marks_unsigned_calls: bool = False
+    """Mark tool calls of other models as unsigned: Gemini requires a signature or this mark."""
     effort: bool = True
     """Send ``reasoning_effort`` if the request sets one."""
     tools: bool = True
@@ -34,7 +36,8 @@ class ChatQuirks:
 
     def message_format(self, origin: str) -> str:
         """Return a name for the way messages are written with these quirks for the model of *origin*."""
-        return f"{origin}|{self.call_ids}" if self.returns_reasoning else f"openai-chat|{self.call_ids}"
+        returned = origin if self.returns_reasoning else ""
+        return f"openai-chat|{returned}|{self.call_ids}|{self.marks_unsigned_calls}"
 
 
 COMPATIBLE = ChatQuirks()

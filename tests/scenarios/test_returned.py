@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from sunwell.agent import Agent
+from sunwell.agent.conversation.compaction import compacted
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core import Text, Thinking, ToolCall
+from sunwell.core.message import History, Message, ToolResult, user
 from sunwell.core.task import TaskResult
 from sunwell.gateway import RetryPolicy
 from sunwell.models.anthropic_messages import AnthropicModel
@@ -119,8 +121,24 @@ async def test_what_comes_back_survives_a_resume(wire: str, tmp_path: Path) -> N
         await close_clients()
 
 
+def test_a_shorter_conversation_keeps_what_comes_back() -> None:
+    """Compaction shortens results of tools; calls, texts and thoughts stay whole."""
+    said = Message(
+        "assistant",
+        (
+            Thinking("hm", '{"reasoning_content":"hm"}', "o"),
+            Text("I look.", '{"phase":"commentary"}', "o"),
+            ToolCall("c", "list_files", "{}", '{"thought_signature":"S"}', "o"),
+        ),
+    )
+    results = Message("tool", (ToolResult("c", "x" * 9_000),))
+    shorter = compacted(History([user("x"), said, results]), 0)
+    assert shorter[1] == said
+    assert shorter.size_bytes < 2_000
+
+
 @pytest.mark.parametrize("source", ["messages", "responses", "openrouter", "mistral"])
-@pytest.mark.parametrize("target", ["messages", "responses", "openai", "mistral", "same"])
+@pytest.mark.parametrize("target", ["messages", "responses", "openai", "mistral", "gemini", "same"])
 async def test_a_change_of_the_model_leaves_foreign_thinking_out(
     source: str, target: str, tmp_path: Path
 ) -> None:
