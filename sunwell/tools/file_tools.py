@@ -166,7 +166,7 @@ def _told(lines: list[str], piece: list[str]) -> str:
     """Return where *lines* of the file differ from the *piece*, for those that look the same on a screen."""
     for line, sought in zip(lines, piece, strict=True):
         if line != sought and (line.expandtabs() == sought.expandtabs() or not (line + sought).isascii()):
-            return f"\nin {visible(line)[:_LONGEST]!r}: {difference_of(line, sought)}"
+            return f"\nin {visible(line)[:_LONGEST]!r}: {difference_of(folded(line), folded(sought))}"
     return ""
 
 
@@ -179,7 +179,7 @@ def _nearest_lines(lines: list[str], piece: list[str]) -> str:
     if not near:
         return "; nothing in it is near: read the file again"
     shown = "\n".join(f"line {numbers[line]}: {visible(line)}" for line in near)
-    told = "" if (near[0] + sought).isascii() else f"\n{difference_of(near[0], sought)}"
+    told = "" if (near[0] + sought).isascii() else f"\n{difference_of(folded(near[0]), folded(sought))}"
     return f"; nearest to {visible(sought)!r} are:\n{shown}{told}"
 
 

@@ -19,16 +19,30 @@ _MOST_STEPS = 4_000_000  # of a comparison letter by letter, which is quadratic
 
 @cache
 def _odd() -> "regex.Pattern[str]":
-    """Return the expression for line ends, spaces and letters that have several spellings."""
+    """Return the expression for line ends, spaces and accents that have several spellings."""
     import regex
 
-    return regex.compile(rf"\r\n?|[{_SPACES}]|[^\r\n](?:\p{{M}}|[\u1160-\u11ff])+", regex.VERSION0)
+    return regex.compile(rf"\r\n?|[{_SPACES}]|[\p{{M}}\u1160-\u11ff]+", regex.VERSION0)
+
+
+def _odd_parts(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the parts of *text* are that have several spellings, accents with their letter."""
+    if text.isascii() and "\r" not in text:  # the usual case
+        return
+    last = 0
+    for found in _odd().finditer(text):
+        start, end = found.span()
+        is_accent = text[start] != "\r" and not text[start].isspace()
+        if is_accent and start > last and text[start - 1] != "\n":
+            start -= 1
+        yield start, end
+        last = end
 
 
 def _plain(odd: str) -> str:
     if odd[0] == "\r":
         return "\n"
-    return " " if len(odd) == 1 else unicodedata.normalize("NFC", odd)
+    return " " if odd.isspace() else unicodedata.normalize("NFC", odd)
 
 
 @attrs.frozen
@@ -48,12 +62,12 @@ class Folded:
         parts: list[str] = []
         at, origin, last, size = [0], [0], 0, 0
         inside: set[int] = set()
-        for found in _odd().finditer(original):
-            plain = _plain(found[0])
-            parts += (original[last : found.start()], plain)
-            size += found.start() - last
+        for start, end in _odd_parts(original):
+            plain = _plain(original[start:end])
+            parts += (original[last:start], plain)
+            size += start - last
             inside.update(range(size + 1, size + len(plain)))
-            size, last = size + len(plain), found.end()
+            size, last = size + len(plain), end
             at.append(size)
             origin.append(last)
         parts.append(original[last:])
@@ -69,7 +83,7 @@ class Folded:
 
 def folded(text: str) -> str:
     """Return *text* with one spelling for each line end, space and letter."""
-    return _odd().sub(lambda found: _plain(found[0]), text)
+    return Folded.of(text).text
 
 
 def spans(content: str, old: str) -> Iterator[tuple[int, int]]:
@@ -157,9 +171,9 @@ def _signs(text: str) -> list[str]:
     """Return *text* letter by letter, one of several characters as one."""
     signs: list[str] = []
     last = 0
-    for found in _odd().finditer(text):
-        signs += (*text[last : found.start()], found[0])
-        last = found.end()
+    for start, end in _odd_parts(text):
+        signs += (*text[last:start], text[start:end])
+        last = end
     return [*signs, *text[last:]]
 
 

@@ -35,6 +35,7 @@ _MOST_NODES = 100_000  # of a compiled expression, at about 400 bytes each
 _PROBE_BYTES = 8_192
 _STEP = 20  # files between two points at which other tasks can run
 _FIRST_BATCH = 200  # files that are looked through before starting a program is worth it
+_SHORTEST = 3  # a shorter text is in nearly every file
 _BATCH_BYTES = 400_000  # of names in one command line; systems take 2 MB and more
 Hit = tuple[str, int, str]
 
@@ -149,7 +150,7 @@ class _Search:
             self._look(entry, reader)
             yield
         program = None
-        if self._needed and self.files == _FIRST_BATCH:
+        if len(self._needed) >= _SHORTEST and self.files == _FIRST_BATCH:
             program = find_ripgrep(self.view.workspace.root)
         if program is None:
             for entry in chosen:
@@ -264,9 +265,7 @@ class _Search:
             return f"no match in the first {counted(self.files, 'file')}"
         if self.files:
             return f"no match in {counted(self.files, 'file')}"
-        hidden = (
-            f"; {self._ignored:,} ignored ones are left out, read_file opens them" if self._ignored else ""
-        )
+        hidden = f"; {self._ignored:,} ignored, left out (read_file opens them)" if self._ignored else ""
         if self._left_out:
             count = counted(self._left_out, "file")
             return f"no file to search: glob {quoted(glob)} selects none of {count}{hidden}"

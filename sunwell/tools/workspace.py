@@ -310,8 +310,8 @@ def chunks(file: int, place: FilePlace, most_bytes: int) -> Iterator[bytes]:
 
 def too_large(path: str, size_bytes: int, limit_bytes: int) -> ToolError:
     return ToolError(
-        f"{quoted(path)} has {counted(size_bytes, 'byte')}, and only {limit_bytes:,} can be taken as a "
-        "whole; the tools read_file and search_files take it by lines"
+        f"{quoted(path)} has {counted(size_bytes, 'byte')}: too large to be changed or read as a whole "
+        f"(limit {limit_bytes:,}); the tools read_file and search_files take it by lines"
     )
 
 

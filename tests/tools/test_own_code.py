@@ -73,6 +73,16 @@ async def test_a_hard_link_to_a_module_cannot_be_written(folder, box, ask, impor
     assert not (await ask(box, "write_file", path="two.md", content="y\n")).is_error
 
 
+async def test_a_hard_link_to_a_module_is_found_below_a_workspace_on_the_path(
+    folder, box, ask, importing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workspace itself is not all closed, but a folder of modules in it is."""
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / "other.py").hardlink_to(importing / "json_repair.py")
+    assert REFUSED in (await ask(box, "write_file", path="other.py", content="bad\n")).content
+    assert (importing / "json_repair.py").read_text() == "old = 1\n"
+
+
 async def test_a_folder_of_modules_that_is_not_there_yet_cannot_be_made(
     folder, box, ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

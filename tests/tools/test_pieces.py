@@ -63,6 +63,13 @@ async def test_an_edit_works_and_keeps_the_spelling_of_the_file(folder, box, ask
             id="quotes",
         ),
         pytest.param(
+            "10\u00a0€ “x”\n".encode(),
+            '10 € "x"',
+            "x",
+            "at character 6 the file has U+201C",
+            id="not-the-space",
+        ),
+        pytest.param(
             "tot\u0430l = 1\n".encode(),
             "total = 1",
             "x",

@@ -259,12 +259,12 @@ async def test_a_glob_means_what_its_writer_means(folder, box, ask, glob, found)
     ("given", "said"),
     [
         pytest.param(
-            {"glob": "*.rs"}, "no file to search: glob '*.rs' selects none of 6 files; 2 ", id="glob"
+            {"glob": "*.rs"},
+            "no file to search: glob '*.rs' selects none of 6 files; 2 ignored, left out",
+            id="glob",
         ),
         pytest.param({"path": "empty"}, "no file to search in 'empty'", id="empty-folder"),
-        pytest.param(
-            {"path": "logs"}, "no file to search in 'logs'; 1 ignored ones are left out", id="ignored"
-        ),
+        pytest.param({"path": "logs"}, "no file to search in 'logs'; 1 ignored, left out", id="ignored"),
         pytest.param(
             {"path": "src/*.ts"},
             "there is no folder 'src/*.ts'; list_files shows what there is; wild",
