@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from sunwell.cli.shared_options import Chosen
+from sunwell.cli.shared_options import Chosen, StrictCommand
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.layout import RunFile, find_run
 from sunwell.journal.reading import read_records
@@ -57,7 +57,7 @@ _WIDE, _MIDDLE, _NARROW = 140, 90, 70
 _UNBOUNDED = 200
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def runs(workspace: str, as_json: bool) -> None:
@@ -272,7 +272,7 @@ def _wrapped(text: str, indent: str, width: int) -> Iterator[str]:
 _LOOK_SECONDS = 0.5
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("run_id", metavar="RUN")
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.option("-v", "--verbose", is_flag=True, help="Also show messages and tool results.")
@@ -358,7 +358,7 @@ def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
             yield place, "\n".join(texts)
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("run_id", metavar="RUN")
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.option(
@@ -384,7 +384,7 @@ def export(run_id: str, workspace: str, form: str) -> None:
         click.echo(export_otlp_json(records))
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("run_id", metavar="RUN")
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.pass_context
@@ -433,7 +433,7 @@ class _Age(click.ParamType[float]):
         return float(found[1]) * _UNITS[found[2]]
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the runs.")
 @click.option(
     "--older-than", type=_Age(), metavar="AGE", help="Remove runs that are older than this, for example 30d."

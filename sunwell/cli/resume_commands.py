@@ -11,6 +11,7 @@ import click
 from sunwell.cli.run_command import EXIT_CODES
 from sunwell.cli.shared_options import (
     SettingsCommand,
+    StrictCommand,
     again_options,
     ceilings_line,
     config_options,
@@ -155,7 +156,7 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
     ctx.exit(tell(drive(agent, events, view), chosen))
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(cls=StrictCommand, epilog=EXIT_CODES)
 @click.argument("run_id", metavar="RUN")
 @click.option(
     "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
@@ -185,7 +186,7 @@ def replay(ctx: click.Context, /, **chosen: Any) -> None:
 _ROLES = ("model", "smart_model", "delegation_model")
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(cls=StrictCommand, epilog=EXIT_CODES)
 @click.argument("journal", metavar="JOURNAL", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--files", metavar="DIR", help="The files that the run begins with; they are copied.")
 @click.option("--allow-shell", is_flag=True, help="Let the run have the shell, if it had it.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
-from sunwell.cli.shared_options import DOLLARS, config_options, model_options
+from sunwell.cli.shared_options import DOLLARS, StrictCommand, config_options, model_options
 
 if TYPE_CHECKING:
     from sunwell.cli.shared_options import Configured
@@ -89,7 +89,7 @@ delegation_model = "haiku"
 """
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Project folder.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def init(workspace: str, force: bool) -> None:
@@ -135,7 +135,7 @@ def config() -> None:
     """Show, check and trust the settings of a project."""
 
 
-@config.command()
+@config.command(cls=StrictCommand)
 @_place
 @click.option("--all", "everything", is_flag=True, help="Also show defaults.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -161,7 +161,7 @@ def show(workspace: str, config: str | None, everything: bool, as_json: bool) ->
         click.echo("nothing is set: all settings have their defaults (show them with --all)")
 
 
-@config.command()
+@config.command(cls=StrictCommand)
 @_place
 @click.option("--online", is_flag=True, help="Also ask the servers if they have the models; free of charge.")
 @click.pass_context
@@ -195,7 +195,7 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     click.echo("all settings are valid")
 
 
-@config.command()
+@config.command(cls=StrictCommand)
 @_place
 @click.argument("file", required=False, metavar="[FILE]")
 def trust(workspace: str, config: str | None, file: str | None) -> None:
@@ -230,7 +230,7 @@ def _object(row: "SettingRow") -> dict[str, Any]:
     return {"key": row.key, "value": row.value, "origin": row.origin, "trusted": row.is_trusted}
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def models(as_json: bool) -> None:
     """List the built-in model names, with prices per million tokens and whether the API key is set."""
@@ -282,7 +282,7 @@ def _model_object(row: "ModelRow") -> dict[str, Any]:
 _MARKS = {"yes": "✓", "no": "–", "failed": "✗"}
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Project folder.")
 @model_options
 @click.option("--suite", is_flag=True, help="Also test rarely used features: the conformance suite.")
