@@ -21,7 +21,8 @@ def simulate(port: int) -> None:
 
     It serves the APIs of Anthropic and OpenAI; each API key is a separate account. The models are scripts:
     they can do only the task of sunwell demo and what sunwell doctor asks, and answer any other task by
-    saying that nothing needs to be done. In runs with --orchestrate, the smart model splits any task into parts.
+    saying that nothing needs to be done. In runs with --orchestrate, the smart model splits any task into
+    parts.
     """
     from sunwell.cli.exit_codes import OutputFailed
     from sunwell.errors import ConfigurationError
