@@ -101,7 +101,7 @@ def methods(kind: type) -> list[tuple[str, Any]]:
     ]
 
 
-FIELDS = [
+FIELDS = (
     "RunOptions",
     "Budget",
     "RetryPolicy",
@@ -114,7 +114,7 @@ FIELDS = [
     "Proposal",
     "Price",
     "Rates",
-]
+)
 """The option and result types whose fields are listed."""
 
 
