@@ -9,6 +9,7 @@
     │   ├── QuotaExhausted        the account has no credit left: a retry cannot help
     │   ├── ServerFailed          5xx
     │   ├── BadRequest            the provider rejects this request
+    │   │   └── RequestTooLong      for its length, or for that of the answer that it asks for
     │   ├── BadAnswer             an answer that breaks the protocol or is incomplete
     │   └── Unauthorized          the provider rejects the key
     ├── MissingKeyError           an API key is missing; nothing was sent
@@ -96,6 +97,23 @@ class ServerFailed(ModelError):
 @attrs.define(eq=False)
 class BadRequest(ModelError):
     """The provider rejects the request (4xx)."""
+
+
+@attrs.define(eq=False)
+class RequestTooLong(BadRequest):
+    """The request is longer than the model's context window, or it asks for too long an answer.
+
+    Nothing was billed for it. The figures are those that the provider names; ``None``: it names none.
+    """
+
+    window_tokens: int | None = None
+    """The model's context window."""
+    input_tokens: int | None = None
+    """Input tokens of the refused request, as the provider counts them."""
+    output_limit_tokens: int | None = None
+    """Longest answer that the model can give."""
+    shorter_answer_tokens: int | None = None
+    """The limit of the answer with which the next attempt is made; ``None``: the prompt must be shorter."""
 
 
 @attrs.define(eq=False)

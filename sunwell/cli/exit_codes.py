@@ -84,9 +84,10 @@ def _suggested(error: click.NoSuchOption) -> click.UsageError:
 
 
 def _fail(ctx: click.Context, sentence: str, code: int, status: str = "error") -> NoReturn:
+    from sunwell.cli.terminal import fitted_error
     from sunwell.report.figures import one_line
 
-    click.echo(f"sunwell: {one_line(sentence, _WHOLE * 100)}", err=True)
+    click.echo(fitted_error(f"sunwell: {one_line(sentence, _WHOLE * 100)}"), err=True)
     with suppress(OSError):  # standard output may be what failed
         _say_json(ctx, sentence, status)
     ctx.exit(code)

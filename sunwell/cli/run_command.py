@@ -24,7 +24,7 @@ from sunwell.cli.shared_options import (
     workspace_option,
 )
 from sunwell.context.options import SECTIONS
-from sunwell.errors import ConfigurationError
+from sunwell.errors import ConfigurationError, SunwellError
 
 if TYPE_CHECKING:
     from sunwell.agent.agent import Agent
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.task import TaskResult
+    from sunwell.models.room import Room
     from sunwell.report.forecast import Forecast
-
-_ANSWER_TOKENS = 8_192  # room that is kept for the answer
 
 
 @attrs.frozen
@@ -104,7 +103,7 @@ def question_of(chosen: Chosen, held: Configured, options: "RunOptions") -> Ques
     does not fit into the model's window.
     """
     from sunwell.agent.lifecycle.model_roles import Choices, resolve_roles
-    from sunwell.config.preflight import window_of
+    from sunwell.models.room import own_output_tokens
 
     if not chosen["query"].strip():
         raise ConfigurationError("the question is empty: say what you want to know")
@@ -119,7 +118,8 @@ def question_of(chosen: Chosen, held: Configured, options: "RunOptions") -> Ques
     elif named is not None:
         child = f"none; {named} is asked only with --sub-calls or --orchestrate, and a depth of at least 1"
     question = Question(chosen["query"], given_text(chosen["context"]), model.name, child)
-    _require_fit(question.prompt(), model.name, window_of(model, held.resolved))
+    usual = own_output_tokens(model, options.max_output_tokens)
+    _require_fit(question.prompt(), model.name, held.resolved.prices.room(model, usual))
     return question
 
 
@@ -185,21 +185,27 @@ def write_trace(result: "TaskResult", path: str) -> None:
 
 def _require_material_fits(session: "SessionContext", held: Configured) -> None:
     """Refuse a task whose material does not fit into the window of a model that may get it."""
-    from sunwell.config.preflight import window_of
+    from sunwell.models.room import own_output_tokens
 
+    usual = held.resolved.options.max_output_tokens
     for name in held.resolved.names.values():
-        model = held.resolved.registry.get(name)
-        _require_fit(session.goal, model.name, window_of(model, held.resolved))
+        try:
+            model = held.resolved.registry.get(name)
+        except SunwellError:  # a model that cannot be used gets nothing, and is reported elsewhere
+            continue
+        room = held.resolved.prices.room(model, own_output_tokens(model, usual))
+        _require_fit(session.goal, model.name, room)
 
 
-def _require_fit(prompt: str, model: str, window: int | None) -> None:
+def _require_fit(prompt: str, model: str, room: "Room") -> None:
     from sunwell.models.tokens import estimate_tokens
 
-    tokens = estimate_tokens(prompt)
-    if window is not None and tokens + _ANSWER_TOKENS > window:
+    tokens, window = estimate_tokens(prompt), room.window_tokens
+    if room.prompt_tokens is not None and tokens > room.prompt_tokens:
         raise ConfigurationError(
             f"the context has about {tokens:,} tokens and does not fit into the {window:,} tokens of "
-            f"{model} with room for an answer: give less of it, or a model with a longer window"
+            f"{model} with {room.output_tokens:,} for the answer: give less of it, set a lower "
+            "--max-output-tokens, or use a model with a longer window"
         )
 
 

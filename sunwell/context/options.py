@@ -292,7 +292,11 @@ class RunOptions:
     max_output_tokens: Count | None = attrs.field(
         default=None,
         metadata=_option(
-            "work", "Maximum tokens of one answer.", metavar="N", otherwise="8192", untrusted="lower"
+            "work",
+            "Maximum tokens of one answer, thinking included. A limit set for a model holds for that model.",
+            metavar="N",
+            otherwise="8192",
+            untrusted="lower",
         ),
     )
     effort: Effort | None = attrs.field(

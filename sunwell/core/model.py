@@ -65,7 +65,7 @@ class Usage:
         return Usage.of((self, other))
 
 
-Effort = Literal["low", "medium", "high", "xhigh", "max"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 CacheLife = Literal["5m", "1h"]
 Purpose = Literal["lens", "work", "check", "closing", "classify", "orchestrate", "probe"]

@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -44,7 +44,16 @@ def _without_login(url: str) -> str:
         return "an invalid URL"
 
 
-@attrs.frozen
+def _login_in(url: str | None) -> str | None:
+    """Return ``user:password`` if *url* has a login in it, else ``None``."""
+    try:
+        login, at, _ = urlsplit(url or "").netloc.rpartition("@")
+    except ValueError:
+        return None
+    return unquote(login) if at else None
+
+
+@attrs.frozen(cache_hash=True)  # looked up by each request
 class Connection:
     """How to reach a provider. Models with equal connections share one client.
 
@@ -110,6 +119,24 @@ class Connection:
         return url
 
     @property
+    def bare_url(self) -> str:
+        """The address without login, query and fragment: paths of requests are added to it."""
+        return _without_login(self.url)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters in the address, for example Azure's ``api-version``; each request has them."""
+        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
+
+    @property
+    def all_headers(self) -> Headers:
+        """The headers, and one for the login in the address if there is one."""
+        login = _login_in(self.base_url)
+        if login is None or any(name.lower() == "authorization" for name, _ in self.headers):
+            return self.headers
+        return (*self.headers, ("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}"))
+
+    @property
     def shown_url(self) -> str:
         """The address without any secrets."""
         return _without_login(self.url)
@@ -120,10 +147,18 @@ class Connection:
         return self.key_variable or _prefix(self.provider) + "_API_KEY"
 
     def check_key(self) -> None:
-        """Raise :exc:`~sunwell.errors.MissingKeyError` if a key is required and none is set."""
+        """Raise :exc:`~sunwell.errors.MissingKeyError` if a key is required and none is set.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` if the address has a login although a key is set,
+        because a request can carry only one of them.
+        """
+        if self.api_key and _login_in(self.base_url) is not None:
+            raise ConfigurationError(
+                f"{self.provider} has a login in its base URL, and a key in {self.variable}: remove one"
+            )
         if not self.needs_key:
             return
-        given = any(value and _CREDENTIAL.search(name) for name, value in self.headers)
+        given = any(value and _CREDENTIAL.search(name) for name, value in self.all_headers)
         if not given and not (self.api_key and self.api_key.strip()):
             raise MissingKeyError(self.variable, self.provider)
 
@@ -142,14 +177,15 @@ class Connection:
                 self.api_key,
                 base64.urlsafe_b64encode(self.api_key.strip().encode()).decode().rstrip("="),
             )
-        for name, value in self.headers:
+        for name, value in self.all_headers:
             if value and _CREDENTIAL.search(name):
                 found += (value, value.rpartition(" ")[2])
         try:
             parts = urlsplit(self.base_url or "")
         except ValueError:
             return found
-        return [*found, *filter(None, (parts.password, parts.query))]
+        password = parts.password and (parts.password, unquote(parts.password))
+        return [*found, *(password or ()), *filter(None, (parts.query,))]
 
 
 def _prefix(provider: str) -> str:
@@ -207,16 +243,25 @@ class Sender:
         head = self._heads.get(path)
         if head is None:
             head = self._heads[path] = await self._head(path)
+        # With content=, the headers would be read and built anew for each request.
+        stream = httpx2.ByteStream(body)
         request = httpx2.Request(
-            "POST", head.url, headers=head.headers, content=body, extensions=self._extensions
+            "POST", head.url, headers=head.headers, stream=stream, extensions=self._extensions
         )
+        request.headers.encoding = head.headers.encoding
+        request.headers["content-length"] = str(len(body))
+        request.read()
         if flight is not None:
             flight.is_sent = not self._tells_sending
         token = _FLIGHT.set(flight)
         try:
-            return await self._http.send(request, stream=True)
+            # Not the client's own send(): login is in the headers, redirects and cookies are unwanted, and
+            # looking for them takes long.
+            response = await self._http._transport_for_url(request.url).handle_async_request(request)
         finally:
             _FLIGHT.reset(token)
+        response.request = request
+        return response
 
     async def _head(self, path: str) -> Any:
         """Let the SDK build a request to *path*, and capture it instead of sending it."""
@@ -342,9 +387,11 @@ def _anthropic(connection: Connection) -> Sender:
     http = _http_client(connection, anthropic.DefaultAioHttpClient)
     client = anthropic.AsyncAnthropic(
         api_key=connection.api_key or "in the headers",
-        base_url=connection.url,
+        # The SDK adds /v1 to each path; an address that ends with it is meant to be the same one.
+        base_url=connection.bare_url.rstrip("/").removesuffix("/v1"),
         max_retries=0,
         default_headers=headers,
+        default_query=connection.query,
         open_telemetry={"traces": False, "propagation": False},
         http_client=http,
     )
@@ -379,9 +426,10 @@ def _openai(connection: Connection) -> Sender:
     http = _http_client(connection, openai.DefaultAioHttpClient)
     client = _openai_client()(
         api_key=connection.api_key or "in the headers",
-        base_url=connection.url,
+        base_url=connection.bare_url,
         max_retries=0,
         default_headers=headers,
+        default_query=connection.query,
         http_client=http,
     )
     return Sender(client, http, request_options("openai", connection), tells_sending=_watched(http))
@@ -391,7 +439,7 @@ def request_options(sdk: Sdk, connection: Connection) -> dict[str, Any]:
     """Return the options of each request. Without a key, ``openai`` needs to be told so every time."""
     if sdk != "openai" or connection.api_key:
         return {}
-    if any(name.lower() == "authorization" for name, _ in connection.headers):
+    if any(name.lower() == "authorization" for name, _ in connection.all_headers):
         return {}
     import openai
 
@@ -402,7 +450,7 @@ def _headers(connection: Connection, omit: Any, ambient_variable: str) -> dict[s
     """Return the connection's headers; those that the SDK would take from a variable are removed."""
     lines = os.environ.get(ambient_variable, "").split("\n")
     ambient = {line.partition(":")[0].strip(): omit for line in lines if ":" in line}
-    given = {name: omit if value is None else value for name, value in connection.headers}
+    given = {name: omit if value is None else value for name, value in connection.all_headers}
     lowered = {name.lower() for name in given} | {"authorization"}
     return {name: value for name, value in ambient.items() if name.lower() not in lowered} | given
 

@@ -10,6 +10,7 @@ import attrs
 from sunwell.core.model import ModelProtocol
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError
 from sunwell.models.catalog import ALIASES, parse_reference, preset_names
+from sunwell.models.http_model import UNTUNED, Tuning
 from sunwell.models.prices import PriceBook
 from sunwell.models.providers import Environment, ModelPlugins, Recipe, Supply, checked_model
 
@@ -89,6 +90,18 @@ class ModelRegistry:
         if entry is None or isinstance(entry, _Alias):
             return self._from_supply(last)
         return entry
+
+    def described(self, name: str) -> tuple[str, Tuning]:
+        """Return the ``provider/id`` that *name* stands for, as far as it is known, and the settings for it.
+
+        Nothing is created, so no key is needed.
+        """
+        with self._lock:
+            last = self._chain(name)[-1]
+            entry = self._entries.get(last)
+        make = entry.make if isinstance(entry, Recipe) else None
+        target, tuning = getattr(make, "target", last), getattr(make, "tuning", UNTUNED)
+        return ALIASES.get(target, target), tuning
 
     def plugin_of(self, name: str) -> str | None:
         """Return the plugin whose code :meth:`get` would run for *name*; ``None`` if it would run none.

@@ -38,7 +38,7 @@ def obedient(asked: Asked) -> Reply:
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
 async def test_a_plain_server_is_worked_around(streaming):
     """Each refusal allows one more attempt and takes one thing away, until the server understands."""
-    eager = quirks_for("openai", "gpt-6-luna")
+    eager = quirks_for("openai")
     request = Request(
         messages=[user("plan")],
         system=("one", "two"),
@@ -68,7 +68,7 @@ async def test_a_plain_server_is_worked_around(streaming):
 
 DEFAULTS = {
     "messages": (MessagesFeatures(), anthropic_messages.LESSONS),
-    "chat": (quirks_for("openai", "gpt-6-luna"), openai_chat.LESSONS),
+    "chat": (quirks_for("openai"), openai_chat.LESSONS),
     "responses": (ResponsesFeatures(), openai_responses.LESSONS),
 }
 OPTIONAL = {
