@@ -13,6 +13,7 @@ import attrs
 import click
 
 from sunwell.cli.shared_options import Chosen, StrictCommand
+from sunwell.context.kinds import Seconds, read_text
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.layout import RunFile, find_run
 from sunwell.journal.reading import read_records
@@ -420,17 +421,19 @@ def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
         ctx.exit(INCOMPLETE)
 
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
 class _Age(click.ParamType[float]):
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is not a length of time: write for example 30d, 12h or 90m", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
+        text = str(value).strip()
+        weeks = re.fullmatch(r"(\d+(?:\.\d+)?)\s*w", text)
+        try:  # a number alone would be seconds elsewhere: too easily meant as days here
+            if weeks is None and not text.endswith(("s", "m", "h", "d")):
+                raise ValueError(text)
+            read: float = read_text(f"{float(weeks[1]) * 7}d" if weeks else text, Seconds)
+        except ValueError:
+            self.fail(f"{value!r} is not a length of time: write for example 30d, 12h or 1h30m", param, ctx)
+        return read
 
 
 @click.command(cls=StrictCommand)

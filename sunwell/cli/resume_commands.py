@@ -132,6 +132,12 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
             "the run hands nothing out, so no call would be --delegation-model's: leave it out, or name the "
             "model that works with --model"
         )
+    asks_smart = recorded.enable_delegation or recorded.orchestrate or recorded.model is None
+    if chosen["smart_model"] is not None and not asks_smart:
+        raise ConfigurationError(
+            "the run asks no smart model, so --smart-model has no effect: leave it out, or name the model "
+            "that works with --model"
+        )
     held = configured(chosen, needs_key=False)
     changed = {name: chosen[name] for name in _CHANGED if chosen[name] is not None}
     terms = terms_of(chosen, held, recorded, None, changed)
