@@ -184,7 +184,7 @@ def test_a_batch_and_a_lens_heed_what_is_configured(sunwell: Invoke, shop: Path,
 
 @pytest.mark.parametrize(
     ("option", "lens", "expected"),
-    [((), "", True), (("--no-delegate",), "", False), (("--delegate",), "lens.json", False)],
+    [((), "", True), (("--no-delegate",), "", False), ((), "lens.json", False)],
     ids=["by-itself", "switched-off", "lens-is-given"],
 )
 def test_a_batch_has_one_lens_written_unless_it_is_switched_off_or_given(

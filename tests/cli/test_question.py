@@ -304,7 +304,7 @@ def test_what_is_allowed_can_be_run(asked_over_http, option: str, name: str, way
         pytest.param(
             ("--orchestrate", "--delegation-tools", "rlm"), "has the tools of delegate", id="other-tools"
         ),
-        pytest.param(("--sub-calls", "--after", "nope"), "nope", id="after"),
+        pytest.param(("--orchestrate", "--after", "nope"), "nope", id="after"),
     ],
 )
 def test_what_a_question_cannot_have_is_refused(asked_over_http, arguments, sentence) -> None:

@@ -101,3 +101,77 @@ def test_an_unknown_option_in_python(given: str, meant: str) -> None:
     """The error of an option that does not exist suggests one, as files and the command line do."""
     with pytest.raises(ConfigurationError, match=f"no option '{given}'; did you mean {meant}"):
         RunOptions(**{given: 1})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--after 0abc", "--orchestrate"),
+        ("--orchestrator-max-turns 3", "--orchestrate"),
+        ("--sub-calls-max-per-turn 3", "--sub-calls"),
+        ("--sub-calls --delegation-tools delegate", "leave one of the two out"),
+        ("--threshold 5 --no-delegate", "no lens is written"),
+        ("--split -m haiku", "no lens is written"),
+        ("--orchestrate --delegate", "--orchestrate"),
+        ("--delegation-model haiku --no-delegate", "delegation is off"),
+        ("-m haiku --smart-model opus", "leave one of the two out"),
+        ("-m haiku --fallback parent", "--delegation-model"),
+        ("--max-parallel 2", "--split"),
+        ("--cache-choice at-once", "--split"),
+        ("--max-depth 2", "--delegation-tools"),
+        ("--delegation-tools delegate --max-depth 0", "no worker"),
+        ("--sandbox off", "--allow-shell"),
+        ("--allow-shell --tools read_file", "run_command"),
+        ("--plugins nobody", "nobody is not installed"),
+        ("--budget-usd 1 --max-usd 2", "is given twice"),
+        ("-c one.txt -c two.txt", "is given twice"),
+        ("-c missing.txt", "cannot be read"),
+        ("-c empty.txt", "is empty"),
+        ("--dollars 1", "Did you mean '--budget-usd'?"),
+        ("--weak-model haiku", "Did you mean '--delegation-model'?"),
+    ],
+)
+def test_an_option_without_effect(
+    sunwell: Invoke, shop: Path, simulator: Simulator, monkeypatch, arguments: str, said: str
+) -> None:
+    """What was typed is used or refused; the sentence says what it needs, or what stands against it."""
+    monkeypatch.chdir(shop)
+    (shop / "empty.txt").write_text("")
+    assert said in refused(sunwell("run", "Say hello", *arguments.split()), shop, simulator)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--lens lens.json --delegate", "has no effect"),
+        ("--lens lens.json --max-lens-tokens 500", "no lens is written"),
+        ("--no-delegate --on-lens-failure fail", "no lens is written"),
+        ("--delegation-model haiku --no-delegate --model opus", "do all the work"),
+        ("--sandbox off", "--allow-shell"),
+    ],
+)
+def test_an_option_without_effect_on_a_batch(
+    sunwell: Invoke, shop: Path, simulator: Simulator, monkeypatch, arguments: str, said: str
+) -> None:
+    """A batch needs what a run does not, and the other way round."""
+    monkeypatch.chdir(shop)
+    (shop / "tasks.jsonl").write_text('"Say hello"')
+    (shop / "lens.json").write_text(json.dumps({"heuristics": ["Be brief."]}))
+    assert said in refused(sunwell("batch", "tasks.jsonl", *arguments.split()), shop, simulator)
+
+
+def test_settings_of_files_hold_for_many_runs(sunwell: Invoke, shop: Path) -> None:
+    """Only what was typed must have an effect."""
+    (shop / "sunwell.toml").write_text("[orchestrator]\nmax_turns = 3\n[workers]\nmax_concurrent = 2\n")
+    assert sunwell("run", "Say hello", "-w", shop, "--trust-config").exit_code == 0
+
+
+def test_a_lens_that_is_only_checked_takes_no_other_option(
+    sunwell: Invoke, shop: Path, simulator: Simulator, monkeypatch
+) -> None:
+    """Nothing would be written to the file that ``-o`` names."""
+    monkeypatch.chdir(shop)
+    (shop / "lens.json").write_text(json.dumps({"heuristics": ["Be brief."]}))
+    assert sunwell("lens", "--check", "lens.json").exit_code == 0
+    done = sunwell("lens", "--check", "lens.json", "-o", "other.json")
+    assert "--output has no effect" in refused(done, shop, simulator)

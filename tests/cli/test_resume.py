@@ -267,3 +267,12 @@ def test_no_part_took_longer_than_its_run(sunwell, shop: Path) -> None:
     assert root["duration_ms"] == round(again["duration_seconds"] * 1000)
     assert root["tokens_used"] == again["usage"]["total_tokens"]
     assert root["cost"] == float(again["cost_usd"])
+
+
+def test_a_fork_refuses_a_model_that_nobody_asks(sunwell, shop: Path, simulator: Simulator) -> None:
+    """As for the delegation model: it would be ignored."""
+    told = json.loads(sunwell("run", TASK, "-w", shop, "-m", "haiku", "--json").stdout)
+    calls = simulator.bill.by_model()
+    done = sunwell("fork", told["run_id"], "-w", shop, "--at", "run/direct:5", "--smart-model", "opus")
+    assert (done.exit_code, "--smart-model has no effect" in done.stderr) == (2, True)
+    assert simulator.bill.by_model() == calls
