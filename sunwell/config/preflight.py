@@ -196,7 +196,7 @@ def _of_thinking(model: ModelProtocol, wanted: int, limit: int) -> str:
         return f"{model.name} takes no budget of thinking: set effort instead"
     if thinking_budget(wanted, limit) is None:
         return (
-            f"thinking_tokens is {wanted:,} and the longest answer {limit:,} tokens, so {model.name} does not "
+            f"thinking_tokens is {wanted:,} and the longest answer {limit:,} tokens: {model.name} does not "
             "think: raise max_output_tokens"
         )
     return (
