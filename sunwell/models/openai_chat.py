@@ -288,11 +288,11 @@ class _Content:
     """Pieces of the text that grows at the end."""
     _before: list[str | dict[str, Any]] = attrs.field(factory=list, init=False)
 
-    def add(self, content: Any) -> Delta:
+    def add(self, content: Any) -> tuple[str, str]:
         """Add *content*, or a piece of it; return its text and its thinking."""
         if isinstance(content, str):
             self.pieces.append(content)
-            return Delta(content)
+            return content, ""
         text = thought = ""
         for part in map(members, content if isinstance(content, list) else ()):
             if "type" not in part or isinstance(part.get("text"), str):
@@ -301,7 +301,7 @@ class _Content:
             else:
                 thought += thinking_of(part)
                 self._add_part(part)
-        return Delta(text, whole(thought))
+        return text, whole(thought)
 
     def _add_part(self, part: dict[str, Any]) -> None:
         if self.text:
@@ -533,8 +533,7 @@ class ChunkReader:
         shown = thought = name = ""
         content = delta.get("content")
         if content:
-            added = self._found.content.add(content)
-            shown, thought = added.text, added.thinking
+            shown, thought = self._found.content.add(content)
         refusal = delta.get("refusal")
         if isinstance(refusal, str) and refusal:
             self._refusal.append(refusal)

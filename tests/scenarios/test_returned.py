@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sunwell.agent import Agent
-from sunwell.agent.conversation.compaction import compacted
+from sunwell.agent.conversation.compaction import HistoryCut, compacted
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
@@ -122,18 +122,21 @@ async def test_what_comes_back_survives_a_resume(wire: str, tmp_path: Path) -> N
 
 
 def test_a_shorter_conversation_keeps_what_comes_back() -> None:
-    """Compaction shortens results of tools; calls, texts and thoughts stay whole."""
+    """Compaction shortens results and long arguments; texts, thoughts and signatures stay whole."""
     said = Message(
         "assistant",
         (
             Thinking("hm", '{"reasoning_content":"hm"}', "o"),
             Text("I look.", '{"phase":"commentary"}', "o"),
-            ToolCall("c", "list_files", "{}", '{"thought_signature":"S"}', "o"),
+            ToolCall("c", "write_file", f'{{"path":"{"x" * 3_000}"}}', '{"thought_signature":"S"}', "o"),
         ),
     )
     results = Message("tool", (ToolResult("c", "x" * 9_000),))
-    shorter = compacted(History([user("x"), said, results]), 0)
-    assert shorter[1] == said
+    shorter = compacted(History([user("x"), said, results, user("go on")]), HistoryCut(0, 500))
+    assert shorter[1].parts[:2] == said.parts[:2]
+    (call,) = shorter[1].tool_calls
+    assert (call.id, call.extra, call.origin) == ("c", '{"thought_signature":"S"}', "o")
+    assert len(call.arguments) < 500
     assert shorter.size_bytes < 2_000
 
 
