@@ -143,10 +143,16 @@ class UnknownModelError(SunwellError, LookupError):
 
     name: str
     known: tuple[str, ...]
+    meant: str = attrs.field(default="", kw_only=True)
+    """The known name that was probably meant; empty if none is near."""
 
     def __str__(self) -> str:
         listed = ", ".join(sorted(self.known)) or "none"
-        return f"unknown model {self.name!r}; known models: {listed}; or write provider/model"
+        return f"unknown model {self.name!r}; {self._question}known models: {listed}; or write provider/model"
+
+    @property
+    def _question(self) -> str:
+        return f"did you mean {self.meant}? " if self.meant else ""
 
 
 @attrs.define(eq=False)
@@ -159,7 +165,7 @@ class UnknownProviderError(UnknownModelError):
 
     def __str__(self) -> str:
         return (
-            f"unknown model {self.name!r}: the provider {self.provider} has no address; set "
+            f"unknown model {self.name!r}: the provider {self.provider} has no address; {self._question}set "
             f"{self.variable}, or use a known model: {', '.join(sorted(self.known)) or 'none'}"
         )
 

@@ -109,12 +109,16 @@ def init(workspace: str, force: bool) -> None:
             opened.write(data)
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from None
-    click.echo(f"written  {file}")
-    try:
+    problem = ""
+    try:  # before anything is printed: output that fails must not leave a file without trust
         TrustRecord.of_user().add(file, data)
-        click.echo("trusted  in this version; after each change, run: sunwell config trust")
     except ConfigurationError as error:
-        click.echo(f"sunwell: the file is not trusted yet: {error}", err=True)
+        problem = str(error)
+    click.echo(f"written  {file}")
+    if problem:
+        click.echo(f"sunwell: the file is not trusted yet: {problem}", err=True)
+    else:
+        click.echo("trusted  in this version; after each change, run: sunwell config trust")
     click.echo("next     set ANTHROPIC_API_KEY, or name other models in the file")
     click.echo("         then run: sunwell config check")
 

@@ -31,7 +31,10 @@ from sunwell.models.room import ModelLimits, Room
 from sunwell.models.tokens import input_bound_tokens
 
 _STOPS = frozenset(get_args(Stop))
-_PARTS = (Text, Thinking, ToolCall)
+_FIELDS: dict[type, tuple[str, ...]] = {
+    part: tuple(field.name for field in attrs.fields(part)) for part in (Text, Thinking, ToolCall)
+}
+_COUNTS = tuple(field.name for field in attrs.fields(Usage))
 
 
 def sound(value: Any, model: str) -> Completion:
@@ -64,11 +67,11 @@ def _what_is_wrong(value: Any) -> str:
     if type(value.parts) not in (tuple, list):
         return f"its parts are {type(value.parts).__name__}, not a tuple"
     for part in value.parts:
-        if type(part) not in _PARTS:
+        if type(part) not in _FIELDS:
             return f"a part of it is {type(part).__name__}, not Text, Thinking or ToolCall"
-        for field in attrs.fields(type(part)):
-            if type(getattr(part, field.name)) is not str:
-                return f"{field.name} of a {type(part).__name__} is not text"
+        for name in _FIELDS[type(part)]:
+            if type(getattr(part, name)) is not str:
+                return f"{name} of a {type(part).__name__} is not text"
     if type(value.stop) is not str or value.stop not in _STOPS:
         return f"its stop {value.stop!r} is none of {', '.join(sorted(_STOPS))}"
     for name in ("model", "provider_stop", "id"):
@@ -87,8 +90,8 @@ def _what_is_wrong_with(usage: Any) -> str:
         return ""
     if not isinstance(usage, Usage):
         return f"its usage is {type(usage).__name__}, not Usage or None"
-    counts = [getattr(usage, field.name) for field in attrs.fields(Usage)]
-    return "" if all(type(count) is int for count in counts) else "its usage counts are not whole numbers"
+    are_whole = all(type(getattr(usage, name)) is int for name in _COUNTS)
+    return "" if are_whole else "its usage counts are not whole numbers"
 
 
 LEAST_OUTPUT_TOKENS = 64

@@ -36,6 +36,7 @@ from sunwell.gateway.model_call import ModelCall
 from sunwell.gateway.retry import MOST_CHANGES, RetryPolicy
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Intent, Refused
+from sunwell.models.catalog import is_same_model
 from sunwell.models.prices import PriceBook
 from sunwell.models.room import shorter_answer
 
@@ -206,8 +207,10 @@ class Gateway:
                 f"call {call.number} of {call.span} is not the one that was answered: the task, the tools, "
                 "a model or a file has changed since; run with --accept-changes to keep the old answers"
             )
-        completion = recorded.completion
+        completion, name = recorded.completion, call.model.name
+        # A fork may go on with another model than the one that its copied answers came from.
         finished = call.finished(
+            name if is_same_model(name, completion.model) else completion.model,
             usage=completion.usage,
             cost_usd=recorded.cost_usd,
             duration_seconds=recorded.duration_seconds,

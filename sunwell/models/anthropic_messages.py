@@ -1,10 +1,9 @@
 """Anthropic's Messages API: how requests are written and answers are read, and the model itself."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import attrs
@@ -29,6 +28,7 @@ from sunwell.models.answers import (
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
+from sunwell.models.returned import goes_back, origin_of, sound_arguments, sound_name
 from sunwell.models.usage import NO_USAGE, UsageReading, count, stated_cost_usd, usage_of
 
 FORMAT = "anthropic-messages"
@@ -45,7 +45,8 @@ _EFFORTS: Mapping[Effort, str] = {"none": "low", "minimal": "low"}
 _EMPTY = '{"type":"text","text":"(empty)"}'
 _OPENING = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_NAME = 128
+_LONGEST_ID = 1_000  # the API sets no limit
 
 
 ThinkingForm = Literal["budget", "adaptive"]
@@ -91,6 +92,8 @@ class MessagesFeatures:
     """Send how long an entry is kept: ``ttl``."""
     thinking: tuple[ThinkingForm, ...] = ("budget", "adaptive")
     """How thinking is requested if a budget was set; what follows the first is tried if that is refused."""
+    returns_thinking: bool = True
+    """Send thinking back unchanged to the model that wrote it."""
 
 
 def encode_request(
@@ -100,13 +103,18 @@ def encode_request(
     *,
     streaming: bool,
     thinking_tokens: int | None = None,
+    origin: str = ORIGIN,
 ) -> tuple[bytes, ...]:
-    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces."""
+    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces.
+
+    *origin* names the model that is asked: what it thought goes back to it.
+    """
     asked = asked_in_words(request, features.schema)
     sections = tuple(section for section in request.system if section.strip()) + asked
     life = request.caching.prefix if features.cache else None
     mark = None if life is None else _cache_control(life if features.cache_life else None)
-    messages = request.messages.encoded(FORMAT, encode_message)
+    returned = origin if features.returns_thinking else ""
+    messages = request.messages.encoded(f"{FORMAT}|{returned}", partial(encode_message, origin=returned))
     # A conversation must begin with the user's side.
     opening = b"" if messages and request.messages[0].role != "assistant" else _OPENING
     return (
@@ -123,52 +131,36 @@ def encode_request(
     )
 
 
-def encode_message(message: Message) -> bytes:
-    """Return one message. The API itself merges consecutive messages of one role."""
+def encode_message(message: Message, origin: str = ORIGIN) -> bytes:
+    """Return one message. The API itself merges consecutive messages of one role.
+
+    *origin* names the model that is asked: what it thought goes back to it.
+    """
     role = "assistant" if message.role == "assistant" else "user"
     # Results of tools must come first in the message that answers the calls.
     ordered = sorted(message.parts, key=lambda part: not isinstance(part, ToolResult))
-    blocks = [block for part in ordered if (block := _block(part))]
+    blocks = [block for part in ordered if (block := _block(part, origin))]
     return _bytes(f'{{"role":"{role}","content":[{",".join(blocks or [_EMPTY])}]}}')
 
 
-def _block(part: Part) -> str:
+def _block(part: Part, origin: str) -> str:
     match part:
         case Text(text):  # blank text is refused by the API
             return f'{{"type":"text","text":{_WRITE(text)}}}' if text.strip() else ""
-        case Thinking(_, raw, origin):
-            return raw if origin == ORIGIN else ""
+        case Thinking():
+            return part.raw if goes_back(part, origin) else ""
         case ToolCall(call_id, name, arguments):
-            named = f'"id":{_WRITE(_id(call_id))},"name":{_WRITE(_id(name)[:128])}'
-            return f'{{"type":"tool_use",{named},"input":{_input(arguments)}}}'
+            named = f'"id":{_WRITE(_id(call_id))},"name":{_WRITE(sound_name(name, _LONGEST_NAME))}'
+            return f'{{"type":"tool_use",{named},"input":{sound_arguments(arguments)}}}'
         case ToolResult(call_id, content, is_error):
             error = ',"is_error":true' if is_error else ""
             answered = f'"tool_use_id":{_WRITE(_id(call_id))},"content":{_WRITE(content)}'
             return f'{{"type":"tool_result",{answered}{error}}}'
 
 
-def _input(arguments: str) -> str:
-    """Return the arguments as an object, as the API requires; anything else is wrapped as text in one."""
-    try:
-        value = json.loads(arguments or "{}", parse_constant=_refuse)
-        if isinstance(value, dict):
-            return _WRITE(value)
-    except (ValueError, RecursionError):
-        pass
-    return _WRITE({"malformed_arguments": arguments})
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def _id(text: str) -> str:
-    """Return *text* as a valid id or name for the API: other servers allow more characters."""
-    cleaned = _NOT_IN_ID.sub("_", text)
-    if cleaned == text and text:
-        return text
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
-    return f"{cleaned}_{digest}"
+    """Return *text* as a valid id for the API: other servers allow more characters."""
+    return sound_name(text, _LONGEST_ID)
 
 
 @lru_cache(maxsize=64)
@@ -193,7 +185,8 @@ def _tools(tools: tuple[ToolSpec, ...], mark: str) -> bytes:
 
 def _cache_control(life: CacheLife | None) -> str:
     """Return the field that marks the end of a cached prefix; without *life*, for the server's own time."""
-    return ',"cache_control":' + _WRITE({"type": "ephemeral"} | ({"ttl": life} if life else {}))
+    kept = f',"ttl":{_WRITE(life)}' if life else ""
+    return f',"cache_control":{{"type":"ephemeral"{kept}}}'
 
 
 def _tail(
@@ -238,6 +231,10 @@ def _other_thinking(features: MessagesFeatures, _: str) -> MessagesFeatures:
 
 
 LESSONS: tuple[Lesson[MessagesFeatures], ...] = (
+    lesson(
+        r"signature.{0,60}thinking|thinking.{0,60}(?:signature|cannot be modified)",
+        without(returns_thinking=False),
+    ),
     # Before effort: the refusal of a budget says to set effort instead.
     lesson(
         r"thinking\.(?:type|budget_tokens|enabled|adaptive)|budget_tokens|adaptive thinking"
@@ -261,8 +258,8 @@ def _bytes(text: str) -> bytes:
 _GROWING = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
 
-def read_answer(data: bytes, asked: str) -> Completion:
-    """Return the completion in a complete answer.
+def read_answer(data: bytes, asked: str, origin: str = ORIGIN) -> Completion:
+    """Return the completion in a complete answer; *origin* names the model that was asked.
 
     Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
     :exc:`~sunwell.models.answers.ErrorInAnswer`.
@@ -278,7 +275,7 @@ def read_answer(data: bytes, asked: str) -> Completion:
     blocks = [members(block) for block in content]
     plain = all(block.get("type") in ("text", "tool_use") for block in blocks)
     raws = [""] * len(blocks) if plain else _raw_blocks(data, blocks)
-    parts = [_part(block, raw) for block, raw in zip(blocks, raws, strict=True)]
+    parts = [_part(block, raw, origin) for block, raw in zip(blocks, raws, strict=True)]
     return _completion(answer, parts, members(answer.get("usage")), asked, is_body=True)
 
 
@@ -294,7 +291,7 @@ def _raw_blocks(data: bytes, blocks: list[dict[str, Any]]) -> list[str]:
         return [as_json(block) for block in blocks]
 
 
-def _part(block: Mapping[str, Any], raw: str) -> Part:
+def _part(block: Mapping[str, Any], raw: str, origin: str) -> Part:
     kind = block.get("type")
     if kind == "text":
         return Text(words(block.get("text")))
@@ -303,7 +300,7 @@ def _part(block: Mapping[str, Any], raw: str) -> Part:
         arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
         return ToolCall(words(block.get("id")), words(block.get("name")), arguments)
     # Thinking, and blocks of unknown kinds, are kept and sent back unchanged.
-    return thinking(words(block.get("thinking")), raw, ORIGIN)
+    return thinking(words(block.get("thinking")), raw, origin)
 
 
 def _completion(
@@ -381,12 +378,13 @@ class _Block:
     def add(self, field: str, piece: str) -> None:
         self.pieces.setdefault(field, []).append(piece)
 
-    def part(self) -> Part:
+    def part(self, origin: str) -> Part:
         block = dict(self.start)
         for field, pieces in self.pieces.items():
             begun = block.get(field)
             block[field] = (begun if isinstance(begun, str) else "") + "".join(pieces)
-        return _part(block, "" if block.get("type") in ("text", "tool_use") else as_json(block))
+        is_plain = block.get("type") in ("text", "tool_use")
+        return _part(block, "" if is_plain else as_json(block), origin)
 
 
 @attrs.define(eq=False)
@@ -394,6 +392,7 @@ class MessageReader:
     """Builds a completion from the events of a stream."""
 
     asked: str
+    origin: str = ORIGIN
     done: bool = attrs.field(default=False, init=False)
     """Whether the terminal event, ``message_stop``, has arrived."""
     _message: dict[str, Any] = attrs.field(factory=dict, init=False)
@@ -445,7 +444,7 @@ class MessageReader:
         return self._completion()
 
     def _completion(self) -> Completion:
-        parts = [self._blocks[index].part() for index in sorted(self._blocks)]
+        parts = [self._blocks[index].part(self.origin) for index in sorted(self._blocks)]
         return _completion(self._message, parts, self._usage, self.asked, is_body=False)
 
     def _learn(self, usage: Any) -> None:
@@ -489,6 +488,7 @@ STREAM_ABOVE_TOKENS = 21_333
 
 @attrs.frozen
 class _Messages:
+    provider: str
     features: MessagesFeatures = MessagesFeatures()
     thinking_tokens: int | None = None
     sdk: Sdk = "anthropic"
@@ -496,14 +496,19 @@ class _Messages:
 
     def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
         return encode_request(
-            model_id, request, self.features, streaming=streaming, thinking_tokens=self.thinking_tokens
+            model_id,
+            request,
+            self.features,
+            streaming=streaming,
+            thinking_tokens=self.thinking_tokens,
+            origin=origin_of(ORIGIN, self.provider, model_id),
         )
 
     def read(self, data: bytes, asked: str) -> Completion:
-        return read_answer(data, asked)
+        return read_answer(data, asked, origin_of(ORIGIN, self.provider, asked))
 
     def reader(self, asked: str) -> MessageReader:
-        return MessageReader(asked)
+        return MessageReader(asked, origin_of(ORIGIN, self.provider, asked))
 
     def without(self, refusal: str) -> "_Messages | None":
         changed = learned(self.features, refusal, LESSONS)
@@ -514,6 +519,7 @@ class AnthropicModel(HttpModel):
     """A model of the Messages API, called through the SDK ``anthropic``.
 
     ``model_id`` is the provider's id; ``name`` is the name used here, by default the id.
+    ``features`` says which optional fields the server supports, by default all.
     The API key is read at the first call; :meth:`check_key` checks it immediately.
     """
 
@@ -525,11 +531,12 @@ class AnthropicModel(HttpModel):
         connection: Connection,
         *,
         name: str | None = None,
+        features: MessagesFeatures = MessagesFeatures(),
         tuning: Tuning = UNTUNED,
     ) -> None:
         # Without a budget there is nothing to refuse, and no form to try next.
         forms = () if tuning.thinking_tokens is None else thinking_forms(model_id)
-        wire = _Messages(MessagesFeatures(thinking=forms), tuning.thinking_tokens)
+        wire = _Messages(connection.provider, attrs.evolve(features, thinking=forms), tuning.thinking_tokens)
         super().__init__(model_id, connection, name or model_id, wire, STREAM_ABOVE_TOKENS, tuning)
 
     @property

@@ -436,7 +436,7 @@ def _deltas(events: Iterable[bytes], reader: Reader) -> list[Delta]:
 
 async def _read_all(response: Any) -> bytes:
     pieces, size_bytes = [], 0
-    async for piece in response.aiter_bytes():
+    async for piece in response.aiter_bytes() if "content-encoding" in response.headers else response.stream:
         size_bytes += len(piece)
         if size_bytes > MAX_ANSWER_BYTES:
             raise _too_long()

@@ -4,7 +4,7 @@ import datetime
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import attrs
@@ -113,6 +113,11 @@ def price_table() -> PriceTable:
 
     providers = get_snapshot().providers
     return PriceTable(__version__, _newest_check(providers), {entry.id: entry for entry in providers})
+
+
+@lru_cache(1_024)  # one look-up takes as long as a tenth of a call; books are made for each agent
+def _price_in_table(provider: str, model_id: str, on: datetime.date) -> Price | None:
+    return price_table().price(provider, model_id, on)
 
 
 def _newest_check(providers: Iterable[Any]) -> str:
@@ -230,7 +235,7 @@ class Priced:
 
 @attrs.define(eq=False)
 class PriceBook:
-    """Prices by model; each is looked up once and then kept.
+    """Prices by model.
 
     A price is exact or ``None``: a model that is in no table has no price. It never gets the price of a
     model with a similar name.
@@ -242,7 +247,6 @@ class PriceBook:
     """The day (UTC) whose prices apply; ``None``: the day of each lookup."""
     limits: ModelLimits = attrs.field(factory=ModelLimits, kw_only=True)
     """Context windows that were set or learned; they override those of prices."""
-    _kept: dict[tuple[str, str, datetime.date], Price | None] = attrs.field(factory=dict, init=False)
 
     @property
     def date(self) -> str:
@@ -386,11 +390,7 @@ class PriceBook:
     def _table_price(self, provider: str | None, model_id: str) -> Price | None:
         if provider is None:
             return None
-        day = self._on or datetime.datetime.now(datetime.UTC).date()
-        key = (provider, model_id, day)
-        if key not in self._kept:
-            self._kept[key] = price_table().price(provider, model_id, day)
-        return self._kept[key]
+        return _price_in_table(provider, model_id, self._on or datetime.datetime.now(datetime.UTC).date())
 
 
 def _placed(provider: str | None, model_id: str) -> tuple[str | None, str]:
