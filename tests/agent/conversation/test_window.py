@@ -191,6 +191,14 @@ async def test_a_limit_of_the_models_own_holds_over_the_usual_one(tmp_path: Path
     assert [request.max_output_tokens for request in model.asked] == [700]
 
 
+async def test_the_closing_call_heeds_a_limit_of_the_models_own(tmp_path: Path) -> None:
+    """A server with short answers would refuse a longer one, and work would end without an answer."""
+    model = narrow(writer, 100_000, max_output_tokens=600)
+    result, _ = await run(model, tmp_path, budget=Budget(turns=2))
+    assert result.stop_reason == "turns"
+    assert [request.max_output_tokens for request in model.asked] == [600, 600, 600]
+
+
 async def test_a_run_made_shorter_after_a_refusal_resumes_without_asking_again(tmp_path: Path) -> None:
     """The resumed run sends what was answered, not what was refused."""
     first, events = await run(
