@@ -34,6 +34,10 @@ import attrs
 class SunwellError(Exception):
     """Any error that Sunwell raises on purpose; each says in one sentence what, where and what to do."""
 
+    result: object = None
+    """What a run had come to when this error ended it: a :class:`~sunwell.core.task.TaskResult` with its bill
+    and its id. ``None`` if no run had begun."""
+
 
 @attrs.define(eq=False)
 class ModelError(SunwellError):
@@ -52,6 +56,8 @@ class ModelError(SunwellError):
     answer: object = None
     """The :class:`~sunwell.core.model.Completion` that came with the error, so that its usage is booked;
     ``None`` if none came."""
+    silent: bool = False
+    """Whether a time limit ended the call while the provider said nothing."""
 
     def __str__(self) -> str:
         return f"{self.model}: {self.detail}"

@@ -199,6 +199,8 @@ def output_options(function: F) -> F:
 
 def task_of(chosen: Chosen) -> str:
     """Return the task: the argument, or standard input where that is ``-``."""
+    from sunwell.cli.terminal import read_input
+
     task: str | None = chosen["task"]
     if task is None:
         raise ConfigurationError("no task is given: say in a sentence what is to be done")
@@ -207,7 +209,9 @@ def task_of(chosen: Chosen) -> str:
     if sys.stdin is None:
         raise ConfigurationError("standard input is closed: give the task as an argument")
     try:
-        return sys.stdin.buffer.read().decode().strip()
+        return read_input("the task").decode().strip()
+    except OSError as error:
+        raise ConfigurationError(f"the task cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ConfigurationError("standard input is no text: the task must be UTF-8") from None
 

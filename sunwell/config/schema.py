@@ -67,6 +67,7 @@ class ProviderSettings:
     needs_key: bool | None = None
     headers: Mapping[str, Secret] = attrs.field(factory=dict, hash=False)
     timeout_seconds: Seconds | None = None
+    first_byte_seconds: Seconds | None = None
     stall_seconds: Seconds | None = None
     connect_seconds: Seconds | None = None
     requests_per_minute: Count | None = None

@@ -68,6 +68,13 @@ async def _at_once() -> None:
 
 
 @attrs.define(eq=False)
+class _Silence:
+    """How long the attempts of one call took that ended at a time limit."""
+
+    seconds: float = 0.0
+
+
+@attrs.define(eq=False)
 class Gateway:
     """Asks models: once for each place in a run, within the budget, and with a record of it all.
 
@@ -231,12 +238,12 @@ class Gateway:
 
     async def _try_until_answered(self, call: ModelCall) -> Answer:
         first = self._first_free_attempt(call)
+        silent = _Silence()
         for tried in itertools.count():
-            last = tried + 1 == self.retry.attempts
             try:
-                return await self._try_once(call, first + tried, last)
+                return await self._try_once(call, first + tried, tried, silent)
             except ModelError as error:
-                wait_seconds = self.retry.wait_seconds(tried, error)
+                wait_seconds = self.retry.wait_seconds(tried, error, silent.seconds)
                 if wait_seconds is None:
                     raise
                 self._tell_retry(call, tried + 1, wait_seconds, error)
@@ -258,7 +265,7 @@ class Gateway:
         )
         self.emit(MODEL_RETRIED, retried)
 
-    async def _try_once(self, call: ModelCall, attempt: int, last: bool) -> Answer:
+    async def _try_once(self, call: ModelCall, attempt: int, tried: int, silent: "_Silence") -> Answer:
         reservation = await self._booking.begin(call, attempt)
         request = call.request
         if request.max_output_tokens != reservation.max_output_tokens:
@@ -270,7 +277,8 @@ class Gateway:
         except BaseException as error:  # a cancellation too: the request is out and may be billed
             if isinstance(error, ModelError):
                 error.detail = self.redact(error.detail)
-            final = last or not self.retry.helps(error)
+                silent.seconds += clock.time() - started if error.silent else 0.0
+            final = self.retry.wait_seconds(tried, error, silent.seconds) is None
             await self._booking.failed(call, attempt, reservation, error, final=final)
             raise
         seconds = clock.time() - started
@@ -282,7 +290,7 @@ class Gateway:
             return sound(await self._answer(call, request), name)
         except TimeoutError as error:  # the model's own: a limit of ours reaches it as a cancellation
             raise ConnectionFailed(
-                name, "it gave no answer in its own time; ask again", True, True
+                name, "it gave no answer in its own time; ask again", True, True, silent=True
             ) from error
         except asyncio.CancelledError as error:
             task = asyncio.current_task()

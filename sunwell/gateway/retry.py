@@ -18,6 +18,8 @@ class RetryPolicy:
     """Cap of the waits, which double and are jittered."""
     retry_after_cap_seconds: float = 60.0
     """Longest wait that a provider may ask for; a longer one ends the call."""
+    silence_cap_seconds: float = 240.0
+    """After attempts that ended at a time limit and lasted this long together, no further one is made."""
 
     def helps(self, error: BaseException) -> bool:
         """Return whether the same call may succeed later, within the wait that the provider asks for."""
@@ -26,14 +28,19 @@ class RetryPolicy:
         asked_seconds = error.retry_after_seconds
         return asked_seconds is None or asked_seconds <= self.retry_after_cap_seconds
 
-    def wait_seconds(self, failed: int, error: ModelError) -> float | None:
+    def wait_seconds(self, failed: int, error: BaseException, silent_seconds: float = 0.0) -> float | None:
         """Return how long to wait after *error*, before which *failed* attempts had failed already.
+
+        *silent_seconds* is how long the attempts took that ended at a time limit, this one included: each
+        may have been billed, and each keeps the caller waiting for its whole length.
 
         ``None``: no further attempt. Where the provider does not ask for a time, waits double from
         the first one to the longest, each with up to half of itself on top, so that siblings which
         failed together do not come back together.
         """
-        if failed + 1 >= self.attempts or not self.helps(error):
+        if failed + 1 >= self.attempts or not isinstance(error, ModelError) or not self.helps(error):
+            return None
+        if error.silent and silent_seconds >= self.silence_cap_seconds:
             return None
         if error.retry_after_seconds is not None:
             return max(0.0, error.retry_after_seconds)

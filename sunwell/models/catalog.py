@@ -92,7 +92,8 @@ class Provider:
     """``None``: chosen by provider and model, see :func:`~sunwell.models.openai_chat.quirks_for`."""
     headers: Headers = ()
     timeout_seconds: float = 600.0
-    stall_seconds: float = 300.0
+    first_byte_seconds: float = 180.0
+    stall_seconds: float = 180.0
     connect_seconds: float = 10.0
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None

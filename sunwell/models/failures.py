@@ -69,7 +69,7 @@ class Failures:
     def timed_out(self, what: str) -> ConnectionFailed:
         """Return the error for an answer that did not arrive in time."""
         detail = f"{self._who()} {what}; allow more time or ask for less"
-        return ConnectionFailed(self.model, self._clean(detail), True, True)
+        return ConnectionFailed(self.model, self._clean(detail), True, True, silent=True)
 
     def from_exception(self, error: Exception) -> ModelError | None:
         """Return the error for an exception of SDK or transport; ``None`` if it is a bug in our code."""

@@ -207,6 +207,7 @@ class Providers:
             needs_key=provider.needs_key,
             requests_per_minute=provider.requests_per_minute,
             tokens_per_minute=provider.tokens_per_minute,
+            first_byte_seconds=provider.first_byte_seconds,
         )
         return Route(
             connection, provider.kind, provider.api, provider.quirks, without_effort=provider.without_effort

@@ -54,6 +54,10 @@ class RunStarter:
         lens_only: bool = False,
     ) -> AsyncIterator[EventStream]:
         """Start a run of *session*; what speaks against it is found before anything is written."""
+        if batch is not None and batch.results is not None:
+            from sunwell.agent.batches.results_file import ResultsFile
+
+            ResultsFile.require_file(batch.results)
         if not isinstance(session, SessionContext):
             raise TypeError(f"a session is wanted, SessionContext.build(workspace, goal), got {session!r}")
         roles = self._roles(session.options)
