@@ -9,6 +9,7 @@
     │   ├── QuotaExhausted        the account has no credit left: a retry cannot help
     │   ├── ServerFailed          5xx
     │   ├── BadRequest            the provider rejects this request
+    │   │   └── RequestTooLong      for its length, or for that of the answer that it asks for
     │   ├── BadAnswer             an answer that breaks the protocol or is incomplete
     │   └── Unauthorized          the provider rejects the key
     ├── MissingKeyError           an API key is missing; nothing was sent
@@ -56,11 +57,27 @@ class ModelError(SunwellError):
     answer: object = None
     """The :class:`~sunwell.core.model.Completion` that came with the error, so that its usage is booked;
     ``None`` if none came."""
+    is_changed: bool = False
+    """Whether the next attempt sends a different request, without what the provider refused: such an
+    attempt does not count as a repetition."""
+    most_repeats: int | None = None
+    """Most repetitions of the request that can help; ``None``: as many as the policy allows."""
     silent: bool = False
     """Whether a time limit ended the call while the provider said nothing."""
 
     def __str__(self) -> str:
         return f"{self.model}: {self.detail}"
+
+
+def mark_unsent(error: BaseException) -> None:
+    """Note on *error*, a cancellation, that it stopped a call before its request was sent."""
+    # A note, and not a class of its own: time limits of asyncio know only CancelledError itself.
+    error._sunwell_unsent = True  # type: ignore[attr-defined]
+
+
+def is_unsent(error: BaseException) -> bool:
+    """Whether *error* stopped a call before its request was sent, so that nothing is billed."""
+    return getattr(error, "_sunwell_unsent", False) is True
 
 
 @attrs.define(eq=False)
@@ -86,6 +103,23 @@ class ServerFailed(ModelError):
 @attrs.define(eq=False)
 class BadRequest(ModelError):
     """The provider rejects the request (4xx)."""
+
+
+@attrs.define(eq=False)
+class RequestTooLong(BadRequest):
+    """The request is longer than the model's context window, or it asks for too long an answer.
+
+    Nothing was billed for it. The figures are those that the provider names; ``None``: it names none.
+    """
+
+    window_tokens: int | None = None
+    """The model's context window."""
+    input_tokens: int | None = None
+    """Input tokens of the refused request, as the provider counts them."""
+    output_limit_tokens: int | None = None
+    """Longest answer that the model can give."""
+    shorter_answer_tokens: int | None = None
+    """The limit of the answer with which the next attempt is made; ``None``: the prompt must be shorter."""
 
 
 @attrs.define(eq=False)
@@ -115,10 +149,16 @@ class UnknownModelError(SunwellError, LookupError):
 
     name: str
     known: tuple[str, ...]
+    meant: str = attrs.field(default="", kw_only=True)
+    """The known name that was probably meant; empty if none is near."""
 
     def __str__(self) -> str:
         listed = ", ".join(sorted(self.known)) or "none"
-        return f"unknown model {self.name!r}; known models: {listed}; or write provider/model"
+        return f"unknown model {self.name!r}; {self._question}known models: {listed}; or write provider/model"
+
+    @property
+    def _question(self) -> str:
+        return f"did you mean {self.meant}? " if self.meant else ""
 
 
 @attrs.define(eq=False)
@@ -131,7 +171,7 @@ class UnknownProviderError(UnknownModelError):
 
     def __str__(self) -> str:
         return (
-            f"unknown model {self.name!r}: the provider {self.provider} has no address; set "
+            f"unknown model {self.name!r}: the provider {self.provider} has no address; {self._question}set "
             f"{self.variable}, or use a known model: {', '.join(sorted(self.known)) or 'none'}"
         )
 

@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.task import TaskResult
+    from sunwell.models.room import Room
     from sunwell.report.forecast import Forecast
-
-_ANSWER_TOKENS = 8_192  # room that is kept for the answer
 
 
 @attrs.frozen
@@ -103,7 +102,7 @@ def question_of(chosen: Chosen, held: Configured, options: "RunOptions") -> Ques
     does not fit into the model's window.
     """
     from sunwell.agent.lifecycle.model_roles import Choices, resolve_roles
-    from sunwell.config.preflight import window_of
+    from sunwell.models.room import own_output_tokens
 
     if not chosen["query"].strip():
         raise ConfigurationError("the question is empty: say what you want to know")
@@ -118,7 +117,8 @@ def question_of(chosen: Chosen, held: Configured, options: "RunOptions") -> Ques
     elif named is not None:
         child = f"none; {named} is asked only with --sub-calls or --orchestrate, and a depth of at least 1"
     question = Question(chosen["query"], _context(chosen["context"]), model.name, child)
-    _require_fit(question, window_of(model, held.resolved))
+    usual = own_output_tokens(model, options.max_output_tokens)
+    _require_fit(question, held.resolved.prices.room(model, usual))
     return question
 
 
@@ -190,14 +190,15 @@ def _context(file: str | None) -> str:
     return text
 
 
-def _require_fit(question: Question, window: int | None) -> None:
+def _require_fit(question: Question, room: "Room") -> None:
     from sunwell.models.tokens import estimate_tokens
 
-    tokens = estimate_tokens(question.prompt())
-    if window is not None and tokens + _ANSWER_TOKENS > window:
+    tokens, window = estimate_tokens(question.prompt()), room.window_tokens
+    if room.prompt_tokens is not None and tokens > room.prompt_tokens:
         raise ConfigurationError(
             f"the context has about {tokens:,} tokens and does not fit into the {window:,} tokens of "
-            f"{question.model} with room for an answer: give less of it, or a model with a longer window"
+            f"{question.model} with {room.output_tokens:,} for the answer: give less of it, set a lower "
+            "--max-output-tokens, or use a model with a longer window"
         )
 
 

@@ -56,7 +56,7 @@ delegation_model = "haiku"
 
 # delegate = true                    # not set: on if a delegation model is named
 # delegation_threshold_tokens = 2000 # largest expected output that is not worth a lens
-# effort = "high"                    # low, medium, high, xhigh, max
+# effort = "high"                    # none, minimal, low, medium, high, xhigh, max
 # on_lens_failure = "direct"         # or "generic", "fail"
 # fallback = "fail"                  # or "parent": if the delegation model cannot be used
 # allow_shell = false

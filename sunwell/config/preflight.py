@@ -168,7 +168,7 @@ def _windows(resolved: Resolved, models: dict[str, ModelProtocol]) -> Iterator[F
     worker = models.get("delegation_model")
     if worker is None or not resolved.options.enable_delegation:
         return
-    window = window_of(worker, resolved)
+    window = resolved.prices.window_tokens(worker)
     needed = resolved.options.max_lens_tokens
     if window is not None and window <= 2 * needed:
         yield Finding(
@@ -185,15 +185,6 @@ def _limits(models: dict[str, ModelProtocol]) -> Iterator[Finding]:
             yield Finding(
                 f"{role}: {model.name} takes no budget of thinking: set effort instead", False, role
             )
-
-
-def window_of(model: ModelProtocol, resolved: Resolved) -> int | None:
-    """Return the context window of *model*: the one that was set, else the price table's."""
-    chosen: int | None = getattr(model, "context_window", None)
-    if chosen is not None:
-        return chosen
-    price = resolved.prices.price(model)
-    return price.context_window if price else None
 
 
 def parent_name(resolved: Resolved) -> str:

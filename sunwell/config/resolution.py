@@ -13,10 +13,11 @@ from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, UnknownModelError
 from sunwell.models.catalog import ALIASES, PRESETS, Provider, parse_reference, preset, preset_names
 from sunwell.models.http_model import UNTUNED, Tuning
-from sunwell.models.openai_chat import ChatQuirks
 from sunwell.models.prices import PriceBook
 from sunwell.models.providers import ModelPlugins, Providers, provider_from_variables
+from sunwell.models.quirks import ChatQuirks
 from sunwell.models.registry import ModelRegistry
+from sunwell.models.room import ModelLimits
 from sunwell.plugins import Find, Plugins, installed
 from sunwell.tools.tool_plugins import ToolPlugins
 
@@ -55,12 +56,15 @@ def provider_from(name: str, entry: ProviderSettings, environ: Mapping[str, str]
         given.setdefault("needs_key", False)
     if entry.headers:
         given["headers"] = tuple(entry.headers.items())
+    if entry.headers_env:
+        given["header_variables"] = tuple(entry.headers_env.items())
     if entry.non_reasoning_models is not None:
         given["without_effort"] = entry.non_reasoning_models
     quirks = {key: value for key, value in attrs.asdict(entry.quirks).items() if value is not None}
     if quirks:
         given["quirks"] = attrs.evolve(start.quirks or ChatQuirks(), **quirks)
-    return attrs.evolve(start, name=name, **given)
+    vendor = start.vendor or (start.name if preset(start.name) else None)
+    return attrs.evolve(start, name=name, vendor=vendor, **given)
 
 
 def _start(name: str, entry: ProviderSettings, environ: Mapping[str, str] | None) -> Provider:
@@ -120,8 +124,6 @@ class Resolved:
     prices: PriceBook
     names: Mapping[str, str] = attrs.field(hash=False)
     """What each role that is set is called in ``registry``."""
-    windows: Mapping[str, int] = attrs.field(hash=False)
-    """Context windows that were set, by ``provider/id``."""
     model_plugins: ModelPlugins
     tool_plugins: ToolPlugins
 
@@ -146,9 +148,8 @@ def resolve(
     return Resolved(
         options=_options(values, names),
         registry=registry,
-        prices=PriceBook(catalog.prices()),
+        prices=PriceBook(catalog.prices(), limits=ModelLimits(catalog.windows())),
         names=names,
-        windows=catalog.windows(),
         model_plugins=model_plugins,
         tool_plugins=tool_plugins,
     )

@@ -53,6 +53,12 @@ class Quirks:
     strict_tools: bool | None = None
     stream_usage: bool | None = None
     effort: bool | None = None
+    system_parts: bool | None = None
+    cache_key: bool | None = None
+    breakpoints: bool | None = None
+    returns_reasoning: bool | None = None
+    call_ids: Literal["any", "short", "nine"] | None = None
+    marks_unsigned_calls: bool | None = None
 
 
 @attrs.frozen
@@ -66,6 +72,8 @@ class ProviderSettings:
     api_key_env: Text | None = None
     needs_key: bool | None = None
     headers: Mapping[str, Secret] = attrs.field(factory=dict, hash=False)
+    headers_env: Mapping[str, Text] = attrs.field(factory=dict, hash=False)
+    """Headers whose values are in environment variables: the name of the header, and of the variable."""
     timeout_seconds: Seconds | None = None
     first_byte_seconds: Seconds | None = None
     stall_seconds: Seconds | None = None

@@ -49,6 +49,7 @@ _ALLOWED: dict[Any, str] = {
     Decimal: "an amount of zero or more",
     tuple[Text, ...]: "a list of texts",
     Mapping[str, Secret]: "a table of texts, names and values as an HTTP header takes them",
+    Mapping[str, Text]: "a table of texts: names of headers, and of the variables with their values",
 }
 
 
@@ -136,4 +137,5 @@ _CHECKED: dict[Any, Callable[[Any], bool]] = {
     Decimal: _is_amount,
     Address: _is_address,
     Mapping[str, Secret]: _are_headers,
+    Mapping[str, Text]: _are_headers,
 }

@@ -65,7 +65,7 @@ class Usage:
         return Usage.of((self, other))
 
 
-Effort = Literal["low", "medium", "high", "xhigh", "max"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 CacheLife = Literal["5m", "1h"]
 Purpose = Literal["lens", "work", "check", "closing", "classify", "orchestrate", "probe"]
@@ -202,6 +202,9 @@ class Completion:
     """Whether the provider says that it answered as part of a batch, at half the price."""
     stated_cost_usd: Decimal | None = None
     """The cost that the provider itself states, including all fees; ``None`` if it states none."""
+    usage_doubt: str = attrs.field(default="", eq=False, metadata={"transient": True})
+    """What is contradictory in the reported usage, of which the most expensive meaning was taken; empty if
+    nothing is. Told when the answer arrives, and not recorded."""
 
     @property
     def billed_tokens(self) -> int | None:

@@ -158,7 +158,14 @@ class Total:
     def __add__(self, other: "Total") -> "Total":
         if not isinstance(other, Total):
             return NotImplemented
-        return Total.of((self, other))
+        return Total(
+            self.calls + other.calls,
+            self.usage + other.usage,
+            _plus(self.cost_usd, other.cost_usd),
+            self.uncertain_calls + other.uncertain_calls,
+            self.uncertain_tokens + other.uncertain_tokens,
+            _plus(self.uncertain_usd, other.uncertain_usd),
+        )
 
 
 @attrs.frozen
@@ -324,6 +331,10 @@ class TaskResult:
     def tool_calls(self) -> int:
         """Number of tool calls."""
         return sum(count for _, count in self.tools_called)
+
+
+def _plus(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return None if one is None or other is None else one + other
 
 
 def _total(values: Iterable[Decimal | None]) -> Decimal | None:

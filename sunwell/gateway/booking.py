@@ -13,16 +13,28 @@ from sunwell.budget.tally import Tally
 from sunwell.core.message import Text, Thinking, ToolCall
 from sunwell.core.model import Completion, Consulted, ModelProtocol, Request, Stop, Usage
 from sunwell.core.price import Price
-from sunwell.errors import BadAnswer, BudgetExhausted, ModelError
-from sunwell.events import BOUND_EXCEEDED, BUDGET_REFUSED, BoundExceeded, BudgetRefused, Emit
+from sunwell.errors import BadAnswer, BudgetExhausted, ModelError, is_unsent
+from sunwell.events import (
+    BOUND_EXCEEDED,
+    BUDGET_REFUSED,
+    WARNED,
+    BoundExceeded,
+    BudgetRefused,
+    Emit,
+    Warned,
+)
 from sunwell.gateway.model_call import ModelCall
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Held, HoldReason, Refused
-from sunwell.models.prices import PriceBook
+from sunwell.models.prices import PriceBook, Priced
+from sunwell.models.room import ModelLimits, Room
 from sunwell.models.tokens import input_bound_tokens
 
 _STOPS = frozenset(get_args(Stop))
-_PARTS = (Text, Thinking, ToolCall)
+_FIELDS: dict[type, tuple[str, ...]] = {
+    part: tuple(field.name for field in attrs.fields(part)) for part in (Text, Thinking, ToolCall)
+}
+_COUNTS = tuple(field.name for field in attrs.fields(Usage))
 
 
 def sound(value: Any, model: str) -> Completion:
@@ -55,11 +67,11 @@ def _what_is_wrong(value: Any) -> str:
     if type(value.parts) not in (tuple, list):
         return f"its parts are {type(value.parts).__name__}, not a tuple"
     for part in value.parts:
-        if type(part) not in _PARTS:
+        if type(part) not in _FIELDS:
             return f"a part of it is {type(part).__name__}, not Text, Thinking or ToolCall"
-        for field in attrs.fields(type(part)):
-            if type(getattr(part, field.name)) is not str:
-                return f"{field.name} of a {type(part).__name__} is not text"
+        for name in _FIELDS[type(part)]:
+            if type(getattr(part, name)) is not str:
+                return f"{name} of a {type(part).__name__} is not text"
     if type(value.stop) is not str or value.stop not in _STOPS:
         return f"its stop {value.stop!r} is none of {', '.join(sorted(_STOPS))}"
     for name in ("model", "provider_stop", "id"):
@@ -78,26 +90,32 @@ def _what_is_wrong_with(usage: Any) -> str:
         return ""
     if not isinstance(usage, Usage):
         return f"its usage is {type(usage).__name__}, not Usage or None"
-    counts = [getattr(usage, field.name) for field in attrs.fields(Usage)]
-    return "" if all(type(count) is int for count in counts) else "its usage counts are not whole numbers"
+    are_whole = all(type(getattr(usage, name)) is int for name in _COUNTS)
+    return "" if are_whole else "its usage counts are not whole numbers"
 
 
-DEFAULT_OUTPUT_TOKENS = 8192
-"""Most tokens of an answer if nobody chose: long enough for a file, short enough to reserve."""
 LEAST_OUTPUT_TOKENS = 64
 """An answer that may be no longer than this is not worth its prompt."""
 _PER_MILLION = Decimal(1_000_000)
 
 
-def claim_for(model: ModelProtocol, request: Request, price: Price | None, *, closing: bool = False) -> Claim:
-    """Return the most that one attempt of *request* can cost.
+def claim_for(
+    model: ModelProtocol,
+    request: Request,
+    price: Price | None,
+    *,
+    closing: bool = False,
+    room: Room | None = None,
+) -> Claim:
+    """Return the most that one attempt of *request* can cost, with the longest answer that *room* allows.
+
+    Without *room* the model's window is unknown.
 
     Input is bounded by bytes and the provider's allowance, priced at the dearest rate that so much
     input can meet, cache writes and tiers included. Without a price the dollar figures are ``None``.
     """
-    output = request.max_output_tokens
-    if output is None:
-        output = getattr(model, "max_output_tokens", None) or DEFAULT_OUTPUT_TOKENS
+    room = ModelLimits().room(model, None, request.max_output_tokens) if room is None else room
+    output = room.output_tokens
     bound = input_bound_tokens(model, request)
     input_usd, output_usd_per_token = None, None
     if price is not None:
@@ -121,13 +139,17 @@ class Booking:
     tally: Tally
     prices: PriceBook
     emit: Emit
+    _told: set[tuple[str, str]] = attrs.field(factory=set, init=False)
+    """Doubts that were told: the model, and the kind of doubt."""
 
     async def begin(self, call: ModelCall, attempt: int) -> Reservation:
         """Reserve the worst case of the attempt and write the intent down, durably.
 
         Raises :exc:`~sunwell.errors.BudgetExhausted` if there is no room; that is recorded, too.
         """
-        claim = claim_for(call.model, call.request, self.prices.price(call.model), closing=call.closing)
+        room = self.prices.room(call.model, call.request.max_output_tokens)
+        price = self.prices.price(call.model)
+        claim = claim_for(call.model, call.request, price, closing=call.closing, room=room)
         clock = asyncio.get_running_loop()
         asked = clock.time()
         try:
@@ -175,7 +197,8 @@ class Booking:
         self, call: ModelCall, attempt: int, reservation: Reservation, completion: Completion, seconds: float
     ) -> Answer:
         """Write the answer down and settle, whatever happens to us meanwhile."""
-        completion, cost_usd = self.prices.priced(call.model, completion)
+        priced = self.prices.priced(call.model, completion)
+        self._tell_doubts(call, priced)
         answer = Answer(
             span=call.span.path,
             number=call.number,
@@ -183,8 +206,8 @@ class Booking:
             purpose=call.purpose,
             depth=call.span.depth,
             digest=call.digest,
-            completion=completion,
-            cost_usd=cost_usd,
+            completion=priced.completion,
+            cost_usd=priced.cost_usd,
             duration_seconds=seconds,
             at=time.time(),
         )
@@ -196,10 +219,12 @@ class Booking:
     ) -> None:
         """Write the failure down and book what came with it, or give back or keep what was reserved."""
         # A call that was cut off by us, or broke in a way nobody foresaw, may have been billed.
-        may_be_billed = error.may_be_billed if isinstance(error, ModelError) else True
+        may_be_billed = error.may_be_billed if isinstance(error, ModelError) else not is_unsent(error)
         completion, cost_usd = answer_in(error, call.model.name), None
         if completion is not None:
-            completion, cost_usd = self.prices.priced(call.model, completion)
+            priced = self.prices.priced(call.model, completion)
+            self._tell_doubts(call, priced)
+            completion, cost_usd = priced.completion, priced.cost_usd
         failure = call.failure(
             attempt,
             error,
@@ -237,6 +262,19 @@ class Booking:
     ) -> None:
         excess = BoundExceeded(call.model.name, reservation.tokens, billed, reservation.usd, cost_usd)
         self.emit(BOUND_EXCEEDED, excess)
+
+    def _tell_doubts(self, call: ModelCall, priced: Priced) -> None:
+        """Say what is doubtful about the cost of an answer, once for each model and kind of doubt."""
+        completion = priced.completion
+        usage = f"the usage that {call.model.name} reports is contradictory: {completion.usage_doubt}"
+        kinds = (
+            ("usage", completion.usage_doubt and f"{usage}; the most expensive meaning is booked"),
+            (completion.model, priced.note),
+        )
+        for kind, sentence in kinds:
+            if sentence and (call.model.name, kind) not in self._told:
+                self._told.add((call.model.name, kind))
+                self.emit(WARNED, Warned(sentence))
 
     async def _fail(self, call: ModelCall, reservation: Reservation, failure: Failure) -> None:
         if failure.completion is not None:

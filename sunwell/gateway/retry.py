@@ -6,6 +6,10 @@ import attrs
 
 from sunwell.errors import ModelError
 
+MOST_CHANGES = 16
+"""Most attempts of a call that send a different request than the one before: a server can refuse no more
+features than there are."""
+
 
 @attrs.frozen
 class RetryPolicy:
@@ -21,28 +25,29 @@ class RetryPolicy:
     silence_cap_seconds: float = 240.0
     """After attempts that ended at a time limit and lasted this long together, no further one is made."""
 
-    def helps(self, error: BaseException) -> bool:
-        """Return whether the same call may succeed later, within the wait that the provider asks for."""
-        if not isinstance(error, ModelError) or not error.retry:
-            return False
-        asked_seconds = error.retry_after_seconds
-        return asked_seconds is None or asked_seconds <= self.retry_after_cap_seconds
-
     def wait_seconds(self, failed: int, error: BaseException, silent_seconds: float = 0.0) -> float | None:
         """Return how long to wait after *error*, before which *failed* attempts had failed already.
 
         *silent_seconds* is how long the attempts took that ended at a time limit, this one included: each
         may have been billed, and each keeps the caller waiting for its whole length.
 
-        ``None``: no further attempt. Where the provider does not ask for a time, waits double from
-        the first one to the longest, each with up to half of itself on top, so that siblings which
-        failed together do not come back together.
+        ``None``: no further attempt, because it cannot help, the provider asks for a longer wait than
+        allowed, or all attempts are used. An attempt that sends a different request is always made, at once.
+
+        If the provider does not ask for a time, waits double from the first one to the longest, each with up
+        to half of itself in addition, so that calls that failed together are not repeated together.
         """
-        if failed + 1 >= self.attempts or not isinstance(error, ModelError) or not self.helps(error):
+        if not isinstance(error, ModelError) or not error.retry:
             return None
         if error.silent and silent_seconds >= self.silence_cap_seconds:
             return None
-        if error.retry_after_seconds is not None:
-            return max(0.0, error.retry_after_seconds)
+        if error.is_changed:
+            return 0.0
+        most = self.attempts - 1 if error.most_repeats is None else min(error.most_repeats, self.attempts - 1)
+        if failed >= most:
+            return None
+        asked_seconds = error.retry_after_seconds
+        if asked_seconds is not None:
+            return max(0.0, asked_seconds) if asked_seconds <= self.retry_after_cap_seconds else None
         usual = min(self.first_wait_seconds * 2.0**failed, self.longest_wait_seconds)
         return min(usual * random.uniform(1.0, 1.5), self.longest_wait_seconds)

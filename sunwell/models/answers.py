@@ -7,18 +7,14 @@ import codecs
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 
 from sunwell.core.message import Part, Text, Thinking, ToolCall
-from sunwell.core.model import Completion, Delta, Stop, Usage
-
-_LARGEST_COUNT = 2**53
-_LARGEST_COST_USD = Decimal(10**9)
-_USD_PER_TICK = Decimal("1e-10")
+from sunwell.core.model import Completion, Delta, Stop
+from sunwell.models.refusals import MODEL_SLIPS
 
 STOPS: Mapping[str, Stop] = MappingProxyType(
     {
@@ -44,7 +40,7 @@ STOPS: Mapping[str, Stop] = MappingProxyType(
 
 Only a reason that means ``end`` or ``tool_calls`` here ends an answer properly."""
 
-_ERROR_WORDS = frozenset({"error", "failed"})
+_ERROR_WORDS = frozenset({"error", "failed"}) | MODEL_SLIPS
 
 
 class NotAnAnswer(ValueError):
@@ -118,13 +114,6 @@ def members(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def count(value: Any) -> int | None:
-    """Return *value* if it is a valid number of tokens, else ``None``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return int(value) if 0 <= value <= _LARGEST_COUNT and value == int(value) else None
-
-
 def as_json(value: Any) -> str:
     """Return *value* as compact JSON text."""
     return whole(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
@@ -148,70 +137,17 @@ def stop_of(told: Mapping[str, Any], key: str, *, is_body: bool) -> tuple[Stop, 
 
 
 def is_error_word(word: str) -> bool:
-    """Whether a stop reason says that the provider failed before the answer was complete."""
+    """Whether a stop reason says that provider or model failed before the answer was complete."""
     return _head(word) in _ERROR_WORDS
+
+
+def error_of(word: str) -> dict[str, str]:
+    """Return the error object that a stop reason stands for; see :func:`is_error_word`."""
+    return {"code": _head(word), "message": f"the finish reason is {word}"}
 
 
 def _head(word: str) -> str:
     return word.partition(":")[0].strip().lower()
-
-
-def usage_of(
-    input_tokens: int | None,
-    output_tokens: int | None,
-    *,
-    total_tokens: int | None = None,
-    cache_read_tokens: int | None = None,
-    cache_write_tokens: int | None = None,
-    cache_write_1h_tokens: int | None = None,
-    reasoning_tokens: int | None = None,
-) -> Usage | None:
-    """Return the usage that a provider reports; if its figures contradict each other, the more expensive one.
-
-    Output includes reasoning, and input includes cached tokens. xAI counts reasoning separately from the
-    output tokens, and Gemini's compatible endpoint counts it only in the total, so output is at least
-    the total minus the input. ``None`` if input or output is not reported.
-    """
-    if input_tokens is None:
-        return None
-    if output_tokens is None and total_tokens is not None:
-        output_tokens = max(0, total_tokens - input_tokens)
-    if output_tokens is None:
-        return None
-    reasoning = reasoning_tokens or 0
-    if reasoning > output_tokens:
-        output_tokens += reasoning
-    output_tokens = max(output_tokens, (total_tokens or 0) - input_tokens)
-    read, written, written_1h = cache_read_tokens or 0, cache_write_tokens or 0, cache_write_1h_tokens or 0
-    cached = read + written + written_1h
-    if cached > input_tokens:
-        input_tokens += cached
-    return Usage(input_tokens, output_tokens, read, written, written_1h, reasoning)
-
-
-def stated_cost_usd(usage: Any) -> Decimal | None:
-    """Return the cost in US dollars that a provider states in its usage; ``None`` if it states none.
-
-    xAI: ``cost_in_usd_ticks``, each 1e-10 dollars. OpenRouter: ``cost``, plus what the maker of the
-    model charges if the user brings their own key. Perplexity: ``cost.total_cost``.
-    """
-    told = members(usage)
-    ticks, cost = _amount(told.get("cost_in_usd_ticks")), told.get("cost")
-    stated = _amount(members(cost).get("total_cost") if isinstance(cost, dict) else cost)
-    if stated is not None and told.get("is_byok") is True:
-        stated += _amount(members(told.get("cost_details")).get("upstream_inference_cost")) or Decimal(0)
-    known = [one for one in (stated, None if ticks is None else ticks * _USD_PER_TICK) if one is not None]
-    return max((one for one in known if one <= _LARGEST_COST_USD), default=None)
-
-
-def _amount(value: Any) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        amount = Decimal(str(value))
-    except ArithmeticError:
-        return None
-    return amount if amount.is_finite() and amount >= 0 else None
 
 
 def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion:
@@ -227,7 +163,7 @@ def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion
     seen: set[str] = set()
     for part in _without_thoughts(parts, stop):
         if isinstance(part, ToolCall):
-            part = ToolCall(_own_id(part.id, seen, found.id), part.name, part.arguments)
+            part = attrs.evolve(part, id=_own_id(part.id, seen, found.id))
             seen.add(part.id)
         elif isinstance(part, Text) and not part.text:
             continue
@@ -253,7 +189,7 @@ def _without_thoughts(parts: Iterable[Part], stop: Stop) -> Iterator[Part]:
             # Cut off at its length limit, the thinking has no end; any other text without one is an answer.
             if text.startswith(_OPENS) and (closes or stop == "length"):
                 yield Thinking(thought.strip(), "", "text")
-                part = Text(answer.lstrip())
+                part = attrs.evolve(part, text=answer.lstrip())
         yield part
 
 

@@ -1,35 +1,35 @@
 """Anthropic's Messages API: how requests are written and answers are read, and the model itself."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Literal
 
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Request, ToolSpec, Usage
+from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Effort, Request, ToolSpec
 from sunwell.models.answers import (
     ErrorInAnswer,
     NotAnAnswer,
     as_json,
-    count,
     decode,
     decode_object,
+    error_of,
     finished,
     is_error_word,
     members,
-    stated_cost_usd,
     stop_of,
     thinking,
-    usage_of,
     whole,
     words,
 )
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
+from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
+from sunwell.models.returned import goes_back, origin_of, sound_arguments, sound_name
+from sunwell.models.usage import NO_USAGE, UsageReading, count, stated_cost_usd, usage_of
 
 FORMAT = "anthropic-messages"
 ORIGIN = "anthropic"
@@ -38,95 +38,110 @@ DEFAULT_MAX_OUTPUT_TOKENS = 8_192
 LEAST_THINKING_TOKENS = 1_024
 """Smallest thinking budget that the API accepts."""
 
+_EFFORTS: Mapping[Effort, str] = {"none": "low", "minimal": "low"}
+"""The lowest effort that this API knows stands for those below it."""
 _EMPTY = '{"type":"text","text":"(empty)"}'
 _OPENING = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_NAME = 128
+_LONGEST_ID = 1_000  # the API sets no limit
+
+
+@attrs.frozen
+class MessagesFeatures:
+    """Which optional fields of the format a server supports. The defaults are Anthropic's."""
+
+    effort: bool = True
+    """Send ``output_config.effort`` if the request sets one."""
+    schema: Literal["json_schema", "none"] = "json_schema"
+    """How a JSON answer is requested."""
+    cache: bool = True
+    """Mark the end of the system prompt, or of the tools, with ``cache_control``."""
+    cache_conversation: bool = True
+    """Ask with a top-level ``cache_control`` to cache the messages, too."""
+    cache_life: bool = True
+    """Send how long an entry is kept: ``ttl``."""
+    returns_thinking: bool = True
+    """Send thinking back unchanged to the model that wrote it."""
 
 
 def encode_request(
-    model_id: str, request: Request, *, streaming: bool, thinking_tokens: int | None = None
+    model_id: str,
+    request: Request,
+    features: MessagesFeatures = MessagesFeatures(),
+    *,
+    streaming: bool,
+    thinking_tokens: int | None = None,
+    origin: str = ORIGIN,
 ) -> tuple[bytes, ...]:
-    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces."""
-    caching = request.caching
-    sections = tuple(section for section in request.system if section.strip())
-    messages = request.messages.encoded(FORMAT, encode_message)
+    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces.
+
+    *origin* names the model that is asked: what it thought goes back to it.
+    """
+    asked = asked_in_words(request, features.schema)
+    sections = tuple(section for section in request.system if section.strip()) + asked
+    life = request.caching.prefix if features.cache else None
+    mark = None if life is None else _cache_control(life if features.cache_life else None)
+    returned = origin if features.returns_thinking else ""
+    messages = request.messages.encoded(f"{FORMAT}|{returned}", partial(encode_message, origin=returned))
     # A conversation must begin with the user's side.
     opening = b"" if messages and request.messages[0].role != "assistant" else _OPENING
     return (
         b'{"model":',
         _bytes(_WRITE(model_id)),
-        _tools(request.tools, None if sections else caching.prefix),
-        _system(sections, caching.prefix),
+        _tools(request.tools, "" if sections else mark or ""),
+        _system(sections, mark or ""),
         b',"messages":[',
         opening + b"," if opening and messages else opening,
         messages,
         b"]",
-        _tail(request, streaming=streaming, thinking_tokens=thinking_tokens),
+        _tail(request, features, streaming=streaming, thinking_tokens=thinking_tokens),
         b"}",
     )
 
 
-def encode_message(message: Message) -> bytes:
-    """Return one message. The API itself merges consecutive messages of one role."""
+def encode_message(message: Message, origin: str = ORIGIN) -> bytes:
+    """Return one message. The API itself merges consecutive messages of one role.
+
+    *origin* names the model that is asked: what it thought goes back to it.
+    """
     role = "assistant" if message.role == "assistant" else "user"
     # Results of tools must come first in the message that answers the calls.
     ordered = sorted(message.parts, key=lambda part: not isinstance(part, ToolResult))
-    blocks = [block for part in ordered if (block := _block(part))]
+    blocks = [block for part in ordered if (block := _block(part, origin))]
     return _bytes(f'{{"role":"{role}","content":[{",".join(blocks or [_EMPTY])}]}}')
 
 
-def _block(part: Part) -> str:
+def _block(part: Part, origin: str) -> str:
     match part:
         case Text(text):  # blank text is refused by the API
             return f'{{"type":"text","text":{_WRITE(text)}}}' if text.strip() else ""
-        case Thinking(_, raw, origin):
-            return raw if origin == ORIGIN else ""
+        case Thinking():
+            return part.raw if goes_back(part, origin) else ""
         case ToolCall(call_id, name, arguments):
-            named = f'"id":{_WRITE(_id(call_id))},"name":{_WRITE(_id(name)[:128])}'
-            return f'{{"type":"tool_use",{named},"input":{_input(arguments)}}}'
+            named = f'"id":{_WRITE(_id(call_id))},"name":{_WRITE(sound_name(name, _LONGEST_NAME))}'
+            return f'{{"type":"tool_use",{named},"input":{sound_arguments(arguments)}}}'
         case ToolResult(call_id, content, is_error):
             error = ',"is_error":true' if is_error else ""
             answered = f'"tool_use_id":{_WRITE(_id(call_id))},"content":{_WRITE(content)}'
             return f'{{"type":"tool_result",{answered}{error}}}'
 
 
-def _input(arguments: str) -> str:
-    """Return the arguments as an object, as the API requires; anything else is wrapped as text in one."""
-    try:
-        value = json.loads(arguments or "{}", parse_constant=_refuse)
-        if isinstance(value, dict):
-            return _WRITE(value)
-    except (ValueError, RecursionError):
-        pass
-    return _WRITE({"malformed_arguments": arguments})
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def _id(text: str) -> str:
-    """Return *text* as a valid id or name for the API: other servers allow more characters."""
-    cleaned = _NOT_IN_ID.sub("_", text)
-    if cleaned == text and text:
-        return text
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
-    return f"{cleaned}_{digest}"
+    """Return *text* as a valid id for the API: other servers allow more characters."""
+    return sound_name(text, _LONGEST_ID)
 
 
 @lru_cache(maxsize=64)
-def _system(sections: tuple[str, ...], life: CacheLife | None) -> bytes:
+def _system(sections: tuple[str, ...], mark: str) -> bytes:
     if not sections:
         return b""
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": section} for section in sections]
-    if life is not None:
-        blocks[-1]["cache_control"] = _cache_control(life)
-    return b',"system":' + _bytes(_WRITE(blocks))
+    blocks = [f'{{"type":"text","text":{_WRITE(section)}' for section in sections]
+    return _bytes(',"system":[' + "},".join(blocks) + mark + "}]")
 
 
 @lru_cache(maxsize=64)
-def _tools(tools: tuple[ToolSpec, ...], life: CacheLife | None) -> bytes:
+def _tools(tools: tuple[ToolSpec, ...], mark: str) -> bytes:
     if not tools:
         return b""
     written = [
@@ -134,37 +149,62 @@ def _tools(tools: tuple[ToolSpec, ...], life: CacheLife | None) -> bytes:
         f'"input_schema":{tool.schema_text}'
         for tool in tools
     ]
-    if life is not None:
-        written[-1] += f',"cache_control":{_WRITE(_cache_control(life))}'
-    return _bytes(',"tools":[' + "},".join(written) + "}]")
+    return _bytes(',"tools":[' + "},".join(written) + mark + "}]")
 
 
-def _cache_control(life: CacheLife) -> dict[str, str]:
-    return {"type": "ephemeral", "ttl": life}
+def _cache_control(life: CacheLife | None) -> str:
+    """Return the field that marks the end of a cached prefix; without *life*, for the server's own time."""
+    kept = f',"ttl":{_WRITE(life)}' if life else ""
+    return f',"cache_control":{{"type":"ephemeral"{kept}}}'
 
 
-def _tail(request: Request, *, streaming: bool, thinking_tokens: int | None) -> bytes:
+def _tail(
+    request: Request, features: MessagesFeatures, *, streaming: bool, thinking_tokens: int | None
+) -> bytes:
     asked = request.max_output_tokens
     limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
     fields: dict[str, Any] = {"max_tokens": limit}
-    if thinking_tokens is not None and limit > LEAST_THINKING_TOKENS:
+    if thinking_tokens is not None and request.effort != "none" and limit > LEAST_THINKING_TOKENS:
         # The API requires room for the answer in addition to the thinking: a short answer gets less of both.
         budget = max(LEAST_THINKING_TOKENS, min(thinking_tokens, limit - 1))
         fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
     if request.tools and request.tool_choice == "none":
         fields["tool_choice"] = {"type": "none"}
     output: dict[str, Any] = {}
-    if request.effort is not None:
-        output["effort"] = request.effort
-    if request.response_schema is not None:
+    if request.effort is not None and features.effort:
+        output["effort"] = _EFFORTS.get(request.effort, request.effort)
+    if request.response_schema is not None and features.schema == "json_schema":
         output["format"] = {"type": "json_schema", "schema": request.response_schema.schema}
     if output:
         fields["output_config"] = output
-    if request.caching.conversation:
-        fields["cache_control"] = _cache_control(request.caching.prefix or "5m")
     if streaming:
         fields["stream"] = True
-    return b"," + _bytes(_WRITE(fields))[1:-1]
+    written = "," + _WRITE(fields)[1:-1]
+    if request.caching.conversation and features.cache and features.cache_conversation:
+        written += _cache_control((request.caching.prefix or "5m") if features.cache_life else None)
+    return _bytes(written)
+
+
+def _less_caching(features: MessagesFeatures, refusal: str) -> MessagesFeatures:
+    """The top-level field goes first, unless the refusal names the place of another one."""
+    names_place = re.search(r"(?:system|tools|messages)\S*cache_control", refusal)
+    if features.cache_conversation and not names_place:
+        return attrs.evolve(features, cache_conversation=False)
+    return attrs.evolve(features, cache=False)
+
+
+LESSONS: tuple[Lesson[MessagesFeatures], ...] = (
+    lesson(
+        r"signature.{0,60}thinking|thinking.{0,60}(?:signature|cannot be modified)",
+        without(returns_thinking=False),
+    ),
+    lesson(r"output_config\.effort|\beffort\b", without(effort=False)),
+    lesson(r"output_config\.format|output_format|json_schema|structured output", without(schema="none")),
+    lesson(r"output_config", without(effort=False, schema="none")),
+    lesson(r"\bttl\b", without(cache_life=False)),
+    lesson(r"cache_control", _less_caching),
+)
+"""What is left out after which refusal."""
 
 
 def _bytes(text: str) -> bytes:
@@ -174,8 +214,8 @@ def _bytes(text: str) -> bytes:
 _GROWING = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
 
-def read_answer(data: bytes, asked: str) -> Completion:
-    """Return the completion in a complete answer.
+def read_answer(data: bytes, asked: str, origin: str = ORIGIN) -> Completion:
+    """Return the completion in a complete answer; *origin* names the model that was asked.
 
     Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
     :exc:`~sunwell.models.answers.ErrorInAnswer`.
@@ -191,7 +231,7 @@ def read_answer(data: bytes, asked: str) -> Completion:
     blocks = [members(block) for block in content]
     plain = all(block.get("type") in ("text", "tool_use") for block in blocks)
     raws = [""] * len(blocks) if plain else _raw_blocks(data, blocks)
-    parts = [_part(block, raw) for block, raw in zip(blocks, raws, strict=True)]
+    parts = [_part(block, raw, origin) for block, raw in zip(blocks, raws, strict=True)]
     return _completion(answer, parts, members(answer.get("usage")), asked, is_body=True)
 
 
@@ -207,7 +247,7 @@ def _raw_blocks(data: bytes, blocks: list[dict[str, Any]]) -> list[str]:
         return [as_json(block) for block in blocks]
 
 
-def _part(block: Mapping[str, Any], raw: str) -> Part:
+def _part(block: Mapping[str, Any], raw: str, origin: str) -> Part:
     kind = block.get("type")
     if kind == "text":
         return Text(words(block.get("text")))
@@ -216,7 +256,7 @@ def _part(block: Mapping[str, Any], raw: str) -> Part:
         arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
         return ToolCall(words(block.get("id")), words(block.get("name")), arguments)
     # Thinking, and blocks of unknown kinds, are kept and sent back unchanged.
-    return thinking(words(block.get("thinking")), raw, ORIGIN)
+    return thinking(words(block.get("thinking")), raw, origin)
 
 
 def _completion(
@@ -224,22 +264,23 @@ def _completion(
 ) -> Completion:
     stop, said = stop_of(answer, "stop_reason", is_body=is_body)
     model, answer_id = words(answer.get("model")) or asked, words(answer.get("id"))
-    consulted = _consulted(usage.get("iterations"), model)
+    consulted, reading = _consulted(usage.get("iterations"), model), read_usage(usage)
     found = Completion(
         (),
         stop,
-        None if consulted is None else read_usage(usage),  # advisors without usage were billed, too
+        None if consulted is None else reading.usage,  # advisors without usage were billed, too
         model,
         said,
         answer_id,
         consulted or (),
         is_batch=usage.get("service_tier") == "batch",
         stated_cost_usd=stated_cost_usd(usage),
+        usage_doubt=reading.doubt,
     )
     completion = finished(parts, stop, found)
     error = answer.get("error")
     if error or is_error_word(said):
-        raise ErrorInAnswer(error or {"message": f"stop reason {said}"}, completion)
+        raise ErrorInAnswer(error or error_of(said), completion)
     return completion
 
 
@@ -254,18 +295,18 @@ def _consulted(iterations: Any, answered: str) -> tuple[Consulted, ...] | None:
         part = members(one)
         if part.get("type") in ("message", None):
             continue
-        usage = read_usage(part)
+        usage = read_usage(part).usage
         if usage is None:
             return None
         found.append(Consulted(words(part.get("model")) or answered, usage))
     return tuple(found)
 
 
-def read_usage(usage: Mapping[str, Any]) -> Usage | None:
-    """Return the usage; ``None`` if input or output is not reported."""
+def read_usage(usage: Mapping[str, Any]) -> UsageReading:
+    """Return what the usage means. Here the reported input excludes cached tokens."""
     uncached, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
     if uncached is None:
-        return None
+        return NO_USAGE
     by_life = members(usage.get("cache_creation"))
     hour = count(by_life.get("ephemeral_1h_input_tokens")) or 0
     short = count(by_life.get("ephemeral_5m_input_tokens")) or 0
@@ -293,12 +334,13 @@ class _Block:
     def add(self, field: str, piece: str) -> None:
         self.pieces.setdefault(field, []).append(piece)
 
-    def part(self) -> Part:
+    def part(self, origin: str) -> Part:
         block = dict(self.start)
         for field, pieces in self.pieces.items():
             begun = block.get(field)
             block[field] = (begun if isinstance(begun, str) else "") + "".join(pieces)
-        return _part(block, "" if block.get("type") in ("text", "tool_use") else as_json(block))
+        is_plain = block.get("type") in ("text", "tool_use")
+        return _part(block, "" if is_plain else as_json(block), origin)
 
 
 @attrs.define(eq=False)
@@ -306,6 +348,7 @@ class MessageReader:
     """Builds a completion from the events of a stream."""
 
     asked: str
+    origin: str = ORIGIN
     done: bool = attrs.field(default=False, init=False)
     """Whether the terminal event, ``message_stop``, has arrived."""
     _message: dict[str, Any] = attrs.field(factory=dict, init=False)
@@ -357,7 +400,7 @@ class MessageReader:
         return self._completion()
 
     def _completion(self) -> Completion:
-        parts = [self._blocks[index].part() for index in sorted(self._blocks)]
+        parts = [self._blocks[index].part(self.origin) for index in sorted(self._blocks)]
         return _completion(self._message, parts, self._usage, self.asked, is_body=False)
 
     def _learn(self, usage: Any) -> None:
@@ -401,24 +444,38 @@ STREAM_ABOVE_TOKENS = 21_333
 
 @attrs.frozen
 class _Messages:
+    provider: str
+    features: MessagesFeatures = MessagesFeatures()
     thinking_tokens: int | None = None
     sdk: Sdk = "anthropic"
     path: str = "/v1/messages"
 
     def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
-        return encode_request(model_id, request, streaming=streaming, thinking_tokens=self.thinking_tokens)
+        return encode_request(
+            model_id,
+            request,
+            self.features,
+            streaming=streaming,
+            thinking_tokens=self.thinking_tokens,
+            origin=origin_of(ORIGIN, self.provider, model_id),
+        )
 
     def read(self, data: bytes, asked: str) -> Completion:
-        return read_answer(data, asked)
+        return read_answer(data, asked, origin_of(ORIGIN, self.provider, asked))
 
     def reader(self, asked: str) -> MessageReader:
-        return MessageReader(asked)
+        return MessageReader(asked, origin_of(ORIGIN, self.provider, asked))
+
+    def without(self, refusal: str) -> "_Messages | None":
+        changed = learned(self.features, refusal, LESSONS)
+        return None if changed is None else attrs.evolve(self, features=changed)
 
 
 class AnthropicModel(HttpModel):
     """A model of the Messages API, called through the SDK ``anthropic``.
 
     ``model_id`` is the provider's id; ``name`` is the name used here, by default the id.
+    ``features`` says which optional fields the server supports, by default all.
     The API key is read at the first call; :meth:`check_key` checks it immediately.
     """
 
@@ -430,7 +487,13 @@ class AnthropicModel(HttpModel):
         connection: Connection,
         *,
         name: str | None = None,
+        features: MessagesFeatures = MessagesFeatures(),
         tuning: Tuning = UNTUNED,
     ) -> None:
-        wire = _Messages(tuning.thinking_tokens)
+        wire = _Messages(connection.provider, features, tuning.thinking_tokens)
         super().__init__(model_id, connection, name or model_id, wire, STREAM_ABOVE_TOKENS, tuning)
+
+    @property
+    def thinking_tokens(self) -> int | None:
+        """The thinking budget that was set; it counts as output."""
+        return self.tuning.thinking_tokens

@@ -4,12 +4,14 @@ import functools
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import attrs
 
-from sunwell.models.connection import OWN_URLS, Headers
-from sunwell.models.openai_chat import ChatQuirks
+from sunwell.models.connection import OWN_URLS, Connection, Headers
+from sunwell.models.quirks import OPENAI_QUIRKS, ChatQuirks
+from sunwell.models.usage import ANY_CHAT, OPENAI_CHAT, UsageDialect
 
 _BARE_IDS = (
     (re.compile(r"claude-"), "anthropic"),
@@ -69,6 +71,22 @@ def is_same_model(asked: str, answered: str) -> bool:
     return one == other or undated(other) == one or undated(one) == other
 
 
+_VERSION = re.compile(
+    r"(?:-preview)?-(?:\d{3,4}|\d\d-\d\d|\d\d-20\d\d|20\d\d-?[01]\d-?[0-3]\d)(?:-preview)?$"
+)
+_LATEST = re.compile(r"-latest$")
+
+
+def is_alias_of(asked: str, answered: str) -> bool:
+    """Whether a server may call the model *answered* by the name *asked*: without its path and version.
+
+    ``mistral-small-latest`` is answered by ``mistral-small-2506``, ``grok-4`` by ``grok-4-0709``,
+    ``gemini-2.5-flash`` by ``models/gemini-2.5-flash-001``.
+    """
+    one, other = (spelled_alike(name).rpartition("/")[2] for name in (asked, answered))
+    return _LATEST.sub("", one) in (other, _VERSION.sub("", other))
+
+
 PRESETS_DATE = "2026-11-21"
 """ISO day on which the table was last updated."""
 
@@ -89,8 +107,10 @@ class Provider:
     """Which of OpenAI's formats; ignored for a provider of the kind ``anthropic``."""
     needs_key: bool = True
     quirks: ChatQuirks | None = None
-    """``None``: chosen by provider and model, see :func:`~sunwell.models.openai_chat.quirks_for`."""
+    """``None``: chosen by provider, see :func:`~sunwell.models.quirks.quirks_for`."""
     headers: Headers = ()
+    header_variables: tuple[tuple[str, str], ...] = ()
+    """Headers whose values are in environment variables: name and variable."""
     timeout_seconds: float = 600.0
     first_byte_seconds: float = 180.0
     stall_seconds: float = 180.0
@@ -98,73 +118,174 @@ class Provider:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     without_effort: tuple[str, ...] = ()
-    """Models that do not accept an effort."""
+    """Models that do not reason: they are sent no effort, and not asked for encrypted reasoning."""
+    without_breakpoints: tuple[str, ...] = ()
+    """Models that do not know cache breakpoints."""
+    aliases: tuple[str, ...] = ()
+    """Other names of the provider."""
+    price_ids: tuple[str, ...] = ()
+    """Ids of the provider in the price table, the first known one counts; empty: its name."""
+    usage: UsageDialect = ANY_CHAT
+    """How Chat Completions report usage. The other formats report it alike everywhere."""
+    vendor: str | None = None
+    """The preset that an entry is based on; ``None``: that of its name or address, if any."""
 
 
-def _local(
-    name: str, port: int, *, schema: Literal["json_schema", "json_object"] = "json_schema"
-) -> Provider:
-    quirks = ChatQuirks(schema=schema, effort=False)
-    return Provider(name, base_url=f"http://127.0.0.1:{port}/v1", needs_key=False, quirks=quirks)
+def _local(name: str, port: int, *, aliases: tuple[str, ...] = ()) -> Provider:
+    quirks = ChatQuirks(effort=False)
+    url = f"http://127.0.0.1:{port}/v1"
+    return Provider(name, base_url=url, needs_key=False, quirks=quirks, aliases=aliases)
 
 
-def _served(name: str, base_url: str, quirks: ChatQuirks | None = None) -> Provider:
+def _served(name: str, base_url: str, quirks: ChatQuirks | None = None, **more: Any) -> Provider:
     variable = f"{name.upper()}_API_KEY"
-    return Provider(name, "openai", base_url, variable, quirks=quirks or ChatQuirks())
+    return Provider(name, "openai", base_url, variable, quirks=quirks or ChatQuirks(), **more)
 
+
+_OPENAI_WITHOUT_REASONING = (
+    "gpt-4.1",
+    "gpt-4.1-mini",
+    "gpt-4.1-nano",
+    "gpt-4o",
+    "gpt-4o-mini",
+)
+_OPENAI_WITHOUT_BREAKPOINTS = (
+    *_OPENAI_WITHOUT_REASONING,
+    "gpt-5",
+    "gpt-5-mini",
+    "gpt-5-nano",
+    "gpt-5.1",
+    "gpt-5.2",
+    "gpt-5.4",
+    "gpt-5.4-mini",
+    "gpt-5.5",
+    "gpt-5.5-pro",
+    "o3",
+    "o3-mini",
+    "o4-mini",
+)
+"""Each saves a refused request: what is missing here is learned."""
 
 PRESETS: Mapping[str, Provider] = MappingProxyType(
     {
         provider.name: provider
         for provider in (
             Provider("anthropic", "anthropic", OWN_URLS["anthropic"], "ANTHROPIC_API_KEY"),
-            Provider("openai", "openai", OWN_URLS["openai"], "OPENAI_API_KEY", api="responses"),
+            Provider(
+                "openai",
+                "openai",
+                OWN_URLS["openai"],
+                "OPENAI_API_KEY",
+                api="responses",
+                usage=OPENAI_CHAT,
+                quirks=OPENAI_QUIRKS,
+                without_effort=_OPENAI_WITHOUT_REASONING,
+                without_breakpoints=_OPENAI_WITHOUT_BREAKPOINTS,
+            ),
             Provider(
                 "azure",
                 key_variable="AZURE_OPENAI_API_KEY",
-                quirks=ChatQuirks(token_limit="max_completion_tokens", returns_reasoning=False),
+                quirks=attrs.evolve(OPENAI_QUIRKS, system_parts=False),
             ),
-            _served("xai", "https://api.x.ai/v1"),
-            _served("openrouter", "https://openrouter.ai/api/v1"),
-            _served("together", "https://api.together.xyz/v1", ChatQuirks(effort=False)),
-            _served("groq", "https://api.groq.com/openai/v1", ChatQuirks(returns_reasoning=False)),
             _served(
-                "deepseek", "https://api.deepseek.com/v1", ChatQuirks(schema="json_object", effort=False)
+                "xai",
+                "https://api.x.ai/v1",
+                aliases=("grok", "x-ai"),
+                price_ids=("x-ai",),
+                usage=UsageDialect(is_reasoning_beside=True),
             ),
-            # The last chunk of a stream always carries usage, and unknown fields are rejected.
-            _served("mistral", "https://api.mistral.ai/v1", ChatQuirks(stream_usage=False, effort=False)),
-            _served("moonshot", "https://api.moonshot.ai/v1", ChatQuirks(schema="json_object", effort=False)),
+            _served(
+                "gemini",
+                "https://generativelanguage.googleapis.com/v1beta/openai",
+                aliases=("google",),
+                price_ids=("google",),
+                usage=UsageDialect(is_reasoning_in_total=True),
+            ),
+            _served(
+                "openrouter",
+                "https://openrouter.ai/api/v1",
+                usage=OPENAI_CHAT,
+            ),
+            _served(
+                "together",
+                "https://api.together.xyz/v1",
+                ChatQuirks(effort=False),
+                aliases=("togetherai",),
+                usage=UsageDialect(cache_read=("cached_tokens", "prompt_tokens_details.cached_tokens")),
+            ),
+            _served(
+                "groq",
+                "https://api.groq.com/openai/v1",
+                ChatQuirks(returns_reasoning=False),
+                usage=OPENAI_CHAT,
+            ),
+            _served(
+                "deepseek",
+                "https://api.deepseek.com/v1",
+                ChatQuirks(schema="json_object", effort=False),
+                usage=UsageDialect(cache_read=("prompt_cache_hit_tokens",)),
+            ),
+            _served(
+                "mistral",
+                "https://api.mistral.ai/v1",
+                # The last chunk of a stream always carries usage, and unknown fields are rejected.
+                ChatQuirks(stream_usage=False, effort=False, call_ids="nine"),
+                aliases=("mistralai",),
+                usage=OPENAI_CHAT,
+            ),
+            _served(
+                "moonshot",
+                "https://api.moonshot.ai/v1",
+                ChatQuirks(schema="json_object", effort=False),
+                aliases=("moonshotai", "kimi"),
+                price_ids=("moonshotai",),
+                usage=UsageDialect(cache_read=("cached_tokens", "prompt_tokens_details.cached_tokens")),
+            ),
             _local("ollama", 11434),
             _local("vllm", 8000),
-            _local("lmstudio", 1234),
-            _local("llamacpp", 8080),
+            _local("lmstudio", 1234, aliases=("lm-studio",)),
+            _local("llamacpp", 8080, aliases=("llama.cpp", "llama-cpp")),
         )
     }
 )
 """By name. ``azure`` has no fixed address: each resource has its own, to be set as ``base_url``."""
 
-_OTHER_NAMES = {
-    "grok": "xai",
-    "x-ai": "xai",
-    "moonshotai": "moonshot",
-    "kimi": "moonshot",
-    "lm-studio": "lmstudio",
-    "llama.cpp": "llamacpp",
-    "llama-cpp": "llamacpp",
-    "mistralai": "mistral",
-    "togetherai": "together",
+_BY_NAME = {name: provider for provider in PRESETS.values() for name in (provider.name, *provider.aliases)}
+_BY_HOST = {
+    urlsplit(provider.base_url).netloc: provider
+    for provider in PRESETS.values()
+    if provider.base_url is not None and provider.needs_key
 }
 
 
 def preset(name: str) -> Provider | None:
     """Return the preset called *name*, also for its alternative names; ``None`` if there is none."""
-    lowered = name.lower()
-    return PRESETS.get(_OTHER_NAMES.get(lowered, lowered))
+    return _BY_NAME.get(name.lower())
 
 
 def preset_names() -> tuple[str, ...]:
     """Return every name that :func:`preset` knows."""
-    return tuple(sorted({*PRESETS, *_OTHER_NAMES}))
+    return tuple(sorted(_BY_NAME))
+
+
+def names_of(name: str) -> tuple[str, ...]:
+    """Return all names of the provider called *name*: *name* first, then the preset's own and its aliases."""
+    known = preset(name)
+    return (name,) if known is None else tuple(dict.fromkeys((name, known.name, *known.aliases)))
+
+
+def vendor_of(connection: Connection) -> Provider | None:
+    """Return the preset of the company behind *connection*; ``None`` if it is not known.
+
+    In this order: the preset that the connection names, that of its provider's name, that of its host.
+    """
+    known = preset(connection.vendor or connection.provider)
+    if known is None and connection.base_url is not None:
+        try:
+            known = _BY_HOST.get(urlsplit(connection.base_url).netloc.lower())
+        except ValueError:
+            return None
+    return known
 
 
 ALIASES_DATE = "2026-11-21"

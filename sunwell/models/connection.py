@@ -8,8 +8,9 @@ import re
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -43,7 +44,16 @@ def _without_login(url: str) -> str:
         return "an invalid URL"
 
 
-@attrs.frozen
+def _login_in(url: str | None) -> str | None:
+    """Return ``user:password`` if *url* has a login in it, else ``None``."""
+    try:
+        login, at, _ = urlsplit(url or "").netloc.rpartition("@")
+    except ValueError:
+        return None
+    return unquote(login) if at else None
+
+
+@attrs.frozen(cache_hash=True)  # looked up by each request
 class Connection:
     """How to reach a provider. Models with equal connections share one client.
 
@@ -73,6 +83,8 @@ class Connection:
     """Limit of requests per minute; ``None``: as the server's headers say."""
     tokens_per_minute: int | None = None
     """Limit of tokens per minute; ``None``: as the server's headers say."""
+    vendor: str | None = None
+    """The preset whose prices, usage and limits apply; ``None``: that of the name or the address, if any."""
     first_byte_seconds: float = 180.0
     """Longest wait until a streamed answer begins."""
 
@@ -109,6 +121,24 @@ class Connection:
         return url
 
     @property
+    def bare_url(self) -> str:
+        """The address without login, query and fragment: paths of requests are added to it."""
+        return _without_login(self.url)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters in the address, for example Azure's ``api-version``; each request has them."""
+        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
+
+    @property
+    def all_headers(self) -> Headers:
+        """The headers, and one for the login in the address if there is one."""
+        login = _login_in(self.base_url)
+        if login is None or any(name.lower() == "authorization" for name, _ in self.headers):
+            return self.headers
+        return (*self.headers, ("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}"))
+
+    @property
     def shown_url(self) -> str:
         """The address without any secrets."""
         return _without_login(self.url)
@@ -119,10 +149,18 @@ class Connection:
         return self.key_variable or _prefix(self.provider) + "_API_KEY"
 
     def check_key(self) -> None:
-        """Raise :exc:`~sunwell.errors.MissingKeyError` if a key is required and none is set."""
+        """Raise :exc:`~sunwell.errors.MissingKeyError` if a key is required and none is set.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` if the address has a login although a key is set,
+        because a request can carry only one of them.
+        """
+        if self.api_key and _login_in(self.base_url) is not None:
+            raise ConfigurationError(
+                f"{self.provider} has a login in its base URL, and a key in {self.variable}: remove one"
+            )
         if not self.needs_key:
             return
-        given = any(value and _CREDENTIAL.search(name) for name, value in self.headers)
+        given = any(value and _CREDENTIAL.search(name) for name, value in self.all_headers)
         if not given and not (self.api_key and self.api_key.strip()):
             raise MissingKeyError(self.variable, self.provider)
 
@@ -141,18 +179,31 @@ class Connection:
                 self.api_key,
                 base64.urlsafe_b64encode(self.api_key.strip().encode()).decode().rstrip("="),
             )
-        for name, value in self.headers:
+        for name, value in self.all_headers:
             if value and _CREDENTIAL.search(name):
                 found += (value, value.rpartition(" ")[2])
         try:
             parts = urlsplit(self.base_url or "")
         except ValueError:
             return found
-        return [*found, *filter(None, (parts.password, parts.query))]
+        password = parts.password and (parts.password, unquote(parts.password))
+        return [*found, *(password or ()), *filter(None, (parts.query,))]
 
 
 def _prefix(provider: str) -> str:
     return re.sub(r"\W", "_", provider).upper()
+
+
+@attrs.define(eq=False)
+class Flight:
+    """How far a request has come."""
+
+    is_sent: bool = False
+    """Whether any part of it may have been sent: a connection to the server is open."""
+
+
+_FLIGHT: ContextVar[Flight | None] = ContextVar("flight", default=None)
+"""The request that the current task sends."""
 
 
 @attrs.define(eq=False)
@@ -170,6 +221,8 @@ class Sender:
     """The ``httpx2`` client of that SDK client."""
     _options: dict[str, Any] = attrs.field(factory=dict)
     """Options that the SDK needs with each request."""
+    _tells_sending: bool = False
+    """Whether the client tells when it sends a request, see :func:`_watched`; else it is sent at once."""
     _heads: dict[str, Any] = attrs.field(factory=dict, init=False)
     """A request without a body for each path."""
     calls: int = attrs.field(default=0, init=False)
@@ -182,17 +235,35 @@ class Sender:
     def _time_limits(self) -> dict[str, Any]:
         return {"timeout": self._http.timeout.as_dict()}
 
-    async def post(self, path: str, body: bytes) -> Any:
-        """Send *body* and return the ``httpx2`` response with any status, before its body is read."""
+    async def post(self, path: str, body: bytes, flight: Flight | None = None) -> Any:
+        """Send *body* and return the ``httpx2`` response with any status, before its body is read.
+
+        *flight* tells afterwards, and after an error, how far the request has come.
+        """
         import httpx2
 
         head = self._heads.get(path)
         if head is None:
             head = self._heads[path] = await self._head(path)
+        # With content=, the headers would be read and built anew for each request.
+        stream = httpx2.ByteStream(body)
         request = httpx2.Request(
-            "POST", head.url, headers=head.headers, content=body, extensions=self._extensions
+            "POST", head.url, headers=head.headers, stream=stream, extensions=self._extensions
         )
-        return await self._http.send(request, stream=True)
+        request.headers.encoding = head.headers.encoding
+        request.headers["content-length"] = str(len(body))
+        request.read()
+        if flight is not None:
+            flight.is_sent = not self._tells_sending
+        token = _FLIGHT.set(flight)
+        try:
+            # Not the client's own send(): login is in the headers, redirects and cookies are unwanted, and
+            # looking for them takes long.
+            response = await self._http._transport_for_url(request.url).handle_async_request(request)
+        finally:
+            _FLIGHT.reset(token)
+        response.request = request
+        return response
 
     async def _head(self, path: str) -> Any:
         """Let the SDK build a request to *path*, and capture it instead of sending it."""
@@ -322,13 +393,15 @@ def _anthropic(connection: Connection) -> Sender:
     http = _http_client(connection, anthropic.DefaultAioHttpClient)
     client = anthropic.AsyncAnthropic(
         api_key=connection.api_key or "in the headers",
-        base_url=connection.url,
+        # The SDK adds /v1 to each path; an address that ends with it is meant to be the same one.
+        base_url=connection.bare_url.rstrip("/").removesuffix("/v1"),
         max_retries=0,
         default_headers=headers,
+        default_query=connection.query,
         open_telemetry={"traces": False, "propagation": False},
         http_client=http,
     )
-    return Sender(client, http)
+    return Sender(client, http, tells_sending=_watched(http))
 
 
 @functools.cache
@@ -359,19 +432,20 @@ def _openai(connection: Connection) -> Sender:
     http = _http_client(connection, openai.DefaultAioHttpClient)
     client = _openai_client()(
         api_key=connection.api_key or "in the headers",
-        base_url=connection.url,
+        base_url=connection.bare_url,
         max_retries=0,
         default_headers=headers,
+        default_query=connection.query,
         http_client=http,
     )
-    return Sender(client, http, request_options("openai", connection))
+    return Sender(client, http, request_options("openai", connection), tells_sending=_watched(http))
 
 
 def request_options(sdk: Sdk, connection: Connection) -> dict[str, Any]:
     """Return the options of each request. Without a key, ``openai`` needs to be told so every time."""
     if sdk != "openai" or connection.api_key:
         return {}
-    if any(name.lower() == "authorization" for name, _ in connection.headers):
+    if any(name.lower() == "authorization" for name, _ in connection.all_headers):
         return {}
     import openai
 
@@ -382,7 +456,7 @@ def _headers(connection: Connection, omit: Any, ambient_variable: str) -> dict[s
     """Return the connection's headers; those that the SDK would take from a variable are removed."""
     lines = os.environ.get(ambient_variable, "").split("\n")
     ambient = {line.partition(":")[0].strip(): omit for line in lines if ":" in line}
-    given = {name: omit if value is None else value for name, value in connection.headers}
+    given = {name: omit if value is None else value for name, value in connection.all_headers}
     lowered = {name.lower() for name in given} | {"authorization"}
     return {name: value for name, value in ambient.items() if name.lower() not in lowered} | given
 
@@ -401,6 +475,48 @@ def _http_client(connection: Connection, aiohttp_client: Any) -> Any:
         return httpx2.AsyncClient(transport=connection.transport(), **settings)
     warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
     return aiohttp_client(verify=_trusted_authorities(), **settings)
+
+
+def _watched(http: Any) -> bool:
+    """Make *http* tell when it sends a request; return whether it does so.
+
+    The SDKs' aiohttp transports accept a function that makes their session. Any other transport, one of
+    the caller or of a newer SDK, does not tell.
+    """
+    transports = [http._transport, *http._mounts.values()]
+    known = [one for one in transports if one is not None]
+    if not all(hasattr(one, "client") and hasattr(one, "get_client") for one in known):
+        return False
+    for transport in known:
+        transport.client = functools.partial(_session, transport.get_client)
+    return True
+
+
+def _session(made_by: Callable[[], Any]) -> Any:
+    """Return an aiohttp session like the one that *made_by* returns, with requests that tell."""
+    import aiohttp
+
+    transport = made_by.__self__  # type: ignore[attr-defined]
+    transport.client = None
+    plain = made_by()
+    connector = plain.connector
+    plain.detach()
+    return aiohttp.ClientSession(connector=connector, request_class=_request_class())
+
+
+@functools.cache
+def _request_class() -> Any:
+    import aiohttp
+
+    class _Request(aiohttp.ClientRequest):
+        async def send(self, conn: Any) -> Any:
+            # The connection is open, through TLS and a proxy's tunnel. Nothing was sent before.
+            flight = _FLIGHT.get()
+            if flight is not None:
+                flight.is_sent = True
+            return await super().send(conn)
+
+    return _Request
 
 
 @functools.cache

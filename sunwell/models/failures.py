@@ -1,6 +1,7 @@
 """Turns failures of a call into our errors: one sentence each, without any key in it."""
 
 import re
+import ssl
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -16,11 +17,13 @@ from sunwell.errors import (
     ModelError,
     QuotaExhausted,
     RateLimited,
+    RequestTooLong,
     ServerFailed,
     Unauthorized,
 )
 from sunwell.models.connection import Connection
-from sunwell.models.refusals import OwnShape, is_refusal_before_work, parsed
+from sunwell.models.length_refusals import length_refusal
+from sunwell.models.refusals import OwnShape, is_refusal_before_work, is_slip, parsed
 
 _LONGEST_MESSAGE = 400
 _OVERLOADED = frozenset({429, 503, 529})
@@ -49,6 +52,9 @@ _ADVICE = {
 }
 
 
+_PROXY_ADVICE = "check the proxy and its login in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
+
+
 @attrs.define(eq=False)
 class Failures:
     """Creates the errors for one model on one connection, and decides which of them may be billed."""
@@ -66,25 +72,44 @@ class Failures:
         """Return the error for an answer that cannot be read. The provider may bill it."""
         return BadAnswer(self.model, self._clean(f"{self._who()} {what}"), True, retry)
 
-    def timed_out(self, what: str) -> ConnectionFailed:
+    def timed_out(self, what: str, *, is_sent: bool = True) -> ConnectionFailed:
         """Return the error for an answer that did not arrive in time."""
+        if not is_sent:
+            detail = f"cannot reach {self._who()} in time; check the base URL and the network"
+            return ConnectionFailed(self.model, self._clean(detail), False, True)
         detail = f"{self._who()} {what}; allow more time or ask for less"
         return ConnectionFailed(self.model, self._clean(detail), True, True, silent=True)
 
-    def from_exception(self, error: Exception) -> ModelError | None:
-        """Return the error for an exception of SDK or transport; ``None`` if it is a bug in our code."""
+    def from_exception(self, error: Exception, *, is_sent: bool = True) -> ModelError | None:
+        """Return the error for an exception of SDK or transport; ``None`` if it is a bug in our code.
+
+        *is_sent*: whether a part of the request may have been sent. If not, nothing is billed.
+        """
         kind = _kind(error)
         if kind is None:
             return None
-        cause = self._clean(f"{type(_root(error)).__name__}: {_root(error)}".rstrip(": "))
-        if kind == "address":
-            detail = f"cannot use the base URL {self.connection.shown_url} ({cause}); correct it"
-            return ConnectionFailed(self.model, detail)
-        if kind == "unsent":
-            detail = f"cannot reach {self._who()} ({cause}); check the base URL and the network"
-            return ConnectionFailed(self.model, detail, False, True)
-        if kind == "garbled":
-            return self.bad_answer(f"sent an invalid HTTP response ({cause})")
+        if kind in ("garbled", "broken") and not is_sent:
+            kind = "unsent"
+        root = _root(error)
+        cause = self._clean(f"{type(root).__name__}: {root}".rstrip(": "))
+        match kind:
+            case "address":
+                detail = f"cannot use the base URL {self.connection.shown_url} ({cause}); correct it"
+                return ConnectionFailed(self.model, detail)
+            case "certificate":
+                detail = (
+                    f"cannot trust the certificate of {self._who()} ({cause}); correct the base URL, or add "
+                    "the certificate's authority to the trusted ones (SSL_CERT_FILE)"
+                )
+                return ConnectionFailed(self.model, detail)
+            case "proxy":
+                detail = f"the proxy refuses to connect to {self._who()} ({cause}); {_PROXY_ADVICE}"
+                return ConnectionFailed(self.model, detail, False, _status_of(error) >= 500)
+            case "unsent":
+                detail = f"cannot reach {self._who()} ({cause}); check the base URL and the network"
+                return ConnectionFailed(self.model, detail, False, True)
+            case "garbled":
+                return self.bad_answer(f"sent an invalid HTTP response ({cause})")
         detail = f"the connection to {self._who()} broke before the answer was complete ({cause}); try again"
         return ConnectionFailed(self.model, detail, True, True)
 
@@ -94,9 +119,13 @@ class Failures:
         It may be billed unless the provider itself rejected the request before any work: a proxy between
         us and the provider may send the same response after the model has answered.
         """
+        if status == 407:  # only a proxy on the way says this, before it passes anything on
+            detail = f"the proxy refuses to connect to {self._who()} (407); {_PROXY_ADVICE}"
+            return ConnectionFailed(self.model, detail)
         error = _error_object(body)
         found = self._sorted(status, _message(error, body), error or {})
-        found.may_be_billed = not is_refusal_before_work(status, body, self.shape)
+        is_counted = isinstance(found, RequestTooLong) and not found.may_be_billed
+        found.may_be_billed = not (is_counted or is_refusal_before_work(status, body, self.shape))
         found.retry_after_seconds = retry_after_seconds(headers)
         if headers.get("x-should-retry") == "false":
             found.retry = False
@@ -110,16 +139,21 @@ class Failures:
             named = (_STATUS_OF_TYPE.get(str(known.get(key))) for key in ("type", "code"))
             status = next(filter(None, named), 500)
         found = self._sorted(status, _message(known, b""), known)
-        found.may_be_billed = True
+        found.may_be_billed = found.may_be_billed or not isinstance(found, RequestTooLong)
         return found
 
     def _sorted(self, status: int, message: str, error: Mapping[str, Any]) -> ModelError:
         who = self._who()
         said = self._clean(f"{status}: {message}" if message else str(status))
         words = f"{error.get('type')} {error.get('code')} {message}"
+        if is_slip(error):
+            detail = f"the model wrote an invalid tool call or JSON, and {who} rejects it ({said}); ask again"
+            return BadAnswer(self.model, detail, True, True, most_repeats=1)
         if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(words)):
             detail = f"the account at {who} has no credit left ({said}); add credit or use another key"
             return QuotaExhausted(self.model, detail)
+        if (too_long := self._too_long(status, error, message, said)) is not None:
+            return too_long
         if status in (401, 403):
             detail = f"{who} rejects the API key ({said}); set a valid key in {self.connection.variable}"
             return Unauthorized(self.model, detail)
@@ -133,6 +167,25 @@ class Failures:
             return BadRequest(self.model, detail)
         advice = _ADVICE.get(status, _ADVICE[400])
         return BadRequest(self.model, f"{who} rejects the request ({said}); {advice}")
+
+    def _too_long(
+        self, status: int, error: Mapping[str, Any], message: str, said: str
+    ) -> RequestTooLong | None:
+        """Return the error for a request that is too long; ``None`` if it is about another matter."""
+        if status in (401, 403) or (refusal := length_refusal(status, error, message)) is None:
+            return None
+        advice = "send less, or use a model with a longer context window"
+        if refusal.output_limit_tokens is not None:
+            advice = f"set max_output_tokens to at most {refusal.output_limit_tokens}"
+        detail = f"the request is too long for {self._who()} ({said}); {advice}"
+        return RequestTooLong(
+            self.model,
+            detail,
+            not refusal.is_certain,
+            window_tokens=refusal.window_tokens,
+            input_tokens=refusal.input_tokens,
+            output_limit_tokens=refusal.output_limit_tokens,
+        )
 
     def _who(self) -> str:
         return f"{self.connection.provider} at {self.connection.shown_url}"
@@ -198,8 +251,19 @@ def _root(error: BaseException) -> BaseException:
     return _chain(error)[-1]
 
 
+def _status_of(error: BaseException) -> int:
+    """Return the HTTP status that *error* carries; 0 if there is none."""
+    return next(
+        (status for link in _chain(error) if isinstance(status := getattr(link, "status", None), int)), 0
+    )
+
+
 def _kind(error: Exception) -> str | None:
-    """Return the kind of transport failure: address, unsent, garbled or broken; ``None`` if it is none."""
+    """Return the kind of transport failure; ``None`` if it is none.
+
+    ``address``, ``certificate``, ``proxy`` and ``unsent``: nothing was sent; ``garbled`` and ``broken``: it
+    may have been.
+    """
     import aiohttp
     import httpx2
 
@@ -210,7 +274,13 @@ def _kind(error: Exception) -> str | None:
 
     if within(httpx2.InvalidURL, httpx2.UnsupportedProtocol, aiohttp.InvalidURL):
         return "address"
-    if within(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError):
+    if within(aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError):
+        return "certificate"
+    if within(aiohttp.ClientHttpProxyError):
+        return "proxy"
+    if within(aiohttp.ClientConnectionResetError) and any("closing transport" in str(link) for link in chain):
+        return "unsent"  # the connection had closed before the body was written
+    if within(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         return "unsent"
     # The SDKs' aiohttp transport calls a connection that broke after the request a ConnectError too.
     over_aiohttp = within(aiohttp.ClientError)

@@ -1,16 +1,16 @@
 """A model that is called over HTTP: one call, its stream of events, its time limits."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
 import attrs
 
 from sunwell.core.model import Completion, Delta, Effort, Request
-from sunwell.errors import ModelError, SunwellError
+from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError, mark_unsent
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter
-from sunwell.models.connection import Connection, Sdk, Sender, sender_for
+from sunwell.models.connection import Connection, Flight, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
 from sunwell.models.rate_limits import RateLimiter, limiter_for
 
@@ -170,6 +170,10 @@ class Wire(Protocol):
         """Return a reader for one stream."""
         ...
 
+    def without(self, refusal: str) -> "Wire | None":
+        """Return the format without the optional feature that *refusal* names; ``None`` if it names none."""
+        ...
+
 
 @attrs.define(eq=False)
 class HttpCall:
@@ -180,9 +184,12 @@ class HttpCall:
     connection: Connection
     failures: Failures
     request: Request
+    learn: Callable[[ModelError, Wire], None]
+    """Gets each error that the provider sends, with the format of the request."""
     _pace: RateLimiter = attrs.field(init=False)
     """Known once the request may go out."""
     _sent_at: float = attrs.field(default=0.0, init=False)
+    _flight: Flight = attrs.field(factory=Flight, init=False)
 
     async def whole(self) -> Completion:
         """Request the answer in one piece and return it."""
@@ -196,6 +203,9 @@ class HttpCall:
                 finally:
                     await response.aclose()
             return self._read(data, response.headers.get("content-type", ""))
+        except asyncio.CancelledError as error:
+            self._mark(error)
+            raise
         except Exception as error:
             failure = self._meaning(error, limit.expired(), f"gave no answer in {self._limit_seconds:g} s")
             if failure is None:
@@ -261,6 +271,9 @@ class HttpCall:
                 sender.calls -= 1
                 raise
             return sender
+        except asyncio.CancelledError as error:
+            self._mark(error)
+            raise
         except Exception as error:
             failure = self._meaning(error)
             if failure is None:
@@ -270,7 +283,7 @@ class HttpCall:
     async def _send(self, sender: Sender, *, streaming: bool) -> Any:
         try:
             body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
-            response = await sender.post(self.wire.path, body)
+            response = await sender.post(self.wire.path, body, self._flight)
         except BaseException:
             self._pace.unheard()
             raise
@@ -286,7 +299,9 @@ class HttpCall:
             body = b""
         finally:
             await response.aclose()
-        return self.failures.from_status(response.status_code, response.headers, body)
+        failure = self.failures.from_status(response.status_code, response.headers, body)
+        self.learn(failure, self.wire)
+        return failure
 
     async def _begin(self, sender: Sender, deadline: float) -> Any:
         first_byte_seconds = min(self.connection.first_byte_seconds, self._limit_seconds)
@@ -294,6 +309,9 @@ class HttpCall:
         try:
             async with limit:
                 return await self._send(sender, streaming=True)
+        except asyncio.CancelledError as error:
+            self._mark(error)
+            raise
         except Exception as error:
             failure = self._meaning(error, limit.expired(), f"gave no answer in {first_byte_seconds:g} s")
             if failure is None:
@@ -367,6 +385,10 @@ class HttpCall:
         _deltas([*parser.feed(data), *parser.close()], reader)
         return reader.completion()
 
+    def _mark(self, error: asyncio.CancelledError) -> None:
+        if not self._flight.is_sent:
+            mark_unsent(error)
+
     def _meaning(self, error: Exception, expired: bool = False, late: str = "") -> ModelError | None:
         match error:
             case SunwellError():
@@ -378,12 +400,14 @@ class HttpCall:
             case ErrorInAnswer():
                 failure = self.failures.from_error_object(error.error)
                 if error.answer is not None:  # it was billed, and a retry would be billed again
-                    failure.answer, failure.retry = error.answer, False
+                    failure.answer = error.answer
+                    failure.retry = failure.retry and failure.most_repeats is not None
+                self.learn(failure, self.wire)
                 return failure
             case TimeoutError() if expired:
-                return self.failures.timed_out(late)
+                return self.failures.timed_out(late, is_sent=self._flight.is_sent)
             case _:
-                return self.failures.from_exception(error)
+                return self.failures.from_exception(error, is_sent=self._flight.is_sent)
 
 
 def _has_ended(reader: Reader) -> bool:
@@ -413,7 +437,7 @@ def _deltas(events: Iterable[bytes], reader: Reader) -> list[Delta]:
 
 async def _read_all(response: Any) -> bytes:
     pieces, size_bytes = [], 0
-    async for piece in response.aiter_bytes():
+    async for piece in response.aiter_bytes() if "content-encoding" in response.headers else response.stream:
         size_bytes += len(piece)
         if size_bytes > MAX_ANSWER_BYTES:
             raise _too_long()
@@ -461,6 +485,11 @@ class HttpModel:
         return self.tuning.max_output_tokens
 
     @property
+    def thinking_tokens(self) -> int | None:
+        """The thinking budget that was set; ``None``: none, or the wire format has no field for it."""
+        return None
+
+    @property
     def context_window(self) -> int | None:
         """The context window that was set for the model in tokens; ``None``: not set, see its price."""
         return self.tuning.context_window
@@ -484,7 +513,8 @@ class HttpModel:
         """Return one completion, or raise :exc:`~sunwell.errors.ModelError`.
 
         The request's time limit, or else the connection's, applies to the whole call. A cancelled
-        call closes its connection.
+        call closes its connection. If the server rejects an optional field, the error allows another
+        attempt, which leaves the field out.
         """
         call = self._call(request)
         if not self._must_stream(request):
@@ -499,13 +529,25 @@ class HttpModel:
     def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Yield the answer as it arrives; the last delta carries the completion.
 
-        Raises :exc:`~sunwell.errors.ModelError`, also if the stream ends too early.
+        Raises what :meth:`complete` raises, also if the stream ends too early.
         """
         return self._call(request).stream()
 
+    def _learn(self, error: ModelError, sent: Wire) -> None:
+        """Leave out what *error* refuses from now on; *sent* is the format of the refused request."""
+        # With an answer, the request was accepted and billed: another attempt would be billed, too.
+        if not isinstance(error, BadRequest) or isinstance(error, RequestTooLong) or error.answer is not None:
+            return
+        if sent.without(error.detail) is None:
+            return
+        # Calls that went out together are refused together: the first refusal has changed the format, and the
+        # others profit from that.
+        self.wire = self.wire.without(error.detail) or self.wire
+        error.retry, error.is_changed, error.retry_after_seconds = True, True, 0.0
+
     def _call(self, request: Request) -> HttpCall:
         tuned = self.tuning.applied(request)
-        return HttpCall(self.model_id, self.wire, self.connection, self._failures, tuned)
+        return HttpCall(self.model_id, self.wire, self.connection, self._failures, tuned, self._learn)
 
     def _must_stream(self, request: Request) -> bool:
         above, asked = self.stream_above_tokens, request.max_output_tokens

@@ -4,16 +4,27 @@ import datetime
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import attrs
 
-from sunwell.core.model import Completion, ModelProtocol
+from sunwell.core.model import Completion, ModelProtocol, Usage
 from sunwell.core.price import Price, Rates, Tier
-from sunwell.models.catalog import is_same_model, parse_reference, spelled_alike, undated
+from sunwell.models.catalog import (
+    is_alias_of,
+    is_same_model,
+    parse_reference,
+    preset,
+    spelled_alike,
+    undated,
+    vendor_of,
+)
+from sunwell.models.connection import Connection
+from sunwell.models.room import ModelLimits, Room, lens_output_tokens
 
-_OTHER_IDS = {"xai": "x-ai", "gemini": "google", "vertex": "google", "bedrock": "aws"}
+_CLOUDS = {"vertex": "google", "bedrock": "aws"}
+"""Ids in the table of clouds that are no presets: each customer has an address of its own."""
 _RATE_KEYS = {
     "input_mtok": "input_usd",
     "output_mtok": "output_usd",
@@ -53,7 +64,12 @@ class PriceTable:
 
         If a price depends on the hour, the most expensive hour is used, as an upper bound of the bill.
         """
-        model = self._find(_OTHER_IDS.get(provider, provider), model_id)
+        known = preset(provider)
+        names = known.price_ids or (known.name,) if known else (_CLOUDS.get(provider, provider),)
+        maker, _, rest = model_id.partition("/")
+        if known is not None and rest and preset(maker) is known:  # Vertex writes google/gemini-2.5-flash
+            model_id = rest
+        model = next(filter(None, (self._find(name, model_id) for name in names)), None)
         if model is None:
             return None
         hours = [_entries(prices) for prices in _in_force(model.prices, on)]
@@ -97,6 +113,11 @@ def price_table() -> PriceTable:
 
     providers = get_snapshot().providers
     return PriceTable(__version__, _newest_check(providers), {entry.id: entry for entry in providers})
+
+
+@lru_cache(1_024)  # one look-up takes as long as a tenth of a call; books are made for each agent
+def _price_in_table(provider: str, model_id: str, on: datetime.date) -> Price | None:
+    return price_table().price(provider, model_id, on)
 
 
 def _newest_check(providers: Iterable[Any]) -> str:
@@ -201,9 +222,20 @@ def _own(value: Mapping[str, Price]) -> dict[str, Price]:
     return {spelled_alike(name): price for name, price in value.items()}
 
 
+@attrs.frozen
+class Priced:
+    """An answer with its cost."""
+
+    completion: Completion
+    """The answer, with the cost of each advisor in it."""
+    cost_usd: Decimal | None
+    note: str = ""
+    """What the user should know about the model that answered; empty if nothing."""
+
+
 @attrs.define(eq=False)
 class PriceBook:
-    """Prices by model; each is looked up once and then kept.
+    """Prices by model.
 
     A price is exact or ``None``: a model that is in no table has no price. It never gets the price of a
     model with a similar name.
@@ -213,7 +245,8 @@ class PriceBook:
     """The caller's prices by a model's name, its id or ``provider/id``; they override all others."""
     _on: datetime.date | None = attrs.field(default=None, kw_only=True)
     """The day (UTC) whose prices apply; ``None``: the day of each lookup."""
-    _kept: dict[tuple[str, str, datetime.date], Price | None] = attrs.field(factory=dict, init=False)
+    limits: ModelLimits = attrs.field(factory=ModelLimits, kw_only=True)
+    """Context windows that were set or learned; they override those of prices."""
 
     @property
     def date(self) -> str:
@@ -229,9 +262,38 @@ class PriceBook:
 
         In this order: the caller's price by the model's name, by ``provider/id`` or by id; the
         model's own ``price``; the installed table's, by the model's provider and id, or by its name if
-        it has none.
+        it has none. Its window is the one that was set for the model or learned, if there is one.
         """
-        return self._price(model, *provider_and_id(model))
+        price = self._price(model, *provider_and_id(model))
+        window = self.limits.window_tokens(model)
+        if price is None or window is None or window == price.context_window:
+            return price
+        return attrs.evolve(price, context_window=window)
+
+    def window_tokens(self, model: ModelProtocol) -> int | None:
+        """Return the context window of *model*; ``None`` if it is unknown.
+
+        In this order: what the provider said when it refused a request, what was set, and what the
+        model's price says.
+        """
+        known = self.limits.window_tokens(model)
+        if known is not None:
+            return known
+        price = self._price(model, *provider_and_id(model))
+        return None if price is None else price.context_window
+
+    def room(self, model: ModelProtocol, max_output_tokens: int | None = None) -> Room:
+        """Return the room of a request to *model*, as every path computes it.
+
+        *max_output_tokens* is the limit that the request sets; ``None``: see :meth:`ModelLimits.room
+        <sunwell.models.room.ModelLimits.room>`.
+        """
+        return self.limits.room(model, self.window_tokens(model), max_output_tokens)
+
+    def lens_room(self, model: ModelProtocol, max_lens_tokens: int) -> Room:
+        """Return the room of a request in which *model* writes a lens of at most *max_lens_tokens*."""
+        window = self.window_tokens(model)
+        return self.limits.room(model, window, lens_output_tokens(model, max_lens_tokens, window))
 
     def _price(self, model: ModelProtocol, provider: str | None, model_id: str) -> Price | None:
         provider, model_id = _placed(provider, model_id)
@@ -241,7 +303,14 @@ class PriceBook:
         stated = getattr(model, "price", None)
         if isinstance(stated, Price):
             return stated
-        return self._table_price(provider, model_id)
+        return self._table_price(self._vendor(model, provider), model_id)
+
+    @staticmethod
+    def _vendor(model: ModelProtocol, provider: str | None) -> str | None:
+        """Return the name under which the installed table knows the provider of *model*."""
+        connection = getattr(model, "connection", None)
+        known = vendor_of(connection) if isinstance(connection, Connection) else None
+        return known.name if known else provider
 
     def price_of(self, model_id: str, provider: str | None = None) -> Price | None:
         """Return the price of the model with this id, or ``None`` if it is unknown.
@@ -252,50 +321,64 @@ class PriceBook:
         provider, model_id = _placed(provider, model_id)
         return self._own_price(provider, model_id) or self._table_price(provider, model_id)
 
-    def price_of_answer(self, model: ModelProtocol, answered: str) -> Price | None:
-        """Return the price of the model that answered when *model* was called.
-
-        If *answered* is the called model, by name, id or id with a date, this is :meth:`price`; if a
-        different model answered, it is the price of that model, or ``None``.
-        """
-        return self._price_of_answer(model, *provider_and_id(model), answered)
-
-    def _price_of_answer(
-        self, model: ModelProtocol, provider: str | None, model_id: str, answered: str
-    ) -> Price | None:
-        if answered == model_id or is_same_model(model_id, answered) or is_same_model(model.name, answered):
-            return self._price(model, provider, model_id)
-        return self.price_of(answered, provider)
-
-    def priced(self, model: ModelProtocol, completion: Completion) -> tuple[Completion, Decimal | None]:
+    def priced(self, model: ModelProtocol, completion: Completion) -> Priced:
         """Return the cost of an answer of *model*, and the answer with the cost of each advisor in it.
 
-        Every model that took part is priced separately; a batch costs half. If the provider states a
-        cost, the higher of the stated and the computed cost counts. The cost is ``None`` if the usage is
-        unknown, or if a price is unknown and no cost is stated.
+        Every model that took part is priced separately; a batch costs half. If a different model answered
+        than *model*, the answer costs what the more expensive of the two would cost; a date at the end of an
+        id is no difference. If the provider states a cost, the higher of the stated and the computed cost
+        counts. The cost is ``None`` if the usage is unknown, or if a price is unknown and no cost is stated.
         """
         if completion.usage is None:
-            return completion, None
-        completion, computed_usd = self._computed(model, completion)
-        known = [usd for usd in (computed_usd, completion.stated_cost_usd) if usd is not None]
-        return completion, max(known, default=None)
+            return Priced(completion, None)
+        priced = self._computed(model, completion, completion.usage)
+        known = [usd for usd in (priced.cost_usd, completion.stated_cost_usd) if usd is not None]
+        return attrs.evolve(priced, cost_usd=max(known, default=None))
 
-    def _computed(self, model: ModelProtocol, completion: Completion) -> tuple[Completion, Decimal | None]:
+    def _computed(self, model: ModelProtocol, completion: Completion, usage: Usage) -> Priced:
         provider, model_id = provider_and_id(model)
-        own = self._price_of_answer(model, provider, model_id, completion.model)
-        if completion.usage is None or own is None:
-            return completion, None
+        answer_usd, note = self._cost_of_answer(model, provider, model_id, completion.model, usage)
+        if answer_usd is None:
+            return Priced(completion, None, note)
         factor = _BATCH_FACTOR if completion.is_batch else Decimal(1)
-        cost_usd = own.cost_usd(completion.usage) * factor
+        cost_usd = answer_usd * factor
         priced = []
         for one in completion.consulted:
             price = self.price_of(one.model, provider)
             if price is None:
-                return completion, None
+                return Priced(completion, None, note)
             part_usd = price.cost_usd(one.usage) * factor
             priced.append(attrs.evolve(one, cost_usd=part_usd))
             cost_usd += part_usd
-        return (attrs.evolve(completion, consulted=tuple(priced)) if priced else completion), cost_usd
+        if priced:
+            completion = attrs.evolve(completion, consulted=tuple(priced))
+        return Priced(completion, cost_usd, note)
+
+    def _cost_of_answer(
+        self, model: ModelProtocol, provider: str | None, model_id: str, answered: str, usage: Usage
+    ) -> tuple[Decimal | None, str]:
+        """Return the cost, and what is to be told about the model that answered."""
+        asked = self._price(model, provider, model_id)
+        asked_usd = None if asked is None else asked.cost_usd(usage)
+        if answered == model_id or is_same_model(model_id, answered) or is_same_model(model.name, answered):
+            return asked_usd, ""
+        other = self.price_of(answered, self._vendor(model, provider))
+        if other is None and is_alias_of(model_id, answered):
+            return asked_usd, ""
+        if other is None:
+            is_own = self._own_price(provider, model_id) is not None
+            note = f"{model.name} was called, and {answered} answered, whose price is unknown"
+            if is_own:
+                return asked_usd, f"{note}; the price set for {model.name} is booked"
+            return None, "" if asked_usd is None else note
+        other_usd = other.cost_usd(usage)
+        if asked_usd is None or asked_usd == other_usd or is_alias_of(model_id, answered):
+            return max(other_usd, asked_usd or other_usd), ""
+        word = "more expensive" if other_usd > asked_usd else "cheaper"
+        return (
+            max(other_usd, asked_usd),
+            f"{model.name} was called, and {answered} answered, which is {word}; the higher price is booked",
+        )
 
     def _own_price(self, provider: str | None, model_id: str) -> Price | None:
         for spelled in (spelled_alike(model_id), undated(spelled_alike(model_id))):
@@ -307,11 +390,7 @@ class PriceBook:
     def _table_price(self, provider: str | None, model_id: str) -> Price | None:
         if provider is None:
             return None
-        day = self._on or datetime.datetime.now(datetime.UTC).date()
-        key = (provider, model_id, day)
-        if key not in self._kept:
-            self._kept[key] = price_table().price(provider, model_id, day)
-        return self._kept[key]
+        return _price_in_table(provider, model_id, self._on or datetime.datetime.now(datetime.UTC).date())
 
 
 def _placed(provider: str | None, model_id: str) -> tuple[str | None, str]:

@@ -44,11 +44,18 @@ _ANTHROPIC_TYPES = frozenset(
 )
 """Anthropic's types of refusals; ``api_error`` and ``timeout_error`` are failures, so they are not here."""
 _HTTP_STATUS = re.compile(r"[3-9]\d\d")
-_AFTER_WORK = frozenset(
+MODEL_SLIPS = frozenset(
     {
         "tool_use_failed",  # Groq, 400: the model did not write a valid tool call
         "json_validate_failed",  # Groq, 400: the model's JSON does not match the schema
         "output_parse_failed",  # Groq, 400: the model's output cannot be parsed
+        "malformed_function_call",  # Gemini, as a finish reason: the same as the first
+        "malformed_tool_call",  # OpenRouter and others for the same
+    }
+)
+"""Types, codes and finish reasons that mean that the model wrote something invalid: it can be asked again."""
+_AFTER_WORK = MODEL_SLIPS | frozenset(
+    {
         "content_filter",  # Azure, 400: bills the filtering of a prompt
         "data_inspection_failed",  # Alibaba, 400: the filter may have stopped an answer
         "datainspectionfailed",  # Alibaba, 400: the same in another spelling
@@ -91,6 +98,12 @@ def parsed(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def is_slip(error: Mapping[str, Any]) -> bool:
+    """Whether an error object says that the model wrote something invalid."""
+    named = (str(error.get(key)).lower() for key in ("type", "code"))
+    return "failed_generation" in error or any(name in MODEL_SLIPS for name in named)
 
 
 def _is_anthropics(found: Any) -> bool:

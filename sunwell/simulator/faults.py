@@ -16,8 +16,8 @@ In a plain answer all kinds except ``before`` mean ``body``; in a stream ``body`
 class Fault:
     """The faults of one answer. Fields can be combined; by default there is no fault.
 
-    A fault with ``status`` rejects the request before anything is generated, so nothing is billed. All
-    other faults affect an answer that is billed.
+    A fault with ``status`` or ``unknown_fields`` rejects the request before anything is generated, so
+    nothing is billed. All other faults affect an answer that is billed.
     """
 
     status: int | None = None
@@ -26,6 +26,10 @@ class Fault:
     """``Retry-After`` of a rejection."""
     gateway_status: int | None = None
     """A gateway answers with this HTTP status and an error object although the model answered: 502, 524."""
+    unknown_fields: tuple[str, ...] = ()
+    """Fields that the server does not know, as paths with dots: a request with one of them is rejected."""
+    slip: bool = False
+    """The server rejects what the model wrote as an invalid tool call, as Groq does (chat only)."""
     quota: bool = False
     """With status 429: the account has no credit left (``insufficient_quota``)."""
     echo_key: bool = False
@@ -150,6 +154,8 @@ _FIELDS: dict[str, Callable[[str], object]] = {
     "status": int,
     "retry_after_seconds": float,
     "gateway_status": int,
+    "unknown_fields": lambda value: tuple(value.split(",")),
+    "slip": _switch,
     "quota": _switch,
     "echo_key": _switch,
     "stall_before_seconds": float,

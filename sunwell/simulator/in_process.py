@@ -187,6 +187,11 @@ class _Turn:
         if status is not None:
             self.call.end("cut")
             raise ServerFailed(self.model.name, f"HTTP {status}", may_be_billed=True, retry=True)
+        if self.fault.slip:
+            self.call.end("cut")
+            raise BadAnswer(
+                self.model.name, "tool_use_failed", may_be_billed=True, retry=True, most_repeats=1
+            )
         if self.fault.cut == "no-end":
             raise self._broken("the answer came without its proper end")
         self.call.end()

@@ -140,23 +140,26 @@ class Exchange:
                 _hang_up(request)
                 return web.Response()
             self.call.begin_answer()
+            if self.fault.slip:
+                return self._lost(_SLIP)
             if self.fault.gateway_status is not None:
-                return self._lost(self.fault.gateway_status)
+                # In the provider's own shape, as some gateways do: the hardest case to distinguish from a
+                # rejection.
+                return self._lost(Refusal(self.fault.gateway_status, "Provider returned error"))
             if self.inquiry.stream or self.fault.stream_anyway:
                 return await self._stream(request)
             return await self._plain(request)
         finally:
             self.call.end("cancelled")
 
-    def _lost(self, status: int) -> "web.Response":
-        """Generate the complete answer, but send the error of a gateway that could not use it."""
+    def _lost(self, refusal: Refusal) -> "web.Response":
+        """Generate the complete answer, but send the error of a server that could not use it."""
         from aiohttp import web
 
         self.call.generate(self.said.output_tokens)
         self.call.end("cut")
-        # In the provider's own shape, as some gateways do: the hardest case to distinguish from a rejection.
-        told = self.wire.refuse(Refusal(status, "Provider returned error"), self.call.request_id)
-        return web.Response(status=status, body=encode(told), content_type="application/json")
+        told = self.wire.refuse(refusal, self.call.request_id)
+        return web.Response(status=refusal.status, body=encode(told), content_type="application/json")
 
     async def _plain(self, request: "web.Request") -> "web.StreamResponse":
         from aiohttp import web
@@ -236,6 +239,25 @@ class Exchange:
         if isinstance(part, Thinking):
             return self.inquiry.thinking
         return not isinstance(part, Text) or part.text != ""
+
+
+_SLIP = Refusal(
+    400,
+    "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details.",
+    None,
+    "tool_use_failed",
+)
+
+
+def check_known(body: Mapping[str, Any], unknown: Sequence[str], wire: str) -> None:
+    """Raise :exc:`Refusal`, in the words of *wire*'s provider, if *body* has one of the *unknown* fields."""
+    for path in unknown:
+        found: Any = body
+        for name in path.split("."):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        if found is not None:
+            extra = f"{path}: Extra inputs are not permitted"
+            raise Refusal(400, extra if wire == "messages" else f"Unknown parameter: '{path}'.", path)
 
 
 def _hang_up(request: "web.Request") -> None:
@@ -338,6 +360,7 @@ class Service:
             raise planned_refusal(fault, key)
         _authenticate(key)
         model = self._model(str(body.get("model", "")))
+        check_known(body, fault.unknown_fields, wire.name)
         inquiry = wire.read(body, _lower(request.headers))
         self._check_window(model, inquiry)
         script = self.models[model]

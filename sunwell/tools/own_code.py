@@ -56,8 +56,8 @@ def require_not_own(root: Path, folders: Sequence[int], path: str, status: os.st
     """Raise :exc:`~sunwell.errors.ToolError` if a write would change code that this process loads.
 
     Folders are compared by identity, not by name, so links, other spellings and mounts do not matter.
-    (A hard link to a file of ours may be written: a write replaces the link by a new file and leaves
-    the original file as it is.)
+    A file with several names (hard links) is written in place, so all its names count: it is looked for in
+    all these folders, too.
 
     Args:
         root: The workspace.
@@ -94,6 +94,27 @@ def require_not_own(root: Path, folders: Sequence[int], path: str, status: os.st
                 raise _refusal(path, place, "it is a program that can be run by its name")
         elif anchor is not None and _holds(anchor, missing, inside, names, target, ()):
             raise _refusal(path, place)
+    if status is not None and stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        around = {inside[0], *above}
+        for place in (*_closed_places(), *_import_places(), *_search_places(environ)):
+            if _identity_of(place.path) not in around and _has_name_in(status, place.path):
+                raise _refusal(path, place, "the file has another name (a hard link) in it")
+
+
+def _has_name_in(status: os.stat_result, folder: Path) -> bool:
+    """Whether the file has a name in or below *folder*."""
+    waiting = [os.fspath(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as items:
+                for item in items:
+                    if item.is_dir(follow_symlinks=False):
+                        waiting.append(item.path)
+                    elif item.inode() == status.st_ino and _identity(item.stat()) == _identity(status):
+                        return True
+        except OSError:  # not a folder, gone, or not readable
+            continue
+    return False
 
 
 def own_folders_in(root: Path, environ: Mapping[str, str]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:

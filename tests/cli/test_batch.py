@@ -131,8 +131,12 @@ def test_one_failure_costs_the_others_nothing_unless_that_is_wanted(
         pytest.param('{"task": ""}', "is empty", id="empty"),
         pytest.param('{"scope": "x"}', "a task needs a text", id="no-text"),
         pytest.param('{"task": "x", "model": "opus"}', "no field 'model'", id="unknown-field"),
-        pytest.param('{"task": "x", "budget": {"usd": -1}}', "must be 0 or more", id="bad-budget"),
-        pytest.param('{"task": "x", "tools": "read_file"}', "several strings", id="tools-as-text"),
+        pytest.param(
+            '{"task": "x", "budget": {"usd": -1}}',
+            "budget.usd cannot be -1: it must be an amount",
+            id="bad-budget",
+        ),
+        pytest.param('{"task": "x", "tools": "read_file"}', "must be a list of texts", id="tools-as-text"),
     ],
 )
 def test_a_bad_line_is_named_before_anything_is_spent(

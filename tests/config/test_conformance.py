@@ -9,7 +9,8 @@ from sunwell.config.conformance import examine
 from sunwell.core.message import Text, ToolCall
 from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection
-from sunwell.models.openai_chat import SCHEMA_IN_WORDS, ChatModel
+from sunwell.models.learning import SCHEMA_IN_WORDS
+from sunwell.models.openai_chat import ChatModel
 from sunwell.models.openai_responses import ResponsesModel
 from sunwell.models.prices import PriceBook
 from sunwell.simulator import Asked, Fault, Reply, Simulator, minimal

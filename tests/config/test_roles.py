@@ -186,7 +186,7 @@ def test_a_name_of_ones_own(project):
     assert (plain.max_output_tokens, plain.tuning.effort, plain.context_window) == (900, "low", 9000)
     assert (tuned.max_output_tokens, tuned.tuning.effort) == (900, "high")
     assert made.prices.price(plain).rates.output_usd == 2
-    assert made.windows == {"anthropic/claude-haiku-5-5": 9000}
+    assert made.prices.limits.windows == {"anthropic/claude-haiku-5-5": 9000}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sunwell.events import (
     ModelCallFinished,
     ModelCallStarted,
     ModelTextArrived,
+    Warned,
 )
 from sunwell.gateway import RetryPolicy
 from sunwell.journal.records import Answer, Held, Intent, Refused
@@ -229,29 +230,56 @@ def test_a_token_cap_needs_no_price_and_the_cost_stays_unknown(open_door) -> Non
 ANSWERED = [
     pytest.param("gpt-4o", "gpt-4o", "known", id="itself"),
     pytest.param("gpt-4o", "gpt-4o-2024-08-06", "known", id="with-a-date"),
-    pytest.param("gpt-4o", "gpt-4o-mini-2024-07-18", "other", id="mini-with-a-date-is-another-model"),
+    pytest.param("gpt-4o", "gpt-4o-mini-2024-07-18", "dearer", id="the-one-called-is-dearer"),
+    pytest.param("gpt-4o-mini", "gpt-4o-2024-08-06", "dearer", id="the-one-that-answered-is-dearer"),
     pytest.param("claude-haiku-5-5", "claude-haiku-5.5-giga", "unknown", id="a-name-nearly-the-same"),
     pytest.param("claude-haiku-5-5", "somebody-else", "unknown", id="nobody-knows-it"),
 ]
 
 
 @pytest.mark.parametrize(("asked", "answered", "expected"), ANSWERED)
-def test_the_model_that_answered_is_priced(open_door, asked, answered, expected) -> None:
-    """Whatever was asked: an id with a date is the model, a longer name is another one."""
+def test_a_different_model_that_answered_is_told_and_the_dearer_price_booked(
+    open_door, asked, answered, expected
+) -> None:
+    """An id with a date is the same model, a longer name is a different one; each is told once in a run."""
     book = PriceBook()
     door = open_door(prices=book)
     usage = Usage(1000, 100)
-    run_virtual(door.ask(ScriptedModel(asked, [completion("Yes.", usage=usage, model=answered)])))
+    model = ScriptedModel(asked, [completion("Yes.", usage=usage, model=answered)] * 2)
+
+    async def twice() -> None:
+        await door.ask(model)
+        await door.ask(model)
+
+    run_virtual(twice())
     cost, own = door.records[1].cost_usd, book.price_of(asked).cost_usd(usage)
     if expected == "known":
         assert cost == own
-    elif expected == "other":
-        assert cost == book.price_of("gpt-4o-mini").cost_usd(usage)
-        assert cost < own
+    elif expected == "dearer":
+        assert cost == book.price_of("gpt-4o").cost_usd(usage)
     else:
         assert cost is None
+    told = [event.message for event in door.told(Warned)]
+    assert [f"{asked} was called, and {answered} answered" in message for message in told] == (
+        [] if expected == "known" else [True]
+    )
     [line] = door.gateway.tally.bill().models
-    assert (line.model, line.cost_usd) == (answered, cost)
+    assert (line.model, line.cost_usd) == (answered, None if cost is None else cost * 2)
+
+
+def test_contradictory_usage_is_told_once(open_door) -> None:
+    """The most expensive meaning is booked."""
+    door = open_door()
+    said = attrs.evolve(completion("Yes."), usage_doubt="5 output and 99 total tokens do not fit together")
+    model = ScriptedModel("haiku", [said] * 2)
+
+    async def twice() -> None:
+        await door.ask(model)
+        await door.ask(model)
+
+    run_virtual(twice())
+    [told] = door.told(Warned)
+    assert "haiku reports is contradictory: 5 output and 99 total" in told.message
 
 
 @pytest.mark.parametrize(

@@ -45,14 +45,42 @@ def test_what_is_tried_again_and_after_how_long(error, bounds) -> None:
     """None is never; else the seconds lie in the bounds, and the last attempt waits for nothing."""
     policy = RetryPolicy()
     got = policy.wait_seconds(0, error)
-    assert policy.helps(error) == (bounds is not None) == (got is not None)
+    assert (bounds is not None) == (got is not None)
     assert got is None or bounds[0] <= got <= bounds[1]
     assert policy.wait_seconds(policy.attempts - 1, error) is None
 
 
 def test_a_bug_is_never_tried_again() -> None:
     """Only a model's failure can pass."""
-    assert not RetryPolicy().helps(ValueError("a bug"))
+    assert RetryPolicy().wait_seconds(0, ValueError("a bug")) is None
+
+
+def test_attempts_without_a_refused_field_do_not_count_as_repetitions(open_door) -> None:
+    """A server that refuses six fields one by one is asked seven times although four attempts are allowed."""
+    refusals = [BadRequest("haiku", f"no field {n}", retry=True, is_changed=True) for n in range(6)]
+    door = open_door()
+    completion = run_virtual(door.ask(ScriptedModel("haiku", [*refusals, limited(), "Yes."])))
+    assert completion.text == "Yes."
+    [finished] = door.told(ModelCallFinished)
+    assert finished.attempts == 8
+
+
+def test_changes_without_end_end(open_door) -> None:
+    """A model that says each time that the next request is another one is not asked for ever."""
+    refusals = [BadRequest("haiku", "no", retry=True, is_changed=True) for _ in range(99)]
+    model = ScriptedModel("haiku", refusals)
+    with pytest.raises(BadRequest):
+        run_virtual(open_door().ask(model))
+    assert len(model.calls) < 40
+
+
+def test_a_slip_of_the_model_is_repeated_once(open_door) -> None:
+    """The second one in a row is final: each may be billed."""
+    slips = [BadAnswer("haiku", "tool_use_failed", True, True, most_repeats=1) for _ in range(5)]
+    model = ScriptedModel("haiku", slips)
+    with pytest.raises(BadAnswer):
+        run_virtual(open_door().ask(model))
+    assert len(model.calls) == 2
 
 
 @pytest.mark.parametrize("seconds", [0, 7, 60])

@@ -8,6 +8,7 @@ from sunwell.models.catalog import (
     ALIASES,
     ALIASES_DATE,
     DEFAULT_SMART_MODEL,
+    is_alias_of,
     is_same_model,
     parse_reference,
     provider_of,
@@ -89,3 +90,26 @@ def test_no_end_is_known(model_id):
 def test_which_ids_are_one_model(asked, answered, same):
     """Two ids are one model where they differ in a date or a dot only."""
     assert is_same_model(asked, answered) == same
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "alias"),
+    [
+        pytest.param("mistral-small-latest", "mistral-small-2506", True, id="latest"),
+        pytest.param("grok-4", "grok-4-0709", True, id="month-and-day"),
+        pytest.param("gpt-4", "gpt-4-0613", True, id="openai-of-old"),
+        pytest.param("gemini-2.5-flash", "models/gemini-2.5-flash-001", True, id="path-and-number"),
+        pytest.param("gemini-2.5-flash", "gemini-2.5-flash-preview-09-2025", True, id="month-and-year"),
+        pytest.param("kimi-k2", "kimi-k2-0711-preview", True, id="preview"),
+        pytest.param("accounts/fireworks/models/llama-5", "llama-5", True, id="path-of-the-question"),
+        pytest.param("claude-opus-5-5", "claude-opus-5-5-20260901", True, id="date"),
+        pytest.param("claude-haiku-5-5", "claude-opus-5-5", False, id="another-model"),
+        pytest.param("gpt-4o", "gpt-4o-mini-2024-07-18", False, id="the-mini"),
+        pytest.param("gpt-4", "gpt-4-32k", False, id="a-larger-window"),
+        pytest.param("claude-opus-4", "claude-opus-4-1", False, id="a-newer-version"),
+        pytest.param("gpt-6-luna-2026-10-01", "gpt-6-luna-2026-11-01", False, id="two-dates"),
+    ],
+)
+def test_a_server_may_add_path_and_version_to_a_name(asked, answered, alias):
+    """Any other difference is a different model."""
+    assert is_alias_of(asked, answered) == alias

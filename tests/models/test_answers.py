@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sunwell.core.message import Text
 from sunwell.core.model import Completion, Delta, Usage
 from sunwell.models import anthropic_messages, openai_chat, openai_responses
-from sunwell.models.answers import ErrorInAnswer, ThoughtSplitter, stated_cost_usd, stop_of, usage_of
+from sunwell.models.answers import ErrorInAnswer, ThoughtSplitter, stop_of
+from sunwell.models.usage import stated_cost_usd, usage_of
 
 GOOD = {
     "stop": "end",
@@ -183,12 +184,12 @@ def test_output_is_at_least_the_total_less_the_input(told, expected):
     input_tokens, output_tokens, *more = told
     total, reasoning = [*more, None, None][:2]
     got = usage_of(input_tokens, output_tokens, total_tokens=total, reasoning_tokens=reasoning)
-    assert got == expected
+    assert got.usage == expected
 
 
 def test_cached_tokens_beside_the_input_are_added_to_it():
     """A gateway that counts like Anthropic in a Chat answer: more is cached than was put in."""
-    got = usage_of(10, 5, cache_read_tokens=100, cache_write_tokens=20)
+    got = usage_of(10, 5, cache_read_tokens=100, cache_write_tokens=20).usage
     assert got == Usage(130, 5, cache_read_tokens=100, cache_write_tokens=20)
     assert got.uncached_input_tokens == 10
 
@@ -207,7 +208,7 @@ def test_no_reading_is_cheaper_than_any_figure_says(prompt, output, total, read,
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=reasoning,
-    )
+    ).usage
     assert got.output_tokens >= max(output, (total or 0) - prompt)
     assert got.reasoning_tokens <= got.output_tokens
     assert got.input_tokens >= max(prompt, (read or 0) + (written or 0))

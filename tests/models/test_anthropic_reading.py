@@ -102,7 +102,7 @@ def test_who_answered_is_kept():
 )
 def test_input_includes_what_was_cached(usage, expected):
     """All input counts, parted by the life of what was written; unknown usage is unknown."""
-    assert read_usage(usage) == expected
+    assert read_usage(usage).usage == expected
 
 
 def test_thinking_is_kept_as_the_provider_wrote_it():

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sunwell.core.message import Message, Text, Thinking, ToolCall
 from sunwell.core.model import Delta, Usage
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
-from sunwell.models.openai_chat import ChunkReader, encode_message, read_answer, read_usage
+from sunwell.models.openai_chat import ChunkReader, encode_message, read_answer
+from sunwell.models.usage import ANY_CHAT
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
 
@@ -89,7 +90,7 @@ def test_calls_end_a_turn_whatever_the_server_says():
 )
 def test_usage_is_read_or_unknown(usage, expected):
     """Cached tokens are part of the input; usage that is not told is unknown, never zero."""
-    assert read_usage(usage) == expected
+    assert ANY_CHAT.read(usage).usage == expected
 
 
 def test_a_refusal_is_text_and_a_stop():
@@ -109,7 +110,7 @@ def test_reasoning_is_kept_in_its_field(field):
     assert shown == [Delta(thinking="h"), Delta(thinking="m"), Delta(text="a")]
     for got in (whole, in_pieces):
         assert got.parts == (Thinking("hm", f'{{"{field}":"hm"}}', "openai-chat"), Text("a"))
-        assert json.loads(encode_message(got.as_message(), reasoning=True))[field] == "hm"
+        assert json.loads(encode_message(got.as_message()))[field] == "hm"
 
 
 def test_content_may_come_in_parts():
@@ -309,7 +310,7 @@ def test_any_json_is_a_completion_or_refused(value):
         got = read_answer(json.dumps(value).encode(), "asked")
     except (NotAnAnswer, ErrorInAnswer):
         return
-    msgspec.json.decode(encode_message(Message("assistant", got.parts), reasoning=True))
+    msgspec.json.decode(encode_message(Message("assistant", got.parts)))
 
 
 @settings(max_examples=60)
@@ -325,4 +326,4 @@ def test_any_chunks_are_a_completion_or_refused(chunks):
         got = reader.completion()
     except (NotAnAnswer, ErrorInAnswer):
         return
-    msgspec.json.decode(encode_message(Message("assistant", got.parts), reasoning=True))
+    msgspec.json.decode(encode_message(Message("assistant", got.parts)))

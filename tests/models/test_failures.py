@@ -13,9 +13,11 @@ from sunwell.core.message import user
 from sunwell.core.model import Request
 from sunwell.errors import (
     BadRequest,
+    ConnectionFailed,
     ModelError,
     QuotaExhausted,
     RateLimited,
+    RequestTooLong,
     ServerFailed,
     Unauthorized,
 )
@@ -71,10 +73,10 @@ async def failure_of(kind, status, body, headers=None, streaming=False, key=KEY)
         pytest.param(403, b"<html>Blocked</html>", Unauthorized, True, False, id="403-of-a-proxy"),
         pytest.param(404, error(), BadRequest, False, False, id="404"),
         pytest.param(404, b"404 page not found", BadRequest, True, False, id="404-of-somebody-else"),
-        pytest.param(407, error(), BadRequest, True, False, id="407"),
+        pytest.param(407, error(), ConnectionFailed, False, False, id="407-of-a-proxy"),
         pytest.param(408, error(), ServerFailed, True, True, id="408"),
         pytest.param(409, error(), ServerFailed, True, True, id="409"),
-        pytest.param(413, error(), BadRequest, False, False, id="413"),
+        pytest.param(413, error(), RequestTooLong, False, False, id="413"),
         pytest.param(418, b"\xff\xfe", BadRequest, True, False, id="garbage"),
         pytest.param(422, error(), BadRequest, False, False, id="422"),
         pytest.param(429, error(type="rate_limit_error"), RateLimited, False, True, id="429"),
@@ -255,7 +257,7 @@ def test_any_error_answer_is_one_of_our_errors(status, body):
     """Whatever a server says, there is one sentence."""
     got = refused(status, body, "openai")
     assert isinstance(got, ModelError)
-    assert got.may_be_billed
+    assert got.may_be_billed == (status != 407)
     assert str(status) in str(got)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sunwell.core import Price, Rates, Usage
 from sunwell.models.catalog import ALIASES
 from sunwell.models.prices import PriceBook, price_per_token, price_table
-from sunwell.testing import ScriptedModel
+from sunwell.testing import ScriptedModel, completion
 
 DAY = datetime.date(2026, 11, 21)
 BOOK = PriceBook(on=DAY)
@@ -216,14 +216,18 @@ def test_the_order_of_sources():
         pytest.param("fast", OURS, id="by-name"),
         pytest.param("gpt-6-luna", OURS, id="by-id"),
         pytest.param("gpt-6-luna-2026-10-01", OURS, id="id-with-a-date"),
-        pytest.param("gpt-6-sol", BOOK.price_of("gpt-6-sol"), id="another-model"),
+        pytest.param("gpt-6-sol", BOOK.price_of("gpt-6-sol"), id="a-dearer-model"),
+        pytest.param("gpt-4o-mini", OURS, id="a-cheaper-model"),
         pytest.param("gpt-6-luna-giga", None, id="an-unknown-one"),
     ],
 )
-def test_the_model_that_answered_is_priced(answered, expected):
-    """An answer costs what its own model costs; the price of the one asked is no substitute."""
+def test_the_dearer_of_the_called_and_the_answering_model_is_booked(answered, expected):
+    """A date is no difference; what is unknown stays unknown; any other model is told."""
     asked = Adapter("fast", [], OURS, model_id="gpt-6-luna", provider="openai")
-    assert BOOK.price_of_answer(asked, answered) == expected
+    usage = Usage(1_000_000, 1_000_000)
+    got = BOOK.priced(asked, completion("x", usage=usage, model=answered))
+    assert got.cost_usd == (None if expected is None else expected.cost_usd(usage))
+    assert (answered in got.note) == (answered in ("gpt-6-sol", "gpt-4o-mini", "gpt-6-luna-giga"))
 
 
 def test_a_look_up_is_cheap_after_the_first():

@@ -1,5 +1,6 @@
 """Names resolve to models, once each, whoever asks at the same time."""
 
+import datetime
 from collections.abc import Hashable
 from typing import Any
 
@@ -13,7 +14,9 @@ from sunwell.errors import (
     UnknownModelError,
     UnknownProviderError,
 )
-from sunwell.models.providers import Environment
+from sunwell.models.catalog import Provider
+from sunwell.models.prices import PriceBook
+from sunwell.models.providers import Environment, Providers, Route
 from sunwell.models.registry import ModelRegistry, get_registry, resolve_model
 from sunwell.testing import ScriptedModel
 
@@ -259,3 +262,33 @@ def test_a_name_that_is_forgotten_means_what_it_meant_before(registry: ModelRegi
         registry.get("ours")
     with pytest.raises(MissingKeyError):
         registry.get("haiku")
+
+
+@pytest.mark.parametrize("name", ["xai", "grok", "x-ai"])
+@pytest.mark.parametrize("variable", ["XAI", "GROK"])
+def test_no_name_of_a_provider_bypasses_its_proxy(name, variable):
+    """The address and the key of one name hold for all of them: they are one provider."""
+    proxy = "http://127.0.0.1:9/v1"
+    environment = {f"{variable}_BASE_URL": proxy, "XAI_API_KEY": "of-xai"}
+    route = Environment(environment).connection(name)
+    assert isinstance(route, Route)
+    assert (route.connection.url, route.connection.api_key) == (proxy, "of-xai")
+
+
+@pytest.mark.parametrize("name", ["xai", "grok", "x-ai"])
+@pytest.mark.parametrize("entry", ["xai", "grok"])
+def test_an_entry_holds_for_every_name_of_its_provider(name, entry):
+    """Also if it has one of the other names."""
+    proxy = Provider(entry, base_url="http://127.0.0.1:9/v1", needs_key=False)
+    route = Providers({entry: proxy}, variables={"XAI_API_KEY": "of-xai"}).connection(name)
+    assert route is not None
+    assert (route.connection.url, route.connection.api_key) == (proxy.base_url, None)
+
+
+@pytest.mark.parametrize("name", ["moonshot", "moonshotai", "kimi"])
+def test_every_name_of_a_provider_has_its_prices(name):
+    """The price table knows it by one of them."""
+    book = PriceBook(on=datetime.date(2026, 11, 21))
+    environment = Environment({"MOONSHOT_API_KEY": "key-of-a-test"})
+    model = ModelRegistry(environment).get(f"{name}/kimi-k2-0711-preview")
+    assert book.price(model) is not None

@@ -18,7 +18,9 @@ def _connections():
         without = {"User-Agent": None, "Authorization": "Basic eDp5"}
         yield pytest.param(sdk, Connection(sdk, url, headers=without), id=f"{sdk}-own-authorization")
         yield pytest.param(sdk, Connection("lab", url, needs_key=False), id=f"{sdk}-no-key")
-        yield pytest.param(sdk, Connection("lab", "http://u:p@lab.test/?v=1", "k"), id=f"{sdk}-login-in-url")
+        yield pytest.param(sdk, Connection("lab", "http://lab.test/deep?v=1", "k"), id=f"{sdk}-query")
+        login = "http://u:p@lab.test/deep"
+        yield pytest.param(sdk, Connection("lab", login, needs_key=False), id=f"{sdk}-login-in-url")
 
 
 def caught(made, status=200):

@@ -27,6 +27,7 @@ from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Record
 from sunwell.models import anthropic_messages, openai_chat
 from sunwell.models.prices import PriceBook
+from sunwell.models.quirks import quirks_for
 from sunwell.models.registry import ModelRegistry
 from sunwell.tools import tool
 
@@ -36,7 +37,7 @@ LENS = EphemeralLens(
     examples=("def f():\n    ...",),
     task_scope="Docstrings",
 )
-QUIRKS = openai_chat.quirks_for("openai", "gpt-6-luna")
+QUIRKS = quirks_for("openai")
 FOUND: "collections.Counter[tuple[str, str]]" = collections.Counter()
 
 

@@ -240,3 +240,28 @@ async def test_work_that_meets_a_limit_gets_its_closing_answer(provider: str, tm
         assert "closing" in dict(result.bill.by_purpose)
         assert result.answer.startswith("3 turns")
         check_bill(result, sim)
+
+
+async def test_a_run_that_is_stopped_while_it_connects_owes_nothing(tmp_path: Path) -> None:
+    """The server took the connection and never began TLS: the request is still here."""
+    reached = asyncio.Event()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.set()
+        try:
+            await reader.read()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    connection = Connection("openai", f"https://127.0.0.1:{port}/v1", "key-of-a-test")
+    agent = Agent(model=ChatModel("gpt-6-luna", connection), registry=ModelRegistry())
+    running = asyncio.create_task(agent.result(SessionContext.build(tmp_path, TASK)))
+    await reached.wait()
+    agent.stop()
+    result = await running
+    server.close()
+    await close_clients()
+    assert result.status == "cancelled"
+    assert (result.bill.cost_usd, result.bill.uncertain_usd) == (0, 0)

@@ -25,8 +25,9 @@ from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Answer, Note, ToolFinished
 from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection, close_clients
-from sunwell.models.openai_chat import ChatModel, ChatQuirks
+from sunwell.models.openai_chat import ChatModel
 from sunwell.models.openai_responses import ResponsesModel
+from sunwell.models.quirks import ChatQuirks
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, InProcessModel, Reply, Script, Simulator
 from sunwell.simulator.schema_checks import check_schema

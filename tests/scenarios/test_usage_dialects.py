@@ -192,3 +192,35 @@ async def test_an_answer_of_thought_alone_is_paid_twice_at_most(
         assert (result.status, result.stop_reason) == ("incomplete", "length")
         assert len(asked_with) == len(set(asked_with)) == 2
         assert result.bill.cost_usd == sim.bill.total_usd()
+
+
+@PLAIN_AND_STREAMED
+async def test_a_call_that_the_server_calls_invalid_is_asked_for_once_more(
+    stream: bool, tmp_path: Path
+) -> None:
+    """Groq rejects what its model wrote: it may be billed, and the next try succeeds."""
+    async with simulator(Fault(slip=True), numbers={2}) as sim:
+        result = await run(sim, "chat", tmp_path, stream, Budget())
+        assert result.status == "ok", result.error
+        booked = result.bill.cost_usd
+        assert booked < sim.bill.total_usd() <= booked + result.bill.uncertain_usd
+
+
+async def test_a_model_that_writes_nothing_but_invalid_calls_is_given_up(tmp_path: Path) -> None:
+    """After the second one in a row: each may be billed."""
+    async with simulator(Fault(slip=True)) as sim:
+        result = await run(sim, "chat", tmp_path, False, Budget())
+        assert (result.status, result.stop_reason) == ("error", "model_error")
+        assert "invalid tool call" in result.error
+        assert len(sim.requests) == 2
+
+
+@PLAIN_AND_STREAMED
+async def test_a_malformed_call_that_is_told_as_an_end_is_booked_and_asked_for_once_more(
+    stream: bool, tmp_path: Path
+) -> None:
+    """Gemini tells it as a finish reason, with its usage."""
+    async with simulator(Fault(stop_word="MALFORMED_FUNCTION_CALL"), numbers={2}) as sim:
+        result = await run(sim, "chat", tmp_path, stream, Budget())
+        assert result.status == "ok", result.error
+        assert (result.bill.cost_usd, result.bill.uncertain_usd) == (sim.bill.total_usd(), 0)
