@@ -35,6 +35,10 @@ import attrs
 class SunwellError(Exception):
     """Any error that Sunwell raises on purpose; each says in one sentence what, where and what to do."""
 
+    result: object = None
+    """What a run had come to when this error ended it: a :class:`~sunwell.core.task.TaskResult` with its bill
+    and its id. ``None`` if no run had begun."""
+
 
 @attrs.define(eq=False)
 class ModelError(SunwellError):
@@ -58,6 +62,8 @@ class ModelError(SunwellError):
     attempt does not count as a repetition."""
     most_repeats: int | None = None
     """Most repetitions of the request that can help; ``None``: as many as the policy allows."""
+    silent: bool = False
+    """Whether a time limit ended the call while the provider said nothing."""
 
     def __str__(self) -> str:
         return f"{self.model}: {self.detail}"

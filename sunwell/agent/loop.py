@@ -23,7 +23,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision
 from sunwell.core.task import Budget, TaskResult
 from sunwell.core.tool import Tool, ToolExecutor
-from sunwell.errors import ConfigurationError
+from sunwell.errors import ConfigurationError, SunwellError
 from sunwell.events import (
     DELEGATION_SKIPPED,
     DELEGATION_STARTED,
@@ -153,6 +153,9 @@ class AgentLoop:
                 ended = await self._do_task(run)
         except asyncio.CancelledError:
             ended = Ending("cancelled", "cancelled", run.last_text(), "the run was stopped")
+        except SunwellError as error:
+            error.result = run.so_far(error)
+            raise
         return await run.finish(ended)
 
     async def _do_task(self, run: Run) -> Ending:

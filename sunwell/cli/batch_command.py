@@ -31,9 +31,20 @@ def read_tasks(source: str) -> "tuple[Task, ...]":
     Empty lines are passed over. Raises :exc:`~sunwell.errors.ConfigurationError` with the number of
     the first line that is no task.
     """
+    from sunwell.cli.terminal import MOST_INPUT_BYTES, read_input
+
     name = "standard input" if source == "-" else source
+    if source == "-" and sys.stdin is None:
+        raise ConfigurationError("standard input is closed: name a file with the tasks")
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text("utf-8")
+        if source == "-":
+            data = read_input("the tasks")
+        else:
+            with Path(source).open("rb") as file:
+                data = file.read(MOST_INPUT_BYTES + 1)
+        if len(data) > MOST_INPUT_BYTES:
+            raise ConfigurationError(f"{name} has more than {MOST_INPUT_BYTES:,} bytes: split the batch")
+        text = data.decode("utf-8").replace("\r\n", "\n")
     except OSError as error:
         raise ConfigurationError(f"the tasks in {name} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -106,7 +117,7 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
     events = agent.batch_events(
         tasks, lens=lens, workspace=chosen["workspace"], options=options, results=chosen["results"]
     )
-    result = drive(agent, events, view)
+    result = drive(agent, events, view, chosen)
     prints_results = chosen["results"] is None and not chosen["as_json"]
     if prints_results:
         _print_results(result)
@@ -124,8 +135,7 @@ def options_of(held: "Configured", *, has_lens: bool) -> "RunOptions":
 
 def _print_results(result: "TaskResult") -> None:
     from sunwell.agent.batches.results_file import result_fields
-    from sunwell.report.figures import json_text
+    from sunwell.cli.terminal import print_json
 
     for index, worker in enumerate(result.workers):
-        line = json_text({"index": index, **result_fields(worker)}, None)
-        click.echo(line.encode("utf-8", "replace").decode())
+        print_json({"index": index, **result_fields(worker)}, None)

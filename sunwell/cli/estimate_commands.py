@@ -39,7 +39,7 @@ def estimate(**chosen: Any) -> None:
     the provider whose API key is set are used, or opus with haiku.
     """
     from sunwell.cli.shared_options import configured
-    from sunwell.report.figures import json_text
+    from sunwell.cli.terminal import print_json
     from sunwell.report.forecast import forecast, forecast_object
 
     held = configured(chosen, needs_key=False, delegates=True)
@@ -47,7 +47,7 @@ def estimate(**chosen: Any) -> None:
     agent, session = held.agent(), session_of(chosen, options)
     made = forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
     if chosen["as_json"]:
-        click.echo(json_text(forecast_object(made)))
+        print_json(forecast_object(made))
         return
     for line in _lines(made):
         click.echo(line)

@@ -16,7 +16,8 @@ READER_GONE = 141
 """What a shell reports for a program that was ended by SIGPIPE."""
 
 _OF_STATUS = {"ok": OK, "incomplete": INCOMPLETE, "error": FAILED, "cancelled": CANCELLED}
-_JSON = "sunwell.json"
+JSON_WANTED = "sunwell.json"
+"""In a context: whether an error must be printed as a JSON object, too."""
 _WHOLE = 1_000
 
 
@@ -43,7 +44,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        ctx.meta[_JSON] = "--json" in args  # also if the rest of the command line is invalid
+        ctx.meta[JSON_WANTED] = "--json" in args  # also if the rest of the command line is invalid
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -94,10 +95,10 @@ def _fail(ctx: click.Context, sentence: str, code: int, status: str = "error") -
 
 
 def _say_json(ctx: click.Context, sentence: str, status: str = "error") -> None:
-    from sunwell.report.figures import json_text
+    from sunwell.cli.terminal import print_json
 
-    if ctx.meta.get(_JSON):
-        click.echo(json_text({"status": status, "error": sentence}, None))
+    if ctx.meta.get(JSON_WANTED):
+        print_json({"status": status, "error": sentence}, None)
 
 
 def _code_of(error: SunwellError) -> int:

@@ -67,12 +67,11 @@ def runs(workspace: str, as_json: bool) -> None:
     Status "open" means that the run was interrupted and can be resumed; "running", that a process is
     working on it.
     """
-    from sunwell.cli.terminal import terminal_width
+    from sunwell.cli.terminal import print_json, terminal_width
     from sunwell.errors import JournalError
     from sunwell.journal.layout import list_runs
     from sunwell.journal.reading import read_records
     from sunwell.journal.tree import tree
-    from sunwell.report.figures import json_text
 
     listed: list[dict[str, Any]] = []
     for run in reversed(list_runs(require_folder(Path(workspace)))):
@@ -81,7 +80,7 @@ def runs(workspace: str, as_json: bool) -> None:
         except JournalError as error:
             listed.append({"run_id": run.run_id, "status": "damaged", "error": str(error)})
     if as_json:
-        click.echo(json_text({"runs": listed}))
+        print_json({"runs": listed})
         return
     width = terminal_width() if sys.stdout.isatty() else _UNBOUNDED
     shown = 36 if width >= _WIDE else _telling([run["run_id"] for run in listed])

@@ -80,7 +80,7 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
     )
     if not is_over:
         view.say(ceilings_line(ceilings, held))
-    result = drive(agent, events, view)
+    result = drive(agent, events, view, chosen)
     if is_over and not chosen["as_json"]:
         view.say(_OVER)
     ctx.exit(tell(result, chosen))
@@ -159,7 +159,7 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
         accept_changes=terms.accept_changes,
     )
     view.say(ceilings_line(ceilings, held))
-    ctx.exit(tell(drive(agent, events, view), chosen))
+    ctx.exit(tell(drive(agent, events, view, chosen), chosen))
 
 
 @click.command(cls=StrictCommand, epilog=EXIT_CODES)
@@ -186,7 +186,7 @@ def replay(ctx: click.Context, /, **chosen: Any) -> None:
     events = agent.replay(
         chosen["run_id"], workspace=chosen["workspace"], accept_changes=chosen["accept_changes"]
     )
-    ctx.exit(tell(drive(agent, events, view), chosen))
+    ctx.exit(tell(drive(agent, events, view, chosen), chosen))
 
 
 _ROLES = ("model", "smart_model", "delegation_model")

@@ -145,7 +145,7 @@ def tell_end(result: "TaskResult", *, verbose: bool) -> None:
         click.echo(printable(result.answer))
     if result.error:
         click.echo(f"sunwell: {result.error}", err=True)
-    if not verbose:
+    if not verbose and result.stop_reason != "not_recorded":
         return
     usage, cost = result.bill.usage, result.bill.cost_usd
     click.echo(f"\nCompleted in {result.duration_seconds:.1f}s", err=True)
@@ -167,20 +167,6 @@ def require_place(trace: str) -> None:
         raise ConfigurationError(
             f"the trace {trace} cannot be written: name a file in a folder that exists and may be written to"
         )
-
-
-def write_trace(result: "TaskResult", path: str) -> None:
-    """Write the whole trace of a run as one nested JSON tree to *path*."""
-    from sunwell.journal.exports import export_json
-    from sunwell.journal.reading import read_records
-    from sunwell.journal.tree import tree
-
-    if result.journal is None:
-        return
-    try:
-        Path(path).write_text(export_json(tree(read_records(Path(result.journal)))) + "\n", "utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"the trace {path} cannot be written: {error.strerror}") from None
 
 
 def _require_material_fits(session: "SessionContext", held: Configured) -> None:
@@ -212,8 +198,8 @@ def _require_fit(prompt: str, model: str, room: "Room") -> None:
 EXIT_CODES = (
     "\b\nExit codes:\n"
     "  0    done\n"
-    "  1    the run ended in an error\n"
-    "  2    wrong usage or bad input: nothing was asked and nothing was spent\n"
+    "  1    the run ended in an error, or what was paid could not be printed or written down\n"
+    "  2    wrong usage or bad input: no model was called and nothing was spent\n"
     "  3    incomplete: a limit was reached, the model refused, or its answer did not end properly\n"
     "  130  cancelled"
 )
@@ -256,8 +242,8 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     block of its own, and nothing in it counts as an instruction.
 
     Delegation is on if a delegation model is named, or with --enable-delegation. Without any model named,
-    Sunwell uses the two models of the provider whose API key is set. The answer and the bill go to standard
-    output, everything else to standard error.
+    Sunwell uses the two models of the provider whose API key is set. The answer goes to standard output,
+    the bill and everything else to standard error.
     """
     from sunwell.cli.run_output import drive, tell
     from sunwell.cli.shared_options import configured
@@ -291,10 +277,8 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
         view.say(warning)
     agent = held.agent()
     _confirm(chosen["confirm_above"], agent, session, view)
-    result = drive(agent, agent.run(session), view)
-    code = tell(result, chosen, _forecast_after(agent, session))
-    _trace(result, chosen)
-    ctx.exit(code)
+    result = drive(agent, agent.run(session), view, chosen)
+    ctx.exit(tell(result, chosen, _forecast_after(agent, session)))
 
 
 def _answer(held: "Configured", chosen: Chosen) -> int:
@@ -302,7 +286,7 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
     from sunwell.cli.approval_prompt import Asker
     from sunwell.cli.exit_codes import exit_code
     from sunwell.cli.plain_view import PlainView
-    from sunwell.cli.run_output import drive, tell
+    from sunwell.cli.run_output import drive, tell, traced
     from sunwell.config.preflight import require_sound
 
     if chosen["task"] is not None:
@@ -319,19 +303,12 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
     _confirm(chosen["confirm_above"], agent, session, view)
     if verbose:
         question.say_beginning()
-    result = drive(agent, agent.run(session), view)
+    result = drive(agent, agent.run(session), view, chosen)
     if chosen["as_json"]:
-        tell(result, chosen)
-    else:
-        tell_end(result, verbose=verbose)
-    _trace(result, chosen)
+        return tell(result, chosen)
+    result = traced(result, chosen)
+    tell_end(result, verbose=verbose)
     return exit_code(result.status)
-
-
-def _trace(result: "TaskResult", chosen: Chosen) -> None:
-
-    if chosen["trace"] is not None:
-        write_trace(result, chosen["trace"])
 
 
 def _asker(view: "View") -> "Asker":

@@ -5,7 +5,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from types import FrameType
@@ -17,10 +17,19 @@ import click
 from sunwell.agent.agent import Agent
 from sunwell.cli.exit_codes import CANCELLED, exit_code
 from sunwell.cli.shared_options import Chosen
-from sunwell.cli.terminal import fitted, terminal_width
+from sunwell.cli.terminal import fitted, if_output_fails, terminal_width
 from sunwell.cli.views import View
 from sunwell.core.task import TaskResult
-from sunwell.events import Event, RunFinished
+from sunwell.errors import JournalError, SunwellError
+from sunwell.events import (
+    Event,
+    ModelCallFinished,
+    ModelCallStarted,
+    ModelRetried,
+    ModelTextArrived,
+    RunFinished,
+    RunStarted,
+)
 from sunwell.report.figures import printable
 from sunwell.report.forecast import Forecast
 from sunwell.report.summary import summarize, summary_text
@@ -40,16 +49,19 @@ _PATHS = ("journal", "files", "         ")
 def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *, aside: bool = False) -> int:
     """Print *result* as *chosen* asks for, and return the exit code that goes with it.
 
-    *aside*: standard output holds the results of workers, so answer and bill go to standard error.
+    The answer goes to standard output, the bill to standard error; with ``--json`` one object with both goes
+    to standard output. *aside*: standard output holds the results of workers, so the answer goes to standard
+    error, too. The trace is written first: output that fails must not cost it.
     """
-    from sunwell.report.figures import json_text
+    from sunwell.cli.terminal import print_json
 
+    result = traced(result, chosen)
     planned = _planned(result)
     if chosen["as_json"]:
         told: dict[str, Any] = summarize(result, forecast=forecast)
         if planned is not None:
             told["planned"] = planned
-        click.echo(json_text(told))
+        print_json(told)
         return exit_code(result.status)
     if sys.stderr is not None and sys.stderr.isatty():
         click.echo("", err=True)  # an empty line after the live view
@@ -59,10 +71,32 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *
         click.echo(printable(result.answer) + "\n", err=aside)
     for line in summary_text(result, forecast=forecast, width=terminal_width()).splitlines():
         is_path = line.startswith(_PATHS)  # whole, so that it can be copied
-        click.echo(line if is_path else fitted(line, indent=9), err=aside)
+        click.echo(line if is_path else fitted(line, indent=9), err=True)
+    if result.stop_reason == "not_recorded":  # whole: the line above may be cut
+        click.echo(f"sunwell: {result.error}", err=True)
     if result.status in ("cancelled", "incomplete") and result.journal and not _is_settled(result):
-        click.echo(f"continue {_resume_command(result, chosen)}", err=aside)
+        click.echo(f"continue {_resume_command(result, chosen)}", err=True)
     return exit_code(result.status)
+
+
+def traced(result: TaskResult, chosen: Chosen) -> TaskResult:
+    """Write the trace if *chosen* names a file for it, and return *result*, failed if that failed."""
+    from sunwell.journal.exports import export_json
+    from sunwell.journal.reading import read_records
+    from sunwell.journal.tree import tree
+
+    path = chosen.get("trace")
+    if path is None or result.journal is None:
+        return result
+    try:
+        Path(path).write_text(export_json(tree(read_records(Path(result.journal)))) + "\n", "utf-8")
+    except (OSError, JournalError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        command = f"sunwell export {result.run_id}{_place(chosen)}"
+        said = f"the trace {path} cannot be written ({reason}): get it with {command} > FILE"
+        error_text = f"{result.error}; {said}" if result.error else said
+        return attrs.evolve(result, status="error", stop_reason="not_recorded", error=error_text)
+    return result
 
 
 def _is_settled(result: TaskResult) -> bool:
@@ -72,13 +106,18 @@ def _is_settled(result: TaskResult) -> bool:
 
 def _resume_command(result: TaskResult, chosen: Chosen) -> str:
     """Return the command that resumes the run, with the options that its record does not hold."""
-    place = "" if chosen["workspace"] == "." else f" --workspace {shlex.quote(str(chosen['workspace']))}"
+    place = _place(chosen)
     again = "".join(f" --{name.replace('_', '-')}" for name in _AGAIN if chosen.get(name))
     again += " --sandbox off" if chosen.get("sandbox") == "off" else ""
     again += "".join(f" --plugins {shlex.quote(name)}" for name in chosen.get("plugins") or ())
     if chosen.get("results"):
         again += f" --results {shlex.quote(str(chosen['results']))}"
     return f"sunwell resume {result.run_id}{place}{again}{_MORE.get(result.stop_reason, '')}"
+
+
+def _place(chosen: Chosen) -> str:
+    place = str(chosen.get("workspace") or ".")
+    return "" if place == "." else f" --workspace {shlex.quote(place)}"
 
 
 def _planned(result: TaskResult) -> list[str] | None:
@@ -100,28 +139,142 @@ def _planned(result: TaskResult) -> list[str] | None:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def drive(agent: Agent, events: AsyncGenerator[Event, None], view: View) -> TaskResult:
+def drive(
+    agent: Agent, events: AsyncGenerator[Event, None], view: View, chosen: Chosen | None = None
+) -> TaskResult:
     """Show *events* in *view* until the run ends, and return its result.
 
     The first Ctrl-C stops the run cleanly, the second ends the process immediately. Raises
-    :exc:`KeyboardInterrupt` if it comes before the run has begun.
+    :exc:`KeyboardInterrupt` if it comes before the run has begun, and the run's own error if no model was
+    called. After a call, an error such as a journal that cannot be written becomes a failed result: with
+    the bill so far, and with the command of *chosen* that resumes the run.
     """
+    seen = _Seen()
     with view, _Interrupts(agent, view) as interrupts:
         try:
-            return asyncio.run(_follow(events, view, interrupts))
+            result = asyncio.run(_follow(events, view, interrupts, seen))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
+        except SunwellError as error:
+            result = seen.result_after(error, chosen or {})
+        except Exception:
+            if seen.has_called and seen.begun is not None:  # a bug: its traceback follows
+                view.say(f"run {seen.begun.run_id} broke off; its journal is {seen.begun.journal}")
+            raise
+    if seen.has_called and result.journal:
+        place = _place(chosen or {})
+        command = f"resume {result.run_id}" if result.success else f"show {result.run_id} --verbose"
+        if_output_fails(f"sunwell {command}{place} prints the answer again, free of charge")
+    return result
 
 
-async def _follow(events: AsyncGenerator[Event, None], view: View, interrupts: "_Interrupts") -> TaskResult:
-    interrupts.watch(asyncio.get_running_loop(), asyncio.current_task())
-    async with aclosing(events) as stream:
-        async for event in stream:
-            interrupts.has_begun = True
-            view.see(event)
-            if isinstance(event, RunFinished):
-                return event.result
+@attrs.define(eq=False)
+class _Seen:
+    """What the events of a run have told."""
+
+    begun: RunStarted | None = None
+    finished: TaskResult | None = None
+    has_called: bool = False
+    """Whether a model was called, so that money may have been spent."""
+
+    def see(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self.begun = event
+            case RunFinished():
+                self.finished = event.result
+            case ModelCallStarted():
+                self.has_called = True
+
+    def result_after(self, error: SunwellError, chosen: Chosen) -> TaskResult:
+        """Return the failed result of a run that ended with *error*; raises it if nothing was spent."""
+        made = self.finished or error.result
+        if not self.has_called or not isinstance(made, TaskResult):
+            raise error
+        again = _resume_command(made, {"workspace": ".", **chosen})
+        sentence = f"{error}; then continue with: {again}"
+        reason = "not_recorded" if isinstance(error, JournalError) else made.stop_reason
+        return attrs.evolve(made, status="error", stop_reason=reason, error=sentence)
+
+
+async def _follow(
+    events: AsyncGenerator[Event, None], view: View, interrupts: "_Interrupts", seen: _Seen
+) -> TaskResult:
+    loop = asyncio.get_running_loop()
+    interrupts.watch(loop, asyncio.current_task())
+    waits = Waits(loop.time)
+    telling = asyncio.create_task(_tell_waits(waits, view))
+    try:
+        async with aclosing(events) as stream:
+            async for event in stream:
+                interrupts.has_begun = True
+                seen.see(event)
+                waits.see(event)
+                view.see(event)
+                if isinstance(event, RunFinished):
+                    return event.result
+    finally:
+        telling.cancel()
     raise AssertionError("the run ended without a result")
+
+
+async def _tell_waits(waits: "Waits", view: View) -> None:
+    from sunwell.cli.plain_view import PlainView
+
+    while True:
+        await asyncio.sleep(1)
+        lines = waits.due()
+        is_quiet = isinstance(view, PlainView) and view.quiet
+        if is_quiet and not (sys.stderr is not None and sys.stderr.isatty()):
+            continue
+        for line in lines:
+            view.say(line)
+
+
+_FIRST_WAIT_SECONDS = 5.0
+_LONGEST_WAIT_SECONDS = 60.0
+
+
+@attrs.define(eq=False)
+class Waits:
+    """Which models have been asked and say nothing, and when to say so: after 5, 15, 45, 105 s, and so on."""
+
+    clock: Callable[[], float]
+    _since: dict[str, tuple[str, float]] = attrs.field(factory=dict, init=False)
+    """The model that a span waits for, and since when it is silent."""
+    _told: dict[str, float] = attrs.field(factory=dict, init=False)
+    """How long each model had been silent when that was last said."""
+
+    def see(self, event: Event) -> None:
+        """Follow *event*."""
+        match event:
+            case ModelCallStarted():
+                self._since[event.span] = (event.model, self.clock())
+            case ModelRetried():
+                self._since[event.span] = (event.model, self.clock() + event.wait_seconds)
+            case ModelTextArrived() if event.span in self._since:
+                self._since[event.span] = (self._since[event.span][0], self.clock())
+            case ModelCallFinished():
+                self._since.pop(event.span, None)
+
+    def due(self) -> list[str]:
+        """Return the lines that are to be printed now, one for each model."""
+        now = self.clock()
+        silent: dict[str, list[float]] = {}
+        for model, since in self._since.values():
+            silent.setdefault(model, []).append(now - since)
+        lines = []
+        for model, seconds in silent.items():
+            longest, told = max(seconds), self._told.get(model, 0.0)
+            if longest < told:  # another call than the one that was told
+                told = 0.0
+            step = min(max(_FIRST_WAIT_SECONDS, 2 * told), _LONGEST_WAIT_SECONDS)
+            self._told[model] = told
+            if longest >= told + step:
+                self._told[model] = longest
+                calls = f" ({len(seconds):,} calls)" if len(seconds) > 1 else ""
+                lines.append(f"waiting for {model}{calls}, {longest:.0f} s")
+        return lines
 
 
 @attrs.define(eq=False)

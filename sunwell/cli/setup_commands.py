@@ -147,8 +147,8 @@ def config() -> None:
 def show(workspace: str, config: str | None, everything: bool, as_json: bool) -> None:
     """Print each setting with its value and where it comes from; secrets are masked."""
     from sunwell.cli.shared_options import sources_of
+    from sunwell.cli.terminal import print_json
     from sunwell.config.setting_lines import rows
-    from sunwell.report.figures import json_text
     from sunwell.tools.wording import on_one_line
 
     loaded = sources_of({"workspace": workspace, "config": config}).load()
@@ -156,7 +156,7 @@ def show(workspace: str, config: str | None, everything: bool, as_json: bool) ->
         click.echo(f"sunwell: {warning}", err=True)
     shown = rows(loaded, everything=everything)
     if as_json:
-        click.echo(json_text({"settings": [_object(row) for row in shown]}))
+        print_json({"settings": [_object(row) for row in shown]})
         return
     wide = max((len(f"{row.key} = {row.value}") for row in shown), default=0)
     for row in shown:
@@ -240,15 +240,16 @@ def _object(row: "SettingRow") -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def models(as_json: bool) -> None:
     """List the built-in model names, with prices per million tokens and whether the API key is set."""
+    from sunwell.cli.terminal import print_json
     from sunwell.models.prices import PriceBook
     from sunwell.models.registry import list_models
     from sunwell.plugins import Plugins
-    from sunwell.report.figures import dollars, json_text
+    from sunwell.report.figures import dollars
 
     rows, plugins = list_models(PriceBook()), Plugins("sunwell.models").names()
     if as_json:
         told = {"models": [_model_object(row) for row in rows], "plugins": list(plugins)}
-        click.echo(json_text(told))
+        print_json(told)
         return
     names = max(len(row.alias) for row in rows)
     ids = max(len(row.model_id) for row in rows)
@@ -311,8 +312,8 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     """
     from sunwell.cli.exit_codes import FAILED
     from sunwell.cli.shared_options import configured
+    from sunwell.cli.terminal import print_json
     from sunwell.config.preflight import plugin_rows
-    from sunwell.report.figures import json_text
 
     usd = chosen.pop("max_usd")
     held = configured(chosen)
@@ -331,7 +332,7 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
             "plugins": [plugin_object(row) for row in plugins],
             "sandbox": sandbox,
         }
-        click.echo(json_text(told))
+        print_json(told)
     lacking = [name for name, report in examined if isinstance(report, str) or not report.passes]
     if sandbox["required"] and not sandbox["works"]:
         lacking.append("sandbox")

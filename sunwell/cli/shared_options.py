@@ -214,8 +214,6 @@ def output_options(function: F) -> F:
     return _with(*_OUTPUT)(function)
 
 
-_MOST_BYTES = 256 * 1024 * 1024
-_PATIENCE_SECONDS = 1.0  # until the user is told that standard input is waited for
 _PEEK_SECONDS = 0.1
 
 
@@ -244,20 +242,22 @@ def given_text(file: str | None) -> str:
 
 
 def _text_of(file: str | None) -> str:
+    from sunwell.cli.terminal import MOST_INPUT_BYTES
+
     place = "standard input" if file is None else file
     try:
         if file is None:
             data = _piped()
         else:
             with Path(file).open("rb") as opened:
-                data = opened.read(_MOST_BYTES + 1)
+                data = opened.read(MOST_INPUT_BYTES + 1)
         text = data.decode("utf-8")
     except OSError as error:
         raise ConfigurationError(f"the context {place} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"the context {place} is no text: it must be UTF-8") from None
-    if len(data) > _MOST_BYTES:
-        raise ConfigurationError(f"the context {place} is longer than {_MOST_BYTES:,} bytes")
+    if len(data) > MOST_INPUT_BYTES:
+        raise ConfigurationError(f"the context {place} is longer than {MOST_INPUT_BYTES:,} bytes")
     if file is not None and not text.strip():
         raise ConfigurationError(f"the context {place} is empty: name another file, or leave --context out")
     return text
@@ -280,12 +280,11 @@ def _can_hold_text() -> bool:
 
 
 def _piped() -> bytes:
+    from sunwell.cli.terminal import read_input
+
     if not _can_hold_text():
         return b""
-    descriptor = _descriptor()
-    if descriptor is not None and not select.select([descriptor], [], [], _PATIENCE_SECONDS)[0]:
-        click.echo("sunwell: waiting for standard input to end; without any, add < /dev/null", err=True)
-    return sys.stdin.buffer.read(_MOST_BYTES + 1)
+    return read_input("text to go with the task or question; without any, add < /dev/null")
 
 
 def _has_piped() -> bool:
@@ -317,10 +316,14 @@ def task_of(chosen: Chosen) -> str:
 
 
 def _piped_task() -> str:
+    from sunwell.cli.terminal import read_input
+
     if sys.stdin is None:
         raise ConfigurationError("standard input is closed: give the task as an argument")
     try:
-        return sys.stdin.buffer.read().decode().strip()
+        return read_input("the task").decode().strip()
+    except OSError as error:
+        raise ConfigurationError(f"the task cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ConfigurationError("standard input is no text: the task must be UTF-8") from None
 

@@ -1,21 +1,27 @@
-"""The terminal: its width, and streams that cannot be written."""
+"""The terminal: its width, its encoding, and streams that cannot be read or written."""
 
+import codecs
 import errno
 import io
 import os
+import select
 import shutil
 import sys
 import textwrap
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from sunwell.cli.exit_codes import FAILED, READER_GONE, OutputFailed
+from sunwell.cli.exit_codes import FAILED, JSON_WANTED, READER_GONE, OutputFailed
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 PLAIN_WIDTH = 100
+MOST_INPUT_BYTES = 256 * 1024 * 1024
+_ESCAPES = "sunwell-escapes"
+_QUIET_INPUT_SECONDS = 1.0
+_CHUNK_BYTES = 1 << 16
 
 
 def is_terminal() -> bool:
@@ -57,16 +63,72 @@ def broken(line: str, width: int, indent: int = 0) -> str:
     return "\n".join(lines)
 
 
+def read_input(what: str) -> bytes:
+    """Return all of standard input, at most one byte more than :data:`MOST_INPUT_BYTES`.
+
+    If nothing arrives for a second, standard error says that *what* is waited for: an open pipe that
+    nobody writes to would look as if the command hung. Raises :exc:`OSError`.
+    """
+    try:
+        number = sys.stdin.fileno()
+    except (OSError, ValueError):  # a stream without a descriptor
+        return sys.stdin.buffer.read(MOST_INPUT_BYTES + 1)
+    data, is_told = bytearray(), False
+    while len(data) <= MOST_INPUT_BYTES:
+        ready, _, _ = select.select([number], [], [], None if is_told else _QUIET_INPUT_SECONDS)
+        if not ready:
+            is_told = True
+            print(f"sunwell: waiting for {what} on standard input", file=sys.stderr, flush=True)
+            continue
+        chunk = os.read(number, _CHUNK_BYTES)
+        if not chunk:
+            break
+        data += chunk
+    return bytes(data)
+
+
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """Print *value* as JSON. If standard output is not UTF-8, all other characters become JSON escapes."""
+    import click
+
+    from sunwell.report.figures import json_text
+
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    is_utf8 = codecs.lookup(encoding).name == "utf-8"
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta[JSON_WANTED] = False  # one object is on standard output; no error may add a second
+    click.echo(json_text(value, indent, ascii_only=not is_utf8))
+
+
+def if_output_fails(sentence: str) -> None:
+    """Let *sentence* say how to get what was printed, if standard output turns out not to take it."""
+    descriptor = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if isinstance(descriptor, _Descriptor):
+        descriptor.recovery = sentence
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Return JSON escapes for characters that an encoding lacks: a person can read them, a program too."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    pairs = zip(units[::2], units[1::2], strict=True)
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in pairs), error.end
+
+
 class _Descriptor(io.FileIO):
     """A file descriptor that remembers its first failure."""
 
     failure: OSError | None = None
+    recovery: str = ""
+    """How to get what could not be printed."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
         try:
-            return super().write(data)
-        except BlockingIOError:
-            raise
+            while (written := super().write(data)) is None:  # a pipe that does not block, and is full
+                select.select([], [self.fileno()], [])
+            return written
         except OSError as error:
             self.failure = self.failure or error
             return self._failed(error, memoryview(data).nbytes)
@@ -81,6 +143,22 @@ class _Descriptor(io.FileIO):
         os.close(nowhere)
 
 
+class _Closed(_Descriptor):
+    """Standard output that was closed from the beginning: what is printed there is lost."""
+
+    is_silenced: bool = False
+
+    def silence(self) -> None:
+        """Let the interpreter's last flush succeed."""
+        self.is_silenced = True
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        if self.is_silenced:
+            return memoryview(data).nbytes
+        self.failure = self.failure or OSError(errno.EBADF, "it is closed")
+        return self._failed(self.failure, memoryview(data).nbytes)
+
+
 class _Errors(_Descriptor):
     """Standard error: a command does its work even if it cannot report it."""
 
@@ -91,12 +169,13 @@ class _Errors(_Descriptor):
 def exit_after(command: Callable[[], object]) -> NoReturn:
     """Run *command* and exit with its code.
 
-    If standard output cannot be written, the exit code is 1 and standard error says why; if its
-    reader is gone, the code is 141 and nothing is printed. Messages that standard error cannot take
-    are lost and change nothing else.
+    If standard output is closed or cannot be written, the exit code is 1 and standard error says why. If
+    its reader is gone, the code is 141, and nothing is printed unless a paid result was lost. Messages that
+    standard error cannot take are lost and change nothing else.
     """
+    codecs.register_error(_ESCAPES, _escaped)
     _fill_closed_descriptors()
-    output = _replaced(sys.stdout, _Descriptor)
+    output = _replaced(sys.stdout, _Descriptor) if sys.stdout is not None else _closed_output()
     errors = _replaced(sys.stderr, _Errors)
     if output is not None:
         sys.stdout = output[0]
@@ -112,13 +191,17 @@ def exit_after(command: Callable[[], object]) -> NoReturn:
     finally:  # also for a bug: a second traceback must not follow the first
         failure = None if output is None else _flushed(*output)
     if failure is not None:
+        recovery = "" if output is None else output[1].recovery
         code = READER_GONE if failure.errno == errno.EPIPE else code or FAILED
         if code != READER_GONE:
+            advice = "" if failure.errno == errno.EBADF else "check that its disk has space, or "
             print(
-                f"sunwell: cannot write to standard output ({failure.strerror}): "
-                "check that its disk has space, or redirect it",
+                f"sunwell: cannot write to standard output ({failure.strerror}): {advice}redirect it"
+                f"{recovery and '; '}{recovery}",
                 file=sys.stderr,
             )
+        elif recovery:
+            print(f"sunwell: standard output was closed by its reader: {recovery}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -143,9 +226,13 @@ def _replaced(stream: TextIO | None, kind: type[_Descriptor]) -> tuple[TextIO, _
     stream.flush()
     descriptor = kind(number, "wb", closefd=False)
     at_once = stream.line_buffering or stream.write_through
-    text = io.TextIOWrapper(
-        io.BufferedWriter(descriptor), stream.encoding, stream.errors, line_buffering=at_once
-    )
+    text = io.TextIOWrapper(io.BufferedWriter(descriptor), stream.encoding, _ESCAPES, line_buffering=at_once)
+    return text, descriptor
+
+
+def _closed_output() -> tuple[TextIO, _Descriptor]:
+    descriptor = _Closed(1, "wb", closefd=False)
+    text = io.TextIOWrapper(io.BufferedWriter(descriptor), "utf-8", _ESCAPES, line_buffering=True)
     return text, descriptor
 
 

@@ -22,8 +22,8 @@ from sunwell.plugins import Find, Plugins, installed
 from sunwell.tools.tool_plugins import ToolPlugins
 
 _SAME_NAME = (
-    "kind", "api", "base_url", "needs_key", "timeout_seconds", "stall_seconds", "connect_seconds",
-    "requests_per_minute", "tokens_per_minute",
+    "kind", "api", "base_url", "needs_key", "timeout_seconds", "first_byte_seconds", "stall_seconds",
+    "connect_seconds", "requests_per_minute", "tokens_per_minute",
 )  # fmt: skip
 
 

@@ -75,6 +75,7 @@ class ProviderSettings:
     headers_env: Mapping[str, Text] = attrs.field(factory=dict, hash=False)
     """Headers whose values are in environment variables: the name of the header, and of the variable."""
     timeout_seconds: Seconds | None = None
+    first_byte_seconds: Seconds | None = None
     stall_seconds: Seconds | None = None
     connect_seconds: Seconds | None = None
     requests_per_minute: Count | None = None

@@ -108,9 +108,10 @@ Status = Literal["ok", "incomplete", "error", "cancelled"]
 StopReason = Literal[
     "end", "budget_usd", "budget_tokens", "timeout", "turns", "calls", "depth", "refusal", "length",
     "window", "provider_stop", "model_error", "lens_failed", "cancelled", "bug",
+    "not_recorded",
 ]  # fmt: skip
 """Why a run ended. Only ``end`` occurs with status ``ok``. ``provider_stop``: the provider gave a stop
-reason that is not a normal end."""
+reason that is not a normal end. ``not_recorded``: the journal or a file of results cannot be written."""
 _SUMMARY_CHARACTERS = 200
 
 

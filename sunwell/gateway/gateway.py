@@ -71,6 +71,13 @@ async def _at_once() -> None:
 
 
 @attrs.define(eq=False)
+class _Silence:
+    """How long the attempts of one call took that ended at a time limit."""
+
+    seconds: float = 0.0
+
+
+@attrs.define(eq=False)
 class Gateway:
     """Asks models: once for each place in a run, within the budget, and with a record of it all.
 
@@ -244,13 +251,13 @@ class Gateway:
         return completion
 
     async def _try_until_answered(self, call: ModelCall) -> Answer:
-        first, failed = self._first_free_attempt(call), 0
+        first, failed, silent = self._first_free_attempt(call), 0, _Silence()
         for tried in itertools.count():
             try:
-                return await self._try_once(call, first, tried, failed)
+                return await self._try_once(call, first, tried, failed, silent)
             except ModelError as error:
                 call = self._with_shorter_answer(call, error)
-                wait_seconds = self.retry.wait_seconds(failed, error)
+                wait_seconds = self.retry.wait_seconds(failed, error, silent.seconds)
                 if wait_seconds is None:
                     raise
                 self._tell_retry(call, tried + 1, wait_seconds, error)
@@ -286,7 +293,9 @@ class Gateway:
         )
         self.emit(MODEL_RETRIED, retried)
 
-    async def _try_once(self, call: ModelCall, first: int, tried: int, failed: int) -> Answer:
+    async def _try_once(
+        self, call: ModelCall, first: int, tried: int, failed: int, silent: "_Silence"
+    ) -> Answer:
         attempt = first + tried
         reservation = await self._booking.begin(call, attempt)
         request = call.request
@@ -299,10 +308,11 @@ class Gateway:
         except BaseException as error:  # a cancellation too: if the request is out, it may be billed
             if isinstance(error, ModelError):
                 error.detail = self.redact(error.detail)
+                silent.seconds += clock.time() - started if error.silent else 0.0
                 if isinstance(error, RequestTooLong):
                     self._learn_limits(call, error, reservation.max_output_tokens)
                 error.is_changed = error.is_changed and tried - failed < MOST_CHANGES
-            final = self.retry.wait_seconds(failed, error) is None
+            final = self.retry.wait_seconds(failed, error, silent.seconds) is None
             await self._booking.failed(call, attempt, reservation, error, final=final)
             raise
         seconds = clock.time() - started
@@ -314,7 +324,7 @@ class Gateway:
             return sound(await self._answer(call, request), name)
         except TimeoutError as error:  # the model's own: a limit of ours reaches it as a cancellation
             raise ConnectionFailed(
-                name, "it gave no answer in its own time; ask again", True, True
+                name, "it gave no answer in its own time; ask again", True, True, silent=True
             ) from error
         except asyncio.CancelledError as error:
             task = asyncio.current_task()

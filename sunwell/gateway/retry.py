@@ -23,9 +23,14 @@ class RetryPolicy:
     """Cap of the waits, which double and are jittered."""
     retry_after_cap_seconds: float = 60.0
     """Longest wait that a provider may ask for; a longer one ends the call."""
+    silence_cap_seconds: float = 240.0
+    """After attempts that ended at a time limit and lasted this long together, no further one is made."""
 
-    def wait_seconds(self, failed: int, error: BaseException) -> float | None:
+    def wait_seconds(self, failed: int, error: BaseException, silent_seconds: float = 0.0) -> float | None:
         """Return how long to wait after *error*, before which *failed* attempts had failed already.
+
+        *silent_seconds* is how long the attempts took that ended at a time limit, this one included: each
+        may have been billed, and each keeps the caller waiting for its whole length.
 
         ``None``: no further attempt, because it cannot help, the provider asks for a longer wait than
         allowed, or all attempts are used. An attempt that sends a different request is always made, at once.
@@ -34,6 +39,8 @@ class RetryPolicy:
         to half of itself in addition, so that calls that failed together are not repeated together.
         """
         if not isinstance(error, ModelError) or not error.retry:
+            return None
+        if error.silent and silent_seconds >= self.silence_cap_seconds:
             return None
         if error.is_changed:
             return 0.0

@@ -112,7 +112,8 @@ class Provider:
     header_variables: tuple[tuple[str, str], ...] = ()
     """Headers whose values are in environment variables: name and variable."""
     timeout_seconds: float = 600.0
-    stall_seconds: float = 300.0
+    first_byte_seconds: float = 180.0
+    stall_seconds: float = 180.0
     connect_seconds: float = 10.0
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None

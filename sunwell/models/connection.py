@@ -71,7 +71,7 @@ class Connection:
     """Headers to send in addition to the SDK's own; the value ``None`` removes one of those."""
     timeout_seconds: float = 600.0
     """Time limit for one complete answer if the request sets none."""
-    stall_seconds: float = 300.0
+    stall_seconds: float = 180.0
     """Longest pause within a stream."""
     connect_seconds: float = 10.0
     """Time limit for opening a connection."""
@@ -85,6 +85,8 @@ class Connection:
     """Limit of tokens per minute; ``None``: as the server's headers say."""
     vendor: str | None = None
     """The preset whose prices, usage and limits apply; ``None``: that of the name or the address, if any."""
+    first_byte_seconds: float = 180.0
+    """Longest wait until a streamed answer begins."""
 
     @classmethod
     def from_environment(
@@ -271,14 +273,18 @@ class Sender:
 
         def caught(request: httpx2.Request) -> httpx2.Response:
             made.append(request)
-            return httpx2.Response(200)
+            # No answer: the client would log it as a request of its own.
+            raise httpx2.ConnectError("captured", request=request)
 
         async with httpx2.AsyncClient(transport=httpx2.MockTransport(caught)) as nowhere:
             client = self.client.copy(http_client=nowhere)
-            # As a stream, like every request here: the SDK says so in a header.
-            await client.post(
-                path, cast_to=httpx2.Response, content=b"{}", options=self._options, stream=True
-            )
+            try:  # as a stream, like every request here: the SDK says so in a header
+                await client.post(
+                    path, cast_to=httpx2.Response, content=b"{}", options=self._options, stream=True
+                )
+            except Exception:
+                if not made:
+                    raise
         del made[0].headers["content-length"]  # it differs for each body
         return made[0]
 

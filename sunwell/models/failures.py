@@ -78,7 +78,7 @@ class Failures:
             detail = f"cannot reach {self._who()} in time; check the base URL and the network"
             return ConnectionFailed(self.model, self._clean(detail), False, True)
         detail = f"{self._who()} {what}; allow more time or ask for less"
-        return ConnectionFailed(self.model, self._clean(detail), True, True)
+        return ConnectionFailed(self.model, self._clean(detail), True, True, silent=True)
 
     def from_exception(self, error: Exception, *, is_sent: bool = True) -> ModelError | None:
         """Return the error for an exception of SDK or transport; ``None`` if it is a bug in our code.

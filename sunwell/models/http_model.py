@@ -304,7 +304,8 @@ class HttpCall:
         return failure
 
     async def _begin(self, sender: Sender, deadline: float) -> Any:
-        limit = asyncio.timeout_at(deadline)
+        first_byte_seconds = min(self.connection.first_byte_seconds, self._limit_seconds)
+        limit = asyncio.timeout_at(min(deadline, deadline - self._limit_seconds + first_byte_seconds))
         try:
             async with limit:
                 return await self._send(sender, streaming=True)
@@ -312,7 +313,7 @@ class HttpCall:
             self._mark(error)
             raise
         except Exception as error:
-            failure = self._meaning(error, limit.expired(), f"gave no answer in {self._limit_seconds:g} s")
+            failure = self._meaning(error, limit.expired(), f"gave no answer in {first_byte_seconds:g} s")
             if failure is None:
                 raise
         raise failure

@@ -257,6 +257,7 @@ class Providers:
             vendor=provider.vendor,
             requests_per_minute=provider.requests_per_minute,
             tokens_per_minute=provider.tokens_per_minute,
+            first_byte_seconds=provider.first_byte_seconds,
         )
         return Route(
             connection,

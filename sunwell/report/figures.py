@@ -60,9 +60,12 @@ def told_line(line: str) -> str:
     return line if is_safe else visible(line)
 
 
-def json_text(value: Any, indent: int | None = 2) -> str:
-    """Return *value* as JSON; characters that a terminal acts on become JSON escapes."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+def json_text(value: Any, indent: int | None = 2, *, ascii_only: bool = False) -> str:
+    """Return *value* as JSON; characters that a terminal acts on become JSON escapes.
+
+    With *ascii_only* so do all that are not ASCII.
+    """
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
     return _ACTING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

@@ -41,9 +41,9 @@ def test_the_first_interrupt_ends_the_run_in_good_order(start, shop: Path, simul
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "cancelled" in out
-    assert "claude-opus-5-5" in out
-    assert "sunwell resume" in out
+    assert "cancelled" in err
+    assert "claude-opus-5-5" in err
+    assert "sunwell resume" in err
     assert "Traceback" not in out + err
 
 

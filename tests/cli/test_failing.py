@@ -157,14 +157,14 @@ def test_a_bug_is_not_swallowed() -> None:
     ("closed", "code"),
     [
         pytest.param("0<&-", 2, id="input"),
-        pytest.param("1>&-", 0, id="output"),
+        pytest.param("1>&-", 1, id="output"),
         pytest.param("2>&-", 0, id="errors"),
         pytest.param("1>/dev/full", 1, id="full"),
     ],
 )
 def test_closed_and_full_streams_leave_no_traceback(keys, shop: Path, closed: str, code: int) -> None:
-    """A stream that is not there is done without; a task that cannot be read or an answer that cannot be
-    written is a sentence."""
+    """Messages that cannot be printed are done without; a task that cannot be read or an answer that cannot
+    be printed is a sentence."""
     task = "-" if closed == "0<&-" else "Say hello"
     line = f"exec '{sys.executable}' -m sunwell run '{task}' -w '{shop}' --model haiku {closed}"
     done = subprocess.run(

@@ -54,12 +54,13 @@ def test_the_bill_is_the_simulators_in_all_and_by_model(sunwell, shop: Path, sim
 
 
 def test_people_read_the_answer_and_the_bill(sunwell, shop: Path) -> None:
-    """Standard output has the answer, the files and the bill; standard error a line for each thing."""
+    """Standard output has the answer alone; standard error a line for each thing, the files and the bill."""
     done = sunwell("run", TASK, "-w", shop, *PAIR, "--max-usd", "0.50")
     assert done.exit_code == 0
     assert "The endpoints of customer" in done.stdout
-    assert "created  shop/endpoints/order.py" in done.stdout
-    assert "claude-opus-5-5 alone, estimated:" in done.stdout
+    assert "created  shop/endpoints/order.py" in done.stderr
+    assert "claude-opus-5-5 alone, estimated:" in done.stderr
+    assert "$" not in done.stdout
     assert "work: write_file shop/endpoints/order.py" in done.stderr
     assert "delegating to claude-haiku-5-5" in done.stderr
     assert "\x1b" not in done.output
@@ -144,7 +145,7 @@ def test_a_limit_leaves_the_run_incomplete(sunwell, shop: Path, simulator: Simul
 def test_an_incomplete_run_says_how_to_go_on(sunwell, shop: Path) -> None:
     """The last line is the command that takes the run up, with the limit to raise."""
     done = sunwell("run", TASK, "-w", shop, "--model", "haiku", "--max-turns", "2")
-    last = done.stdout.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
     assert "sunwell resume" in last
     assert last.endswith("--budget-turns N")
 
@@ -213,6 +214,6 @@ def test_the_command_to_go_on_can_be_copied(sunwell, shop: Path) -> None:
     place = shop.rename(shop.with_name("my shop"))
     done = sunwell("run", TASK, "-w", place, "--delegate", "--max-turns", "1")
     assert done.exit_code == 3
-    *words, value = shlex.split(done.stdout.partition("continue sunwell ")[2])
+    *words, value = shlex.split(done.stderr.partition("continue sunwell ")[2])
     assert (words[0], words[-1], value) == ("resume", "--budget-turns", "N")
     assert sunwell(*words, "40").exit_code == 0

@@ -18,7 +18,7 @@ from sunwell.errors import (
 )
 from sunwell.events import ModelCallFinished, ModelRetried
 from sunwell.gateway import RetryPolicy
-from sunwell.journal.records import Held
+from sunwell.journal.records import Failure, Held
 from sunwell.testing import ScriptedModel, run_virtual
 
 
@@ -195,3 +195,27 @@ def test_an_error_of_no_known_kind_may_have_been_billed_and_passes_through(open_
     failure = door.records[-1]
     assert (failure.error, failure.may_be_billed, failure.final) == ("ZeroDivisionError", True, True)
     assert door.used.uncertain_usd == door.records[0].reserved_usd
+
+
+@pytest.mark.parametrize(
+    ("seconds", "attempts"),
+    [
+        pytest.param(600, 1, id="ten-minutes-once"),
+        pytest.param(180, 2, id="three-minutes-twice"),
+        pytest.param(10, 4, id="short-ones-as-any-failure"),
+    ],
+)
+def test_silence_is_not_waited_for_again_and_again(open_door, seconds: int, attempts: int) -> None:
+    """Attempts that ended at a time limit are made again only while they lasted less than four minutes.
+
+    Each may have been billed, and stays booked at its bound.
+    """
+    door = open_door()
+    silent = [ConnectionFailed("haiku", "gave no answer", True, True, silent=True)] * 4
+    model = ScriptedModel("haiku", silent, seconds=seconds)
+    with pytest.raises(ConnectionFailed):
+        run_virtual(door.ask(model))
+    assert len(model.calls) == attempts
+    assert door.kinds().count("intent") == attempts
+    [*_, last] = [record for record in door.records if isinstance(record, Failure)]
+    assert (last.final, last.may_be_billed) == (True, True)

@@ -161,6 +161,29 @@ async def test_a_stall_ends_at_the_longest_silence(server, model_of, kind, answe
     await asyncio.wait_for(server.gone.wait(), 5)
 
 
+@pytest.mark.parametrize(("kind", "answer", "events"), WIRES)
+async def test_a_stream_that_does_not_begin_ends_at_the_first_byte_limit(
+    server, model_of, kind, answer, events
+):
+    """Long before the limit of a whole answer; the error says that it was silence."""
+    server.scripts += [["stall"]]
+    model = model_of(kind, first_byte_seconds=0.5)
+    await client_for(model.wire.sdk, model.connection)  # importing an SDK takes longer than that
+    with pytest.raises(ConnectionFailed, match=r"gave no answer in 0\.5 s") as caught:
+        await gathered(model)
+    assert (caught.value.may_be_billed, caught.value.retry, caught.value.silent) == (True, True, True)
+    await asyncio.wait_for(server.gone.wait(), 5)
+
+
+@pytest.mark.parametrize(("kind", "answer", "events"), WIRES)
+async def test_each_request_is_logged_once(server, model_of, kind, answer, events, caplog):
+    """At INFO the HTTP client has one line for a request, also for the first one."""
+    server.scripts += [[server.whole(answer)]]
+    with caplog.at_level("INFO"):
+        await model_of(kind).complete(ASKED)
+    assert len([record for record in caplog.records if record.levelname == "INFO"]) == 1
+
+
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("begun", [False, True], ids=["no-byte", "begun"])
 @pytest.mark.parametrize(("kind", "answer", "events"), WIRES)

@@ -4,13 +4,15 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from sunwell.core.task import TaskResult
-from sunwell.errors import ConfigurationError
+from sunwell.errors import ConfigurationError, JournalError
 
 
 @attrs.define(eq=False)
@@ -67,7 +69,10 @@ class ResultsFile:
             raise ConfigurationError(f"the results cannot be written to {path}: {reason}") from None
 
     def add(self, index: int, result: TaskResult) -> None:
-        """Add the result of the task at *index*; one that was cancelled is no result yet."""
+        """Add the result of the task at *index*; one that was cancelled is no result yet.
+
+        Raises :exc:`~sunwell.errors.JournalError` if the file cannot be written.
+        """
         if result.status == "cancelled":
             return
         line = json.dumps({"index": index, **result_fields(result)}, ensure_ascii=False)
@@ -76,15 +81,30 @@ class ResultsFile:
         self._lines[index] = line
         if known:
             return  # the new one stands in the file from finish() on; until then the old one does
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            os.write(descriptor, f"{line}\n".encode())  # in one call: a buffer would part long lines
-        finally:
-            os.close(descriptor)
+        with self._failing():
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            try:
+                data = memoryview(f"{line}\n".encode())
+                while data:  # mostly one call; a disk that is nearly full takes a part
+                    data = data[os.write(descriptor, data) :]
+            finally:
+                os.close(descriptor)
 
     def finish(self) -> None:
         """Put the lines in the order of input, durably."""
-        self._replace()
+        with self._failing():
+            self._replace()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise JournalError(
+                f"the results file {self.path} cannot be written ({reason}): make room for it, or name "
+                "another one with --results; the journal of the run has all results"
+            ) from error
 
     def _take(self, line: bytes, count: int) -> bool:
         """Keep *line* if it is the whole result of one of *count* tasks; return whether nothing was lost."""

@@ -1,6 +1,7 @@
 """Many tasks under one lens: what a batch is, and how it is run to its end."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult, with_both_sides
-from sunwell.errors import ConfigurationError
+from sunwell.errors import ConfigurationError, JournalError
 
 _SHOWN_TASKS = 40
 _SHOWN_CHARACTERS = 300
@@ -119,7 +120,8 @@ async def run_tasks(
         done = await dispatcher.await_results(ids)
     except BaseException:
         await dispatcher.close()
-        _complete(file, [dispatcher.result(task_id) for task_id in ids])
+        with suppress(JournalError):  # the file may be what failed
+            _complete(file, [dispatcher.result(task_id) for task_id in ids])
         raise
     return _complete(file, done)
 

@@ -27,6 +27,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision
 from sunwell.core.span import Span
 from sunwell.core.task import Status, StopReason, TaskResult, with_both_sides
+from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
     BUDGET_WARNING,
     RUN_FINISHED,
@@ -367,19 +368,29 @@ class Run:
         result = self._result(ended)
         if self.gateway.ran_out and self.gateway.accept_changes and self.journal.find(RunClosed, ()):
             result = as_closed(result, self.journal.records())
-        await self._write_end(
-            RunClosed(
-                result.status,
-                result.stop_reason,
-                result.answer,
-                result.error,
-                result.turns,
-                result.duration_seconds,
-                time.time(),
-            )
+        closed = RunClosed(
+            result.status,
+            result.stop_reason,
+            result.answer,
+            result.error,
+            result.turns,
+            result.duration_seconds,
+            time.time(),
         )
+        try:
+            await self._write_end(closed)
+        except JournalError as error:  # the answer was paid: whoever gets the error gets it, too
+            error.result = attrs.evolve(
+                result, status="error", stop_reason="not_recorded", error=error.sentence
+            )
+            raise
         self.tell(RUN_FINISHED, RunFinished(self.journal.run_id, result))
         return result
+
+    def so_far(self, error: SunwellError) -> TaskResult:
+        """Return the result of the run as far as it has come when *error* ends it."""
+        reason: StopReason = "not_recorded" if isinstance(error, JournalError) else "bug"
+        return self._result(Ending("error", reason, self.last_text(), str(error)))
 
     async def _write_end(self, closed: RunClosed) -> None:
         """Write the last record, although a stop may come meanwhile: it comes too late to change the end."""
