@@ -171,6 +171,16 @@ def import_time(found: Found) -> list[str]:
     return rows(("import", "ms", "ratio"), body)
 
 
+def file_search(found: Found) -> list[str]:
+    """What a search costs beside grep, by what is sought and how."""
+    body = (
+        [what, way, part["seconds"], part["ratio"]]
+        for what, ways in found["searches"].items()
+        for way, part in ways.items()
+    )
+    return rows((f"sought in {found['files']:,} files", "by", "seconds", "to grep"), body)
+
+
 def siblings(found: Found) -> list[str]:
     """What a shared prefix costs, by the ways of asking."""
     head = ("siblings", "way", "input, $", "to the least", "held, s", "seconds")
@@ -260,6 +270,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         resume,
         orchestrated,
         import_time,
+        file_search,
     )
 }
 

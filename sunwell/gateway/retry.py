@@ -18,6 +18,7 @@ class RetryPolicy:
     attempts: int = attrs.field(default=4, validator=attrs.validators.ge(1))
     """Attempts in all, the first included."""
     first_wait_seconds: float = 0.5
+    """Wait before the second attempt."""
     longest_wait_seconds: float = 30.0
     """Cap of the waits, which double and are jittered."""
     retry_after_cap_seconds: float = 60.0

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import attrs
 
 from sunwell.core.model import Completion, Delta, Effort, Request
-from sunwell.errors import BadRequest, ModelError, SunwellError, mark_unsent
+from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError, mark_unsent
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter
 from sunwell.models.connection import Connection, Flight, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
@@ -484,6 +484,11 @@ class HttpModel:
         return self.tuning.max_output_tokens
 
     @property
+    def thinking_tokens(self) -> int | None:
+        """The thinking budget that was set; ``None``: none, or the wire format has no field for it."""
+        return None
+
+    @property
     def context_window(self) -> int | None:
         """The context window that was set for the model in tokens; ``None``: not set, see its price."""
         return self.tuning.context_window
@@ -530,7 +535,7 @@ class HttpModel:
     def _learn(self, error: ModelError, sent: Wire) -> None:
         """Leave out what *error* refuses from now on; *sent* is the format of the refused request."""
         # With an answer, the request was accepted and billed: another attempt would be billed, too.
-        if not isinstance(error, BadRequest) or error.answer is not None:
+        if not isinstance(error, BadRequest) or isinstance(error, RequestTooLong) or error.answer is not None:
             return
         if sent.without(error.detail) is None:
             return

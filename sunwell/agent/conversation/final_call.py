@@ -9,6 +9,7 @@ from sunwell.core.message import History, Message, Part, Text, ToolResult, user
 from sunwell.core.model import ModelProtocol, Request
 from sunwell.core.price import Price
 from sunwell.core.task import StopReason
+from sunwell.models.room import own_output_tokens
 from sunwell.models.tokens import input_bound_tokens
 
 CLOSING_OUTPUT_TOKENS = 1024
@@ -79,12 +80,21 @@ def closing_reserve(input_tokens: int, conversation_bytes: int, price: Price | N
 
 
 def fitting_request(
-    model: ModelProtocol, request: Request, reason: StopReason, reserve: Reserve | None, delivered: str = ""
+    model: ModelProtocol,
+    request: Request,
+    reason: StopReason,
+    reserve: Reserve | None,
+    delivered: str = "",
+    *,
+    most_bytes: int | None = None,
 ) -> Request:
-    """Return the closing call, its conversation cut until it fits into *reserve*."""
+    """Return the closing call, its conversation cut until it fits into *reserve* and *most_bytes*."""
     history = CLOSING_HISTORY_BYTES if reserve is None else reserve.history_bytes
+    history = history if most_bytes is None else min(history, most_bytes)
+    own = own_output_tokens(model, CLOSING_OUTPUT_TOKENS) or CLOSING_OUTPUT_TOKENS
     while True:
         closing = closing_request(request, reason, history, delivered)
+        closing = attrs.evolve(closing, max_output_tokens=min(CLOSING_OUTPUT_TOKENS, own))
         fits = reserve is None or _tokens(model, closing) <= reserve.tokens
         if fits or history < _TEXT_BYTES:
             return closing

@@ -11,7 +11,8 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.prompts import CALL_REPEATED, CALL_UNKNOWN, CALL_WITHOUT_RESULT
+from sunwell.agent.conversation.compaction import repeats_a_cut
+from sunwell.agent.prompts import CALL_REPEATED, CALL_SHORTENED, CALL_UNKNOWN, CALL_WITHOUT_RESULT
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
@@ -158,6 +159,8 @@ class CallRunner:
     ) -> tuple[ToolResult, ToolStarted | None]:
         """Return the result of *call*, and the record of its beginning if it has begun."""
         executor, staging = self.tools.executors_of(call, Place(self.span, *key[1:]))
+        if repeats_a_cut(call):
+            return ToolResult(call.id, CALL_SHORTENED, is_error=True), None
         if executor is None:
             return self.tools.refusal(call), None
         if staging is None:
