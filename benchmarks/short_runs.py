@@ -35,8 +35,8 @@ from sunwell.tools.workspace import Workspace
 CALLS, REPETITIONS = 11, 25
 RUNS, CALLS_OF_MANY, ROUNDS = 200, 3, 5
 OPTIONS = RunOptions(budget=BUDGET)
-MOST_CPU = {"chat": 0.35, "messages": 0.8}
-MOST_WALL = {"chat": 0.5, "messages": 1.0}
+AIM = {"chat": 0.35, "messages": 0.8}
+"""The most CPU that a call of a short run should take, to the SDK's."""
 
 Work = Callable[[], Awaitable[None]]
 """One loop of either side, to its answer."""
@@ -176,19 +176,19 @@ async def measured(wire: str, kind: str, ports: tuple[int, int]) -> dict[str, An
 
 
 def missed(found: dict[str, Any]) -> list[str]:
-    """Return what is claimed of the figures and *found* does not show."""
-    said = []
-    for wire in LOOPS:
-        for kind, row in found[wire].items():
-            for figure, most in (("cpu_us", MOST_CPU[wire]), ("wall_ms", MOST_WALL[wire])):
-                ratio = row[figure]["median_to_sdk"]
-                if ratio > most:
-                    said.append(f"{wire}, {kind}, {figure}: {ratio} of the SDK's is more than {most}")
-    return said
+    """Return where *found* is above the aim."""
+    ratios = {
+        (wire, kind): row["cpu_us"]["median_to_sdk"] for wire in LOOPS for kind, row in found[wire].items()
+    }
+    return [
+        f"{wire}, {kind}: a call takes {ratio} of the SDK's CPU, which is more than {AIM[wire]}"
+        for (wire, kind), ratio in ratios.items()
+        if ratio > AIM[wire]
+    ]
 
 
 async def main() -> None:
-    """Measure, print and write the result; fail if a claim does not hold."""
+    """Measure, print and write the result; fail where a call takes more than the aim."""
     found: dict[str, Any] = {"calls": CALLS, "repetitions": REPETITIONS, "runs": RUNS}
     found |= {"calls_of_each": CALLS_OF_MANY, "delay_ms": DELAY_SECONDS * 1000, "rounds": ROUNDS}
     with server(CALLS, 0) as at_once, server(CALLS_OF_MANY) as slow:

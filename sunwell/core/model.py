@@ -62,7 +62,14 @@ class Usage:
     def __add__(self, other: "Usage") -> "Usage":
         if not isinstance(other, Usage):
             return NotImplemented
-        return Usage.of((self, other))
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.cache_write_1h_tokens + other.cache_write_1h_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
 
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -158,6 +165,20 @@ class Request:
         for tool in self.tools:
             texts += (tool.name, tool.description, tool.schema_text)
         return digest_of(*texts, start=self.messages.digest).hex()
+
+    def limited(self, max_output_tokens: int) -> Self:
+        """Return the request with this limit of output: what :func:`attrs.evolve` does, in less time."""
+        return type(self)(
+            self.messages,
+            self.system,
+            self.tools,
+            max_output_tokens,
+            self.tool_choice,
+            self.response_schema,
+            self.effort,
+            self.caching,
+            self.timeout_seconds,
+        )
 
     @property
     def size_bytes(self) -> int:

@@ -58,11 +58,14 @@ class Secrets:
     def _known(self) -> dict[str, str]:
         if not self._joined:
             return self._forms
-        # Sorted together: a short value of one may be part of a longer value of the other, whose rest
-        # would stay visible if the short one were replaced first.
         forms = dict(self._forms)
         for other in self._joined:
-            forms |= other._known()
+            known = other._known()
+            forms |= known
+        if forms == known:  # mostly both are of one environment
+            return known
+        # Sorted together: a short value of one may be part of a longer value of the other, whose rest
+        # would stay visible if the short one were replaced first.
         return dict(sorted(forms.items(), key=lambda item: -len(item[0])))
 
 

@@ -300,7 +300,7 @@ class Gateway:
         reservation = await self._booking.begin(call, attempt)
         request = call.request
         if request.max_output_tokens != reservation.max_output_tokens:
-            request = attrs.evolve(request, max_output_tokens=reservation.max_output_tokens)
+            request = request.limited(reservation.max_output_tokens)
         clock = asyncio.get_running_loop()
         started = clock.time()
         try:

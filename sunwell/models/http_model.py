@@ -287,8 +287,8 @@ class HttpCall:
         except BaseException:
             self._pace.unheard()
             raise
-        self._pace.heard(response.status_code, dict(response.headers), self._sent_at)
-        if not response.is_success:
+        self._pace.heard(response.status_code, dict(response.headers.items()), self._sent_at)
+        if not 200 <= response.status_code < 300:
             raise await self._refused(response)
         return response
 

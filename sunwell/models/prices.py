@@ -381,6 +381,8 @@ class PriceBook:
         )
 
     def _own_price(self, provider: str | None, model_id: str) -> Price | None:
+        if not self._own:
+            return None
         for spelled in (spelled_alike(model_id), undated(spelled_alike(model_id))):
             found = self._own.get(f"{provider}/{spelled}") or self._own.get(spelled)
             if found is not None:
