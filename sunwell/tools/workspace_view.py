@@ -130,7 +130,7 @@ class WorkspaceView:
 
     def _planned_in(self, folder: str) -> Iterator[FolderEntry]:
         start = f"{folder}/" if folder else ""
-        for path, data in self.planned.items():
+        for path, data in tuple(self.planned.items()):  # a search in a thread reads it while others plan
             if path.startswith(start):
                 name, deeper, _ = path[len(start) :].partition("/")
                 yield FolderEntry(start + name, "folder" if deeper else "file", 0 if deeper else len(data))
