@@ -132,7 +132,7 @@ def test_the_depth_that_is_typed_is_the_runs(tmp_path: Path) -> None:
     with running_simulator(Simulator({"claude-haiku-5-5": echo})) as simulator:
         env = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "key"}
         for typed in ((), ("--max-depth", "2")):
-            words = ["run", "Say hello", "-m", "haiku", "-w", str(tmp_path), *typed]
+            words = ["run", "Say hello", "-m", "haiku", "--sub-calls", "-w", str(tmp_path), *typed]
             assert CliRunner(env=env).invoke(cli, words).exit_code == 0
     first = [next(iter(read_records(run.path))) for run in list_runs(tmp_path)]
     assert [record.settings["options"]["max_depth"] for record in first if isinstance(record, RunOpened)] == [
