@@ -47,7 +47,9 @@ _ANSWERS = {
 }
 
 
-async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, calls: int) -> None:
+async def _serve(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, calls: int, delay_seconds: float
+) -> None:
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -56,7 +58,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cal
             wire = "messages" if b"/messages" in head.split(b"\r\n")[0] else "chat"
             is_last = body.count(b'"assistant"') >= calls - 1
             data = _ANSWERS[wire, is_last]
-            await asyncio.sleep(DELAY_SECONDS)
+            await asyncio.sleep(delay_seconds)
             start = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
             writer.write(start % len(data) + data)
             await writer.drain()
@@ -64,11 +66,11 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cal
         writer.close()
 
 
-async def main(calls: int) -> None:
+async def main(calls: int, delay_seconds: float) -> None:
     """Serve until the parent goes; the port is printed first."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _serve(reader, writer, calls)
+        await _serve(reader, writer, calls, delay_seconds)
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 24, backlog=2_048)
     print(listening.sockets[0].getsockname()[1], flush=True)
@@ -76,9 +78,9 @@ async def main(calls: int) -> None:
 
 
 @contextmanager
-def server(calls: int) -> Iterator[int]:
+def server(calls: int, delay_seconds: float = DELAY_SECONDS) -> Iterator[int]:
     """Run the server as a process of its own and give its port."""
-    words = [sys.executable, __file__, str(calls)]
+    words = [sys.executable, __file__, str(calls), str(delay_seconds)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield int(process.stdout.readline())
@@ -86,4 +88,4 @@ def server(calls: int) -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(int(sys.argv[1]), float(sys.argv[2])))

@@ -43,6 +43,31 @@ def _client_row(name: str, wire: Found) -> list[object]:
     return [name, *turns, wire["turn_200_to_sdk"], wire["loop_chunk_us"], wire["chunk_to_sdk"]]
 
 
+def short_runs(found: Found) -> list[str]:
+    """A run of few calls, and many such runs at once, beside the bare SDK."""
+    head = (
+        "wire format",
+        "tools",
+        f"a call of {found['calls']}, CPU, µs",
+        "to the SDK",
+        f"{found['runs']} runs, ms",
+        "to the SDK",
+    )
+    body = (
+        [
+            wire,
+            kind,
+            f"{row['cpu_us']['median_run']:,.0f}",
+            row["cpu_us"]["median_to_sdk"],
+            f"{row['wall_ms']['median_run']:,.0f}",
+            row["wall_ms"]["median_to_sdk"],
+        ]
+        for wire in ("chat", "messages")
+        for kind, row in found[wire].items()
+    )
+    return rows(head, body)
+
+
 def delegation(found: Found) -> list[str]:
     """The three arms, with their cost and the tests that their work failed."""
     head = ("way", "calls", "tokens", "USD", "tests failed")
@@ -164,6 +189,16 @@ def import_time(found: Found) -> list[str]:
     return rows(("import", "ms", "ratio"), body)
 
 
+def file_search(found: Found) -> list[str]:
+    """What a search costs beside grep, by what is sought and how."""
+    body = (
+        [what, way, part["seconds"], part["ratio"]]
+        for what, ways in found["searches"].items()
+        for way, part in ways.items()
+    )
+    return rows((f"sought in {found['files']:,} files", "by", "seconds", "to grep"), body)
+
+
 def siblings(found: Found) -> list[str]:
     """What a shared prefix costs, by the ways of asking."""
     head = ("siblings", "way", "input, $", "to the least", "held, s", "seconds")
@@ -241,6 +276,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
     table.__name__: table
     for table in (
         client_cpu,
+        short_runs,
         workers,
         siblings,
         delegation,
@@ -253,6 +289,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         resume,
         orchestrated,
         import_time,
+        file_search,
     )
 }
 

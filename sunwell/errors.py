@@ -9,6 +9,7 @@
     │   ├── QuotaExhausted        the account has no credit left: a retry cannot help
     │   ├── ServerFailed          5xx
     │   ├── BadRequest            the provider rejects this request
+    │   │   └── RequestTooLong      for its length, or for that of the answer that it asks for
     │   ├── BadAnswer             an answer that breaks the protocol or is incomplete
     │   └── Unauthorized          the provider rejects the key
     ├── MissingKeyError           an API key is missing; nothing was sent
@@ -99,6 +100,23 @@ class BadRequest(ModelError):
 
 
 @attrs.define(eq=False)
+class RequestTooLong(BadRequest):
+    """The request is longer than the model's context window, or it asks for too long an answer.
+
+    Nothing was billed for it. The figures are those that the provider names; ``None``: it names none.
+    """
+
+    window_tokens: int | None = None
+    """The model's context window."""
+    input_tokens: int | None = None
+    """Input tokens of the refused request, as the provider counts them."""
+    output_limit_tokens: int | None = None
+    """Longest answer that the model can give."""
+    shorter_answer_tokens: int | None = None
+    """The limit of the answer with which the next attempt is made; ``None``: the prompt must be shorter."""
+
+
+@attrs.define(eq=False)
 class BadAnswer(ModelError):
     """The answer cannot be used: it is cut off, malformed, or has no proper end."""
 
@@ -125,10 +143,16 @@ class UnknownModelError(SunwellError, LookupError):
 
     name: str
     known: tuple[str, ...]
+    meant: str = attrs.field(default="", kw_only=True)
+    """The known name that was probably meant; empty if none is near."""
 
     def __str__(self) -> str:
         listed = ", ".join(sorted(self.known)) or "none"
-        return f"unknown model {self.name!r}; known models: {listed}; or write provider/model"
+        return f"unknown model {self.name!r}; {self._question}known models: {listed}; or write provider/model"
+
+    @property
+    def _question(self) -> str:
+        return f"did you mean {self.meant}? " if self.meant else ""
 
 
 @attrs.define(eq=False)
@@ -141,7 +165,7 @@ class UnknownProviderError(UnknownModelError):
 
     def __str__(self) -> str:
         return (
-            f"unknown model {self.name!r}: the provider {self.provider} has no address; set "
+            f"unknown model {self.name!r}: the provider {self.provider} has no address; {self._question}set "
             f"{self.variable}, or use a known model: {', '.join(sorted(self.known)) or 'none'}"
         )
 

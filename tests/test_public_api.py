@@ -6,13 +6,16 @@
 import ast
 import importlib
 import inspect
+import itertools
 import re
 import subprocess
 import sys
+import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import sunwell
@@ -98,6 +101,77 @@ def methods(kind: type) -> list[tuple[str, Any]]:
     ]
 
 
+FIELDS = (
+    "RunOptions",
+    "Budget",
+    "RetryPolicy",
+    "Task",
+    "TaskResult",
+    "BatchResult",
+    "Bill",
+    "EphemeralLens",
+    "DelegationDecision",
+    "Proposal",
+    "Price",
+    "Rates",
+)
+"""The option and result types whose fields are listed."""
+
+
+def said_of_fields(kind: type) -> dict[str, str]:
+    """Return the first sentence of the text below each field of *kind* in its source."""
+    (node,) = ast.parse(inspect.cleandoc(inspect.getsource(kind))).body
+    assert isinstance(node, ast.ClassDef)
+    told: dict[str, str] = {}
+    for above, below in itertools.pairwise(node.body):
+        if not (isinstance(above, ast.AnnAssign) and isinstance(above.target, ast.Name)):
+            continue
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            holder = type("Said", (), {"__doc__": str(below.value.value)})
+            told[above.target.id] = documented(holder)
+    return told
+
+
+def typed(field: Any) -> str:
+    """Return the type of *field* as a reader writes it, without paths and checks."""
+    kind = field.type
+    if isinstance(kind, str):
+        text = kind
+    elif isinstance(kind, type) and not typing.get_args(kind):
+        text = kind.__name__
+    else:
+        text = str(kind)
+    text = re.sub(r"typing\.Annotated\[([\w.]+), .*?\)\]", r"\1", text)
+    text = re.sub(r"\b(?:\w+\.)+(?=\w)", "", text)
+    text = re.sub(r"Optional\[(.+)\]$", r"\1 | None", text)  # until Python 3.13
+    return f"`{text}`".replace("|", "\\|")
+
+
+def default_of(field: Any) -> str:
+    """Return the default of *field*; a dash if it must be given."""
+    if field.default is attrs.NOTHING:
+        return "–"
+    if isinstance(field.default, attrs.Factory):  # type: ignore[arg-type]
+        made = "" if field.default.takes_self else repr(field.default.factory())
+        return f"`{made}`" if made else "–"
+    return f"`{field.default!r}`".replace("|", "\\|")
+
+
+def fields_of(kind: type) -> list[str]:
+    """Return the lines of a table of what *kind* holds, in the order of the code."""
+    said = said_of_fields(kind)
+    rows = []
+    for field in attrs.fields(kind):
+        if field.name.startswith("_"):
+            continue
+        option = field.metadata.get("option")
+        text = option.help if option is not None else said.get(field.name, "")
+        if option is not None and option.otherwise:
+            text += f" If not set: {option.otherwise}."
+        rows.append(f"| `{field.name}` | {typed(field)} | {default_of(field)} | {text} |")
+    return ["| field | type | default | what it is |", "| --- | --- | --- | --- |", *rows, ""]
+
+
 def reference() -> str:
     """Return the part of the page that is made from the code."""
     lines: list[str] = []
@@ -105,6 +179,9 @@ def reference() -> str:
         lines += [f"### {title}", "", *table((name, getattr(sunwell, name)) for name in names.split())]
         if title == "Running":
             lines += ["Methods of `Agent`:", "", *table(methods(sunwell.Agent))]
+        for name in names.split():
+            if name in FIELDS:
+                lines += [f"Fields of `{name}`:", "", *fields_of(getattr(sunwell, name))]
     lines += ["## Other public modules", "", "| module | what it holds |", "| --- | --- |"]
     lines += [f"| `{name}` | {documented(importlib.import_module(name))} |" for name in MODULES]
     lines += ["", "## Other paths that stay", "", "| import | what it is |", "| --- | --- |"]
@@ -198,6 +275,14 @@ def test_every_name_is_in_the_reference() -> None:
     grouped = [name for names in GROUPS.values() for name in names.split()]
     assert sorted(grouped) == list(sunwell.__all__)
     assert [name for name in grouped if not documented(getattr(sunwell, name))] == []
+
+
+def test_every_field_has_a_line() -> None:
+    """No field of an option or result type has to be guessed."""
+    empty = [
+        (name, row) for name in FIELDS for row in fields_of(getattr(sunwell, name)) if row.endswith("|  |")
+    ]
+    assert empty == []
 
 
 def test_the_reference_is_the_codes_own() -> None:

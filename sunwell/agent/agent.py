@@ -3,7 +3,6 @@
 from __future__ import annotations  # the types are not imported
 
 import asyncio
-import difflib
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -360,10 +359,9 @@ def _agent_and_options(given: Mapping[str, Any]) -> tuple[Agent, RunOptions]:
     known = sorted({*of_run, *of_agent, "workspace"})
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3)
-            advice = (
-                f"did you mean {' or '.join(near)}?" if near else "see Agent and RunOptions for what there is"
-            )
+            from sunwell.context.options import suggested_option
+
+            advice = suggested_option(name, known)
             raise lazy.ConfigurationError(f"a run has no argument {name!r}; {advice}")
     options = lazy.RunOptions(**{name: value for name, value in given.items() if name in of_run})
     return Agent(**{name: value for name, value in given.items() if name in of_agent}), options

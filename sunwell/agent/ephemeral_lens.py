@@ -16,6 +16,7 @@ from sunwell.gateway.gateway import Gateway
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.memory import MemoryJournal
 from sunwell.models.prices import PriceBook
+from sunwell.models.room import lens_output_tokens
 
 __all__ = ["Ask", "create_ephemeral_lens", "generic_lens", "should_use_delegation"]
 
@@ -48,7 +49,8 @@ async def create_ephemeral_lens(
         LensError: No lens came of it. A lens is never empty.
         ModelError, BudgetExhausted: No answer came through the door.
     """
-    order = LensOrder(task, context, tuple(tools), max_lens_tokens, effort)
+    most = lens_output_tokens(smart_model, max_lens_tokens)
+    order = LensOrder(task, context, tuple(tools), max_lens_tokens, effort, most)
     return await write_lens(order, ask or _own_door(smart_model), model_name=smart_model.name)
 
 

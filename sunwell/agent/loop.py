@@ -175,7 +175,7 @@ class AgentLoop:
         decision, _ = decide(
             run.task,
             self.config,
-            Candidates(*[PricedModel.of(model, self.config.prices) for model in models]),
+            Candidates(*[PricedModel.of(model, self.config.prices, self.config) for model in models]),
             system_prompt=run.system_prompt,
             tools=run.tools.specs,
             tokens_left=run.ledger.tokens_left(path),

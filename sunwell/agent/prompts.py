@@ -69,6 +69,9 @@ GENERIC_CONSTRAINTS = (
 )
 
 
+CONTEXT_CUT = "\n(The rest of the workspace is left out here: it does not fit into your context window.)"
+
+
 def lens_limit(max_lens_tokens: int) -> str:
     """Return what ends the request for a lens."""
     return (
@@ -88,7 +91,7 @@ def lens_repair(reason: str, max_lens_tokens: int) -> str:
 
 # A conversation
 
-WORK_PROMPT_VERSION = 2
+WORK_PROMPT_VERSION = 3
 
 CONTINUE = "Your answer was cut off at its length limit. Go on exactly where it stopped."
 THINK_LESS = (
@@ -139,6 +142,33 @@ def result_left_out(characters: int, tool: str, *, can_inspect: bool) -> str:
     return f"[{characters:,} characters were left out here to save room; {again}]"
 
 
+def argument_left_out(characters: int, *, can_read: bool) -> str:
+    """Return what takes the place of most of a long argument in an old call of the model's own."""
+    again = "; read_file shows the file as it is now" if can_read else ""
+    return f" [{characters:,} characters left out later to save room: the call itself had them{again}]"
+
+
+def result_cut_short(characters: int) -> str:
+    """Return what follows the beginning of a result that is too long for the model's context window."""
+    return (
+        f"\n[{characters:,} more characters left out here: they do not fit into your context window. "
+        "Ask for a smaller part.]"
+    )
+
+
+def list_left_out(items: int) -> str:
+    """Return what is added to the result of an old call of whose arguments list items were left out."""
+    return f"\n[{items:,} list items left out of this call later to save room: the call itself had them]"
+
+
+ARGUMENT_LEFT_OUT = r"\[[\d,]+ characters left out later to save room: "
+"""Matches the first of these notes, in arguments of a call, too."""
+LIST_LEFT_OUT = r"\[[\d,]+ list items left out of this call later to save room: "
+"""Matches the second."""
+CALL_SHORTENED = (
+    "Not carried out: an argument of this call holds the note that characters were left out. That note "
+    "is only put into old calls, later. Write every argument out in full."
+)
 STATUS_BEGINS = "[Status, from the harness:"
 BUDGET_LOW = "Little is left: bring the task to its end now."
 

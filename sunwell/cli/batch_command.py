@@ -92,12 +92,14 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.agent.lens.lens_file import read_lens
     from sunwell.cli.run_output import drive, tell
     from sunwell.cli.shared_options import configured
+    from sunwell.cli.unused_options import Use, refuse_unused
     from sunwell.cli.views import choose_view
 
     tasks = read_tasks(chosen["tasks"])
     lens = None if chosen["lens"] is None else read_lens(Path(chosen["lens"]))
     held = configured(chosen, delegates=True)
     options = options_of(held, has_lens=lens is not None)
+    refuse_unused(chosen, Use(options, is_batch=True, has_lens=lens is not None))
     values = held.loaded.values
     view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.run.budget.usd)
     agent = held.agent()

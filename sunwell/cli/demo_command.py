@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
+from sunwell.cli.shared_options import StrictCommand
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ _PACE_SECONDS = {SMART: 1.2, CHEAP: 0.35}
 PAGE_WIDTH = 100
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("--keep", is_flag=True, help="Keep the folder with the finished code and the journals.")
 @click.pass_context
 def demo(ctx: click.Context, keep: bool) -> None:

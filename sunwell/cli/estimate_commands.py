@@ -11,6 +11,7 @@ from sunwell.cli.shared_options import (
     Chosen,
     SettingsCommand,
     config_options,
+    context_option,
     session_of,
     settings_options,
     task_of,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=SettingsCommand)
 @click.argument("task", required=False)
+@context_option
 @workspace_option
 @settings_options("models", "delegation", "work", "permissions", "budget")
 @config_options
@@ -49,8 +51,10 @@ def estimate(**chosen: Any) -> None:
         return
     for line in _lines(made):
         click.echo(line)
-    if chosen["budget_usd"] is not None:
-        click.echo(f"Whichever way is taken, --budget-usd {chosen['budget_usd']} holds.")
+    for name, value in chosen.items():
+        if name.startswith("budget_") and value is not None:
+            option = f"--{name.replace('_', '-')}"
+            click.echo(f"Whichever way is taken, {option} {value} holds.")
 
 
 def _lines(made: "Forecast") -> list[str]:
@@ -81,6 +85,7 @@ def _row(side: "Side", who: str, is_chosen: bool) -> str:
 
 @click.command(cls=SettingsCommand, epilog=EXIT_CODES)
 @click.argument("task", required=False)
+@context_option
 @click.option("-o", "--output", metavar="LENS.json", help="Where to write the lens.")
 @click.option("--check", metavar="LENS.json", help="Check an existing lens; no model is called.")
 @workspace_option
@@ -97,6 +102,10 @@ def lens(**chosen: Any) -> None:
     if (chosen["task"] is None) == (chosen["check"] is None):
         raise ConfigurationError("name a task to write a lens for, or --check LENS.json to check one")
     if chosen["check"] is not None:
+        for name, value in chosen.items():
+            if name != "check" and value not in (None, (), False) and (name, value) != ("workspace", "."):
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigurationError(f"{option} has no effect here: --check only reads a lens")
         _show(read_lens(Path(chosen["check"])))
         return
     written = _write(chosen)

@@ -52,8 +52,9 @@ class Commands(click.Group):
         except SunwellError as error:
             _fail(ctx, str(error), _code_of(error))
         except click.UsageError as error:
-            _say_json(ctx, error.format_message())
-            raise
+            told = _suggested(error) if isinstance(error, click.NoSuchOption) else error
+            _say_json(ctx, told.format_message())
+            raise told from None
         except (KeyboardInterrupt, click.Abort):
             _fail(ctx, "cancelled", CANCELLED, status="cancelled")
         except (click.exceptions.Exit, click.ClickException, OutputFailed, TimeoutError):
@@ -68,10 +69,25 @@ class Commands(click.Group):
             raise
 
 
+def _suggested(error: click.NoSuchOption) -> click.UsageError:
+    """Return *error* with the option that means what was typed, not one that only looks like it."""
+    from sunwell.context.spellings import flat_names, meant_setting
+
+    path = meant_setting(error.option_name)
+    known = {} if error.ctx is None else {name for one in error.ctx.command.params for name in one.opts}
+    options = [f"--{name.replace('_', '-')}" for name, at in flat_names().items() if at == path]
+    found = [option for option in options if option in known]
+    if not found:
+        return error
+    # click itself leaves out suggestions that do not look like what was typed.
+    return click.UsageError(f"No such option '{error.option_name}'. Did you mean '{found[0]}'?", error.ctx)
+
+
 def _fail(ctx: click.Context, sentence: str, code: int, status: str = "error") -> NoReturn:
+    from sunwell.cli.terminal import fitted_error
     from sunwell.report.figures import one_line
 
-    click.echo(f"sunwell: {one_line(sentence, _WHOLE * 100)}", err=True)
+    click.echo(fitted_error(f"sunwell: {one_line(sentence, _WHOLE * 100)}"), err=True)
     with suppress(OSError):  # standard output may be what failed
         _say_json(ctx, sentence, status)
     ctx.exit(code)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from sunwell.cli.shared_options import Chosen
+from sunwell.cli.shared_options import Chosen, StrictCommand
+from sunwell.context.kinds import Seconds, read_text
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.layout import RunFile, find_run
 from sunwell.journal.reading import read_records
@@ -57,7 +58,7 @@ _WIDE, _MIDDLE, _NARROW = 140, 90, 70
 _UNBOUNDED = 200
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def runs(workspace: str, as_json: bool) -> None:
@@ -272,7 +273,7 @@ def _wrapped(text: str, indent: str, width: int) -> Iterator[str]:
 _LOOK_SECONDS = 0.5
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("run_id", metavar="RUN")
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.option("-v", "--verbose", is_flag=True, help="Also show messages and tool results.")
@@ -358,7 +359,7 @@ def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
             yield place, "\n".join(texts)
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("run_id", metavar="RUN")
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.option(
@@ -384,7 +385,7 @@ def export(run_id: str, workspace: str, form: str) -> None:
         click.echo(export_otlp_json(records))
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("run_id", metavar="RUN")
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.pass_context
@@ -420,20 +421,22 @@ def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
         ctx.exit(INCOMPLETE)
 
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
 class _Age(click.ParamType[float]):
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is not a length of time: write for example 30d, 12h or 90m", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
+        text = str(value).strip()
+        weeks = re.fullmatch(r"(\d+(?:\.\d+)?)\s*w", text)
+        try:  # a number alone would be seconds elsewhere: too easily meant as days here
+            if weeks is None and not text.endswith(("s", "m", "h", "d")):
+                raise ValueError(text)
+            read: float = read_text(f"{float(weeks[1]) * 7}d" if weeks else text, Seconds)
+        except ValueError:
+            self.fail(f"{value!r} is not a length of time: write for example 30d, 12h or 1h30m", param, ctx)
+        return read
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the runs.")
 @click.option(
     "--older-than", type=_Age(), metavar="AGE", help="Remove runs that are older than this, for example 30d."

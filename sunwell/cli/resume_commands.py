@@ -11,6 +11,7 @@ import click
 from sunwell.cli.run_command import EXIT_CODES
 from sunwell.cli.shared_options import (
     SettingsCommand,
+    StrictCommand,
     again_options,
     ceilings_line,
     config_options,
@@ -131,6 +132,12 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
             "the run hands nothing out, so no call would be --delegation-model's: leave it out, or name the "
             "model that works with --model"
         )
+    asks_smart = recorded.enable_delegation or recorded.orchestrate or recorded.model is None
+    if chosen["smart_model"] is not None and not asks_smart:
+        raise ConfigurationError(
+            "the run asks no smart model, so --smart-model has no effect: leave it out, or name the model "
+            "that works with --model"
+        )
     held = configured(chosen, needs_key=False)
     changed = {name: chosen[name] for name in _CHANGED if chosen[name] is not None}
     terms = terms_of(chosen, held, recorded, None, changed)
@@ -155,7 +162,7 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
     ctx.exit(tell(drive(agent, events, view), chosen))
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(cls=StrictCommand, epilog=EXIT_CODES)
 @click.argument("run_id", metavar="RUN")
 @click.option(
     "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
@@ -185,7 +192,7 @@ def replay(ctx: click.Context, /, **chosen: Any) -> None:
 _ROLES = ("model", "smart_model", "delegation_model")
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(cls=StrictCommand, epilog=EXIT_CODES)
 @click.argument("journal", metavar="JOURNAL", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--files", metavar="DIR", help="The files that the run begins with; they are copied.")
 @click.option("--allow-shell", is_flag=True, help="Let the run have the shell, if it had it.")

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,8 @@ from sunwell.cli.shared_options import (
     Configured,
     SettingsCommand,
     config_options,
+    context_option,
+    given_text,
     output_options,
     plugins_option,
     session_of,
@@ -23,7 +24,7 @@ from sunwell.cli.shared_options import (
     workspace_option,
 )
 from sunwell.context.options import SECTIONS
-from sunwell.errors import ConfigurationError
+from sunwell.errors import ConfigurationError, SunwellError
 
 if TYPE_CHECKING:
     from sunwell.agent.agent import Agent
@@ -33,10 +34,8 @@ if TYPE_CHECKING:
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.task import TaskResult
+    from sunwell.models.room import Room
     from sunwell.report.forecast import Forecast
-
-_ANSWER_TOKENS = 8_192  # room that is kept for the answer
-_MOST_BYTES = 256 * 1024 * 1024
 
 
 @attrs.frozen
@@ -104,7 +103,7 @@ def question_of(chosen: Chosen, held: Configured, options: "RunOptions") -> Ques
     does not fit into the model's window.
     """
     from sunwell.agent.lifecycle.model_roles import Choices, resolve_roles
-    from sunwell.config.preflight import window_of
+    from sunwell.models.room import own_output_tokens
 
     if not chosen["query"].strip():
         raise ConfigurationError("the question is empty: say what you want to know")
@@ -118,8 +117,9 @@ def question_of(chosen: Chosen, held: Configured, options: "RunOptions") -> Ques
         child = f"{model.name} in place of {roles.fell_back.wanted}: {roles.fell_back.reason}"
     elif named is not None:
         child = f"none; {named} is asked only with --sub-calls or --orchestrate, and a depth of at least 1"
-    question = Question(chosen["query"], _context(chosen["context"]), model.name, child)
-    _require_fit(question, window_of(model, held.resolved))
+    question = Question(chosen["query"], given_text(chosen["context"]), model.name, child)
+    usual = own_output_tokens(model, options.max_output_tokens)
+    _require_fit(question.prompt(), model.name, held.resolved.prices.room(model, usual))
     return question
 
 
@@ -183,34 +183,29 @@ def write_trace(result: "TaskResult", path: str) -> None:
         raise ConfigurationError(f"the trace {path} cannot be written: {error.strerror}") from None
 
 
-def _context(file: str | None) -> str:
-    if file is None and (sys.stdin is None or sys.stdin.isatty()):  # a closed one is None
-        return ""
-    place = "standard input" if file is None else file
-    try:
-        if file is None:
-            data = sys.stdin.buffer.read(_MOST_BYTES + 1)
-        else:
-            with Path(file).open("rb") as opened:
-                data = opened.read(_MOST_BYTES + 1)
-        text = data.decode("utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"the context {place} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"the context {place} is no text: it must be UTF-8") from None
-    if len(data) > _MOST_BYTES:
-        raise ConfigurationError(f"the context {place} is longer than {_MOST_BYTES:,} bytes")
-    return text
+def _require_material_fits(session: "SessionContext", held: Configured) -> None:
+    """Refuse a task whose material does not fit into the window of a model that may get it."""
+    from sunwell.models.room import own_output_tokens
+
+    usual = held.resolved.options.max_output_tokens
+    for name in held.resolved.names.values():
+        try:
+            model = held.resolved.registry.get(name)
+        except SunwellError:  # a model that cannot be used gets nothing, and is reported elsewhere
+            continue
+        room = held.resolved.prices.room(model, own_output_tokens(model, usual))
+        _require_fit(session.goal, model.name, room)
 
 
-def _require_fit(question: Question, window: int | None) -> None:
+def _require_fit(prompt: str, model: str, room: "Room") -> None:
     from sunwell.models.tokens import estimate_tokens
 
-    tokens = estimate_tokens(question.prompt())
-    if window is not None and tokens + _ANSWER_TOKENS > window:
+    tokens, window = estimate_tokens(prompt), room.window_tokens
+    if room.prompt_tokens is not None and tokens > room.prompt_tokens:
         raise ConfigurationError(
             f"the context has about {tokens:,} tokens and does not fit into the {window:,} tokens of "
-            f"{question.model} with room for an answer: give less of it, or a model with a longer window"
+            f"{model} with {room.output_tokens:,} for the answer: give less of it, set a lower "
+            "--max-output-tokens, or use a model with a longer window"
         )
 
 
@@ -240,9 +235,7 @@ EXIT_CODES = (
     metavar="QUESTION",
     help="Answer a question, without the workspace's tools; see --context.",
 )
-@click.option(
-    "-c", "--context", metavar="FILE", help="File with the context of the question. Default: standard input."
-)
+@context_option
 @click.option(
     "--explore-max-steps",
     "--max-explore",
@@ -259,12 +252,16 @@ EXIT_CODES = (
 def run(ctx: click.Context, /, **chosen: Any) -> None:
     """Do TASK in a workspace; "-" reads the task from standard input.
 
+    A file that --context names, or what is piped in beside a task, is its material: it follows the task in a
+    block of its own, and nothing in it counts as an instruction.
+
     Delegation is on if a delegation model is named, or with --enable-delegation. Without any model named,
     Sunwell uses the two models of the provider whose API key is set. The answer and the bill go to standard
     output, everything else to standard error.
     """
     from sunwell.cli.run_output import drive, tell
     from sunwell.cli.shared_options import configured
+    from sunwell.cli.unused_options import Use, refuse_unused
     from sunwell.cli.views import choose_view
     from sunwell.config.preflight import require_sound, unlisted_models
 
@@ -278,14 +275,17 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     values = held.loaded.values
     if chosen["query"] is not None:
         refuse_lens_options(chosen)
+        refuse_unused(chosen, Use(options_for(chosen, held), is_question=True))
         ctx.exit(_answer(held, chosen))
     view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.run.budget.usd)
     options = attrs.evolve(
         held.resolved.options,
         approve=_asker(view) if chosen["approve"] else None,
     )
+    refuse_unused(chosen, Use(options))
     session = session_of(chosen, options)
     warnings = require_sound(held.resolved)
+    _require_material_fits(session, held)
     unlisted = asyncio.run(unlisted_models(held.resolved))
     for warning in (*warnings, *(finding.sentence for finding in unlisted)):
         view.say(warning)

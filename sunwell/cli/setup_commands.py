@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
-from sunwell.cli.shared_options import DOLLARS, config_options, model_options
+from sunwell.cli.shared_options import DOLLARS, StrictCommand, config_options, model_options
+from sunwell.cli.terminal import fitted
 
 if TYPE_CHECKING:
     from sunwell.cli.shared_options import Configured
@@ -89,7 +90,7 @@ delegation_model = "haiku"
 """
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Project folder.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def init(workspace: str, force: bool) -> None:
@@ -109,12 +110,16 @@ def init(workspace: str, force: bool) -> None:
             opened.write(data)
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from None
-    click.echo(f"written  {file}")
-    try:
+    problem = ""
+    try:  # before anything is printed: output that fails must not leave a file without trust
         TrustRecord.of_user().add(file, data)
-        click.echo("trusted  in this version; after each change, run: sunwell config trust")
     except ConfigurationError as error:
-        click.echo(f"sunwell: the file is not trusted yet: {error}", err=True)
+        problem = str(error)
+    click.echo(f"written  {file}")
+    if problem:
+        click.echo(f"sunwell: the file is not trusted yet: {problem}", err=True)
+    else:
+        click.echo("trusted  in this version; after each change, run: sunwell config trust")
     click.echo("next     set ANTHROPIC_API_KEY, or name other models in the file")
     click.echo("         then run: sunwell config check")
 
@@ -135,7 +140,7 @@ def config() -> None:
     """Show, check and trust the settings of a project."""
 
 
-@config.command()
+@config.command(cls=StrictCommand)
 @_place
 @click.option("--all", "everything", is_flag=True, help="Also show defaults.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -161,7 +166,7 @@ def show(workspace: str, config: str | None, everything: bool, as_json: bool) ->
         click.echo("nothing is set: all settings have their defaults (show them with --all)")
 
 
-@config.command()
+@config.command(cls=StrictCommand)
 @_place
 @click.option("--online", is_flag=True, help="Also ask the servers if they have the models; free of charge.")
 @click.pass_context
@@ -178,24 +183,25 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
 
     loaded = sources_of({"workspace": workspace, "config": config}).load()
     for file in loaded.files:
-        click.echo(on_one_line(f"read     {file}"))
+        click.echo(on_one_line(f"read     {file}"))  # whole, so that it can be copied
     for warning in loaded.warnings:
-        click.echo(on_one_line(f"warning  {warning}"))
+        click.echo(fitted(on_one_line(f"warning  {warning}"), 9))
     loaded.require_trust()
     resolved = resolve(loaded.values)
     found = findings(resolved)
     if online:
         found += asyncio.run(unlisted_models(resolved))
     for row in plugin_rows(resolved, loaded.values):
-        click.echo(plugin_line(row))
+        click.echo(fitted(plugin_line(row), 9))
     for finding in found:
-        click.echo(on_one_line(f"{'error' if finding.is_error else 'warning':<8} {finding.sentence}"))
+        word = "error" if finding.is_error else "warning"
+        click.echo(fitted(on_one_line(f"{word:<8} {finding.sentence}"), 9))
     if any(finding.is_error for finding in found):
         ctx.exit(BAD_INPUT)
     click.echo("all settings are valid")
 
 
-@config.command()
+@config.command(cls=StrictCommand)
 @_place
 @click.argument("file", required=False, metavar="[FILE]")
 def trust(workspace: str, config: str | None, file: str | None) -> None:
@@ -230,7 +236,7 @@ def _object(row: "SettingRow") -> dict[str, Any]:
     return {"key": row.key, "value": row.value, "origin": row.origin, "trusted": row.is_trusted}
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def models(as_json: bool) -> None:
     """List the built-in model names, with prices per million tokens and whether the API key is set."""
@@ -246,21 +252,27 @@ def models(as_json: bool) -> None:
         return
     names = max(len(row.alias) for row in rows)
     ids = max(len(row.model_id) for row in rows)
-    click.echo(f"{'name':<{names}} {'model':<{ids}} {'input':>7} {'output':>7}  key")
+    click.echo(fitted(f"{'name':<{names}} {'model':<{ids}} {'input':>7} {'output':>7}  key", names + 1))
     for row in rows:
-        click.echo(
+        line = (
             f"{row.alias:<{names}} {row.model_id:<{ids}} {dollars(row.input_usd):>7} "
             f"{dollars(row.output_usd):>7}  {row.key_variable} {'is set' if row.has_key else 'is not set'}"
         )
+        click.echo(fitted(line, names + 1))
     date = max(row.price_date for row in rows)
+    dated = f", as of {date}" if date else ""
+    click.echo("")
+    click.echo(fitted(f"US dollars per million tokens, lowest tier, without caching{dated}."))
     click.echo(
-        f"\nUS dollars per million tokens, lowest tier, without caching{f', as of {date}' if date else ''}.\n"
-        "Other models: provider/model. Set PROVIDER_API_KEY, and PROVIDER_BASE_URL for\n"
-        "any other OpenAI-compatible server."
+        fitted(
+            "Other models: provider/model. Set PROVIDER_API_KEY, and PROVIDER_BASE_URL for any other "
+            "OpenAI-compatible server."
+        )
     )
     if plugins:
+        names_of = ", ".join(plugins)
         click.echo(
-            f"Installed plugins: {', '.join(plugins)}. If a plugin has several models, write PLUGIN/MODEL."
+            fitted(f"Installed plugins: {names_of}. If a plugin has several models, write PLUGIN/MODEL.")
         )
 
 
@@ -282,7 +294,7 @@ def _model_object(row: "ModelRow") -> dict[str, Any]:
 _MARKS = {"yes": "✓", "no": "–", "failed": "✗"}
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Project folder.")
 @model_options
 @click.option("--suite", is_flag=True, help="Also test rarely used features: the conformance suite.")
@@ -308,9 +320,10 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     examining = _Examining(held, chosen["suite"], usd, quiet=chosen["as_json"])
     sandbox = _sandbox(held, chosen["workspace"])
     if not examining.quiet:
-        click.echo(f"sandbox  {_MARKS['yes' if sandbox['works'] else 'no']} {sandbox['detail']}\n")
+        mark = _MARKS["yes" if sandbox["works"] else "no"]
+        click.echo(fitted(f"sandbox  {mark} {sandbox['detail']}", 9) + "\n")
         for row in plugins:
-            click.echo(plugin_line(row))
+            click.echo(fitted(plugin_line(row), 9))
     examined = asyncio.run(examining.all())
     if examining.quiet:
         told = {
@@ -323,7 +336,7 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     if sandbox["required"] and not sandbox["works"]:
         lacking.append("sandbox")
     if not examining.quiet:
-        click.echo(_last_line(len(examined), lacking))
+        click.echo(fitted(_last_line(len(examined), lacking)))
     if lacking:
         ctx.exit(FAILED)
 
@@ -386,9 +399,10 @@ class _Examining:
         needed = "" if check.verdict == "yes" or check.is_required else " (optional)"
         self._say(f"  {_MARKS[check.verdict]} {check.name}{detail}{needed}")
 
-    def _say(self, line: str) -> None:
+    def _say(self, text: str) -> None:
         if not self.quiet:
-            click.echo(line)
+            for line in text.split("\n"):
+                click.echo(fitted(line, 4))
 
 
 def _cost_line(report: "ConformanceReport", *, has_price: bool) -> str:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sunwell.cli.shared_options import StrictCommand
+
 if TYPE_CHECKING:
     from sunwell.simulator import Simulator
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1 (default: any free port)."
 )
@@ -18,8 +20,9 @@ def simulate(port: int) -> None:
     """Serve scripted models on this machine until Ctrl-C, then print the bill.
 
     It serves the APIs of Anthropic and OpenAI; each API key is a separate account. The models are scripts:
-    they can do only the task of sunwell demo, and answer any other task by saying that nothing needs to be
-    done. In runs with --orchestrate, the smart model splits any task into parts.
+    they can do only the task of sunwell demo and what sunwell doctor asks, and answer any other task by
+    saying that nothing needs to be done. In runs with --orchestrate, the smart model splits any task into
+    parts.
     """
     from sunwell.cli.exit_codes import OutputFailed
     from sunwell.errors import ConfigurationError

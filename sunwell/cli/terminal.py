@@ -33,6 +33,17 @@ def fitted(line: str, indent: int = 0) -> str:
     return broken(line, terminal_width(), indent) if is_terminal() else line
 
 
+def fitted_error(line: str, indent: int = 0) -> str:
+    """Return *line* wrapped to the width of the terminal at standard error; elsewhere it stays one line."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return line
+    try:
+        width = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
+    except (OSError, ValueError):
+        width = 0
+    return broken(line, width if width > 0 else PLAIN_WIDTH, indent)
+
+
 def broken(line: str, width: int, indent: int = 0) -> str:
     """Return *line* wrapped between words at *width*; from the second line on indented by *indent*."""
     lines = textwrap.wrap(

@@ -1,7 +1,6 @@
 """What can be known to be wrong before a model is asked."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import attrs
 
@@ -12,6 +11,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.errors import ConfigurationError, PluginError, SunwellError
 from sunwell.models.catalog import DEFAULT_SMART_MODEL
 from sunwell.models.providers import is_beyond_built_in
+from sunwell.models.room import own_output_tokens
 from sunwell.plugins import Group
 from sunwell.tools.tool_plugins import BUILT_IN, ToolPlugins
 
@@ -123,7 +123,7 @@ def findings(resolved: Resolved) -> tuple[Finding, ...]:
         except SunwellError as error:
             spared = role == "delegation_model" and resolved.options.fallback == "parent"
             found.append(Finding(f"{role}: {error}", not spared and role != "orchestrator", role))
-    return (*found, *_prices(resolved, models), *_windows(resolved, models), *_limits(models))
+    return (*found, *_prices(resolved, models), *_windows(resolved, models), *_limits(resolved, models))
 
 
 async def unlisted_models(resolved: Resolved) -> tuple[Finding, ...]:
@@ -168,7 +168,7 @@ def _windows(resolved: Resolved, models: dict[str, ModelProtocol]) -> Iterator[F
     worker = models.get("delegation_model")
     if worker is None or not resolved.options.enable_delegation:
         return
-    window = window_of(worker, resolved)
+    window = resolved.prices.window_tokens(worker)
     needed = resolved.options.max_lens_tokens
     if window is not None and window <= 2 * needed:
         yield Finding(
@@ -178,28 +178,33 @@ def _windows(resolved: Resolved, models: dict[str, ModelProtocol]) -> Iterator[F
         )
 
 
-def _limits(models: dict[str, ModelProtocol]) -> Iterator[Finding]:
+def _limits(resolved: Resolved, models: dict[str, ModelProtocol]) -> Iterator[Finding]:
     for role, model in models.items():
         tuning = getattr(model, "tuning", None)
-        if tuning is not None and tuning.thinking_tokens and not _thinks(model):
-            yield Finding(
-                f"{role}: {model.name} takes no budget of thinking: set effort instead", False, role
-            )
+        if tuning is None or not tuning.thinking_tokens:
+            continue
+        usual = own_output_tokens(model, resolved.options.max_output_tokens)
+        said = _of_thinking(model, tuning.thinking_tokens, resolved.prices.room(model, usual).output_tokens)
+        yield Finding(f"{role}: {said}", False, role)
 
 
-def window_of(model: ModelProtocol, resolved: Resolved) -> int | None:
-    """Return the context window of *model*: the one that was set, else the price table's."""
-    chosen: int | None = getattr(model, "context_window", None)
-    if chosen is not None:
-        return chosen
-    price = resolved.prices.price(model)
-    return price.context_window if price else None
+def _of_thinking(model: ModelProtocol, wanted: int, limit: int) -> str:
+    """Return what becomes of a thinking budget of *wanted* tokens."""
+    from sunwell.models.anthropic_messages import AnthropicModel, thinking_budget
+
+    if not isinstance(model, AnthropicModel):
+        return f"{model.name} takes no budget of thinking: set effort instead"
+    if thinking_budget(wanted, limit) is None:
+        return (
+            f"thinking_tokens is {wanted:,} and the longest answer {limit:,} tokens, so {model.name} does not "
+            "think: raise max_output_tokens"
+        )
+    return (
+        f"{model.name} thinks as much as it needs within the longest answer, {limit:,} tokens, and with a "
+        "budget only if it refuses that; set effort or max_output_tokens to limit it"
+    )
 
 
 def parent_name(resolved: Resolved) -> str:
     """Return the name of the loop's own model."""
     return resolved.names.get("model") or resolved.names.get("smart_model") or DEFAULT_SMART_MODEL
-
-
-def _thinks(model: Any) -> bool:
-    return type(model).__name__ == "AnthropicModel"

@@ -17,6 +17,7 @@ from sunwell.models.prices import PriceBook
 from sunwell.models.providers import ModelPlugins, Providers, provider_from_variables
 from sunwell.models.quirks import ChatQuirks
 from sunwell.models.registry import ModelRegistry
+from sunwell.models.room import ModelLimits
 from sunwell.plugins import Find, Plugins, installed
 from sunwell.tools.tool_plugins import ToolPlugins
 
@@ -123,8 +124,6 @@ class Resolved:
     prices: PriceBook
     names: Mapping[str, str] = attrs.field(hash=False)
     """What each role that is set is called in ``registry``."""
-    windows: Mapping[str, int] = attrs.field(hash=False)
-    """Context windows that were set, by ``provider/id``."""
     model_plugins: ModelPlugins
     tool_plugins: ToolPlugins
 
@@ -149,9 +148,8 @@ def resolve(
     return Resolved(
         options=_options(values, names),
         registry=registry,
-        prices=PriceBook(catalog.prices()),
+        prices=PriceBook(catalog.prices(), limits=ModelLimits(catalog.windows())),
         names=names,
-        windows=catalog.windows(),
         model_plugins=model_plugins,
         tool_plugins=tool_plugins,
     )

@@ -53,6 +53,12 @@ class Quirks:
     strict_tools: bool | None = None
     stream_usage: bool | None = None
     effort: bool | None = None
+    system_parts: bool | None = None
+    cache_key: bool | None = None
+    breakpoints: bool | None = None
+    returns_reasoning: bool | None = None
+    call_ids: Literal["any", "short", "nine"] | None = None
+    marks_unsigned_calls: bool | None = None
 
 
 @attrs.frozen

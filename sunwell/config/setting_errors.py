@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sunwell.config.setting import Origin
+from sunwell.config.setting import Origin, dotted
 from sunwell.config.shape import nearest
+from sunwell.context.spellings import meant_setting
 from sunwell.errors import ConfigurationError
 
 _LONGEST = 60
@@ -20,7 +21,11 @@ def wrong_value(origin: Origin, value: Any, allowed: str) -> ConfigurationError:
 def unknown_key(origin: Origin, name: str, known: Iterable[str]) -> ConfigurationError:
     """A key that nothing knows."""
     names = sorted(known)
+    written = name.removeprefix("sunwell_") if origin.source == "environment" else name
+    setting = meant_setting(written)
     meant = nearest(name, names)
+    if setting is not None and (meant is None or meant.removeprefix("SUNWELL_").lower() != setting[-1]):
+        meant = f"SUNWELL_{'_'.join(setting).upper()}" if origin.source == "environment" else dotted(setting)
     listed = ", ".join(names[:_MOST_LISTED]) + (", …" if len(names) > _MOST_LISTED else "")
     advice = f"did you mean {meant}?" if meant else f"known here: {listed}"
     return ConfigurationError(f"{_where(origin)} is not a setting; {advice}")

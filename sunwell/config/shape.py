@@ -113,7 +113,7 @@ def settings_by_name() -> Mapping[str, tuple[SettingPath, Any]]:
 
 
 def nearest(name: str, known: typing.Iterable[str]) -> str | None:
-    """Return the known name that *name* was probably meant to be."""
+    """Return the known name that *name* was probably meant to be; a slight likeness is no answer."""
     spelled = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name[:64].lower(), list(spelled), 1, 0.5)
+    found = difflib.get_close_matches(name[:64].lower(), list(spelled), 1, 0.65)
     return spelled[found[0]] if found else None

@@ -11,10 +11,11 @@ from sunwell.core.markdown import fenced
 from sunwell.core.message import FileRead
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ToolError
+from sunwell.tools.ignore_rules import ignores_above
 from sunwell.tools.text_file import text_of
 from sunwell.tools.wording import on_one_line
 from sunwell.tools.workspace import FolderEntry, Workspace
-from sunwell.tools.workspace_view import MOST_BYTES, Ignores, ignore_files_in
+from sunwell.tools.workspace_view import rules_in
 
 MOST_ENTRIES = 10_000
 """Limit of files and folders that are listed; of a larger workspace, only the upper levels."""
@@ -37,11 +38,11 @@ def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
     """
     files: list[FolderEntry] = []
     seen = 0
-    waiting = deque([("", Ignores())])
+    waiting = deque([("", ignores_above(workspace.root))])
     while waiting:
         folder, above = waiting.popleft()
         entries = _entries(workspace, folder)
-        rules = above.below(folder, _ignore_texts(workspace, folder, entries))
+        rules = rules_in(workspace, folder, above, entries)
         left, seen = MOST_ENTRIES - seen, seen + len(entries)
         shown = [entry for entry in entries[:left] if not _is_kept_back(entry)]
         hidden = rules.hidden(shown)
@@ -49,7 +50,7 @@ def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
             if entry.path in hidden:
                 continue
             if entry.kind == "folder":
-                waiting.append((entry.path, rules))
+                waiting.append((entry.path, rules.inside(entry.path)))
             elif entry.kind == "file":
                 files.append(entry)
         if seen > MOST_ENTRIES:
@@ -62,18 +63,6 @@ def _entries(workspace: Workspace, folder: str) -> list[FolderEntry]:
         return workspace.entries(folder) or []
     except ToolError:  # deleted or not readable: the rest is still useful
         return []
-
-
-def _ignore_texts(workspace: Workspace, folder: str, entries: Sequence[FolderEntry]) -> list[str]:
-    texts = []
-    for path in ignore_files_in(folder, entries):
-        try:
-            content = workspace.read(path, MOST_BYTES)
-        except ToolError:
-            continue
-        if content is not None:
-            texts.append(content.data.decode("utf-8", "replace"))
-    return texts
 
 
 def _is_kept_back(entry: FolderEntry) -> bool:

@@ -7,7 +7,7 @@ from :class:`RunOptions`. Public in ``sunwell.agent.request``, where RFC-137 put
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import attrs
 
@@ -214,9 +214,17 @@ _CEILINGS: Mapping[str, OptionSpec] = {
 class RunOptions:
     """Options for one run; the first four are RFC-137's.
 
-    Each value is checked when it is set. Raises :exc:`~sunwell.errors.ConfigurationError` in one sentence.
-    ``docs/configuration.md`` lists all options with their defaults.
+    Each value is checked when it is set. Raises :exc:`~sunwell.errors.ConfigurationError` in one sentence,
+    also for an option that does not exist. ``docs/configuration.md`` lists all options with their defaults.
     """
+
+    def __new__(cls, *_: Any, **given: Any) -> Self:
+        """Refuse an unknown option with a suggestion; Python's own TypeError has none."""
+        known = {field.name for field in attrs.fields(cls)}
+        for name in given:
+            if name not in known:
+                raise ConfigurationError(f"RunOptions has no option {name!r}; {suggested_option(name)}")
+        return object.__new__(cls)
 
     enable_delegation: bool = attrs.field(
         default=False,
@@ -284,7 +292,11 @@ class RunOptions:
     max_output_tokens: Count | None = attrs.field(
         default=None,
         metadata=_option(
-            "work", "Maximum tokens of one answer.", metavar="N", otherwise="8192", untrusted="lower"
+            "work",
+            "Maximum tokens of one answer, thinking included. A limit set for a model holds for that model.",
+            metavar="N",
+            otherwise="8192",
+            untrusted="lower",
         ),
     )
     effort: Effort | None = attrs.field(
@@ -573,6 +585,26 @@ estimate_output_tokens`."""
             self.sub_calls_max_cost_per_session,
             self.sub_calls_budget_inheritance,
         )
+
+
+def suggested_option(name: str, also: Iterable[str] = ()) -> str:
+    """Return what to write in place of *name*, which is not an option, as the end of a sentence.
+
+    *also* are other names that are known where it was written.
+    """
+    from sunwell.context.spellings import meant_setting  # it is made from the options
+
+    path = meant_setting(name)
+    known = [field.name for field in attrs.fields(RunOptions)]
+    if path is not None and path[0] == "budget":
+        return f"did you mean budget=Budget({path[1]}=...)?"
+    spec = next((spec for spec in option_specs().values() if spec.path == path), None)
+    if spec is not None:
+        return f"did you mean {spec.name}?"
+    from difflib import get_close_matches
+
+    near = get_close_matches(name[:100], (*known, *also), 3, 0.7)
+    return f"did you mean {' or '.join(near)}?" if near else "docs/configuration.md lists all options"
 
 
 MODEL_ROLES = ("model", "smart_model", "delegation_model")

@@ -4,6 +4,7 @@ A name in it works wherever the setting can be written: in a file, as a variable
 line, and in the record of an older run.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
@@ -123,6 +124,54 @@ SWITCHES: Mapping[SettingPath, tuple[SettingPath, str]] = MappingProxyType(
     {("sub_calls", "enabled"): (("delegation_tools",), "rlm")}
 )
 """Switches of older files: the setting that each stands for, and its value if the switch is on."""
+
+
+_MEANINGS: Mapping[str, str] = {
+    "budget.usd": "dollars usd cost price money spend max_cost max_cost_usd cost_limit cost_usd max_price "
+    "max_spend max_dollars max_budget max_budget_usd budget_dollars spending_limit spending_cap usd_limit",
+    "budget.tokens": "token_limit total_tokens max_total_tokens tokens_limit token_budget",
+    "budget.calls": "requests max_requests max_llm_calls max_model_calls call_limit",
+    "budget.turns": "iterations max_iterations steps max_steps rounds max_rounds turn_limit",
+    "budget.seconds": "timeout time_limit timeout_seconds max_time max_duration duration deadline wall_time "
+    "minutes",
+    "model": "llm model_name model_id main_model engine deployment",
+    "smart_model": "strong_model big_model large_model planner_model architect_model lens_model",
+    "delegation_model": "weak_model small_model cheap_model fast_model worker_model editor_model "
+    "executor_model subagent_model sub_model",
+    "enable_delegation": "delegation use_delegation",
+    "max_output_tokens": "max_completion_tokens max_new_tokens output_tokens",
+    "system_prompt": "system instructions system_message prompt custom_instructions",
+    "effort": "reasoning thinking reasoning_level thinking_level",
+    "tools": "allowed_tools tool_names enabled_tools",
+    "allow_shell": "shell bash allow_bash enable_shell allow_commands",
+    "allow_python": "python code_interpreter allow_code code_execution",
+    "dry_run": "preview read_only no_write",
+    "stream": "streaming",
+    "workers.max_concurrent": "concurrency parallel parallelism max_workers num_workers max_concurrency jobs "
+    "threads",
+    "workers.timeout_seconds": "worker_timeout",
+    "workers.max_depth": "depth recursion_depth",
+    "scratchpad.earlier_runs": "previous_runs",
+}
+"""Words of other tools that mean a setting and are not accepted: only an error suggests the setting.
+
+They are not spellings, since what they count or their unit may differ.
+"""
+
+
+@cache
+def _meant() -> Mapping[str, SettingPath]:
+    found = {word: tuple(key.split(".")) for key, words in _MEANINGS.items() for word in words.split()}
+    return {**found, **flat_names()}
+
+
+def meant_setting(name: str) -> SettingPath | None:
+    """Return the setting that *name* probably means, by its meaning and not by its letters.
+
+    Case, ``-``, ``_`` and camel case make no difference. ``None`` if nothing is known about the name.
+    """
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name[:100]).lower().replace("-", "_").strip("_ ")
+    return _meant().get(words)
 
 
 def canonical(path: SettingPath) -> SettingPath:

@@ -16,14 +16,19 @@ class Text:
     part: ClassVar = "text"
     """Its name among the parts of a message, in journals."""
     text: str
+    extra: str = attrs.field(default="", metadata={"sparse": True})
+    """What the provider wants back with the text: a JSON object; empty if there is nothing."""
+    origin: str = attrs.field(default="", metadata={"sparse": True})
+    """What wrote ``extra``, as in :class:`Thinking`."""
 
 
 @attrs.frozen
 class Thinking:
     """A model's reasoning, kept to be sent back unchanged.
 
-    ``raw`` is the provider's own JSON of the block; ``origin`` names its wire format, and only an
-    adapter of that format sends it back.
+    ``raw`` is the provider's own JSON of the block, empty if it does not go back. ``origin`` names what wrote
+    it: ``FORMAT@PROVIDER/MODEL``, and only the adapter of that model sends it back. Records of older
+    versions name the wire format alone; any adapter of that format sends it back.
     """
 
     part: ClassVar = "thinking"
@@ -40,6 +45,10 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+    extra: str = attrs.field(default="", metadata={"sparse": True})
+    """What the provider wants back with the call, for example its signature: a JSON object, or empty."""
+    origin: str = attrs.field(default="", metadata={"sparse": True})
+    """What wrote ``extra``, as in :class:`Thinking`."""
 
 
 @attrs.frozen
@@ -107,6 +116,8 @@ class Message:
                     out += ("call", call_id, name, arguments)
                 case ToolResult(call_id, content, is_error):
                     out += ("error" if is_error else "result", call_id, content)
+            if isinstance(part, Text | ToolCall) and part.extra:  # without: as in records of older versions
+                out += ("extra", part.origin, part.extra)
         return out
 
 

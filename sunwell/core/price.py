@@ -32,10 +32,15 @@ class Rates:
     """US dollars per million tokens; a cache rate of ``None`` means the input rate."""
 
     input_usd: Decimal = attrs.field(validator=_rate)
+    """Input that is neither read from a cache nor written to one."""
     output_usd: Decimal = attrs.field(validator=_rate)
+    """Output, reasoning included."""
     cache_read_usd: Decimal | None = attrs.field(default=None, validator=_rate)
+    """Input that was read from a cache."""
     cache_write_usd: Decimal | None = attrs.field(default=None, validator=_rate)
+    """Input that was written to a cache."""
     cache_write_1h_usd: Decimal | None = attrs.field(default=None, validator=_rate)
+    """Input that was written to a cache for an hour."""
 
     def cost_usd(self, usage: Usage) -> Decimal:
         """Return the exact price of *usage* at these rates."""
@@ -82,12 +87,15 @@ class Price:
     """
 
     rates: Rates
+    """Rates of the lowest tier."""
     tiers: tuple[Tier, ...] = attrs.field(default=(), converter=_tiers, validator=_ascending)
     """Ascending by ``above_input_tokens``."""
     context_window: int | None = None
     """Context window: limit of input and output tokens together; ``None`` if unknown."""
     source: str = ""
+    """Where the price is from."""
     date: str = ""
+    """ISO day of the table that it is from."""
 
     def rates_for(self, input_tokens: int) -> Rates:
         """Return the rates of a request with this much input."""
@@ -177,11 +185,15 @@ class DelegationDecision:
     """Whether a task is delegated, and why. True in a boolean context if it is delegated."""
 
     delegate: bool
+    """Whether the task is delegated."""
     reason: str
     """One sentence for people, shown in the event and in the output."""
     estimated_tokens: int
+    """Expected output of the task."""
     threshold_tokens: int
+    """Expected output up to which a task is not delegated."""
     budget_remaining: int | None = None
+    """Tokens that the budget leaves; ``None`` if it has no limit in tokens."""
 
     def __bool__(self) -> bool:
         return self.delegate

@@ -51,6 +51,10 @@ class Secrets:
                 text = text.replace(form, shown)
         return text
 
+    def may_show(self, text: str) -> bool:
+        """Whether :meth:`redact` may put *text*, or a part of it, where it was not before."""
+        return any(_overlap(text, shown) for shown in set(self._known().values()))
+
     def _known(self) -> dict[str, str]:
         if not self._joined:
             return self._forms
@@ -60,6 +64,13 @@ class Secrets:
         for other in self._joined:
             forms |= other._known()
         return dict(sorted(forms.items(), key=lambda item: -len(item[0])))
+
+
+def _overlap(text: str, shown: str) -> bool:
+    if text in shown or shown in text:
+        return True
+    most = min(len(text), len(shown))
+    return any(text.endswith(shown[:n]) or shown.endswith(text[:n]) for n in range(1, most))
 
 
 def _forms_of(value: str) -> Iterator[str]:

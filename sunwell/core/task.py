@@ -59,10 +59,13 @@ class Budget:
     """
 
     usd: Decimal | None = attrs.field(default=None, converter=_decimal, validator=_not_negative)
+    """US dollars of all calls together."""
     tokens: int | None = attrs.field(default=None, converter=_integer, validator=_whole)
     """Input and output tokens of all calls together."""
     calls: int | None = attrs.field(default=None, converter=_integer, validator=_whole)
+    """Calls of models."""
     turns: int | None = attrs.field(default=None, converter=_integer, validator=_whole)
+    """Turns of all conversations together."""
     seconds: float | None = attrs.field(default=None, validator=_not_negative)
     """Wall time of the run, without the pauses between its processes."""
 
@@ -157,7 +160,14 @@ class Total:
     def __add__(self, other: "Total") -> "Total":
         if not isinstance(other, Total):
             return NotImplemented
-        return Total.of((self, other))
+        return Total(
+            self.calls + other.calls,
+            self.usage + other.usage,
+            _plus(self.cost_usd, other.cost_usd),
+            self.uncertain_calls + other.uncertain_calls,
+            self.uncertain_tokens + other.uncertain_tokens,
+            _plus(self.uncertain_usd, other.uncertain_usd),
+        )
 
 
 @attrs.frozen
@@ -177,8 +187,11 @@ class Bill:
     """The bill of a run: every call, booked at the price of the model that answered."""
 
     models: tuple[ModelBill, ...] = ()
+    """The totals of each model."""
     by_purpose: tuple[tuple[str, Decimal | None], ...] = ()
+    """Cost by purpose: lens, work and so on; ``None`` if a price is unknown."""
     price_date: str = ""
+    """ISO day of the price table; empty if nothing was priced."""
     lines: tuple[BillLine, ...] = ()
     """The most detailed totals: every other figure is a sum of these."""
 
@@ -266,8 +279,11 @@ class TaskResult:
     """How a task ended. Every task gives one: never an exception, never an error text as the answer."""
 
     task: str
+    """What was to be done."""
     status: Status
+    """How the task ended, in a word."""
     stop_reason: StopReason
+    """Why it ended."""
     answer: str = ""
     """The model's full answer. It is only a claim: :attr:`receipts` is the evidence."""
     error: str = ""
@@ -277,15 +293,19 @@ class TaskResult:
     tools_called: tuple[tuple[str, int], ...] = ()
     """Names of tools and the number of calls of each."""
     turns: int = 0
+    """Turns of the work."""
     bill: Bill = Bill()
     """The cost of the task, including all workers that it started."""
     duration_seconds: float = 0.0
+    """Wall time, without the pauses between the processes of a run."""
     run_id: str = ""
+    """The run; empty if there is none."""
     journal: str | None = None
     """Path of the run's journal; ``None`` if the run was only in memory."""
     decision: DelegationDecision | None = None
     """Whether the task was delegated, and why; ``None`` if delegation was off."""
     lens: EphemeralLens | None = None
+    """The lens that the work was done under; ``None`` if there is none."""
     task_id: str = ""
     """The worker's place in the run, such as ``task-3``; empty for a whole run."""
     commands: tuple[CommandRun, ...] = ()
@@ -323,6 +343,10 @@ class TaskResult:
     def tool_calls(self) -> int:
         """Number of tool calls."""
         return sum(count for _, count in self.tools_called)
+
+
+def _plus(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return None if one is None or other is None else one + other
 
 
 def _total(values: Iterable[Decimal | None]) -> Decimal | None:

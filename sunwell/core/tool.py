@@ -142,6 +142,7 @@ class Proposal:
     """What a tool is about to do, to be approved or rejected."""
 
     tool: str
+    """Name of the tool."""
     summary: str
     """One line, safe to print: what would happen. A long line is cut, with an ellipsis."""
     details: str

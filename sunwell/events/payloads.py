@@ -306,12 +306,12 @@ class AnswerSet(Event):
 
 @attrs.frozen
 class HistoryCompacted(Event):
-    """Old tool results were replaced by stubs, so that the conversation fits into the context window."""
+    """Old tool results and long arguments were cut, so that the conversation fits into the context window."""
 
     span: str
     turn: int
     stubs: int
-    """Number of results that are stubs now."""
+    """Number of results and calls that are cut now."""
     saved_tokens: int
     """Estimate of the saved tokens."""
 

@@ -57,7 +57,7 @@ WORKER_FAILED = _signals.signal("worker-failed")
 ANSWER_SET = _signals.signal("answer-set")
 """Sent when an orchestrator sets its answer, with :class:`AnswerSet`."""
 HISTORY_COMPACTED = _signals.signal("history-compacted")
-"""Sent when old tool results were replaced by stubs, with :class:`HistoryCompacted`."""
+"""Sent when old tool results and long arguments were cut, with :class:`HistoryCompacted`."""
 WORKER_FINISHED = _signals.signal("worker-finished")
 """Sent at the end of each requested worker, with :class:`WorkerFinished`."""
 WARNED = _signals.signal("warned")

@@ -27,10 +27,14 @@ from sunwell.gateway.model_call import ModelCall
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Held, HoldReason, Refused
 from sunwell.models.prices import PriceBook, Priced
+from sunwell.models.room import ModelLimits, Room
 from sunwell.models.tokens import input_bound_tokens
 
 _STOPS = frozenset(get_args(Stop))
-_PARTS = (Text, Thinking, ToolCall)
+_FIELDS: dict[type, tuple[str, ...]] = {
+    part: tuple(field.name for field in attrs.fields(part)) for part in (Text, Thinking, ToolCall)
+}
+_COUNTS = tuple(field.name for field in attrs.fields(Usage))
 
 
 def sound(value: Any, model: str) -> Completion:
@@ -63,11 +67,11 @@ def _what_is_wrong(value: Any) -> str:
     if type(value.parts) not in (tuple, list):
         return f"its parts are {type(value.parts).__name__}, not a tuple"
     for part in value.parts:
-        if type(part) not in _PARTS:
+        if type(part) not in _FIELDS:
             return f"a part of it is {type(part).__name__}, not Text, Thinking or ToolCall"
-        for field in attrs.fields(type(part)):
-            if type(getattr(part, field.name)) is not str:
-                return f"{field.name} of a {type(part).__name__} is not text"
+        for name in _FIELDS[type(part)]:
+            if type(getattr(part, name)) is not str:
+                return f"{name} of a {type(part).__name__} is not text"
     if type(value.stop) is not str or value.stop not in _STOPS:
         return f"its stop {value.stop!r} is none of {', '.join(sorted(_STOPS))}"
     for name in ("model", "provider_stop", "id"):
@@ -86,26 +90,32 @@ def _what_is_wrong_with(usage: Any) -> str:
         return ""
     if not isinstance(usage, Usage):
         return f"its usage is {type(usage).__name__}, not Usage or None"
-    counts = [getattr(usage, field.name) for field in attrs.fields(Usage)]
-    return "" if all(type(count) is int for count in counts) else "its usage counts are not whole numbers"
+    are_whole = all(type(getattr(usage, name)) is int for name in _COUNTS)
+    return "" if are_whole else "its usage counts are not whole numbers"
 
 
-DEFAULT_OUTPUT_TOKENS = 8192
-"""Most tokens of an answer if nobody chose: long enough for a file, short enough to reserve."""
 LEAST_OUTPUT_TOKENS = 64
 """An answer that may be no longer than this is not worth its prompt."""
 _PER_MILLION = Decimal(1_000_000)
 
 
-def claim_for(model: ModelProtocol, request: Request, price: Price | None, *, closing: bool = False) -> Claim:
-    """Return the most that one attempt of *request* can cost.
+def claim_for(
+    model: ModelProtocol,
+    request: Request,
+    price: Price | None,
+    *,
+    closing: bool = False,
+    room: Room | None = None,
+) -> Claim:
+    """Return the most that one attempt of *request* can cost, with the longest answer that *room* allows.
+
+    Without *room* the model's window is unknown.
 
     Input is bounded by bytes and the provider's allowance, priced at the dearest rate that so much
     input can meet, cache writes and tiers included. Without a price the dollar figures are ``None``.
     """
-    output = request.max_output_tokens
-    if output is None:
-        output = getattr(model, "max_output_tokens", None) or DEFAULT_OUTPUT_TOKENS
+    room = ModelLimits().room(model, None, request.max_output_tokens) if room is None else room
+    output = room.output_tokens
     bound = input_bound_tokens(model, request)
     input_usd, output_usd_per_token = None, None
     if price is not None:
@@ -142,7 +152,9 @@ class Booking:
 
         Raises :exc:`~sunwell.errors.BudgetExhausted` if there is no room; that is recorded, too.
         """
-        claim = claim_for(call.model, call.request, self.prices.price(call.model), closing=call.closing)
+        room = self.prices.room(call.model, call.request.max_output_tokens)
+        price = self.prices.price(call.model)
+        claim = claim_for(call.model, call.request, price, closing=call.closing, room=room)
         clock = asyncio.get_running_loop()
         asked = clock.time()
         try:

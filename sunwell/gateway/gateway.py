@@ -21,6 +21,7 @@ from sunwell.errors import (
     JournalError,
     ModelError,
     PinError,
+    RequestTooLong,
 )
 from sunwell.events import (
     MODEL_CALL_FINISHED,
@@ -40,8 +41,10 @@ from sunwell.gateway.model_call import ModelCall
 from sunwell.gateway.retry import MOST_CHANGES, RetryPolicy
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Intent, Refused
+from sunwell.models.catalog import is_same_model
 from sunwell.models.prices import PriceBook
 from sunwell.models.rate_limits import Hold, Ticket, admitted, told_of_holds
+from sunwell.models.room import shorter_answer
 
 
 @attrs.define(eq=False)
@@ -178,9 +181,11 @@ class Gateway:
         """Return the answer of *model* at the next place of *span*.
 
         Raises :exc:`~sunwell.errors.BudgetExhausted` if no room is left, the last attempt's
-        :exc:`~sunwell.errors.ModelError` if none succeeded, :exc:`~sunwell.errors.PinError` for
-        another model than the pinned one, and :exc:`~sunwell.errors.JournalError` if the
-        question differs from the recorded one. ``closing`` opens the closing reserve.
+        :exc:`~sunwell.errors.ModelError` if none succeeded (after a
+        :exc:`~sunwell.errors.RequestTooLong`, the next call of the span has the same place),
+        :exc:`~sunwell.errors.PinError` for another model than the pinned one, and
+        :exc:`~sunwell.errors.JournalError` if the question differs from the recorded one. ``closing`` opens
+        the closing reserve.
 
         A request that was answered is not sent again unchanged: whatever was wrong with the answer, it
         would be paid twice. Such a call raises :exc:`~sunwell.errors.BadRequest`.
@@ -191,7 +196,14 @@ class Gateway:
         self._numbers[span.path] = number + 1
         call = ModelCall(span, number, model, request, purpose, request.digest(model.name), closing, stream)
         self._require_change(call)
-        completion = await self._answer_to(call)
+        try:
+            completion = await self._answer_to(call)
+        except RequestTooLong:
+            # Nothing was billed, and the caller may ask again with less. The answer then takes this place, so
+            # that a resume, which asks with less at once, finds it.
+            if self._numbers[span.path] == number + 1:
+                self._numbers[span.path] = number
+            raise
         self._answered[span.path] = (call.digest, request.max_output_tokens)
         return completion
 
@@ -246,8 +258,10 @@ class Gateway:
                 f"call {call.number} of {call.span} is not the one that was answered: the task, the tools, "
                 "a model or a file has changed since; run with --accept-changes to keep the old answers"
             )
-        completion = recorded.completion
+        completion, name = recorded.completion, call.model.name
+        # A fork may go on with another model than the one that its copied answers came from.
         finished = call.finished(
+            name if is_same_model(name, completion.model) else completion.model,
             usage=completion.usage,
             cost_usd=recorded.cost_usd,
             duration_seconds=recorded.duration_seconds,
@@ -286,6 +300,7 @@ class Gateway:
             try:
                 return await self._try_once(call, first, tried, failed)
             except ModelError as error:
+                call = self._with_shorter_answer(call, error)
                 wait_seconds = self.retry.wait_seconds(failed, error)
                 if wait_seconds is None:
                     raise
@@ -294,6 +309,19 @@ class Gateway:
             await asyncio.sleep(wait_seconds)
             await self._booking.held(call, "rate", wait_seconds)
         raise AssertionError("counting has no end")
+
+    def _learn_limits(self, call: ModelCall, error: RequestTooLong, refused_tokens: int) -> None:
+        """Learn the figures in *error*; if a shorter answer makes the request fit, allow another attempt."""
+        self.prices.limits.learn(call.model, error)
+        room = self.prices.room(call.model, call.request.max_output_tokens)
+        error.shorter_answer_tokens = shorter_answer(error, refused_tokens, room)
+        error.retry = error.is_changed = error.shorter_answer_tokens is not None
+
+    def _with_shorter_answer(self, call: ModelCall, error: ModelError) -> ModelCall:
+        tokens = error.shorter_answer_tokens if isinstance(error, RequestTooLong) else None
+        if tokens is None:
+            return call
+        return attrs.evolve(call, request=attrs.evolve(call.request, max_output_tokens=tokens))
 
     def _first_free_attempt(self, call: ModelCall) -> int:
         # A process that crashed between intent and answer has left an intent whose call may be billed. The
@@ -330,6 +358,8 @@ class Gateway:
         except BaseException as error:  # a cancellation too: if the request is out, it may be billed
             if isinstance(error, ModelError):
                 error.detail = self.redact(error.detail)
+                if isinstance(error, RequestTooLong):
+                    self._learn_limits(call, error, reservation.max_output_tokens)
                 error.is_changed = error.is_changed and tried - failed < MOST_CHANGES
             final = self.retry.wait_seconds(failed, error) is None
             await self._booking.failed(call, attempt, reservation, error, final=final)

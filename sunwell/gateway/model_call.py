@@ -34,10 +34,15 @@ class ModelCall:
         """Return the event of the call's beginning."""
         return ModelCallStarted(self.span.path, self.number, self.model.name, self.purpose, self.span.depth)
 
-    def finished(self, **known: Any) -> ModelCallFinished:
-        """Return the event of the call's end, with what is *known* of it."""
-        name, depth = self.model.name, self.span.depth
-        return ModelCallFinished(self.span.path, self.number, name, self.purpose, depth, **known)
+    def finished(self, model: str = "", **known: Any) -> ModelCallFinished:
+        """Return the event of the call's end, with what is *known* of it.
+
+        *model* is the one that answered, if it is not the one that would be asked now.
+        """
+        depth = self.span.depth
+        return ModelCallFinished(
+            self.span.path, self.number, model or self.model.name, self.purpose, depth, **known
+        )
 
     def intent(self, attempt: int, reservation: Reservation) -> Intent:
         """Return the record of an attempt that is about to be made."""

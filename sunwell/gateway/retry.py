@@ -21,6 +21,7 @@ class RetryPolicy:
     """The same if the server refuses the request because of its rate or an overload, which costs nothing:
     with the usual waits that is about a minute. It counts if it is more and ``attempts`` is not 1."""
     first_wait_seconds: float = 0.5
+    """Wait before the second attempt."""
     longest_wait_seconds: float = 30.0
     """Cap of the waits, which double and are jittered."""
     retry_after_cap_seconds: float = 60.0

@@ -162,10 +162,33 @@ def _part_forms() -> Mapping[type | str, type[_Form]]:
 
 
 @functools.cache
-def _form(cls: Any, more: tuple[Any, ...] = (), bases: tuple[type, ...] = ()) -> type[_Form]:
+def _short_part_forms() -> Mapping[type, tuple[tuple[str, ...], type[_Form]]]:
+    """Return the sparse fields, and the form without them, of each part of a message that has such fields."""
+    found = {cls: _sparse(cls) for cls in get_args(Part)}
+    return {
+        cls: (sparse, _form(cls, (("part", str),), (_PartForm,), is_short=True))
+        for cls, sparse in found.items()
+        if sparse
+    }
+
+
+def _sparse(cls: Any) -> tuple[str, ...]:
+    """Return the fields that are written only if one of them is not empty: the last of their class."""
+    return tuple(field.name for field in attrs.fields(cls) if field.metadata.get("sparse"))
+
+
+@functools.cache
+def _form(
+    cls: Any, more: tuple[Any, ...] = (), bases: tuple[type, ...] = (), *, is_short: bool = False
+) -> type[_Form]:
     attrs.resolve_types(cls)
     # A transient field is the last of its class: what is read back gets its default.
-    fields = [field for field in attrs.fields(cls) if field.init and not field.metadata.get("transient")]
+    left_out = ("transient", "sparse") if is_short else ("transient",)
+    fields = [
+        field
+        for field in attrs.fields(cls)
+        if field.init and not any(field.metadata.get(name) for name in left_out)
+    ]
     wanted = [_type_in_form(field.type) for field in fields]
     members = [(field.name, of, _default(field.default)) for field, of in zip(fields, wanted, strict=True)]
     made = msgspec.defstruct(
@@ -229,6 +252,9 @@ def _part_to_write(_: type, part: Any) -> _Form:
     form = _part_forms().get(type(part))
     if form is None:
         raise TypeError(f"a part of a message cannot be {type(part).__name__}")
+    sparse, short = _short_part_forms().get(type(part), ((), form))
+    if not any(getattr(part, name) for name in sparse):
+        form = short
     return msgspec.convert(part, form, from_attributes=True)
 
 

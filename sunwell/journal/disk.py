@@ -100,17 +100,18 @@ class PosixDisk:
     _lock: int
     threaded: bool = True
     """False syncs on the event loop itself: for a virtual clock, which knows no threads."""
+    _new_names: tuple[Path, ...] = ()
+    """Folders with names that the first sync makes durable."""
 
     @classmethod
     def create(cls, path: Path, *, threaded: bool = True) -> Self:
-        """Make the file, which must not exist; its folder must. Both are durable on return."""
+        """Make the file, which must not exist, in its folder, which must exist and may be new as well.
+
+        The first :meth:`sync` makes the names of both durable, too: file systems do all three in one step
+        if nothing else is made durable in between.
+        """
         made = cls._locked(path, "created", os.O_CREAT | os.O_EXCL, threaded)
-        try:
-            with as_journal_error(path, "created"):
-                sync_folder(path.parent)  # a sync of the file does not make its name durable
-        except JournalError:
-            made.close()
-            raise
+        made._new_names = (path.parent, path.parent.parent)
         return made
 
     @classmethod
@@ -157,6 +158,9 @@ class PosixDisk:
             _sync_drive(self._file)
         else:
             os.fdatasync(self._file)
+        for folder in self._new_names:  # a sync of the file does not make its name durable
+            sync_folder(folder)
+        self._new_names = ()
 
     def truncate(self, size: int) -> None:
         """Cut the file to *size* bytes and give back what is allocated past them."""
@@ -217,7 +221,8 @@ def _take_lock(path: Path) -> int:
         raise JournalError(
             f"the journal {path} is in use by process {holder}: wait until it ends, or end it"
         ) from None
-    os.ftruncate(lock, 0)
+    if os.fstat(lock).st_size:  # the name of an earlier holder, which may be longer
+        os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
 

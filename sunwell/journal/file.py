@@ -68,6 +68,7 @@ class Space:
 
 
 _QUICK_SECONDS = 0.002
+_SLOW_IN_A_ROW = 2  # a quick disk has slow moments, too, and a thread for each short run costs more
 _TRIED_AGAIN_AFTER, _LONGEST_TRIAL = 16, 1024
 
 
@@ -75,11 +76,10 @@ _TRIED_AGAIN_AFTER, _LONGEST_TRIAL = 16, 1024
 class SharedSync:
     """Makes what was written durable; all who ask while a sync runs share the next one.
 
-    The sync runs in a thread of its own, so that the event loop goes on; on the loop itself if
-    *threaded* is false, or if the disk is so quick that the way to a thread and back costs more:
-    after a slow one on the loop the next sixteen run in the thread, and twice as many each time that
-    the one after them is slow again. After the first failure nothing is tried again: a system may
-    report a failed sync once and then forget the data.
+    On a quick disk the sync runs on the event loop itself, since the way to a thread and back costs more.
+    After two slow ones in a row the next sixteen run in a thread, so that the loop goes on, and twice as
+    many each time that the one after them is slow again; never if *threaded* is false. After the first
+    failure nothing is tried again: a system may report a failed sync once and then forget the data.
     """
 
     _sync: Callable[[], None]
@@ -94,10 +94,10 @@ class SharedSync:
     _waiting: list["asyncio.Future[bool]"] = attrs.field(factory=list, init=False)
     _running: bool = attrs.field(default=False, init=False)
     _thread: ThreadPoolExecutor | None = attrs.field(default=None, init=False)
-    _in_thread: int = attrs.field(default=1, init=False)
+    _in_thread: int = attrs.field(default=0, init=False)
     """How many of the next syncs run in the thread."""
-    _next_trial: int = attrs.field(default=_TRIED_AGAIN_AFTER, init=False)
-    """How many will after the next slow one on the loop."""
+    _slow: int = attrs.field(default=0, init=False)
+    """How many of the last ones on the loop were slow, in a row."""
 
     def coming(self) -> "asyncio.Future[bool]":
         """Return what becomes true once all that is written by now is durable, false if that failed."""
@@ -129,11 +129,9 @@ class SharedSync:
             began = self.clock()
             self._sync_now(written)
             # Measured here alone: in the thread the wait for the interpreter's lock would count, too.
-            if self.clock() - began > _QUICK_SECONDS:
-                self._in_thread = self._next_trial
-                self._next_trial = min(2 * self._next_trial, _LONGEST_TRIAL)
-            else:
-                self._next_trial = _TRIED_AGAIN_AFTER
+            self._slow = self._slow + 1 if self.clock() - began > _QUICK_SECONDS else 0
+            if self._slow >= _SLOW_IN_A_ROW:
+                self._in_thread = min(_TRIED_AGAIN_AFTER << self._slow - _SLOW_IN_A_ROW, _LONGEST_TRIAL)
             self._finish(batch)
             return
         self._in_thread -= 1
@@ -164,22 +162,23 @@ class SharedSync:
 
 
 def make_folders(root: Path, folder: Path) -> None:
-    """Make *folder*, which is below ``.sunwell`` of the workspace *root*, durably.
+    """Make *folder*, which is below ``.sunwell`` of the workspace *root*; the folders above it durably.
 
     ``.sunwell`` gets mode 0700 and a ``.gitignore`` that hides all in it. A link in place of a folder is
     refused: in a workspace from elsewhere it could lead anywhere.
     """
     top = root / FOLDER
+    parts = folder.relative_to(top).parts
     with as_journal_error(top, "kept there"):
-        for parent in reversed((folder, *folder.parents)):
-            if parent != top and top not in parent.parents:
-                continue
+        for parent in (top, *(top.joinpath(*parts[: end + 1]) for end in range(len(parts)))):
             if parent.is_symlink():
                 raise JournalError(f"{parent} is a link, which journals do not follow: make it a folder")
             if not parent.is_dir():
                 parent.mkdir(mode=0o700)
-                # A sync of the file does not cover names: after a loss of power it could be in no folder.
-                sync_folder(parent.parent)
+                # A sync of the file does not cover names: after a loss of power it could be in no folder. The
+                # journal makes the name of its own folder durable; these are the folders of other runs, too.
+                if parent != folder:
+                    sync_folder(parent.parent)
         if top.stat().st_mode & 0o077:
             top.chmod(0o700)
         _hide_from_git(top)

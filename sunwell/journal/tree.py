@@ -19,6 +19,7 @@ from sunwell.journal.records import (
     Refused,
     RunClosed,
     RunOpened,
+    RunResumed,
     ToolFinished,
     ToolStarted,
     WorkerClosed,
@@ -238,9 +239,11 @@ class ToolBranch:
     finished: ToolFinished | None = None
     subject: str | None = None
     """What it was called with, in a word."""
+    is_kept: bool = False
+    """Whether another run has carried it out."""
 
     def node(self, span: str, depth: int) -> Node:
-        """Return the finished node."""
+        """Return the finished node; the time of one that another run carried out is not this run's."""
         done = self.finished
         status: NodeStatus = "open" if done is None else "failed" if done.result.is_error else "answered"
         lasted = None if done is None else milliseconds(done.duration_seconds)
@@ -250,8 +253,8 @@ class ToolBranch:
             depth,
             self.name,
             status,
-            started_at=self.started_at,
-            duration_ms=lasted,
+            started_at=None if self.is_kept else self.started_at,
+            duration_ms=None if self.is_kept else lasted,
             query=self.subject,
         )
 
@@ -291,9 +294,11 @@ class SpanBranch:
         return self.calls.setdefault(number, CallBranch(order, number))
 
     def keep(self) -> None:
-        """Take note that another run has paid for the calls so far."""
+        """Take note that another run has paid for the calls so far, and spent the time of the tools."""
         for call in self.calls.values():
             call.is_kept = True
+        for tool in self.tools.values():
+            tool.is_kept = True
 
     def tool(self, place: tuple[int, int], name: str, order: int) -> ToolBranch:
         """Return the tool run at *place* (turn and index), begun by this record if it is its first."""
@@ -301,8 +306,12 @@ class SpanBranch:
 
     @property
     def model(self) -> str | None:
-        """The only model that the span asked itself; ``None`` if it asked several or none."""
-        models = {call.model for call in self.calls.values()}
+        """The only model that the span asked itself; ``None`` if it asked several or none.
+
+        Copied calls count only if there are no others.
+        """
+        own = [call for call in self.calls.values() if not call.is_kept]
+        models = {call.model for call in own or self.calls.values()}
         return models.pop() if len(models) == 1 else None
 
 
@@ -365,8 +374,17 @@ class _Growing:
     branches: dict[str, SpanBranch] = attrs.field(factory=dict)
     opened: RunOpened | None = None
     closed: RunClosed | None = None
+    last_at: float | None = None
+    """When the latest record was written, as far as one says it."""
+    pauses: list[tuple[float, float]] = attrs.field(factory=list)
+    """Start and end of each time between two processes of the run."""
 
     def take(self, record: Record, order: int) -> None:
+        at = getattr(record, "at", None)
+        if isinstance(record, RunResumed) and self.last_at is not None and record.at > self.last_at:
+            self.pauses.append((self.last_at, record.at))
+        if isinstance(at, int | float):
+            self.last_at = at
         match record:
             case RunOpened():
                 self.opened = self.opened or record
@@ -432,7 +450,7 @@ class _Growing:
         made = [(call.order, call.node(path, depth)) for call in branch.calls.values()]
         made += [(tool.order, tool.node(path, depth)) for tool in branch.tools.values()]
         children = tuple(node for _, node in sorted([*made, *below], key=lambda pair: pair[0]))
-        started, lasted = _extent(children)
+        started, lasted = _extent(children, self.pauses)
         return Node(
             "part",
             path,
@@ -485,11 +503,21 @@ class _Growing:
         )
 
 
-def _extent(children: Iterable[Node]) -> tuple[float | None, int | None]:
-    """Return the first start, and the milliseconds from there to the last end that is known."""
-    timed = [(node.started_at, node.duration_ms or 0) for node in children if node.started_at is not None]
+def _extent(
+    children: Iterable[Node], pauses: Iterable[tuple[float, float]] = ()
+) -> tuple[float | None, int | None]:
+    """Return the first start, and the milliseconds from there to the last end that is known.
+
+    *pauses* between processes do not count, as in the duration of the whole run.
+    """
+    nodes = [node for node in children if node.started_at is not None]
+    own = [
+        node for node in nodes if node.status != "kept"
+    ] or nodes  # the time of copied calls is another run's
+    timed = [(node.started_at, node.duration_ms or 0) for node in own if node.started_at is not None]
     if not timed:
         return None, None
     start = min(at for at, _ in timed)
     end = max(at + lasted / 1000 for at, lasted in timed)
-    return start, milliseconds(end - start)
+    idle = sum(max(0.0, min(end, until) - max(start, since)) for since, until in pauses)
+    return start, milliseconds(max(0.0, end - start - idle))

@@ -163,7 +163,7 @@ def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion
     seen: set[str] = set()
     for part in _without_thoughts(parts, stop):
         if isinstance(part, ToolCall):
-            part = ToolCall(_own_id(part.id, seen, found.id), part.name, part.arguments)
+            part = attrs.evolve(part, id=_own_id(part.id, seen, found.id))
             seen.add(part.id)
         elif isinstance(part, Text) and not part.text:
             continue
@@ -189,7 +189,7 @@ def _without_thoughts(parts: Iterable[Part], stop: Stop) -> Iterator[Part]:
             # Cut off at its length limit, the thinking has no end; any other text without one is an answer.
             if text.startswith(_OPENS) and (closes or stop == "length"):
                 yield Thinking(thought.strip(), "", "text")
-                part = Text(answer.lstrip())
+                part = attrs.evolve(part, text=answer.lstrip())
         yield part
 
 

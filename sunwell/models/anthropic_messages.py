@@ -1,10 +1,9 @@
 """Anthropic's Messages API: how requests are written and answers are read, and the model itself."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import attrs
@@ -29,6 +28,7 @@ from sunwell.models.answers import (
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
+from sunwell.models.returned import goes_back, origin_of, sound_arguments, sound_name
 from sunwell.models.usage import NO_USAGE, UsageReading, count, stated_cost_usd, usage_of
 
 FORMAT = "anthropic-messages"
@@ -37,13 +37,30 @@ DEFAULT_MAX_OUTPUT_TOKENS = 8_192
 """Sent if a request sets no limit: this API requires one."""
 LEAST_THINKING_TOKENS = 1_024
 """Smallest thinking budget that the API accepts."""
+LEAST_ANSWER_TOKENS = 1_024
+"""Room that thinking leaves for the answer."""
 
 _EFFORTS: Mapping[Effort, str] = {"none": "low", "minimal": "low"}
 """The lowest effort that this API knows stands for those below it."""
 _EMPTY = '{"type":"text","text":"(empty)"}'
 _OPENING = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_NAME = 128
+_LONGEST_ID = 1_000  # the API sets no limit
+
+
+ThinkingForm = Literal["budget", "adaptive"]
+"""``budget``: ``enabled`` with ``budget_tokens``; ``adaptive``: the model decides how much it thinks."""
+
+
+def thinking_budget(thinking_tokens: int, limit_tokens: int) -> int | None:
+    """Return the budget for an answer of at most *limit_tokens*, thinking included; ``None``: no thinking.
+
+    A quarter of the limit, at least :data:`LEAST_ANSWER_TOKENS`, is kept for the answer itself.
+    """
+    room = limit_tokens - max(LEAST_ANSWER_TOKENS, limit_tokens // 4)
+    budget = min(max(thinking_tokens, LEAST_THINKING_TOKENS), room)
+    return budget if budget >= LEAST_THINKING_TOKENS else None
 
 
 @attrs.frozen
@@ -60,6 +77,10 @@ class MessagesFeatures:
     """Ask with a top-level ``cache_control`` to cache the messages, too."""
     cache_life: bool = True
     """Send how long an entry is kept: ``ttl``."""
+    returns_thinking: bool = True
+    """Send thinking back unchanged to the model that wrote it."""
+    thinking: tuple[ThinkingForm, ...] = ("adaptive", "budget")
+    """How thinking is requested if a budget was set; what follows the first is tried if that is refused."""
 
 
 def encode_request(
@@ -69,13 +90,18 @@ def encode_request(
     *,
     streaming: bool,
     thinking_tokens: int | None = None,
+    origin: str = ORIGIN,
 ) -> tuple[bytes, ...]:
-    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces."""
+    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces.
+
+    *origin* names the model that is asked: what it thought goes back to it.
+    """
     asked = asked_in_words(request, features.schema)
     sections = tuple(section for section in request.system if section.strip()) + asked
     life = request.caching.prefix if features.cache else None
     mark = None if life is None else _cache_control(life if features.cache_life else None)
-    messages = request.messages.encoded(FORMAT, encode_message)
+    returned = origin if features.returns_thinking else ""
+    messages = request.messages.encoded(f"{FORMAT}|{returned}", partial(encode_message, origin=returned))
     # A conversation must begin with the user's side.
     opening = b"" if messages and request.messages[0].role != "assistant" else _OPENING
     return (
@@ -92,52 +118,36 @@ def encode_request(
     )
 
 
-def encode_message(message: Message) -> bytes:
-    """Return one message. The API itself merges consecutive messages of one role."""
+def encode_message(message: Message, origin: str = ORIGIN) -> bytes:
+    """Return one message. The API itself merges consecutive messages of one role.
+
+    *origin* names the model that is asked: what it thought goes back to it.
+    """
     role = "assistant" if message.role == "assistant" else "user"
     # Results of tools must come first in the message that answers the calls.
     ordered = sorted(message.parts, key=lambda part: not isinstance(part, ToolResult))
-    blocks = [block for part in ordered if (block := _block(part))]
+    blocks = [block for part in ordered if (block := _block(part, origin))]
     return _bytes(f'{{"role":"{role}","content":[{",".join(blocks or [_EMPTY])}]}}')
 
 
-def _block(part: Part) -> str:
+def _block(part: Part, origin: str) -> str:
     match part:
         case Text(text):  # blank text is refused by the API
             return f'{{"type":"text","text":{_WRITE(text)}}}' if text.strip() else ""
-        case Thinking(_, raw, origin):
-            return raw if origin == ORIGIN else ""
+        case Thinking():
+            return part.raw if goes_back(part, origin) else ""
         case ToolCall(call_id, name, arguments):
-            named = f'"id":{_WRITE(_id(call_id))},"name":{_WRITE(_id(name)[:128])}'
-            return f'{{"type":"tool_use",{named},"input":{_input(arguments)}}}'
+            named = f'"id":{_WRITE(_id(call_id))},"name":{_WRITE(sound_name(name, _LONGEST_NAME))}'
+            return f'{{"type":"tool_use",{named},"input":{sound_arguments(arguments)}}}'
         case ToolResult(call_id, content, is_error):
             error = ',"is_error":true' if is_error else ""
             answered = f'"tool_use_id":{_WRITE(_id(call_id))},"content":{_WRITE(content)}'
             return f'{{"type":"tool_result",{answered}{error}}}'
 
 
-def _input(arguments: str) -> str:
-    """Return the arguments as an object, as the API requires; anything else is wrapped as text in one."""
-    try:
-        value = json.loads(arguments or "{}", parse_constant=_refuse)
-        if isinstance(value, dict):
-            return _WRITE(value)
-    except (ValueError, RecursionError):
-        pass
-    return _WRITE({"malformed_arguments": arguments})
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def _id(text: str) -> str:
-    """Return *text* as a valid id or name for the API: other servers allow more characters."""
-    cleaned = _NOT_IN_ID.sub("_", text)
-    if cleaned == text and text:
-        return text
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
-    return f"{cleaned}_{digest}"
+    """Return *text* as a valid id for the API: other servers allow more characters."""
+    return sound_name(text, _LONGEST_ID)
 
 
 @lru_cache(maxsize=64)
@@ -162,7 +172,8 @@ def _tools(tools: tuple[ToolSpec, ...], mark: str) -> bytes:
 
 def _cache_control(life: CacheLife | None) -> str:
     """Return the field that marks the end of a cached prefix; without *life*, for the server's own time."""
-    return ',"cache_control":' + _WRITE({"type": "ephemeral"} | ({"ttl": life} if life else {}))
+    kept = f',"ttl":{_WRITE(life)}' if life else ""
+    return f',"cache_control":{{"type":"ephemeral"{kept}}}'
 
 
 def _tail(
@@ -171,10 +182,12 @@ def _tail(
     asked = request.max_output_tokens
     limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
     fields: dict[str, Any] = {"max_tokens": limit}
-    if thinking_tokens is not None and request.effort != "none" and limit > LEAST_THINKING_TOKENS:
-        # The API requires room for the answer in addition to the thinking: a short answer gets less of both.
-        budget = max(LEAST_THINKING_TOKENS, min(thinking_tokens, limit - 1))
-        fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    budget = None if thinking_tokens is None else thinking_budget(thinking_tokens, limit)
+    if budget is not None and request.effort != "none" and features.thinking:
+        is_adaptive = features.thinking[0] == "adaptive"
+        fields["thinking"] = (
+            {"type": "adaptive"} if is_adaptive else {"type": "enabled", "budget_tokens": budget}
+        )
     if request.tools and request.tool_choice == "none":
         fields["tool_choice"] = {"type": "none"}
     output: dict[str, Any] = {}
@@ -200,7 +213,22 @@ def _less_caching(features: MessagesFeatures, refusal: str) -> MessagesFeatures:
     return attrs.evolve(features, cache=False)
 
 
+def _other_thinking(features: MessagesFeatures, _: str) -> MessagesFeatures:
+    return attrs.evolve(features, thinking=features.thinking[1:])
+
+
 LESSONS: tuple[Lesson[MessagesFeatures], ...] = (
+    lesson(
+        r"signature.{0,60}thinking|thinking.{0,60}(?:signature|cannot be modified)",
+        without(returns_thinking=False),
+    ),
+    # Before effort: the refusal of a budget says to set effort instead.
+    lesson(
+        r"thinking\.(?:type|budget_tokens|enabled|adaptive)|budget_tokens|adaptive thinking"
+        r"|\bthinking\b[^.]{0,60}(?:support|permitted)|support[^.]{0,60}\bthinking\b",
+        _other_thinking,
+        is_about_size=False,
+    ),
     lesson(r"output_config\.effort|\beffort\b", without(effort=False)),
     lesson(r"output_config\.format|output_format|json_schema|structured output", without(schema="none")),
     lesson(r"output_config", without(effort=False, schema="none")),
@@ -217,8 +245,8 @@ def _bytes(text: str) -> bytes:
 _GROWING = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
 
-def read_answer(data: bytes, asked: str) -> Completion:
-    """Return the completion in a complete answer.
+def read_answer(data: bytes, asked: str, origin: str = ORIGIN) -> Completion:
+    """Return the completion in a complete answer; *origin* names the model that was asked.
 
     Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
     :exc:`~sunwell.models.answers.ErrorInAnswer`.
@@ -234,7 +262,7 @@ def read_answer(data: bytes, asked: str) -> Completion:
     blocks = [members(block) for block in content]
     plain = all(block.get("type") in ("text", "tool_use") for block in blocks)
     raws = [""] * len(blocks) if plain else _raw_blocks(data, blocks)
-    parts = [_part(block, raw) for block, raw in zip(blocks, raws, strict=True)]
+    parts = [_part(block, raw, origin) for block, raw in zip(blocks, raws, strict=True)]
     return _completion(answer, parts, members(answer.get("usage")), asked, is_body=True)
 
 
@@ -250,7 +278,7 @@ def _raw_blocks(data: bytes, blocks: list[dict[str, Any]]) -> list[str]:
         return [as_json(block) for block in blocks]
 
 
-def _part(block: Mapping[str, Any], raw: str) -> Part:
+def _part(block: Mapping[str, Any], raw: str, origin: str) -> Part:
     kind = block.get("type")
     if kind == "text":
         return Text(words(block.get("text")))
@@ -259,7 +287,7 @@ def _part(block: Mapping[str, Any], raw: str) -> Part:
         arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
         return ToolCall(words(block.get("id")), words(block.get("name")), arguments)
     # Thinking, and blocks of unknown kinds, are kept and sent back unchanged.
-    return thinking(words(block.get("thinking")), raw, ORIGIN)
+    return thinking(words(block.get("thinking")), raw, origin)
 
 
 def _completion(
@@ -337,12 +365,13 @@ class _Block:
     def add(self, field: str, piece: str) -> None:
         self.pieces.setdefault(field, []).append(piece)
 
-    def part(self) -> Part:
+    def part(self, origin: str) -> Part:
         block = dict(self.start)
         for field, pieces in self.pieces.items():
             begun = block.get(field)
             block[field] = (begun if isinstance(begun, str) else "") + "".join(pieces)
-        return _part(block, "" if block.get("type") in ("text", "tool_use") else as_json(block))
+        is_plain = block.get("type") in ("text", "tool_use")
+        return _part(block, "" if is_plain else as_json(block), origin)
 
 
 @attrs.define(eq=False)
@@ -350,6 +379,7 @@ class MessageReader:
     """Builds a completion from the events of a stream."""
 
     asked: str
+    origin: str = ORIGIN
     done: bool = attrs.field(default=False, init=False)
     """Whether the terminal event, ``message_stop``, has arrived."""
     _message: dict[str, Any] = attrs.field(factory=dict, init=False)
@@ -401,7 +431,7 @@ class MessageReader:
         return self._completion()
 
     def _completion(self) -> Completion:
-        parts = [self._blocks[index].part() for index in sorted(self._blocks)]
+        parts = [self._blocks[index].part(self.origin) for index in sorted(self._blocks)]
         return _completion(self._message, parts, self._usage, self.asked, is_body=False)
 
     def _learn(self, usage: Any) -> None:
@@ -445,6 +475,7 @@ STREAM_ABOVE_TOKENS = 21_333
 
 @attrs.frozen
 class _Messages:
+    provider: str
     features: MessagesFeatures = MessagesFeatures()
     thinking_tokens: int | None = None
     sdk: Sdk = "anthropic"
@@ -452,14 +483,19 @@ class _Messages:
 
     def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
         return encode_request(
-            model_id, request, self.features, streaming=streaming, thinking_tokens=self.thinking_tokens
+            model_id,
+            request,
+            self.features,
+            streaming=streaming,
+            thinking_tokens=self.thinking_tokens,
+            origin=origin_of(ORIGIN, self.provider, model_id),
         )
 
     def read(self, data: bytes, asked: str) -> Completion:
-        return read_answer(data, asked)
+        return read_answer(data, asked, origin_of(ORIGIN, self.provider, asked))
 
     def reader(self, asked: str) -> MessageReader:
-        return MessageReader(asked)
+        return MessageReader(asked, origin_of(ORIGIN, self.provider, asked))
 
     def without(self, refusal: str) -> "_Messages | None":
         changed = learned(self.features, refusal, LESSONS)
@@ -470,6 +506,7 @@ class AnthropicModel(HttpModel):
     """A model of the Messages API, called through the SDK ``anthropic``.
 
     ``model_id`` is the provider's id; ``name`` is the name used here, by default the id.
+    ``features`` says which optional fields the server supports, by default all.
     The API key is read at the first call; :meth:`check_key` checks it immediately.
     """
 
@@ -481,7 +518,22 @@ class AnthropicModel(HttpModel):
         connection: Connection,
         *,
         name: str | None = None,
+        features: MessagesFeatures = MessagesFeatures(),
         tuning: Tuning = UNTUNED,
     ) -> None:
-        wire = _Messages(thinking_tokens=tuning.thinking_tokens)
+        # Without a budget there is nothing to refuse, and no form to try next.
+        forms = () if tuning.thinking_tokens is None else features.thinking
+        wire = _Messages(connection.provider, attrs.evolve(features, thinking=forms), tuning.thinking_tokens)
         super().__init__(model_id, connection, name or model_id, wire, STREAM_ABOVE_TOKENS, tuning)
+
+    @property
+    def features(self) -> MessagesFeatures:
+        """The optional fields that the server supports, as far as known by now."""
+        wire = self.wire
+        assert isinstance(wire, _Messages)
+        return wire.features
+
+    @property
+    def thinking_tokens(self) -> int | None:
+        """The thinking budget that was set; it counts as output."""
+        return self.tuning.thinking_tokens

@@ -18,7 +18,7 @@ from sunwell.models.pace_rules import (
     OPENAI_PACE,
     PaceRule,
 )
-from sunwell.models.quirks import ChatQuirks
+from sunwell.models.quirks import OPENAI_QUIRKS, ChatQuirks
 from sunwell.models.usage import ANY_CHAT, OPENAI_CHAT, UsageDialect
 
 _BARE_IDS = (
@@ -115,7 +115,7 @@ class Provider:
     """Which of OpenAI's formats; ignored for a provider of the kind ``anthropic``."""
     needs_key: bool = True
     quirks: ChatQuirks | None = None
-    """``None``: chosen by provider and model, see :func:`~sunwell.models.openai_chat.quirks_for`."""
+    """``None``: chosen by provider, see :func:`~sunwell.models.quirks.quirks_for`."""
     headers: Headers = ()
     header_variables: tuple[tuple[str, str], ...] = ()
     """Headers whose values are in environment variables: name and variable."""
@@ -125,7 +125,9 @@ class Provider:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     without_effort: tuple[str, ...] = ()
-    """Models that do not accept an effort."""
+    """Models that do not reason: they are sent no effort, and not asked for encrypted reasoning."""
+    without_breakpoints: tuple[str, ...] = ()
+    """Models that do not know cache breakpoints."""
     aliases: tuple[str, ...] = ()
     """Other names of the provider."""
     price_ids: tuple[str, ...] = ()
@@ -149,6 +151,30 @@ def _served(name: str, base_url: str, quirks: ChatQuirks | None = None, **more: 
     return Provider(name, "openai", base_url, variable, quirks=quirks or ChatQuirks(), **more)
 
 
+_OPENAI_WITHOUT_REASONING = (
+    "gpt-4.1",
+    "gpt-4.1-mini",
+    "gpt-4.1-nano",
+    "gpt-4o",
+    "gpt-4o-mini",
+)
+_OPENAI_WITHOUT_BREAKPOINTS = (
+    *_OPENAI_WITHOUT_REASONING,
+    "gpt-5",
+    "gpt-5-mini",
+    "gpt-5-nano",
+    "gpt-5.1",
+    "gpt-5.2",
+    "gpt-5.4",
+    "gpt-5.4-mini",
+    "gpt-5.5",
+    "gpt-5.5-pro",
+    "o3",
+    "o3-mini",
+    "o4-mini",
+)
+"""Each saves a refused request: what is missing here is learned."""
+
 PRESETS: Mapping[str, Provider] = MappingProxyType(
     {
         provider.name: provider
@@ -168,11 +194,14 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 api="responses",
                 usage=OPENAI_CHAT,
                 pace=OPENAI_PACE,
+                quirks=OPENAI_QUIRKS,
+                without_effort=_OPENAI_WITHOUT_REASONING,
+                without_breakpoints=_OPENAI_WITHOUT_BREAKPOINTS,
             ),
             Provider(
                 "azure",
                 key_variable="AZURE_OPENAI_API_KEY",
-                quirks=ChatQuirks(token_limit="max_completion_tokens", returns_reasoning=False),
+                quirks=attrs.evolve(OPENAI_QUIRKS, system_parts=False),
                 pace=AZURE_PACE,
             ),
             _served(
@@ -218,7 +247,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 "mistral",
                 "https://api.mistral.ai/v1",
                 # The last chunk of a stream always carries usage, and unknown fields are rejected.
-                ChatQuirks(stream_usage=False, effort=False),
+                ChatQuirks(stream_usage=False, effort=False, call_ids="nine"),
                 aliases=("mistralai",),
                 usage=OPENAI_CHAT,
             ),

@@ -53,7 +53,7 @@ def _login_in(url: str | None) -> str | None:
     return unquote(login) if at else None
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)  # looked up by each request
 class Connection:
     """How to reach a provider. Models with equal connections share one client.
 
@@ -243,16 +243,25 @@ class Sender:
         head = self._heads.get(path)
         if head is None:
             head = self._heads[path] = await self._head(path)
+        # With content=, the headers would be read and built anew for each request.
+        stream = httpx2.ByteStream(body)
         request = httpx2.Request(
-            "POST", head.url, headers=head.headers, content=body, extensions=self._extensions
+            "POST", head.url, headers=head.headers, stream=stream, extensions=self._extensions
         )
+        request.headers.encoding = head.headers.encoding
+        request.headers["content-length"] = str(len(body))
+        request.read()
         if flight is not None:
             flight.is_sent = not self._tells_sending
         token = _FLIGHT.set(flight)
         try:
-            return await self._http.send(request, stream=True)
+            # Not the client's own send(): login is in the headers, redirects and cookies are unwanted, and
+            # looking for them takes long.
+            response = await self._http._transport_for_url(request.url).handle_async_request(request)
         finally:
             _FLIGHT.reset(token)
+        response.request = request
+        return response
 
     async def _head(self, path: str) -> Any:
         """Let the SDK build a request to *path*, and capture it instead of sending it."""

@@ -17,10 +17,12 @@ from sunwell.errors import (
     ModelError,
     QuotaExhausted,
     RateLimited,
+    RequestTooLong,
     ServerFailed,
     Unauthorized,
 )
 from sunwell.models.connection import Connection
+from sunwell.models.length_refusals import length_refusal
 from sunwell.models.refusals import OwnShape, is_refusal_before_work, is_slip, parsed
 
 _LONGEST_MESSAGE = 400
@@ -122,7 +124,8 @@ class Failures:
             return ConnectionFailed(self.model, detail)
         error = _error_object(body)
         found = self._sorted(status, _message(error, body), error or {})
-        found.may_be_billed = not is_refusal_before_work(status, body, self.shape)
+        is_counted = isinstance(found, RequestTooLong) and not found.may_be_billed
+        found.may_be_billed = not (is_counted or is_refusal_before_work(status, body, self.shape))
         found.retry_after_seconds = retry_after_seconds(headers)
         if headers.get("x-should-retry") == "false":
             found.retry = False
@@ -136,7 +139,7 @@ class Failures:
             named = (_STATUS_OF_TYPE.get(str(known.get(key))) for key in ("type", "code"))
             status = next(filter(None, named), 500)
         found = self._sorted(status, _message(known, b""), known)
-        found.may_be_billed = True
+        found.may_be_billed = found.may_be_billed or not isinstance(found, RequestTooLong)
         return found
 
     def _sorted(self, status: int, message: str, error: Mapping[str, Any]) -> ModelError:
@@ -149,6 +152,8 @@ class Failures:
         if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(words)):
             detail = f"the account at {who} has no credit left ({said}); add credit or use another key"
             return QuotaExhausted(self.model, detail)
+        if (too_long := self._too_long(status, error, message, said)) is not None:
+            return too_long
         if status in (401, 403):
             detail = f"{who} rejects the API key ({said}); set a valid key in {self.connection.variable}"
             return Unauthorized(self.model, detail)
@@ -162,6 +167,25 @@ class Failures:
             return BadRequest(self.model, detail)
         advice = _ADVICE.get(status, _ADVICE[400])
         return BadRequest(self.model, f"{who} rejects the request ({said}); {advice}")
+
+    def _too_long(
+        self, status: int, error: Mapping[str, Any], message: str, said: str
+    ) -> RequestTooLong | None:
+        """Return the error for a request that is too long; ``None`` if it is about another matter."""
+        if status in (401, 403) or (refusal := length_refusal(status, error, message)) is None:
+            return None
+        advice = "send less, or use a model with a longer context window"
+        if refusal.output_limit_tokens is not None:
+            advice = f"set max_output_tokens to at most {refusal.output_limit_tokens}"
+        detail = f"the request is too long for {self._who()} ({said}); {advice}"
+        return RequestTooLong(
+            self.model,
+            detail,
+            not refusal.is_certain,
+            window_tokens=refusal.window_tokens,
+            input_tokens=refusal.input_tokens,
+            output_limit_tokens=refusal.output_limit_tokens,
+        )
 
     def _who(self) -> str:
         return f"{self.connection.provider} at {self.connection.shown_url}"

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import attrs
 
 from sunwell.core.model import Completion, Delta, Effort, Request
-from sunwell.errors import BadRequest, ModelError, SunwellError, mark_unsent
+from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError, mark_unsent
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter
 from sunwell.models.connection import Connection, Flight, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
@@ -448,7 +448,7 @@ def _deltas(events: Iterable[bytes], reader: Reader) -> list[Delta]:
 
 async def _read_all(response: Any) -> bytes:
     pieces, size_bytes = [], 0
-    async for piece in response.aiter_bytes():
+    async for piece in response.aiter_bytes() if "content-encoding" in response.headers else response.stream:
         size_bytes += len(piece)
         if size_bytes > MAX_ANSWER_BYTES:
             raise _too_long()
@@ -494,6 +494,11 @@ class HttpModel:
     def max_output_tokens(self) -> int | None:
         """Token limit of one answer if a request sets none; ``None``: not set."""
         return self.tuning.max_output_tokens
+
+    @property
+    def thinking_tokens(self) -> int | None:
+        """The thinking budget that was set; ``None``: none, or the wire format has no field for it."""
+        return None
 
     @property
     def context_window(self) -> int | None:
@@ -550,7 +555,7 @@ class HttpModel:
     def _learn(self, error: ModelError, sent: Wire) -> None:
         """Leave out what *error* refuses from now on; *sent* is the format of the refused request."""
         # With an answer, the request was accepted and billed: another attempt would be billed, too.
-        if not isinstance(error, BadRequest) or error.answer is not None:
+        if not isinstance(error, BadRequest) or isinstance(error, RequestTooLong) or error.answer is not None:
             return
         if sent.without(error.detail) is None:
             return

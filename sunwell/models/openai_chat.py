@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import attrs
@@ -30,24 +30,40 @@ from sunwell.models.catalog import vendor_of
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpCall, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
-from sunwell.models.quirks import ChatQuirks, quirks_for
+from sunwell.models.quirks import COMPATIBLE, ChatQuirks, quirks_for
+from sunwell.models.returned import (
+    goes_back,
+    joined_details,
+    joined_parts,
+    nine_characters,
+    origin_of,
+    short_id,
+    sound_arguments,
+    sound_name,
+    thinking_of,
+)
 from sunwell.models.usage import ANY_CHAT, UsageDialect, stated_cost_usd
 
 ORIGIN = "openai-chat"
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_LONGEST_NAME = 64
+_SHORT_ID = 40  # OpenAI's limit for the id of a tool call in this format
 
 
 def encode_request(
-    model_id: str, request: Request, quirks: ChatQuirks, *, streaming: bool
+    model_id: str, request: Request, quirks: ChatQuirks, *, streaming: bool, origin: str = ORIGIN
 ) -> tuple[bytes, ...]:
-    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces."""
-    encode = _encode_with_reasoning if quirks.returns_reasoning else encode_message
+    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces.
+
+    *origin* names the model that is asked: what it wrote goes back to it.
+    """
+    encode = partial(encode_message, quirks=quirks, origin=origin)
     mark = quirks.breakpoints and request.caching.prefix is not None
     sections = tuple(section for section in request.system if section) + asked_in_words(
         request, quirks.schema
     )
     system = _system(sections, quirks.system_parts, mark)
-    messages = request.messages.encoded(quirks.message_format, encode)
+    messages = request.messages.encoded(quirks.message_format(origin), encode)
     return (
         b'{"model":',
         _bytes(_WRITE(model_id)),
@@ -62,40 +78,88 @@ def encode_request(
     )
 
 
-def encode_message(message: Message, *, reasoning: bool = False) -> bytes:
+def encode_message(message: Message, quirks: ChatQuirks = COMPATIBLE, origin: str = ORIGIN) -> bytes:
     """Return one message, or several joined by commas if it contains tool results."""
     if message.role == "assistant":
-        return _assistant(message, reasoning=reasoning)
-    written = [_result(part) for part in message.parts if isinstance(part, ToolResult)]
+        return _assistant(message, quirks, origin)
+    written = [_result(part, quirks) for part in message.parts if isinstance(part, ToolResult)]
     if message.role == "user" or not written or message.text:
         written.append(f'{{"role":"user","content":{_WRITE(message.text)}}}')
     return _bytes(",".join(written))
 
 
-def _encode_with_reasoning(message: Message) -> bytes:
-    return encode_message(message, reasoning=True)
-
-
-def _assistant(message: Message, *, reasoning: bool) -> bytes:
-    calls = [_call(part) for part in message.parts if isinstance(part, ToolCall)]
-    content = "null" if calls and not message.text else _WRITE(message.text)
-    written = f'{{"role":"assistant","content":{content}'
-    raws = [part.raw for part in message.parts if isinstance(part, Thinking) and part.origin == ORIGIN]
-    if reasoning and raws:
-        written += "," + raws[-1].strip()[1:-1]
+def _assistant(message: Message, quirks: ChatQuirks, origin: str) -> bytes:
+    returned = origin if quirks.returns_reasoning else ""
+    fields, content = "", []
+    for part in message.parts:
+        if isinstance(part, Text) and part.text:
+            content.append(f'{{"type":"text","text":{_WRITE(part.text)}}}')
+        elif isinstance(part, Thinking) and goes_back(part, returned):
+            raw = part.raw.strip()
+            if _is_content(raw):
+                content.append(raw)
+            else:
+                fields = "," + raw[1:-1] if raw[1:-1].strip() else fields
+    calls = [_call(call, quirks, returned) for call in message.tool_calls[:1]]
+    others = attrs.evolve(quirks, marks_unsigned_calls=False)  # the first call is signed for all of a message
+    calls += [_call(call, others, returned) for call in message.tool_calls[1:]]
+    written = f'{{"role":"assistant","content":{_content_of(message, content, fields, bool(calls))}{fields}'
     if calls:
         written += f',"tool_calls":[{",".join(calls)}]'
     return _bytes(written + "}")
 
 
-def _call(call: ToolCall) -> str:
-    function = f'{{"name":{_WRITE(call.name)},"arguments":{_WRITE(call.arguments or "{}")}}}'
-    return f'{{"id":{_WRITE(call.id)},"type":"function","function":{function}}}'
+def _content_of(message: Message, content: list[str], fields: str, has_calls: bool) -> str:
+    if any(not part.startswith(_TEXT_PART) for part in content):
+        return f"[{','.join(content)}]"
+    if message.text.strip():
+        return _WRITE(message.text)
+    if has_calls:
+        return "null"
+    return '""' if fields else _EMPTY  # a message with nothing at all is rejected by strict servers
 
 
-def _result(result: ToolResult) -> str:
+_TEXT_PART = '{"type":"text","text":'
+_EMPTY = '"(empty)"'
+
+
+def _is_content(raw: str) -> bool:
+    """Whether *raw* is a part of the content, not fields of the message."""
+    try:
+        return "type" in members(json.loads(raw))
+    except ValueError:
+        return False
+
+
+def _call(call: ToolCall, quirks: ChatQuirks, origin: str) -> str:
+    arguments = sound_arguments(call.arguments)
+    function = f'"name":{_WRITE(sound_name(call.name, _LONGEST_NAME))},"arguments":{_WRITE(arguments)}'
+    extra = members(json.loads(call.extra)) if call.extra and goes_back(call, origin) else {}
+    if quirks.marks_unsigned_calls and not extra:
+        extra = dict(_UNSIGNED)
+    for name, value in members(extra.pop("function", None)).items():
+        function += f",{_WRITE(name)}:{_WRITE(value)}"
+    more = "," + _WRITE(extra)[1:-1] if extra else ""
+    return f'{{"id":{_WRITE(_call_id(call.id, quirks))},"type":"function","function":{{{function}}}{more}}}'
+
+
+_UNSIGNED = {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
+
+
+def _call_id(call_id: str, quirks: ChatQuirks) -> str:
+    match quirks.call_ids:
+        case "nine":
+            return nine_characters(call_id)
+        case "short":
+            return short_id(call_id, _SHORT_ID)
+        case "any":
+            return call_id
+
+
+def _result(result: ToolResult, quirks: ChatQuirks) -> str:
     content = f"Error: {result.content}" if result.is_error else result.content
-    return f'{{"role":"tool","tool_call_id":{_WRITE(result.call_id)},"content":{_WRITE(content)}}}'
+    call_id = _WRITE(_call_id(result.call_id, quirks))
+    return f'{{"role":"tool","tool_call_id":{call_id},"content":{_WRITE(content)}}}'
 
 
 @lru_cache(maxsize=64)
@@ -153,10 +217,16 @@ def _bytes(text: str) -> bytes:
 
 
 _REASONING = ("reasoning_content", "reasoning")
+_CALL_EXTRA = ("extra_content", "thought_signature", "provider_specific_fields")
+"""Fields of a tool call, or of its function, that go back with it: Gemini's and LiteLLM's."""
+_LISTS = ("reasoning_details", "thinking_blocks")
+"""Fields of a message that hold its reasoning in entries: OpenRouter's and LiteLLM's."""
 
 
-def read_answer(data: bytes, asked: str, dialect: UsageDialect = ANY_CHAT) -> Completion:
-    """Return the completion in a complete answer.
+def read_answer(
+    data: bytes, asked: str, dialect: UsageDialect = ANY_CHAT, origin: str = ORIGIN
+) -> Completion:
+    """Return the completion in a complete answer; *origin* names the model that was asked.
 
     Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
     :exc:`~sunwell.models.answers.ErrorInAnswer`.
@@ -175,29 +245,122 @@ def read_answer(data: bytes, asked: str, dialect: UsageDialect = ANY_CHAT) -> Co
     if not isinstance(message, dict) and not error:
         raise NotAnAnswer("sent an answer without a message", arrived=True)
     message = members(message)
-    found = _Found(words(message.get("refusal")), _text(message.get("content")))
+    found = _Found(origin, words(message.get("refusal")))
+    found.content.add(message.get("content"))
     for field in _REASONING:
         if text := words(message.get(field)):
             found.reasoning, found.reasoning_field = text, field
             break
+    found.keep(message)
     calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else []:
-        function = members(members(call).get("function"))
+    for call in map(members, calls if isinstance(calls, list) else ()):
+        function = members(call.get("function"))
         given = function.get("arguments")
         arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
-        found.calls.append(ToolCall(words(members(call).get("id")), words(function.get("name")), arguments))
+        extra = _extra_of_call(call)
+        found.calls.append(
+            _tool_call(words(call.get("id")), words(function.get("name")), arguments, extra, origin)
+        )
     return found.completion(answer, choice, usage, asked, dialect, error=error, is_body=True)
+
+
+def _extra_of_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what goes back with a call, or with the piece of one, besides id, name and arguments."""
+    extra = {name: call[name] for name in _CALL_EXTRA if call.get(name)}
+    function = members(call.get("function"))
+    inner = {name: function[name] for name in _CALL_EXTRA if function.get(name)}
+    return extra | {"function": inner} if inner else extra
+
+
+def _tool_call(call_id: str, name: str, arguments: str, extra: dict[str, Any], origin: str) -> ToolCall:
+    return (
+        ToolCall(call_id, name, arguments, as_json(extra), origin)
+        if extra
+        else ToolCall(call_id, name, arguments)
+    )
+
+
+@attrs.define(eq=False)
+class _Content:
+    """The content of a message: text, or parts of which some are not text."""
+
+    pieces: list[str] = attrs.field(factory=list)
+    """Pieces of the text that grows at the end."""
+    _before: list[str | dict[str, Any]] = attrs.field(factory=list, init=False)
+
+    def add(self, content: Any) -> Delta:
+        """Add *content*, or a piece of it; return its text and its thinking."""
+        if isinstance(content, str):
+            self.pieces.append(content)
+            return Delta(content)
+        text = thought = ""
+        for part in map(members, content if isinstance(content, list) else ()):
+            if "type" not in part or isinstance(part.get("text"), str):
+                self.pieces.append(words(part.get("text")))
+                text += self.pieces[-1]
+            else:
+                thought += thinking_of(part)
+                self._add_part(part)
+        return Delta(text, whole(thought))
+
+    def _add_part(self, part: dict[str, Any]) -> None:
+        if self.text:
+            self._before.append(self.text)
+        self.pieces.clear()
+        last = self._before[-1] if self._before else None
+        if not (isinstance(last, dict) and joined_parts(last, part)):
+            self._before.append(dict(part))
+
+    @property
+    def text(self) -> str:
+        """The text that grows at the end."""
+        return "".join(self.pieces)
+
+    def parts(self, origin: str) -> list[Part]:
+        """Return texts, and other parts as thinking that goes back unchanged, in their order."""
+        found: list[Part] = []
+        for one in (*self._before, self.text):
+            if isinstance(one, str):
+                found.append(Text(whole(one)))
+            else:
+                found.append(thinking(thinking_of(one), as_json(one), origin))
+        return found
 
 
 @attrs.define(eq=False)
 class _Found:
     """The parts of a message before they are put in order."""
 
+    origin: str = ORIGIN
     refusal: str = ""
-    text: str = ""
+    content: _Content = attrs.field(factory=_Content)
     reasoning: str = ""
     reasoning_field: str = _REASONING[0]
     calls: list[ToolCall] = attrs.field(factory=list)
+    _lists: dict[str, list[Any]] = attrs.field(factory=dict, init=False)
+    _extra: dict[str, Any] = attrs.field(factory=dict, init=False)
+
+    def keep(self, message: Mapping[str, Any]) -> str:
+        """Keep what *message*, or a piece of it, has besides text and calls; return reasoning to show."""
+        shown = ""
+        for name in _LISTS:
+            entries = message.get(name)
+            if isinstance(entries, list) and entries:
+                self._lists.setdefault(name, []).extend(entries)
+                shown += _told_in(entries)
+        for vendor, fields in members(message.get("extra_content")).items():
+            # ``thought`` says which piece of a stream is thinking: it is not true of the whole message.
+            known = {key: value for key, value in members(fields).items() if key != "thought"}
+            if known:
+                self._extra.setdefault("extra_content", {}).setdefault(vendor, {}).update(known)
+        return shown
+
+    def _thinking(self, is_body: bool) -> list[Part]:
+        raw: dict[str, Any] = {self.reasoning_field: self.reasoning} if self.reasoning else {}
+        lists = {name: ones if is_body else joined_details(ones) for name, ones in self._lists.items()}
+        raw |= lists | self._extra
+        text = self.reasoning or next(filter(None, map(_told_in, lists.values())), "")
+        return [thinking(text, as_json(raw), self.origin)] if raw else []
 
     def completion(
         self,
@@ -211,11 +374,8 @@ class _Found:
         is_body: bool,
     ) -> Completion:
         """Return the completion. Raises :exc:`ErrorInAnswer` for *error* or an error as stop reason."""
-        parts: list[Part] = []
-        if self.reasoning:
-            raw = as_json({self.reasoning_field: self.reasoning})
-            parts.append(thinking(self.reasoning, raw, ORIGIN))
-        parts += [Text(whole(self.text)), Text(whole(self.refusal)), *self.calls]
+        parts = self._thinking(is_body)
+        parts += [*self.content.parts(self.origin), Text(whole(self.refusal)), *self.calls]
         stop, said = stop_of(choice, "finish_reason", is_body=is_body)
         if self.refusal:
             stop = "refusal"
@@ -252,10 +412,12 @@ def usage_in(answer: Mapping[str, Any]) -> Any:
     return None
 
 
-def _text(content: Any) -> str:
-    if isinstance(content, list):
-        return "".join(words(members(part).get("text")) for part in content)
-    return words(content)
+def _told_in(entries: list[Any]) -> str:
+    """Return the readable text of entries of reasoning."""
+    told = (members(entry) for entry in entries)
+    return "".join(
+        words(one.get("text")) or words(one.get("summary")) or words(one.get("thinking")) for one in told
+    )
 
 
 @attrs.define(eq=False)
@@ -265,6 +427,7 @@ class _CallPieces:
     id: str = ""
     name: str = ""
     arguments: list[str] = attrs.field(factory=list)
+    extra: dict[str, Any] = attrs.field(factory=dict)
 
     @property
     def is_complete(self) -> bool:
@@ -281,6 +444,7 @@ class ChunkReader:
 
     asked: str
     dialect: UsageDialect = ANY_CHAT
+    origin: str = ORIGIN
     done: bool = attrs.field(default=False, init=False)
     """Whether ``[DONE]`` has arrived."""
     _choice: Any = attrs.field(default=None, init=False)
@@ -289,12 +453,16 @@ class ChunkReader:
     _usage: Any = attrs.field(default=None, init=False)
     _finish: dict[str, Any] = attrs.field(factory=dict, init=False)
     _error: Any = attrs.field(default=None, init=False)
-    _text: list[str] = attrs.field(factory=list, init=False)
+    _found: _Found = attrs.field(init=False)
     _refusal: list[str] = attrs.field(factory=list, init=False)
     _reasoning: list[str] = attrs.field(factory=list, init=False)
     _reasoning_field: str = attrs.field(default=_REASONING[0], init=False)
     _calls: list[_CallPieces] = attrs.field(factory=list, init=False)
     _by_index: dict[int, _CallPieces] = attrs.field(factory=dict, init=False)
+
+    @_found.default
+    def _of_origin(self) -> _Found:
+        return _Found(self.origin)
 
     def take(self, data: bytes) -> Delta | None:
         """Process the data of one event; return the part to show to a user."""
@@ -339,10 +507,12 @@ class ChunkReader:
         """
         if not (self.done or self._error or (self._finish and self._usage is not None)):
             raise NotAnAnswer("closed the stream without [DONE]")
-        found = _Found("".join(self._refusal), "".join(self._text), "".join(self._reasoning))
+        found = self._found
+        found.refusal, found.reasoning = "".join(self._refusal), "".join(self._reasoning)
         found.reasoning_field = self._reasoning_field
         found.calls = [
-            ToolCall(call.id, call.name, whole("".join(call.arguments)) or "{}") for call in self._calls
+            _tool_call(call.id, call.name, whole("".join(call.arguments)) or "{}", call.extra, self.origin)
+            for call in self._calls
         ]
         return found.completion(
             self._head,
@@ -356,14 +526,15 @@ class ChunkReader:
 
     @property
     def _has_begun(self) -> bool:
-        return bool(self._text or self._refusal or self._reasoning or self._calls or self._finish)
+        said = self._found.content.pieces or self._refusal or self._reasoning
+        return bool(said or self._calls or self._finish)
 
     def _grow(self, delta: Mapping[str, Any]) -> Delta | None:
         shown = thought = name = ""
         content = delta.get("content")
         if content:
-            shown = content if isinstance(content, str) else _text(content)
-            self._text.append(shown)
+            added = self._found.content.add(content)
+            shown, thought = added.text, added.thinking
         refusal = delta.get("refusal")
         if isinstance(refusal, str) and refusal:
             self._refusal.append(refusal)
@@ -375,6 +546,9 @@ class ChunkReader:
                 self._reasoning_field = field
                 thought = piece
                 break
+        if not (content and len(delta) == 1):  # most pieces hold nothing but text
+            told = self._found.keep(delta)
+            thought = thought or told
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             name = "".join([self._grow_call(members(call)) for call in calls])
@@ -390,6 +564,7 @@ class ChunkReader:
         arguments = function.get("arguments")
         if arguments is not None:
             call.arguments.append(arguments if isinstance(arguments, str) else as_json(arguments))
+        call.extra |= _extra_of_call(piece)
         return call.name if begins else ""
 
     def _call_of(self, index: Any, call_id: str, name: str, *, adds: bool) -> _CallPieces:
@@ -433,7 +608,22 @@ def _other_limit(quirks: ChatQuirks, refusal: str) -> ChatQuirks:
     return attrs.evolve(quirks, token_limit="max_tokens" if is_new else "max_completion_tokens")
 
 
+def _without_reasoning(quirks: ChatQuirks, refusal: str) -> ChatQuirks:
+    """Some servers reject reasoning that comes back, and some its absence: then more of it is wanted."""
+    return quirks if _WANTED.search(refusal) else attrs.evolve(quirks, returns_reasoning=False)
+
+
+_WANTED = re.compile(r"missing|must be|is required", re.IGNORECASE)
 LESSONS: tuple[Lesson[ChatQuirks], ...] = (
+    lesson(r"missing a thought_signature", without(marks_unsigned_calls=True)),
+    lesson(r"tool.?call.?id.{0,80}length of 9", without(call_ids="nine")),
+    lesson(r"tool_call\S*id.{0,20}too long", without(call_ids="short")),
+    lesson(
+        r"reasoning_(?:content|details)|thinking_blocks|extra_content|thought_signature"
+        r"|provider_specific_fields|\bmessages?\b.{0,60}\breasoning\b(?!.?effort)",
+        _without_reasoning,
+        is_about_size=False,
+    ),
     lesson(r"response_format|json_schema|structured output", _weaker_schema),
     lesson(r"stream_options|include_usage", without(stream_usage=False)),
     lesson(r"reasoning.?effort", without(effort=False)),
@@ -448,18 +638,20 @@ LESSONS: tuple[Lesson[ChatQuirks], ...] = (
 @attrs.frozen
 class _Chat:
     quirks: ChatQuirks
+    provider: str = ""
     dialect: UsageDialect = ANY_CHAT
     sdk: Sdk = "openai"
     path: str = "/chat/completions"
 
     def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
-        return encode_request(model_id, request, self.quirks, streaming=streaming)
+        origin = origin_of(ORIGIN, self.provider, model_id)
+        return encode_request(model_id, request, self.quirks, streaming=streaming, origin=origin)
 
     def read(self, data: bytes, asked: str) -> Completion:
-        return read_answer(data, asked, self.dialect)
+        return read_answer(data, asked, self.dialect, origin_of(ORIGIN, self.provider, asked))
 
     def reader(self, asked: str) -> ChunkReader:
-        return ChunkReader(asked, self.dialect)
+        return ChunkReader(asked, self.dialect, origin_of(ORIGIN, self.provider, asked))
 
     def without(self, refusal: str) -> "_Chat | None":
         changed = learned(self.quirks, refusal, LESSONS)
@@ -470,7 +662,7 @@ class ChatModel(HttpModel):
     """A model of Chat Completions, called through the SDK ``openai``.
 
     ``model_id`` is the server's id; ``name`` is the name used here, by default the id.
-    ``quirks`` says which features the server supports, by default as known for provider and id.
+    ``quirks`` says which features the server supports, by default as known for the provider.
     The API key is read at the first call; :meth:`check_key` checks it immediately.
     """
 
@@ -485,9 +677,9 @@ class ChatModel(HttpModel):
         quirks: ChatQuirks | None = None,
         tuning: Tuning = UNTUNED,
     ) -> None:
-        known = quirks or quirks_for(connection.provider, model_id)
+        known = quirks or quirks_for(connection.provider)
         vendor = vendor_of(connection)
-        wire = _Chat(known, vendor.usage if vendor else ANY_CHAT)
+        wire = _Chat(known, connection.provider, vendor.usage if vendor else ANY_CHAT)
         super().__init__(model_id, connection, name or model_id, wire, tuning=tuning)
 
     @property

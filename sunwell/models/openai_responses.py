@@ -1,9 +1,8 @@
 """OpenAI's Responses API: how requests are written and answers are read, and the model itself."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import attrs
@@ -25,13 +24,22 @@ from sunwell.models.answers import (
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
-from sunwell.models.quirks import quirks_for
+from sunwell.models.returned import (
+    extra_of,
+    goes_back,
+    kept,
+    origin_of,
+    short_id,
+    sound_arguments,
+    sound_name,
+)
 from sunwell.models.usage import OPENAI_RESPONSES, stated_cost_usd
 
 FORMAT = "openai-responses"
 ORIGIN = "openai-responses"
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_REASONS = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)")
+_LONGEST_NAME = 128
+_LONGEST_ID = 64
 _INCLUDE = "reasoning.encrypted_content"
 
 
@@ -48,22 +56,42 @@ class ResponsesFeatures:
     cache_key: bool = True
     """Send ``prompt_cache_key``."""
     breakpoints: bool = True
-    """Mark the end of the system prompt with ``prompt_cache_breakpoint``, for models that know it."""
+    """Mark the end of the system prompt with ``prompt_cache_breakpoint``."""
     token_limit: bool = True
     """Send ``max_output_tokens``."""
     store: bool = True
     """Say with ``store`` that the provider must not keep the answer."""
+    returns_reasoning: bool = True
+    """Send encrypted reasoning back unchanged to the model that wrote it."""
+
+
+def features_for(provider: str) -> ResponsesFeatures:
+    """Return OpenAI's features if *provider* is ``openai``; other servers are sent no cache breakpoints.
+
+    What a single model does not support comes from its provider's settings, or is learned from a refusal:
+    its name says nothing.
+    """
+    return ResponsesFeatures(breakpoints=provider == "openai")
 
 
 def encode_request(
-    model_id: str, request: Request, features: ResponsesFeatures = ResponsesFeatures(), *, streaming: bool
+    model_id: str,
+    request: Request,
+    features: ResponsesFeatures = ResponsesFeatures(),
+    *,
+    streaming: bool,
+    origin: str = ORIGIN,
 ) -> tuple[bytes, ...]:
-    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces."""
-    breakpoints = features.breakpoints and quirks_for("openai", model_id).breakpoints
+    """Return the body in pieces: equal for equal requests; sibling requests share the first pieces.
+
+    *origin* names the model that is asked: what it wrote goes back to it.
+    """
+    breakpoints = features.breakpoints
     asked = asked_in_words(request, features.schema)
     sections = tuple(section for section in request.system if section) + asked
     system = _system(sections, breakpoints and request.caching.prefix is not None)
-    messages = request.messages.encoded(FORMAT, encode_message)
+    returned = origin if features.returns_reasoning else ""
+    messages = request.messages.encoded(f"{FORMAT}|{returned}", partial(encode_message, origin=returned))
     return (
         b'{"model":',
         _bytes(_WRITE(model_id)),
@@ -73,43 +101,56 @@ def encode_request(
         b"," if system and messages else b"",
         messages,
         b"]",
-        _tail(model_id, request, features, breakpoints=breakpoints, streaming=streaming),
+        _tail(request, features, streaming=streaming),
         b"}",
     )
 
 
-def encode_message(message: Message) -> bytes:
+def encode_message(message: Message, origin: str = ORIGIN) -> bytes:
     """Return the items of one message, joined by commas: text, calls, results and reasoning are separate."""
     items: list[str] = []
     # Results answer calls, so they come before text that the user adds.
     for part in sorted(message.parts, key=lambda part: not isinstance(part, ToolResult)):
-        item = _item(part, message.role == "assistant")
+        item = _item(part, message.role == "assistant", origin)
         if item:
             items.append(item)
     if not items and message.role == "user":
-        items.append(_said("user", ""))
+        items.append(_said_by_user(""))
     return _bytes(",".join(items))
 
 
-def _item(part: Part, is_answer: bool) -> str:
+def _item(part: Part, is_answer: bool, origin: str) -> str:
     match part:
+        case Text(text) if is_answer:
+            # A list as content would need the id and status of a stored message.
+            said = f'{{"type":"message","role":"assistant","content":{_WRITE(text)}{extra_of(part, origin)}}}'
+            return said if text else ""
         case Text(text):
-            return _said("assistant" if is_answer else "user", text) if text or not is_answer else ""
-        case Thinking(_, raw, origin):
-            return raw if origin == ORIGIN and is_answer else ""
+            return _said_by_user(text)
+        case Thinking():
+            return part.raw if is_answer and goes_back(part, origin) and _has_content(part.raw) else ""
         case ToolCall(call_id, name, arguments):
-            called = f'"call_id":{_WRITE(call_id)},"name":{_WRITE(name)}'
-            return f'{{"type":"function_call",{called},"arguments":{_WRITE(arguments or "{}")}}}'
+            named = sound_name(name, _LONGEST_NAME)
+            called = f'"call_id":{_WRITE(short_id(call_id, _LONGEST_ID))},"name":{_WRITE(named)}'
+            given = f'"arguments":{_WRITE(sound_arguments(arguments))}{extra_of(part, origin)}'
+            return f'{{"type":"function_call",{called},{given}}}'
         case ToolResult(call_id, content, is_error):
             output = f"Error: {content}" if is_error else content
-            answered = f'"call_id":{_WRITE(call_id)},"output":{_WRITE(output)}'
+            answered = f'"call_id":{_WRITE(short_id(call_id, _LONGEST_ID))},"output":{_WRITE(output)}'
             return f'{{"type":"function_call_output",{answered}}}'
 
 
-def _said(role: str, text: str) -> str:
-    kind = "output_text" if role == "assistant" else "input_text"
-    content = f'[{{"type":"{kind}","text":{_WRITE(text)}}}]'
-    return f'{{"type":"message","role":"{role}","content":{content}}}'
+def _has_content(raw: str) -> bool:
+    """Whether a reasoning item holds its reasoning; one without it refers to an item that was stored."""
+    try:
+        item = members(json.loads(raw))
+    except ValueError:
+        return False
+    return bool(item.get("encrypted_content") or item.get("content"))
+
+
+def _said_by_user(text: str) -> str:
+    return f'{{"type":"message","role":"user","content":[{{"type":"input_text","text":{_WRITE(text)}}}]}}'
 
 
 @lru_cache(maxsize=64)
@@ -134,11 +175,9 @@ def _tools(tools: tuple[ToolSpec, ...]) -> bytes:
     return _bytes(f',"tools":[{",".join(written)}]')
 
 
-def _tail(
-    model_id: str, request: Request, features: ResponsesFeatures, *, breakpoints: bool, streaming: bool
-) -> bytes:
+def _tail(request: Request, features: ResponsesFeatures, *, streaming: bool) -> bytes:
     fields: dict[str, Any] = {"store": False} if features.store else {}
-    if features.include and _REASONS.match(model_id):
+    if features.include:
         # The provider stores nothing, so encrypted reasoning must be sent again with the next request.
         fields["include"] = [_INCLUDE]
     if request.max_output_tokens is not None and features.token_limit:
@@ -155,7 +194,7 @@ def _tail(
         fields["text"] = {"format": {"type": "json_object"}}
     if request.caching.key and features.cache_key:
         fields["prompt_cache_key"] = request.caching.key
-    if breakpoints and not request.caching.conversation:
+    if features.breakpoints and not request.caching.conversation:
         fields["prompt_cache_options"] = {"mode": "explicit"}  # no write for the end of the messages
     if streaming:
         fields["stream"] = True
@@ -168,6 +207,12 @@ def _weaker_schema(features: ResponsesFeatures, refusal: str) -> ResponsesFeatur
 
 
 LESSONS: tuple[Lesson[ResponsesFeatures], ...] = (
+    # Before ``include``: these are about reasoning that was sent back.
+    lesson(
+        r"encrypted.content.{0,40}(?:verified|decrypted|parsed)|invalid_encrypted_content"
+        r"|\brs_\S*.{0,20}not found|input\[\d+\]\.(?:phase|namespace|caller)",
+        without(returns_reasoning=False),
+    ),
     lesson(r"text\.format|json_schema|json_object|structured output", _weaker_schema),
     lesson(r"prompt_cache_(?:breakpoint|options)", without(breakpoints=False)),
     lesson(r"prompt_cache", without(breakpoints=False, cache_key=False)),
@@ -194,16 +239,16 @@ _GROWING = {
 }
 
 
-def read_answer(data: bytes, asked: str) -> Completion:
-    """Return the completion in a complete answer.
+def read_answer(data: bytes, asked: str, origin: str = ORIGIN) -> Completion:
+    """Return the completion in a complete answer; *origin* names the model that was asked.
 
     Raises :exc:`~sunwell.models.answers.NotAnAnswer` and
     :exc:`~sunwell.models.answers.ErrorInAnswer`.
     """
-    return _completion(decode_object(data), asked)
+    return _completion(decode_object(data), asked, origin)
 
 
-def _completion(answer: Mapping[str, Any], asked: str) -> Completion:
+def _completion(answer: Mapping[str, Any], asked: str, origin: str) -> Completion:
     status, output = words(answer.get("status")), answer.get("output")
     error = answer.get("error") or ({"message": "status failed"} if status == "failed" else None)
     if error and not isinstance(output, list):
@@ -211,7 +256,7 @@ def _completion(answer: Mapping[str, Any], asked: str) -> Completion:
     if not isinstance(output, list):
         raise NotAnAnswer("sent an answer without output", arrived=True)
     items = [members(item) for item in output]
-    parts = [part for item in items for part in _parts(item)]
+    parts = [part for item in items for part in _parts(item, origin)]
     said = words(members(answer.get("incomplete_details")).get("reason"))
     reading = OPENAI_RESPONSES.read(answer.get("usage"))
     found = Completion(
@@ -241,19 +286,26 @@ def _stop(answer: Mapping[str, Any], items: list[dict[str, Any]], status: str, s
     return "end" if status == "completed" or "status" not in answer else "other"  # some leave it out
 
 
-def _parts(item: Mapping[str, Any]) -> Iterator[Part]:
+_MESSAGE_EXTRA = ("phase",)
+_CALL_EXTRA = ("namespace", "caller")
+
+
+def _parts(item: Mapping[str, Any], origin: str) -> Iterator[Part]:
     match item.get("type"):
         case "message":
-            for part in _content(item):
-                yield Text(words(part.get("text")) or words(part.get("refusal")))
+            said = (words(part.get("text")) or words(part.get("refusal")) for part in _content(item))
+            extra = kept(item, _MESSAGE_EXTRA)
+            yield Text("".join(said), extra, origin if extra else "")
         case "reasoning":
             summary = item.get("summary")
             texts = [words(members(one).get("text")) for one in summary] if isinstance(summary, list) else []
-            yield thinking("\n\n".join(texts), as_json(_returnable(item)), ORIGIN)
+            yield thinking("\n\n".join(texts), as_json(_returnable(item)), origin)
         case "function_call":
             given = item.get("arguments")
             arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
-            yield ToolCall(words(item.get("call_id")), words(item.get("name")), arguments or "{}")
+            extra = kept(item, _CALL_EXTRA)
+            call_id, name = words(item.get("call_id")), words(item.get("name"))
+            yield ToolCall(call_id, name, arguments or "{}", extra, origin if extra else "")
 
 
 def _returnable(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -273,6 +325,7 @@ class ResponseReader:
     """Builds a completion from the events of a stream: the terminal event carries the complete answer."""
 
     asked: str
+    origin: str = ORIGIN
     _answer: dict[str, Any] | None = attrs.field(default=None, init=False)
     _items: list[dict[str, Any]] = attrs.field(factory=list, init=False)
 
@@ -306,7 +359,7 @@ class ResponseReader:
         answer = self._answer
         if not answer.get("output") and self._items:  # some servers leave it out of the last event
             answer = {**answer, "output": self._items}
-        return _completion(answer, self.asked)
+        return _completion(answer, self.asked, self.origin)
 
     def _shown(self, kind: str, event: Mapping[str, Any]) -> Delta | None:
         if kind in _GROWING:
@@ -322,18 +375,20 @@ class ResponseReader:
 
 @attrs.frozen
 class _Responses:
+    provider: str
     features: ResponsesFeatures = ResponsesFeatures()
     sdk: Sdk = "openai"
     path: str = "/responses"
 
     def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
-        return encode_request(model_id, request, self.features, streaming=streaming)
+        origin = origin_of(ORIGIN, self.provider, model_id)
+        return encode_request(model_id, request, self.features, streaming=streaming, origin=origin)
 
     def read(self, data: bytes, asked: str) -> Completion:
-        return read_answer(data, asked)
+        return read_answer(data, asked, origin_of(ORIGIN, self.provider, asked))
 
     def reader(self, asked: str) -> ResponseReader:
-        return ResponseReader(asked)
+        return ResponseReader(asked, origin_of(ORIGIN, self.provider, asked))
 
     def without(self, refusal: str) -> "_Responses | None":
         changed = learned(self.features, refusal, LESSONS)
@@ -345,6 +400,7 @@ class ResponsesModel(HttpModel):
 
     The provider stores nothing: reasoning comes back encrypted and is sent again.
     ``model_id`` is the provider's id; ``name`` is the name used here, by default the id.
+    ``features`` says which optional fields the server supports, by default as known for the provider.
     The API key is read at the first call; :meth:`check_key` checks it immediately.
     """
 
@@ -356,6 +412,8 @@ class ResponsesModel(HttpModel):
         connection: Connection,
         *,
         name: str | None = None,
+        features: ResponsesFeatures | None = None,
         tuning: Tuning = UNTUNED,
     ) -> None:
-        super().__init__(model_id, connection, name or model_id, _Responses(), tuning=tuning)
+        wire = _Responses(connection.provider, features or features_for(connection.provider))
+        super().__init__(model_id, connection, name or model_id, wire, tuning=tuning)

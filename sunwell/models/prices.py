@@ -4,7 +4,7 @@ import datetime
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import attrs
@@ -21,6 +21,7 @@ from sunwell.models.catalog import (
     vendor_of,
 )
 from sunwell.models.connection import Connection
+from sunwell.models.room import ModelLimits, Room, lens_output_tokens
 
 _CLOUDS = {"vertex": "google", "bedrock": "aws"}
 """Ids in the table of clouds that are no presets: each customer has an address of its own."""
@@ -112,6 +113,11 @@ def price_table() -> PriceTable:
 
     providers = get_snapshot().providers
     return PriceTable(__version__, _newest_check(providers), {entry.id: entry for entry in providers})
+
+
+@lru_cache(1_024)  # one look-up takes as long as a tenth of a call; books are made for each agent
+def _price_in_table(provider: str, model_id: str, on: datetime.date) -> Price | None:
+    return price_table().price(provider, model_id, on)
 
 
 def _newest_check(providers: Iterable[Any]) -> str:
@@ -229,7 +235,7 @@ class Priced:
 
 @attrs.define(eq=False)
 class PriceBook:
-    """Prices by model; each is looked up once and then kept.
+    """Prices by model.
 
     A price is exact or ``None``: a model that is in no table has no price. It never gets the price of a
     model with a similar name.
@@ -239,7 +245,8 @@ class PriceBook:
     """The caller's prices by a model's name, its id or ``provider/id``; they override all others."""
     _on: datetime.date | None = attrs.field(default=None, kw_only=True)
     """The day (UTC) whose prices apply; ``None``: the day of each lookup."""
-    _kept: dict[tuple[str, str, datetime.date], Price | None] = attrs.field(factory=dict, init=False)
+    limits: ModelLimits = attrs.field(factory=ModelLimits, kw_only=True)
+    """Context windows that were set or learned; they override those of prices."""
 
     @property
     def date(self) -> str:
@@ -255,9 +262,38 @@ class PriceBook:
 
         In this order: the caller's price by the model's name, by ``provider/id`` or by id; the
         model's own ``price``; the installed table's, by the model's provider and id, or by its name if
-        it has none.
+        it has none. Its window is the one that was set for the model or learned, if there is one.
         """
-        return self._price(model, *provider_and_id(model))
+        price = self._price(model, *provider_and_id(model))
+        window = self.limits.window_tokens(model)
+        if price is None or window is None or window == price.context_window:
+            return price
+        return attrs.evolve(price, context_window=window)
+
+    def window_tokens(self, model: ModelProtocol) -> int | None:
+        """Return the context window of *model*; ``None`` if it is unknown.
+
+        In this order: what the provider said when it refused a request, what was set, and what the
+        model's price says.
+        """
+        known = self.limits.window_tokens(model)
+        if known is not None:
+            return known
+        price = self._price(model, *provider_and_id(model))
+        return None if price is None else price.context_window
+
+    def room(self, model: ModelProtocol, max_output_tokens: int | None = None) -> Room:
+        """Return the room of a request to *model*, as every path computes it.
+
+        *max_output_tokens* is the limit that the request sets; ``None``: see :meth:`ModelLimits.room
+        <sunwell.models.room.ModelLimits.room>`.
+        """
+        return self.limits.room(model, self.window_tokens(model), max_output_tokens)
+
+    def lens_room(self, model: ModelProtocol, max_lens_tokens: int) -> Room:
+        """Return the room of a request in which *model* writes a lens of at most *max_lens_tokens*."""
+        window = self.window_tokens(model)
+        return self.limits.room(model, window, lens_output_tokens(model, max_lens_tokens, window))
 
     def _price(self, model: ModelProtocol, provider: str | None, model_id: str) -> Price | None:
         provider, model_id = _placed(provider, model_id)
@@ -354,11 +390,7 @@ class PriceBook:
     def _table_price(self, provider: str | None, model_id: str) -> Price | None:
         if provider is None:
             return None
-        day = self._on or datetime.datetime.now(datetime.UTC).date()
-        key = (provider, model_id, day)
-        if key not in self._kept:
-            self._kept[key] = price_table().price(provider, model_id, day)
-        return self._kept[key]
+        return _price_in_table(provider, model_id, self._on or datetime.datetime.now(datetime.UTC).date())
 
 
 def _placed(provider: str | None, model_id: str) -> tuple[str | None, str]:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -27,6 +27,9 @@ from sunwell.models.connection import OWN_URLS, Connection, client_for, request_
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
 from sunwell.models.quirks import ChatQuirks, quirks_for
 from sunwell.plugins import Plugins
+
+if TYPE_CHECKING:
+    from sunwell.models.openai_responses import ResponsesFeatures
 
 
 @attrs.define(eq=False)
@@ -139,24 +142,54 @@ class Route:
     prefix: str = ""
     """Prefix of a model's id at a gateway: the id of its maker."""
     without_effort: tuple[str, ...] = ()
+    without_breakpoints: tuple[str, ...] = ()
 
     def model(self, model_id: str, *, name: str | None = None, tuning: Tuning = UNTUNED) -> ModelProtocol:
         """Return a new adapter for *model_id*."""
         asked = self.prefix + model_id
         if self.kind == "anthropic":
-            from sunwell.models.anthropic_messages import AnthropicModel
+            from sunwell.models.anthropic_messages import AnthropicModel, MessagesFeatures
 
-            return AnthropicModel(asked, self.connection, name=name, tuning=tuning)
+            effort = self._may(model_id, self.without_effort)
+            return AnthropicModel(
+                asked, self.connection, name=name, features=MessagesFeatures(effort=effort), tuning=tuning
+            )
         if self.api == "responses":
             from sunwell.models.openai_responses import ResponsesModel
 
-            return ResponsesModel(asked, self.connection, name=name, tuning=tuning)
+            return ResponsesModel(
+                asked, self.connection, name=name, features=self._responses(model_id), tuning=tuning
+            )
         from sunwell.models.openai_chat import ChatModel
 
-        quirks = self.quirks or quirks_for(self.connection.provider, asked)
-        if model_id in self.without_effort or asked in self.without_effort:
-            quirks = attrs.evolve(quirks, effort=False)
+        quirks = self.quirks or quirks_for(self.connection.provider)
+        quirks = attrs.evolve(
+            quirks,
+            effort=quirks.effort and self._may(model_id, self.without_effort),
+            breakpoints=quirks.breakpoints and self._may(model_id, self.without_breakpoints),
+        )
         return ChatModel(asked, self.connection, name=name, quirks=quirks, tuning=tuning)
+
+    def _responses(self, model_id: str) -> "ResponsesFeatures":
+        from sunwell.models.openai_responses import features_for
+
+        known = features_for(self.connection.provider)
+        if self.quirks is not None:  # what was set for the provider holds in either of OpenAI's formats
+            shared = ("effort", "schema", "cache_key", "breakpoints")
+            known = attrs.evolve(known, **{field: getattr(self.quirks, field) for field in shared})
+        reasons = self._may(model_id, self.without_effort)
+        return attrs.evolve(
+            known,
+            include=known.include and reasons,
+            effort=known.effort and reasons,
+            breakpoints=known.breakpoints and self._may(model_id, self.without_breakpoints),
+        )
+
+    def _may(self, model_id: str, excluded: tuple[str, ...]) -> bool:
+        """Whether *model_id* is none of the *excluded* models; a date at its end does not matter."""
+        return not any(
+            is_same_model(one, asked) for one in excluded for asked in (model_id, self.prefix + model_id)
+        )
 
 
 @attrs.frozen
@@ -226,7 +259,12 @@ class Providers:
             tokens_per_minute=provider.tokens_per_minute,
         )
         return Route(
-            connection, provider.kind, provider.api, provider.quirks, without_effort=provider.without_effort
+            connection,
+            provider.kind,
+            provider.api,
+            provider.quirks,
+            without_effort=provider.without_effort,
+            without_breakpoints=provider.without_breakpoints,
         )
 
     def model(self, model_id: str, connection: Hashable) -> ModelProtocol:
@@ -253,7 +291,14 @@ def provider_from_variables(
         if found.base_url is not None:
             key = _first_set(names_of(name), one, environ)
             base = like or Provider(name)
-            return attrs.evolve(base, base_url=found.base_url, key_variable=key, needs_key=False, api="chat")
+            return attrs.evolve(
+                base,
+                base_url=found.base_url,
+                key_variable=key,
+                needs_key=False,
+                api="chat",
+                quirks=_at_another_address(base),
+            )
     return None
 
 
@@ -261,6 +306,17 @@ def _first_set(names: tuple[str, ...], first: str, environ: Mapping[str, str] | 
     """Return the variable that holds the key: that of *first*, or of the first other name that has one."""
     found = [Connection.from_environment(name, environ=environ) for name in (first, *names)]
     return next((one.variable for one in found if one.api_key), found[0].variable)
+
+
+def _at_another_address(base: Provider) -> ChatQuirks | None:
+    """Return what a server supports that has taken the place of a preset's own.
+
+    It may be any compatible server. One that ignored the newer name of the token limit would answer without
+    a limit; one that rejects the older name is learned.
+    """
+    if base.quirks is None or base.base_url is None:
+        return base.quirks
+    return attrs.evolve(base.quirks, token_limit="max_tokens", returns_reasoning=True)
 
 
 class Supply(Protocol):

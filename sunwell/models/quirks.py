@@ -1,13 +1,8 @@
 """Which features of Chat Completions a server supports."""
 
-import re
 from typing import Literal
 
 import attrs
-
-_OWN_MODEL = re.compile(r"gpt-|chatgpt-|o\d")
-_VERSION = re.compile(r"gpt-(\d+)(?:\.(\d+))?")
-_FIRST_WITH_BREAKPOINTS = (5, 6)
 
 
 @attrs.frozen
@@ -28,28 +23,41 @@ class ChatQuirks:
     schema: Literal["json_schema", "json_object", "none"] = "json_schema"
     """How a JSON answer is requested."""
     returns_reasoning: bool = True
-    """Send reasoning back to the server unchanged."""
+    """Send reasoning and signatures back unchanged to the model that wrote them."""
+    call_ids: Literal["any", "short", "nine"] = "any"
+    """Which ids of tool calls are accepted: ``short`` has at most 40 characters, ``nine`` is nine letters or
+    digits."""
+    marks_unsigned_calls: bool = False
+    """Mark tool calls of other models as unsigned: Gemini requires a signature or this mark."""
     effort: bool = True
     """Send ``reasoning_effort`` if the request sets one."""
     tools: bool = True
     """Whether the server supports tools; without tools the model can answer, but not work."""
 
-    @property
-    def message_format(self) -> str:
-        """A name for the way messages are written with these quirks."""
-        return "openai-chat+reasoning" if self.returns_reasoning else "openai-chat"
+    def message_format(self, origin: str) -> str:
+        """Return a name for the way messages are written with these quirks for the model of *origin*."""
+        returned = origin if self.returns_reasoning else ""
+        return f"openai-chat|{returned}|{self.call_ids}|{self.marks_unsigned_calls}"
 
 
-def quirks_for(provider: str, model_id: str) -> ChatQuirks:
-    """Return the quirks of OpenAI's own models if *provider* is ``openai``, else the defaults."""
-    if provider != "openai" or not _OWN_MODEL.match(model_id):
-        return ChatQuirks()
-    version = _VERSION.match(model_id)
-    known = (int(version[1]), int(version[2] or 0)) if version else (0, 0)
-    return ChatQuirks(
-        token_limit="max_completion_tokens",
-        system_parts=True,
-        breakpoints=known >= _FIRST_WITH_BREAKPOINTS,
-        cache_key=True,
-        returns_reasoning=False,
-    )
+COMPATIBLE = ChatQuirks()
+"""What any compatible server counts as supporting."""
+
+OPENAI_QUIRKS = ChatQuirks(
+    token_limit="max_completion_tokens",
+    system_parts=True,
+    breakpoints=True,
+    cache_key=True,
+    returns_reasoning=False,
+    call_ids="short",
+)
+"""What OpenAI itself supports."""
+
+
+def quirks_for(provider: str) -> ChatQuirks:
+    """Return the quirks of OpenAI's own models if *provider* is ``openai``, else the defaults.
+
+    What a single model does not support comes from its provider's settings, or is learned from a refusal:
+    its name says nothing.
+    """
+    return OPENAI_QUIRKS if provider == "openai" else COMPATIBLE

@@ -2,14 +2,15 @@
 
 import re
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from decimal import Decimal
 
 import attrs
 
 from sunwell.core.model import ModelProtocol
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError
-from sunwell.models.catalog import ALIASES, parse_reference
+from sunwell.models.catalog import ALIASES, parse_reference, preset_names
+from sunwell.models.http_model import UNTUNED, Tuning
 from sunwell.models.prices import PriceBook
 from sunwell.models.providers import Environment, ModelPlugins, Recipe, Supply, checked_model
 
@@ -90,6 +91,18 @@ class ModelRegistry:
             return self._from_supply(last)
         return entry
 
+    def described(self, name: str) -> tuple[str, Tuning]:
+        """Return the ``provider/id`` that *name* stands for, as far as it is known, and the settings for it.
+
+        Nothing is created, so no key is needed.
+        """
+        with self._lock:
+            last = self._chain(name)[-1]
+            entry = self._entries.get(last)
+        make = entry.make if isinstance(entry, Recipe) else None
+        target, tuning = getattr(make, "target", last), getattr(make, "tuning", UNTUNED)
+        return ALIASES.get(target, target), tuning
+
     def plugin_of(self, name: str) -> str | None:
         """Return the plugin whose code :meth:`get` would run for *name*; ``None`` if it would run none.
 
@@ -131,20 +144,37 @@ class ModelRegistry:
         if reference is None:
             if (plugged := self._plugins.model(name)) is not None:
                 return plugged
-            raise UnknownModelError(name, tuple(sorted({*self.known(), *self._plugins.names()})))
+            known = tuple(sorted({*self.known(), *self._plugins.names()}))
+            raise UnknownModelError(name, known, meant=_meant(name, known))
         provider, model_id, supply = reference.provider, reference.model_id, self._supply
         connection = supply.connection(provider)
         if connection is None:
             if (plugged := self._plugins.model(name)) is not None:
                 return plugged
             variable = re.sub(r"\W", "_", provider).upper() + "_BASE_URL"
-            raise UnknownProviderError(name, self.known(), provider, variable)
+            near = _nearest(provider, preset_names())
+            meant = f"{near}/{model_id}" if near else ""
+            raise UnknownProviderError(name, self.known(), provider, variable, meant=meant)
         with self._lock:
             kept = self._supplied.get((connection, model_id))
             if kept is None:
                 kept = Recipe(str(reference), lambda: supply.model(model_id, connection))
                 self._supplied[connection, model_id] = kept
         return kept.model()
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """Return the name of the catalog that *name* was probably meant to be; empty if none is near."""
+    ids = (target.partition("/")[2] for target in ALIASES.values())
+    return _nearest(name, (*known, *ids))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # only an error needs it
+
+    spelled = {one.lower(): one for one in known}
+    found = get_close_matches(name[:100].lower(), list(spelled), 1, 0.65)
+    return spelled[found[0]] if found else ""
 
 
 _PROCESS_REGISTRY = ModelRegistry()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import attrs
 
@@ -13,7 +14,8 @@ from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.price import DelegationDecision, Quote, Side
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
-from sunwell.models.catalog import ALIASES, DEFAULT_SMART_MODEL, parse_reference
+from sunwell.models.catalog import DEFAULT_SMART_MODEL, parse_reference
+from sunwell.models.http_model import Tuning
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry, resolve_model
 from sunwell.report.figures import exact
@@ -103,15 +105,17 @@ def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str,
 
 def _candidates(options: RunOptions, prices: PriceBook, registry: ModelRegistry) -> Candidates:
     """Return the models by role; if the delegation model cannot be used, the parent may replace it."""
-    own, has_key = _priced(options.model or options.smart_model or DEFAULT_SMART_MODEL, prices, registry)
+    own, has_key = _priced(
+        options, options.model or options.smart_model or DEFAULT_SMART_MODEL, prices, registry
+    )
     smart = own
     if options.smart_model is not None and options.model is not None:
-        smart, _ = _priced(options.smart_model, prices, registry)
+        smart, _ = _priced(options, options.smart_model, prices, registry)
     if options.delegation_model is None:
         return Candidates(smart, own, own)
     falls_back = options.fallback == "parent"
     try:
-        worker, worker_has_key = _priced(options.delegation_model, prices, registry)
+        worker, worker_has_key = _priced(options, options.delegation_model, prices, registry)
     except (UnknownModelError, ConfigurationError):
         if not falls_back:
             raise
@@ -121,13 +125,36 @@ def _candidates(options: RunOptions, prices: PriceBook, registry: ModelRegistry)
 
 
 def _priced(
-    reference: ModelReference, prices: PriceBook, registry: ModelRegistry
+    options: RunOptions, reference: ModelReference, prices: PriceBook, registry: ModelRegistry
 ) -> tuple[PricedModel, bool]:
-    """Return name and price of the model *reference*, and whether its key is set."""
+    """Return name, price and limits of the model *reference*, and whether its key is set."""
     try:
-        return PricedModel.of(resolve_model(reference, registry), prices), True
+        return PricedModel.of(resolve_model(reference, registry), prices, options), True
     except MissingKeyError:
-        written = parse_reference(ALIASES.get(str(reference), str(reference)))
+        target, tuning = registry.described(str(reference))
+        written = parse_reference(target)
         if written is None:
             raise
-        return PricedModel(written.model_id, prices.price_of(written.model_id, written.provider)), False
+        model: Any = _WithoutKey(written.model_id, written.provider, tuning)
+        return PricedModel.of(model, prices, options), False
+
+
+@attrs.frozen
+class _WithoutKey:
+    """What is known of a model whose key is missing."""
+
+    name: str
+    provider: str
+    tuning: Tuning
+
+    @property
+    def max_output_tokens(self) -> int | None:
+        return self.tuning.max_output_tokens
+
+    @property
+    def context_window(self) -> int | None:
+        return self.tuning.context_window
+
+    @property
+    def thinking_tokens(self) -> int | None:
+        return self.tuning.thinking_tokens if self.provider == "anthropic" else None

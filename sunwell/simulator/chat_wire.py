@@ -33,6 +33,7 @@ from sunwell.simulator.wire import (
 
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_LONGEST_ID = 40
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
@@ -40,6 +41,17 @@ def refuse_if(wrong: bool, message: str, param: str | None = None, code: str | N
     """Raise a :exc:`Refusal` with status 400 if *wrong*."""
     if wrong:
         raise Refusal(400, message, param, code)
+
+
+def check_arguments(arguments: str, where: str) -> None:
+    """Raise :exc:`Refusal` if *arguments* are not the text of a JSON object, as strict servers do."""
+    import msgspec
+
+    try:
+        is_object = isinstance(msgspec.json.decode(arguments), dict)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        is_object = False
+    refuse_if(not is_object, f"Invalid '{where}': expected the text of a JSON object.", where)
 
 
 def check_fields(body: Mapping[str, Any]) -> None:
@@ -140,6 +152,15 @@ def _calls_of(message: Mapping[str, Any], where: str) -> list[str]:
         texts = (call.get("id"), function.get("name"), function.get("arguments"))
         whole = all(isinstance(text, str) for text in texts) and texts[0]
         refuse_if(not whole, f"'{where}.tool_calls' need an id, a name and arguments, all strings.", where)
+        fits = _NAME.fullmatch(function["name"])
+        refuse_if(
+            not fits, f"Invalid '{where}.tool_calls[].function.name': '^[a-zA-Z0-9_-]{{1,64}}$'.", where
+        )
+        long = (
+            f"Invalid '{where}.tool_calls[].id': string too long. Expected a string with maximum length 40."
+        )
+        refuse_if(len(call["id"]) > _LONGEST_ID, long, where)
+        check_arguments(function["arguments"], f"{where}.tool_calls[].function.arguments")
         ids.append(call["id"])
     refuse_if(len(set(ids)) != len(ids), f"Duplicate ids in '{where}.tool_calls'.", where)
     return ids

@@ -40,6 +40,7 @@ _KNOWN = {
     "inference_geo", "speed", "temperature", "top_p", "top_k",
 }  # fmt: skip
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
+_ADAPTIVE = re.compile(r"claude-[a-z]+-(?:[5-9]|4-[6-9])(?!\d)")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 
@@ -66,7 +67,7 @@ def check_fields(body: Mapping[str, Any], headers: Mapping[str, str], *, countin
         refuse_if(not whole, "max_tokens: Input should be a whole number of at least 0", "max_tokens")
     _check_tools(body)
     _check_output_config(body.get("output_config") or {})
-    _check_thinking(body.get("thinking"), limit)
+    _check_thinking(body.get("thinking"), limit, str(body.get("model")))
     _check_breakpoints(body)
 
 
@@ -117,7 +118,7 @@ def _check_output_config(config: Mapping[str, Any]) -> None:
         check_schema(shape.get("schema"), "anthropic", "output_config.format.schema")
 
 
-def _check_thinking(thinking: Any, limit: Any) -> None:
+def _check_thinking(thinking: Any, limit: Any, model: str) -> None:
     if thinking is None:
         return
     kind = thinking.get("type") if isinstance(thinking, Mapping) else None
@@ -130,6 +131,16 @@ def _check_thinking(thinking: Any, limit: Any) -> None:
         )
         too_long = isinstance(limit, int) and limit <= budget
         refuse_if(too_long, "`max_tokens` must be greater than `thinking.budget_tokens`", "thinking")
+    is_adaptive = _ADAPTIVE.search(model) is not None
+    refuse_if(
+        kind == "enabled" and is_adaptive,
+        '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
+        '"output_config.effort" to control thinking behavior.',
+        "thinking",
+    )
+    refuse_if(
+        kind == "adaptive" and not is_adaptive, "adaptive thinking is not supported on this model", "thinking"
+    )
 
 
 def _check_breakpoints(body: Mapping[str, Any]) -> None:

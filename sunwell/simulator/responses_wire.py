@@ -6,7 +6,7 @@ from typing import Any
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
 from sunwell.core.model import CacheLife
-from sunwell.simulator.chat_wire import CHAT, refuse_if
+from sunwell.simulator.chat_wire import CHAT, check_arguments, refuse_if
 from sunwell.simulator.prompt_tokens import (
     Piece,
     Prompt,
@@ -41,6 +41,8 @@ _KNOWN = frozenset(
     )
 )  # fmt: skip
 _TEXTS = {"assistant": ("output_text",), "user": ("input_text",), "system": ("input_text",)}
+_PHASES = ("commentary", "final_answer")
+_LONGEST_ID = 64
 LEAST_OUTPUT_TOKENS = 16
 
 
@@ -102,6 +104,9 @@ def check_input(items: Any) -> Sequence[Mapping[str, Any]]:
             _check_message(item, where)
         elif kind == "function_call":
             waiting.append(_call_id(item, where, "name", "arguments"))
+            fits = re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", item["name"])
+            refuse_if(not fits, f"Invalid '{where}.name': '^[a-zA-Z0-9_-]{{1,128}}$'.", where)
+            check_arguments(item["arguments"], f"{where}.arguments")
         elif kind == "function_call_output":
             call_id = _call_id(item, where, "output")
             lost = f"No tool call found for function call output with call_id {call_id}."
@@ -122,6 +127,8 @@ def _call_id(item: Mapping[str, Any], where: str, *texts: str) -> str:
             not isinstance(item.get(name), str), f"Missing required parameter: '{where}.{name}'.", where
         )
     refuse_if(not item["call_id"], f"Invalid '{where}.call_id': empty string.", where)
+    long = f"Invalid '{where}.call_id': string too long. Expected a string with maximum length 64."
+    refuse_if(len(item["call_id"]) > _LONGEST_ID, long, where)
     return str(item["call_id"])
 
 
@@ -130,10 +137,18 @@ def _check_message(item: Mapping[str, Any], where: str) -> None:
     known = _TEXTS.get("system" if role == "developer" else str(role))
     if known is None:
         raise Refusal(400, f"Invalid value: {role!r} for '{where}.role'.", where)
-    content = item.get("content")
+    content, phase = item.get("content"), item.get("phase")
+    known_phase = phase is None or (role == "assistant" and phase in _PHASES)
+    refuse_if(not known_phase, f"Invalid value: {phase!r} for '{where}.phase'.", where)
     if isinstance(content, str):
         return
     refuse_if(not isinstance(content, list) or not content, f"Invalid type for '{where}.content'.", where)
+    if role == "assistant":  # a list is the content of a message that was sent before, with all its fields
+        for name in ("id", "status"):
+            missing = f"Missing required parameter: '{where}.{name}'."
+            refuse_if(not isinstance(item.get(name), str), missing, where)
+        bare = any(isinstance(part, Mapping) and "annotations" not in part for part in content or ())
+        refuse_if(bare, f"Missing required parameter: '{where}.content[].annotations'.", where)
     for part in content or ():
         kind = part.get("type") if isinstance(part, Mapping) else None
         fits = kind in known and isinstance(part.get("text"), str)
@@ -141,6 +156,8 @@ def _check_message(item: Mapping[str, Any], where: str) -> None:
 
 
 def _check_reasoning(item: Mapping[str, Any], where: str) -> None:
+    lost = f"Item with id '{item.get('id')}' not found. Items are not persisted when `store` is set to false."
+    refuse_if(not item.get("encrypted_content"), lost, where)
     texts = [one.get("text") for one in item.get("summary") or () if isinstance(one, Mapping)]
     block = {
         "type": "thinking",
@@ -288,10 +305,12 @@ def _items(answer: WireAnswer) -> list[dict[str, Any]]:
         return [
             {"type": "message", "id": "msg_0", "status": "completed", "role": "assistant", "content": content}
         ]
-    return [_item(part, i) for i, part in enumerate(answer.said.parts)]
+    calls = any(isinstance(part, ToolCall) for part in answer.said.parts)
+    phase = "commentary" if calls else "final_answer"
+    return [_item(part, i, phase) for i, part in enumerate(answer.said.parts)]
 
 
-def _item(part: Part, i: int) -> dict[str, Any]:
+def _item(part: Part, i: int, phase: str) -> dict[str, Any]:
     match part:
         case Thinking(text):
             signature = thinking_block(text)["signature"]
@@ -305,7 +324,7 @@ def _item(part: Part, i: int) -> dict[str, Any]:
         case Text(text):
             content = [{"type": "output_text", "text": text, "annotations": []}]
             message = {"type": "message", "id": f"msg_{i}", "status": "completed", "role": "assistant"}
-            return message | {"content": content}
+            return message | {"content": content, "phase": phase}
     raise TypeError(f"a model cannot say {part!r}")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import attrs
 
 from sunwell.simulator.billing import Billing, Clock
+from sunwell.simulator.chat_dialects import DIALECTS
 from sunwell.simulator.chat_wire import CHAT, PLAIN
 from sunwell.simulator.faults import FaultPlan, fault_plan
 from sunwell.simulator.messages_wire import MESSAGES
@@ -23,6 +24,7 @@ from sunwell.simulator.vendor_limits import VendorLimits
 if TYPE_CHECKING:
     from aiohttp import web
 
+_CHATS = {"openai": CHAT, "plain": PLAIN, **DIALECTS}
 _BACKLOG = 2048
 _LARGEST_BODY_BYTES = 256 * 1024 * 1024
 _HOST = "127.0.0.1"
@@ -44,8 +46,9 @@ class Simulator:
     """Clock for the lifetime of cache entries."""
     port: int = 0
     """0: any free port."""
-    dialect: Literal["openai", "plain"] = "openai"
-    """How Chat Completions behave: like OpenAI, or like a simple compatible server with fewer features."""
+    dialect: Literal["openai", "plain", "gemini", "openrouter", "deepseek", "mistral"] = "openai"
+    """How Chat Completions behave: like OpenAI, like a simple compatible server with fewer features, or like
+    one that wants back unchanged what it sent: signatures, reasoning, thinking parts, its own ids."""
     requests_per_second: float | None = None
     """Limit of requests per second, for all callers together; more are rejected with 429."""
     limits: VendorLimits | None = attrs.field(default=None, repr=False)
@@ -126,7 +129,7 @@ class Simulator:
             return await service.answer(request, MESSAGES)
 
         async def chat(request: web.Request) -> web.StreamResponse:
-            return await service.answer(request, PLAIN if self.dialect == "plain" else CHAT)
+            return await service.answer(request, _CHATS[self.dialect])
 
         async def responses(request: web.Request) -> web.StreamResponse:
             return await service.answer(request, RESPONSES)

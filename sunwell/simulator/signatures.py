@@ -10,20 +10,21 @@ from typing import Any
 _KEY = b"a simulator has no secrets"
 
 
-def _sign(text: str) -> str:
+def signature_of(text: str) -> str:
+    """Return the signature of *text*."""
     digest = hmac.new(_KEY, text.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
     return base64.b64encode(digest).decode()
 
 
 def thinking_block(text: str) -> dict[str, Any]:
     """Return a signed block of thinking."""
-    return {"type": "thinking", "thinking": text, "signature": _sign(text)}
+    return {"type": "thinking", "thinking": text, "signature": signature_of(text)}
 
 
 def redacted_block(text: str) -> dict[str, Any]:
     """Return a redacted block of thinking."""
     hidden = base64.b64encode(text.encode()).decode()
-    return {"type": "redacted_thinking", "data": f"{hidden}.{_sign(hidden)}"}
+    return {"type": "redacted_thinking", "data": f"{hidden}.{signature_of(hidden)}"}
 
 
 def is_genuine(block: Mapping[str, Any]) -> bool:
@@ -33,11 +34,11 @@ def is_genuine(block: Mapping[str, Any]) -> bool:
         if not isinstance(data, str) or set(block) != {"type", "data"}:
             return False
         hidden, _, signature = data.rpartition(".")
-        return hmac.compare_digest(_sign(hidden), signature)
+        return hmac.compare_digest(signature_of(hidden), signature)
     text, given = block.get("thinking"), block.get("signature")
     if not isinstance(text, str) or not isinstance(given, str):
         return False
-    return set(block) == {"type", "thinking", "signature"} and hmac.compare_digest(_sign(text), given)
+    return set(block) == {"type", "thinking", "signature"} and hmac.compare_digest(signature_of(text), given)
 
 
 def as_raw(block: Mapping[str, Any]) -> str:

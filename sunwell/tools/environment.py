@@ -23,9 +23,10 @@ def secrets_from_environment(environ: Mapping[str, str] | None = None) -> Secret
     value is replaced by its variable's name in brackets. *environ* is by default the process's.
     """
     secrets = Secrets()
-    for name, value in (os.environ if environ is None else environ).items():
+    found = os.environ if environ is None else environ
+    for name in found:  # few values are wanted, and the process's are decoded on each reading
         if _SECRET_NAME.search(name):
-            secrets.add(value, name)
+            secrets.add(found[name], name)
     return secrets
 
 

@@ -3,20 +3,24 @@
 import asyncio
 import difflib
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from threading import Event
 from typing import Any, Protocol
 
 import attrs
 
-from sunwell.core.message import FileChange
+from sunwell.core.message import FileChange, FileRead
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.limits import Outcome
-from sunwell.tools.text_file import TextFile, binary_kind, lines_of, text_of
-from sunwell.tools.wording import counted, cut, on_one_line, quoted
-from sunwell.tools.workspace import FileContent, FolderEntry
+from sunwell.tools.long_file import lines_of_file
+from sunwell.tools.piece import difference_of, folded, replacement, spans
+from sunwell.tools.text_file import TextFile, binary_kind, encoded, lines_of, text_of
+from sunwell.tools.wording import counted, cut, on_one_line, quoted, visible
+from sunwell.tools.workspace import FolderEntry
 from sunwell.tools.workspace_view import WorkspaceView
 
 _MOST_DIFF_LINES = 1_500
@@ -106,13 +110,13 @@ def _form_changed(plan: Plan) -> str:
     """Return how encoding and line endings change, which the diff does not show; empty if they do not."""
     old = TextFile("") if plan.old is None else text_of(plan.path, plan.old)
     new = text_of(plan.path, plan.new)
-    if (old.encoding, old.crlf) == (new.encoding, new.crlf):
+    if (old.encoding, old.mark, old.crlf) == (new.encoding, new.mark, new.crlf):
         return ""
-    return f"{plan.path}: {_form_of(old)} becomes {_form_of(new)}\n"
+    return f"{plan.path}: {_form_of(old)}, becomes {_form_of(new)}\n"
 
 
 def _form_of(file: TextFile) -> str:
-    return f"{file.encoding} with line ends {'CR LF' if file.crlf else 'LF'}"
+    return f"{file.form}, line ends {'CR LF' if file.crlf else 'LF'}"
 
 
 def _text(path: str, data: bytes | None) -> str:
@@ -138,16 +142,6 @@ def _numbered(header: str, offset: int) -> str:
     return f"@@ {' '.join(moved)} @@\n"
 
 
-def encoded(file: TextFile | None, content: str) -> bytes:
-    """Return *content* as bytes with the encoding and line endings of the old file, if possible."""
-    if file is None:
-        return content.encode()
-    try:
-        return attrs.evolve(file, crlf=file.crlf and "\r" not in content).encode(content)
-    except UnicodeEncodeError:  # not in Latin-1: the whole file becomes UTF-8
-        return content.encode()
-
-
 _MOST_LINES = 3_000
 _MOST_SHOWN = 3
 _LONGEST = 200
@@ -157,27 +151,36 @@ def near_misses(content: str, wanted: str) -> str:
     """Return the parts of *content* most similar to *wanted*, as the rest of a sentence."""
     lines = [line.rstrip("\r\n") for line in lines_of(content)[:_MOST_LINES]]
     piece = [line.rstrip("\r\n") for line in lines_of(wanted)]
-    bare = [line.strip() for line in piece]
-    stripped = [line.strip() for line in lines]
+    bare = [folded(line).strip() for line in piece]
+    stripped = [folded(line).strip() for line in lines]
     for start in range(len(lines) - len(bare) + 1):
         if stripped[start : start + len(bare)] == bare and any(bare):
             last = start + len(bare)
-            shown = "\n".join(lines[start:last])[: _LONGEST * 5]
+            shown = visible("\n".join(lines[start:last]))[: _LONGEST * 5]
             where = f"line {last}" if last == start + 1 else f"lines {start + 1}-{last}"
-            return f"; with other white space it stands in {where}:\n{shown}"
-    return _nearest_lines(lines, bare)
+            return f"; with other white space it stands in {where}:\n{shown}{_told(lines[start:last], piece)}"
+    return _nearest_lines(lines, piece)
 
 
-def _nearest_lines(lines: list[str], bare: list[str]) -> str:
-    sought = max(bare, key=len, default="")[:_LONGEST]
+def _told(lines: list[str], piece: list[str]) -> str:
+    """Return where *lines* of the file differ from the *piece*, for those that look the same on a screen."""
+    for line, sought in zip(lines, piece, strict=True):
+        if line != sought and (line.expandtabs() == sought.expandtabs() or not (line + sought).isascii()):
+            return f"\nin {visible(line)[:_LONGEST]!r}: {difference_of(folded(line), folded(sought))}"
+    return ""
+
+
+def _nearest_lines(lines: list[str], piece: list[str]) -> str:
+    sought = max((line.strip() for line in piece), key=len, default="")[:_LONGEST]
     numbers: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         numbers.setdefault(line.strip()[:_LONGEST], number)
     near = difflib.get_close_matches(sought, numbers, _MOST_SHOWN, 0.6) if sought else []
     if not near:
         return "; nothing in it is near: read the file again"
-    shown = "\n".join(f"line {numbers[line]}: {line}" for line in near)
-    return f"; nearest to {sought!r} are:\n{shown}"
+    shown = "\n".join(f"line {numbers[line]}: {visible(line)}" for line in near)
+    told = "" if (near[0] + sought).isascii() else f"\n{difference_of(folded(near[0]), folded(sought))}"
+    return f"; nearest to {visible(sought)!r} are:\n{shown}{told}"
 
 
 _STEP = 50  # entries between two points at which other tasks can run
@@ -259,31 +262,67 @@ class ReadFile:
     )
 
     async def run(self, arguments: Mapping[str, Any]) -> Outcome:
+        if self.view.size_of(arguments["path"]) > self.view.limits.file_bytes:
+            return await self._by_lines(arguments)
         content = self.view.read(arguments["path"])
-        return Outcome(self._said(content, arguments), reads=self.view.reads([content]))
-
-    def _said(self, content: FileContent, arguments: Mapping[str, Any]) -> str:
         file = text_of(content.path, content.data)
         lines = lines_of(self.view.redact(file.text))
         name = on_one_line(content.path)
-        if not lines:
-            return f"{name}: the file is empty"
-        first, last = _range(arguments, len(lines), name)
-        last, body = self._fitting(lines, first, last)
-        left = len(lines) - last
-        rest = f"; {counted(left, 'line')} left, read on with start_line={last + 1}" if left else ""
-        return f"{name}: lines {first}-{last} of {len(lines)}{rest}{file.remarks}\n\n{body}"
+        said = f"{name}: the file is empty"
+        if lines:
+            first, last = _range(arguments, len(lines), name)
+            said = self._said(name, lines[first - 1 : last], first, len(lines), file.remarks)
+        return Outcome(said, reads=self.view.reads([content]))
 
-    def _fitting(self, lines: list[str], first: int, last: int) -> tuple[int, str]:
-        """Return the last line that fits into the output limit, and the text up to it."""
-        room = max(self.view.limits.output_chars - 500, 100)
-        size = 0
-        for number in range(first, last + 1):
-            size += len(lines[number - 1])
-            if size > room and number > first:
-                last = number - 1
+    async def _by_lines(self, arguments: Mapping[str, Any]) -> Outcome:
+        """Read a file that is too large to be kept in memory."""
+        name = on_one_line(arguments["path"])
+        first, last = _range(arguments, sys.maxsize, name)
+        stop = Event()
+
+        def check() -> None:
+            if stop.is_set():
+                raise ToolError("cancelled")
+
+        try:
+            found = await asyncio.to_thread(
+                lines_of_file,
+                self.view.workspace,
+                arguments["path"],
+                (first, last),
+                4 * self._room,
+                self.view.redact,
+                check,
+            )
+        finally:
+            stop.set()  # the thread of a call that is cancelled ends soon
+        _range(arguments, found.lines, name)
+        said = self._said(
+            on_one_line(found.path), lines_of(found.text), first, found.lines, found.remarks, is_long=True
+        )
+        is_open = self.view.redact(found.path) == found.path
+        return Outcome(said, reads=(FileRead(found.path, found.sha256),) if is_open else ())
+
+    @property
+    def _room(self) -> int:
+        return max(self.view.limits.output_chars - 500, 100)
+
+    def _said(
+        self, name: str, lines: list[str], first: int, count: int, remarks: str, *, is_long: bool = False
+    ) -> str:
+        """Return *lines*, the first of which has the number *first*, as far as they fit into the output."""
+        size = fitting = 0
+        for line in lines:
+            size += len(line)
+            if size > self._room and fitting:
                 break
-        return last, cut("".join(lines[first - 1 : last]), room)
+            fitting += 1
+        last = first + fitting - 1
+        left = count - last
+        rest = f"; {counted(left, 'line')} left, read on with start_line={last + 1}" if left else ""
+        body = cut("".join(lines[:fitting]), self._room)
+        large = "; large file, edit_file cannot change it" if is_long else ""
+        return f"{name}: lines {first}-{last} of {count}{rest}{remarks}{large}\n\n{body}"
 
 
 def _range(arguments: Mapping[str, Any], count: int, name: str) -> tuple[int, int]:
@@ -323,13 +362,19 @@ class WriteFile:
         self.view.workspace.require_writable(path)
         old = self.view.look(path)
         where = self.view.workspace.locate(path)
-        new = encoded(self._old_text(where, old.data) if old else None, content)
+        file = (self._old_text(where, old.data) if old else None) or TextFile("")
+        if file.crlf and "\r" in content:
+            file = attrs.evolve(file, crlf=False)
+        new = encoded(where, file, content)
         _require_size(new, self.view)
         size = f"{counted(len(lines_of(content)), 'line')}, {counted(len(new), 'byte')}"
         kind = "new file" if old is None else "replaced"
         if old is not None and old.data == new:
             kind = "no change, the file held exactly that"
-        return Plan(where, old.data if old else None, new, f"wrote {on_one_line(where)}: {size} ({kind})")
+        elif old is not None and (was := binary_kind(old.data)) is not None:
+            kind = f"replaced a file that was no text ({was})"
+        done = f"wrote {on_one_line(where)}: {size} ({kind}{_form_after(where, file, new)})"
+        return Plan(where, old.data if old else None, new, done)
 
     def _old_text(self, path: str, data: bytes) -> TextFile | None:
         if binary_kind(data) is not None:
@@ -350,8 +395,8 @@ class EditFile:
     view: WorkspaceView
     spec = ToolSpec(
         "edit_file",
-        "Replace one piece of a text file. 'old' must stand in the file exactly once, white space and "
-        "line ends included: take in neighbouring lines until it does.",
+        "Replace one piece of a text file. 'old' must be in the file exactly once, white space included: "
+        "take in neighbouring lines until it is.",
         closed(
             {
                 "path": text("File, relative to the workspace."),
@@ -373,24 +418,52 @@ class EditFile:
             raise ToolError("old is empty; write the piece to replace, or use write_file")
         if old == new:
             raise ToolError("old and new are the same; nothing was changed")
-        _require_once(content.path, file.text, old, self.view.redact)
-        at = file.text.index(old)
-        data = _encoded(file, content.path, file.text.replace(old, new, 1))
+        start, end, remark = _found(content.path, file.text, old, self.view.redact)
+        piece = file.text[start:end]
+        is_mixed = "\r" in file.text and "\r" not in new
+        written = replacement(file.text, start, end, new) if remark or is_mixed else new
+        if written == piece:
+            raise ToolError(
+                "old and new differ only in line ends, spaces or spellings of letters, and edit_file keeps "
+                "those of the file; nothing was changed; to change them, use write_file"
+            )
+        data = encoded(content.path, file, file.text[:start] + written + file.text[end:])
         _require_size(data, self.view)
-        first = file.text.count("\n", 0, at) + 1
-        done = f"edited {on_one_line(content.path)}: {counted(len(lines_of(old)), 'line')} from line {first} "
-        return Plan(
-            content.path, content.data, data, f"{done}replaced by {counted(len(lines_of(new)), 'line')}"
+        first = len(lines_of(file.text[:start])) + (start == 0 or file.text[start - 1] == "\n")
+        done = (
+            f"edited {on_one_line(content.path)}: {counted(len(lines_of(old)), 'line')} from line {first} "
+            f"replaced by {counted(len(lines_of(new)), 'line')}{remark}"
         )
+        done += _form_after(content.path, file, data)
+        return Plan(content.path, content.data, data, done)
 
 
-def _encoded(file: TextFile, path: str, changed: str) -> bytes:
-    try:
-        return file.encode(changed)
-    except UnicodeEncodeError:
-        raise ToolError(
-            f"{quoted(path)} is not UTF-8, and new has characters that Latin-1 lacks; use write_file"
-        ) from None
+def _form_after(path: str, before: TextFile, data: bytes) -> str:
+    """Return the encoding that was written, if it is no plain UTF-8 or another than before."""
+    after = text_of(path, data) if binary_kind(data) is None else before
+    if after.encoding != before.encoding and not after.text.isascii():
+        return f"; the text is now {after.form}, as it declares"
+    return "" if before.encoding == "utf-8" else f"; still {before.form}"
+
+
+def _found(path: str, content: str, old: str, redact: Callable[[str], str]) -> tuple[int, int, str]:
+    """Return where *old* is in *content*, and a remark if something in it is spelled otherwise."""
+    if old not in content:
+        near = list(islice(spans(content, old), 2))
+        if len(near) == 1:
+            return (
+                *near[0],
+                "; line ends, spaces or letters of the file are other than in old, and were kept",
+            )
+        if near:
+            raise ToolError(
+                f"old does not occur exactly in {quoted(path)}, and more than once with other line ends, "
+                "spaces or spellings of letters; nothing was changed; take in neighbouring lines until it "
+                "occurs once"
+            )
+    _require_once(path, content, old, redact)
+    at = content.index(old)
+    return at, at + len(old), ""
 
 
 def _require_once(path: str, content: str, old: str, redact: Callable[[str], str]) -> None:

@@ -25,7 +25,7 @@ class ToolLimits:
     call_seconds: float = attrs.field(default=30.0, validator=_positive)
     """Time limit of one call; a tool's own ``timeout_seconds`` overrides it."""
     search_seconds: float = attrs.field(default=27.0, validator=_positive)
-    """Time limit for matching a regular expression; never more than 90% of ``call_seconds``."""
+    """Time limit of one search, which then gives what it found; never more than 90% of ``call_seconds``."""
     command_seconds: float = attrs.field(default=120.0, validator=_positive)
     """Time limit of a shell command; the model may choose a shorter one."""
     python_seconds: float = attrs.field(default=10.0, validator=_positive)
@@ -37,7 +37,7 @@ class ToolLimits:
     output_chars: int = attrs.field(default=30_000, validator=_positive)
     """Limit of the text that one call returns to the model."""
     file_bytes: int = attrs.field(default=20_000_000, validator=_positive)
-    """Largest file that is read, searched or replaced."""
+    """Largest file that is changed or read as a whole; larger ones are read and searched by their lines."""
     list_entries: int = attrs.field(default=1_000, validator=_positive)
     """Limit of entries in one listing."""
     search_matches: int = attrs.field(default=200, validator=_positive)

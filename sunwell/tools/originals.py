@@ -242,7 +242,7 @@ def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
         raise ConfigurationError(_nothing_kept(place, uncovered, unread))
     done: dict[str, list[str]] = {"restored": [], "removed": [], "unchanged": []}
     refused = []
-    for path, kept in known.items():
+    for path, kept in _joined(known, workspace).items():
         try:
             done[_put_back(place, workspace, path, kept)].append(path)
         except ToolError as error:
@@ -273,6 +273,23 @@ def _known(folder: Path) -> dict[str, _Kept]:
         elif path in known and "after" in line:
             known[path].afters.add(line["after"])
     return known
+
+
+def _joined(known: dict[str, _Kept], workspace: Workspace) -> dict[str, _Kept]:
+    """Return *known* with one entry for all names of a file: the first original is what it was before."""
+    first: dict[tuple[int, int], _Kept] = {}
+    joined = {}
+    for path, kept in known.items():
+        try:
+            identity = workspace.shared_identity(path)
+        except ToolError:  # putting it back will say why
+            identity = None
+        if identity is not None and kept.before is not None:
+            whole = first.setdefault(identity, kept)
+            whole.afters |= kept.afters
+            kept = whole
+        joined[path] = kept
+    return joined
 
 
 def _put_back(folder: Path, workspace: Workspace, path: str, kept: _Kept) -> str:

@@ -10,7 +10,7 @@ import stat
 import sys
 import sysconfig
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points, packages_distributions
@@ -56,8 +56,8 @@ def require_not_own(root: Path, folders: Sequence[int], path: str, status: os.st
     """Raise :exc:`~sunwell.errors.ToolError` if a write would change code that this process loads.
 
     Folders are compared by identity, not by name, so links, other spellings and mounts do not matter.
-    (A hard link to a file of ours may be written: a write replaces the link by a new file and leaves
-    the original file as it is.)
+    A file with several names (hard links) is written in place, so all its names count: it is looked for in
+    all these folders, too.
 
     Args:
         root: The workspace.
@@ -94,6 +94,52 @@ def require_not_own(root: Path, folders: Sequence[int], path: str, status: os.st
                 raise _refusal(path, place, "it is a program that can be run by its name")
         elif anchor is not None and _holds(anchor, missing, inside, names, target, ()):
             raise _refusal(path, place)
+    if status is not None and stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        around = {inside[0], *above}
+        for place, is_deep in _linked_places(environ, around):
+            if _has_name_in(status, place.path, is_deep):
+                raise _refusal(path, place, "the file has another name (a hard link) in it")
+
+
+def _linked_places(
+    environ: Mapping[str, str], around: Container[_Identity | None]
+) -> Iterator[tuple[OwnPlace, bool]]:
+    """Yield the places in which a file of ours can have another name, and whether all below them counts.
+
+    Folders *around* the file, the workspace and those above it, are left out.
+    Of a whole installation, which may be all of ``/usr``, only the folders with code: looking through the
+    rest would take seconds.
+    """
+    paths = sysconfig.get_paths()
+    libraries = _places([paths["stdlib"], paths["platstdlib"]], "the Python installation")
+    deep: list[Path] = []
+    for place in (*libraries, *_closed_places(), *_import_places()):
+        if place.what != "the Python installation" or place.path.name.startswith("python"):
+            if _identity_of(place.path) not in around and not any(map(place.path.is_relative_to, deep)):
+                deep.append(place.path)
+                yield place, True
+        else:
+            for folder in ("", "bin", "lib", "lib64"):
+                yield attrs.evolve(place, path=place.path / folder), False
+    for place in _search_places(environ):
+        if _identity_of(place.path) not in around:
+            yield place, False
+
+
+def _has_name_in(status: os.stat_result, folder: Path, is_deep: bool) -> bool:
+    """Whether the file has a name in *folder*, or with *is_deep* below it."""
+    waiting = [os.fspath(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as items:
+                for item in items:
+                    if item.inode() == status.st_ino and _identity(item.stat()) == _identity(status):
+                        return True
+                    if is_deep and item.is_dir(follow_symlinks=False):
+                        waiting.append(item.path)
+        except OSError:  # not a folder, gone, or not readable
+            continue
+    return False
 
 
 def own_folders_in(root: Path, environ: Mapping[str, str]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:

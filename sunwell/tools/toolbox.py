@@ -102,7 +102,7 @@ class Toolbox:
         view = (
             None
             if self.workspace is None
-            else WorkspaceView(self.workspace, self.limits, self.secrets.redact)
+            else WorkspaceView(self.workspace, self.limits, self.secrets.redact, self.secrets.may_show)
         )
         self._terms = CallTerms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
         built_in = [tool for tool in self._built_in(view) if tool.spec.name in offered]

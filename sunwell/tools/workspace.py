@@ -10,7 +10,8 @@ import sys
 import unicodedata
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -55,6 +56,8 @@ def why_private(name: str) -> str | None:
 
     Names are compared as the most tolerant file systems do: ignoring case and invisible characters.
     """
+    if name.isascii() and not name.startswith("."):
+        return None
     seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
     folded = seen.casefold()
     if folded in _PRIVATE_FOLDERS:
@@ -73,6 +76,14 @@ def as_stored(wanted: str, names: list[str]) -> str:
     key = unicodedata.normalize("NFC", wanted).casefold()
     same = (name for name in names if unicodedata.normalize("NFC", name).casefold() == key)
     return next(same, wanted)
+
+
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+
+
+def same_letters(name: str) -> str:
+    """Return *name* with one spelling for each letter and each space."""
+    return name if name.isascii() else _SPACES.sub(" ", unicodedata.normalize("NFC", name))
 
 
 def refusal(path: str, error: OSError) -> ToolError:
@@ -156,6 +167,9 @@ class Descent:
             if reason is not None:
                 raise ToolError(f"{quoted(path)} is refused: {reason}")
             status = self._look(name, path)
+            if status is None and (stored := self._spelled_otherwise(name, path)) is not None:
+                name = stored
+                status = self._look(name, path)
             if status is None:
                 return self._nothing_there(name, tuple(waiting), path)
             if stat.S_ISLNK(status.st_mode):
@@ -197,6 +211,21 @@ class Descent:
         except OSError as error:
             raise refusal(path, error) from None
 
+    def _spelled_otherwise(self, name: str, path: str) -> str | None:
+        """Return the one entry whose name looks like *name*, but has other characters; ``None`` if none has.
+
+        Some systems store letters as a base and its accents, and put no-break spaces into names.
+        """
+        if name.isascii() and " " not in name:
+            return None
+        wanted = same_letters(name)
+        with told(path), os.scandir(self._open[-1]) as items:
+            alike = [item.name for item in items if same_letters(item.name) == wanted]
+        if len(alike) > 1:
+            shown = ", ".join(map(ascii, sorted(alike)))
+            raise ToolError(f"{quoted(path)} could be any of {shown}; rename all but one")
+        return alike[0] if alike else None
+
     def _nothing_there(self, name: str, after: tuple[str, ...], path: str) -> FilePlace:
         names = (name, *after)
         if ".." in names:
@@ -234,6 +263,7 @@ class Descent:
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CHANGE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK = 1 << 20
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -278,6 +308,13 @@ def chunks(file: int, place: FilePlace, most_bytes: int) -> Iterator[bytes]:
         yield chunk
 
 
+def too_large(path: str, size_bytes: int, limit_bytes: int) -> ToolError:
+    return ToolError(
+        f"{quoted(path)} has {counted(size_bytes, 'byte')}: too large to be changed or read as a whole "
+        f"(limit {limit_bytes:,}); the tools read_file and search_files take it by lines"
+    )
+
+
 def hash_of(place: FilePlace) -> str:
     state = hashlib.sha256()
     with opened(place) as file:
@@ -297,10 +334,14 @@ def require_still(place: FilePlace, before: str | None) -> None:
     """Raise unless the file at *place* still has the hash *before*."""
     now = None if place.status is None else hash_of(place)
     if now != before:
-        raise ToolError(
-            f"{quoted(place.path)} was changed by somebody else since it was looked at; "
-            "nothing was written; read it again"
-        )
+        raise changed_meanwhile(place)
+
+
+def changed_meanwhile(place: FilePlace) -> ToolError:
+    return ToolError(
+        f"{quoted(place.path)} was changed by somebody else since it was looked at; "
+        "nothing was written; read it again"
+    )
 
 
 def mode_for_writing(place: FilePlace) -> int | None:
@@ -326,11 +367,64 @@ def fill(folder: int, name: str, data: bytes, mode: int | None) -> None:
         os.close(file)
 
 
+def write_through(place: FilePlace, data: bytes, before: str | None) -> None:
+    """Write *data* into the file at *place*, which has other names, if its hash is still *before*.
+
+    If it fails half-way, the old content is put back.
+    """
+    assert place.status is not None
+    file = os.open(place.name, _CHANGE, dir_fd=place.folder)
+    try:
+        status = os.fstat(file)
+        refuse_unless_file(place, status)
+        if (status.st_dev, status.st_ino) != (place.status.st_dev, place.status.st_ino):
+            raise changed_meanwhile(place)
+        old = b"".join(chunks(file, place, sys.maxsize))
+        if hashlib.sha256(old).hexdigest() != before:
+            raise changed_meanwhile(place)
+        try:
+            _overwrite(file, data)
+        except OSError:
+            _overwrite(file, old)
+            raise
+    finally:
+        os.close(file)
+
+
+def _overwrite(file: int, data: bytes) -> None:
+    at = 0
+    while at < len(data):
+        at += os.pwrite(file, data[at:], at)
+    os.ftruncate(file, len(data))
+    os.fsync(file)
+
+
 def drop(folder: int, name: str) -> None:
     try:
         os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
         return
+
+
+def read_beside(path: str | Path, most_bytes: int, *, follow: bool = False) -> bytes | None:
+    """Return a file of git's, which may be outside the workspace; ``None`` if it cannot be read.
+
+    That is also if it is no file, or larger than *most_bytes*, or a link and not to *follow*. What is in it
+    is never shown to a model.
+    """
+    try:
+        file = os.open(path, _READ & ~os.O_NOFOLLOW if follow else _READ)
+    except (OSError, ValueError):
+        return None
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
+            return None
+        return b"".join(iter(lambda: os.read(file, _CHUNK), b""))[:most_bytes]
+    except OSError:
+        return None
+    finally:
+        os.close(file)
 
 
 Kind = Literal["file", "folder", "link", "other"]
@@ -409,11 +503,30 @@ class Workspace:
                     data = b"".join(chunks(file, place, limit_bytes + 1))
                     size = max(size, len(data))
                 if size > limit_bytes:
-                    raise ToolError(
-                        f"{quoted(place.path)} has {counted(size, 'byte')}; "
-                        f"tools take files of at most {limit_bytes:,}"
-                    )
+                    raise too_large(place.path, size, limit_bytes)
         return FileContent(place.path, data)
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[tuple[FilePlace, int]]:
+        """Open the file at *path* for reading; give its place and a descriptor. It must exist."""
+        with self._descent() as descent:
+            place = descent.to(path)
+            if place.status is None:
+                raise ToolError(f"there is no file {quoted(path)}; list_files shows what there is")
+            with opened(place) as file:
+                yield place, file
+
+    def size_bytes(self, path: str) -> int:
+        """Return the size of the file at *path*; 0 if it does not exist."""
+        with self._descent() as descent:
+            status = descent.to(path).status
+        return 0 if status is None else status.st_size
+
+    def shared_identity(self, path: str) -> tuple[int, int] | None:
+        """Return what the names of one file (hard links) have in common; ``None`` if it has only this one."""
+        with self._descent() as descent:
+            status = descent.to(path).status
+        return None if status is None or status.st_nlink < 2 else (status.st_dev, status.st_ino)
 
     def sha256(self, path: str) -> str | None:
         """Return the hash of the file at *path*; ``None`` if it does not exist."""
@@ -429,7 +542,8 @@ class Workspace:
     def write(self, path: str, data: bytes, before: str | None, *, restores: bool = False) -> None:
         """Write *data* to *path* atomically, if the hash of the file is still *before*.
 
-        Missing folders are created. The mode of an existing file is kept. The file is durable when this
+        Missing folders are created. The mode of an existing file is kept. A file with several names (hard
+        links) keeps them all: it is written in place, which is not atomic. The file is durable when this
         returns. The code of the running program is rejected, unless the write *restores* the state
         before a run.
         """
@@ -438,6 +552,10 @@ class Workspace:
             if not restores:
                 self._refuse_own_code(descent, place)
             mode = mode_for_writing(place)
+            if place.status is not None and place.status.st_nlink > 1:
+                with told(place.path):
+                    write_through(place, data, before)
+                return
             if place.missing:
                 require_still(place, before)  # before any folders are created
             folder = descent.make(place)
@@ -510,3 +628,64 @@ def _size(item: "os.DirEntry[str]") -> int:
         return item.stat(follow_symlinks=False).st_size
     except FileNotFoundError:  # deleted in the meantime
         return 0
+
+
+@attrs.define(eq=False)
+class FileReader:
+    """Reads many files of a workspace by the paths that its entries have.
+
+    The folder of the last file stays open, so that files in one folder cost little. Links are not followed.
+    """
+
+    workspace: Workspace
+    _descent: Descent | None = attrs.field(default=None, init=False)
+    _path: str | None = attrs.field(default=None, init=False)
+    _folder: int = attrs.field(default=-1, init=False)
+
+    def __enter__(self) -> "FileReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+
+    def read(self, path: str, limit_bytes: int) -> bytes:
+        """Return the content of the file at *path*; raises :exc:`~sunwell.errors.ToolError`."""
+        folder, _, name = path.rpartition("/")
+        if folder != self._path:
+            self._leave()
+            self._enter(folder)
+        try:  # as in told(), which would take a good part of the time
+            file = os.open(name, _READ, dir_fd=self._folder)
+            try:
+                status = os.fstat(file)
+                if not stat.S_ISREG(status.st_mode):
+                    raise ToolError(f"{quoted(path)} is {kind_of(status)}, not a file")
+                if status.st_size > limit_bytes:
+                    raise too_large(path, status.st_size, limit_bytes)
+                data = os.read(file, status.st_size + 1)
+                if len(data) == status.st_size:
+                    return data
+                rest = iter(lambda: os.read(file, _CHUNK), b"")  # it grows, or it has no size as in /proc
+                return b"".join([data, *islice(rest, limit_bytes // _CHUNK + 1)])
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise refusal(path, error) from None
+
+    def _enter(self, folder: str) -> None:
+        descent = self.workspace._descent()
+        with ExitStack() as opening:
+            opening.enter_context(descent)
+            place = descent.to(folder)
+            with told(folder):
+                self._folder = os.open(place.name, FOLDER, dir_fd=place.folder)
+            opening.pop_all()  # it stays open until the next folder
+        self._descent, self._path = descent, folder
+
+    def _leave(self) -> None:
+        if self._descent is not None:
+            os.close(self._folder)
+            self._descent.__exit__(None, None, None)
+        self._descent = self._path = None

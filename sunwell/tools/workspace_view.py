@@ -1,87 +1,42 @@
 """The workspace as the tools of one run see it: the files, overlaid with those planned by a dry run."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 import attrs
 
 from sunwell.core.message import FileRead
 from sunwell.errors import ToolError
+from sunwell.tools.ignore_rules import IGNORE_FILES, MOST_BYTES, Ignores, exclude_of, ignores_above
 from sunwell.tools.limits import ToolLimits
 from sunwell.tools.wording import quoted
-from sunwell.tools.workspace import FileContent, FolderEntry, Workspace
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
-
-IGNORE_FILES = (".gitignore", ".ignore", ".sunwellignore")
-"""Read in this order in every folder; later lines override earlier ones."""
-MOST_BYTES = 100_000
-_MOST_LINES = 2_000
-_MOST_STARS = 3  # each additional star multiplies the time that a malicious pattern can take
-# Python warns about these, and may interpret them differently in future.
-_ODD_SET = re.compile(r"\[.*(?:\[|--|&&|~~|\|\|)")
+from sunwell.tools.workspace import FileContent, FolderEntry, Workspace, read_beside
 
 
-def pattern_spec(lines: Iterable[str]) -> "GitIgnoreSpec":
-    """Return *lines* of an ignore file as one spec; malformed or slow lines are left out."""
-    import pathspec
+def rules_in(
+    workspace: Workspace,
+    folder: str,
+    above: Ignores,
+    entries: Iterable[FolderEntry] | None = None,
+    planned: Mapping[str, bytes] | None = None,
+) -> Ignores:
+    """Return the rules in *folder* of the *workspace*: those from *above*, and its own ignore files.
 
-    kept: list[Any] = []
-    for line in lines:
-        if not _is_usable(line):
-            continue
-        try:
-            kept += pathspec.GitIgnoreSpec.from_lines([line], backend="simple").patterns
-        except (ValueError, re.error):
-            continue
-    return pathspec.GitIgnoreSpec(kept, backend="simple")
-
-
-def _is_usable(line: str) -> bool:
-    deep = line.count("**")
-    stars = max(re.sub(r"\*+", "*", part).count("*") for part in line.split("/"))
-    cheap = len(line) <= 500 and deep <= _MOST_STARS and stars <= _MOST_STARS
-    return cheap and not _ODD_SET.search(line)
-
-
-@attrs.frozen
-class Ignores:
-    """The ignore files of a folder and its parents, the nearest last."""
-
-    _layers: "tuple[tuple[str, GitIgnoreSpec], ...]" = ()
-
-    def below(self, folder: str, texts: Iterable[str]) -> "Ignores":
-        """Return these rules plus those of *folder*; *texts* are its ignore files."""
-        lines = [line for text in texts for line in text.splitlines()[:_MOST_LINES]]
-        return Ignores((*self._layers, (folder, pattern_spec(lines)))) if lines else self
-
-    def hidden(self, entries: Iterable[FolderEntry]) -> frozenset[str]:
-        """Return the paths of those among *entries* that are ignored."""
-        if not self._layers:
-            return frozenset()
-        return frozenset(
-            [one.path for one in entries if self.hides(one.path, is_folder=one.kind == "folder")]
-        )
-
-    def hides(self, path: str, *, is_folder: bool) -> bool:
-        """Whether *path* is ignored. The nearest ignore file with a matching line decides."""
-        for folder, spec in reversed(self._layers):
-            if folder and not path.startswith(folder + "/"):
-                continue
-            relative = path[len(folder) + 1 :] if folder else path
-            said = spec.check_file(relative + "/" if is_folder else relative).include
-            if said is not None:
-                return said
-        return False
-
-
-def ignore_files_in(folder: str, entries: Iterable[FolderEntry]) -> list[str]:
-    """Return the paths of the ignore files among *entries*, which are those of *folder*, in order."""
-    there = {entry.path for entry in entries}
-    paths = (f"{folder}/{name}" if folder else name for name in IGNORE_FILES)
-    return [path for path in paths if path in there]
+    A repository in the workspace begins anew, as in git. Ignore files that are links are not read, nor
+    those that are not among the *entries* of the folder; ``None`` if these are unknown.
+    """
+    place = os.path.join(workspace.root, folder)  # noqa: PTH118 - called for every folder
+    if folder and os.path.lexists(f"{place}/.git") and (exclude := exclude_of(Path(place))) is not None:
+        above = above.in_repository(folder, exclude)
+    paths = {name: f"{folder}/{name}" if folder else name for name in IGNORE_FILES}
+    there = paths.values() if entries is None else {entry.path for entry in entries}
+    texts = []
+    for name, path in paths.items():
+        if path in there:
+            text = (planned or {}).get(path) or read_beside(f"{place}/{name}", MOST_BYTES)
+            texts += [(name, text)] if text else []
+    return above.below(folder, texts) if texts else above
 
 
 @attrs.define(eq=False)
@@ -92,6 +47,8 @@ class WorkspaceView:
     limits: ToolLimits
     redact: Callable[[str], str]
     """Replaces known secrets. Text passes through it before it is cut or split into lines."""
+    may_show: Callable[[str], bool] = attrs.field(default=lambda _: False)
+    """Whether what *redact* puts in place of a secret could contain, or be a part of, a text."""
     planned: dict[str, bytes] = attrs.field(factory=dict)
     """By path relative to the root, links resolved."""
 
@@ -108,8 +65,19 @@ class WorkspaceView:
 
         Files planned by a dry run are left out, and so are files whose name contains a secret.
         """
-        on_disk = [c for c in contents if c.path not in self.planned and self.redact(c.path) == c.path]
-        return tuple(FileRead(c.path, c.sha256) for c in on_disk)
+        return tuple(read for c in contents for read in self.reads_of(c.path, c.data))
+
+    def reads_of(self, path: str, data: bytes | None) -> tuple[FileRead, ...]:
+        """Return the file *path* as it was read; *data* is ``None`` if it was too large to be kept."""
+        if path in self.planned or self.redact(path) != path:
+            return ()
+        sha256 = self.workspace.sha256(path) if data is None else FileContent(path, data).sha256
+        return () if sha256 is None else (FileRead(path, sha256),)
+
+    def size_of(self, path: str) -> int:
+        """Return the size of the file at *path* in bytes; 0 if it does not exist."""
+        where = self.workspace.locate(path)
+        return len(self.planned[where]) if where in self.planned else self.workspace.size_bytes(path)
 
     def read(self, path: str) -> FileContent:
         """Return the file at *path*; raises if it does not exist."""
@@ -128,7 +96,8 @@ class WorkspaceView:
         where = self.workspace.locate(folder)
         planned = {entry.path: entry for entry in self._planned_in(where)}
         if found is None and not planned:
-            raise ToolError(f"there is no folder {quoted(folder)}; list_files shows what there is")
+            what = "; wildcards go into glob" if any(sign in folder for sign in "*?{") else ""
+            raise ToolError(f"there is no folder {quoted(folder)}; list_files shows what there is{what}")
         together = {entry.path: entry for entry in found or ()} | planned
         return [together[path] for path in sorted(together)]
 
@@ -138,36 +107,26 @@ class WorkspaceView:
         The content of an ignored folder is not yielded.
         """
         where = self.workspace.locate(folder)
-        names = where.split("/") if where else []
-        rules = Ignores()
-        for count in range(len(names)):
-            above = "/".join(names[:count])
-            rules = self._rules(above, rules, [f"{above}/{name}" if above else name for name in IGNORE_FILES])
-        yield from self._walk(where, depth, rules)
+        above, parent = ignores_above(self.workspace.root), ""
+        for at, sign in enumerate(f"{where}/" if where else ""):
+            if sign == "/":
+                above = rules_in(self.workspace, parent, above, None, self.planned)
+                parent = where[:at]
+                above = above.inside(parent)
+        yield from self._walk(where, depth, above)
 
-    def _walk(self, folder: str, depth: int, rules: Ignores) -> Iterator[tuple[FolderEntry, bool]]:
+    def _walk(self, folder: str, depth: int, above: Ignores) -> Iterator[tuple[FolderEntry, bool]]:
         entries = self.entries(folder)
-        rules = self._rules(folder, rules, ignore_files_in(folder, entries))
+        rules = rules_in(self.workspace, folder, above, entries, self.planned)
         hidden = rules.hidden(entries)
         for entry in entries:
             ignored = entry.path in hidden
             yield entry, ignored
             if entry.kind == "folder" and depth > 1 and not ignored:
                 try:
-                    yield from self._walk(entry.path, depth - 1, rules)
+                    yield from self._walk(entry.path, depth - 1, rules.inside(entry.path))
                 except ToolError:  # deleted or not readable: the rest is still useful
                     continue
-
-    def _rules(self, folder: str, above: Ignores, files: Iterable[str]) -> Ignores:
-        texts = []
-        for path in files:
-            try:
-                content = self.look(path)
-            except ToolError:
-                continue
-            if content is not None and len(content.data) <= MOST_BYTES:
-                texts.append(content.data.decode("utf-8", "replace"))
-        return above.below(folder, texts)
 
     def _planned_in(self, folder: str) -> Iterator[FolderEntry]:
         start = f"{folder}/" if folder else ""

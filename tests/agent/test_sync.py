@@ -44,7 +44,7 @@ async def test_an_unknown_keyword_is_answered_with_those_like_it(tmp_path: Path)
     """In one sentence, before anything is begun; from both functions."""
     with pytest.raises(ConfigurationError, match="no argument 'smart_modell'; did you mean smart_model"):
         await run("Say hello", tmp_path, smart_modell="opus")
-    with pytest.raises(ConfigurationError, match="no argument 'xyzzy'; see Agent and RunOptions"):
+    with pytest.raises(ConfigurationError, match=r"no argument 'xyzzy'; docs/configuration\.md lists"):
         await run("Say hello", tmp_path, xyzzy=1)
     assert not (tmp_path / ".sunwell").exists()
 

@@ -131,8 +131,12 @@ def test_one_failure_costs_the_others_nothing_unless_that_is_wanted(
         pytest.param('{"task": ""}', "is empty", id="empty"),
         pytest.param('{"scope": "x"}', "a task needs a text", id="no-text"),
         pytest.param('{"task": "x", "model": "opus"}', "no field 'model'", id="unknown-field"),
-        pytest.param('{"task": "x", "budget": {"usd": -1}}', "must be 0 or more", id="bad-budget"),
-        pytest.param('{"task": "x", "tools": "read_file"}', "several strings", id="tools-as-text"),
+        pytest.param(
+            '{"task": "x", "budget": {"usd": -1}}',
+            "budget.usd cannot be -1: it must be an amount",
+            id="bad-budget",
+        ),
+        pytest.param('{"task": "x", "tools": "read_file"}', "must be a list of texts", id="tools-as-text"),
     ],
 )
 def test_a_bad_line_is_named_before_anything_is_spent(
@@ -180,7 +184,7 @@ def test_a_batch_and_a_lens_heed_what_is_configured(sunwell: Invoke, shop: Path,
 
 @pytest.mark.parametrize(
     ("option", "lens", "expected"),
-    [((), "", True), (("--no-delegate",), "", False), (("--delegate",), "lens.json", False)],
+    [((), "", True), (("--no-delegate",), "", False), ((), "lens.json", False)],
     ids=["by-itself", "switched-off", "lens-is-given"],
 )
 def test_a_batch_has_one_lens_written_unless_it_is_switched_off_or_given(

@@ -63,12 +63,11 @@ def roles(simulator: Simulator) -> Counter[tuple[str, bool]]:
     return asked
 
 
-@pytest.mark.parametrize("switch", ["--sub-calls", "--no-sub-calls"])
-def test_named_tools_count_whatever_the_switch_says(
-    sunwell, tmp_path: Path, both_keys, simulator: Simulator, switch: str
+def test_named_tools_count_beside_a_switch_that_is_off(
+    sunwell, tmp_path: Path, both_keys, simulator: Simulator
 ) -> None:
-    """``--sub-calls`` is short for one choice of ``--delegation-tools``; the whole option goes first."""
-    asked = ("--delegation-tools", "subagent", switch, "--no-delegate")
+    """``--sub-calls`` is short for one choice of ``--delegation-tools``; off, it leaves others alone."""
+    asked = ("--delegation-tools", "subagent", "--no-sub-calls", "--no-delegate")
     done = sunwell("run", "Write the parts", "-w", tmp_path, *NAMED, *asked, env=both_keys)
     assert done.exit_code == 0, done.output
     first = simulator.requests[0].body["tools"]

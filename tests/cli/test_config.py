@@ -206,7 +206,14 @@ def test_what_is_typed_goes_before_the_file(
     """Switches, too, both ways; an option's default is not typed."""
     (tmp_path / "sunwell.toml").write_text(f'allow_shell = {file}\nmodel = "haiku"\n')
     done = sunwell(
-        "run", "Say hello", "-w", tmp_path, "--trust-config", "--sandbox", "off", "--json", *option, env=env
+        "run",
+        "Say hello",
+        "-w",
+        tmp_path,
+        "--trust-config",
+        "--json",
+        *option,
+        env=env | {"SUNWELL_SANDBOX": "off"},
     )
     assert done.exit_code == 0, done.output
     offered = {tool["name"] for tool in simulator.requests[-1].body["tools"]}

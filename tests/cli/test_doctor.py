@@ -8,6 +8,7 @@ import pytest
 
 from sunwell.core.message import Text, ToolCall
 from sunwell.simulator import Asked, Reply, Simulator, minimal, running_simulator
+from sunwell.simulator.scripts import DEMO_MODELS
 
 
 def obedient(asked: Asked) -> Reply:
@@ -62,3 +63,15 @@ def test_a_server_without_a_price_costs_nobody_knows_what(sunwell, keys, tmp_pat
     assert "✗ streams: not tried, since no answer comes" in told
     assert "  1 call, 0 tokens reported; the price is unknown, so the cost is unknown" in told
     assert "✗ caches: not tried, since no answer comes (optional)" in told
+
+
+@pytest.mark.parametrize("model", sorted(DEMO_MODELS))
+def test_the_models_of_sunwell_simulate_pass(sunwell, tmp_path, model):
+    """Whoever tries the product on its own simulator sees all checks done, the rarer ones, too."""
+    with running_simulator(Simulator(DEMO_MODELS)) as running:
+        env = {"ANTHROPIC_BASE_URL": running.url, "ANTHROPIC_API_KEY": "x"}
+        env |= {"OPENAI_BASE_URL": running.openai_url, "OPENAI_API_KEY": "x"}
+        done = sunwell("doctor", "-w", tmp_path, "-m", model, "--suite", "--json", env=env)
+    assert done.exit_code == 0, done.output
+    (told,) = json.loads(done.stdout)["models"]
+    assert {check["name"]: check["detail"] for check in told["checks"] if check["verdict"] != "yes"} == {}

@@ -55,6 +55,26 @@ def test_the_estimate_is_what_the_run_decides(sunwell, shop: Path, models, deleg
     assert told["quote"]["sides"] == foretold["quote"]["sides"]
 
 
+@pytest.mark.parametrize("env", [None, {}], ids=["with-keys", "without-keys"])
+def test_limits_and_windows_of_each_model_bound_the_worst_case(sunwell, shop: Path, tmp_path, env) -> None:
+    """The estimate reads what the run reads, and knows a role with settings of its own without a key."""
+    settings = tmp_path / "settings.toml"
+    settings.write_text(
+        "max_output_tokens = 4000\n"
+        '[smart_model]\nmodel = "opus"\nmax_output_tokens = 3000\n'
+        '[delegation_model]\nmodel = "haiku"\nmax_output_tokens = 1000\n'
+    )
+    plain = ("--smart-model", "opus", "--delegation-model", "haiku", "--max-output-tokens", "4000")
+    usual, own = (
+        json.loads(sunwell("estimate", CRUD, "-w", shop, *arguments, "--json", env=env).stdout)["quote"]
+        for arguments in (plain, ("--config", settings, "--trust-config"))
+    )
+    for side in ("delegated", "direct"):
+        assert Decimal(own["sides"][side]["worst_usd"]) < Decimal(usual["sides"][side]["worst_usd"])
+    (said,) = [line for line in own["assumptions"] if line.startswith("The worst case")]
+    assert "answers of 3,000 tokens (1,000 of the delegation model)" in said
+
+
 def test_an_unknown_price_is_said(sunwell, shop: Path) -> None:
     """A model that no table names has an unknown price, never 0."""
     arguments = ("--model", "ollama/llama", "--delegation-model", "ollama/small")

@@ -78,6 +78,7 @@ def aged(root: Path, *days: float) -> list[str]:
         pytest.param(["--older-than", "30d"], ["r2", "r3"], id="age"),
         pytest.param(["--older-than", "31d"], ["r1", "r2", "r3"], id="age-on-the-other-side"),
         pytest.param(["--older-than", "720h"], ["r2", "r3"], id="hours"),
+        pytest.param(["--older-than", "29d24h"], ["r2", "r3"], id="days-and-hours"),
         pytest.param(["--keep", "1"], ["r3"], id="count"),
         pytest.param(["--keep", "9"], ["r0", "r1", "r2", "r3"], id="more-than-there-are"),
         pytest.param(["--keep", "0"], [], id="none"),

@@ -79,6 +79,45 @@ def test_a_context_that_does_not_fit_is_refused(sunwell, tmp_path: Path, simulat
     assert simulator.requests == ()
 
 
+def test_a_short_question_fits_into_a_small_window(sunwell, tmp_path: Path, simulator) -> None:
+    """The room for the answer is the model's own, and not larger than the window."""
+    settings = tmp_path / "settings.toml"
+    settings.write_text('[models.small]\nmodel = "haiku"\ncontext_window = 8_192\n')
+    (tmp_path / "c.txt").write_text("word " * 30)
+    done = sunwell(
+        "run",
+        "-q",
+        "Q",
+        "-c",
+        tmp_path / "c.txt",
+        "-m",
+        "small",
+        "--config",
+        settings,
+        "--trust-config",
+        "-w",
+        tmp_path,
+    )
+    assert done.exit_code == 0, done.output
+    (request,) = simulator.requests
+    assert request.body["max_tokens"] == 2_048
+
+
+def test_a_limit_of_the_model_makes_room_for_a_longer_context(sunwell, tmp_path: Path, simulator) -> None:
+    """What is kept for the answer is what may be answered, also if it was set for the role."""
+    settings = tmp_path / "settings.toml"
+    settings.write_text(
+        '[models.small]\nmodel = "haiku"\ncontext_window = 8_192\n[model]\nmodel = "small"\n'
+        "max_output_tokens = 500\n"
+    )
+    (tmp_path / "c.txt").write_text("word " * 5_800)  # about 7,300 tokens
+    done = sunwell(
+        "run", "-q", "Q", "-c", tmp_path / "c.txt", "--config", settings, "--trust-config", "-w", tmp_path
+    )
+    assert done.exit_code != 2, done.output  # the echo is longer than the limit
+    assert simulator.requests[0].body["max_tokens"] == 500
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -265,7 +304,7 @@ def test_what_is_allowed_can_be_run(asked_over_http, option: str, name: str, way
         pytest.param(
             ("--orchestrate", "--delegation-tools", "rlm"), "has the tools of delegate", id="other-tools"
         ),
-        pytest.param(("--sub-calls", "--after", "nope"), "nope", id="after"),
+        pytest.param(("--orchestrate", "--after", "nope"), "nope", id="after"),
     ],
 )
 def test_what_a_question_cannot_have_is_refused(asked_over_http, arguments, sentence) -> None:

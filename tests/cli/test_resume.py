@@ -230,3 +230,49 @@ def test_a_run_may_go_on_as_a_dry_run(sunwell, shop: Path) -> None:
     done = sunwell(*again)
     assert (first["status"], done.exit_code) == ("incomplete", 0), done.output
     assert {path: path.read_bytes() for path in shop.rglob("*.py")} == before
+
+
+def _parts(node: dict):
+    yield node
+    for child in node["children"]:
+        yield from _parts(child)
+
+
+def test_a_fork_names_the_model_that_answered(sunwell, shop: Path) -> None:
+    """Copied answers are the old model's; what comes after is the new one's, and only its time counts."""
+    told = json.loads(sunwell("run", TASK, "-w", shop, "-m", "haiku", "--json").stdout)
+    arguments = (told["run_id"], "-w", shop, "--at", "run/direct:5", "-m", "sonnet", "--accept-changes")
+    done = sunwell("fork", *arguments)
+    assert done.exit_code == 0, done.output
+    calls = [line for line in done.stderr.splitlines() if line.startswith("direct ")]
+    copied = [line for line in calls if "from the journal" in line]
+    assert len(copied) == 5
+    assert all("claude-haiku-5-5" in line for line in copied)
+    assert all("claude-sonnet-5-5" in line for line in calls[5:])
+    journal = next(line for line in done.stdout.splitlines() if line.startswith("journal"))
+    exported = json.loads(sunwell("export", Path(journal.split()[1]).parent.name, "-w", shop).stdout)["root"]
+    (part,) = exported["children"]
+    assert part["model"] == "claude-sonnet-5-5"
+    assert part["duration_ms"] <= exported["duration_ms"]
+    copied_tools = [node for node in _parts(part) if node["type"] == "tool"][:3]
+    assert {node["duration_ms"] for node in copied_tools} == {None}
+
+
+def test_no_part_took_longer_than_its_run(sunwell, shop: Path) -> None:
+    """The time between two processes counts nowhere; totals in the export are those of the bill."""
+    told = json.loads(sunwell("run", TASK, "-w", shop, "-m", "haiku", "--budget-turns", "3", "--json").stdout)
+    again = json.loads(sunwell("resume", told["run_id"], "-w", shop, "--budget-turns", "30", "--json").stdout)
+    root = json.loads(sunwell("export", told["run_id"], "-w", shop).stdout)["root"]
+    assert all((part["duration_ms"] or 0) <= root["duration_ms"] for part in _parts(root))
+    assert root["duration_ms"] == round(again["duration_seconds"] * 1000)
+    assert root["tokens_used"] == again["usage"]["total_tokens"]
+    assert root["cost"] == float(again["cost_usd"])
+
+
+def test_a_fork_refuses_a_model_that_nobody_asks(sunwell, shop: Path, simulator: Simulator) -> None:
+    """As for the delegation model: it would be ignored."""
+    told = json.loads(sunwell("run", TASK, "-w", shop, "-m", "haiku", "--json").stdout)
+    calls = simulator.bill.by_model()
+    done = sunwell("fork", told["run_id"], "-w", shop, "--at", "run/direct:5", "--smart-model", "opus")
+    assert (done.exit_code, "--smart-model has no effect" in done.stderr) == (2, True)
+    assert simulator.bill.by_model() == calls

@@ -71,7 +71,7 @@ def test_people_read_the_answer_and_the_bill(sunwell, shop: Path) -> None:
         pytest.param(("--delegate",), {"claude-opus-5-5", "claude-haiku-5-5"}, id="pair-of-the-key"),
         pytest.param(("--child-model", "gpt-6-luna"), {"claude-opus-5-5", "gpt-6-luna"}, id="child-model"),
         pytest.param((), {"claude-opus-5-5"}, id="nothing-named"),
-        pytest.param(("--delegation-model", "haiku", "--no-delegate"), {"claude-opus-5-5"}, id="turned-off"),
+        pytest.param(("--no-delegate",), {"claude-opus-5-5"}, id="turned-off"),
         pytest.param(("--model", "haiku"), {"claude-haiku-5-5"}, id="own-model"),
         pytest.param(("--model", "sonnet", "--delegate"), {"claude-sonnet-5-5"}, id="delegate-to-itself"),
     ],

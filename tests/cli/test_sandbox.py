@@ -30,7 +30,7 @@ def test_a_run_without_the_sandbox_it_needs_spends_nothing(
     [
         pytest.param(("--allow-shell", "--sandbox", "off"), "", True, id="option"),
         pytest.param(("--allow-shell",), "off", True, id="variable"),
-        pytest.param(("--sandbox", "off"), "", False, id="no-commands"),
+        pytest.param((), "off", False, id="no-commands"),
         pytest.param(("--allow-shell", "--sandbox", "required", "--dry-run"), "off", False, id="typed-wins"),
     ],
 )

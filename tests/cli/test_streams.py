@@ -127,14 +127,14 @@ def test_what_cannot_be_printed_is_said_once(desk, line: str) -> None:
     ],
 )
 def test_lost_messages_do_not_change_how_a_command_ends(
-    desk, words: str, redirected: str, code: int, unbuffered: str
+    desk, tmp_path: Path, words: str, redirected: str, code: int, unbuffered: str
 ) -> None:
     """If standard error is full or closed, the command does its work and keeps its exit code."""
-    folder, environ, _ = desk
+    _, environ, _ = desk  # not its folder: other commands change the settings there
     line = f"exec '{sys.executable}' -m sunwell {words} {redirected}"
     done = subprocess.run(
         ["sh", "-c", line],
-        cwd=folder,
+        cwd=tmp_path,
         env={**environ, "PYTHONUNBUFFERED": unbuffered},
         capture_output=True,
         text=True,
@@ -144,6 +144,22 @@ def test_lost_messages_do_not_change_how_a_command_ends(
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+def test_a_settings_file_is_trusted_although_its_message_is_lost(desk, tmp_path: Path) -> None:
+    """If ``init`` cannot print, the next command still accepts the file that it wrote."""
+    _, environ, _ = desk
+    environ = {**environ, "SUNWELL_HOME": str(tmp_path / "home")}
+    init = f"'{sys.executable}' -m sunwell init >/dev/full"
+    lost = subprocess.run(
+        ["sh", "-c", init], cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=False
+    )
+    assert lost.returncode == 1
+    check = [sys.executable, "-m", "sunwell", "config", "check"]
+    done = subprocess.run(
+        check, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, "warning" in done.stdout) == (0, False), done.stdout + done.stderr
 
 
 def test_closed_streams_do_not_end_up_in_a_journal(desk, tmp_path: Path) -> None:

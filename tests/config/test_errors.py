@@ -288,3 +288,31 @@ def test_any_bytes_load_or_are_refused_in_one_sentence(tmp_path_factory, name, d
         Sources(folder, None, {"SUNWELL_HOME": str(folder / "none")}).load()
     except ConfigurationError as error:
         assert one_sentence(error) and str(folder / name) in str(error)  # noqa: PT017, PT018
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        pytest.param("dollars = 1", "budget.usd", id="dollars"),
+        pytest.param("[budget]\nmax_usd = 1", "budget.usd", id="own-name-in-the-table"),
+        pytest.param("[workers]\nusd = 1", "budget.usd", id="wrong-table"),
+        pytest.param("[budget]\nmax_concurrent = 1", "workers.max_concurrent", id="other-wrong-table"),
+        pytest.param("weak_model = 'x'", "delegation_model", id="another-tool's"),
+        pytest.param("[workers]\nparallelism = 2", "workers.max_concurrent", id="another-tool's-in-a-table"),
+        pytest.param("maxIterations = 2", "budget.turns", id="camel-case"),
+        pytest.param("[budget]\nust = 2", "usd", id="misspelt"),
+    ],
+)
+def test_a_suggestion_goes_by_meaning(project, text, meant):
+    """Words of other tools, and settings in the wrong table, lead to the setting that is meant."""
+    project.write(text)
+    with pytest.raises(ConfigurationError, match=f"did you mean {meant}\\?"):
+        project.load()
+
+
+@pytest.mark.parametrize("text", ["[budget]\ntemperature = 2", "colour = 'red'", "[workers]\nbudgie = 1"])
+def test_no_suggestion_without_likeness(project, text):
+    """A guess across unrelated words helps nobody: the known keys are listed instead."""
+    project.write(text)
+    with pytest.raises(ConfigurationError, match="known here: "):
+        project.load()

@@ -9,6 +9,9 @@ from sunwell.errors import ConfigurationError
 KEYS = {"ANTHROPIC_API_KEY": "key-of-anthropic", "XAI_API_KEY": "key-of-xai"}
 
 
+BUDGETED = '[model]\nmodel = "anthropic/claude-haiku-4-5"\n'
+
+
 def found(project, text, environ=KEYS):
     project.write(text)
     return findings(resolve(project.load(trust=True).values, environ))
@@ -44,6 +47,16 @@ def test_an_error_stops_the_run(project, text, sentence):
         ),
         pytest.param(
             '[model]\nmodel = "xai/grok-3"\nthinking_tokens = 2000\n', "set effort instead", id="thinking"
+        ),
+        pytest.param(
+            f"max_output_tokens = 2_000\n{BUDGETED}thinking_tokens = 1_500\n",
+            "does not think: raise max_output_tokens",
+            id="no-room-to-think",
+        ),
+        pytest.param(
+            '[model]\nmodel = "opus"\nthinking_tokens = 4_000\n',
+            "thinks as much as it needs within the longest answer, 12,192 tokens",
+            id="thinking-without-a-budget",
         ),
         pytest.param('delegation_model = "groq/x"\nfallback = "parent"\n', "GROQ_API_KEY", id="fallback"),
     ],

@@ -18,9 +18,7 @@ from sunwell.errors import ConfigurationError
         pytest.param({"approve": True}, "approve cannot be True: it must be a function", id="approve-yes"),
         pytest.param({"tools": "read_file"}, "tools cannot be 'read_file': it must be", id="tools-text"),
         pytest.param({"tools": [3]}, "3 is not a tool", id="tools-number"),
-        pytest.param(
-            {"effort": "huge"}, "must be one of none, minimal, low,", id="effort"
-        ),
+        pytest.param({"effort": "huge"}, "must be one of none, minimal, low,", id="effort"),
         pytest.param({"max_concurrent": 0}, "must be a whole number of at least 1", id="too-few"),
         pytest.param({"max_concurrent": True}, "must be a whole number", id="true-is-not-1"),
         pytest.param({"max_concurrent": None}, "must be a whole number", id="not-optional"),

@@ -6,7 +6,8 @@ import pytest
 
 from sunwell.core import Price, Rates, Request, user
 from sunwell.core.price import Tier
-from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS, LEAST_OUTPUT_TOKENS, claim_for
+from sunwell.gateway.booking import LEAST_OUTPUT_TOKENS, claim_for
+from sunwell.models.room import DEFAULT_OUTPUT_TOKENS
 from sunwell.testing import ScriptedModel
 
 RATES = Rates(Decimal(1), Decimal(10), Decimal("0.1"), Decimal("1.25"), Decimal(2))

@@ -110,7 +110,7 @@ def test_reasoning_is_kept_in_its_field(field):
     assert shown == [Delta(thinking="h"), Delta(thinking="m"), Delta(text="a")]
     for got in (whole, in_pieces):
         assert got.parts == (Thinking("hm", f'{{"{field}":"hm"}}', "openai-chat"), Text("a"))
-        assert json.loads(encode_message(got.as_message(), reasoning=True))[field] == "hm"
+        assert json.loads(encode_message(got.as_message()))[field] == "hm"
 
 
 def test_content_may_come_in_parts():
@@ -310,7 +310,7 @@ def test_any_json_is_a_completion_or_refused(value):
         got = read_answer(json.dumps(value).encode(), "asked")
     except (NotAnAnswer, ErrorInAnswer):
         return
-    msgspec.json.decode(encode_message(Message("assistant", got.parts), reasoning=True))
+    msgspec.json.decode(encode_message(Message("assistant", got.parts)))
 
 
 @settings(max_examples=60)
@@ -326,4 +326,4 @@ def test_any_chunks_are_a_completion_or_refused(chunks):
         got = reader.completion()
     except (NotAnAnswer, ErrorInAnswer):
         return
-    msgspec.json.decode(encode_message(Message("assistant", got.parts), reasoning=True))
+    msgspec.json.decode(encode_message(Message("assistant", got.parts)))

@@ -17,6 +17,7 @@ from sunwell.errors import (
     ModelError,
     QuotaExhausted,
     RateLimited,
+    RequestTooLong,
     ServerFailed,
     Unauthorized,
 )
@@ -75,7 +76,7 @@ async def failure_of(kind, status, body, headers=None, streaming=False, key=KEY)
         pytest.param(407, error(), ConnectionFailed, False, False, id="407-of-a-proxy"),
         pytest.param(408, error(), ServerFailed, True, True, id="408"),
         pytest.param(409, error(), ServerFailed, True, True, id="409"),
-        pytest.param(413, error(), BadRequest, False, False, id="413"),
+        pytest.param(413, error(), RequestTooLong, False, False, id="413"),
         pytest.param(418, b"\xff\xfe", BadRequest, True, False, id="garbage"),
         pytest.param(422, error(), BadRequest, False, False, id="422"),
         pytest.param(429, error(type="rate_limit_error"), RateLimited, False, True, id="429"),

@@ -38,7 +38,7 @@ def obedient(asked: Asked) -> Reply:
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
 async def test_a_plain_server_is_worked_around(streaming):
     """Each refusal allows one more attempt and takes one thing away, until the server understands."""
-    eager = quirks_for("openai", "gpt-6-luna")
+    eager = quirks_for("openai")
     request = Request(
         messages=[user("plan")],
         system=("one", "two"),
@@ -68,7 +68,7 @@ async def test_a_plain_server_is_worked_around(streaming):
 
 DEFAULTS = {
     "messages": (MessagesFeatures(), anthropic_messages.LESSONS),
-    "chat": (quirks_for("openai", "gpt-6-luna"), openai_chat.LESSONS),
+    "chat": (quirks_for("openai"), openai_chat.LESSONS),
     "responses": (ResponsesFeatures(), openai_responses.LESSONS),
 }
 OPTIONAL = {
@@ -181,6 +181,23 @@ REFUSALS = [
     ("messages", "system.1.cache_control.ephemeral.ttl: Extra inputs are not permitted", {},
      {"cache_life": False}),
     ("messages", "system.1.cache_control: Extra inputs are not permitted", {}, {"cache": False}),
+    ("chat", "Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.", {},
+     {"call_ids": "nine"}),
+    ("chat", "Invalid 'messages[1].tool_calls[0].id': string too long. Expected a maximum length of 40",
+     {"call_ids": "any"}, {"call_ids": "short"}),
+    ("chat", "messages.1.assistant.reasoning_content: Extra inputs are not permitted",
+     {"returns_reasoning": True}, {"returns_reasoning": False}),
+    ("chat", "'messages.1': property 'reasoning' is unsupported", {"returns_reasoning": True},
+     {"returns_reasoning": False}),
+    ("chat", "The reasoning_content in the thinking mode must be passed back to the API.",
+     {"returns_reasoning": True}, None),
+    ("chat", "Function call is missing a thought_signature in functionCall parts.", {},
+     {"marks_unsigned_calls": True}),
+    ("responses", "The encrypted content could not be verified.", {}, {"returns_reasoning": False}),
+    ("responses", "Item with id 'rs_1' not found.", {}, {"returns_reasoning": False}),
+    ("responses", "Encrypted content is not supported with this model.", {}, {"include": False}),
+    ("messages", "messages.1.content.0: Invalid `signature` in `thinking` block", {},
+     {"returns_thinking": False}),
     ("messages", "prompt is too long: 210000 tokens > 200000 maximum", {}, None),
     ("messages", "messages: at least one message is required", {}, None),
 ]  # fmt: skip

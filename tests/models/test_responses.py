@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from sunwell.core.message import Message, Text, Thinking, ToolCall, ToolResult, user
 from sunwell.core.model import Caching, Request, ResponseSchema, ToolSpec
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
-from sunwell.models.openai_responses import ORIGIN, ResponseReader, encode_request, read_answer
+from sunwell.models.openai_responses import (
+    ORIGIN,
+    ResponseReader,
+    ResponsesFeatures,
+    encode_request,
+    read_answer,
+)
 
 REASONING = '{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"abc"}'
 TOOL = ToolSpec("read", "Reads.", {"type": "object", "properties": {}})
@@ -29,11 +35,15 @@ def said(text):
 
 
 def test_nothing_is_stored_and_reasoning_is_asked_for_encrypted():
-    """``store`` is false in every request; only models that reason are asked for what they thought."""
+    """``store`` is false in every request, and each model is asked for what it thought, whatever its name."""
     got = body(Request(messages=[user("x")], max_output_tokens=99, effort="low"))
     assert (got["store"], got["include"]) == (False, ["reasoning.encrypted_content"])
     assert (got["max_output_tokens"], got["reasoning"]) == (99, {"effort": "low"})
-    assert "include" not in body(Request(messages=[user("x")]), "gpt-4o")
+    assert body(Request(messages=[user("x")]), "corp-model")["include"] == ["reasoning.encrypted_content"]
+    without = ResponsesFeatures(include=False)
+    assert "include" not in json.loads(
+        b"".join(encode_request("m", Request(messages=[user("x")]), without, streaming=False))
+    )
     assert body(Request(messages=[user("x")]), streaming=True)["stream"] is True
 
 

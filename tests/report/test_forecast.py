@@ -12,7 +12,7 @@ from sunwell.agent.run.decision import Candidates, PricedModel, decide, quote_on
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core.price import Price, Rates
+from sunwell.core.price import DelegationDecision, Price, Quote, Rates
 from sunwell.errors import ConfigurationError, UnknownModelError
 from sunwell.events import RunFinished
 from sunwell.models.prices import PriceBook
@@ -146,14 +146,18 @@ async def test_the_loop_quotes_with_its_own_limits() -> None:
     smart, dear = ScriptedModel("smart", ["Done."], price=CHEAP), ScriptedModel("dear", [], price=DEAR)
     config = LoopConfig(enable_delegation=True, max_lens_tokens=300)
     prices = PriceBook()
-    models = Candidates(*[PricedModel.of(model, prices) for model in (smart, smart, dear)])
-    decision, short = decide(CRUD, config, models)
+
+    def decided(config: LoopConfig) -> tuple[DelegationDecision, Quote]:
+        models = [PricedModel.of(model, prices, config) for model in (smart, smart, dear)]
+        return decide(CRUD, config, Candidates(*models))
+
+    decision, short = decided(config)
     computed = quote_once.cache_info().misses
     events = [event async for event in AgentLoop(smart, None, config, delegation_model=dear).run(CRUD)]
     assert isinstance(events[-1], RunFinished)
     assert events[-1].result.decision == decision
     assert quote_once.cache_info().misses == computed
-    _, long = decide(CRUD, LoopConfig(max_lens_tokens=3_000), models)
+    _, long = decided(LoopConfig(max_lens_tokens=3_000))
     assert short.delegated.worst_usd is not None
     assert long.delegated.worst_usd is not None
     assert short.delegated.worst_usd < long.delegated.worst_usd

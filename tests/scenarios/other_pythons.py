@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 BORROWED = (
-    *("attr", "attrs", "blinker", "click", "json_repair", "pathspec", "uuid_utils", "yaml"),
+    *("attr", "attrs", "blinker", "click", "json_repair", "uuid_utils", "yaml"),
     "typing_extensions.py",
 )
 """Libraries that are pure Python, or compiled for every Python from 3.11 on."""

@@ -37,7 +37,7 @@ LENS = EphemeralLens(
     examples=("def f():\n    ...",),
     task_scope="Docstrings",
 )
-QUIRKS = quirks_for("openai", "gpt-6-luna")
+QUIRKS = quirks_for("openai")
 FOUND: "collections.Counter[tuple[str, str]]" = collections.Counter()
 
 

@@ -387,6 +387,9 @@ def test_a_plugins_model_has_prices_of_the_users_and_settings_of_its_own(here: P
     price = made.prices.price(made.registry.get(made.names["model"]))
     assert price is not None
     assert (price.rates.output_usd, price.context_window) == (2, 9000)
+    here.configure('model = "mine"\n[models.mine]\ncontext_window = 9000\n')
+    made = resolve(here.load().values)
+    assert made.prices.room(made.registry.get(made.names["model"])).window_tokens == 9000
     here.configure('[model]\nmodel = "mine"\neffort = "low"\n')
     (found,) = findings(resolve(here.load().values))
     assert "mine is a plugin's model: its effort, limits and time-outs are the plugin's own" in found.sentence

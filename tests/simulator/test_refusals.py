@@ -142,6 +142,11 @@ USER, ASSISTANT = (
 ANSWER = {"role": "tool", "tool_call_id": "c1", "content": "x"}
 
 
+def called(call_id="c1", **function) -> dict:
+    """An assistant message with a call that is not as it should be."""
+    return ASSISTANT | {"tool_calls": [CALL | {"id": call_id, "function": CALL["function"] | function}]}
+
+
 def strict(schema) -> dict:
     return {
         "response_format": {
@@ -163,6 +168,12 @@ def strict(schema) -> dict:
         pytest.param(
             chat(USER, ASSISTANT | {"tool_calls": [CALL | {"id": ""}]}), "need an id", id="empty-id"
         ),
+        pytest.param(
+            chat(USER, called(arguments='{"path": "src'), ANSWER), "JSON object", id="cut-arguments"
+        ),
+        pytest.param(chat(USER, called(arguments="[]"), ANSWER), "JSON object", id="arguments-no-object"),
+        pytest.param(chat(USER, called(name="a.b"), ANSWER), "function.name", id="called-name"),
+        pytest.param(chat(USER, called(call_id="c" * 41), ANSWER), "maximum length 40", id="long-id"),
         pytest.param(chat({"role": "robot", "content": "a"}), "robot", id="role"),
         pytest.param({"tools": []}, "too short", id="empty-tools"),
         pytest.param({"tool_choice": "auto"}, "tool_choice", id="choice-without-tools"),
@@ -189,6 +200,69 @@ async def test_openai_refuses(ask, change, part):
 async def test_openai_takes(ask, change):
     """What stands just inside the rules is answered."""
     assert (await ask("/v1/chat/completions", {**CHAT, **change}, BEARER))[0] == 200
+
+
+SAID = {"type": "message", "role": "assistant", "content": "a"}
+LISTED = SAID | {"content": [{"type": "output_text", "text": "a", "annotations": []}]}
+FUNCTION_CALL = {"type": "function_call", "call_id": "c1", "name": "t", "arguments": "{}"}
+OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "x"}
+
+
+@pytest.mark.parametrize(
+    ("item", "part"),
+    [
+        pytest.param(
+            {"type": "reasoning", "id": "rs_1", "summary": []}, "'rs_1' not found", id="by-id-alone"
+        ),
+        pytest.param(LISTED, "input[1].id", id="list-without-id"),
+        pytest.param(LISTED | {"id": "msg_1"}, "input[1].status", id="list-without-status"),
+        pytest.param(SAID | {"phase": "early"}, "phase", id="unknown-phase"),
+        pytest.param(FUNCTION_CALL | {"arguments": '{"a'}, "JSON object", id="cut-arguments"),
+        pytest.param(FUNCTION_CALL | {"name": "a b"}, "input[1].name", id="called-name"),
+        pytest.param(FUNCTION_CALL | {"call_id": "c" * 65}, "maximum length 64", id="long-id"),
+        pytest.param(SAID, None, id="plain-text"),
+        pytest.param(SAID | {"phase": "commentary"}, None, id="phase"),
+        pytest.param(LISTED | {"id": "msg_1", "status": "completed"}, None, id="whole-message"),
+        pytest.param(FUNCTION_CALL, None, id="call"),
+    ],
+)
+async def test_responses_take_back_what_they_sent_alone(ask, item, part):
+    """Items that are not whole, or were never sent, are a 400 that names them."""
+    after = [OUTPUT | {"call_id": item["call_id"]}] if "call_id" in item else []
+    body = {"model": "gpt-6-luna", "input": [USER, item, *after], "store": False}
+    status, answer = await ask("/v1/responses", body, BEARER)
+    assert status == (200 if part is None else 400)
+    assert part is None or part in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "change", "part"),
+    [
+        pytest.param("gemini", {}, "missing a thought_signature", id="gemini-unsigned"),
+        pytest.param(
+            "gemini",
+            {"extra_content": {"google": {"thought_signature": "x"}}},
+            "not valid",
+            id="gemini-forged",
+        ),
+        pytest.param("openrouter", {}, "reasoning_details: Required", id="openrouter"),
+        pytest.param("deepseek", {}, "Missing `reasoning_content`", id="deepseek"),
+        pytest.param("mistral", {}, "length of 9", id="mistral-id"),
+        pytest.param("mistral", {"id": "abcDEF123"}, None, id="mistral-nine"),
+    ],
+)
+async def test_dialects_want_back_what_they_sent(dialect, change, part):
+    """A call without signature, reasoning or an id of the server's kind is a 400."""
+    call = CALL | change
+    answer = ANSWER | {"tool_call_id": call["id"]}
+    body = {**CHAT, **chat(USER, ASSISTANT | {"tool_calls": [call]}, answer)}
+    async with (
+        Simulator(dialect=dialect) as sim,
+        aiohttp.ClientSession(sim.url) as session,
+        session.post("/v1/chat/completions", json=body, headers=BEARER) as response,
+    ):
+        assert response.status == (200 if part is None else 400)
+        assert part is None or part in (await response.json())["error"]["message"]
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens", "/v1/chat/completions"])

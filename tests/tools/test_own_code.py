@@ -61,10 +61,25 @@ async def test_the_rest_of_the_workspace_stays_open(folder, box, ask, importing)
         assert (folder / path).read_text() == "x\n"
 
 
-async def test_a_hard_link_to_a_module_is_replaced_and_the_module_stays(folder, box, ask, importing) -> None:
-    """A write puts a new file in place of the link."""
+async def test_a_hard_link_to_a_module_cannot_be_written(folder, box, ask, importing) -> None:
+    """A file is written under all its names, so one that is also a module is closed; others are not."""
     (folder / "other.py").hardlink_to(importing / "json_repair.py")
-    assert not (await ask(box, "write_file", path="other.py", content="bad\n")).is_error
+    (folder / "one.md").write_text("x\n")
+    (folder / "two.md").hardlink_to(folder / "one.md")
+    said = (await ask(box, "write_file", path="other.py", content="bad\n")).content
+    assert REFUSED in said
+    assert "the file has another name (a hard link) in it" in said
+    assert (importing / "json_repair.py").read_text() == "old = 1\n"
+    assert not (await ask(box, "write_file", path="two.md", content="y\n")).is_error
+
+
+async def test_a_hard_link_to_a_module_is_found_below_a_workspace_on_the_path(
+    folder, box, ask, importing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workspace itself is not all closed, but a folder of modules in it is."""
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / "other.py").hardlink_to(importing / "json_repair.py")
+    assert REFUSED in (await ask(box, "write_file", path="other.py", content="bad\n")).content
     assert (importing / "json_repair.py").read_text() == "old = 1\n"
 
 

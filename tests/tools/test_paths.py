@@ -64,3 +64,34 @@ def test_a_path_becomes_plain_names_or_one_sentence(path):
 def test_a_quoted_path_stays_on_its_line(path):
     """A name with line ends or terminal codes in it cannot break out of a sentence."""
     assert quoted(path).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        pytest.param("gro\u0308\u00dfen.md", "gr\u00f6\u00dfen.md", id="decomposed-on-disk"),
+        pytest.param("gr\u00f6\u00dfen.md", "gro\u0308\u00dfen.md", id="composed-on-disk"),
+        pytest.param("at 10.00\u202fAM.md", "at 10.00 AM.md", id="no-break-space"),
+        pytest.param("e\u0301/a.md", "\u00e9/a.md", id="folder"),
+    ],
+)
+async def test_a_name_is_found_though_its_letters_are_stored_otherwise(folder, box, ask, stored, asked):
+    """Reading, writing, searching and listing go to the file that is there; no second one is made."""
+    (folder / stored).parent.mkdir(exist_ok=True)
+    (folder / stored).write_text("one\n")
+    assert (await ask(box, "read_file", path=asked)).content.endswith("\n\none\n")
+    assert not (await ask(box, "edit_file", path=asked, old="one", new="two")).is_error
+    assert not (await ask(box, "write_file", path=asked, content="needle\n")).is_error
+    assert "needle" in (await ask(box, "search_files", pattern="needle", path=asked)).content
+    assert "needle" in (await ask(box, "search_files", pattern="needle", glob=asked)).content
+    assert [str(path.relative_to(folder)) for path in folder.rglob("*.md")] == [stored]
+    assert (folder / stored).read_text() == "needle\n"
+
+
+async def test_a_name_that_could_be_two_files_is_refused(folder, box, ask):
+    """Unless one of them is spelled exactly so."""
+    for name in ("a\u00a0b", "a\u202fb"):
+        (folder / name).write_text("x\n")
+    said = (await ask(box, "read_file", path="a b")).content
+    assert said == "'a b' could be any of 'a\\xa0b', 'a\\u202fb'; rename all but one"
+    assert not (await ask(box, "read_file", path="a\u00a0b")).is_error

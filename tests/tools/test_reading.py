@@ -26,10 +26,19 @@ from sunwell.tools import Toolbox, ToolLimits
         pytest.param(
             b"a\r\nb\r\n", {}, "x: lines 1-2 of 2; lines end with CR LF, which is kept\n\na\nb\n", id="crlf"
         ),
-        pytest.param(b"a\r\nb\n", {}, "x: lines 1-2 of 2\n\na\r\nb\n", id="mixed-line-ends"),
+        pytest.param(
+            b"a\r\nb\n",
+            {},
+            "x: lines 1-2 of 2; line ends are mixed, CR LF and LF; edit_file takes \\n for each\n\na\r\nb\n",
+            id="mixed-line-ends",
+        ),
         pytest.param(b"\xef\xbb\xbfa\n", {}, "x: lines 1-1 of 1\n\na\n", id="byte-order-mark"),
         pytest.param(
-            b"caf\xe9\n", {}, "x: lines 1-1 of 1; not UTF-8, shown as Latin-1\n\ncaf\u00e9\n", id="latin-1"
+            b"caf\xe9\n",
+            {},
+            "x: lines 1-1 of 1; not UTF-8, encoding unknown, shown as Latin-1: letters may be wrong\n\n"
+            "caf\u00e9\n",
+            id="latin-1",
         ),
         pytest.param("a\u2028b\x0cc\n".encode(), {}, "x: lines 1-1 of 1\n\na\u2028b\x0cc\n", id="odd"),
     ],
@@ -46,7 +55,7 @@ async def test_a_file_is_given_as_it_is_with_the_lines_it_has(folder, box, ask, 
     [
         pytest.param(b"\x89PNG\r\n\x1a\n\0", {}, "'x' is no text (PNG image, 9 bytes)", id="png"),
         pytest.param(b"a\0b", {}, "'x' is no text (binary, 3 bytes)", id="nul"),
-        pytest.param("a".encode("utf-16"), {}, "'x' is no text (UTF-16 text, 4 bytes)", id="utf-16"),
+        pytest.param(b"\xff\xfea\0b", {}, "'x' is no text (binary, 5 bytes)", id="half-utf-16"),
         pytest.param(
             b"a\n",
             {"start_line": 2},

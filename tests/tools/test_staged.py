@@ -370,10 +370,13 @@ async def test_only_true_is_a_yes(folder, ask, said):
             id="long",
         ),
         pytest.param(
-            b"a\n", "a\r\n", "f: utf-8 with line ends LF becomes utf-8 with line ends CR LF\n", id="line-ends"
+            b"a\n", "a\r\n", "f: UTF-8, line ends LF, becomes UTF-8, line ends CR LF\n", id="line-ends"
         ),
         pytest.param(
-            b"a\n", "\ufeffa\n", "utf-8 with line ends LF becomes utf-8-sig with line ends LF\n", id="mark"
+            b"a\n",
+            "\ufeffa\n",
+            "UTF-8, line ends LF, becomes UTF-8 with a byte order mark, line ends LF\n",
+            id="mark",
         ),
         pytest.param(None, "a\x1b[2K\r\u202eb\n", "+a\x1b[2K\r\u202eb\n", id="escapes"),
     ],

@@ -302,7 +302,7 @@ def test_a_file_is_read_up_to_the_limit(folder, workspace, size, is_read):
     if is_read:
         assert len(workspace.read("x", LIMIT).data) == size
     else:
-        with pytest.raises(ToolError, match="has 1,001 bytes; tools take files of at most 1,000"):
+        with pytest.raises(ToolError, match="has 1,001 bytes: too large to be changed"):
             workspace.read("x", LIMIT)
 
 

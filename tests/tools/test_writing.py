@@ -6,7 +6,7 @@ import pytest
 
 from sunwell.core.message import FileChange
 from sunwell.core.secrets import Secrets
-from sunwell.tools import Toolbox, ToolLimits
+from sunwell.tools import Originals, Toolbox, ToolLimits, Workspace, undo
 
 
 def sha(data: bytes) -> str:
@@ -38,7 +38,6 @@ async def test_writing_what_is_there_changes_nothing(folder, box, ask):
         pytest.param(b"a\r\nb\r\n", "c\r\nd\n", b"c\r\nd\n", id="own-line-ends-win"),
         pytest.param(b"a\r\nb\n", "c\n", b"c\n", id="mixed-becomes-what-is-written"),
         pytest.param(b"caf\xe9\n", "th\u00e9\n", b"th\xe9\n", id="latin-1-stays"),
-        pytest.param(b"caf\xe9\n", "\u2713\n", "\u2713\n".encode(), id="latin-1-gives-way"),
         pytest.param(b"\xef\xbb\xbfa\n", "b\n", b"\xef\xbb\xbfb\n", id="byte-order-mark-stays"),
         pytest.param(b"\0\1\2", "text\n", b"text\n", id="over-a-binary-file"),
         pytest.param(b"", "a\n", b"a\n", id="over-an-empty-file"),
@@ -138,8 +137,12 @@ async def test_an_edit_that_does_not_match_once_changes_nothing_and_says_why(
     ("name", "given", "said"),
     [
         pytest.param(
-            "edit_file", {"old": "b", "new": "\u2713"}, "'x' is not UTF-8, and new has", id="latin-1"
+            "edit_file",
+            {"old": "b", "new": "\u2713"},
+            "'x' is not UTF-8, its encoding is unknown",
+            id="latin-1",
         ),
+        pytest.param("write_file", {"content": "\u2713"}, "'x' is not UTF-8, its encoding is", id="written"),
         pytest.param("write_file", {"content": "\ud800"}, "content has half a character", id="surrogate"),
         pytest.param("edit_file", {"old": "a", "new": "\udfff"}, "new has half a character", id="in-an-edit"),
         pytest.param("write_file", {"content": "y" * 101}, "the file would have 101 bytes", id="too-large"),
@@ -168,3 +171,22 @@ async def test_a_file_with_hidden_secrets_is_not_replaced_as_a_whole(folder, ask
     assert "change the parts you mean with edit_file" in result.content
     await ask(box, "edit_file", path="conf", old="port = 1", new="port = 2")
     assert (folder / "conf").read_text() == "key = sk-hidden-value\nport = 2\n"
+
+
+async def test_a_file_with_several_names_keeps_them(folder, ask):
+    """A hard link stays one: both names show what was written, and undo gives both the old text back."""
+    (folder / "one").write_text("old text\n")
+    (folder / "one").chmod(0o640)
+    (folder / "two").hardlink_to(folder / "one")
+    before = (folder / "one").stat()
+    kept = folder.parent / "originals"
+    box = Toolbox(folder, secrets=Secrets(), originals=Originals(kept))
+    for old, new in (("old", "new and longer"), ("new and longer", "x")):
+        assert not (await ask(box, "edit_file", path="two", old=old, new=new)).is_error
+        assert (folder / "one").read_text() == (folder / "two").read_text() == f"{new} text\n"
+    assert not (await ask(box, "write_file", path="one", content="")).is_error
+    after = (folder / "two").stat()
+    assert (after.st_ino, after.st_nlink, after.st_mode) == (before.st_ino, 2, before.st_mode)
+    report = undo(kept, Workspace(folder))
+    assert (report.restored, report.unchanged, report.refused) == (("two",), ("one",), ())
+    assert (folder / "one").read_text() == (folder / "two").read_text() == "old text\n"

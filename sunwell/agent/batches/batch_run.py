@@ -14,6 +14,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.task import Task, TaskResult
 from sunwell.events import RUN_STARTED, WARNED, Warned
 from sunwell.journal.records import ToolFinished, WorkerOpened
+from sunwell.models.room import own_output_tokens
 
 
 async def run_batch(run: Run, batch: Batch, worker: ModelProtocol, smart: ModelProtocol) -> Ending:
@@ -93,7 +94,7 @@ def dispatcher_for(run: Run, model: ModelProtocol, lens: EphemeralLens | None) -
         model,
         run.tools,
         tuple(section for section in sections if section),
-        max_output_tokens=config.max_output_tokens,
+        max_output_tokens=own_output_tokens(model, config.max_output_tokens),
         stream=config.stream,
         timeout_seconds=config.worker_timeout_seconds,
     )

@@ -1,5 +1,6 @@
 """The results of a batch as JSON Lines: whole at every moment, in the order of input at the end."""
 
+import errno
 import json
 import os
 import stat
@@ -38,9 +39,7 @@ class ResultsFile:
         try:
             data = _read(path)
             if data and not resumed:
-                raise ConfigurationError(
-                    f"{path} is not empty: name another file, or go on with its run by sunwell resume"
-                )
+                raise _not_empty(path)
             damaged = [line for line in data.splitlines(keepends=True) if not file._take(line, count)]
             path.parent.mkdir(parents=True, exist_ok=True)
             if damaged:
@@ -50,6 +49,22 @@ class ResultsFile:
             reason = error.strerror or error
             raise ConfigurationError(f"the results cannot be written to {path}: {reason}") from None
         return file
+
+    @classmethod
+    def require_new(cls, path: Path) -> None:
+        """Refuse *path* for the results of a new run, before there is one; nothing is written.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` as :meth:`open` would.
+        """
+        try:
+            if _read(path):
+                raise _not_empty(path)
+            place = path if path.exists() else _existing_folder(path)
+            if not os.access(place, os.W_OK):
+                raise ConfigurationError(f"the results cannot be written to {path}: {place} is not writable")
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConfigurationError(f"the results cannot be written to {path}: {reason}") from None
 
     def add(self, index: int, result: TaskResult) -> None:
         """Add the result of the task at *index*; one that was cancelled is no result yet."""
@@ -103,6 +118,20 @@ class ResultsFile:
         lines = "".join(f"{self._lines[index]}\n" for index in sorted(self._lines))
         _write(os.open(temporary, flags, 0o666), lines.encode())
         temporary.replace(self.path)
+
+
+def _not_empty(path: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path} is not empty: name another file, or go on with its run by sunwell resume"
+    )
+
+
+def _existing_folder(path: Path) -> Path:
+    """Return the folder above *path* in which missing folders would be made."""
+    folder = next(place for place in path.absolute().parents if os.path.lexists(place))
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    return folder
 
 
 def _read(path: Path) -> bytes:

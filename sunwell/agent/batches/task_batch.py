@@ -80,6 +80,7 @@ class BatchResult:
     """The results of a batch in the order of its tasks, and how the run as a whole ended."""
 
     run: TaskResult
+    """How the run as a whole ended, with its bill."""
 
     def __len__(self) -> int:
         return len(self.run.workers)

@@ -10,6 +10,7 @@ import attrs
 from sunwell.agent.conversation.compaction import Compactor, WindowFull
 from sunwell.agent.conversation.final_call import (
     CLOSING_HISTORY_BYTES,
+    CLOSING_OUTPUT_TOKENS,
     Reserve,
     bare_tokens,
     closing_reserve,
@@ -28,10 +29,10 @@ from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpo
 from sunwell.core.price import Price
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason
-from sunwell.errors import BudgetExhausted, ModelError
+from sunwell.errors import BudgetExhausted, ModelError, RequestTooLong
 from sunwell.events import BUDGET_EXHAUSTED, BudgetUsedUp
-from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS
 from sunwell.journal.records import Note
+from sunwell.models.room import own_output_tokens
 
 
 class ConversationHooks(Protocol):
@@ -101,7 +102,7 @@ class Assignment:
             model,
             run.task,
             tuple(section for section in sections if section),
-            run.config.max_output_tokens,
+            own_output_tokens(model, run.config.max_output_tokens),
             effort,
             stream=run.config.stream,
             closing_seconds=closing_seconds(run.config.ceilings.seconds),
@@ -139,18 +140,19 @@ class Conversation:
     _met_time_limit: bool = attrs.field(default=False, init=False)
     """Whether this turn met the time limit when it was recorded."""
     _is_known_time_out: bool = attrs.field(default=False, init=False)
-    _compactor: Compactor | None = attrs.field(default=None, init=False)
+    _compactor: Compactor = attrs.field(init=False)
+    _uncut: History = attrs.field(init=False)
+    """The conversation of this turn before it was made shorter for it."""
     _other_bytes: int | None = attrs.field(default=None, init=False)
     """Bytes of system prompt and tools."""
 
     def __attrs_post_init__(self) -> None:
         self.calls = CallRunner(self.run, self.given.span, self.tools)
         self._history = History([user(self.given.prompt)])
-        price = self._price = self.run.gateway.prices.price(self.given.model)
-        if price is not None and price.context_window is not None:
-            room = price.context_window - (self.given.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
-            if room > 0:
-                self._compactor = Compactor(self.run, self.given.span, room)
+        given = self.given
+        self._price = self.run.gateway.prices.price(given.model)
+        can_read = any(spec.name == "read_file" for spec in self.tools.specs)
+        self._compactor = Compactor(self.run, given.span, given.model, given.max_output_tokens, can_read)
 
     async def to_the_end(self) -> Ending:
         """Return how the work ended. Limits, refusals and providers' failures are ends, not exceptions.
@@ -228,10 +230,13 @@ class Conversation:
         """
         if self.hooks is not None and (self._results is not None or not self.turns):
             self._keep_results(await self.hooks.remark(self.turns))
-        if self._compactor is not None:
-            if self._other_bytes is None:  # the same at each turn, and long
-                self._other_bytes = self._request().size_bytes - self._history.size_bytes
-            self._history = await self._compactor.fit(self._history, self._other_bytes, self.turns)
+        self._uncut = self._history
+        self._history = await self._compactor.fit(self._history, self._others(), self.turns)
+
+    def _others(self) -> int:
+        if self._other_bytes is None:  # the same at each turn, and long
+            self._other_bytes = self._request().size_bytes - self._history.size_bytes
+        return self._other_bytes
 
     def _keep_results(self, remark: str = "") -> None:
         """Add the results of the last turn to the conversation, with *remark* after them."""
@@ -254,6 +259,21 @@ class Conversation:
         )
 
     async def _ask(self) -> Completion:
+        """Return the answer of this turn. A conversation that is refused as too long is made shorter once."""
+        try:
+            return await self._ask_as_it_is()
+        except RequestTooLong as refusal:
+            if refusal.output_limit_tokens is not None:  # it was not the conversation that was too long
+                raise
+            self._history = await self._compactor.shorten(
+                self._uncut, self._others(), self.turns, self._history.size_bytes, refusal
+            )
+        try:
+            return await self._ask_as_it_is()
+        except RequestTooLong as refusal:
+            raise WindowFull from refusal
+
+    async def _ask_as_it_is(self) -> Completion:
         given, run = self.given, self.run
         if self._met_time_limit and not run.gateway.has_answer(given.span):
             await asyncio.sleep(0)  # the limit holds from here on: no call begins
@@ -268,8 +288,9 @@ class Conversation:
         completion = await run.gateway.ask(
             given.span, given.model, request, purpose=given.purpose, stream=given.stream
         )
-        if self._compactor is not None:
-            self._compactor.learn(self._history.size_bytes + (self._other_bytes or 0), completion.usage)
+        usage = completion.usage
+        if usage is not None:
+            self._compactor.learn(self._history.size_bytes + self._others(), usage.input_tokens)
         return completion
 
     async def _take(self, completion: Completion) -> Ending | None:
@@ -354,7 +375,10 @@ class Conversation:
         delivered = await self._wind_up(reason)
         if self._history[-1].tool_calls:
             self._history = self._history.plus(unanswered(self._history[-1], CALL_NOT_RUN))
-        request = fitting_request(self.given.model, self._request(), reason, self._reserve, delivered)
+        most_bytes = self._compactor.fitting_bytes(self._others(), CLOSING_OUTPUT_TOKENS)
+        request = fitting_request(
+            self.given.model, self._request(), reason, self._reserve, delivered, most_bytes=most_bytes
+        )
         # The reason is a part of the name: with another budget, another limit may be met at the same turn.
         span = self.given.span.child(f"closing-{self.turns}-{reason}")
         if self._is_known_time_out and not self.run.gateway.has_answer(span):

@@ -79,10 +79,17 @@ def closing_reserve(input_tokens: int, conversation_bytes: int, price: Price | N
 
 
 def fitting_request(
-    model: ModelProtocol, request: Request, reason: StopReason, reserve: Reserve | None, delivered: str = ""
+    model: ModelProtocol,
+    request: Request,
+    reason: StopReason,
+    reserve: Reserve | None,
+    delivered: str = "",
+    *,
+    most_bytes: int | None = None,
 ) -> Request:
-    """Return the closing call, its conversation cut until it fits into *reserve*."""
+    """Return the closing call, its conversation cut until it fits into *reserve* and *most_bytes*."""
     history = CLOSING_HISTORY_BYTES if reserve is None else reserve.history_bytes
+    history = history if most_bytes is None else min(history, most_bytes)
     while True:
         closing = closing_request(request, reason, history, delivered)
         fits = reserve is None or _tokens(model, closing) <= reserve.tokens

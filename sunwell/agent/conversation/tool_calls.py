@@ -11,7 +11,8 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.prompts import CALL_REPEATED, CALL_UNKNOWN, CALL_WITHOUT_RESULT
+from sunwell.agent.conversation.compaction import repeats_a_cut
+from sunwell.agent.prompts import CALL_REPEATED, CALL_SHORTENED, CALL_UNKNOWN, CALL_WITHOUT_RESULT
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
@@ -141,7 +142,9 @@ class CallRunner:
             result = await self._take_up(call, key, started)
         else:
             result, started = await self._start(call, key)
-        result = attrs.evolve(result, content=self.run.gateway.redact(result.content))
+        redacted = self.run.gateway.redact(result.content)
+        if redacted != result.content:
+            result = attrs.evolve(result, content=redacted)
         result = await self._with_known_files(result, started)
         seconds = clock.time() - begun
         # Not synced on its own: the intent of the next model call is, and it comes later in the file.
@@ -156,6 +159,8 @@ class CallRunner:
     ) -> tuple[ToolResult, ToolStarted | None]:
         """Return the result of *call*, and the record of its beginning if it has begun."""
         executor, staging = self.tools.executors_of(call, Place(self.span, *key[1:]))
+        if repeats_a_cut(call):
+            return ToolResult(call.id, CALL_SHORTENED, is_error=True), None
         if executor is None:
             return self.tools.refusal(call), None
         if staging is None:
@@ -225,7 +230,9 @@ class CallRunner:
     async def _with_known_files(self, result: ToolResult, started: ToolStarted | None) -> ToolResult:
         """Note what the run's own call left of the files, so that nobody else is blamed for it."""
         if started is not None and not started.repeatable and not started.changes:
-            result = attrs.evolve(result, reads=await self.run.files.look_again())
+            reads = await self.run.files.look_again()
+            if reads != result.reads:
+                result = attrs.evolve(result, reads=reads)
         self.run.files.take(result)
         return result
 

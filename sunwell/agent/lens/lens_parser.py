@@ -15,8 +15,8 @@ from sunwell.errors import LensError
 
 MOST_BYTES = 256_000
 """An answer longer than this is no lens, whatever is in it."""
-_MOST_STARTS = 32  # braces that are tried as the beginning of the object
-_KEY = re.compile(r"\{\s*[\"']")
+_MOST_FAILURES = 64  # braces that begin no JSON object and are passed over
+_MARK = re.compile(r"\{\s*[\"']|</?think(?:ing)?>", re.IGNORECASE)
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*("?)|[\[\]{}]', re.DOTALL)
 
 
@@ -29,25 +29,96 @@ class Found:
     """Whether the text was no JSON as it stood."""
 
 
+@attrs.define
+class _Scan:
+    """The JSON values of an answer in their order, without those that stand in a draft."""
+
+    values: list[tuple[int, Any]] = attrs.field(factory=list)
+    """Each with the place where it ends."""
+    broken: list[int] = attrs.field(factory=list)
+    """Where something begins that looks like an object and is none."""
+
+    def clear(self) -> None:
+        """Forget what was found: it stood in a draft."""
+        self.values.clear()
+        self.broken.clear()
+
+
 def candidates(text: str, *, cut: bool = False) -> Iterator[Found]:
-    """Yield what may be the lens in *text*, the soundest first. *cut*: its end is known to be missing.
+    """Yield what may be the lens in *text*, the likeliest first. *cut*: its end is known to be missing.
+
+    The last object is the answer; those before it are drafts, examples or an echo of the schema. What stands
+    between ``<think>`` and ``</think>`` does not count, wherever it is. An object that is cut or broken and
+    stands after all others comes first, for it is the answer that the drafts led to.
 
     Raises :exc:`~sunwell.errors.LensError` where the text is too long to be looked at.
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MOST_BYTES:
         raise LensError(f"the answer is {size:,} bytes long, far more than any lens")
-    starts = [match.start() for match in _KEY.finditer(text)][:_MOST_STARTS]
-    decoder = json.JSONDecoder(strict=False)
-    for start in _unique([_first_character(text), *starts]):
-        try:
-            yield Found(decoder.raw_decode(text, start)[0])
-        except (ValueError, RecursionError):
-            continue
-    if starts:
-        broken, end = text[starts[0] :], text.rfind("}") + 1
-        closed = not cut and end > starts[0] and not text[end:].strip(" \r\n`")
-        yield from _mended(text[starts[0] : end] if closed else whole_part(broken))
+    scan = _scanned(text)
+    last = max((end for end, value in scan.values if _has_guidance(value)), default=0)
+    late = next((start for start in scan.broken if start >= last), None)
+    if late is not None and last:
+        yield from _mended_from(text, late, cut=cut)
+    for _, value in reversed(scan.values):
+        yield Found(value)
+    if scan.broken:
+        yield from _mended_from(text, scan.broken[0], cut=cut)
+
+
+def _scanned(text: str) -> _Scan:
+    """Return the JSON values in *text*. Marks of thinking inside of a value are its own text."""
+    decoder, scan, failures = json.JSONDecoder(strict=False), _Scan(), 0
+    at = _first_character(text)
+    if not text.startswith("{", at):  # a list, or a value that is no lens at all
+        at = _decoded(decoder, text, at, scan) or at
+    while failures < _MOST_FAILURES and (match := _MARK.search(text, at)):
+        at = match.end()
+        if match.group().startswith("</"):  # some servers cut off the mark that opens
+            scan.clear()
+        elif match.group().startswith("<"):
+            closing = re.compile(r"</think(?:ing)?>", re.IGNORECASE).search(text, at)
+            at = at if closing is None else closing.end()
+        else:
+            end = _decoded(decoder, text, match.start(), scan)
+            if end is None:
+                scan.broken.append(match.start())
+                failures += 1
+            else:
+                at = end
+    return scan
+
+
+def _decoded(decoder: json.JSONDecoder, text: str, start: int, scan: _Scan) -> int | None:
+    """Add the value that begins at *start* to *scan* and return where it ends; ``None`` if there is none."""
+    try:
+        value, end = decoder.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    scan.values.append((end, value))
+    return end
+
+
+def _has_guidance(value: Any) -> bool:
+    return any(_guides(_fields(opening)) for opening in _openings(value))
+
+
+def _guides(fields: Mapping[str, Any]) -> bool:
+    return any(fields.get(name) and not _is_placeholder(fields[name]) for name in RULE_PARTS)
+
+
+def _is_placeholder(value: Any) -> bool:
+    """Whether *value* only says that a text belongs there, as in an example of the format."""
+    if isinstance(value, str):
+        return value.strip(" <>\"'").casefold() in _PLACEHOLDERS
+    return isinstance(value, list) and bool(value) and all(map(_is_placeholder, value))
+
+
+def _mended_from(text: str, start: int, *, cut: bool) -> Iterator[Found]:
+    end = text.rfind("}") + 1
+    closed = not cut and end > start and not text[end:].strip(" \r\n`")
+    yield from _mended(text[start:end] if closed else whole_part(text[start:]))
 
 
 def whole_part(text: str) -> str:
@@ -94,10 +165,6 @@ def _first_character(text: str) -> int:
     return len(text) - len(text.lstrip())
 
 
-def _unique(numbers: list[int]) -> list[int]:
-    return list(dict.fromkeys(numbers))
-
-
 Tell = Callable[[str], None]
 
 _ITEM_BYTES = {"examples": 6_000, "target_files": 1_024}
@@ -122,7 +189,8 @@ def parse_lens(
 ) -> EphemeralLens:
     """Return the lens in *text*, a model's answer.
 
-    Prose and fences around the JSON are passed over. Of JSON that is cut or broken only whole
+    Prose and fences around the JSON are passed over, and so are drafts, thinking and an echo of the
+    schema: see :func:`candidates`. Of JSON that is cut or broken only whole
     strings are taken that stand in the text as such; *cut* says that its end is known to be
     missing. A string in place of a list is one item, an object of strings is one item of several
     lines, numbers and what is nested deeper are left out. Items that repeat or are too long are
@@ -133,7 +201,7 @@ def parse_lens(
 
     Raises :exc:`~sunwell.errors.LensError` where no guidance is left: a lens is never empty.
     """
-    fields, found = _lens_fields(text, cut)
+    fields, found = lens_fields(text, cut)
     reading = _Reading(text if found.mended else None, tell)
     named = fields.get("task_scope")
     lens = EphemeralLens(
@@ -150,20 +218,26 @@ def parse_lens(
     return _within(lens, max_tokens, tell)
 
 
-def _lens_fields(text: str, cut: bool) -> tuple[Mapping[str, Any], Found]:
-    """Return the fields of the first JSON object in *text* that looks like a lens."""
-    seen = False
+def lens_fields(text: str, cut: bool) -> tuple[Mapping[str, Any], Found]:
+    """Return the fields of the JSON object in *text* that is the lens, and the value that it stands in.
+
+    Raises :exc:`~sunwell.errors.LensError` where there is none, or only the schema again.
+    """
+    seen, has_schema = False, False
     bare: tuple[Mapping[str, Any], Found] | None = None
     for found in candidates(text, cut=cut):
         seen = True
         for value in _openings(found.value):
-            fields = {_field_name(key): item for key, item in value.items()}
-            if any(fields.get(name) for name in RULE_PARTS):
+            fields = _fields(value)
+            if _guides(fields):
                 return fields, found
+            has_schema = has_schema or len(fields) < len(value)
             if any(name in fields for name in RULE_PARTS):
-                bare = fields, found
+                bare = bare or (fields, found)
     if bare is not None:
         return bare
+    if has_schema:
+        raise LensError("the answer repeats the JSON schema; it must hold the values")
     if seen:
         raise LensError("the JSON in the answer has none of the parts of a lens")
     start = one_line(text)[:120]
@@ -173,12 +247,33 @@ def _lens_fields(text: str, cut: bool) -> tuple[Mapping[str, Any], Found]:
 
 
 def _openings(value: Any) -> Iterable[dict[str, Any]]:
-    """Yield the objects that may be the lens: the value, the one in a list, the ones it wraps."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, dict):
-        yield value
-        yield from (inner for inner in value.values() if isinstance(inner, dict))
+    """Yield the objects that may be the lens: the value, those in a list, the ones it wraps."""
+    for one in reversed(value) if isinstance(value, list) else (value,):
+        if isinstance(one, dict):
+            yield one
+            yield from (inner for inner in one.values() if isinstance(inner, dict))
+
+
+_PLACEHOLDERS = frozenset({"string", "...", "\u2026"})
+_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+_SCHEMA_WORDS = frozenset(
+    {"type", "items", "properties", "required", "additionalProperties", "description", "title", "default"}
+    | {"enum", "const", "examples", "minItems", "maxItems", "uniqueItems", "minLength", "maxLength", "format"}
+    | {"$ref", "anyOf", "oneOf", "pattern"}
+)
+
+
+def _fields(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of *value* as the lens spells them, without those that hold a schema, not a value."""
+    return {_field_name(key): item for key, item in value.items() if not _is_schema(item)}
+
+
+def _is_schema(value: Any) -> bool:
+    if not isinstance(value, dict) or not value or not _SCHEMA_WORDS.issuperset(value):
+        return False
+    kind = value.get("type", value.get("$ref"))
+    kinds = kind if isinstance(kind, list) else [kind]
+    return "$ref" in value or all(isinstance(one, str) and one in _TYPES for one in kinds)
 
 
 def _field_name(key: str) -> str:
@@ -220,6 +315,9 @@ class _Reading:
             self.tell(f"an item of {name} was left out: it does not stand in the answer")
             return None
         text = seen_text("\n".join(parts), keep_indent=name == "examples")
+        if _is_placeholder(text):
+            self.tell(f"an item of {name} was left out: {text!r} is a placeholder")
+            return None
         if name == "target_files" and text and not is_inside(text):
             self.tell(f"a target file was left out: {one_line(text)[:80]!r} is no path in the workspace")
             return None

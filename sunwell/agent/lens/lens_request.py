@@ -38,6 +38,8 @@ class LensOrder:
     max_lens_tokens: int = attrs.field(default=1500, validator=attrs.validators.ge(1))
     """Longest lens as workers read it, at four bytes to a token; told to the model and enforced."""
     effort: Effort | None = None
+    max_output_tokens: int | None = None
+    """Longest answer, thinking included; ``None``: twice the lens, and room to think."""
     split: bool = False
     """Whether the answer may also hold the items into which the task falls."""
 

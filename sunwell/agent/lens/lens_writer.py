@@ -6,9 +6,10 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.lens.lens_parser import candidates, is_inside, parse_lens, seen_text
+from sunwell.agent.lens.lens_parser import is_inside, lens_fields, parse_lens, seen_text
 from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder, user_prompt
 from sunwell.agent.prompts import (
+    CONTEXT_CUT,
     GENERIC_CONSTRAINTS,
     GENERIC_HEURISTICS,
     LENS_PROMPT,
@@ -22,10 +23,10 @@ from sunwell.context.excerpts import Shown
 from sunwell.context.options import OnLensFailure
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
-from sunwell.core.message import History, user
+from sunwell.core.message import FileRead, History, user
 from sunwell.core.model import Caching, Completion, ModelProtocol, Request, ResponseSchema
 from sunwell.core.task import Task
-from sunwell.errors import BudgetExhausted, LensError, ModelError
+from sunwell.errors import BudgetExhausted, LensError, ModelError, RequestTooLong
 from sunwell.events import (
     EPHEMERAL_LENS_CREATED,
     LENS_FAILED,
@@ -35,6 +36,7 @@ from sunwell.events import (
     LensStarted,
 )
 from sunwell.journal.records import LensWritten, Note
+from sunwell.models.room import Room
 
 _TEXT = {"type": "string"}
 _ITEM = {
@@ -67,11 +69,13 @@ def parse_items(text: str, *, cut: bool, tell: Callable[[str], None]) -> tuple[T
     any item is not whole, there is no item at all: the task is then done in one piece, and *tell*
     gets a sentence on it.
     """
-    found = next(iter(candidates(text, cut=cut)), None)
-    listed = found.value.get("items") if found is not None and isinstance(found.value, dict) else None
+    try:
+        _, found = lens_fields(text, cut)
+    except LensError:
+        return ()
+    listed = found.value.get("items") if isinstance(found.value, dict) else None
     if not isinstance(listed, list) or len(listed) < 2:
         return ()
-    assert found is not None
     if cut or found.mended:
         tell("the task is not split: the answer was not whole, and an item may be missing")
         return ()
@@ -162,7 +166,7 @@ def _request(order: LensOrder, history: History) -> Request:
     return Request(
         history,
         system=(LENS_PROMPT + SPLIT_PROMPT if order.split else LENS_PROMPT,),
-        max_output_tokens=2 * order.max_lens_tokens + _THINKING_TOKENS,
+        max_output_tokens=order.max_output_tokens or 2 * order.max_lens_tokens + _THINKING_TOKENS,
         response_schema=split_schema(LENS_SCHEMA) if order.split else LENS_SCHEMA,
         effort=order.effort,
         caching=Caching(
@@ -238,19 +242,36 @@ async def write_run_lens(run: Run, smart: ModelProtocol, *, may_split: bool = Fa
         return Written(None, failed.value["outcome"], failed.value["reason"])
     run.tell(LENS_STARTED, LensStarted(run.task, smart.name))
 
+    answered = 0
+
     async def ask(request: Request) -> Completion:
-        return await run.gateway.ask(span, smart, request, purpose="lens")
+        nonlocal answered
+        completion = await run.gateway.ask(span, smart, request, purpose="lens")
+        answered += 1
+        return completion
 
     try:
         order = LensOrder(
             run.task,
-            await _shown(run, span.path),
+            "",
             run.tools.specs,
             run.config.max_lens_tokens,
             run.config.effort,
+            _lens_room(run, smart).output_tokens,
             may_split,
         )
-        written = await write_split_lens(order, ask, model_name=smart.name)
+        order = attrs.evolve(order, context=await _shown(run, smart, span.path, order))
+        try:
+            written = await write_split_lens(order, ask, model_name=smart.name)
+        except RequestTooLong as refusal:
+            # Only the first question is made shorter: a resume finds its answer by what it was then asked.
+            if answered or not (shorter := _shorter(run, smart, order, refusal)):
+                raise
+            order = attrs.evolve(
+                order, context=shorter, max_output_tokens=_lens_room(run, smart).output_tokens
+            )
+            await _note_context(run, span.path, Shown(shorter, _reads_noted(run, span.path)))
+            written = await write_split_lens(order, ask, model_name=smart.name)
     except (LensError, ModelError, BudgetExhausted) as error:
         return await _failed(run, span.path, str(error))
     if written.items:  # before the lens: where that is found, they are known to be all
@@ -261,19 +282,67 @@ async def write_run_lens(run: Run, smart: ModelProtocol, *, may_split: bool = Fa
     return Written(written.lens, items=written.items)
 
 
-async def _shown(run: Run, path: str) -> str:
-    """Return what the smart model is shown of the workspace, as it was when it was first asked."""
-    journal, context = run.journal, run.context
-    noted = journal.find(Note, (path, CONTEXT))
+_CONTEXT_BYTES_PER_TOKEN = 3  # fewer than usual: a question that is refused costs a round trip
+_SAFE_SHARE = 0.8
+
+
+def _lens_room(run: Run, smart: ModelProtocol) -> Room:
+    return run.gateway.prices.lens_room(smart, run.config.max_lens_tokens)
+
+
+async def _shown(run: Run, smart: ModelProtocol, path: str, order: LensOrder) -> str:
+    """Return what the smart model is shown of the workspace, as it was when it was first asked.
+
+    It is cut so that it fits into the model's window beside the rest of *order*.
+    """
+    context = run.context
+    noted = run.journal.find(Note, (path, CONTEXT))
     if noted is not None:
         return str(noted.value["text"])
     made = context() if callable(context) else context
     shown = Shown(made) if isinstance(made, str) else made
+    room = _lens_room(run, smart).prompt_tokens
+    if room is not None:
+        others = _request(order, History([user(user_prompt(order))])).size_bytes
+        most_bytes = max(0, room * _CONTEXT_BYTES_PER_TOKEN - others)
+        shown = attrs.evolve(shown, text=cut_context(shown.text, most_bytes))
+    await _note_context(run, path, shown)
+    return shown.text
+
+
+async def _note_context(run: Run, path: str, shown: Shown) -> None:
     reads = [[read.path, read.sha256] for read in shown.reads]
     note = Note(path, CONTEXT, {"text": shown.text, "reads": reads})
     run.files.see(note)
-    await journal.append(note, durable=False)  # the intent of the call comes after it, and is synced
-    return shown.text
+    await run.journal.append(note, durable=False)  # the intent of the call comes after it, and is synced
+
+
+def _reads_noted(run: Run, path: str) -> tuple[FileRead, ...]:
+    noted = run.journal.find(Note, (path, CONTEXT))
+    return () if noted is None else tuple(FileRead(*read) for read in noted.value["reads"])
+
+
+def _shorter(run: Run, smart: ModelProtocol, order: LensOrder, refusal: RequestTooLong) -> str:
+    """Return the context of *order* cut so that it may fit after *refusal*; empty if that cannot be."""
+    asked = _request(order, History([user(user_prompt(order))])).size_bytes
+    room = _lens_room(run, smart).prompt_tokens
+    share = 0.5
+    if room is not None and refusal.input_tokens and refusal.input_tokens > room:
+        share = room / refusal.input_tokens * _SAFE_SHARE
+    context_bytes = len(order.context.encode())
+    cut = cut_context(order.context, context_bytes - round(asked * (1 - share)))
+    return cut if len(cut) < len(order.context) else ""
+
+
+def cut_context(text: str, most_bytes: int) -> str:
+    """Return *text* in at most *most_bytes*: cut at the end of a line, with a note, or empty."""
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) <= most_bytes:
+        return text
+    room = most_bytes - len(CONTEXT_CUT.encode())
+    if room <= 0:
+        return ""
+    return data[:room].decode("utf-8", "ignore").rpartition("\n")[0] + CONTEXT_CUT
 
 
 async def _failed(run: Run, path: str, reason: str) -> Written:

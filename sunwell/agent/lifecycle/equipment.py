@@ -62,17 +62,24 @@ class Equipment:
         kept = None if options.tools is None else tuple(one for one in options.tools if one not in gone)
         return attrs.evolve(options, tools=kept)
 
-    def executor_for(self, session: SessionContext, journal: Journal, secrets: Secrets) -> ToolExecutor:
+    def executor_for(
+        self,
+        session: SessionContext,
+        journal: Journal,
+        secrets: Secrets,
+        workspace: Workspace | None = None,
+    ) -> ToolExecutor:
         """Return who carries out the tool calls of the run in *journal*, under the rules of *session*.
 
+        *workspace* is that of *session*, if it is known already.
         Raises :exc:`~sunwell.errors.ConfigurationError` for rules that the executor cannot be held to.
         """
         kept = Originals(journal.path.parent / "originals") if journal.path else None
-        return self._ruled(session, secrets, kept)
+        return self._ruled(session, secrets, kept, workspace)
 
-    def preview(self, session: SessionContext) -> ToolExecutor:
+    def preview(self, session: SessionContext, workspace: Workspace | None = None) -> ToolExecutor:
         """Return who would carry out tool calls, before there is a journal; raises as above."""
-        return self._ruled(session, Secrets(), None)
+        return self._ruled(session, Secrets(), None, workspace)
 
     def described(self, session: SessionContext) -> ToolExecutor:
         """Return whose tools the models of a recorded run are told of: it carries nothing out."""
@@ -82,8 +89,14 @@ class Equipment:
         options = attrs.evolve(session.options, approve=None, dry_run=False)
         return self.preview(attrs.evolve(session, options=options))
 
-    def _ruled(self, session: SessionContext, secrets: Secrets, kept: Originals | None) -> ToolExecutor:
-        options, workspace = session.options, Workspace(session.workspace)
+    def _ruled(
+        self,
+        session: SessionContext,
+        secrets: Secrets,
+        kept: Originals | None,
+        workspace: Workspace | None,
+    ) -> ToolExecutor:
+        options, workspace = session.options, workspace or Workspace(session.workspace)
         executor, own = self.executor, self.own_tools(options)
         self._require_toolbox(own)
         if executor is None:

@@ -52,6 +52,7 @@ from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.policy import approver_of, is_dry_run
 from sunwell.tools.toolbox import Toolbox
+from sunwell.tools.workspace import Workspace
 
 _Attempt = tuple[str, int, int]
 
@@ -348,12 +349,14 @@ def open_new(
     Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers, and if commands are
     allowed and there is no sandbox for them; there is no journal then.
     """
-    preview = equipment.preview(session)
+    workspace = Workspace(session.workspace)
+    preview = equipment.preview(session, workspace)
     equipment.require_sandbox(session, preview)
     Toolset.of(equipment.names(session.options), preview)
     secrets = learn_keys(secrets_from_environment(), roles)
     journal = journals.create(session.workspace, new_run_id())
-    return RunStart(journal, equipment.executor_for(session, journal, secrets), secrets, equipment, recalled)
+    executor = equipment.executor_for(session, journal, secrets, workspace)
+    return RunStart(journal, executor, secrets, equipment, recalled)
 
 
 def reopen(

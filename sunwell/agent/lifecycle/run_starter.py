@@ -10,6 +10,7 @@ from pathlib import Path
 
 import attrs
 
+from sunwell.agent.batches.results_file import ResultsFile
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.lifecycle.authority import CallerTerms, require_own_models
 from sunwell.agent.lifecycle.equipment import Equipment
@@ -19,13 +20,16 @@ from sunwell.agent.loop import AgentLoop
 from sunwell.agent.policy.cache_planner import CacheLessons
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import EventStream
+from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
+from sunwell.errors import ConfigurationError
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.places import Journals
 from sunwell.memory.scratchpad import left_by
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry
+from sunwell.tools.tool_plugins import unknown_tool
 
 
 @attrs.frozen
@@ -60,12 +64,33 @@ class RunStarter:
         loop = self._loop(session.options, roles)
         loop.check(batch, lens_only=lens_only)  # before there is a journal
         recalled = recall(session.goal) if recall is not None else ""
+        self._require_named(session, batch)
         start = open_new(self.journals, session, roles, recalled, self.equipment)
         if batch is not None:
             batch = batch.redacted(start.secrets.redact)
         start = attrs.evolve(start, batch=batch, lens_only=lens_only)
         async with self._events(start, session, roles, loop) as events:
             yield events
+
+    def _require_named(self, session: SessionContext, batch: Batch | None) -> None:
+        """Refuse what the caller names and a run could not use: earlier runs, a results file, tools of tasks.
+
+        A run that is refused leaves no journal behind.
+        """
+        left_by(self.journals, session.workspace, session.options.earlier_runs)
+        if batch is None:
+            return
+        if batch.results is not None:
+            ResultsFile.require_new(batch.results)
+        named = {name for task in batch.tasks for name in task.tools or ()}
+        if not named:
+            return
+        options = session.options
+        tools = Toolset.of(self.equipment.names(options), self.equipment.preview(session))
+        for number, task in enumerate(batch.tasks, 1):
+            for name in task.tools or ():
+                if name not in tools.granted:
+                    raise ConfigurationError(f"task {number}: {unknown_tool(name, tuple(tools.granted))}")
 
     @asynccontextmanager
     async def resumed(self, workspace: Path, run_id: str, terms: CallerTerms) -> AsyncIterator[EventStream]:

@@ -289,7 +289,8 @@ class Spawner:
         terms = self.dispatcher.terms
         system = (*terms.system, order.system) if order.system.strip() else terms.system
         tools = self.deeper if self.dispatcher.may_start(span) else self.leaf
-        most = order.max_output_tokens or terms.max_output_tokens
+        chosen = (order.max_output_tokens, terms.max_output_tokens)
+        most = min((tokens for tokens in chosen if tokens is not None), default=None)
         return attrs.evolve(terms, tools=tools, system=system, max_output_tokens=most)
 
     def _ceiling(self, place: Place, share: float | None) -> list[Any] | None:

@@ -48,6 +48,12 @@ class Shape:
     max_turns: int = attrs.field(default=50, validator=attrs.validators.ge(1))
     max_output_tokens: int = 8_192
     """Longest answer of one turn."""
+    smart_output_tokens: int | None = None
+    """The same of the smart model, and"""
+    worker_output_tokens: int | None = None
+    """of the delegation model; ``None``: ``max_output_tokens``."""
+    lens_call_tokens: int | None = None
+    """Longest answer in which the lens is written; ``None``: twice the lens, and room to think."""
     max_result_tokens: int = 8_000
     """Longest result of tools in one turn."""
 
@@ -80,7 +86,7 @@ def quote(estimated_tokens: int, prices: Prices, shape: Shape | None = None) -> 
         raise ValueError(f"estimated_tokens cannot be negative, got {estimated_tokens}")
     shape = Shape() if shape is None else shape
     direct = _alone("direct", prices.own, estimated_tokens, shape)
-    unhurried = attrs.evolve(shape, reasoning_share=Decimal(0))
+    unhurried = _with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
     low_effort = _alone("smart-low-effort", prices.smart, estimated_tokens, unhurried)
     lens_output = _with_reasoning(shape.lens_output_tokens, shape)
     return Quote(
@@ -91,6 +97,10 @@ def quote(estimated_tokens: int, prices: Prices, shape: Shape | None = None) -> 
         assumptions=_assumptions(estimated_tokens, prices, shape),
         price_date=min((p.date for p in _known(prices) if p.date), default=""),
     )
+
+
+def _with_limit(shape: Shape, output_tokens: int | None) -> Shape:
+    return shape if output_tokens is None else attrs.evolve(shape, max_output_tokens=output_tokens)
 
 
 def _alone(name: str, price: Price | None, output_tokens: int, shape: Shape) -> Side:
@@ -108,8 +118,9 @@ def _delegated(prices: Prices, output_tokens: int, shape: Shape, direct: Side) -
     smart, cheap = prices.smart, prices.delegation
     if smart is None or cheap is None:
         return Side("delegated", None, None, None)
+    work = _with_limit(shape, shape.worker_output_tokens)
     low, expected = (
-        _workers_usd(cheap, output, turns, shape) for output, turns in _low_and_expected(output_tokens, shape)
+        _workers_usd(cheap, output, turns, work) for output, turns in _low_and_expected(output_tokens, shape)
     )
     lens = Usage(shape.lens_input_tokens, _with_reasoning(shape.lens_output_tokens, shape))
     lens_usd = smart.cost_usd(lens)
@@ -118,7 +129,7 @@ def _delegated(prices: Prices, output_tokens: int, shape: Shape, direct: Side) -
     if direct.worst_usd is not None:
         lens_prompt = shape.prompt_tokens + shape.max_lens_tokens
         worst = _worst_lens_usd(smart, shape) + direct.worst_usd
-        worst += shape.workers * _worst_talk_usd(cheap, lens_prompt, shape)
+        worst += shape.workers * _worst_talk_usd(cheap, lens_prompt, work)
     return Side(
         "delegated",
         lens_usd + low,
@@ -167,7 +178,7 @@ def _worst_talk_usd(price: Price, prompt_tokens: int, shape: Shape) -> Decimal:
 
 def _worst_lens_usd(price: Price, shape: Shape) -> Decimal:
     """Return the bound on the lens: two calls, the second with the first answer in its prompt."""
-    output = 2 * shape.max_lens_tokens + _THINKING_TOKENS
+    output = shape.lens_call_tokens or 2 * shape.max_lens_tokens + _THINKING_TOKENS
     return price.worst_usd([(shape.lens_input_tokens, output), (shape.lens_input_tokens + output, output)])
 
 
@@ -210,7 +221,7 @@ def _assumptions(output_tokens: int, prices: Prices, shape: Shape) -> tuple[str,
         "The smart model at low effort writes the same without reasoning.",
         (
             f"The worst case is all of {shape.max_turns} turns with answers of {shape.max_output_tokens:,} "
-            "tokens and nothing cached; a budget stops a run earlier."
+            f"tokens{_other_limits(shape)} and nothing cached; a budget stops a run earlier."
         ),
     ]
     roles = (
@@ -223,6 +234,16 @@ def _assumptions(output_tokens: int, prices: Prices, shape: Shape) -> tuple[str,
         f"The {role} is priced without a cache." for role, price in roles if price and not _caches(price)
     ]
     return tuple(sentences)
+
+
+def _other_limits(shape: Shape) -> str:
+    others = {"smart model": shape.smart_output_tokens, "delegation model": shape.worker_output_tokens}
+    said = [
+        f"{tokens:,} of the {role}"
+        for role, tokens in others.items()
+        if tokens is not None and tokens != shape.max_output_tokens
+    ]
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _caches(price: Price) -> bool:

@@ -10,10 +10,11 @@ from sunwell.agent.policy.cost_model import Prices, Shape, quote
 from sunwell.agent.policy.delegation import should_use_delegation
 from sunwell.agent.policy.estimator import estimate_output_tokens
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
+from sunwell.context.options import RunOptions
 from sunwell.core.model import ModelProtocol, ToolSpec
 from sunwell.core.price import DelegationDecision, Price, Quote
-from sunwell.gateway.booking import DEFAULT_OUTPUT_TOKENS
 from sunwell.models.prices import PriceBook
+from sunwell.models.room import DEFAULT_OUTPUT_TOKENS, own_output_tokens
 from sunwell.models.tokens import estimate_tokens
 
 quote_once = lru_cache(maxsize=16)(quote)
@@ -26,11 +27,17 @@ class PricedModel:
 
     name: str
     price: Price | None
+    output_tokens: int = DEFAULT_OUTPUT_TOKENS
+    """Longest answer of a turn."""
+    lens_output_tokens: int | None = None
+    """Longest answer in which it writes a lens; ``None``: as for a model of which nothing is set."""
 
     @classmethod
-    def of(cls, model: ModelProtocol, prices: PriceBook) -> Self:
-        """Return *model* with its price in *prices*."""
-        return cls(model.name, prices.price(model))
+    def of(cls, model: ModelProtocol, prices: PriceBook, limits: LoopConfig | RunOptions) -> Self:
+        """Return *model* with its price in *prices*, and its room under the *limits* of the run."""
+        turn = prices.room(model, own_output_tokens(model, limits.max_output_tokens))
+        lens = prices.lens_room(model, limits.max_lens_tokens)
+        return cls(model.name, prices.price(model), turn.output_tokens, lens.output_tokens)
 
 
 @attrs.frozen
@@ -69,7 +76,10 @@ def decide(
         prompt_tokens=estimate_tokens("\n".join(texts)),
         max_lens_tokens=config.max_lens_tokens,
         max_turns=config.budget.turns or DEFAULT_TURNS,
-        max_output_tokens=config.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
+        max_output_tokens=models.own.output_tokens,
+        smart_output_tokens=models.smart.output_tokens,
+        worker_output_tokens=models.worker.output_tokens,
+        lens_call_tokens=models.smart.lens_output_tokens,
     )
     made = quote_once(estimated, Prices(models.smart.price, models.own.price, models.worker.price), shape)
     if models.worker.name == models.smart.name:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -32,13 +32,15 @@ class Toolset:
     _shared: tuple[SharedExecutor, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Asking a protocol what it is takes longer than a small tool: once for each tool is enough.
+        # Asking a protocol what it is takes longer than a small tool: once for each executor is enough.
         found = self._executors.items()
-        self._staging = {name: one for name, one in found if isinstance(one, StagingExecutor)}
-        self._placed = {name: one for name, one in found if isinstance(one, PlacedExecutor)}
+        each = {id(one): one for one in self._executors.values()}.values()
+        staging = {id(one) for one in each if isinstance(one, StagingExecutor)}
+        placed = {id(one) for one in each if isinstance(one, PlacedExecutor)}
+        self._staging = {name: cast(StagingExecutor, one) for name, one in found if id(one) in staging}
+        self._placed = {name: cast(PlacedExecutor, one) for name, one in found if id(one) in placed}
         self._parallel = frozenset([name for name, one in self._staging.items() if one.is_parallel(name)])
-        each = {id(one): one for one in self._executors.values()}
-        self._shared = tuple(one for one in each.values() if isinstance(one, SharedExecutor))
+        self._shared = tuple(one for one in each if isinstance(one, SharedExecutor))
 
     @classmethod
     def of(cls, tools: Sequence[Tool | str] | None, executor: ToolExecutor | None) -> "Toolset":

@@ -1,7 +1,8 @@
 """A worker: its task as JSON, its terms, and its place in the run."""
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -11,6 +12,9 @@ from sunwell.agent.conversation.final_call import closing_seconds
 from sunwell.agent.run.loop_config import DEFAULT_TURNS
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.slots import Seat
+from sunwell.context.kinds import Seconds, Text, allowed, read_value
+from sunwell.context.options import option_specs
+from sunwell.core.markdown import one_line
 from sunwell.core.model import Caching, Effort, ModelProtocol
 from sunwell.core.span import Span
 from sunwell.core.task import Budget, Task, TaskResult
@@ -34,15 +38,77 @@ def task_of(fields: Mapping[str, Any]) -> Task:
     given = {("text" if name == "task" else name): value for name, value in fields.items()}
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise ConfigurationError(f"a task has no field {unknown[0]!r}; its fields: {', '.join(known)}")
+        raise ConfigurationError(f"a task has no field {unknown[0]!r}; {_field_meant(unknown[0], known)}")
     if "text" not in given:
         raise ConfigurationError("a task needs a text: what is to be done, in words")
+    if given.get("budget") is not None:
+        given["budget"] = _budget(given["budget"])
+    if not isinstance(given["text"], str) or not given["text"].strip():
+        raise ConfigurationError("a task's text is empty or not a text: say what is to be done, in words")
+    return Task(**{name: _read_field(name, value) for name, value in given.items() if value is not None})
+
+
+_FIELD_KINDS: Mapping[str, Any] = {
+    "text": str,
+    "tools": tuple[Text, ...],
+    "timeout_seconds": Seconds,
+    "scope": str,
+    "target_files": tuple[Text, ...],
+    "done": str,
+}
+
+
+def _read_field(name: str, value: Any) -> Any:
+    return value if name == "budget" else _read(f"a task's {name}", value, _FIELD_KINDS[name])
+
+
+def _read(name: str, value: Any, kind: Any) -> Any:
     try:
-        if given.get("budget") is not None:
-            given["budget"] = Budget(**given["budget"])
-        return Task(**given)
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise ConfigurationError(f"a task cannot be read: {error}") from None
+        return read_value(value, kind)
+    except ValueError:
+        raise ConfigurationError(f"{name} cannot be {_shown(value)}: it must be {allowed(kind)}") from None
+
+
+def _shown(value: Any) -> str:
+    return one_line(json.dumps(plain(value), ensure_ascii=False))[:100]
+
+
+def _budget(value: Any) -> Budget:
+    """Return the budget that the JSON object *value* describes; the ceilings are those of the settings."""
+    if isinstance(value, Budget):
+        return value
+    kinds = {spec.path[1]: spec.kind for spec in option_specs().values() if spec.path[0] == "budget"}
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(
+            f'a task\'s budget cannot be {_shown(value)}: it must be an object such as {{"usd": "0.50"}}'
+        )
+    for name in value:
+        if name not in kinds:
+            raise ConfigurationError(f"a task's budget has no field {name!r}; {_field_meant(name, kinds)}")
+    read = {
+        name: _read(f"a task's budget.{name}", one, kinds[name])
+        for name, one in value.items()
+        if one is not None
+    }
+    return Budget(**read)
+
+
+def _field_meant(name: str, known: Iterable[str]) -> str:
+    """Return the field that *name* probably means, as a question, or all fields."""
+    from difflib import get_close_matches
+
+    from sunwell.context.spellings import meant_setting
+
+    longer = next((one for one in known if one.startswith(f"{name}_")), None)
+    if longer is not None:
+        return f"did you mean {longer}?"
+    path = meant_setting(name)
+    if path is not None and path[0] == "budget":
+        return f"did you mean {path[1] if path[1] in known else '.'.join(path)}?"
+    if path is not None and path[-1] in known:
+        return f"did you mean {path[-1]}?"
+    near = get_close_matches(name[:100], list(known), 1, 0.7)
+    return f"did you mean {near[0]}?" if near else f"its fields: {', '.join(known)}"
 
 
 def plain(value: Any) -> Any:

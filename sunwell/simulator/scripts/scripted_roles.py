@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from sunwell.core.message import Text
+from sunwell.core.message import Text, ToolCall
 from sunwell.simulator.script import Asked, Reply, Script
 from sunwell.simulator.scripts.conversation_state import ScriptedConversation, all_text
 from sunwell.simulator.scripts.scripted_orchestrator import handed_out
@@ -238,7 +238,7 @@ def smart(asked: Asked) -> Reply:
         return Reply((Text(json.dumps(filled(asked.schema, lens), ensure_ascii=False)),))
     if _is_work(asked, talk):
         return work_on(asked, known_in(all_text(asked)), ("CONVENTIONS.md", *_READS))
-    return _sentence(talk)
+    return _wanted_call(asked) or _sentence(talk)
 
 
 def cheap(asked: Asked) -> Reply:
@@ -253,7 +253,18 @@ def cheap(asked: Asked) -> Reply:
         return Reply((Text(json.dumps(filled(asked.schema, {}))),))
     if _is_work(asked, talk):
         return work_on(asked, known_in(asked.system), _READS)
-    return _sentence(talk)
+    return _wanted_call(asked) or _sentence(talk)
+
+
+_CALL_WANTED = re.compile(r"Call the tool (\w+) with the key (\w+)")
+
+
+def _wanted_call(asked: Asked) -> Reply | None:
+    """Return the call that the last message asks for by name, as ``sunwell doctor`` does."""
+    found = _CALL_WANTED.search(asked.messages[-1].text) if asked.messages[-1].role == "user" else None
+    if found is None or found[1] not in asked.tools:
+        return None
+    return Reply((ToolCall("", found[1], json.dumps({"key": found[2]})),))
 
 
 def _is_work(asked: Asked, talk: ScriptedConversation) -> bool:

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from sunwell.agent import Agent
-from sunwell.agent.conversation.compaction import FULL_AT, compacted
+from sunwell.agent.conversation.compaction import FULL_AT, HistoryCut, compacted
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
@@ -39,7 +39,7 @@ def conversation(turns: int, size: int = 500) -> History:
 def test_old_results_become_stubs_that_say_where_the_text_is() -> None:
     """The newest turns, the task and all that the model said stay as they are."""
     whole = conversation(10)
-    shorter = compacted(whole, 4)
+    shorter = compacted(whole, HistoryCut(4))
     assert len(shorter) == len(whole)
     assert shorter[0] == whole[0]
     assert shorter[-4:] == whole[-4:]
@@ -55,7 +55,7 @@ def test_results_of_workers_are_found_in_the_scratchpad() -> None:
     call = ToolCall("c", "await_results", "{}")
     result = Message("tool", (ToolResult("c", "z" * 900), Text("[Status, from the harness: turn 2 of 20.]")))
     history = History([user("t"), Message("assistant", (call,)), result, Message("assistant", (Text("a"),))])
-    (stub,) = compacted(history, 1)[2].parts
+    (stub,) = compacted(history, HistoryCut(1))[2].parts
     assert isinstance(stub, ToolResult)
     assert stub.content.endswith("inspect gives each result in full]")
 
@@ -71,13 +71,13 @@ def test_short_results_and_errors_stay(result: ToolResult) -> None:
     """A stub would save nothing, or hide what went wrong."""
     call = ToolCall("c", "read_file", "{}")
     history = History([user("t"), Message("assistant", (call,)), Message("tool", (result,))])
-    assert compacted(history, 0) == history
+    assert compacted(history, HistoryCut(0)) == history
 
 
 def test_compacting_twice_changes_nothing_more() -> None:
     """Stubs are left alone, so a prefix changes once."""
-    once = compacted(conversation(10), 4)
-    assert compacted(once, 4) == once
+    once = compacted(conversation(10), HistoryCut(4, 200))
+    assert compacted(once, HistoryCut(4, 200)) == once
 
 
 @attrs.define(eq=False)

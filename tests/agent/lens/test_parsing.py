@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.agent.lens.lens_parser import lens_tokens, parse_lens
-from sunwell.agent.lens.lens_request import RULE_PARTS
+from sunwell.agent.lens.lens_request import LENS_SCHEMA, RULE_PARTS
 from sunwell.core.lens import EphemeralLens
 from sunwell.errors import LensError
 
@@ -54,6 +54,65 @@ TEXT = json.dumps(WHOLE, indent=1)
 def test_a_lens_is_found_in_what_models_put_around_it(text: str):
     """Fences, prose, wrappers, other spellings of names and small slips do not change the lens."""
     assert parse_lens(text) == AS_LENS
+
+
+DRAFT = json.dumps({"heuristics": ["A draft, and wrong."], "constraints": ["Wrong, too."]})
+SCHEMA = json.dumps(LENS_SCHEMA.schema)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"<think>maybe {DRAFT}? no.</think>\n{TEXT}", id="thinking-first"),
+        pytest.param(f"Let me see.\n<think>maybe {DRAFT}</think>\n{TEXT}", id="thinking-later"),
+        pytest.param(f"{TEXT}\n<think>or rather {DRAFT}? no.</think>", id="thinking-at-the-end"),
+        pytest.param(f"maybe {DRAFT}? no.</think>\n{TEXT}", id="thinking-without-its-opening-mark"),
+        pytest.param(f"<THINKING>{DRAFT}</THINKING>{TEXT}", id="thinking-in-capitals"),
+        pytest.param(f"A draft:\n```json\n{DRAFT}\n```\nFinal:\n```json\n{TEXT}\n```", id="fenced-draft"),
+        pytest.param(f"{DRAFT}\n{DRAFT}\n{TEXT}", id="several-objects"),
+        pytest.param(f"[{DRAFT}, {TEXT}]", id="several-in-a-list"),
+        pytest.param(f"{SCHEMA}\n{TEXT}", id="schema-first"),
+        pytest.param(f"{TEXT}\nas the schema says: {SCHEMA}", id="schema-last"),
+        pytest.param(json.dumps({"name": "lens", "schema": LENS_SCHEMA.schema}) + TEXT, id="named-schema"),
+        pytest.param(f'{{"type": "object", "properties": {TEXT}}}', id="values-in-the-place-of-the-schema"),
+        pytest.param(f'{TEXT}\nThe format was {{"heuristics": ["string"], "patterns": []}}', id="then-empty"),
+        pytest.param(f"A draft: {DRAFT}\nFinal: {TEXT[:-1]},}}", id="final-one-with-a-slip"),
+        pytest.param(f"A draft: {DRAFT}\nFinal: {TEXT[:-1]}", id="final-one-without-its-brace"),
+        pytest.param(f'{TEXT}\nso {{"like this}}, you know', id="a-brace-in-the-prose-behind"),
+    ],
+)
+def test_the_lens_is_the_answer_and_not_a_draft(text: str):
+    """Of several objects the last one counts; thinking, drafts and the schema do not."""
+    assert parse_lens(text) == AS_LENS
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param(SCHEMA, "repeats the JSON schema", id="schema"),
+        pytest.param(
+            json.dumps({"lens": LENS_SCHEMA.schema["properties"]}), "repeats the JSON schema", id="properties"
+        ),
+        pytest.param('{"heuristics": ["string"], "patterns": ["..."]}', "no guidance", id="placeholders"),
+        pytest.param(f"<think>{DRAFT}</think>", "no JSON object", id="thinking-alone"),
+    ],
+)
+def test_a_schema_or_a_draft_alone_is_no_lens(text: str, reason: str):
+    """The model is told what is wrong, and asked again."""
+    with pytest.raises(LensError, match=reason):
+        parse_lens(text)
+
+
+def test_marks_of_thinking_in_a_rule_are_its_own_text():
+    """A lens may be about them."""
+    rule = "Remove <think> and </think> from answers."
+    assert parse_lens(json.dumps({"heuristics": [rule]})).heuristics == (rule,)
+
+
+def test_a_final_answer_that_is_cut_is_taken_before_a_whole_draft():
+    """Its whole items are what the draft led to."""
+    lens = parse_lens(f'{DRAFT}\nFinal: {{"heuristics": ["Start here.", "Then th', cut=True)
+    assert lens.heuristics == ("Start here.",)
 
 
 @pytest.mark.parametrize(

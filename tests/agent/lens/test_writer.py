@@ -1,17 +1,25 @@
 """Having a lens written: one question, one more where the answer is none, and a clear end."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from sunwell.agent import Agent
 from sunwell.agent.ephemeral_lens import create_ephemeral_lens, generic_lens
 from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder
 from sunwell.agent.lens.lens_writer import write_lens
 from sunwell.agent.prompts import LENS_PROMPT
+from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.message import Thinking
+from sunwell.core.message import Text, Thinking
 from sunwell.core.model import Completion, ToolSpec
 from sunwell.errors import BudgetExhausted, ConnectionFailed, LensError, RateLimited
+from sunwell.models.anthropic_messages import AnthropicModel
+from sunwell.models.connection import Connection
+from sunwell.models.http_model import Tuning
+from sunwell.simulator import ModelPrice, ModelRates, Reply, Simulator
 from sunwell.testing import Line, ScriptedModel, completion, run_virtual
 
 GOOD = json.dumps({"task_scope": "CRUD", "heuristics": ["Models first."], "patterns": ["Routers in api/."]})
@@ -72,6 +80,49 @@ async def test_the_answer_may_be_longer_than_the_lens():
     """Reasoning counts as output: there is room for it beside the lens."""
     _, model = await written(GOOD, max_lens_tokens=1_500)
     assert model.calls[0].max_output_tokens == 7_000
+
+
+@pytest.mark.parametrize(
+    ("tuning", "limit"),
+    [
+        pytest.param(Tuning(), 7_000, id="nothing-set"),
+        pytest.param(Tuning(max_output_tokens=2_500), 2_500, id="limit-of-the-model"),
+        pytest.param(Tuning(max_output_tokens=30_000), 30_000, id="larger-than-usual"),
+        pytest.param(Tuning(thinking_tokens=10_000), 13_000, id="thinking-and-the-lens"),
+        pytest.param(Tuning(thinking_tokens=2_000), 7_000, id="little-thinking"),
+        pytest.param(Tuning(context_window=8_192), 4_096, id="half-of-a-small-window"),
+    ],
+)
+async def test_the_lens_call_heeds_what_is_set_for_the_model(tmp_path: Path, tuning: Tuning, limit: int):
+    """Limit, thinking budget and window of the smart model hold for its lens, in a run as alone."""
+    async with Simulator({"claude-opus-5-5": lambda asked: Reply((Text(GOOD),))}) as simulator:
+        connection = Connection("anthropic", simulator.url, "key")
+        model = AnthropicModel("claude-opus-5-5", connection, tuning=tuning)
+        options = RunOptions(smart_model=model, model=model, max_output_tokens=5_000)
+        session = SessionContext.build(tmp_path, "Generate CRUD", options=options)
+        async with Agent() as agent:
+            await agent.lens(session)
+        assert [request.body["max_tokens"] for request in simulator.requests] == [limit]
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["set", "learned"])
+async def test_a_workspace_that_does_not_fit_is_shown_in_part(tmp_path: Path, is_known: bool):
+    """The smart model's window is no reason to have no lens."""
+    names = [f"part_{number}.py" for number in range(20)]
+    for name in names:
+        (tmp_path / name).write_text("value = 'some code'\n" * 200)
+    prices = {"claude-opus-5-5": ModelPrice(ModelRates(1, 5), context_window=9_000)}
+    async with Simulator({"claude-opus-5-5": lambda asked: Reply((Text(GOOD),))}, prices) as simulator:
+        tuning = Tuning(context_window=9_000) if is_known else Tuning()
+        connection = Connection("anthropic", simulator.url, "key")
+        model = AnthropicModel("claude-opus-5-5", connection, tuning=tuning)
+        session = SessionContext.build(
+            tmp_path, f"Rewrite {' '.join(names)}", options=RunOptions(smart_model=model, model=model)
+        )
+        async with Agent() as agent:
+            await agent.lens(session)
+        assert len(simulator.requests) == (1 if is_known else 2)
+        assert "is left out here: it does not fit" in json.dumps(simulator.requests[-1].body)
 
 
 @pytest.mark.parametrize("first", ["I would start with the models.", '{"heuristics": []}', '{"a": 1}'])

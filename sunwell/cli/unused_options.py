@@ -1,0 +1,191 @@
+"""Typed options that would have no effect: refused in one sentence before anything is asked or paid.
+
+Only what was typed counts. Settings of files and variables hold for many runs: each takes what it needs.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from sunwell.cli.shared_options import Chosen
+from sunwell.context.spellings import flat_names
+from sunwell.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sunwell.context.options import RunOptions
+
+
+@attrs.frozen
+class Use:
+    """What a run with its final options makes use of."""
+
+    options: "RunOptions"
+    is_batch: bool = False
+    is_question: bool = False
+    has_lens: bool = False
+    """Whether a batch was given its lens."""
+
+    @property
+    def lens(self) -> bool:
+        """Whether a lens may be written."""
+        return self.options.enable_delegation and not self.options.orchestrate
+
+    @property
+    def hands_out(self) -> bool:
+        """Whether a model may start workers."""
+        return self.options.orchestrate or self.options.delegation_tools is not None
+
+    @property
+    def batch(self) -> bool:
+        """Whether several tasks may run under one lens."""
+        return self.is_batch or (self.lens and self.options.split)
+
+    @property
+    def scratchpad(self) -> bool:
+        """Whether a model has the tools that read the scratchpad."""
+        return self.options.orchestrate or self.options.delegation_tools == "delegate"
+
+    @property
+    def smart(self) -> bool:
+        """Whether the smart model may be asked."""
+        named = self.options.model or (self.options.delegation_model if self.is_batch else None)
+        return self.lens or self.options.orchestrate or named is None
+
+    @property
+    def main(self) -> bool:
+        """Whether the main model may be asked."""
+        has_smart = self.options.smart_model is not None
+        if self.is_batch:
+            return self.options.delegation_model is None or (self.lens and not has_smart)
+        return not (self.options.orchestrate and has_smart)
+
+    def has_tool(self, name: str) -> bool:
+        """Whether the tool *name* may be called if it is allowed."""
+        names = self.options.tool_names
+        return self.is_question or names is None or name in names
+
+
+Rule = tuple[tuple[str, ...], Callable[[Use], bool], str]
+_RULES: tuple[Rule, ...] = (
+    (
+        ("delegation_threshold_tokens", "on_lens_failure", "max_lens_tokens", "split"),
+        lambda use: use.lens or use.is_question,  # a question refuses them in its own words
+        "no lens is written; add --enable-delegation, without --lens or --orchestrate",
+    ),
+    (
+        ("enable_delegation",),
+        lambda use: not use.options.orchestrate and not use.has_lens,
+        "a batch with --lens and a run with --orchestrate need no other lens",
+    ),
+    (
+        ("delegation_model",),
+        lambda use: use.lens or use.hands_out or use.is_batch or use.is_question,
+        "delegation is off; add --enable-delegation, or name the model that works with --model",
+    ),
+    (
+        ("fallback",),
+        lambda use: use.options.delegation_model is not None,
+        "it is about the delegation model, and none is named; add --delegation-model",
+    ),
+    (
+        ("smart_model",),
+        lambda use: use.smart or use.is_question,
+        "only the model that works is asked; leave one of the two out, or add --enable-delegation",
+    ),
+    (("model",), lambda use: use.main or use.is_question, "the other models that are named do all the work"),
+    (
+        ("max_concurrent", "worker_timeout_seconds"),
+        lambda use: use.batch or use.hands_out,
+        "no workers run beside each other; add --split, --delegation-tools or --orchestrate",
+    ),
+    (
+        ("fail_fast", "cache_choice", "pad_prefix"),
+        lambda use: use.batch,
+        "it is about several tasks under one lens; add --split, or use sunwell batch",
+    ),
+    (
+        ("max_depth", "worker_share"),
+        lambda use: use.hands_out,
+        "no model may start workers; add --delegation-tools or --orchestrate",
+    ),
+    (
+        ("delegation_tools",),
+        lambda use: use.options.max_depth > 0 or use.is_question,
+        "--max-depth 0 allows no worker",
+    ),
+    (
+        (
+            "orchestrator_max_turns",
+            "orchestrator_max_seconds",
+            "orchestrator_confidence_threshold",
+        ),
+        lambda use: use.options.orchestrate,
+        "there is no orchestrator; add --orchestrate",
+    ),
+    (
+        ("earlier_runs", "scratchpad_max_entries", "scratchpad_persist_decisions"),
+        lambda use: use.scratchpad,
+        "no model reads a scratchpad; add --orchestrate or --delegation-tools delegate",
+    ),
+    (
+        (
+            "sub_calls_max_depth",
+            "sub_calls_max_per_turn",
+            "sub_calls_max_total_tokens",
+            "sub_calls_max_cost_per_session",
+            "sub_calls_budget_inheritance",
+        ),
+        lambda use: use.options.delegation_tools == "rlm",
+        "there are no sub-calls; add --sub-calls",
+    ),
+    (
+        ("sub_calls_enabled",),
+        lambda use: use.options.delegation_tools == "rlm",
+        "--delegation-tools chooses other tools; leave one of the two out",
+    ),
+    (("allow_shell",), lambda use: use.has_tool("run_command"), "--tools does not name run_command"),
+    (("allow_python",), lambda use: use.has_tool("execute_python"), "--tools does not name execute_python"),
+    (
+        ("sandbox",),
+        lambda use: use.options.allow_shell and use.has_tool("run_command"),
+        "no commands run; add --allow-shell",
+    ),
+    (
+        ("approve",),
+        lambda use: not use.options.dry_run,
+        "--dry-run makes no change that could be approved",
+    ),
+    (
+        ("approve", "dry_run"),
+        lambda use: not use.is_question or use.options.allow_shell or use.options.allow_python,
+        "a question has no tools that change anything; add --allow-shell or --allow-python, or leave it out",
+    ),
+)  # fmt: skip
+
+
+def refuse_unused(chosen: Chosen, use: Use) -> None:
+    """Refuse the first typed option that *use* has no use for.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError`. A switch that was typed in its "off" form is what holds
+    anyway, and is let pass.
+    """
+    for name, reason in _unused(chosen, use):
+        raise ConfigurationError(f"{_shown(name)} has no effect here: {reason}")
+
+
+def _unused(chosen: Chosen, use: Use) -> Iterator[tuple[str, str]]:
+    for names, is_used, reason in _RULES:
+        for name in names:
+            if chosen.get(name) not in (None, (), False) and not is_used(use):
+                yield name, reason
+
+
+def _shown(name: str) -> str:
+    """Return the option *name* as it is typed, with its other spellings."""
+    if name == "sub_calls_enabled":
+        return "--sub-calls"
+    names = flat_names()
+    others = [other for other, path in names.items() if path == names.get(name) and other != name]
+    short = [f"--{other.replace('_', '-')}" for other in others if not other.startswith(name)]
+    return f"--{name.replace('_', '-')}" + (f" ({', '.join(short)})" if name in names and short else "")
