@@ -122,6 +122,24 @@ def ledger(found: Found) -> list[str]:
     return rows(("what", "CPU, median µs", "a reservation to it"), body)
 
 
+def vendor_limits(found: Found) -> list[str]:
+    """Each vendor's limits, then the overload and the rounds over HTTP."""
+    rounds = [(name, row) for name, row in found.items() if isinstance(row, dict)]
+    vendors = [
+        [name, f"{row['share']:.1%}", row["accepted"], row["refused"], row["failed"]]
+        for name, row in rounds
+        if "share" in row
+    ]
+    others = [
+        [f"{name}, {key.replace('_', ' ')}", value]
+        for name, row in rounds
+        if "share" not in row
+        for key, value in row.items()
+    ]
+    head = ("limit", "share used", "accepted", "refused", "failed")
+    return [*rows(head, vendors), "", *rows(("figure", "value"), others)]
+
+
 def utilisation(found: Found) -> list[str]:
     """How much of a cap was used, by the share that one worst case takes of it."""
     head = ("workers", "worst case and reserve", "booked", "billed", "calls")
@@ -265,6 +283,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         journal,
         ledger,
         utilisation,
+        vendor_limits,
         caps,
         interleavings,
         resume,

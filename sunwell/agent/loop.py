@@ -29,17 +29,14 @@ from sunwell.events import (
     DELEGATION_STARTED,
     MODEL_FELL_BACK,
     RUN_STARTED,
-    WARNED,
     DelegationSkipped,
     DelegationStarted,
     Event,
     ModelFellBack,
-    Warned,
 )
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.records import Decided, RunOpened
-from sunwell.models.rate_limits import told_of_holds
 from sunwell.tools.staged_calls import while_asking
 
 __all__ = ["AgentLoop", "LoopConfig"]
@@ -143,7 +140,6 @@ class AgentLoop:
     async def _to_the_end(self, run: Run, batch: Batch | None, lens_only: bool) -> TaskResult:
         """Carry *run* out and return its result, however it ends; cancelling gives a result, too."""
         while_asking.set(partial(run.time_limits.pause, "approval"))
-        told_of_holds.set(partial(_tell_hold, run))  # for this task and those that it starts
         try:
             if lens_only:
                 ended = await self._write_lens(run)
@@ -248,11 +244,6 @@ class AgentLoop:
     @property
     def _worker(self) -> ModelProtocol:
         return self.delegation_model or self.model
-
-
-def _tell_hold(run: Run, seconds: float) -> None:
-    text = f"requests are held back by the rate limit of a connection: one has waited {seconds:.1f} s"
-    run.tell(WARNED, Warned(text))
 
 
 async def _stopped(working: asyncio.Task[TaskResult]) -> None:

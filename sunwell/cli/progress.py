@@ -14,6 +14,7 @@ from sunwell.events import (
     Event,
     ModelCallFinished,
     ModelCallStarted,
+    ModelHeld,
     ModelRetried,
     ModelTextArrived,
     RunFinished,
@@ -137,6 +138,9 @@ class Progress:
                 row.doing, row.state, row.model = "thinking", "busy", event.model
             case ModelCallFinished():
                 self._finish(self._row(event), event)
+            case ModelHeld():
+                seconds = event.wait_seconds
+                self._doing(event.span, f"waits about {seconds:.0f} s: {one_line(event.reason, 60)}")
             case ModelRetried():
                 self._doing(event.span, f"retry in {event.wait_seconds:.0f} s: {one_line(event.error, 60)}")
             case ModelTextArrived():

@@ -118,6 +118,18 @@ class ModelCallFinished(Event):
 
 
 @attrs.frozen
+class ModelHeld(Event):
+    """A call waits for a rate limit; nothing of it was sent yet."""
+
+    span: str
+    number: int
+    model: str
+    reason: str
+    wait_seconds: float
+    """About how long; an answer of the server may shorten it."""
+
+
+@attrs.frozen
 class ModelRetried(Event):
     """An attempt has failed, and another one follows."""
 

@@ -22,6 +22,8 @@ MODEL_CALL_STARTED = _signals.signal("model-call-started")
 """Sent before a model is called, with :class:`ModelCallStarted`."""
 MODEL_CALL_FINISHED = _signals.signal("model-call-finished")
 """Sent at the end of each model call, with :class:`ModelCallFinished`."""
+MODEL_HELD = _signals.signal("model-held")
+"""Sent as soon as a call must wait for a rate limit before it is sent, with :class:`ModelHeld`."""
 MODEL_RETRIED = _signals.signal("model-retried")
 """Sent between two attempts, with :class:`ModelRetried`."""
 MODEL_TEXT_ARRIVED = _signals.signal("model-text-arrived")
@@ -77,6 +79,7 @@ __all__ = [
     "MODEL_CALL_FINISHED",
     "MODEL_CALL_STARTED",
     "MODEL_FELL_BACK",
+    "MODEL_HELD",
     "MODEL_RETRIED",
     "MODEL_TEXT_ARRIVED",
     "RUN_FINISHED",

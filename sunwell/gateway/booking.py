@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -142,8 +142,13 @@ class Booking:
     _told: set[tuple[str, str]] = attrs.field(factory=set, init=False)
     """Doubts that were told: the model, and the kind of doubt."""
 
-    async def begin(self, call: ModelCall, attempt: int) -> Reservation:
-        """Reserve the worst case of the attempt and write the intent down, durably.
+    async def begin(
+        self, call: ModelCall, attempt: int, pace: Callable[[Reservation], Awaitable[None]]
+    ) -> Reservation:
+        """Reserve the worst case of the attempt, wait for its pace and write the intent down, durably.
+
+        *pace* is awaited before the intent is written: a call that waits for the rate limit was not sent,
+        also if the process is killed meanwhile.
 
         Raises :exc:`~sunwell.errors.BudgetExhausted` if there is no room; that is recorded, too.
         """
@@ -154,7 +159,7 @@ class Booking:
         asked = clock.time()
         try:
             reservation = await self.ledger.reserve(call.span.path, claim)
-            await self._prepare(call, reservation, clock.time() - asked)
+            await self._prepare(call, reservation, clock.time() - asked, pace)
             # After the waits above, during which another call may have broken the bound; see ``confirm``.
             self.ledger.confirm(reservation, claim)
         except BudgetExhausted as error:
@@ -165,12 +170,22 @@ class Booking:
         await self._intend(call, attempt, reservation)
         return reservation
 
-    async def _prepare(self, call: ModelCall, reservation: Reservation, held_seconds: float) -> None:
+    async def _prepare(
+        self,
+        call: ModelCall,
+        reservation: Reservation,
+        held_seconds: float,
+        pace: Callable[[Reservation], Awaitable[None]],
+    ) -> None:
+        clock = asyncio.get_running_loop()
         try:
             await self.held(call, "ledger", held_seconds)
             # Before the intent: once the answer is paid for, a full disk must not keep us from writing it
             # down.
             await self.journal.reserve_space(_answer_bytes(reservation))
+            asked = clock.time()
+            await pace(reservation)
+            await self.held(call, "rate", clock.time() - asked)
         except BaseException:
             self.ledger.release(reservation)
             raise

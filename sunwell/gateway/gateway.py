@@ -4,11 +4,12 @@ import asyncio
 import inspect
 import itertools
 from collections.abc import Awaitable, Callable
+from contextvars import Token
 
 import attrs
 
 from sunwell import errors
-from sunwell.budget.ledger_protocol import Ledger
+from sunwell.budget.ledger_protocol import Ledger, Reservation
 from sunwell.budget.tally import Tally
 from sunwell.core.model import Completion, ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
@@ -25,11 +26,15 @@ from sunwell.errors import (
 from sunwell.events import (
     MODEL_CALL_FINISHED,
     MODEL_CALL_STARTED,
+    MODEL_HELD,
     MODEL_RETRIED,
     MODEL_TEXT_ARRIVED,
+    WARNED,
     Emit,
+    ModelHeld,
     ModelRetried,
     ModelTextArrived,
+    Warned,
 )
 from sunwell.gateway.booking import Booking, sound
 from sunwell.gateway.model_call import ModelCall
@@ -38,6 +43,7 @@ from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Intent, Refused
 from sunwell.models.catalog import is_same_model
 from sunwell.models.prices import PriceBook
+from sunwell.models.rate_limits import Hold, Ticket, admitted, told_of_holds
 from sunwell.models.room import shorter_answer
 
 
@@ -68,6 +74,51 @@ def not_recorded(call: ModelCall) -> NotRecorded:
 
 async def _at_once() -> None:
     """Hold nobody up."""
+
+
+def _within(reservation: Reservation, request: Request) -> Request:
+    """Return *request* with the length of the answer that is reserved."""
+    if request.max_output_tokens == reservation.max_output_tokens:
+        return request
+    return request.limited(reservation.max_output_tokens)
+
+
+@attrs.define(eq=False)
+class _Admission:
+    """The wait of one attempt for the rate limit of its model."""
+
+    call: ModelCall
+    emit: Emit
+    _ticket: Ticket | None = attrs.field(default=None, init=False)
+    _token: Token[Ticket | None] | None = attrs.field(default=None, init=False)
+
+    async def wait(self, reservation: Reservation) -> None:
+        """Wait, and keep the ticket for the model's own call; models without a rate limit do not wait."""
+        admit = getattr(self.call.model, "admit", None)
+        if not callable(admit):
+            return
+        ticket = await admit(_within(reservation, self.call.request))
+        if isinstance(ticket, Ticket):
+            self._ticket, self._token = ticket, admitted.set(ticket)
+
+    def end(self) -> None:
+        """Give the ticket back if the model has not used it."""
+        if self._token is not None:
+            admitted.reset(self._token)
+        if self._ticket is not None:
+            self._ticket.drop()
+
+    def tell(self, hold: Hold) -> None:
+        """Tell at once that the call waits, and how long; a warning follows only now and then."""
+        call = self.call
+        if hold.seconds is None:
+            self.emit(WARNED, Warned(f"{call.model.name}: {hold.reason}"))
+            return
+        held = ModelHeld(call.span.path, call.number, call.model.name, hold.reason, hold.seconds)
+        self.emit(MODEL_HELD, held)
+        if hold.is_news:
+            text = f"{call.model.name}: a request waits about {hold.seconds:.1f} s before it is sent"
+            self.emit(WARNED, Warned(f"{text}: {hold.reason}"))
 
 
 @attrs.define(eq=False)
@@ -297,14 +348,29 @@ class Gateway:
         self, call: ModelCall, first: int, tried: int, failed: int, silent: "_Silence"
     ) -> Answer:
         attempt = first + tried
-        reservation = await self._booking.begin(call, attempt)
-        request = call.request
-        if request.max_output_tokens != reservation.max_output_tokens:
-            request = request.limited(reservation.max_output_tokens)
+        admission = _Admission(call, self.emit)
+        listening = told_of_holds.set(admission.tell)  # also if the model itself waits, as in direct use
+        try:
+            reservation = await self._booking.begin(call, attempt, admission.wait)
+            return await self._send(call, attempt, reservation, (tried, failed), silent)
+        finally:
+            told_of_holds.reset(listening)
+            admission.end()
+
+    async def _send(
+        self,
+        call: ModelCall,
+        attempt: int,
+        reservation: Reservation,
+        counts: tuple[int, int],
+        silent: "_Silence",
+    ) -> Answer:
+        """Send the attempt; *counts* are the attempts before it, and how many of them were repetitions."""
+        tried, failed = counts
         clock = asyncio.get_running_loop()
         started = clock.time()
         try:
-            completion = await self._complete(call, request)
+            completion = await self._complete(call, _within(reservation, call.request))
         except BaseException as error:  # a cancellation too: if the request is out, it may be billed
             if isinstance(error, ModelError):
                 error.detail = self.redact(error.detail)

@@ -337,7 +337,7 @@ class Unknown(Record):
 
 HoldReason = Literal["planner", "ledger", "rate"]
 """What is waited for. ``planner``: the first answer of siblings; ``ledger``: room in a ceiling;
-``rate``: the time until a failed attempt is made again."""
+``rate``: the time until a rate limit lets a call go, or until a failed attempt is made again."""
 
 PauseReason = Literal["approval", "reader"]
 """Who was waited for. ``approval``: whoever approves what a tool is about to do; ``reader``: whoever

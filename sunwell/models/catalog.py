@@ -10,6 +10,14 @@ from urllib.parse import urlsplit
 import attrs
 
 from sunwell.models.connection import OWN_URLS, Connection, Headers
+from sunwell.models.pace_rules import (
+    ANTHROPIC_PACE,
+    ANY_PACE,
+    AZURE_PACE,
+    GROQ_PACE,
+    OPENAI_PACE,
+    PaceRule,
+)
 from sunwell.models.quirks import OPENAI_QUIRKS, ChatQuirks
 from sunwell.models.usage import ANY_CHAT, OPENAI_CHAT, UsageDialect
 
@@ -127,6 +135,8 @@ class Provider:
     """Ids of the provider in the price table, the first known one counts; empty: its name."""
     usage: UsageDialect = ANY_CHAT
     """How Chat Completions report usage. The other formats report it alike everywhere."""
+    pace: PaceRule = ANY_PACE
+    """What counts against its rate limits."""
     vendor: str | None = None
     """The preset that an entry is based on; ``None``: that of its name or address, if any."""
 
@@ -170,7 +180,13 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
     {
         provider.name: provider
         for provider in (
-            Provider("anthropic", "anthropic", OWN_URLS["anthropic"], "ANTHROPIC_API_KEY"),
+            Provider(
+                "anthropic",
+                "anthropic",
+                OWN_URLS["anthropic"],
+                "ANTHROPIC_API_KEY",
+                pace=ANTHROPIC_PACE,
+            ),
             Provider(
                 "openai",
                 "openai",
@@ -178,6 +194,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 "OPENAI_API_KEY",
                 api="responses",
                 usage=OPENAI_CHAT,
+                pace=OPENAI_PACE,
                 quirks=OPENAI_QUIRKS,
                 without_effort=_OPENAI_WITHOUT_REASONING,
                 without_breakpoints=_OPENAI_WITHOUT_BREAKPOINTS,
@@ -186,6 +203,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 "azure",
                 key_variable="AZURE_OPENAI_API_KEY",
                 quirks=attrs.evolve(OPENAI_QUIRKS, system_parts=False),
+                pace=AZURE_PACE,
             ),
             _served(
                 "xai",
@@ -218,6 +236,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 "https://api.groq.com/openai/v1",
                 ChatQuirks(returns_reasoning=False),
                 usage=OPENAI_CHAT,
+                pace=GROQ_PACE,
             ),
             _served(
                 "deepseek",

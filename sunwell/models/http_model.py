@@ -12,7 +12,7 @@ from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError,
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter
 from sunwell.models.connection import Connection, Flight, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
-from sunwell.models.rate_limits import RateLimiter, limiter_for
+from sunwell.models.rate_limits import Need, Ticket, admitted, limiter_for
 
 _BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 16 * 2**20
@@ -186,9 +186,8 @@ class HttpCall:
     request: Request
     learn: Callable[[ModelError, Wire], None]
     """Gets each error that the provider sends, with the format of the request."""
-    _pace: RateLimiter = attrs.field(init=False)
+    _ticket: Ticket = attrs.field(init=False)
     """Known once the request may go out."""
-    _sent_at: float = attrs.field(default=0.0, init=False)
     _flight: Flight = attrs.field(factory=Flight, init=False)
 
     async def whole(self) -> Completion:
@@ -202,7 +201,9 @@ class HttpCall:
                     data = await _read_all(response)
                 finally:
                     await response.aclose()
-            return self._read(data, response.headers.get("content-type", ""))
+            completion = self._read(data, response.headers.get("content-type", ""))
+            self._ticket.finished(completion.usage)
+            return completion
         except asyncio.CancelledError as error:
             self._mark(error)
             raise
@@ -211,6 +212,7 @@ class HttpCall:
             if failure is None:
                 raise
         finally:
+            self._ticket.finished(None)
             sender.calls -= 1
         raise failure  # without a context: the SDK's exception may hold the key
 
@@ -223,6 +225,7 @@ class HttpCall:
             try:
                 if "json" in response.headers.get("content-type", ""):
                     completion = await self._unstreamed(response, deadline)
+                    self._ticket.finished(completion.usage)
                     yield Delta(text=completion.text)
                 else:
                     chunks, parser = aiter(response.aiter_bytes()), EventParser()
@@ -238,10 +241,12 @@ class HttpCall:
                     if (rest := thoughts.end()) != _NOTHING:
                         yield rest
                     completion = self._completed(reader)
+                    self._ticket.finished(completion.usage)
                     await _drain(chunks)
             finally:
                 await response.aclose()
         finally:
+            self._ticket.finished(None)
             sender.calls -= 1
         yield Delta(completion=completion)
 
@@ -250,11 +255,10 @@ class HttpCall:
         asked = self.request.timeout_seconds
         return self.connection.timeout_seconds if asked is None else asked
 
-    @property
-    def _expected_tokens(self) -> int:
-        """Tokens that the request needs of a rate limit: its estimated input, and its largest answer."""
-        output = self.request.max_output_tokens
-        return self.request.size_bytes // 4 + (0 if output is None else output)
+    async def enter(self) -> Ticket:
+        """Wait until the rate limit lets the request go, and return the right to send it."""
+        need = Need(self.request.size_bytes / 4, self.request.max_output_tokens)
+        return await limiter_for(self.connection, self.model_id).enter(need)
 
     async def _sender(self) -> Sender:
         """Return the sender as soon as the request may be sent; the caller must decrement its ``calls``.
@@ -263,10 +267,9 @@ class HttpCall:
         """
         try:
             sender = await sender_for(self.wire.sdk, self.connection)
-            self._pace = limiter_for(self.connection)
             sender.calls += 1  # before the wait: an idle client may be closed
             try:
-                self._sent_at = await self._pace.enter(self._expected_tokens)
+                self._ticket = await self._admission()
             except BaseException:
                 sender.calls -= 1
                 raise
@@ -280,14 +283,23 @@ class HttpCall:
                 raise
         raise failure
 
+    async def _admission(self) -> Ticket:
+        """Return the ticket that the gateway got before it wrote the intent, or else wait for one."""
+        ticket = admitted.get()
+        limiter = limiter_for(self.connection, self.model_id)
+        if ticket is None or ticket.is_used or ticket.limiter is not limiter:
+            ticket = await self.enter()
+        ticket.is_used = True
+        return ticket
+
     async def _send(self, sender: Sender, *, streaming: bool) -> Any:
         try:
             body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
             response = await sender.post(self.wire.path, body, self._flight)
         except BaseException:
-            self._pace.unheard()
+            self._ticket.unheard()
             raise
-        self._pace.heard(response.status_code, dict(response.headers.items()), self._sent_at)
+        self._ticket.heard(response.status_code, response.headers)
         if not 200 <= response.status_code < 300:
             raise await self._refused(response)
         return response
@@ -508,6 +520,14 @@ class HttpModel:
 
         pieces = self.wire.encode(self.model_id, self.tuning.applied(request), streaming=True)
         return sum(map(len, pieces)) + allowance_tokens(self.provider, self.model_id)
+
+    async def admit(self, request: Request) -> Ticket:
+        """Wait until the rate limit lets *request* go, and return the right to send it.
+
+        The gateway does so before it writes down that it sends the request. Without that, a call waits by
+        itself.
+        """
+        return await self._call(request).enter()
 
     async def complete(self, request: Request) -> Completion:
         """Return one completion, or raise :exc:`~sunwell.errors.ModelError`.

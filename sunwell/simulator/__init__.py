@@ -9,6 +9,7 @@ from sunwell.simulator.server import Simulator, running_simulator
 from sunwell.simulator.service import SimulatedRequest
 from sunwell.simulator.simulated_models import SimulatedModel, echo, minimal
 from sunwell.simulator.simulated_prices import PRICE_DATE, PRICES, ModelPrice, ModelRates
+from sunwell.simulator.vendor_limits import VendorLimits
 
 __all__ = [
     "PRICES",
@@ -34,6 +35,7 @@ __all__ = [
     "SimulatedRequest",
     "SimulatedTotal",
     "Simulator",
+    "VendorLimits",
     "echo",
     "loop_time",
     "minimal",

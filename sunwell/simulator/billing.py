@@ -148,6 +148,11 @@ class Billing:
         self.charge(call, call.input_usd)
         return call
 
+    def cached_tokens(self, key: str, model: str, prompt: Prompt) -> int:
+        """Return the part of *prompt* that would be read from the cache of *key* now; nothing is charged."""
+        space = f"{len(key)}:{key}{model}".encode()
+        return self._cache.split(prompt, self.price_of(model), space, self.clock()).read_tokens
+
     def price_of(self, model: str) -> ModelPrice:
         """Return the price of *model*, or raise :exc:`~sunwell.errors.ConfigurationError`."""
         if model not in self.prices:

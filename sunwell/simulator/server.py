@@ -19,6 +19,7 @@ from sunwell.simulator.script import Script
 from sunwell.simulator.service import RequestLimit, Service, SimulatedRequest
 from sunwell.simulator.simulated_models import SimulatedModel, offered
 from sunwell.simulator.simulated_prices import PRICES, ModelPrice
+from sunwell.simulator.vendor_limits import VendorLimits
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -50,6 +51,8 @@ class Simulator:
     one that wants back unchanged what it sent: signatures, reasoning, thinking parts, its own ids."""
     requests_per_second: float | None = None
     """Limit of requests per second, for all callers together; more are rejected with 429."""
+    limits: VendorLimits | None = attrs.field(default=None, repr=False)
+    """Rate limits by the rules of a vendor, for all callers together."""
     keep_bodies: bool = False
     """Whether :attr:`requests` keep the raw bodies."""
     bill: Billing = attrs.field(init=False)
@@ -63,7 +66,9 @@ class Simulator:
         self.bill = Billing(self.prices, self.clock)
         models = offered(self.models, self.prices)
         limit = RequestLimit(self.requests_per_second)
-        self._service = Service(models, self.bill, fault_plan(self.faults), self.keep_bodies, limit)
+        self._service = Service(
+            models, self.bill, fault_plan(self.faults), self.keep_bodies, limit, self.limits
+        )
 
     @property
     def url(self) -> str:

@@ -16,6 +16,7 @@ from sunwell.simulator.messages_wire import MESSAGES, read_count
 from sunwell.simulator.said import Said, say
 from sunwell.simulator.simulated_models import SimulatedModel, offered_id
 from sunwell.simulator.spoiled import report, spoil
+from sunwell.simulator.vendor_limits import VendorLimits
 from sunwell.simulator.wire import Chunk, Inquiry, Refusal, WireAnswer, WireFormat, cut_stream, encode
 
 if TYPE_CHECKING:
@@ -88,8 +89,15 @@ def planned_refusal(fault: Fault, key: str) -> Refusal:
     return Refusal(status, message, None, code, fault.retry_after_seconds)
 
 
-def answer_headers(wire: str, request_id: str, allowance: Allowance = _USUAL) -> dict[str, str]:
+def answer_headers(
+    wire: str,
+    request_id: str,
+    allowance: Allowance = _USUAL,
+    limit_headers: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Return the headers of a response: the request's id and the rate limit."""
+    if limit_headers is not None:
+        return {("request-id" if wire == "messages" else "x-request-id"): request_id, **limit_headers}
     limit, remaining = str(allowance.per_minute), allowance.remaining
     if wire == "messages":
         return {
@@ -110,7 +118,7 @@ def refusal_headers(
     """Return the headers of an error response, including ``Retry-After`` if it is known."""
     if refusal.status == 429:
         allowance = attrs.evolve(allowance, remaining=0)
-    headers = answer_headers(wire, request_id, allowance)
+    headers = answer_headers(wire, request_id, allowance, refusal.limit_headers)
     if refusal.retry_after_seconds is not None:
         headers["retry-after"] = f"{refusal.retry_after_seconds:g}"
     return headers
@@ -128,6 +136,8 @@ class Exchange:
     call: SimulatedCall
     created: int
     allowance: Allowance = Allowance()
+    limits: VendorLimits | None = None
+    limit_headers: Mapping[str, str] | None = None
 
     async def run(self, request: "web.Request") -> "web.StreamResponse":
         """Answer *request*. If the caller disconnects, the output generated so far is billed."""
@@ -171,7 +181,8 @@ class Exchange:
                 await self._generate(i, len(chunks))
         self.call.generate(self.said.output_tokens)
         body = encode(self.wire.plain(answer))
-        headers = answer_headers(self.wire.name, self.call.request_id, self.allowance)
+        headers = answer_headers(self.wire.name, self.call.request_id, self.allowance, self.limit_headers)
+        self._count_output()
         if self.fault.cut is None:
             self.call.end()
             return web.Response(body=body, content_type="application/json", headers=headers)
@@ -188,13 +199,14 @@ class Exchange:
 
         whole = self.wire.stream(self._answer())
         chunks, drops = cut_stream(whole, self.fault.cut)
-        headers = answer_headers(self.wire.name, self.call.request_id, self.allowance)
+        headers = answer_headers(self.wire.name, self.call.request_id, self.allowance, self.limit_headers)
         response = web.StreamResponse(
             headers=headers
             | {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
         )
         await response.prepare(request)
         await self._write(response, chunks, len(whole))
+        self._count_output()
         self.call.end("cut" if self.fault.cut else "answered")
         if drops:
             _hang_up(request)
@@ -221,6 +233,10 @@ class Exchange:
     def _generated(self, i: int, whole: int) -> int:
         """Return the output generated up to chunk *i*; the end of a stream itself generates none."""
         return min(self.said.output_tokens, self.said.output_tokens * (i + 1) // max(1, whole - 1))
+
+    def _count_output(self) -> None:
+        if self.limits is not None:
+            self.limits.produce(self.call.output_tokens)
 
     def _answer(self) -> WireAnswer:
         shown = spoil(self.said, self.fault)
@@ -296,6 +312,7 @@ class Service:
     plan: FaultPlan
     keep_bodies: bool = False
     limit: RequestLimit = attrs.field(factory=RequestLimit)
+    vendor_limits: VendorLimits | None = None
     requests: list[SimulatedRequest] = attrs.field(factory=list, init=False)
 
     async def answer(self, request: "web.Request", wire: WireFormat) -> "web.StreamResponse":
@@ -369,9 +386,32 @@ class Service:
         except Exception as error:
             log.exception("the script of %s failed", model)
             raise Refusal(500, f"the script of {model} failed: {error!r}") from error
+        limit_headers = self._within_limits(key, model, inquiry)
         hidden = fault.hidden_input_tokens
         call = self.billing.begin(key, model, inquiry.prompt, hidden_input_tokens=hidden)
-        return Exchange(wire, inquiry, script, said, fault, call, int(time.time()))
+        return Exchange(
+            wire,
+            inquiry,
+            script,
+            said,
+            fault,
+            call,
+            int(time.time()),
+            limits=self.vendor_limits,
+            limit_headers=limit_headers,
+        )
+
+    def _within_limits(self, key: str, model: str, inquiry: Inquiry) -> Mapping[str, str] | None:
+        limits = self.vendor_limits
+        if limits is None:
+            return None
+        cached = self.billing.cached_tokens(key, model, inquiry.prompt)
+        verdict = limits.admit(inquiry.prompt.tokens, cached, inquiry.asked.max_output_tokens)
+        if not verdict.is_taken:
+            code = "rate_limit_exceeded" if verdict.status == 429 else None
+            message, after = _MESSAGES[verdict.status], verdict.retry_after_seconds
+            raise Refusal(verdict.status, message, None, code, after, verdict.headers)
+        return verdict.headers
 
     def _model(self, asked: str) -> str:
         name = offered_id(asked, self.models)

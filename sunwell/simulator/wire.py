@@ -25,6 +25,8 @@ class Refusal(Exception):
     """The invalid field, if the format reports it."""
     code: str | None = None
     retry_after_seconds: float | None = None
+    limit_headers: Mapping[str, str] | None = None
+    """The rate limit in the headers; ``None``: the usual one."""
 
     def __str__(self) -> str:
         return self.message

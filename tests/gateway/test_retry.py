@@ -1,5 +1,6 @@
 """Retries: what is made again, how long that waits, and what each failed attempt leaves booked."""
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -47,7 +48,11 @@ def test_what_is_tried_again_and_after_how_long(error, bounds) -> None:
     got = policy.wait_seconds(0, error)
     assert (bounds is not None) == (got is not None)
     assert got is None or bounds[0] <= got <= bounds[1]
-    assert policy.wait_seconds(policy.attempts - 1, error) is None
+    is_refusal = isinstance(error, RateLimited)
+    most = policy.refused_attempts if is_refusal else policy.attempts
+    assert policy.wait_seconds(most - 1, error) is None
+    assert not is_refusal or bounds is None or policy.wait_seconds(most - 2, error) is not None
+    assert RetryPolicy(attempts=1).wait_seconds(0, error) is None
 
 
 def test_a_bug_is_never_tried_again() -> None:
@@ -219,3 +224,19 @@ def test_silence_is_not_waited_for_again_and_again(open_door, seconds: int, atte
     assert door.kinds().count("intent") == attempts
     [*_, last] = [record for record in door.records if isinstance(record, Failure)]
     assert (last.final, last.may_be_billed) == (True, True)
+
+
+@pytest.mark.parametrize("asked", [None, 0.0, 1.0])
+def test_a_server_that_is_overloaded_for_half_a_minute_fails_no_call(open_door, asked) -> None:
+    """It refuses again and again and always asks for a second or less: later waits grow all the same."""
+
+    class Overloaded(ScriptedModel):
+        async def complete(self, request):
+            if asyncio.get_running_loop().time() < 30:
+                raise limited(asked)
+            return await super().complete(request)
+
+    door = open_door()
+    run_virtual(door.ask(Overloaded("haiku", ["Yes."])))
+    assert door.used.reserved_usd == 0
+    assert len(door.told(ModelRetried)) < 8
