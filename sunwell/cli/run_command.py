@@ -117,7 +117,8 @@ def question_of(chosen: Chosen, held: Configured, options: "RunOptions") -> Ques
         child = f"{model.name} in place of {roles.fell_back.wanted}: {roles.fell_back.reason}"
     elif named is not None:
         child = f"none; {named} is asked only with --sub-calls or --orchestrate, and a depth of at least 1"
-    question = Question(chosen["query"], given_text(chosen["context"]), model.name, child)
+    context = given_text(chosen["context"], "the context of the question")
+    question = Question(chosen["query"], context, model.name, child)
     usual = own_output_tokens(model, options.max_output_tokens)
     _require_fit(question.prompt(), model.name, held.resolved.prices.room(model, usual))
     return question

@@ -63,11 +63,11 @@ def broken(line: str, width: int, indent: int = 0) -> str:
     return "\n".join(lines)
 
 
-def read_input(what: str) -> bytes:
+def read_input(what: str, advice: str = "") -> bytes:
     """Return all of standard input, at most one byte more than :data:`MOST_INPUT_BYTES`.
 
     If nothing arrives for a second, standard error says that *what* is waited for: an open pipe that
-    nobody writes to would look as if the command hung. Raises :exc:`OSError`.
+    nobody writes to would look as if the command hung. *advice* follows that. Raises :exc:`OSError`.
     """
     try:
         number = sys.stdin.fileno()
@@ -78,7 +78,7 @@ def read_input(what: str) -> bytes:
         ready, _, _ = select.select([number], [], [], None if is_told else _QUIET_INPUT_SECONDS)
         if not ready:
             is_told = True
-            print(f"sunwell: waiting for {what} on standard input", file=sys.stderr, flush=True)
+            print(f"sunwell: waiting for {what} on standard input{advice}", file=sys.stderr, flush=True)
             continue
         chunk = os.read(number, _CHUNK_BYTES)
         if not chunk:

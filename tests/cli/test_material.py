@@ -95,7 +95,8 @@ def test_a_pipe_that_stays_open_is_waited_for_and_said(keys, tmp_path: Path) -> 
     ) as process:
         os.close(reading)
         assert process.stderr is not None
-        assert "waiting for standard input to end" in process.stderr.readline()
+        said = process.stderr.readline()
+        assert "waiting for the material of the task on standard input" in said
         os.close(writing)
         process.communicate()
     assert process.returncode == 0

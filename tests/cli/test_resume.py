@@ -251,7 +251,7 @@ def test_a_fork_names_the_model_that_answered(sunwell, shop: Path) -> None:
     assert len(copied) == 5
     assert all("claude-haiku-5-5" in line for line in copied)
     assert all("claude-sonnet-5-5" in line for line in calls[5:])
-    journal = next(line for line in done.stdout.splitlines() if line.startswith("journal"))
+    journal = next(line for line in done.stderr.splitlines() if line.startswith("journal"))
     exported = json.loads(sunwell("export", Path(journal.split()[1]).parent.name, "-w", shop).stdout)["root"]
     (part,) = exported["children"]
     assert part["model"] == "claude-sonnet-5-5"

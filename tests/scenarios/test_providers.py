@@ -21,7 +21,7 @@ async def test_a_run_that_is_held_back_says_so(tmp_path: Path) -> None:
         events = [event async for event in agent.run(session)]
         await close_clients()
     told = [event.message for event in events if isinstance(event, Warned)]
-    assert any("held back by the rate limit" in message for message in told)
+    assert any("waits about" in message for message in told)
     assert isinstance(events[-1], RunFinished)
     assert events[-1].result.status == "ok"
     assert events[-1].result.bill.cost_usd == simulator.bill.total_usd()
