@@ -51,12 +51,20 @@ class EventStream:
     _wanted: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _ended: bool = attrs.field(default=False, init=False)
     _abandoned: bool = attrs.field(default=False, init=False)
+    _only_the_end: bool = attrs.field(default=False, init=False)
+    """Whether the consumer wants nothing but the last event."""
 
     def put(self, event: Event) -> None:
         """Add *event*; never waits."""
+        if self._only_the_end and not isinstance(event, RunFinished):
+            return
         self._events.append(event)
         self._wanted.clear()
         self._arrived.set()
+
+    def skip_to_the_end(self) -> None:
+        """Drop every event but the last from now on: to wake a consumer for each takes time."""
+        self._only_the_end = True
 
     def end(self) -> None:
         """Let the consumer go once it has taken all there is."""
@@ -164,7 +172,8 @@ class RunEvents(AsyncGenerator[Event, None]):
         """
         try:
             async for _ in self:
-                pass
+                for stream in self._opened:
+                    stream.skip_to_the_end()
         finally:
             if not self._reading.locked():  # another task that reads keeps the run
                 await self.aclose()
