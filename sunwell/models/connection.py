@@ -53,6 +53,11 @@ def _login_in(url: str | None) -> str | None:
     return unquote(login) if at else None
 
 
+def _is_positive(_: object, field: "attrs.Attribute[int | None]", value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ConfigurationError(f"{field.name} cannot be {value!r}: it must be at least 1, or None")
+
+
 @attrs.frozen(cache_hash=True)  # looked up by each request
 class Connection:
     """How to reach a provider. Models with equal connections share one client.
@@ -79,9 +84,9 @@ class Connection:
     """Returns the ``httpx2`` transport of the client; ``None``: the SDK's own, based on aiohttp."""
     needs_key: bool = True
     """Whether a key is required; local servers often need none."""
-    requests_per_minute: int | None = None
+    requests_per_minute: int | None = attrs.field(default=None, validator=_is_positive)
     """Limit of requests per minute; ``None``: as the server's headers say."""
-    tokens_per_minute: int | None = None
+    tokens_per_minute: int | None = attrs.field(default=None, validator=_is_positive)
     """Limit of tokens per minute; ``None``: as the server's headers say."""
     vendor: str | None = None
     """The preset whose prices, usage and limits apply; ``None``: that of the name or the address, if any."""

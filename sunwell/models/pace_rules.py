@@ -30,8 +30,9 @@ class PaceRule:
 ANY_PACE = PaceRule()
 """For servers whose rule is unknown: too much is counted at first, and corrected by usage and headers."""
 ANTHROPIC_PACE = PaceRule(output="produced", are_reads_counted=False)
-"""https://platform.claude.com/docs/en/api/rate-limits, read on 2026-11-29: input and output have limits of
-their own, refilled continuously; reads from the cache do not count; output counts as it is produced."""
+"""https://platform.claude.com/docs/en/api/rate-limits, known state of 2026: input and output have limits of
+their own, refilled continuously; reads from the cache do not count; output counts as it is produced. Older
+texts say that output is first estimated from ``max_tokens``: headers correct that, too."""
 OPENAI_PACE = PaceRule(is_larger_only=True, is_corrected=False)
 """https://platform.openai.com/docs/guides/rate-limits, known state of 2026: the larger of the requested
 maximum and the tokens estimated from the size of the request counts on arrival."""

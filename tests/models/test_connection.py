@@ -104,3 +104,10 @@ def test_every_form_of_a_secret_is_known(form):
     secrets = Connection("lab", "https://me:passw0rd@lab.test", KEY, headers=headers).secrets()
     assert form not in secrets.redact(f"you sent {form}, visible")
     assert "visible" in secrets.redact(f"you sent {form}, visible")
+
+
+@pytest.mark.parametrize("limit", ["requests_per_minute", "tokens_per_minute"])
+def test_a_limit_of_nothing_is_refused(limit):
+    """Nothing could ever be sent."""
+    with pytest.raises(ConfigurationError, match=f"{limit} cannot be 0"):
+        Connection("lab", "http://lab.test", **{limit: 0})
