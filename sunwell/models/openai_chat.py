@@ -26,7 +26,7 @@ from sunwell.models.answers import (
     whole,
     words,
 )
-from sunwell.models.catalog import vendor_of
+from sunwell.models.catalog import usage_dialect_of
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpCall, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
@@ -677,8 +677,7 @@ class ChatModel(HttpModel):
         tuning: Tuning = UNTUNED,
     ) -> None:
         known = quirks or quirks_for(connection.provider)
-        vendor = vendor_of(connection)
-        wire = _Chat(known, connection.provider, vendor.usage if vendor else ANY_CHAT)
+        wire = _Chat(known, connection.provider, usage_dialect_of(connection))
         super().__init__(model_id, connection, name or model_id, wire, tuning=tuning)
 
     @property
