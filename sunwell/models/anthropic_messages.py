@@ -230,7 +230,7 @@ LESSONS: tuple[Lesson[MessagesFeatures], ...] = (
         is_about_size=False,
     ),
     lesson(r"output_config\.effort|\beffort\b", without(effort=False)),
-    lesson(r"output_config\.format|output_format|json_schema|structured output", without(schema="none")),
+    lesson(r"output_config\.format|output.?format|json_schema|structured.?output", without(schema="none")),
     lesson(r"output_config", without(effort=False, schema="none")),
     lesson(r"\bttl\b", without(cache_life=False)),
     lesson(r"cache_control", _less_caching),

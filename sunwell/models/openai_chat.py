@@ -623,9 +623,13 @@ LESSONS: tuple[Lesson[ChatQuirks], ...] = (
         _without_reasoning,
         is_about_size=False,
     ),
-    lesson(r"response_format|json_schema|structured output", _weaker_schema),
+    lesson(r"response_(?:format|schema)|json_schema|structured.?output|guided.?decoding", _weaker_schema),
     lesson(r"stream_options|include_usage", without(stream_usage=False)),
-    lesson(r"reasoning.?effort", without(effort=False)),
+    lesson(
+        # Ollama and Gemini call it thinking.
+        r"reasoning.?effort|\bthinking\b[^.]{0,40}not support|not support[^.]{0,40}\bthinking\b",
+        without(effort=False),
+    ),
     lesson(r"\bstrict\b", without(strict_tools=False)),
     lesson(r"prompt_cache", without(breakpoints=False, cache_key=False)),
     lesson(r"content.{0,40}string", without(system_parts=False, breakpoints=False)),
