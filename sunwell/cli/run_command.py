@@ -294,7 +294,7 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
         raise ConfigurationError("give either a task or --query, not both")
     require_sound(held.resolved)
     verbose = held.loaded.values.verbose
-    view = PlainView(verbose, quiet=not verbose)
+    view = PlainView(verbose, notes_only=not verbose)
     options = options_for(chosen, held)
     if chosen["approve"]:
         options = attrs.evolve(options, approve=Asker(view))

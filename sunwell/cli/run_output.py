@@ -224,7 +224,7 @@ async def _tell_waits(waits: "Waits", view: View) -> None:
     while True:
         await asyncio.sleep(1)
         lines = waits.due()
-        is_quiet = isinstance(view, PlainView) and view.quiet
+        is_quiet = isinstance(view, PlainView) and (view.quiet or view.notes_only)
         if is_quiet and not (sys.stderr is not None and sys.stderr.isatty()):
             continue
         for line in lines:

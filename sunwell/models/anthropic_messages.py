@@ -230,7 +230,7 @@ LESSONS: tuple[Lesson[MessagesFeatures], ...] = (
         is_about_size=False,
     ),
     lesson(r"output_config\.effort|\beffort\b", without(effort=False)),
-    lesson(r"output_config\.format|output_format|json_schema|structured output", without(schema="none")),
+    lesson(r"output_config\.format|output.?format|json_schema|structured.?output", without(schema="none")),
     lesson(r"output_config", without(effort=False, schema="none")),
     lesson(r"\bttl\b", without(cache_life=False)),
     lesson(r"cache_control", _less_caching),
@@ -435,7 +435,10 @@ class MessageReader:
         return _completion(self._message, parts, self._usage, self.asked, is_body=False)
 
     def _learn(self, usage: Any) -> None:
-        self._usage.update({key: value for key, value in members(usage).items() if value is not None})
+        for key, value in members(usage).items():
+            # The counts only grow, but some servers end with zeros for what they said at the beginning.
+            if value is not None and not (value == 0 and self._usage.get(key)):
+                self._usage[key] = value
 
     def _begin(self, event: Mapping[str, Any]) -> Delta | None:
         block = members(event.get("content_block"))

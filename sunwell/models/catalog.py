@@ -296,15 +296,36 @@ def names_of(name: str) -> tuple[str, ...]:
 def vendor_of(connection: Connection) -> Provider | None:
     """Return the preset of the company behind *connection*; ``None`` if it is not known.
 
-    In this order: the preset that the connection names, that of its provider's name, that of its host.
+    In this order: the preset that the connection names, that of its host, that of its provider's name.
     """
-    known = preset(connection.vendor or connection.provider)
-    if known is None and connection.base_url is not None:
-        try:
-            known = _BY_HOST.get(urlsplit(connection.base_url).netloc.lower())
-        except ValueError:
-            return None
-    return known
+    if connection.vendor is not None:
+        return preset(connection.vendor)
+    return _BY_HOST.get(_host(connection.base_url)) or preset(connection.provider)
+
+
+def usage_dialect_of(connection: Connection) -> UsageDialect:
+    """Return how Chat Completions of the server behind *connection* report usage.
+
+    At the own address of a preset it is the preset's. At any other, a server of any make may answer: every
+    known place is read, and only what the preset says about reasoning stays.
+    """
+    known = vendor_of(connection)
+    if known is None:
+        return ANY_CHAT
+    if connection.base_url is None or _host(connection.base_url) == _host(known.base_url):
+        return known.usage
+    return attrs.evolve(
+        ANY_CHAT,
+        is_reasoning_beside=known.usage.is_reasoning_beside,
+        is_reasoning_in_total=known.usage.is_reasoning_in_total,
+    )
+
+
+def _host(base_url: str | None) -> str:
+    try:
+        return urlsplit(base_url or "").netloc.lower()
+    except ValueError:
+        return ""
 
 
 ALIASES_DATE = "2026-11-21"

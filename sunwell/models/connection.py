@@ -133,7 +133,10 @@ class Connection:
     @property
     def query(self) -> dict[str, str]:
         """The parameters in the address, for example Azure's ``api-version``; each request has them."""
-        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
+        try:
+            return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
+        except ValueError:  # not an address: the request says so
+            return {}
 
     @property
     def all_headers(self) -> Headers:

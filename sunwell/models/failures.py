@@ -237,7 +237,8 @@ def _message(error: Mapping[str, Any] | None, body: bytes) -> str:
         text = body[:4096].decode("utf-8", "replace")
         return "" if "<html" in text.lower() else text.strip()
     found = error.get("message") or error.get("detail") or error.get("type") or ""
-    return found if isinstance(found, str) else str(found)
+    said, field = found if isinstance(found, str) else str(found), error.get("param")
+    return f"{said} (field {field!r})" if isinstance(field, str) and field and field not in said else said
 
 
 def _chain(error: BaseException) -> list[BaseException]:

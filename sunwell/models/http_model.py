@@ -391,7 +391,7 @@ class HttpCall:
         raise failure
 
     def _read(self, data: bytes, content_type: str) -> Completion:
-        if "event-stream" not in content_type and not data.lstrip().startswith((b"data:", b"event:")):
+        if "event-stream" not in content_type and not _is_stream(data):
             return self.wire.read(data, self.model_id)
         parser, reader = EventParser(), self.wire.reader(self.model_id)
         _deltas([*parser.feed(data), *parser.close()], reader)
@@ -430,6 +430,10 @@ def _has_ended(reader: Reader) -> bool:
     except NotAnAnswer:
         return False
     return True
+
+
+def _is_stream(data: bytes) -> bool:
+    return data.removeprefix(_BOM).lstrip().startswith((b"data:", b"event:"))
 
 
 def _too_long() -> NotAnAnswer:

@@ -94,6 +94,14 @@ _WINDOW_WORDINGS = (
     r"prompt exceeds max length",
     rf"range of input length should be \[{_N}, (?P<window>{_N})\]",
     r"context window exceeds limit",
+    # Cohere, Volcengine, Bedrock through gateways, and servers with wordings of their own
+    r"too many tokens: size limit exceeded",
+    r"tokens[^.]{0,40} exceeds? max (?:message|input) tokens(?! per)",
+    r"input tokens exceeds? (?:the )?max(?:imum)? length",
+    rf"input length (?P<input>{_N}) exceeds (?:the )?maximum (?:input )?length (?:of )?(?P<window>{_N})",
+    rf"prompt (?:is )?too long: (?P<input>{_N}) > (?P<window>{_N})",
+    r"(?:input|prompt) is too long\b",
+    r"input length and `?max_tokens`? exceed context limit",
     # OpenAI and Groq, without figures
     r"reduce the length of the messages",
     r"prompt is too long|string too long",

@@ -26,7 +26,7 @@ from sunwell.models.answers import (
     whole,
     words,
 )
-from sunwell.models.catalog import vendor_of
+from sunwell.models.catalog import usage_dialect_of
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpCall, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
@@ -428,6 +428,8 @@ class _CallPieces:
     name: str = ""
     arguments: list[str] = attrs.field(factory=list)
     extra: dict[str, Any] = attrs.field(factory=dict)
+    announced: str = ""
+    """A name that came without arguments once the call was complete: another call may begin."""
 
     @property
     def is_complete(self) -> bool:
@@ -475,7 +477,7 @@ class ChunkReader:
         if not self._head:
             self._head = {key: chunk[key] for key in ("id", "model") if chunk.get(key)}
         usage = usage_in(chunk)
-        if usage is not None:
+        if usage or (usage is not None and self._usage is None):
             self._usage = usage
         choice = self._chosen(chunk.get("choices"))
         finish = choice.get("finish_reason")
@@ -559,7 +561,8 @@ class ChunkReader:
         call_id, name = words(piece.get("id")), words(function.get("name"))
         call = self._call_of(piece.get("index"), call_id, name, adds=bool(function.get("arguments")))
         begins = not call.name
-        call.id, call.name = call.id or call_id, call.name or name
+        call.id, call.name = call.id or call_id, call.name or name or call.announced
+        call.announced = "" if begins else call.announced
         arguments = function.get("arguments")
         if arguments is not None:
             call.arguments.append(arguments if isinstance(arguments, str) else as_json(arguments))
@@ -571,18 +574,22 @@ class ChunkReader:
 
         *adds*: whether the piece has arguments.
         """
-        indexed = isinstance(index, int)
+        indexed, announced = isinstance(index, int), ""
         call = self._by_index.get(index) if indexed else (self._calls[-1] if self._calls else None)
         if call is not None:
             other_name = not indexed and name != call.name
             # Without ids, a name begins a call, unless the server repeats the name with each piece.
-            if name and not call_id and (other_name or (adds and call.is_complete)):
+            if not call_id and call.announced and adds:
+                announced, call = call.announced, None
+            elif name and not call_id and other_name:
                 call = None
+            elif name and not call_id and call.is_complete:
+                call.announced, call = name, None if adds else call
         if call is not None:
             other_id = call_id and call.id and call_id != call.id
             if not (other_id and (name or not indexed)):
                 return call
-        call = _CallPieces()
+        call = _CallPieces(announced=announced)
         self._calls.append(call)
         if indexed:
             self._by_index[index] = call
@@ -623,9 +630,13 @@ LESSONS: tuple[Lesson[ChatQuirks], ...] = (
         _without_reasoning,
         is_about_size=False,
     ),
-    lesson(r"response_format|json_schema|structured output", _weaker_schema),
+    lesson(r"response_(?:format|schema)|json_schema|structured.?output|guided.?decoding", _weaker_schema),
     lesson(r"stream_options|include_usage", without(stream_usage=False)),
-    lesson(r"reasoning.?effort", without(effort=False)),
+    lesson(
+        # Ollama and Gemini call it thinking.
+        r"reasoning.?effort|\bthinking\b[^.]{0,40}not support|not support[^.]{0,40}\bthinking\b",
+        without(effort=False),
+    ),
     lesson(r"\bstrict\b", without(strict_tools=False)),
     lesson(r"prompt_cache", without(breakpoints=False, cache_key=False)),
     lesson(r"content.{0,40}string", without(system_parts=False, breakpoints=False)),
@@ -677,8 +688,7 @@ class ChatModel(HttpModel):
         tuning: Tuning = UNTUNED,
     ) -> None:
         known = quirks or quirks_for(connection.provider)
-        vendor = vendor_of(connection)
-        wire = _Chat(known, connection.provider, vendor.usage if vendor else ANY_CHAT)
+        wire = _Chat(known, connection.provider, usage_dialect_of(connection))
         super().__init__(model_id, connection, name or model_id, wire, tuning=tuning)
 
     @property

@@ -213,13 +213,16 @@ LESSONS: tuple[Lesson[ResponsesFeatures], ...] = (
         r"|\brs_\S*.{0,20}not found|input\[\d+\]\.(?:phase|namespace|caller)",
         without(returns_reasoning=False),
     ),
-    lesson(r"text\.format|json_schema|json_object|structured output", _weaker_schema),
+    lesson(
+        r"text\.format|(?:'body',|parameter:|\bfield) '?text\b|json_schema|json_object|structured.?output",
+        _weaker_schema,
+    ),
     lesson(r"prompt_cache_(?:breakpoint|options)", without(breakpoints=False)),
     lesson(r"prompt_cache", without(breakpoints=False, cache_key=False)),
     lesson(r"reasoning\.effort|reasoning_effort|'reasoning'|\beffort\b", without(effort=False)),
     lesson(r"\binclude\b|encrypted.content", without(include=False)),
     lesson(r"max_output_tokens", without(token_limit=False), is_about_size=False),
-    lesson(r"'store'|\bstore:", without(store=False)),
+    lesson(r"'store'|\bstore:|\bfield store\b", without(store=False)),
     lesson(r"\breasoning\b", without(effort=False)),
 )
 """What is left out after which refusal."""

@@ -77,8 +77,8 @@ def usage_of(
 Place = tuple[str, ...]
 
 
-def _places(paths: Iterable[str]) -> tuple[Place, ...]:
-    return tuple(tuple(path.split(".")) for path in paths)
+def _places(paths: Iterable[str | Place]) -> tuple[Place, ...]:
+    return tuple(tuple(path.split(".")) if isinstance(path, str) else path for path in paths)
 
 
 @attrs.frozen

@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -323,3 +325,36 @@ def test_a_fallback_is_printed_and_is_who_works(asked_over_http, tmp_path: Path)
     assert "Child model: claude-opus-5-5 in place of nobody: " in done.stderr, done.output
     assert "using claude-opus-5-5 instead of nobody" in done.stderr
     assert set(requests) == {"claude-opus-5-5"}
+
+
+class _AnswersWithAnotherModel(BaseHTTPRequestHandler):
+    """A server of Chat Completions that answers with a model of its own choice."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        body = {
+            "id": "c1",
+            "model": "gpt-6.1-sol",
+            "choices": [{"message": {"content": "an answer"}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
+        }
+        sent = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(sent)))
+        self.end_headers()
+        self.wfile.write(sent)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_question_says_that_a_more_expensive_model_answered(sunwell, tmp_path: Path, monkeypatch) -> None:
+    """A note about money is told without ``-v``, too; standard output holds the answer alone."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _AnswersWithAnotherModel) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "key-of-a-test")
+        done = sunwell("run", "-q", "Why?", "-m", "openai/gpt-6-luna", "-w", tmp_path)
+        server.shutdown()
+    assert done.stdout == "an answer\n"
+    assert "gpt-6.1-sol answered, which is more expensive" in done.stderr

@@ -184,6 +184,17 @@ def test_the_last_usage_counts():
     assert got.usage == Usage(3, 40)
 
 
+def test_a_zero_at_the_end_does_not_replace_what_was_counted():
+    """Counts only grow, but some servers report the input at the beginning, and zeros at the end."""
+    end = {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn"},
+        "usage": {"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 40},
+    }
+    _, got = streamed(end=(end,))
+    assert got.usage == Usage(3, 40)
+
+
 ITERATIONS = [
     {"type": "message", "input_tokens": 1, "output_tokens": 1},
     {"type": "advisor_message", "model": "claude-wise", "input_tokens": 40, "output_tokens": 7},

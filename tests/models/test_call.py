@@ -421,3 +421,12 @@ async def test_a_whole_answer_that_is_of_no_use_is_not_asked_for_again(
     with pytest.raises(BadAnswer) as caught:
         await (gathered(model) if streaming else model.complete(ASKED))
     assert (caught.value.may_be_billed, caught.value.retry) == (True, retry)
+
+
+@pytest.mark.parametrize(("kind", "answer", "events"), WIRES)
+async def test_a_stream_under_a_wrong_type_is_read_also_after_a_byte_order_mark(
+    server, model_of, kind, answer, events
+):
+    """The head says JSON, the body is a stream."""
+    server.scripts += [[server.whole(b"\xef\xbb\xbf" + server.events(*events))]]
+    assert (await model_of(kind).complete(ASKED)).text == "good day"

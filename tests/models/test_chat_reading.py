@@ -193,6 +193,17 @@ A, B = ToolCall("a", "read", '{"x":1}'), ToolCall("b", "list", "{}")
             (A,),
             id="the-name-again-at-the-end",
         ),
+        pytest.param(
+            [
+                calls(piece("", name="read")),
+                calls(piece('{"x":1}')),
+                calls(piece("", name="read")),
+                calls(piece('{"x":')),
+                calls(piece("2}")),
+            ],
+            (ToolCall("", "read", '{"x":1}'), ToolCall("", "read", '{"x":2}')),
+            id="each-name-before-its-arguments",
+        ),
     ],
 )
 def test_tool_calls_are_put_together(deltas, expected):
@@ -255,6 +266,16 @@ def test_usage_may_come_with_the_finish_reason_or_never():
     _, got = streamed({"content": "a"}, usage=None)
     assert got.usage is None
     assert streamed({"content": "a"})[1].usage == Usage(3, 2)
+
+
+def test_an_empty_report_does_not_replace_the_usage():
+    """Some servers end a stream with an empty object."""
+    reader = ChunkReader("asked")
+    for usage in (USAGE, {}):
+        choice = {"delta": {"content": "a"}, "finish_reason": "stop"}
+        reader.take(json.dumps({"id": "c1", "choices": [choice], "usage": usage}).encode())
+    reader.take(b"[DONE]")
+    assert reader.completion().usage == Usage(3, 2)
 
 
 @pytest.mark.parametrize(

@@ -267,11 +267,22 @@ def test_a_bug_of_ours_is_no_failure_of_the_provider():
     assert failures.from_exception(KeyError("x")) is None
 
 
+@pytest.mark.parametrize("url", ["localhost:11434/v1", "http://[broken/v1"])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_an_address_that_is_none_is_said(kind):
-    """A base URL without a scheme is a mistake that no retry mends."""
+async def test_an_address_that_is_none_is_said(kind, url):
+    """A base URL without a scheme, or with half an address, is a mistake that no retry mends."""
     with pytest.raises(ModelError, match="correct it") as caught:
-        await kind("m-1", Connection("lab", "localhost:11434/v1", KEY)).complete(
-            Request(messages=[user("x")])
-        )
+        await kind("m-1", Connection("lab", url, KEY)).complete(Request(messages=[user("x")]))
     assert (caught.value.may_be_billed, caught.value.retry) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [(ChatModel, "reasoning_effort"), (ResponsesModel, "reasoning.effort")],
+    ids=["chat", "responses"],
+)
+async def test_a_field_that_only_the_error_object_names_is_left_out_next_time(kind, field):
+    """OpenAI's errors name the field in ``param``; not every server repeats it in the message."""
+    failed = await failure_of(kind, 400, error("Unsupported parameter", param=field))
+    assert field in failed.detail
+    assert failed.retry

@@ -382,6 +382,34 @@ WORDINGS = [
         (30720, None, None),
         id="alibaba",
     ),
+    pytest.param(
+        400, openai("Input length 9000 exceeds maximum length 4096"), (4096, 9000, None), id="input-length"
+    ),
+    pytest.param(400, openai("prompt too long: 9000 > 4096"), (4096, 9000, None), id="prompt-too-long"),
+    pytest.param(
+        400, openai("The input is too long. Max 4096 tokens"), (None, None, None), id="input-too-long"
+    ),
+    pytest.param(
+        400, openai("input length and max_tokens exceed context limit"), (None, None, None), id="no-figures"
+    ),
+    pytest.param(
+        400,
+        openai("too many tokens: size limit exceeded by 5000 tokens."),
+        (None, None, None),
+        id="cohere-size",
+    ),
+    pytest.param(
+        400,
+        openai("Total tokens of image and text exceed max message tokens"),
+        (None, None, None),
+        id="volcengine",
+    ),
+    pytest.param(
+        400,
+        openai("Input Tokens Exceeded: Number of input tokens exceeds maximum length"),
+        (None, None, None),
+        id="bedrock-gateway",
+    ),
 ]
 
 

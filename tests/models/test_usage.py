@@ -6,7 +6,7 @@ import pytest
 
 from sunwell.core.model import Usage
 from sunwell.models import anthropic_messages, openai_chat, openai_responses
-from sunwell.models.catalog import PRESETS, preset_names, vendor_of
+from sunwell.models.catalog import PRESETS, preset_names, usage_dialect_of, vendor_of
 from sunwell.models.connection import Connection
 from sunwell.models.prices import price_table
 from sunwell.models.usage import ANY_CHAT, UsageDialect, usage_of
@@ -270,12 +270,28 @@ def test_every_name_of_a_preset_leads_to_its_prices(name):
     [
         pytest.param(Connection("grok"), "xai", id="alias"),
         pytest.param(Connection("lab", "https://api.x.ai/v1"), "xai", id="host"),
+        pytest.param(Connection("openai", "https://api.deepseek.com/v1"), "deepseek", id="host-before-name"),
         pytest.param(Connection("lab", "http://127.0.0.1:9/v1", vendor="deepseek"), "deepseek", id="named"),
         pytest.param(Connection("lab", "http://127.0.0.1:9/v1"), None, id="unknown"),
         pytest.param(Connection("lab", "http://[broken/v1"), None, id="no-address"),
     ],
 )
 def test_the_vendor_of_a_connection(connection, vendor):
-    """By the preset that it names, its name, or its host."""
+    """By the preset that it names, its host, or its name."""
     found = vendor_of(connection)
     assert (found and found.name) == vendor
+
+
+@pytest.mark.parametrize("url", ["https://api.deepseek.com/v1", "http://127.0.0.1:9/v1"])
+@pytest.mark.parametrize("name", ["openai", "deepseek", "lab", "groq"])
+def test_a_server_in_the_place_of_a_preset_is_read_by_what_it_reports(name, url):
+    """``OPENAI_BASE_URL`` leads to servers of any make: the name says nothing about their usage."""
+    report, expected = REPORTS["deepseek"]
+    assert usage_dialect_of(Connection(name, url)).read(report).usage == expected
+
+
+def test_a_proxy_of_a_preset_keeps_what_is_known_about_reasoning():
+    """xAI counts reasoning separately from the output, also behind a proxy that leaves out the total."""
+    report = {key: value for key, value in REPORTS["xai"][0].items() if key != "total_tokens"}
+    proxied = usage_dialect_of(Connection("xai", "http://127.0.0.1:9/v1"))
+    assert proxied.read(report).usage == REPORTS["xai"][1]
