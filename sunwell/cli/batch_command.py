@@ -44,7 +44,7 @@ def read_tasks(source: str) -> "tuple[Task, ...]":
                 data = file.read(MOST_INPUT_BYTES + 1)
         if len(data) > MOST_INPUT_BYTES:
             raise ConfigurationError(f"{name} has more than {MOST_INPUT_BYTES:,} bytes: split the batch")
-        text = data.decode("utf-8").replace("\r\n", "\n")
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise ConfigurationError(f"the tasks in {name} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -253,7 +253,7 @@ def _text_of(file: str | None, what: str) -> str:
         else:
             with Path(file).open("rb") as opened:
                 data = opened.read(MOST_INPUT_BYTES + 1)
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise ConfigurationError(f"the context {place} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -327,7 +327,7 @@ def _piped_task() -> str:
     if sys.stdin is None:
         raise ConfigurationError("standard input is closed: give the task as an argument")
     try:
-        return read_input("the task").decode().strip()
+        return read_input("the task").decode("utf-8-sig").strip()
     except OSError as error:
         raise ConfigurationError(f"the task cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -167,6 +167,29 @@ def test_a_lens_that_is_none_is_refused(sunwell: Invoke, tmp_path: Path, text: s
     assert said in done.output
 
 
+def test_a_byte_order_mark_before_what_a_command_reads_is_skipped(
+    sunwell: Invoke, shop: Path, tmp_path: Path
+) -> None:
+    """Tasks, a lens, a piped task and its material are read with the mark as without it, by all commands."""
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text('"Say a"\n', "utf-8-sig")
+    lens = tmp_path / "lens.json"
+    lens.write_text('{"heuristics": ["one"]}', "utf-8-sig")
+    material = tmp_path / "material.txt"
+    material.write_text("a text", "utf-8-sig")
+    done = sunwell("batch", tasks, "-w", shop, "--lens", lens)
+    assert done.exit_code == 0, done.output
+    checked = sunwell("lens", "--check", lens)
+    assert checked.exit_code == 0, checked.output
+    done = sunwell("run", "-", "-c", material, "-w", shop, "-m", "haiku", "--json", said="\ufeffSay b")
+    assert done.exit_code == 0, done.output
+    journals = "".join(one.read_text() for one in (shop / ".sunwell").rglob("journal.jsonl"))
+    assert "Say b" in journals
+    assert "a text" in journals
+    assert "\ufeff" not in journals
+    assert "\\ufeff" not in journals
+
+
 def test_a_batch_and_a_lens_heed_what_is_configured(sunwell: Invoke, shop: Path, tasks: Path) -> None:
     """Models, limits and switches of the project's file hold here as they do for a run."""
     (shop / "sunwell.toml").write_text('model = "haiku"\nsmart_model = "sonnet"\n[budget]\nturns = 1\n')

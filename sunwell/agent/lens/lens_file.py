@@ -27,7 +27,7 @@ def read_lens(path: Path) -> EphemeralLens:
     try:
         if path.stat().st_size > _LONGEST_BYTES:
             raise ConfigurationError(f"{path} is not a lens: it has more than {_LONGEST_BYTES:,} bytes")
-        return lens_of(json.loads(path.read_text("utf-8")), str(path))
+        return lens_of(json.loads(path.read_text("utf-8-sig")), str(path))
     except OSError as error:
         raise ConfigurationError(f"the lens {path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
