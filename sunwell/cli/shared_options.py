@@ -214,6 +214,7 @@ def output_options(function: F) -> F:
     return _with(*_OUTPUT)(function)
 
 
+_LONGEST_SECONDS = 10.0  # for the material of a task, which may be without any
 _PEEK_SECONDS = 0.1
 
 
@@ -223,19 +224,23 @@ def context_option(function: F) -> F:
         "-c",
         "--context",
         metavar="FILE",
-        help="File with the material of the task, or the context of the question. Default: what is piped in.",
+        help="File with the material of the task, or the context of the question; - for standard input. "
+        "Default: what is piped in.",
     )(function)
 
 
-def given_text(file: str | None, what: str) -> str:
+def given_text(file: str | None, what: str, longest_seconds: float | None = None) -> str:
     """Return the text of *file*, else what is piped in: *what* it is, is said if it is waited for.
 
-    A terminal is not waited for.
+    A terminal is not waited for, and nothing for longer than *longest_seconds*; ``-`` as *file* is standard
+    input, however long it takes.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` if it cannot be read, if a named file is empty, and if
     something is piped in beside it.
     """
-    text = _text_of(file, what)
+    if file == "-":
+        return _text_of(None, what)
+    text = _text_of(file, what, longest_seconds)
     if file is not None and _has_piped():
         raise ConfigurationError(
             f"there is text on standard input beside --context {file}: give one of the two"
@@ -243,13 +248,13 @@ def given_text(file: str | None, what: str) -> str:
     return text
 
 
-def _text_of(file: str | None, what: str) -> str:
+def _text_of(file: str | None, what: str, longest_seconds: float | None = None) -> str:
     from sunwell.cli.terminal import MOST_INPUT_BYTES
 
     place = "standard input" if file is None else file
     try:
         if file is None:
-            data = _piped(what)
+            data = _piped(what, longest_seconds)
         else:
             with Path(file).open("rb") as opened:
                 data = opened.read(MOST_INPUT_BYTES + 1)
@@ -281,12 +286,20 @@ def _can_hold_text() -> bool:
     return descriptor is None or not stat.S_ISCHR(os.fstat(descriptor).st_mode)
 
 
-def _piped(what: str) -> bytes:
+def _piped(what: str, longest_seconds: float | None) -> bytes:
     from sunwell.cli.terminal import read_input
 
     if not _can_hold_text():
         return b""
-    return read_input(what, "; if there is none, add < /dev/null")
+    try:
+        return read_input(what, "; if there is none, add < /dev/null", longest_seconds)
+    except TimeoutError as error:
+        # A task is complete without material: a program that starts Sunwell and leaves a pipe open would
+        # otherwise wait without end.
+        raise ConfigurationError(
+            f"standard input is open and {error}: add < /dev/null if there is no material, or --context - to "
+            "wait for it as long as it takes"
+        ) from None
 
 
 def _has_piped() -> bool:
@@ -312,7 +325,11 @@ def task_of(chosen: Chosen) -> str:
     task = _piped_task() if is_piped else task
     what, material = "the material of the task", ""
     if not is_piped:
-        material = given_text(file, what)
+        material = given_text(file, what, _LONGEST_SECONDS)
+    elif file == "-":
+        raise ConfigurationError(
+            "the task and its material are both to come from standard input: name a file"
+        )
     elif file is not None:
         material = _text_of(file, what)
     if not material.strip() or not task.strip():

@@ -63,11 +63,12 @@ def broken(line: str, width: int, indent: int = 0) -> str:
     return "\n".join(lines)
 
 
-def read_input(what: str, advice: str = "") -> bytes:
+def read_input(what: str, advice: str = "", longest_seconds: float | None = None) -> bytes:
     """Return all of standard input, at most one byte more than :data:`MOST_INPUT_BYTES`.
 
     If nothing arrives for a second, standard error says that *what* is waited for: an open pipe that
-    nobody writes to would look as if the command hung. *advice* follows that. Raises :exc:`OSError`.
+    nobody writes to would look as if the command hung. *advice* follows that. Raises :exc:`OSError`, and
+    :exc:`TimeoutError` if nothing at all has arrived after *longest_seconds*.
     """
     try:
         number = sys.stdin.fileno()
@@ -75,8 +76,11 @@ def read_input(what: str, advice: str = "") -> bytes:
         return sys.stdin.buffer.read(MOST_INPUT_BYTES + 1)
     data, is_told = bytearray(), False
     while len(data) <= MOST_INPUT_BYTES:
-        ready, _, _ = select.select([number], [], [], None if is_told else _QUIET_INPUT_SECONDS)
+        wait_seconds = (None if data else longest_seconds) if is_told else _QUIET_INPUT_SECONDS
+        ready, _, _ = select.select([number], [], [], wait_seconds)
         if not ready:
+            if is_told:
+                raise TimeoutError(f"nothing arrived within {longest_seconds:g} s")
             is_told = True
             print(f"sunwell: waiting for {what} on standard input{advice}", file=sys.stderr, flush=True)
             continue

@@ -227,3 +227,13 @@ def test_a_batch_has_one_lens_written_unless_it_is_switched_off_or_given(
     [journal] = shop.glob(".sunwell/runs/*/journal.jsonl")
     with journal.open() as lines:
         assert json.loads(next(lines))["settings"]["options"]["enable_delegation"] is expected
+
+
+def test_results_with_the_longest_name_are_written(
+    sunwell: Invoke, shop: Path, tmp_path: Path, tasks: Path
+) -> None:
+    """The file that takes their place for a moment has a shorter one."""
+    out = tmp_path / ("é" * 120 + ".jsonl")
+    done = sunwell("batch", tasks, "-w", shop, "--results", out)
+    assert done.exit_code == 0, done.output
+    assert [json.loads(line)["index"] for line in out.read_text().splitlines()] == [0, 1, 2]

@@ -100,3 +100,35 @@ def test_a_pipe_that_stays_open_is_waited_for_and_said(keys, tmp_path: Path) -> 
         os.close(writing)
         process.communicate()
     assert process.returncode == 0
+
+
+def test_a_pipe_that_nobody_writes_to_does_not_hang_a_task() -> None:
+    """A program that starts Sunwell and leaves a pipe open gets an error with what to do about it."""
+    code = "from sunwell.cli.terminal import read_input; read_input('the material', longest_seconds=0.05)"
+    reading, writing = os.pipe()
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdin=reading, capture_output=True, text=True, timeout=60, check=False
+    )
+    os.close(reading)
+    os.close(writing)
+    assert "waiting for the material" in done.stderr
+    assert "TimeoutError: nothing arrived within 0.05 s" in done.stderr
+
+
+def test_standard_input_can_be_named_as_the_material(keys, tmp_path: Path) -> None:
+    """It is then waited for as long as it takes; a task cannot come from there, too."""
+    line = [sys.executable, "-m", "sunwell", "run", "-w", str(tmp_path), "-m", "haiku", "-c", "-"]
+    runs = [
+        subprocess.run(
+            [*line, task],
+            env={**os.environ, **keys},
+            input="alpha",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for task in ("Say hello", "-")
+    ]
+    assert [done.returncode for done in runs] == [0, 2], runs
+    assert "alpha" in runs[0].stdout
+    assert "both to come from standard input" in runs[1].stderr

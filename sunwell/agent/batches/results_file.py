@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import attrs
@@ -64,6 +65,9 @@ class ResultsFile:
             place = path if path.exists() else _existing_folder(path)
             if not os.access(place, os.W_OK):
                 raise ConfigurationError(f"the results cannot be written to {path}: {place} is not writable")
+            if place.is_dir():
+                with TemporaryFile(dir=place):  # some file systems promise more than they keep
+                    pass
         except OSError as error:
             reason = error.strerror or error
             raise ConfigurationError(f"the results cannot be written to {path}: {reason}") from None
@@ -132,12 +136,17 @@ class ResultsFile:
         self.repair = f"{len(data):,} bytes of {self.path} were not whole results; they are kept in {torn}"
 
     def _replace(self) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        temporary = _beside(self.path)
         temporary.unlink(missing_ok=True)  # a link left there must not be followed
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         lines = "".join(f"{self._lines[index]}\n" for index in sorted(self._lines))
         _write(os.open(temporary, flags, 0o666), lines.encode())
         temporary.replace(self.path)
+
+
+def _beside(path: Path) -> Path:
+    """Return the name of a file that takes the place of *path*; a long name must not become too long."""
+    return path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
 
 
 def _not_empty(path: Path) -> ConfigurationError:
