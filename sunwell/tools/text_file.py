@@ -204,17 +204,29 @@ def encoded(path: str, file: TextFile, text: str) -> bytes:
             f"{quoted(path)} is in {file.form} because a line in it says so, and the new text has no such "
             "line; nothing was changed; keep that line, or let it say utf-8"
         )
+    if file.is_guessed:
+        # A letter of the file keeps its bytes whatever they mean; for any other one they would be a guess.
+        new = next((sign for sign in text if not sign.isascii() and sign not in file.text), None)
+        if new is not None:
+            raise ToolError(_guessing(path, file, new))
     try:
         return file.encode(text)
     except UnicodeEncodeError as error:
         raise ToolError(_cannot(path, file, error.object[error.start])) from None
 
 
+def _guessing(path: str, file: TextFile, sign: str) -> str:
+    return (
+        f"{quoted(path)} is not UTF-8, its encoding is unknown (it is shown as {file.form}), and {sign!r} "
+        f"(U+{ord(sign):04X}) is not in it yet: its bytes would be a guess; nothing was changed; write the "
+        "text without that character, or with an escape of the file's language"
+    )
+
+
 def _cannot(path: str, file: TextFile, sign: str) -> str:
     lacks = f"{file.form}, which has no {sign!r} (U+{ord(sign):04X})"
-    what = "is not UTF-8, its encoding is unknown, and it is shown as" if file.is_guessed else "is in"
     return (
-        f"{quoted(path)} {what} {lacks}; nothing was changed, because another encoding would spoil the file "
+        f"{quoted(path)} is in {lacks}; nothing was changed, because another encoding would spoil the file "
         "for its readers; write the text without that character, or with an escape of the file's language"
     )
 

@@ -57,11 +57,17 @@ async def test_a_file_in_any_encoding_is_read_changed_and_restored(folder, box, 
 @pytest.mark.parametrize(
     ("data", "content", "said"),
     [
-        pytest.param("# Привет\n".encode("cp1251"), "# имя\n", "its encoding is unknown, and", id="unknown"),
         pytest.param(
-            "設定=1\n".encode("shift_jis"), "設定=2\n", "which has no '設' (U+8A2D)", id="shift-jis"
+            "# Привет\n".encode("cp1251"), "# имя\n", "its encoding is unknown (it is", id="unknown"
         ),
-        pytest.param("é\n".encode("latin-1"), "é → x\n", "which has no '→' (U+2192)", id="latin-1"),
+        pytest.param(
+            "設定=1\n".encode("shift_jis"), "設定=2\n", "'設' (U+8A2D) is not in it yet", id="shift-jis"
+        ),
+        pytest.param("é\n".encode("latin-1"), "é → x\n", "'→' (U+2192) is not in it yet", id="latin-1"),
+        pytest.param(
+            "設定=1\n".encode("shift_jis"), "zwölf\n", "is not in it yet", id="a-letter-of-the-guess"
+        ),
+        pytest.param(b"h\xc3\xa9llo\ncaf\xe9\n", "täil\n", "is not in it yet", id="utf-8-with-a-bad-byte"),
         pytest.param("# coding: koi8-r\nж\n".encode("koi8-r"), "ж\n", "let it say utf-8", id="undeclared"),
         pytest.param(
             "# coding: latin-1\né\n".encode("latin-1"),
