@@ -252,7 +252,9 @@ def test_a_fork_names_the_model_that_answered(sunwell, shop: Path) -> None:
     assert all("claude-haiku-5-5" in line for line in copied)
     assert all("claude-sonnet-5-5" in line for line in calls[5:])
     journal = next(line for line in done.stderr.splitlines() if line.startswith("journal"))
-    exported = json.loads(sunwell("export", Path(journal.split()[1]).parent.name, "-w", shop).stdout)["root"]
+    exported = json.loads(
+        sunwell("export", Path(journal.removeprefix("journal").strip()).parent.name, "-w", shop).stdout
+    )["root"]
     (part,) = exported["children"]
     assert part["model"] == "claude-sonnet-5-5"
     assert part["duration_ms"] <= exported["duration_ms"]
