@@ -1,6 +1,7 @@
 """Answers of the Messages API become completions, or say what is wrong with them."""
 
 import json
+from typing import get_args
 
 import msgspec
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core.message import Message, Text, Thinking, ToolCall
-from sunwell.core.model import Consulted, Delta, Usage
+from sunwell.core.model import Consulted, Delta, Stop, Usage
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
 from sunwell.models.anthropic_messages import MessageReader, encode_message, read_answer, read_usage
 
@@ -287,7 +288,8 @@ def test_any_json_is_a_completion_or_refused(value):
         got = read_answer(json.dumps(value).encode(), "asked")
     except (NotAnAnswer, ErrorInAnswer):
         return
-    msgspec.json.decode(encode_message(Message("assistant", got.parts)))
+    assert got.stop in get_args(Stop)
+    assert msgspec.json.decode(encode_message(Message("assistant", got.parts)))["role"] == "assistant"
 
 
 @settings(max_examples=60)
@@ -321,8 +323,10 @@ def test_any_json_is_a_completion_or_refused(value):
     )
 )
 def test_any_events_are_a_completion_or_refused(events):
-    """No stream of events breaks the reader."""
+    """No stream of events breaks the reader, and what it reads can always be sent back."""
     try:
-        streamed(*events)
+        _, got = streamed(*events)
     except (NotAnAnswer, ErrorInAnswer):
         return
+    assert got.stop in get_args(Stop)
+    assert msgspec.json.decode(encode_message(Message("assistant", got.parts)))["role"] == "assistant"

@@ -1,6 +1,7 @@
 """Answers of Chat Completions, in all the ways that servers bend them, become completions."""
 
 import json
+from typing import get_args
 
 import msgspec
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core.message import Message, Text, Thinking, ToolCall
-from sunwell.core.model import Delta, Usage
+from sunwell.core.model import Delta, Stop, Usage
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
 from sunwell.models.openai_chat import ChunkReader, encode_message, read_answer
 from sunwell.models.usage import ANY_CHAT
@@ -331,7 +332,8 @@ def test_any_json_is_a_completion_or_refused(value):
         got = read_answer(json.dumps(value).encode(), "asked")
     except (NotAnAnswer, ErrorInAnswer):
         return
-    msgspec.json.decode(encode_message(Message("assistant", got.parts)))
+    assert got.stop in get_args(Stop)
+    assert msgspec.json.decode(encode_message(Message("assistant", got.parts)))["role"] == "assistant"
 
 
 @settings(max_examples=60)
@@ -347,4 +349,5 @@ def test_any_chunks_are_a_completion_or_refused(chunks):
         got = reader.completion()
     except (NotAnAnswer, ErrorInAnswer):
         return
-    msgspec.json.decode(encode_message(Message("assistant", got.parts)))
+    assert got.stop in get_args(Stop)
+    assert msgspec.json.decode(encode_message(Message("assistant", got.parts)))["role"] == "assistant"

@@ -1,18 +1,21 @@
 """Requests and answers of the Responses API, to the byte."""
 
 import json
+from typing import get_args
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core.message import Message, Text, Thinking, ToolCall, ToolResult, user
-from sunwell.core.model import Caching, Request, ResponseSchema, ToolSpec
+from sunwell.core.model import Caching, Request, ResponseSchema, Stop, ToolSpec
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer
 from sunwell.models.openai_responses import (
     ORIGIN,
     ResponseReader,
     ResponsesFeatures,
+    encode_message,
     encode_request,
     read_answer,
 )
@@ -184,8 +187,16 @@ def test_any_json_is_an_answer_or_none(value):
     """Whatever a server sends: a completion, or an error that the adapter words."""
     data = json.dumps(value).encode()
     reader = ResponseReader("asked")
-    for attempt in (lambda: read_answer(data, "asked"), lambda: (reader.take(data), reader.completion())):
+
+    def streamed():
+        reader.take(data)
+        return reader.completion()
+
+    for attempt in (lambda: read_answer(data, "asked"), streamed):
         try:
-            attempt()
+            got = attempt()
         except (NotAnAnswer, ErrorInAnswer):
             continue
+        assert got.stop in get_args(Stop)
+        items = msgspec.json.decode(b"[" + encode_message(Message("assistant", got.parts)) + b"]")
+        assert all(isinstance(item, dict) for item in items)
