@@ -18,7 +18,7 @@ from sunwell.models.pace_rules import (
     OPENAI_PACE,
     PaceRule,
 )
-from sunwell.models.quirks import OPENAI_QUIRKS, ChatQuirks
+from sunwell.models.quirks import COMPATIBLE, OPENAI_QUIRKS, ChatQuirks
 from sunwell.models.usage import ANY_CHAT, OPENAI_CHAT, UsageDialect
 
 _BARE_IDS = (
@@ -115,7 +115,7 @@ class Provider:
     """Which of OpenAI's formats; ignored for a provider of the kind ``anthropic``."""
     needs_key: bool = True
     quirks: ChatQuirks | None = None
-    """``None``: chosen by provider, see :func:`~sunwell.models.quirks.quirks_for`."""
+    """``None``: chosen by provider, see :func:`quirks_for`."""
     headers: Headers = ()
     header_variables: tuple[tuple[str, str], ...] = ()
     """Headers whose values are in environment variables: name and variable."""
@@ -280,6 +280,16 @@ _BY_HOST = {
 def preset(name: str) -> Provider | None:
     """Return the preset called *name*, also for its alternative names; ``None`` if there is none."""
     return _BY_NAME.get(name.lower())
+
+
+def quirks_for(provider: str) -> ChatQuirks:
+    """Return what the servers of *provider* support, as its preset says, else what any compatible one does.
+
+    What a single model does not support comes from its provider's settings, or is learned from a refusal:
+    its name says nothing.
+    """
+    known = preset(provider)
+    return COMPATIBLE if known is None or known.quirks is None else known.quirks
 
 
 def preset_names() -> tuple[str, ...]:

@@ -265,9 +265,12 @@ class Sender:
             flight.is_sent = not self._tells_sending
         token = _FLIGHT.set(flight)
         try:
-            # Not the client's own send(): login is in the headers, redirects and cookies are unwanted, and
-            # looking for them takes long.
-            response = await self._http._transport_for_url(request.url).handle_async_request(request)
+            # Not the client's own send() if that can be: login is in the headers, redirects and cookies are
+            # unwanted, and looking for them takes long. The function is private, and may be gone one day.
+            transport_for = getattr(self._http, "_transport_for_url", None)
+            if transport_for is None:
+                return await self._http.send(request, stream=True)
+            response = await transport_for(request.url).handle_async_request(request)
         finally:
             _FLIGHT.reset(token)
         response.request = request
@@ -491,9 +494,9 @@ def _watched(http: Any) -> bool:
     The SDKs' aiohttp transports accept a function that makes their session. Any other transport, one of
     the caller or of a newer SDK, does not tell.
     """
-    transports = [http._transport, *http._mounts.values()]
+    transports = [getattr(http, "_transport", None), *getattr(http, "_mounts", {}).values()]
     known = [one for one in transports if one is not None]
-    if not all(hasattr(one, "client") and hasattr(one, "get_client") for one in known):
+    if not known or not all(hasattr(one, "client") and hasattr(one, "get_client") for one in known):
         return False
     for transport in known:
         transport.client = functools.partial(_session, transport.get_client)

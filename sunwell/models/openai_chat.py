@@ -26,11 +26,11 @@ from sunwell.models.answers import (
     whole,
     words,
 )
-from sunwell.models.catalog import usage_dialect_of
+from sunwell.models.catalog import quirks_for, usage_dialect_of
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpCall, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
-from sunwell.models.quirks import COMPATIBLE, ChatQuirks, quirks_for
+from sunwell.models.quirks import COMPATIBLE, ChatQuirks
 from sunwell.models.returned import (
     goes_back,
     joined_details,

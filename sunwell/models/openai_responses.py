@@ -21,6 +21,7 @@ from sunwell.models.answers import (
     whole,
     words,
 )
+from sunwell.models.catalog import quirks_for
 from sunwell.models.connection import Connection, Sdk
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
@@ -66,12 +67,8 @@ class ResponsesFeatures:
 
 
 def features_for(provider: str) -> ResponsesFeatures:
-    """Return OpenAI's features if *provider* is ``openai``; other servers are sent no cache breakpoints.
-
-    What a single model does not support comes from its provider's settings, or is learned from a refusal:
-    its name says nothing.
-    """
-    return ResponsesFeatures(breakpoints=provider == "openai")
+    """Return OpenAI's features; only a provider whose preset has them is sent cache breakpoints."""
+    return ResponsesFeatures(breakpoints=quirks_for(provider).breakpoints)
 
 
 def encode_request(

@@ -22,10 +22,11 @@ from sunwell.models.catalog import (
     names_of,
     parse_reference,
     preset,
+    quirks_for,
 )
 from sunwell.models.connection import OWN_URLS, Connection, client_for, request_options
 from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
-from sunwell.models.quirks import ChatQuirks, quirks_for
+from sunwell.models.quirks import ChatQuirks
 from sunwell.plugins import Plugins
 
 if TYPE_CHECKING:

@@ -52,12 +52,3 @@ OPENAI_QUIRKS = ChatQuirks(
     call_ids="short",
 )
 """What OpenAI itself supports."""
-
-
-def quirks_for(provider: str) -> ChatQuirks:
-    """Return the quirks of OpenAI's own models if *provider* is ``openai``, else the defaults.
-
-    What a single model does not support comes from its provider's settings, or is learned from a refusal:
-    its name says nothing.
-    """
-    return OPENAI_QUIRKS if provider == "openai" else COMPATIBLE

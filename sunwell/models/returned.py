@@ -108,18 +108,18 @@ def joined_details(pieces: list[Any]) -> list[Any]:
     stay apart.
     """
     entries: list[dict[str, Any]] = []
-    whole_ones: list[Any] = []
+    joined: list[Any] = []
     for piece in pieces:
         if not isinstance(piece, dict):
-            whole_ones.append(piece)
+            joined.append(piece)
             continue
         entry = next((one for one in reversed(entries) if _continues(one, piece)), None)
         if entry is None:
             entries.append(dict(piece))
-            whole_ones.append(entries[-1])
+            joined.append(entries[-1])
         else:
             _grow(entry, piece)
-    return whole_ones
+    return joined
 
 
 def _continues(entry: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from sunwell.core.message import Message, Text, Thinking, ToolCall, ToolResult, user
 from sunwell.core.model import Caching, Request, ResponseSchema, ToolSpec
-from sunwell.models.openai_chat import encode_message, encode_request
-from sunwell.models.quirks import ChatQuirks, quirks_for
+from sunwell.models.catalog import PRESETS, quirks_for
+from sunwell.models.connection import Connection
+from sunwell.models.openai_chat import ChatModel, encode_message, encode_request
+from sunwell.models.quirks import ChatQuirks
 
 TOOL = ToolSpec("read", "Reads a file.", {"type": "object", "properties": {}})
 HELLO = user("hello")
@@ -82,6 +84,13 @@ def test_quirks_follow_from_the_provider(provider, limit, breakpoints):
     """OpenAI alone gets breakpoints and the newer name of the limit, whatever its models are called."""
     quirks = quirks_for(provider)
     assert (quirks.token_limit, quirks.breakpoints) == (limit, breakpoints)
+
+
+@pytest.mark.parametrize("provider", [name for name in PRESETS if PRESETS[name].quirks is not None])
+def test_a_model_that_is_made_by_hand_has_the_quirks_of_its_preset(provider):
+    """As one that is looked up by name: Mistral gets ids of nine characters either way."""
+    model = ChatModel("m", Connection(provider, "http://lab.test/v1", "key-of-a-test"))
+    assert model.quirks == PRESETS[provider].quirks
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ from sunwell.core.model import Caching, Request, ResponseSchema, ToolSpec
 from sunwell.errors import BadRequest
 from sunwell.models import anthropic_messages, openai_chat, openai_responses
 from sunwell.models.anthropic_messages import AnthropicModel, MessagesFeatures
+from sunwell.models.catalog import quirks_for
 from sunwell.models.connection import Connection
 from sunwell.models.learning import SCHEMA_IN_WORDS, learned
 from sunwell.models.openai_chat import ChatModel
 from sunwell.models.openai_responses import ResponsesFeatures, ResponsesModel
-from sunwell.models.quirks import ChatQuirks, quirks_for
+from sunwell.models.quirks import ChatQuirks
 from sunwell.simulator import Asked, Fault, FaultRule, Reply, Simulator, minimal
 
 TOOL = ToolSpec("read", "Reads.", {"type": "object", "properties": {}})

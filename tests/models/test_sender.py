@@ -1,9 +1,11 @@
 """A finished body goes out exactly as the SDK itself would send it."""
 
+from types import SimpleNamespace
+
 import httpx2
 import pytest
 
-from sunwell.models.connection import Connection, request_options, sender_for
+from sunwell.models.connection import Connection, Flight, Sender, _watched, request_options, sender_for
 
 PATHS = {"anthropic": "/v1/messages", "openai": "/chat/completions"}
 BODY = b'{"model": "m-1"}'
@@ -77,6 +79,17 @@ async def test_an_error_is_an_answer_too(sdk):
     sender = await sender_for(sdk, Connection(sdk, "http://lab.test", "k", transport=caught(made, 307)))
     response = await sender.post("/one", b"{}")
     assert (response.status_code, len(made)) == (307, 1)
+
+
+async def test_a_client_without_what_is_private_sends_all_the_same():
+    """A later version of the library may have other inner parts: the request then counts as sent at once."""
+    made = []
+    sender = await sender_for("openai", Connection("openai", "http://lab.test", "k", transport=caught(made)))
+    public = SimpleNamespace(send=sender._http.send, timeout=sender._http.timeout)
+    flight = Flight()
+    response = await Sender(sender.client, public).post("/one", b"1", flight)
+    assert (response.status_code, made[0].content, flight.is_sent) == (200, b"1", True)
+    assert not _watched(public)
 
 
 def _fields(connection):

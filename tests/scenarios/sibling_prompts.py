@@ -26,8 +26,8 @@ from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Record
 from sunwell.models import anthropic_messages, openai_chat
+from sunwell.models.catalog import quirks_for
 from sunwell.models.prices import PriceBook
-from sunwell.models.quirks import quirks_for
 from sunwell.models.registry import ModelRegistry
 from sunwell.tools import tool
 
