@@ -150,6 +150,38 @@ def utilisation(found: Found) -> list[str]:
     return rows(head, body)
 
 
+def real_work(found: Found) -> list[str]:
+    """Each way, pair of models and cap: what finished, and what was used and refused."""
+    head = (
+        "way", "models", "cap", "finished", "least used of an unfinished run", "shortened", "refused",
+        "loosest bound", "bills above the cap",
+    )  # fmt: skip
+    body = (
+        [
+            row["way"],
+            row["pair"],
+            f"${row['cap_usd']}",
+            f"{row['finished']:.0%}",
+            "" if row["finished"] == 1 else f"{row['used_least']:.0%}",
+            row["shortened"],
+            row["refused"],
+            row["loosest"] or "",
+            row["passed"],
+        ]
+        for row in found["rows"]
+    )
+    return rows(head, body)
+
+
+def real_packages(found: Found) -> list[str]:
+    """Each package and way, with its end and its bill."""
+    body = (
+        [row["package"], row["way"], row["status"], row["turns"], f"${row['billed_usd']}"]
+        for row in found["rows"]
+    )
+    return rows(("package", "way", "status", "turns", "billed"), body)
+
+
 def caps(found: Found) -> list[str]:
     """What each of several libraries let be billed on one cap."""
     head = (f"{found['workers']} workers, cap ${found['cap_usd']}", "calls each", "billed, median", "answers")
@@ -284,6 +316,8 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         ledger,
         utilisation,
         vendor_limits,
+        real_work,
+        real_packages,
         caps,
         interleavings,
         resume,
