@@ -1,115 +1,52 @@
-"""The part of a workspace that the smart model sees when it writes a lens: the tree and relevant files."""
+"""The part of a workspace that the smart model sees when it writes a lens: an outline and what is relevant."""
 
 import re
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 
 import attrs
 
+from sunwell.context.outline import Definition, definitions, imported_modules, is_code
+from sunwell.context.relevance import Passage, scores, stem, wanted_words, with_neighbours, words_of
+from sunwell.context.workspace_files import list_files
 from sunwell.core.markdown import fenced
 from sunwell.core.message import FileRead
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ToolError
-from sunwell.tools.ignore_rules import ignores_above
 from sunwell.tools.text_file import text_of
 from sunwell.tools.wording import on_one_line
 from sunwell.tools.workspace import FolderEntry, Workspace
-from sunwell.tools.workspace_view import rules_in
-
-MOST_ENTRIES = 10_000
-"""Limit of files and folders that are listed; of a larger workspace, only the upper levels."""
-
-_BUILT_FOLDERS = frozenset(
-    {".hg", ".svn", ".venv", "node_modules", "__pycache__", ".tox", ".nox", ".mypy_cache"}
-    | {".pytest_cache", ".ruff_cache", ".hypothesis", ".ssh", ".aws", ".gnupg"}
-)
-_KEY_FILES = frozenset({".netrc", ".npmrc", ".pypirc", ".git-credentials", ".htpasswd"})
-_KEY_ENDINGS = (".pem", ".key", ".p12", ".pfx", ".keystore", ".jks")
-_KEY_BEGINNINGS = ("id_rsa", "id_ed25519", "id_ecdsa", "id_dsa")
-
-
-def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
-    """Return the files that may be shown, upper levels first, and whether these are all.
-
-    Ignore files are respected; links are neither followed nor listed. Paths that are closed to tools
-    (``.git``, ``.sunwell``, ``.env``), files that usually hold keys, and build folders are always left
-    out. Unreadable files are skipped.
-    """
-    files: list[FolderEntry] = []
-    seen = 0
-    waiting = deque([("", ignores_above(workspace.root))])
-    while waiting:
-        folder, above = waiting.popleft()
-        entries = _entries(workspace, folder)
-        rules = rules_in(workspace, folder, above, entries)
-        left, seen = MOST_ENTRIES - seen, seen + len(entries)
-        shown = [entry for entry in entries[:left] if not _is_kept_back(entry)]
-        hidden = rules.hidden(shown)
-        for entry in shown:
-            if entry.path in hidden:
-                continue
-            if entry.kind == "folder":
-                waiting.append((entry.path, rules.inside(entry.path)))
-            elif entry.kind == "file":
-                files.append(entry)
-        if seen > MOST_ENTRIES:
-            return files, False
-    return files, True
-
-
-def _entries(workspace: Workspace, folder: str) -> list[FolderEntry]:
-    try:
-        return workspace.entries(folder) or []
-    except ToolError:  # deleted or not readable: the rest is still useful
-        return []
-
-
-def _is_kept_back(entry: FolderEntry) -> bool:
-    name = entry.path.rpartition("/")[2].casefold()
-    return (
-        name in (_BUILT_FOLDERS if entry.kind == "folder" else _KEY_FILES)
-        or name.endswith(_KEY_ENDINGS)
-        or name.startswith(_KEY_BEGINNINGS)
-    )
-
 
 LARGEST_FILE_BYTES = 500_000
-"""A larger file is listed in the tree but not read."""
+"""A larger file is listed but not read."""
 _BYTES_PER_TOKEN = 4
-_TREE_SHARE = 4  # the tree gets at most a quarter of the space,
-_FILE_SHARE = 3  # a file at most a third of the space left for files
-_LEAST_FILE_BYTES = 600  # a shorter excerpt of a longer file is useless
+_MOST_READ = 4_000  # files whose text is searched
+_MOST_RANKED = 400  # files that are taken apart
+_OUTLINE_SHARE = 0.3
+_FIRST_FILE_SHARE = 0.5  # of the room that is left, the first file gets at most a half, later ones a third
+_FILE_SHARE = 1 / 3
+_WHOLE_BYTES = 5_000  # a relevant file up to this size is shown whole
+_LEAST_BYTES = 400  # a shorter piece of a longer file is useless
+_HEAD_LINES = 30
 _LEAST_LINE_BYTES = 4  # a name of one letter, its size and the line's end
-_MANY_FILES = 8
-_TELLING_SHARE = 3  # a word in more than a third of all paths does not distinguish them
+_WORTH_OF_BEST = 0.08  # a file that fits less than this share of the best one is not relevant
 
-_WORD = re.compile(r"[^\W_]+")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PATH_IN_TASK = re.compile(r"[\w.@+-]+(?:/[\w.@+-]+)*")
-_EVERYDAY = frozenset(
-    {"add", "all", "and", "are", "change", "code", "create", "each", "every", "file", "files", "fix"}
-    | {"for", "from", "generate", "into", "make", "new", "not", "page", "project", "remove", "rename"}
-    | {"that", "the", "this", "update", "use", "using", "which", "with", "write", "implement", "src"}
-)
 _GUIDES = frozenset({"readme", "contributing", "conventions", "style", "agents", "claude", "architecture"})
+_HISTORIES = frozenset({"changelog", "changes", "history", "news", "release", "releases", "authors", "license"})
 _MANIFESTS = frozenset(
     {"pyproject.toml", "package.json", "cargo.toml", "go.mod", "setup.py", "setup.cfg", "tsconfig.json"}
     | {"makefile", "pom.xml", "build.gradle", "gemfile", "composer.json", "requirements.txt", "deno.json"}
 )
 _ENTRY_POINTS = frozenset({"main", "__main__", "app", "index", "cli", "server", "lib", "routes", "models"})
+_TEST_FOLDERS = frozenset({"test", "tests", "testing", "spec", "specs", "__tests__"})
+_SIDE_FOLDERS = frozenset({"doc", "docs", "example", "examples", "benchmarks", "bench", "scripts", "tools"})
+_TEST_WORTH, _SIDE_WORTH, _PROSE_WORTH, _HISTORY_WORTH = 0.35, 0.3, 0.25, 0.03
 
 
 def _nobody(_: FileRead) -> None:
     pass
-
-
-@attrs.frozen
-class _Wanted:
-    """The words and paths of the task that file names are compared with."""
-
-    paths: frozenset[str]
-    words: frozenset[str]
 
 
 @attrs.frozen
@@ -120,6 +57,27 @@ class Shown:
     reads: tuple[FileRead, ...] = ()
 
 
+@attrs.define(eq=False)
+class _File:
+    """A file that was read."""
+
+    entry: FolderEntry
+    text: str
+    """Without known secrets."""
+    read: FileRead
+    is_public: bool
+    """Whether its name holds no secret."""
+    rough: float = 0.0
+    parts: tuple[Definition, ...] = ()
+    lines: list[str] = attrs.field(factory=list)
+    best: list[tuple[float, int, int]] = attrs.field(factory=list)
+    """Passages as (score, first line, last line), the best first."""
+
+    @property
+    def path(self) -> str:
+        return self.entry.path
+
+
 def gather(
     workspace_root: str | PathLike[str],
     task: str,
@@ -128,11 +86,12 @@ def gather(
     secrets: Secrets | None = None,
     tell_read: Callable[[FileRead], object] = _nobody,
 ) -> str:
-    """Return the tree of the workspace and the files relevant for *task*, as text for a prompt.
+    """Return what of the workspace is relevant for *task*, as text for a prompt.
 
-    Files come in this order: files named in the task, files whose names contain words of the task, readme
-    and manifest files, entry points, tests. Each is in a fence that its text cannot close, and is cut
-    with a note if it is long. The text has at most *limit_tokens*, at 4 bytes per token, and is the same
+    First the files with their sizes and, of source files, what they define. Then files and parts of files:
+    those named in the task, then those whose names, definitions and text fit its words, with what they import
+    and what tests them, then readme and manifest files and entry points until the room is filled. Each is in a
+    fence that its text cannot close. The text has at most *limit_tokens*, at 4 bytes per token, and is the same
     for the same files and task. Ignored files, ``.git``, ``.sunwell``, ``.env``, key files, links, binary
     and very large files are never read. Known *secrets* are replaced. *tell_read* is called for each
     file whose text is shown.
@@ -140,145 +99,324 @@ def gather(
     Raises :exc:`~sunwell.errors.ConfigurationError` if the root is not a folder.
     """
     workspace = Workspace(workspace_root)
-    files, complete = list_files(workspace)
+    entries, complete = list_files(workspace)
     kept = Secrets() if secrets is None else secrets
-    left = limit_tokens * _BYTES_PER_TOKEN
-    tree = _tree(files, complete, left // _TREE_SHARE, kept)
-    if not tree:
+    limit = limit_tokens * _BYTES_PER_TOKEN
+    wanted = wanted_words(task)
+    files = _read(workspace, entries, wanted, kept)
+    ranked = _ranked(files, task, wanted)
+    listed = _listing(entries, ranked, complete, int(limit * _OUTLINE_SHARE), kept)
+    if not listed:
         return ""
-    blocks = [tree]
-    left -= _size(tree)
-    worth = _by_worth(files, task)
-    names = [on_one_line(entry.path) for entry in worth]
-    titles = [kept.redact(f"File {name}") for name in names]
-    for entry, title in zip(worth, titles, strict=True):
-        room = min(left, max(_LEAST_FILE_BYTES, left // _FILE_SHARE)) - 2
-        block = _shown(workspace, entry, title, room, kept, tell_read)
-        if block is not None:
-            blocks.append(block)
-            left -= _size(block) + 2
-        if left < _LEAST_FILE_BYTES:
-            break
+    blocks = [listed]
+    left = limit - _size(listed)
+    for path, block in _blocks(ranked, left, kept):
+        blocks.append(block)
+        left -= _size(block) + 2
+        file = files[path]
+        if file.is_public:
+            tell_read(file.read)
     return "\n\n".join(blocks)
 
 
-def _tree(files: Sequence[FolderEntry], complete: bool, room: int, secrets: Secrets) -> str:
-    """Return the paths of *files*, as many as fit into *room* bytes; empty if none fits."""
-    title = "Files of the workspace, with their sizes in bytes:"
+def _read(
+    workspace: Workspace, entries: Sequence[FolderEntry], wanted: Mapping[str, float], secrets: Secrets
+) -> dict[str, _File]:
+    """Return the files that can be shown, by path; of many, those that seem to fit best by their paths."""
+    readable = [entry for entry in entries if 0 < entry.size_bytes <= LARGEST_FILE_BYTES]
+    if len(readable) > _MOST_READ:
+        by_path = sorted(readable, key=lambda one: (-_path_hits(one.path, wanted), not is_code(one.path)))
+        readable = by_path[:_MOST_READ]
+    found = {}
+    for entry in readable:
+        try:
+            content = workspace.read(entry.path, LARGEST_FILE_BYTES)
+            if content is None:
+                continue
+            whole = text_of(entry.path, content.data).text
+        except ToolError:
+            continue
+        # Redacted before it is cut: half a secret could not be found.
+        text, is_public = secrets.redact(whole).strip("\n"), secrets.redact(content.path) == content.path
+        if text:
+            read = FileRead(content.path, content.sha256)
+            found[entry.path] = _File(entry, text, read, is_public)
+    return found
+
+
+def _path_hits(path: str, wanted: Mapping[str, float]) -> float:
+    return sum(wanted[word] for word in set(words_of(path)) if word in wanted)
+
+
+def _ranked(files: Mapping[str, _File], task: str, wanted: Mapping[str, float]) -> list[_File]:
+    """Return the files, the most relevant first, with their passages scored."""
+    for file in files.values():
+        file.rough = _rough(file, wanted)
+    candidates = sorted(files.values(), key=lambda one: (-one.rough, one.path))[:_MOST_RANKED]
+    passages: list[Passage] = []
+    places: list[tuple[_File, int, int]] = []
+    for file in candidates:
+        file.lines = file.text.splitlines()
+        file.parts = definitions(file.path, file.text)
+        for name, first, last in _pieces(file):
+            passages.append(Passage(file.path, name, "\n".join(file.lines[first - 1 : last])))
+            places.append((file, first, last))
+    for score, (file, first, last) in zip(scores(wanted, passages), places, strict=True):
+        if score > 0:
+            file.best.append((score, first, last))
+    own = {}
+    for file in candidates:
+        file.best.sort(key=lambda one: (-one[0], one[1]))
+        top = [score for score, _, _ in file.best[:4]]
+        fit = sum(score * share for score, share in zip(top, (1.0, 0.3, 0.15, 0.1), strict=False))
+        own[file.path] = fit * _worth(file.path)
+    named = _named(files, task)
+    tied = with_neighbours(own, _edges(candidates))
+    best = max(tied.values(), default=0.0)
+    rest = _usual(files)
+
+    def order(file: _File) -> tuple[float, float, float, str]:
+        score = tied.get(file.path, 0.0)
+        relevant = score if score > best * _WORTH_OF_BEST else 0.0
+        return (-named.get(file.path, 0), -relevant, -rest.get(file.path, 0), file.path)
+
+    return [
+        file
+        for file in sorted(files.values(), key=order)
+        if file.path in named or file.path in rest or tied.get(file.path, 0.0) > 0
+    ]
+
+
+def _rough(file: _File, wanted: Mapping[str, float]) -> float:
+    folded = file.text.lower()
+    hits = sum(weight for word, weight in wanted.items() if word in folded)
+    return (hits + 2 * _path_hits(file.path, wanted)) * _worth(file.path) + (0.01 if is_code(file.path) else 0)
+
+
+def _pieces(file: _File) -> Iterator[tuple[str, int, int]]:
+    """Yield name, first and last line of each passage: definitions, and what stands between them."""
+    covered = 0
+    owner = ""
+    for at, part in enumerate(file.parts):
+        if part.depth == 0:
+            owner = part.name
+            if part.first_line > covered + 1:
+                yield "", covered + 1, part.first_line - 1
+            inner = [one for one in file.parts[at + 1 :] if one.depth > 0 and one.last_line <= part.last_line]
+            last = inner[0].first_line - 1 if inner else part.last_line
+            yield part.name, part.first_line, max(part.first_line, last)
+            covered = part.last_line
+        else:
+            yield f"{owner} {part.name}", part.first_line, part.last_line
+    if covered < len(file.lines):
+        for first in range(covered + 1, len(file.lines) + 1, 60):
+            yield "", first, min(len(file.lines), first + 59)
+
+
+def _worth(path: str) -> float:
+    folders = {part.lower() for part in path.split("/")[:-1]}
+    name = path.rpartition("/")[2].lower()
+    if name.partition(".")[0] in _HISTORIES:
+        return _HISTORY_WORTH
+    if _is_test(path):
+        return _TEST_WORTH
+    if folders & _SIDE_FOLDERS:
+        return _SIDE_WORTH
+    return 1.0 if is_code(path) else _PROSE_WORTH
+
+
+def _is_test(path: str) -> bool:
+    name = path.rpartition("/")[2].lower()
+    name_stem = name.partition(".")[0]
+    folders = {part.lower() for part in path.split("/")[:-1]}
+    return (
+        name_stem.startswith("test_") or name_stem.endswith(("_test", "-test", "_spec"))
+        or name_stem == "conftest" or ".test." in name or ".spec." in name or bool(folders & _TEST_FOLDERS)
+    )  # fmt: skip
+
+
+def _named(files: Mapping[str, _File], task: str) -> dict[str, int]:
+    """Return the files that the task names: 2 for a path, 1 for the name of a file."""
+    said = {word.strip(".").lower() for word in _PATH_IN_TASK.findall(task)}
+    found = {}
+    for path in files:
+        folded = path.lower()
+        if folded in said:
+            found[path] = 2
+        elif folded.rpartition("/")[2] in said:
+            found[path] = 1
+    return found
+
+
+def _usual(files: Mapping[str, _File]) -> dict[str, float]:
+    """Return the files that tell about any task: readme, manifest, entry points."""
+    found = {}
+    for path in files:
+        depth, name = path.count("/"), path.rpartition("/")[2].lower()
+        name_stem = name.partition(".")[0]
+        if name_stem in _GUIDES:
+            found[path] = 3 - 0.3 * depth
+        elif name in _MANIFESTS:
+            found[path] = 2 - 0.3 * depth
+        elif name_stem in _ENTRY_POINTS and not _is_test(path):
+            found[path] = 1 - 0.1 * depth
+    return {path: worth for path, worth in found.items() if worth > 0}
+
+
+def _edges(files: Iterable[_File]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of files of which the first imports the second."""
+    modules: dict[str, str] = {}
+    imports: dict[str, frozenset[str]] = {}
+    for file in files:
+        if not file.path.endswith(".py"):
+            continue
+        dotted = file.path[:-3].replace("/", ".").removesuffix(".__init__")
+        parts = dotted.split(".")
+        for at in range(len(parts)):  # "src/shop/cart.py" is imported as "shop.cart"
+            modules.setdefault(".".join(parts[at:]), file.path)
+        imports[file.path] = imported_modules(file.path, file.text)
+    for path, names in imports.items():
+        for name in names:
+            other = modules.get(name)
+            if other is not None and other != path:
+                yield path, other
+
+
+def _listing(
+    entries: Sequence[FolderEntry], ranked: Sequence[_File], complete: bool, room: int, secrets: Secrets
+) -> str:
+    """Return the paths of *entries*, with what files define as far as there is room; empty if none fits."""
+    title = "Files of the workspace, with their sizes in bytes and what they define:"
     note = "(… and {:,} more files)"
     room -= _size(title) + _size(note) + 12
-    most = max(0, room) // _LEAST_LINE_BYTES
-    names = [on_one_line(entry.path) for entry in files[:most]]
-    sized = [f"{name} {entry.size_bytes}" for name, entry in zip(names, files[:most], strict=True)]
-    lines: list[str] = []
-    for line in [secrets.redact(line) for line in sized]:
-        room -= _size(line) + 1
-        if room < 0:
+    order = {file.path: at for at, file in enumerate(ranked)}
+    first = sorted(entries, key=lambda entry: (order.get(entry.path, len(order)), 0))
+    chosen: set[str] = set()
+    names: dict[str, str] = {}
+    for entry in first[: max(0, room) // _LEAST_LINE_BYTES]:
+        line = secrets.redact(f"{on_one_line(entry.path)} {entry.size_bytes}")
+        if room < _size(line) + 1:
             break
-        lines.append(line)
-    if not lines:
+        room -= _size(line) + 1
+        chosen.add(entry.path)
+        names[entry.path] = line
+    if not chosen:
         return ""
-    if len(lines) < len(files):
-        lines.append(note.format(len(files) - len(lines)))
+    outlines: dict[str, list[str]] = {}
+    for full in (False, True):
+        for file in ranked:
+            if file.path not in chosen or not file.parts or _is_test(file.path):
+                continue
+            lines = _outline(file, full)
+            cost = sum(_size(line) + 1 for line in lines) - sum(
+                _size(line) + 1 for line in outlines.get(file.path, ())
+            )
+            if 0 < cost <= room:
+                room -= cost
+                outlines[file.path] = lines
+    lines = [title]
+    for entry in entries:
+        if entry.path in chosen:
+            lines += [names[entry.path], *outlines.get(entry.path, ())]
+    if len(chosen) < len(entries):
+        lines.append(note.format(len(entries) - len(chosen)))
     elif not complete:
         lines.append("(… and more files)")
-    return "\n".join([title, *lines])
+    return "\n".join(lines)
 
 
-def _by_worth(files: Sequence[FolderEntry], task: str) -> list[FolderEntry]:
-    """Return the files relevant for *task*, most important first."""
-    wanted = _Wanted(
-        frozenset(path.strip(".").lower() for path in _PATH_IN_TASK.findall(task)),
-        _telling({_stem(word) for word in _words(task)}, files),
-    )
-    scored = [(_score(entry.path, wanted), entry) for entry in files]
-    worth = [(-score, entry.path, entry) for score, entry in scored if score > 0]
-    return [entry for _, _, entry in sorted(worth, key=lambda item: item[:2])]
+def _outline(file: _File, full: bool) -> list[str]:
+    """Return a line for each definition at the top of *file*: names, or *full* signatures."""
+    lines: list[str] = []
+    methods: dict[int, list[str]] = defaultdict(list)
+    tops: list[Definition] = []
+    for part in file.parts:
+        if part.depth == 0:
+            tops.append(part)
+        elif tops:
+            methods[len(tops) - 1].append(part.name)
+    for at, part in enumerate(tops):
+        inner = [name for name in methods[at] if not name.startswith("__")]
+        said = part.signature if full else part.name
+        lines.append(f"  {said}" + (f": {', '.join(inner)}" if inner else ""))
+    if full:
+        return lines
+    return [f"  {'; '.join(line.strip() for line in lines)}"]
 
 
-def _telling(words: set[str], files: Sequence[FolderEntry]) -> frozenset[str]:
-    """Return those of *words* that distinguish some of *files* from the others."""
-    counts = Counter(word for entry in files for word in {_stem(part) for part in _words(entry.path)} & words)
-    common = max(_MANY_FILES, len(files) // _TELLING_SHARE)
-    return frozenset(word for word in words if counts[word] <= common)
+def _blocks(ranked: Sequence[_File], room: int, secrets: Secrets) -> Iterator[tuple[str, str]]:
+    """Yield path and text of what is shown, in at most *room* bytes: one round for what fits best, one to fill."""
+    shown: dict[str, set[int]] = defaultdict(set)
+    for is_last in (False, True):
+        for at, file in enumerate(ranked):
+            if room < _LEAST_BYTES:
+                return
+            if is_last and len(shown[file.path]) >= len(file.text.splitlines()):
+                continue
+            share = 1.0 if is_last else _FIRST_FILE_SHARE if at == 0 else _FILE_SHARE
+            most = min(room, max(_WHOLE_BYTES, int(room * share))) - 2
+            block = _shown(file, most, shown[file.path], secrets, fills=is_last)
+            if block is not None:
+                room -= _size(block) + 2
+                yield file.path, block
 
 
-def _score(path: str, wanted: _Wanted) -> int:
-    folded = path.lower()
-    name = folded.rpartition("/")[2]
-    stem = name.partition(".")[0]
-    if folded in wanted.paths:
-        return 2_000
-    depth = path.count("/")
-    if name in wanted.paths:
-        return 1_500 - depth
-    matches = len(wanted.words & {_stem(word) for word in _words(path)})
-    if matches:
-        own = wanted.words & {_stem(word) for word in _words(path.rpartition("/")[2].partition(".")[0])}
-        return 300 * min(matches, 3) + (100 if own else 0) - depth
-    if stem in _GUIDES:
-        return 200 - 20 * depth
-    if name in _MANIFESTS:
-        return 150 - 20 * depth
-    if stem in _ENTRY_POINTS:
-        return 100 - 10 * depth
-    is_test = stem.startswith("test_") or stem.endswith(("_test", "-test")) or ".test." in name
-    return 40 - depth if is_test else 0
-
-
-def _words(text: str) -> list[str]:
-    """Return the words of *text* in lower case, names split into their parts, without common words."""
-    words = [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text.replace("_", " ")))]
-    return [word for word in words if len(word) > 2 and word not in _EVERYDAY]
-
-
-def _stem(word: str) -> str:
-    """Return *word* without a plural ending (approximate)."""
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
-
-
-def _shown(
-    workspace: Workspace,
-    entry: FolderEntry,
-    title: str,
-    room: int,
-    secrets: Secrets,
-    tell_read: Callable[[FileRead], object],
-) -> str | None:
-    """Return the file under its *title*, in at most *room* bytes; ``None`` if it cannot be shown."""
-    if not 0 < entry.size_bytes <= LARGEST_FILE_BYTES:
-        return None
-    try:
-        content = workspace.read(entry.path, LARGEST_FILE_BYTES)
-        if content is None:
-            return None
-        read = FileRead(content.path, content.sha256)
-        whole = text_of(entry.path, content.data).text
-    except ToolError:
-        return None
-    # Redacted before it is cut: half a secret could not be found.
-    text, is_public = secrets.redact(whole).strip("\n"), secrets.redact(content.path) == content.path
-    fitted = _fitted(title, text, room)
-    if fitted is not None and is_public:
-        tell_read(read)
-    return fitted
-
-
-def _fitted(title: str, text: str, room: int) -> str | None:
-    """Return *text* under *title* in a fence, cut at the end of a line if it is too long."""
-    whole = f"{title}:\n{fenced(text)}"
-    if _size(whole) <= room:
+def _shown(file: _File, room: int, shown: set[int], secrets: Secrets, *, fills: bool) -> str | None:
+    """Return the file, or what of it fits best, in at most *room* bytes; ``None`` if nothing does."""
+    title = secrets.redact(f"File {on_one_line(file.path)}")
+    lines = file.lines or file.text.splitlines()
+    whole = f"{title}:\n{fenced(file.text)}"
+    if not shown and _size(whole) <= room and (fills or not file.best or _size(file.text) <= _WHOLE_BYTES):
+        shown.update(range(1, len(lines) + 1))
         return whole
-    longest_fence = _size(fenced(text)) - _size(text)
-    note = f", its first {{:,}} of {_size(text):,} bytes:"
-    space = room - _size(title) - _size(note) - longest_fence - 12
-    cut = text.encode("utf-8", "replace")[: max(0, space)].decode("utf-8", "ignore")
-    cut = cut[: cut.rfind("\n")] if "\n" in cut else ""
-    if _size(cut) < _LEAST_FILE_BYTES // 2:
+    wanted = _chosen_lines(file, lines, room - 200, shown, fills=fills)
+    if not wanted:
         return None
-    return f"{title}{note.format(_size(cut))}\n{fenced(cut)}"
+    if len(wanted) == len(lines) and _size(whole) <= room:
+        shown.update(wanted)
+        return whole
+    blocks = []
+    for first, last in _runs(wanted):
+        text = "\n".join(lines[first - 1 : last])
+        block = f"{title}, lines {first}-{last} of {len(lines)}:\n{fenced(text)}"
+        if _size(block) + 2 > room:
+            continue
+        room -= _size(block) + 2
+        shown.update(range(first, last + 1))
+        blocks.append(block)
+    return "\n\n".join(blocks) or None
+
+
+def _chosen_lines(file: _File, lines: Sequence[str], room: int, shown: set[int], *, fills: bool) -> set[int]:
+    """Return the numbers of the lines to show: the passages that fit best, and the head of the file."""
+    wanted: set[int] = set()
+    best = file.best[0][0] if file.best else 0.0
+    head = (1.0, 1, min(_HEAD_LINES, len(lines)))
+    passages = [one for one in file.best if fills or one[0] >= 0.2 * best]
+    rest = [(0.0, first, last) for _, first, last in _pieces(file)] if fills else []
+    for _, first, last in [*passages[:1], head, *passages[1:], *rest] if passages else [head, *rest]:
+        new = [n for n in range(first, last + 1) if n not in wanted and n not in shown]
+        cost = sum(_size(lines[n - 1]) + 1 for n in new)
+        if cost + 80 > room:
+            if wanted or room < _LEAST_BYTES:
+                continue
+            while new and cost + 80 > room:
+                cost -= _size(lines[new.pop() - 1]) + 1
+        room -= cost + 80 if new else 0
+        wanted.update(new)
+    return wanted
+
+
+def _runs(numbers: set[int]) -> Iterator[tuple[int, int]]:
+    """Yield first and last of each run of *numbers*."""
+    ordered = sorted(numbers)
+    first = last = ordered[0]
+    for number in ordered[1:]:
+        if number > last + 1:
+            yield first, last
+            first = number
+        last = number
+    yield first, last
 
 
 def _size(text: str) -> int:
