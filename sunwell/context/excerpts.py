@@ -23,12 +23,12 @@ LARGEST_FILE_BYTES = 500_000
 _BYTES_PER_TOKEN = 4
 _MOST_READ = 4_000  # files whose text is searched
 _MOST_RANKED = 400  # files that are taken apart
-_OUTLINE_SHARE = 0.3
+_OUTLINE_SHARE = 0.2
 _FIRST_FILE_SHARE = 0.5  # of the room that is left, the first file gets at most a half, later ones a third
 _FILE_SHARE = 1 / 3
 _WHOLE_BYTES = 5_000  # a relevant file up to this size is shown whole
 _LEAST_BYTES = 400  # a shorter piece of a longer file is useless
-_HEAD_LINES = 30
+_HEAD_LINES = 15
 _LEAST_LINE_BYTES = 4  # a name of one letter, its size and the line's end
 _WORTH_OF_BEST = 0.08  # a file that fits less than this share of the best one is not relevant
 
