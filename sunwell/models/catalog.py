@@ -137,6 +137,8 @@ class Provider:
     """How Chat Completions report usage. The other formats report it alike everywhere."""
     pace: PaceRule = ANY_PACE
     """What counts against its rate limits."""
+    counts: bool = False
+    """Whether its own address has an endpoint that counts the input of a request, for nothing."""
     vendor: str | None = None
     """The preset that an entry is based on; ``None``: that of its name or address, if any."""
 
@@ -186,6 +188,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 OWN_URLS["anthropic"],
                 "ANTHROPIC_API_KEY",
                 pace=ANTHROPIC_PACE,
+                counts=True,
             ),
             Provider(
                 "openai",
@@ -195,6 +198,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 api="responses",
                 usage=OPENAI_CHAT,
                 pace=OPENAI_PACE,
+                counts=True,
                 quirks=OPENAI_QUIRKS,
                 without_effort=_OPENAI_WITHOUT_REASONING,
                 without_breakpoints=_OPENAI_WITHOUT_BREAKPOINTS,
@@ -311,6 +315,18 @@ def vendor_of(connection: Connection) -> Provider | None:
     if connection.vendor is not None:
         return preset(connection.vendor)
     return _BY_HOST.get(_host(connection.base_url)) or preset(connection.provider)
+
+
+def may_count(connection: Connection) -> bool:
+    """Whether the server behind *connection* may have an endpoint that counts the input of a request.
+
+    At the address of a preset it has one if the preset says so. At any other address, which may be a proxy,
+    only the server can say.
+    """
+    known = _BY_HOST.get(_host(connection.base_url))
+    if known is None and connection.base_url is None:
+        known = preset(connection.provider)
+    return known is None or known.counts
 
 
 def usage_dialect_of(connection: Connection) -> UsageDialect:
