@@ -11,7 +11,7 @@ from sunwell.agent.workers.worker import Worker
 from sunwell.budget.ledger_protocol import CeilingLeft
 from sunwell.core.task import TaskResult
 from sunwell.events import Event, ModelCallFinished
-from sunwell.journal.records import WorkerOpened
+from sunwell.journal.records import Intent
 
 _CALLS_AHEAD = 2
 """Further calls that are expected of the work that hands out workers: it reads their results and answers."""
@@ -36,8 +36,9 @@ class _Place:
 
     begun: _Begun
     answer: "asyncio.Future[None]"
-    short_since: float | None = None
-    """Since when it has waited for money or tokens, and not for a slot."""
+    came_at: float
+    held_seconds: float = 0.0
+    """How long it has waited for money or tokens, and not for a slot."""
 
 
 @attrs.define(eq=False)
@@ -71,6 +72,8 @@ class Entrance:
     _came: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _last_calls: dict[str, Cost] = attrs.field(factory=dict, init=False)
     """What the latest call of work that is no worker came to, by span."""
+    _short_since: float | None = attrs.field(default=None, init=False)
+    """Since when somebody in the line waits for money or tokens."""
     _is_watching: bool = attrs.field(default=False, init=False)
 
     def expect(self, worker: Worker) -> None:
@@ -78,7 +81,8 @@ class Entrance:
         if not self._is_watching:
             self._is_watching = True
             self.run.watch(self._see)
-        if self.run.resumed and self.run.journal.find(WorkerOpened, (worker.span.path,)) is not None:
+        # By its first call: a worker that was refused before it has one may have to wait again.
+        if self.run.resumed and self.run.journal.find(Intent, (worker.span.path, 0, 0)) is not None:
             self._begin(self._begun_of(worker))
             self._early.setdefault(worker.parent.path, set()).add(worker.span.path)
 
@@ -100,13 +104,13 @@ class Entrance:
             self._begin(begun)
             return 0.0
         clock = asyncio.get_running_loop()
-        place = self._line[path] = _Place(begun, clock.create_future())
+        place = self._line[path] = _Place(begun, clock.create_future(), clock.time())
         self.stir()
         try:
             await place.answer
         finally:
             self._line.pop(path, None)
-        return 0.0 if place.short_since is None else clock.time() - place.short_since
+        return place.held_seconds
 
     def seated(self, worker: Worker) -> None:
         """Take note that *worker* has its slot."""
@@ -127,32 +131,41 @@ class Entrance:
         """Look again at those who wait: a slot, money or tokens came free, or more is known."""
         if not self._line:
             return
+        now = asyncio.get_running_loop().time()
+        if not self._serve(now):
+            self._short_since = None
+        elif self._short_since is None:
+            self._short_since = now
+
+    def _serve(self, now: float) -> bool:
+        """Let all begin who may, in order of arrival; return whether somebody waits for money or tokens."""
         blocked: set[str] = set()
         for place in list(self._line.values()):
             if self.slots.taken + len(self._granted) >= self.slots.limit:
-                return
+                break
             if place.answer.done():
                 continue
             ceilings = self.run.ledger.ceilings(place.begun.worker.parent.path)
             # In order of arrival: who comes later may not take what the first in line waits for.
             if any(ceiling.account in blocked for ceiling in ceilings):
                 if ceilings[0].account in blocked:
-                    return
+                    break
                 continue
             short = self._short_at(place.begun, ceilings)
             if short is None or not self._goes_on_below(short):
-                self._grant(place)
+                self._grant(place, now)
             else:
                 blocked.add(short)
-                if place.short_since is None:
-                    place.short_since = asyncio.get_running_loop().time()
+        return bool(blocked)
 
     def turns_of_finished(self, worker: Worker) -> tuple[int, ...]:
         """Return how many turns the siblings of *worker* took that have come to their own end."""
         found = self._experience.get(_kind_of(worker))
         return () if found is None else tuple(found.turns)
 
-    def _grant(self, place: _Place) -> None:
+    def _grant(self, place: _Place, now: float) -> None:
+        if self._short_since is not None:
+            place.held_seconds = now - max(place.came_at, self._short_since)
         self._granted.add(place.begun.worker.span.path)
         self._begin(place.begun)
         place.answer.set_result(None)
@@ -188,22 +201,20 @@ class Entrance:
         most = max([newcomer.guess.most.of(unit), *(one.mean(unit) for one in self._experience.values())])
         if most * 2 * (len(self._begun) + 1) <= left and not self._last_calls:
             return True
-        load, siblings = Load(), 0
-        for path, begun in self._begun.items():
-            if _is_at_or_below(path, account):
-                expected = self._expected(begun, begun.guess.likely, unit)
-                load.add(self._of(begun), expected, self._spent(begun.worker).of(unit), unit)
-                siblings += begun.kind == newcomer.kind
-        guess = newcomer.guess.likely if siblings < PILOTS else newcomer.guess.most
-        load.add(self._of(newcomer), self._expected(newcomer, guess, unit), 0.0, unit)
+        below = [begun for path, begun in self._begun.items() if _is_at_or_below(path, account)]
+        careful = sum(begun.kind == newcomer.kind for begun in below) >= PILOTS
+        load = Load()
+        for begun in below:
+            spent = self._spent(begun.worker).of(unit)
+            load.add(self._experience.get(begun.kind), self._expected(begun, unit, careful), spent, unit)
+        expected = self._expected(newcomer, unit, careful)
+        load.add(self._experience.get(newcomer.kind), expected, 0.0, unit)
         return load.most() + self._rest_of_others(account, unit) <= left
 
-    def _of(self, begun: _Begun) -> Experience | None:
-        return self._experience.get(begun.kind)
-
-    def _expected(self, begun: _Begun, guess: Cost, unit: str) -> float:
-        """Return what a worker is expected to cost in all, by *guess* if nothing better is known."""
-        experience = self._of(begun)
+    def _expected(self, begun: _Begun, unit: str, careful: bool) -> float:
+        """Return what a worker is expected to cost in all; *careful*: the most, as long as it is a guess."""
+        experience = self._experience.get(begun.kind)
+        guess = begun.guess.most if careful else begun.guess.likely
         expected = guess.of(unit) if experience is None else experience.mean(unit)
         own = getattr(begun.worker.task.budget, unit, None)
         return expected if own is None else min(expected, float(own))
@@ -254,7 +265,7 @@ class Entrance:
             self._last_calls[event.span] = Cost(
                 float(event.cost_usd or 0), 0.0 if usage is None else float(usage.total_tokens)
             )
-        if any(place.short_since is not None for place in self._line.values()):
+        if self._short_since is not None:
             self.stir()
 
     def _owner(self, path: str) -> str:
