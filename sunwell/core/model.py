@@ -269,7 +269,8 @@ class ModelProtocol(Protocol):
     A model may also have ``input_bound_tokens(request) -> int``, an upper bound on the input
     tokens that its provider can bill for a request, and ``price``, a
     :class:`~sunwell.core.price.Price` or ``None``. Without them, the bound is computed from the
-    request's bytes, and the price is looked up by ``name``.
+    request's bytes, and the price is looked up by ``name``. With ``async count_input_tokens(request)
+    -> int | None``, the provider's own count, free of charge, can be asked for; ``None``: it cannot.
     """
 
     @property

@@ -137,6 +137,8 @@ class Provider:
     """How Chat Completions report usage. The other formats report it alike everywhere."""
     pace: PaceRule = ANY_PACE
     """What counts against its rate limits."""
+    counts: bool = False
+    """Whether its own address has an endpoint that counts the input of a request, for nothing."""
     vendor: str | None = None
     """The preset that an entry is based on; ``None``: that of its name or address, if any."""
     is_routed: bool = False
@@ -193,6 +195,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 "ANTHROPIC_API_KEY",
                 pace=ANTHROPIC_PACE,
                 writes_on_request=True,  # its documentation: only what ``cache_control`` marks
+                counts=True,
             ),
             Provider(
                 "openai",
@@ -202,6 +205,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 api="responses",
                 usage=OPENAI_CHAT,
                 pace=OPENAI_PACE,
+                counts=True,
                 quirks=OPENAI_QUIRKS,
                 without_effort=_OPENAI_WITHOUT_REASONING,
                 without_breakpoints=_OPENAI_WITHOUT_BREAKPOINTS,
@@ -354,6 +358,18 @@ def is_routed(connection: Connection) -> bool | None:
     # A provider without an address of its own has one for each customer.
     is_own = connection.base_url is None or known.base_url is None or host == _host(known.base_url)
     return False if is_own else None
+
+
+def may_count(connection: Connection) -> bool:
+    """Whether the server behind *connection* may have an endpoint that counts the input of a request.
+
+    At the address of a preset it has one if the preset says so. At any other address, which may be a proxy,
+    only the server can say.
+    """
+    known = _BY_HOST.get(_host(connection.base_url))
+    if known is None and connection.base_url is None:
+        known = preset(connection.provider)
+    return known is None or known.counts
 
 
 def usage_dialect_of(connection: Connection) -> UsageDialect:

@@ -73,6 +73,14 @@ def input_bound_tokens(model: ModelProtocol, request: Request) -> int:
     return request.size_bytes + added
 
 
+def tokenizer_bound(model: ModelProtocol, request: Request) -> int | None:
+    """Return a bound on the input tokens of *request* by the tokenizer of *model*; ``None``: unknown.
+
+    It includes what the provider writes around messages, tools and schema. No model is known yet.
+    """
+    return None
+
+
 def least_cacheable_tokens(model_id: str) -> tuple[int, bool]:
     """Return the shortest prefix that the provider's cache stores, and whether that is only assumed.
 
