@@ -32,6 +32,7 @@ from sunwell.core.task import StopReason
 from sunwell.errors import BudgetExhausted, ModelError, RequestTooLong
 from sunwell.events import BUDGET_EXHAUSTED, BudgetUsedUp
 from sunwell.journal.records import Note
+from sunwell.models.dialects import written_life
 from sunwell.models.room import own_output_tokens
 
 
@@ -283,7 +284,9 @@ class Conversation:
             run.ledger.hold_back(path, 1, None, given.closing_seconds)  # keeps one call, too
         else:
             bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
-            reserve = self._reserve = closing_reserve(bare, self._history.size_bytes, self._price)
+            written = written_life(given.model, request)
+            reserve = closing_reserve(bare, self._history.size_bytes, self._price, written)
+            self._reserve = reserve
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
         completion = await run.gateway.ask(
             given.span, given.model, request, purpose=given.purpose, stream=given.stream

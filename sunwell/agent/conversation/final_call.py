@@ -6,7 +6,7 @@ import attrs
 
 from sunwell.agent.prompts import STEPS_OMITTED, closing_text
 from sunwell.core.message import History, Message, Part, Text, ToolResult, user
-from sunwell.core.model import ModelProtocol, Request
+from sunwell.core.model import CacheLife, ModelProtocol, Request
 from sunwell.core.price import Price
 from sunwell.core.task import StopReason
 from sunwell.models.room import own_output_tokens
@@ -64,18 +64,21 @@ def bare_tokens(model: ModelProtocol, request: Request) -> int:
     return input_bound_tokens(model, attrs.evolve(request, messages=(), tool_choice="none"))
 
 
-def closing_reserve(input_tokens: int, conversation_bytes: int, price: Price | None) -> Reserve:
+def closing_reserve(
+    input_tokens: int, conversation_bytes: int, price: Price | None, written: CacheLife | None = "1h"
+) -> Reserve:
     """Return what the closing call can need at most after a conversation of so many bytes.
 
     *input_tokens* are the :func:`bare_tokens`, the same for each turn. The rates are those of the
-    dearest tier that the whole call can reach, its conversation included.
+    dearest tier that the whole call can reach, its conversation included; *written* is the longest
+    life of a cache entry that it may write.
     """
     history = min(max(conversation_bytes + _GROWTH_BYTES, _LEAST_BYTES), CLOSING_HISTORY_BYTES)
     most = input_tokens + history * 5 // 4 + _TEXT_BYTES  # JSON escapes lengthen what is sent
     tokens = most + CLOSING_OUTPUT_TOKENS
     if price is None:
         return Reserve(history, tokens, None)
-    input_rate, output_rate = price.worst_rates(most)
+    input_rate, output_rate = price.worst_rates(most, written=written)
     return Reserve(history, tokens, (most * input_rate + CLOSING_OUTPUT_TOKENS * output_rate) / _PER_MILLION)
 
 
