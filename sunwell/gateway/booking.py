@@ -232,13 +232,21 @@ class Booking:
             least_output_tokens=self.bounds.lengths.enough_tokens(call.model.name, call.purpose),
         )
 
+    def can_count(self, model: ModelProtocol) -> bool:
+        """Whether the input of a request to *model* may be counted by a tokenizer or by the provider."""
+        if callable(getattr(model, "input_bound_tokens", None)):
+            return True
+        return self._provider_counts(model)
+
     def _counts(self, call: ModelCall, bound: Bound) -> bool:
         """Whether the provider can be asked to count the input of *call*, and *bound* is no count yet."""
+        return bound.source in ("bytes", "reported") and self._provider_counts(call.model)
+
+    def _provider_counts(self, model: ModelProtocol) -> bool:
         return (
-            bound.source in ("bytes", "reported")
-            and callable(getattr(call.model, "count_input_tokens", None))
-            and self.bounds.holds(call.model, "counted")
-            and self._uncounted.get(call.model.name, 0) < _MOST_UNCOUNTED
+            callable(getattr(model, "count_input_tokens", None))
+            and self.bounds.holds(model, "counted")
+            and self._uncounted.get(model.name, 0) < _MOST_UNCOUNTED
         )
 
     async def _counted(self, call: ModelCall, bound: Bound) -> Bound:
