@@ -28,9 +28,10 @@ from sunwell.gateway.model_call import ModelCall
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, Refused
 from sunwell.models.dialects import reasoning_beyond_limit_tokens, written_life
+from sunwell.models.http_model import HttpModel
 from sunwell.models.prices import PriceBook, Priced
 from sunwell.models.room import ModelLimits, Room
-from sunwell.models.tokens import input_bound_tokens
+from sunwell.models.tokens import input_bound_tokens, tokenizer_bound
 
 _STOPS = frozenset(get_args(Stop))
 _FIELDS: dict[type, tuple[str, ...]] = {
@@ -136,6 +137,7 @@ def claim_for(
     return Claim(bound + reasoning, output, least, input_usd, output_usd_per_token, closing)
 
 
+_NO_REQUEST = Request(())
 _RECORD_BYTES = 4096
 _NOTICED_SECONDS = 0.01
 _MOST_BROKEN_COUNTS = 2  # a model whose count breaks or hangs so often is not asked for it any more
@@ -232,13 +234,22 @@ class Booking:
             least_output_tokens=self.bounds.lengths.enough_tokens(call.model.name, call.purpose),
         )
 
+    def can_count(self, model: ModelProtocol) -> bool:
+        """Whether the input of a request to *model* may be counted by a tokenizer or by the provider."""
+        if not isinstance(model, HttpModel) and callable(getattr(model, "input_bound_tokens", None)):
+            return True
+        return tokenizer_bound(model, _NO_REQUEST) is not None or self._provider_counts(model)
+
     def _counts(self, call: ModelCall, bound: Bound) -> bool:
         """Whether the provider can be asked to count the input of *call*, and *bound* is no count yet."""
+        return bound.source in ("bytes", "reported") and self._provider_counts(call.model)
+
+    def _provider_counts(self, model: ModelProtocol) -> bool:
         return (
-            bound.source in ("bytes", "reported")
-            and callable(getattr(call.model, "count_input_tokens", None))
-            and self.bounds.holds(call.model, "counted")
-            and self._uncounted.get(call.model.name, 0) < _MOST_BROKEN_COUNTS
+            callable(getattr(model, "count_input_tokens", None))
+            and getattr(model, "can_count", True) is True
+            and self.bounds.holds(model, "counted")
+            and self._uncounted.get(model.name, 0) < _MOST_BROKEN_COUNTS
         )
 
     async def _counted(self, call: ModelCall, bound: Bound) -> Bound:
