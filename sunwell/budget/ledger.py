@@ -9,7 +9,7 @@ import attrs
 from sunwell.budget.account import NO_RESERVE, Account, Gauge, N, Parts, Want
 from sunwell.budget.admission import good_output, is_limited, judge, stopped, turns_used_up
 from sunwell.budget.clock import Clock
-from sunwell.budget.ledger_protocol import Amount, Budget, Claim, Reservation
+from sunwell.budget.ledger_protocol import Amount, Budget, CeilingLeft, Claim, Reservation
 from sunwell.budget.tally import Past, book, upwards
 from sunwell.budget.wait_queue import Lines
 from sunwell.errors import SunwellError
@@ -226,6 +226,18 @@ class TreeLedger:
     def seconds_left(self, path: str) -> float | None:
         """Return the time that all ceilings above *path* still allow; ``None``: no ceiling."""
         return self.clock.least_left_seconds(self._nearest(path).chain)
+
+    def ceilings(self, path: str) -> tuple[CeilingLeft, ...]:
+        """Return the ceilings in dollars or tokens that hold at *path*, from the top down."""
+        return tuple(
+            CeilingLeft(
+                account.path,
+                None if account.usd.ceiling is None else account.usd.room(later=True),
+                None if account.tokens.ceiling is None else account.tokens.room(later=True),
+            )
+            for account in self._nearest(path).chain
+            if account.usd.ceiling is not None or account.tokens.ceiling is not None
+        )
 
     def _add(self, path: str) -> Account:
         above = self._nearest(path)

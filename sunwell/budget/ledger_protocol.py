@@ -59,6 +59,16 @@ class Amount:
     seconds: float = 0.0
 
 
+@attrs.frozen
+class CeilingLeft:
+    """What one account leaves to ordinary calls below it, if nothing of what is in flight were billed."""
+
+    account: str
+    usd: Decimal | None
+    """``None``: no ceiling in US dollars."""
+    tokens: int | None
+
+
 class Ledger(Protocol):
     """One ledger for a whole tree of work. Accounts are named by span paths.
 
@@ -167,4 +177,8 @@ class Ledger(Protocol):
 
     def seconds_left(self, path: str) -> float | None:
         """Return the time that all ceilings above *path* still allow; ``None``: no ceiling."""
+        ...
+
+    def ceilings(self, path: str) -> tuple[CeilingLeft, ...]:
+        """Return the ceilings in dollars or tokens that hold at *path*, from the top down."""
         ...

@@ -149,11 +149,11 @@ class History(Sequence[Message]):
     of a loop takes as much time as turn 10.
     """
 
-    __slots__ = ("_bodies", "_digest", "_folds", "_messages", "_size_bytes")
+    __slots__ = ("_bodies", "_digests", "_folds", "_messages", "_size_bytes")
 
     def __init__(self, messages: Iterable[Message] = ()) -> None:
         self._messages: tuple[Message, ...] = ()
-        self._digest = digest_of("history")
+        self._digests: tuple[bytes, ...] = (digest_of("history"),)
         self._size_bytes = 0
         self._bodies: dict[str, tuple[int, bytes]] = {}
         self._folds: dict[Hashable, tuple[int, Any]] = {}
@@ -161,17 +161,19 @@ class History(Sequence[Message]):
 
     def _take(self, new: tuple[Message, ...]) -> None:
         self._messages += new
+        digests = [self._digests[-1]]
         for message in new:
             fields = message.fields()
-            self._digest = digest_of(*fields, start=self._digest)
+            digests.append(digest_of(*fields, start=digests[-1]))
             self._size_bytes += _MESSAGE_OVERHEAD_BYTES * (1 + len(message.parts))
             self._size_bytes += sum(len(text.encode("utf-8", "surrogatepass")) for text in fields)
+        self._digests += tuple(digests[1:])
 
     def plus(self, *messages: Message) -> Self:
         """Return this history with *messages* appended."""
         longer = object.__new__(type(self))
         longer._messages = self._messages
-        longer._digest = self._digest
+        longer._digests = self._digests
         longer._size_bytes = self._size_bytes
         longer._bodies = dict(self._bodies)
         longer._folds = dict(self._folds)
@@ -181,7 +183,14 @@ class History(Sequence[Message]):
     @property
     def digest(self) -> bytes:
         """16-byte digest of everything in the messages that a model may see."""
-        return self._digest
+        return self._digests[-1]
+
+    def digest_at(self, count: int) -> bytes:
+        """Return the digest of the first *count* messages alone; two histories with the same one begin alike.
+
+        Raises :exc:`IndexError` if there are fewer.
+        """
+        return self._digests[count]
 
     @property
     def size_bytes(self) -> int:
@@ -231,7 +240,7 @@ class History(Sequence[Message]):
         return isinstance(other, History) and self._messages == other._messages
 
     def __hash__(self) -> int:
-        return hash(self._digest)
+        return hash(self._digests[-1])
 
     def __repr__(self) -> str:
         return f"History({list(self._messages)!r})"

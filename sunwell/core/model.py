@@ -223,9 +223,9 @@ class Completion:
     """Whether the provider says that it answered as part of a batch, at half the price."""
     stated_cost_usd: Decimal | None = None
     """The cost that the provider itself states, including all fees; ``None`` if it states none."""
-    usage_doubt: str = attrs.field(default="", eq=False, metadata={"transient": True})
+    usage_doubt: str = attrs.field(default="", eq=False)
     """What is contradictory in the reported usage, of which the most expensive meaning was taken; empty if
-    nothing is. Told when the answer arrives, and not recorded."""
+    nothing is. Such usage is no base for the bounds of later calls."""
 
     @property
     def billed_tokens(self) -> int | None:

@@ -127,10 +127,29 @@ class Intent(Record):
     reserved_usd: Decimal | None
     at: float
     provider: str = ""
+    bound: str = ""
+    """What the bound on the input was computed from; empty: not known, as in records of older versions."""
 
     @property
     def key(self) -> Key:
         return (self.span, self.number, self.attempt)
+
+
+@attrs.frozen
+class InputCounted(Record):
+    """The provider counted the input of a call that was about to be made, for nothing."""
+
+    kind: ClassVar[str] = "counted"
+    span: str
+    number: int
+    digest: str
+    """The request that was counted."""
+    tokens: int
+    at: float
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.number)
 
 
 @attrs.frozen

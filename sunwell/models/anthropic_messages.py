@@ -552,3 +552,10 @@ class AnthropicModel(HttpModel):
     def thinking_tokens(self) -> int | None:
         """The thinking budget that was set; it counts as output."""
         return self.tuning.thinking_tokens
+
+    def is_thinking(self, request: Request) -> bool:
+        """Whether *request* is sent with a thinking budget, which its own limit may leave no room for."""
+        budget, asked = self.tuning.thinking_tokens, request.max_output_tokens
+        if budget is None or self.tuning.applied(request).effort == "none":
+            return False
+        return thinking_budget(budget, DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked) is not None

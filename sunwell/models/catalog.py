@@ -141,6 +141,12 @@ class Provider:
     """Whether its own address has an endpoint that counts the input of a request, for nothing."""
     vendor: str | None = None
     """The preset that an entry is based on; ``None``: that of its name or address, if any."""
+    is_routed: bool = False
+    """Whether it passes requests on to servers of others, which may count the same text differently."""
+    writes_on_request: bool = False
+    """Whether it writes to its cache only what a request asks for."""
+    beyond_limit: tuple[str, ...] = ()
+    """Beginnings of the ids of models whose reasoning the limit of an answer does not bound."""
 
 
 def _local(name: str, port: int, *, aliases: tuple[str, ...] = ()) -> Provider:
@@ -189,6 +195,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 "ANTHROPIC_API_KEY",
                 pace=ANTHROPIC_PACE,
                 counts=True,
+                writes_on_request=True,  # its documentation: only what ``cache_control`` marks
             ),
             Provider(
                 "openai",
@@ -215,6 +222,9 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 aliases=("grok", "x-ai"),
                 price_ids=("x-ai",),
                 usage=UsageDialect(is_reasoning_beside=True),
+                # From its usage, where reasoning is no part of the completion that the limit bounds; its
+                # documentation is silent. Models without "reasoning" in this sense are not listed.
+                beyond_limit=("grok-3-mini", "grok-4", "grok-5", "grok-code"),
             ),
             _served(
                 "gemini",
@@ -227,6 +237,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 "openrouter",
                 "https://openrouter.ai/api/v1",
                 usage=OPENAI_CHAT,
+                is_routed=True,
             ),
             _served(
                 "together",
@@ -333,6 +344,38 @@ def may_count(connection: Connection) -> bool:
     if known is None and connection.base_url is None:
         known = preset(connection.provider)
     return known is None or known.counts
+
+
+_ROUTING_HOSTS = (
+    "openrouter.ai",
+    "ai-gateway.vercel.sh",
+    "gateway.ai.cloudflare.com",
+    "router.huggingface.co",
+    "router.requesty.ai",
+    "api.portkey.ai",
+    "api.unify.ai",
+    "oai.helicone.ai",
+)
+"""Hosts that pass requests on, as far as remembered on :data:`PRESETS_DATE`; subdomains count, too."""
+
+
+def is_routed(connection: Connection) -> bool | None:
+    """Whether *connection* leads to a server that passes requests on to servers of others.
+
+    ``None``: unknown, since it is not the own address of a known provider.
+    """
+    host = _host(connection.base_url)
+    name = host.rpartition("@")[2].partition(":")[0]
+    if any(name == one or name.endswith(f".{one}") for one in _ROUTING_HOSTS):
+        return True
+    known = vendor_of(connection)
+    if known is None:
+        return None
+    if known.is_routed:
+        return True
+    # A provider without an address of its own has one for each customer.
+    is_own = connection.base_url is None or known.base_url is None or host == _host(known.base_url)
+    return False if is_own else None
 
 
 def usage_dialect_of(connection: Connection) -> UsageDialect:

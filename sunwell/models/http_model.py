@@ -604,8 +604,15 @@ class HttpModel:
         """
         from sunwell.models.tokens import allowance_tokens
 
-        pieces = self.wire.encode(self.model_id, self.tuning.applied(request), streaming=True)
-        return sum(map(len, pieces)) + allowance_tokens(self.provider, self.model_id)
+        return self.sent_bytes(request) + allowance_tokens(self.provider, self.model_id)
+
+    def sent_bytes(self, request: Request) -> int:
+        """Return the size of the body in which *request* is sent."""
+        return sum(map(len, self.wire.encode(self.model_id, self.tuning.applied(request), streaming=True)))
+
+    def is_thinking(self, request: Request) -> bool:
+        """Whether *request* is sent with a thinking budget, which its own limit may leave no room for."""
+        return False
 
     async def count_input_tokens(self, request: Request) -> int | None:
         """Return the provider's own count of the input of *request*; ``None`` if there is none.

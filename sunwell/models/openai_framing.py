@@ -164,7 +164,7 @@ def head_of(framing: Framing, api: Api, body: Mapping[str, Any]) -> Head | None:
     """Return the tokens of *body* without its messages; ``None`` if they are not known."""
     try:
         return _Head(framing, api, body).counted()
-    except _Unknown:
+    except (_Unknown, RecursionError):  # a schema may be nested as deeply as its author likes
         return None
 
 
@@ -180,9 +180,10 @@ def step_over(framing: Framing, api: Api, before: Counted | None, item: Mapping[
 
 _WITHOUT_TOKENS = {
     "model", "messages", "input", "stream", "stream_options", "store", "include", "metadata", "user",
-    "safety_identifier", "service_tier", "temperature", "top_p", "seed", "stop", "max_tokens",
-    "max_completion_tokens", "max_output_tokens", "prompt_cache_key", "prompt_cache_options",
-    "prompt_cache_retention", "reasoning_effort", "reasoning",
+    "safety_identifier", "service_tier", "temperature", "top_p", "seed", "stop", "n", "presence_penalty",
+    "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "max_tokens", "max_completion_tokens",
+    "max_output_tokens", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
+    "reasoning_effort", "reasoning",
 }  # fmt: skip
 _COUNTED_FIELDS = {"instructions", "tools", "tool_choice", "response_format", "text"}
 _CHOICES = ("auto", "none", "required")
@@ -214,7 +215,7 @@ class _Head:
     @property
     def _has_system(self) -> bool:
         items = self.body.get("messages") or ()
-        return any(_members(item).get("role") in ("system", "developer") for item in items)
+        return any(item.get("role") in ("system", "developer") for item in map(_members, _list(items)))
 
     @property
     def _format(self) -> Mapping[str, Any] | None:
@@ -252,10 +253,11 @@ class _Head:
 
     def _offered(self) -> list[Mapping[str, Any]]:
         choice = self.body.get("tool_choice")
-        if choice is not None and choice not in _CHOICES and _members(choice).get("type") != "function":
+        is_word = choice is None or (isinstance(choice, str) and choice in _CHOICES)
+        if not is_word and _members(choice).get("type") != "function":
             raise _Unknown
         offered = []
-        for tool in self.body.get("tools") or ():
+        for tool in _list(self.body.get("tools") or ()):
             given = _members(tool)
             if given.get("type") != "function":
                 raise _Unknown
@@ -299,7 +301,7 @@ class _Step:
 
     def _message(self, item: Mapping[str, Any]) -> Counted:
         _only(item, {"type", "id", "status", "phase", "role", "content", "tool_calls"})
-        role, content, calls = item.get("role"), item.get("content"), item.get("tool_calls")
+        role, content, calls = str(item.get("role")), item.get("content"), item.get("tool_calls")
         if role not in ("user", "assistant", "system", "developer") or self.before.waiting is not None:
             raise _Unknown
         after = self.before
@@ -350,7 +352,7 @@ class Typescript:
         return f"{_comment(tool.get('description'))}type {tool['name']} = {given} => any;\n\n"
 
     def _properties(self, schema: Mapping[str, Any]) -> str:
-        required = schema.get("required") or ()
+        required = _list(schema.get("required") or ())
         written = []
         for name, value in _members(schema.get("properties") or {}).items():
             mark = "" if name in required else "?"
@@ -364,10 +366,10 @@ class Typescript:
         if schema.get("additionalProperties") not in (None, False, True):
             raise _Unknown
         if "enum" in schema:
-            return " | ".join(json.dumps(one, ensure_ascii=False) for one in schema["enum"])
+            return " | ".join(json.dumps(one, ensure_ascii=False) for one in _list(schema["enum"]))
         if "anyOf" in schema:
             self.doubtful += 2
-            return " | ".join(self._type(one) for one in schema["anyOf"])
+            return " | ".join(self._type(one) for one in _list(schema["anyOf"]))
         kind = schema.get("type")
         if isinstance(kind, list):
             self.doubtful += 2
@@ -375,7 +377,7 @@ class Typescript:
         return self._simple(kind, schema)
 
     def _simple(self, kind: Any, schema: Mapping[str, Any]) -> str:
-        match kind:
+        match kind if isinstance(kind, str) else "":
             case "string" | "boolean" | "null":
                 return str(kind)
             case "integer" | "number":
@@ -384,7 +386,7 @@ class Typescript:
                 items = schema.get("items")
                 return "any[]" if items is None else f"{self._type(items)}[]"
             case "object":
-                self.doubtful += 2 + len(schema.get("properties") or ())
+                self.doubtful += 2 + len(_members(schema.get("properties") or {}))
                 properties = self._properties(schema)
                 return f"{{\n{properties},\n}}" if properties else "object"
         raise _Unknown
@@ -397,18 +399,20 @@ _KEYWORDS = {
 
 def _shown(schema: Any) -> Any:
     """Return what is shown of the schema of an answer: what strict schemas have anyway is left out."""
-    if isinstance(schema, list):
-        return [_shown(one) for one in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    shown = {name: _shown(value) for name, value in schema.items()}
-    properties = schema.get("properties")
-    if isinstance(properties, Mapping):
+    given = _members(schema)
+    _only(given, _KEYWORDS | {"const"})
+    shown = dict(given)
+    if "items" in given:
+        shown["items"] = _shown(given["items"])
+    if "anyOf" in given:
+        shown["anyOf"] = [_shown(one) for one in _list(given["anyOf"])]
+    properties = _members(given.get("properties", {}))
+    if "properties" in given:
         shown["properties"] = {name: _shown(value) for name, value in properties.items()}
-    if schema.get("additionalProperties") is False:
+    if given.get("additionalProperties") is False:
         del shown["additionalProperties"]
-    required = schema.get("required")
-    if isinstance(properties, Mapping) and isinstance(required, list) and set(required) == set(properties):
+    required = given.get("required")
+    if isinstance(required, list) and sorted(map(_text, required)) == sorted(properties):
         del shown["required"]
     return shown
 
@@ -444,6 +448,12 @@ def _only(given: Mapping[str, Any] | set[str], known: set[str]) -> None:
 
 def _members(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
+        raise _Unknown
+    return value
+
+
+def _list(value: Any) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
         raise _Unknown
     return value
 

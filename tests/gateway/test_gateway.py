@@ -111,13 +111,13 @@ def test_usage_that_never_came_keeps_the_worst_case_booked(open_door, price) -> 
 
 def test_a_ceiling_lowers_the_output_that_is_asked_for(open_door, price) -> None:
     """The model is sent, and the intent says, what the ceiling still pays for: not what was wished."""
-    door = open_door(Budget(usd="0.004"))
+    door = open_door(Budget(usd="0.014"))
     model = ScriptedModel("haiku", ["Yes."], price)
-    run_virtual(door.ask(model, max_output_tokens=1000))
+    run_virtual(door.ask(model, max_output_tokens=2000))
     intent = door.records[0]
     assert model.calls[0].max_output_tokens == intent.max_output_tokens
-    assert 250 <= intent.max_output_tokens < 1000
-    assert Decimal("0.00399") < intent.reserved_usd <= Decimal("0.004")
+    assert 1250 <= intent.max_output_tokens < 2000
+    assert Decimal("0.01399") < intent.reserved_usd <= Decimal("0.014")
 
 
 def test_a_call_without_room_is_refused_with_true_numbers(open_door, price) -> None:
@@ -130,7 +130,7 @@ def test_a_call_without_room_is_refused_with_true_numbers(open_door, price) -> N
     error = caught.value
     numbers = (error.limit, error.needed, error.used, error.ceiling, error.account)
     bound = door.records[0].reserved_tokens - 100
-    least = bound * Decimal("0.000001") + 64 * Decimal("0.00001")
+    least = bound * Decimal("0.000001") + 100 * Decimal("0.00001")
     assert numbers == ("usd", least, Decimal("0.001"), Decimal("0.0025"), "run")
     assert door.told(BudgetRefused) == [BudgetRefused(*numbers)]
     assert door.records[-1] == Refused("run/work", 1, *numbers, error.detail)
@@ -143,7 +143,7 @@ def test_a_call_without_room_is_refused_with_true_numbers(open_door, price) -> N
     ("limit", "budget", "needed", "used"),
     [
         pytest.param("calls", Budget(calls=1), 1, 1, id="calls"),
-        pytest.param("tokens", Budget(tokens=1200), 1101, 1000, id="tokens"),
+        pytest.param("tokens", Budget(tokens=1300), 1101, 1000, id="tokens"),
     ],
 )
 def test_a_refusal_names_the_limit_that_was_met(open_door, limit, budget, needed, used) -> None:

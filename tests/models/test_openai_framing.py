@@ -44,6 +44,11 @@ def billed(api, model, items, **fields):
     return body_tokens(api, {"model": model, ("messages" if api == "chat" else "input"): items, **fields})
 
 
+KEYS = st.sampled_from(
+    ("type", "properties", "required", "items", "anyOf", "enum", "description", "additionalProperties",
+     "role", "content", "tool_calls", "name", "function", "id", "arguments", "call_id", "output", "text",
+     "format")
+)  # fmt: skip
 ASKED = [said("user", "What is the capital of Chile?")]  # seven tokens
 ANSWERED = [*ASKED, said("assistant", "Santiago"), said("user", "And of Peru?")]
 
@@ -222,6 +227,31 @@ TWO = [
 def test_what_is_not_known_is_not_bounded(api, model, items, fields):
     """A model, a field, a part or a keyword that no recorded answer shows has no figure."""
     assert billed(api, model, items, **fields) is None
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from(["chat", "responses"]), VALUES, VALUES, VALUES, VALUES)
+def test_whatever_a_request_holds_nothing_breaks(api, items, parameters, schema, choice):
+    """Any JSON in the place of messages, schemas and choices has a figure or none, and raises nothing."""
+    tools = [tool(api, "f", parameters), tool(api, "g", {"type": "object", "properties": {"a": parameters}})]
+    named = {"name": "answer", "schema": schema}
+    shape = {"response_format": {"type": "json_schema", "json_schema": named}}
+    if api == "responses":
+        shape = {"text": {"format": {"type": "json_schema", **named}}}
+    for fields in ({"tools": tools}, {"tool_choice": choice}, shape, {"tools": parameters}, {"text": choice}):
+        for model in ("gpt-4o", "gpt-5"):
+            found = billed(api, model, ASKED, **fields)
+            assert found is None or found > 0
+    found = billed(api, "gpt-4o", items)
+    assert found is None or found > 0
+    found = billed(api, "gpt-4o", [items, {"role": "user", "content": items}])
+    assert found is None or found > 0
 
 
 @given(st.sampled_from(sorted(FRAMINGS)), st.lists(st.text(max_size=30), max_size=5), st.text(max_size=30))

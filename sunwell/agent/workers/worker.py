@@ -194,3 +194,5 @@ class Worker:
     done: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     result: TaskResult | None = attrs.field(default=None, init=False)
     replayed: bool = attrs.field(default=False, init=False)
+    has_account: bool = attrs.field(default=False, init=False)
+    """Whether its account in the ledger is open: it has begun in this process."""
