@@ -30,7 +30,7 @@ from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCoun
 from sunwell.models.dialects import reasoning_beyond_limit_tokens, written_life
 from sunwell.models.prices import PriceBook, Priced
 from sunwell.models.room import ModelLimits, Room
-from sunwell.models.tokens import input_bound_tokens
+from sunwell.models.tokens import input_bound_tokens, load_tokenizer
 
 _STOPS = frozenset(get_args(Stop))
 _FIELDS: dict[type, tuple[str, ...]] = {
@@ -206,6 +206,7 @@ class Booking:
         Before a call is refused or its answer is shortened, the provider is asked for its own count: a claim
         that is computed from bytes may be several times too large.
         """
+        await load_tokenizer(call.model)
         bound = self.bounds.of(call)
         if self._counts(call, bound):
             whole = self._claim(call, bound)

@@ -328,6 +328,12 @@ def vendor_of(connection: Connection) -> Provider | None:
     return _BY_HOST.get(_host(connection.base_url)) or preset(connection.provider)
 
 
+def is_openai(connection: Connection) -> bool:
+    """Whether *connection* leads to OpenAI itself, and not to a server that is only compatible with it."""
+    url = connection.base_url or OWN_URLS.get(connection.provider)
+    return _host(url) == _host(OWN_URLS["openai"])
+
+
 _ROUTING_HOSTS = (
     "openrouter.ai",
     "ai-gateway.vercel.sh",
