@@ -1,8 +1,8 @@
 """Messages of a conversation and their parts."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import ClassVar, Literal, Self, overload
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Literal, Self, TypeVar, overload
 
 import attrs
 
@@ -139,20 +139,24 @@ def digest_of(*texts: str, start: bytes = b"") -> bytes:
 _MESSAGE_OVERHEAD_BYTES = 32  # role and punctuation of any wire format that we write
 
 
+Folded = TypeVar("Folded")
+
+
 class History(Sequence[Message]):
     """An immutable sequence of messages; :meth:`plus` returns a longer one.
 
-    The longer one reuses digest, size and encoded bodies of the shorter one, so turn 200 of a loop takes
-    as much time as turn 10.
+    The longer one reuses what the shorter one has computed (digest, size, encoded bodies, folds), so turn 200
+    of a loop takes as much time as turn 10.
     """
 
-    __slots__ = ("_bodies", "_digests", "_messages", "_size_bytes")
+    __slots__ = ("_bodies", "_digests", "_folds", "_messages", "_size_bytes")
 
     def __init__(self, messages: Iterable[Message] = ()) -> None:
         self._messages: tuple[Message, ...] = ()
         self._digests: tuple[bytes, ...] = (digest_of("history"),)
         self._size_bytes = 0
         self._bodies: dict[str, tuple[int, bytes]] = {}
+        self._folds: dict[Hashable, tuple[int, Any]] = {}
         self._take(tuple(messages))
 
     def _take(self, new: tuple[Message, ...]) -> None:
@@ -172,6 +176,7 @@ class History(Sequence[Message]):
         longer._digests = self._digests
         longer._size_bytes = self._size_bytes
         longer._bodies = dict(self._bodies)
+        longer._folds = dict(self._folds)
         longer._take(messages)
         return longer
 
@@ -203,6 +208,20 @@ class History(Sequence[Message]):
             body = b",".join([chunk for chunk in (body, *chunks) if chunk])
             self._bodies[wire_format] = (len(self._messages), body)
         return body
+
+    def folded(self, key: Hashable, start: Folded, step: Callable[[Folded, Message], Folded]) -> Folded:
+        """Return *start* after *step* for each message; for one *key*, each message is asked for once.
+
+        *key* stands for *start* and *step*: with the same key they must be the same.
+        """
+        count: int
+        value: Folded
+        count, value = self._folds.get(key, (0, start))
+        if count < len(self._messages):
+            for message in self._messages[count:]:
+                value = step(value, message)
+            self._folds[key] = (len(self._messages), value)
+        return value
 
     @overload
     def __getitem__(self, index: int) -> Message: ...

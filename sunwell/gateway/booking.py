@@ -31,7 +31,7 @@ from sunwell.models.dialects import reasoning_beyond_limit_tokens, written_life
 from sunwell.models.http_model import HttpModel
 from sunwell.models.prices import PriceBook, Priced
 from sunwell.models.room import ModelLimits, Room
-from sunwell.models.tokens import input_bound_tokens, tokenizer_bound
+from sunwell.models.tokens import has_tokenizer, input_bound_tokens, load_tokenizer
 
 _STOPS = frozenset(get_args(Stop))
 _FIELDS: dict[type, tuple[str, ...]] = {
@@ -137,7 +137,6 @@ def claim_for(
     return Claim(bound + reasoning, output, least, input_usd, output_usd_per_token, closing)
 
 
-_NO_REQUEST = Request(())
 _RECORD_BYTES = 4096
 _NOTICED_SECONDS = 0.01
 _MOST_BROKEN_COUNTS = 2  # a model whose count breaks or hangs so often is not asked for it any more
@@ -208,6 +207,7 @@ class Booking:
         Before a call is refused or its answer is shortened, the provider is asked for its own count: a claim
         that is computed from bytes may be several times too large.
         """
+        await load_tokenizer(call.model)
         bound = self.bounds.of(call)
         if self._counts(call, bound):
             whole = self._claim(call, bound)
@@ -238,7 +238,7 @@ class Booking:
         """Whether the input of a request to *model* may be counted by a tokenizer or by the provider."""
         if not isinstance(model, HttpModel) and callable(getattr(model, "input_bound_tokens", None)):
             return True
-        return tokenizer_bound(model, _NO_REQUEST) is not None or self._provider_counts(model)
+        return has_tokenizer(model) or self._provider_counts(model)
 
     def _counts(self, call: ModelCall, bound: Bound) -> bool:
         """Whether the provider can be asked to count the input of *call*, and *bound* is no count yet."""
