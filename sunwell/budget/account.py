@@ -10,7 +10,7 @@ from sunwell.budget.ledger_protocol import Amount, Budget, Claim, Reservation
 
 N = TypeVar("N", int, Decimal)
 
-_CORNER = 20
+_KEPT_SHARE = 10
 
 
 def _zero(gauge: Any) -> Any:
@@ -24,10 +24,9 @@ _nothing: Any = attrs.Factory(_zero, takes_self=True)
 class Gauge(Generic[N]):
     """Bookings under one ceiling. All amounts are in the unit of ``zero``: US dollars or a count.
 
-    ``own`` is the closing reserve of this account. The reserves of accounts below are known by
-    their sum and by the largest of them: an ordinary claim must always leave the largest free,
-    and all of them once less than a twentieth of the ceiling is unbooked. So a crowd of workers,
-    each with a reserve, cannot lock up a ceiling that they share.
+    ``own`` is the closing reserve of this account, ``below`` the sum of the reserves of the accounts
+    below. Ordinary claims leave all of them, but never more than a tenth of the ceiling, ``most_kept``:
+    so a crowd of workers, each with a reserve, cannot lock up a ceiling that they share.
     """
 
     zero: N
@@ -40,8 +39,8 @@ class Gauge(Generic[N]):
     uncertain: N = _nothing
     own: N = _nothing
     below: N = _nothing
-    largest: N = _nothing
-    _reserves: dict[N, int] = attrs.field(factory=dict, init=False)
+    most_kept: N = _nothing
+    """A tenth of the ceiling, rounded down; of counts at least one, if the ceiling is two or more."""
 
     @property
     def settled(self) -> N:
@@ -59,30 +58,44 @@ class Gauge(Generic[N]):
         if ceiling is not None:
             exact = ceiling * 4
             self.four_fifths = exact / 5 if isinstance(exact, Decimal) else -(-exact // 5)
+            if isinstance(ceiling, Decimal):
+                self.most_kept = ceiling / _KEPT_SHARE
+            else:
+                # A tenth of few calls is less than one, and without one no work could close.
+                self.most_kept = max(1, ceiling // _KEPT_SHARE) if ceiling > 1 else 0
+
+    @property
+    def kept(self) -> N:
+        """What ordinary claims must leave for closing claims."""
+        reserves = self.own + self.below
+        return reserves if self.ceiling is None else min(reserves, self.most_kept)
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether more than the ceiling is booked."""
+        return self.ceiling is not None and self.spent + self.reserved > self.ceiling
 
     def room(self, later: bool) -> N:
         """Return what an ordinary claim may take; *later*: if all that is reserved came back.
 
-        Below zero if closing calls have used part of the reserves. Only if there is a ceiling.
+        Below zero if closing calls have used part of what is kept. Only if there is a ceiling.
         """
         assert self.ceiling is not None
         free = self.ceiling - self.spent
         if not later:
             free -= self.reserved
-        if not self.below:
-            return free - self.own
-        return free - self.own - (self.largest if free * _CORNER >= self.ceiling else self.below)
+        return free - min(self.own + self.below, self.most_kept)
 
     def closing_room(self, later: bool, reserve: N, own: bool) -> N:
         """Return what a closing claim with this *reserve* may take: it, and the ordinary room.
 
-        The closing reserve of an account above the claim's *own* stays free.
+        What is kept for the closing call of an account above the claim's *own* stays free.
         """
         assert self.ceiling is not None
         free = self.ceiling - self.spent
         if not later:
             free -= self.reserved
-        most = free if own else free - self.own
+        most = free if own else free - min(self.own, self.most_kept)
         return min(most, max(self.zero, self.room(later)) + reserve)
 
     def keep(self, amount: N) -> None:
@@ -95,21 +108,6 @@ class Gauge(Generic[N]):
         """Book what no reservation was made for."""
         self.spent += settled + uncertain
         self.uncertain += uncertain
-
-    def replace_below(self, old: N, new: N) -> None:
-        """Note that the closing reserve of an account below went from *old* to *new*."""
-        reserves = self._reserves
-        self.below += new - old
-        if old:
-            reserves[old] -= 1
-            if not reserves[old]:
-                del reserves[old]
-        if new:
-            reserves[new] = reserves.get(new, 0) + 1
-        if new >= self.largest:
-            self.largest = new
-        elif old == self.largest and old not in reserves:
-            self.largest = max(reserves, default=self.zero)
 
 
 Hopes = list[tuple[Decimal | int, int, "Want"]]
@@ -132,8 +130,6 @@ class Want:
     """Order of arrival."""
     least: int
     """Output below which the call is refused."""
-    good: int
-    """Output that is taken at once; for less than this it waits while more could come free."""
     answer: "asyncio.Future[Reservation] | None" = None
     waits_at: "Account | None" = None
     timer: asyncio.TimerHandle | None = None
@@ -206,6 +202,13 @@ class Account:
             return False
         return self.calls.ceiling is None or self.calls.room(later=False) >= 1
 
+    def passed_limit(self) -> str:
+        """Return the limit of which more is booked than its ceiling, or an empty string."""
+        for limit, gauge in (("usd", self.usd), ("tokens", self.tokens), ("calls", self.calls)):
+            if gauge.is_passed:
+                return limit
+        return ""
+
     def reserve(self, held: Reservation) -> None:
         """Hold room for one call."""
         self.calls.reserved += 1
@@ -243,9 +246,9 @@ class Account:
         """Set what is kept for the closing call, here and in the accounts above."""
         usd, tokens, calls = reserve
         for above in self.chain[:-1]:
-            above.usd.replace_below(self.usd.own, usd)
-            above.tokens.replace_below(self.tokens.own, tokens)
-            above.calls.replace_below(self.calls.own, calls)
+            above.usd.below += usd - self.usd.own
+            above.tokens.below += tokens - self.tokens.own
+            above.calls.below += calls - self.calls.own
         self.usd.own, self.tokens.own, self.calls.own = usd, tokens, calls
 
     def draw(self, held: Reservation) -> Parts:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import attrs
 
 from sunwell.budget.account import NO_RESERVE, Account, Gauge, N, Parts, Want
-from sunwell.budget.admission import good_output, is_limited, judge, stopped, turns_used_up
+from sunwell.budget.admission import judge, overtaken, turns_used_up
 from sunwell.budget.clock import Clock
 from sunwell.budget.ledger_protocol import Amount, Budget, CeilingLeft, Claim, Reservation
 from sunwell.budget.tally import Past, book, upwards
@@ -40,18 +40,19 @@ class TreeLedger:
     calls can share the same room. A settled reserve costs the same however many are open.
 
     **What an ordinary claim must leave.** At its own account and each one above: what is settled,
-    uncertain and reserved; that account's own closing reserve; and of the closing reserves of the
-    accounts below, the largest, or all of them once less than a twentieth of the ceiling is
-    unbooked. So ordinary calls never eat into the closing reserve of their own ceiling, nor into
-    the largest below a shared one, yet at least 95 % of a ceiling can be used wherever one call
-    and one reserve fit in the rest. RFC-3 says why no rule can keep more.
+    uncertain and reserved; and the closing reserves of that account and of all below it, together
+    a tenth of its ceiling at most.
 
     **What a closing claim may use.** The closing reserve of its account, which it uses up, and
-    ordinary room; never the closing reserve of an account above its own.
+    ordinary room; never what is kept for the closing call of an account above its own. Reserves
+    that come to more than a tenth are a pool: who closes first, draws first.
 
-    **Who waits.** A claim that lacks room waits while reservations in flight could free enough.
-    One that would be lowered below a quarter of its output waits while they could free more. Each
-    account serves in order of arrival; who waits at one account holds up only who shares it.
+    **Who waits.** A claim waits while reservations in flight could free room for more of its output
+    than fits now. Each account serves in order of arrival; who waits at one account holds up only
+    who shares it.
+
+    **A bill above its reservation** is booked in full. It stops nothing unless it passes a ceiling:
+    then that account has no room, and every claim on it and below it is refused, closing claims too.
     """
 
     root: str = "run"
@@ -64,18 +65,12 @@ class TreeLedger:
     _lines: Lines = attrs.field(init=False)
     _past: Past = attrs.field(factory=Past, init=False)
     _numbers: Iterator[int] = attrs.field(factory=itertools.count, init=False)
-    _broken_limit: str = attrs.field(default="", init=False)
 
     def __attrs_post_init__(self) -> None:
         account = Account(self.root)
         account.chain = (account,)
         self._accounts[self.root] = account
         self._lines = Lines(self._judge, self._book, self.release, self.clock)
-
-    @property
-    def stopped(self) -> bool:
-        """Whether a bill was higher than its reservation, so that no ordinary call follows."""
-        return bool(self._broken_limit)
 
     def open(self, path: str, budget: Budget) -> None:
         """Put ceilings on *path* and all below it; see the protocol.
@@ -113,7 +108,7 @@ class TreeLedger:
             if claim.closing:
                 # Another closing call of this account may wait for the reserve that this one has just
                 # drawn. An answer does not give that back: it would wait for nothing.
-                self._lines.refuse_closing()
+                self._lines.judge_closing()
             return reservation
         if isinstance(verdict, Account):
             return await self._lines.wait(want, verdict)
@@ -121,26 +116,22 @@ class TreeLedger:
 
     def confirm(self, reservation: Reservation, claim: Claim) -> None:
         """Let a call begin that was held up after its reservation; see the protocol."""
-        # Between reservation and intent the caller waits for the journal. Meanwhile another call may have
-        # been billed above its bound, and from then on nothing more is sent.
-        if not self._broken_limit:
-            return
-        want = self._want(self._nearest(reservation.account), claim)
-        if self._is_stopped_for(want):
-            self.release(reservation)
-            raise stopped(want, self._broken_limit)
+        # Between reservation and intent the caller waits for the journal and the rate limit. Meanwhile
+        # another call may have been billed above its bound, and what it used beyond it was promised to
+        # this one.
+        for account in self._nearest(reservation.account).chain:
+            if limit := account.passed_limit():
+                self.release(reservation)
+                raise overtaken(reservation, account, limit)
 
     def settle(self, reservation: Reservation, tokens: int, usd: Decimal | None) -> bool:
         """Book what the call used and say whether it passed the reservation; see the protocol."""
         held = self._end(reservation)
         for account in held.account.chain:
             account.settle(reservation, tokens, usd)
-        limit = passed(reservation.tokens, reservation.usd, tokens, usd)
-        if limit:  # before those who wait are served: they would be granted under a bound that failed
-            self.stop(limit)
         self._lines.stir(held.account.chain)
         self._warn(held.account.chain)
-        return bool(limit)
+        return is_exceeded(reservation, tokens, usd)
 
     def keep(self, reservation: Reservation) -> None:
         """Book the whole reservation as uncertain: the provider may have billed it."""
@@ -173,7 +164,7 @@ class TreeLedger:
         self._warn(chain)
 
     def hold_back(self, path: str, tokens: int, usd: Decimal | None, seconds: float = 0.0) -> None:
-        """Set the closing reserve of the account of *path*; it may be more than what is left."""
+        """Set the closing reserve of the account of *path*; see the protocol."""
         calls = 1 if tokens or usd or seconds else 0
         self._set_reserve(self._nearest(path), (usd or Decimal(0), tokens, calls), seconds)
 
@@ -186,12 +177,6 @@ class TreeLedger:
             nearest.restored_seconds += amount.seconds
         self._past.add(path, amount)
         self._lines.stir(nearest.chain)
-
-    def stop(self, limit: str) -> None:
-        """Make no ordinary call any more under a ceiling in dollars or tokens; see the protocol."""
-        if not self._broken_limit:
-            self._broken_limit = limit
-            self._lines.judge_all()
 
     def pause(self) -> None:
         """Let no time pass under any time limit; see the protocol."""
@@ -207,12 +192,12 @@ class TreeLedger:
         return account.amount(self.clock.elapsed_seconds(account))
 
     def held_back(self, path: str) -> Amount:
-        """Return, as reserved, the closing reserve of the account of *path* and of all below it."""
+        """Return, as reserved, what ordinary calls must leave for closing calls at the account of *path*."""
         account = self._nearest(path)
         return Amount(
-            reserved_usd=account.usd.own + account.usd.below,
-            reserved_tokens=account.tokens.own + account.tokens.below,
-            calls=account.calls.own + account.calls.below,
+            reserved_usd=account.usd.kept,
+            reserved_tokens=account.tokens.kept,
+            calls=account.calls.kept,
         )
 
     def tokens_left(self, path: str) -> int | None:
@@ -270,22 +255,17 @@ class TreeLedger:
 
     def _has_room(self, account: Account, claim: Claim, usd: Decimal | None) -> bool:
         """Say whether an ordinary claim, which costs *usd* at most, fits in full, at every account."""
-        if claim.closing or self._broken_limit or self.clock.out_of_time(account, closing=False):
+        if claim.closing or self.clock.out_of_time(account, closing=False):
             return False
         tokens = claim.input_tokens + claim.max_output_tokens
         return all(above.has_room(tokens, usd) for above in account.chain)
 
     def _want(self, account: Account, claim: Claim) -> Want:
         least = min(claim.least_output_tokens, claim.max_output_tokens)
-        return Want(claim, account, next(self._numbers), least, good_output(claim, least))
+        return Want(claim, account, next(self._numbers), least)
 
     def _judge(self, want: Want) -> int | Account | SunwellError:
-        if self._is_stopped_for(want):
-            return stopped(want, self._broken_limit)
         return judge(want, self.clock)
-
-    def _is_stopped_for(self, want: Want) -> bool:
-        return bool(self._broken_limit) and not want.claim.closing and is_limited(want)
 
     def _book(self, want: Want, output_tokens: int) -> Reservation:
         usd = want.claim.most_usd(output_tokens)
@@ -319,11 +299,11 @@ class TreeLedger:
                 self.on_warning("seconds", *time, account.path)
 
 
-def passed(reserved_tokens: int, reserved_usd: Decimal | None, tokens: int, usd: Decimal | None) -> str:
-    """Return the limit in which a bill is higher than its reservation, or an empty string."""
-    if usd is not None and reserved_usd is not None and usd > reserved_usd:
-        return "usd"
-    return "tokens" if tokens > reserved_tokens else ""
+def is_exceeded(reservation: Reservation, tokens: int, usd: Decimal | None) -> bool:
+    """Say whether a bill is higher than its *reservation*, in tokens or in dollars."""
+    if usd is not None and reservation.usd is not None and usd > reservation.usd:
+        return True
+    return tokens > reservation.tokens
 
 
 def _least_room(gauges: "Iterable[Gauge[N]]") -> "N | None":

@@ -18,7 +18,7 @@ class Claim:
     """Bound on what the provider can bill as input."""
     max_output_tokens: int
     least_output_tokens: int = 1
-    """Where less output than this fits, the call is useless and is refused."""
+    """If only less output than this can ever fit, the call is useless and is refused."""
     input_usd: Decimal | None = None
     """Price of the whole input at the dearest rate that can apply; ``None``: price unknown."""
     output_usd_per_token: Decimal | None = None
@@ -91,8 +91,9 @@ class Ledger(Protocol):
     async def reserve(self, path: str, claim: Claim) -> Reservation:
         """Hold room for one attempt, in one step over all accounts above *path*.
 
-        Lowers the output to what fits, waits while something in flight could free enough, and
-        raises :exc:`~sunwell.errors.BudgetExhausted` as soon as nothing could. A claim without a
+        Grants the whole output, and waits for it while calls in flight could free room for more than
+        what fits now. If none can, it grants the largest output that fits, or raises
+        :exc:`~sunwell.errors.BudgetExhausted` if that is below the claim's least. A claim without a
         price under a ceiling in US dollars is a :exc:`~sunwell.errors.ConfigurationError`.
         """
         ...
@@ -100,17 +101,18 @@ class Ledger(Protocol):
     def confirm(self, reservation: Reservation, claim: Claim) -> None:
         """Say that the call of *reservation* begins now.
 
-        Releases it and raises :exc:`~sunwell.errors.BudgetExhausted` where a bill has passed its bound
-        since: what is only reserved is no call in flight yet.
+        Releases it and raises :exc:`~sunwell.errors.BudgetExhausted` if by now more than a ceiling above
+        it is settled, uncertain and reserved, because a bill was higher than its reservation: what is
+        only reserved is no call in flight yet.
         """
         ...
 
     def settle(self, reservation: Reservation, tokens: int, usd: Decimal | None) -> bool:
         """Book what the call really used, and say whether it was more than was reserved.
 
-        More is booked in full, and no new call under a ceiling in dollars or tokens follows,
-        closing calls excepted. ``usd=None`` (usage known, price not) keeps the reserved dollars
-        booked as uncertain.
+        More is booked in full. If a ceiling is passed with it, no call under that ceiling follows, not
+        even a closing call. ``usd=None`` (usage known, price not) keeps the reserved dollars booked as
+        uncertain.
         """
         ...
 
@@ -127,9 +129,11 @@ class Ledger(Protocol):
         ...
 
     def hold_back(self, path: str, tokens: int, usd: Decimal | None, seconds: float = 0.0) -> None:
-        """Set the closing reserve of the account of *path*: only its closing claims may use it.
+        """Set the closing reserve of the account of *path*: only closing claims may use it.
 
-        One call is kept with it. Zeros take it away, as :meth:`close` does.
+        One call is kept with it. All reserves at and below an account together keep at most a tenth
+        of its ceiling; of calls, at least one if the ceiling is two or more. Zeros take the reserve
+        away, as :meth:`close` does.
         """
         ...
 
@@ -138,14 +142,6 @@ class Ledger(Protocol):
 
         Reserved counts as uncertain. Seconds count for an account at exactly *path*; all else for
         the accounts above as well, those opened later included.
-        """
-        ...
-
-    def stop(self, limit: str) -> None:
-        """Make no ordinary call any more under a ceiling in dollars or tokens.
-
-        A bill has passed its reservation in *limit* (``usd`` or ``tokens``), here or in an earlier
-        process of the same run.
         """
         ...
 

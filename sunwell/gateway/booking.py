@@ -138,7 +138,7 @@ def claim_for(
 
 _RECORD_BYTES = 4096
 _NOTICED_SECONDS = 0.01
-_MOST_UNCOUNTED = 2  # a provider that did not count so often is not asked any more
+_MOST_BROKEN_COUNTS = 2  # a model whose count breaks or hangs so often is not asked for it any more
 _BYTES_PER_TOKEN = 12  # a token of code is four bytes or so; what JSON escapes takes more
 
 
@@ -164,7 +164,7 @@ class Booking:
     _sources: dict[int, Source] = attrs.field(factory=dict, init=False)
     """How the input was bounded, by the number of each reservation that is not over."""
     _uncounted: dict[str, int] = attrs.field(factory=dict, init=False)
-    """How often the provider did not count, by the model's name."""
+    """How often the provider's count broke or hung, by the model's name."""
     _told: set[tuple[str, str]] = attrs.field(factory=set, init=False)
     """Doubts that were told: the model, and the kind of doubt."""
 
@@ -233,13 +233,21 @@ class Booking:
             least_output_tokens=self.bounds.lengths.enough_tokens(call.model.name, call.purpose),
         )
 
+    def can_count(self, model: ModelProtocol) -> bool:
+        """Whether the input of a request to *model* may be counted by a tokenizer or by the provider."""
+        if callable(getattr(model, "input_bound_tokens", None)):
+            return True
+        return self._provider_counts(model)
+
     def _counts(self, call: ModelCall, bound: Bound) -> bool:
         """Whether the provider can be asked to count the input of *call*, and *bound* is no count yet."""
+        return bound.source in ("bytes", "reported") and self._provider_counts(call.model)
+
+    def _provider_counts(self, model: ModelProtocol) -> bool:
         return (
-            bound.source in ("bytes", "reported")
-            and callable(getattr(call.model, "count_input_tokens", None))
-            and self.bounds.holds(call.model, "counted")
-            and self._uncounted.get(call.model.name, 0) < _MOST_UNCOUNTED
+            callable(getattr(model, "count_input_tokens", None))
+            and self.bounds.holds(model, "counted")
+            and self._uncounted.get(model.name, 0) < _MOST_BROKEN_COUNTS
         )
 
     async def _counted(self, call: ModelCall, bound: Bound) -> Bound:
@@ -249,11 +257,9 @@ class Booking:
             async with asyncio.timeout(COUNT_SECONDS):
                 tokens = await count(call.request)
         except Exception:  # the count only helps: without it, the bound that is known applies
-            tokens = None
-        if type(tokens) is not int or tokens < 1:
             self._uncounted[call.model.name] = self._uncounted.get(call.model.name, 0) + 1
+        if type(tokens) is not int or tokens < 1:
             return bound
-        self._uncounted.pop(call.model.name, None)
         record = InputCounted(call.span.path, call.number, call.digest, tokens, time.time())
         await self.journal.append(record, durable=False)  # the intent follows, and is synced
         return min(bound, counted_bound(tokens), key=lambda one: one.tokens)

@@ -85,7 +85,7 @@ class Bounds:
         if "reported" not in failed and self._answers_alike(model):
             found += self._reported(call)
         if "tokenizer" not in failed:
-            exact = _tokenizer_bound(model, request)
+            exact = tokens.tokenizer_bound(model, request)
             found += [] if exact is None else [Bound(exact, "tokenizer")]
         counted = self.journal.find(InputCounted, (call.span.path, call.number))
         if counted is not None and counted.digest == call.digest and "counted" not in failed:
@@ -230,12 +230,6 @@ def _unchanged(model: ModelProtocol, request: Request) -> Hashable:
 def _allowance(model: ModelProtocol) -> int:
     provider, model_id = provider_and_id(model)
     return tokens.allowance_tokens(provider, model_id)
-
-
-def _tokenizer_bound(model: ModelProtocol, request: Request) -> int | None:
-    known = getattr(tokens, "tokenizer_bound", None)
-    found: int | None = known(model, request) if callable(known) else None
-    return found
 
 
 def _exceeds(intent: Intent, completion: Completion, cost_usd: Decimal | None) -> bool:

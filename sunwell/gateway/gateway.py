@@ -205,7 +205,7 @@ class Gateway:
         self._require_change(call)
         try:
             completion = await self._answer_to(call)
-        except RequestTooLong:
+        except (RequestTooLong, BudgetExhausted):
             # Nothing was billed, and the caller may ask again with less. The answer then takes this place, so
             # that a resume, which asks with less at once, finds it.
             if self._numbers[span.path] == number + 1:
@@ -241,6 +241,14 @@ class Gateway:
             failure = not_recorded(call)
             self.ran_out = self.ran_out or failure.detail
         return failure
+
+    def can_count(self, model: ModelProtocol) -> bool:
+        """Whether the tokens of a request to *model* can be counted before it is sent."""
+        return self._booking.can_count(model)
+
+    def enough_output_tokens(self, model: ModelProtocol, purpose: Purpose) -> int:
+        """Return the length that holds nearly all answers of *model* with this purpose so far."""
+        return self._booking.bounds.lengths.enough_tokens(model.name, purpose)
 
     def has_answer(self, span: Span) -> bool:
         """Whether the answer to the next call of *span* is on record."""

@@ -14,7 +14,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import Completion, Purpose
 from sunwell.core.price import DelegationDecision
-from sunwell.core.task import CommandRun, Conflict, Status, StopReason
+from sunwell.core.task import AnswerBy, CommandRun, Conflict, Status, StopReason
 
 Key = tuple[str | int, ...]
 
@@ -321,6 +321,7 @@ class WorkerClosed(Record):
     parent_turn: int | None = None
     """Turn of the parent in which a tool call asked for it; ``None`` where nobody's call did."""
     context_query: str | None = None
+    answer_by: AnswerBy = "model"
 
     @property
     def key(self) -> Key:
@@ -339,6 +340,7 @@ class RunClosed(Record):
     turns: int
     duration_seconds: float
     at: float
+    answer_by: AnswerBy = "model"
 
     @property
     def key(self) -> Key:

@@ -194,8 +194,8 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 OWN_URLS["anthropic"],
                 "ANTHROPIC_API_KEY",
                 pace=ANTHROPIC_PACE,
-                counts=True,
                 writes_on_request=True,  # its documentation: only what ``cache_control`` marks
+                counts=True,
             ),
             Provider(
                 "openai",
@@ -334,18 +334,6 @@ def is_openai(connection: Connection) -> bool:
     return _host(url) == _host(OWN_URLS["openai"])
 
 
-def may_count(connection: Connection) -> bool:
-    """Whether the server behind *connection* may have an endpoint that counts the input of a request.
-
-    At the address of a preset it has one if the preset says so. At any other address, which may be a proxy,
-    only the server can say.
-    """
-    known = _BY_HOST.get(_host(connection.base_url))
-    if known is None and connection.base_url is None:
-        known = preset(connection.provider)
-    return known is None or known.counts
-
-
 _ROUTING_HOSTS = (
     "openrouter.ai",
     "ai-gateway.vercel.sh",
@@ -376,6 +364,18 @@ def is_routed(connection: Connection) -> bool | None:
     # A provider without an address of its own has one for each customer.
     is_own = connection.base_url is None or known.base_url is None or host == _host(known.base_url)
     return False if is_own else None
+
+
+def may_count(connection: Connection) -> bool:
+    """Whether the server behind *connection* may have an endpoint that counts the input of a request.
+
+    At the address of a preset it has one if the preset says so. At any other address, which may be a proxy,
+    only the server can say.
+    """
+    known = _BY_HOST.get(_host(connection.base_url))
+    if known is None and connection.base_url is None:
+        known = preset(connection.provider)
+    return known is None or known.counts
 
 
 def usage_dialect_of(connection: Connection) -> UsageDialect:

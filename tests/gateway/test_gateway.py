@@ -183,18 +183,27 @@ def _bounded(name, lines, bound):
     return Bounded(name, lines)
 
 
-def test_a_bill_above_its_reservation_is_told_booked_in_full_and_the_last(open_door, price) -> None:
-    """The event has both numbers; no ordinary call follows, though there would be room."""
+def test_a_bill_above_its_reservation_is_told_and_booked_in_full_and_calls_go_on(open_door, price) -> None:
+    """The event has both numbers; the next call is made, since the ceiling has room."""
     door = open_door(Budget(usd=1))
-    model = ScriptedModel("haiku", [completion("Yes.", usage=Usage(5000, 100))], price)
+    model = ScriptedModel("haiku", [completion("Yes.", usage=Usage(5000, 100)), "More."], price)
     assert run_virtual(door.ask(model)).text == "Yes."
     intent, cost = door.records[0], Decimal("0.006")
     assert door.told(BoundExceeded) == [
         BoundExceeded("haiku", intent.reserved_tokens, 5100, intent.reserved_usd, cost)
     ]
     assert door.used.settled_usd == cost
-    with pytest.raises(BudgetExhausted, match="billed more than the bound"):
-        run_virtual(door.ask(model))
+    assert run_virtual(door.ask(model)).text == "More."
+
+
+def test_a_bill_above_the_ceiling_is_the_last(open_door, price) -> None:
+    """No call follows, not even a closing one."""
+    door = open_door(Budget(usd="0.005"))
+    model = ScriptedModel("haiku", [completion("Yes.", usage=Usage(5000, 100))], price)
+    assert run_virtual(door.ask(model)).text == "Yes."
+    for closing in (False, True):
+        with pytest.raises(BudgetExhausted, match=r"0\.006\S* of 0\.005"):
+            run_virtual(door.ask(model, closing=closing))
     assert len(model.calls) == 1
 
 
@@ -354,7 +363,7 @@ def test_a_stream_without_its_end_is_no_answer_and_may_be_billed(open_door, pric
 
 def test_a_closing_call_may_use_the_room_that_is_kept_for_it(open_door, price) -> None:
     """What an ordinary call is refused, the closing one gets: inside the same ceiling."""
-    door = open_door(Budget(usd="0.0025"))
+    door = open_door(Budget(usd="0.0018"))
     door.gateway.ledger.hold_back("run", 1200, Decimal("0.0021"))
     model = ScriptedModel("haiku", ["In short: yes."], price)
     with pytest.raises(BudgetExhausted, match="kept for closing"):

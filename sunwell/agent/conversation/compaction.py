@@ -306,6 +306,23 @@ class Compactor:
             raise WindowFull
         return await self._note(history, shorter, cut, turn)
 
+    async def shorten_to(
+        self, history: History, other_bytes: int, turn: int, room_tokens: float
+    ) -> History | None:
+        """Return *history* made shorter, so that a request has about *room_tokens* at most.
+
+        ``None`` if nothing can be left out that helps.
+        """
+        if room_tokens <= 0:
+            return None
+        cut, shorter = self._shortest(history, room_tokens, room_tokens * FULL_AT, other_bytes)
+        if (
+            shorter.size_bytes > history.size_bytes * _WORTH_ASKING
+            or self._tokens(shorter.size_bytes + other_bytes) > room_tokens
+        ):
+            return None
+        return await self._note(history, shorter, cut, turn)
+
     def _shortest(
         self, history: History, room: float, wanted: float, other_bytes: int
     ) -> tuple[HistoryCut, History]:
@@ -343,6 +360,11 @@ class Compactor:
         while kept and history[len(history) - kept].role != "assistant":
             kept -= 1
         return kept
+
+    @property
+    def tokens_per_byte(self) -> float | None:
+        """Tokens of a byte of the latest request, as the provider counted them; ``None``: unknown."""
+        return self._tokens_per_byte
 
     @property
     def _rate(self) -> float:

@@ -20,7 +20,6 @@ from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run, came_to_its_end
 from sunwell.agent.run.toolset import Toolset
-from sunwell.budget.ledger import passed
 from sunwell.budget.ledger_protocol import Amount
 from sunwell.budget.tally import BilledCall
 from sunwell.context.excerpts import Shown, gather
@@ -61,7 +60,7 @@ def restore(run: Run) -> None:
     """Book every answer of *run*'s journal, and the reservation of each intent that came to none.
 
     An intent without an answer may have been billed: its whole reservation counts, as uncertain.
-    A bill above its reservation still stops new calls, unless the budget was raised since. Raises
+    If a ceiling is passed with that, no call under it is made. Raises
     :exc:`~sunwell.errors.JournalError` for an amount below zero: it would raise a ceiling.
     """
     open_intents: dict[_Attempt, Intent] = {}
@@ -134,10 +133,6 @@ def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
             _book_uncertain(run, intent, answer.completion.stated_cost_usd)
         return
     run.ledger.restore(answer.span, _spent(answer, billed, intent))
-    if intent is not None and run.gateway.heed_refusals:
-        reserved = (intent.reserved_tokens, intent.reserved_usd)
-        if limit := passed(*reserved, billed, answer.cost_usd):
-            run.ledger.stop(limit)
     provider = intent.provider if intent else ""
     entry = BilledCall(answer.span, answer.depth, answer.purpose, provider, answer.completion.model)
     run.tally.add_answer(entry, answer.completion, answer.cost_usd)
@@ -169,8 +164,6 @@ def _spent(answer: Answer, tokens: int, intent: Intent | None) -> Amount:
 def _book_uncertain(run: Run, intent: Intent, stated_usd: Decimal | None = None) -> None:
     tokens, usd = intent.reserved_tokens, intent.reserved_usd
     if stated_usd is not None and (usd is None or stated_usd > usd):  # the provider charges more
-        if run.gateway.heed_refusals and (limit := passed(tokens, usd, tokens, stated_usd)):
-            run.ledger.stop(limit)
         usd = stated_usd
     spent = Amount(uncertain_usd=usd or Decimal(0), uncertain_tokens=tokens, calls=1)
     run.ledger.restore(intent.span, spent)
