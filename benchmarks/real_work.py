@@ -251,7 +251,6 @@ class Outcome:
     """Answers that were billed above their bound."""
     bounds: list[float] = attrs.field(factory=list)
     """Bounds of refused and shortened calls, to their real tokens."""
-    last_bound: float = 0.0
 
     def note(self, result: TaskResult) -> None:
         """Take note of how the run ended."""
@@ -268,6 +267,8 @@ class Outcome:
 
 _asked: ContextVar[tuple[RealSizes, Request]] = ContextVar("asked")
 """The model and the request of the call that is being made in this task."""
+_claimed: ContextVar[Claim] = ContextVar("claimed")
+"""What was claimed last for it."""
 _claimed: ContextVar[tuple[Claim, int]] = ContextVar("claimed")
 """The last claim of that call, and the output that was granted; 0: none, as also for a recorded answer."""
 
@@ -282,43 +283,39 @@ class WatchedDoor(Gateway):
         assert isinstance(self.ledger, WatchedLedger)
         _asked.set((model, request))
         try:
-            answer = await super().ask(span, model, request, **given)
+            return await super().ask(span, model, request, **given)
         except BudgetExhausted as error:
             if error.limit == "usd":
                 self.ledger.note_refused()
             raise
-        self.ledger.note_granted()
-        return answer
 
 
 @attrs.define(eq=False)
 class WatchedLedger(TreeLedger):
-    """A ledger that holds each call that it refuses or shortens against the true worst case."""
+    """A ledger that holds each call that is refused or shortened against its true worst case."""
 
     out: Outcome = attrs.field(kw_only=True)
     book: PriceBook = attrs.field(kw_only=True)
 
     async def reserve(self, path: str, claim: Claim) -> Reservation:
-        """Hold room as every ledger does; a refused claim may be made again with a better bound."""
-        _claimed.set((claim, 0))
+        """Hold room as every ledger does, and note what was shortened."""
+        _claimed.set(claim)
         made = await super().reserve(path, claim)
-        _claimed.set((claim, made.max_output_tokens))
+        if made.max_output_tokens < claim.max_output_tokens:
+            self.out.lowered += 1
+            self._note_bound(claim)
         return made
 
-    def note_granted(self) -> None:
-        """Note it if the answer of the call in this task was shortened."""
-        claim, granted = _claimed.get()
-        if 0 < granted < claim.max_output_tokens:
-            model, request = _asked.get()
-            self.out.lowered += 1
-            self.out.bounds.append(claim.input_tokens / model.true_tokens(request))
+    def _note_bound(self, claim: Claim) -> None:
+        model, request = _asked.get()
+        self.out.bounds.append(claim.input_tokens / model.true_tokens(request))
 
     def note_refused(self) -> None:
-        """Note that the call in this task was refused, and whether it had room."""
+        """Note the latest claim of this task: its call was refused."""
+        claim = _claimed.get()
         self.out.refused += 1
+        self._note_bound(claim)
         model, request = _asked.get()
-        claim, _ = _claimed.get()
-        self.out.last_bound = claim.input_tokens / model.true_tokens(request)
         price = self.book.price(model)
         assert price is not None
         worst = model.true_worst_usd(request, price, claim.max_output_tokens)
