@@ -118,6 +118,11 @@ def tokenizer_bound(model: ModelProtocol, request: Request) -> int | None:
     return head.total(framing, counted)
 
 
+def has_tokenizer(model: ModelProtocol) -> bool:
+    """Whether :func:`tokenizer_bound` knows *model*, though not each request to it."""
+    return _framing(model) is not None
+
+
 async def load_tokenizer(model: ModelProtocol) -> None:
     """Load what :func:`tokenizer_bound` needs for *model*, if anything, while the event loop goes on."""
     framing = _framing(model)

@@ -337,7 +337,9 @@ class Conversation:
             bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
             counted = self._compactor.tokens_per_byte if run.gateway.can_count(given.model) else None
             of_a_byte = 1.0 if counted is None else min(1.0, counted / _SURELY)
-            reserve = closing_reserve(bare, self._history.size_bytes, self._price, of_a_byte)
+            written = written_life(given.model, request)
+            size = self._history.size_bytes
+            reserve = closing_reserve(bare, size, self._price, of_a_byte, written=written)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
         completion = await run.gateway.ask(
             given.span, given.model, request, purpose=given.purpose, stream=given.stream
