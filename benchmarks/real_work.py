@@ -269,8 +269,6 @@ _asked: ContextVar[tuple[RealSizes, Request]] = ContextVar("asked")
 """The model and the request of the call that is being made in this task."""
 _claimed: ContextVar[Claim] = ContextVar("claimed")
 """What was claimed last for it."""
-_claimed: ContextVar[tuple[Claim, int]] = ContextVar("claimed")
-"""The last claim of that call, and the output that was granted; 0: none, as also for a recorded answer."""
 
 
 @attrs.define(eq=False)
@@ -278,7 +276,7 @@ class WatchedDoor(Gateway):
     """A door that tells the ledger which request it is about."""
 
     async def ask(self, span: Span, model: ModelProtocol, request: Request, **given: Any) -> Completion:
-        """Ask as every door does, and have the ledger note what became of the last claim of the call."""
+        """Ask as every door does, and have the ledger note a refusal."""
         assert isinstance(model, RealSizes)
         assert isinstance(self.ledger, WatchedLedger)
         _asked.set((model, request))

@@ -149,6 +149,11 @@ def argument_left_out(characters: int, *, can_read: bool) -> str:
     return f" [{characters:,} characters left out later to save room: the call itself had them{again}]"
 
 
+def text_left_out(characters: int) -> str:
+    """Return what takes the place of the rest of an old text of the model's own."""
+    return f" [{characters:,} more characters of this message were left out later to save room]"
+
+
 def result_cut_short(characters: int) -> str:
     """Return what follows the beginning of a result that is too long for the model's context window."""
     return (

@@ -163,6 +163,8 @@ class Gateway:
     _answered: dict[str, tuple[str, int | None]] = attrs.field(factory=dict, init=False)
     """The latest answered request of each span: its digest and its limit of output tokens."""
     _pins: dict[str, str] = attrs.field(factory=dict, init=False)
+    _refused: set[tuple[str, int]] = attrs.field(factory=set, init=False)
+    """Places at which a call was refused in this process."""
 
     def __attrs_post_init__(self) -> None:
         self._booking = Booking(self.journal, self.ledger, self.tally, self.prices, self.emit)
@@ -208,6 +210,7 @@ class Gateway:
         except (RequestTooLong, BudgetExhausted):
             # Nothing was billed, and the caller may ask again with less. The answer then takes this place, so
             # that a resume, which asks with less at once, finds it.
+            self._refused.add((span.path, number))
             if self._numbers[span.path] == number + 1:
                 self._numbers[span.path] = number
             raise
@@ -225,7 +228,9 @@ class Gateway:
         recorded = self.journal.find(Answer, (span.path, number))
         if recorded is not None:
             return self._replay(call, recorded)
-        refused = self.journal.find(Refused, (span.path, number)) if self.heed_refusals else None
+        # Once: who was refused here may ask again with less.
+        heeds = self.heed_refusals and (span.path, number) not in self._refused
+        refused = self.journal.find(Refused, (span.path, number)) if heeds else None
         if refused is not None:
             numbers = (refused.limit, refused.needed, refused.used, refused.ceiling, refused.account)
             raise BudgetExhausted(*numbers, refused.detail)
