@@ -363,7 +363,7 @@ def test_a_stream_without_its_end_is_no_answer_and_may_be_billed(open_door, pric
 
 def test_a_closing_call_may_use_the_room_that_is_kept_for_it(open_door, price) -> None:
     """What an ordinary call is refused, the closing one gets: inside the same ceiling."""
-    door = open_door(Budget(usd="0.0018"))
+    door = open_door(Budget(usd="0.0022"))
     door.gateway.ledger.hold_back("run", 1200, Decimal("0.0021"))
     model = ScriptedModel("haiku", ["In short: yes."], price)
     with pytest.raises(BudgetExhausted, match="kept for closing"):
