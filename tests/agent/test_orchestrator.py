@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sunwell.agent.conversation.composed_answer import COMPOSED
 from sunwell.agent import Agent
+from sunwell.agent.conversation.composed_answer import COMPOSED
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.orchestrator import Orchestrator
 from sunwell.agent.prompts import ORCHESTRATOR_PROMPT
