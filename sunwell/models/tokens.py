@@ -20,7 +20,7 @@ from sunwell.models.openai_framing import (
     step_over,
 )
 from sunwell.models.prices import provider_and_id
-from sunwell.models.vocabulary import load_in_thread
+from sunwell.models.vocabulary import can_load, load_in_thread
 
 if TYPE_CHECKING:
     from sunwell.models.http_model import Wire
@@ -135,7 +135,7 @@ def _framing(model: ModelProtocol) -> Framing | None:
 
     if not isinstance(model, HttpModel) or model.wire.path not in _APIS or not is_openai(model.connection):
         return None
-    return framing_of(model.model_id)
+    return framing_of(model.model_id) if can_load() else None
 
 
 _APIS: Mapping[str, Api] = {"/chat/completions": "chat", "/responses": "responses"}

@@ -56,6 +56,10 @@ class ConversationHooks(Protocol):
         """Return an answer made of what is there; empty where there is nothing."""
         ...
 
+    def draft(self) -> str:
+        """Return the model's draft of its answer; empty if there is none."""
+        ...
+
 
 _TIMED_OUT = "timed-out"
 _LIMITS: dict[str, StopReason] = {
@@ -181,12 +185,14 @@ class Conversation:
 
     def _composed(self, status: Status, reason: StopReason, sentence: str, cut: str = "") -> Ending:
         """Return an end whose answer is put together here; *cut* is the beginning of one that came."""
-        drafted = self.hooks.partial() if self.hooks is not None else ""
+        draft = self.hooks.draft() if self.hooks is not None else ""
+        delivered = self.hooks.partial() if self.hooks is not None and not draft else ""
         answer = composed_answer(
             sentence,
-            last_words=cut or self.last_text,
+            last_words=cut or ("" if draft or delivered else self.last_text),
             is_cut=bool(cut),
-            delivered=drafted,
+            draft=draft,
+            delivered=delivered,
             files=net_changes(self.calls.changes),
             commands=self.calls.commands,
         )
