@@ -180,7 +180,8 @@ class Bounds:
             answer = attrs.evolve(request, messages=messages[start : start + 1])
             size_bytes -= _size_bytes(model, answer) - self._empty_size(model, request, key)
         # The answer counts as a new message although its tokens are known: what frames it is not.
-        parts = sum(1 + len(messages[place].tool_calls) for place in range(start, len(messages)))
+        new = messages[start:]
+        parts = len(new) + sum(len(one.tool_calls) for one in new if one.role == "assistant")
         bound = _with_margin(known) + _TOKENS_PER_NEW_PART * parts + max(0, size_bytes) + _allowance(model)
         return [Bound(bound, "reported")]
 
