@@ -110,7 +110,7 @@ class Bounds:
         request = call.request if limit_tokens is None else call.request.limited(limit_tokens)
         if not _is_plausible(usage.input_tokens, request.size_bytes):
             return
-        key = _unchanged(model, request)
+        key = unchanged(model, request)
         messages, answer = request.messages, completion.as_message()
         reports = self._reports.setdefault(call.span.path, {})
         reports[key] = _Report(
@@ -157,7 +157,7 @@ class Bounds:
 
     def _reported(self, call: ModelCall) -> list[Bound]:
         model, request = call.model, call.request
-        key = _unchanged(model, request)
+        key = unchanged(model, request)
         shared = self._shared.get(key)
         if shared is None:
             return []
@@ -175,14 +175,15 @@ class Bounds:
         ):
             start, known = report.count + 1, report.tokens + report.answer_tokens
         bound = _with_margin(known) + _TOKENS_PER_NEW_PART * parts
-        bound += self._bytes_of(model, request, key, messages[start:]) + _allowance(model)
+        bound += self.bytes_of(model, request, messages[start:]) + allowance(model)
         return [Bound(bound, "reported")]
 
-    def _bytes_of(self, model: ModelProtocol, request: Request, key: Hashable, new: tuple[Any, ...]) -> int:
-        """Return the size of the messages *new* as they are sent."""
+    def bytes_of(self, model: ModelProtocol, request: Request, new: tuple[Any, ...]) -> int:
+        """Return the size of the messages *new* of *request* as they are sent."""
         history = request.messages if len(new) == len(request.messages) else History(new)
         if not isinstance(model, HttpModel):
             return history.size_bytes
+        key = unchanged(model, request)
         if key not in self._empty_bytes:
             self._empty_bytes[key] = model.sent_bytes(attrs.evolve(request, messages=History()))
         return model.sent_bytes(attrs.evolve(request, messages=history)) - self._empty_bytes[key]
@@ -218,7 +219,7 @@ def _tokens_of_answer(completion: Completion, output_tokens: int) -> int | None:
     return output_tokens + sum(len(call.id.encode("utf-8", "surrogatepass")) for call in calls)
 
 
-def _unchanged(model: ModelProtocol, request: Request) -> Hashable:
+def unchanged(model: ModelProtocol, request: Request) -> Hashable:
     """Return all that must be the same for a report of one request to say something about another."""
     asked = (request.effort, request.system, request.tools, request.tool_choice, request.response_schema)
     if isinstance(model, HttpModel):
@@ -227,7 +228,8 @@ def _unchanged(model: ModelProtocol, request: Request) -> Hashable:
     return (model.name, *provider_and_id(model), *asked)
 
 
-def _allowance(model: ModelProtocol) -> int:
+def allowance(model: ModelProtocol) -> int:
+    """Return the most input tokens that the provider of *model* adds to a request."""
     provider, model_id = provider_and_id(model)
     return tokens.allowance_tokens(provider, model_id)
 
