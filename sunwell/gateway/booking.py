@@ -29,9 +29,10 @@ from sunwell.gateway.new_input import NewInput
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, NewTokensCounted, Refused
 from sunwell.models.dialects import reasoning_beyond_limit_tokens, written_life
+from sunwell.models.http_model import HttpModel
 from sunwell.models.prices import PriceBook, Priced
 from sunwell.models.room import ModelLimits, Room
-from sunwell.models.tokens import input_bound_tokens, load_tokenizer
+from sunwell.models.tokens import has_tokenizer, input_bound_tokens, load_tokenizer
 
 _STOPS = frozenset(get_args(Stop))
 _FIELDS: dict[type, tuple[str, ...]] = {
@@ -252,9 +253,9 @@ class Booking:
 
     def can_count(self, model: ModelProtocol) -> bool:
         """Whether the input of a request to *model* may be counted by a tokenizer or by the provider."""
-        if callable(getattr(model, "input_bound_tokens", None)):
+        if not isinstance(model, HttpModel) and callable(getattr(model, "input_bound_tokens", None)):
             return True
-        return self._provider_counts(model)
+        return has_tokenizer(model) or self._provider_counts(model)
 
     def _counts(self, call: ModelCall, bound: Bound) -> bool:
         """Whether the provider can be asked to count the input of *call*, and *bound* is no count yet."""
@@ -263,6 +264,7 @@ class Booking:
     def _provider_counts(self, model: ModelProtocol) -> bool:
         return (
             callable(getattr(model, "count_input_tokens", None))
+            and getattr(model, "can_count", True) is True
             and self.bounds.holds(model, "counted")
             and self._uncounted.get(model.name, 0) < _MOST_BROKEN_COUNTS
         )
