@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 
-from sunwell.core.message import History, digest_of
+from sunwell.core.message import History, Message, digest_of
 from sunwell.core.model import Completion, ModelProtocol, Request
 from sunwell.gateway.answer_lengths import AnswerLengths
 from sunwell.gateway.model_call import ModelCall
@@ -185,7 +185,7 @@ class Bounds:
         bound = _with_margin(known) + _TOKENS_PER_NEW_PART * parts + max(0, size_bytes) + allowance(model)
         return [Bound(bound, "reported")]
 
-    def bytes_of(self, model: ModelProtocol, request: Request, new: tuple[Any, ...]) -> int:
+    def bytes_of(self, model: ModelProtocol, request: Request, new: tuple[Message, ...]) -> int:
         """Return the size of the messages *new* of *request* as they are sent."""
         history = request.messages if len(new) == len(request.messages) else History(new)
         size = _size_bytes(model, attrs.evolve(request, messages=history))
