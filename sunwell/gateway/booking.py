@@ -25,8 +25,9 @@ from sunwell.events import (
 )
 from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound
 from sunwell.gateway.model_call import ModelCall
+from sunwell.gateway.new_input import NewInput
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, Refused
+from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, NewTokensCounted, Refused
 from sunwell.models.dialects import reasoning_beyond_limit_tokens, written_life
 from sunwell.models.http_model import HttpModel
 from sunwell.models.prices import PriceBook, Priced
@@ -162,6 +163,7 @@ class Booking:
     prices: PriceBook
     emit: Emit
     bounds: Bounds = attrs.field(init=False)
+    new_input: NewInput = attrs.field(init=False)
     _sources: dict[int, Source] = attrs.field(factory=dict, init=False)
     """How the input was bounded, by the number of each reservation that is not over."""
     _uncounted: dict[str, int] = attrs.field(factory=dict, init=False)
@@ -171,6 +173,7 @@ class Booking:
 
     def __attrs_post_init__(self) -> None:
         self.bounds = Bounds(self.journal)
+        self.new_input = NewInput(self.bounds)
 
     async def begin(
         self, call: ModelCall, attempt: int, pace: Callable[[Reservation], Awaitable[None]]
@@ -216,7 +219,7 @@ class Booking:
         try:
             reservation = await self.ledger.reserve(call.span.path, whole)
         except BudgetExhausted as error:
-            if error.limit not in ("usd", "tokens"):
+            if error.limit not in ("usd", "tokens", "new_tokens"):
                 raise
         else:
             return _Granted(reservation, whole, bound.source)
@@ -227,7 +230,7 @@ class Booking:
         return _Granted(await self.ledger.reserve(call.span.path, claim), claim, bound.source)
 
     def _claim(self, call: ModelCall, bound: Bound) -> Claim:
-        return claim_for(
+        claim = claim_for(
             call.model,
             call.request,
             self.prices.price(call.model),
@@ -236,6 +239,20 @@ class Booking:
             input_tokens=bound.tokens,
             least_output_tokens=self.bounds.lengths.enough_tokens(call.model.name, call.purpose),
         )
+        if not self._counts_new(call):
+            return claim
+        old = bound.tokens - self.new_input.bound_tokens(call, bound.tokens)
+        return attrs.evolve(claim, new_input_tokens=claim.input_tokens - old)
+
+    def _counts_new(self, call: ModelCall) -> bool:
+        """Whether *call* is under a ceiling of new tokens; without one, nothing is counted apart."""
+        return self.ledger.new_tokens_left(call.span.path) is not None
+
+    def learn(self, call: ModelCall, completion: Completion, limit_tokens: int | None) -> None:
+        """Take note of an answer to *call*, sent with *limit_tokens*; a recorded one teaches the same."""
+        self.bounds.learn(call, completion, limit_tokens)
+        if self._counts_new(call):
+            self.new_input.learn(call, completion)
 
     def can_count(self, model: ModelProtocol) -> bool:
         """Whether the input of a request to *model* may be counted by a tokenizer or by the provider."""
@@ -315,6 +332,7 @@ class Booking:
         """Write the answer down and settle, whatever happens to us meanwhile."""
         priced = self.prices.priced(call.model, completion)
         self._tell_doubts(call, priced)
+        new = self.new_input.counted_tokens(call, priced.completion) if self._counts_new(call) else None
         answer = Answer(
             span=call.span.path,
             number=call.number,
@@ -327,9 +345,9 @@ class Booking:
             duration_seconds=seconds,
             at=time.time(),
         )
-        self.bounds.learn(call, priced.completion, reservation.max_output_tokens)
+        self.learn(call, priced.completion, reservation.max_output_tokens)
         self.bounds.lengths.add(call.model.name, call.purpose, priced.completion)
-        await _unbroken(self._settle(call, reservation, answer))
+        await _unbroken(self._settle(call, reservation, answer, new))
         return answer
 
     async def failed(
@@ -353,25 +371,35 @@ class Booking:
         )
         await _unbroken(self._fail(call, reservation, failure))
 
-    async def _settle(self, call: ModelCall, reservation: Reservation, answer: Answer) -> None:
+    async def _settle(
+        self, call: ModelCall, reservation: Reservation, answer: Answer, new_tokens: int | None
+    ) -> None:
         # The journal first: after a crash between the two, a resume books the answer from its record. The
         # other way round, the room would be free for others while the answer that used it might be lost.
         try:
+            if new_tokens is not None:
+                key = (answer.span, answer.number, answer.attempt)
+                await self.journal.append(NewTokensCounted(*key, new_tokens, answer.at), durable=False)
             await self.journal.append(answer)
         except BaseException:
             self._keep(call, reservation)  # it was billed, and no record says how much
             raise
-        self._book(call, reservation, answer.completion, answer.cost_usd)
+        self._book(call, reservation, answer.completion, answer.cost_usd, new_tokens)
 
     def _book(
-        self, call: ModelCall, reservation: Reservation, completion: Completion, cost_usd: Decimal | None
+        self,
+        call: ModelCall,
+        reservation: Reservation,
+        completion: Completion,
+        cost_usd: Decimal | None,
+        new_tokens: int | None = None,
     ) -> None:
         billed = completion.billed_tokens
         if billed is None:  # and nobody said how much
             self._keep(call, reservation, completion.stated_cost_usd)
             return
         source = self._sources.pop(reservation.id, "bytes")
-        passed = self.ledger.settle(reservation, billed, cost_usd)
+        passed = self.ledger.settle(reservation, billed, cost_usd, new_tokens)
         self.tally.add_answer(call.entry(completion.model), completion, cost_usd)
         if passed:
             self._end_shortcut(call, reservation, source, billed, cost_usd)
@@ -415,7 +443,7 @@ class Booking:
         # Some providers state a cost (OpenRouter, xAI, Perplexity), here without usage. It counts if it is
         # more.
         if stated_usd is not None and (usd is None or stated_usd > usd):
-            if self.ledger.settle(reservation, tokens, stated_usd):
+            if self.ledger.settle(reservation, tokens, stated_usd, reservation.new_tokens):
                 self._end_shortcut(call, reservation, source, tokens, stated_usd)
             usd = stated_usd
         else:

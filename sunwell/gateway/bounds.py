@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 
-from sunwell.core.message import History, digest_of
+from sunwell.core.message import History, Message, digest_of
 from sunwell.core.model import Completion, ModelProtocol, Request
 from sunwell.gateway.answer_lengths import AnswerLengths
 from sunwell.gateway.model_call import ModelCall
@@ -112,7 +112,7 @@ class Bounds:
         request = call.request if limit_tokens is None else call.request.limited(limit_tokens)
         if not _is_plausible(usage.input_tokens, request.size_bytes):
             return
-        key = _unchanged(model, request)
+        key = unchanged(model, request)
         messages, answer = request.messages, completion.as_message()
         reports = self._reports.setdefault(call.span.path, {})
         reports[key] = _Report(
@@ -160,7 +160,7 @@ class Bounds:
 
     def _reported(self, call: ModelCall, size_bytes: int) -> list[Bound]:
         model, request = call.model, call.request
-        key = _unchanged(model, request)
+        key = unchanged(model, request)
         known = self._shared.get(key)
         if known is None:
             return []
@@ -182,8 +182,14 @@ class Bounds:
         # The answer counts as a new message although its tokens are known: what frames it is not.
         new = messages[start:]
         parts = len(new) + sum(len(one.tool_calls) for one in new if one.role == "assistant")
-        bound = _with_margin(known) + _TOKENS_PER_NEW_PART * parts + max(0, size_bytes) + _allowance(model)
+        bound = _with_margin(known) + _TOKENS_PER_NEW_PART * parts + max(0, size_bytes) + allowance(model)
         return [Bound(bound, "reported")]
+
+    def bytes_of(self, model: ModelProtocol, request: Request, new: tuple[Message, ...]) -> int:
+        """Return the size of the messages *new* of *request* as they are sent."""
+        history = request.messages if len(new) == len(request.messages) else History(new)
+        size = _size_bytes(model, attrs.evolve(request, messages=history))
+        return size - self._empty_size(model, request, unchanged(model, request))
 
     def _empty_size(self, model: ModelProtocol, request: Request, key: Hashable) -> int:
         if key not in self._empty_bytes:
@@ -229,7 +235,7 @@ def _tokens_of_answer(completion: Completion, output_tokens: int) -> int | None:
     return output_tokens + sum(len(call.id.encode("utf-8", "surrogatepass")) for call in calls)
 
 
-def _unchanged(model: ModelProtocol, request: Request) -> Hashable:
+def unchanged(model: ModelProtocol, request: Request) -> Hashable:
     """Return all that must be the same for a report of one request to say something about another."""
     asked = (request.effort, request.system, request.tools, request.tool_choice, request.response_schema)
     if isinstance(model, HttpModel):
@@ -238,7 +244,8 @@ def _unchanged(model: ModelProtocol, request: Request) -> Hashable:
     return (model.name, *provider_and_id(model), *asked)
 
 
-def _allowance(model: ModelProtocol) -> int:
+def allowance(model: ModelProtocol) -> int:
+    """Return the most input tokens that the provider of *model* adds to a request."""
     provider, model_id = provider_and_id(model)
     return tokens.allowance_tokens(provider, model_id)
 

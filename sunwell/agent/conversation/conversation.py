@@ -65,6 +65,7 @@ _TIMED_OUT = "timed-out"
 _LIMITS: dict[str, StopReason] = {
     "usd": "budget_usd",
     "tokens": "budget_tokens",
+    "new_tokens": "budget_tokens",
     "calls": "calls",
     "turns": "turns",
     "seconds": "timeout",
@@ -463,7 +464,7 @@ class Conversation:
                 return await gateway.ask(place, model, request, purpose="closing", closing=True)
             except BudgetExhausted as error:
                 last = error
-                if error.limit not in ("usd", "tokens"):
+                if error.limit not in ("usd", "tokens", "new_tokens"):
                     break
         assert last is not None
         raise last
