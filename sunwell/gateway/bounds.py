@@ -102,8 +102,18 @@ class Bounds:
         """Use no reports of the model any more, nor *source*: an answer was billed above its bound."""
         self._failed.setdefault(model_name, set()).update({"reported", source} - {"bytes", ""})
 
-    def learn(self, call: ModelCall, completion: Completion, limit_tokens: int | None) -> None:
-        """Take note of an answer to *call*, sent with *limit_tokens*; a recorded one teaches the same."""
+    def learn(
+        self,
+        call: ModelCall,
+        completion: Completion,
+        limit_tokens: int | None,
+        sent_as: Hashable | None = None,
+    ) -> None:
+        """Take note of an answer to *call*, sent with *limit_tokens*; a recorded one teaches the same.
+
+        *sent_as* is what :func:`unchanged` said when the call was sent: a refusal of another call may have
+        changed how the model writes requests since. ``None``: not known, as of a recorded answer.
+        """
         model = call.model
         self._answered.setdefault(model.name, set()).add(completion.model)
         usage = completion.usage
@@ -113,6 +123,8 @@ class Bounds:
         if not _is_plausible(usage.input_tokens, request.size_bytes):
             return
         key = unchanged(model, request)
+        if sent_as is not None and sent_as != key:
+            return
         messages, answer = request.messages, completion.as_message()
         reports = self._reports.setdefault(call.span.path, {})
         reports[key] = _Report(
