@@ -113,11 +113,11 @@ class Gauge(Generic[N]):
 Hopes = list[tuple[Decimal | int, int, "Want"]]
 """A heap of those who wait, the most demanding first: (less its least need, ticket, want)."""
 
-Parts = tuple[Decimal, int, int]
-"""Of a closing reserve: dollars, tokens, calls."""
+Parts = tuple[Decimal, int, int, int]
+"""Of a closing reserve: dollars, tokens, calls, new tokens."""
 
 _NO_USD = Decimal(0)
-NO_RESERVE: Parts = (_NO_USD, 0, 0)
+NO_RESERVE: Parts = (_NO_USD, 0, 0, 0)
 
 
 @attrs.define(eq=False)
@@ -145,6 +145,8 @@ class Account:
     tokens: Gauge[int] = attrs.field(factory=lambda: Gauge(0))
     calls: Gauge[int] = attrs.field(factory=lambda: Gauge(0))
     turns: Gauge[int] = attrs.field(factory=lambda: Gauge(0))
+    new_tokens: Gauge[int] = attrs.field(factory=lambda: Gauge(0))
+    """Output, and input that no earlier call was counted for."""
     chain: tuple["Account", ...] = ()
     closing_seconds: float = 0.0
     reserve_number: int = 0
@@ -156,8 +158,8 @@ class Account:
     """Limits that have a ceiling and have not warned yet."""
     line: list[Want] = attrs.field(factory=list)
     """Those who wait for room here, in order of arrival."""
-    hopes: tuple[Hopes, Hopes, Hopes] = attrs.field(factory=lambda: ([], [], []))
-    """All who wait for anything and draw on this account, by dollars, by tokens, by calls."""
+    hopes: tuple[Hopes, Hopes, Hopes, Hopes] = attrs.field(factory=lambda: ([], [], [], []))
+    """All who wait for anything and draw on this account, by dollars, tokens, calls, new tokens."""
 
     def limit_to(self, budget: Budget) -> None:
         """Replace the ceilings. One that changed may warn again."""
@@ -184,6 +186,9 @@ class Account:
             return -1
         if self.tokens.ceiling is not None:
             most = min(most, _room(self.tokens, own.tokens, claim, later) - claim.input_tokens)
+        if self.new_tokens.ceiling is not None:
+            room = _room(self.new_tokens, own.new_tokens, claim, later)
+            most = min(most, room - claim.most_new_tokens(0))
         if self.usd.ceiling is not None and most >= 0:
             if claim.input_usd is None or claim.output_usd_per_token is None:
                 return -1
@@ -194,11 +199,13 @@ class Account:
                 most = int(left // claim.output_usd_per_token)
         return most
 
-    def has_room(self, tokens: int, usd: Decimal | None) -> bool:
+    def has_room(self, tokens: int, new_tokens: int, usd: Decimal | None) -> bool:
         """Say whether an ordinary call of this size fits."""
         if self.usd.ceiling is not None and (usd is None or self.usd.room(later=False) < usd):
             return False
         if self.tokens.ceiling is not None and self.tokens.room(later=False) < tokens:
+            return False
+        if self.new_tokens.ceiling is not None and self.new_tokens.room(later=False) < new_tokens:
             return False
         return self.calls.ceiling is None or self.calls.room(later=False) >= 1
 
@@ -207,21 +214,24 @@ class Account:
         for limit, gauge in (("usd", self.usd), ("tokens", self.tokens), ("calls", self.calls)):
             if gauge.is_passed:
                 return limit
-        return ""
+        return "new_tokens" if self.new_tokens.is_passed else ""
 
     def reserve(self, held: Reservation) -> None:
         """Hold room for one call."""
         self.calls.reserved += 1
         self.tokens.reserved += held.tokens
+        self.new_tokens.reserved += held.new_tokens
         if held.usd is not None:
             self.usd.reserved += held.usd
 
-    def settle(self, held: Reservation, tokens: int, usd: Decimal | None) -> None:
+    def settle(self, held: Reservation, tokens: int, usd: Decimal | None, new_tokens: int) -> None:
         """Book one call; dollars that stay unknown are booked as they were held, as uncertain."""
         self.calls.reserved -= 1
         self.calls.spent += 1
         self.tokens.reserved -= held.tokens
         self.tokens.spent += tokens
+        self.new_tokens.reserved -= held.new_tokens
+        self.new_tokens.spent += new_tokens
         if usd is not None:  # also without a price before: a provider may state the cost with its answer
             self.usd.reserved -= held.usd or _NO_USD
             self.usd.spent += usd
@@ -232,6 +242,7 @@ class Account:
         """Give the room of one call back."""
         self.calls.reserved -= 1
         self.tokens.reserved -= held.tokens
+        self.new_tokens.reserved -= held.new_tokens
         if held.usd is not None:
             self.usd.reserved -= held.usd
 
@@ -239,29 +250,35 @@ class Account:
         """Book the room of one call as uncertain."""
         self.calls.keep(1)
         self.tokens.keep(held.tokens)
+        self.new_tokens.keep(held.new_tokens)
         if held.usd is not None:
             self.usd.keep(held.usd)
 
     def set_closing_reserve(self, reserve: Parts) -> None:
         """Set what is kept for the closing call, here and in the accounts above."""
-        usd, tokens, calls = reserve
+        usd, tokens, calls, new_tokens = reserve
         for above in self.chain[:-1]:
             above.usd.below += usd - self.usd.own
             above.tokens.below += tokens - self.tokens.own
             above.calls.below += calls - self.calls.own
+            above.new_tokens.below += new_tokens - self.new_tokens.own
         self.usd.own, self.tokens.own, self.calls.own = usd, tokens, calls
+        self.new_tokens.own = new_tokens
 
     def draw(self, held: Reservation) -> Parts:
         """Use up the closing reserve for a closing call, as far as it reaches, and return what it gave."""
         usd = min(self.usd.own, held.usd or _NO_USD)
         tokens, calls = min(self.tokens.own, held.tokens), min(self.calls.own, 1)
-        self.set_closing_reserve((self.usd.own - usd, self.tokens.own - tokens, self.calls.own - calls))
-        return usd, tokens, calls
+        new = min(self.new_tokens.own, held.new_tokens)
+        left = (self.usd.own - usd, self.tokens.own - tokens, self.calls.own - calls)
+        self.set_closing_reserve((*left, self.new_tokens.own - new))
+        return usd, tokens, calls, new
 
     def refill(self, drawn: Parts) -> None:
         """Give back to the closing reserve what :meth:`draw` returned."""
-        usd, tokens, calls = drawn
-        self.set_closing_reserve((self.usd.own + usd, self.tokens.own + tokens, self.calls.own + calls))
+        usd, tokens, calls, new = drawn
+        whole = (self.usd.own + usd, self.tokens.own + tokens, self.calls.own + calls)
+        self.set_closing_reserve((*whole, self.new_tokens.own + new))
 
     def crossed(self) -> list[tuple[str, Decimal, Decimal]]:
         """Return, once each, the limits of which four fifths are used, with the use and the ceiling."""
@@ -275,7 +292,8 @@ class Account:
         return [(limit, Decimal(gauge.spent), Decimal(gauge.ceiling or 0)) for limit, gauge in crossed]
 
     def amount(self, seconds: float) -> Amount:
-        """Return all that is booked."""
+        """Return all that is booked; new tokens only if they have a ceiling here."""
+        new = self.new_tokens if self.new_tokens.ceiling is not None else Gauge(0)
         return Amount(
             settled_usd=self.usd.settled,
             uncertain_usd=self.usd.uncertain,
@@ -283,6 +301,9 @@ class Account:
             settled_tokens=self.tokens.settled,
             uncertain_tokens=self.tokens.uncertain,
             reserved_tokens=self.tokens.reserved,
+            settled_new_tokens=new.settled,
+            uncertain_new_tokens=new.uncertain,
+            reserved_new_tokens=new.reserved,
             calls=self.calls.booked,
             turns=self.turns.booked,
             seconds=seconds,

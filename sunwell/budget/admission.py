@@ -59,6 +59,9 @@ def refusal(want: Want, account: Account) -> SunwellError:
         return _exhausted("calls", account.calls, calls, account)
     if account.tokens.ceiling is not None and _lacks(account.tokens, own.tokens, want, tokens):
         return _exhausted("tokens", account.tokens, tokens, account)
+    new = Decimal(claim.most_new_tokens(want.least))
+    if account.new_tokens.ceiling is not None and _lacks(account.new_tokens, own.new_tokens, want, new):
+        return _exhausted("new_tokens", account.new_tokens, new, account)
     return _exhausted("usd", account.usd, least_usd(want) or Decimal(0), account)
 
 
@@ -89,6 +92,7 @@ def overtaken(held: Reservation, account: Account, limit: str) -> BudgetExhauste
         "usd": (account.usd, held.usd or Decimal(0)),
         "tokens": (account.tokens, Decimal(held.tokens)),
         "calls": (account.calls, Decimal(1)),
+        "new_tokens": (account.new_tokens, Decimal(held.new_tokens)),
     }
     gauge, needed = gauges[limit]
     return _exhausted(limit, gauge, needed, account)
@@ -101,8 +105,9 @@ def _exhausted(
     used, ceiling, kept = Decimal(gauge.booked), Decimal(gauge.ceiling), gauge.kept
     detail = ""
     if kept:
+        name = limit.replace("_", " ")
         detail = (
-            f"the {limit} budget of {account.path} is used up: {used} of {ceiling} is spent or booked, up to "
+            f"the {name} budget of {account.path} is used up: {used} of {ceiling} is spent or booked, up to "
             f"{kept} is kept for closing calls, and the next call may need {needed}; raise the budget or "
             "ask for less"
         )

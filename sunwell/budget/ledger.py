@@ -72,7 +72,7 @@ class TreeLedger:
         self._accounts[self.root] = account
         self._lines = Lines(self._judge, self._book, self.release, self.clock)
 
-    def open(self, path: str, budget: Budget) -> None:
+    def open(self, path: str, budget: Budget, *, new_tokens: int | None = None) -> None:
         """Put ceilings on *path* and all below it; see the protocol.
 
         Raises :exc:`RuntimeError` for a new account above one that is there already.
@@ -82,6 +82,7 @@ class TreeLedger:
             account = self._add(path)
         self.clock.start(account)
         account.limit_to(budget)
+        account.new_tokens.limit_to(new_tokens)
         self._lines.set_timers(account)
         self._lines.stir(account.chain)
 
@@ -124,11 +125,14 @@ class TreeLedger:
                 self.release(reservation)
                 raise overtaken(reservation, account, limit)
 
-    def settle(self, reservation: Reservation, tokens: int, usd: Decimal | None) -> bool:
+    def settle(
+        self, reservation: Reservation, tokens: int, usd: Decimal | None, new_tokens: int | None = None
+    ) -> bool:
         """Book what the call used and say whether it passed the reservation; see the protocol."""
         held = self._end(reservation)
+        new = tokens if new_tokens is None else new_tokens
         for account in held.account.chain:
-            account.settle(reservation, tokens, usd)
+            account.settle(reservation, tokens, usd, new)
         self._lines.stir(held.account.chain)
         self._warn(held.account.chain)
         return is_exceeded(reservation, tokens, usd)
@@ -166,7 +170,7 @@ class TreeLedger:
     def hold_back(self, path: str, tokens: int, usd: Decimal | None, seconds: float = 0.0) -> None:
         """Set the closing reserve of the account of *path*; see the protocol."""
         calls = 1 if tokens or usd or seconds else 0
-        self._set_reserve(self._nearest(path), (usd or Decimal(0), tokens, calls), seconds)
+        self._set_reserve(self._nearest(path), (usd or Decimal(0), tokens, calls, tokens), seconds)
 
     def restore(self, path: str, amount: Amount) -> None:
         """Add what earlier processes of the same run used at *path*; see the protocol."""
@@ -197,12 +201,17 @@ class TreeLedger:
         return Amount(
             reserved_usd=account.usd.kept,
             reserved_tokens=account.tokens.kept,
+            reserved_new_tokens=account.new_tokens.kept if account.new_tokens.ceiling is not None else 0,
             calls=account.calls.kept,
         )
 
     def tokens_left(self, path: str) -> int | None:
         """Return the tokens that an ordinary claim may still take; ``None``: no ceiling."""
         return _least_room(account.tokens for account in self._nearest(path).chain)
+
+    def new_tokens_left(self, path: str) -> int | None:
+        """Return the output and new input that an ordinary claim may still take; ``None``: no ceiling."""
+        return _least_room(account.new_tokens for account in self._nearest(path).chain)
 
     def usd_left(self, path: str) -> Decimal | None:
         """Return the US dollars that an ordinary claim may still take; ``None``: no ceiling."""
@@ -258,7 +267,8 @@ class TreeLedger:
         if claim.closing or self.clock.out_of_time(account, closing=False):
             return False
         tokens = claim.input_tokens + claim.max_output_tokens
-        return all(above.has_room(tokens, usd) for above in account.chain)
+        new = claim.most_new_tokens(claim.max_output_tokens)
+        return all(above.has_room(tokens, new, usd) for above in account.chain)
 
     def _want(self, account: Account, claim: Claim) -> Want:
         least = min(claim.least_output_tokens, claim.max_output_tokens)
@@ -275,7 +285,8 @@ class TreeLedger:
         self, account: Account, claim: Claim, output_tokens: int, usd: Decimal | None, number: int
     ) -> Reservation:
         tokens = claim.input_tokens + output_tokens
-        reservation = Reservation(number, account.path, tokens, usd, output_tokens)
+        new = claim.most_new_tokens(output_tokens)
+        reservation = Reservation(number, account.path, tokens, usd, output_tokens, new)
         for one in account.chain:
             one.reserve(reservation)
         drawn = account.draw(reservation) if claim.closing else NO_RESERVE

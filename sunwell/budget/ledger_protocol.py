@@ -24,6 +24,13 @@ class Claim:
     output_usd_per_token: Decimal | None = None
     closing: bool = False
     """Whether the call may use the closing reserve."""
+    new_input_tokens: int | None = None
+    """Part of the input bound that no earlier call was counted for; ``None``: all of it."""
+
+    def most_new_tokens(self, output_tokens: int) -> int:
+        """Return the new input and the output of the attempt at most, with so much output."""
+        new = self.input_tokens if self.new_input_tokens is None else self.new_input_tokens
+        return new + output_tokens
 
     def most_usd(self, output_tokens: int) -> Decimal | None:
         """Return what the attempt costs at most with so much output; ``None`` where a price is unknown."""
@@ -42,6 +49,8 @@ class Reservation:
     usd: Decimal | None
     max_output_tokens: int
     """What the claim asked for, or less where the ceilings allow only less."""
+    new_tokens: int = 0
+    """Part of ``tokens`` that counts under a ceiling of new tokens: the output, and input that is new."""
 
 
 @attrs.frozen
@@ -54,6 +63,10 @@ class Amount:
     settled_tokens: int = 0
     uncertain_tokens: int = 0
     reserved_tokens: int = 0
+    settled_new_tokens: int = 0
+    """Of these tokens, the output and the input that was not counted before; 0 if they have no ceiling."""
+    uncertain_new_tokens: int = 0
+    reserved_new_tokens: int = 0
     calls: int = 0
     turns: int = 0
     seconds: float = 0.0
@@ -76,9 +89,11 @@ class Ledger(Protocol):
     an account is booked on all accounts above it in the same step.
     """
 
-    def open(self, path: str, budget: Budget) -> None:
+    def open(self, path: str, budget: Budget, *, new_tokens: int | None = None) -> None:
         """Put a ceiling on *path* and all below it.
 
+        *new_tokens* is a ceiling on output and new input: input that was counted once, such as the
+        beginning of a conversation that is read again at each turn, does not count again.
         Opening again replaces the ceilings and keeps the bookings. A new account begins with what
         was restored at or below it, and its clock starts. Accounts are opened from the top down.
         """
@@ -107,8 +122,12 @@ class Ledger(Protocol):
         """
         ...
 
-    def settle(self, reservation: Reservation, tokens: int, usd: Decimal | None) -> bool:
+    def settle(
+        self, reservation: Reservation, tokens: int, usd: Decimal | None, new_tokens: int | None = None
+    ) -> bool:
         """Book what the call really used, and say whether it was more than was reserved.
+
+        *new_tokens* is the part of *tokens* that was output or new input; ``None``: all of it.
 
         More is booked in full. If a ceiling is passed with it, no call under that ceiling follows, not
         even a closing call. ``usd=None`` (usage known, price not) keeps the reserved dollars booked as
@@ -165,6 +184,10 @@ class Ledger(Protocol):
 
         What is reserved or held back counts as gone.
         """
+        ...
+
+    def new_tokens_left(self, path: str) -> int | None:
+        """Return the output and new input that an ordinary claim may still take; ``None``: no ceiling."""
         ...
 
     def usd_left(self, path: str) -> Decimal | None:

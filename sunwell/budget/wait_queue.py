@@ -24,7 +24,8 @@ def enter(want: Want, waiting: Mapping[int, Want]) -> None:
     """
     if want.claim.closing:
         return
-    needs = (least_usd(want), want.claim.input_tokens + want.least, 1)
+    claim, least = want.claim, want.least
+    needs = (least_usd(want), claim.input_tokens + least, 1, claim.most_new_tokens(least))
     for account in want.account.chain:
         for hopes, need in zip(account.hopes, needs, strict=True):
             if need is None:

@@ -25,12 +25,14 @@ from sunwell.events import (
 )
 from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound
 from sunwell.gateway.model_call import ModelCall
+from sunwell.gateway.new_input import NewInput
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, Refused
+from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, NewTokensCounted, Refused
 from sunwell.models.dialects import reasoning_beyond_limit_tokens, written_life
+from sunwell.models.http_model import HttpModel
 from sunwell.models.prices import PriceBook, Priced
 from sunwell.models.room import ModelLimits, Room
-from sunwell.models.tokens import input_bound_tokens, load_tokenizer
+from sunwell.models.tokens import has_tokenizer, input_bound_tokens, load_tokenizer
 
 _STOPS = frozenset(get_args(Stop))
 _FIELDS: dict[type, tuple[str, ...]] = {
@@ -161,6 +163,7 @@ class Booking:
     prices: PriceBook
     emit: Emit
     bounds: Bounds = attrs.field(init=False)
+    new_input: NewInput = attrs.field(init=False)
     _sources: dict[int, Source] = attrs.field(factory=dict, init=False)
     """How the input was bounded, by the number of each reservation that is not over."""
     _uncounted: dict[str, int] = attrs.field(factory=dict, init=False)
@@ -170,6 +173,7 @@ class Booking:
 
     def __attrs_post_init__(self) -> None:
         self.bounds = Bounds(self.journal)
+        self.new_input = NewInput(self.bounds)
 
     async def begin(
         self, call: ModelCall, attempt: int, pace: Callable[[Reservation], Awaitable[None]]
@@ -214,7 +218,7 @@ class Booking:
             try:
                 reservation = await self.ledger.reserve(call.span.path, whole)
             except BudgetExhausted as error:
-                if error.limit not in ("usd", "tokens"):
+                if error.limit not in ("usd", "tokens", "new_tokens"):
                     raise
             else:
                 return _Granted(reservation, whole, bound.source)
@@ -223,7 +227,7 @@ class Booking:
         return _Granted(await self.ledger.reserve(call.span.path, claim), claim, bound.source)
 
     def _claim(self, call: ModelCall, bound: Bound) -> Claim:
-        return claim_for(
+        claim = claim_for(
             call.model,
             call.request,
             self.prices.price(call.model),
@@ -232,12 +236,26 @@ class Booking:
             input_tokens=bound.tokens,
             least_output_tokens=self.bounds.lengths.enough_tokens(call.model.name, call.purpose),
         )
+        if not self._counts_new(call):
+            return claim
+        old = bound.tokens - self.new_input.bound_tokens(call, bound.tokens)
+        return attrs.evolve(claim, new_input_tokens=claim.input_tokens - old)
+
+    def _counts_new(self, call: ModelCall) -> bool:
+        """Whether *call* is under a ceiling of new tokens; without one, nothing is counted apart."""
+        return self.ledger.new_tokens_left(call.span.path) is not None
+
+    def learn(self, call: ModelCall, completion: Completion, limit_tokens: int | None) -> None:
+        """Take note of an answer to *call*, sent with *limit_tokens*; a recorded one teaches the same."""
+        self.bounds.learn(call, completion, limit_tokens)
+        if self._counts_new(call):
+            self.new_input.learn(call, completion)
 
     def can_count(self, model: ModelProtocol) -> bool:
         """Whether the input of a request to *model* may be counted by a tokenizer or by the provider."""
-        if callable(getattr(model, "input_bound_tokens", None)):
+        if not isinstance(model, HttpModel) and callable(getattr(model, "input_bound_tokens", None)):
             return True
-        return self._provider_counts(model)
+        return has_tokenizer(model) or self._provider_counts(model)
 
     def _counts(self, call: ModelCall, bound: Bound) -> bool:
         """Whether the provider can be asked to count the input of *call*, and *bound* is no count yet."""
@@ -246,6 +264,7 @@ class Booking:
     def _provider_counts(self, model: ModelProtocol) -> bool:
         return (
             callable(getattr(model, "count_input_tokens", None))
+            and getattr(model, "can_count", True) is True
             and self.bounds.holds(model, "counted")
             and self._uncounted.get(model.name, 0) < _MOST_BROKEN_COUNTS
         )
@@ -310,6 +329,7 @@ class Booking:
         """Write the answer down and settle, whatever happens to us meanwhile."""
         priced = self.prices.priced(call.model, completion)
         self._tell_doubts(call, priced)
+        new = self.new_input.counted_tokens(call, priced.completion) if self._counts_new(call) else None
         answer = Answer(
             span=call.span.path,
             number=call.number,
@@ -322,9 +342,9 @@ class Booking:
             duration_seconds=seconds,
             at=time.time(),
         )
-        self.bounds.learn(call, priced.completion, reservation.max_output_tokens)
+        self.learn(call, priced.completion, reservation.max_output_tokens)
         self.bounds.lengths.add(call.model.name, call.purpose, priced.completion)
-        await _unbroken(self._settle(call, reservation, answer))
+        await _unbroken(self._settle(call, reservation, answer, new))
         return answer
 
     async def failed(
@@ -348,25 +368,35 @@ class Booking:
         )
         await _unbroken(self._fail(call, reservation, failure))
 
-    async def _settle(self, call: ModelCall, reservation: Reservation, answer: Answer) -> None:
+    async def _settle(
+        self, call: ModelCall, reservation: Reservation, answer: Answer, new_tokens: int | None
+    ) -> None:
         # The journal first: after a crash between the two, a resume books the answer from its record. The
         # other way round, the room would be free for others while the answer that used it might be lost.
         try:
+            if new_tokens is not None:
+                key = (answer.span, answer.number, answer.attempt)
+                await self.journal.append(NewTokensCounted(*key, new_tokens, answer.at), durable=False)
             await self.journal.append(answer)
         except BaseException:
             self._keep(call, reservation)  # it was billed, and no record says how much
             raise
-        self._book(call, reservation, answer.completion, answer.cost_usd)
+        self._book(call, reservation, answer.completion, answer.cost_usd, new_tokens)
 
     def _book(
-        self, call: ModelCall, reservation: Reservation, completion: Completion, cost_usd: Decimal | None
+        self,
+        call: ModelCall,
+        reservation: Reservation,
+        completion: Completion,
+        cost_usd: Decimal | None,
+        new_tokens: int | None = None,
     ) -> None:
         billed = completion.billed_tokens
         if billed is None:  # and nobody said how much
             self._keep(call, reservation, completion.stated_cost_usd)
             return
         source = self._sources.pop(reservation.id, "bytes")
-        passed = self.ledger.settle(reservation, billed, cost_usd)
+        passed = self.ledger.settle(reservation, billed, cost_usd, new_tokens)
         self.tally.add_answer(call.entry(completion.model), completion, cost_usd)
         if passed:
             self._end_shortcut(call, reservation, source, billed, cost_usd)
@@ -410,7 +440,7 @@ class Booking:
         # Some providers state a cost (OpenRouter, xAI, Perplexity), here without usage. It counts if it is
         # more.
         if stated_usd is not None and (usd is None or stated_usd > usd):
-            if self.ledger.settle(reservation, tokens, stated_usd):
+            if self.ledger.settle(reservation, tokens, stated_usd, reservation.new_tokens):
                 self._end_shortcut(call, reservation, source, tokens, stated_usd)
             usd = stated_usd
         else:

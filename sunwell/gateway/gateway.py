@@ -283,7 +283,7 @@ class Gateway:
         if recorded.digest == call.digest:  # else it says nothing about this question
             intent = self.journal.find(Intent, (recorded.span, recorded.number, recorded.attempt))
             limit = None if intent is None else intent.max_output_tokens
-            self._booking.bounds.learn(call, completion, limit)
+            self._booking.learn(call, completion, limit)
         finished = call.finished(
             name if is_same_model(name, completion.model) else completion.model,
             usage=completion.usage,

@@ -60,6 +60,7 @@ class ModelCall:
             at=time.time(),
             provider=self.provider,
             bound=bound,
+            reserved_new_tokens=reservation.new_tokens,
         )
 
     def failure(

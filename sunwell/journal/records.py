@@ -129,6 +129,8 @@ class Intent(Record):
     provider: str = ""
     bound: str = ""
     """What the bound on the input was computed from; empty: not known, as in records of older versions."""
+    reserved_new_tokens: int | None = None
+    """Part of ``reserved_tokens`` that counts under a ceiling of new tokens; ``None``: all of them."""
 
     @property
     def key(self) -> Key:
@@ -150,6 +152,25 @@ class InputCounted(Record):
     @property
     def key(self) -> Key:
         return (self.span, self.number)
+
+
+@attrs.frozen
+class NewTokensCounted(Record):
+    """How many tokens of an answer count under a ceiling of new tokens; it precedes the answer.
+
+    An answer without such a record counts with all that was billed.
+    """
+
+    kind: ClassVar[str] = "new_tokens"
+    span: str
+    number: int
+    attempt: int
+    tokens: int
+    at: float
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.number, self.attempt)
 
 
 @attrs.frozen

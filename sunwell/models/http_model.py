@@ -503,6 +503,11 @@ class InputCounter:
 
         return may_count(self.connection)
 
+    @property
+    def can_count(self) -> bool:
+        """Whether the server may count, as far as is known by now."""
+        return self._can_count
+
     async def count(self, wire: Wire, request: Request) -> int | None:
         """Return the server's count of the input of *request*; ``None`` if there is none."""
         clock = asyncio.get_running_loop()
@@ -613,6 +618,11 @@ class HttpModel:
     def is_thinking(self, request: Request) -> bool:
         """Whether *request* is sent with a thinking budget, which its own limit may leave no room for."""
         return False
+
+    @property
+    def can_count(self) -> bool:
+        """Whether :meth:`count_input_tokens` may return a count, as far as is known by now."""
+        return self.wire.count_path is not None and self._counter.can_count
 
     async def count_input_tokens(self, request: Request) -> int | None:
         """Return the provider's own count of the input of *request*; ``None`` if there is none.

@@ -248,7 +248,7 @@ class _Head:
         written = json.dumps(_shown(described.get("schema")), ensure_ascii=False, separators=(",", ":"))
         is_alone = not has_tools and not self._has_system and self.body.get("instructions") is None
         # Alone it needs no blank line before its heading.
-        tokens = around - 1 if is_alone and self.api == "responses" else around
+        tokens = around - 1 if is_alone else around
         return tokens + sum(map(self._count, (_text(described.get("name")), comment, written)))
 
     def _offered(self) -> list[Mapping[str, Any]]:

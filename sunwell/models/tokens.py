@@ -20,7 +20,7 @@ from sunwell.models.openai_framing import (
     step_over,
 )
 from sunwell.models.prices import provider_and_id
-from sunwell.models.vocabulary import load_in_thread
+from sunwell.models.vocabulary import can_load, load_in_thread
 
 if TYPE_CHECKING:
     from sunwell.models.http_model import Wire
@@ -118,6 +118,11 @@ def tokenizer_bound(model: ModelProtocol, request: Request) -> int | None:
     return head.total(framing, counted)
 
 
+def has_tokenizer(model: ModelProtocol) -> bool:
+    """Whether :func:`tokenizer_bound` knows *model*, though not each request to it."""
+    return _framing(model) is not None
+
+
 async def load_tokenizer(model: ModelProtocol) -> None:
     """Load what :func:`tokenizer_bound` needs for *model*, if anything, while the event loop goes on."""
     framing = _framing(model)
@@ -130,7 +135,7 @@ def _framing(model: ModelProtocol) -> Framing | None:
 
     if not isinstance(model, HttpModel) or model.wire.path not in _APIS or not is_openai(model.connection):
         return None
-    return framing_of(model.model_id)
+    return framing_of(model.model_id) if can_load() else None
 
 
 _APIS: Mapping[str, Api] = {"/chat/completions": "chat", "/responses": "responses"}

@@ -5,6 +5,8 @@ package's own files instead: without network, without a cache folder, and withou
 """
 
 import asyncio
+import functools
+import importlib.util
 import re
 import threading
 from collections.abc import Mapping
@@ -79,6 +81,12 @@ def count_text(text: str, name: VocabularyName = "o200k_base") -> int:
 
 def _encoded(encoding: "tiktoken.Encoding", text: str) -> int:
     return len(encoding.encode_ordinary(text))
+
+
+@functools.cache
+def can_load() -> bool:
+    """Whether a vocabulary can be loaded: a Python that was built without ``lzma`` cannot unpack one."""
+    return importlib.util.find_spec("_lzma") is not None
 
 
 def is_loaded(name: VocabularyName) -> bool:

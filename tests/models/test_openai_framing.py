@@ -260,3 +260,14 @@ def test_more_text_never_costs_less(model, texts, added):
     items = [said("user", text) for text in texts]
     less, more = (billed("chat", model, some) for some in (items, [*items, said("user", added)]))
     assert more >= less + count_text(added, FRAMINGS[model].vocabulary)
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+def test_a_schema_alone_has_a_message_of_its_own(api):
+    """Without tools and without a system message, the heading of a schema needs no blank line before it."""
+    shown = '{"type":"object","properties":{"city":{"type":"string"},"country":{"type":"string"}}}'
+    named = {"name": "place", "schema": PLACE, "strict": True}
+    chat = {"response_format": {"type": "json_schema", "json_schema": named}}
+    fields = chat if api == "chat" else {"text": {"format": {"type": "json_schema", **named}}}
+    more = billed(api, "gpt-4o", ASKED, **fields) - billed(api, "gpt-4o", ASKED)
+    assert more == 4 + 6 + 1 + count_text(shown)

@@ -246,3 +246,26 @@ def test_the_tokenizer_is_loaded_only_for_a_model_that_needs_it():
     """Neither another provider's model nor an unknown one loads ``tiktoken``."""
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
     assert done.stdout == "[False, None, False, False, None, False, True, 8, True]\n"
+
+
+WITHOUT_LZMA = """
+import importlib.util, sys
+from importlib.machinery import PathFinder
+class Lacking(PathFinder):
+    @classmethod
+    def find_spec(cls, name, *more):
+        return None if name == "_lzma" else super().find_spec(name, *more)
+sys.meta_path = [Lacking if one is PathFinder else one for one in sys.meta_path]
+sys.modules.pop("_lzma", None)
+from sunwell.core import Request, user
+from sunwell.models.connection import Connection
+from sunwell.models.openai_responses import ResponsesModel
+from sunwell.models.tokens import tokenizer_bound
+print(tokenizer_bound(ResponsesModel("gpt-4.1", Connection("openai")), Request((user("hello"),))))
+"""
+
+
+def test_a_python_that_cannot_unpack_the_vocabulary_has_no_such_bound():
+    """Without ``lzma``, which some builds of Python lack, requests are bounded in the other ways."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT_LZMA], capture_output=True, text=True, check=False)
+    assert done.stdout == "None\n", done.stderr

@@ -17,6 +17,7 @@ def composed_answer(
     *,
     last_words: str = "",
     is_cut: bool = False,
+    draft: str = "",
     delivered: str = "",
     files: Sequence[FileChange] = (),
     commands: Sequence[CommandRun] = (),
@@ -27,11 +28,14 @@ def composed_answer(
         why: Why the work stopped, in a sentence.
         last_words: What the model said last.
         is_cut: Whether these words are the beginning of an answer that was cut.
+        draft: The model's draft of the answer.
         delivered: What workers reported, already marked as their words.
         files: Files that the work has changed.
         commands: Commands that the work has run.
     """
     blocks = []
+    if draft.strip():
+        blocks.append(f"The model's draft of the answer:\n\n{draft.strip()}")
     if last_words.strip():
         head = "The model's answer was cut. This is its beginning:" if is_cut else "The model said last:"
         blocks.append(f"{head}\n\n{block_quote(_shortened(last_words.strip()))}")

@@ -56,11 +56,16 @@ class ConversationHooks(Protocol):
         """Return an answer made of what is there; empty where there is nothing."""
         ...
 
+    def draft(self) -> str:
+        """Return the model's draft of its answer; empty if there is none."""
+        ...
+
 
 _TIMED_OUT = "timed-out"
 _LIMITS: dict[str, StopReason] = {
     "usd": "budget_usd",
     "tokens": "budget_tokens",
+    "new_tokens": "budget_tokens",
     "calls": "calls",
     "turns": "turns",
     "seconds": "timeout",
@@ -181,12 +186,14 @@ class Conversation:
 
     def _composed(self, status: Status, reason: StopReason, sentence: str, cut: str = "") -> Ending:
         """Return an end whose answer is put together here; *cut* is the beginning of one that came."""
-        drafted = self.hooks.partial() if self.hooks is not None else ""
+        draft = self.hooks.draft() if self.hooks is not None else ""
+        delivered = self.hooks.partial() if self.hooks is not None and not draft else ""
         answer = composed_answer(
             sentence,
-            last_words=cut or self.last_text,
+            last_words=cut or ("" if draft or delivered else self.last_text),
             is_cut=bool(cut),
-            delivered=drafted,
+            draft=draft,
+            delivered=delivered,
             files=net_changes(self.calls.changes),
             commands=self.calls.commands,
         )
@@ -331,7 +338,9 @@ class Conversation:
             bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
             counted = self._compactor.tokens_per_byte if run.gateway.can_count(given.model) else None
             of_a_byte = 1.0 if counted is None else min(1.0, counted / _SURELY)
-            reserve = closing_reserve(bare, self._history.size_bytes, self._price, of_a_byte)
+            written = written_life(given.model, request)
+            size = self._history.size_bytes
+            reserve = closing_reserve(bare, size, self._price, of_a_byte, written=written)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
         completion = await run.gateway.ask(
             given.span, given.model, request, purpose=given.purpose, stream=given.stream
@@ -455,7 +464,7 @@ class Conversation:
                 return await gateway.ask(place, model, request, purpose="closing", closing=True)
             except BudgetExhausted as error:
                 last = error
-                if error.limit not in ("usd", "tokens"):
+                if error.limit not in ("usd", "tokens", "new_tokens"):
                     break
         assert last is not None
         raise last

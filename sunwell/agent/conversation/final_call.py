@@ -6,7 +6,7 @@ import attrs
 
 from sunwell.agent.prompts import STEPS_OMITTED, closing_text
 from sunwell.core.message import History, Message, Part, Text, ToolResult, user
-from sunwell.core.model import ModelProtocol, Request
+from sunwell.core.model import CacheLife, ModelProtocol, Request
 from sunwell.core.price import Price
 from sunwell.core.task import StopReason
 from sunwell.models.room import own_output_tokens
@@ -69,13 +69,19 @@ def bare_tokens(model: ModelProtocol, request: Request) -> int:
 
 
 def closing_reserve(
-    input_tokens: int, conversation_bytes: int, price: Price | None, tokens_per_byte: float = 1.0
+    input_tokens: int,
+    conversation_bytes: int,
+    price: Price | None,
+    tokens_per_byte: float = 1.0,
+    *,
+    written: CacheLife | None = "1h",
 ) -> Reserve:
     """Return what the closing call can need at most after a conversation of so many bytes.
 
     *input_tokens* are the :func:`bare_tokens`, the same for each turn. *tokens_per_byte* is below 1 if the
     door can count tokens: then bytes are no bound that matters. The rates are those of the highest tier
-    that the whole call can reach, its conversation included.
+    that the whole call can reach, its conversation included; *written* is the longest life of a cache
+    entry that it may write.
     """
     history = min(max(conversation_bytes + _GROWTH_BYTES, _LEAST_BYTES), CLOSING_HISTORY_BYTES)
     # JSON escapes lengthen what is sent.
@@ -83,7 +89,7 @@ def closing_reserve(
     tokens = most + CLOSING_OUTPUT_TOKENS
     if price is None:
         return Reserve(tokens, None)
-    input_rate, output_rate = price.worst_rates(most, written="5m")
+    input_rate, output_rate = price.worst_rates(most, written=written)
     return Reserve(tokens, (most * input_rate + CLOSING_OUTPUT_TOKENS * output_rate) / _PER_MILLION)
 
 
