@@ -221,6 +221,18 @@ def import_time(found: Found) -> list[str]:
     return rows(("import", "ms", "ratio"), body)
 
 
+def tokenizer(found: Found) -> list[str]:
+    """How far the tokenizer's bounds are from what was billed, by model and kind of request."""
+    head = ("model: kind of request", "requests", "bounded", "exact", "0 to +5 %", "below", "highest")
+    lines = {**found["by_model"], "all": found["total"]}
+    columns = ("requests", "bounded", "exact", "within", "below")
+    body = (
+        [name, *(line[key] for key in columns), "" if line["most"] is None else f"{line['most']:+.1%}"]
+        for name, line in lines.items()
+    )
+    return rows(head, body)
+
+
 def file_search(found: Found) -> list[str]:
     """What a search costs beside grep, by what is sought and how."""
     body = (
@@ -323,6 +335,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         resume,
         orchestrated,
         import_time,
+        tokenizer,
         file_search,
     )
 }

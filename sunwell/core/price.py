@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from sunwell.core.model import Usage
+from sunwell.core.model import CacheLife, Usage
 
 _PER_MILLION = Decimal(1_000_000)
 
@@ -63,11 +63,15 @@ class Rates:
         )
         return total / _PER_MILLION
 
-    @property
-    def dearest_input_usd(self) -> Decimal:
-        """The highest rate of an input token, including cache writes."""
-        writes = (self.cache_write_usd, self.cache_write_1h_usd, self.cache_read_usd)
-        return max([self.input_usd, *(rate for rate in writes if rate is not None)])
+    def highest_input_usd(self, written: CacheLife | None = "1h") -> Decimal:
+        """Return the highest rate of an input token of a request that may write it to a cache.
+
+        *written* is the longest life of an entry that may be written; ``None``: nothing is written.
+        """
+        possible = [self.input_usd, self.cache_read_usd]
+        possible += [self.cache_write_usd] if written else []
+        possible += [self.cache_write_1h_usd] if written == "1h" else []
+        return max(rate for rate in possible if rate is not None)
 
 
 @attrs.frozen
@@ -118,24 +122,27 @@ class Price:
         costs = (self.rates_for(turn[0])._usd(*turn, 0) for turn in turns)
         return sum(costs, Decimal(0))
 
-    def worst_usd(self, requests: Iterable[tuple[int, int]]) -> Decimal:
+    def worst_usd(self, requests: Iterable[tuple[int, int]], *, written: CacheLife | None = "1h") -> Decimal:
         """Return the most that *requests* of so many tokens of input and output can cost.
 
-        No more input is billed than the context window holds.
+        No more input is billed than the context window holds. *written* is as in :meth:`worst_rates`.
         """
         total = Decimal(0)
         for input_tokens, output_tokens in requests:
             bound = input_tokens if self.context_window is None else min(input_tokens, self.context_window)
-            input_usd, output_usd = self.worst_rates(bound)
+            input_usd, output_usd = self.worst_rates(bound, written=written)
             total += (bound * input_usd + output_tokens * output_usd) / _PER_MILLION
         return total
 
-    def worst_rates(self, input_tokens: int) -> tuple[Decimal, Decimal]:
-        """Return the highest (input, output) rates for a request of up to *input_tokens*."""
+    def worst_rates(self, input_tokens: int, *, written: CacheLife | None = "1h") -> tuple[Decimal, Decimal]:
+        """Return the highest (input, output) rates for a request of up to *input_tokens*.
+
+        *written* is the longest life of a cache entry that the request may write; ``None``: it writes none.
+        """
         reachable = [self.rates]
         reachable += [tier.rates for tier in self.tiers if input_tokens > tier.above_input_tokens]
         return (
-            max(rates.dearest_input_usd for rates in reachable),
+            max(rates.highest_input_usd(written) for rates in reachable),
             max(rates.output_usd for rates in reachable),
         )
 

@@ -89,12 +89,14 @@ def encode_request(
     features: MessagesFeatures = MessagesFeatures(),
     *,
     streaming: bool,
+    counting: bool = False,
     thinking_tokens: int | None = None,
     origin: str = ORIGIN,
 ) -> tuple[bytes, ...]:
     """Return the body in pieces: equal for equal requests; sibling requests share the first pieces.
 
-    *origin* names the model that is asked: what it thought goes back to it.
+    *origin* names the model that is asked: what it thought goes back to it. With *counting*, the fields are
+    left out that the endpoint does not accept which only counts.
     """
     asked = asked_in_words(request, features.schema)
     sections = tuple(section for section in request.system if section.strip()) + asked
@@ -113,7 +115,7 @@ def encode_request(
         opening + b"," if opening and messages else opening,
         messages,
         b"]",
-        _tail(request, features, streaming=streaming, thinking_tokens=thinking_tokens),
+        _tail(request, features, streaming=streaming, counting=counting, thinking_tokens=thinking_tokens),
         b"}",
     )
 
@@ -177,11 +179,17 @@ def _cache_control(life: CacheLife | None) -> str:
 
 
 def _tail(
-    request: Request, features: MessagesFeatures, *, streaming: bool, thinking_tokens: int | None
+    request: Request,
+    features: MessagesFeatures,
+    *,
+    streaming: bool,
+    counting: bool,
+    thinking_tokens: int | None,
 ) -> bytes:
     asked = request.max_output_tokens
     limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
-    fields: dict[str, Any] = {"max_tokens": limit}
+    # What only counts accepts neither the limit nor a stream.
+    fields: dict[str, Any] = {} if counting else {"max_tokens": limit}
     budget = None if thinking_tokens is None else thinking_budget(thinking_tokens, limit)
     if budget is not None and request.effort != "none" and features.thinking:
         is_adaptive = features.thinking[0] == "adaptive"
@@ -197,9 +205,9 @@ def _tail(
         output["format"] = {"type": "json_schema", "schema": request.response_schema.schema}
     if output:
         fields["output_config"] = output
-    if streaming:
+    if streaming and not counting:
         fields["stream"] = True
-    written = "," + _WRITE(fields)[1:-1]
+    written = "," + _WRITE(fields)[1:-1] if fields else ""
     if request.caching.conversation and features.cache and features.cache_conversation:
         written += _cache_control((request.caching.prefix or "5m") if features.cache_life else None)
     return _bytes(written)
@@ -483,13 +491,17 @@ class _Messages:
     thinking_tokens: int | None = None
     sdk: Sdk = "anthropic"
     path: str = "/v1/messages"
+    count_path: str = "/v1/messages/count_tokens"
 
-    def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
+    def encode(
+        self, model_id: str, request: Request, *, streaming: bool, counting: bool = False
+    ) -> tuple[bytes, ...]:
         return encode_request(
             model_id,
             request,
             self.features,
             streaming=streaming,
+            counting=counting,
             thinking_tokens=self.thinking_tokens,
             origin=origin_of(ORIGIN, self.provider, model_id),
         )
@@ -540,3 +552,10 @@ class AnthropicModel(HttpModel):
     def thinking_tokens(self) -> int | None:
         """The thinking budget that was set; it counts as output."""
         return self.tuning.thinking_tokens
+
+    def is_thinking(self, request: Request) -> bool:
+        """Whether *request* is sent with a thinking budget, which its own limit may leave no room for."""
+        budget, asked = self.tuning.thinking_tokens, request.max_output_tokens
+        if budget is None or self.tuning.applied(request).effort == "none":
+            return False
+        return thinking_budget(budget, DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked) is not None

@@ -82,6 +82,7 @@ def summarize(
         "status": result.status,
         "stop_reason": result.stop_reason,
         "answer": result.answer,
+        "answer_by": result.answer_by,
         "error": result.error or None,
         "task": result.task,
         "files": [_file(change) for change in result.files],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sunwell.agent import Agent
+from sunwell.agent.conversation.composed_answer import COMPOSED
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.orchestrator import Orchestrator
 from sunwell.agent.prompts import ORCHESTRATOR_PROMPT
@@ -242,7 +243,10 @@ def test_a_draft_comes_before_the_reports() -> None:
     """The model's own draft is the better partial answer."""
     smart = boss(batch("one"), WAIT, answer("my draft", ready=False), ServerFailed("boss", "down"))
     result, _ = run(smart, worker("report 1"))
-    assert result.answer == "my draft"
+    assert result.answer_by == "harness"
+    assert result.answer.splitlines()[0] == COMPOSED
+    assert "draft of the answer:\n\nmy draft" in result.answer
+    assert "report 1" not in result.answer
 
 
 def test_workers_of_a_short_run_work_until_its_time_is_nearly_over() -> None:

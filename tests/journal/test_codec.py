@@ -122,7 +122,7 @@ def test_the_bytes_of_a_line_are_fixed():
         '{"call_id":"c","content":"","is_error":false,"changes":[],"exit_code":0,"reads":[],"part":"toolresult"}],'
         '"stop":"tool_calls","usage":{"input_tokens":5,"output_tokens":2,"cache_read_tokens":0,'
         '"cache_write_tokens":0,"cache_write_1h_tokens":0,"reasoning_tokens":0},"model":"m","provider_stop":"",'
-        '"id":"","consulted":[],"is_batch":false,"stated_cost_usd":"1E-7"},"cost_usd":"0.10",'
+        '"id":"","consulted":[],"is_batch":false,"stated_cost_usd":"1E-7","usage_doubt":""},"cost_usd":"0.10",'
         '"duration_seconds":1.5,"at":2.0'
     )
 

@@ -17,6 +17,7 @@ from sunwell.agent.prompts import (
     list_left_out,
     result_cut_short,
     result_left_out,
+    text_left_out,
 )
 from sunwell.agent.run.run_context import Run
 from sunwell.budget.ledger_protocol import Ledger
@@ -84,10 +85,15 @@ KEPT_SHARES = (0.3, 0.15, 0.05, 0.0)
 """Part of that room whose newest messages stay as they are: rarely and much, since every change
 costs the cached prefix. The later ones are tried where the first does not do."""
 _LEAST_SHARE = 0.05
+_AFFORDED_SHARE = 0.5
+"""Part of what the budget has room for that a shortened conversation takes. Each cut costs the cached prefix:
+with 0.8, a conversation is cut again soon, and half as many runs finish (``benchmarks/real_work.py``)."""
 _WORTH_ASKING = 0.9
 """A conversation that is cut to this part of a refused one may fit if nobody says how long it may be."""
 _LONGEST_KEPT = 200
 """A result as short as this stays as it is."""
+_KEPT_OF_TEXT = 400
+"""Characters that stay of an old text of the model itself, if nothing else makes enough room."""
 _LONGEST_ARGUMENT, _SHOWN_OF_ARGUMENT = 400, 80
 """An argument that is longer keeps its beginning."""
 _LONGEST_CALL, _SHOWN_ITEMS = 2_000, 2
@@ -114,12 +120,16 @@ class HistoryCut:
     unread_characters: int | None = None
     """How much stays of a result that the model has not read yet; ``None``: it gives way like an old one,
     and long arguments of the model's calls stay, as in older records."""
+    text_characters: int | None = None
+    """How much stays of an old text of the model itself; ``None``: all of it."""
 
     @classmethod
     def recorded(cls, value: Any) -> Self:
         """Return the cut in a record: an older one is the number of messages alone."""
         if isinstance(value, Mapping):
-            return cls(int(value["kept"]), int(value["unread_characters"]))
+            texts = value.get("text_characters")
+            unread = int(value["unread_characters"])
+            return cls(int(value["kept"]), unread, None if texts is None else int(texts))
         return cls(int(value))
 
 
@@ -127,8 +137,9 @@ def compacted(history: History, cut: HistoryCut, *, can_read: bool = False) -> H
     """Return *history* with stubs for results and long arguments that stand before its newest messages.
 
     A stub says how much was left out and where it is found; *can_read* says that files can be read.
-    The first message, the model's own text, its thinking, errors and short results stay; old status lines are
-    dropped. Calls keep their ids, names and the shape of their arguments, which are JSON before and after.
+    The first message, the model's thinking, errors and short results stay, and so does its own text if the
+    cut does not say otherwise; old status lines are dropped. Calls keep their ids, names and the shape of
+    their arguments, which are JSON before and after.
     """
     border = max(1, len(history) - cut.kept)
     read = max((n for n, message in enumerate(history) if message.role == "assistant"), default=0)
@@ -150,6 +161,8 @@ def compacted(history: History, cut: HistoryCut, *, can_read: bool = False) -> H
                 else:
                     part = _stub(part, names)
                 part = _with_note(part, left_out.get(part.call_id, 0))
+            elif isinstance(part, Text) and message.role == "assistant" and cut.text_characters is not None:
+                part = _beginning_of_text(part, cut.text_characters)
             if not _is_status(message, part):
                 parts.append(part)
         shorter.append(Message(message.role, tuple(parts)))
@@ -174,6 +187,13 @@ def _beginning(part: ToolResult, characters: int) -> ToolResult:
     if left_out <= _LONGEST_KEPT:
         return part
     return attrs.evolve(part, content=part.content[:characters] + result_cut_short(left_out))
+
+
+def _beginning_of_text(part: Text, characters: int) -> Text:
+    left_out = len(part.text) - characters
+    if left_out <= _LONGEST_KEPT:
+        return part
+    return attrs.evolve(part, text=part.text[:characters] + text_left_out(left_out))
 
 
 def _with_note(part: ToolResult, left_out: int) -> ToolResult:
@@ -306,6 +326,23 @@ class Compactor:
             raise WindowFull
         return await self._note(history, shorter, cut, turn)
 
+    async def shorten_to(
+        self, history: History, other_bytes: int, turn: int, room_tokens: float
+    ) -> History | None:
+        """Return *history* made shorter, so that a request has about *room_tokens* at most.
+
+        ``None`` if nothing can be left out that helps.
+        """
+        if room_tokens <= 0:
+            return None
+        cut, shorter = self._shortest(history, room_tokens, room_tokens * _AFFORDED_SHARE, other_bytes)
+        if (
+            shorter.size_bytes > history.size_bytes * _WORTH_ASKING
+            or self._tokens(shorter.size_bytes + other_bytes) > room_tokens
+        ):
+            return None
+        return await self._note(history, shorter, cut, turn)
+
     def _shortest(
         self, history: History, room: float, wanted: float, other_bytes: int
     ) -> tuple[HistoryCut, History]:
@@ -316,8 +353,9 @@ class Compactor:
             cut = HistoryCut(kept, max(_LONGEST_KEPT, round(unread)))
             shorter = self._cut(history, cut)
             if self._tokens(shorter.size_bytes + other_bytes) <= wanted:
-                break
-        return cut, shorter
+                return cut, shorter
+        cut = attrs.evolve(cut, text_characters=_KEPT_OF_TEXT)
+        return cut, self._cut(history, cut)
 
     def _cut(self, history: History, cut: HistoryCut) -> History:
         return compacted(history, cut, can_read=self.can_read)
@@ -343,6 +381,11 @@ class Compactor:
         while kept and history[len(history) - kept].role != "assistant":
             kept -= 1
         return kept
+
+    @property
+    def tokens_per_byte(self) -> float | None:
+        """Tokens of a byte of the latest request, as the provider counted them; ``None``: unknown."""
+        return self._tokens_per_byte
 
     @property
     def _rate(self) -> float:

@@ -8,30 +8,32 @@ from typing import Protocol, Self
 import attrs
 
 from sunwell.agent.conversation.compaction import Compactor, WindowFull
+from sunwell.agent.conversation.composed_answer import composed_answer
 from sunwell.agent.conversation.final_call import (
     CLOSING_HISTORY_BYTES,
     CLOSING_OUTPUT_TOKENS,
-    Reserve,
     bare_tokens,
     closing_reserve,
     closing_seconds,
     fitting_request,
+    shown_sizes,
     unanswered,
     with_words,
 )
 from sunwell.agent.conversation.tool_calls import CallRunner, with_sound_ids
 from sunwell.agent.prompts import CALL_CUT_OFF, CALL_NOT_RUN, CONTINUE, EMPTY_MESSAGE, THINK_LESS
-from sunwell.agent.run.run_context import Ending, Run
+from sunwell.agent.run.run_context import Ending, Run, net_changes
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import History, Message, Text, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
 from sunwell.core.price import Price
 from sunwell.core.span import Span
-from sunwell.core.task import StopReason
+from sunwell.core.task import Status, StopReason
 from sunwell.errors import BudgetExhausted, ModelError, RequestTooLong
 from sunwell.events import BUDGET_EXHAUSTED, BudgetUsedUp
 from sunwell.journal.records import Note
+from sunwell.models.dialects import written_life
 from sunwell.models.room import own_output_tokens
 
 
@@ -54,17 +56,24 @@ class ConversationHooks(Protocol):
         """Return an answer made of what is there; empty where there is nothing."""
         ...
 
+    def draft(self) -> str:
+        """Return the model's draft of its answer; empty if there is none."""
+        ...
+
 
 _TIMED_OUT = "timed-out"
 _LIMITS: dict[str, StopReason] = {
     "usd": "budget_usd",
     "tokens": "budget_tokens",
+    "new_tokens": "budget_tokens",
     "calls": "calls",
     "turns": "turns",
     "seconds": "timeout",
 }
 _MOST_CONTINUATIONS = 3
 _MOST_THOUGHTS = 2
+_SURELY = 0.9
+"""Part of the room that a shortened conversation is made for: how many tokens it has is an estimate."""
 
 
 @attrs.frozen
@@ -131,7 +140,6 @@ class Conversation:
     """Output tokens of the latest answer; ``None`` where nobody said."""
     _price: Price | None = attrs.field(default=None, init=False)
     _bare_tokens: int = attrs.field(default=0, init=False)
-    _reserve: Reserve | None = attrs.field(default=None, init=False)
     _empty: int = attrs.field(default=0, init=False)
     _thoughts: int = attrs.field(default=0, init=False)
     """Answers that were cut before the model had written anything."""
@@ -169,12 +177,27 @@ class Conversation:
         except WindowFull:
             return await self._close("window", _WINDOW)
         except ModelError as error:
-            return Ending("error", "model_error", self.partial(), str(error))
+            return self._composed("error", "model_error", str(error))
 
     def partial(self) -> str:
-        """Return an answer made of what is there."""
+        """Return what is there in the model's own words, or in those of its workers."""
         made = self.hooks.partial() if self.hooks is not None else ""
         return made or self.last_text
+
+    def _composed(self, status: Status, reason: StopReason, sentence: str, cut: str = "") -> Ending:
+        """Return an end whose answer is put together here; *cut* is the beginning of one that came."""
+        draft = self.hooks.draft() if self.hooks is not None else ""
+        delivered = self.hooks.partial() if self.hooks is not None and not draft else ""
+        answer = composed_answer(
+            sentence,
+            last_words=cut or ("" if draft or delivered else self.last_text),
+            is_cut=bool(cut),
+            draft=draft,
+            delivered=delivered,
+            files=net_changes(self.calls.changes),
+            commands=self.calls.commands,
+        )
+        return Ending(status, reason, answer, sentence, "harness" if answer else "model")
 
     async def _all_turns(self) -> Ending:
         while True:
@@ -262,6 +285,12 @@ class Conversation:
         """Return the answer of this turn. A conversation that is refused as too long is made shorter once."""
         try:
             return await self._ask_as_it_is()
+        except BudgetExhausted as refusal:
+            shorter = await self._affordable(refusal)
+            if shorter is None:
+                raise
+            self._history = shorter
+            return await self._ask_as_it_is()
         except RequestTooLong as refusal:
             if refusal.output_limit_tokens is not None:  # it was not the conversation that was too long
                 raise
@@ -273,17 +302,45 @@ class Conversation:
         except RequestTooLong as refusal:
             raise WindowFull from refusal
 
+    async def _affordable(self, refusal: BudgetExhausted) -> History | None:
+        """Return the conversation made so short that a call has room; ``None`` if it cannot be."""
+        if refusal.limit not in ("usd", "tokens"):
+            return None
+        run, given, path = self.run, self.given, self.given.span.path
+        least = run.gateway.enough_output_tokens(given.model, given.purpose)
+        rooms: list[float] = []
+        tokens_left, usd_left = run.ledger.tokens_left(path), run.ledger.usd_left(path)
+        if tokens_left is not None:
+            rooms.append(tokens_left - least)
+        if usd_left is not None and self._price is not None:
+            request_tokens = round(self._history.size_bytes * (self._compactor.tokens_per_byte or 1.0))
+            written = written_life(given.model, self._request())
+            input_usd, output_usd = self._price.worst_rates(request_tokens, written=written)
+            rooms.append(float((usd_left * 1_000_000 - least * output_usd) / input_usd) if input_usd else 0.0)
+        if not rooms:
+            return None
+        room = min(rooms) * _SURELY
+        if not run.gateway.can_count(given.model):  # then every byte counts as a token
+            room *= self._compactor.tokens_per_byte or 1.0
+        return await self._compactor.shorten_to(self._uncut, self._others(), self.turns, room)
+
     async def _ask_as_it_is(self) -> Completion:
         given, run = self.given, self.run
         if self._met_time_limit and not run.gateway.has_answer(given.span):
             await asyncio.sleep(0)  # the limit holds from here on: no call begins
         request = self._request()
         path = given.span.path
-        if run.ledger.tokens_left(path) is None and run.ledger.usd_left(path) is None:
+        if not self.turns:  # there is nothing to close with
+            run.ledger.hold_back(path, 0, None, given.closing_seconds)
+        elif run.ledger.tokens_left(path) is None and run.ledger.usd_left(path) is None:
             run.ledger.hold_back(path, 1, None, given.closing_seconds)  # keeps one call, too
         else:
             bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
-            reserve = self._reserve = closing_reserve(bare, self._history.size_bytes, self._price)
+            counted = self._compactor.tokens_per_byte if run.gateway.can_count(given.model) else None
+            of_a_byte = 1.0 if counted is None else min(1.0, counted / _SURELY)
+            written = written_life(given.model, request)
+            size = self._history.size_bytes
+            reserve = closing_reserve(bare, size, self._price, of_a_byte, written=written)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
         completion = await run.gateway.ask(
             given.span, given.model, request, purpose=given.purpose, stream=given.stream
@@ -375,28 +432,47 @@ class Conversation:
         delivered = await self._wind_up(reason)
         if self._history[-1].tool_calls:
             self._history = self._history.plus(unanswered(self._history[-1], CALL_NOT_RUN))
-        most_bytes = self._compactor.fitting_bytes(self._others(), CLOSING_OUTPUT_TOKENS)
-        request = fitting_request(
-            self.given.model, self._request(), reason, self._reserve, delivered, most_bytes=most_bytes
-        )
         # The reason is a part of the name: with another budget, another limit may be met at the same turn.
         span = self.given.span.child(f"closing-{self.turns}-{reason}")
         if self._is_known_time_out and not self.run.gateway.has_answer(span):
-            return Ending("incomplete", reason, self.partial(), sentence)
+            return self._composed("incomplete", reason, sentence)
         try:
             async with self.run.time_limits.limit(self._seconds_left):
-                completion = await self.run.gateway.ask(
-                    span, self.given.model, request, purpose="closing", closing=True
-                )
+                completion = await self._last_answer(span, reason, delivered)
         except (BudgetExhausted, ModelError, TimeoutError):
-            return Ending("incomplete", reason, self.partial(), sentence)
-        return Ending("incomplete", reason, completion.text or self.partial(), sentence)
+            return self._composed("incomplete", reason, sentence)
+        if completion.stop != "end" or not completion.text.strip():
+            return self._composed("incomplete", reason, sentence, completion.text)
+        return Ending("incomplete", reason, completion.text, sentence)
+
+    async def _last_answer(self, span: Span, reason: StopReason, delivered: str) -> Completion:
+        """Make the closing call, with less of the conversation if there is no room for more.
+
+        Each size has a place of its own in the run: a resume finds the answer of the one that had room.
+        """
+        gateway, model = self.run.gateway, self.given.model
+        most_bytes = self._compactor.fitting_bytes(self._others(), CLOSING_OUTPUT_TOKENS)
+        sizes = shown_sizes(self._history.size_bytes, most_bytes)
+        places = [
+            (span if at == 0 else Span(f"{span.path}-less-{at}"), size) for at, size in enumerate(sizes)
+        ]
+        answered = [place for place in places if gateway.has_answer(place[0])]
+        last = None
+        for place, size in answered or places:
+            request = fitting_request(model, self._request(), reason, size, delivered)
+            try:
+                return await gateway.ask(place, model, request, purpose="closing", closing=True)
+            except BudgetExhausted as error:
+                last = error
+                if error.limit not in ("usd", "tokens", "new_tokens"):
+                    break
+        assert last is not None
+        raise last
 
     async def _wind_up(self, reason: StopReason) -> str:
         if self.hooks is None:
             return ""
-        shown_bytes = CLOSING_HISTORY_BYTES if self._reserve is None else self._reserve.history_bytes
-        return await self.hooks.wind_up(reason, self.turns, shown_bytes * 3 // 4)
+        return await self.hooks.wind_up(reason, self.turns, CLOSING_HISTORY_BYTES * 3 // 4)
 
 
 _WINDOW = "the conversation has filled the model's context window"

@@ -77,9 +77,8 @@ class DelegationHooks:
 
     def partial(self) -> str:
         """Return the draft of the answer, else what the workers delivered; empty for nothing."""
-        draft = self.answers.answer if self.answers else None
-        if draft is not None and draft.content.strip():
-            return draft.content
+        if draft := self.draft():
+            return draft
         done = [result for result in self.spawner.results(self.span) if result.answer.strip()]
         if not done:
             return ""
@@ -90,6 +89,11 @@ class DelegationHooks:
             "No answer was written before the run ended. This is what its workers reported, as they said it."
         )
         return "\n\n".join([head, *parts])
+
+    def draft(self) -> str:
+        """Return the draft of the answer; empty if there is none."""
+        draft = self.answers.answer if self.answers else None
+        return draft.content if draft is not None and draft.content.strip() else ""
 
     async def _end_workers(self, reason: StopReason) -> None:
         spawner, ledger = self.spawner, self.spawner.run.ledger

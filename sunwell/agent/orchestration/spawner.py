@@ -51,8 +51,8 @@ class SubCallRoom:
         parent = span.child(SUB_CALLS)
         if parent.path not in self._opened:
             self._opened.add(parent.path)
-            budget = Budget(tokens=self.limits.max_total_tokens, usd=self.limits.max_cost_per_session)
-            self.run.ledger.open(parent.path, budget)
+            budget = Budget(usd=self.limits.max_cost_per_session)
+            self.run.ledger.open(parent.path, budget, new_tokens=self.limits.max_total_tokens)
         return parent
 
     def count(self, place: Place, number: int) -> None:
@@ -68,11 +68,11 @@ class SubCallRoom:
                 f"asks for {number} more: ask for fewer, or go on in your next turn"
             )
         used = self.run.ledger.used(self._account(place.span))
-        tokens = used.settled_tokens + used.uncertain_tokens + used.reserved_tokens
+        tokens = used.settled_new_tokens + used.uncertain_new_tokens + used.reserved_new_tokens
         if limits.max_total_tokens is not None and tokens >= limits.max_total_tokens:
             raise SubCallBudgetExhausted(
-                f"sub-calls have used {tokens:,} of {limits.max_total_tokens:,} tokens: answer with what "
-                "is known"
+                f"sub-calls have used {tokens:,} of {limits.max_total_tokens:,} tokens (output and new "
+                "input): answer with what is known"
             )
         usd = used.settled_usd + used.uncertain_usd + used.reserved_usd
         if limits.max_cost_per_session is not None and usd >= limits.max_cost_per_session:

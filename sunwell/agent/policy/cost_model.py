@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.core.model import Usage
+from sunwell.core.model import CacheLife, Usage
 from sunwell.core.price import Price, Quote, Side
 
 _TOKENS_PER_TURN = 1_500  # output of a common turn: one file written, or a few places changed
@@ -111,7 +111,7 @@ def _alone(name: str, price: Price | None, output_tokens: int, shape: Shape) -> 
         _talk_usd(price, _talk(output, turns, shape), shape)
         for output, turns in _low_and_expected(output_tokens, shape)
     )
-    return Side(name, low, expected, _worst_talk_usd(price, shape.prompt_tokens, shape))
+    return Side(name, low, expected, _worst_talk_usd(price, shape.prompt_tokens, shape, "5m"))
 
 
 def _delegated(prices: Prices, output_tokens: int, shape: Shape, direct: Side) -> Side:
@@ -129,7 +129,8 @@ def _delegated(prices: Prices, output_tokens: int, shape: Shape, direct: Side) -
     if direct.worst_usd is not None:
         lens_prompt = shape.prompt_tokens + shape.max_lens_tokens
         worst = _worst_lens_usd(smart, shape) + direct.worst_usd
-        worst += shape.workers * _worst_talk_usd(cheap, lens_prompt, work)
+        # A batch may keep what its workers share in the cache for an hour.
+        worst += shape.workers * _worst_talk_usd(cheap, lens_prompt, work, "1h")
     return Side(
         "delegated",
         lens_usd + low,
@@ -169,17 +170,19 @@ def _talk_usd(price: Price, talk: _Talk, shape: Shape) -> Decimal:
     return price.conversation_usd(turns)
 
 
-def _worst_talk_usd(price: Price, prompt_tokens: int, shape: Shape) -> Decimal:
+def _worst_talk_usd(price: Price, prompt_tokens: int, shape: Shape, written: CacheLife) -> Decimal:
     step = shape.max_output_tokens + shape.max_result_tokens
     return price.worst_usd(
-        [(prompt_tokens + turn * step, shape.max_output_tokens) for turn in range(shape.max_turns)]
+        [(prompt_tokens + turn * step, shape.max_output_tokens) for turn in range(shape.max_turns)],
+        written=written,
     )
 
 
 def _worst_lens_usd(price: Price, shape: Shape) -> Decimal:
     """Return the bound on the lens: two calls, the second with the first answer in its prompt."""
     output = shape.lens_call_tokens or 2 * shape.max_lens_tokens + _THINKING_TOKENS
-    return price.worst_usd([(shape.lens_input_tokens, output), (shape.lens_input_tokens + output, output)])
+    calls = [(shape.lens_input_tokens, output), (shape.lens_input_tokens + output, output)]
+    return price.worst_usd(calls, written="5m")  # it asks for no entry, but some providers write unasked
 
 
 def _low_and_expected(output_tokens: int, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -26,7 +26,7 @@ from sunwell.core.message import FileChange
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision
 from sunwell.core.span import Span
-from sunwell.core.task import Status, StopReason, TaskResult, with_both_sides
+from sunwell.core.task import AnswerBy, Status, StopReason, TaskResult, with_both_sides
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
     BUDGET_WARNING,
@@ -243,6 +243,7 @@ class Ending:
     stop_reason: StopReason
     answer: str = ""
     error: str = ""
+    answer_by: AnswerBy = "model"
 
 
 class CallLog(Protocol):
@@ -385,6 +386,7 @@ class Run:
             result.turns,
             result.duration_seconds,
             time.time(),
+            result.answer_by,
         )
         try:
             await self._write_end(closed)
@@ -446,6 +448,7 @@ class Run:
             conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
             workers=self.workers,
             confidence=self.confidence,
+            answer_by=ended.answer_by,
         )
 
 
@@ -488,6 +491,7 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         status=closed.status,
         stop_reason=closed.stop_reason,
         answer=closed.answer,
+        answer_by=closed.answer_by,
         error=closed.error,
         files=net_changes(changes),
         tools_called=tuple(sorted(called.items())),

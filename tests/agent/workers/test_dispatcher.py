@@ -148,12 +148,14 @@ def test_one_hangs_and_one_crashes_and_the_rest_is_done() -> None:
         return results, asyncio.get_running_loop().time()
 
     results, seconds = virtually(main)
-    ends = [(result.status, result.stop_reason, result.answer) for result in results[5:8]]
+    ends = [(result.status, result.stop_reason, result.answer_by) for result in results[5:8]]
     assert ends == [
-        ("incomplete", "timeout", "half of it"),
-        ("error", "bug", ""),
-        ("error", "model_error", ""),
+        ("incomplete", "timeout", "harness"),
+        ("error", "bug", "model"),
+        ("error", "model_error", "model"),
     ]
+    assert "> half of it" in results[5].answer
+    assert [result.answer for result in results[6:8]] == ["", ""]
     assert sum(result.success for result in results) == 17
     assert results[5].tools_called == (("note", 1),)
     assert results[6].summary == "Failed: RuntimeError: boom"
