@@ -2,11 +2,11 @@
 
 from collections.abc import Hashable
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
-from sunwell.core.message import History, digest_of
+from sunwell.core.message import History, Message, digest_of
 from sunwell.core.model import Completion, ModelProtocol, Request
 from sunwell.gateway.answer_lengths import AnswerLengths
 from sunwell.gateway.model_call import ModelCall
@@ -50,6 +50,8 @@ class _Report:
     """Input that was billed for them."""
     digest_with_answer: bytes
     """The same with the answer as the next message."""
+    size_bytes: int
+    """Size of the request."""
     answer_tokens: int | None
     """Most tokens that the answer can take when it goes back; ``None``: only its bytes bound it."""
 
@@ -83,7 +85,7 @@ class Bounds:
         failed = self._failed.get(model.name, ())
         found = [Bound(tokens.input_bound_tokens(model, request), "bytes")]
         if "reported" not in failed and self._answers_alike(model):
-            found += self._reported(call)
+            found += self._reported(call, _size_bytes(model, request))
         if "tokenizer" not in failed:
             exact = tokens.tokenizer_bound(model, request)
             found += [] if exact is None else [Bound(exact, "tokenizer")]
@@ -118,6 +120,7 @@ class Bounds:
             messages.digest,
             usage.input_tokens,
             digest_of(*answer.fields(), start=messages.digest),
+            _size_bytes(model, request),
             _tokens_of_answer(completion, usage.output_tokens),
         )
         self._shared[key] = min(self._shared.get(key, usage.input_tokens), usage.input_tokens)
@@ -155,38 +158,51 @@ class Bounds:
         asked = is_same_model(model_id, first) or is_same_model(model.name, first)
         return asked or is_alias_of(model_id, first) or routed is False
 
-    def _reported(self, call: ModelCall) -> list[Bound]:
+    def _reported(self, call: ModelCall, size_bytes: int) -> list[Bound]:
         model, request = call.model, call.request
         key = unchanged(model, request)
-        shared = self._shared.get(key)
-        if shared is None:
+        known = self._shared.get(key)
+        if known is None:
             return []
-        messages, start, known = request.messages, 0, shared
+        messages, start = request.messages, 0
         report = self._reports.get(call.span.path, {}).get(key)
         if report is not None and _begins(messages, report.count, report.digest):
             start, known = report.count, report.tokens
-        # The answer counts as a new message although its tokens are known: what frames it is not.
-        new = messages[start:]
-        parts = len(new) + sum(len(message.tool_calls) for message in new)
+            size_bytes -= report.size_bytes
+        else:
+            size_bytes -= self._empty_size(model, request, key)
         if (
             report is not None
             and report.answer_tokens is not None
             and _begins(messages, report.count + 1, report.digest_with_answer)
         ):
-            start, known = report.count + 1, report.tokens + report.answer_tokens
-        bound = _with_margin(known) + _TOKENS_PER_NEW_PART * parts
-        bound += self.bytes_of(model, request, messages[start:]) + allowance(model)
+            known += report.answer_tokens
+            answer = attrs.evolve(request, messages=messages[start : start + 1])
+            size_bytes -= _size_bytes(model, answer) - self._empty_size(model, request, key)
+        # The answer counts as a new message although its tokens are known: what frames it is not.
+        new = messages[start:]
+        parts = len(new) + sum(len(one.tool_calls) for one in new if one.role == "assistant")
+        bound = _with_margin(known) + _TOKENS_PER_NEW_PART * parts + max(0, size_bytes) + allowance(model)
         return [Bound(bound, "reported")]
 
-    def bytes_of(self, model: ModelProtocol, request: Request, new: tuple[Any, ...]) -> int:
+    def bytes_of(self, model: ModelProtocol, request: Request, new: tuple[Message, ...]) -> int:
         """Return the size of the messages *new* of *request* as they are sent."""
         history = request.messages if len(new) == len(request.messages) else History(new)
-        if not isinstance(model, HttpModel):
-            return history.size_bytes
-        key = unchanged(model, request)
+        size = _size_bytes(model, attrs.evolve(request, messages=history))
+        return size - self._empty_size(model, request, unchanged(model, request))
+
+    def _empty_size(self, model: ModelProtocol, request: Request, key: Hashable) -> int:
         if key not in self._empty_bytes:
-            self._empty_bytes[key] = model.sent_bytes(attrs.evolve(request, messages=History()))
-        return model.sent_bytes(attrs.evolve(request, messages=history)) - self._empty_bytes[key]
+            self._empty_bytes[key] = _size_bytes(model, attrs.evolve(request, messages=History()))
+        return self._empty_bytes[key]
+
+
+def _size_bytes(model: ModelProtocol, request: Request) -> int:
+    """Return the size of *request* as it is sent, or of its messages if the format is unknown.
+
+    Only differences between two sizes are of use. A history is encoded once, so each message counts once.
+    """
+    return model.sent_bytes(request) if isinstance(model, HttpModel) else request.messages.size_bytes
 
 
 def counted_bound(tokens: int) -> Bound:
