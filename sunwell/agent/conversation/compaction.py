@@ -114,7 +114,14 @@ _LONGEST_CALL, _SHOWN_ITEMS = 2_000, 2
 _FIRST_GUESS = 0.5
 """Tokens of a byte until a provider has said how many there were; rather too many than too few."""
 _COMPACTED = "compacted"
-_DELEGATING = ("await_results", "stream_results", "inspect")
+_DELEGATING = (
+    "await_results",
+    "stream_results",
+    "inspect",
+    "rlm_sub_complete",
+    "rlm_batch_complete",
+    "subagent",
+)
 _WRITERS = frozenset({"write_file", "edit_file"})
 _CUT_ARGUMENT = re.compile(ARGUMENT_LEFT_OUT)
 _LIST_NOTE = re.compile(LIST_LEFT_OUT)
