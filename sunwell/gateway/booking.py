@@ -200,7 +200,7 @@ class Booking:
         except BudgetExhausted as error:
             numbers = (error.limit, error.needed, error.used, error.ceiling, error.account)
             await self.journal.append(Refused(call.span.path, call.number, *numbers, error.detail))
-            self.emit(BUDGET_REFUSED, BudgetRefused(*numbers))
+            self.emit(BUDGET_REFUSED, BudgetRefused(*numbers, str(error)))
             raise
         self._sources[held.reservation.id] = held.source
         await self._intend(call, attempt, held.reservation)
