@@ -28,7 +28,7 @@ from sunwell.core.model import ResponseSchema
 from sunwell.errors import BudgetExhausted
 from sunwell.events import BoundExceeded
 from sunwell.gateway import Gateway
-from sunwell.gateway.bounds import Bounds, unchanged
+from sunwell.gateway.bounds import Bounds
 from sunwell.gateway.model_call import ModelCall
 from sunwell.journal.codec import decode, encode
 from sunwell.journal.memory import MemoryJournal
@@ -250,10 +250,10 @@ def test_thinking_that_a_short_limit_switches_off_changes_the_prompt() -> None:
 def test_an_answer_to_a_request_that_was_written_otherwise_teaches_nothing() -> None:
     """While it was awaited, the refusal of another call has changed how the model writes requests."""
     asked = AnthropicModel("claude-haiku-5-5", Connection("anthropic", api_key="k"))
-    sent_as = unchanged(asked, FIRST)
+    wire = asked.wire
     asked.wire = asked.wire.without("messages.1.content.0: Invalid `signature` in `thinking` block")
     bounds = Bounds(MemoryJournal("run"))
-    bounds.learn(call(asked, FIRST, 0), ANSWER, 100, sent_as)
+    bounds.learn(call(asked, FIRST, 0), ANSWER, 100, wire)
     assert bounds.of(call(asked, following(FIRST))).source == "bytes"
 
 
