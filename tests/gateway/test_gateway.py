@@ -136,7 +136,7 @@ def test_a_call_without_room_is_refused_with_true_numbers(open_door, price) -> N
     assert door.records[-1] == Refused("run/work", 1, *numbers, error.detail)
     assert len(model.calls) == 1
     assert door.told(ModelCallFinished)[-1].error == str(error)
-    assert f"{error.used} of {error.ceiling}" in str(error)
+    assert "$0.0025" in str(error)
 
 
 @pytest.mark.parametrize(
