@@ -53,7 +53,7 @@ def notice(event: Event) -> str | None:
                 f"and {event.used:,} of {event.ceiling:,} are already used"
             )
         case BoundExceeded():
-            return f"{event.model} billed more than was reserved; no more calls are sent"
+            return f"{event.model} billed more than was reserved; all of it is booked"
         case Warned():
             return f"note: {one_line(event.message, 300)}"
     return None

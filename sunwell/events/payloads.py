@@ -219,7 +219,7 @@ class BudgetUsedUp(Event):
 
 @attrs.frozen
 class BoundExceeded(Event):
-    """A provider billed more than was reserved. It is booked in full, and no more calls are sent."""
+    """A provider billed more than was reserved. It is booked in full; calls go on if no limit is passed."""
 
     model: str
     reserved_tokens: int
