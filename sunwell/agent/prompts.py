@@ -98,6 +98,16 @@ THINK_LESS = (
     "Your last message reached its length limit while you were still thinking, before you had written "
     "anything. Think less, and write your answer or call a tool now."
 )
+
+
+def answer_cut(most_tokens: int) -> str:
+    """Return what is said of an answer that was cut at the limit of the whole answer."""
+    return (
+        f"the answer was cut off at its limit of {most_tokens:,} tokens, so its end is missing: ask a "
+        "narrower question, or allow more tokens"
+    )
+
+
 EMPTY_MESSAGE = "Your last message was empty. Go on with the task, or give your answer."
 CALL_NOT_RUN = "Not carried out: a limit of the task was reached before."
 CALL_CUT_OFF = (

@@ -367,8 +367,9 @@ def test_any_loop_may_delegate(kind: Any) -> None:
     assert "found" in last.result.answer
     offered = [spec.name for spec in smart.calls[0].tools]
     assert offered[0] == "step"
-    names = {"delegate": 5, "rlm": 2, "subagent": 1}
+    names = {"delegate": 5, "rlm": 3, "subagent": 2}
     assert len(offered) == 1 + names[kind]
+    assert "inspect" in offered
 
 
 def test_several_calls_of_one_turn_are_carried_out_in_order() -> None:

@@ -21,7 +21,14 @@ from sunwell.agent.conversation.final_call import (
     with_words,
 )
 from sunwell.agent.conversation.tool_calls import CallRunner, with_sound_ids
-from sunwell.agent.prompts import CALL_CUT_OFF, CALL_NOT_RUN, CONTINUE, EMPTY_MESSAGE, THINK_LESS
+from sunwell.agent.prompts import (
+    CALL_CUT_OFF,
+    CALL_NOT_RUN,
+    CONTINUE,
+    EMPTY_MESSAGE,
+    THINK_LESS,
+    answer_cut,
+)
 from sunwell.agent.run.run_context import Ending, Run, net_changes
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.lens import EphemeralLens
@@ -35,6 +42,7 @@ from sunwell.events import BUDGET_EXHAUSTED, BudgetUsedUp
 from sunwell.journal.records import Note
 from sunwell.models.dialects import written_life
 from sunwell.models.room import own_output_tokens
+from sunwell.models.tokens import estimate_tokens
 
 
 class ConversationHooks(Protocol):
@@ -72,6 +80,8 @@ _LIMITS: dict[str, StopReason] = {
 }
 _MOST_CONTINUATIONS = 3
 _MOST_THOUGHTS = 2
+_NEARLY = 0.95
+"""Part of an answer's limit from which on it is not worth continuing."""
 _SURELY = 0.9
 """Part of the room that a shortened conversation is made for: how many tokens it has is an estimate."""
 
@@ -93,6 +103,12 @@ class Assignment:
     purpose: Purpose = "work"
     most_turns: int | None = None
     """Most turns of this work itself; ``None``: only the ledger's ceilings hold."""
+    max_answer_tokens: int | None = None
+    """Most tokens of the whole answer, continuations included; ``None``: no limit but that of each message.
+
+    Messages have this limit, too, until one is cut before its answer begins, in a call or while the model
+    thinks: from then on they have the usual limit, and a longer answer is cut when it is there.
+    """
 
     @classmethod
     def of(
@@ -134,6 +150,10 @@ class Conversation:
     _history: History = attrs.field(init=False)
     _pieces: list[str] = attrs.field(factory=list, init=False)
     """Pieces of an answer that was cut and is being continued."""
+    _piece_tokens: int = attrs.field(default=0, init=False)
+    """What these pieces took of the limit of the whole answer."""
+    _has_usual_limit: bool = attrs.field(default=False, init=False)
+    """Whether messages have the usual limit although the answer has one."""
     last_text: str = attrs.field(default="", init=False)
     """The latest plain text that the model said."""
     last_output_tokens: int | None = attrs.field(default=None, init=False)
@@ -276,10 +296,18 @@ class Conversation:
             self._history,
             given.system,
             self.tools.specs,
-            given.max_output_tokens,
+            self._message_tokens(),
             effort=given.effort,
             caching=given.caching,
         )
+
+    def _message_tokens(self) -> int | None:
+        """Return the limit of the next message; ``None``: the usual one of the model."""
+        given = self.given
+        if given.max_answer_tokens is None or self._has_usual_limit:
+            return given.max_output_tokens
+        left = max(1, given.max_answer_tokens - self._piece_tokens)
+        return left if given.max_output_tokens is None else min(left, given.max_output_tokens)
 
     async def _ask(self) -> Completion:
         """Return the answer of this turn. A conversation that is refused as too long is made shorter once."""
@@ -358,6 +386,7 @@ class Conversation:
         if message.tool_calls and completion.stop not in ("refusal", "window", "other"):
             self._history = self._history.plus(message)
             if completion.stop == "length":
+                self._has_usual_limit = True  # a call may need more than the answer
                 # Half a call can be valid JSON: a file would be written in half, and called done.
                 self._results = unanswered(message, CALL_CUT_OFF)
             else:
@@ -365,6 +394,7 @@ class Conversation:
             if self.hooks is None:
                 self._keep_results()
             self._pieces.clear()
+            self._piece_tokens = 0
             return None if self.hooks is None else self.hooks.declared()
         match completion.stop:
             case "refusal":
@@ -384,11 +414,14 @@ class Conversation:
         if not completion.text:
             # The same request again would be thought about, cut and paid for in the same way.
             self._thoughts += 1
+            self._has_usual_limit = True
             if self._thoughts >= _MOST_THOUGHTS:
                 return Ending("incomplete", "length", self._answer(completion), _ONLY_THOUGHT)
             said = self._history.plus(message) if message.parts else self._history
             self._history = with_words(said, THINK_LESS)
             return None
+        if ended := self._end_at_limit(completion):
+            return ended
         if len(self._pieces) >= _MOST_CONTINUATIONS:
             return Ending("incomplete", "length", self._answer(completion), _TOO_LONG)
         self._pieces.append(completion.text)
@@ -398,13 +431,34 @@ class Conversation:
     def _end(self, completion: Completion, message: Message) -> Ending | None:
         answer = self._answer(completion)
         if answer.strip():
-            return Ending("ok", "end", answer)
+            return self._end_at_limit(completion) or Ending("ok", "end", answer)
         self._empty += 1
         if self._empty > 1:
             return Ending("error", "model_error", "", f"{completion.model} ended without an answer, twice")
         said = self._history.plus(message) if message.parts else self._history
         self._history = with_words(said, EMPTY_MESSAGE)
         return None
+
+    def _end_at_limit(self, completion: Completion) -> Ending | None:
+        """Return the end of an answer that has reached its limit; ``None`` if it may go on, or is whole.
+
+        Without usage, a message that was cut has taken the limit that it was sent with.
+        """
+        most, text = self.given.max_answer_tokens, completion.text
+        if most is None:
+            return None
+        usage, is_cut = completion.usage, completion.stop == "length"
+        if usage is not None:
+            taken = usage.output_tokens - usage.reasoning_tokens
+        else:
+            taken = most if is_cut else estimate_tokens(text)
+        left = most - self._piece_tokens
+        self._piece_tokens += taken
+        if taken > left:
+            text = text[: len(text) * max(0, left) // taken]
+        elif not is_cut or self._piece_tokens < most * _NEARLY:
+            return None
+        return Ending("incomplete", "length", "".join([*self._pieces, text]), answer_cut(most))
 
     def _answer(self, completion: Completion) -> str:
         return "".join([*self._pieces, completion.text])
@@ -459,7 +513,9 @@ class Conversation:
         answered = [place for place in places if gateway.has_answer(place[0])]
         last = None
         for place, size in answered or places:
-            request = fitting_request(model, self._request(), reason, size, delivered)
+            request = fitting_request(
+                model, self._request(), reason, size, delivered, self.given.max_answer_tokens
+            )
             try:
                 return await gateway.ask(place, model, request, purpose="closing", closing=True)
             except BudgetExhausted as error:

@@ -32,7 +32,13 @@ def closing_seconds(limit_seconds: float | None) -> float:
     return min(CLOSING_SECONDS, limit_seconds * _TIME_SHARE)
 
 
-def closing_request(request: Request, reason: StopReason, history_bytes: int, delivered: str = "") -> Request:
+def closing_request(
+    request: Request,
+    reason: StopReason,
+    history_bytes: int,
+    delivered: str = "",
+    most_tokens: int = CLOSING_OUTPUT_TOKENS,
+) -> Request:
     """Return the closing call for work whose next request would have been *request*.
 
     It keeps system prompt and tools, and forbids calls. Of the conversation it shows the first message and
@@ -41,14 +47,14 @@ def closing_request(request: Request, reason: StopReason, history_bytes: int, de
     is low: thinking takes its part of a short answer, which is then cut. A change of effort and of the choice
     of tools costs the cached prefix, which a conversation that is cut has lost anyway.
     """
-    text = closing_text(reason, CLOSING_WORDS)
+    text = closing_text(reason, max(1, CLOSING_WORDS * most_tokens // CLOSING_OUTPUT_TOKENS))
     said = f"{delivered}\n\n{text}" if delivered else text
     shown = newest(request.messages, max(0, history_bytes - _size(delivered)))
     return attrs.evolve(
         request,
         messages=with_words(shown, said),
         tool_choice="none",
-        max_output_tokens=CLOSING_OUTPUT_TOKENS,
+        max_output_tokens=most_tokens,
         response_schema=None,
         effort="low",
         caching=attrs.evolve(request.caching, conversation=False),
@@ -105,12 +111,21 @@ def shown_sizes(conversation_bytes: int, most_bytes: int | None) -> tuple[int, .
 
 
 def fitting_request(
-    model: ModelProtocol, request: Request, reason: StopReason, shown_bytes: int, delivered: str = ""
+    model: ModelProtocol,
+    request: Request,
+    reason: StopReason,
+    shown_bytes: int,
+    delivered: str = "",
+    answer_tokens: int | None = None,
 ) -> Request:
-    """Return the closing call with about *shown_bytes* of the conversation."""
+    """Return the closing call with about *shown_bytes* of the conversation.
+
+    *answer_tokens* is the most that the whole answer of this work may take; ``None``: no limit of its own.
+    """
     own = own_output_tokens(model, CLOSING_OUTPUT_TOKENS) or CLOSING_OUTPUT_TOKENS
-    closing = closing_request(request, reason, shown_bytes, delivered)
-    return attrs.evolve(closing, max_output_tokens=min(CLOSING_OUTPUT_TOKENS, own))
+    most = min(CLOSING_OUTPUT_TOKENS, answer_tokens or CLOSING_OUTPUT_TOKENS)
+    closing = closing_request(request, reason, shown_bytes, delivered, most)
+    return attrs.evolve(closing, max_output_tokens=min(most, own))
 
 
 def newest(history: History, limit_bytes: int) -> History:

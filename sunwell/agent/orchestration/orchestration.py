@@ -8,7 +8,8 @@ from sunwell.agent.batches.batch_run import dispatcher_for
 from sunwell.agent.conversation.compaction import WorkProgress, status_line
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.conversation.final_call import closing_seconds
-from sunwell.agent.orchestration.delegate_tools import delegating_tools
+from sunwell.agent.orchestration.delegate_tools import delegating_tools, inspecting_tool
+from sunwell.agent.orchestration.reports import excerpt
 from sunwell.agent.orchestration.spawner import Spawner, SubCallRoom
 from sunwell.agent.orchestration.spawner_tool import AnswerTool, SpawnerTool, SpawnerTools
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
@@ -47,7 +48,8 @@ class DelegationHooks:
         key = (f"{self.span.path}/turn-{turn}", _STATUS)
         run, spawner = self.spawner.run, self.spawner
         noted = run.journal.find(Note, key)
-        if noted is not None:
+        # A call that was answered was sent with what is on record. The first new one gets the figures of now.
+        if noted is not None and (run.gateway.recorded_only or run.gateway.has_answer(self.span)):
             return str(noted.value)
         working, unread = len(spawner.working(self.span)), len(spawner.unread(self.span))
         said = status_line(run.ledger, self.span.path, WorkProgress(turn, self.most_turns, working, unread))
@@ -116,8 +118,9 @@ def _delivered(results: tuple[TaskResult, ...], most_bytes: int) -> str:
     parts: list[str] = [WORKERS_DELIVERED]
     room = most_bytes
     for result in told:
-        cut = result.answer.encode("utf-8", "replace")[:each].decode("utf-8", "ignore")
-        part = reported(attrs.evolve(result, answer=cut if cut == result.answer else f"{cut}…"))
+        size = max(1, len(result.answer.encode("utf-8", "replace")))
+        shown = excerpt(result.answer, len(result.answer) * min(each, size) // size)
+        part = reported(attrs.evolve(result, answer=shown))
         room -= len(part.encode("utf-8", "replace"))
         if room < 0:
             parts.append(WORKERS_LEFT_OUT)
@@ -130,8 +133,12 @@ _TOOLS = {"delegate": delegating_tools, "rlm": rlm_tools, "subagent": subagent_t
 
 
 def tools_called(kind: DelegationTools) -> tuple[SpawnerTool, ...]:
-    """Return the delegation tools of one kind; never two kinds are offered at once."""
-    return _TOOLS[kind]()
+    """Return the delegation tools of one kind; never two kinds are offered at once.
+
+    All have the tool that reads long results in full.
+    """
+    tools = _TOOLS[kind]()
+    return tools if kind == "delegate" else (*tools, inspecting_tool())
 
 
 @attrs.frozen

@@ -96,8 +96,8 @@ class Order:
     task: Task
     system: str = ""
     """Said to it after the system prompt that all workers have."""
-    max_output_tokens: int | None = None
-    """Most tokens of one of its answers; ``None``: as for all workers."""
+    max_answer_tokens: int | None = None
+    """Most tokens of its whole answer; ``None``: no limit but that of each message."""
 
 
 @attrs.define(eq=False)
@@ -289,9 +289,7 @@ class Spawner:
         terms = self.dispatcher.terms
         system = (*terms.system, order.system) if order.system.strip() else terms.system
         tools = self.deeper if self.dispatcher.may_start(span) else self.leaf
-        chosen = (order.max_output_tokens, terms.max_output_tokens)
-        most = min((tokens for tokens in chosen if tokens is not None), default=None)
-        return attrs.evolve(terms, tools=tools, system=system, max_output_tokens=most)
+        return attrs.evolve(terms, tools=tools, system=system, max_answer_tokens=order.max_answer_tokens)
 
     def _ceiling(self, place: Place, share: float | None) -> list[Any] | None:
         """Return the tokens and dollars that a worker may take, as JSON values; ``None``: no ceiling."""

@@ -57,7 +57,9 @@ def first_guess(worker: Worker, prices: PriceBook) -> Guess:
     for spec in terms.tools.specs:
         texts += (spec.name, spec.description, spec.schema_text)
     prompt = sum(estimate_tokens(text) for text in texts)
-    longest = min(prices.room(terms.model, terms.max_output_tokens).output_tokens, _MOST_OUTPUT_TOKENS)
+    limits = (terms.max_output_tokens, terms.max_answer_tokens)
+    limit = min((tokens for tokens in limits if tokens is not None), default=None)
+    longest = min(prices.room(terms.model, limit).output_tokens, _MOST_OUTPUT_TOKENS)
     has_tools = bool(terms.tools.granted) and task.tools != ()
     calls = CALLS_WITH_TOOLS if has_tools else 1
     calls = max(1, min(calls, terms.ceilings(task).turns or calls))

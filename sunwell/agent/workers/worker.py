@@ -136,6 +136,8 @@ class WorkerTerms:
     """Sections of the system prompt: the caller's, then the lens."""
     effort: Effort | None = None
     max_output_tokens: int | None = None
+    max_answer_tokens: int | None = None
+    """Most tokens of the whole answer; ``None``: no limit but that of each message."""
     stream: bool = False
     caching: Caching = Caching()
     timeout_seconds: float | None = WORKER_SECONDS
@@ -163,6 +165,7 @@ class WorkerTerms:
             self.caching,
             self.stream,
             closing_seconds(left_seconds),
+            max_answer_tokens=self.max_answer_tokens,
         )
 
 
