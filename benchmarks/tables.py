@@ -203,10 +203,14 @@ def interleavings(found: Found) -> list[str]:
         "kills",
         "cancelled",
         "retried",
-        "bound passed",
+        "bound exceeded",
         "exact",
+        "ceiling passed: told",
+        "no report",
+        "false report",
     )
-    kinds = ("model-call-finished", "kills", "cancels", "model-retried", "bound-exceeded", "exact")
+    happened = ("model-call-finished", "kills", "cancels", "model-retried", "bound-exceeded", "exact")
+    kinds = (*happened, "passed, told", "passed, without a report", "passed, reported as less")
     parts = [(name, part) for name, part in found.items() if isinstance(part, dict) and part["run"]]
     body = (
         [name, f"{part['run']:,}", len(part["broken"]), *(f"{part['seen'].get(kind, 0):,}" for kind in kinds)]

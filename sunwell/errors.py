@@ -205,13 +205,13 @@ class BudgetExhausted(SunwellError):
     ceiling: Decimal
     account: str = "run"
     detail: str = ""
-    """Replaces the usual sentence if that would be misleading."""
+    """The sentence, if whoever raises it knows more than these numbers."""
 
     def __str__(self) -> str:
         name = self.limit.replace("_", " ")
         return self.detail or (
-            f"the {name} budget of {self.account} is used up: {self.used} of {self.ceiling} is "
-            f"spent or reserved, and the next call may need {self.needed}; raise the budget or ask for less"
+            f"the {name} budget of {self.account} has no room for the next call: {self.used} of "
+            f"{self.ceiling} is taken, and it may need {self.needed}; raise the budget or ask for less"
         )
 
 

@@ -6,6 +6,7 @@ from itertools import accumulate
 from sunwell.budget.account import Account, Gauge, Want
 from sunwell.budget.clock import Clock
 from sunwell.budget.ledger_protocol import Claim, Reservation
+from sunwell.budget.standing import Standing
 from sunwell.errors import BudgetExhausted, ConfigurationError, SunwellError
 
 
@@ -101,17 +102,23 @@ def overtaken(held: Reservation, account: Account, limit: str) -> BudgetExhauste
 def _exhausted(
     limit: str, gauge: "Gauge[int] | Gauge[Decimal]", needed: Decimal, account: Account
 ) -> BudgetExhausted:
+    standing = standing_of(limit, gauge, account.path)
+    sentence = standing.refusal(needed)
+    return BudgetExhausted(limit, needed, Decimal(gauge.booked), standing.ceiling, account.path, sentence)
+
+
+def standing_of(limit: str, gauge: "Gauge[int] | Gauge[Decimal]", path: str) -> Standing:
+    """Return where the ceiling of *gauge* stands; only if it has one."""
     assert gauge.ceiling is not None
-    used, ceiling, kept = Decimal(gauge.booked), Decimal(gauge.ceiling), gauge.kept
-    detail = ""
-    if kept:
-        name = limit.replace("_", " ")
-        detail = (
-            f"the {name} budget of {account.path} is used up: {used} of {ceiling} is spent or booked, up to "
-            f"{kept} is kept for closing calls, and the next call may need {needed}; raise the budget or "
-            "ask for less"
-        )
-    return BudgetExhausted(limit, needed, used, ceiling, account.path, detail)
+    return Standing(
+        limit,
+        Decimal(gauge.ceiling),
+        Decimal(gauge.settled),
+        Decimal(gauge.uncertain),
+        Decimal(gauge.reserved),
+        Decimal(gauge.kept),
+        path,
+    )
 
 
 def _time_is_up(account: Account, want: Want, clock: Clock) -> BudgetExhausted:

@@ -7,9 +7,10 @@ from decimal import Decimal
 import attrs
 
 from sunwell.budget.account import NO_RESERVE, Account, Gauge, N, Parts, Want
-from sunwell.budget.admission import judge, overtaken, turns_used_up
+from sunwell.budget.admission import judge, overtaken, standing_of, turns_used_up
 from sunwell.budget.clock import Clock
 from sunwell.budget.ledger_protocol import Amount, Budget, CeilingLeft, Claim, Reservation
+from sunwell.budget.standing import Standing
 from sunwell.budget.tally import Past, book, upwards
 from sunwell.budget.wait_queue import Lines
 from sunwell.errors import SunwellError
@@ -204,6 +205,15 @@ class TreeLedger:
             reserved_new_tokens=account.new_tokens.kept if account.new_tokens.ceiling is not None else 0,
             calls=account.calls.kept,
         )
+
+    def standing(self, path: str, limit: str) -> Standing | None:
+        """Return where the ceiling on *limit* stands that leaves least room at *path*; see the protocol."""
+        found = []
+        for account in self._nearest(path).chain:
+            gauge = getattr(account, limit)
+            if gauge.ceiling is not None:
+                found.append(standing_of(limit, gauge, account.path))
+        return min(found, key=lambda one: one.left, default=None)
 
     def tokens_left(self, path: str) -> int | None:
         """Return the tokens that an ordinary claim may still take; ``None``: no ceiling."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import attrs
 
+from sunwell.budget.standing import Standing
 from sunwell.core.task import Budget
 
 __all__ = ["Amount", "Budget", "Claim", "Reservation"]
@@ -177,6 +178,13 @@ class Ledger(Protocol):
 
     def used(self, path: str) -> Amount:
         """Return what the account of *path* has used so far."""
+        ...
+
+    def standing(self, path: str, limit: str) -> Standing | None:
+        """Return where the ceiling on *limit* stands that leaves least room at *path*; ``None``: no ceiling.
+
+        *limit* is ``usd``, ``tokens``, ``new_tokens``, ``calls`` or ``turns``.
+        """
         ...
 
     def tokens_left(self, path: str) -> int | None:

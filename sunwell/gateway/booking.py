@@ -198,7 +198,7 @@ class Booking:
         except BudgetExhausted as error:
             numbers = (error.limit, error.needed, error.used, error.ceiling, error.account)
             await self.journal.append(Refused(call.span.path, call.number, *numbers, error.detail))
-            self.emit(BUDGET_REFUSED, BudgetRefused(*numbers))
+            self.emit(BUDGET_REFUSED, BudgetRefused(*numbers, str(error)))
             raise
         self._sources[held.reservation.id] = held.source
         await self._intend(call, attempt, held.reservation)
@@ -207,21 +207,24 @@ class Booking:
     async def _reserve(self, call: ModelCall) -> _Granted:
         """Reserve the worst case of *call*.
 
-        Before a call is refused or its answer is shortened, the provider is asked for its own count: a claim
-        that is computed from bytes may be several times too large.
+        The first claim insists on the whole answer. Before a call is refused or its answer is shortened, its
+        bound is computed again, since the claim may have waited for answers that report something, and the
+        provider is asked for its own count: a claim that is computed from bytes may be several times too
+        large.
         """
         await load_tokenizer(call.model)
         bound = self.bounds.of(call)
+        whole = self._claim(call, bound)
+        whole = attrs.evolve(whole, least_output_tokens=whole.max_output_tokens)
+        try:
+            reservation = await self.ledger.reserve(call.span.path, whole)
+        except BudgetExhausted as error:
+            if error.limit not in ("usd", "tokens", "new_tokens"):
+                raise
+        else:
+            return _Granted(reservation, whole, bound.source)
+        bound = self.bounds.of(call)
         if self._counts(call, bound):
-            whole = self._claim(call, bound)
-            whole = attrs.evolve(whole, least_output_tokens=whole.max_output_tokens)
-            try:
-                reservation = await self.ledger.reserve(call.span.path, whole)
-            except BudgetExhausted as error:
-                if error.limit not in ("usd", "tokens", "new_tokens"):
-                    raise
-            else:
-                return _Granted(reservation, whole, bound.source)
             bound = await self._counted(call, bound)
         claim = self._claim(call, bound)
         return _Granted(await self.ledger.reserve(call.span.path, claim), claim, bound.source)

@@ -30,8 +30,9 @@ from sunwell.events import BoundExceeded
 from sunwell.gateway import Gateway
 from sunwell.gateway.bounds import Bounds
 from sunwell.gateway.model_call import ModelCall
+from sunwell.journal.codec import decode, encode
 from sunwell.journal.memory import MemoryJournal
-from sunwell.journal.records import InputCounted, Intent
+from sunwell.journal.records import Answer, InputCounted, Intent
 from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection
 from sunwell.models.http_model import Tuning
@@ -393,6 +394,51 @@ def test_an_exceeded_bound_ends_the_reports_also_after_a_resume(open_door, price
     for request in (FIRST, second, following(second, lines[1], user("Go on."))):
         run_virtual(ask(again, asked, request))
     assert [intent.bound for intent in intents(again)] == ["bytes", "reported", "bytes"]
+
+
+def test_a_call_that_waited_is_bounded_by_what_was_reported_meanwhile(open_door, price) -> None:
+    """By its bytes, the second sibling has no room after the first bill; by that answer's report it has."""
+    shared = Request([user("one")], system=("s" * 40_000,), max_output_tokens=100)
+    answers = [
+        completion("Yes.", usage=Usage(10_010, 5), model="haiku"),
+        completion("No.", usage=Usage(10_010, 5), model="haiku"),
+    ]
+    door, asked = open_door(Budget(usd="0.05")), ScriptedModel("haiku", answers, price, seconds=5)
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ask(door, asked, shared))
+            other = attrs.evolve(shared, messages=[user("two")])
+            group.create_task(ask(door, asked, other, span=Span("run/other")))
+
+    run_virtual(main())
+    assert [intent.bound for intent in intents(door)] == ["bytes", "reported"]
+
+
+def test_a_doubtful_report_is_still_doubtful_after_a_resume(open_door, price) -> None:
+    """The doubt is recorded with the answer."""
+    doubtful = attrs.evolve(ANSWER, model="haiku", usage_doubt="5 and 99 do not fit together")
+    line = encode(Answer("run/work", 0, 0, "work", 1, FIRST.digest("haiku"), doubtful, None, 1.0, 2.0), 0)
+    read = decode(line)
+    assert read is not None
+    journal = MemoryJournal("run")
+    run_virtual(journal.append(read.record))
+    door, asked = open_door(journal=journal), ScriptedModel("haiku", ["Yes."], price)
+    run_virtual(ask(door, asked, FIRST))
+    run_virtual(ask(door, asked, following(FIRST, doubtful)))
+    assert [intent.bound for intent in intents(door)] == ["bytes"]
+
+
+def test_a_server_that_cannot_count_is_not_asked(open_door, price) -> None:
+    """It says so itself, and its calls wait for no round trip."""
+
+    class Unable(Counting):
+        can_count = False
+
+    door, asked = open_door(Budget(usd="0.04")), Unable("haiku", ["Yes."], price, says=8_000)
+    with pytest.raises(BudgetExhausted):
+        run_virtual(ask(door, asked, LONG))
+    assert asked.counts == 0
 
 
 # Any conversation with a provider that bills the same bytes alike.

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from sunwell.agent.prompts import (
 )
 from sunwell.agent.run.run_context import Run
 from sunwell.budget.ledger_protocol import Ledger
+from sunwell.budget.standing import Standing
 from sunwell.core.message import History, Message, Part, Text, ToolCall, ToolResult
 from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
@@ -44,35 +45,47 @@ class WorkProgress:
 
 
 def status_line(ledger: Ledger, path: str, progress: WorkProgress) -> str:
-    """Return one line with what is used and left at *path*; it says so where little is left."""
+    """Return one line with what is used and left at *path*; it says so if little is left.
+
+    The parts of each budget add up to it. How many more turns fit follows from the turns so far.
+    """
     used = ledger.used(path)
     tokens = used.settled_tokens + used.uncertain_tokens
-    tokens_left, usd_left, seconds = (
-        ledger.tokens_left(path),
-        ledger.usd_left(path),
-        ledger.seconds_left(path),
-    )
-    spent_usd = used.settled_usd + used.uncertain_usd
-    parts = [f"turn {progress.turn + 1} of {progress.turns}", f"{tokens:,} tokens used"]
-    if tokens_left is not None:
-        parts.append(f"{tokens_left:,} tokens left")
-    if usd_left is not None:
-        parts.append(f"${spent_usd:.4f} spent, ${usd_left:.4f} left")
+    parts = [f"turn {progress.turn + 1} of {progress.turns}"]
+    standings = [ledger.standing(path, limit) for limit in ("usd", "tokens")]
+    known = [standing for standing in standings if standing is not None]
+    parts += [f"of {standing.amount(standing.ceiling)}: {standing.parts()}" for standing in known]
+    if not any(standing.limit == "tokens" for standing in known):
+        parts.append(f"{tokens:,} tokens used")
+    if (more := _turns_that_fit(known, progress)) is not None:
+        parts.append(f"enough for about {more:,} more {'turn' if more == 1 else 'turns'}")
+    seconds = ledger.seconds_left(path)
     if seconds is not None:
         parts.append(f"{_time(seconds)} left")
     parts.append(f"workers: {progress.working} at work, {progress.unread} finished and not yet read")
     line = f"{STATUS_BEGINS} {'; '.join(parts)}.]"
     is_low = (
         (progress.turns - progress.turn) * _LOW <= progress.turns
-        or _is_low(tokens_left, tokens)
-        or _is_low(usd_left, spent_usd)
+        or any(_is_low(one.left, one.spent + one.unconfirmed) for one in known)
         or (seconds is not None and seconds * _LOW <= seconds + used.seconds)
     )
     return f"{line}\n{BUDGET_LOW}" if is_low else line
 
 
-def _is_low(left: int | Decimal | None, used: int | Decimal) -> bool:
-    return left is not None and left * _LOW <= left + used
+def _turns_that_fit(standings: Sequence[Standing], progress: WorkProgress) -> int | None:
+    """Return how many more turns fit if they cost as much as those so far; ``None`` if nobody can say."""
+    if not progress.turn:
+        return None
+    fits = [progress.turns - progress.turn]
+    for one in standings:
+        each = (one.spent + one.unconfirmed) / progress.turn
+        if each:
+            fits.append(int(one.left / each))
+    return min(fits) if len(fits) > 1 else None
+
+
+def _is_low(left: Decimal, used: Decimal) -> bool:
+    return left * _LOW <= left + used
 
 
 def _time(seconds: float) -> str:

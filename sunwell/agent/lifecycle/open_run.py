@@ -40,6 +40,7 @@ from sunwell.journal.records import (
     Answer,
     Failure,
     Forked,
+    InputCounted,
     Intent,
     NewTokensCounted,
     Note,
@@ -111,6 +112,8 @@ def _check(record: Record) -> None:
         case Failure():
             stated = None if record.completion is None else record.completion.stated_cost_usd
             amounts = (record.cost_usd, record.at, stated)
+        case InputCounted():
+            amounts = (record.tokens, record.at)
         case Paused():
             amounts = (record.seconds, record.at)
         case _:
