@@ -32,7 +32,7 @@ async def test_only_what_is_new_counts() -> None:
     assert ledger.settle(held, 5_050, None, 250) is False
     used = ledger.used(PATH)
     assert (used.settled_tokens, used.settled_new_tokens) == (5_050, 250)
-    with pytest.raises(BudgetExhausted, match="new tokens budget"):
+    with pytest.raises(BudgetExhausted, match="budget of 1,000 new tokens"):
         await ledger.reserve(f"{PATH}/a", claim(None))
 
 
