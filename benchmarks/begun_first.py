@@ -1,7 +1,7 @@
 """How many workers finish on a cap that holds about ten of them?
 
 Run with ``python benchmarks/begun_first.py``. A hundred workers of about ten cents each share one dollar: a
-few at once and all at once, with one turn and with five. What they cost varies by 40 % up and down. Each
+few at once and all at once, with one turn and with five. What they cost varies by 30 % up and down. Each
 ten of them together cost about a dollar. Simulated models in one process, on a virtual clock.
 """
 
@@ -35,7 +35,7 @@ from sunwell.tools import tool
 MODEL = "claude-opus-5-5"
 WORKERS, BLOCK = 100, 10
 CAP_USD = Decimal(1)
-SPREAD = 0.4
+SPREAD = 0.3
 SEEDS = 20
 OUTPUT_TOKENS = {1: 4_750, 5: 765}
 """Of one answer on average, by the turns of a worker: with its prompts, a worker costs about ten cents."""

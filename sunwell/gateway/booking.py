@@ -23,13 +23,13 @@ from sunwell.events import (
     Emit,
     Warned,
 )
-from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound
+from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound, wire_of
 from sunwell.gateway.model_call import ModelCall
 from sunwell.gateway.new_input import NewInput
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, NewTokensCounted, Refused
 from sunwell.models.dialects import reasoning_beyond_limit_tokens, written_life
-from sunwell.models.http_model import HttpModel
+from sunwell.models.http_model import HttpModel, Wire
 from sunwell.models.prices import PriceBook, Priced
 from sunwell.models.room import ModelLimits, Room
 from sunwell.models.tokens import has_tokenizer, input_bound_tokens, load_tokenizer
@@ -166,6 +166,8 @@ class Booking:
     new_input: NewInput = attrs.field(init=False)
     _sources: dict[int, Source] = attrs.field(factory=dict, init=False)
     """How the input was bounded, by the number of each reservation that is not over."""
+    _wires: dict[int, Wire | None] = attrs.field(factory=dict, init=False)
+    """How the request was written, by the number of each reservation whose answer is awaited."""
     _uncounted: dict[str, int] = attrs.field(factory=dict, init=False)
     """How often the provider's count broke or hung, by the model's name."""
     _told: set[tuple[str, str]] = attrs.field(factory=set, init=False)
@@ -202,6 +204,7 @@ class Booking:
             raise
         self._sources[held.reservation.id] = held.source
         await self._intend(call, attempt, held.reservation)
+        self._wires[held.reservation.id] = wire_of(call.model)
         return held.reservation
 
     async def _reserve(self, call: ModelCall) -> _Granted:
@@ -248,9 +251,15 @@ class Booking:
         """Whether *call* is under a ceiling of new tokens; without one, nothing is counted apart."""
         return self.ledger.new_tokens_left(call.span.path) is not None
 
-    def learn(self, call: ModelCall, completion: Completion, limit_tokens: int | None) -> None:
-        """Take note of an answer to *call*, sent with *limit_tokens*; a recorded one teaches the same."""
-        self.bounds.learn(call, completion, limit_tokens)
+    def learn(
+        self,
+        call: ModelCall,
+        completion: Completion,
+        limit_tokens: int | None,
+        wire: Wire | None = None,
+    ) -> None:
+        """Take note of an answer to *call*; see :meth:`~sunwell.gateway.bounds.Bounds.learn`."""
+        self.bounds.learn(call, completion, limit_tokens, wire)
         if self._counts_new(call):
             self.new_input.learn(call, completion)
 
@@ -345,7 +354,8 @@ class Booking:
             duration_seconds=seconds,
             at=time.time(),
         )
-        self.learn(call, priced.completion, reservation.max_output_tokens)
+        wire = self._wires.pop(reservation.id, None)
+        self.learn(call, priced.completion, reservation.max_output_tokens, wire)
         self.bounds.lengths.add(call.model.name, call.purpose, priced.completion)
         await _unbroken(self._settle(call, reservation, answer, new))
         return answer
@@ -354,6 +364,7 @@ class Booking:
         self, call: ModelCall, attempt: int, reservation: Reservation, error: BaseException, *, final: bool
     ) -> None:
         """Write the failure down and book what came with it, or give back or keep what was reserved."""
+        self._wires.pop(reservation.id, None)
         # A call that was cut off by us, or broke in a way nobody foresaw, may have been billed.
         may_be_billed = error.may_be_billed if isinstance(error, ModelError) else not is_unsent(error)
         completion, cost_usd = answer_in(error, call.model.name), None

@@ -148,6 +148,8 @@ class Conversation:
     calls: CallRunner = attrs.field(init=False)
     on_turn: Callable[[int], None] | None = attrs.field(default=None, init=False)
     """Told after each turn how many there were."""
+    keeps_reserve: Callable[[int], bool] | None = attrs.field(default=None, init=False)
+    """Asked, with the number of turns so far, whether money is kept for the closing call; ``None``: yes."""
     _history: History = attrs.field(init=False)
     _pieces: list[str] = attrs.field(factory=list, init=False)
     """Pieces of an answer that was cut and is being continued."""
@@ -356,7 +358,7 @@ class Conversation:
         path = given.span.path
         if not self.turns:  # there is nothing to close with
             run.ledger.hold_back(path, 0, None, given.closing_seconds)
-        elif run.ledger.tokens_left(path) is None and run.ledger.usd_left(path) is None:
+        elif self._needs_no_money_to_close():
             run.ledger.hold_back(path, 1, None, given.closing_seconds)  # keeps one call, too
         else:
             bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
@@ -374,6 +376,12 @@ class Conversation:
         if usage is not None:
             self._compactor.learn(self._history.size_bytes + self._others(), usage.input_tokens)
         return completion
+
+    def _needs_no_money_to_close(self) -> bool:
+        if self.keeps_reserve is not None and not self.keeps_reserve(self.turns):
+            return True
+        ledger, path = self.run.ledger, self.given.span.path
+        return ledger.tokens_left(path) is None and ledger.usd_left(path) is None
 
     async def _take(self, completion: Completion) -> Ending | None:
         """Take one answer into the conversation; return the end where it is one."""

@@ -17,6 +17,8 @@ _CALLS_AHEAD = 2
 """Further calls that are expected of the work that hands out workers: it reads their results and answers."""
 _BUDGET_ENDS = ("budget_usd", "budget_tokens", "calls", "timeout")
 """Ends that say nothing of what a worker would have cost."""
+_PATIENCE = 1.5
+"""A worker that takes so many times the turns of its siblings may not come to its own end."""
 _SPAN_OF_SUB_CALLS = "/sub-calls"
 
 Kind = tuple[str, bool, int]
@@ -158,10 +160,17 @@ class Entrance:
                 blocked.add(short)
         return bool(blocked)
 
-    def turns_of_finished(self, worker: Worker) -> tuple[int, ...]:
-        """Return how many turns the siblings of *worker* took that have come to their own end."""
-        found = self._experience.get(_kind_of(worker))
-        return () if found is None else tuple(found.turns)
+    def keeps_reserve(self, worker: Worker, turns: int) -> bool:
+        """Whether money is kept for the closing call of *worker* after so many *turns*.
+
+        Not as long as it takes no more turns than its siblings, which have come to their own ends: it has
+        begun since its cost fits, and what is kept for a call that is not made would finish another one.
+        """
+        budget = worker.task.budget
+        if budget is not None and (budget.usd is not None or budget.tokens is not None):
+            return True
+        experience = self._experience.get(_kind_of(worker))
+        return experience is None or turns > _PATIENCE * max(experience.turns)
 
     def _grant(self, place: _Place, now: float) -> None:
         if self._short_since is not None:

@@ -19,6 +19,8 @@ _LIKELY_OUTPUT_TOKENS = 1_000
 _PER_MILLION = 1_000_000
 _GUESSED_SPREAD = 0.3
 """Standard deviation to mean, as one further observation beside those that are there."""
+_RESERVED = 2.0
+"""What a call reserves at least, beyond its cost and in units of it: a bound, and a longer answer."""
 _CARE = 1.0
 """Standard deviations that are added to the sum of what is expected."""
 
@@ -152,4 +154,17 @@ class Load:
         variance = self._variance
         for experience, unit, share in self._shares.values():
             variance += (share * experience.spread(unit)) ** 2 / experience.count
-        return self._rest + _CARE * math.sqrt(variance)
+        return self._rest + _CARE * math.sqrt(variance) + self._bound
+
+    @property
+    def _bound(self) -> float:
+        """What a call reserves beyond what it costs: once, since calls that lack it wait for each other.
+
+        Not for workers of one turn: if that call does not fit, nothing is lost.
+        """
+        calls = [
+            experience.last_call(unit)
+            for experience, unit, _ in self._shares.values()
+            if sum(experience.turns) > experience.count
+        ]
+        return _RESERVED * max(calls, default=0.0)

@@ -13,6 +13,7 @@ from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core import Completion, Text, ToolCall, ToolResult, Usage
+from sunwell.errors import BadRequest
 from sunwell.events import RunFinished
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Answer, Intent, NewTokensCounted
@@ -56,29 +57,34 @@ def reading(at_once: int, names: list[str]) -> Any:
     return script
 
 
-async def asked_of_files(folder: Path, smart: Any, at_once: int, *, can_count: bool = False) -> Any:
+async def asked_of_files(
+    folder: Path, smart: Any, at_once: int, *, can_count: bool = False, model: str = "claude-haiku-5-5"
+) -> Any:
     """Return the result of a run whose model asks about the files, with the limits as they are by default."""
     names = files_of(folder)
-    cheap = InProcessModel("claude-haiku-5-5", reading(at_once, names), can_count=can_count)
+    cheap = InProcessModel(model, reading(at_once, names), can_count=can_count)
     agent = Agent(model=smart, delegation_model=cheap)
     session = SessionContext.build(folder, "Explain the package", RunOptions(delegation_tools="rlm"))
     return await agent.result(session), cheap
 
 
 @pytest.mark.parametrize(
-    ("at_once", "can_count"),
+    ("at_once", "can_count", "model"),
     [
-        pytest.param(1, False, id="one-in-each-turn"),
-        pytest.param(2, False, id="two-in-each-turn"),
-        pytest.param(5, True, id="five-in-each-turn"),
+        pytest.param(1, False, "claude-haiku-5-5", id="one-in-each-turn"),
+        pytest.param(1, False, "claude-opus-5-5", id="by-a-dear-model"),
+        pytest.param(2, False, "claude-haiku-5-5", id="two-in-each-turn"),
+        pytest.param(5, True, "claude-haiku-5-5", id="five-in-each-turn"),
     ],
 )
-async def test_a_sub_call_reads_ten_files_and_answers(tmp_path: Path, at_once: int, can_count: bool) -> None:
+async def test_a_sub_call_reads_ten_files_and_answers(
+    tmp_path: Path, at_once: int, can_count: bool, model: str
+) -> None:
     """Each turn sends the conversation again: only what is new in it counts, once."""
     smart = ScriptedModel(
         "boss", [call("rlm_sub_complete", query="Read all files"), lambda r: results_in(r)[-1]]
     )
-    result, _ = await asked_of_files(tmp_path, smart, at_once, can_count=can_count)
+    result, _ = await asked_of_files(tmp_path, smart, at_once, can_count=can_count, model=model)
     (worker,) = result.workers
     assert (worker.status, worker.stop_reason) == ("ok", "end"), worker.error
     assert "I have read 10 files" in result.answer
@@ -116,7 +122,30 @@ async def test_new_tokens_are_a_hard_limit(tmp_path: Path) -> None:
     assert all(tokens <= (intents[key].reserved_new_tokens or 0) for key, tokens in counted.items())
     assert 40_000 < sum(counted.values()) <= 50_000
     said = results_in(smart.calls[-1])
-    assert any("new tokens budget" in text or "(output and new input)" in text for text in said)
+    assert any("new tokens" in text or "(output and new input)" in text for text in said)
+
+
+async def test_a_resumed_run_goes_on_with_the_limit_where_it_stood(tmp_path: Path) -> None:
+    """New tokens of earlier processes are booked as they were counted, and so is what comes after."""
+    names = files_of(tmp_path)
+
+    def agent(lines: list[Line]) -> Agent:
+        cheap = InProcessModel("claude-haiku-5-5", reading(1, names))
+        return Agent(model=ScriptedModel("boss", lines), delegation_model=cheap)
+
+    asked = [call("rlm_sub_complete", query=f"Read all files, {number}") for number in range(4)]
+    session = SessionContext.build(tmp_path, "Explain the package", RunOptions(delegation_tools="rlm"))
+    broken = await agent([asked[0], BadRequest("boss", "broken")]).result(session)
+    assert broken.status == "error"
+    again = agent([*asked[1:], "That is all."])
+    last = [event async for event in again.resume(broken.run_id, workspace=tmp_path)][-1]
+    assert isinstance(last, RunFinished)
+    assert last.result.answer == "That is all."
+    records = tuple(JournalFiles().read(tmp_path, broken.run_id).records())
+    counted = [one for one in records if isinstance(one, NewTokensCounted)]
+    assert 40_000 < sum(one.tokens for one in counted) <= 50_000
+    first = sum(one.tokens for one in counted if "/task-0-" in one.span)
+    assert 0 < first < 25_000
 
 
 @tool

@@ -181,7 +181,7 @@ def test_a_worker_that_is_stopped_while_it_waits_lets_the_others_go_on() -> None
     stopped, crowd = run_virtual(main())
     assert [(one.status, one.bill.calls) for one in stopped if one] == [("cancelled", 0)]
     assert len(crowd.ended) == 20
-    assert sum(at > 0 for at in crowd.began.values()) >= 4
+    assert sum(at > 0 for at in crowd.began.values()) >= 2
 
 
 def test_a_run_that_is_taken_up_begins_with_the_workers_that_had_begun() -> None:
