@@ -308,7 +308,10 @@ class Conversation:
         return left if given.max_output_tokens is None else min(left, given.max_output_tokens)
 
     async def _ask(self) -> Completion:
-        """Return the answer of this turn. A conversation that is refused as too long is made shorter once."""
+        """Return the answer of this turn.
+
+        A conversation that is refused as too long, or that has no room in the budget, is made shorter once.
+        """
         try:
             return await self._ask_as_it_is()
         except BudgetExhausted as refusal:
@@ -316,7 +319,6 @@ class Conversation:
             if shorter is None:
                 raise
             self._history = shorter
-            return await self._ask_as_it_is()
         except RequestTooLong as refusal:
             if refusal.output_limit_tokens is not None:  # it was not the conversation that was too long
                 raise
