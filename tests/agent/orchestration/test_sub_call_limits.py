@@ -12,7 +12,7 @@ from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core import Completion, Text, ToolCall, ToolResult, Usage
+from sunwell.core import Completion, Text, Thinking, ToolCall, ToolResult, Usage
 from sunwell.errors import BadRequest
 from sunwell.events import RunFinished
 from sunwell.journal.places import JournalFiles
@@ -268,6 +268,15 @@ def test_a_message_that_is_cut_before_the_answer_begins_gets_the_usual_limit(ear
     assert worker.stop_reason == "length"
     assert worker.answer == "word " * 300
     assert "limit of 300 tokens" in results_in(smart.calls[1])[0]
+
+
+def test_thinking_that_nobody_counts_apart_cuts_no_answer() -> None:
+    """The output has both; the answer is measured by its text."""
+    early = completion("", stop="length", usage=Usage(9, 300))
+    long = completion(Thinking("hm", "{}", "child"), "word " * 200, usage=Usage(100, 5_000))
+    cheap = ScriptedModel("child", [early, long])
+    result, _ = run([call("rlm_sub_complete", query="q", max_tokens=300), "done"], cheap)
+    assert (result.workers[0].status, result.workers[0].answer) == ("ok", "word " * 200)
 
 
 def test_the_closing_call_keeps_the_limit_of_the_answer() -> None:
