@@ -148,7 +148,7 @@ class AgentLoop:
             else:
                 ended = await self._do_task(run)
         except asyncio.CancelledError:
-            ended = Ending("cancelled", "cancelled", run.last_text(), "the run was stopped")
+            ended = run.composed_end("cancelled", "cancelled", "the run was stopped")
         except SunwellError as error:
             error.result = run.so_far(error)
             raise
