@@ -197,6 +197,9 @@ class AgentLoop:
                 return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
             fell_back = ModelFellBack("delegation_model", worker.name, self.model.name, written.reason)
             run.tell(MODEL_FELL_BACK, fell_back)
+            assert run.decision is not None
+            run.decision = attrs.evolve(run.decision, delegate=False, reason=f"no lens: {written.reason}")
+            run.not_delegated = f"no lens: {written.reason}; {self.model.name} did the work"
             return await self._do_directly(run)
         if len(written.items) > 1:
             return await run_items(run, written.items, worker)
