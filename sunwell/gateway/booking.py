@@ -232,6 +232,19 @@ class Booking:
         claim = self._claim(call, bound)
         return _Granted(await self.ledger.reserve(call.span.path, claim), claim, bound.source)
 
+    async def least_claim(self, call: ModelCall, usd_left: Decimal) -> Claim:
+        """Return the last claim that would be made for *call*, by a count if *usd_left* may not hold it.
+
+        Nothing is reserved.
+        """
+        await load_tokenizer(call.model)
+        bound = self.bounds.of(call)
+        claim = self._claim(call, bound)
+        least_usd = claim.most_usd(claim.least_output_tokens)
+        if least_usd is not None and least_usd > usd_left and self._counts(call, bound):
+            return self._claim(call, await self._counted(call, bound))
+        return claim
+
     def _claim(self, call: ModelCall, bound: Bound) -> Claim:
         claim = claim_for(
             call.model,
