@@ -11,7 +11,7 @@ import attrs
 from sunwell.budget.ledger_protocol import Claim, Ledger, Reservation
 from sunwell.budget.tally import Tally
 from sunwell.core.message import Text, Thinking, ToolCall
-from sunwell.core.model import Completion, Consulted, ModelProtocol, Request, Stop, Usage
+from sunwell.core.model import Completion, Consulted, ModelProtocol, Purpose, Request, Stop, Usage
 from sunwell.core.price import Price
 from sunwell.errors import BadAnswer, BudgetExhausted, ModelError, is_unsent
 from sunwell.events import (
@@ -23,6 +23,7 @@ from sunwell.events import (
     Emit,
     Warned,
 )
+from sunwell.gateway.answer_lengths import AnswerLengths
 from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound, wire_of
 from sunwell.gateway.model_call import ModelCall
 from sunwell.gateway.new_input import NewInput
@@ -136,6 +137,21 @@ def claim_for(
         output_usd_per_token = output_rate / _PER_MILLION
     least = min(output, least_output_tokens)
     return Claim(bound + reasoning, output, least, input_usd, output_usd_per_token, closing)
+
+
+def first_claim(model: ModelProtocol, request: Request, prices: PriceBook, purpose: Purpose) -> Claim:
+    """Return the claim of a first call without anything known from answers or from a provider's count.
+
+    It is what the door claims last, unless the provider counts: then the door may claim less.
+    """
+    return claim_for(
+        model,
+        request,
+        prices.price(model),
+        room=prices.room(model, request.max_output_tokens),
+        input_tokens=input_bound_tokens(model, request),
+        least_output_tokens=AnswerLengths().enough_tokens(model.name, purpose),
+    )
 
 
 _RECORD_BYTES = 4096

@@ -40,9 +40,7 @@ def too_small_a_cap(run: Run, ended: Ending) -> ConfigurationError | None:
     last = refused[-1].limit
     first = min((record for record in refused if record.limit == last), key=lambda record: record.needed)
     least = first.needed
-    if (
-        first.span == f"{root}/orchestrator"
-    ):  # its status line tells the cap: a larger one is longer
+    if first.span == f"{root}/orchestrator":  # its status line tells the cap: a larger one is longer
         least = least * _SLACK if last == "usd" else Decimal(ceil(least * _SLACK))
     cap = Standing(last, refused[-1].ceiling, Decimal(0))
     return ConfigurationError(
