@@ -419,7 +419,9 @@ async def test_a_cap_in_dollars_needs_a_price_when_a_run_goes_on(tmp_path, what)
     """As for a new run: nobody could say when the cap is reached."""
     agent = Agent(model=ScriptedModel("m", ["Never asked for."]))
     session = SessionContext.build(tmp_path, "Do it", RunOptions(budget=Budget(tokens=5)))
-    run_id = (await agent.run(session)).run_id
+    with pytest.raises(ConfigurationError, match="does not hold the first call") as refused:
+        await agent.run(session)
+    run_id = refused.value.result.run_id
     capped = Budget(usd=1, tokens=100_000)
     begin = agent.resume if what == "resume" else partial(agent.fork, at="run/direct")
     with pytest.raises(ConfigurationError, match="the price of m is unknown, so a cap in dollars cannot"):
