@@ -33,7 +33,7 @@ from sunwell.agent.run.composed_answer import composed_answer
 from sunwell.agent.run.run_context import Ending, Run, net_changes
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.message import History, Message, Text, user
+from sunwell.core.message import History, Message, Text, Thinking, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
 from sunwell.core.price import Price
 from sunwell.core.span import Span
@@ -456,7 +456,11 @@ class Conversation:
         if most is None:
             return None
         usage, is_cut = completion.usage, completion.stop == "length"
-        if usage is not None:
+        thought = any(isinstance(part, Thinking) for part in completion.parts)
+        if usage is not None and thought and not usage.reasoning_tokens:
+            # The output includes thinking, and nobody says how much: the text is all that can be measured.
+            taken = min(usage.output_tokens, estimate_tokens(text))
+        elif usage is not None:
             taken = usage.output_tokens - usage.reasoning_tokens
         else:
             taken = most if is_cut else estimate_tokens(text)

@@ -304,6 +304,8 @@ class Run:
     gateway: Gateway = attrs.field(init=False)
 
     decision: DelegationDecision | None = attrs.field(default=None, init=False)
+    not_delegated: str = attrs.field(default="", init=False)
+    """Why the run was not delegated although that was decided; else empty."""
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
     confidence: float | None = attrs.field(default=None, init=False)
     """How sure an orchestrator was of its answer; ``None`` where nobody said."""
@@ -454,6 +456,7 @@ class Run:
             workers=self.workers,
             confidence=self.confidence,
             answer_by=ended.answer_by,
+            not_delegated=self.not_delegated,
         )
 
 
