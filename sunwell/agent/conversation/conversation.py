@@ -202,14 +202,19 @@ class Conversation:
         except ModelError as error:
             return self.composed_end("error", "model_error", str(error))
 
-    def composed_end(self, status: Status, reason: StopReason, sentence: str, cut: str = "") -> Ending:
-        """Return an end whose answer is put together here; *cut* is the beginning of one that came."""
+    def composed_end(
+        self, status: Status, reason: StopReason, sentence: str, words: str = "", *, is_cut: bool = False
+    ) -> Ending:
+        """Return an end whose answer is put together here.
+
+        *words* are those of a closing call without a proper end; *is_cut*: they begin an answer.
+        """
         draft = self.hooks.draft() if self.hooks is not None else ""
         delivered = self.hooks.partial() if self.hooks is not None and not draft else ""
         answer = composed_answer(
             sentence,
-            last_words=cut or ("" if draft or delivered else self.last_text),
-            is_cut=bool(cut),
+            last_words=words or ("" if draft or delivered else self.last_text),
+            is_cut=is_cut and bool(words.strip()),
             draft=draft,
             delivered=delivered,
             files=net_changes(self.calls.changes),
@@ -514,7 +519,8 @@ class Conversation:
         except (BudgetExhausted, ModelError, TimeoutError):
             return self.composed_end("incomplete", reason, sentence)
         if completion.stop != "end" or not completion.text.strip():
-            return self.composed_end("incomplete", reason, sentence, completion.text)
+            is_cut = completion.stop in ("length", "window")
+            return self.composed_end("incomplete", reason, sentence, completion.text, is_cut=is_cut)
         return Ending("incomplete", reason, completion.text, sentence)
 
     async def _last_answer(self, span: Span, reason: StopReason, delivered: str) -> Completion:
