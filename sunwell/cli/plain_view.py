@@ -63,7 +63,7 @@ def notice(event: Event) -> str | None:
 
 @attrs.define(eq=False)
 class Refusals:
-    """Calls that were not sent for lack of room: the first under each ceiling is told, the others are counted."""
+    """Calls that were not sent for lack of room: the first under each ceiling is told, others are counted."""
 
     _seen: dict[tuple[str, str], int] = attrs.field(factory=dict, init=False)
 

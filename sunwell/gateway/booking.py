@@ -11,7 +11,7 @@ import attrs
 from sunwell.budget.ledger_protocol import Claim, Ledger, Reservation
 from sunwell.budget.tally import Tally
 from sunwell.core.message import Text, Thinking, ToolCall
-from sunwell.core.model import Completion, Consulted, ModelProtocol, Request, Stop, Usage
+from sunwell.core.model import Completion, Consulted, ModelProtocol, Purpose, Request, Stop, Usage
 from sunwell.core.price import Price
 from sunwell.errors import BadAnswer, BudgetExhausted, ModelError, is_unsent
 from sunwell.events import (
@@ -23,13 +23,14 @@ from sunwell.events import (
     Emit,
     Warned,
 )
-from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound
+from sunwell.gateway.answer_lengths import AnswerLengths
+from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound, wire_of
 from sunwell.gateway.model_call import ModelCall
 from sunwell.gateway.new_input import NewInput
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, NewTokensCounted, Refused
 from sunwell.models.dialects import reasoning_beyond_limit_tokens, written_life
-from sunwell.models.http_model import HttpModel
+from sunwell.models.http_model import HttpModel, Wire
 from sunwell.models.prices import PriceBook, Priced
 from sunwell.models.room import ModelLimits, Room
 from sunwell.models.tokens import has_tokenizer, input_bound_tokens, load_tokenizer
@@ -138,6 +139,21 @@ def claim_for(
     return Claim(bound + reasoning, output, least, input_usd, output_usd_per_token, closing)
 
 
+def first_claim(model: ModelProtocol, request: Request, prices: PriceBook, purpose: Purpose) -> Claim:
+    """Return the claim of a first call without anything known from answers or from a provider's count.
+
+    It is what the door claims last, unless the provider counts: then the door may claim less.
+    """
+    return claim_for(
+        model,
+        request,
+        prices.price(model),
+        room=prices.room(model, request.max_output_tokens),
+        input_tokens=input_bound_tokens(model, request),
+        least_output_tokens=AnswerLengths().enough_tokens(model.name, purpose),
+    )
+
+
 _RECORD_BYTES = 4096
 _NOTICED_SECONDS = 0.01
 _MOST_BROKEN_COUNTS = 2  # a model whose count breaks or hangs so often is not asked for it any more
@@ -166,6 +182,8 @@ class Booking:
     new_input: NewInput = attrs.field(init=False)
     _sources: dict[int, Source] = attrs.field(factory=dict, init=False)
     """How the input was bounded, by the number of each reservation that is not over."""
+    _wires: dict[int, Wire | None] = attrs.field(factory=dict, init=False)
+    """How the request was written, by the number of each reservation whose answer is awaited."""
     _uncounted: dict[str, int] = attrs.field(factory=dict, init=False)
     """How often the provider's count broke or hung, by the model's name."""
     _told: set[tuple[str, str]] = attrs.field(factory=set, init=False)
@@ -202,6 +220,7 @@ class Booking:
             raise
         self._sources[held.reservation.id] = held.source
         await self._intend(call, attempt, held.reservation)
+        self._wires[held.reservation.id] = wire_of(call.model)
         return held.reservation
 
     async def _reserve(self, call: ModelCall) -> _Granted:
@@ -229,6 +248,19 @@ class Booking:
         claim = self._claim(call, bound)
         return _Granted(await self.ledger.reserve(call.span.path, claim), claim, bound.source)
 
+    async def least_claim(self, call: ModelCall, usd_left: Decimal) -> Claim:
+        """Return the last claim that would be made for *call*, by a count if *usd_left* may not hold it.
+
+        Nothing is reserved.
+        """
+        await load_tokenizer(call.model)
+        bound = self.bounds.of(call)
+        claim = self._claim(call, bound)
+        least_usd = claim.most_usd(claim.least_output_tokens)
+        if least_usd is not None and least_usd > usd_left and self._counts(call, bound):
+            return self._claim(call, await self._counted(call, bound))
+        return claim
+
     def _claim(self, call: ModelCall, bound: Bound) -> Claim:
         claim = claim_for(
             call.model,
@@ -248,9 +280,15 @@ class Booking:
         """Whether *call* is under a ceiling of new tokens; without one, nothing is counted apart."""
         return self.ledger.new_tokens_left(call.span.path) is not None
 
-    def learn(self, call: ModelCall, completion: Completion, limit_tokens: int | None) -> None:
-        """Take note of an answer to *call*, sent with *limit_tokens*; a recorded one teaches the same."""
-        self.bounds.learn(call, completion, limit_tokens)
+    def learn(
+        self,
+        call: ModelCall,
+        completion: Completion,
+        limit_tokens: int | None,
+        wire: Wire | None = None,
+    ) -> None:
+        """Take note of an answer to *call*; see :meth:`~sunwell.gateway.bounds.Bounds.learn`."""
+        self.bounds.learn(call, completion, limit_tokens, wire)
         if self._counts_new(call):
             self.new_input.learn(call, completion)
 
@@ -345,7 +383,8 @@ class Booking:
             duration_seconds=seconds,
             at=time.time(),
         )
-        self.learn(call, priced.completion, reservation.max_output_tokens)
+        wire = self._wires.pop(reservation.id, None)
+        self.learn(call, priced.completion, reservation.max_output_tokens, wire)
         self.bounds.lengths.add(call.model.name, call.purpose, priced.completion)
         await _unbroken(self._settle(call, reservation, answer, new))
         return answer
@@ -354,6 +393,7 @@ class Booking:
         self, call: ModelCall, attempt: int, reservation: Reservation, error: BaseException, *, final: bool
     ) -> None:
         """Write the failure down and book what came with it, or give back or keep what was reserved."""
+        self._wires.pop(reservation.id, None)
         # A call that was cut off by us, or broke in a way nobody foresaw, may have been billed.
         may_be_billed = error.may_be_billed if isinstance(error, ModelError) else not is_unsent(error)
         completion, cost_usd = answer_in(error, call.model.name), None

@@ -15,7 +15,7 @@ from sunwell.journal.records import Answer, Failure, InputCounted, Intent
 from sunwell.models import tokens
 from sunwell.models.catalog import is_alias_of, is_same_model
 from sunwell.models.dialects import is_routed
-from sunwell.models.http_model import HttpModel
+from sunwell.models.http_model import HttpModel, Wire
 from sunwell.models.prices import provider_and_id
 from sunwell.models.returned import sound_arguments
 
@@ -83,9 +83,10 @@ class Bounds:
         self.read_record()
         model, request = call.model, call.request
         failed = self._failed.get(model.name, ())
-        found = [Bound(tokens.input_bound_tokens(model, request), "bytes")]
+        size_bytes = _size_bytes(model, request)
+        found = [Bound(_bytes_bound(model, request, size_bytes), "bytes")]
         if "reported" not in failed and self._answers_alike(model):
-            found += self._reported(call, _size_bytes(model, request))
+            found += self._reported(call, size_bytes)
         if "tokenizer" not in failed:
             exact = tokens.tokenizer_bound(model, request)
             found += [] if exact is None else [Bound(exact, "tokenizer")]
@@ -102,12 +103,24 @@ class Bounds:
         """Use no reports of the model any more, nor *source*: an answer was billed above its bound."""
         self._failed.setdefault(model_name, set()).update({"reported", source} - {"bytes", ""})
 
-    def learn(self, call: ModelCall, completion: Completion, limit_tokens: int | None) -> None:
-        """Take note of an answer to *call*, sent with *limit_tokens*; a recorded one teaches the same."""
+    def learn(
+        self,
+        call: ModelCall,
+        completion: Completion,
+        limit_tokens: int | None,
+        wire: Wire | None = None,
+    ) -> None:
+        """Take note of an answer to *call*, sent with *limit_tokens*; a recorded one teaches the same.
+
+        *wire* is the format in which it was sent: a refusal of another call may have changed that of the
+        model since. ``None``: not known, as of a recorded answer.
+        """
         model = call.model
         self._answered.setdefault(model.name, set()).add(completion.model)
         usage = completion.usage
         if usage is None or completion.usage_doubt or completion.consulted:
+            return
+        if wire is not None and wire != wire_of(model):
             return
         request = call.request if limit_tokens is None else call.request.limited(limit_tokens)
         if not _is_plausible(usage.input_tokens, request.size_bytes):
@@ -203,6 +216,17 @@ def _size_bytes(model: ModelProtocol, request: Request) -> int:
     Only differences between two sizes are of use. A history is encoded once, so each message counts once.
     """
     return model.sent_bytes(request) if isinstance(model, HttpModel) else request.messages.size_bytes
+
+
+def _bytes_bound(model: ModelProtocol, request: Request, size_bytes: int) -> int:
+    if isinstance(model, HttpModel) and type(model).input_bound_tokens is HttpModel.input_bound_tokens:
+        return size_bytes + allowance(model)  # what the model would say, without writing the request again
+    return tokens.input_bound_tokens(model, request)
+
+
+def wire_of(model: ModelProtocol) -> Wire | None:
+    """Return the format in which *model* writes requests now; ``None``: unknown."""
+    return model.wire if isinstance(model, HttpModel) else None
 
 
 def counted_bound(tokens: int) -> Bound:

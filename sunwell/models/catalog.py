@@ -223,7 +223,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 price_ids=("x-ai",),
                 usage=UsageDialect(is_reasoning_beside=True),
                 # From its usage, where reasoning is no part of the completion that the limit bounds; its
-                # documentation is silent. Models without "reasoning" in this sense are not listed.
+                # documentation is silent, and reports differ, so the dearer meaning counts.
                 beyond_limit=("grok-3-mini", "grok-4", "grok-5", "grok-code"),
             ),
             _served(

@@ -71,7 +71,9 @@ WROTE = ToolCallFinished("run/work", "write_file", False, 0.1, ("a.py",))
             id="fell-back",
         ),
         pytest.param(
-            BudgetWarning("usd", Decimal("0.8"), Decimal(1)), "budget: 0.8 of 1 usd used", id="budget"
+            BudgetWarning("usd", Decimal("0.8"), Decimal(1)),
+            "budget: $0.80 of $1 is spent or unconfirmed, $0.20 is not",
+            id="budget",
         ),
         pytest.param(Warned("old \x1b[31mmodel"), "note: old \\x1b[31mmodel", id="warning"),
     ],

@@ -247,6 +247,16 @@ def test_thinking_that_a_short_limit_switches_off_changes_the_prompt() -> None:
     assert bounds.of(call(asked, attrs.evolve(following(wide), max_output_tokens=1_500))).source == "bytes"
 
 
+def test_an_answer_to_a_request_that_was_written_otherwise_teaches_nothing() -> None:
+    """While it was awaited, the refusal of another call has changed how the model writes requests."""
+    asked = AnthropicModel("claude-haiku-5-5", Connection("anthropic", api_key="k"))
+    wire = asked.wire
+    asked.wire = asked.wire.without("messages.1.content.0: Invalid `signature` in `thinking` block")
+    bounds = Bounds(MemoryJournal("run"))
+    bounds.learn(call(asked, FIRST, 0), ANSWER, 100, wire)
+    assert bounds.of(call(asked, following(FIRST))).source == "bytes"
+
+
 # The whole door: what it reserves, counts and writes down.
 
 

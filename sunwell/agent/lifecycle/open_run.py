@@ -112,7 +112,7 @@ def _check(record: Record) -> None:
         case Failure():
             stated = None if record.completion is None else record.completion.stated_cost_usd
             amounts = (record.cost_usd, record.at, stated)
-        case InputCounted():
+        case InputCounted() | NewTokensCounted():
             amounts = (record.tokens, record.at)
         case Paused():
             amounts = (record.seconds, record.at)

@@ -138,11 +138,14 @@ _AWAIT = spec(
 )
 _INSPECT = spec(
     "inspect",
-    "Return a worker's result in full, in pages, from the scratchpad. A report of more than "
-    f"{EXCERPT_CHARACTERS:,} characters, or of fewer if many came at once, was shown to you in part. "
+    "Return in full, in pages, what a worker reported (a worker is whoever did a task or answered a question "
+    f"for you). Reports of more than {EXCERPT_CHARACTERS:,} characters, or of fewer if many came at once, "
+    "were shown to you in part. The reports are kept in the scratchpad. "
     'Example: {"key": "task:01J8…", "page": null}',
     {
-        "key": text("task:<task_id>, or another key of the scratchpad; an empty text lists the keys."),
+        "key": text(
+            "task:<task_id> (the worker's id), or another key of the scratchpad; an empty text lists them."
+        ),
         "page": nullable(whole("Page of a long text, from 1; null: the first.")),
     },
 )

@@ -12,7 +12,8 @@ from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core import Completion, Text, ToolCall, ToolResult, Usage
+from sunwell.core import Completion, Text, Thinking, ToolCall, ToolResult, Usage
+from sunwell.errors import BadRequest
 from sunwell.events import RunFinished
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Answer, Intent, NewTokensCounted
@@ -56,29 +57,34 @@ def reading(at_once: int, names: list[str]) -> Any:
     return script
 
 
-async def asked_of_files(folder: Path, smart: Any, at_once: int, *, can_count: bool = False) -> Any:
+async def asked_of_files(
+    folder: Path, smart: Any, at_once: int, *, can_count: bool = False, model: str = "claude-haiku-5-5"
+) -> Any:
     """Return the result of a run whose model asks about the files, with the limits as they are by default."""
     names = files_of(folder)
-    cheap = InProcessModel("claude-haiku-5-5", reading(at_once, names), can_count=can_count)
+    cheap = InProcessModel(model, reading(at_once, names), can_count=can_count)
     agent = Agent(model=smart, delegation_model=cheap)
     session = SessionContext.build(folder, "Explain the package", RunOptions(delegation_tools="rlm"))
     return await agent.result(session), cheap
 
 
 @pytest.mark.parametrize(
-    ("at_once", "can_count"),
+    ("at_once", "can_count", "model"),
     [
-        pytest.param(1, False, id="one-in-each-turn"),
-        pytest.param(2, False, id="two-in-each-turn"),
-        pytest.param(5, True, id="five-in-each-turn"),
+        pytest.param(1, False, "claude-haiku-5-5", id="one-in-each-turn"),
+        pytest.param(1, False, "claude-opus-5-5", id="by-a-dear-model"),
+        pytest.param(2, False, "claude-haiku-5-5", id="two-in-each-turn"),
+        pytest.param(5, True, "claude-haiku-5-5", id="five-in-each-turn"),
     ],
 )
-async def test_a_sub_call_reads_ten_files_and_answers(tmp_path: Path, at_once: int, can_count: bool) -> None:
+async def test_a_sub_call_reads_ten_files_and_answers(
+    tmp_path: Path, at_once: int, can_count: bool, model: str
+) -> None:
     """Each turn sends the conversation again: only what is new in it counts, once."""
     smart = ScriptedModel(
         "boss", [call("rlm_sub_complete", query="Read all files"), lambda r: results_in(r)[-1]]
     )
-    result, _ = await asked_of_files(tmp_path, smart, at_once, can_count=can_count)
+    result, _ = await asked_of_files(tmp_path, smart, at_once, can_count=can_count, model=model)
     (worker,) = result.workers
     assert (worker.status, worker.stop_reason) == ("ok", "end"), worker.error
     assert "I have read 10 files" in result.answer
@@ -90,6 +96,35 @@ async def test_a_sub_call_reads_ten_files_and_answers(tmp_path: Path, at_once: i
     last = [one.completion.usage for one in records if isinstance(one, Answer) and one.depth == 1][-1]
     # The last prompt holds all that was ever new, and the answer comes on top.
     assert last.total_tokens <= counted <= last.total_tokens * 1.05 + 200
+
+
+def explaining(asked: Asked) -> Reply:
+    """Answer as a worker that reads the files that its question names, and writes 1,400 tokens at most."""
+    names = re.findall(r"\w+\.py", asked.messages[0].text)
+    seen = sum(isinstance(part, ToolResult) for message in asked.messages for part in message.parts)
+    if seen < len(names) and asked.tools:
+        given = {"path": names[seen], "start_line": None, "end_line": None}
+        return Reply((Text("Reading. "), ToolCall(f"w{seen}", "read_file", json.dumps(given))))
+    words = "An account holds what is settled and what is reserved. "
+    most = min(asked.max_output_tokens or 4_000, 1_400)
+    return Reply((Text(words * (most * 4 // len(words) - 5)),))
+
+
+@pytest.mark.parametrize("model", ["claude-haiku-5-5", "claude-opus-5-5"])
+async def test_a_session_on_a_real_package_meets_no_limit_without_reason(tmp_path: Path, model: str) -> None:
+    """A batch of five with the even share of 8,000 tokens, then a question over three files; all answer."""
+    for source in sorted((Path(sunwell.__file__).parent / "budget").glob("*.py")):
+        (tmp_path / source.name).write_text(source.read_text("utf-8"), "utf-8")
+    names = ["account.py", "admission.py", "clock.py", "ledger.py", "tally.py"]
+    asked = call("rlm_batch_complete", queries=[{"query": f"Explain {name}"} for name in names])
+    compared = call("rlm_sub_complete", query="Compare admission.py, clock.py and tally.py")
+    smart = ScriptedModel("boss", [asked, compared, "That is all."])
+    agent = Agent(model=smart, delegation_model=InProcessModel(model, explaining))
+    session = SessionContext.build(tmp_path, "Explain the package", RunOptions(delegation_tools="rlm"))
+    result = await agent.result(session)
+    assert [(worker.status, worker.error) for worker in result.workers] == [("ok", "")] * 6
+    assert results_in(smart.calls[-1])[0].count("## Result for: ") == 5
+    assert "left out here" not in results_in(smart.calls[-1])[0]
 
 
 async def test_two_sub_calls_of_that_size_fit_and_their_shared_prompt_counts_once(tmp_path: Path) -> None:
@@ -116,7 +151,30 @@ async def test_new_tokens_are_a_hard_limit(tmp_path: Path) -> None:
     assert all(tokens <= (intents[key].reserved_new_tokens or 0) for key, tokens in counted.items())
     assert 40_000 < sum(counted.values()) <= 50_000
     said = results_in(smart.calls[-1])
-    assert any("new tokens budget" in text or "(output and new input)" in text for text in said)
+    assert any("new tokens" in text or "(output and new input)" in text for text in said)
+
+
+async def test_a_resumed_run_goes_on_with_the_limit_where_it_stood(tmp_path: Path) -> None:
+    """New tokens of earlier processes are booked as they were counted, and so is what comes after."""
+    names = files_of(tmp_path)
+
+    def agent(lines: list[Line]) -> Agent:
+        cheap = InProcessModel("claude-haiku-5-5", reading(1, names))
+        return Agent(model=ScriptedModel("boss", lines), delegation_model=cheap)
+
+    asked = [call("rlm_sub_complete", query=f"Read all files, {number}") for number in range(4)]
+    session = SessionContext.build(tmp_path, "Explain the package", RunOptions(delegation_tools="rlm"))
+    broken = await agent([asked[0], BadRequest("boss", "broken")]).result(session)
+    assert broken.status == "error"
+    again = agent([*asked[1:], "That is all."])
+    last = [event async for event in again.resume(broken.run_id, workspace=tmp_path)][-1]
+    assert isinstance(last, RunFinished)
+    assert last.result.answer == "That is all."
+    records = tuple(JournalFiles().read(tmp_path, broken.run_id).records())
+    counted = [one for one in records if isinstance(one, NewTokensCounted)]
+    assert 40_000 < sum(one.tokens for one in counted) <= 50_000
+    first = sum(one.tokens for one in counted if "/task-0-" in one.span)
+    assert 0 < first < 25_000
 
 
 @tool
@@ -210,6 +268,15 @@ def test_a_message_that_is_cut_before_the_answer_begins_gets_the_usual_limit(ear
     assert worker.stop_reason == "length"
     assert worker.answer == "word " * 300
     assert "limit of 300 tokens" in results_in(smart.calls[1])[0]
+
+
+def test_thinking_that_nobody_counts_apart_cuts_no_answer() -> None:
+    """The output has both; the answer is measured by its text."""
+    early = completion("", stop="length", usage=Usage(9, 300))
+    long = completion(Thinking("hm", "{}", "child"), "word " * 200, usage=Usage(100, 5_000))
+    cheap = ScriptedModel("child", [early, long])
+    result, _ = run([call("rlm_sub_complete", query="q", max_tokens=300), "done"], cheap)
+    assert (result.workers[0].status, result.workers[0].answer) == ("ok", "word " * 200)
 
 
 def test_the_closing_call_keeps_the_limit_of_the_answer() -> None:
