@@ -75,7 +75,7 @@ class Standing:
         if self.booked > self.ceiling:
             over = self.amount(self.booked - self.ceiling)
             state = f"{self.name} is exceeded by {over}: {self.amount(self.booked)} is spent or reserved"
-        elif not self.left:
+        elif self.spent + self.unconfirmed >= self.ceiling:  # what is reserved may come back
             state = f"{self.name} is used up: {self.parts()}"
         else:
             need = self.amount(needed)

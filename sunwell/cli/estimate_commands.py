@@ -58,6 +58,8 @@ def estimate(**chosen: Any) -> None:
 
 
 def _lines(made: "Forecast") -> list[str]:
+    from sunwell.report.figures import exact
+
     verdict = "would be delegated" if made.decision else "would not be delegated"
     sides = [
         (made.quote.delegated, f"{made.smart_model} writes the lens, {made.delegation_model} works"),
@@ -71,6 +73,9 @@ def _lines(made: "Forecast") -> list[str]:
     ]
     lines += [_row(side, who, side is made.chosen) for side, who in sides]
     lines += ["", "Assumed:", *(fitted(f"  · {each}", 4) for each in made.quote.assumptions), ""]
+    if made.least_usd is not None:
+        least = f"{exact(made.least_usd)} dollars or {made.least_tokens:,} tokens"
+        lines.append(fitted(f"A cap of {least} holds the first call of {made.own_model}; less may not."))
     dated = f"Prices of {made.quote.price_date}. " if made.quote.price_date else ""
     return [*lines, f"{dated}Nothing was asked and nothing was spent."]
 

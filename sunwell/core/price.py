@@ -201,6 +201,8 @@ class DelegationDecision:
     """Expected output up to which a task is not delegated."""
     budget_remaining: int | None = None
     """Tokens that the budget leaves; ``None`` if it has no limit in tokens."""
+    lens_fits: bool = True
+    """Whether the budget holds a lens. If not, the delegation model does the task, if one is named."""
 
     def __bool__(self) -> bool:
         return self.delegate

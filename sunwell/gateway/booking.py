@@ -11,7 +11,7 @@ import attrs
 from sunwell.budget.ledger_protocol import Claim, Ledger, Reservation
 from sunwell.budget.tally import Tally
 from sunwell.core.message import Text, Thinking, ToolCall
-from sunwell.core.model import Completion, Consulted, ModelProtocol, Request, Stop, Usage
+from sunwell.core.model import Completion, Consulted, ModelProtocol, Purpose, Request, Stop, Usage
 from sunwell.core.price import Price
 from sunwell.errors import BadAnswer, BudgetExhausted, ModelError, is_unsent
 from sunwell.events import (
@@ -23,6 +23,7 @@ from sunwell.events import (
     Emit,
     Warned,
 )
+from sunwell.gateway.answer_lengths import AnswerLengths
 from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound, wire_of
 from sunwell.gateway.model_call import ModelCall
 from sunwell.gateway.new_input import NewInput
@@ -138,6 +139,21 @@ def claim_for(
     return Claim(bound + reasoning, output, least, input_usd, output_usd_per_token, closing)
 
 
+def first_claim(model: ModelProtocol, request: Request, prices: PriceBook, purpose: Purpose) -> Claim:
+    """Return the claim of a first call without anything known from answers or from a provider's count.
+
+    It is what the door claims last, unless the provider counts: then the door may claim less.
+    """
+    return claim_for(
+        model,
+        request,
+        prices.price(model),
+        room=prices.room(model, request.max_output_tokens),
+        input_tokens=input_bound_tokens(model, request),
+        least_output_tokens=AnswerLengths().enough_tokens(model.name, purpose),
+    )
+
+
 _RECORD_BYTES = 4096
 _NOTICED_SECONDS = 0.01
 _MOST_BROKEN_COUNTS = 2  # a model whose count breaks or hangs so often is not asked for it any more
@@ -231,6 +247,19 @@ class Booking:
             bound = await self._counted(call, bound)
         claim = self._claim(call, bound)
         return _Granted(await self.ledger.reserve(call.span.path, claim), claim, bound.source)
+
+    async def least_claim(self, call: ModelCall, usd_left: Decimal) -> Claim:
+        """Return the last claim that would be made for *call*, by a count if *usd_left* may not hold it.
+
+        Nothing is reserved.
+        """
+        await load_tokenizer(call.model)
+        bound = self.bounds.of(call)
+        claim = self._claim(call, bound)
+        least_usd = claim.most_usd(claim.least_output_tokens)
+        if least_usd is not None and least_usd > usd_left and self._counts(call, bound):
+            return self._claim(call, await self._counted(call, bound))
+        return claim
 
     def _claim(self, call: ModelCall, bound: Bound) -> Claim:
         claim = claim_for(

@@ -5,6 +5,7 @@ import inspect
 import itertools
 from collections.abc import Awaitable, Callable
 from contextvars import Token
+from decimal import Decimal
 
 import attrs
 
@@ -254,6 +255,17 @@ class Gateway:
     def enough_output_tokens(self, model: ModelProtocol, purpose: Purpose) -> int:
         """Return the length that holds nearly all answers of *model* with this purpose so far."""
         return self._booking.bounds.lengths.enough_tokens(model.name, purpose)
+
+    async def least_usd(
+        self, span: Span, model: ModelProtocol, request: Request, *, purpose: Purpose, usd_left: Decimal
+    ) -> Decimal | None:
+        """Return the US dollars without which *request* would be refused; ``None`` if a price is unknown.
+
+        Nothing is reserved or sent, but the provider may be asked to count, if *usd_left* may not do.
+        """
+        call = ModelCall(span, 0, model, request, purpose, request.digest(model.name))
+        claim = await self._booking.least_claim(call, usd_left)
+        return claim.most_usd(claim.least_output_tokens)
 
     def has_answer(self, span: Span) -> bool:
         """Whether the answer to the next call of *span* is on record."""

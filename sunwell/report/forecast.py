@@ -12,12 +12,16 @@ from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
+from sunwell.core.message import History, user
+from sunwell.core.model import ModelProtocol, Request
 from sunwell.core.price import DelegationDecision, Quote, Side
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
+from sunwell.gateway.booking import first_claim
 from sunwell.models.catalog import DEFAULT_SMART_MODEL, parse_reference
 from sunwell.models.http_model import Tuning
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry, resolve_model
+from sunwell.models.room import own_output_tokens
 from sunwell.report.figures import exact
 from sunwell.tools.environment import secrets_from_environment
 
@@ -32,6 +36,12 @@ class Forecast:
     smart_model: str
     own_model: str
     delegation_model: str
+    least_usd: Decimal | None = None
+    """Smallest cap that holds the first call of the model alone; ``None``: its price is unknown.
+
+    It is computed from bytes or by a tokenizer. If the provider counts, a run may begin with less."""
+    least_tokens: int = 0
+    """The same for a cap in tokens."""
 
     @property
     def chosen(self) -> Side:
@@ -58,16 +68,35 @@ def forecast(
     """
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
-    models = _candidates(options, prices, registry)
+    models, own = _candidates(options, prices, registry)
+    tools = Toolset.of(equipment.names(options), equipment.preview(session)).specs
+    prompt = secrets.redact(options.system_prompt) if options.system_prompt else None
+    asked = Request(
+        History([user(secrets.redact(session.goal))]),
+        (prompt,) if prompt else (),
+        tools,
+        own_output_tokens(own, options.max_output_tokens),
+    )
+    first = first_claim(own, asked, prices, "work")
+    least = first.least_output_tokens
     decision, made = decide(
         secrets.redact(session.goal),
         LoopConfig.of(options, prices=prices),
         models,
-        system_prompt=secrets.redact(options.system_prompt) if options.system_prompt else None,
-        tools=Toolset.of(equipment.names(options), equipment.preview(session)).specs,
+        system_prompt=prompt,
+        tools=tools,
         tokens_left=options.budget.tokens,
     )
-    return Forecast(session.goal, decision, made, models.smart.name, models.own.name, models.worker.name)
+    return Forecast(
+        session.goal,
+        decision,
+        made,
+        models.smart.name,
+        models.own.name,
+        models.worker.name,
+        first.most_usd(least),
+        first.input_tokens + least,
+    )
 
 
 def forecast_object(made: Forecast) -> dict[str, object]:
@@ -81,6 +110,7 @@ def forecast_object(made: Forecast) -> dict[str, object]:
             "delegation_model": made.delegation_model,
         },
         "quote": quote_object(made),
+        "least_cap": {"usd": exact(made.least_usd), "tokens": made.least_tokens},
     }
 
 
@@ -103,40 +133,44 @@ def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str,
     }
 
 
-def _candidates(options: RunOptions, prices: PriceBook, registry: ModelRegistry) -> Candidates:
-    """Return the models by role; if the delegation model cannot be used, the parent may replace it."""
-    own, has_key = _priced(
+def _candidates(
+    options: RunOptions, prices: PriceBook, registry: ModelRegistry
+) -> tuple[Candidates, ModelProtocol]:
+    """Return the models by role, and the loop's own; the parent may replace the delegation model."""
+    own, has_key, model = _priced(
         options, options.model or options.smart_model or DEFAULT_SMART_MODEL, prices, registry
     )
     smart = own
     if options.smart_model is not None and options.model is not None:
-        smart, _ = _priced(options, options.smart_model, prices, registry)
+        smart, _, _ = _priced(options, options.smart_model, prices, registry)
     if options.delegation_model is None:
-        return Candidates(smart, own, own)
+        return Candidates(smart, own, own), model
     falls_back = options.fallback == "parent"
     try:
-        worker, worker_has_key = _priced(options, options.delegation_model, prices, registry)
+        worker, worker_has_key, _ = _priced(options, options.delegation_model, prices, registry)
     except (UnknownModelError, ConfigurationError):
         if not falls_back:
             raise
-        return Candidates(smart, own, own)
+        return Candidates(smart, own, own), model
     # Without any key the forecast is for a machine that has them all.
-    return Candidates(smart, own, own if falls_back and has_key and not worker_has_key else worker)
+    used = own if falls_back and has_key and not worker_has_key else worker
+    return Candidates(smart, own, used), model
 
 
 def _priced(
     options: RunOptions, reference: ModelReference, prices: PriceBook, registry: ModelRegistry
-) -> tuple[PricedModel, bool]:
-    """Return name, price and limits of the model *reference*, and whether its key is set."""
+) -> tuple[PricedModel, bool, ModelProtocol]:
+    """Return name, price and limits of the model *reference*, whether its key is set, and the model."""
     try:
-        return PricedModel.of(resolve_model(reference, registry), prices, options), True
+        found = resolve_model(reference, registry)
+        return PricedModel.of(found, prices, options), True, found
     except MissingKeyError:
         target, tuning = registry.described(str(reference))
         written = parse_reference(target)
         if written is None:
             raise
         model: Any = _WithoutKey(written.model_id, written.provider, tuning)
-        return PricedModel.of(model, prices, options), False
+        return PricedModel.of(model, prices, options), False, model
 
 
 @attrs.frozen

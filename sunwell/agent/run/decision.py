@@ -1,6 +1,7 @@
 """Whether a task is delegated, and what each way would cost: one computation for runs and forecasts."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Self
 
@@ -58,6 +59,8 @@ def decide(
     system_prompt: str | None = None,
     tools: Sequence[ToolSpec] = (),
     tokens_left: int | None = None,
+    usd_left: Decimal | None = None,
+    lens_usd: Decimal | None = None,
 ) -> tuple[DelegationDecision, Quote]:
     """Return whether *task* is delegated, and the quote that the decision rests on.
 
@@ -66,6 +69,8 @@ def decide(
         system_prompt: The caller's instructions; every turn reads them.
         tools: What every turn is told of tools.
         tokens_left: Tokens that the run may still use; ``None`` means no limit.
+        usd_left: US dollars that the run may still use; ``None`` means no limit.
+        lens_usd: Most that writing the lens and the first call under it can cost; ``None``: unknown.
     """
     estimate, threshold = config.estimator or estimate_output_tokens, config.delegation_threshold_tokens
     estimated = estimate(task)
@@ -86,5 +91,16 @@ def decide(
         name = models.worker.name
         reason = f"{name} would both write the lens and do the work: name a cheaper delegation model"
         return DelegationDecision(False, reason, estimated, threshold, tokens_left), made
-    decision = should_use_delegation(task, estimated, tokens_left, threshold_tokens=threshold, quote=made)
+    decision = should_use_delegation(
+        task,
+        estimated,
+        tokens_left,
+        threshold_tokens=threshold,
+        quote=made,
+        budget_usd=usd_left,
+        lens_usd=lens_usd,
+    )
+    if not decision.lens_fits:
+        reason = f"{decision.reason}; {models.worker.name} does the task without a lens"
+        decision = attrs.evolve(decision, reason=reason)
     return decision, made

@@ -12,7 +12,7 @@ from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core import Completion, Text, ToolCall, ToolResult, Usage
+from sunwell.core import Completion, Text, Thinking, ToolCall, ToolResult, Usage
 from sunwell.errors import BadRequest
 from sunwell.events import RunFinished
 from sunwell.journal.places import JournalFiles
@@ -96,6 +96,35 @@ async def test_a_sub_call_reads_ten_files_and_answers(
     last = [one.completion.usage for one in records if isinstance(one, Answer) and one.depth == 1][-1]
     # The last prompt holds all that was ever new, and the answer comes on top.
     assert last.total_tokens <= counted <= last.total_tokens * 1.05 + 200
+
+
+def explaining(asked: Asked) -> Reply:
+    """Answer as a worker that reads the files that its question names, and writes 1,400 tokens at most."""
+    names = re.findall(r"\w+\.py", asked.messages[0].text)
+    seen = sum(isinstance(part, ToolResult) for message in asked.messages for part in message.parts)
+    if seen < len(names) and asked.tools:
+        given = {"path": names[seen], "start_line": None, "end_line": None}
+        return Reply((Text("Reading. "), ToolCall(f"w{seen}", "read_file", json.dumps(given))))
+    words = "An account holds what is settled and what is reserved. "
+    most = min(asked.max_output_tokens or 4_000, 1_400)
+    return Reply((Text(words * (most * 4 // len(words) - 5)),))
+
+
+@pytest.mark.parametrize("model", ["claude-haiku-5-5", "claude-opus-5-5"])
+async def test_a_session_on_a_real_package_meets_no_limit_without_reason(tmp_path: Path, model: str) -> None:
+    """A batch of five with the even share of 8,000 tokens, then a question over three files; all answer."""
+    for source in sorted((Path(sunwell.__file__).parent / "budget").glob("*.py")):
+        (tmp_path / source.name).write_text(source.read_text("utf-8"), "utf-8")
+    names = ["account.py", "admission.py", "clock.py", "ledger.py", "tally.py"]
+    asked = call("rlm_batch_complete", queries=[{"query": f"Explain {name}"} for name in names])
+    compared = call("rlm_sub_complete", query="Compare admission.py, clock.py and tally.py")
+    smart = ScriptedModel("boss", [asked, compared, "That is all."])
+    agent = Agent(model=smart, delegation_model=InProcessModel(model, explaining))
+    session = SessionContext.build(tmp_path, "Explain the package", RunOptions(delegation_tools="rlm"))
+    result = await agent.result(session)
+    assert [(worker.status, worker.error) for worker in result.workers] == [("ok", "")] * 6
+    assert results_in(smart.calls[-1])[0].count("## Result for: ") == 5
+    assert "left out here" not in results_in(smart.calls[-1])[0]
 
 
 async def test_two_sub_calls_of_that_size_fit_and_their_shared_prompt_counts_once(tmp_path: Path) -> None:
@@ -239,6 +268,15 @@ def test_a_message_that_is_cut_before_the_answer_begins_gets_the_usual_limit(ear
     assert worker.stop_reason == "length"
     assert worker.answer == "word " * 300
     assert "limit of 300 tokens" in results_in(smart.calls[1])[0]
+
+
+def test_thinking_that_nobody_counts_apart_cuts_no_answer() -> None:
+    """The output has both; the answer is measured by its text."""
+    early = completion("", stop="length", usage=Usage(9, 300))
+    long = completion(Thinking("hm", "{}", "child"), "word " * 200, usage=Usage(100, 5_000))
+    cheap = ScriptedModel("child", [early, long])
+    result, _ = run([call("rlm_sub_complete", query="q", max_tokens=300), "done"], cheap)
+    assert (result.workers[0].status, result.workers[0].answer) == ("ok", "word " * 200)
 
 
 def test_the_closing_call_keeps_the_limit_of_the_answer() -> None:
