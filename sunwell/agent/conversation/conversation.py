@@ -204,14 +204,19 @@ class Conversation:
         except ModelError as error:
             return self.composed_end("error", "model_error", str(error))
 
-    def composed_end(self, status: Status, reason: StopReason, sentence: str, cut: str = "") -> Ending:
-        """Return an end whose answer is put together here; *cut* is the beginning of one that came."""
+    def composed_end(
+        self, status: Status, reason: StopReason, sentence: str, words: str = "", *, is_cut: bool = False
+    ) -> Ending:
+        """Return an end whose answer is put together here.
+
+        *words* are those of a closing call without a proper end; *is_cut*: they begin an answer.
+        """
         draft = self.hooks.draft() if self.hooks is not None else ""
         delivered = self.hooks.partial() if self.hooks is not None and not draft else ""
         answer = composed_answer(
             sentence,
-            last_words=cut or ("" if draft or delivered else self.last_text),
-            is_cut=bool(cut),
+            last_words=words or ("" if draft or delivered else self.last_text),
+            is_cut=is_cut and bool(words.strip()),
             draft=draft,
             delivered=delivered,
             files=net_changes(self.calls.changes),
@@ -310,7 +315,10 @@ class Conversation:
         return left if given.max_output_tokens is None else min(left, given.max_output_tokens)
 
     async def _ask(self) -> Completion:
-        """Return the answer of this turn. A conversation that is refused as too long is made shorter once."""
+        """Return the answer of this turn.
+
+        A conversation that is refused as too long, or that has no room in the budget, is made shorter once.
+        """
         try:
             return await self._ask_as_it_is()
         except BudgetExhausted as refusal:
@@ -318,7 +326,6 @@ class Conversation:
             if shorter is None:
                 raise
             self._history = shorter
-            return await self._ask_as_it_is()
         except RequestTooLong as refusal:
             if refusal.output_limit_tokens is not None:  # it was not the conversation that was too long
                 raise
@@ -522,7 +529,8 @@ class Conversation:
         except (BudgetExhausted, ModelError, TimeoutError):
             return self.composed_end("incomplete", reason, sentence)
         if completion.stop != "end" or not completion.text.strip():
-            return self.composed_end("incomplete", reason, sentence, completion.text)
+            is_cut = completion.stop in ("length", "window")
+            return self.composed_end("incomplete", reason, sentence, completion.text, is_cut=is_cut)
         return Ending("incomplete", reason, completion.text, sentence)
 
     async def _last_answer(self, span: Span, reason: StopReason, delivered: str) -> Completion:

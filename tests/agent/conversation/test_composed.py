@@ -54,6 +54,11 @@ def test_an_answer_of_the_last_call_is_the_models() -> None:
         pytest.param(
             completion("The bug is", stop="length"), "This is its beginning:\n\n> The bug is", id="cut"
         ),
+        pytest.param(
+            completion(Text("I look again."), ToolCall("c2", "look", "{}")),
+            "said last:\n\n> I look again.",
+            id="calls a tool although none may be called",
+        ),
         pytest.param(ServerFailed("opus", "down"), "said last:\n\n> I read the module.", id="failed"),
     ],
 )
