@@ -148,6 +148,8 @@ class Conversation:
     calls: CallRunner = attrs.field(init=False)
     on_turn: Callable[[int], None] | None = attrs.field(default=None, init=False)
     """Told after each turn how many there were."""
+    end_pays: Callable[[int], bool] | None = attrs.field(default=None, init=False)
+    """Asked, with the number of turns so far, whether the end is written to the cache; ``None``: yes."""
     keeps_reserve: Callable[[int], bool] | None = attrs.field(default=None, init=False)
     """Asked, with the number of turns so far, whether money is kept for the closing call; ``None``: yes."""
     _history: History = attrs.field(init=False)
@@ -301,7 +303,7 @@ class Conversation:
             self.tools.specs,
             self._message_tokens(),
             effort=given.effort,
-            caching=given.caching,
+            caching=self._caching(),
         )
 
     def _message_tokens(self) -> int | None:
@@ -383,6 +385,14 @@ class Conversation:
         if usage is not None:
             self._compactor.learn(self._history.size_bytes + self._others(), usage.input_tokens)
         return completion
+
+    def _caching(self) -> Caching:
+        """Return what is written to the cache: not the end of a conversation that nobody will read again."""
+        most, caching = self.given.most_turns, self.given.caching
+        is_last = not self.tools.specs or (most is not None and self.turns + 1 >= most)
+        if is_last or (self.end_pays is not None and not self.end_pays(self.turns)):
+            return attrs.evolve(caching, conversation=False)
+        return caching
 
     def _needs_no_money_to_close(self) -> bool:
         if self.keeps_reserve is not None and not self.keeps_reserve(self.turns):

@@ -4,6 +4,7 @@ import asyncio
 
 import attrs
 
+from sunwell.agent.policy.cache_planner import end_pays
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.expected_cost import PILOTS, Cost, Experience, Guess, Load, first_guess
 from sunwell.agent.workers.slots import Slots
@@ -159,6 +160,14 @@ class Entrance:
             else:
                 blocked.add(short)
         return bool(blocked)
+
+    def end_pays(self, worker: Worker, turns: int) -> bool:
+        """Whether *worker* writes the end of its conversation to the cache after so many *turns*."""
+        experience = self._experience.get(_kind_of(worker))
+        price = self.run.gateway.prices.price(worker.terms.model)
+        return end_pays(
+            () if experience is None else experience.turns, turns, None if price is None else price.rates
+        )
 
     def keeps_reserve(self, worker: Worker, turns: int) -> bool:
         """Whether money is kept for the closing call of *worker* after so many *turns*.

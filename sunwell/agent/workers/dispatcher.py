@@ -339,6 +339,7 @@ class Dispatcher:
         given = terms.assignment(span, task, run.ledger.seconds_left(span.path))
         work = Conversation(run, given, terms.tools.granting(task.tools, worker.id))
         work.on_turn = partial(self._tell_progress, worker)
+        work.end_pays = partial(self._entrance.end_pays, worker)
         work.keeps_reserve = partial(self._entrance.keeps_reserve, worker)
         return work
 
