@@ -153,7 +153,7 @@ class AgentLoop:
             if (refusal := too_small_a_cap(run, ended)) is not None and not run.gateway.recorded_only:
                 raise refusal
         except asyncio.CancelledError:
-            ended = Ending("cancelled", "cancelled", run.last_text(), "the run was stopped")
+            ended = run.composed_end("cancelled", "cancelled", "the run was stopped")
         except SunwellError as error:
             error.result = run.so_far(error)
             raise

@@ -319,7 +319,7 @@ class TaskResult:
     confidence: float | None = None
     """Confidence of an orchestrator in its answer, 0 to 1; ``None`` if it gave none."""
     answer_by: AnswerBy = "model"
-    """Who wrote the answer: the model, or Sunwell itself from what was there when a limit ended the work."""
+    """Who wrote the answer: the model, or Sunwell itself from what was there when the work stopped."""
     not_delegated: str = ""
     """Why a task that was to be delegated was not, and which model did the work instead; else empty."""
 

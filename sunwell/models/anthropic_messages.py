@@ -9,7 +9,17 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Effort, Request, ToolSpec
+from sunwell.core.model import (
+    CacheLife,
+    Caching,
+    Completion,
+    Consulted,
+    Delta,
+    Effort,
+    Request,
+    ResponseSchema,
+    ToolSpec,
+)
 from sunwell.models.answers import (
     ErrorInAnswer,
     NotAnAnswer,
@@ -172,6 +182,7 @@ def _tools(tools: tuple[ToolSpec, ...], mark: str) -> bytes:
     return _bytes(',"tools":[' + "},".join(written) + mark + "}]")
 
 
+@lru_cache(maxsize=8)
 def _cache_control(life: CacheLife | None) -> str:
     """Return the field that marks the end of a cached prefix; without *life*, for the server's own time."""
     kept = f',"ttl":{_WRITE(life)}' if life else ""
@@ -186,31 +197,59 @@ def _tail(
     counting: bool,
     thinking_tokens: int | None,
 ) -> bytes:
-    asked = request.max_output_tokens
+    schema = request.response_schema if features.schema == "json_schema" else None
+    write = _tail_without_schema if schema is None else _written_tail  # a schema has no hash
+    return write(
+        request.max_output_tokens,
+        request.effort,
+        request.caching,
+        features,
+        thinking_tokens,
+        streaming,
+        counting,
+        bool(request.tools) and request.tool_choice == "none",
+        schema,
+    )
+
+
+def _written_tail(
+    asked: int | None,
+    effort: Effort | None,
+    caching: Caching,
+    features: MessagesFeatures,
+    thinking_tokens: int | None,
+    streaming: bool,
+    counting: bool,
+    is_without_tools: bool,
+    schema: ResponseSchema | None,
+) -> bytes:
     limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
     # What only counts accepts neither the limit nor a stream.
     fields: dict[str, Any] = {} if counting else {"max_tokens": limit}
     budget = None if thinking_tokens is None else thinking_budget(thinking_tokens, limit)
-    if budget is not None and request.effort != "none" and features.thinking:
+    if budget is not None and effort != "none" and features.thinking:
         is_adaptive = features.thinking[0] == "adaptive"
         fields["thinking"] = (
             {"type": "adaptive"} if is_adaptive else {"type": "enabled", "budget_tokens": budget}
         )
-    if request.tools and request.tool_choice == "none":
+    if is_without_tools:
         fields["tool_choice"] = {"type": "none"}
     output: dict[str, Any] = {}
-    if request.effort is not None and features.effort:
-        output["effort"] = _EFFORTS.get(request.effort, request.effort)
-    if request.response_schema is not None and features.schema == "json_schema":
-        output["format"] = {"type": "json_schema", "schema": request.response_schema.schema}
+    if effort is not None and features.effort:
+        output["effort"] = _EFFORTS.get(effort, effort)
+    if schema is not None:
+        output["format"] = {"type": "json_schema", "schema": schema.schema}
     if output:
         fields["output_config"] = output
     if streaming and not counting:
         fields["stream"] = True
     written = "," + _WRITE(fields)[1:-1] if fields else ""
-    if request.caching.conversation and features.cache and features.cache_conversation:
-        written += _cache_control((request.caching.prefix or "5m") if features.cache_life else None)
+    if caching.conversation and features.cache and features.cache_conversation:
+        written += _cache_control((caching.prefix or "5m") if features.cache_life else None)
     return _bytes(written)
+
+
+_tail_without_schema = lru_cache(maxsize=64, typed=True)(_written_tail)
 
 
 def _less_caching(features: MessagesFeatures, refusal: str) -> MessagesFeatures:

@@ -1,6 +1,6 @@
 """What a model's provider does with a request that its price and its bound depend on."""
 
-from sunwell.core.model import CacheLife, ModelProtocol, Request
+from sunwell.core.model import CacheLife, Effort, ModelProtocol, Request
 from sunwell.models import catalog
 from sunwell.models.catalog import Provider, preset, vendor_of
 from sunwell.models.connection import Connection
@@ -41,11 +41,22 @@ def written_life(model: ModelProtocol, request: Request) -> CacheLife | None:
     return "1h" if asked.prefix == "1h" else "5m"
 
 
+def sent_effort(model: ModelProtocol, request: Request) -> Effort | None:
+    """Return the effort that *model* is sent with *request*; ``None``: none, or its format has no field."""
+    if getattr(_features(model), "effort", True) is False:
+        return None
+    own: Effort | None = getattr(getattr(model, "tuning", None), "effort", None)
+    return own or request.effort
+
+
 def _can_switch_off(model: ModelProtocol) -> bool:
     """Whether the format says that nothing is written, as OpenAI's do if breakpoints are known to work."""
+    return getattr(_features(model), "breakpoints", False) is True
+
+
+def _features(model: ModelProtocol) -> object:
     wire = getattr(model, "wire", None)
-    features = getattr(wire, "features", None) or getattr(wire, "quirks", None)
-    return getattr(features, "breakpoints", False) is True
+    return getattr(wire, "features", None) or getattr(wire, "quirks", None)
 
 
 def reasoning_beyond_limit_tokens(model: ModelProtocol, window_tokens: int | None, limit_tokens: int) -> int:

@@ -591,7 +591,9 @@ class RateLimiter:
     def _end_pause(self) -> None:
         now = asyncio.get_running_loop().time()
         self._strikes = 0
-        if self.comeback is not None and math.isfinite(self._rate_before):
+        if math.isinf(self._rate_before):  # it came before any answer, so nothing is known of a rate
+            self.comeback = None
+        elif self.comeback is not None:
             kept = _ISOLATED_KEPT_SHARE * self._rate_before
             self.comeback.served = max(self.comeback.served, kept)
         if self._is_asked_to_wait:

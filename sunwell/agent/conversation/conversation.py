@@ -8,11 +8,11 @@ from typing import Protocol, Self
 import attrs
 
 from sunwell.agent.conversation.compaction import Compactor, WindowFull
-from sunwell.agent.conversation.composed_answer import composed_answer
 from sunwell.agent.conversation.final_call import (
     CLOSING_HISTORY_BYTES,
     CLOSING_OUTPUT_TOKENS,
     bare_tokens,
+    closing_caching,
     closing_reserve,
     closing_seconds,
     fitting_request,
@@ -29,6 +29,7 @@ from sunwell.agent.prompts import (
     THINK_LESS,
     answer_cut,
 )
+from sunwell.agent.run.composed_answer import composed_answer
 from sunwell.agent.run.run_context import Ending, Run, net_changes
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.lens import EphemeralLens
@@ -199,21 +200,21 @@ class Conversation:
         except WindowFull:
             return await self._close("window", _WINDOW)
         except ModelError as error:
-            return self._composed("error", "model_error", str(error))
+            return self.composed_end("error", "model_error", str(error))
 
-    def partial(self) -> str:
-        """Return what is there in the model's own words, or in those of its workers."""
-        made = self.hooks.partial() if self.hooks is not None else ""
-        return made or self.last_text
+    def composed_end(
+        self, status: Status, reason: StopReason, sentence: str, words: str = "", *, is_cut: bool = False
+    ) -> Ending:
+        """Return an end whose answer is put together here.
 
-    def _composed(self, status: Status, reason: StopReason, sentence: str, cut: str = "") -> Ending:
-        """Return an end whose answer is put together here; *cut* is the beginning of one that came."""
+        *words* are those of a closing call without a proper end; *is_cut*: they begin an answer.
+        """
         draft = self.hooks.draft() if self.hooks is not None else ""
         delivered = self.hooks.partial() if self.hooks is not None and not draft else ""
         answer = composed_answer(
             sentence,
-            last_words=cut or ("" if draft or delivered else self.last_text),
-            is_cut=bool(cut),
+            last_words=words or ("" if draft or delivered else self.last_text),
+            is_cut=is_cut and bool(words.strip()),
             draft=draft,
             delivered=delivered,
             files=net_changes(self.calls.changes),
@@ -312,7 +313,10 @@ class Conversation:
         return left if given.max_output_tokens is None else min(left, given.max_output_tokens)
 
     async def _ask(self) -> Completion:
-        """Return the answer of this turn. A conversation that is refused as too long is made shorter once."""
+        """Return the answer of this turn.
+
+        A conversation that is refused as too long, or that has no room in the budget, is made shorter once.
+        """
         try:
             return await self._ask_as_it_is()
         except BudgetExhausted as refusal:
@@ -320,7 +324,6 @@ class Conversation:
             if shorter is None:
                 raise
             self._history = shorter
-            return await self._ask_as_it_is()
         except RequestTooLong as refusal:
             if refusal.output_limit_tokens is not None:  # it was not the conversation that was too long
                 raise
@@ -368,7 +371,8 @@ class Conversation:
             bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
             counted = self._compactor.tokens_per_byte if run.gateway.can_count(given.model) else None
             of_a_byte = 1.0 if counted is None else min(1.0, counted / _SURELY)
-            written = written_life(given.model, request)
+            caching = closing_caching(given.model, request)
+            written = written_life(given.model, attrs.evolve(request, caching=caching))
             size = self._history.size_bytes
             reserve = closing_reserve(bare, size, self._price, of_a_byte, written=written)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
@@ -406,14 +410,14 @@ class Conversation:
             return None if self.hooks is None else self.hooks.declared()
         match completion.stop:
             case "refusal":
-                return Ending("incomplete", "refusal", completion.text, _refusal(completion))
+                return self._incomplete("refusal", completion.text, _refusal(completion))
             case "window":
-                return Ending("incomplete", "window", self._answer(completion), _WINDOW)
+                return self._incomplete("window", self._answer(completion), _WINDOW)
             case "pause" if message.parts:
                 self._history = self._history.plus(message)
                 return None
             case "other" | "pause":
-                return Ending("incomplete", "provider_stop", self._answer(completion), _odd_stop(completion))
+                return self._incomplete("provider_stop", self._answer(completion), _odd_stop(completion))
             case "length":
                 return self._continue(completion, message)
         return self._end(completion, message)
@@ -424,7 +428,7 @@ class Conversation:
             self._thoughts += 1
             self._has_usual_limit = True
             if self._thoughts >= _MOST_THOUGHTS:
-                return Ending("incomplete", "length", self._answer(completion), _ONLY_THOUGHT)
+                return self._incomplete("length", self._answer(completion), _ONLY_THOUGHT)
             said = self._history.plus(message) if message.parts else self._history
             self._history = with_words(said, THINK_LESS)
             return None
@@ -442,7 +446,8 @@ class Conversation:
             return self._end_at_limit(completion) or Ending("ok", "end", answer)
         self._empty += 1
         if self._empty > 1:
-            return Ending("error", "model_error", "", f"{completion.model} ended without an answer, twice")
+            twice = f"{completion.model} ended without an answer, twice"
+            return self.composed_end("error", "model_error", twice)
         said = self._history.plus(message) if message.parts else self._history
         self._history = with_words(said, EMPTY_MESSAGE)
         return None
@@ -471,6 +476,12 @@ class Conversation:
         elif not is_cut or self._piece_tokens < most * _NEARLY:
             return None
         return Ending("incomplete", "length", "".join([*self._pieces, text]), answer_cut(most))
+
+    def _incomplete(self, reason: StopReason, answer: str, sentence: str) -> Ending:
+        """Return an end with what the model wrote of its answer; if that is nothing, with what is there."""
+        if answer.strip():
+            return Ending("incomplete", reason, answer, sentence)
+        return self.composed_end("incomplete", reason, sentence)
 
     def _answer(self, completion: Completion) -> str:
         return "".join([*self._pieces, completion.text])
@@ -501,14 +512,15 @@ class Conversation:
         # The reason is a part of the name: with another budget, another limit may be met at the same turn.
         span = self.given.span.child(f"closing-{self.turns}-{reason}")
         if self._is_known_time_out and not self.run.gateway.has_answer(span):
-            return self._composed("incomplete", reason, sentence)
+            return self.composed_end("incomplete", reason, sentence)
         try:
             async with self.run.time_limits.limit(self._seconds_left):
                 completion = await self._last_answer(span, reason, delivered)
         except (BudgetExhausted, ModelError, TimeoutError):
-            return self._composed("incomplete", reason, sentence)
+            return self.composed_end("incomplete", reason, sentence)
         if completion.stop != "end" or not completion.text.strip():
-            return self._composed("incomplete", reason, sentence, completion.text)
+            is_cut = completion.stop in ("length", "window")
+            return self.composed_end("incomplete", reason, sentence, completion.text, is_cut=is_cut)
         return Ending("incomplete", reason, completion.text, sentence)
 
     async def _last_answer(self, span: Span, reason: StopReason, delivered: str) -> Completion:

@@ -6,9 +6,10 @@ import attrs
 
 from sunwell.agent.prompts import STEPS_OMITTED, closing_text
 from sunwell.core.message import History, Message, Part, Text, ToolResult, user
-from sunwell.core.model import CacheLife, ModelProtocol, Request
+from sunwell.core.model import CacheLife, Caching, Effort, ModelProtocol, Request
 from sunwell.core.price import Price
 from sunwell.core.task import StopReason
+from sunwell.models.dialects import sent_effort
 from sunwell.models.room import own_output_tokens
 from sunwell.models.tokens import input_bound_tokens
 
@@ -44,8 +45,8 @@ def closing_request(
     It keeps system prompt and tools, and forbids calls. Of the conversation it shows the first message and
     about *history_bytes* of the newest; *delivered* is what came of work that was handed out, and takes its
     part of these bytes. Nobody will read what is new in it again, so it is not written to a cache. The effort
-    is low: thinking takes its part of a short answer, which is then cut. A change of effort and of the choice
-    of tools costs the cached prefix, which a conversation that is cut has lost anyway.
+    is low: thinking takes its part of a short answer, which is then cut. The choice of tools costs the cached
+    messages, which a conversation that is cut has lost anyway.
     """
     text = closing_text(reason, max(1, CLOSING_WORDS * most_tokens // CLOSING_OUTPUT_TOKENS))
     said = f"{delivered}\n\n{text}" if delivered else text
@@ -56,7 +57,7 @@ def closing_request(
         tool_choice="none",
         max_output_tokens=most_tokens,
         response_schema=None,
-        effort="low",
+        effort=_closing_effort(request),
         caching=attrs.evolve(request.caching, conversation=False),
     )
 
@@ -125,7 +126,26 @@ def fitting_request(
     own = own_output_tokens(model, CLOSING_OUTPUT_TOKENS) or CLOSING_OUTPUT_TOKENS
     most = min(CLOSING_OUTPUT_TOKENS, answer_tokens or CLOSING_OUTPUT_TOKENS)
     closing = closing_request(request, reason, shown_bytes, delivered, most)
-    return attrs.evolve(closing, max_output_tokens=min(most, own))
+    closing = attrs.evolve(closing, max_output_tokens=min(most, own))
+    return attrs.evolve(closing, caching=closing_caching(model, request))
+
+
+def _closing_effort(request: Request) -> Effort:
+    asked = request.effort
+    return asked if asked in ("none", "minimal") else "low"
+
+
+def closing_caching(model: ModelProtocol, request: Request) -> Caching:
+    """Return what is cached of the closing call for work that would have sent *request* next.
+
+    Tools and system prompt are read from the cache if they were written with the same effort. With another
+    one they would be written again, and nobody would read them.
+    """
+    closing = attrs.evolve(request, effort=_closing_effort(request))
+    is_read = sent_effort(model, closing) == sent_effort(model, request)
+    return attrs.evolve(
+        request.caching, prefix=request.caching.prefix if is_read else None, conversation=False
+    )
 
 
 def newest(history: History, limit_bytes: int) -> History:

@@ -1,7 +1,5 @@
 """Work whose model hands out other work: its prompt, its status lines, its answer and its end."""
 
-import asyncio
-
 import attrs
 
 from sunwell.agent.batches.batch_run import dispatcher_for
@@ -14,13 +12,13 @@ from sunwell.agent.orchestration.spawner import Spawner, SubCallRoom
 from sunwell.agent.orchestration.spawner_tool import AnswerTool, SpawnerTool, SpawnerTools
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.agent.prompts import ORCHESTRATOR_PROMPT, WORKERS_DELIVERED, WORKERS_LEFT_OUT
+from sunwell.agent.run.composed_answer import quoted_reports
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.worker_result import reported
 from sunwell.context.options import DelegationTools
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.markdown import block_quote, one_line
 from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason, TaskResult
@@ -81,16 +79,7 @@ class DelegationHooks:
         """Return the draft of the answer, else what the workers delivered; empty for nothing."""
         if draft := self.draft():
             return draft
-        done = [result for result in self.spawner.results(self.span) if result.answer.strip()]
-        if not done:
-            return ""
-        parts = [
-            f"## {one_line(result.task)[:120]}\n\n{block_quote(result.answer.strip())}" for result in done
-        ]
-        head = (
-            "No answer was written before the run ended. This is what its workers reported, as they said it."
-        )
-        return "\n\n".join([head, *parts])
+        return quoted_reports(self.spawner.results(self.span))
 
     def draft(self) -> str:
         """Return the draft of the answer; empty if there is none."""
@@ -214,9 +203,6 @@ class Delegating:
         self.run.works.append(work)
         try:
             return await work.to_the_end()
-        except asyncio.CancelledError:
-            work.last_text = work.partial()
-            raise
         finally:
             await spawner.close()
             self.run.take(spawner.dispatcher.all_results())

@@ -13,6 +13,7 @@ from weakref import WeakSet
 import attrs
 from blinker import NamedSignal
 
+from sunwell.agent.run.composed_answer import composed_answer
 from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
 from sunwell.agent.run.loop_config import LoopConfig
@@ -269,13 +270,12 @@ class Work(Protocol):
         ...
 
     @property
-    def last_text(self) -> str:
-        """The latest plain text that its model said."""
-        ...
-
-    @property
     def calls(self) -> CallLog:
         """Its tool calls."""
+        ...
+
+    def composed_end(self, status: Status, reason: StopReason, sentence: str) -> Ending:
+        """Return an end whose answer the harness puts together from what is there."""
         ...
 
 
@@ -313,6 +313,8 @@ class Run:
     """What was done for the task itself; the work of workers is in their results."""
     workers: tuple[TaskResult, ...] = attrs.field(default=(), init=False)
     """Results of workers, in the order of input."""
+    delivered: str = attrs.field(default="", init=False)
+    """What workers reported of a task that was split among them, if the run stopped before its answer."""
     _shared: dict[str, list[FileChange]] = attrs.field(factory=dict, init=False)
     """Changes of files that several workers changed, in the order in which they happened."""
     _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, init=False)
@@ -369,14 +371,17 @@ class Run:
                     for change in record.result.changes:
                         self._shared.get(change.path, []).append(change)
 
-    def last_text(self) -> str:
-        """Return the latest text of the task's own work; empty if there is none."""
-        return self.works[-1].last_text if self.works else ""
+    def composed_end(self, status: Status, reason: StopReason, sentence: str) -> Ending:
+        """Return the end of the run if nobody can be asked for an answer any more."""
+        if self.works:
+            return self.works[-1].composed_end(status, reason, sentence)
+        answer = composed_answer(sentence, delivered=self.delivered)
+        return Ending(status, reason, answer, sentence, "harness" if answer else "model")
 
     async def finish(self, ended: Ending) -> TaskResult:
         """Return the result of the run that *ended*, after it is journalled and told."""
         if self.gateway.ran_out:
-            ended = Ending("cancelled", "cancelled", self.last_text(), self.gateway.ran_out)
+            ended = self.composed_end("cancelled", "cancelled", self.gateway.ran_out)
         result = self._result(ended)
         if self.gateway.ran_out and self.gateway.accept_changes and self.journal.find(RunClosed, ()):
             result = as_closed(result, self.journal.records())
@@ -403,7 +408,7 @@ class Run:
     def so_far(self, error: SunwellError) -> TaskResult:
         """Return the result of the run as far as it has come when *error* ends it."""
         reason: StopReason = "not_recorded" if isinstance(error, JournalError) else "bug"
-        return self._result(Ending("error", reason, self.last_text(), str(error)))
+        return self._result(self.composed_end("error", reason, str(error)))
 
     async def _write_end(self, closed: RunClosed) -> None:
         """Write the last record, although a stop may come meanwhile: it comes too late to change the end."""

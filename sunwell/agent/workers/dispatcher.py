@@ -19,7 +19,7 @@ from sunwell.agent.workers.start_gate import OpenGate, StartGate
 from sunwell.agent.workers.worker import Worker, WorkerOrigin, WorkerTerms
 from sunwell.agent.workers.worker_result import closed, recorded_result, result_of
 from sunwell.core.span import Span
-from sunwell.core.task import Task, TaskResult
+from sunwell.core.task import Status, StopReason, Task, TaskResult
 from sunwell.errors import DepthReached, JournalError, PinError
 from sunwell.events import (
     WORKER_FAILED,
@@ -301,13 +301,12 @@ class Dispatcher:
             _CURRENT.set(worker)
             ended = await work.to_the_end()
         except asyncio.CancelledError:
-            ended = Ending("cancelled", "cancelled", work.last_text if work else "", "the worker was stopped")
+            ended = _end_of(work, "cancelled", "cancelled", "the worker was stopped")
         except (JournalError, PinError):
             raise
         except Exception as error:  # a bug in one worker must not lose what its siblings have paid for
             log.exception("the worker %s failed", worker.id)
-            said = work.last_text if work else ""
-            ended = Ending("error", "bug", said, f"{type(error).__name__}: {error}")
+            ended = _end_of(work, "error", "bug", f"{type(error).__name__}: {error}")
         finally:
             self.run.ledger.close(worker.span.path)
             worker.terms.tools.release(worker.id)
@@ -371,3 +370,10 @@ class Dispatcher:
     def _raise_fatal(self) -> None:
         if self._fatal is not None:
             raise self._fatal
+
+
+def _end_of(work: Conversation | None, status: Status, reason: StopReason, sentence: str) -> Ending:
+    """Return the end of a worker that can no longer be asked; *work* is ``None`` if it never began."""
+    return (
+        Ending(status, reason, "", sentence) if work is None else work.composed_end(status, reason, sentence)
+    )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sunwell.core.markdown import block_quote, one_line
 from sunwell.core.message import FileChange
-from sunwell.core.task import CommandRun
+from sunwell.core.task import CommandRun, TaskResult
 
 COMPOSED = "[This answer was put together by Sunwell. The model did not write it.]"
 """The first line of every such answer."""
@@ -47,6 +47,16 @@ def composed_answer(
         return ""
     stopped = f"The task was not finished: {why.strip().rstrip('.')}."
     return "\n\n".join([COMPOSED, stopped, *blocks])
+
+
+def quoted_reports(results: Sequence[TaskResult]) -> str:
+    """Return what workers reported, each as a quotation below its task; empty if none said anything."""
+    done = [result for result in results if result.answer.strip()]
+    if not done:
+        return ""
+    parts = [f"## {one_line(result.task)[:120]}\n\n{block_quote(result.answer.strip())}" for result in done]
+    head = "No answer was written before the run ended. This is what its workers reported, as they said it."
+    return "\n\n".join([head, *parts])
 
 
 def _listed(head: str, lines: Sequence[str]) -> list[str]:
