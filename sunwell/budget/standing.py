@@ -62,19 +62,24 @@ class Standing:
         return f"the budget of {self.amount(self.ceiling)}{whose}"
 
     def parts(self) -> str:
-        """Return the parts in words; those that are nothing are left out."""
+        """Return the parts in words, and by how much they exceed the ceiling; parts of 0 are left out."""
         parts = [f"{self.amount(self.spent)} spent"]
         if self.unconfirmed:
             parts.append(f"{self.amount(self.unconfirmed)} unconfirmed")
-        if self.reserved:
-            parts.append(f"{self.amount(self.reserved)} reserved")
-        return ", ".join([*parts, f"{self.amount(self.left)} left"])
+        if self.in_flight:
+            parts.append(f"{self.amount(self.in_flight)} reserved for calls in flight")
+        if self.reserved > self.in_flight:
+            parts.append(f"{self.amount(self.reserved - self.in_flight)} kept for closing calls")
+        over = self.booked - self.ceiling
+        return ", ".join(
+            [*parts, f"{self.amount(over)} over" if over > 0 else f"{self.amount(self.left)} left"]
+        )
 
     def refusal(self, needed: Decimal) -> str:
         """Return why a call that may need so much is not made, and what to do."""
         if self.booked > self.ceiling:
             over = self.amount(self.booked - self.ceiling)
-            state = f"{self.name} is exceeded by {over}: {self.amount(self.booked)} is spent or reserved"
+            state = f"{self.name} is exceeded by {over}: {self.parts()}"
         elif self.spent + self.unconfirmed >= self.ceiling:  # what is reserved may come back
             state = f"{self.name} is used up: {self.parts()}"
         else:

@@ -202,7 +202,7 @@ def test_a_bill_above_the_ceiling_is_the_last(open_door, price) -> None:
     model = ScriptedModel("haiku", [completion("Yes.", usage=Usage(5000, 100))], price)
     assert run_virtual(door.ask(model)).text == "Yes."
     for closing in (False, True):
-        with pytest.raises(BudgetExhausted, match=r"\$0\.005 is exceeded by \$0\.001: \$0\.006 is spent"):
+        with pytest.raises(BudgetExhausted, match=r"\$0\.005 is exceeded by \$0\.001: \$0\.006 spent"):
             run_virtual(door.ask(model, closing=closing))
     assert len(model.calls) == 1
 
@@ -366,7 +366,7 @@ def test_a_closing_call_may_use_the_room_that_is_kept_for_it(open_door, price) -
     door = open_door(Budget(usd="0.0022"))
     door.gateway.ledger.hold_back("run", 1200, Decimal("0.0021"))
     model = ScriptedModel("haiku", ["In short: yes."], price)
-    with pytest.raises(BudgetExhausted, match=r"\$0\.00022 reserved"):
+    with pytest.raises(BudgetExhausted, match=r"\$0\.00022 kept for closing calls"):
         run_virtual(door.ask(model))
     assert run_virtual(door.ask(model, closing=True, purpose="closing")).text == "In short: yes."
     assert door.gateway.journal.find(Intent, ("run/work", 0, 0)).purpose == "closing"

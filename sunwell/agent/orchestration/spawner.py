@@ -15,6 +15,7 @@ from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.start_gate import FewAtOnce
 from sunwell.agent.workers.worker import WorkerOrigin, WorkerTerms
 from sunwell.budget.ledger_protocol import Budget
+from sunwell.budget.standing import Standing
 from sunwell.context.options import RunOptions, SubCallLimits
 from sunwell.core.markdown import one_line
 from sunwell.core.span import Span
@@ -74,10 +75,14 @@ class SubCallRoom:
                 f"sub-calls have used {tokens:,} of {limits.max_total_tokens:,} tokens (output and new "
                 "input): answer with what is known"
             )
-        usd = used.settled_usd + used.uncertain_usd + used.reserved_usd
-        if limits.max_cost_per_session is not None and usd >= limits.max_cost_per_session:
+        if limits.max_cost_per_session is None:
+            return
+        amounts = (used.settled_usd, used.uncertain_usd, used.reserved_usd)
+        cap = Standing("usd", limits.max_cost_per_session, *amounts)
+        if cap.booked >= cap.ceiling:
             raise SubCallCostExceeded(
-                f"sub-calls have cost ${usd:.4f} of ${limits.max_cost_per_session}: answer with what is known"
+                f"sub-calls have cost all of their budget (of {cap.amount(cap.ceiling)}: {cap.parts()}): "
+                "answer with what is known"
             )
 
     def _account(self, span: Span) -> str:
