@@ -1,7 +1,7 @@
 """The planner's part in a batch: what is known before it starts, the plan, and what comes of it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -63,7 +63,30 @@ class Planning:
         self.run.tell(BATCH_PLANNED, told)
         return terms, self._gate(terms, parent, siblings, made)
 
-    def _gate(self, terms: WorkerTerms, parent: Span, siblings: Siblings, made: CachePlan) -> StartGate:
+    def plan_spawned(
+        self, terms: WorkerTerms, parent: Span, tasks: Sequence[Task], paths: Mapping[str, str]
+    ) -> tuple[WorkerTerms, StartGate]:
+        """Return terms and gate of workers that a model starts together, with one prompt before their tasks.
+
+        *paths* are the paths of their spans by id. Nothing is padded or asked beforehand, and nothing of the
+        plan is journalled: a resume plans those anew that are left.
+        """
+        siblings = attrs.evolve(self._siblings(terms, tasks), may_pad=False)
+        made = plan(siblings, self.choice)
+        caching = Caching(made.life, conversation=siblings.calls_per_worker > 1, key=_key(terms))
+        terms = attrs.evolve(terms, caching=caching)
+        told = BatchPlanned(parent.path, siblings.workers, made.choice, made.reason, made.input_usd)
+        self.run.tell(BATCH_PLANNED, told)
+        return terms, self._gate(terms, parent, siblings, made, paths)
+
+    def _gate(
+        self,
+        terms: WorkerTerms,
+        parent: Span,
+        siblings: Siblings,
+        made: CachePlan,
+        paths: Mapping[str, str] | None = None,
+    ) -> StartGate:
         if made.life is None:
             return OpenGate()
         seconds = self._life_seconds(terms, made.life)
@@ -71,9 +94,9 @@ class Planning:
         self.run.watch(lesson.see)
         if not made.waits:
             return OpenGate()
-        if made.choice == "pre-warm":
+        if made.choice == "pre-warm" and paths is None:
             return WarmGate(self.run, terms, parent.child("pre-warm"), lesson.begun)
-        return PilotGate(self.run, parent.path, lesson.begun)
+        return PilotGate(self.run, parent.path, lesson.begun, paths or {})
 
     def _life_seconds(self, terms: WorkerTerms, life: str) -> float:
         return _LIFE_SECONDS.get(life) or cache_life_seconds(*provider_and_id(terms.model))

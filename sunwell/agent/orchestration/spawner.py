@@ -8,16 +8,18 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.batches.batch_run import planning_for
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
-from sunwell.agent.workers.start_gate import FewAtOnce
+from sunwell.agent.workers.start_gate import BothGates, FewAtOnce, StartGate
 from sunwell.agent.workers.worker import WorkerOrigin, WorkerTerms
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.budget.standing import Standing
 from sunwell.context.options import RunOptions, SubCallLimits
 from sunwell.core.markdown import one_line
+from sunwell.core.model import Caching
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
@@ -261,12 +263,15 @@ class Spawner:
         self, place: Place, orders: Sequence[Order], ceilings: Sequence[Any], at_once: int | None = None
     ) -> list[str]:
         parent = self._parent(place.span)
-        gate = None if at_once is None else FewAtOnce(Slots(at_once))
         if self.sub_calls is not None:
             self.sub_calls.count(place, len(orders))
+        names = [f"task-{place.turn}-{place.index}-{number}" for number in range(len(orders))]
+        caching, gate = self._planned(parent, orders, [parent.worker(name) for name in names])
+        if at_once is not None:
+            few = FewAtOnce(Slots(at_once))
+            gate = few if gate is None else BothGates(gate, few)
         made = []
-        for number, (order, ceiling) in enumerate(zip(orders, ceilings, strict=True)):
-            name = f"task-{place.turn}-{place.index}-{number}"
+        for name, order, ceiling in zip(names, orders, ceilings, strict=True):
             span = parent.worker(name)
             task_id = self.ids.of(span.path)
             task = self._granted(place.span, order.task, ceiling)
@@ -275,9 +280,23 @@ class Spawner:
             self._started.setdefault(place.span.path, []).append(task_id)
             origin = WorkerOrigin(task_id, place.turn, task_id in self._told_before)
             terms = self._terms(span, order)
+            terms = terms if caching is None else attrs.evolve(terms, caching=caching)
             self.dispatcher.start(task, parent, name=name, terms=terms, gate=gate, origin=origin)
             made.append(task_id)
         return made
+
+    def _planned(
+        self, parent: Span, orders: Sequence[Order], spans: Sequence[Span]
+    ) -> tuple[Caching | None, StartGate | None]:
+        """Return how the prompt that *orders* share is cached, and the gate; ``None``: they share none."""
+        if len(orders) < 2 or len({order.system.strip() for order in orders}) > 1:
+            return None, None
+        paths = {self.ids.of(span.path): span.path for span in spans}
+        tasks = [order.task for order in orders]
+        terms, gate = planning_for(self.run).plan_spawned(
+            self._terms(spans[0], orders[0]), parent, tasks, paths
+        )
+        return terms.caching, gate
 
     def _granted(self, span: Span, task: Task, ceiling: Sequence[Any] | None) -> Task:
         """Return *task* with no more tools than its parent has, and its ceiling."""
