@@ -66,11 +66,21 @@ class Refusals:
     """Calls that were not sent for lack of room: the first under each ceiling is told, others are counted."""
 
     _seen: dict[tuple[str, str], int] = attrs.field(factory=dict, init=False)
+    _sentences: set[str] = attrs.field(factory=set, init=False)
+    """Sentences of refusals whose calls have not been told as failed yet."""
+
+    def is_told(self, event: Event) -> bool:
+        """Whether *event* only says of a refused call that it failed, with the sentence of its refusal."""
+        if not isinstance(event, ModelCallFinished) or event.error not in self._sentences:
+            return False
+        self._sentences.discard(event.error)
+        return True
 
     def repeats(self, event: Event) -> bool:
         """Whether *event* is a refusal under a ceiling that one was told of already."""
         if not isinstance(event, BudgetRefused):
             return False
+        self._sentences.add(event.sentence)
         place = (event.limit, event.account)
         self._seen[place] = self._seen.get(place, 0) + 1
         return self._seen[place] > 1
@@ -122,7 +132,7 @@ class PlainView:
         """Show *event*."""
         if self.notes_only and not isinstance(event, Warned):
             return
-        if self._refusals.repeats(event):
+        if self._refusals.repeats(event) or self._refusals.is_told(event):
             return
         if not self.quiet and (more := self._refusals.ended(event)):
             self.say(more)
