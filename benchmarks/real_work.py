@@ -47,7 +47,7 @@ from sunwell.core import (
 )
 from sunwell.core.message import Part, Thinking
 from sunwell.core.model import ModelProtocol, Stop
-from sunwell.errors import BudgetExhausted
+from sunwell.errors import BudgetExhausted, ConfigurationError
 from sunwell.events import BoundExceeded, RunFinished
 from sunwell.gateway import Gateway
 from sunwell.journal.memory import MemoryJournal
@@ -381,12 +381,15 @@ async def _one(way: str, pair: str, cap_usd: Decimal, seed: int) -> Outcome:
         system_prompt=prose(draw, int(system_tokens * ratio)),
     )
     await run.journal.append(RunOpened("run", task, time.time()))
-    async with loop.events_of(run, batch) as events:
-        async for event in events:
-            if isinstance(event, RunFinished):
-                out.note(event.result)
-            elif isinstance(event, BoundExceeded):
-                out.exceeded += 1
+    try:
+        async with loop.events_of(run, batch) as events:
+            async for event in events:
+                if isinstance(event, RunFinished):
+                    out.note(event.result)
+                elif isinstance(event, BoundExceeded):
+                    out.exceeded += 1
+    except ConfigurationError as error:  # the cap does not hold the first call
+        out.status, out.error = "refused", error.sentence
     used = run.ledger.used("run")
     out.billed_usd, out.calls = billing.total_usd(), len(billing.entries())
     out.booked_usd = used.settled_usd + used.uncertain_usd
