@@ -105,7 +105,7 @@ _WORTH_ASKING = 0.9
 """A conversation that is cut to this part of a refused one may fit if nobody says how long it may be."""
 _LONGEST_KEPT = 200
 """A result as short as this stays as it is."""
-_KEPT_OF_TEXT = 400
+_KEPT_OF_TEXT = 200
 """Characters that stay of an old text of the model itself, if nothing else makes enough room."""
 _LONGEST_ARGUMENT, _SHOWN_OF_ARGUMENT = 400, 80
 """An argument that is longer keeps its beginning."""
