@@ -503,7 +503,7 @@ FIRST_CAPS = {
     (way, pair): Decimal(cap)
     for way, caps in {
         "direct": ("0.02", "0.01"),
-        "delegated": ("0.02", "0.01"),
+        "delegated": ("0.0006", "0.0006"),  # a lens that does not fit leaves the work to the cheap model
         "five": ("0.0006", "0.0006"),
         "batch": ("0.0002", "0.0002"),
     }.items()
