@@ -59,6 +59,11 @@ class FileChange:
     before: str | None
     after: str | None
 
+    @property
+    def verb(self) -> str:
+        """What became of the file, in a word for people."""
+        return "created" if self.before is None else "removed" if self.after is None else "changed"
+
 
 @attrs.frozen
 class FileRead:

@@ -179,7 +179,7 @@ class Bounds:
             return []
         messages, start = request.messages, 0
         report = self._reports.get(call.span.path, {}).get(key)
-        if report is not None and _begins(messages, report.count, report.digest):
+        if report is not None and begins(messages, report.count, report.digest):
             start, known = report.count, report.tokens
             size_bytes -= report.size_bytes
         else:
@@ -187,7 +187,7 @@ class Bounds:
         if (
             report is not None
             and report.answer_tokens is not None
-            and _begins(messages, report.count + 1, report.digest_with_answer)
+            and begins(messages, report.count + 1, report.digest_with_answer)
         ):
             known += report.answer_tokens
             answer = attrs.evolve(request, messages=messages[start : start + 1])
@@ -238,7 +238,8 @@ def _with_margin(tokens: int) -> int:
     return -(-tokens * (100 + _PER_CENT_OVER) // 100)
 
 
-def _begins(messages: History, count: int, digest: bytes) -> bool:
+def begins(messages: History, count: int, digest: bytes) -> bool:
+    """Whether the first *count* of *messages* are those that *digest* is of."""
     return len(messages) >= count and messages.digest_at(count) == digest
 
 

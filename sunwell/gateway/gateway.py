@@ -291,11 +291,11 @@ class Gateway:
                 "a model or a file has changed since; run with --accept-changes to keep the old answers"
             )
         completion, name = recorded.completion, call.model.name
-        # A fork may go on with another model than the one that its copied answers came from.
         if recorded.digest == call.digest:  # else it says nothing about this question
             intent = self.journal.find(Intent, (recorded.span, recorded.number, recorded.attempt))
             limit = None if intent is None else intent.max_output_tokens
             self._booking.learn(call, completion, limit)
+        # A fork may go on with another model than the one that its copied answers came from.
         finished = call.finished(
             name if is_same_model(name, completion.model) else completion.model,
             usage=completion.usage,

@@ -5,9 +5,9 @@ from collections.abc import Hashable, Iterable
 
 import attrs
 
-from sunwell.core.message import History, Message, Part, Thinking, digest_of
+from sunwell.core.message import Message, Part, Thinking, digest_of
 from sunwell.core.model import Completion, Request
-from sunwell.gateway.bounds import Bounds, allowance, unchanged
+from sunwell.gateway.bounds import Bounds, allowance, begins, unchanged
 from sunwell.gateway.model_call import ModelCall
 
 _TOKENS_PER_NEW_PART = 16
@@ -87,9 +87,9 @@ class NewInput:
         """Return how many tokens of the input are known to have been counted."""
         messages, last = call.request.messages, self._last.get(call.span.path)
         if last is not None and last.setting == unchanged(call.model, call.request):
-            if _begins(messages, last.count + 1, last.digest_with_answer):
+            if begins(messages, last.count + 1, last.digest_with_answer):
                 return last.input_tokens + last.answer_tokens
-            if _begins(messages, last.count, last.digest):
+            if begins(messages, last.count, last.digest):
                 return last.input_tokens
         return self._shared.get(_prefix(call), 0)
 
@@ -127,10 +127,6 @@ def _prefix(call: ModelCall) -> Hashable:
     """Return what stands before the messages, for one model."""
     request: Request = call.request
     return (call.model.name, request.system, request.tools)
-
-
-def _begins(messages: History, count: int, digest: bytes) -> bool:
-    return len(messages) >= count and messages.digest_at(count) == digest
 
 
 def _least_answer_tokens(completion: Completion) -> int:

@@ -257,8 +257,7 @@ def _not_delegated(result: TaskResult) -> Iterator[str]:
 def _files(result: TaskResult) -> Iterator[str]:
     paths = [one_line(change.path, 200) for change in result.files]
     for i, (change, path) in enumerate(zip(result.files, paths, strict=True)):
-        verb = "created" if change.before is None else "removed" if change.after is None else "changed"
-        yield f"{'files' if i == 0 else '':<8} {verb:<8} {path}"
+        yield f"{'files' if i == 0 else '':<8} {change.verb:<8} {path}"
 
 
 def _row(title: str, name: str, wide: int, total: Total, width: int) -> str:

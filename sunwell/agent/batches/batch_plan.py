@@ -9,7 +9,7 @@ import attrs
 from sunwell.agent.policy.cache_planner import CacheLessons, CachePlan, Siblings, plan
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.start_gate import OpenGate, PilotGate, StartGate, WarmGate
-from sunwell.agent.workers.worker import WorkerTerms
+from sunwell.agent.workers.worker import CALLS_WITH_TOOLS, WorkerTerms
 from sunwell.context.options import CacheChoice
 from sunwell.core.message import digest_of
 from sunwell.core.model import Caching, Usage
@@ -20,8 +20,6 @@ from sunwell.journal.records import Answer, Note, WorkerClosed
 from sunwell.models.prices import PriceBook, provider_and_id
 from sunwell.models.tokens import cache_life_seconds, estimate_tokens
 
-_CALLS_WITH_TOOLS = 6
-"""Expected calls of a worker that has tools; one without has no second turn to make."""
 _ASSUMED_SECONDS = 2.0
 _PLAN, _PAD = "cache-plan", "cache-pad"
 _LIFE_SECONDS = {"1h": 3_600.0}
@@ -135,7 +133,7 @@ class Planning:
             call_seconds=self.lessons.call_seconds(model) or _ASSUMED_SECONDS,
             life_seconds=cache_life_seconds(*provider_and_id(model)),
             is_warm=self.lessons.is_warm(_key(terms)),
-            calls_per_worker=_CALLS_WITH_TOOLS if has_tools else 1,
+            calls_per_worker=CALLS_WITH_TOOLS if has_tools else 1,
             may_pad=self.may_pad,
             has_long_life=price is not None and price.rates.cache_write_1h_usd is not None,
         )

@@ -41,7 +41,8 @@ def composed_answer(
         blocks.append(f"{head}\n\n{block_quote(_shortened(last_words.strip()))}")
     if delivered.strip():
         blocks.append(delivered.strip())
-    blocks += _listed("Files that were changed:", [_change(change) for change in files])
+    changed = [f"- {one_line(change.path)} ({change.verb})" for change in files]
+    blocks += _listed("Files that were changed:", changed)
     blocks += _listed("Commands that were run:", [_command(run) for run in commands])
     if not blocks:
         return ""
@@ -64,11 +65,6 @@ def _listed(head: str, lines: Sequence[str]) -> list[str]:
         return []
     more = [f"- and {len(lines) - _MOST_LISTED:,} more"] if len(lines) > _MOST_LISTED else []
     return ["\n".join([head, *lines[:_MOST_LISTED], *more])]
-
-
-def _change(change: FileChange) -> str:
-    word = "deleted" if change.after is None else "created" if change.before is None else "changed"
-    return f"- {one_line(change.path)} ({word})"
 
 
 def _command(run: CommandRun) -> str:

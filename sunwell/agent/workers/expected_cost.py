@@ -4,12 +4,10 @@ import math
 
 import attrs
 
-from sunwell.agent.workers.worker import Worker
+from sunwell.agent.workers.worker import CALLS_WITH_TOOLS, Worker
 from sunwell.models.prices import PriceBook
 from sunwell.models.tokens import estimate_tokens
 
-CALLS_WITH_TOOLS = 6
-"""Expected calls of a worker that has tools; one without has no second turn to make."""
 PILOTS = 5
 """Workers of one kind that begin on the likely guess, as long as none of them has finished."""
 _MOST_OUTPUT_TOKENS = 4_096

@@ -20,6 +20,9 @@ from sunwell.core.span import Span
 from sunwell.core.task import Budget, Task, TaskResult
 from sunwell.errors import ConfigurationError
 
+CALLS_WITH_TOOLS = 6
+"""Expected calls of a worker that has tools; one without has no second turn to make."""
+
 
 def task_fields(task: Task) -> dict[str, Any]:
     """Return JSON values from which :func:`task_of` makes *task* again; defaults are left out."""
