@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
-from sunwell.cli.shared_options import DOLLARS, StrictCommand, config_options, model_options
+from sunwell.cli.shared_options import (
+    DOLLARS,
+    StrictCommand,
+    config_options,
+    default_pair,
+    has_key,
+    model_options,
+)
 from sunwell.cli.terminal import fitted
 
 if TYPE_CHECKING:
@@ -51,9 +58,9 @@ START = """\
 
 # The model that writes the lens, and the model that does the work. Names: opus, sonnet, haiku,
 # openai-smart, openai-cheap, provider/model, or a name that you define below.
-smart_model = "opus"
-delegation_model = "haiku"
-# model = "opus"                     # does the work if nothing is delegated
+smart_model = "{smart}"
+delegation_model = "{cheap}"
+# model = "{smart}"  # does the work if nothing is delegated
 
 # delegate = true                    # not set: on if a delegation model is named
 # delegation_threshold_tokens = 2000 # largest expected output that is not worth a lens
@@ -94,7 +101,10 @@ delegation_model = "haiku"
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Project folder.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def init(workspace: str, force: bool) -> None:
-    """Write a sunwell.toml with comments to start from, and trust it."""
+    """Write a sunwell.toml with comments to start from, and trust it.
+
+    It names the two models of the provider whose key is there.
+    """
     from sunwell.cli.record_commands import require_folder
     from sunwell.config.trust import TrustRecord
     from sunwell.errors import ConfigurationError
@@ -102,7 +112,8 @@ def init(workspace: str, force: bool) -> None:
     file = require_folder(Path(workspace)) / "sunwell.toml"
     if os.path.lexists(file) and not force:
         raise ConfigurationError(f"{file} exists already: use --force to overwrite it")
-    data = START.encode()
+    smart, cheap = default_pair(needs_key=False)
+    data = START.replace("{smart}", smart).replace("{cheap}", cheap).encode()
     try:
         if force:
             file.unlink(missing_ok=True)  # a link is replaced, not followed
@@ -120,8 +131,11 @@ def init(workspace: str, force: bool) -> None:
         click.echo(f"sunwell: the file is not trusted yet: {problem}", err=True)
     else:
         click.echo("trusted  in this version; after each change, run: sunwell config trust")
-    click.echo("next     set ANTHROPIC_API_KEY, or name other models in the file")
-    click.echo("         then run: sunwell config check")
+    if has_key():
+        click.echo("next     run: sunwell config check")
+    else:
+        click.echo("next     set ANTHROPIC_API_KEY, or name other models in the file")
+        click.echo("         then run: sunwell config check")
 
 
 F = TypeVar("F", bound=Callable[..., Any])
