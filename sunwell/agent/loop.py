@@ -170,11 +170,10 @@ class AgentLoop:
         run.decision = await self._decide(run)
         if not run.decision:
             run.tell(DELEGATION_SKIPPED, DelegationSkipped(run.task, run.decision.reason))
-            # Without money for a lens, the task must not go to the dear model instead.
-            spared = not run.decision.lens_fits and self.delegation_model is not None
-            if spared:
+            if not run.decision.lens_fits and self.delegation_model is not None:
                 run.not_delegated = run.decision.reason
-            return await self._do_directly(run, self._worker if spared else self.model)
+            is_cheap = run.decision.without_lens == "delegation_model"
+            return await self._do_directly(run, self._worker if is_cheap else self.model)
         return await self._run_with_delegation(run, run.decision.reason)
 
     async def _decide(self, run: Run) -> DelegationDecision:

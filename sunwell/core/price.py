@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -146,6 +146,11 @@ class Price:
             max(rates.output_usd for rates in reachable),
         )
 
+    def is_above(self, other: "Price") -> bool:
+        """Whether a token of input and one of output, without caching, cost more than at *other*."""
+        mine, theirs = self.rates, other.rates
+        return mine.input_usd + mine.output_usd > theirs.input_usd + theirs.output_usd
+
 
 def _or(rate: Decimal | None, fallback: Decimal) -> Decimal:
     return fallback if rate is None else rate
@@ -168,11 +173,14 @@ class Side:
 
 @attrs.frozen
 class Quote:
-    """Both ways to do a task side by side, with the assumptions."""
+    """The ways to do a task side by side, with the assumptions."""
 
     delegated: Side
     direct: Side
     alternatives: tuple[Side, ...] = ()
+    cheap: Side | None = None
+    """The delegation model alone, without a lens; ``None``: not computed. However little it costs, it stops
+    no delegation: a price does not say whether the work would be right."""
     lens_tokens: int = 0
     """Input and output tokens of writing the lens that count against the budget."""
     assumptions: tuple[str, ...] = ()
@@ -202,7 +210,10 @@ class DelegationDecision:
     budget_remaining: int | None = None
     """Tokens that the budget leaves; ``None`` if it has no limit in tokens."""
     lens_fits: bool = True
-    """Whether the budget holds a lens. If not, the delegation model does the task, if one is named."""
+    """Whether the budget holds a lens."""
+    without_lens: Literal["model", "delegation_model"] = "model"
+    """Who does the task if it is not delegated: the delegation model, if one is named that is not known to
+    cost more than the loop's own model."""
 
     def __bool__(self) -> bool:
         return self.delegate

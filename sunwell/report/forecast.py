@@ -1,6 +1,5 @@
 """Forecast of a task: whether it is delegated, and what each way would cost. It spends nothing."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -37,16 +36,32 @@ class Forecast:
     own_model: str
     delegation_model: str
     least_usd: Decimal | None = None
-    """Smallest cap that holds the first call of the model alone; ``None``: its price is unknown.
+    """Smallest cap that holds the first call of the work without a lens; ``None``: its price is unknown.
 
     It is computed from bytes or by a tokenizer. If the provider counts, a run may begin with less."""
     least_tokens: int = 0
     """The same for a cap in tokens."""
 
     @property
+    def sides(self) -> tuple[Side, ...]:
+        """The ways to do the task: delegated, the own model alone, the smart model alone at low effort, and
+        the delegation model alone, if it is another than the own one."""
+        several = (self.quote.delegated, self.quote.direct, *self.quote.alternatives)
+        cheap = self.quote.cheap if self.delegation_model != self.own_model else None
+        return several if cheap is None else (*several, cheap)
+
+    @property
+    def without_lens(self) -> str:
+        """Name of the model that does the task if it is not delegated."""
+        return self.delegation_model if self.decision.without_lens == "delegation_model" else self.own_model
+
+    @property
     def chosen(self) -> Side:
         """The side of the quote that the decision chooses."""
-        return self.quote.delegated if self.decision else self.quote.direct
+        if self.decision:
+            return self.quote.delegated
+        cheap = self.quote.cheap if self.decision.without_lens == "delegation_model" else None
+        return self.quote.direct if cheap is None else cheap
 
 
 def forecast(
@@ -68,16 +83,17 @@ def forecast(
     """
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
-    models, own = _candidates(options, prices, registry)
+    models, own, worker = _candidates(options, prices, registry)
+    alone = worker if models.without_lens == "delegation_model" else own
     tools = Toolset.of(equipment.names(options), equipment.preview(session)).specs
     prompt = secrets.redact(options.system_prompt) if options.system_prompt else None
     asked = Request(
         History([user(secrets.redact(session.goal))]),
         (prompt,) if prompt else (),
         tools,
-        own_output_tokens(own, options.max_output_tokens),
+        own_output_tokens(alone, options.max_output_tokens),
     )
-    first = first_claim(own, asked, prices, "work")
+    first = first_claim(alone, asked, prices, "work")
     least = first.least_output_tokens
     decision, made = decide(
         secrets.redact(session.goal),
@@ -116,7 +132,6 @@ def forecast_object(made: Forecast) -> dict[str, object]:
 
 def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str, object]:
     """Return the quote as JSON values, with the actual cost if it is known."""
-    sides: Sequence[Side] = (made.quote.delegated, made.quote.direct, *made.quote.alternatives)
     return {
         "chosen": made.chosen.name,
         "sides": {
@@ -125,7 +140,7 @@ def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str,
                 "expected_usd": exact(side.expected_usd),
                 "worst_usd": exact(side.worst_usd),
             }
-            for side in sides
+            for side in made.sides
         },
         "became_usd": exact(actual_usd),
         "assumptions": list(made.quote.assumptions),
@@ -135,8 +150,8 @@ def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str,
 
 def _candidates(
     options: RunOptions, prices: PriceBook, registry: ModelRegistry
-) -> tuple[Candidates, ModelProtocol]:
-    """Return the models by role, and the loop's own; the parent may replace the delegation model."""
+) -> tuple[Candidates, ModelProtocol, ModelProtocol]:
+    """Return the models by role, the loop's own and the delegation model, which the own one may replace."""
     own, has_key, model = _priced(
         options, options.model or options.smart_model or DEFAULT_SMART_MODEL, prices, registry
     )
@@ -144,17 +159,18 @@ def _candidates(
     if options.smart_model is not None and options.model is not None:
         smart, _, _ = _priced(options, options.smart_model, prices, registry)
     if options.delegation_model is None:
-        return Candidates(smart, own, own), model
+        return Candidates(smart, own, own), model, model
     falls_back = options.fallback == "parent"
     try:
-        worker, worker_has_key, _ = _priced(options, options.delegation_model, prices, registry)
+        worker, worker_has_key, cheap = _priced(options, options.delegation_model, prices, registry)
     except (UnknownModelError, ConfigurationError):
         if not falls_back:
             raise
-        return Candidates(smart, own, own), model
+        return Candidates(smart, own, own), model, model
     # Without any key the forecast is for a machine that has them all.
-    used = own if falls_back and has_key and not worker_has_key else worker
-    return Candidates(smart, own, used), model
+    if falls_back and has_key and not worker_has_key:
+        return Candidates(smart, own, own), model, model
+    return Candidates(smart, own, worker), model, cheap
 
 
 def _priced(

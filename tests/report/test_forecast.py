@@ -43,7 +43,21 @@ def test_the_way_that_is_taken_is_the_decisions(tmp_path: Path, registry: ModelR
     assert (large.smart_model, large.own_model, large.delegation_model) == ("smart", "smart", "cheap")
     small = foretold(tmp_path, registry, "Fix a typo in user profiles page")
     assert not small.decision
-    assert small.chosen is small.quote.direct
+    assert small.without_lens == "cheap"
+    assert small.chosen is small.quote.cheap
+    assert small.chosen in small.sides
+
+
+def test_a_delegation_model_that_is_dearer_does_not_do_what_is_not_delegated(
+    tmp_path: Path, registry: ModelRegistry
+) -> None:
+    """It was named by mistake, and must not get the small tasks besides."""
+    dear, cheap = ScriptedModel("dear", [], price=DEAR), ScriptedModel("cheap", [], price=CHEAP)
+    made = foretold(
+        tmp_path, registry, "Fix a typo in user profiles page", smart_model=cheap, delegation_model=dear
+    )
+    assert (made.decision.without_lens, made.without_lens) == ("model", "cheap")
+    assert made.chosen is made.quote.direct
 
 
 def test_names_need_no_key(tmp_path: Path, registry: ModelRegistry) -> None:

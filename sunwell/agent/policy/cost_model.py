@@ -18,7 +18,7 @@ class Prices:
 
     smart: Price | None
     own: Price | None
-    """Of the model that does the task where it is not delegated."""
+    """Of the loop's own model, which does again what is not right."""
     delegation: Price | None
 
 
@@ -75,7 +75,8 @@ def quote(estimated_tokens: int, prices: Prices, shape: Shape | None = None) -> 
 
     ``direct = in_d * P_in + out_d * P_out`` with the history read again in every turn, from the
     cache where the price has a rate for that; ``delegated = lens + workers + redone_share * direct``,
-    where every turn of a worker reads the lens, too; besides, the smart model alone at low effort.
+    where every turn of a worker reads the lens, too; besides, the smart model alone at low effort, and
+    the delegation model alone without a lens.
     Low is half the output in half the turns with nothing redone. Worst is a bound under the limits
     in *shape*: every turn full, nothing cached, a second lens call, everything redone. A side whose
     price is unknown has ``None`` for figures.
@@ -87,12 +88,14 @@ def quote(estimated_tokens: int, prices: Prices, shape: Shape | None = None) -> 
     shape = Shape() if shape is None else shape
     direct = _alone("direct", prices.own, estimated_tokens, shape)
     unhurried = _with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
+    work = _with_limit(shape, shape.worker_output_tokens)
     low_effort = _alone("smart-low-effort", prices.smart, estimated_tokens, unhurried)
     lens_output = _with_reasoning(shape.lens_output_tokens, shape)
     return Quote(
         delegated=_delegated(prices, estimated_tokens, shape, direct),
         direct=direct,
         alternatives=(low_effort,),
+        cheap=_alone("cheap", prices.delegation, estimated_tokens, work),
         lens_tokens=shape.lens_input_tokens + lens_output,
         assumptions=_assumptions(estimated_tokens, prices, shape),
         price_date=min((p.date for p in _known(prices) if p.date), default=""),
