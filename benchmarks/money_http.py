@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import attrs
-from money_parts import NAMES, PRICES, Part, some_answer
+from money_parts import NAMES, PRICES, Part, Plan, some_answer
 
 from sunwell.core.model import ModelProtocol
 from sunwell.models.anthropic_messages import AnthropicModel
@@ -22,6 +22,7 @@ class OverHttp:
     """Simulated models behind a server; both wire formats."""
 
     unit_seconds: float = 0.01
+    has_wire: bool = True
     simulator: Simulator = attrs.field(init=False)
     _key: str = ""
     """An account of its own for each interleaving: a request that was cut off may arrive late."""
@@ -31,10 +32,10 @@ class OverHttp:
     def __attrs_post_init__(self) -> None:
         self.simulator = Simulator(dict.fromkeys(NAMES, self._say), PRICES, lambda one: self._faults(one))
 
-    def begin(self, seed: int, faults: Callable[[Occasion], Fault | None]) -> None:
+    def begin(self, plan: Plan, faults: Callable[[Occasion], Fault | None]) -> None:
         """Open a new account."""
-        self._faults, self._dice = faults, random.Random(seed)
-        self._key = f"key-{seed}"
+        self._faults, self._dice = faults, random.Random(plan.seed)
+        self._key = f"key-{plan.seed}"
 
     def model(self, name: str, part: Part, dice: random.Random) -> ModelProtocol:
         """Return an adapter: Messages for the cheap model, Chat Completions for the dear one."""
@@ -55,7 +56,7 @@ class OverHttp:
         return any(entry.why == "open" for entry in self.simulator.bill.entries(self._key))
 
     def _say(self, asked: Asked) -> Reply:
-        return some_answer(asked, self._dice)
+        return some_answer(asked, self._dice, 1.0)
 
 
 @asynccontextmanager

@@ -3,22 +3,33 @@
 import random
 from decimal import Decimal
 
-from money_parts import NAMES, Part, Plan
+from money_parts import NAMES, Conduct, Part, Plan
 
 from sunwell.budget import Budget
 from sunwell.core import Span
 
 _WORDS = "the same words again and again, so that much of a prompt can be read from a cache. " * 60
+_CONDUCTS: tuple[Conduct, ...] = (
+    *("steady",) * 10,
+    *("hidden", "changing") * 2,
+    "small",
+    "large",
+    "missing",
+    "routed",
+)
+_FACTORS = (0.6, 3.0)
+"""Tokens of real tokenizers, as multiples of a quarter of the bytes, and far beyond them."""
 _SHARES = ("0.8", "1.1", "1.5", "2.2", "3", "5", "9", "20")
 
 
 def drawn(seed: int) -> Plan:
     """Return a small tree, up to three levels deep, with all that can go wrong."""
     dice = random.Random(seed)
-    beyond = dice.random() < 0.1
+    conduct: Conduct = dice.choice(_CONDUCTS)
     tree = _part(dice, Span(), 0, Decimal(dice.choice(_SHARES)))
     kills = tuple(dice.random() * 8 for _ in range(dice.choice((0, 0, 0, 0, 1, 2))))
-    return Plan(seed, tree, kills, beyond=beyond)
+    factor, later = dice.uniform(*_FACTORS), dice.uniform(*_FACTORS)
+    return Plan(seed, tree, kills, False, conduct, dice.randrange(8), factor, later)
 
 
 def crowd(seed: int, workers: int) -> Plan:
@@ -48,11 +59,12 @@ def _part(dice: random.Random, span: Span, depth: int, attempts: Decimal) -> Par
         dice.choice(NAMES),
         _WORDS[:size],
         output,
-        before=dice.choice((0, 0, 1) if width else (1, 1, 1, 2)),
+        before=dice.choice((0, 0, 1, 2) if width else (1, 1, 2, 5)),
         after=dice.choice((0, 1)) if width else 0,
         children=tuple(_part(dice, span.worker(f"w{i}"), depth + 1, share) for i in range(width)),
         cancelled_after=dice.random() * 10 if depth and dice.random() < 0.15 else None,
         is_counted=is_counted,
+        can_count=not is_counted and dice.random() < 0.3,
         closes=budget is not None and dice.random() < 0.3,
     )
 

@@ -47,7 +47,7 @@ from sunwell.core import (
 )
 from sunwell.core.message import Part, Thinking
 from sunwell.core.model import ModelProtocol, Stop
-from sunwell.errors import BudgetExhausted
+from sunwell.errors import BudgetExhausted, ConfigurationError
 from sunwell.events import BoundExceeded, RunFinished
 from sunwell.gateway import Gateway
 from sunwell.journal.memory import MemoryJournal
@@ -251,7 +251,6 @@ class Outcome:
     """Answers that were billed above their bound."""
     bounds: list[float] = attrs.field(factory=list)
     """Bounds of refused and shortened calls, to their real tokens."""
-    last_bound: float = 0.0
 
     def note(self, result: TaskResult) -> None:
         """Take note of how the run ended."""
@@ -268,6 +267,8 @@ class Outcome:
 
 _asked: ContextVar[tuple[RealSizes, Request]] = ContextVar("asked")
 """The model and the request of the call that is being made in this task."""
+_claimed: ContextVar[Claim] = ContextVar("claimed")
+"""What was claimed last for it."""
 
 
 @attrs.define(eq=False)
@@ -275,27 +276,29 @@ class WatchedDoor(Gateway):
     """A door that tells the ledger which request it is about."""
 
     async def ask(self, span: Span, model: ModelProtocol, request: Request, **given: Any) -> Completion:
-        """Ask as every door does."""
+        """Ask as every door does, and have the ledger note a refusal."""
         assert isinstance(model, RealSizes)
+        assert isinstance(self.ledger, WatchedLedger)
         _asked.set((model, request))
-        return await super().ask(span, model, request, **given)
+        try:
+            return await super().ask(span, model, request, **given)
+        except BudgetExhausted as error:
+            if error.limit == "usd":
+                self.ledger.note_refused()
+            raise
 
 
 @attrs.define(eq=False)
 class WatchedLedger(TreeLedger):
-    """A ledger that holds each call that it refuses or shortens against the true worst case."""
+    """A ledger that holds each call that is refused or shortened against its true worst case."""
 
     out: Outcome = attrs.field(kw_only=True)
     book: PriceBook = attrs.field(kw_only=True)
 
     async def reserve(self, path: str, claim: Claim) -> Reservation:
-        """Hold room as every ledger does, and note what was refused or shortened."""
-        try:
-            made = await super().reserve(path, claim)
-        except BudgetExhausted as error:
-            if error.limit == "usd":
-                self._note_refused(claim)
-            raise
+        """Hold room as every ledger does, and note what was shortened."""
+        _claimed.set(claim)
+        made = await super().reserve(path, claim)
         if made.max_output_tokens < claim.max_output_tokens:
             self.out.lowered += 1
             self._note_bound(claim)
@@ -305,10 +308,12 @@ class WatchedLedger(TreeLedger):
         model, request = _asked.get()
         self.out.bounds.append(claim.input_tokens / model.true_tokens(request))
 
-    def _note_refused(self, claim: Claim) -> None:
+    def note_refused(self) -> None:
+        """Note the latest claim of this task: its call was refused."""
+        claim = _claimed.get()
         self.out.refused += 1
+        self._note_bound(claim)
         model, request = _asked.get()
-        self.out.last_bound = claim.input_tokens / model.true_tokens(request)
         price = self.book.price(model)
         assert price is not None
         worst = model.true_worst_usd(request, price, claim.max_output_tokens)
@@ -376,12 +381,15 @@ async def _one(way: str, pair: str, cap_usd: Decimal, seed: int) -> Outcome:
         system_prompt=prose(draw, int(system_tokens * ratio)),
     )
     await run.journal.append(RunOpened("run", task, time.time()))
-    async with loop.events_of(run, batch) as events:
-        async for event in events:
-            if isinstance(event, RunFinished):
-                out.note(event.result)
-            elif isinstance(event, BoundExceeded):
-                out.exceeded += 1
+    try:
+        async with loop.events_of(run, batch) as events:
+            async for event in events:
+                if isinstance(event, RunFinished):
+                    out.note(event.result)
+                elif isinstance(event, BoundExceeded):
+                    out.exceeded += 1
+    except ConfigurationError as error:  # the cap does not hold the first call
+        out.status, out.error = "refused", error.sentence
     used = run.ledger.used("run")
     out.billed_usd, out.calls = billing.total_usd(), len(billing.entries())
     out.booked_usd = used.settled_usd + used.uncertain_usd
@@ -495,7 +503,7 @@ FIRST_CAPS = {
     (way, pair): Decimal(cap)
     for way, caps in {
         "direct": ("0.02", "0.01"),
-        "delegated": ("0.02", "0.01"),
+        "delegated": ("0.0006", "0.0006"),  # a lens that does not fit leaves the work to the cheap model
         "five": ("0.0006", "0.0006"),
         "batch": ("0.0002", "0.0002"),
     }.items()

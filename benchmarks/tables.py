@@ -203,10 +203,14 @@ def interleavings(found: Found) -> list[str]:
         "kills",
         "cancelled",
         "retried",
-        "bound passed",
+        "bound exceeded",
         "exact",
+        "ceiling passed: told",
+        "no report",
+        "false report",
     )
-    kinds = ("model-call-finished", "kills", "cancels", "model-retried", "bound-exceeded", "exact")
+    happened = ("model-call-finished", "kills", "cancels", "model-retried", "bound-exceeded", "exact")
+    kinds = (*happened, "passed, told", "passed, without a report", "passed, reported as less")
     parts = [(name, part) for name, part in found.items() if isinstance(part, dict) and part["run"]]
     body = (
         [name, f"{part['run']:,}", len(part["broken"]), *(f"{part['seen'].get(kind, 0):,}" for kind in kinds)]
@@ -219,6 +223,18 @@ def import_time(found: Found) -> list[str]:
     """What imports cost, beside the least that they stand on."""
     body = ([name, ms, found["ratio"][name]] for name, ms in found["import_ms"].items())
     return rows(("import", "ms", "ratio"), body)
+
+
+def tokenizer(found: Found) -> list[str]:
+    """How far the tokenizer's bounds are from what was billed, by model and kind of request."""
+    head = ("model: kind of request", "requests", "bounded", "exact", "0 to +5 %", "below", "highest")
+    lines = {**found["by_model"], "all": found["total"]}
+    columns = ("requests", "bounded", "exact", "within", "below")
+    body = (
+        [name, *(line[key] for key in columns), "" if line["most"] is None else f"{line['most']:+.1%}"]
+        for name, line in lines.items()
+    )
+    return rows(head, body)
 
 
 def file_search(found: Found) -> list[str]:
@@ -323,6 +339,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         resume,
         orchestrated,
         import_time,
+        tokenizer,
         file_search,
     )
 }

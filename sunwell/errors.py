@@ -195,8 +195,8 @@ class PluginError(ConfigurationError):
 class BudgetExhausted(SunwellError):
     """A limit leaves no room for the next call.
 
-    ``limit`` is one of ``usd``, ``tokens``, ``calls``, ``turns``, ``seconds``; ``needed``,
-    ``used`` and ``ceiling`` are in its unit.
+    ``limit`` is one of ``usd``, ``tokens``, ``new_tokens``, ``calls``, ``turns``, ``seconds``; ``needed``,
+    ``used`` and ``ceiling`` are in its unit. New tokens are output, and input that was not counted before.
     """
 
     limit: str
@@ -205,12 +205,13 @@ class BudgetExhausted(SunwellError):
     ceiling: Decimal
     account: str = "run"
     detail: str = ""
-    """Replaces the usual sentence if that would be misleading."""
+    """The sentence, if whoever raises it knows more than these numbers."""
 
     def __str__(self) -> str:
+        name = self.limit.replace("_", " ")
         return self.detail or (
-            f"the {self.limit} budget of {self.account} is used up: {self.used} of {self.ceiling} is "
-            f"spent or reserved, and the next call may need {self.needed}; raise the budget or ask for less"
+            f"the {name} budget of {self.account} has no room for the next call: {self.used} of "
+            f"{self.ceiling} is taken, and it may need {self.needed}; raise the budget or ask for less"
         )
 
 

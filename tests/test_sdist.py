@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,17 @@ def test_its_tests_run_in_place(unpacked: tuple[Path, Path]) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_an_installation_has_the_vocabularies(unpacked: tuple[Path, Path], tmp_path: Path) -> None:
+    """The wheel that is built from it holds each vocabulary and its licence: nothing is downloaded later."""
+    _, top = unpacked
+    code = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=top, capture_output=True, check=True, timeout=100
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        names = set(opened.namelist())
+    for name in ("o200k_base.xz", "cl100k_base.xz", "LICENSE"):
+        assert f"sunwell/models/vocabularies/{name}" in names

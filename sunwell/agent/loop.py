@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from functools import partial
 
 import attrs
@@ -12,14 +13,16 @@ from attrs.validators import optional
 from sunwell.agent.batches.batch_run import run_batch, run_items
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.conversation.conversation import Assignment, Conversation
-from sunwell.agent.lens.lens_writer import write_run_lens
+from sunwell.agent.lens.lens_writer import first_lens_request, write_run_lens
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
 from sunwell.agent.run.decision import Candidates, PricedModel, decide
+from sunwell.agent.run.least_cap import too_small_a_cap
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, EventStream, Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.excerpts import Shown
-from sunwell.core.model import ModelProtocol
+from sunwell.core.message import History, user
+from sunwell.core.model import ModelProtocol, Request
 from sunwell.core.price import DelegationDecision
 from sunwell.core.task import Budget, TaskResult
 from sunwell.core.tool import Tool, ToolExecutor
@@ -147,8 +150,10 @@ class AgentLoop:
                 ended = await run_batch(run, batch, self._worker, self._smart)
             else:
                 ended = await self._do_task(run)
+            if (refusal := too_small_a_cap(run, ended)) is not None and not run.gateway.recorded_only:
+                raise refusal
         except asyncio.CancelledError:
-            ended = Ending("cancelled", "cancelled", run.last_text(), "the run was stopped")
+            ended = run.composed_end("cancelled", "cancelled", "the run was stopped")
         except SunwellError as error:
             error.result = run.so_far(error)
             raise
@@ -161,11 +166,14 @@ class AgentLoop:
             given = Assignment.of(run, run.root.child("orchestrator"), self._smart, effort=config.effort)
             return await self._delegating(run).orchestrate(given)
         if not config.enable_delegation:
-            return await self._do_directly(run)
+            return await self._do_directly(run, self.model)
         run.decision = await self._decide(run)
         if not run.decision:
             run.tell(DELEGATION_SKIPPED, DelegationSkipped(run.task, run.decision.reason))
-            return await self._do_directly(run)
+            if not run.decision.lens_fits and self.delegation_model is not None:
+                run.not_delegated = run.decision.reason
+            is_cheap = run.decision.without_lens == "delegation_model"
+            return await self._do_directly(run, self._worker if is_cheap else self.model)
         return await self._run_with_delegation(run, run.decision.reason)
 
     async def _decide(self, run: Run) -> DelegationDecision:
@@ -175,16 +183,38 @@ class AgentLoop:
         if recorded is not None:
             return recorded.decision
         models = (self._smart, self.model, self._worker)
-        decision, _ = decide(
-            run.task,
-            self.config,
-            Candidates(*[PricedModel.of(model, self.config.prices, self.config) for model in models]),
-            system_prompt=run.system_prompt,
-            tools=run.tools.specs,
-            tokens_left=run.ledger.tokens_left(path),
-        )
+        candidates = Candidates(*[PricedModel.of(one, self.config.prices, self.config) for one in models])
+        usd_left = run.ledger.usd_left(path)
+
+        def decided(lens_usd: Decimal | None) -> DelegationDecision:
+            return decide(
+                run.task,
+                self.config,
+                candidates,
+                system_prompt=run.system_prompt,
+                tools=run.tools.specs,
+                tokens_left=run.ledger.tokens_left(path),
+                usd_left=usd_left,
+                lens_usd=lens_usd,
+            )[0]
+
+        decision = decided(None)
+        if decision and usd_left is not None:  # only then is the workspace read for the lens
+            decision = decided(await self._lens_usd(run, usd_left))
         await run.journal.append(Decided(path, decision))
         return decision
+
+    async def _lens_usd(self, run: Run, usd_left: Decimal) -> Decimal | None:
+        """Return the dollars without which the lens and the first call of the work would be refused."""
+        asked = await first_lens_request(run, self._smart, may_split=self.config.split)
+        least_usd, span = run.gateway.least_usd, run.root.child("lens")
+        lens_usd = await least_usd(span, self._smart, asked, purpose="lens", usd_left=usd_left)
+        given = Assignment.of(run, run.root.child("work"), self._worker)
+        prompt = History([user(given.prompt)])
+        work = Request(prompt, given.system, run.tools.specs, given.max_output_tokens)
+        rest = usd_left - (lens_usd or 0)
+        work_usd = await least_usd(given.span, self._worker, work, purpose="work", usd_left=rest)
+        return None if lens_usd is None or work_usd is None else lens_usd + work_usd
 
     async def _run_with_delegation(self, run: Run, reason: str) -> Ending:
         """Have the smart model write a lens, and the delegation model do the task under it."""
@@ -197,15 +227,18 @@ class AgentLoop:
                 return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
             fell_back = ModelFellBack("delegation_model", worker.name, self.model.name, written.reason)
             run.tell(MODEL_FELL_BACK, fell_back)
-            return await self._do_directly(run)
+            assert run.decision is not None
+            run.decision = attrs.evolve(run.decision, delegate=False, reason=f"no lens: {written.reason}")
+            run.not_delegated = f"no lens: {written.reason}; {self.model.name} did the work"
+            return await self._do_directly(run, self.model)
         if len(written.items) > 1:
             return await run_items(run, written.items, worker)
         span = run.root.worker("work")
         run.gateway.pin(span, worker)
         return await self._work(run, Assignment.of(run, span, worker, lens=run.lens))
 
-    async def _do_directly(self, run: Run) -> Ending:
-        given = Assignment.of(run, run.root.child("direct"), self.model, effort=self.config.effort)
+    async def _do_directly(self, run: Run, model: ModelProtocol) -> Ending:
+        given = Assignment.of(run, run.root.child("direct"), model, effort=self.config.effort)
         return await self._work(run, given)
 
     async def _work(self, run: Run, given: Assignment) -> Ending:

@@ -91,13 +91,23 @@ def lens_repair(reason: str, max_lens_tokens: int) -> str:
 
 # A conversation
 
-WORK_PROMPT_VERSION = 3
+WORK_PROMPT_VERSION = 4
 
 CONTINUE = "Your answer was cut off at its length limit. Go on exactly where it stopped."
 THINK_LESS = (
     "Your last message reached its length limit while you were still thinking, before you had written "
     "anything. Think less, and write your answer or call a tool now."
 )
+
+
+def answer_cut(most_tokens: int) -> str:
+    """Return what is said of an answer that was cut at the limit of the whole answer."""
+    return (
+        f"the answer was cut off at its limit of {most_tokens:,} tokens, so its end is missing: ask a "
+        "narrower question, or allow more tokens"
+    )
+
+
 EMPTY_MESSAGE = "Your last message was empty. Go on with the task, or give your answer."
 CALL_NOT_RUN = "Not carried out: a limit of the task was reached before."
 CALL_CUT_OFF = (
@@ -118,21 +128,22 @@ CALL_WITHOUT_RESULT = (
 STEPS_OMITTED = "(Earlier steps are left out here.)"
 
 _LIMIT_MET: dict[str, str] = {
-    "budget_usd": "the money for this task is used up",
-    "budget_tokens": "the tokens for this task are used up",
-    "calls": "the number of model calls for this task is used up",
-    "turns": "the number of turns for this task is used up",
+    "budget_usd": "the money for this task does not allow another step",
+    "budget_tokens": "the tokens for this task do not allow another step",
+    "calls": "the model calls for this task are used up",
+    "turns": "the turns for this task are used up",
     "window": "the conversation has filled the context window",
     "timeout": "the time for this task is up",
 }
 
 
-def closing_text(reason: str) -> str:
+def closing_text(reason: str, most_words: int) -> str:
     """Return what is said when work has met the limit *reason* and gets its last call."""
     why = _LIMIT_MET.get(reason, "a limit of this task is reached")
     return (
-        f"Stop here: {why}. No tool can be called any more. Say now, from what is above, what was done, "
-        "what the answer to the task is as far as it is known, and what is missing."
+        f"Stop here: {why}. This is your last message, and no tool can be called any more. Use only what is "
+        "above. Write the answer to the task as far as it is known, then what was done and what is missing. "
+        f"Write at most {most_words:,} words: a longer answer is cut off and lost."
     )
 
 
@@ -146,6 +157,11 @@ def argument_left_out(characters: int, *, can_read: bool) -> str:
     """Return what takes the place of most of a long argument in an old call of the model's own."""
     again = "; read_file shows the file as it is now" if can_read else ""
     return f" [{characters:,} characters left out later to save room: the call itself had them{again}]"
+
+
+def text_left_out(characters: int) -> str:
+    """Return what takes the place of the rest of an old text of the model's own."""
+    return f" [{characters:,} more characters of this message were left out later to save room]"
 
 
 def result_cut_short(characters: int) -> str:

@@ -10,7 +10,7 @@ from sunwell.budget.ledger_protocol import Amount, Budget, Claim, Reservation
 
 N = TypeVar("N", int, Decimal)
 
-_CORNER = 20
+_KEPT_SHARE = 10
 
 
 def _zero(gauge: Any) -> Any:
@@ -24,10 +24,9 @@ _nothing: Any = attrs.Factory(_zero, takes_self=True)
 class Gauge(Generic[N]):
     """Bookings under one ceiling. All amounts are in the unit of ``zero``: US dollars or a count.
 
-    ``own`` is the closing reserve of this account. The reserves of accounts below are known by
-    their sum and by the largest of them: an ordinary claim must always leave the largest free,
-    and all of them once less than a twentieth of the ceiling is unbooked. So a crowd of workers,
-    each with a reserve, cannot lock up a ceiling that they share.
+    ``own`` is the closing reserve of this account, ``below`` the sum of the reserves of the accounts
+    below. Ordinary claims leave all of them, but never more than a tenth of the ceiling, ``most_kept``:
+    so a crowd of workers, each with a reserve, cannot lock up a ceiling that they share.
     """
 
     zero: N
@@ -40,8 +39,8 @@ class Gauge(Generic[N]):
     uncertain: N = _nothing
     own: N = _nothing
     below: N = _nothing
-    largest: N = _nothing
-    _reserves: dict[N, int] = attrs.field(factory=dict, init=False)
+    most_kept: N = _nothing
+    """A tenth of the ceiling, rounded down; of counts at least one, if the ceiling is two or more."""
 
     @property
     def settled(self) -> N:
@@ -59,30 +58,44 @@ class Gauge(Generic[N]):
         if ceiling is not None:
             exact = ceiling * 4
             self.four_fifths = exact / 5 if isinstance(exact, Decimal) else -(-exact // 5)
+            if isinstance(ceiling, Decimal):
+                self.most_kept = ceiling / _KEPT_SHARE
+            else:
+                # A tenth of few calls is less than one, and without one no work could close.
+                self.most_kept = max(1, ceiling // _KEPT_SHARE) if ceiling > 1 else 0
+
+    @property
+    def kept(self) -> N:
+        """What ordinary claims must leave for closing claims."""
+        reserves = self.own + self.below
+        return reserves if self.ceiling is None else min(reserves, self.most_kept)
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether more than the ceiling is booked."""
+        return self.ceiling is not None and self.spent + self.reserved > self.ceiling
 
     def room(self, later: bool) -> N:
         """Return what an ordinary claim may take; *later*: if all that is reserved came back.
 
-        Below zero if closing calls have used part of the reserves. Only if there is a ceiling.
+        Below zero if closing calls have used part of what is kept. Only if there is a ceiling.
         """
         assert self.ceiling is not None
         free = self.ceiling - self.spent
         if not later:
             free -= self.reserved
-        if not self.below:
-            return free - self.own
-        return free - self.own - (self.largest if free * _CORNER >= self.ceiling else self.below)
+        return free - min(self.own + self.below, self.most_kept)
 
     def closing_room(self, later: bool, reserve: N, own: bool) -> N:
         """Return what a closing claim with this *reserve* may take: it, and the ordinary room.
 
-        The closing reserve of an account above the claim's *own* stays free.
+        What is kept for the closing call of an account above the claim's *own* stays free.
         """
         assert self.ceiling is not None
         free = self.ceiling - self.spent
         if not later:
             free -= self.reserved
-        most = free if own else free - self.own
+        most = free if own else free - min(self.own, self.most_kept)
         return min(most, max(self.zero, self.room(later)) + reserve)
 
     def keep(self, amount: N) -> None:
@@ -96,30 +109,15 @@ class Gauge(Generic[N]):
         self.spent += settled + uncertain
         self.uncertain += uncertain
 
-    def replace_below(self, old: N, new: N) -> None:
-        """Note that the closing reserve of an account below went from *old* to *new*."""
-        reserves = self._reserves
-        self.below += new - old
-        if old:
-            reserves[old] -= 1
-            if not reserves[old]:
-                del reserves[old]
-        if new:
-            reserves[new] = reserves.get(new, 0) + 1
-        if new >= self.largest:
-            self.largest = new
-        elif old == self.largest and old not in reserves:
-            self.largest = max(reserves, default=self.zero)
-
 
 Hopes = list[tuple[Decimal | int, int, "Want"]]
 """A heap of those who wait, the most demanding first: (less its least need, ticket, want)."""
 
-Parts = tuple[Decimal, int, int]
-"""Of a closing reserve: dollars, tokens, calls."""
+Parts = tuple[Decimal, int, int, int]
+"""Of a closing reserve: dollars, tokens, calls, new tokens."""
 
 _NO_USD = Decimal(0)
-NO_RESERVE: Parts = (_NO_USD, 0, 0)
+NO_RESERVE: Parts = (_NO_USD, 0, 0, 0)
 
 
 @attrs.define(eq=False)
@@ -132,8 +130,6 @@ class Want:
     """Order of arrival."""
     least: int
     """Output below which the call is refused."""
-    good: int
-    """Output that is taken at once; for less than this it waits while more could come free."""
     answer: "asyncio.Future[Reservation] | None" = None
     waits_at: "Account | None" = None
     timer: asyncio.TimerHandle | None = None
@@ -149,6 +145,8 @@ class Account:
     tokens: Gauge[int] = attrs.field(factory=lambda: Gauge(0))
     calls: Gauge[int] = attrs.field(factory=lambda: Gauge(0))
     turns: Gauge[int] = attrs.field(factory=lambda: Gauge(0))
+    new_tokens: Gauge[int] = attrs.field(factory=lambda: Gauge(0))
+    """Output, and input that no earlier call was counted for."""
     chain: tuple["Account", ...] = ()
     closing_seconds: float = 0.0
     reserve_number: int = 0
@@ -160,8 +158,8 @@ class Account:
     """Limits that have a ceiling and have not warned yet."""
     line: list[Want] = attrs.field(factory=list)
     """Those who wait for room here, in order of arrival."""
-    hopes: tuple[Hopes, Hopes, Hopes] = attrs.field(factory=lambda: ([], [], []))
-    """All who wait for anything and draw on this account, by dollars, by tokens, by calls."""
+    hopes: tuple[Hopes, Hopes, Hopes, Hopes] = attrs.field(factory=lambda: ([], [], [], []))
+    """All who wait for anything and draw on this account, by dollars, tokens, calls, new tokens."""
 
     def limit_to(self, budget: Budget) -> None:
         """Replace the ceilings. One that changed may warn again."""
@@ -188,6 +186,9 @@ class Account:
             return -1
         if self.tokens.ceiling is not None:
             most = min(most, _room(self.tokens, own.tokens, claim, later) - claim.input_tokens)
+        if self.new_tokens.ceiling is not None:
+            room = _room(self.new_tokens, own.new_tokens, claim, later)
+            most = min(most, room - claim.most_new_tokens(0))
         if self.usd.ceiling is not None and most >= 0:
             if claim.input_usd is None or claim.output_usd_per_token is None:
                 return -1
@@ -198,27 +199,39 @@ class Account:
                 most = int(left // claim.output_usd_per_token)
         return most
 
-    def has_room(self, tokens: int, usd: Decimal | None) -> bool:
+    def has_room(self, tokens: int, new_tokens: int, usd: Decimal | None) -> bool:
         """Say whether an ordinary call of this size fits."""
         if self.usd.ceiling is not None and (usd is None or self.usd.room(later=False) < usd):
             return False
         if self.tokens.ceiling is not None and self.tokens.room(later=False) < tokens:
             return False
+        if self.new_tokens.ceiling is not None and self.new_tokens.room(later=False) < new_tokens:
+            return False
         return self.calls.ceiling is None or self.calls.room(later=False) >= 1
+
+    def passed_limit(self) -> str:
+        """Return the limit of which more is booked than its ceiling, or an empty string."""
+        for limit, gauge in (("usd", self.usd), ("tokens", self.tokens), ("calls", self.calls)):
+            if gauge.is_passed:
+                return limit
+        return "new_tokens" if self.new_tokens.is_passed else ""
 
     def reserve(self, held: Reservation) -> None:
         """Hold room for one call."""
         self.calls.reserved += 1
         self.tokens.reserved += held.tokens
+        self.new_tokens.reserved += held.new_tokens
         if held.usd is not None:
             self.usd.reserved += held.usd
 
-    def settle(self, held: Reservation, tokens: int, usd: Decimal | None) -> None:
+    def settle(self, held: Reservation, tokens: int, usd: Decimal | None, new_tokens: int) -> None:
         """Book one call; dollars that stay unknown are booked as they were held, as uncertain."""
         self.calls.reserved -= 1
         self.calls.spent += 1
         self.tokens.reserved -= held.tokens
         self.tokens.spent += tokens
+        self.new_tokens.reserved -= held.new_tokens
+        self.new_tokens.spent += new_tokens
         if usd is not None:  # also without a price before: a provider may state the cost with its answer
             self.usd.reserved -= held.usd or _NO_USD
             self.usd.spent += usd
@@ -229,6 +242,7 @@ class Account:
         """Give the room of one call back."""
         self.calls.reserved -= 1
         self.tokens.reserved -= held.tokens
+        self.new_tokens.reserved -= held.new_tokens
         if held.usd is not None:
             self.usd.reserved -= held.usd
 
@@ -236,29 +250,35 @@ class Account:
         """Book the room of one call as uncertain."""
         self.calls.keep(1)
         self.tokens.keep(held.tokens)
+        self.new_tokens.keep(held.new_tokens)
         if held.usd is not None:
             self.usd.keep(held.usd)
 
     def set_closing_reserve(self, reserve: Parts) -> None:
         """Set what is kept for the closing call, here and in the accounts above."""
-        usd, tokens, calls = reserve
+        usd, tokens, calls, new_tokens = reserve
         for above in self.chain[:-1]:
-            above.usd.replace_below(self.usd.own, usd)
-            above.tokens.replace_below(self.tokens.own, tokens)
-            above.calls.replace_below(self.calls.own, calls)
+            above.usd.below += usd - self.usd.own
+            above.tokens.below += tokens - self.tokens.own
+            above.calls.below += calls - self.calls.own
+            above.new_tokens.below += new_tokens - self.new_tokens.own
         self.usd.own, self.tokens.own, self.calls.own = usd, tokens, calls
+        self.new_tokens.own = new_tokens
 
     def draw(self, held: Reservation) -> Parts:
         """Use up the closing reserve for a closing call, as far as it reaches, and return what it gave."""
         usd = min(self.usd.own, held.usd or _NO_USD)
         tokens, calls = min(self.tokens.own, held.tokens), min(self.calls.own, 1)
-        self.set_closing_reserve((self.usd.own - usd, self.tokens.own - tokens, self.calls.own - calls))
-        return usd, tokens, calls
+        new = min(self.new_tokens.own, held.new_tokens)
+        left = (self.usd.own - usd, self.tokens.own - tokens, self.calls.own - calls)
+        self.set_closing_reserve((*left, self.new_tokens.own - new))
+        return usd, tokens, calls, new
 
     def refill(self, drawn: Parts) -> None:
         """Give back to the closing reserve what :meth:`draw` returned."""
-        usd, tokens, calls = drawn
-        self.set_closing_reserve((self.usd.own + usd, self.tokens.own + tokens, self.calls.own + calls))
+        usd, tokens, calls, new = drawn
+        whole = (self.usd.own + usd, self.tokens.own + tokens, self.calls.own + calls)
+        self.set_closing_reserve((*whole, self.new_tokens.own + new))
 
     def crossed(self) -> list[tuple[str, Decimal, Decimal]]:
         """Return, once each, the limits of which four fifths are used, with the use and the ceiling."""
@@ -272,7 +292,8 @@ class Account:
         return [(limit, Decimal(gauge.spent), Decimal(gauge.ceiling or 0)) for limit, gauge in crossed]
 
     def amount(self, seconds: float) -> Amount:
-        """Return all that is booked."""
+        """Return all that is booked; new tokens only if they have a ceiling here."""
+        new = self.new_tokens if self.new_tokens.ceiling is not None else Gauge(0)
         return Amount(
             settled_usd=self.usd.settled,
             uncertain_usd=self.usd.uncertain,
@@ -280,6 +301,9 @@ class Account:
             settled_tokens=self.tokens.settled,
             uncertain_tokens=self.tokens.uncertain,
             reserved_tokens=self.tokens.reserved,
+            settled_new_tokens=new.settled,
+            uncertain_new_tokens=new.uncertain,
+            reserved_new_tokens=new.reserved,
             calls=self.calls.booked,
             turns=self.turns.booked,
             seconds=seconds,

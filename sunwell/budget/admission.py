@@ -1,31 +1,23 @@
 """Whether a claim is granted, waits or is refused: numbers in, answer out."""
 
 from decimal import Decimal
+from itertools import accumulate
 
 from sunwell.budget.account import Account, Gauge, Want
 from sunwell.budget.clock import Clock
-from sunwell.budget.ledger_protocol import Claim
+from sunwell.budget.ledger_protocol import Claim, Reservation
+from sunwell.budget.standing import Standing
 from sunwell.errors import BudgetExhausted, ConfigurationError, SunwellError
-
-_GOOD_SHARE = 4
-
-
-def good_output(claim: Claim, least: int) -> int:
-    """Return the output that a claim takes at once: a quarter of what it asks for, or its least.
-
-    For less it waits while something in flight could free more: an answer that is cut off short
-    has to be paid for and asked again.
-    """
-    quarter = -(-claim.max_output_tokens // _GOOD_SHARE)
-    return min(claim.max_output_tokens, max(least, quarter))
 
 
 def judge(want: Want, clock: Clock) -> "int | Account | SunwellError":
     """Return the output to grant, or the account to wait at, or why the call is refused.
 
-    A claim waits at the topmost account that lacks room for it now, or at which somebody waits who
-    came earlier: a later claim on that account waits behind it. A closing claim
-    that fits does not stand in line, since its room is kept for it.
+    A claim gets its whole limit, since an answer that is cut has to be paid for and asked again. It waits
+    at the topmost account that has not room for that now, but whose calls in flight could free more, or
+    at which somebody waits who came earlier: a later claim on that account waits behind it. A closing
+    claim that fits does not stand in line, since its room is kept for it. If nothing could free more,
+    the claim gets the largest limit that fits, or is refused if that is below its least.
     """
     late = clock.out_of_time(want.account, want.claim.closing)
     if late is not None:
@@ -33,15 +25,18 @@ def judge(want: Want, clock: Clock) -> "int | Account | SunwellError":
     chain = want.account.chain
     fits = [account.fits(want, later=False) for account in chain]
     fit = min(fits)
-    target = want.good
-    if fit < target:
+    most = want.claim.max_output_tokens
+    targets = [most] * len(chain)
+    if fit < most:
         later = [account.fits(want, later=True) for account in chain]
         # Refused now: even if all that is in flight came back unused, it would not fit.
         if min(later) < want.least:
             return refusal(want, chain[later.index(min(later))])
-        # Nothing in flight can free more than this, so waiting for a good output would never end.
-        target = min(target, *later)
-    for account, here in zip(chain, fits, strict=True):
+        # More than the accounts below can ever allow is not worth waiting for. Those above are left out:
+        # what is in flight here is in flight there too, so they can free as much. So a target changes only
+        # with a booking on its own account, which is when its line is served.
+        targets = list(accumulate(reversed(later), min, initial=most))[:0:-1]
+    for account, here, target in zip(chain, fits, targets, strict=True):
         if here < target or (account.line and _is_behind(want, account.line[0])):
             return account
     return fit
@@ -65,6 +60,9 @@ def refusal(want: Want, account: Account) -> SunwellError:
         return _exhausted("calls", account.calls, calls, account)
     if account.tokens.ceiling is not None and _lacks(account.tokens, own.tokens, want, tokens):
         return _exhausted("tokens", account.tokens, tokens, account)
+    new = Decimal(claim.most_new_tokens(want.least))
+    if account.new_tokens.ceiling is not None and _lacks(account.new_tokens, own.new_tokens, want, new):
+        return _exhausted("new_tokens", account.new_tokens, new, account)
     return _exhausted("usd", account.usd, least_usd(want) or Decimal(0), account)
 
 
@@ -89,40 +87,38 @@ def turns_used_up(account: Account) -> SunwellError:
     return _exhausted("turns", account.turns, Decimal(1), account)
 
 
-def stopped(want: Want, limit: str) -> SunwellError:
-    """Return why no call is made after a provider billed more than was reserved."""
-    account = next(one for one in want.account.chain if _is_limited(one))
-    gauge: Gauge[int] | Gauge[Decimal] = account.usd if account.usd.ceiling is not None else account.tokens
-    error = _exhausted(limit, gauge, Decimal(0), account)
-    error.detail = (
-        "a provider billed more than the bound on a call, so the budget could not be promised any more: "
-        "no new calls are made; raise the budget and resume"
-    )
-    return error
-
-
-def is_limited(want: Want) -> bool:
-    """Say whether a ceiling in dollars or tokens holds for *want*."""
-    return any(_is_limited(account) for account in want.account.chain)
-
-
-def _is_limited(account: Account) -> bool:
-    return account.usd.ceiling is not None or account.tokens.ceiling is not None
+def overtaken(held: Reservation, account: Account, limit: str) -> BudgetExhausted:
+    """Return why the call of *held* does not begin: by now, other calls have passed *limit* of *account*."""
+    gauges: dict[str, tuple[Gauge[int] | Gauge[Decimal], Decimal]] = {
+        "usd": (account.usd, held.usd or Decimal(0)),
+        "tokens": (account.tokens, Decimal(held.tokens)),
+        "calls": (account.calls, Decimal(1)),
+        "new_tokens": (account.new_tokens, Decimal(held.new_tokens)),
+    }
+    gauge, needed = gauges[limit]
+    return _exhausted(limit, gauge, needed, account)
 
 
 def _exhausted(
     limit: str, gauge: "Gauge[int] | Gauge[Decimal]", needed: Decimal, account: Account
 ) -> BudgetExhausted:
+    standing = standing_of(limit, gauge, account.path)
+    sentence = standing.refusal(needed)
+    return BudgetExhausted(limit, needed, Decimal(gauge.booked), standing.ceiling, account.path, sentence)
+
+
+def standing_of(limit: str, gauge: "Gauge[int] | Gauge[Decimal]", path: str) -> Standing:
+    """Return where the ceiling of *gauge* stands; only if it has one."""
     assert gauge.ceiling is not None
-    used, ceiling, kept = Decimal(gauge.booked), Decimal(gauge.ceiling), gauge.own + gauge.below
-    detail = ""
-    if kept:
-        detail = (
-            f"the {limit} budget of {account.path} is used up: {used} of {ceiling} is spent or booked, up to "
-            f"{kept} is kept for closing calls, and the next call may need {needed}; raise the budget or "
-            "ask for less"
-        )
-    return BudgetExhausted(limit, needed, used, ceiling, account.path, detail)
+    return Standing(
+        limit,
+        Decimal(gauge.ceiling),
+        Decimal(gauge.settled),
+        Decimal(gauge.uncertain),
+        Decimal(gauge.reserved),
+        Decimal(gauge.kept),
+        path,
+    )
 
 
 def _time_is_up(account: Account, want: Want, clock: Clock) -> BudgetExhausted:

@@ -7,9 +7,10 @@ from decimal import Decimal
 import attrs
 
 from sunwell.budget.account import NO_RESERVE, Account, Gauge, N, Parts, Want
-from sunwell.budget.admission import good_output, is_limited, judge, stopped, turns_used_up
+from sunwell.budget.admission import judge, overtaken, standing_of, turns_used_up
 from sunwell.budget.clock import Clock
-from sunwell.budget.ledger_protocol import Amount, Budget, Claim, Reservation
+from sunwell.budget.ledger_protocol import Amount, Budget, CeilingLeft, Claim, Reservation
+from sunwell.budget.standing import Standing
 from sunwell.budget.tally import Past, book, upwards
 from sunwell.budget.wait_queue import Lines
 from sunwell.errors import SunwellError
@@ -40,18 +41,19 @@ class TreeLedger:
     calls can share the same room. A settled reserve costs the same however many are open.
 
     **What an ordinary claim must leave.** At its own account and each one above: what is settled,
-    uncertain and reserved; that account's own closing reserve; and of the closing reserves of the
-    accounts below, the largest, or all of them once less than a twentieth of the ceiling is
-    unbooked. So ordinary calls never eat into the closing reserve of their own ceiling, nor into
-    the largest below a shared one, yet at least 95 % of a ceiling can be used wherever one call
-    and one reserve fit in the rest. RFC-3 says why no rule can keep more.
+    uncertain and reserved; and the closing reserves of that account and of all below it, together
+    a tenth of its ceiling at most.
 
     **What a closing claim may use.** The closing reserve of its account, which it uses up, and
-    ordinary room; never the closing reserve of an account above its own.
+    ordinary room; never what is kept for the closing call of an account above its own. Reserves
+    that come to more than a tenth are a pool: who closes first, draws first.
 
-    **Who waits.** A claim that lacks room waits while reservations in flight could free enough.
-    One that would be lowered below a quarter of its output waits while they could free more. Each
-    account serves in order of arrival; who waits at one account holds up only who shares it.
+    **Who waits.** A claim waits while reservations in flight could free room for more of its output
+    than fits now. Each account serves in order of arrival; who waits at one account holds up only
+    who shares it.
+
+    **A bill above its reservation** is booked in full. It stops nothing unless it passes a ceiling:
+    then that account has no room, and every claim on it and below it is refused, closing claims too.
     """
 
     root: str = "run"
@@ -64,7 +66,6 @@ class TreeLedger:
     _lines: Lines = attrs.field(init=False)
     _past: Past = attrs.field(factory=Past, init=False)
     _numbers: Iterator[int] = attrs.field(factory=itertools.count, init=False)
-    _broken_limit: str = attrs.field(default="", init=False)
 
     def __attrs_post_init__(self) -> None:
         account = Account(self.root)
@@ -72,12 +73,7 @@ class TreeLedger:
         self._accounts[self.root] = account
         self._lines = Lines(self._judge, self._book, self.release, self.clock)
 
-    @property
-    def stopped(self) -> bool:
-        """Whether a bill was higher than its reservation, so that no ordinary call follows."""
-        return bool(self._broken_limit)
-
-    def open(self, path: str, budget: Budget) -> None:
+    def open(self, path: str, budget: Budget, *, new_tokens: int | None = None) -> None:
         """Put ceilings on *path* and all below it; see the protocol.
 
         Raises :exc:`RuntimeError` for a new account above one that is there already.
@@ -87,6 +83,7 @@ class TreeLedger:
             account = self._add(path)
         self.clock.start(account)
         account.limit_to(budget)
+        account.new_tokens.limit_to(new_tokens)
         self._lines.set_timers(account)
         self._lines.stir(account.chain)
 
@@ -113,7 +110,7 @@ class TreeLedger:
             if claim.closing:
                 # Another closing call of this account may wait for the reserve that this one has just
                 # drawn. An answer does not give that back: it would wait for nothing.
-                self._lines.refuse_closing()
+                self._lines.judge_closing()
             return reservation
         if isinstance(verdict, Account):
             return await self._lines.wait(want, verdict)
@@ -121,26 +118,25 @@ class TreeLedger:
 
     def confirm(self, reservation: Reservation, claim: Claim) -> None:
         """Let a call begin that was held up after its reservation; see the protocol."""
-        # Between reservation and intent the caller waits for the journal. Meanwhile another call may have
-        # been billed above its bound, and from then on nothing more is sent.
-        if not self._broken_limit:
-            return
-        want = self._want(self._nearest(reservation.account), claim)
-        if self._is_stopped_for(want):
-            self.release(reservation)
-            raise stopped(want, self._broken_limit)
+        # Between reservation and intent the caller waits for the journal and the rate limit. Meanwhile
+        # another call may have been billed above its bound, and what it used beyond it was promised to
+        # this one.
+        for account in self._nearest(reservation.account).chain:
+            if limit := account.passed_limit():
+                self.release(reservation)
+                raise overtaken(reservation, account, limit)
 
-    def settle(self, reservation: Reservation, tokens: int, usd: Decimal | None) -> bool:
+    def settle(
+        self, reservation: Reservation, tokens: int, usd: Decimal | None, new_tokens: int | None = None
+    ) -> bool:
         """Book what the call used and say whether it passed the reservation; see the protocol."""
         held = self._end(reservation)
+        new = tokens if new_tokens is None else new_tokens
         for account in held.account.chain:
-            account.settle(reservation, tokens, usd)
-        limit = passed(reservation.tokens, reservation.usd, tokens, usd)
-        if limit:  # before those who wait are served: they would be granted under a bound that failed
-            self.stop(limit)
+            account.settle(reservation, tokens, usd, new)
         self._lines.stir(held.account.chain)
         self._warn(held.account.chain)
-        return bool(limit)
+        return is_exceeded(reservation, tokens, usd)
 
     def keep(self, reservation: Reservation) -> None:
         """Book the whole reservation as uncertain: the provider may have billed it."""
@@ -173,9 +169,9 @@ class TreeLedger:
         self._warn(chain)
 
     def hold_back(self, path: str, tokens: int, usd: Decimal | None, seconds: float = 0.0) -> None:
-        """Set the closing reserve of the account of *path*; it may be more than what is left."""
+        """Set the closing reserve of the account of *path*; see the protocol."""
         calls = 1 if tokens or usd or seconds else 0
-        self._set_reserve(self._nearest(path), (usd or Decimal(0), tokens, calls), seconds)
+        self._set_reserve(self._nearest(path), (usd or Decimal(0), tokens, calls, tokens), seconds)
 
     def restore(self, path: str, amount: Amount) -> None:
         """Add what earlier processes of the same run used at *path*; see the protocol."""
@@ -186,12 +182,6 @@ class TreeLedger:
             nearest.restored_seconds += amount.seconds
         self._past.add(path, amount)
         self._lines.stir(nearest.chain)
-
-    def stop(self, limit: str) -> None:
-        """Make no ordinary call any more under a ceiling in dollars or tokens; see the protocol."""
-        if not self._broken_limit:
-            self._broken_limit = limit
-            self._lines.judge_all()
 
     def pause(self) -> None:
         """Let no time pass under any time limit; see the protocol."""
@@ -207,17 +197,31 @@ class TreeLedger:
         return account.amount(self.clock.elapsed_seconds(account))
 
     def held_back(self, path: str) -> Amount:
-        """Return, as reserved, the closing reserve of the account of *path* and of all below it."""
+        """Return, as reserved, what ordinary calls must leave for closing calls at the account of *path*."""
         account = self._nearest(path)
         return Amount(
-            reserved_usd=account.usd.own + account.usd.below,
-            reserved_tokens=account.tokens.own + account.tokens.below,
-            calls=account.calls.own + account.calls.below,
+            reserved_usd=account.usd.kept,
+            reserved_tokens=account.tokens.kept,
+            reserved_new_tokens=account.new_tokens.kept if account.new_tokens.ceiling is not None else 0,
+            calls=account.calls.kept,
         )
+
+    def standing(self, path: str, limit: str) -> Standing | None:
+        """Return where the ceiling on *limit* stands that leaves least room at *path*; see the protocol."""
+        found = []
+        for account in self._nearest(path).chain:
+            gauge = getattr(account, limit)
+            if gauge.ceiling is not None:
+                found.append(standing_of(limit, gauge, account.path))
+        return min(found, key=lambda one: one.left, default=None)
 
     def tokens_left(self, path: str) -> int | None:
         """Return the tokens that an ordinary claim may still take; ``None``: no ceiling."""
         return _least_room(account.tokens for account in self._nearest(path).chain)
+
+    def new_tokens_left(self, path: str) -> int | None:
+        """Return the output and new input that an ordinary claim may still take; ``None``: no ceiling."""
+        return _least_room(account.new_tokens for account in self._nearest(path).chain)
 
     def usd_left(self, path: str) -> Decimal | None:
         """Return the US dollars that an ordinary claim may still take; ``None``: no ceiling."""
@@ -226,6 +230,18 @@ class TreeLedger:
     def seconds_left(self, path: str) -> float | None:
         """Return the time that all ceilings above *path* still allow; ``None``: no ceiling."""
         return self.clock.least_left_seconds(self._nearest(path).chain)
+
+    def ceilings(self, path: str) -> tuple[CeilingLeft, ...]:
+        """Return the ceilings in dollars or tokens that hold at *path*, from the top down."""
+        return tuple(
+            CeilingLeft(
+                account.path,
+                None if account.usd.ceiling is None else account.usd.room(later=True),
+                None if account.tokens.ceiling is None else account.tokens.room(later=True),
+            )
+            for account in self._nearest(path).chain
+            if account.usd.ceiling is not None or account.tokens.ceiling is not None
+        )
 
     def _add(self, path: str) -> Account:
         above = self._nearest(path)
@@ -258,22 +274,18 @@ class TreeLedger:
 
     def _has_room(self, account: Account, claim: Claim, usd: Decimal | None) -> bool:
         """Say whether an ordinary claim, which costs *usd* at most, fits in full, at every account."""
-        if claim.closing or self._broken_limit or self.clock.out_of_time(account, closing=False):
+        if claim.closing or self.clock.out_of_time(account, closing=False):
             return False
         tokens = claim.input_tokens + claim.max_output_tokens
-        return all(above.has_room(tokens, usd) for above in account.chain)
+        new = claim.most_new_tokens(claim.max_output_tokens)
+        return all(above.has_room(tokens, new, usd) for above in account.chain)
 
     def _want(self, account: Account, claim: Claim) -> Want:
         least = min(claim.least_output_tokens, claim.max_output_tokens)
-        return Want(claim, account, next(self._numbers), least, good_output(claim, least))
+        return Want(claim, account, next(self._numbers), least)
 
     def _judge(self, want: Want) -> int | Account | SunwellError:
-        if self._is_stopped_for(want):
-            return stopped(want, self._broken_limit)
         return judge(want, self.clock)
-
-    def _is_stopped_for(self, want: Want) -> bool:
-        return bool(self._broken_limit) and not want.claim.closing and is_limited(want)
 
     def _book(self, want: Want, output_tokens: int) -> Reservation:
         usd = want.claim.most_usd(output_tokens)
@@ -283,7 +295,8 @@ class TreeLedger:
         self, account: Account, claim: Claim, output_tokens: int, usd: Decimal | None, number: int
     ) -> Reservation:
         tokens = claim.input_tokens + output_tokens
-        reservation = Reservation(number, account.path, tokens, usd, output_tokens)
+        new = claim.most_new_tokens(output_tokens)
+        reservation = Reservation(number, account.path, tokens, usd, output_tokens, new)
         for one in account.chain:
             one.reserve(reservation)
         drawn = account.draw(reservation) if claim.closing else NO_RESERVE
@@ -307,11 +320,11 @@ class TreeLedger:
                 self.on_warning("seconds", *time, account.path)
 
 
-def passed(reserved_tokens: int, reserved_usd: Decimal | None, tokens: int, usd: Decimal | None) -> str:
-    """Return the limit in which a bill is higher than its reservation, or an empty string."""
-    if usd is not None and reserved_usd is not None and usd > reserved_usd:
-        return "usd"
-    return "tokens" if tokens > reserved_tokens else ""
+def is_exceeded(reservation: Reservation, tokens: int, usd: Decimal | None) -> bool:
+    """Say whether a bill is higher than its *reservation*, in tokens or in dollars."""
+    if usd is not None and reservation.usd is not None and usd > reservation.usd:
+        return True
+    return tokens > reservation.tokens
 
 
 def _least_room(gauges: "Iterable[Gauge[N]]") -> "N | None":

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import attrs
 
+from sunwell.budget.standing import Standing
 from sunwell.core.task import Budget
 
 __all__ = ["Amount", "Budget", "Claim", "Reservation"]
@@ -18,12 +19,19 @@ class Claim:
     """Bound on what the provider can bill as input."""
     max_output_tokens: int
     least_output_tokens: int = 1
-    """Where less output than this fits, the call is useless and is refused."""
+    """If only less output than this can ever fit, the call is useless and is refused."""
     input_usd: Decimal | None = None
     """Price of the whole input at the dearest rate that can apply; ``None``: price unknown."""
     output_usd_per_token: Decimal | None = None
     closing: bool = False
     """Whether the call may use the closing reserve."""
+    new_input_tokens: int | None = None
+    """Part of the input bound that no earlier call was counted for; ``None``: all of it."""
+
+    def most_new_tokens(self, output_tokens: int) -> int:
+        """Return the new input and the output of the attempt at most, with so much output."""
+        new = self.input_tokens if self.new_input_tokens is None else self.new_input_tokens
+        return new + output_tokens
 
     def most_usd(self, output_tokens: int) -> Decimal | None:
         """Return what the attempt costs at most with so much output; ``None`` where a price is unknown."""
@@ -42,6 +50,8 @@ class Reservation:
     usd: Decimal | None
     max_output_tokens: int
     """What the claim asked for, or less where the ceilings allow only less."""
+    new_tokens: int = 0
+    """Part of ``tokens`` that counts under a ceiling of new tokens: the output, and input that is new."""
 
 
 @attrs.frozen
@@ -54,9 +64,23 @@ class Amount:
     settled_tokens: int = 0
     uncertain_tokens: int = 0
     reserved_tokens: int = 0
+    settled_new_tokens: int = 0
+    """Of these tokens, the output and the input that was not counted before; 0 if they have no ceiling."""
+    uncertain_new_tokens: int = 0
+    reserved_new_tokens: int = 0
     calls: int = 0
     turns: int = 0
     seconds: float = 0.0
+
+
+@attrs.frozen
+class CeilingLeft:
+    """What one account leaves to ordinary calls below it, if nothing of what is in flight were billed."""
+
+    account: str
+    usd: Decimal | None
+    """``None``: no ceiling in US dollars."""
+    tokens: int | None
 
 
 class Ledger(Protocol):
@@ -66,9 +90,11 @@ class Ledger(Protocol):
     an account is booked on all accounts above it in the same step.
     """
 
-    def open(self, path: str, budget: Budget) -> None:
+    def open(self, path: str, budget: Budget, *, new_tokens: int | None = None) -> None:
         """Put a ceiling on *path* and all below it.
 
+        *new_tokens* is a ceiling on output and new input: input that was counted once, such as the
+        beginning of a conversation that is read again at each turn, does not count again.
         Opening again replaces the ceilings and keeps the bookings. A new account begins with what
         was restored at or below it, and its clock starts. Accounts are opened from the top down.
         """
@@ -81,8 +107,9 @@ class Ledger(Protocol):
     async def reserve(self, path: str, claim: Claim) -> Reservation:
         """Hold room for one attempt, in one step over all accounts above *path*.
 
-        Lowers the output to what fits, waits while something in flight could free enough, and
-        raises :exc:`~sunwell.errors.BudgetExhausted` as soon as nothing could. A claim without a
+        Grants the whole output, and waits for it while calls in flight could free room for more than
+        what fits now. If none can, it grants the largest output that fits, or raises
+        :exc:`~sunwell.errors.BudgetExhausted` if that is below the claim's least. A claim without a
         price under a ceiling in US dollars is a :exc:`~sunwell.errors.ConfigurationError`.
         """
         ...
@@ -90,17 +117,22 @@ class Ledger(Protocol):
     def confirm(self, reservation: Reservation, claim: Claim) -> None:
         """Say that the call of *reservation* begins now.
 
-        Releases it and raises :exc:`~sunwell.errors.BudgetExhausted` where a bill has passed its bound
-        since: what is only reserved is no call in flight yet.
+        Releases it and raises :exc:`~sunwell.errors.BudgetExhausted` if by now more than a ceiling above
+        it is settled, uncertain and reserved, because a bill was higher than its reservation: what is
+        only reserved is no call in flight yet.
         """
         ...
 
-    def settle(self, reservation: Reservation, tokens: int, usd: Decimal | None) -> bool:
+    def settle(
+        self, reservation: Reservation, tokens: int, usd: Decimal | None, new_tokens: int | None = None
+    ) -> bool:
         """Book what the call really used, and say whether it was more than was reserved.
 
-        More is booked in full, and no new call under a ceiling in dollars or tokens follows,
-        closing calls excepted. ``usd=None`` (usage known, price not) keeps the reserved dollars
-        booked as uncertain.
+        *new_tokens* is the part of *tokens* that was output or new input; ``None``: all of it.
+
+        More is booked in full. If a ceiling is passed with it, no call under that ceiling follows, not
+        even a closing call. ``usd=None`` (usage known, price not) keeps the reserved dollars booked as
+        uncertain.
         """
         ...
 
@@ -117,9 +149,11 @@ class Ledger(Protocol):
         ...
 
     def hold_back(self, path: str, tokens: int, usd: Decimal | None, seconds: float = 0.0) -> None:
-        """Set the closing reserve of the account of *path*: only its closing claims may use it.
+        """Set the closing reserve of the account of *path*: only closing claims may use it.
 
-        One call is kept with it. Zeros take it away, as :meth:`close` does.
+        One call is kept with it. All reserves at and below an account together keep at most a tenth
+        of its ceiling; of calls, at least one if the ceiling is two or more. Zeros take the reserve
+        away, as :meth:`close` does.
         """
         ...
 
@@ -128,14 +162,6 @@ class Ledger(Protocol):
 
         Reserved counts as uncertain. Seconds count for an account at exactly *path*; all else for
         the accounts above as well, those opened later included.
-        """
-        ...
-
-    def stop(self, limit: str) -> None:
-        """Make no ordinary call any more under a ceiling in dollars or tokens.
-
-        A bill has passed its reservation in *limit* (``usd`` or ``tokens``), here or in an earlier
-        process of the same run.
         """
         ...
 
@@ -154,11 +180,22 @@ class Ledger(Protocol):
         """Return what the account of *path* has used so far."""
         ...
 
+    def standing(self, path: str, limit: str) -> Standing | None:
+        """Return where the ceiling on *limit* stands that leaves least room at *path*; ``None``: no ceiling.
+
+        *limit* is ``usd``, ``tokens``, ``new_tokens``, ``calls`` or ``turns``.
+        """
+        ...
+
     def tokens_left(self, path: str) -> int | None:
         """Return the tokens that an ordinary claim may still take; ``None``: no ceiling above *path*.
 
         What is reserved or held back counts as gone.
         """
+        ...
+
+    def new_tokens_left(self, path: str) -> int | None:
+        """Return the output and new input that an ordinary claim may still take; ``None``: no ceiling."""
         ...
 
     def usd_left(self, path: str) -> Decimal | None:
@@ -167,4 +204,8 @@ class Ledger(Protocol):
 
     def seconds_left(self, path: str) -> float | None:
         """Return the time that all ceilings above *path* still allow; ``None``: no ceiling."""
+        ...
+
+    def ceilings(self, path: str) -> tuple[CeilingLeft, ...]:
+        """Return the ceilings in dollars or tokens that hold at *path*, from the top down."""
         ...

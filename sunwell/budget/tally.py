@@ -41,6 +41,9 @@ def book(account: Account, amount: Amount) -> None:
     """Book everything but seconds; what was reserved is uncertain now."""
     account.usd.add(amount.settled_usd, amount.uncertain_usd + amount.reserved_usd)
     account.tokens.add(amount.settled_tokens, amount.uncertain_tokens + amount.reserved_tokens)
+    account.new_tokens.add(
+        amount.settled_new_tokens, amount.uncertain_new_tokens + amount.reserved_new_tokens
+    )
     account.calls.add(amount.calls, 0)
     account.turns.add(amount.turns, 0)
 
@@ -53,6 +56,9 @@ def _sum(one: Amount, other: Amount) -> Amount:
         settled_tokens=one.settled_tokens + other.settled_tokens,
         uncertain_tokens=one.uncertain_tokens + other.uncertain_tokens,
         reserved_tokens=one.reserved_tokens + other.reserved_tokens,
+        settled_new_tokens=one.settled_new_tokens + other.settled_new_tokens,
+        uncertain_new_tokens=one.uncertain_new_tokens + other.uncertain_new_tokens,
+        reserved_new_tokens=one.reserved_new_tokens + other.reserved_new_tokens,
         calls=one.calls + other.calls,
         turns=one.turns + other.turns,
     )

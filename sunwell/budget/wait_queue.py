@@ -20,11 +20,12 @@ def enter(want: Want, waiting: Mapping[int, Want]) -> None:
     """Remember what *want* needs at least, at every account that it draws on.
 
     Ordinary claims meet the same room at an account, so the most demanding is hopeless first.
-    Closing claims each have a room of their own: :func:`cannot_close` looks at each of them.
+    Closing claims each have a room of their own: :meth:`Lines.judge_closing` looks at each of them.
     """
     if want.claim.closing:
         return
-    needs = (least_usd(want), want.claim.input_tokens + want.least, 1)
+    claim, least = want.claim, want.least
+    needs = (least_usd(want), claim.input_tokens + least, 1, claim.most_new_tokens(least))
     for account in want.account.chain:
         for hopes, need in zip(account.hopes, needs, strict=True):
             if need is None:
@@ -50,15 +51,6 @@ def hopeless(account: Account, waiting: Mapping[int, Want]) -> Iterator[Want]:
                     break
                 yield want
             heapq.heappop(hopes)
-
-
-def cannot_close(closing: Mapping[int, Want]) -> list[Want]:
-    """Return those of the waiting *closing* claims that can no longer be served."""
-    return [
-        want
-        for want in closing.values()
-        if any(account.fits(want, later=True) < want.least for account in want.account.chain)
-    ]
 
 
 Verdict = int | Account | SunwellError
@@ -109,23 +101,20 @@ class Lines:
                 to_serve += self._conclude(want, self.judge(want))
         for account in to_serve:
             self._serve(account)
-        self.refuse_closing()  # serving the lines may have used the ordinary room that they counted on
+        self.judge_closing()  # serving the lines may have used the ordinary room that they counted on
 
-    def refuse_closing(self) -> None:
-        """Refuse those of the waiting closing claims that nothing could serve any more."""
-        while hopeless_ones := cannot_close(self.closing):
-            for account in self._conclude(hopeless_ones[0], self.judge(hopeless_ones[0])):
-                self._serve(account)
+    def judge_closing(self) -> None:
+        """Look again at the waiting closing claims.
 
-    def judge_all(self) -> None:
-        """Look again at everybody: a rule changed."""
-        moved: list[Account] = []
-        for want in list(self.waiting.values()):
+        One is refused if nothing could serve it any more, and granted if nothing could free more for it.
+        """
+        for want in list(self.closing.values()):
+            if want.ticket not in self.waiting:
+                continue  # granted or refused since, when another one was
             verdict = self.judge(want)
-            if isinstance(verdict, SunwellError):
-                moved += self._conclude(want, verdict)
-        for account in moved:
-            self._serve(account)
+            if not isinstance(verdict, Account):
+                for account in self._conclude(want, verdict):
+                    self._serve(account)
 
     def set_timers(self, account: Account) -> None:
         """Reset the timers of those who draw on *account*: its ceiling changed."""
@@ -153,7 +142,7 @@ class Lines:
         if isinstance(verdict, int):
             want.answer.set_result(self.book(want, verdict))
             if want.claim.closing:
-                self.refuse_closing()  # another closing call of the account may have counted on its reserve
+                self.judge_closing()  # another closing call of the account may have counted on its reserve
         elif isinstance(verdict, SunwellError):
             want.answer.set_exception(verdict)
         return moved

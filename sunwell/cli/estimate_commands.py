@@ -58,19 +58,25 @@ def estimate(**chosen: Any) -> None:
 
 
 def _lines(made: "Forecast") -> list[str]:
+    from sunwell.report.figures import exact
+
     verdict = "would be delegated" if made.decision else "would not be delegated"
-    sides = [
-        (made.quote.delegated, f"{made.smart_model} writes the lens, {made.delegation_model} works"),
-        (made.quote.direct, f"{made.own_model} alone"),
-        *((side, f"{made.smart_model} alone at low effort") for side in made.quote.alternatives),
-    ]
+    who = {
+        "delegated": f"{made.smart_model} writes the lens, {made.delegation_model} works",
+        "direct": f"{made.own_model} alone",
+        "smart-low-effort": f"{made.smart_model} alone at low effort",
+        "cheap": f"{made.delegation_model} alone, without a lens",
+    }
     lines = [
         fitted(f"{verdict}: {made.decision.reason}"),
         "",
         f"{'':<18}{'low':>11}{'expected':>11}{'worst':>11}",
     ]
-    lines += [_row(side, who, side is made.chosen) for side, who in sides]
+    lines += [_row(side, who[side.name], side is made.chosen) for side in made.sides]
     lines += ["", "Assumed:", *(fitted(f"  · {each}", 4) for each in made.quote.assumptions), ""]
+    if made.least_usd is not None:
+        least = f"{exact(made.least_usd)} dollars or {made.least_tokens:,} tokens"
+        lines.append(fitted(f"A cap of {least} holds the first call of {made.without_lens}; less may not."))
     dated = f"Prices of {made.quote.price_date}. " if made.quote.price_date else ""
     return [*lines, f"{dated}Nothing was asked and nothing was spent."]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from sunwell.cli.plain_view import line_of, notice
+from sunwell.cli.plain_view import Refusals, line_of, notice
 from sunwell.cli.progress import Progress, Row
 from sunwell.events import Event, ModelTextArrived
 from sunwell.report.figures import dollars, one_line, seconds_text, told_line
@@ -36,12 +36,15 @@ class LiveView:
     _live: "Live | None" = attrs.field(default=None, init=False)
     _began: float = attrs.field(factory=time.monotonic, init=False)
     _is_over: bool = attrs.field(default=False, init=False)
+    _refusals: Refusals = attrs.field(factory=Refusals, init=False)
 
     def see(self, event: Event) -> None:
         """Show *event*."""
         self.progress.see(event)
-        if isinstance(event, ModelTextArrived):
+        if isinstance(event, ModelTextArrived) or self._refusals.repeats(event):
             return
+        if more := self._refusals.ended(event):
+            self.say(more)
         line = line_of(event, verbose=True) if self.verbose else notice(event)
         if line is not None:
             self.say(line)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import attrs
 import click
 
+from sunwell.budget.standing import Standing
 from sunwell.events import (
     BoundExceeded,
     BudgetRefused,
@@ -18,6 +19,7 @@ from sunwell.events import (
     ModelCallFinished,
     ModelFellBack,
     ModelRetried,
+    RunFinished,
     RunStarted,
     ToolCallFinished,
     ToolCallStarted,
@@ -46,17 +48,50 @@ def notice(event: Event) -> str | None:
         case ModelFellBack():
             return f"using {event.used} instead of {event.wanted}: {one_line(event.reason, 200)}"
         case BudgetWarning():
-            return f"budget: {event.used:,} of {event.ceiling:,} {event.limit} used"
+            return _warning(event)
         case BudgetRefused():
-            return (
-                f"budget: a call was not sent; it may need {event.needed:,} {event.limit}, "
-                f"and {event.used:,} of {event.ceiling:,} are already used"
-            )
+            return f"budget: a call was not sent: {one_line(event.sentence, 400)}"
         case BoundExceeded():
-            return f"{event.model} billed more than was reserved; no more calls are sent"
+            return (
+                f"{event.model} billed more than was reserved for a call; from now on its calls are "
+                "reserved by their bytes"
+            )
         case Warned():
             return f"note: {one_line(event.message, 300)}"
     return None
+
+
+@attrs.define(eq=False)
+class Refusals:
+    """Calls that were not sent for lack of room: the first under each ceiling is told, others are counted."""
+
+    _seen: dict[tuple[str, str], int] = attrs.field(factory=dict, init=False)
+    _sentences: set[str] = attrs.field(factory=set, init=False)
+    """Sentences of refusals whose calls have not been told as failed yet."""
+
+    def is_told(self, event: Event) -> bool:
+        """Whether *event* only says of a refused call that it failed, with the sentence of its refusal."""
+        if not isinstance(event, ModelCallFinished) or event.error not in self._sentences:
+            return False
+        self._sentences.discard(event.error)
+        return True
+
+    def repeats(self, event: Event) -> bool:
+        """Whether *event* is a refusal under a ceiling that one was told of already."""
+        if not isinstance(event, BudgetRefused):
+            return False
+        self._sentences.add(event.sentence)
+        place = (event.limit, event.account)
+        self._seen[place] = self._seen.get(place, 0) + 1
+        return self._seen[place] > 1
+
+    def ended(self, event: Event) -> str | None:
+        """Return, at the end of the run, how many more calls were not sent; ``None`` if none."""
+        if not isinstance(event, RunFinished):
+            return None
+        more = sum(count - 1 for count in self._seen.values())
+        self._seen.clear()
+        return f"budget: {more:,} more {'call was' if more == 1 else 'calls were'} not sent" if more else None
 
 
 def line_of(event: Event, *, verbose: bool = False) -> str | None:
@@ -91,11 +126,16 @@ class PlainView:
     quiet: bool = False
     to_stderr: bool = True
     notes_only: bool = False
+    _refusals: Refusals = attrs.field(factory=Refusals, init=False)
 
     def see(self, event: Event) -> None:
         """Show *event*."""
         if self.notes_only and not isinstance(event, Warned):
             return
+        if self._refusals.repeats(event) or self._refusals.is_told(event):
+            return
+        if not self.quiet and (more := self._refusals.ended(event)):
+            self.say(more)
         line = None if self.quiet else line_of(event, verbose=self.verbose)
         if line is not None:
             self.say(line)
@@ -145,6 +185,14 @@ def _lens(event: EphemeralLensCreated) -> str:
     )
     told = [f"{count} {_plural(count, word)}" for count, word in parts if count]
     return f"lens by {event.generated_by}: {', '.join(told) or 'empty'}; {dollars(event.cost_usd)}"
+
+
+def _warning(event: BudgetWarning) -> str:
+    if event.limit == "seconds":
+        return f"time: {seconds_text(float(event.used))} of {seconds_text(float(event.ceiling))} are over"
+    standing = Standing(event.limit, event.ceiling, event.used)
+    said = [standing.amount(amount) for amount in (event.used, event.ceiling, standing.left)]
+    return f"budget: {said[0]} of {said[1]} is spent or unconfirmed, {said[2]} is not"
 
 
 def _plural(count: int, word: str) -> str:

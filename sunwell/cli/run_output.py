@@ -20,7 +20,7 @@ from sunwell.cli.shared_options import Chosen
 from sunwell.cli.terminal import fitted, if_output_fails, terminal_width
 from sunwell.cli.views import View
 from sunwell.core.task import TaskResult
-from sunwell.errors import JournalError, SunwellError
+from sunwell.errors import ConfigurationError, JournalError, SunwellError
 from sunwell.events import (
     Event,
     ModelCallFinished,
@@ -191,6 +191,8 @@ class _Seen:
         made = self.finished or error.result
         if not self.has_called or not isinstance(made, TaskResult):
             raise error
+        if isinstance(error, ConfigurationError) and not made.bill.lines:
+            raise error  # the first call did not fit into the budget
         again = _resume_command(made, {"workspace": ".", **chosen})
         sentence = f"{error}; then continue with: {again}"
         reason = "not_recorded" if isinstance(error, JournalError) else made.stop_reason

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
-from sunwell.cli.shared_options import DOLLARS, StrictCommand, config_options, model_options
+from sunwell.cli.shared_options import (
+    DOLLARS,
+    StrictCommand,
+    config_options,
+    default_pair,
+    has_key,
+    model_options,
+)
 from sunwell.cli.terminal import fitted
 
 if TYPE_CHECKING:
@@ -51,9 +58,9 @@ START = """\
 
 # The model that writes the lens, and the model that does the work. Names: opus, sonnet, haiku,
 # openai-smart, openai-cheap, provider/model, or a name that you define below.
-smart_model = "opus"
-delegation_model = "haiku"
-# model = "opus"                     # does the work if nothing is delegated
+smart_model = "{smart}"
+delegation_model = "{cheap}"
+# model = "{smart}"  # does the work if nothing is delegated
 
 # delegate = true                    # not set: on if a delegation model is named
 # delegation_threshold_tokens = 2000 # largest expected output that is not worth a lens
@@ -94,7 +101,10 @@ delegation_model = "haiku"
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Project folder.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def init(workspace: str, force: bool) -> None:
-    """Write a sunwell.toml with comments to start from, and trust it."""
+    """Write a sunwell.toml with comments to start from, and trust it.
+
+    It names the two models of the provider whose key is there.
+    """
     from sunwell.cli.record_commands import require_folder
     from sunwell.config.trust import TrustRecord
     from sunwell.errors import ConfigurationError
@@ -102,7 +112,8 @@ def init(workspace: str, force: bool) -> None:
     file = require_folder(Path(workspace)) / "sunwell.toml"
     if os.path.lexists(file) and not force:
         raise ConfigurationError(f"{file} exists already: use --force to overwrite it")
-    data = START.encode()
+    smart, cheap = default_pair(needs_key=False)
+    data = START.replace("{smart}", smart).replace("{cheap}", cheap).encode()
     try:
         if force:
             file.unlink(missing_ok=True)  # a link is replaced, not followed
@@ -120,8 +131,11 @@ def init(workspace: str, force: bool) -> None:
         click.echo(f"sunwell: the file is not trusted yet: {problem}", err=True)
     else:
         click.echo("trusted  in this version; after each change, run: sunwell config trust")
-    click.echo("next     set ANTHROPIC_API_KEY, or name other models in the file")
-    click.echo("         then run: sunwell config check")
+    if has_key():
+        click.echo("next     run: sunwell config check")
+    else:
+        click.echo("next     set ANTHROPIC_API_KEY, or name other models in the file")
+        click.echo("         then run: sunwell config check")
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -177,7 +191,7 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     """
     from sunwell.cli.exit_codes import BAD_INPUT
     from sunwell.cli.shared_options import sources_of
-    from sunwell.config.preflight import findings, plugin_rows, unlisted_models
+    from sunwell.config.preflight import findings, plugin_rows, unlisted_models, useless_caps
     from sunwell.config.resolution import resolve
     from sunwell.tools.wording import on_one_line
 
@@ -188,7 +202,7 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
         click.echo(fitted(on_one_line(f"warning  {warning}"), 9))
     loaded.require_trust()
     resolved = resolve(loaded.values)
-    found = findings(resolved)
+    found = findings(resolved) + useless_caps(resolved)
     if online:
         found += asyncio.run(unlisted_models(resolved))
     for row in plugin_rows(resolved, loaded.values):
@@ -306,36 +320,45 @@ _MARKS = {"yes": "✓", "no": "–", "failed": "✗"}
 def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     """Test each configured model with a few small questions, and show what it can do and what that cost.
 
-    Also tests whether the sandbox for shell commands works on this machine. The exit code is 1 if
+    Also tests whether the settings fit together, spending caps among them, and whether the sandbox for shell
+    commands works on this machine. The exit code is 1 if
     something is missing that Sunwell needs. The sandbox is needed only if shell commands are allowed and
     must run in it.
     """
     from sunwell.cli.exit_codes import FAILED
     from sunwell.cli.shared_options import configured
     from sunwell.cli.terminal import print_json
-    from sunwell.config.preflight import plugin_rows
+    from sunwell.config.preflight import findings, plugin_rows, useless_caps
+    from sunwell.tools.wording import on_one_line
 
     usd = chosen.pop("max_usd")
     held = configured(chosen)
     plugins = plugin_rows(held.resolved, held.loaded.values)
     examining = _Examining(held, chosen["suite"], usd, quiet=chosen["as_json"])
     sandbox = _sandbox(held, chosen["workspace"])
+    found = findings(held.resolved, names=False) + useless_caps(held.resolved)
     if not examining.quiet:
         mark = _MARKS["yes" if sandbox["works"] else "no"]
         click.echo(fitted(f"sandbox  {mark} {sandbox['detail']}", 9) + "\n")
         for row in plugins:
             click.echo(fitted(plugin_line(row), 9))
+        for finding in found:
+            mark = _MARKS["failed" if finding.is_error else "no"]
+            click.echo(fitted(on_one_line(f"settings {mark} {finding.sentence}"), 9))
     examined = asyncio.run(examining.all())
     if examining.quiet:
         told = {
             "models": [_check_object(*pair) for pair in examined],
             "plugins": [plugin_object(row) for row in plugins],
             "sandbox": sandbox,
+            "settings": [{"sentence": each.sentence, "is_error": each.is_error} for each in found],
         }
         print_json(told)
     lacking = [name for name, report in examined if isinstance(report, str) or not report.passes]
     if sandbox["required"] and not sandbox["works"]:
         lacking.append("sandbox")
+    if any(finding.is_error for finding in found):
+        lacking.append("settings")
     if not examining.quiet:
         click.echo(fitted(_last_line(len(examined), lacking)))
     if lacking:

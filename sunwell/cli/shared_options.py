@@ -380,13 +380,22 @@ def session_of(chosen: Chosen, options: "RunOptions") -> "SessionContext":
     return SessionContext.build(chosen["workspace"], task_of(chosen), options)
 
 
+def has_key() -> bool:
+    """Whether the key, or the address, of a provider is there whose models are used if none is named."""
+    return any(_is_set(prefix) for prefix, _, _ in _PAIRS)
+
+
+def _is_set(prefix: str) -> bool:
+    return any(os.environ.get(f"{prefix}_{part}", "").strip() for part in ("API_KEY", "BASE_URL"))
+
+
 def default_pair(needs_key: bool) -> tuple[str, str]:
     """Return the smart and the cheap model of the provider whose key is there.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` where no key is there and one is needed.
     """
     for prefix, smart, cheap in _PAIRS:
-        if any(os.environ.get(f"{prefix}_{part}", "").strip() for part in ("API_KEY", "BASE_URL")):
+        if _is_set(prefix):
             return smart, cheap
     if needs_key:
         raise ConfigurationError(

@@ -1,14 +1,18 @@
 """What can be known to be wrong before a model is asked."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import attrs
 
 from sunwell.agent.lifecycle.model_roles import dearer_worker
 from sunwell.config.resolution import Resolved
 from sunwell.config.schema import ROLES, Configuration
-from sunwell.core.model import ModelProtocol
+from sunwell.core.message import History, user
+from sunwell.core.model import ModelProtocol, Request
 from sunwell.errors import ConfigurationError, PluginError, SunwellError
+from sunwell.gateway.answer_lengths import AnswerLengths
+from sunwell.gateway.booking import claim_for
 from sunwell.models.catalog import DEFAULT_SMART_MODEL
 from sunwell.models.providers import is_beyond_built_in
 from sunwell.models.room import own_output_tokens
@@ -110,8 +114,11 @@ def require_sound(resolved: Resolved) -> tuple[str, ...]:
     return tuple(finding.sentence for finding in found if not finding.is_told_by_run)
 
 
-def findings(resolved: Resolved) -> tuple[Finding, ...]:
-    """Return what is wrong with the models of *resolved*: names, keys, prices, windows. Nothing is sent."""
+def findings(resolved: Resolved, *, names: bool = True) -> tuple[Finding, ...]:
+    """Return what is wrong with the models of *resolved*: names, keys, prices, windows. Nothing is sent.
+
+    *names* is false if the caller tells itself of models that cannot be had.
+    """
     models: dict[str, ModelProtocol] = {}
     found = [Finding(warning, is_error=False) for warning in not_installed(resolved)]
     for role in ROLES:
@@ -121,9 +128,41 @@ def findings(resolved: Resolved) -> tuple[Finding, ...]:
         try:
             models[role] = resolved.registry.get(name)
         except SunwellError as error:
+            if not names:
+                continue
             spared = role == "delegation_model" and resolved.options.fallback == "parent"
             found.append(Finding(f"{role}: {error}", not spared and role != "orchestrator", role))
     return (*found, *_prices(resolved, models), *_windows(resolved, models), *_limits(resolved, models))
+
+
+def useless_caps(resolved: Resolved) -> tuple[Finding, ...]:
+    """Return an error for each cap under which no model of *resolved* could be asked anything at all.
+
+    A run tells the smallest cap for its own first call; this is the least for any call: the shortest answer
+    that is worth a prompt, with no prompt.
+    """
+    budget, least = resolved.options.budget, AnswerLengths().enough_tokens("", "work")
+    found: list[Finding] = []
+    if budget.tokens is not None and budget.tokens < least:
+        found.append(Finding(_useless("tokens", f"{budget.tokens:,} tokens", f"{least:,} tokens")))
+    asked = Request(History([user("")]))
+    needed = []
+    for name in {*resolved.names.values(), parent_name(resolved)}:
+        with suppress(SunwellError):  # found already, in words of its own
+            model = resolved.registry.get(name)
+            claim = claim_for(
+                model, asked, resolved.prices.price(model), input_tokens=0, least_output_tokens=least
+            )
+            usd = claim.most_usd(claim.least_output_tokens)
+            if usd is not None:
+                needed.append(usd)
+    if budget.usd is not None and needed and budget.usd < min(needed):
+        found.append(Finding(_useless("usd", f"${budget.usd:f}", f"${min(needed).normalize():f}")))
+    return tuple(found)
+
+
+def _useless(unit: str, cap: str, needed: str) -> str:
+    return f"budget.{unit}: a cap of {cap} holds no answer of a named model; the shortest needs {needed}"
 
 
 async def unlisted_models(resolved: Resolved) -> tuple[Finding, ...]:

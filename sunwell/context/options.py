@@ -178,11 +178,11 @@ class SubCallLimits:
     """Limit of the nesting, whatever ``RunOptions.max_depth`` allows."""
     max_sub_calls_per_turn: int = 5
     max_total_tokens: int | None = 50_000
-    """Input and output of all of them together."""
+    """Output and new input of all of them together; input that is read again does not count again."""
     max_cost_per_session: Decimal | None = Decimal("1.0")
     """US dollars of all of them together."""
     budget_inheritance: float = 0.5
-    """Largest share of the parent's remaining budget that one sub-call may take."""
+    """Largest share of the parent's remaining budget that one sub-call may take, in dollars and in tokens."""
 
 
 _CEILINGS: Mapping[str, OptionSpec] = {
@@ -479,7 +479,7 @@ class RunOptions:
         default=50_000,
         metadata=_option(
             "sub_calls",
-            "Token cap of all sub-calls together.",
+            "Token cap of all sub-calls together: output and new input; what is read again does not count.",
             key="max_total_tokens",
             metavar="N",
             untrusted="lower",

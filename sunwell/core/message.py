@@ -1,8 +1,8 @@
 """Messages of a conversation and their parts."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import ClassVar, Literal, Self, overload
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Literal, Self, TypeVar, overload
 
 import attrs
 
@@ -58,6 +58,11 @@ class FileChange:
     path: str
     before: str | None
     after: str | None
+
+    @property
+    def verb(self) -> str:
+        """What became of the file, in a word for people."""
+        return "created" if self.before is None else "removed" if self.after is None else "changed"
 
 
 @attrs.frozen
@@ -139,44 +144,58 @@ def digest_of(*texts: str, start: bytes = b"") -> bytes:
 _MESSAGE_OVERHEAD_BYTES = 32  # role and punctuation of any wire format that we write
 
 
+Folded = TypeVar("Folded")
+
+
 class History(Sequence[Message]):
     """An immutable sequence of messages; :meth:`plus` returns a longer one.
 
-    The longer one reuses digest, size and encoded bodies of the shorter one, so turn 200 of a loop takes
-    as much time as turn 10.
+    The longer one reuses what the shorter one has computed (digest, size, encoded bodies, folds), so turn 200
+    of a loop takes as much time as turn 10.
     """
 
-    __slots__ = ("_bodies", "_digest", "_messages", "_size_bytes")
+    __slots__ = ("_bodies", "_digests", "_folds", "_messages", "_size_bytes")
 
     def __init__(self, messages: Iterable[Message] = ()) -> None:
         self._messages: tuple[Message, ...] = ()
-        self._digest = digest_of("history")
+        self._digests: tuple[bytes, ...] = (digest_of("history"),)
         self._size_bytes = 0
         self._bodies: dict[str, tuple[int, bytes]] = {}
+        self._folds: dict[Hashable, tuple[int, Any]] = {}
         self._take(tuple(messages))
 
     def _take(self, new: tuple[Message, ...]) -> None:
         self._messages += new
+        digests = [self._digests[-1]]
         for message in new:
             fields = message.fields()
-            self._digest = digest_of(*fields, start=self._digest)
+            digests.append(digest_of(*fields, start=digests[-1]))
             self._size_bytes += _MESSAGE_OVERHEAD_BYTES * (1 + len(message.parts))
             self._size_bytes += sum(len(text.encode("utf-8", "surrogatepass")) for text in fields)
+        self._digests += tuple(digests[1:])
 
     def plus(self, *messages: Message) -> Self:
         """Return this history with *messages* appended."""
         longer = object.__new__(type(self))
         longer._messages = self._messages
-        longer._digest = self._digest
+        longer._digests = self._digests
         longer._size_bytes = self._size_bytes
         longer._bodies = dict(self._bodies)
+        longer._folds = dict(self._folds)
         longer._take(messages)
         return longer
 
     @property
     def digest(self) -> bytes:
         """16-byte digest of everything in the messages that a model may see."""
-        return self._digest
+        return self._digests[-1]
+
+    def digest_at(self, count: int) -> bytes:
+        """Return the digest of the first *count* messages alone; two histories with the same one begin alike.
+
+        Raises :exc:`IndexError` if there are fewer.
+        """
+        return self._digests[count]
 
     @property
     def size_bytes(self) -> int:
@@ -195,6 +214,20 @@ class History(Sequence[Message]):
             self._bodies[wire_format] = (len(self._messages), body)
         return body
 
+    def folded(self, key: Hashable, start: Folded, step: Callable[[Folded, Message], Folded]) -> Folded:
+        """Return *start* after *step* for each message; for one *key*, each message is asked for once.
+
+        *key* stands for *start* and *step*: with the same key they must be the same.
+        """
+        count: int
+        value: Folded
+        count, value = self._folds.get(key, (0, start))
+        if count < len(self._messages):
+            for message in self._messages[count:]:
+                value = step(value, message)
+            self._folds[key] = (len(self._messages), value)
+        return value
+
     @overload
     def __getitem__(self, index: int) -> Message: ...
     @overload
@@ -212,7 +245,7 @@ class History(Sequence[Message]):
         return isinstance(other, History) and self._messages == other._messages
 
     def __hash__(self) -> int:
-        return hash(self._digest)
+        return hash(self._digests[-1])
 
     def __repr__(self) -> str:
         return f"History({list(self._messages)!r})"

@@ -223,9 +223,9 @@ class Completion:
     """Whether the provider says that it answered as part of a batch, at half the price."""
     stated_cost_usd: Decimal | None = None
     """The cost that the provider itself states, including all fees; ``None`` if it states none."""
-    usage_doubt: str = attrs.field(default="", eq=False, metadata={"transient": True})
+    usage_doubt: str = attrs.field(default="", eq=False)
     """What is contradictory in the reported usage, of which the most expensive meaning was taken; empty if
-    nothing is. Told when the answer arrives, and not recorded."""
+    nothing is. Such usage is no base for the bounds of later calls."""
 
     @property
     def billed_tokens(self) -> int | None:
@@ -269,7 +269,8 @@ class ModelProtocol(Protocol):
     A model may also have ``input_bound_tokens(request) -> int``, an upper bound on the input
     tokens that its provider can bill for a request, and ``price``, a
     :class:`~sunwell.core.price.Price` or ``None``. Without them, the bound is computed from the
-    request's bytes, and the price is looked up by ``name``.
+    request's bytes, and the price is looked up by ``name``. With ``async count_input_tokens(request)
+    -> int | None``, the provider's own count, free of charge, can be asked for; ``None``: it cannot.
     """
 
     @property

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
-from sunwell.core.model import Usage
+from sunwell.core.model import CacheLife, Usage
 
 _PER_MILLION = Decimal(1_000_000)
 
@@ -63,11 +63,15 @@ class Rates:
         )
         return total / _PER_MILLION
 
-    @property
-    def dearest_input_usd(self) -> Decimal:
-        """The highest rate of an input token, including cache writes."""
-        writes = (self.cache_write_usd, self.cache_write_1h_usd, self.cache_read_usd)
-        return max([self.input_usd, *(rate for rate in writes if rate is not None)])
+    def highest_input_usd(self, written: CacheLife | None = "1h") -> Decimal:
+        """Return the highest rate of an input token of a request that may write it to a cache.
+
+        *written* is the longest life of an entry that may be written; ``None``: nothing is written.
+        """
+        possible = [self.input_usd, self.cache_read_usd]
+        possible += [self.cache_write_usd] if written else []
+        possible += [self.cache_write_1h_usd] if written == "1h" else []
+        return max(rate for rate in possible if rate is not None)
 
 
 @attrs.frozen
@@ -118,26 +122,34 @@ class Price:
         costs = (self.rates_for(turn[0])._usd(*turn, 0) for turn in turns)
         return sum(costs, Decimal(0))
 
-    def worst_usd(self, requests: Iterable[tuple[int, int]]) -> Decimal:
+    def worst_usd(self, requests: Iterable[tuple[int, int]], *, written: CacheLife | None = "1h") -> Decimal:
         """Return the most that *requests* of so many tokens of input and output can cost.
 
-        No more input is billed than the context window holds.
+        No more input is billed than the context window holds. *written* is as in :meth:`worst_rates`.
         """
         total = Decimal(0)
         for input_tokens, output_tokens in requests:
             bound = input_tokens if self.context_window is None else min(input_tokens, self.context_window)
-            input_usd, output_usd = self.worst_rates(bound)
+            input_usd, output_usd = self.worst_rates(bound, written=written)
             total += (bound * input_usd + output_tokens * output_usd) / _PER_MILLION
         return total
 
-    def worst_rates(self, input_tokens: int) -> tuple[Decimal, Decimal]:
-        """Return the highest (input, output) rates for a request of up to *input_tokens*."""
+    def worst_rates(self, input_tokens: int, *, written: CacheLife | None = "1h") -> tuple[Decimal, Decimal]:
+        """Return the highest (input, output) rates for a request of up to *input_tokens*.
+
+        *written* is the longest life of a cache entry that the request may write; ``None``: it writes none.
+        """
         reachable = [self.rates]
         reachable += [tier.rates for tier in self.tiers if input_tokens > tier.above_input_tokens]
         return (
-            max(rates.dearest_input_usd for rates in reachable),
+            max(rates.highest_input_usd(written) for rates in reachable),
             max(rates.output_usd for rates in reachable),
         )
+
+    def is_above(self, other: "Price") -> bool:
+        """Whether a token of input and one of output, without caching, cost more than at *other*."""
+        mine, theirs = self.rates, other.rates
+        return mine.input_usd + mine.output_usd > theirs.input_usd + theirs.output_usd
 
 
 def _or(rate: Decimal | None, fallback: Decimal) -> Decimal:
@@ -161,11 +173,14 @@ class Side:
 
 @attrs.frozen
 class Quote:
-    """Both ways to do a task side by side, with the assumptions."""
+    """The ways to do a task side by side, with the assumptions."""
 
     delegated: Side
     direct: Side
     alternatives: tuple[Side, ...] = ()
+    cheap: Side | None = None
+    """The delegation model alone, without a lens; ``None``: not computed. However little it costs, it stops
+    no delegation: a price does not say whether the work would be right."""
     lens_tokens: int = 0
     """Input and output tokens of writing the lens that count against the budget."""
     assumptions: tuple[str, ...] = ()
@@ -194,6 +209,11 @@ class DelegationDecision:
     """Expected output up to which a task is not delegated."""
     budget_remaining: int | None = None
     """Tokens that the budget leaves; ``None`` if it has no limit in tokens."""
+    lens_fits: bool = True
+    """Whether the budget holds a lens."""
+    without_lens: Literal["model", "delegation_model"] = "model"
+    """Who does the task if it is not delegated: the delegation model, if one is named that is not known to
+    cost more than the loop's own model."""
 
     def __bool__(self) -> bool:
         return self.delegate

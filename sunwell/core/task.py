@@ -105,6 +105,7 @@ class Receipts:
 
 
 Status = Literal["ok", "incomplete", "error", "cancelled"]
+AnswerBy = Literal["model", "harness"]
 StopReason = Literal[
     "end", "budget_usd", "budget_tokens", "timeout", "turns", "calls", "depth", "refusal", "length",
     "window", "provider_stop", "model_error", "lens_failed", "cancelled", "bug",
@@ -317,6 +318,10 @@ class TaskResult:
     """Results of the workers, in the order in which they were started; for a batch, in the order of input."""
     confidence: float | None = None
     """Confidence of an orchestrator in its answer, 0 to 1; ``None`` if it gave none."""
+    answer_by: AnswerBy = "model"
+    """Who wrote the answer: the model, or Sunwell itself from what was there when the work stopped."""
+    not_delegated: str = ""
+    """Why a task that was to be delegated was not, and which model did the work instead; else empty."""
 
     @property
     def success(self) -> bool:

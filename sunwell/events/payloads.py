@@ -201,6 +201,8 @@ class BudgetRefused(Event):
     used: Decimal
     ceiling: Decimal
     account: str = "run"
+    sentence: str = ""
+    """What the ledger says of it: the parts of the budget, which add up to it, and what to do."""
 
 
 @attrs.frozen
@@ -219,7 +221,10 @@ class BudgetUsedUp(Event):
 
 @attrs.frozen
 class BoundExceeded(Event):
-    """A provider billed more than was reserved. It is booked in full, and no more calls are sent."""
+    """A provider billed more than was reserved. It is booked in full.
+
+    From then on calls of this model are bounded by their bytes. Calls stop only if a ceiling is exceeded.
+    """
 
     model: str
     reserved_tokens: int

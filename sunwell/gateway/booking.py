@@ -11,7 +11,7 @@ import attrs
 from sunwell.budget.ledger_protocol import Claim, Ledger, Reservation
 from sunwell.budget.tally import Tally
 from sunwell.core.message import Text, Thinking, ToolCall
-from sunwell.core.model import Completion, Consulted, ModelProtocol, Request, Stop, Usage
+from sunwell.core.model import Completion, Consulted, ModelProtocol, Purpose, Request, Stop, Usage
 from sunwell.core.price import Price
 from sunwell.errors import BadAnswer, BudgetExhausted, ModelError, is_unsent
 from sunwell.events import (
@@ -23,12 +23,17 @@ from sunwell.events import (
     Emit,
     Warned,
 )
+from sunwell.gateway.answer_lengths import AnswerLengths
+from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound, wire_of
 from sunwell.gateway.model_call import ModelCall
+from sunwell.gateway.new_input import NewInput
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Answer, Failure, Held, HoldReason, Refused
+from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, NewTokensCounted, Refused
+from sunwell.models.dialects import reasoning_beyond_limit_tokens, written_life
+from sunwell.models.http_model import HttpModel, Wire
 from sunwell.models.prices import PriceBook, Priced
 from sunwell.models.room import ModelLimits, Room
-from sunwell.models.tokens import input_bound_tokens
+from sunwell.models.tokens import has_tokenizer, input_bound_tokens, load_tokenizer
 
 _STOPS = frozenset(get_args(Stop))
 _FIELDS: dict[type, tuple[str, ...]] = {
@@ -95,7 +100,9 @@ def _what_is_wrong_with(usage: Any) -> str:
 
 
 LEAST_OUTPUT_TOKENS = 64
-"""An answer that may be no longer than this is not worth its prompt."""
+"""An answer that may be no longer than this is not worth its prompt, if nothing better is known."""
+COUNT_SECONDS = 10.0
+"""How long a provider's own count of a prompt is waited for."""
 _PER_MILLION = Decimal(1_000_000)
 
 
@@ -106,28 +113,60 @@ def claim_for(
     *,
     closing: bool = False,
     room: Room | None = None,
+    input_tokens: int | None = None,
+    least_output_tokens: int = LEAST_OUTPUT_TOKENS,
 ) -> Claim:
     """Return the most that one attempt of *request* can cost, with the longest answer that *room* allows.
 
-    Without *room* the model's window is unknown.
+    Without *room* the model's window is unknown. *input_tokens* is a bound on the input; without it, the
+    bound is computed from bytes and the provider's allowance. The answer is useless if it may be no longer
+    than *least_output_tokens*.
 
-    Input is bounded by bytes and the provider's allowance, priced at the dearest rate that so much
-    input can meet, cache writes and tiers included. Without a price the dollar figures are ``None``.
+    Input is priced at the highest rate that so much of it can meet, tiers included, and cache writes if the
+    request may cause them. If the limit of the answer does not bound the model's reasoning, the longest
+    reasoning counts with the input. Without a price the dollar figures are ``None``.
     """
     room = ModelLimits().room(model, None, request.max_output_tokens) if room is None else room
     output = room.output_tokens
-    bound = input_bound_tokens(model, request)
+    bound = input_bound_tokens(model, request) if input_tokens is None else input_tokens
+    reasoning = reasoning_beyond_limit_tokens(model, room.window_tokens, output)
     input_usd, output_usd_per_token = None, None
     if price is not None:
-        input_rate, output_rate = price.worst_rates(bound)
-        input_usd, output_usd_per_token = bound * input_rate / _PER_MILLION, output_rate / _PER_MILLION
-    least = min(output, LEAST_OUTPUT_TOKENS)
-    return Claim(bound, output, least, input_usd, output_usd_per_token, closing)
+        input_rate, output_rate = price.worst_rates(bound, written=written_life(model, request))
+        input_usd = (bound * input_rate + reasoning * output_rate) / _PER_MILLION
+        output_usd_per_token = output_rate / _PER_MILLION
+    least = min(output, least_output_tokens)
+    return Claim(bound + reasoning, output, least, input_usd, output_usd_per_token, closing)
+
+
+def first_claim(model: ModelProtocol, request: Request, prices: PriceBook, purpose: Purpose) -> Claim:
+    """Return the claim of a first call without anything known from answers or from a provider's count.
+
+    It is what the door claims last, unless the provider counts: then the door may claim less.
+    """
+    return claim_for(
+        model,
+        request,
+        prices.price(model),
+        room=prices.room(model, request.max_output_tokens),
+        input_tokens=input_bound_tokens(model, request),
+        least_output_tokens=AnswerLengths().enough_tokens(model.name, purpose),
+    )
 
 
 _RECORD_BYTES = 4096
 _NOTICED_SECONDS = 0.01
+_MOST_BROKEN_COUNTS = 2  # a model whose count breaks or hangs so often is not asked for it any more
 _BYTES_PER_TOKEN = 12  # a token of code is four bytes or so; what JSON escapes takes more
+
+
+@attrs.frozen
+class _Granted:
+    """What is reserved for an attempt, for which claim, and how its input was bounded."""
+
+    reservation: Reservation
+    claim: Claim
+    source: Source
 
 
 @attrs.define(eq=False)
@@ -139,8 +178,20 @@ class Booking:
     tally: Tally
     prices: PriceBook
     emit: Emit
+    bounds: Bounds = attrs.field(init=False)
+    new_input: NewInput = attrs.field(init=False)
+    _sources: dict[int, Source] = attrs.field(factory=dict, init=False)
+    """How the input was bounded, by the number of each reservation that is not over."""
+    _wires: dict[int, Wire | None] = attrs.field(factory=dict, init=False)
+    """How the request was written, by the number of each reservation whose answer is awaited."""
+    _uncounted: dict[str, int] = attrs.field(factory=dict, init=False)
+    """How often the provider's count broke or hung, by the model's name."""
     _told: set[tuple[str, str]] = attrs.field(factory=set, init=False)
     """Doubts that were told: the model, and the kind of doubt."""
+
+    def __attrs_post_init__(self) -> None:
+        self.bounds = Bounds(self.journal)
+        self.new_input = NewInput(self.bounds)
 
     async def begin(
         self, call: ModelCall, attempt: int, pace: Callable[[Reservation], Awaitable[None]]
@@ -152,23 +203,126 @@ class Booking:
 
         Raises :exc:`~sunwell.errors.BudgetExhausted` if there is no room; that is recorded, too.
         """
-        room = self.prices.room(call.model, call.request.max_output_tokens)
-        price = self.prices.price(call.model)
-        claim = claim_for(call.model, call.request, price, closing=call.closing, room=room)
         clock = asyncio.get_running_loop()
         asked = clock.time()
         try:
-            reservation = await self.ledger.reserve(call.span.path, claim)
-            await self._prepare(call, reservation, clock.time() - asked, pace)
-            # After the waits above, during which another call may have broken the bound; see ``confirm``.
-            self.ledger.confirm(reservation, claim)
+            held = await self._reserve(call)
+            await self._prepare(call, held.reservation, clock.time() - asked, pace)
+            # During the waits above, another answer may have been billed above a bound of this kind.
+            while not self.bounds.holds(call.model, held.source):
+                self.ledger.release(held.reservation)
+                held = await self._reserve(call)
+            self.ledger.confirm(held.reservation, held.claim)
         except BudgetExhausted as error:
             numbers = (error.limit, error.needed, error.used, error.ceiling, error.account)
             await self.journal.append(Refused(call.span.path, call.number, *numbers, error.detail))
-            self.emit(BUDGET_REFUSED, BudgetRefused(*numbers))
+            self.emit(BUDGET_REFUSED, BudgetRefused(*numbers, str(error)))
             raise
-        await self._intend(call, attempt, reservation)
-        return reservation
+        self._sources[held.reservation.id] = held.source
+        await self._intend(call, attempt, held.reservation)
+        self._wires[held.reservation.id] = wire_of(call.model)
+        return held.reservation
+
+    async def _reserve(self, call: ModelCall) -> _Granted:
+        """Reserve the worst case of *call*.
+
+        The first claim insists on the whole answer. Before a call is refused or its answer is shortened, its
+        bound is computed again, since the claim may have waited for answers that report something, and the
+        provider is asked for its own count: a claim that is computed from bytes may be several times too
+        large.
+        """
+        await load_tokenizer(call.model)
+        bound = self.bounds.of(call)
+        whole = self._claim(call, bound)
+        whole = attrs.evolve(whole, least_output_tokens=whole.max_output_tokens)
+        try:
+            reservation = await self.ledger.reserve(call.span.path, whole)
+        except BudgetExhausted as error:
+            if error.limit not in ("usd", "tokens", "new_tokens"):
+                raise
+        else:
+            return _Granted(reservation, whole, bound.source)
+        bound = self.bounds.of(call)
+        if self._counts(call, bound):
+            bound = await self._counted(call, bound)
+        claim = self._claim(call, bound)
+        return _Granted(await self.ledger.reserve(call.span.path, claim), claim, bound.source)
+
+    async def least_claim(self, call: ModelCall, usd_left: Decimal) -> Claim:
+        """Return the last claim that would be made for *call*, by a count if *usd_left* may not hold it.
+
+        Nothing is reserved.
+        """
+        await load_tokenizer(call.model)
+        bound = self.bounds.of(call)
+        claim = self._claim(call, bound)
+        least_usd = claim.most_usd(claim.least_output_tokens)
+        if least_usd is not None and least_usd > usd_left and self._counts(call, bound):
+            return self._claim(call, await self._counted(call, bound))
+        return claim
+
+    def _claim(self, call: ModelCall, bound: Bound) -> Claim:
+        claim = claim_for(
+            call.model,
+            call.request,
+            self.prices.price(call.model),
+            closing=call.closing,
+            room=self.prices.room(call.model, call.request.max_output_tokens),
+            input_tokens=bound.tokens,
+            least_output_tokens=self.bounds.lengths.enough_tokens(call.model.name, call.purpose),
+        )
+        if not self._counts_new(call):
+            return claim
+        old = bound.tokens - self.new_input.bound_tokens(call, bound.tokens)
+        return attrs.evolve(claim, new_input_tokens=claim.input_tokens - old)
+
+    def _counts_new(self, call: ModelCall) -> bool:
+        """Whether *call* is under a ceiling of new tokens; without one, nothing is counted apart."""
+        return self.ledger.new_tokens_left(call.span.path) is not None
+
+    def learn(
+        self,
+        call: ModelCall,
+        completion: Completion,
+        limit_tokens: int | None,
+        wire: Wire | None = None,
+    ) -> None:
+        """Take note of an answer to *call*; see :meth:`~sunwell.gateway.bounds.Bounds.learn`."""
+        self.bounds.learn(call, completion, limit_tokens, wire)
+        if self._counts_new(call):
+            self.new_input.learn(call, completion)
+
+    def can_count(self, model: ModelProtocol) -> bool:
+        """Whether the input of a request to *model* may be counted by a tokenizer or by the provider."""
+        if not isinstance(model, HttpModel) and callable(getattr(model, "input_bound_tokens", None)):
+            return True
+        return has_tokenizer(model) or self._provider_counts(model)
+
+    def _counts(self, call: ModelCall, bound: Bound) -> bool:
+        """Whether the provider can be asked to count the input of *call*, and *bound* is no count yet."""
+        return bound.source in ("bytes", "reported") and self._provider_counts(call.model)
+
+    def _provider_counts(self, model: ModelProtocol) -> bool:
+        return (
+            callable(getattr(model, "count_input_tokens", None))
+            and getattr(model, "can_count", True) is True
+            and self.bounds.holds(model, "counted")
+            and self._uncounted.get(model.name, 0) < _MOST_BROKEN_COUNTS
+        )
+
+    async def _counted(self, call: ModelCall, bound: Bound) -> Bound:
+        """Return the bound from the provider's own count, or *bound* if that is smaller or nothing comes."""
+        tokens, count = None, getattr(call.model, "count_input_tokens")  # noqa: B009
+        try:
+            async with asyncio.timeout(COUNT_SECONDS):
+                tokens = await count(call.request)
+        except Exception:  # the count only helps: without it, the bound that is known applies
+            self._uncounted[call.model.name] = self._uncounted.get(call.model.name, 0) + 1
+        if type(tokens) is not int or tokens < 1:
+            return bound
+        record = InputCounted(call.span.path, call.number, call.digest, tokens, time.time())
+        await self.journal.append(record, durable=False)  # the intent follows, and is synced
+        return min(bound, counted_bound(tokens), key=lambda one: one.tokens)
 
     async def _prepare(
         self,
@@ -198,13 +352,15 @@ class Booking:
 
     async def _intend(self, call: ModelCall, attempt: int, reservation: Reservation) -> None:
         try:
-            await self.journal.append(call.intent(attempt, reservation))
+            source = self._sources[reservation.id]
+            await self.journal.append(call.intent(attempt, reservation, source))
         except asyncio.CancelledError as error:
             # The intent may be on record by now. Nothing was sent: a resume must not count it as billed.
             unsent = call.failure(attempt, error, may_be_billed=False, final=False)
             await _unbroken(self._fail(call, reservation, unsent))
             raise
         except BaseException:
+            self._sources.pop(reservation.id, None)
             self.ledger.release(reservation)
             raise
 
@@ -214,6 +370,7 @@ class Booking:
         """Write the answer down and settle, whatever happens to us meanwhile."""
         priced = self.prices.priced(call.model, completion)
         self._tell_doubts(call, priced)
+        new = self.new_input.counted_tokens(call, priced.completion) if self._counts_new(call) else None
         answer = Answer(
             span=call.span.path,
             number=call.number,
@@ -226,13 +383,17 @@ class Booking:
             duration_seconds=seconds,
             at=time.time(),
         )
-        await _unbroken(self._settle(call, reservation, answer))
+        wire = self._wires.pop(reservation.id, None)
+        self.learn(call, priced.completion, reservation.max_output_tokens, wire)
+        self.bounds.lengths.add(call.model.name, call.purpose, priced.completion)
+        await _unbroken(self._settle(call, reservation, answer, new))
         return answer
 
     async def failed(
         self, call: ModelCall, attempt: int, reservation: Reservation, error: BaseException, *, final: bool
     ) -> None:
         """Write the failure down and book what came with it, or give back or keep what was reserved."""
+        self._wires.pop(reservation.id, None)
         # A call that was cut off by us, or broke in a way nobody foresaw, may have been billed.
         may_be_billed = error.may_be_billed if isinstance(error, ModelError) else not is_unsent(error)
         completion, cost_usd = answer_in(error, call.model.name), None
@@ -250,31 +411,44 @@ class Booking:
         )
         await _unbroken(self._fail(call, reservation, failure))
 
-    async def _settle(self, call: ModelCall, reservation: Reservation, answer: Answer) -> None:
+    async def _settle(
+        self, call: ModelCall, reservation: Reservation, answer: Answer, new_tokens: int | None
+    ) -> None:
         # The journal first: after a crash between the two, a resume books the answer from its record. The
         # other way round, the room would be free for others while the answer that used it might be lost.
         try:
+            if new_tokens is not None:
+                key = (answer.span, answer.number, answer.attempt)
+                await self.journal.append(NewTokensCounted(*key, new_tokens, answer.at), durable=False)
             await self.journal.append(answer)
         except BaseException:
             self._keep(call, reservation)  # it was billed, and no record says how much
             raise
-        self._book(call, reservation, answer.completion, answer.cost_usd)
+        self._book(call, reservation, answer.completion, answer.cost_usd, new_tokens)
 
     def _book(
-        self, call: ModelCall, reservation: Reservation, completion: Completion, cost_usd: Decimal | None
+        self,
+        call: ModelCall,
+        reservation: Reservation,
+        completion: Completion,
+        cost_usd: Decimal | None,
+        new_tokens: int | None = None,
     ) -> None:
         billed = completion.billed_tokens
         if billed is None:  # and nobody said how much
             self._keep(call, reservation, completion.stated_cost_usd)
             return
-        passed = self.ledger.settle(reservation, billed, cost_usd)
+        source = self._sources.pop(reservation.id, "bytes")
+        passed = self.ledger.settle(reservation, billed, cost_usd, new_tokens)
         self.tally.add_answer(call.entry(completion.model), completion, cost_usd)
         if passed:
-            self._tell_excess(call, reservation, billed, cost_usd)
+            self._end_shortcut(call, reservation, source, billed, cost_usd)
 
-    def _tell_excess(
-        self, call: ModelCall, reservation: Reservation, billed: int, cost_usd: Decimal | None
+    def _end_shortcut(
+        self, call: ModelCall, reservation: Reservation, source: Source, billed: int, cost_usd: Decimal | None
     ) -> None:
+        """Say that an answer was billed above its bound; from now on the model's bounds are safer ones."""
+        self.bounds.fail(call.model.name, source)
         excess = BoundExceeded(call.model.name, reservation.tokens, billed, reservation.usd, cost_usd)
         self.emit(BOUND_EXCEEDED, excess)
 
@@ -297,6 +471,7 @@ class Booking:
         elif failure.may_be_billed:
             self._keep(call, reservation)
         else:
+            self._sources.pop(reservation.id, None)
             self.ledger.release(reservation)
         # After the ledger: the reservation has to end also if the record cannot be written. A crash before
         # the record leaves an intent alone, which a resume counts as uncertain.
@@ -304,11 +479,12 @@ class Booking:
 
     def _keep(self, call: ModelCall, reservation: Reservation, stated_usd: Decimal | None = None) -> None:
         tokens, usd = reservation.tokens, reservation.usd
+        source = self._sources.pop(reservation.id, "bytes")
         # Some providers state a cost (OpenRouter, xAI, Perplexity), here without usage. It counts if it is
         # more.
         if stated_usd is not None and (usd is None or stated_usd > usd):
-            if self.ledger.settle(reservation, tokens, stated_usd):
-                self._tell_excess(call, reservation, tokens, stated_usd)
+            if self.ledger.settle(reservation, tokens, stated_usd, reservation.new_tokens):
+                self._end_shortcut(call, reservation, source, tokens, stated_usd)
             usd = stated_usd
         else:
             self.ledger.keep(reservation)

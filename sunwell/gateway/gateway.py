@@ -5,6 +5,7 @@ import inspect
 import itertools
 from collections.abc import Awaitable, Callable
 from contextvars import Token
+from decimal import Decimal
 
 import attrs
 
@@ -163,6 +164,8 @@ class Gateway:
     _answered: dict[str, tuple[str, int | None]] = attrs.field(factory=dict, init=False)
     """The latest answered request of each span: its digest and its limit of output tokens."""
     _pins: dict[str, str] = attrs.field(factory=dict, init=False)
+    _refused: set[tuple[str, int]] = attrs.field(factory=set, init=False)
+    """Places at which a call was refused in this process."""
 
     def __attrs_post_init__(self) -> None:
         self._booking = Booking(self.journal, self.ledger, self.tally, self.prices, self.emit)
@@ -205,9 +208,10 @@ class Gateway:
         self._require_change(call)
         try:
             completion = await self._answer_to(call)
-        except RequestTooLong:
+        except (RequestTooLong, BudgetExhausted):
             # Nothing was billed, and the caller may ask again with less. The answer then takes this place, so
             # that a resume, which asks with less at once, finds it.
+            self._refused.add((span.path, number))
             if self._numbers[span.path] == number + 1:
                 self._numbers[span.path] = number
             raise
@@ -225,7 +229,9 @@ class Gateway:
         recorded = self.journal.find(Answer, (span.path, number))
         if recorded is not None:
             return self._replay(call, recorded)
-        refused = self.journal.find(Refused, (span.path, number)) if self.heed_refusals else None
+        # Once: who was refused here may ask again with less.
+        heeds = self.heed_refusals and (span.path, number) not in self._refused
+        refused = self.journal.find(Refused, (span.path, number)) if heeds else None
         if refused is not None:
             numbers = (refused.limit, refused.needed, refused.used, refused.ceiling, refused.account)
             raise BudgetExhausted(*numbers, refused.detail)
@@ -241,6 +247,25 @@ class Gateway:
             failure = not_recorded(call)
             self.ran_out = self.ran_out or failure.detail
         return failure
+
+    def can_count(self, model: ModelProtocol) -> bool:
+        """Whether the tokens of a request to *model* can be counted before it is sent."""
+        return self._booking.can_count(model)
+
+    def enough_output_tokens(self, model: ModelProtocol, purpose: Purpose) -> int:
+        """Return the length that holds nearly all answers of *model* with this purpose so far."""
+        return self._booking.bounds.lengths.enough_tokens(model.name, purpose)
+
+    async def least_usd(
+        self, span: Span, model: ModelProtocol, request: Request, *, purpose: Purpose, usd_left: Decimal
+    ) -> Decimal | None:
+        """Return the US dollars without which *request* would be refused; ``None`` if a price is unknown.
+
+        Nothing is reserved or sent, but the provider may be asked to count, if *usd_left* may not do.
+        """
+        call = ModelCall(span, 0, model, request, purpose, request.digest(model.name))
+        claim = await self._booking.least_claim(call, usd_left)
+        return claim.most_usd(claim.least_output_tokens)
 
     def has_answer(self, span: Span) -> bool:
         """Whether the answer to the next call of *span* is on record."""
@@ -266,6 +291,10 @@ class Gateway:
                 "a model or a file has changed since; run with --accept-changes to keep the old answers"
             )
         completion, name = recorded.completion, call.model.name
+        if recorded.digest == call.digest:  # else it says nothing about this question
+            intent = self.journal.find(Intent, (recorded.span, recorded.number, recorded.attempt))
+            limit = None if intent is None else intent.max_output_tokens
+            self._booking.learn(call, completion, limit)
         # A fork may go on with another model than the one that its copied answers came from.
         finished = call.finished(
             name if is_same_model(name, completion.model) else completion.model,

@@ -44,8 +44,8 @@ class ModelCall:
             self.span.path, self.number, model or self.model.name, self.purpose, depth, **known
         )
 
-    def intent(self, attempt: int, reservation: Reservation) -> Intent:
-        """Return the record of an attempt that is about to be made."""
+    def intent(self, attempt: int, reservation: Reservation, bound: str) -> Intent:
+        """Return the record of an attempt that is about to be made; *bound* is the source of its bound."""
         return Intent(
             span=self.span.path,
             number=self.number,
@@ -59,6 +59,8 @@ class ModelCall:
             reserved_usd=reservation.usd,
             at=time.time(),
             provider=self.provider,
+            bound=bound,
+            reserved_new_tokens=reservation.new_tokens,
         )
 
     def failure(

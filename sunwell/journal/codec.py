@@ -31,7 +31,7 @@ from sunwell.errors import JournalError
 from sunwell.journal import records
 from sunwell.journal.records import Record, RunOpened, Unknown
 
-FORMAT = (1, 2)
+FORMAT = (1, 3)
 """Major and minor version of the format written here. A newer major one is refused."""
 
 ENVELOPE = frozenset({"seq", "kind", "synced", "format", "escaped", "crc"})
@@ -182,12 +182,8 @@ def _form(
     cls: Any, more: tuple[Any, ...] = (), bases: tuple[type, ...] = (), *, is_short: bool = False
 ) -> type[_Form]:
     attrs.resolve_types(cls)
-    # A transient field is the last of its class: what is read back gets its default.
-    left_out = ("transient", "sparse") if is_short else ("transient",)
     fields = [
-        field
-        for field in attrs.fields(cls)
-        if field.init and not any(field.metadata.get(name) for name in left_out)
+        field for field in attrs.fields(cls) if field.init and not (is_short and field.metadata.get("sparse"))
     ]
     wanted = [_type_in_form(field.type) for field in fields]
     members = [(field.name, of, _default(field.default)) for field, of in zip(fields, wanted, strict=True)]

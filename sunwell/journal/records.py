@@ -14,7 +14,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import Completion, Purpose
 from sunwell.core.price import DelegationDecision
-from sunwell.core.task import CommandRun, Conflict, Status, StopReason
+from sunwell.core.task import AnswerBy, CommandRun, Conflict, Status, StopReason
 
 Key = tuple[str | int, ...]
 
@@ -127,6 +127,46 @@ class Intent(Record):
     reserved_usd: Decimal | None
     at: float
     provider: str = ""
+    bound: str = ""
+    """What the bound on the input was computed from; empty: not known, as in records of older versions."""
+    reserved_new_tokens: int | None = None
+    """Part of ``reserved_tokens`` that counts under a ceiling of new tokens; ``None``: all of them."""
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.number, self.attempt)
+
+
+@attrs.frozen
+class InputCounted(Record):
+    """The provider counted the input of a call that was about to be made, for nothing."""
+
+    kind: ClassVar[str] = "counted"
+    span: str
+    number: int
+    digest: str
+    """The request that was counted."""
+    tokens: int
+    at: float
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.number)
+
+
+@attrs.frozen
+class NewTokensCounted(Record):
+    """How many tokens of an answer count under a ceiling of new tokens; it precedes the answer.
+
+    An answer without such a record counts with all that was billed.
+    """
+
+    kind: ClassVar[str] = "new_tokens"
+    span: str
+    number: int
+    attempt: int
+    tokens: int
+    at: float
 
     @property
     def key(self) -> Key:
@@ -302,6 +342,7 @@ class WorkerClosed(Record):
     parent_turn: int | None = None
     """Turn of the parent in which a tool call asked for it; ``None`` where nobody's call did."""
     context_query: str | None = None
+    answer_by: AnswerBy = "model"
 
     @property
     def key(self) -> Key:
@@ -320,6 +361,7 @@ class RunClosed(Record):
     turns: int
     duration_seconds: float
     at: float
+    answer_by: AnswerBy = "model"
 
     @property
     def key(self) -> Key:

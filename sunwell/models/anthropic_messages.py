@@ -9,7 +9,17 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import CacheLife, Completion, Consulted, Delta, Effort, Request, ToolSpec
+from sunwell.core.model import (
+    CacheLife,
+    Caching,
+    Completion,
+    Consulted,
+    Delta,
+    Effort,
+    Request,
+    ResponseSchema,
+    ToolSpec,
+)
 from sunwell.models.answers import (
     ErrorInAnswer,
     NotAnAnswer,
@@ -89,12 +99,14 @@ def encode_request(
     features: MessagesFeatures = MessagesFeatures(),
     *,
     streaming: bool,
+    counting: bool = False,
     thinking_tokens: int | None = None,
     origin: str = ORIGIN,
 ) -> tuple[bytes, ...]:
     """Return the body in pieces: equal for equal requests; sibling requests share the first pieces.
 
-    *origin* names the model that is asked: what it thought goes back to it.
+    *origin* names the model that is asked: what it thought goes back to it. With *counting*, the fields are
+    left out that the endpoint does not accept which only counts.
     """
     asked = asked_in_words(request, features.schema)
     sections = tuple(section for section in request.system if section.strip()) + asked
@@ -113,7 +125,7 @@ def encode_request(
         opening + b"," if opening and messages else opening,
         messages,
         b"]",
-        _tail(request, features, streaming=streaming, thinking_tokens=thinking_tokens),
+        _tail(request, features, streaming=streaming, counting=counting, thinking_tokens=thinking_tokens),
         b"}",
     )
 
@@ -170,6 +182,7 @@ def _tools(tools: tuple[ToolSpec, ...], mark: str) -> bytes:
     return _bytes(',"tools":[' + "},".join(written) + mark + "}]")
 
 
+@lru_cache(maxsize=8)
 def _cache_control(life: CacheLife | None) -> str:
     """Return the field that marks the end of a cached prefix; without *life*, for the server's own time."""
     kept = f',"ttl":{_WRITE(life)}' if life else ""
@@ -177,32 +190,66 @@ def _cache_control(life: CacheLife | None) -> str:
 
 
 def _tail(
-    request: Request, features: MessagesFeatures, *, streaming: bool, thinking_tokens: int | None
+    request: Request,
+    features: MessagesFeatures,
+    *,
+    streaming: bool,
+    counting: bool,
+    thinking_tokens: int | None,
 ) -> bytes:
-    asked = request.max_output_tokens
+    schema = request.response_schema if features.schema == "json_schema" else None
+    write = _tail_without_schema if schema is None else _written_tail  # a schema has no hash
+    return write(
+        request.max_output_tokens,
+        request.effort,
+        request.caching,
+        features,
+        thinking_tokens,
+        streaming,
+        counting,
+        bool(request.tools) and request.tool_choice == "none",
+        schema,
+    )
+
+
+def _written_tail(
+    asked: int | None,
+    effort: Effort | None,
+    caching: Caching,
+    features: MessagesFeatures,
+    thinking_tokens: int | None,
+    streaming: bool,
+    counting: bool,
+    is_without_tools: bool,
+    schema: ResponseSchema | None,
+) -> bytes:
     limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
-    fields: dict[str, Any] = {"max_tokens": limit}
+    # What only counts accepts neither the limit nor a stream.
+    fields: dict[str, Any] = {} if counting else {"max_tokens": limit}
     budget = None if thinking_tokens is None else thinking_budget(thinking_tokens, limit)
-    if budget is not None and request.effort != "none" and features.thinking:
+    if budget is not None and effort != "none" and features.thinking:
         is_adaptive = features.thinking[0] == "adaptive"
         fields["thinking"] = (
             {"type": "adaptive"} if is_adaptive else {"type": "enabled", "budget_tokens": budget}
         )
-    if request.tools and request.tool_choice == "none":
+    if is_without_tools:
         fields["tool_choice"] = {"type": "none"}
     output: dict[str, Any] = {}
-    if request.effort is not None and features.effort:
-        output["effort"] = _EFFORTS.get(request.effort, request.effort)
-    if request.response_schema is not None and features.schema == "json_schema":
-        output["format"] = {"type": "json_schema", "schema": request.response_schema.schema}
+    if effort is not None and features.effort:
+        output["effort"] = _EFFORTS.get(effort, effort)
+    if schema is not None:
+        output["format"] = {"type": "json_schema", "schema": schema.schema}
     if output:
         fields["output_config"] = output
-    if streaming:
+    if streaming and not counting:
         fields["stream"] = True
-    written = "," + _WRITE(fields)[1:-1]
-    if request.caching.conversation and features.cache and features.cache_conversation:
-        written += _cache_control((request.caching.prefix or "5m") if features.cache_life else None)
+    written = "," + _WRITE(fields)[1:-1] if fields else ""
+    if caching.conversation and features.cache and features.cache_conversation:
+        written += _cache_control((caching.prefix or "5m") if features.cache_life else None)
     return _bytes(written)
+
+
+_tail_without_schema = lru_cache(maxsize=64, typed=True)(_written_tail)
 
 
 def _less_caching(features: MessagesFeatures, refusal: str) -> MessagesFeatures:
@@ -483,13 +530,17 @@ class _Messages:
     thinking_tokens: int | None = None
     sdk: Sdk = "anthropic"
     path: str = "/v1/messages"
+    count_path: str = "/v1/messages/count_tokens"
 
-    def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
+    def encode(
+        self, model_id: str, request: Request, *, streaming: bool, counting: bool = False
+    ) -> tuple[bytes, ...]:
         return encode_request(
             model_id,
             request,
             self.features,
             streaming=streaming,
+            counting=counting,
             thinking_tokens=self.thinking_tokens,
             origin=origin_of(ORIGIN, self.provider, model_id),
         )
@@ -540,3 +591,10 @@ class AnthropicModel(HttpModel):
     def thinking_tokens(self) -> int | None:
         """The thinking budget that was set; it counts as output."""
         return self.tuning.thinking_tokens
+
+    def is_thinking(self, request: Request) -> bool:
+        """Whether *request* is sent with a thinking budget, which its own limit may leave no room for."""
+        budget, asked = self.tuning.thinking_tokens, request.max_output_tokens
+        if budget is None or self.tuning.applied(request).effort == "none":
+            return False
+        return thinking_budget(budget, DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked) is not None

@@ -137,8 +137,16 @@ class Provider:
     """How Chat Completions report usage. The other formats report it alike everywhere."""
     pace: PaceRule = ANY_PACE
     """What counts against its rate limits."""
+    counts: bool = False
+    """Whether its own address has an endpoint that counts the input of a request, for nothing."""
     vendor: str | None = None
     """The preset that an entry is based on; ``None``: that of its name or address, if any."""
+    is_routed: bool = False
+    """Whether it passes requests on to servers of others, which may count the same text differently."""
+    writes_on_request: bool = False
+    """Whether it writes to its cache only what a request asks for."""
+    beyond_limit: tuple[str, ...] = ()
+    """Beginnings of the ids of models whose reasoning the limit of an answer does not bound."""
 
 
 def _local(name: str, port: int, *, aliases: tuple[str, ...] = ()) -> Provider:
@@ -186,6 +194,8 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 OWN_URLS["anthropic"],
                 "ANTHROPIC_API_KEY",
                 pace=ANTHROPIC_PACE,
+                writes_on_request=True,  # its documentation: only what ``cache_control`` marks
+                counts=True,
             ),
             Provider(
                 "openai",
@@ -195,6 +205,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 api="responses",
                 usage=OPENAI_CHAT,
                 pace=OPENAI_PACE,
+                counts=True,
                 quirks=OPENAI_QUIRKS,
                 without_effort=_OPENAI_WITHOUT_REASONING,
                 without_breakpoints=_OPENAI_WITHOUT_BREAKPOINTS,
@@ -211,6 +222,9 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 aliases=("grok", "x-ai"),
                 price_ids=("x-ai",),
                 usage=UsageDialect(is_reasoning_beside=True),
+                # From its usage, where reasoning is no part of the completion that the limit bounds; its
+                # documentation is silent, and reports differ, so the dearer meaning counts.
+                beyond_limit=("grok-3-mini", "grok-4", "grok-5", "grok-code"),
             ),
             _served(
                 "gemini",
@@ -223,6 +237,7 @@ PRESETS: Mapping[str, Provider] = MappingProxyType(
                 "openrouter",
                 "https://openrouter.ai/api/v1",
                 usage=OPENAI_CHAT,
+                is_routed=True,
             ),
             _served(
                 "together",
@@ -311,6 +326,56 @@ def vendor_of(connection: Connection) -> Provider | None:
     if connection.vendor is not None:
         return preset(connection.vendor)
     return _BY_HOST.get(_host(connection.base_url)) or preset(connection.provider)
+
+
+def is_openai(connection: Connection) -> bool:
+    """Whether *connection* leads to OpenAI itself, and not to a server that is only compatible with it."""
+    url = connection.base_url or OWN_URLS.get(connection.provider)
+    return _host(url) == _host(OWN_URLS["openai"])
+
+
+_ROUTING_HOSTS = (
+    "openrouter.ai",
+    "ai-gateway.vercel.sh",
+    "gateway.ai.cloudflare.com",
+    "router.huggingface.co",
+    "router.requesty.ai",
+    "api.portkey.ai",
+    "api.unify.ai",
+    "oai.helicone.ai",
+)
+"""Hosts that pass requests on, as far as remembered on :data:`PRESETS_DATE`; subdomains count, too."""
+
+
+def is_routed(connection: Connection) -> bool | None:
+    """Whether *connection* leads to a server that passes requests on to servers of others.
+
+    ``None``: unknown, since it is not the own address of a known provider.
+    """
+    host = _host(connection.base_url)
+    name = host.rpartition("@")[2].partition(":")[0]
+    if any(name == one or name.endswith(f".{one}") for one in _ROUTING_HOSTS):
+        return True
+    known = vendor_of(connection)
+    if known is None:
+        return None
+    if known.is_routed:
+        return True
+    # A provider without an address of its own has one for each customer.
+    is_own = connection.base_url is None or known.base_url is None or host == _host(known.base_url)
+    return False if is_own else None
+
+
+def may_count(connection: Connection) -> bool:
+    """Whether the server behind *connection* may have an endpoint that counts the input of a request.
+
+    At the address of a preset it has one if the preset says so. At any other address, which may be a proxy,
+    only the server can say.
+    """
+    known = _BY_HOST.get(_host(connection.base_url))
+    if known is None and connection.base_url is None:
+        known = preset(connection.provider)
+    return known is None or known.counts
 
 
 def usage_dialect_of(connection: Connection) -> UsageDialect:

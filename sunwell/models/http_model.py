@@ -1,6 +1,7 @@
 """A model that is called over HTTP: one call, its stream of events, its time limits."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -9,10 +10,11 @@ import attrs
 
 from sunwell.core.model import Completion, Delta, Effort, Request
 from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError, mark_unsent
-from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter
+from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter, decode_object
 from sunwell.models.connection import Connection, Flight, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
 from sunwell.models.rate_limits import Need, Ticket, admitted, limiter_for
+from sunwell.models.usage import count
 
 _BOM = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 16 * 2**20
@@ -158,8 +160,15 @@ class Wire(Protocol):
         """The path of requests below the base URL."""
         ...
 
-    def encode(self, model_id: str, request: Request, *, streaming: bool) -> Sequence[bytes]:
-        """Return the body of a request, in pieces."""
+    @property
+    def count_path(self) -> str | None:
+        """The path of requests that only count the input; ``None``: the format has none."""
+        ...
+
+    def encode(
+        self, model_id: str, request: Request, *, streaming: bool, counting: bool = False
+    ) -> Sequence[bytes]:
+        """Return the body of a request, in pieces; with *counting*, of one that only counts its input."""
         ...
 
     def read(self, data: bytes, asked: str) -> Completion:
@@ -471,6 +480,79 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
         return
 
 
+COUNT_SECONDS = 5.0
+"""Longest wait for the provider's own count of a request, if the connection sets no shorter one."""
+_SILENT_SECONDS = 60.0  # after a failure: a server that does not count must not delay each call
+_HAS_NO_COUNT = frozenset({404, 405, 410, 501})
+
+
+@attrs.define(eq=False)
+class InputCounter:
+    """Asks a server for its own count of a request, and remembers whether it can count."""
+
+    model_id: str
+    connection: Connection
+    failures: Failures
+    _can_count: bool = attrs.field(init=False)
+    _silent_until: float = attrs.field(default=-math.inf, init=False)
+    """Time of the event loop until which the server is not asked again."""
+
+    @_can_count.default
+    def _by_preset(self) -> bool:
+        from sunwell.models.catalog import may_count
+
+        return may_count(self.connection)
+
+    @property
+    def can_count(self) -> bool:
+        """Whether the server may count, as far as is known by now."""
+        return self._can_count
+
+    async def count(self, wire: Wire, request: Request) -> int | None:
+        """Return the server's count of the input of *request*; ``None`` if there is none."""
+        clock = asyncio.get_running_loop()
+        if wire.count_path is None or not self._can_count or clock.time() < self._silent_until:
+            return None
+        try:
+            counted = await self._asked(wire, request)
+        except (SunwellError, NotAnAnswer, TimeoutError):
+            counted = None
+        except Exception as error:
+            if self.failures.from_exception(error) is None:
+                raise  # a bug in our own code
+            counted = None
+        if counted is None:
+            self._silent_until = clock.time() + _SILENT_SECONDS
+        return counted
+
+    async def _asked(self, wire: Wire, request: Request) -> int | None:
+        body = b"".join(wire.encode(self.model_id, request, streaming=False, counting=True))
+        sender = await sender_for(wire.sdk, self.connection)  # outside of the limit: may import an SDK
+        sender.calls += 1
+        try:
+            async with asyncio.timeout(min(COUNT_SECONDS, self.connection.first_byte_seconds)):
+                # A pace of its own: providers limit these requests apart from others, and their figures say
+                # nothing about others. What the user has set holds for both.
+                pace = limiter_for(self.connection, f"{self.model_id}{wire.count_path}")
+                ticket = await pace.enter(Need(0.0, 0))
+                try:
+                    response = await sender.post(str(wire.count_path), body)
+                    ticket.heard(response.status_code, response.headers)
+                    try:
+                        return self._read(response.status_code, await _read_all(response))
+                    finally:
+                        await response.aclose()
+                finally:
+                    ticket.unheard()
+        finally:
+            sender.calls -= 1
+
+    def _read(self, status: int, data: bytes) -> int | None:
+        if status in _HAS_NO_COUNT:
+            self._can_count = False
+        return count(decode_object(data).get("input_tokens")) if 200 <= status < 300 else None
+
+
 @attrs.define(eq=False)
 class HttpModel:
     """A model that is called over HTTP through the SDK of its wire format."""
@@ -486,6 +568,7 @@ class HttpModel:
     provider: str = attrs.field(init=False, repr=False)
     """The provider's name."""
     _failures: Failures = attrs.field(init=False, repr=False)
+    _counter: InputCounter = attrs.field(init=False, repr=False)
 
     @provider.default
     def _of_connection(self) -> str:
@@ -494,6 +577,10 @@ class HttpModel:
     @_failures.default
     def _for_this_model(self) -> Failures:
         return Failures(self.name, self.connection, self.wire.sdk)
+
+    @_counter.default
+    def _of_this_model(self) -> InputCounter:
+        return InputCounter(self.model_id, self.connection, self._failures)
 
     @property
     def max_output_tokens(self) -> int | None:
@@ -522,8 +609,29 @@ class HttpModel:
         """
         from sunwell.models.tokens import allowance_tokens
 
-        pieces = self.wire.encode(self.model_id, self.tuning.applied(request), streaming=True)
-        return sum(map(len, pieces)) + allowance_tokens(self.provider, self.model_id)
+        return self.sent_bytes(request) + allowance_tokens(self.provider, self.model_id)
+
+    def sent_bytes(self, request: Request) -> int:
+        """Return the size of the body in which *request* is sent."""
+        return sum(map(len, self.wire.encode(self.model_id, self.tuning.applied(request), streaming=True)))
+
+    def is_thinking(self, request: Request) -> bool:
+        """Whether *request* is sent with a thinking budget, which its own limit may leave no room for."""
+        return False
+
+    @property
+    def can_count(self) -> bool:
+        """Whether :meth:`count_input_tokens` may return a count, as far as is known by now."""
+        return self.wire.count_path is not None and self._counter.can_count
+
+    async def count_input_tokens(self, request: Request) -> int | None:
+        """Return the provider's own count of the input of *request*; ``None`` if there is none.
+
+        The provider asks nothing for it. The same body is sent as for an answer, without the fields that the
+        endpoint does not accept. It takes at most :data:`COUNT_SECONDS`, and never raises for a failure of
+        the server. A server without such an endpoint is asked once, one that fails once a minute.
+        """
+        return await self._counter.count(self.wire, self.tuning.applied(request))
 
     async def admit(self, request: Request) -> Ticket:
         """Wait until the rate limit lets *request* go, and return the right to send it.

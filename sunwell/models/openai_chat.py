@@ -652,8 +652,11 @@ class _Chat:
     dialect: UsageDialect = ANY_CHAT
     sdk: Sdk = "openai"
     path: str = "/chat/completions"
+    count_path: None = None
 
-    def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
+    def encode(
+        self, model_id: str, request: Request, *, streaming: bool, counting: bool = False
+    ) -> tuple[bytes, ...]:
         origin = origin_of(ORIGIN, self.provider, model_id)
         return encode_request(model_id, request, self.quirks, streaming=streaming, origin=origin)
 

@@ -77,11 +77,13 @@ def encode_request(
     features: ResponsesFeatures = ResponsesFeatures(),
     *,
     streaming: bool,
+    counting: bool = False,
     origin: str = ORIGIN,
 ) -> tuple[bytes, ...]:
     """Return the body in pieces: equal for equal requests; sibling requests share the first pieces.
 
-    *origin* names the model that is asked: what it wrote goes back to it.
+    *origin* names the model that is asked: what it wrote goes back to it. With *counting*, the fields are
+    left out that the endpoint does not accept which only counts.
     """
     breakpoints = features.breakpoints
     asked = asked_in_words(request, features.schema)
@@ -98,7 +100,7 @@ def encode_request(
         b"," if system and messages else b"",
         messages,
         b"]",
-        _tail(request, features, streaming=streaming),
+        _tail(request, features, streaming=streaming, counting=counting),
         b"}",
     )
 
@@ -172,7 +174,18 @@ def _tools(tools: tuple[ToolSpec, ...]) -> bytes:
     return _bytes(f',"tools":[{",".join(written)}]')
 
 
-def _tail(request: Request, features: ResponsesFeatures, *, streaming: bool) -> bytes:
+_NOT_COUNTED = (
+    "store",
+    "include",
+    "max_output_tokens",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "stream",
+)
+"""Fields that add nothing to the input, and that the endpoint does not accept which only counts."""
+
+
+def _tail(request: Request, features: ResponsesFeatures, *, streaming: bool, counting: bool) -> bytes:
     fields: dict[str, Any] = {"store": False} if features.store else {}
     if features.include:
         # The provider stores nothing, so encrypted reasoning must be sent again with the next request.
@@ -195,6 +208,8 @@ def _tail(request: Request, features: ResponsesFeatures, *, streaming: bool) -> 
         fields["prompt_cache_options"] = {"mode": "explicit"}  # no write for the end of the messages
     if streaming:
         fields["stream"] = True
+    if counting:
+        fields = {name: value for name, value in fields.items() if name not in _NOT_COUNTED}
     return b"," + _bytes(_WRITE(fields))[1:-1] if fields else b""
 
 
@@ -379,10 +394,15 @@ class _Responses:
     features: ResponsesFeatures = ResponsesFeatures()
     sdk: Sdk = "openai"
     path: str = "/responses"
+    count_path: str = "/responses/input_tokens"
 
-    def encode(self, model_id: str, request: Request, *, streaming: bool) -> tuple[bytes, ...]:
+    def encode(
+        self, model_id: str, request: Request, *, streaming: bool, counting: bool = False
+    ) -> tuple[bytes, ...]:
         origin = origin_of(ORIGIN, self.provider, model_id)
-        return encode_request(model_id, request, self.features, streaming=streaming, origin=origin)
+        return encode_request(
+            model_id, request, self.features, streaming=streaming, counting=counting, origin=origin
+        )
 
     def read(self, data: bytes, asked: str) -> Completion:
         return read_answer(data, asked, origin_of(ORIGIN, self.provider, asked))

@@ -94,10 +94,11 @@ def read_figures(headers: Mapping[str, str], now: float | None = None) -> Figure
     """
     found: dict[Lane, Figure] = {}
     refused: list[str] = []
+    names = set(headers)  # a look-up in an HTTP client's headers reads all of them
     for lane, limit_name, left_name, reset_name in _FORMS:
-        limit_text, left_text = headers.get(limit_name), headers.get(left_name)
-        if lane in found or limit_text is None or left_text is None:
+        if lane in found or limit_name not in names or left_name not in names:
             continue
+        limit_text, left_text = headers[limit_name], headers[left_name]
         limit, left = _number(limit_text), _number(left_text)
         if limit is None or not 1 <= limit <= _LARGEST:
             refused.append(_refusal(limit_name, limit_text))

@@ -42,6 +42,10 @@ _FIRST_SHARE = 0.75  # of the rate that was served, right after a pause
 _KEPT_SHARE = 0.8  # of the rate, at least, after one more refusal
 _ISOLATED = 4  # times as many accepted as refused requests of the same moment
 _ISOLATED_KEPT_SHARE = 0.95
+_MOST_NOISE = 0.12  # of the latest requests: more refusals than this are no noise
+_LEAST_NOISE_EVIDENCE = 40  # requests
+_NOISY_MOMENTS = 6  # in which requests were refused although the pace was slower each time,
+_NOISY_SECONDS = 10.0  # each so soon after the one before: a rate that was too high would be refused no more
 _LEAST_EVIDENCE = 10  # requests: fewer say nothing about how many a server takes
 _FIRST_OUTPUT_TOKENS = 512.0
 _WEIGHT = 0.2  # of the latest observation, against all earlier ones
@@ -254,6 +258,15 @@ class RateLimiter:
     """Accepted requests that were sent between it and its refusal."""
     _also_refused: int = attrs.field(default=0, init=False)
     _rate_before: float = attrs.field(default=math.inf, init=False)
+    _latest: deque[bool] = attrs.field(factory=lambda: deque(maxlen=100), init=False)
+    """Of the latest requests, whether they were refused."""
+    _is_noisy: bool = attrs.field(default=False, init=False)
+    """Whether the server refuses a few requests at any rate: then nobody waits but who was refused."""
+    _is_asked_to_wait: bool = attrs.field(default=False, init=False)
+    """Whether the server has said how long the pause is."""
+    _moments: int = attrs.field(default=0, init=False)
+    """How often in a row requests were refused soon after the pace was slowed."""
+    _moments_of_noise: int = attrs.field(default=_NOISY_MOMENTS, init=False)
     _strikes: int = attrs.field(default=0, init=False)
     """Pauses since the last answer."""
     _sent_at: deque[float] = attrs.field(factory=lambda: deque(maxlen=_MOST_REMEMBERED), init=False)
@@ -509,21 +522,42 @@ class RateLimiter:
         self, ticket: Ticket, headers: Mapping[str, str], figures: Mapping[Lane, Figure], now: float
     ) -> None:
         """Make all callers wait, once for all requests that the server rejects at the same time."""
+        self._latest.append(True)
         if ticket.sent_at <= self._refused_at:
             self._also_refused += 1
             return
         self._also_accepted, self._also_refused, self._first_refused_at = 0, 0, ticket.sent_at
         asked = retry_after_seconds(headers)
+        self._is_asked_to_wait = asked is not None
         usual = min(_FIRST_PAUSE_SECONDS * 2.0**self._strikes, _LONGEST_PAUSE_SECONDS)
         pause = usual if asked is None else min(asked, _LONGEST_ASKED_SECONDS)
         # Figures of the server explain the refusal: then they say all about the pace that follows.
         is_explained = any(figure.remaining < ticket.amounts[lane] for lane, figure in figures.items())
+        if not is_explained and self._is_noise(now):
+            return
         if not is_explained:
             self._come_back(ticket, max(pause, 0.1), now)
         self._refused_at = now
         self._strikes += 1
         self._blocked_until = max(self._blocked_until, now + pause)
         self._blocked_by = "the server limits the request rate or is overloaded"
+
+    def _is_noise(self, now: float) -> bool:
+        """Whether the server refuses a few requests at any rate, so that to slow down is of no use.
+
+        It is, if few are refused, but some again and again, soon after each time that the pace was slowed.
+        If it turns out to be wrong, more of that must be seen before it is believed again.
+        """
+        # A refusal comes at once and an answer late: what is in flight will mostly be answered.
+        share = sum(self._latest) / (len(self._latest) + self.in_flight)
+        if self._is_noisy and share > _MOST_NOISE:
+            self._is_noisy, self._moments_of_noise = False, self._moments_of_noise * 3
+        elif not self._is_noisy and self.comeback is not None:
+            self._moments = self._moments + 1 if now - self._refused_at < _NOISY_SECONDS else 0
+            is_known = len(self._latest) >= _LEAST_NOISE_EVIDENCE
+            if self._moments >= self._moments_of_noise and is_known and share <= _MOST_NOISE:
+                self._is_noisy, self.comeback, self._moments = True, None, 0
+        return self._is_noisy
 
     def _come_back(self, ticket: Ticket, pause: float, now: float) -> None:
         before = self.comeback
@@ -545,15 +579,30 @@ class RateLimiter:
         self.comeback = Comeback(max(1.0, served), pause, now + pause)
 
     def _accept(self, ticket: Ticket) -> None:
+        self._latest.append(False)
         if ticket.sent_at > self._refused_at:
             self._strikes = 0
         elif ticket.sent_at >= self._first_refused_at:
             self._also_accepted += 1
             # Most requests of the same moment were accepted: the server has not refused their rate.
-            is_isolated = self._also_accepted > _ISOLATED * (1 + self._also_refused)
-            if is_isolated and self.comeback is not None and math.isfinite(self._rate_before):
-                kept = _ISOLATED_KEPT_SHARE * self._rate_before
-                self.comeback.served = max(self.comeback.served, kept)
+            if self._also_accepted > _ISOLATED * (1 + self._also_refused):
+                self._end_pause()
+
+    def _end_pause(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._strikes = 0
+        if math.isinf(self._rate_before):  # it came before any answer, so nothing is known of a rate
+            self.comeback = None
+        elif self.comeback is not None:
+            kept = _ISOLATED_KEPT_SHARE * self._rate_before
+            self.comeback.served = max(self.comeback.served, kept)
+        if self._is_asked_to_wait:
+            return
+        self._blocked_until = min(self._blocked_until, now)
+        if self.comeback is not None:
+            self.comeback.begun_at = min(self.comeback.begun_at, now)
+            self.comeback.at = min(self.comeback.at, now)
+        self._news.set()
 
 
 _LANE_WORDS: Mapping[Lane, str] = {"requests": "requests", "tokens": "tokens", "output": "output tokens"}

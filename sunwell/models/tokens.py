@@ -1,8 +1,29 @@
 """Token counts before a call: estimates to decide with, and upper bounds to reserve."""
 
-from sunwell.core.model import ModelProtocol, Request
-from sunwell.models.catalog import provider_of, spelled_alike, undated
+import json
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from sunwell.core.message import History, Message
+from sunwell.core.model import Effort, ModelProtocol, Request, ResponseSchema, ToolSpec
+from sunwell.models.catalog import Api, is_openai, provider_of, spelled_alike, undated
+from sunwell.models.openai_framing import (
+    BEGINNING,
+    Counted,
+    Framing,
+    Head,
+    framing_of,
+    head_of,
+    step_over,
+)
 from sunwell.models.prices import provider_and_id
+from sunwell.models.vocabulary import can_load, load_in_thread
+
+if TYPE_CHECKING:
+    from sunwell.models.http_model import Wire
 
 ALLOWANCES_DATE = "2026-11-21"
 """ISO day on which the tables of this module were last checked."""
@@ -71,6 +92,100 @@ def input_bound_tokens(model: ModelProtocol, request: Request) -> int:
     provider, model_id = provider_and_id(model)
     added = allowance_tokens(provider, model_id) + _TOKENS_PER_TOOL * len(request.tools)
     return request.size_bytes + added
+
+
+def tokenizer_bound(model: ModelProtocol, request: Request) -> int | None:
+    """Return a bound on the input tokens of *request* by the tokenizer of *model*; ``None``: unknown.
+
+    It includes what the provider writes around messages, tools and schema. Only models at OpenAI's own
+    address are known, and only those whose recorded answers show all of that, see
+    :mod:`sunwell.models.openai_framing`. A request with anything else in it, for example encrypted reasoning
+    or parallel calls, has no such bound. In a conversation that grows, each message is counted once.
+
+    The first call loads the vocabulary, a quarter of a second; :func:`load_tokenizer` does it beforehand.
+    """
+    framing = _framing(model)
+    if framing is None:
+        return None
+    wire, model_id = model.wire, model.model_id  # type: ignore[attr-defined]
+    tuned = model.tuning.applied(request)  # type: ignore[attr-defined]
+    given = (tuned.system, tuned.tools, tuned.tool_choice, tuned.response_schema, tuned.effort)
+    head = _head(wire, model_id, *given)
+    if head is None:
+        return None
+    start: Counted | None = BEGINNING
+    counted = request.messages.folded((wire, model_id), start, partial(_step, framing, wire, model_id))
+    return head.total(framing, counted)
+
+
+def has_tokenizer(model: ModelProtocol) -> bool:
+    """Whether :func:`tokenizer_bound` knows *model*, though not each request to it."""
+    return _framing(model) is not None
+
+
+async def load_tokenizer(model: ModelProtocol) -> None:
+    """Load what :func:`tokenizer_bound` needs for *model*, if anything, while the event loop goes on."""
+    framing = _framing(model)
+    if framing is not None:
+        await load_in_thread(framing.vocabulary)
+
+
+def _framing(model: ModelProtocol) -> Framing | None:
+    from sunwell.models.http_model import HttpModel
+
+    if not isinstance(model, HttpModel) or model.wire.path not in _APIS or not is_openai(model.connection):
+        return None
+    return framing_of(model.model_id) if can_load() else None
+
+
+_APIS: Mapping[str, Api] = {"/chat/completions": "chat", "/responses": "responses"}
+
+
+@lru_cache(maxsize=64)
+def _head(
+    wire: "Wire",
+    model_id: str,
+    system: tuple[str, ...],
+    tools: tuple[ToolSpec, ...],
+    tool_choice: Literal["auto", "none"],
+    response_schema: ResponseSchema | None,
+    effort: Effort | None,
+) -> Head | None:
+    """Return the tokens of all but the conversation: from the body itself, so that nothing is forgotten."""
+    request = Request(
+        History(), system, tools, tool_choice=tool_choice, response_schema=response_schema, effort=effort
+    )
+    body = _body(wire, model_id, request)
+    framing, api = framing_of(model_id), _APIS[wire.path]
+    assert framing is not None
+    counted: Counted | None = BEGINNING
+    for item in _items(body):
+        counted = step_over(framing, api, counted, item)
+    head = head_of(framing, api, body)
+    return (
+        None if head is None or counted is None else attrs.evolve(head, tokens=head.tokens + counted.tokens)
+    )
+
+
+def _step(
+    framing: Framing, wire: "Wire", model_id: str, before: Counted | None, message: Message
+) -> Counted | None:
+    if before is None:
+        return None
+    counted: Counted | None = before
+    for item in _items(_body(wire, model_id, Request(History((message,))))):
+        counted = step_over(framing, _APIS[wire.path], counted, item)
+    return counted
+
+
+def _body(wire: "Wire", model_id: str, request: Request) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(b"".join(wire.encode(model_id, request, streaming=True)))
+    return body
+
+
+def _items(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = body["messages"] if "messages" in body else body["input"]
+    return items
 
 
 def least_cacheable_tokens(model_id: str) -> tuple[int, bool]:

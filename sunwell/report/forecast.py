@@ -1,6 +1,5 @@
 """Forecast of a task: whether it is delegated, and what each way would cost. It spends nothing."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -12,12 +11,16 @@ from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
+from sunwell.core.message import History, user
+from sunwell.core.model import ModelProtocol, Request
 from sunwell.core.price import DelegationDecision, Quote, Side
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
+from sunwell.gateway.booking import first_claim
 from sunwell.models.catalog import DEFAULT_SMART_MODEL, parse_reference
 from sunwell.models.http_model import Tuning
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry, resolve_model
+from sunwell.models.room import own_output_tokens
 from sunwell.report.figures import exact
 from sunwell.tools.environment import secrets_from_environment
 
@@ -32,11 +35,33 @@ class Forecast:
     smart_model: str
     own_model: str
     delegation_model: str
+    least_usd: Decimal | None = None
+    """Smallest cap that holds the first call of the work without a lens; ``None``: its price is unknown.
+
+    It is computed from bytes or by a tokenizer. If the provider counts, a run may begin with less."""
+    least_tokens: int = 0
+    """The same for a cap in tokens."""
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The ways to do the task: delegated, the own model alone, the smart model alone at low effort, and
+        the delegation model alone, if it is another than the own one."""
+        several = (self.quote.delegated, self.quote.direct, *self.quote.alternatives)
+        cheap = self.quote.cheap if self.delegation_model != self.own_model else None
+        return several if cheap is None else (*several, cheap)
+
+    @property
+    def without_lens(self) -> str:
+        """Name of the model that does the task if it is not delegated."""
+        return self.delegation_model if self.decision.without_lens == "delegation_model" else self.own_model
 
     @property
     def chosen(self) -> Side:
         """The side of the quote that the decision chooses."""
-        return self.quote.delegated if self.decision else self.quote.direct
+        if self.decision:
+            return self.quote.delegated
+        cheap = self.quote.cheap if self.decision.without_lens == "delegation_model" else None
+        return self.quote.direct if cheap is None else cheap
 
 
 def forecast(
@@ -58,16 +83,36 @@ def forecast(
     """
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
-    models = _candidates(options, prices, registry)
+    models, own, worker = _candidates(options, prices, registry)
+    alone = worker if models.without_lens == "delegation_model" else own
+    tools = Toolset.of(equipment.names(options), equipment.preview(session)).specs
+    prompt = secrets.redact(options.system_prompt) if options.system_prompt else None
+    asked = Request(
+        History([user(secrets.redact(session.goal))]),
+        (prompt,) if prompt else (),
+        tools,
+        own_output_tokens(alone, options.max_output_tokens),
+    )
+    first = first_claim(alone, asked, prices, "work")
+    least = first.least_output_tokens
     decision, made = decide(
         secrets.redact(session.goal),
         LoopConfig.of(options, prices=prices),
         models,
-        system_prompt=secrets.redact(options.system_prompt) if options.system_prompt else None,
-        tools=Toolset.of(equipment.names(options), equipment.preview(session)).specs,
+        system_prompt=prompt,
+        tools=tools,
         tokens_left=options.budget.tokens,
     )
-    return Forecast(session.goal, decision, made, models.smart.name, models.own.name, models.worker.name)
+    return Forecast(
+        session.goal,
+        decision,
+        made,
+        models.smart.name,
+        models.own.name,
+        models.worker.name,
+        first.most_usd(least),
+        first.input_tokens + least,
+    )
 
 
 def forecast_object(made: Forecast) -> dict[str, object]:
@@ -81,12 +126,12 @@ def forecast_object(made: Forecast) -> dict[str, object]:
             "delegation_model": made.delegation_model,
         },
         "quote": quote_object(made),
+        "least_cap": {"usd": exact(made.least_usd), "tokens": made.least_tokens},
     }
 
 
 def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str, object]:
     """Return the quote as JSON values, with the actual cost if it is known."""
-    sides: Sequence[Side] = (made.quote.delegated, made.quote.direct, *made.quote.alternatives)
     return {
         "chosen": made.chosen.name,
         "sides": {
@@ -95,7 +140,7 @@ def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str,
                 "expected_usd": exact(side.expected_usd),
                 "worst_usd": exact(side.worst_usd),
             }
-            for side in sides
+            for side in made.sides
         },
         "became_usd": exact(actual_usd),
         "assumptions": list(made.quote.assumptions),
@@ -103,40 +148,45 @@ def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str,
     }
 
 
-def _candidates(options: RunOptions, prices: PriceBook, registry: ModelRegistry) -> Candidates:
-    """Return the models by role; if the delegation model cannot be used, the parent may replace it."""
-    own, has_key = _priced(
+def _candidates(
+    options: RunOptions, prices: PriceBook, registry: ModelRegistry
+) -> tuple[Candidates, ModelProtocol, ModelProtocol]:
+    """Return the models by role, the loop's own and the delegation model, which the own one may replace."""
+    own, has_key, model = _priced(
         options, options.model or options.smart_model or DEFAULT_SMART_MODEL, prices, registry
     )
     smart = own
     if options.smart_model is not None and options.model is not None:
-        smart, _ = _priced(options, options.smart_model, prices, registry)
+        smart, _, _ = _priced(options, options.smart_model, prices, registry)
     if options.delegation_model is None:
-        return Candidates(smart, own, own)
+        return Candidates(smart, own, own), model, model
     falls_back = options.fallback == "parent"
     try:
-        worker, worker_has_key = _priced(options, options.delegation_model, prices, registry)
+        worker, worker_has_key, cheap = _priced(options, options.delegation_model, prices, registry)
     except (UnknownModelError, ConfigurationError):
         if not falls_back:
             raise
-        return Candidates(smart, own, own)
+        return Candidates(smart, own, own), model, model
     # Without any key the forecast is for a machine that has them all.
-    return Candidates(smart, own, own if falls_back and has_key and not worker_has_key else worker)
+    if falls_back and has_key and not worker_has_key:
+        return Candidates(smart, own, own), model, model
+    return Candidates(smart, own, worker), model, cheap
 
 
 def _priced(
     options: RunOptions, reference: ModelReference, prices: PriceBook, registry: ModelRegistry
-) -> tuple[PricedModel, bool]:
-    """Return name, price and limits of the model *reference*, and whether its key is set."""
+) -> tuple[PricedModel, bool, ModelProtocol]:
+    """Return name, price and limits of the model *reference*, whether its key is set, and the model."""
     try:
-        return PricedModel.of(resolve_model(reference, registry), prices, options), True
+        found = resolve_model(reference, registry)
+        return PricedModel.of(found, prices, options), True, found
     except MissingKeyError:
         target, tuning = registry.described(str(reference))
         written = parse_reference(target)
         if written is None:
             raise
         model: Any = _WithoutKey(written.model_id, written.provider, tuning)
-        return PricedModel.of(model, prices, options), False
+        return PricedModel.of(model, prices, options), False, model
 
 
 @attrs.frozen

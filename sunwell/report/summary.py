@@ -82,6 +82,7 @@ def summarize(
         "status": result.status,
         "stop_reason": result.stop_reason,
         "answer": result.answer,
+        "answer_by": result.answer_by,
         "error": result.error or None,
         "task": result.task,
         "files": [_file(change) for change in result.files],
@@ -105,6 +106,7 @@ def summarize(
             "decision": None if decision is None else attrs.asdict(decision),
             "reason": None if decision is None else decision.reason,
             "lens": _lens(result.lens),
+            "not_delegated": result.not_delegated or None,
         },
         "smart_alone": _comparison(comparison),
         "quote": quote_object(forecast, bill.cost_usd) if forecast else None,
@@ -181,7 +183,7 @@ def summary_text(
     width: int = 100,
 ) -> str:
     """Return status, files and bill of *result* as text. No line is cut; only the bill adapts to *width*."""
-    lines = [_ended(result), *_files(result), "", *bill_lines(result.bill, width)]
+    lines = [_ended(result), *_not_delegated(result), *_files(result), "", *bill_lines(result.bill, width)]
     if forecast is not None:
         lines += _quoted(result, forecast)
     is_over = result.status != "cancelled"
@@ -247,11 +249,15 @@ def _ended(result: TaskResult) -> str:
     return f"{result.status:<8} {why}after {took}: {one_line(result.error, 300)}"
 
 
+def _not_delegated(result: TaskResult) -> Iterator[str]:
+    if result.not_delegated:
+        yield f"note     not delegated: {one_line(result.not_delegated, 400)}"
+
+
 def _files(result: TaskResult) -> Iterator[str]:
     paths = [one_line(change.path, 200) for change in result.files]
     for i, (change, path) in enumerate(zip(result.files, paths, strict=True)):
-        verb = "created" if change.before is None else "removed" if change.after is None else "changed"
-        yield f"{'files' if i == 0 else '':<8} {verb:<8} {path}"
+        yield f"{'files' if i == 0 else '':<8} {change.verb:<8} {path}"
 
 
 def _row(title: str, name: str, wide: int, total: Total, width: int) -> str:

@@ -84,6 +84,8 @@ class Occasion:
     model: str
     key: str
     stream: bool = False
+    counting: bool = False
+    """Whether it only asks for the number of its input tokens; its number is that of the next request."""
 
 
 FaultPlan = Callable[[Occasion], Fault | None]
@@ -91,12 +93,18 @@ FaultPlan = Callable[[Occasion], Fault | None]
 
 @attrs.frozen
 class FaultRule:
-    """A fault for the requests that match; ``None`` matches every request."""
+    """A fault for the requests that match; ``None`` matches every request.
+
+    A rule for answers also tells a request that only counts which tokens the provider would add, so that it
+    gets the figure that would be billed.
+    """
 
     fault: Fault
     numbers: Collection[int] | None = None
     model: str | None = None
     key: str | None = None
+    counting: bool = False
+    """Whether it is a fault of the requests that only count, instead of those for an answer."""
 
     def __call__(self, occasion: Occasion) -> Fault | None:
         """Return the fault if *occasion* matches."""
@@ -105,7 +113,12 @@ class FaultRule:
             and self.model in (None, occasion.model)
             and self.key in (None, occasion.key)
         )
-        return self.fault if matches else None
+        if not matches or (self.counting and not occasion.counting):
+            return None
+        if occasion.counting and not self.counting:
+            hidden = self.fault.hidden_input_tokens
+            return Fault(hidden_input_tokens=hidden) if hidden else None
+        return self.fault
 
 
 def fault_plan(plan: FaultPlan | Sequence[FaultPlan] | None) -> FaultPlan:

@@ -96,6 +96,10 @@ class InProcessModel:
     """Time before the answer begins."""
     chunk_seconds: float = 0.0
     """Time for each piece of the answer."""
+    can_count: bool = False
+    """Whether the provider counts the input of a request, for nothing."""
+    counts: int = attrs.field(default=0, init=False)
+    """Number of requests that it has counted, or failed to count."""
     calls: int = attrs.field(default=0, init=False)
     """Number of calls of the model."""
     _plan: FaultPlan = attrs.field(init=False, repr=False)
@@ -110,6 +114,18 @@ class InProcessModel:
         row = self.billing.price_of(self.name)
         tiers = tuple(Tier(border, _core_rates(rates)) for border, rates in row.tiers)
         return Price(_core_rates(row.rates), tiers, row.context_window, "simulator", PRICE_DATE)
+
+    async def count_input_tokens(self, request: Request) -> int | None:
+        """Return the input tokens that would be billed for *request*; ``None`` if they cannot be counted."""
+        if not self.can_count:
+            return None
+        self.counts += 1
+        fault = self._plan(Occasion(self.calls + 1, self.name, self.key, counting=True)) or NO_FAULT
+        await asyncio.sleep(self.latency_seconds + fault.stall_before_seconds)
+        if fault.refused_with is not None or fault.cut is not None:
+            return None
+        rule = self.billing.price_of(self.name).cache_rule
+        return prompt_of(request, rule).tokens + fault.hidden_input_tokens
 
     async def complete(self, request: Request) -> Completion:
         """Return the script's answer, or raise :exc:`~sunwell.errors.ModelError`."""

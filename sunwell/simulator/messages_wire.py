@@ -39,6 +39,10 @@ _KNOWN = {
     "output_config", "thinking", "metadata", "service_tier", "stop_sequences", "container", "diagnostics",
     "inference_geo", "speed", "temperature", "top_p", "top_k",
 }  # fmt: skip
+_COUNTED = {
+    "model", "messages", "system", "tools", "tool_choice", "cache_control", "output_config", "thinking",
+    "speed",
+}  # fmt: skip
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _ADAPTIVE = re.compile(r"claude-[a-z]+-(?:[5-9]|4-[6-9])(?!\d)")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -55,7 +59,9 @@ def check_fields(body: Mapping[str, Any], headers: Mapping[str, str], *, countin
     version = headers.get("anthropic-version", "")
     refuse_if(not version, "anthropic-version: header is required")
     for name in body:
-        refuse_if(name not in _KNOWN, f"{name}: Extra inputs are not permitted", name)
+        refuse_if(
+            name not in (_COUNTED if counting else _KNOWN), f"{name}: Extra inputs are not permitted", name
+        )
     if version >= NO_SAMPLING_VERSION:
         for name in _SAMPLING:
             refuse_if(name in body, f"{name}: not supported with anthropic-version {version}", name)
@@ -279,7 +285,7 @@ def read_messages(body: Mapping[str, Any], headers: Mapping[str, str]) -> Inquir
 
 
 def read_count(body: Mapping[str, Any], headers: Mapping[str, str]) -> Inquiry:
-    """Read the body of ``/v1/messages/count_tokens``: the same without a limit on the output."""
+    """Read the body of ``/v1/messages/count_tokens``, which has fewer fields."""
     return _read(body, headers, counting=True)
 
 
@@ -525,5 +531,5 @@ def _refuse(refusal: Refusal, request_id: str) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": refusal.message}, "request_id": request_id}
 
 
-MESSAGES = WireFormat("messages", read_messages, _plain, _stream, _refuse)
+MESSAGES = WireFormat("messages", read_messages, _plain, _stream, _refuse, read_count)
 """Anthropic's Messages."""

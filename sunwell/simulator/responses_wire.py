@@ -1,7 +1,7 @@
 """OpenAI's Responses API on the simulator: checks and reads requests, writes answers and errors."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
@@ -40,17 +40,21 @@ _KNOWN = frozenset(
         "parallel_tool_calls", "truncation", "user", "safety_identifier",
     )
 )  # fmt: skip
+_COUNTED = frozenset(
+    ("model", "input", "instructions", "tools", "tool_choice", "text", "reasoning", "parallel_tool_calls",
+     "truncation")
+)  # fmt: skip
 _TEXTS = {"assistant": ("output_text",), "user": ("input_text",), "system": ("input_text",)}
 _PHASES = ("commentary", "final_answer")
 _LONGEST_ID = 64
 LEAST_OUTPUT_TOKENS = 16
 
 
-def check_fields(body: Mapping[str, Any]) -> None:
+def check_fields(body: Mapping[str, Any], known: Collection[str] = _KNOWN) -> None:
     """Check everything except the input."""
     refuse_if(not isinstance(body.get("model"), str), "you must provide a model parameter", "model")
     for name in body:
-        refuse_if(name not in _KNOWN, f"Unsupported parameter: '{name}'.", name, "unsupported_parameter")
+        refuse_if(name not in known, f"Unsupported parameter: '{name}'.", name, "unsupported_parameter")
     limit = body.get("max_output_tokens")
     whole = limit is None or (isinstance(limit, int) and not isinstance(limit, bool))
     least = f"Invalid 'max_output_tokens': expected a value >= {LEAST_OUTPUT_TOKENS}."
@@ -175,6 +179,16 @@ Marked = tuple[Message, list[CacheLife | None]]
 def read_responses(body: Mapping[str, Any], headers: Mapping[str, str]) -> Inquiry:
     """Read the body of ``/v1/responses``, or raise :exc:`~sunwell.simulator.wire.Refusal`."""
     check_fields(body)
+    return _inquiry(body)
+
+
+def read_count(body: Mapping[str, Any], headers: Mapping[str, str]) -> Inquiry:
+    """Read the body of ``/v1/responses/input_tokens``, which has fewer fields."""
+    check_fields(body, _COUNTED)
+    return _inquiry(body)
+
+
+def _inquiry(body: Mapping[str, Any]) -> Inquiry:
     items = check_input(body.get("input"))
     tools = body.get("tools") or ()
     shape = (body.get("text") or {}).get("format") or {}
@@ -378,5 +392,13 @@ def _usage(usage: Reported) -> dict[str, Any]:
     }
 
 
-RESPONSES = WireFormat("responses", read_responses, _plain, _stream, CHAT.refuse)
+RESPONSES = WireFormat(
+    "responses",
+    read_responses,
+    _plain,
+    _stream,
+    CHAT.refuse,
+    read_count,
+    {"object": "response.input_tokens"},
+)
 """OpenAI's Responses API; its errors have the same format as those of Chat Completions."""

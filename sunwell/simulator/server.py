@@ -85,6 +85,11 @@ class Simulator:
         """All requests for answers so far, in the order of arrival, including rejected ones."""
         return tuple(self._service.requests)
 
+    @property
+    def counts(self) -> Sequence[SimulatedRequest]:
+        """All requests so far that only count input tokens, as they arrived, including rejected ones."""
+        return tuple(self._service.counts)
+
     async def start(self) -> None:
         """Start to listen. Raises :exc:`OSError` if the port is in use."""
         from aiohttp import web
@@ -136,10 +141,18 @@ class Simulator:
 
         app = web.Application(client_max_size=_LARGEST_BODY_BYTES, middlewares=[self._count_connections()])
         app.router.add_post("/v1/messages", messages)
-        app.router.add_post("/v1/messages/count_tokens", service.count)
+
+        async def count_messages(request: web.Request) -> web.StreamResponse:
+            return await service.count(request, MESSAGES)
+
+        async def count_responses(request: web.Request) -> web.StreamResponse:
+            return await service.count(request, RESPONSES)
+
+        app.router.add_post("/v1/messages/count_tokens", count_messages)
         for prefix in ("", "/v1"):
             app.router.add_post(f"{prefix}/chat/completions", chat)
             app.router.add_post(f"{prefix}/responses", responses)
+            app.router.add_post(f"{prefix}/responses/input_tokens", count_responses)
             app.router.add_get(f"{prefix}/models", service.list_models)
         return app
 

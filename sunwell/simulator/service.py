@@ -12,7 +12,6 @@ import attrs
 from sunwell.core.message import Part, Text, Thinking
 from sunwell.simulator.billing import Billing, SimulatedCall
 from sunwell.simulator.faults import NO_FAULT, Fault, FaultPlan, Occasion, parse_fault
-from sunwell.simulator.messages_wire import MESSAGES, read_count
 from sunwell.simulator.said import Said, say
 from sunwell.simulator.simulated_models import SimulatedModel, offered_id
 from sunwell.simulator.spoiled import report, spoil
@@ -289,10 +288,10 @@ FAULT_HEADER = "x-simulator-fault"
 
 @attrs.frozen
 class SimulatedRequest:
-    """A request for an answer, as received."""
+    """A request for an answer, or one that only counts input tokens, as received."""
 
     number: int
-    """Number from 1, in the order of arrival, including rejected requests."""
+    """Number from 1 among its kind, in the order of arrival, including rejected requests."""
     path: str
     key: str
     """Empty if none was sent."""
@@ -314,6 +313,8 @@ class Service:
     limit: RequestLimit = attrs.field(factory=RequestLimit)
     vendor_limits: VendorLimits | None = None
     requests: list[SimulatedRequest] = attrs.field(factory=list, init=False)
+    counts: list[SimulatedRequest] = attrs.field(factory=list, init=False)
+    """Requests that only count input tokens."""
 
     async def answer(self, request: "web.Request", wire: WireFormat) -> "web.StreamResponse":
         """Answer a request for a completion in *wire*'s format."""
@@ -336,18 +337,35 @@ class Service:
             return await refused(wire, refusal, f"req_refused_{number:08d}", allowance)
         return await attrs.evolve(exchange, allowance=allowance).run(request)
 
-    async def count(self, request: "web.Request") -> "web.StreamResponse":
-        """Answer ``count_tokens``; nothing is billed."""
-        body, failure = _parsed(await request.read())
+    async def count(self, request: "web.Request", wire: WireFormat) -> "web.StreamResponse":
+        """Answer how many input tokens would be billed for a request in *wire*'s format; this is free."""
+        from aiohttp import web
+
+        raw = await request.read()
+        body, failure = _parsed(raw)
+        key, name = key_of(request.headers), str(body.get("model", ""))
+        kept = raw if self.keep_bodies else None
+        self.counts.append(SimulatedRequest(len(self.counts) + 1, request.path, key, name, body, kept))
         try:
             if failure is not None:
                 raise failure
-            _authenticate(key_of(request.headers))
-            self._model(str(body.get("model", "")))
-            inquiry = read_count(body, _lower(request.headers))
+            occasion = Occasion(len(self.requests) + 1, name, key, counting=True)
+            fault = self._fault(request.headers, occasion)
+            await asyncio.sleep(fault.stall_before_seconds)
+            if fault.cut is not None:
+                _hang_up(request)
+                return web.Response()
+            if fault.refused_with is not None:
+                raise planned_refusal(fault, key)
+            _authenticate(key)
+            model = self._model(name)
+            assert wire.read_count is not None  # a route of a format without one does not exist
+            inquiry = wire.read_count(body, _lower(request.headers))
+            self._check_window(model, inquiry)
         except Refusal as refusal:
-            return await refused(MESSAGES, refusal, "req_count")
-        return _json(200, {"input_tokens": inquiry.prompt.tokens}, {})
+            return await refused(wire, refusal, f"req_count_{len(self.counts):08d}")
+        counted = inquiry.prompt.tokens + fault.hidden_input_tokens
+        return _json(200, {**wire.counted, "input_tokens": counted}, {})
 
     async def list_models(self, request: "web.Request") -> "web.StreamResponse":
         """List the models in the format of the provider that the caller expects."""

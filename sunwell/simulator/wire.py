@@ -80,6 +80,10 @@ class WireFormat:
     stream: Callable[[WireAnswer], list[Chunk]]
     refuse: Callable[[Refusal, str], dict[str, Any]]
     """Converts a rejection and the request's id to an error body."""
+    read_count: Callable[[Mapping[str, Any], Mapping[str, str]], Inquiry] | None = None
+    """Like ``read``, for a request that only counts its input; ``None``: the format has none."""
+    counted: Mapping[str, Any] = {}
+    """What the answer to such a request says besides the number."""
 
 
 def encode(value: Any) -> bytes:

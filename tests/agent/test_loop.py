@@ -25,10 +25,13 @@ from sunwell.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
+from sunwell.report.summary import compare_with_smart_model, summarize, summary_text
 from sunwell.testing import ScriptedModel, completion, run_virtual
 from sunwell.tools import tool
 
 PRICE = Price(Rates(Decimal(1), Decimal(10)), source="test", date="2026-11-01")
+CHEAP = Price(Rates(Decimal("0.01"), Decimal("0.1")), source="test", date="2026-11-01")
+DEAR = Price(Rates(Decimal(10), Decimal(100)), source="test", date="2026-11-01")
 
 
 @tool(parallel=True, repeatable=True)
@@ -316,7 +319,8 @@ def test_stopping_gives_a_cancelled_result() -> None:
         return events[-1].result
 
     result = run_virtual(main())
-    assert (result.status, result.stop_reason, result.answer) == ("cancelled", "cancelled", "On it.")
+    assert (result.status, result.stop_reason, result.answer_by) == ("cancelled", "cancelled", "harness")
+    assert "The model said last:\n\n> On it." in result.answer
     assert result.bill.uncertain_usd is not None
     assert result.bill.uncertain_usd > 0
     assert result.bill.calls == 1
@@ -362,3 +366,18 @@ def test_a_cap_in_dollars_needs_the_price_of_each_model_that_may_be_asked(unpric
     with pytest.raises(ConfigurationError, match=sentence):
         loop().check(lens_only=unpriced == "smart", batch=Batch(["Do it"], None, None))
     loop().check()
+
+
+def test_the_report_of_a_run_whose_lens_failed_says_that_it_was_not_delegated() -> None:
+    """It says why, and which model did the work; there is no saving to tell of."""
+    smart = ScriptedModel("opus", [completion("no lens"), completion("none either")], DEAR)
+    own = ScriptedModel("own", [completion("Done.")], DEAR)
+    config = LoopConfig(enable_delegation=True, delegation_threshold_tokens=0)
+    loop = AgentLoop(own, None, config, smart, ScriptedModel("haiku", [], CHEAP))
+    result = result_of(loop, "Write tests for all modules, for each of 40 files", ())
+    assert not result.decision
+    assert "opus wrote no lens" in result.not_delegated
+    assert result.not_delegated.endswith("; own did the work")
+    assert "note     not delegated: no lens: opus wrote no lens" in summary_text(result)
+    assert "own did the work" in summarize(result)["delegation"]["not_delegated"]
+    assert compare_with_smart_model(result) is None

@@ -11,6 +11,7 @@ from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.orchestrator import Orchestrator
 from sunwell.agent.prompts import ORCHESTRATOR_PROMPT
+from sunwell.agent.run.composed_answer import COMPOSED
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
@@ -242,7 +243,10 @@ def test_a_draft_comes_before_the_reports() -> None:
     """The model's own draft is the better partial answer."""
     smart = boss(batch("one"), WAIT, answer("my draft", ready=False), ServerFailed("boss", "down"))
     result, _ = run(smart, worker("report 1"))
-    assert result.answer == "my draft"
+    assert result.answer_by == "harness"
+    assert result.answer.splitlines()[0] == COMPOSED
+    assert "draft of the answer:\n\nmy draft" in result.answer
+    assert "report 1" not in result.answer
 
 
 def test_workers_of_a_short_run_work_until_its_time_is_nearly_over() -> None:
@@ -363,8 +367,9 @@ def test_any_loop_may_delegate(kind: Any) -> None:
     assert "found" in last.result.answer
     offered = [spec.name for spec in smart.calls[0].tools]
     assert offered[0] == "step"
-    names = {"delegate": 5, "rlm": 2, "subagent": 1}
+    names = {"delegate": 5, "rlm": 3, "subagent": 2}
     assert len(offered) == 1 + names[kind]
+    assert "inspect" in offered
 
 
 def test_several_calls_of_one_turn_are_carried_out_in_order() -> None:

@@ -73,7 +73,9 @@ def test_the_replay_of_a_killed_run_ends_where_its_record_does(story, call):
     story.run(completion("Looking.", call.writing("a.txt", "1\n")), "Done.")
     keep_records(story, 5)
     result = story.replay()
-    assert (result.status, result.stop_reason, result.answer) == ("cancelled", "cancelled", "Looking.")
+    assert (result.status, result.stop_reason, result.answer_by) == ("cancelled", "cancelled", "harness")
+    assert "The model said last:\n\n> Looking." in result.answer
+    assert "- a.txt (created)" in result.answer
     assert result.error == "the record ends here: call 1 of run/direct has no answer in it"
     assert [change.path for change in result.files] == ["a.txt"]
 

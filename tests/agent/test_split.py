@@ -1,23 +1,46 @@
 """Splitting: the smart model names the items in the answer that holds the lens, and workers do them."""
 
+import asyncio
 import json
 import shutil
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 
 from sunwell.agent import Agent
 from sunwell.agent.lens.lens_writer import parse_items
+from sunwell.agent.run.composed_answer import COMPOSED
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
+from sunwell.core import Completion, Request
 from sunwell.core.task import TaskResult
+from sunwell.events import RunFinished, WorkerFinished
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import InProcessModel
 from sunwell.simulator.scripts import cheap, smart
+from sunwell.testing import ScriptedModel, completion
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 LENS = {"heuristics": ["Do it."]}
 ITEM = {"text": "Write a.py", "scope": "a", "target_files": ["a.py"], "done": "it imports"}
+
+
+@attrs.define(eq=False)
+class Stuck:
+    """A worker's model that answers the first task and never another one."""
+
+    name: str = "haiku-x"
+
+    async def complete(self, request: Request) -> Completion:
+        if "Write b.py" in request.messages[0].text:
+            await asyncio.Event().wait()
+        return completion("a.py is written.", model=self.name)
+
+    def stream(self, request: Request) -> Any:
+        raise NotImplementedError
 
 
 async def run(folder: Path, *, split: bool) -> TaskResult:
@@ -46,6 +69,24 @@ async def test_a_task_of_five_parts_is_done_by_five_workers(tmp_path: Path) -> N
     assert len(made) == 6
     assert "shop/routes.py" in made
     assert all(worker.status == "ok" for worker in result.workers)
+
+
+async def test_a_split_task_that_is_stopped_leaves_what_its_workers_reported(tmp_path: Path) -> None:
+    """The first line of the answer, and the result, say that the harness put it together."""
+    items = [ITEM | {"text": f"Write {name}.py", "target_files": [f"{name}.py"]} for name in "ab"]
+    lens = ScriptedModel("opus-x", [json.dumps(LENS | {"items": items})])
+    agent = Agent(smart_model=lens, delegation_model=Stuck(), registry=ModelRegistry())
+    options = RunOptions(enable_delegation=True, split=True, delegation_threshold_tokens=1)
+    session = SessionContext.build(tmp_path, "Write a.py and b.py", options=options)
+    async with aclosing(agent.run(session)) as events:
+        async for event in events:
+            if isinstance(event, WorkerFinished):
+                agent.stop()
+    assert isinstance(event, RunFinished)
+    result = event.result
+    assert (result.status, result.answer_by) == ("cancelled", "harness")
+    assert result.answer.splitlines()[0] == COMPOSED
+    assert "## Write a.py\n\n> a.py is written." in result.answer
 
 
 async def test_nothing_is_split_unasked(tmp_path: Path) -> None:

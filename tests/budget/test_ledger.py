@@ -117,19 +117,35 @@ async def test_usage_without_a_price_keeps_the_reserved_dollars():
     assert (used.settled_tokens, used.settled_usd, used.uncertain_usd) == (12, 0, Decimal("0.2"))
 
 
-async def test_a_bill_above_its_bound_is_booked_in_full_and_stops_ordinary_calls():
-    """Who waits is refused, who comes is refused; the closing call may still be made."""
+@pytest.mark.parametrize(
+    ("billed", "got"), [(801, 49), (849, 1), (850, "tokens")], ids=["by-one", "least-left", "none-left"]
+)
+async def test_a_bill_above_its_reservation_inside_the_ceiling_is_told_and_booked_in_full(billed, got):
+    """Who waits is judged anew by what is left; the closing call has its room."""
     ledger = ledger_of(tokens=1000)
     ledger.hold_back("run", 100, None)
-    held = await ledger.reserve("run", Claim(800, 100))
-    (waiting,) = await started(outcome(ledger, "run", Claim(300, 100)))
-    assert ledger.settle(held, 901, None) is True
-    assert await waiting == "tokens"
-    ledger.open("run", Budget(tokens=5000))  # room is not what is missing
-    with pytest.raises(BudgetExhausted, match="billed more"):
-        await ledger.reserve("run", Claim(1, 1))
-    assert await outcome(ledger, "run", Claim(50, 20, closing=True)) == 20
-    assert (ledger.stopped, ledger.used("run").settled_tokens) == (True, 901)
+    held = await ledger.reserve("run", Claim(700, 100))
+    (waiting,) = await started(outcome(ledger, "run", Claim(50, 100)))
+    assert ledger.settle(held, billed, None) is True
+    assert await waiting == got
+    assert await outcome(ledger, "run", Claim(50, 50, closing=True)) == 50
+    assert ledger.used("run").settled_tokens == billed
+
+
+@pytest.mark.parametrize("closing", [False, True])
+@pytest.mark.parametrize(
+    "over", [Amount(settled_tokens=101), Amount(settled_usd=Decimal(2)), Amount(calls=4)]
+)
+async def test_a_passed_ceiling_stops_every_call_until_it_is_raised(over, closing):
+    """Passed now or in an earlier process: no closing call either, be it free of cost."""
+    ledger = ledger_of(tokens=100, usd=1, calls=3)
+    ledger.hold_back("run", 10, Decimal("0.1"))
+    ledger.restore("run", over)
+    claim = Claim(0, 1, 0, Decimal(0), Decimal(0), closing)
+    with pytest.raises(BudgetExhausted, match=r"of (100 tokens|\$1|3 calls) is exceeded"):
+        await ledger.reserve("run", claim)
+    ledger.open("run", Budget(tokens=1000, usd=10, calls=30))
+    assert await outcome(ledger, "run", claim) == 1
 
 
 async def test_without_a_ceiling_a_bill_above_its_bound_stops_nothing():
@@ -137,6 +153,26 @@ async def test_without_a_ceiling_a_bill_above_its_bound_stops_nothing():
     ledger = ledger_of(seconds=100)
     assert ledger.settle(await ledger.reserve("run", Claim(1, 1)), 50, None) is True
     assert await outcome(ledger, "run", Claim(1, 1)) == 1
+
+
+async def test_a_claim_waits_for_its_whole_limit_as_long_as_calls_in_flight_could_free_more():
+    """Three quarters of it would fit at once; it is cut only when the last call in flight has ended."""
+    ledger = ledger_of(tokens=150)
+    first, second = await ledger.reserve("run", Claim(40, 10)), await ledger.reserve("run", Claim(40, 10))
+    (asked,) = await started(outcome(ledger, "run", Claim(10, 50)))
+    ledger.settle(first, 45, None)
+    await asyncio.sleep(0)
+    assert not asked.done()
+    ledger.settle(second, 49, None)
+    assert await asked == 46
+
+
+async def test_a_claim_does_not_wait_for_others_if_its_own_ceiling_allows_no_more():
+    """What a neighbour could free would be of no use."""
+    ledger = ledger_of(tokens=150)
+    ledger.open("run/a", Budget(tokens=30))
+    await ledger.reserve("run", Claim(100, 20))
+    assert await outcome(ledger, "run/a", Claim(10, 50)) == 20
 
 
 async def test_a_small_claim_does_not_overtake_a_large_one_that_waits():
@@ -166,7 +202,7 @@ async def test_a_waiter_is_refused_as_soon_as_nothing_in_flight_can_free_enough(
 
 @pytest.mark.parametrize(("in_flight", "got"), [(5, 5), (0, 5)], ids=["freed-late", "nothing-in-flight"])
 async def test_a_call_cut_short_waits_while_more_could_come_free(in_flight, got):
-    """Less than a quarter of the output is taken only where nothing in flight could free more."""
+    """Less than the whole output is taken only if nothing in flight could free more."""
     ledger = ledger_of(tokens=100)
     ledger.settle(await ledger.reserve("run", Claim(90 - in_flight, 10)), 85 - in_flight, None)
     held = await ledger.reserve("run", Claim(in_flight, 0)) if in_flight else None
@@ -229,7 +265,7 @@ async def test_turns_are_counted_on_all_accounts_above_and_refused_at_the_ceilin
     ledger = ledger_of(turns=2)
     ledger.open("run/a", Budget(turns=1))
     ledger.take_turn("run/a")
-    with pytest.raises(BudgetExhausted, match="turns budget of run/a"):
+    with pytest.raises(BudgetExhausted, match="budget of 1 turn of run/a is used up"):
         ledger.take_turn("run/a/deep")
     ledger.take_turn("run")
     assert (ledger.used("run").turns, ledger.used("run/a").turns) == (2, 1)
@@ -309,20 +345,20 @@ async def test_accounts_are_opened_from_the_top_down():
         ledger.used("walk")
 
 
-def test_a_call_that_was_held_up_after_its_reservation_does_not_begin_on_a_stopped_tree() -> None:
-    """What is only reserved when a bill passes its bound is given back; a closing call still passes."""
-
-    async def main() -> None:
-        ledger = TreeLedger()
-        ledger.open("run", Budget(tokens=10_000))
-        claim, closing = Claim(100, 100), Claim(100, 100, closing=True)
-        first, second = await ledger.reserve("run", claim), await ledger.reserve("run", claim)
-        third = await ledger.reserve("run", closing)
-        ledger.confirm(second, claim)
-        assert ledger.settle(first, 5_000, None)
-        with pytest.raises(BudgetExhausted, match="billed more"):
-            ledger.confirm(second, claim)
-        ledger.confirm(third, closing)
-        assert ledger.used("run").reserved_tokens == 200
-
-    run_virtual(main())
+@pytest.mark.parametrize("closing", [False, True])
+async def test_a_call_that_was_held_up_does_not_begin_if_its_room_was_used_by_another(closing):
+    """What is only reserved is given back, one by one, until the ceiling holds what is booked."""
+    ledger = ledger_of(tokens=1000)
+    ledger.open("run/a", Budget())
+    claim = Claim(100, 100, closing=closing)
+    first, second, third, fourth = [await ledger.reserve("run/a", claim) for _ in range(4)]
+    assert ledger.settle(first, 400, None)  # 1000 with what is reserved
+    ledger.confirm(second, claim)
+    assert ledger.settle(second, 401, None)  # 1201
+    with pytest.raises(BudgetExhausted) as refused:
+        ledger.confirm(third, claim)
+    error = refused.value
+    assert (error.limit, error.needed, error.used, error.account) == ("tokens", 200, 1001, "run")
+    with pytest.raises(BudgetExhausted):
+        ledger.confirm(fourth, claim)
+    assert (ledger.used("run").reserved_tokens, ledger.tokens_left("run")) == (0, 199)

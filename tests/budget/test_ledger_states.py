@@ -77,7 +77,7 @@ class LedgerStates(RuleBasedStateMachine):
         self.bookings = []
         self.asks = []
         self.ended = []
-        self.over = False
+        self.excess = []
         self.do(lambda: self.ledger.open("run", budget))
         self.budgets["run"], self.held["run"] = budget, dict(NOTHING)
         for path in sorted(opened):
@@ -123,14 +123,22 @@ class LedgerStates(RuleBasedStateMachine):
         ceiling = getattr(self.budgets[account], limit)
         kinds = ("settled", "uncertain") if later else ("settled", "uncertain", "reserved")
         free = ceiling - self.sum_of(account, limit, kinds)
-        below = [held[limit] for at, held in self.held.items() if at.startswith(account + "/")]
-        kept = max(below, default=0) if free * 20 >= ceiling else sum(below)
-        ordinary = free - self.held[account][limit] - kept
+        ordinary = free - self.kept(account, limit)
         if not asked.claim.closing:
             return ordinary
         own = self.account_of(asked.path)
-        most = free if own == account else free - self.held[account][limit]
+        most = free if own == account else free - min(self.held[account][limit], self.tenth(ceiling))
         return min(most, max(0, ordinary) + self.held[own][limit])
+
+    def tenth(self, ceiling):
+        if isinstance(ceiling, Decimal):
+            return ceiling / 10
+        return max(ceiling // 10, 1) if ceiling >= 2 else 0
+
+    def kept(self, account, limit):
+        """What ordinary claims must leave: all reserves at and below an account, a tenth at most."""
+        reserves = [held[limit] for at, held in self.held.items() if (at + "/").startswith(account + "/")]
+        return min(sum(reserves, NOTHING[limit]), self.tenth(getattr(self.budgets[account], limit)))
 
     def fit(self, account, asked, later):
         budget, claim = self.budgets[account], asked.claim
@@ -147,10 +155,6 @@ class LedgerStates(RuleBasedStateMachine):
     def least(self, asked):
         return min(asked.claim.least_output_tokens, asked.claim.max_output_tokens)
 
-    def good(self, asked):
-        most = asked.claim.max_output_tokens
-        return min(most, max(self.least(asked), -(-most // 4)))
-
     def note_grants(self):
         while self.ended:
             asked = self.ended.pop(0)
@@ -158,7 +162,7 @@ class LedgerStates(RuleBasedStateMachine):
                 continue
             if asked.task.exception() is not None:
                 assert isinstance(asked.task.exception(), BudgetExhausted)
-                assert self.is_stopped_for(asked) or self.is_hopeless(asked)
+                assert self.is_hopeless(asked)
                 continue
             asked.granted = True
             got, own = asked.task.result(), self.account_of(asked.path)
@@ -170,21 +174,22 @@ class LedgerStates(RuleBasedStateMachine):
             if asked.claim.closing:
                 asked.drawn = {limit: min(self.held[own][limit], amounts[limit]) for limit in LIMITS}
                 self.held[own] = {limit: self.held[own][limit] - asked.drawn[limit] for limit in LIMITS}
-            else:
-                self.check_what_is_left(asked, amounts)
+            self.check_what_is_left(asked)
 
-    def check_what_is_left(self, asked, amounts):
-        """Every reserve stays free, or of those below the largest where a twentieth was unbooked before."""
+    def check_what_is_left(self, asked):
+        """An ordinary call leaves what is kept; a closing call what is kept for closing calls above it."""
         for account in self.chain(asked.path):
             for limit in LIMITS:
                 ceiling = getattr(self.budgets[account], limit)
                 if ceiling is None:
                     continue
-                free = ceiling - self.sum_of(account, limit) - self.held[account][limit]
-                below = [held[limit] for at, held in self.held.items() if at.startswith(account + "/")]
-                assert free >= max(below, default=0)
-                before = free + self.held[account][limit] + amounts[limit]
-                assert before * 20 >= ceiling or free >= sum(below)
+                free = ceiling - self.sum_of(account, limit)
+                if not asked.claim.closing:
+                    assert free >= self.kept(account, limit)
+                elif account == self.account_of(asked.path):
+                    assert free >= 0
+                else:
+                    assert free >= min(self.held[account][limit], self.tenth(ceiling))
 
     def reserved(self, asked):
         got = asked.task.result()
@@ -237,11 +242,6 @@ class LedgerStates(RuleBasedStateMachine):
         self.note_grants()
         return asked
 
-    def is_stopped_for(self, asked):
-        budgets = [self.budgets[at] for at in self.chain(asked.path)]
-        limited = any(budget.usd is not None or budget.tokens is not None for budget in budgets)
-        return self.ledger.stopped and limited and not asked.claim.closing
-
     def is_hopeless(self, asked):
         return any(self.fit(at, asked, later=True) < self.least(asked) for at in self.chain(asked.path))
 
@@ -260,10 +260,44 @@ class LedgerStates(RuleBasedStateMachine):
         if self.is_open(asked) and len(self.asks) > 12:
             got = asked.task.result()
             booking = self.bookings[self.reserved(asked)]
-            booking[1:] = ["settled", {"usd": got.usd, "tokens": got.tokens + more, "calls": 1}]
-            self.over = True
-            assert self.do(lambda: self.ledger.settle(got, got.tokens + more, got.usd)) is True
+            usd = got.usd + more * RATE_USD
+            booking[1:] = ["settled", {"usd": usd, "tokens": got.tokens + more, "calls": 1}]
+            self.excess.append((booking[0], {"usd": more * RATE_USD, "tokens": more, "calls": 0}))
+            assert self.do(lambda: self.ledger.settle(got, got.tokens + more, usd)) is True
             self.note_grants()
+
+    @rule(asked=asked)
+    def confirm(self, asked):
+        """A call that is only reserved does not begin once more than a ceiling above it is booked."""
+        if not self.is_open(asked):
+            return
+        is_passed = self.is_passed(asked.task.result().account)
+        if is_passed:
+            self.forget(asked)
+            asked.granted = False
+        assert self.do(lambda: self.begins(asked)) is not is_passed
+        self.note_grants()
+
+    def begins(self, asked):
+        try:
+            self.ledger.confirm(asked.task.result(), asked.claim)
+        except BudgetExhausted:
+            return False
+        return True
+
+    def is_passed(self, path):
+        return any(
+            getattr(self.budgets[at], limit) is not None
+            and self.sum_of(at, limit) > getattr(self.budgets[at], limit)
+            for at in self.chain(path)
+            for limit in LIMITS
+        )
+
+    def forget(self, asked):
+        got = asked.task.result()
+        del self.bookings[self.reserved(asked)]
+        own = self.held[got.account]
+        self.held[got.account] = {limit: own[limit] + asked.drawn[limit] for limit in LIMITS}
 
     @rule(asked=consumes(asked))
     def keep(self, asked):
@@ -275,11 +309,8 @@ class LedgerStates(RuleBasedStateMachine):
     @rule(asked=consumes(asked))
     def release(self, asked):
         if self.is_open(asked):
-            got = asked.task.result()
-            del self.bookings[self.reserved(asked)]
-            own = self.held[got.account]
-            self.held[got.account] = {limit: own[limit] + asked.drawn[limit] for limit in LIMITS}
-            self.do(lambda: self.ledger.release(got))
+            self.forget(asked)
+            self.do(lambda: self.ledger.release(asked.task.result()))
             self.note_grants()
 
     @rule(data=st.data())
@@ -305,8 +336,9 @@ class LedgerStates(RuleBasedStateMachine):
     @rule(data=st.data(), tokens=st.integers(0, 30))
     def restore(self, data, tokens):
         path = data.draw(st.sampled_from(sorted(self.budgets)))
-        self.bookings.append([path, "settled", {"usd": tokens * RATE_USD, "tokens": tokens, "calls": 1}])
-        self.over = True
+        amounts = {"usd": tokens * RATE_USD, "tokens": tokens, "calls": 1}
+        self.bookings.append([path, "settled", amounts])
+        self.excess.append((path, amounts))
         self.do(lambda: self.ledger.restore(path, Amount(tokens * RATE_USD, settled_tokens=tokens, calls=1)))
         self.note_grants()
 
@@ -322,11 +354,12 @@ class LedgerStates(RuleBasedStateMachine):
             assert used.calls == self.sum_of(path, "calls")
 
     @invariant()
-    def no_ceiling_is_passed(self):
+    def no_ceiling_is_passed_by_more_than_bills_above_their_reservation_and_what_was_restored(self):
         for path, budget in self.budgets.items():
             for limit in LIMITS:
                 ceiling = getattr(budget, limit)
-                assert ceiling is None or self.over or self.sum_of(path, limit) <= ceiling
+                above = [more[limit] for at, more in self.excess if (at + "/").startswith(path + "/")]
+                assert ceiling is None or self.sum_of(path, limit) <= ceiling + sum(above)
 
     @invariant()
     def who_waits_has_a_reason_and_a_hope(self):
@@ -335,12 +368,14 @@ class LedgerStates(RuleBasedStateMachine):
             if not asked.waits:
                 continue
             chain = self.chain(asked.path)
-            assert not self.is_stopped_for(asked)
             fits = [self.fit(at, asked, later=False) for at in chain]
             later = [self.fit(at, asked, later=True) for at in chain]
             assert min(later) >= self.least(asked), f"{asked} waits without hope"
-            target = min(self.good(asked), *later)
-            reasons = [at for at, fit in zip(chain, fits, strict=True) if fit < target or at in taken]
+            reasons = [
+                at
+                for n, (at, fit) in enumerate(zip(chain, fits, strict=True))
+                if fit < min(asked.claim.max_output_tokens, *later[n:]) or at in taken
+            ]
             assert reasons, f"{asked} waits although there is room"
             taken.add(reasons[0])
 

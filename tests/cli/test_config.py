@@ -2,6 +2,7 @@
 
 import json
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,21 @@ def test_init_writes_a_start_that_holds(sunwell, env, tmp_path: Path) -> None:
     assert again.exit_code == 2
     assert "--force" in again.stderr
     assert sunwell("init", "-w", tmp_path, "--force", env=env).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "models"),
+    [("ANTHROPIC_API_KEY", ("opus", "haiku")), ("OPENAI_API_KEY", ("openai-smart", "openai-cheap"))],
+)
+def test_init_names_the_models_whose_key_is_there(sunwell, tmp_path: Path, key, models) -> None:
+    """As a run does that names no model; so what it wrote can be used at once."""
+    names = ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+    env = dict.fromkeys(names, "") | {key: "a-key"}
+    said = sunwell("init", "-w", tmp_path, env=env).stdout
+    assert "set ANTHROPIC_API_KEY" not in said
+    written = tomllib.loads((tmp_path / "sunwell.toml").read_text())
+    assert (written["smart_model"], written["delegation_model"]) == models
+    assert sunwell("config", "check", "-w", tmp_path, env=env).exit_code == 0
 
 
 def test_what_init_has_just_written_is_trusted(sunwell, env, tmp_path: Path, simulator) -> None:

@@ -75,3 +75,41 @@ def test_the_models_of_sunwell_simulate_pass(sunwell, tmp_path, model):
     assert done.exit_code == 0, done.output
     (told,) = json.loads(done.stdout)["models"]
     assert {check["name"]: check["detail"] for check in told["checks"] if check["verdict"] != "yes"} == {}
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        pytest.param(
+            "usd = 0.0001", "budget.usd: a cap of $0.0001 holds no answer of a named model", id="dollars"
+        ),
+        pytest.param("tokens = 20", "budget.tokens: a cap of 20 tokens holds no answer", id="tokens"),
+    ],
+)
+def test_a_cap_that_holds_no_answer_is_told_before_a_run_refuses_it(
+    sunwell, tmp_path, simulator, budget, said
+):
+    """`config check`, `doctor` and `run` judge it alike; nothing is asked for it."""
+    (tmp_path / "sunwell.toml").write_text(f"[budget]\n{budget}\n")
+    checked = sunwell("config", "check", "-w", tmp_path, "--config", tmp_path / "sunwell.toml")
+    assert checked.exit_code == 2
+    assert said in " ".join(checked.stdout.split())
+    examined = sunwell("doctor", "-w", tmp_path, "--model", "haiku", "--json")
+    assert examined.exit_code == 1
+    (finding,) = json.loads(examined.stdout)["settings"]
+    assert (finding["is_error"], said in finding["sentence"]) == (True, True)
+    words = sunwell("doctor", "-w", tmp_path, "--model", "haiku").stdout
+    assert said in " ".join(words.split())
+    assert words.splitlines()[-1] == "something that Sunwell needs does not work: settings"
+    spent = simulator.bill.total_usd()
+    refused = sunwell("run", "Say hello.", "-w", tmp_path, "--model", "haiku")
+    assert refused.exit_code == 2
+    assert "does not hold the first call, and nothing was spent" in " ".join(refused.stderr.split())
+    assert simulator.bill.total_usd() == spent
+
+
+def test_a_cap_that_holds_an_answer_is_no_finding(sunwell, tmp_path, simulator):
+    """Whether it holds the first call of a task depends on the task: the run says that."""
+    (tmp_path / "sunwell.toml").write_text("[budget]\nusd = 0.01\ntokens = 3000\n")
+    examined = sunwell("doctor", "-w", tmp_path, "--model", "haiku", "--json")
+    assert (examined.exit_code, json.loads(examined.stdout)["settings"]) == (0, [])

@@ -27,7 +27,7 @@ def test_the_decision_is_said_with_its_numbers(sunwell, shop: Path, simulator, t
 def test_both_ways_are_priced_with_assumptions(sunwell, shop: Path) -> None:
     """Low, expected and worst of each way ascend, and what was assumed is said."""
     quote = json.loads(sunwell("estimate", CRUD, "-w", shop, "--json").stdout)["quote"]
-    assert set(quote["sides"]) == {"delegated", "direct", "smart-low-effort"}
+    assert set(quote["sides"]) == {"delegated", "direct", "smart-low-effort", "cheap"}
     for side in quote["sides"].values():
         low, expected, worst = (Decimal(side[name]) for name in ("low_usd", "expected_usd", "worst_usd"))
         assert Decimal(0) < low <= expected <= worst

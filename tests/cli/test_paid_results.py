@@ -18,7 +18,7 @@ from sunwell.events import ModelCallFinished, ModelCallStarted, ModelRetried, Mo
 from sunwell.simulator import Fault, FaultRule, Simulator, echo, running_simulator
 from sunwell.simulator.script import Asked, Reply
 
-MODEL = "claude-haiku-5-5"
+MODEL = "gpt-6-luna"
 WORDS = "Grüße — 你好 😀"
 
 
@@ -26,8 +26,8 @@ def command(simulator: Simulator, *words: str | Path, **more: Any) -> "subproces
     """Run a command in a process of its own against *simulator*."""
     environ = {
         **os.environ,
-        "ANTHROPIC_BASE_URL": simulator.url,
-        "ANTHROPIC_API_KEY": "simulated-key",
+        "OPENAI_BASE_URL": simulator.openai_url,
+        "OPENAI_API_KEY": "simulated-key",
         **more.pop("env", {}),
     }
     line = [sys.executable, "-m", "sunwell", *map(str, words)]
@@ -185,7 +185,7 @@ def test_a_pipe_that_does_not_block_takes_the_whole_answer(tmp_path: Path) -> No
     with running_simulator(Simulator({MODEL: lambda _: answer})) as simulator:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
-        environ = {**os.environ, "ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "k"}
+        environ = {**os.environ, "OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "k"}
         line = [sys.executable, "-m", "sunwell", "run", "Hello", "-m", MODEL]
         with subprocess.Popen(
             line, cwd=tmp_path, env=environ, stdout=writing, stdin=subprocess.DEVNULL
@@ -208,7 +208,7 @@ def test_an_open_pipe_is_told_to_be_waited_for(
     simulator: Simulator, start: Callable[..., Any], tmp_path: Path, words: list[str], what: str
 ) -> None:
     """A command that reads standard input says so if nothing comes, and goes on when it does."""
-    env = {**os.environ, "ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
+    env = {**os.environ, "OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "simulated-key"}
     line = [sys.executable, "-m", "sunwell", *words, "-m", MODEL, "-w", str(tmp_path)]
     pipe = subprocess.PIPE
     with subprocess.Popen(line, env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
@@ -222,7 +222,7 @@ def test_a_provider_that_says_nothing_is_told_after_seconds(tmp_path: Path) -> N
     """A line on standard error names the model and the seconds while the call goes on."""
     slow = FaultRule(Fault(stall_before_seconds=60))
     with running_simulator(Simulator({MODEL: echo}, faults=[slow])) as simulator:
-        env = {**os.environ, "ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
+        env = {**os.environ, "OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "simulated-key"}
         line = [sys.executable, "-m", "sunwell", "run", "Hello", "-m", MODEL, "-w", str(tmp_path)]
         with subprocess.Popen(
             line, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -7,6 +7,7 @@ import pytest
 from sunwell.cli.plain_view import PlainView, line_of
 from sunwell.core.model import Usage
 from sunwell.events import (
+    BudgetRefused,
     BudgetWarning,
     DelegationSkipped,
     EphemeralLensCreated,
@@ -71,7 +72,9 @@ WROTE = ToolCallFinished("run/work", "write_file", False, 0.1, ("a.py",))
             id="fell-back",
         ),
         pytest.param(
-            BudgetWarning("usd", Decimal("0.8"), Decimal(1)), "budget: 0.8 of 1 usd used", id="budget"
+            BudgetWarning("usd", Decimal("0.8"), Decimal(1)),
+            "budget: $0.80 of $1 is spent or unconfirmed, $0.20 is not",
+            id="budget",
         ),
         pytest.param(Warned("old \x1b[31mmodel"), "note: old \\x1b[31mmodel", id="warning"),
     ],
@@ -108,3 +111,15 @@ def test_no_line_takes_hold_of_a_terminal(capsys) -> None:
     assert r"read_file a\x1b[31m" in told
     assert r"x\x1b]0;t\x07\x9b2J" in told
     assert not any(sign in told for sign in "\x1b\x07\x9b")
+
+
+def test_a_call_that_was_refused_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its failure has the same sentence; of the next one under the same ceiling only the count is told."""
+    view = PlainView()
+    for number in range(3):
+        sentence = f"the next call does not fit into the budget of $1: it may need $0.{number + 5}"
+        numbers = (Decimal(number), Decimal(1), Decimal(1))
+        view.see(BudgetRefused("usd", *numbers, "run", sentence))
+        view.see(ModelCallFinished("run/direct", number, "haiku", "work", error=sentence))
+    said = capsys.readouterr().err
+    assert (said.count("does not fit"), said.count("failed")) == (1, 0)

@@ -131,7 +131,7 @@ def test_streaming_ends_in_the_same_answer(sunwell, shop: Path) -> None:
         pytest.param(("--max-turns", "2"), "turns", id="turns"),
         pytest.param(("--max-calls", "3"), "calls", id="calls"),
         pytest.param(("--max-usd", "0.001"), "budget_usd", id="usd"),
-        pytest.param(("--budget-tokens", "20"), "budget_tokens", id="tokens"),
+        pytest.param(("--budget-tokens", "8000"), "budget_tokens", id="tokens"),
     ],
 )
 def test_a_limit_leaves_the_run_incomplete(sunwell, shop: Path, simulator: Simulator, limit, reason) -> None:
@@ -140,6 +140,22 @@ def test_a_limit_leaves_the_run_incomplete(sunwell, shop: Path, simulator: Simul
     told = json.loads(done.stdout)
     assert (done.exit_code, told["status"], told["stop_reason"]) == (3, "incomplete", reason)
     assert reason != "budget_usd" or simulator.bill.total_usd() <= Decimal("0.001")
+
+
+@pytest.mark.parametrize(
+    ("option", "amount"), [("--budget-tokens", "20"), ("--max-usd", "0.0001")], ids=["tokens", "usd"]
+)
+def test_a_cap_that_cannot_hold_the_first_call_is_bad_input(sunwell, shop: Path, simulator, option, amount):
+    """Nothing is spent, the exit code says so, and the named cap lets the run begin."""
+    done = sunwell("run", TASK, "-w", shop, "--model", "haiku", option, amount, "--json")
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["status"]) == (2, "error")
+    assert "nothing was spent: the smallest cap with which the run can begin is " in told["error"]
+    assert simulator.bill.total_usd() == 0
+    option, least = told["error"].partition("(")[2].partition(")")[0].split()
+    begun = sunwell("run", TASK, "-w", shop, "--model", "haiku", option, least, "--json")
+    assert begun.exit_code != 2
+    assert simulator.bill.total_usd() > 0
 
 
 def test_an_incomplete_run_says_how_to_go_on(sunwell, shop: Path) -> None:

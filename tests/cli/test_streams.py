@@ -21,8 +21,8 @@ SHOP = Path(__file__).parents[2] / "examples" / "shop"
 FULL = "sunwell: cannot write to standard output (No space left on device): check that its disk has space"
 LINES = {
     "demo": "demo",
-    "run": "run Hello -m haiku -w .",
-    "batch": "batch tasks -m haiku -w .",
+    "run": "run Hello -m gpt-6-luna -w .",
+    "batch": "batch tasks -m gpt-6-luna -w .",
     "resume": "resume RUN -w .",
     "replay": "replay RUN -w .",
     "fork": "fork RUN --at run/work:0 --accept-changes -w .",
@@ -39,7 +39,7 @@ LINES = {
     "config show": "config show -w .",
     "config check": "config check -w .",
     "config trust": "config trust -w .",
-    "doctor": "doctor -w . -m haiku",
+    "doctor": "doctor -w . -m gpt-6-luna",
     "simulate": "simulate",
     "": "--help",
     "version": "--version",
@@ -56,7 +56,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
     (folder / "lens.json").write_text('{"heuristics": ["Write one file at a time."]}')
     (folder / "sunwell.toml").write_text("[budget]\nusd = 5\n")
     with running_simulator(Simulator(DEMO_MODELS)) as simulator:
-        keys = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
+        keys = {"OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "simulated-key"}
         environ = {**os.environ, **keys, "SUNWELL_HOME": str(folder / "home")}
         run = [sys.executable, "-m", "sunwell", "run", TASK, "--delegate", "--json"]
         told = json.loads(
@@ -116,10 +116,10 @@ def test_what_cannot_be_printed_is_said_once(desk, line: str) -> None:
 @pytest.mark.parametrize(
     ("words", "redirected", "code"),
     [
-        pytest.param("run Hello -m haiku", "2>/dev/full", 0, id="run-errors-full"),
-        pytest.param("run Hello -m haiku", "2>&-", 0, id="run-errors-closed"),
-        pytest.param("run Hello -m haiku", "1>/dev/full 2>/dev/full", 1, id="run-both-full"),
-        pytest.param("run Hello -m haiku", "1>&- 2>&-", 1, id="run-both-closed"),
+        pytest.param("run Hello -m gpt-6-luna", "2>/dev/full", 0, id="run-errors-full"),
+        pytest.param("run Hello -m gpt-6-luna", "2>&-", 0, id="run-errors-closed"),
+        pytest.param("run Hello -m gpt-6-luna", "1>/dev/full 2>/dev/full", 1, id="run-both-full"),
+        pytest.param("run Hello -m gpt-6-luna", "1>&- 2>&-", 1, id="run-both-closed"),
         pytest.param("nonsense", "2>/dev/full", 2, id="usage-errors-full"),
         pytest.param("nonsense", "2>&-", 2, id="usage-errors-closed"),
         pytest.param("run Hello -m nonsense", "2>/dev/full", 2, id="bad-input-errors-full"),
@@ -165,7 +165,7 @@ def test_a_settings_file_is_trusted_although_its_message_is_lost(desk, tmp_path:
 def test_closed_streams_do_not_end_up_in_a_journal(desk, tmp_path: Path) -> None:
     """With all standard streams closed, the record of the run is whole: no file took their numbers."""
     _, environ, _ = desk
-    line = f"exec '{sys.executable}' -m sunwell run Hello -m haiku 0<&- 1>&- 2>&-"
+    line = f"exec '{sys.executable}' -m sunwell run Hello -m gpt-6-luna 0<&- 1>&- 2>&-"
     done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=environ, timeout=60, check=False)
     assert done.returncode == 1  # the answer could not be printed
     show = [sys.executable, "-m", "sunwell", "runs", "--json"]

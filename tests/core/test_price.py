@@ -59,6 +59,19 @@ def test_cached_input_counts_for_the_tier():
 
 
 @pytest.mark.parametrize(
+    ("written", "worst"),
+    [
+        pytest.param("1h", "0.20", id="an-hour"),
+        pytest.param("5m", "0.125", id="usual-life"),
+        pytest.param(None, "0.10", id="nothing"),
+    ],
+)
+def test_the_worst_input_rate_is_that_of_the_cache_write_that_may_happen(written, worst):
+    """A write that a request cannot cause costs nothing."""
+    assert PRICE.worst_rates(0, written=written) == (Decimal(worst), Decimal("0.50"))
+
+
+@pytest.mark.parametrize(
     ("input_tokens", "worst"),
     [
         (0, ("0.20", "0.50")),
@@ -113,3 +126,16 @@ def test_the_worst_rates_bound_every_bill(low, high, usage, bound, slack):
     input_usd, output_usd = price.worst_rates(usage.input_tokens + slack)
     worst = (usage.input_tokens * input_usd + usage.output_tokens * output_usd) / 1_000_000
     assert 0 <= price.cost_usd(usage) <= worst
+
+
+@given(rates, usages(), st.sampled_from([None, "5m", "1h"]))
+def test_the_worst_rates_bound_every_bill_with_the_writes_that_they_allow(low, usage, written):
+    """Without a cache write, or with one of the usual life, the rates of the others do not matter."""
+    hour = usage.cache_write_1h_tokens if written == "1h" else 0
+    short = usage.cache_write_tokens if written else 0
+    left_out = usage.cache_write_1h_tokens - hour + usage.cache_write_tokens - short
+    possible = Usage(usage.input_tokens - left_out, usage.output_tokens, usage.cache_read_tokens, short, hour)
+    price = Price(low)
+    input_usd, output_usd = price.worst_rates(possible.input_tokens, written=written)
+    worst = (possible.input_tokens * input_usd + possible.output_tokens * output_usd) / 1_000_000
+    assert price.cost_usd(possible) <= worst

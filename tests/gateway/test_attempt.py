@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from sunwell.core import Price, Rates, Request, user
+from sunwell.core import Caching, Price, Rates, Request, user
 from sunwell.core.price import Tier
 from sunwell.gateway.booking import LEAST_OUTPUT_TOKENS, claim_for
 from sunwell.models.room import DEFAULT_OUTPUT_TOKENS
@@ -26,10 +26,18 @@ def claimed(price: Price | None, size: int = 1_000, *, closing: bool = False, **
     return claim_for(Bounded("haiku", []), Request([user("x" * size)], **given), price, closing=closing)
 
 
-def test_input_counts_at_the_rate_of_the_dearest_cache_write() -> None:
-    """Nobody knows beforehand what of it is read, written or neither."""
-    claim = claimed(Price(RATES), max_output_tokens=100)
-    assert (claim.input_tokens, claim.input_usd) == (1_000, Decimal("0.002"))
+@pytest.mark.parametrize(
+    ("caching", "input_usd"),
+    [
+        pytest.param(Caching(), "0.00125", id="usual-life"),
+        pytest.param(Caching(prefix="1h"), "0.002", id="an-hour"),
+        pytest.param(Caching(prefix=None, conversation=False), "0.00125", id="not-asked-for"),
+    ],
+)
+def test_input_counts_at_the_rate_of_the_cache_write_that_may_happen(caching, input_usd) -> None:
+    """Nobody knows beforehand what of it is read, written or neither; an unknown provider writes unasked."""
+    claim = claimed(Price(RATES), max_output_tokens=100, caching=caching)
+    assert (claim.input_tokens, claim.input_usd) == (1_000, Decimal(input_usd))
     assert (claim.max_output_tokens, claim.output_usd_per_token) == (100, Decimal("0.00001"))
 
 
@@ -37,7 +45,7 @@ def test_input_counts_at_the_rate_of_the_dearest_cache_write() -> None:
 @pytest.mark.parametrize(
     ("size", "input_usd", "output_usd"),
     [
-        pytest.param(1_000, "0.002", "0.00001", id="at-the-border"),
+        pytest.param(1_000, "0.00125", "0.00001", id="at-the-border"),
         pytest.param(1_001, "0.003003", "0.00003", id="past-it"),
     ],
 )

@@ -111,13 +111,13 @@ def test_usage_that_never_came_keeps_the_worst_case_booked(open_door, price) -> 
 
 def test_a_ceiling_lowers_the_output_that_is_asked_for(open_door, price) -> None:
     """The model is sent, and the intent says, what the ceiling still pays for: not what was wished."""
-    door = open_door(Budget(usd="0.004"))
+    door = open_door(Budget(usd="0.014"))
     model = ScriptedModel("haiku", ["Yes."], price)
-    run_virtual(door.ask(model, max_output_tokens=1000))
+    run_virtual(door.ask(model, max_output_tokens=2000))
     intent = door.records[0]
     assert model.calls[0].max_output_tokens == intent.max_output_tokens
-    assert 250 <= intent.max_output_tokens < 1000
-    assert Decimal("0.00399") < intent.reserved_usd <= Decimal("0.004")
+    assert 1250 <= intent.max_output_tokens < 2000
+    assert Decimal("0.01399") < intent.reserved_usd <= Decimal("0.014")
 
 
 def test_a_call_without_room_is_refused_with_true_numbers(open_door, price) -> None:
@@ -130,20 +130,20 @@ def test_a_call_without_room_is_refused_with_true_numbers(open_door, price) -> N
     error = caught.value
     numbers = (error.limit, error.needed, error.used, error.ceiling, error.account)
     bound = door.records[0].reserved_tokens - 100
-    least = bound * Decimal("0.000001") + 64 * Decimal("0.00001")
+    least = bound * Decimal("0.000001") + 100 * Decimal("0.00001")
     assert numbers == ("usd", least, Decimal("0.001"), Decimal("0.0025"), "run")
-    assert door.told(BudgetRefused) == [BudgetRefused(*numbers)]
+    assert door.told(BudgetRefused) == [BudgetRefused(*numbers, str(error))]
     assert door.records[-1] == Refused("run/work", 1, *numbers, error.detail)
     assert len(model.calls) == 1
     assert door.told(ModelCallFinished)[-1].error == str(error)
-    assert f"{error.used} of {error.ceiling}" in str(error)
+    assert "$0.0025" in str(error)
 
 
 @pytest.mark.parametrize(
     ("limit", "budget", "needed", "used"),
     [
         pytest.param("calls", Budget(calls=1), 1, 1, id="calls"),
-        pytest.param("tokens", Budget(tokens=1200), 1101, 1000, id="tokens"),
+        pytest.param("tokens", Budget(tokens=1300), 1101, 1000, id="tokens"),
     ],
 )
 def test_a_refusal_names_the_limit_that_was_met(open_door, limit, budget, needed, used) -> None:
@@ -183,18 +183,27 @@ def _bounded(name, lines, bound):
     return Bounded(name, lines)
 
 
-def test_a_bill_above_its_reservation_is_told_booked_in_full_and_the_last(open_door, price) -> None:
-    """The event has both numbers; no ordinary call follows, though there would be room."""
+def test_a_bill_above_its_reservation_is_told_and_booked_in_full_and_calls_go_on(open_door, price) -> None:
+    """The event has both numbers; the next call is made, since the ceiling has room."""
     door = open_door(Budget(usd=1))
-    model = ScriptedModel("haiku", [completion("Yes.", usage=Usage(5000, 100))], price)
+    model = ScriptedModel("haiku", [completion("Yes.", usage=Usage(5000, 100)), "More."], price)
     assert run_virtual(door.ask(model)).text == "Yes."
     intent, cost = door.records[0], Decimal("0.006")
     assert door.told(BoundExceeded) == [
         BoundExceeded("haiku", intent.reserved_tokens, 5100, intent.reserved_usd, cost)
     ]
     assert door.used.settled_usd == cost
-    with pytest.raises(BudgetExhausted, match="billed more than the bound"):
-        run_virtual(door.ask(model))
+    assert run_virtual(door.ask(model)).text == "More."
+
+
+def test_a_bill_above_the_ceiling_is_the_last(open_door, price) -> None:
+    """No call follows, not even a closing one."""
+    door = open_door(Budget(usd="0.005"))
+    model = ScriptedModel("haiku", [completion("Yes.", usage=Usage(5000, 100))], price)
+    assert run_virtual(door.ask(model)).text == "Yes."
+    for closing in (False, True):
+        with pytest.raises(BudgetExhausted, match=r"\$0\.005 is exceeded by \$0\.001: \$0\.006 spent"):
+            run_virtual(door.ask(model, closing=closing))
     assert len(model.calls) == 1
 
 
@@ -354,13 +363,13 @@ def test_a_stream_without_its_end_is_no_answer_and_may_be_billed(open_door, pric
 
 def test_a_closing_call_may_use_the_room_that_is_kept_for_it(open_door, price) -> None:
     """What an ordinary call is refused, the closing one gets: inside the same ceiling."""
-    door = open_door(Budget(usd="0.0025"))
+    door = open_door(Budget(usd="0.0022"))
     door.gateway.ledger.hold_back("run", 1200, Decimal("0.0021"))
     model = ScriptedModel("haiku", ["In short: yes."], price)
-    with pytest.raises(BudgetExhausted, match="kept for closing"):
+    with pytest.raises(BudgetExhausted, match=r"\$0\.00022 kept for closing calls"):
         run_virtual(door.ask(model))
     assert run_virtual(door.ask(model, closing=True, purpose="closing")).text == "In short: yes."
-    assert door.gateway.journal.find(Intent, ("run/work", 1, 0)).purpose == "closing"
+    assert door.gateway.journal.find(Intent, ("run/work", 0, 0)).purpose == "closing"
 
 
 def test_whoever_watches_holds_up_the_calls_that_are_made(open_door, price) -> None:

@@ -125,11 +125,11 @@ def test_a_refusal_is_given_again_unless_the_budget_was_raised(open_door, price)
 
 def test_a_replayed_refusal_says_what_the_first_one_said(open_door, price) -> None:
     """Also where part of the ceiling was kept for the closing call."""
-    poor = open_door(Budget(usd="0.0025"))
+    poor = open_door(Budget(usd="0.0022"))
     poor.gateway.ledger.hold_back("run", 1200, Decimal("0.0021"))
     with pytest.raises(BudgetExhausted) as first:
         run_virtual(poor.ask(ScriptedModel("haiku", [], price)))
-    door = open_door(Budget(usd="0.0025"), journal=again(poor))
+    door = open_door(Budget(usd="0.0022"), journal=again(poor))
     with pytest.raises(BudgetExhausted) as second:
         run_virtual(door.ask(ScriptedModel("haiku", [], price)))
     assert str(second.value) == str(first.value)

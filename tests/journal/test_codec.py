@@ -122,7 +122,7 @@ def test_the_bytes_of_a_line_are_fixed():
         '{"call_id":"c","content":"","is_error":false,"changes":[],"exit_code":0,"reads":[],"part":"toolresult"}],'
         '"stop":"tool_calls","usage":{"input_tokens":5,"output_tokens":2,"cache_read_tokens":0,'
         '"cache_write_tokens":0,"cache_write_1h_tokens":0,"reasoning_tokens":0},"model":"m","provider_stop":"",'
-        '"id":"","consulted":[],"is_batch":false,"stated_cost_usd":"1E-7"},"cost_usd":"0.10",'
+        '"id":"","consulted":[],"is_batch":false,"stated_cost_usd":"1E-7","usage_doubt":""},"cost_usd":"0.10",'
         '"duration_seconds":1.5,"at":2.0'
     )
 
@@ -144,7 +144,7 @@ def test_additional_fields_are_passed_over():
 @pytest.mark.parametrize(
     ("version", "is_read"),
     [
-        pytest.param("1.2", True, id="ours"),
+        pytest.param("1.3", True, id="ours"),
         pytest.param("1.0", True, id="older-minor"),
         pytest.param("1.9", True, id="newer-minor"),
         pytest.param("2.0", False, id="newer-major"),
@@ -154,7 +154,7 @@ def test_additional_fields_are_passed_over():
 def test_only_a_newer_major_format_is_refused(version, is_read):
     """The run's record names the format; a newer minor one is read, a newer major one refused."""
     ours = encode(RunOpened("r1", "t", 1.0), 0)
-    line = _checked(ours[: ours.rindex(b',"crc"')].replace(b'"1.2"', f'"{version}"'.encode()) + b"}")
+    line = _checked(ours[: ours.rindex(b',"crc"')].replace(b'"1.3"', f'"{version}"'.encode()) + b"}")
     if is_read:
         assert decode(line).record == RunOpened("r1", "t", 1.0)
     else:

@@ -1,6 +1,7 @@
 """The pace of a model: by its vendor's rule, corrected by the server's figures, told while a call waits."""
 
 import asyncio
+import random
 
 import attrs
 import pytest
@@ -414,3 +415,31 @@ def test_a_ticket_that_is_given_back_counts_nothing() -> None:
         return now()
 
     assert run_virtual(run()) == 0
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05])
+def test_a_few_bare_refusals_at_any_rate_do_not_slow_a_crowd_down(share: float) -> None:
+    """300 workers of three calls, each second long: they take under a minute, and not several."""
+    chance = random.Random(5)
+
+    async def main() -> float:
+        limiter = RateLimiter()
+
+        async def work() -> None:
+            for _ in range(3):
+                while True:
+                    ticket = await limiter.enter(Need(100.0, 50))
+                    if chance.random() >= share:
+                        break
+                    ticket.heard(429, {})
+                    await asyncio.sleep(0.5)
+                await asyncio.sleep(1.0)
+                ticket.heard(200, {})
+                ticket.finished(Usage(100, 50))
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(300):
+                tasks.create_task(work())
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) <= 60

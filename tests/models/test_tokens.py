@@ -1,16 +1,29 @@
 """Estimates and bounds of tokens before a provider has counted them."""
 
+import json
+import subprocess
+import sys
+import time
+
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sunwell.core import Request, ResponseSchema, ToolSpec, user
+from sunwell.core.message import History, Message, Text, Thinking, ToolCall, ToolResult
+from sunwell.core.model import Caching
+from sunwell.models.anthropic_messages import AnthropicModel
+from sunwell.models.connection import Connection
+from sunwell.models.openai_chat import ChatModel
+from sunwell.models.openai_framing import body_tokens
+from sunwell.models.openai_responses import ResponsesModel
 from sunwell.models.tokens import (
     allowance_tokens,
     estimate_tokens,
     input_bound_tokens,
     least_cacheable_tokens,
+    tokenizer_bound,
 )
 from sunwell.testing import ScriptedModel
 
@@ -109,3 +122,150 @@ def test_each_tool_adds_to_the_bound():
 def test_least_cacheable_prefixes(model_id, expected):
     """Known minima stand in a table; where none is known the largest is assumed, and said to be."""
     assert least_cacheable_tokens(model_id) == expected
+
+
+OPENAI = Connection("openai", api_key="sk-1")
+SCHEMA = ResponseSchema(
+    "answer",
+    {
+        "type": "object",
+        "properties": {"text": {"type": "string"}},
+        "required": ["text"],
+        "additionalProperties": False,
+    },
+)
+TURN = (
+    Message("assistant", (Text("I read it."), ToolCall("c1", "read", '{"path":"a"}'))),
+    Message("tool", (ToolResult("c1", "one\ntwo\n" * 20), Text("Time is short."))),
+)
+WORKED = Request(History((user("Read a."), *TURN)), ("Be exact.", "Write short sentences."), (TOOL,))
+
+
+def openai_model(api, model_id, connection=OPENAI, **more):
+    return (ChatModel if api == "chat" else ResponsesModel)(model_id, connection, **more)
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+@pytest.mark.parametrize("model_id", ["gpt-4o", "gpt-5-mini"])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(Request((user("hello"),)), id="one-message"),
+        pytest.param(WORKED, id="with-tools"),
+        pytest.param(attrs.evolve(WORKED, tool_choice="none", effort="low"), id="no-more-tools"),
+        pytest.param(attrs.evolve(WORKED, max_output_tokens=50, caching=Caching(key="k")), id="cached"),
+    ],
+)
+def test_the_tokenizer_bounds_what_is_sent(api, model_id, request_):
+    """The bound of a request is that of the body which is sent for it."""
+    model = openai_model(api, model_id)
+    body = json.loads(b"".join(model.wire.encode(model_id, request_, streaming=True)))
+    assert tokenizer_bound(model, request_) == body_tokens(api, body) is not None
+
+
+def test_a_schema_is_bounded():
+    """The schema of the answer is in the bound."""
+    model, plain = openai_model("responses", "gpt-4o"), Request((user("hello"),))
+    more = tokenizer_bound(model, attrs.evolve(plain, response_schema=SCHEMA)) - tokenizer_bound(model, plain)
+    assert 15 < more < 40
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+def test_a_growing_conversation_is_bounded_alike(api):
+    """Each message of a conversation is counted once, and the bound is that of the whole."""
+    model, history = openai_model(api, "gpt-4.1"), History((user("Read a."),))
+    for _ in range(5):
+        asked = Request(history, ("Be exact.",), (TOOL,))
+        fresh = attrs.evolve(asked, messages=History(tuple(history)))
+        assert tokenizer_bound(model, asked) == tokenizer_bound(model, fresh) is not None
+        history = history.plus(*TURN)
+
+
+def test_the_bound_of_a_long_conversation_takes_no_longer():
+    """The bound of a conversation with one more message does not count its megabyte again."""
+    model, begun = openai_model("responses", "gpt-4.1"), History((user("word " * 200_000),))
+    tokenizer_bound(model, Request(begun))
+    started = time.process_time()
+    for n in range(100):
+        tokenizer_bound(model, Request(begun.plus(user(f"And {n}?"))))
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(openai_model("responses", "gpt-6-luna"), id="unknown-model"),
+        pytest.param(
+            openai_model("chat", "gpt-4o", Connection("vllm", "http://127.0.0.1:8000/v1")),
+            id="compatible-server",
+        ),
+        pytest.param(
+            openai_model("chat", "gpt-4o", Connection("openai", "https://proxy.example/v1")),
+            id="another-address",
+        ),
+        pytest.param(AnthropicModel("claude-opus-5-5", Connection("anthropic")), id="another-provider"),
+        pytest.param(ScriptedModel("gpt-4o", []), id="no-provider"),
+    ],
+)
+def test_only_openais_own_models_are_bounded(model):
+    """No other model, and no other server, is known to use the tokenizer and the framing."""
+    assert tokenizer_bound(model, Request((user("hello"),))) is None
+
+
+def test_reasoning_that_goes_back_is_not_bounded():
+    """Nobody knows how many tokens encrypted reasoning has."""
+    model = openai_model("responses", "gpt-5")
+    raw = '{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAAA"}'
+    thought = Thinking("", raw, "openai-responses@openai/gpt-5")
+    request = Request((user("hello"), Message("assistant", (thought, Text("Hi."))), user("And?")))
+    assert tokenizer_bound(model, request) is None
+
+
+LOADED = """
+import asyncio, sys
+from sunwell.core import Request, user
+from sunwell.models.anthropic_messages import AnthropicModel
+from sunwell.models.connection import Connection
+from sunwell.models.openai_responses import ResponsesModel
+from sunwell.models.tokens import load_tokenizer, tokenizer_bound
+found = []
+for model in (
+    AnthropicModel("claude-opus-5-5", Connection("anthropic")),
+    ResponsesModel("gpt-6-luna", Connection("openai")),
+    ResponsesModel("gpt-4.1", Connection("openai")),
+):
+    asyncio.run(load_tokenizer(model))
+    found.append("tiktoken" in sys.modules)
+    found.append(tokenizer_bound(model, Request((user("hello"),))))
+    found.append("tiktoken" in sys.modules)
+print(found)
+"""
+
+
+def test_the_tokenizer_is_loaded_only_for_a_model_that_needs_it():
+    """Neither another provider's model nor an unknown one loads ``tiktoken``."""
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    assert done.stdout == "[False, None, False, False, None, False, True, 8, True]\n"
+
+
+WITHOUT_LZMA = """
+import importlib.util, sys
+from importlib.machinery import PathFinder
+class Lacking(PathFinder):
+    @classmethod
+    def find_spec(cls, name, *more):
+        return None if name == "_lzma" else super().find_spec(name, *more)
+sys.meta_path = [Lacking if one is PathFinder else one for one in sys.meta_path]
+sys.modules.pop("_lzma", None)
+from sunwell.core import Request, user
+from sunwell.models.connection import Connection
+from sunwell.models.openai_responses import ResponsesModel
+from sunwell.models.tokens import tokenizer_bound
+print(tokenizer_bound(ResponsesModel("gpt-4.1", Connection("openai")), Request((user("hello"),))))
+"""
+
+
+def test_a_python_that_cannot_unpack_the_vocabulary_has_no_such_bound():
+    """Without ``lzma``, which some builds of Python lack, requests are bounded in the other ways."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT_LZMA], capture_output=True, text=True, check=False)
+    assert done.stdout == "None\n", done.stderr

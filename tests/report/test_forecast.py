@@ -18,7 +18,7 @@ from sunwell.events import RunFinished
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry
 from sunwell.report import forecast
-from sunwell.testing import ScriptedModel
+from sunwell.testing import ScriptedModel, completion
 from sunwell.tools.function_tool import tool
 
 CRUD = "Generate CRUD endpoints for 5 entities"
@@ -43,7 +43,21 @@ def test_the_way_that_is_taken_is_the_decisions(tmp_path: Path, registry: ModelR
     assert (large.smart_model, large.own_model, large.delegation_model) == ("smart", "smart", "cheap")
     small = foretold(tmp_path, registry, "Fix a typo in user profiles page")
     assert not small.decision
-    assert small.chosen is small.quote.direct
+    assert small.without_lens == "cheap"
+    assert small.chosen is small.quote.cheap
+    assert small.chosen in small.sides
+
+
+def test_a_delegation_model_that_is_dearer_does_not_do_what_is_not_delegated(
+    tmp_path: Path, registry: ModelRegistry
+) -> None:
+    """It was named by mistake, and must not get the small tasks besides."""
+    dear, cheap = ScriptedModel("dear", [], price=DEAR), ScriptedModel("cheap", [], price=CHEAP)
+    made = foretold(
+        tmp_path, registry, "Fix a typo in user profiles page", smart_model=cheap, delegation_model=dear
+    )
+    assert (made.decision.without_lens, made.without_lens) == ("model", "cheap")
+    assert made.chosen is made.quote.direct
 
 
 def test_names_need_no_key(tmp_path: Path, registry: ModelRegistry) -> None:
@@ -182,3 +196,19 @@ def test_the_estimator_is_replaceable(tmp_path: Path, registry: ModelRegistry) -
     """Any function from a task to a number of tokens decides in its place."""
     made = foretold(tmp_path, registry, estimator=len)
     assert (made.decision.estimated_tokens, bool(made.decision)) == (len(CRUD), False)
+
+
+@pytest.mark.parametrize("task", ["Say yes", "Say yes to this: " + "words and more words " * 400])
+async def test_the_least_cap_of_a_forecast_is_the_one_with_which_a_run_begins(tmp_path, task) -> None:
+    """With a cent of a cent less the run is refused, and names the cap that the forecast has named."""
+    model = ScriptedModel("m", [completion("Yes.")], DEAR)
+
+    def session(usd: Decimal) -> SessionContext:
+        return SessionContext.build(tmp_path, task, RunOptions(model=model, tools=(), budget=Budget(usd=usd)))
+
+    least = forecast(session(Decimal(1))).least_usd
+    assert least is not None
+    with pytest.raises(ConfigurationError, match=f"--budget-usd {least:f}"):
+        await Agent().result(session(least - Decimal("0.000001")))
+    assert not model.calls
+    assert (await Agent().result(session(least))).status == "ok"

@@ -76,5 +76,10 @@ def test_a_run_without_delegation_has_no_decision() -> None:
     """Where delegation was off, decision, reason and lens are null, and nothing is compared."""
     result = TaskResult("Do it", "error", "model_error", error="it is down", bill=Bill())
     told = summarize(attrs.evolve(result, run_id="01"))
-    assert told["delegation"] == {"decision": None, "reason": None, "lens": None}
+    assert told["delegation"] == {
+        "decision": None,
+        "reason": None,
+        "lens": None,
+        "not_delegated": None,
+    }
     assert (told["smart_alone"], told["error"], told["cost_usd"]) == (None, "it is down", "0")

@@ -19,7 +19,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core import ModelProtocol, Text, ToolCall
 from sunwell.core.span import Span
 from sunwell.core.task import TaskResult
-from sunwell.errors import SubCallDepthExceeded
+from sunwell.errors import ServerFailed, SubCallDepthExceeded
 from sunwell.events import Event, RunFinished
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Answer, Note, ToolFinished
@@ -33,6 +33,8 @@ from sunwell.simulator import Asked, InProcessModel, Reply, Script, Simulator
 from sunwell.simulator.schema_checks import check_schema
 from sunwell.simulator.scripts.conversation_state import ScriptedConversation
 from sunwell.simulator.scripts.scripted_orchestrator import orchestrator, part_worker, reports_in
+from sunwell.testing import ScriptedModel
+from tests.agent import orchestrated
 
 PROGRAM = Path(__file__).parent / "killed_orchestrations.py"
 TOOLS = {
@@ -97,6 +99,25 @@ async def test_a_limit_that_was_met_is_left_behind_with_more_budget(tmp_path: Pa
     journal = JournalFiles().read(tmp_path, first.run_id)
     answers = [(one.span, one.number) for one in journal.records() if isinstance(one, Answer)]
     assert len(answers) == len(set(answers))
+
+
+async def test_the_first_new_call_after_a_resume_is_told_the_figures_of_now(tmp_path: Path) -> None:
+    """The calls that were answered keep the status they were sent with, which the record holds."""
+    wait = orchestrated.call("await_results", task_ids=None, timeout_seconds=None)
+    options = RunOptions(orchestrate=True, budget=Budget(tokens=100_000))
+    session = SessionContext.build(tmp_path, "Write it down", options=options)
+    boss = ScriptedModel("boss", [orchestrated.batch("one"), ServerFailed("boss", "down")])
+    first = await Agent(smart_model=boss, delegation_model=ScriptedModel("worker", ["wrote it"])).run(session)
+    assert first.stop_reason == "model_error"
+    told = boss.calls[-1].messages[-1].text
+    assert "of 100,000 tokens" in told
+    boss = ScriptedModel("boss", [wait, orchestrated.answer("It is written.")])
+    agent = Agent(smart_model=boss, delegation_model=ScriptedModel("worker", ["wrote it"]))
+    again = await agent.resume(first.run_id, workspace=tmp_path, budget=Budget(tokens=200_000))
+    assert again.status == "ok"
+    asked = [message.text for message in boss.calls[0].messages]
+    assert "of 100,000 tokens" in asked[0]
+    assert "of 200,000 tokens" in asked[-1]
 
 
 async def test_a_finished_run_is_played_again_with_nobody_asked(tmp_path: Path) -> None:

@@ -107,12 +107,13 @@ def test_a_session_keeps_the_options_that_it_was_given(tmp_path: Path) -> None:
 async def test_a_sessions_options_reach_the_loop(
     tmp_path: Path, options: RunOptions, delegates: bool
 ) -> None:
-    """They decide who works: the loop's own model, or the cheap one under a lens."""
+    """They decide who works: the loop's own model, the cheap one under a lens, or the cheap one alone."""
     own, writer, worker = cheap("own"), smart(), cheap()
     agent = Agent(model=own, smart_model=writer, delegation_model=worker)
     events = await ran(agent, tmp_path, options, "Write one large parser in parser.py, about 900 lines long")
     asked = [model.name for model in (own, writer, worker) if model.calls]
-    assert asked == (["smart-1", "cheap-1"] if delegates else ["own"])
+    alone = ["cheap-1"] if options.enable_delegation else ["own"]
+    assert asked == (["smart-1", "cheap-1"] if delegates else alone)
     assert bool(of_kind(events, DelegationStarted)) is delegates
     assert bool(of_kind(events, DelegationSkipped)) is (options.enable_delegation and not delegates)
 

@@ -123,7 +123,8 @@ def test_a_model_asks_a_fresh_one_and_puts_the_answers_together() -> None:
     assert [message.text for message in request.messages] == ["What is a?"]
     assert [spec.name for spec in request.tools if spec.name == "look"] == ["look"]
     assert "about What is a?" in told(boss).content
-    assert {"rlm_sub_complete", "rlm_batch_complete", "look"} == {spec.name for spec in boss.calls[0].tools}
+    offered = {spec.name for spec in boss.calls[0].tools}
+    assert offered == {"rlm_sub_complete", "rlm_batch_complete", "inspect", "look"}
 
 
 def test_the_parameters_are_those_that_were_asked_for() -> None:
@@ -246,7 +247,7 @@ def test_where_nothing_is_left_a_sub_call_is_an_error_of_the_tool(limits: dict[s
 @pytest.mark.parametrize(
     "limits",
     [
-        pytest.param({"sub_calls_max_total_tokens": 30_000}, id="tokens"),
+        pytest.param({"sub_calls_max_total_tokens": 20_000}, id="tokens"),
         pytest.param({"sub_calls_max_cost_per_session": Decimal("0.10")}, id="dollars"),
     ],
 )
@@ -258,7 +259,7 @@ def test_all_sub_calls_share_a_ceiling_of_tokens_and_one_of_dollars(limits: dict
     result, _ = ran(boss, worker, **limits)
     below = dict(result.bill.split("depth"))[1]
     assert below.calls == len(worker.asked) >= 2
-    assert below.usage.total_tokens <= limits.get("sub_calls_max_total_tokens", 50_000)
+    assert below.usage.output_tokens <= limits.get("sub_calls_max_total_tokens", 50_000)
     assert below.cost_usd is not None
     assert below.cost_usd <= limits.get("sub_calls_max_cost_per_session", 1)
     assert told(boss, 20).is_error

@@ -120,7 +120,7 @@ def test_every_turn_says_what_is_used_and_left() -> None:
     _, boss, _ = ran(batch("1 a"), waiting(), "Done.", budget=budget, orchestrator_max_turns=4)
     lines = [request.messages[-1].text for request in boss.calls]
     assert "turn 1 of 4" in lines[0]
-    assert all(word in lines[0] for word in ("0 tokens used", "tokens left", "10 min left"))
+    assert all(word in lines[0] for word in ("0 tokens spent", "100,000 tokens left", "10 min left"))
     assert "1 at work" in lines[1]
     assert "1 finished" not in lines[2]
     assert ["Little is left" in line for line in lines] == [False, False, False]

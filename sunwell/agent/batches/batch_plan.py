@@ -1,7 +1,7 @@
 """The planner's part in a batch: what is known before it starts, the plan, and what comes of it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -9,7 +9,7 @@ import attrs
 from sunwell.agent.policy.cache_planner import CacheLessons, CachePlan, Siblings, plan
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.start_gate import OpenGate, PilotGate, StartGate, WarmGate
-from sunwell.agent.workers.worker import WorkerTerms
+from sunwell.agent.workers.worker import CALLS_WITH_TOOLS, WorkerTerms
 from sunwell.context.options import CacheChoice
 from sunwell.core.message import digest_of
 from sunwell.core.model import Caching, Usage
@@ -20,8 +20,6 @@ from sunwell.journal.records import Answer, Note, WorkerClosed
 from sunwell.models.prices import PriceBook, provider_and_id
 from sunwell.models.tokens import cache_life_seconds, estimate_tokens
 
-_CALLS_WITH_TOOLS = 6
-"""Expected calls of a worker that has tools; one without has no second turn to make."""
 _ASSUMED_SECONDS = 2.0
 _PLAN, _PAD = "cache-plan", "cache-pad"
 _LIFE_SECONDS = {"1h": 3_600.0}
@@ -63,7 +61,30 @@ class Planning:
         self.run.tell(BATCH_PLANNED, told)
         return terms, self._gate(terms, parent, siblings, made)
 
-    def _gate(self, terms: WorkerTerms, parent: Span, siblings: Siblings, made: CachePlan) -> StartGate:
+    def plan_spawned(
+        self, terms: WorkerTerms, parent: Span, tasks: Sequence[Task], paths: Mapping[str, str]
+    ) -> tuple[WorkerTerms, StartGate]:
+        """Return terms and gate of workers that a model starts together, with one prompt before their tasks.
+
+        *paths* are the paths of their spans by id. Nothing is padded or asked beforehand, and nothing of the
+        plan is journalled: a resume plans those anew that are left.
+        """
+        siblings = attrs.evolve(self._siblings(terms, tasks), may_pad=False)
+        made = plan(siblings, self.choice)
+        caching = Caching(made.life, conversation=siblings.calls_per_worker > 1, key=_key(terms))
+        terms = attrs.evolve(terms, caching=caching)
+        told = BatchPlanned(parent.path, siblings.workers, made.choice, made.reason, made.input_usd)
+        self.run.tell(BATCH_PLANNED, told)
+        return terms, self._gate(terms, parent, siblings, made, paths)
+
+    def _gate(
+        self,
+        terms: WorkerTerms,
+        parent: Span,
+        siblings: Siblings,
+        made: CachePlan,
+        paths: Mapping[str, str] | None = None,
+    ) -> StartGate:
         if made.life is None:
             return OpenGate()
         seconds = self._life_seconds(terms, made.life)
@@ -71,9 +92,9 @@ class Planning:
         self.run.watch(lesson.see)
         if not made.waits:
             return OpenGate()
-        if made.choice == "pre-warm":
+        if made.choice == "pre-warm" and paths is None:
             return WarmGate(self.run, terms, parent.child("pre-warm"), lesson.begun)
-        return PilotGate(self.run, parent.path, lesson.begun)
+        return PilotGate(self.run, parent.path, lesson.begun, paths or {})
 
     def _life_seconds(self, terms: WorkerTerms, life: str) -> float:
         return _LIFE_SECONDS.get(life) or cache_life_seconds(*provider_and_id(terms.model))
@@ -112,7 +133,7 @@ class Planning:
             call_seconds=self.lessons.call_seconds(model) or _ASSUMED_SECONDS,
             life_seconds=cache_life_seconds(*provider_and_id(model)),
             is_warm=self.lessons.is_warm(_key(terms)),
-            calls_per_worker=_CALLS_WITH_TOOLS if has_tools else 1,
+            calls_per_worker=CALLS_WITH_TOOLS if has_tools else 1,
             may_pad=self.may_pad,
             has_long_life=price is not None and price.rates.cache_write_1h_usd is not None,
         )

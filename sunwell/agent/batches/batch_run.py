@@ -4,6 +4,7 @@ from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.results_file import ResultsFile
 from sunwell.agent.batches.task_batch import Batch, joined_end, run_tasks
 from sunwell.agent.lens.lens_writer import write_run_lens
+from sunwell.agent.run.composed_answer import quoted_reports
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
@@ -106,7 +107,11 @@ async def run_items(run: Run, items: tuple[Task, ...], worker: ModelProtocol) ->
 
     The answer holds every item's in order; what of them did not come to its end stands in it, too.
     """
-    results = await _results(run, items, worker)
+    try:
+        results = await _results(run, items, worker)
+    except BaseException:
+        run.delivered = quoted_reports(run.workers)
+        raise
     ended = joined_end(results)
     return Ending(ended.status, ended.stop_reason, joined_answer(results), ended.error)
 

@@ -119,7 +119,11 @@ class ResultsFile:
             fields = json.loads(text.decode())
         except (ValueError, RecursionError):  # includes text that is not UTF-8
             return False
-        if not isinstance(fields, dict) or set(fields) != _FIELDS or type(fields["index"]) is not int:
+        if (
+            not isinstance(fields, dict)
+            or set(fields) - {"answer_by"} != _FIELDS
+            or type(fields["index"]) is not int
+        ):
             return False
         if not 0 <= fields["index"] < count:
             raise ConfigurationError(
@@ -196,6 +200,7 @@ def result_fields(result: TaskResult) -> dict[str, Any]:
         "stop_reason": result.stop_reason,
         "summary": result.summary,
         "answer": result.answer,
+        "answer_by": result.answer_by,
         "error": result.error,
         "turns": result.turns,
         "input_tokens": usage.input_tokens,
@@ -211,5 +216,5 @@ def result_fields(result: TaskResult) -> dict[str, Any]:
     }
 
 
-_FIELDS = frozenset({"index", *result_fields(TaskResult("", "ok", "end"))})
-"""The names in a line. A line that lacks one was cut off, or something else wrote it."""
+_FIELDS = frozenset({"index", *result_fields(TaskResult("", "ok", "end"))}) - {"answer_by"}
+"""The names in a line of any version. A line that lacks one was cut off, or something else wrote it."""

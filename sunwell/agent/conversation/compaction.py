@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Self
 
@@ -17,9 +17,11 @@ from sunwell.agent.prompts import (
     list_left_out,
     result_cut_short,
     result_left_out,
+    text_left_out,
 )
 from sunwell.agent.run.run_context import Run
 from sunwell.budget.ledger_protocol import Ledger
+from sunwell.budget.standing import Standing
 from sunwell.core.message import History, Message, Part, Text, ToolCall, ToolResult
 from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
@@ -43,35 +45,47 @@ class WorkProgress:
 
 
 def status_line(ledger: Ledger, path: str, progress: WorkProgress) -> str:
-    """Return one line with what is used and left at *path*; it says so where little is left."""
+    """Return one line with what is used and left at *path*; it says so if little is left.
+
+    The parts of each budget add up to it. How many more turns fit follows from the turns so far.
+    """
     used = ledger.used(path)
     tokens = used.settled_tokens + used.uncertain_tokens
-    tokens_left, usd_left, seconds = (
-        ledger.tokens_left(path),
-        ledger.usd_left(path),
-        ledger.seconds_left(path),
-    )
-    spent_usd = used.settled_usd + used.uncertain_usd
-    parts = [f"turn {progress.turn + 1} of {progress.turns}", f"{tokens:,} tokens used"]
-    if tokens_left is not None:
-        parts.append(f"{tokens_left:,} tokens left")
-    if usd_left is not None:
-        parts.append(f"${spent_usd:.4f} spent, ${usd_left:.4f} left")
+    parts = [f"turn {progress.turn + 1} of {progress.turns}"]
+    standings = [ledger.standing(path, limit) for limit in ("usd", "tokens")]
+    known = [standing for standing in standings if standing is not None]
+    parts += [f"of {standing.amount(standing.ceiling)}: {standing.parts()}" for standing in known]
+    if not any(standing.limit == "tokens" for standing in known):
+        parts.append(f"{tokens:,} tokens used")
+    if (more := _turns_that_fit(known, progress)) is not None:
+        parts.append(f"enough for about {more:,} more {'turn' if more == 1 else 'turns'}")
+    seconds = ledger.seconds_left(path)
     if seconds is not None:
         parts.append(f"{_time(seconds)} left")
     parts.append(f"workers: {progress.working} at work, {progress.unread} finished and not yet read")
     line = f"{STATUS_BEGINS} {'; '.join(parts)}.]"
     is_low = (
         (progress.turns - progress.turn) * _LOW <= progress.turns
-        or _is_low(tokens_left, tokens)
-        or _is_low(usd_left, spent_usd)
+        or any(_is_low(one.left, one.spent + one.unconfirmed) for one in known)
         or (seconds is not None and seconds * _LOW <= seconds + used.seconds)
     )
     return f"{line}\n{BUDGET_LOW}" if is_low else line
 
 
-def _is_low(left: int | Decimal | None, used: int | Decimal) -> bool:
-    return left is not None and left * _LOW <= left + used
+def _turns_that_fit(standings: Sequence[Standing], progress: WorkProgress) -> int | None:
+    """Return how many more turns fit if they cost as much as those so far; ``None`` if nobody can say."""
+    if not progress.turn:
+        return None
+    fits = [progress.turns - progress.turn]
+    for one in standings:
+        each = (one.spent + one.unconfirmed) / progress.turn
+        if each:
+            fits.append(int(one.left / each))
+    return min(fits) if len(fits) > 1 else None
+
+
+def _is_low(left: Decimal, used: Decimal) -> bool:
+    return left * _LOW <= left + used
 
 
 def _time(seconds: float) -> str:
@@ -84,10 +98,15 @@ KEPT_SHARES = (0.3, 0.15, 0.05, 0.0)
 """Part of that room whose newest messages stay as they are: rarely and much, since every change
 costs the cached prefix. The later ones are tried where the first does not do."""
 _LEAST_SHARE = 0.05
+_AFFORDED_SHARE = 0.5
+"""Part of what the budget has room for that a shortened conversation takes. Each cut costs the cached prefix:
+with 0.8, a conversation is cut again soon, and half as many runs finish (``benchmarks/real_work.py``)."""
 _WORTH_ASKING = 0.9
 """A conversation that is cut to this part of a refused one may fit if nobody says how long it may be."""
 _LONGEST_KEPT = 200
 """A result as short as this stays as it is."""
+_KEPT_OF_TEXT = 200
+"""Characters that stay of an old text of the model itself, if nothing else makes enough room."""
 _LONGEST_ARGUMENT, _SHOWN_OF_ARGUMENT = 400, 80
 """An argument that is longer keeps its beginning."""
 _LONGEST_CALL, _SHOWN_ITEMS = 2_000, 2
@@ -95,7 +114,14 @@ _LONGEST_CALL, _SHOWN_ITEMS = 2_000, 2
 _FIRST_GUESS = 0.5
 """Tokens of a byte until a provider has said how many there were; rather too many than too few."""
 _COMPACTED = "compacted"
-_DELEGATING = ("await_results", "stream_results", "inspect")
+_DELEGATING = (
+    "await_results",
+    "stream_results",
+    "inspect",
+    "rlm_sub_complete",
+    "rlm_batch_complete",
+    "subagent",
+)
 _WRITERS = frozenset({"write_file", "edit_file"})
 _CUT_ARGUMENT = re.compile(ARGUMENT_LEFT_OUT)
 _LIST_NOTE = re.compile(LIST_LEFT_OUT)
@@ -114,12 +140,16 @@ class HistoryCut:
     unread_characters: int | None = None
     """How much stays of a result that the model has not read yet; ``None``: it gives way like an old one,
     and long arguments of the model's calls stay, as in older records."""
+    text_characters: int | None = None
+    """How much stays of an old text of the model itself; ``None``: all of it."""
 
     @classmethod
     def recorded(cls, value: Any) -> Self:
         """Return the cut in a record: an older one is the number of messages alone."""
         if isinstance(value, Mapping):
-            return cls(int(value["kept"]), int(value["unread_characters"]))
+            texts = value.get("text_characters")
+            unread = int(value["unread_characters"])
+            return cls(int(value["kept"]), unread, None if texts is None else int(texts))
         return cls(int(value))
 
 
@@ -127,8 +157,9 @@ def compacted(history: History, cut: HistoryCut, *, can_read: bool = False) -> H
     """Return *history* with stubs for results and long arguments that stand before its newest messages.
 
     A stub says how much was left out and where it is found; *can_read* says that files can be read.
-    The first message, the model's own text, its thinking, errors and short results stay; old status lines are
-    dropped. Calls keep their ids, names and the shape of their arguments, which are JSON before and after.
+    The first message, the model's thinking, errors and short results stay, and so does its own text if the
+    cut does not say otherwise; old status lines are dropped. Calls keep their ids, names and the shape of
+    their arguments, which are JSON before and after.
     """
     border = max(1, len(history) - cut.kept)
     read = max((n for n, message in enumerate(history) if message.role == "assistant"), default=0)
@@ -150,6 +181,8 @@ def compacted(history: History, cut: HistoryCut, *, can_read: bool = False) -> H
                 else:
                     part = _stub(part, names)
                 part = _with_note(part, left_out.get(part.call_id, 0))
+            elif isinstance(part, Text) and message.role == "assistant" and cut.text_characters is not None:
+                part = _beginning_of_text(part, cut.text_characters)
             if not _is_status(message, part):
                 parts.append(part)
         shorter.append(Message(message.role, tuple(parts)))
@@ -174,6 +207,13 @@ def _beginning(part: ToolResult, characters: int) -> ToolResult:
     if left_out <= _LONGEST_KEPT:
         return part
     return attrs.evolve(part, content=part.content[:characters] + result_cut_short(left_out))
+
+
+def _beginning_of_text(part: Text, characters: int) -> Text:
+    left_out = len(part.text) - characters
+    if left_out <= _LONGEST_KEPT:
+        return part
+    return attrs.evolve(part, text=part.text[:characters] + text_left_out(left_out))
 
 
 def _with_note(part: ToolResult, left_out: int) -> ToolResult:
@@ -306,6 +346,23 @@ class Compactor:
             raise WindowFull
         return await self._note(history, shorter, cut, turn)
 
+    async def shorten_to(
+        self, history: History, other_bytes: int, turn: int, room_tokens: float
+    ) -> History | None:
+        """Return *history* made shorter, so that a request has about *room_tokens* at most.
+
+        ``None`` if nothing can be left out that helps.
+        """
+        if room_tokens <= 0:
+            return None
+        cut, shorter = self._shortest(history, room_tokens, room_tokens * _AFFORDED_SHARE, other_bytes)
+        if (
+            shorter.size_bytes > history.size_bytes * _WORTH_ASKING
+            or self._tokens(shorter.size_bytes + other_bytes) > room_tokens
+        ):
+            return None
+        return await self._note(history, shorter, cut, turn)
+
     def _shortest(
         self, history: History, room: float, wanted: float, other_bytes: int
     ) -> tuple[HistoryCut, History]:
@@ -316,8 +373,9 @@ class Compactor:
             cut = HistoryCut(kept, max(_LONGEST_KEPT, round(unread)))
             shorter = self._cut(history, cut)
             if self._tokens(shorter.size_bytes + other_bytes) <= wanted:
-                break
-        return cut, shorter
+                return cut, shorter
+        cut = attrs.evolve(cut, text_characters=_KEPT_OF_TEXT)
+        return cut, self._cut(history, cut)
 
     def _cut(self, history: History, cut: HistoryCut) -> History:
         return compacted(history, cut, can_read=self.can_read)
@@ -343,6 +401,11 @@ class Compactor:
         while kept and history[len(history) - kept].role != "assistant":
             kept -= 1
         return kept
+
+    @property
+    def tokens_per_byte(self) -> float | None:
+        """Tokens of a byte of the latest request, as the provider counted them; ``None``: unknown."""
+        return self._tokens_per_byte
 
     @property
     def _rate(self) -> float:

@@ -11,28 +11,39 @@ from sunwell.agent.conversation.compaction import Compactor, WindowFull
 from sunwell.agent.conversation.final_call import (
     CLOSING_HISTORY_BYTES,
     CLOSING_OUTPUT_TOKENS,
-    Reserve,
     bare_tokens,
+    closing_caching,
     closing_reserve,
     closing_seconds,
     fitting_request,
+    shown_sizes,
     unanswered,
     with_words,
 )
 from sunwell.agent.conversation.tool_calls import CallRunner, with_sound_ids
-from sunwell.agent.prompts import CALL_CUT_OFF, CALL_NOT_RUN, CONTINUE, EMPTY_MESSAGE, THINK_LESS
-from sunwell.agent.run.run_context import Ending, Run
+from sunwell.agent.prompts import (
+    CALL_CUT_OFF,
+    CALL_NOT_RUN,
+    CONTINUE,
+    EMPTY_MESSAGE,
+    THINK_LESS,
+    answer_cut,
+)
+from sunwell.agent.run.composed_answer import composed_answer
+from sunwell.agent.run.run_context import Ending, Run, net_changes
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.message import History, Message, Text, user
+from sunwell.core.message import History, Message, Text, Thinking, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
 from sunwell.core.price import Price
 from sunwell.core.span import Span
-from sunwell.core.task import StopReason
+from sunwell.core.task import Status, StopReason
 from sunwell.errors import BudgetExhausted, ModelError, RequestTooLong
 from sunwell.events import BUDGET_EXHAUSTED, BudgetUsedUp
 from sunwell.journal.records import Note
+from sunwell.models.dialects import written_life
 from sunwell.models.room import own_output_tokens
+from sunwell.models.tokens import estimate_tokens
 
 
 class ConversationHooks(Protocol):
@@ -54,17 +65,26 @@ class ConversationHooks(Protocol):
         """Return an answer made of what is there; empty where there is nothing."""
         ...
 
+    def draft(self) -> str:
+        """Return the model's draft of its answer; empty if there is none."""
+        ...
+
 
 _TIMED_OUT = "timed-out"
 _LIMITS: dict[str, StopReason] = {
     "usd": "budget_usd",
     "tokens": "budget_tokens",
+    "new_tokens": "budget_tokens",
     "calls": "calls",
     "turns": "turns",
     "seconds": "timeout",
 }
 _MOST_CONTINUATIONS = 3
 _MOST_THOUGHTS = 2
+_NEARLY = 0.95
+"""Part of an answer's limit from which on it is not worth continuing."""
+_SURELY = 0.9
+"""Part of the room that a shortened conversation is made for: how many tokens it has is an estimate."""
 
 
 @attrs.frozen
@@ -84,6 +104,12 @@ class Assignment:
     purpose: Purpose = "work"
     most_turns: int | None = None
     """Most turns of this work itself; ``None``: only the ledger's ceilings hold."""
+    max_answer_tokens: int | None = None
+    """Most tokens of the whole answer, continuations included; ``None``: no limit but that of each message.
+
+    Messages have this limit, too, until one is cut before its answer begins, in a call or while the model
+    thinks: from then on they have the usual limit, and a longer answer is cut when it is there.
+    """
 
     @classmethod
     def of(
@@ -122,16 +148,23 @@ class Conversation:
     calls: CallRunner = attrs.field(init=False)
     on_turn: Callable[[int], None] | None = attrs.field(default=None, init=False)
     """Told after each turn how many there were."""
+    end_pays: Callable[[int], bool] | None = attrs.field(default=None, init=False)
+    """Asked, with the number of turns so far, whether the end is written to the cache; ``None``: yes."""
+    keeps_reserve: Callable[[int], bool] | None = attrs.field(default=None, init=False)
+    """Asked, with the number of turns so far, whether money is kept for the closing call; ``None``: yes."""
     _history: History = attrs.field(init=False)
     _pieces: list[str] = attrs.field(factory=list, init=False)
     """Pieces of an answer that was cut and is being continued."""
+    _piece_tokens: int = attrs.field(default=0, init=False)
+    """What these pieces took of the limit of the whole answer."""
+    _has_usual_limit: bool = attrs.field(default=False, init=False)
+    """Whether messages have the usual limit although the answer has one."""
     last_text: str = attrs.field(default="", init=False)
     """The latest plain text that the model said."""
     last_output_tokens: int | None = attrs.field(default=None, init=False)
     """Output tokens of the latest answer; ``None`` where nobody said."""
     _price: Price | None = attrs.field(default=None, init=False)
     _bare_tokens: int = attrs.field(default=0, init=False)
-    _reserve: Reserve | None = attrs.field(default=None, init=False)
     _empty: int = attrs.field(default=0, init=False)
     _thoughts: int = attrs.field(default=0, init=False)
     """Answers that were cut before the model had written anything."""
@@ -169,12 +202,27 @@ class Conversation:
         except WindowFull:
             return await self._close("window", _WINDOW)
         except ModelError as error:
-            return Ending("error", "model_error", self.partial(), str(error))
+            return self.composed_end("error", "model_error", str(error))
 
-    def partial(self) -> str:
-        """Return an answer made of what is there."""
-        made = self.hooks.partial() if self.hooks is not None else ""
-        return made or self.last_text
+    def composed_end(
+        self, status: Status, reason: StopReason, sentence: str, words: str = "", *, is_cut: bool = False
+    ) -> Ending:
+        """Return an end whose answer is put together here.
+
+        *words* are those of a closing call without a proper end; *is_cut*: they begin an answer.
+        """
+        draft = self.hooks.draft() if self.hooks is not None else ""
+        delivered = self.hooks.partial() if self.hooks is not None and not draft else ""
+        answer = composed_answer(
+            sentence,
+            last_words=words or ("" if draft or delivered else self.last_text),
+            is_cut=is_cut and bool(words.strip()),
+            draft=draft,
+            delivered=delivered,
+            files=net_changes(self.calls.changes),
+            commands=self.calls.commands,
+        )
+        return Ending(status, reason, answer, sentence, "harness" if answer else "model")
 
     async def _all_turns(self) -> Ending:
         while True:
@@ -253,15 +301,31 @@ class Conversation:
             self._history,
             given.system,
             self.tools.specs,
-            given.max_output_tokens,
+            self._message_tokens(),
             effort=given.effort,
-            caching=given.caching,
+            caching=self._caching(),
         )
 
+    def _message_tokens(self) -> int | None:
+        """Return the limit of the next message; ``None``: the usual one of the model."""
+        given = self.given
+        if given.max_answer_tokens is None or self._has_usual_limit:
+            return given.max_output_tokens
+        left = max(1, given.max_answer_tokens - self._piece_tokens)
+        return left if given.max_output_tokens is None else min(left, given.max_output_tokens)
+
     async def _ask(self) -> Completion:
-        """Return the answer of this turn. A conversation that is refused as too long is made shorter once."""
+        """Return the answer of this turn.
+
+        A conversation that is refused as too long, or that has no room in the budget, is made shorter once.
+        """
         try:
             return await self._ask_as_it_is()
+        except BudgetExhausted as refusal:
+            shorter = await self._affordable(refusal)
+            if shorter is None:
+                raise
+            self._history = shorter
         except RequestTooLong as refusal:
             if refusal.output_limit_tokens is not None:  # it was not the conversation that was too long
                 raise
@@ -273,17 +337,46 @@ class Conversation:
         except RequestTooLong as refusal:
             raise WindowFull from refusal
 
+    async def _affordable(self, refusal: BudgetExhausted) -> History | None:
+        """Return the conversation made so short that a call has room; ``None`` if it cannot be."""
+        if refusal.limit not in ("usd", "tokens"):
+            return None
+        run, given, path = self.run, self.given, self.given.span.path
+        least = run.gateway.enough_output_tokens(given.model, given.purpose)
+        rooms: list[float] = []
+        tokens_left, usd_left = run.ledger.tokens_left(path), run.ledger.usd_left(path)
+        if tokens_left is not None:
+            rooms.append(tokens_left - least)
+        if usd_left is not None and self._price is not None:
+            request_tokens = round(self._history.size_bytes * (self._compactor.tokens_per_byte or 1.0))
+            written = written_life(given.model, self._request())
+            input_usd, output_usd = self._price.worst_rates(request_tokens, written=written)
+            rooms.append(float((usd_left * 1_000_000 - least * output_usd) / input_usd) if input_usd else 0.0)
+        if not rooms:
+            return None
+        room = min(rooms) * _SURELY
+        if not run.gateway.can_count(given.model):  # then every byte counts as a token
+            room *= self._compactor.tokens_per_byte or 1.0
+        return await self._compactor.shorten_to(self._uncut, self._others(), self.turns, room)
+
     async def _ask_as_it_is(self) -> Completion:
         given, run = self.given, self.run
         if self._met_time_limit and not run.gateway.has_answer(given.span):
             await asyncio.sleep(0)  # the limit holds from here on: no call begins
         request = self._request()
         path = given.span.path
-        if run.ledger.tokens_left(path) is None and run.ledger.usd_left(path) is None:
+        if not self.turns:  # there is nothing to close with
+            run.ledger.hold_back(path, 0, None, given.closing_seconds)
+        elif self._needs_no_money_to_close():
             run.ledger.hold_back(path, 1, None, given.closing_seconds)  # keeps one call, too
         else:
             bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
-            reserve = self._reserve = closing_reserve(bare, self._history.size_bytes, self._price)
+            counted = self._compactor.tokens_per_byte if run.gateway.can_count(given.model) else None
+            of_a_byte = 1.0 if counted is None else min(1.0, counted / _SURELY)
+            caching = closing_caching(given.model, request)
+            written = written_life(given.model, attrs.evolve(request, caching=caching))
+            size = self._history.size_bytes
+            reserve = closing_reserve(bare, size, self._price, of_a_byte, written=written)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
         completion = await run.gateway.ask(
             given.span, given.model, request, purpose=given.purpose, stream=given.stream
@@ -293,6 +386,20 @@ class Conversation:
             self._compactor.learn(self._history.size_bytes + self._others(), usage.input_tokens)
         return completion
 
+    def _caching(self) -> Caching:
+        """Return what is written to the cache: not the end of a conversation that nobody will read again."""
+        most, caching = self.given.most_turns, self.given.caching
+        is_last = not self.tools.specs or (most is not None and self.turns + 1 >= most)
+        if is_last or (self.end_pays is not None and not self.end_pays(self.turns)):
+            return attrs.evolve(caching, conversation=False)
+        return caching
+
+    def _needs_no_money_to_close(self) -> bool:
+        if self.keeps_reserve is not None and not self.keeps_reserve(self.turns):
+            return True
+        ledger, path = self.run.ledger, self.given.span.path
+        return ledger.tokens_left(path) is None and ledger.usd_left(path) is None
+
     async def _take(self, completion: Completion) -> Ending | None:
         """Take one answer into the conversation; return the end where it is one."""
         message = with_sound_ids(completion.as_message(), self.turns)
@@ -301,6 +408,7 @@ class Conversation:
         if message.tool_calls and completion.stop not in ("refusal", "window", "other"):
             self._history = self._history.plus(message)
             if completion.stop == "length":
+                self._has_usual_limit = True  # a call may need more than the answer
                 # Half a call can be valid JSON: a file would be written in half, and called done.
                 self._results = unanswered(message, CALL_CUT_OFF)
             else:
@@ -308,17 +416,18 @@ class Conversation:
             if self.hooks is None:
                 self._keep_results()
             self._pieces.clear()
+            self._piece_tokens = 0
             return None if self.hooks is None else self.hooks.declared()
         match completion.stop:
             case "refusal":
-                return Ending("incomplete", "refusal", completion.text, _refusal(completion))
+                return self._incomplete("refusal", completion.text, _refusal(completion))
             case "window":
-                return Ending("incomplete", "window", self._answer(completion), _WINDOW)
+                return self._incomplete("window", self._answer(completion), _WINDOW)
             case "pause" if message.parts:
                 self._history = self._history.plus(message)
                 return None
             case "other" | "pause":
-                return Ending("incomplete", "provider_stop", self._answer(completion), _odd_stop(completion))
+                return self._incomplete("provider_stop", self._answer(completion), _odd_stop(completion))
             case "length":
                 return self._continue(completion, message)
         return self._end(completion, message)
@@ -327,11 +436,14 @@ class Conversation:
         if not completion.text:
             # The same request again would be thought about, cut and paid for in the same way.
             self._thoughts += 1
+            self._has_usual_limit = True
             if self._thoughts >= _MOST_THOUGHTS:
-                return Ending("incomplete", "length", self._answer(completion), _ONLY_THOUGHT)
+                return self._incomplete("length", self._answer(completion), _ONLY_THOUGHT)
             said = self._history.plus(message) if message.parts else self._history
             self._history = with_words(said, THINK_LESS)
             return None
+        if ended := self._end_at_limit(completion):
+            return ended
         if len(self._pieces) >= _MOST_CONTINUATIONS:
             return Ending("incomplete", "length", self._answer(completion), _TOO_LONG)
         self._pieces.append(completion.text)
@@ -341,13 +453,45 @@ class Conversation:
     def _end(self, completion: Completion, message: Message) -> Ending | None:
         answer = self._answer(completion)
         if answer.strip():
-            return Ending("ok", "end", answer)
+            return self._end_at_limit(completion) or Ending("ok", "end", answer)
         self._empty += 1
         if self._empty > 1:
-            return Ending("error", "model_error", "", f"{completion.model} ended without an answer, twice")
+            twice = f"{completion.model} ended without an answer, twice"
+            return self.composed_end("error", "model_error", twice)
         said = self._history.plus(message) if message.parts else self._history
         self._history = with_words(said, EMPTY_MESSAGE)
         return None
+
+    def _end_at_limit(self, completion: Completion) -> Ending | None:
+        """Return the end of an answer that has reached its limit; ``None`` if it may go on, or is whole.
+
+        Without usage, a message that was cut has taken the limit that it was sent with.
+        """
+        most, text = self.given.max_answer_tokens, completion.text
+        if most is None:
+            return None
+        usage, is_cut = completion.usage, completion.stop == "length"
+        thought = any(isinstance(part, Thinking) for part in completion.parts)
+        if usage is not None and thought and not usage.reasoning_tokens:
+            # The output includes thinking, and nobody says how much: the text is all that can be measured.
+            taken = min(usage.output_tokens, estimate_tokens(text))
+        elif usage is not None:
+            taken = usage.output_tokens - usage.reasoning_tokens
+        else:
+            taken = most if is_cut else estimate_tokens(text)
+        left = most - self._piece_tokens
+        self._piece_tokens += taken
+        if taken > left:
+            text = text[: len(text) * max(0, left) // taken]
+        elif not is_cut or self._piece_tokens < most * _NEARLY:
+            return None
+        return Ending("incomplete", "length", "".join([*self._pieces, text]), answer_cut(most))
+
+    def _incomplete(self, reason: StopReason, answer: str, sentence: str) -> Ending:
+        """Return an end with what the model wrote of its answer; if that is nothing, with what is there."""
+        if answer.strip():
+            return Ending("incomplete", reason, answer, sentence)
+        return self.composed_end("incomplete", reason, sentence)
 
     def _answer(self, completion: Completion) -> str:
         return "".join([*self._pieces, completion.text])
@@ -375,28 +519,50 @@ class Conversation:
         delivered = await self._wind_up(reason)
         if self._history[-1].tool_calls:
             self._history = self._history.plus(unanswered(self._history[-1], CALL_NOT_RUN))
-        most_bytes = self._compactor.fitting_bytes(self._others(), CLOSING_OUTPUT_TOKENS)
-        request = fitting_request(
-            self.given.model, self._request(), reason, self._reserve, delivered, most_bytes=most_bytes
-        )
         # The reason is a part of the name: with another budget, another limit may be met at the same turn.
         span = self.given.span.child(f"closing-{self.turns}-{reason}")
         if self._is_known_time_out and not self.run.gateway.has_answer(span):
-            return Ending("incomplete", reason, self.partial(), sentence)
+            return self.composed_end("incomplete", reason, sentence)
         try:
             async with self.run.time_limits.limit(self._seconds_left):
-                completion = await self.run.gateway.ask(
-                    span, self.given.model, request, purpose="closing", closing=True
-                )
+                completion = await self._last_answer(span, reason, delivered)
         except (BudgetExhausted, ModelError, TimeoutError):
-            return Ending("incomplete", reason, self.partial(), sentence)
-        return Ending("incomplete", reason, completion.text or self.partial(), sentence)
+            return self.composed_end("incomplete", reason, sentence)
+        if completion.stop != "end" or not completion.text.strip():
+            is_cut = completion.stop in ("length", "window")
+            return self.composed_end("incomplete", reason, sentence, completion.text, is_cut=is_cut)
+        return Ending("incomplete", reason, completion.text, sentence)
+
+    async def _last_answer(self, span: Span, reason: StopReason, delivered: str) -> Completion:
+        """Make the closing call, with less of the conversation if there is no room for more.
+
+        Each size has a place of its own in the run: a resume finds the answer of the one that had room.
+        """
+        gateway, model = self.run.gateway, self.given.model
+        most_bytes = self._compactor.fitting_bytes(self._others(), CLOSING_OUTPUT_TOKENS)
+        sizes = shown_sizes(self._history.size_bytes, most_bytes)
+        places = [
+            (span if at == 0 else Span(f"{span.path}-less-{at}"), size) for at, size in enumerate(sizes)
+        ]
+        answered = [place for place in places if gateway.has_answer(place[0])]
+        last = None
+        for place, size in answered or places:
+            request = fitting_request(
+                model, self._request(), reason, size, delivered, self.given.max_answer_tokens
+            )
+            try:
+                return await gateway.ask(place, model, request, purpose="closing", closing=True)
+            except BudgetExhausted as error:
+                last = error
+                if error.limit not in ("usd", "tokens", "new_tokens"):
+                    break
+        assert last is not None
+        raise last
 
     async def _wind_up(self, reason: StopReason) -> str:
         if self.hooks is None:
             return ""
-        shown_bytes = CLOSING_HISTORY_BYTES if self._reserve is None else self._reserve.history_bytes
-        return await self.hooks.wind_up(reason, self.turns, shown_bytes * 3 // 4)
+        return await self.hooks.wind_up(reason, self.turns, CLOSING_HISTORY_BYTES * 3 // 4)
 
 
 _WINDOW = "the conversation has filled the model's context window"

@@ -6,13 +6,16 @@ import attrs
 
 from sunwell.agent.prompts import STEPS_OMITTED, closing_text
 from sunwell.core.message import History, Message, Part, Text, ToolResult, user
-from sunwell.core.model import ModelProtocol, Request
+from sunwell.core.model import CacheLife, Caching, Effort, ModelProtocol, Request
 from sunwell.core.price import Price
 from sunwell.core.task import StopReason
+from sunwell.models.dialects import sent_effort
 from sunwell.models.room import own_output_tokens
 from sunwell.models.tokens import input_bound_tokens
 
 CLOSING_OUTPUT_TOKENS = 1024
+CLOSING_WORDS = 500
+"""What the model is told: less than the limit, since a word may take two tokens."""
 CLOSING_HISTORY_BYTES = 24_000
 """What of the conversation the closing call may show the model; the newest comes first."""
 CLOSING_SECONDS = 30.0
@@ -30,31 +33,39 @@ def closing_seconds(limit_seconds: float | None) -> float:
     return min(CLOSING_SECONDS, limit_seconds * _TIME_SHARE)
 
 
-def closing_request(request: Request, reason: StopReason, history_bytes: int, delivered: str = "") -> Request:
+def closing_request(
+    request: Request,
+    reason: StopReason,
+    history_bytes: int,
+    delivered: str = "",
+    most_tokens: int = CLOSING_OUTPUT_TOKENS,
+) -> Request:
     """Return the closing call for work whose next request would have been *request*.
 
-    It keeps system prompt and tools, so that a cached prefix stays of use, and forbids calls. Of
-    the conversation it shows the first message and about *history_bytes* of the newest; *delivered*
-    is what came of work that was handed out, and takes its part of these bytes.
+    It keeps system prompt and tools, and forbids calls. Of the conversation it shows the first message and
+    about *history_bytes* of the newest; *delivered* is what came of work that was handed out, and takes its
+    part of these bytes. Nobody will read what is new in it again, so it is not written to a cache. The effort
+    is low: thinking takes its part of a short answer, which is then cut. The choice of tools costs the cached
+    messages, which a conversation that is cut has lost anyway.
     """
-    text = closing_text(reason)
+    text = closing_text(reason, max(1, CLOSING_WORDS * most_tokens // CLOSING_OUTPUT_TOKENS))
     said = f"{delivered}\n\n{text}" if delivered else text
     shown = newest(request.messages, max(0, history_bytes - _size(delivered)))
     return attrs.evolve(
         request,
         messages=with_words(shown, said),
         tool_choice="none",
-        max_output_tokens=CLOSING_OUTPUT_TOKENS,
+        max_output_tokens=most_tokens,
         response_schema=None,
+        effort=_closing_effort(request),
+        caching=attrs.evolve(request.caching, conversation=False),
     )
 
 
 @attrs.frozen
 class Reserve:
-    """What is kept for the closing call."""
+    """What is kept for the closing call, as far as the ceilings allow it."""
 
-    history_bytes: int
-    """How much of the conversation the call may show."""
     tokens: int
     usd: Decimal | None
 
@@ -64,41 +75,77 @@ def bare_tokens(model: ModelProtocol, request: Request) -> int:
     return input_bound_tokens(model, attrs.evolve(request, messages=(), tool_choice="none"))
 
 
-def closing_reserve(input_tokens: int, conversation_bytes: int, price: Price | None) -> Reserve:
+def closing_reserve(
+    input_tokens: int,
+    conversation_bytes: int,
+    price: Price | None,
+    tokens_per_byte: float = 1.0,
+    *,
+    written: CacheLife | None = "1h",
+) -> Reserve:
     """Return what the closing call can need at most after a conversation of so many bytes.
 
-    *input_tokens* are the :func:`bare_tokens`, the same for each turn. The rates are those of the
-    dearest tier that the whole call can reach, its conversation included.
+    *input_tokens* are the :func:`bare_tokens`, the same for each turn. *tokens_per_byte* is below 1 if the
+    door can count tokens: then bytes are no bound that matters. The rates are those of the highest tier
+    that the whole call can reach, its conversation included; *written* is the longest life of a cache
+    entry that it may write.
     """
     history = min(max(conversation_bytes + _GROWTH_BYTES, _LEAST_BYTES), CLOSING_HISTORY_BYTES)
-    most = input_tokens + history * 5 // 4 + _TEXT_BYTES  # JSON escapes lengthen what is sent
+    # JSON escapes lengthen what is sent.
+    most = round((input_tokens + history * 5 // 4 + _TEXT_BYTES) * tokens_per_byte)
     tokens = most + CLOSING_OUTPUT_TOKENS
     if price is None:
-        return Reserve(history, tokens, None)
-    input_rate, output_rate = price.worst_rates(most)
-    return Reserve(history, tokens, (most * input_rate + CLOSING_OUTPUT_TOKENS * output_rate) / _PER_MILLION)
+        return Reserve(tokens, None)
+    input_rate, output_rate = price.worst_rates(most, written=written)
+    return Reserve(tokens, (most * input_rate + CLOSING_OUTPUT_TOKENS * output_rate) / _PER_MILLION)
+
+
+def shown_sizes(conversation_bytes: int, most_bytes: int | None) -> tuple[int, ...]:
+    """Return how many bytes of a conversation the closing call may show, the most first.
+
+    *most_bytes* fit into the model's window; ``None``: unknown.
+    """
+    most = min(conversation_bytes, CLOSING_HISTORY_BYTES)
+    most = most if most_bytes is None else min(most, most_bytes)
+    smaller = (most // 3, most // 9)
+    return (most, *(size for size in smaller if size >= _TEXT_BYTES))
 
 
 def fitting_request(
     model: ModelProtocol,
     request: Request,
     reason: StopReason,
-    reserve: Reserve | None,
+    shown_bytes: int,
     delivered: str = "",
-    *,
-    most_bytes: int | None = None,
+    answer_tokens: int | None = None,
 ) -> Request:
-    """Return the closing call, its conversation cut until it fits into *reserve* and *most_bytes*."""
-    history = CLOSING_HISTORY_BYTES if reserve is None else reserve.history_bytes
-    history = history if most_bytes is None else min(history, most_bytes)
+    """Return the closing call with about *shown_bytes* of the conversation.
+
+    *answer_tokens* is the most that the whole answer of this work may take; ``None``: no limit of its own.
+    """
     own = own_output_tokens(model, CLOSING_OUTPUT_TOKENS) or CLOSING_OUTPUT_TOKENS
-    while True:
-        closing = closing_request(request, reason, history, delivered)
-        closing = attrs.evolve(closing, max_output_tokens=min(CLOSING_OUTPUT_TOKENS, own))
-        fits = reserve is None or _tokens(model, closing) <= reserve.tokens
-        if fits or history < _TEXT_BYTES:
-            return closing
-        history //= 2
+    most = min(CLOSING_OUTPUT_TOKENS, answer_tokens or CLOSING_OUTPUT_TOKENS)
+    closing = closing_request(request, reason, shown_bytes, delivered, most)
+    closing = attrs.evolve(closing, max_output_tokens=min(most, own))
+    return attrs.evolve(closing, caching=closing_caching(model, request))
+
+
+def _closing_effort(request: Request) -> Effort:
+    asked = request.effort
+    return asked if asked in ("none", "minimal") else "low"
+
+
+def closing_caching(model: ModelProtocol, request: Request) -> Caching:
+    """Return what is cached of the closing call for work that would have sent *request* next.
+
+    Tools and system prompt are read from the cache if they were written with the same effort. With another
+    one they would be written again, and nobody would read them.
+    """
+    closing = attrs.evolve(request, effort=_closing_effort(request))
+    is_read = sent_effort(model, closing) == sent_effort(model, request)
+    return attrs.evolve(
+        request.caching, prefix=request.caching.prefix if is_read else None, conversation=False
+    )
 
 
 def newest(history: History, limit_bytes: int) -> History:
@@ -147,10 +194,6 @@ def with_words(history: History, said: str) -> History:
 
 def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
-
-
-def _tokens(model: ModelProtocol, request: Request) -> int:
-    return input_bound_tokens(model, request) + CLOSING_OUTPUT_TOKENS
 
 
 def unanswered(message: Message, why: str) -> Message:

@@ -251,16 +251,7 @@ async def write_run_lens(run: Run, smart: ModelProtocol, *, may_split: bool = Fa
         return completion
 
     try:
-        order = LensOrder(
-            run.task,
-            "",
-            run.tools.specs,
-            run.config.max_lens_tokens,
-            run.config.effort,
-            _lens_room(run, smart).output_tokens,
-            may_split,
-        )
-        order = attrs.evolve(order, context=await _shown(run, smart, span.path, order))
+        order = await _order(run, smart, span.path, may_split)
         try:
             written = await write_split_lens(order, ask, model_name=smart.name)
         except RequestTooLong as refusal:
@@ -280,6 +271,25 @@ async def write_run_lens(run: Run, smart: ModelProtocol, *, may_split: bool = Fa
     await run.journal.append(LensWritten(span.path, written.lens))
     run.tell(EPHEMERAL_LENS_CREATED, _created(run, span.path, written.lens))
     return Written(written.lens, items=written.items)
+
+
+async def first_lens_request(run: Run, smart: ModelProtocol, *, may_split: bool = False) -> Request:
+    """Return the request by which *smart* would be asked for the lens of the run; nothing is sent."""
+    order = await _order(run, smart, run.root.child("lens").path, may_split)
+    return _request(order, History([user(user_prompt(order))]))
+
+
+async def _order(run: Run, smart: ModelProtocol, path: str, may_split: bool) -> LensOrder:
+    order = LensOrder(
+        run.task,
+        "",
+        run.tools.specs,
+        run.config.max_lens_tokens,
+        run.config.effort,
+        _lens_room(run, smart).output_tokens,
+        may_split,
+    )
+    return attrs.evolve(order, context=await _shown(run, smart, path, order))
 
 
 _CONTEXT_BYTES_PER_TOKEN = 3  # fewer than usual: a question that is refused costs a round trip

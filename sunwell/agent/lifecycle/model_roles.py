@@ -1,12 +1,9 @@
 """Which model plays which part, resolved before any money is spent."""
 
-from decimal import Decimal
-
 import attrs
 
 from sunwell.context.options import Fallback, ModelReference, RunOptions
 from sunwell.core.model import ModelProtocol
-from sunwell.core.price import Price
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.events import ModelFellBack
 from sunwell.models.catalog import DEFAULT_SMART_MODEL, retirement_of
@@ -76,15 +73,11 @@ def resolve_roles(
 def dearer_worker(worker: ModelProtocol, smart: ModelProtocol, prices: PriceBook) -> str:
     """Return the warning that *worker* costs more than *smart*; empty where it does not, or nobody knows."""
     dear, cheap = prices.price(worker), prices.price(smart)
-    if dear is None or cheap is None or _rate(dear) <= _rate(cheap):
+    if dear is None or cheap is None or not dear.is_above(cheap):
         return ""
     return (
         f"the delegation model {worker.name} is dearer than {smart.name}: delegating costs more than it saves"
     )
-
-
-def _rate(price: Price) -> Decimal:
-    return price.rates.input_usd + price.rates.output_usd
 
 
 def _name(reference: ModelReference) -> str:

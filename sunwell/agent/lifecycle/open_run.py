@@ -20,7 +20,6 @@ from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run, came_to_its_end
 from sunwell.agent.run.toolset import Toolset
-from sunwell.budget.ledger import passed
 from sunwell.budget.ledger_protocol import Amount
 from sunwell.budget.tally import BilledCall
 from sunwell.context.excerpts import Shown, gather
@@ -41,7 +40,9 @@ from sunwell.journal.records import (
     Answer,
     Failure,
     Forked,
+    InputCounted,
     Intent,
+    NewTokensCounted,
     Note,
     Paused,
     Record,
@@ -61,7 +62,7 @@ def restore(run: Run) -> None:
     """Book every answer of *run*'s journal, and the reservation of each intent that came to none.
 
     An intent without an answer may have been billed: its whole reservation counts, as uncertain.
-    A bill above its reservation still stops new calls, unless the budget was raised since. Raises
+    If a ceiling is passed with that, no call under it is made. Raises
     :exc:`~sunwell.errors.JournalError` for an amount below zero: it would raise a ceiling.
     """
     open_intents: dict[_Attempt, Intent] = {}
@@ -104,12 +105,15 @@ def _check(record: Record) -> None:
     match record:
         case Intent():
             amounts = (record.reserved_usd, record.reserved_tokens, record.max_output_tokens)
+            amounts += (record.reserved_new_tokens,)
         case Answer():
             stated = record.completion.stated_cost_usd
             amounts = (record.cost_usd, record.duration_seconds, record.at, stated)
         case Failure():
             stated = None if record.completion is None else record.completion.stated_cost_usd
             amounts = (record.cost_usd, record.at, stated)
+        case InputCounted() | NewTokensCounted():
+            amounts = (record.tokens, record.at)
         case Paused():
             amounts = (record.seconds, record.at)
         case _:
@@ -133,11 +137,8 @@ def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
         if intent is not None:
             _book_uncertain(run, intent, answer.completion.stated_cost_usd)
         return
-    run.ledger.restore(answer.span, _spent(answer, billed, intent))
-    if intent is not None and run.gateway.heed_refusals:
-        reserved = (intent.reserved_tokens, intent.reserved_usd)
-        if limit := passed(*reserved, billed, answer.cost_usd):
-            run.ledger.stop(limit)
+    new = run.journal.find(NewTokensCounted, (answer.span, answer.number, answer.attempt))
+    run.ledger.restore(answer.span, _spent(answer, billed, new.tokens if new else billed, intent))
     provider = intent.provider if intent else ""
     entry = BilledCall(answer.span, answer.depth, answer.purpose, provider, answer.completion.model)
     run.tally.add_answer(entry, answer.completion, answer.cost_usd)
@@ -159,20 +160,22 @@ def _as_answer(intent: Intent, completion: Completion, failure: Failure) -> Answ
     )
 
 
-def _spent(answer: Answer, tokens: int, intent: Intent | None) -> Amount:
+def _spent(answer: Answer, tokens: int, new_tokens: int, intent: Intent | None) -> Amount:
+    spent = Amount(settled_tokens=tokens, settled_new_tokens=new_tokens, calls=1)
     if answer.cost_usd is not None:
-        return Amount(settled_usd=answer.cost_usd, settled_tokens=tokens, calls=1)
+        return attrs.evolve(spent, settled_usd=answer.cost_usd)
     reserved = intent.reserved_usd if intent else None  # the price is unknown: all that was held counts
-    return Amount(uncertain_usd=reserved or Decimal(0), settled_tokens=tokens, calls=1)
+    return attrs.evolve(spent, uncertain_usd=reserved or Decimal(0))
 
 
 def _book_uncertain(run: Run, intent: Intent, stated_usd: Decimal | None = None) -> None:
     tokens, usd = intent.reserved_tokens, intent.reserved_usd
     if stated_usd is not None and (usd is None or stated_usd > usd):  # the provider charges more
-        if run.gateway.heed_refusals and (limit := passed(tokens, usd, tokens, stated_usd)):
-            run.ledger.stop(limit)
         usd = stated_usd
-    spent = Amount(uncertain_usd=usd or Decimal(0), uncertain_tokens=tokens, calls=1)
+    new = tokens if intent.reserved_new_tokens is None else intent.reserved_new_tokens
+    spent = Amount(
+        uncertain_usd=usd or Decimal(0), uncertain_tokens=tokens, uncertain_new_tokens=new, calls=1
+    )
     run.ledger.restore(intent.span, spent)
     entry = BilledCall(intent.span, intent.depth, intent.purpose, intent.provider, intent.model)
     run.tally.add_uncertain(entry, tokens, usd)

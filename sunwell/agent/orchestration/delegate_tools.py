@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
-
+from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, told_reports
 from sunwell.agent.orchestration.spawner import Order, Spawner
 from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
-from sunwell.agent.workers.worker_result import reported
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
@@ -16,8 +14,6 @@ from sunwell.errors import ToolError
 from sunwell.memory.scratchpad import ScratchpadEntry
 from sunwell.tools.arguments import closed, nullable, text, whole
 
-EXCERPT_CHARACTERS = 1_500
-"""What of a report is told at once; the rest stands in the scratchpad."""
 _SHOWN_TASK = 100
 _MOST_NAMED = 50
 
@@ -29,20 +25,10 @@ def told_start(ids: Sequence[str], tasks: Sequence[str]) -> str:
     return "\n".join([f"Started {count}; nothing is waited for. task_id and task of each:", *lines])
 
 
-def brief(result: TaskResult) -> str:
-    """Return *result* with so much of its report as is worth telling at once."""
-    if len(result.answer) <= EXCERPT_CHARACTERS:
-        return reported(result)
-    excerpt = f"{result.answer[:EXCERPT_CHARACTERS]}…"
-    size = f"{len(result.answer):,} characters"
-    more = f'- the report has {size}; all of it: inspect("{result.scratchpad_key}")'
-    return f"{reported(attrs.evolve(result, answer=excerpt))}\n{more}"
-
-
 def told_results(results: Sequence[TaskResult], working: Sequence[str]) -> str:
     """Return *results*, and who is still at work."""
     head = [f"Finished: {len(results)}. Still at work: {_named(working)}."]
-    return "\n\n".join([*head, *(brief(result) for result in results)])
+    return "\n\n".join([*head, *told_reports(results)])
 
 
 def told_nothing_new(working: Sequence[str]) -> str:
@@ -152,10 +138,14 @@ _AWAIT = spec(
 )
 _INSPECT = spec(
     "inspect",
-    "Return a worker's result in full, from the scratchpad, where its summary is not enough. Long texts "
-    'come in pages. Example: {"key": "task:01J8…", "page": null}',
+    "Return in full, in pages, what a worker reported (a worker is whoever did a task or answered a question "
+    f"for you). Reports of more than {EXCERPT_CHARACTERS:,} characters, or of fewer if many came at once, "
+    "were shown to you in part. The reports are kept in the scratchpad. "
+    'Example: {"key": "task:01J8…", "page": null}',
     {
-        "key": text("task:<task_id>, or another key of the scratchpad; an empty text lists the keys."),
+        "key": text(
+            "task:<task_id> (the worker's id), or another key of the scratchpad; an empty text lists them."
+        ),
         "page": nullable(whole("Page of a long text, from 1; null: the first.")),
     },
 )
@@ -168,8 +158,13 @@ def delegating_tools() -> tuple[SpawnerTool, ...]:
         SpawnerTool(_DELEGATE_BATCH, _delegate_batch, _recall_delegate_batch),
         SpawnerTool(_STREAM, _stream, _recall_told),
         SpawnerTool(_AWAIT, _await, _recall_told),
-        SpawnerTool(_INSPECT, _inspect),
+        inspecting_tool(),
     )
+
+
+def inspecting_tool() -> SpawnerTool:
+    """Return the tool that reads results in full; all sets of delegation tools have it."""
+    return SpawnerTool(_INSPECT, _inspect)
 
 
 def order_of(spawner: Spawner, arguments: Mapping[str, Any]) -> Order:

@@ -1,25 +1,24 @@
 """Work whose model hands out other work: its prompt, its status lines, its answer and its end."""
 
-import asyncio
-
 import attrs
 
 from sunwell.agent.batches.batch_run import dispatcher_for
 from sunwell.agent.conversation.compaction import WorkProgress, status_line
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.conversation.final_call import closing_seconds
-from sunwell.agent.orchestration.delegate_tools import delegating_tools
+from sunwell.agent.orchestration.delegate_tools import delegating_tools, inspecting_tool
+from sunwell.agent.orchestration.reports import excerpt
 from sunwell.agent.orchestration.spawner import Spawner, SubCallRoom
 from sunwell.agent.orchestration.spawner_tool import AnswerTool, SpawnerTool, SpawnerTools
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.agent.prompts import ORCHESTRATOR_PROMPT, WORKERS_DELIVERED, WORKERS_LEFT_OUT
+from sunwell.agent.run.composed_answer import quoted_reports
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.worker_result import reported
 from sunwell.context.options import DelegationTools
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.markdown import block_quote, one_line
 from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason, TaskResult
@@ -47,7 +46,8 @@ class DelegationHooks:
         key = (f"{self.span.path}/turn-{turn}", _STATUS)
         run, spawner = self.spawner.run, self.spawner
         noted = run.journal.find(Note, key)
-        if noted is not None:
+        # A call that was answered was sent with what is on record. The first new one gets the figures of now.
+        if noted is not None and (run.gateway.recorded_only or run.gateway.has_answer(self.span)):
             return str(noted.value)
         working, unread = len(spawner.working(self.span)), len(spawner.unread(self.span))
         said = status_line(run.ledger, self.span.path, WorkProgress(turn, self.most_turns, working, unread))
@@ -77,19 +77,14 @@ class DelegationHooks:
 
     def partial(self) -> str:
         """Return the draft of the answer, else what the workers delivered; empty for nothing."""
+        if draft := self.draft():
+            return draft
+        return quoted_reports(self.spawner.results(self.span))
+
+    def draft(self) -> str:
+        """Return the draft of the answer; empty if there is none."""
         draft = self.answers.answer if self.answers else None
-        if draft is not None and draft.content.strip():
-            return draft.content
-        done = [result for result in self.spawner.results(self.span) if result.answer.strip()]
-        if not done:
-            return ""
-        parts = [
-            f"## {one_line(result.task)[:120]}\n\n{block_quote(result.answer.strip())}" for result in done
-        ]
-        head = (
-            "No answer was written before the run ended. This is what its workers reported, as they said it."
-        )
-        return "\n\n".join([head, *parts])
+        return draft.content if draft is not None and draft.content.strip() else ""
 
     async def _end_workers(self, reason: StopReason) -> None:
         spawner, ledger = self.spawner, self.spawner.run.ledger
@@ -112,8 +107,9 @@ def _delivered(results: tuple[TaskResult, ...], most_bytes: int) -> str:
     parts: list[str] = [WORKERS_DELIVERED]
     room = most_bytes
     for result in told:
-        cut = result.answer.encode("utf-8", "replace")[:each].decode("utf-8", "ignore")
-        part = reported(attrs.evolve(result, answer=cut if cut == result.answer else f"{cut}…"))
+        size = max(1, len(result.answer.encode("utf-8", "replace")))
+        shown = excerpt(result.answer, len(result.answer) * min(each, size) // size)
+        part = reported(attrs.evolve(result, answer=shown))
         room -= len(part.encode("utf-8", "replace"))
         if room < 0:
             parts.append(WORKERS_LEFT_OUT)
@@ -126,8 +122,12 @@ _TOOLS = {"delegate": delegating_tools, "rlm": rlm_tools, "subagent": subagent_t
 
 
 def tools_called(kind: DelegationTools) -> tuple[SpawnerTool, ...]:
-    """Return the delegation tools of one kind; never two kinds are offered at once."""
-    return _TOOLS[kind]()
+    """Return the delegation tools of one kind; never two kinds are offered at once.
+
+    All have the tool that reads long results in full.
+    """
+    tools = _TOOLS[kind]()
+    return tools if kind == "delegate" else (*tools, inspecting_tool())
 
 
 @attrs.frozen
@@ -203,9 +203,6 @@ class Delegating:
         self.run.works.append(work)
         try:
             return await work.to_the_end()
-        except asyncio.CancelledError:
-            work.last_text = work.partial()
-            raise
         finally:
             await spawner.close()
             self.run.take(spawner.dispatcher.all_results())

@@ -8,15 +8,18 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.batches.batch_run import planning_for
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
-from sunwell.agent.workers.start_gate import FewAtOnce
+from sunwell.agent.workers.start_gate import BothGates, FewAtOnce, StartGate
 from sunwell.agent.workers.worker import WorkerOrigin, WorkerTerms
 from sunwell.budget.ledger_protocol import Budget
+from sunwell.budget.standing import Standing
 from sunwell.context.options import RunOptions, SubCallLimits
 from sunwell.core.markdown import one_line
+from sunwell.core.model import Caching
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
@@ -51,8 +54,8 @@ class SubCallRoom:
         parent = span.child(SUB_CALLS)
         if parent.path not in self._opened:
             self._opened.add(parent.path)
-            budget = Budget(tokens=self.limits.max_total_tokens, usd=self.limits.max_cost_per_session)
-            self.run.ledger.open(parent.path, budget)
+            budget = Budget(usd=self.limits.max_cost_per_session)
+            self.run.ledger.open(parent.path, budget, new_tokens=self.limits.max_total_tokens)
         return parent
 
     def count(self, place: Place, number: int) -> None:
@@ -68,16 +71,20 @@ class SubCallRoom:
                 f"asks for {number} more: ask for fewer, or go on in your next turn"
             )
         used = self.run.ledger.used(self._account(place.span))
-        tokens = used.settled_tokens + used.uncertain_tokens + used.reserved_tokens
+        tokens = used.settled_new_tokens + used.uncertain_new_tokens + used.reserved_new_tokens
         if limits.max_total_tokens is not None and tokens >= limits.max_total_tokens:
             raise SubCallBudgetExhausted(
-                f"sub-calls have used {tokens:,} of {limits.max_total_tokens:,} tokens: answer with what "
-                "is known"
+                f"sub-calls have used {tokens:,} of {limits.max_total_tokens:,} tokens (output and new "
+                "input): answer with what is known"
             )
-        usd = used.settled_usd + used.uncertain_usd + used.reserved_usd
-        if limits.max_cost_per_session is not None and usd >= limits.max_cost_per_session:
+        if limits.max_cost_per_session is None:
+            return
+        amounts = (used.settled_usd, used.uncertain_usd, used.reserved_usd)
+        cap = Standing("usd", limits.max_cost_per_session, *amounts)
+        if cap.booked >= cap.ceiling:
             raise SubCallCostExceeded(
-                f"sub-calls have cost ${usd:.4f} of ${limits.max_cost_per_session}: answer with what is known"
+                f"sub-calls have cost all of their budget (of {cap.amount(cap.ceiling)}: {cap.parts()}): "
+                "answer with what is known"
             )
 
     def _account(self, span: Span) -> str:
@@ -96,8 +103,8 @@ class Order:
     task: Task
     system: str = ""
     """Said to it after the system prompt that all workers have."""
-    max_output_tokens: int | None = None
-    """Most tokens of one of its answers; ``None``: as for all workers."""
+    max_answer_tokens: int | None = None
+    """Most tokens of its whole answer; ``None``: no limit but that of each message."""
 
 
 @attrs.define(eq=False)
@@ -256,12 +263,15 @@ class Spawner:
         self, place: Place, orders: Sequence[Order], ceilings: Sequence[Any], at_once: int | None = None
     ) -> list[str]:
         parent = self._parent(place.span)
-        gate = None if at_once is None else FewAtOnce(Slots(at_once))
         if self.sub_calls is not None:
             self.sub_calls.count(place, len(orders))
+        names = [f"task-{place.turn}-{place.index}-{number}" for number in range(len(orders))]
+        caching, gate = self._planned(parent, orders, [parent.worker(name) for name in names])
+        if at_once is not None:
+            few = FewAtOnce(Slots(at_once))
+            gate = few if gate is None else BothGates(gate, few)
         made = []
-        for number, (order, ceiling) in enumerate(zip(orders, ceilings, strict=True)):
-            name = f"task-{place.turn}-{place.index}-{number}"
+        for name, order, ceiling in zip(names, orders, ceilings, strict=True):
             span = parent.worker(name)
             task_id = self.ids.of(span.path)
             task = self._granted(place.span, order.task, ceiling)
@@ -270,9 +280,23 @@ class Spawner:
             self._started.setdefault(place.span.path, []).append(task_id)
             origin = WorkerOrigin(task_id, place.turn, task_id in self._told_before)
             terms = self._terms(span, order)
+            terms = terms if caching is None else attrs.evolve(terms, caching=caching)
             self.dispatcher.start(task, parent, name=name, terms=terms, gate=gate, origin=origin)
             made.append(task_id)
         return made
+
+    def _planned(
+        self, parent: Span, orders: Sequence[Order], spans: Sequence[Span]
+    ) -> tuple[Caching | None, StartGate | None]:
+        """Return how the prompt that *orders* share is cached, and the gate; ``None``: they share none."""
+        if len(orders) < 2 or len({order.system.strip() for order in orders}) > 1:
+            return None, None
+        paths = {self.ids.of(span.path): span.path for span in spans}
+        tasks = [order.task for order in orders]
+        terms, gate = planning_for(self.run).plan_spawned(
+            self._terms(spans[0], orders[0]), parent, tasks, paths
+        )
+        return terms.caching, gate
 
     def _granted(self, span: Span, task: Task, ceiling: Sequence[Any] | None) -> Task:
         """Return *task* with no more tools than its parent has, and its ceiling."""
@@ -289,9 +313,7 @@ class Spawner:
         terms = self.dispatcher.terms
         system = (*terms.system, order.system) if order.system.strip() else terms.system
         tools = self.deeper if self.dispatcher.may_start(span) else self.leaf
-        chosen = (order.max_output_tokens, terms.max_output_tokens)
-        most = min((tokens for tokens in chosen if tokens is not None), default=None)
-        return attrs.evolve(terms, tools=tools, system=system, max_output_tokens=most)
+        return attrs.evolve(terms, tools=tools, system=system, max_answer_tokens=order.max_answer_tokens)
 
     def _ceiling(self, place: Place, share: float | None) -> list[Any] | None:
         """Return the tokens and dollars that a worker may take, as JSON values; ``None``: no ceiling."""

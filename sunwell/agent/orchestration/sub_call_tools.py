@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sunwell.agent.orchestration.delegate_tools import known_tools
+from sunwell.agent.orchestration.reports import told_reports
 from sunwell.agent.orchestration.spawner import Order, Spawner
 from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
-from sunwell.agent.workers.worker_result import reported
 from sunwell.core.markdown import one_line
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
@@ -49,7 +49,12 @@ async def _ask(spawner: Spawner, place: Place, arguments: Arguments) -> Outcome:
     results = await spawner.dispatcher.await_results(ids)
     result = next(one for one in results if one is not None)
     await spawner.note_told(place, ids)
-    return Outcome(reported(result), is_error=not result.success)
+    return Outcome(told_reports([result])[0], is_error=not _is_of_use(result))
+
+
+def _is_of_use(result: TaskResult) -> bool:
+    """Whether *result* is an answer; one that was cut off at its limit is, and says so."""
+    return result.success or (result.stop_reason == "length" and bool(result.answer.strip()))
 
 
 def _recall(spawner: Spawner, place: Place, arguments: Arguments) -> None:
@@ -68,7 +73,11 @@ _SUB_COMPLETE = spec(
     '"max_tokens": 3000, "system": null, "tools": null}',
     {
         "query": _QUERY,
-        "max_tokens": nullable(whole(f"Most tokens of the answer. Default: {MAX_TOKENS}.")),
+        "max_tokens": nullable(
+            whole(
+                f"Most tokens of the whole answer; a longer one is cut, and says so. Default: {MAX_TOKENS}."
+            )
+        ),
         "system": nullable(text("A system prompt of its own, after the one that all have.")),
         "tools": nullable(
             {
@@ -90,7 +99,9 @@ _BATCH_COMPLETE = spec(
             "items": closed(
                 {
                     "query": _QUERY,
-                    "max_tokens": nullable(whole("Most tokens of this answer. Default: its even share.")),
+                    "max_tokens": nullable(
+                        whole("Most tokens of this answer, at most its even share. Default: its even share.")
+                    ),
                 }
             ),
             "description": "The questions.",
@@ -129,7 +140,7 @@ async def _complete(spawner: Spawner, place: Place, arguments: Arguments) -> Out
     share = spawner.options.sub_calls_budget_inheritance
     ids = await spawner.start(place, [_order_of(spawner, arguments)], share=share)
     result = (await _answers(spawner, place, ids, 1))[0]
-    return Outcome(reported(result), is_error=not result.success)
+    return Outcome(told_reports([result])[0], is_error=not _is_of_use(result))
 
 
 def _recall_complete(spawner: Spawner, place: Place, arguments: Arguments) -> None:
@@ -161,13 +172,13 @@ async def _batch(spawner: Spawner, place: Place, arguments: Arguments) -> Outcom
         raise ToolError(f"max_parallel must be at least 1, got {at_once}")
     ids = await spawner.start(place, orders, at_once=at_once)
     results = await _answers(spawner, place, ids, at_once)
-    return Outcome(joined(orders, results), is_error=not any(result.success for result in results))
+    return Outcome(joined(orders, results), is_error=not any(_is_of_use(result) for result in results))
 
 
 def joined(orders: Sequence[Order], results: Sequence[TaskResult]) -> str:
     """Return the answers in the order of the questions, each under its own."""
-    parts = zip(orders, results, strict=True)
-    return "\n\n---\n\n".join(f"## Result for: {order.task.text}\n{reported(one)}" for order, one in parts)
+    parts = zip(orders, told_reports(results), strict=True)
+    return "\n\n---\n\n".join(f"## Result for: {order.task.text}\n{told}" for order, told in parts)
 
 
 def _recall_batch(spawner: Spawner, place: Place, arguments: Arguments) -> None:

@@ -1,7 +1,7 @@
 """Which way of starting siblings makes the prefix that they share the cheapest: arithmetic alone."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from heapq import heapify, heapreplace, merge
 from math import ceil
@@ -223,6 +223,24 @@ class CachePlan:
     def waits(self) -> bool:
         """Whether the rest is held until an answer has begun."""
         return self.choice not in ("at-once", "uncached")
+
+
+def end_pays(finished_turns: Sequence[int], done: int, rates: Rates | None = None) -> bool:
+    """Return whether writing the end of a conversation to the cache pays, in its turn after *done* others.
+
+    It pays if a further turn, which would read it, is likely enough. *finished_turns* are the turns that
+    siblings took until their own ends; those that ended earlier say nothing. Without any, it is assumed to
+    pay. Without *rates* the usual ones hold.
+    """
+    came_so_far = [turns for turns in finished_turns if turns > done]
+    if not came_so_far:
+        return True
+    known = _USUAL if rates is None else rates
+    plain = known.input_usd
+    write = plain if known.cache_write_usd is None else known.cache_write_usd
+    read = plain if known.cache_read_usd is None else known.cache_read_usd
+    went_on = sum(turns > done + 1 for turns in came_so_far)
+    return went_on * (plain - read) > len(came_so_far) * (write - plain)
 
 
 def plan(siblings: Siblings, choice: CacheChoice | None = None) -> CachePlan:

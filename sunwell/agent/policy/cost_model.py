@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.core.model import Usage
+from sunwell.core.model import CacheLife, Usage
 from sunwell.core.price import Price, Quote, Side
 
 _TOKENS_PER_TURN = 1_500  # output of a common turn: one file written, or a few places changed
@@ -18,7 +18,7 @@ class Prices:
 
     smart: Price | None
     own: Price | None
-    """Of the model that does the task where it is not delegated."""
+    """Of the loop's own model, which does again what is not right."""
     delegation: Price | None
 
 
@@ -75,7 +75,8 @@ def quote(estimated_tokens: int, prices: Prices, shape: Shape | None = None) -> 
 
     ``direct = in_d * P_in + out_d * P_out`` with the history read again in every turn, from the
     cache where the price has a rate for that; ``delegated = lens + workers + redone_share * direct``,
-    where every turn of a worker reads the lens, too; besides, the smart model alone at low effort.
+    where every turn of a worker reads the lens, too; besides, the smart model alone at low effort, and
+    the delegation model alone without a lens.
     Low is half the output in half the turns with nothing redone. Worst is a bound under the limits
     in *shape*: every turn full, nothing cached, a second lens call, everything redone. A side whose
     price is unknown has ``None`` for figures.
@@ -87,12 +88,14 @@ def quote(estimated_tokens: int, prices: Prices, shape: Shape | None = None) -> 
     shape = Shape() if shape is None else shape
     direct = _alone("direct", prices.own, estimated_tokens, shape)
     unhurried = _with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
+    work = _with_limit(shape, shape.worker_output_tokens)
     low_effort = _alone("smart-low-effort", prices.smart, estimated_tokens, unhurried)
     lens_output = _with_reasoning(shape.lens_output_tokens, shape)
     return Quote(
         delegated=_delegated(prices, estimated_tokens, shape, direct),
         direct=direct,
         alternatives=(low_effort,),
+        cheap=_alone("cheap", prices.delegation, estimated_tokens, work),
         lens_tokens=shape.lens_input_tokens + lens_output,
         assumptions=_assumptions(estimated_tokens, prices, shape),
         price_date=min((p.date for p in _known(prices) if p.date), default=""),
@@ -111,7 +114,7 @@ def _alone(name: str, price: Price | None, output_tokens: int, shape: Shape) -> 
         _talk_usd(price, _talk(output, turns, shape), shape)
         for output, turns in _low_and_expected(output_tokens, shape)
     )
-    return Side(name, low, expected, _worst_talk_usd(price, shape.prompt_tokens, shape))
+    return Side(name, low, expected, _worst_talk_usd(price, shape.prompt_tokens, shape, "5m"))
 
 
 def _delegated(prices: Prices, output_tokens: int, shape: Shape, direct: Side) -> Side:
@@ -129,7 +132,8 @@ def _delegated(prices: Prices, output_tokens: int, shape: Shape, direct: Side) -
     if direct.worst_usd is not None:
         lens_prompt = shape.prompt_tokens + shape.max_lens_tokens
         worst = _worst_lens_usd(smart, shape) + direct.worst_usd
-        worst += shape.workers * _worst_talk_usd(cheap, lens_prompt, work)
+        # A batch may keep what its workers share in the cache for an hour.
+        worst += shape.workers * _worst_talk_usd(cheap, lens_prompt, work, "1h")
     return Side(
         "delegated",
         lens_usd + low,
@@ -169,17 +173,19 @@ def _talk_usd(price: Price, talk: _Talk, shape: Shape) -> Decimal:
     return price.conversation_usd(turns)
 
 
-def _worst_talk_usd(price: Price, prompt_tokens: int, shape: Shape) -> Decimal:
+def _worst_talk_usd(price: Price, prompt_tokens: int, shape: Shape, written: CacheLife) -> Decimal:
     step = shape.max_output_tokens + shape.max_result_tokens
     return price.worst_usd(
-        [(prompt_tokens + turn * step, shape.max_output_tokens) for turn in range(shape.max_turns)]
+        [(prompt_tokens + turn * step, shape.max_output_tokens) for turn in range(shape.max_turns)],
+        written=written,
     )
 
 
 def _worst_lens_usd(price: Price, shape: Shape) -> Decimal:
     """Return the bound on the lens: two calls, the second with the first answer in its prompt."""
     output = shape.lens_call_tokens or 2 * shape.max_lens_tokens + _THINKING_TOKENS
-    return price.worst_usd([(shape.lens_input_tokens, output), (shape.lens_input_tokens + output, output)])
+    calls = [(shape.lens_input_tokens, output), (shape.lens_input_tokens + output, output)]
+    return price.worst_usd(calls, written="5m")  # it asks for no entry, but some providers write unasked
 
 
 def _low_and_expected(output_tokens: int, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:

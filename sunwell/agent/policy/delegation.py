@@ -22,13 +22,15 @@ def should_use_delegation(
     *,
     threshold_tokens: int = THRESHOLD_TOKENS,
     quote: Quote | None = None,
+    budget_usd: Decimal | None = None,
+    lens_usd: Decimal | None = None,
 ) -> DelegationDecision:
     """Decide from the words and the numbers alone; no model is called.
 
     Any of three triggers proposes: more output than the threshold, a budget that holds the estimate
     fewer than three times, or several files, endpoints, components or modules in the task. Either
-    of two vetoes stops a proposal: a lens that does not fit what is left, or a quote that makes
-    delegation the dearer way.
+    of two vetoes stops a proposal: a lens that does not fit the tokens or dollars left, or a quote that
+    makes delegation the dearer way.
 
     Args:
         task: What is to be done, in the user's words.
@@ -36,6 +38,8 @@ def should_use_delegation(
         budget_remaining: Tokens the run may still use; ``None`` means no limit.
         threshold_tokens: Largest output not worth a lens.
         quote: What either way would cost; ``None`` where nobody asked.
+        budget_usd: US dollars the run may still use; ``None`` means no limit.
+        lens_usd: Most that writing the lens and the first call under it can cost; ``None``: unknown.
 
     Raises:
         ValueError: ``estimated_tokens`` or ``threshold_tokens`` is negative.
@@ -46,7 +50,8 @@ def should_use_delegation(
             f"threshold_tokens={threshold_tokens}"
         )
     proposal = _trigger(task, estimated_tokens, budget_remaining, threshold_tokens)
-    veto = _veto(budget_remaining, quote) if proposal else None
+    misfit = _misfit(budget_remaining, quote, budget_usd, lens_usd) if proposal else None
+    veto = misfit or (_dearer(quote) if proposal else None)
     reason = proposal or _no_trigger(estimated_tokens, budget_remaining, threshold_tokens)
     return DelegationDecision(
         delegate=proposal is not None and veto is None,
@@ -54,6 +59,7 @@ def should_use_delegation(
         estimated_tokens=estimated_tokens,
         threshold_tokens=threshold_tokens,
         budget_remaining=budget_remaining,
+        lens_fits=misfit is None,
     )
 
 
@@ -74,12 +80,23 @@ def _breadth(group: Group) -> str:
     return f'the task is about {count} {_NOUNS[group.noun]} ("{group.words}")'
 
 
-def _veto(left: int | None, quote: Quote | None) -> str | None:
+def _misfit(
+    left: int | None, quote: Quote | None, budget_usd: Decimal | None, lens_usd: Decimal | None
+) -> str | None:
     lens_tokens = (quote.lens_tokens if quote else 0) or ASSUMED_LENS_TOKENS
     if left is not None and left < lens_tokens:
         return (
             f"writing a lens takes about {lens_tokens:,} tokens, and {max(0, left):,} are left of the budget"
         )
+    if budget_usd is not None and lens_usd is not None and budget_usd < lens_usd:
+        return (
+            f"writing a lens and the first call under it may cost {_usd(lens_usd)}, and "
+            f"{_usd(max(Decimal(0), budget_usd))} is left of the budget"
+        )
+    return None
+
+
+def _dearer(quote: Quote | None) -> str | None:
     if quote is None or not quote.delegation_is_dearer:
         return None
     known = [

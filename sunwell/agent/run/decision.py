@@ -1,8 +1,9 @@
 """Whether a task is delegated, and what each way would cost: one computation for runs and forecasts."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import lru_cache
-from typing import Self
+from typing import Literal, Self
 
 import attrs
 
@@ -46,8 +47,15 @@ class Candidates:
 
     smart: PricedModel
     own: PricedModel
-    """The model that does the task if it is not delegated."""
+    """The loop's own model: it does the task if no delegation model is named."""
     worker: PricedModel
+
+    @property
+    def without_lens(self) -> Literal["model", "delegation_model"]:
+        """Who does what is not delegated, as the decision tells it."""
+        own, worker = self.own, self.worker
+        is_dearer = own.price is not None and worker.price is not None and worker.price.is_above(own.price)
+        return "model" if worker.name == own.name or is_dearer else "delegation_model"
 
 
 def decide(
@@ -58,6 +66,8 @@ def decide(
     system_prompt: str | None = None,
     tools: Sequence[ToolSpec] = (),
     tokens_left: int | None = None,
+    usd_left: Decimal | None = None,
+    lens_usd: Decimal | None = None,
 ) -> tuple[DelegationDecision, Quote]:
     """Return whether *task* is delegated, and the quote that the decision rests on.
 
@@ -66,6 +76,8 @@ def decide(
         system_prompt: The caller's instructions; every turn reads them.
         tools: What every turn is told of tools.
         tokens_left: Tokens that the run may still use; ``None`` means no limit.
+        usd_left: US dollars that the run may still use; ``None`` means no limit.
+        lens_usd: Most that writing the lens and the first call under it can cost; ``None``: unknown.
     """
     estimate, threshold = config.estimator or estimate_output_tokens, config.delegation_threshold_tokens
     estimated = estimate(task)
@@ -85,6 +97,19 @@ def decide(
     if models.worker.name == models.smart.name:
         name = models.worker.name
         reason = f"{name} would both write the lens and do the work: name a cheaper delegation model"
-        return DelegationDecision(False, reason, estimated, threshold, tokens_left), made
-    decision = should_use_delegation(task, estimated, tokens_left, threshold_tokens=threshold, quote=made)
+        decision = DelegationDecision(False, reason, estimated, threshold, tokens_left)
+    else:
+        decision = should_use_delegation(
+            task,
+            estimated,
+            tokens_left,
+            threshold_tokens=threshold,
+            quote=made,
+            budget_usd=usd_left,
+            lens_usd=lens_usd,
+        )
+    decision = attrs.evolve(decision, without_lens=models.without_lens)
+    if not decision.lens_fits:
+        name = models.worker.name if decision.without_lens == "delegation_model" else models.own.name
+        decision = attrs.evolve(decision, reason=f"{decision.reason}; {name} does the task without a lens")
     return decision, made

@@ -13,6 +13,7 @@ from weakref import WeakSet
 import attrs
 from blinker import NamedSignal
 
+from sunwell.agent.run.composed_answer import composed_answer
 from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
 from sunwell.agent.run.loop_config import LoopConfig
@@ -26,7 +27,7 @@ from sunwell.core.message import FileChange
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision
 from sunwell.core.span import Span
-from sunwell.core.task import Status, StopReason, TaskResult, with_both_sides
+from sunwell.core.task import AnswerBy, Status, StopReason, TaskResult, with_both_sides
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
     BUDGET_WARNING,
@@ -243,6 +244,7 @@ class Ending:
     stop_reason: StopReason
     answer: str = ""
     error: str = ""
+    answer_by: AnswerBy = "model"
 
 
 class CallLog(Protocol):
@@ -268,13 +270,12 @@ class Work(Protocol):
         ...
 
     @property
-    def last_text(self) -> str:
-        """The latest plain text that its model said."""
-        ...
-
-    @property
     def calls(self) -> CallLog:
         """Its tool calls."""
+        ...
+
+    def composed_end(self, status: Status, reason: StopReason, sentence: str) -> Ending:
+        """Return an end whose answer the harness puts together from what is there."""
         ...
 
 
@@ -303,6 +304,8 @@ class Run:
     gateway: Gateway = attrs.field(init=False)
 
     decision: DelegationDecision | None = attrs.field(default=None, init=False)
+    not_delegated: str = attrs.field(default="", init=False)
+    """Why the run was not delegated although that was decided; else empty."""
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
     confidence: float | None = attrs.field(default=None, init=False)
     """How sure an orchestrator was of its answer; ``None`` where nobody said."""
@@ -310,6 +313,8 @@ class Run:
     """What was done for the task itself; the work of workers is in their results."""
     workers: tuple[TaskResult, ...] = attrs.field(default=(), init=False)
     """Results of workers, in the order of input."""
+    delivered: str = attrs.field(default="", init=False)
+    """What workers reported of a task that was split among them, if the run stopped before its answer."""
     _shared: dict[str, list[FileChange]] = attrs.field(factory=dict, init=False)
     """Changes of files that several workers changed, in the order in which they happened."""
     _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, init=False)
@@ -366,14 +371,17 @@ class Run:
                     for change in record.result.changes:
                         self._shared.get(change.path, []).append(change)
 
-    def last_text(self) -> str:
-        """Return the latest text of the task's own work; empty if there is none."""
-        return self.works[-1].last_text if self.works else ""
+    def composed_end(self, status: Status, reason: StopReason, sentence: str) -> Ending:
+        """Return the end of the run if nobody can be asked for an answer any more."""
+        if self.works:
+            return self.works[-1].composed_end(status, reason, sentence)
+        answer = composed_answer(sentence, delivered=self.delivered)
+        return Ending(status, reason, answer, sentence, "harness" if answer else "model")
 
     async def finish(self, ended: Ending) -> TaskResult:
         """Return the result of the run that *ended*, after it is journalled and told."""
         if self.gateway.ran_out:
-            ended = Ending("cancelled", "cancelled", self.last_text(), self.gateway.ran_out)
+            ended = self.composed_end("cancelled", "cancelled", self.gateway.ran_out)
         result = self._result(ended)
         if self.gateway.ran_out and self.gateway.accept_changes and self.journal.find(RunClosed, ()):
             result = as_closed(result, self.journal.records())
@@ -385,6 +393,7 @@ class Run:
             result.turns,
             result.duration_seconds,
             time.time(),
+            result.answer_by,
         )
         try:
             await self._write_end(closed)
@@ -399,7 +408,7 @@ class Run:
     def so_far(self, error: SunwellError) -> TaskResult:
         """Return the result of the run as far as it has come when *error* ends it."""
         reason: StopReason = "not_recorded" if isinstance(error, JournalError) else "bug"
-        return self._result(Ending("error", reason, self.last_text(), str(error)))
+        return self._result(self.composed_end("error", reason, str(error)))
 
     async def _write_end(self, closed: RunClosed) -> None:
         """Write the last record, although a stop may come meanwhile: it comes too late to change the end."""
@@ -446,6 +455,8 @@ class Run:
             conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
             workers=self.workers,
             confidence=self.confidence,
+            answer_by=ended.answer_by,
+            not_delegated=self.not_delegated,
         )
 
 
@@ -488,6 +499,7 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         status=closed.status,
         stop_reason=closed.stop_reason,
         answer=closed.answer,
+        answer_by=closed.answer_by,
         error=closed.error,
         files=net_changes(changes),
         tools_called=tuple(sorted(called.items())),

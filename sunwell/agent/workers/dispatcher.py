@@ -13,12 +13,13 @@ import attrs
 
 from sunwell.agent.conversation.conversation import Conversation
 from sunwell.agent.run.run_context import Ending, Run
+from sunwell.agent.workers.begun_first import Entrance
 from sunwell.agent.workers.slots import Seat, Slots
 from sunwell.agent.workers.start_gate import OpenGate, StartGate
 from sunwell.agent.workers.worker import Worker, WorkerOrigin, WorkerTerms
 from sunwell.agent.workers.worker_result import closed, recorded_result, result_of
 from sunwell.core.span import Span
-from sunwell.core.task import Task, TaskResult
+from sunwell.core.task import Status, StopReason, Task, TaskResult
 from sunwell.errors import DepthReached, JournalError, PinError
 from sunwell.events import (
     WORKER_FAILED,
@@ -34,7 +35,7 @@ from sunwell.events import (
     WorkerStarted,
     WorkerWaiting,
 )
-from sunwell.journal.records import Held, WorkerOpened
+from sunwell.journal.records import Held, HoldReason, WorkerOpened
 
 Body = Callable[[str], Coroutine[Any, Any, None]]
 """Carries out the worker with the given id to its end, and writes the end down."""
@@ -125,6 +126,7 @@ class Dispatcher:
     max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
     """A worker may be started at a lower depth than this; the root is 0."""
     engine: Engine = attrs.field(factory=LocalEngine)
+    _entrance: Entrance = attrs.field(init=False)
     _workers: dict[str, Worker] = attrs.field(factory=dict, init=False)
     _gates: dict[str, StartGate] = attrs.field(factory=dict, init=False)
     _running: dict[str, Running] = attrs.field(factory=dict, init=False)
@@ -132,6 +134,9 @@ class Dispatcher:
     _counts: dict[str, int] = attrs.field(factory=dict, init=False)
     _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _fatal: BaseException | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._entrance = Entrance(self.run, self.slots)
 
     def may_start(self, parent: Span) -> bool:
         """Whether *parent* may start workers; if not, it is not even offered the tools for it."""
@@ -165,6 +170,7 @@ class Dispatcher:
         worker = Worker(task_id, index, span, parent, task, terms or self.terms, Seat(self.slots), origin)
         self._workers[task_id] = worker
         self._gates[task_id] = gate or OpenGate()
+        self._entrance.expect(worker)
         self.run.tell(WORKER_QUEUED, WorkerQueued(span.path, task_id, task.text, span.depth, parent.path))
         self._running[task_id] = self.engine.start(task_id, self._body)
         return task_id
@@ -253,6 +259,7 @@ class Dispatcher:
             return
         self.run.tell(WORKER_WAITING, WorkerWaiting(worker.span.path, worker.id))
         async with worker.seat.given_up():
+            self._entrance.stir()
             yield
 
     async def _body(self, task_id: str) -> None:
@@ -274,6 +281,7 @@ class Dispatcher:
             # Last: it hands the slot to the next worker. A task that was woken above, by ``done`` or the
             # news, may cancel that worker before it runs and asks a model.
             worker.seat.leave()
+            self._entrance.left(worker)
         self._tell_failure(worker, worker.result)
         told = WorkerFinished(worker.span.path, task_id, worker.index, worker.result, worker.replayed)
         self.run.tell(WORKER_FINISHED, told)
@@ -287,18 +295,18 @@ class Dispatcher:
             # slots, and the pilot, which opens the gate, could get none.
             await self._enter(worker)
             await worker.seat.sit()
+            self._entrance.seated(worker)
             begun = clock.time()
             work = await self._begin(worker)
             _CURRENT.set(worker)
             ended = await work.to_the_end()
         except asyncio.CancelledError:
-            ended = Ending("cancelled", "cancelled", work.last_text if work else "", "the worker was stopped")
+            ended = _end_of(work, "cancelled", "cancelled", "the worker was stopped")
         except (JournalError, PinError):
             raise
         except Exception as error:  # a bug in one worker must not lose what its siblings have paid for
             log.exception("the worker %s failed", worker.id)
-            said = work.last_text if work else ""
-            ended = Ending("error", "bug", said, f"{type(error).__name__}: {error}")
+            ended = _end_of(work, "error", "bug", f"{type(error).__name__}: {error}")
         finally:
             self.run.ledger.close(worker.span.path)
             worker.terms.tools.release(worker.id)
@@ -313,6 +321,7 @@ class Dispatcher:
     async def _begin(self, worker: Worker) -> Conversation:
         run, terms, task, span = self.run, worker.terms, worker.task, worker.span
         run.ledger.open(span.path, terms.ceilings(task))
+        worker.has_account = True
         run.gateway.pin(span, terms.model)
         model = terms.model.name
         opened = WorkerOpened(
@@ -330,19 +339,28 @@ class Dispatcher:
         given = terms.assignment(span, task, run.ledger.seconds_left(span.path))
         work = Conversation(run, given, terms.tools.granting(task.tools, worker.id))
         work.on_turn = partial(self._tell_progress, worker)
+        work.end_pays = partial(self._entrance.end_pays, worker)
+        work.keeps_reserve = partial(self._entrance.keeps_reserve, worker)
         return work
 
     def _tell_progress(self, worker: Worker, turns: int) -> None:
         self.run.tell(WORKER_PROGRESSED, WorkerProgressed(worker.span.path, worker.id, turns))
 
     async def _enter(self, worker: Worker) -> None:
-        """Wait until the planner of the batch lets *worker* begin; the wait is journalled."""
+        """Wait until the planner of the batch lets *worker* begin, and its cost fits.
+
+        Both waits are journalled.
+        """
         clock = asyncio.get_running_loop()
+        await self._entrance.wait_for_earlier(worker)
         before = clock.time()
         await self._gates[worker.id].enter(worker.id)
-        seconds = clock.time() - before
+        await self._note_held(worker, "planner", clock.time() - before)
+        await self._note_held(worker, "ledger", await self._entrance.enter(worker))
+
+    async def _note_held(self, worker: Worker, reason: HoldReason, seconds: float) -> None:
         if seconds >= _NOTICED_SECONDS:
-            held = Held(worker.span.path, "planner", seconds, time.time())
+            held = Held(worker.span.path, reason, seconds, time.time())
             await self.run.journal.append(held, durable=False)
 
     def _tell_failure(self, worker: Worker, result: TaskResult) -> None:
@@ -353,3 +371,10 @@ class Dispatcher:
     def _raise_fatal(self) -> None:
         if self._fatal is not None:
             raise self._fatal
+
+
+def _end_of(work: Conversation | None, status: Status, reason: StopReason, sentence: str) -> Ending:
+    """Return the end of a worker that can no longer be asked; *work* is ``None`` if it never began."""
+    return (
+        Ending(status, reason, "", sentence) if work is None else work.composed_end(status, reason, sentence)
+    )

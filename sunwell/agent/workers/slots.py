@@ -69,6 +69,11 @@ class Seat:
     _is_held: bool = attrs.field(default=False, init=False)
     _is_over: bool = attrs.field(default=False, init=False)
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the worker waits for workers of its own."""
+        return self._away > 0
+
     async def sit(self) -> None:
         """Take the slot."""
         await self.slots.take()

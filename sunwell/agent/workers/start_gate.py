@@ -1,7 +1,7 @@
 """When the workers of a batch may begin, and how the prompt that they share is cached."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import attrs
@@ -70,6 +70,28 @@ class OpenGate:
         return terms
 
 
+@attrs.frozen
+class BothGates:
+    """Lets a worker begin that two gates let begin; the terms are those of the first."""
+
+    first: StartGate
+    second: StartGate
+
+    async def enter(self, task_id: str) -> None:
+        """Return once both let the worker begin."""
+        await self.first.enter(task_id)
+        await self.second.enter(task_id)
+
+    def left(self, task_id: str) -> None:
+        """Tell both that the worker is over."""
+        self.first.left(task_id)
+        self.second.left(task_id)
+
+    def terms(self, task_id: str, terms: WorkerTerms) -> WorkerTerms:
+        """Return *terms* as the first has them."""
+        return self.first.terms(task_id, terms)
+
+
 @attrs.define(eq=False)
 class PilotGate:
     """Lets one worker begin, and the rest once its first answer has begun.
@@ -84,6 +106,8 @@ class PilotGate:
     """Path of the span that the workers belong to."""
     on_begun: Callable[[float], None]
     """Told how long it took until the first answer began."""
+    paths: Mapping[str, str] = attrs.field(factory=dict)
+    """Paths of the workers' spans by their ids, if those are not the ends of the paths."""
     _is_open: bool = attrs.field(default=False, init=False)
     _pilot: str | None = attrs.field(default=None, init=False)
     _begun_at: float = attrs.field(default=0.0, init=False)
@@ -127,7 +151,8 @@ class PilotGate:
                 self.left(self._pilot or "")
 
     def _is_pilots(self, span: str) -> bool:
-        path = f"{self.parent}/{(self._pilot or '').rpartition('/')[2]}"
+        pilot = self._pilot or ""
+        path = self.paths.get(pilot) or f"{self.parent}/{pilot.rpartition('/')[2]}"
         return span == path or span.startswith(f"{path}/")
 
     def _open(self) -> None:

@@ -20,6 +20,9 @@ from sunwell.core.span import Span
 from sunwell.core.task import Budget, Task, TaskResult
 from sunwell.errors import ConfigurationError
 
+CALLS_WITH_TOOLS = 6
+"""Expected calls of a worker that has tools; one without has no second turn to make."""
+
 
 def task_fields(task: Task) -> dict[str, Any]:
     """Return JSON values from which :func:`task_of` makes *task* again; defaults are left out."""
@@ -136,6 +139,8 @@ class WorkerTerms:
     """Sections of the system prompt: the caller's, then the lens."""
     effort: Effort | None = None
     max_output_tokens: int | None = None
+    max_answer_tokens: int | None = None
+    """Most tokens of the whole answer; ``None``: no limit but that of each message."""
     stream: bool = False
     caching: Caching = Caching()
     timeout_seconds: float | None = WORKER_SECONDS
@@ -163,6 +168,7 @@ class WorkerTerms:
             self.caching,
             self.stream,
             closing_seconds(left_seconds),
+            max_answer_tokens=self.max_answer_tokens,
         )
 
 
@@ -194,3 +200,5 @@ class Worker:
     done: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     result: TaskResult | None = attrs.field(default=None, init=False)
     replayed: bool = attrs.field(default=False, init=False)
+    has_account: bool = attrs.field(default=False, init=False)
+    """Whether its account in the ledger is open: it has begun in this process."""

@@ -30,6 +30,7 @@ def result_of(
         status=ended.status,
         stop_reason=ended.stop_reason,
         answer=ended.answer,
+        answer_by=ended.answer_by,
         error=ended.error,
         bill=run.tally.bill(worker.span.path),
         duration_seconds=seconds,
@@ -70,6 +71,7 @@ def closed(worker: Worker, result: TaskResult, result_tokens: int | None) -> Wor
         conflicts=result.conflicts,
         at=time.time(),
         parent_turn=worker.origin.turn if worker.origin else None,
+        answer_by=result.answer_by,
     )
 
 
@@ -93,6 +95,7 @@ def recorded_result(run: Run, worker: Worker) -> TaskResult | None:
         status=record.status,
         stop_reason=record.stop_reason,
         answer=record.answer,
+        answer_by=record.answer_by,
         error=record.error,
         files=record.files,
         tools_called=tuple(sorted(Counter(record.tools_called).items())),
@@ -117,7 +120,12 @@ def reported(result: TaskResult) -> str:
     lines = [head, f"Task: {one_line(result.task)[:300]}"]
     if result.error:
         lines.append(f"Error: {one_line(result.error)}")
-    lines.append("The worker reports (its own words, not verified):")
+    composed = result.answer_by == "harness"
+    lines.append(
+        "What there is of its work, put together by the harness:"
+        if composed
+        else "The worker reports (its own words, not verified):"
+    )
     lines.append(fenced(result.answer or "(nothing)"))
     lines.append("Recorded by the harness itself:")
     lines += [f"- file {_changed(change)}" for change in result.files] or ["- no file was changed"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunwell.agent.conversation.final_call import bare_tokens, closing_reserve, fitting_request
+from sunwell.agent.conversation.final_call import bare_tokens, closing_reserve, fitting_request, shown_sizes
 from sunwell.core import History, Price, Rates, Request, user
 from sunwell.core.message import Message, Text
 from sunwell.core.price import Tier
@@ -36,7 +36,8 @@ def test_the_reserve_pays_for_the_closing_call(reason, system, turns, size, bord
     price = Price(RATES, (Tier(border, DEARER),))
     request = request_of(system, turns, size)
     reserve = closing_reserve(bare_tokens(MODEL, request), request.messages.size_bytes, price)
-    closing = claim_for(MODEL, fitting_request(MODEL, request, reason, reserve), price, closing=True)
+    shown_bytes = shown_sizes(request.messages.size_bytes, None)[0]
+    closing = claim_for(MODEL, fitting_request(MODEL, request, reason, shown_bytes), price, closing=True)
     assert closing.input_usd is not None
     assert closing.output_usd_per_token is not None
     assert closing.input_tokens + closing.max_output_tokens <= reserve.tokens

@@ -19,7 +19,15 @@ from sunwell.core import Proposal
 from sunwell.errors import ConfigurationError, JournalError, UnknownModelError
 from sunwell.journal import read_records
 from sunwell.journal.codec import encode
-from sunwell.journal.records import Answer, Failure, Intent, RunClosed, RunOpened
+from sunwell.journal.records import (
+    Answer,
+    Failure,
+    InputCounted,
+    Intent,
+    NewTokensCounted,
+    RunClosed,
+    RunOpened,
+)
 from sunwell.models.registry import ModelRegistry
 from sunwell.testing import ScriptedModel, completion, run_virtual
 from tests.agent.conftest import UnthreadedFiles
@@ -307,6 +315,21 @@ def test_a_negative_amount_gives_no_room(left) -> None:
             left.resume(budget=MORE)
 
 
+def test_a_count_below_zero_bounds_nothing(left) -> None:
+    """A count is recorded before a call is made: one that would lower a bound below nothing is damage."""
+    [path] = left.journals
+    records = list(read_records(path))
+    first = next(one for one in records if isinstance(one, Intent))
+    counts: list[Any] = [
+        InputCounted(first.span, 99, first.digest, -1_000_000, first.at),
+        NewTokensCounted(first.span, 99, 0, -1_000_000, first.at),
+    ]
+    for count in counts:
+        path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate([*records, count])))
+        with pytest.raises(JournalError, match=f"a record of the kind {count.kind} has an amount below zero"):
+            left.resume(budget=MORE)
+
+
 def test_a_failure_gives_no_room_either(left) -> None:
     """What came with an error is booked like an answer, so its amount is checked alike."""
     [path] = left.journals
@@ -396,7 +419,9 @@ async def test_a_cap_in_dollars_needs_a_price_when_a_run_goes_on(tmp_path, what)
     """As for a new run: nobody could say when the cap is reached."""
     agent = Agent(model=ScriptedModel("m", ["Never asked for."]))
     session = SessionContext.build(tmp_path, "Do it", RunOptions(budget=Budget(tokens=5)))
-    run_id = (await agent.run(session)).run_id
+    with pytest.raises(ConfigurationError, match="does not hold the first call") as refused:
+        await agent.run(session)
+    run_id = refused.value.result.run_id
     capped = Budget(usd=1, tokens=100_000)
     begin = agent.resume if what == "resume" else partial(agent.fork, at="run/direct")
     with pytest.raises(ConfigurationError, match="the price of m is unknown, so a cap in dollars cannot"):

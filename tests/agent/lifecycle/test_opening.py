@@ -83,7 +83,7 @@ async def test_a_worker_that_is_dearer_than_the_smart_model_is_a_warning(tmp_pat
 )
 async def test_a_delegation_model_that_nothing_uses_is_a_warning(tmp_path, options, warns) -> None:
     """The run would use the dear model alone, and say nothing of the cheap one."""
-    agent = Agent(model=ScriptedModel("s", ["Done."]), delegation_model=ScriptedModel("w", []))
+    agent = Agent(model=ScriptedModel("s", ["Done."]), delegation_model=ScriptedModel("w", ["Done."]))
     session = SessionContext.build(tmp_path, "Say it.", options=RunOptions(**options))
     found = [event.message async for event in agent.run(session) if isinstance(event, Warned)]
     said = "w is the delegation model, but delegation is off: set enable_delegation=True to use it"

@@ -123,19 +123,21 @@ def test_what_was_spent_leaves_less_of_every_ceiling() -> None:
     ("usage", "raised", "stopped"),
     [
         pytest.param(Usage(200, 30), False, False, id="within-its-bound"),
-        pytest.param(Usage(9000, 30), False, True, id="above"),
-        pytest.param(Usage(9000, 30), True, False, id="above-and-the-budget-raised"),
+        pytest.param(Usage(9_000, 30), False, False, id="above-its-bound-inside-the-ceiling"),
+        pytest.param(Usage(2_000_000, 30), False, True, id="above-the-ceiling"),
+        pytest.param(Usage(2_000_000, 30), True, False, id="above-a-ceiling-that-was-raised-since"),
     ],
 )
-def test_a_bill_above_its_bound_still_stops_new_calls(usage: Usage, raised: bool, stopped: bool) -> None:
-    """What was learnt of the provider is not forgotten with the process."""
+def test_a_passed_ceiling_still_stops_new_calls(usage: Usage, raised: bool, stopped: bool) -> None:
+    """A bill above its bound stops nothing; one above the ceiling does, until that is raised."""
     first = run_over()
     run_virtual(ask(first, completion("Yes.", usage=usage), "call"))
     second = run_over(first.journal.records())
-    second.gateway.heed_refusals = not raised
+    if raised:
+        second.ledger.open("run", Budget(usd=100))
     restore(second)
     said = run_virtual(outcome(second))
-    assert ("billed more than the bound" in said) == stopped
+    assert (said != "answered") == stopped
 
 
 async def outcome(run: Run) -> str:

@@ -11,6 +11,7 @@ import pytest
 from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions, SubCallLimits
 from sunwell.context.session import SessionContext
 from sunwell.core import Completion, Request, TaskResult, ToolCall, Usage
@@ -250,10 +251,9 @@ def test_the_money_of_all_sub_calls_has_one_ceiling() -> None:
 
 def test_a_sub_call_gets_half_of_what_is_left() -> None:
     """A second one gets half of the rest, and so on: a runaway cannot take all."""
-    limits = SubCallLimits(max_total_tokens=40_000)
     step = completion(ToolCall("c", "look", "{}"), usage=Usage(100, 1_900))
     cheap = child(*[step] * 60)
-    result, _ = run([ask("q", max_tokens=2_000), "done"], cheap, limits=limits)
+    result, _ = run([ask("q", max_tokens=2_000), "done"], cheap, budget=Budget(tokens=40_000))
     assert result.workers[0].stop_reason == "budget_tokens"
     assert result.workers[0].bill.usage.total_tokens <= 20_000
 

@@ -425,7 +425,7 @@ def test_a_single_worker_may_take_half_of_what_is_left() -> None:
     result, _ = run(smart, worker(*looping), config, tools=[_nap])
     assert result.status == "ok"
     assert result.workers[0].stop_reason == "budget_tokens"
-    assert 10_000 < result.workers[0].bill.usage.total_tokens < 20_000
+    assert 10_000 < result.workers[0].bill.usage.total_tokens < 30_000
 
 
 def test_a_batch_shares_its_parents_ceiling() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sunwell.agent.policy.cache_planner import Siblings, plan
+from sunwell.agent.policy.cache_planner import Siblings, end_pays, plan
 from sunwell.core import Price, Rates
 
 PRICE = Price(Rates(Decimal(1), Decimal(5), Decimal("0.1"), Decimal("1.25"), Decimal(2)))
@@ -63,3 +63,20 @@ def test_figures_are_those_of_the_formula() -> None:
     assert made.waits
     assert plan(Siblings(**USUAL | {"price": None})).input_usd is None
     assert plan(Siblings(**USUAL | {"prefix_tokens": 300, "may_pad": True})).pad_tokens == 265
+
+
+@pytest.mark.parametrize(
+    ("finished", "done", "pays"),
+    [
+        pytest.param((), 0, True, id="nothing-known"),
+        pytest.param((1, 1, 1), 0, False, id="one-turn"),
+        pytest.param((5, 6, 7), 0, True, id="many-turns"),
+        pytest.param((5, 5, 5), 4, False, id="last-turn"),
+        pytest.param((5, 5, 5), 9, True, id="longer-than-any"),
+        pytest.param((1, 1, 1, 2), 0, False, id="too-seldom"),
+        pytest.param((1, 1, 2), 0, True, id="often-enough"),
+    ],
+)
+def test_the_end_of_a_conversation_is_written_if_a_further_turn_is_likely(finished, done, pays) -> None:
+    """A write costs a quarter more and a read saves nine tenths: more than one in four must go on."""
+    assert end_pays(finished, done) is pays

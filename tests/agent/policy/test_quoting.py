@@ -106,9 +106,11 @@ def test_the_worst_case_knows_the_context_window():
 @pytest.mark.parametrize(
     ("prices", "known"),
     [
-        pytest.param(Prices(SMART, SMART, CHEAP), {"delegated", "direct", "smart-low-effort"}, id="all"),
-        pytest.param(Prices(None, SMART, CHEAP), {"direct"}, id="no-smart"),
-        pytest.param(Prices(SMART, None, CHEAP), {"smart-low-effort"}, id="no-own"),
+        pytest.param(
+            Prices(SMART, SMART, CHEAP), {"delegated", "direct", "smart-low-effort", "cheap"}, id="all"
+        ),
+        pytest.param(Prices(None, SMART, CHEAP), {"direct", "cheap"}, id="no-smart"),
+        pytest.param(Prices(SMART, None, CHEAP), {"smart-low-effort", "cheap"}, id="no-own"),
         pytest.param(Prices(SMART, SMART, None), {"direct", "smart-low-effort"}, id="no-delegation"),
         pytest.param(Prices(None, None, None), set(), id="none"),
     ],
@@ -116,7 +118,8 @@ def test_the_worst_case_knows_the_context_window():
 def test_an_unknown_price_is_unknown_and_not_zero(prices: Prices, known: set[str]):
     """A side that needs a price nobody knows has no figure, and the quote says which price is missing."""
     made = quote(5_000, prices)
-    sides = (made.delegated, made.direct, *made.alternatives)
+    assert made.cheap is not None
+    sides = (made.delegated, made.direct, *made.alternatives, made.cheap)
     assert {side.name for side in sides if side.expected_usd is not None} == known
     missing = sum(1 for price in attrs.astuple(prices, recurse=False) if price is None)
     assert sum("price of the" in sentence for sentence in made.assumptions) == missing

@@ -148,12 +148,14 @@ def test_one_hangs_and_one_crashes_and_the_rest_is_done() -> None:
         return results, asyncio.get_running_loop().time()
 
     results, seconds = virtually(main)
-    ends = [(result.status, result.stop_reason, result.answer) for result in results[5:8]]
+    ends = [(result.status, result.stop_reason, result.answer_by) for result in results[5:8]]
     assert ends == [
-        ("incomplete", "timeout", "half of it"),
-        ("error", "bug", ""),
-        ("error", "model_error", ""),
+        ("incomplete", "timeout", "harness"),
+        ("error", "bug", "model"),
+        ("error", "model_error", "model"),
     ]
+    assert "> half of it" in results[5].answer
+    assert [result.answer for result in results[6:8]] == ["", ""]
     assert sum(result.success for result in results) == 17
     assert results[5].tools_called == (("note", 1),)
     assert results[6].summary == "Failed: RuntimeError: boom"
@@ -319,3 +321,26 @@ def test_a_report_is_marked_as_one() -> None:
     assert recorded == "- no file was changed\n- tools called: none"
     assert "its own words, not verified" in head
     assert "````" in head
+
+
+def test_a_worker_that_is_stopped_leaves_what_it_said() -> None:
+    """Its result says that the harness put the answer together."""
+
+    @tool(repeatable=True)
+    async def look() -> str:
+        """Look at the module."""
+        return "def parse(): ..."
+
+    model = Crowd(lambda _: said("The bug is in parse.", ToolCall("c1", "look", "{}")), lambda _: 10.0)
+
+    async def main() -> TaskResult | None:
+        made = await dispatcher(model, tools=(look,))
+        ids = [made.start(Task("Find the bug"), made.run.root)]
+        await made.await_results(ids, timeout_seconds=15)
+        made.cancel(ids)
+        return (await made.await_results(ids))[0]
+
+    result = virtually(main)
+    assert result is not None
+    assert (result.status, result.answer_by) == ("cancelled", "harness")
+    assert "> The bug is in parse." in result.answer
