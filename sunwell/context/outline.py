@@ -1,17 +1,19 @@
-"""What a source file defines: classes, functions and their signatures, with the lines where they stand."""
+"""What a source file defines and imports: classes, functions and their signatures, with their lines."""
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 
 import attrs
 
 _SIGNATURE_CHARACTERS = 160
+_LONGEST_LINE = 1_000  # a longer line is data, or was written by a program
 _DEFINITION = re.compile(
     r"^(?P<indent>[ \t]*)(?:(?:export|default|public|private|protected|internal|static|final|abstract|async"
     r"|pub(?:\([a-z]+\))?|unsafe|const|override|virtual|inline|sealed|open|data|suspend)\s+)*"
-    r"(?P<kind>class|interface|struct|enum|trait|impl|module|namespace|object|func|function|fn|fun|def|sub|type)"
-    r"\b\s*(?:\([^)]*\)\s*)?(?P<name>[A-Za-z_$][\w$.:]*)?",
+    r"(?:class|interface|struct|enum|trait|impl|module|namespace|object|func|function|fn|fun|def|sub|type)"
+    r"\b\s*(?:\([^)]*\)\s*)?(?P<name>[A-Za-z_$][\w$.:]*)",
 )
 _PYTHON = (".py", ".pyi")
 _CODE = (
@@ -33,48 +35,65 @@ class Definition:
     """0 at the top of the file, 1 in a class."""
 
 
+@attrs.frozen
+class Outline:
+    """What is known of a file without running it."""
+
+    definitions: tuple[Definition, ...] = ()
+    """In the order in which they stand."""
+    imports: frozenset[str] = frozenset()
+    """Dotted names of modules. ``from .a import b`` in ``p/q.py`` gives ``p.a`` and ``p.a.b``: whether ``b``
+    is a module cannot be seen in the file."""
+
+
 def is_code(path: str) -> bool:
-    """Whether :func:`definitions` can say something about a file of this name."""
-    return path.endswith(_PYTHON) or path.lower().endswith(_CODE)
+    """Whether :func:`outline` can say something about a file of this name."""
+    return path.lower().endswith(_PYTHON + _CODE)
 
 
-def definitions(path: str, text: str) -> tuple[Definition, ...]:
-    """Return what *text*, the content of the file *path*, defines, in the order in which it stands.
+def outline(path: str, text: str) -> Outline:
+    """Return what *text*, the content of the file *path*, defines and imports; nothing if it is not source.
 
-    Python is parsed. Other languages, and Python that does not parse, are read line by line for words
-    such as ``class`` and ``func``; a definition ends where the next one of its depth begins.
+    Lines end at ``"\\n"`` alone. Python is parsed. Other languages, and Python that does not parse, are
+    read line by line for words such as ``class`` and ``func``; a definition ends where the next one of its
+    depth begins, and imports are not known.
     """
-    if path.endswith(_PYTHON):
+    if not is_code(path):
+        return Outline()
+    if path.lower().endswith(_PYTHON):
         try:
-            return tuple(_of_python(ast.parse(text).body, 0))
+            with warnings.catch_warnings(action="ignore"):  # of the code that is read, not of ours
+                # To Python a lone carriage return ends a line: the numbers would not be those of *text*.
+                tree = ast.parse(text.replace("\r", " "))
+            return Outline(tuple(_of_python(tree.body, 0)), frozenset(_imported(path, tree)))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return _by_lines(text)
-    return _by_lines(text) if is_code(path) else ()
+            pass
+    return Outline(_by_lines(text))
 
 
-def imported_modules(path: str, text: str) -> frozenset[str]:
-    """Return the dotted names of the modules that a Python file imports; none for other languages.
-
-    ``from .a import b`` in ``p/q.py`` gives ``p.a`` and ``p.a.b``: what is a module and what a name in it
-    cannot be seen in the file.
-    """
-    if not path.endswith(_PYTHON):
-        return frozenset()
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return frozenset()
-    found: set[str] = set()
+def _imported(path: str, tree: ast.Module) -> Iterator[str]:
     package = path.rpartition("/")[0].split("/") if "/" in path else []
-    for node in ast.walk(tree):
+    for node in _statements(tree.body):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
+            above = package[: max(0, len(package) - node.level + 1)] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
-    return frozenset(name for name in found if name)
+            yield from ([base] if base else [])
+            yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield all statements; expressions, which are most of a tree, are not looked into."""
+    waiting: list[ast.AST] = [*body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, field, ())
+            if isinstance(inner, list):
+                waiting += inner
 
 
 def _of_python(body: list[ast.stmt], depth: int) -> Iterator[Definition]:
@@ -100,20 +119,26 @@ def _head(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> str:
 
 
 def _shortened(words: str) -> str:
-    return words if len(words) <= _SIGNATURE_CHARACTERS else f"{words[: _SIGNATURE_CHARACTERS - 2]} …"
+    on_one_line = " ".join(words.split())
+    if len(on_one_line) <= _SIGNATURE_CHARACTERS:
+        return on_one_line
+    return f"{on_one_line[: _SIGNATURE_CHARACTERS - 2]} …"
 
 
 def _by_lines(text: str) -> tuple[Definition, ...]:
-    lines = text.splitlines()
+    lines = text.split("\n")
     found: list[tuple[int, int, str, str]] = []
     for number, line in enumerate(lines, 1):
-        match = _DEFINITION.match(line) if len(line) < 1_000 else None
-        if match and match["name"]:
+        match = _DEFINITION.match(line) if len(line) < _LONGEST_LINE else None
+        if match:
             indent = len(match["indent"].expandtabs(4))
             found.append((number, indent, match["name"], _shortened(line.strip().rstrip("{ :"))))
-    made = []
-    for at, (number, indent, name, head) in enumerate(found):
-        following = (later for later, other, *_ in found[at + 1 :] if other <= indent)
-        last = next(following, len(lines) + 1) - 1
+    made: list[Definition] = []
+    open_until: list[tuple[int, int]] = []  # backwards: indents still open, and where the next one begins
+    for number, indent, name, head in reversed(found):
+        while open_until and open_until[-1][0] > indent:
+            open_until.pop()
+        last = (open_until[-1][1] if open_until else len(lines) + 1) - 1
+        open_until.append((indent, number))
         made.append(Definition(name, head, number, last, min(1, indent // 2)))
-    return tuple(made)
+    return tuple(reversed(made))
