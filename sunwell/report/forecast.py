@@ -1,19 +1,24 @@
 """Forecast of a task: whether it is delegated, and what each way would cost. It spends nothing."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import attrs
 
+from sunwell.agent.lens.lens_request import LensOrder
+from sunwell.agent.lens.lens_writer import input_tokens, lens_request
 from sunwell.agent.lifecycle.equipment import Equipment
+from sunwell.agent.lifecycle.open_run import shown_for_lens
 from sunwell.agent.run.decision import Candidates, PricedModel, decide
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import History, user
-from sunwell.core.model import ModelProtocol, Request
+from sunwell.core.model import ModelProtocol, Request, ToolSpec
 from sunwell.core.price import DelegationDecision, Quote, Side
+from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.gateway.booking import first_claim
 from sunwell.models.catalog import DEFAULT_SMART_MODEL, parse_reference
@@ -70,16 +75,19 @@ def forecast(
     prices: PriceBook | None = None,
     registry: ModelRegistry | None = None,
     equipment: Equipment | None = None,
+    lens_input_tokens: int | None = None,
 ) -> Forecast:
     """Return the policy's decision for *session* and the price of both ways, as in a run.
 
-    Nothing is sent and no key is needed. The decision assumes that delegation is on, whatever the
+    Nothing is sent and no key is needed. The workspace is read as for the lens, to measure what the smart
+    model would read. The decision assumes that delegation is on, whatever the
     options say. Raises :exc:`~sunwell.errors.UnknownModelError` for an unknown model name, and
     :exc:`~sunwell.errors.ConfigurationError` for an unknown tool.
 
     Args:
         equipment: What the agent has to make tools from (:attr:`Agent.equipment
             <sunwell.agent.Agent.equipment>`); ``None``: the toolbox of the workspace.
+        lens_input_tokens: What a run has measured or what is to be assumed; ``None``: the workspace is read.
     """
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
@@ -95,13 +103,17 @@ def forecast(
     )
     first = first_claim(alone, asked, prices, "work")
     least = first.least_output_tokens
+    config = LoopConfig.of(options, prices=prices)
+    if lens_input_tokens is None:
+        lens_input_tokens = _lens_input_tokens(session, secrets, models.smart, tools, config)
     decision, made = decide(
         secrets.redact(session.goal),
-        LoopConfig.of(options, prices=prices),
+        config,
         models,
         system_prompt=prompt,
         tools=tools,
         tokens_left=options.budget.tokens,
+        lens_input_tokens=lens_input_tokens,
     )
     return Forecast(
         session.goal,
@@ -113,6 +125,20 @@ def forecast(
         first.most_usd(least),
         first.input_tokens + least,
     )
+
+
+def _lens_input_tokens(
+    session: SessionContext,
+    secrets: Secrets,
+    smart: PricedModel,
+    tools: Sequence[ToolSpec],
+    config: LoopConfig,
+) -> int:
+    """Return the size of what the smart model reads to write the lens; the workspace is read for it."""
+    goal, most = secrets.redact(session.goal), smart.lens_output_tokens
+    order = LensOrder(goal, "", tuple(tools), config.max_lens_tokens, config.effort, most, config.split)
+    shown = shown_for_lens(session, secrets)
+    return input_tokens(lens_request(order, shown.text, smart.lens_prompt_tokens))
 
 
 def forecast_object(made: Forecast) -> dict[str, object]:

@@ -296,7 +296,7 @@ class RunStart:
             task=_with_recalled(self.secrets.redact(session.goal), settings["recalled"]),
             tools=tools,
             system_prompt=self.secrets.redact(prompt) if prompt else None,
-            context=partial(_shown, session, self.secrets),
+            context=partial(shown_for_lens, session, self.secrets),
             resumed=self.settings is not None,
         )
         run.gateway.accept_changes = self.accept_changes
@@ -409,7 +409,8 @@ def _cut_off(journal: Journal) -> str:
     return f"{repair}; they are kept in {journal.path.with_suffix('.torn')}"
 
 
-def _shown(session: SessionContext, secrets: Secrets) -> Shown:
+def shown_for_lens(session: SessionContext, secrets: Secrets) -> Shown:
+    """Return what a smart model is shown of the workspace of *session* when it writes a lens."""
     goal = secrets.redact(session.goal)
     return gather(session.workspace, goal, limit_tokens=_CONTEXT_TOKENS, secrets=secrets)
 
