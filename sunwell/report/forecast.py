@@ -11,6 +11,7 @@ from sunwell.agent.lens.lens_writer import input_tokens, lens_request
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.open_run import shown_for_lens
 from sunwell.agent.run.decision import Candidates, PricedModel, decide
+from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import ModelReference, RunOptions
@@ -93,11 +94,14 @@ def forecast(
     options, secrets = session.options, secrets_from_environment()
     models, own, worker = _candidates(options, prices, registry)
     alone = worker if models.without_lens == "delegation_model" else own
-    tools = Toolset.of(equipment.names(options), equipment.preview(session)).specs
-    prompt = secrets.redact(options.system_prompt) if options.system_prompt else None
+    known = Toolset.of(equipment.names(options), equipment.preview(session))
+    tools = known.specs
+    seen = surroundings_of(session, known.granted, secrets)
+    guidance = Guidance.of(options.system_prompt, options, known.granted, secrets=secrets, surroundings=seen)
+    system = guidance.sections()
     asked = Request(
         History([user(secrets.redact(session.goal))]),
-        (prompt,) if prompt else (),
+        system,
         tools,
         own_output_tokens(alone, options.max_output_tokens),
     )
@@ -110,7 +114,7 @@ def forecast(
         secrets.redact(session.goal),
         config,
         models,
-        system_prompt=prompt,
+        system=system,
         tools=tools,
         tokens_left=options.budget.tokens,
         lens_input_tokens=lens_input_tokens,

@@ -8,6 +8,7 @@ import pytest
 
 from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
+from sunwell.agent.prompts import work_prompt
 from sunwell.agent.run.decision import Candidates, PricedModel, decide, quote_once
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
@@ -169,7 +170,9 @@ async def test_the_loop_quotes_with_its_own_limits() -> None:
 
     def decided(config: LoopConfig) -> tuple[DelegationDecision, Quote]:
         models = [PricedModel.of(model, prices, config) for model in (smart, smart, dear)]
-        return decide(CRUD, config, Candidates(*models), lens_input_tokens=made.lens_input_tokens)
+        size = made.lens_input_tokens
+        system = (work_prompt(()),)
+        return decide(CRUD, config, Candidates(*models), system=system, lens_input_tokens=size)
 
     decision, short = decided(config)
     assert made == decision

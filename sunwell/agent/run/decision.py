@@ -74,7 +74,7 @@ def decide(
     config: LoopConfig,
     models: Candidates,
     *,
-    system_prompt: str | None = None,
+    system: Sequence[str] = (),
     tools: Sequence[ToolSpec] = (),
     tokens_left: int | None = None,
     usd_left: Decimal | None = None,
@@ -85,7 +85,7 @@ def decide(
 
     Args:
         config: Gives the threshold, the estimator and the limits that bound the worst case.
-        system_prompt: The caller's instructions; every turn reads them.
+        system: Sections of the system prompt before a lens; every turn reads them.
         tools: What every turn is told of tools.
         tokens_left: Tokens that the run may still use; ``None`` means no limit.
         usd_left: US dollars that the run may still use; ``None`` means no limit.
@@ -97,7 +97,7 @@ def decide(
     estimated = estimate(task)
     shape = Shape(
         lens_input_tokens=ASSUMED_LENS_INPUT_TOKENS if lens_input_tokens is None else lens_input_tokens,
-        prompt_tokens=_prompt_tokens(task, system_prompt, tools),
+        prompt_tokens=_prompt_tokens([task, *system], tools),
         max_lens_tokens=config.max_lens_tokens,
         max_turns=config.budget.turns or DEFAULT_TURNS,
         max_output_tokens=models.own.output_tokens,
@@ -129,8 +129,6 @@ def decide(
     return decision, made
 
 
-def _prompt_tokens(task: str, system_prompt: str | None, tools: Sequence[ToolSpec]) -> int:
-    texts = [task, system_prompt or ""]
-    for spec in tools:
-        texts += (spec.description, spec.schema_text)
-    return estimate_tokens("\n".join(texts))
+def _prompt_tokens(texts: Sequence[str], tools: Sequence[ToolSpec]) -> int:
+    described = [text for spec in tools for text in (spec.description, spec.schema_text)]
+    return estimate_tokens("\n".join([*texts, *described]))
