@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import attrs
 
+from sunwell.context.grammars import parsed
+
 _SIGNATURE_CHARACTERS = 160
 _LONGEST_LINE = 1_000  # a longer line is data, or was written by a program
 _DEFINITION = re.compile(
@@ -54,9 +56,9 @@ def is_code(path: str) -> bool:
 def outline(path: str, text: str) -> Outline:
     """Return what *text*, the content of the file *path*, defines and imports; nothing if it is not source.
 
-    Lines end at ``"\\n"`` alone. Python is parsed. Other languages, and Python that does not parse, are
-    read line by line for words such as ``class`` and ``func``; a definition ends where the next one of its
-    depth begins, and imports are not known.
+    Lines end at ``"\\n"`` alone. Python is parsed, and other languages for which a grammar is installed. All
+    else, and Python that does not parse, is read line by line for words such as ``class`` and ``func``; a
+    definition ends where the next one of its depth begins. Imports are known of Python alone.
     """
     if not is_code(path):
         return Outline()
@@ -68,7 +70,13 @@ def outline(path: str, text: str) -> Outline:
             return Outline(tuple(_of_python(tree.body, 0)), frozenset(_imported(path, tree)))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             pass
-    return Outline(_by_lines(text))
+    found = parsed(path, text)
+    if not found:
+        return Outline(_by_lines(text))
+    made = (
+        Definition(d.name, _shortened(d.head.rstrip("{ ")), d.first_line, d.last_line, d.depth) for d in found
+    )
+    return Outline(tuple(made))
 
 
 def _imported(path: str, tree: ast.Module) -> Iterator[str]:

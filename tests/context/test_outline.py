@@ -50,9 +50,7 @@ def test_definitions_have_their_signatures_and_lines():
         pytest.param(
             "a.go", "func (s *Shop) Find(id int) {\n}\ntype Cart struct {\n}", ["Find", "Cart"], id="go"
         ),
-        pytest.param(
-            "a.ts", "export class A {\n  x() {}\n}\nexport async function b() {}", ["A", "b"], id="ts"
-        ),
+        pytest.param("a.ts", "export class A {\n}\nexport async function b() {}", ["A", "b"], id="ts"),
         pytest.param(
             "a.rs",
             "pub(crate) fn find() {}\nimpl Cart {\n    fn add() {}\n}",
@@ -67,6 +65,40 @@ def test_definitions_have_their_signatures_and_lines():
 def test_other_languages_are_read_by_lines(path: str, text: str, names: list[str]):
     """A word such as ``func`` at the beginning of a line is enough; another file defines nothing."""
     assert [one.name for one in outline(path, text).definitions] == names
+
+
+GRAMMARS = {
+    "a.go": (
+        "package a\n\ntype Cart struct {\n}\n\nfunc (s *Shop) Find(id int) error {\n}\n",
+        [("Cart", "Cart struct", 3, 4, 0), ("Find", "func (s *Shop) Find(id int) error", 6, 7, 0)],
+    ),
+    "a.ts": (
+        "export class A extends B {\n  x(y: T): U {\n  }\n}\nexport const f = async (a: T) => {\n};\n",
+        [
+            ("A", "class A extends B", 1, 4, 0),
+            ("x", "x(y: T): U", 2, 3, 1),
+            ("f", "f = async (a: T) =>", 5, 6, 0),
+        ],
+    ),
+    "a.jsx": ("function View(props) {\n  return <a/>;\n}\n", [("View", "function View(props)", 1, 3, 0)]),
+    "a.rs": (
+        "impl Cart {\n    pub fn add(&self) {}\n}\n",
+        [("Cart", "impl Cart", 1, 3, 0), ("add", "pub fn add(&self)", 2, 2, 1)],
+    ),
+    "A.java": (
+        "public class A {\n  int f(int größe) { return 1; }\n}\n",
+        [("A", "public class A", 1, 3, 0), ("f", "int f(int größe)", 2, 2, 1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("path", GRAMMARS)
+def test_a_grammar_gives_ends_and_methods(path: str):
+    """With ``sunwell[grammars]`` a definition ends where it ends, and methods need no keyword."""
+    pytest.importorskip("tree_sitter", reason="sunwell[grammars] is not installed")
+    text, expected = GRAMMARS[path]
+    made = outline(path, text).definitions
+    assert [(d.name, d.signature, d.first_line, d.last_line, d.depth) for d in made] == expected
 
 
 HOSTILE = {
