@@ -13,9 +13,9 @@ from attrs.validators import optional
 from sunwell.agent.batches.batch_run import run_batch, run_items
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.conversation.conversation import Assignment, Conversation
-from sunwell.agent.lens.lens_writer import first_lens_request, write_run_lens
+from sunwell.agent.lens.lens_writer import first_lens_request, input_tokens, write_run_lens
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
-from sunwell.agent.run.decision import Candidates, PricedModel, decide
+from sunwell.agent.run.decision import Candidates, PricedModel, decide, may_delegate
 from sunwell.agent.run.guidance import Guidance
 from sunwell.agent.run.least_cap import too_small_a_cap
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
@@ -24,7 +24,7 @@ from sunwell.agent.run.toolset import Toolset
 from sunwell.context.excerpts import Shown
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request
-from sunwell.core.price import DelegationDecision
+from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.task import Budget, TaskResult
 from sunwell.core.tool import Tool, ToolExecutor
 from sunwell.errors import ConfigurationError, SunwellError
@@ -169,7 +169,7 @@ class AgentLoop:
             return await self._delegating(run).orchestrate(given)
         if not config.enable_delegation:
             return await self._do_directly(run, self.model)
-        run.decision = await self._decide(run)
+        run.decision, run.quote = await self._decide(run)
         if not run.decision:
             run.tell(DELEGATION_SKIPPED, DelegationSkipped(run.task, run.decision.reason))
             if not run.decision.lens_fits and self.delegation_model is not None:
@@ -178,37 +178,42 @@ class AgentLoop:
             return await self._do_directly(run, self._worker if is_cheap else self.model)
         return await self._run_with_delegation(run, run.decision.reason)
 
-    async def _decide(self, run: Run) -> DelegationDecision:
-        """Return the recorded decision on the task of *run*, or make one and record it."""
+    async def _decide(self, run: Run) -> tuple[DelegationDecision, Quote | None]:
+        """Return the recorded decision on the task of *run* and its quote, or make them and record them."""
         path = run.root.path
         recorded = run.journal.find(Decided, (path,))
         if recorded is not None:
-            return recorded.decision
+            return recorded.decision, recorded.quote
         models = (self._smart, self.model, self._worker)
         candidates = Candidates(*[PricedModel.of(one, self.config.prices, self.config) for one in models])
         usd_left = run.ledger.usd_left(path)
 
-        def decided(lens_usd: Decimal | None) -> DelegationDecision:
+        tokens_left, asked = run.ledger.tokens_left(path), None
+        if may_delegate(run.task, self.config, candidates, tokens_left):
+            # Only then is the workspace read, once: the lens is written from the same text.
+            asked = await first_lens_request(run, self._smart, may_split=self.config.split)
+
+        def decided(lens_usd: Decimal | None) -> tuple[DelegationDecision, Quote]:
             return decide(
                 run.task,
                 self.config,
                 candidates,
                 system=run.guidance.sections(),
                 tools=run.tools.specs,
-                tokens_left=run.ledger.tokens_left(path),
+                tokens_left=tokens_left,
                 usd_left=usd_left,
                 lens_usd=lens_usd,
-            )[0]
+                lens_input_tokens=None if asked is None else input_tokens(asked),
+            )
 
-        decision = decided(None)
-        if decision and usd_left is not None:  # only then is the workspace read for the lens
-            decision = decided(await self._lens_usd(run, usd_left))
-        await run.journal.append(Decided(path, decision))
-        return decision
+        decision, quote = decided(None)
+        if decision and asked is not None and usd_left is not None:
+            decision, quote = decided(await self._lens_usd(run, asked, usd_left))
+        await run.journal.append(Decided(path, decision, quote))
+        return decision, quote
 
-    async def _lens_usd(self, run: Run, usd_left: Decimal) -> Decimal | None:
+    async def _lens_usd(self, run: Run, asked: Request, usd_left: Decimal) -> Decimal | None:
         """Return the dollars without which the lens and the first call of the work would be refused."""
-        asked = await first_lens_request(run, self._smart, may_split=self.config.split)
         least_usd, span = run.gateway.least_usd, run.root.child("lens")
         lens_usd = await least_usd(span, self._smart, asked, purpose="lens", usd_left=usd_left)
         given = Assignment.of(run, run.root.child("work"), self._worker)

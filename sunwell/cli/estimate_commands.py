@@ -72,7 +72,7 @@ def _lines(made: "Forecast") -> list[str]:
         "",
         f"{'':<18}{'low':>11}{'expected':>11}{'worst':>11}",
     ]
-    lines += [_row(side, who[side.name], side is made.chosen) for side in made.sides]
+    lines += [_row(side, who[side.name], side is made.chosen) for side in made.quote.sides]
     lines += ["", "Assumed:", *(fitted(f"  · {each}", 4) for each in made.quote.assumptions), ""]
     if made.least_usd is not None:
         least = f"{exact(made.least_usd)} dollars or {made.least_tokens:,} tokens"

@@ -279,7 +279,7 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     agent = held.agent()
     _confirm(chosen["confirm_above"], agent, session, view)
     result = drive(agent, agent.run(session), view, chosen)
-    ctx.exit(tell(result, chosen, _forecast_after(agent, session)))
+    ctx.exit(tell(result, chosen))
 
 
 def _answer(held: "Configured", chosen: Chosen) -> int:
@@ -322,14 +322,6 @@ def _forecast(agent: "Agent", session: "SessionContext") -> "Forecast":
     from sunwell.report.forecast import forecast
 
     return forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
-
-
-def _forecast_after(agent: "Agent", session: "SessionContext") -> "Forecast | None":
-    """Return what was to be expected of a run that is over; ``None`` if it has removed its own workspace."""
-    try:
-        return _forecast(agent, session)
-    except ConfigurationError:
-        return None
 
 
 def _confirm(above: Decimal | None, agent: "Agent", session: "SessionContext", view: "View") -> None:

@@ -179,12 +179,26 @@ class Quote:
     direct: Side
     alternatives: tuple[Side, ...] = ()
     cheap: Side | None = None
-    """The delegation model alone, without a lens; ``None``: not computed. However little it costs, it stops
+    """The delegation model alone, without a lens; ``None``: none is named. However little it costs, it stops
     no delegation: a price does not say whether the work would be right."""
     lens_tokens: int = 0
     """Input and output tokens of writing the lens that count against the budget."""
     assumptions: tuple[str, ...] = ()
     price_date: str = ""
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The ways to do the task: delegated, the loop's own model alone, the smart model alone at low
+        effort, and the delegation model alone, if one is named."""
+        several = (self.delegated, self.direct, *self.alternatives)
+        return several if self.cheap is None else (*several, self.cheap)
+
+    def chosen(self, decision: "DelegationDecision") -> Side:
+        """Return the way that *decision* takes."""
+        if decision:
+            return self.delegated
+        cheap = self.cheap if decision.without_lens == "delegation_model" else None
+        return self.direct if cheap is None else cheap
 
     @property
     def delegation_is_dearer(self) -> bool:
@@ -214,6 +228,8 @@ class DelegationDecision:
     without_lens: Literal["model", "delegation_model"] = "model"
     """Who does the task if it is not delegated: the delegation model, if one is named that is not known to
     cost more than the loop's own model."""
+    lens_input_tokens: int | None = None
+    """Size of what the smart model reads to write the lens; ``None``: not measured."""
 
     def __bool__(self) -> bool:
         return self.delegate

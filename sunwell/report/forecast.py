@@ -1,11 +1,15 @@
 """Forecast of a task: whether it is delegated, and what each way would cost. It spends nothing."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import attrs
 
+from sunwell.agent.lens.lens_request import LensOrder
+from sunwell.agent.lens.lens_writer import input_tokens, lens_request
 from sunwell.agent.lifecycle.equipment import Equipment
+from sunwell.agent.lifecycle.open_run import shown_for_lens
 from sunwell.agent.run.decision import Candidates, PricedModel, decide
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.loop_config import LoopConfig
@@ -13,8 +17,9 @@ from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import History, user
-from sunwell.core.model import ModelProtocol, Request
+from sunwell.core.model import ModelProtocol, Request, ToolSpec
 from sunwell.core.price import DelegationDecision, Quote, Side
+from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.gateway.booking import first_claim
 from sunwell.models.catalog import DEFAULT_SMART_MODEL, parse_reference
@@ -44,14 +49,6 @@ class Forecast:
     """The same for a cap in tokens."""
 
     @property
-    def sides(self) -> tuple[Side, ...]:
-        """The ways to do the task: delegated, the own model alone, the smart model alone at low effort, and
-        the delegation model alone, if it is another than the own one."""
-        several = (self.quote.delegated, self.quote.direct, *self.quote.alternatives)
-        cheap = self.quote.cheap if self.delegation_model != self.own_model else None
-        return several if cheap is None else (*several, cheap)
-
-    @property
     def without_lens(self) -> str:
         """Name of the model that does the task if it is not delegated."""
         return self.delegation_model if self.decision.without_lens == "delegation_model" else self.own_model
@@ -59,10 +56,7 @@ class Forecast:
     @property
     def chosen(self) -> Side:
         """The side of the quote that the decision chooses."""
-        if self.decision:
-            return self.quote.delegated
-        cheap = self.quote.cheap if self.decision.without_lens == "delegation_model" else None
-        return self.quote.direct if cheap is None else cheap
+        return self.quote.chosen(self.decision)
 
 
 def forecast(
@@ -74,7 +68,8 @@ def forecast(
 ) -> Forecast:
     """Return the policy's decision for *session* and the price of both ways, as in a run.
 
-    Nothing is sent and no key is needed. The decision assumes that delegation is on, whatever the
+    Nothing is sent and no key is needed. The workspace is read as for the lens, to measure what the smart
+    model would read. The decision assumes that delegation is on, whatever the
     options say. Raises :exc:`~sunwell.errors.UnknownModelError` for an unknown model name, and
     :exc:`~sunwell.errors.ConfigurationError` for an unknown tool.
 
@@ -99,13 +94,15 @@ def forecast(
     )
     first = first_claim(alone, asked, prices, "work")
     least = first.least_output_tokens
+    config = LoopConfig.of(options, prices=prices)
     decision, made = decide(
         secrets.redact(session.goal),
-        LoopConfig.of(options, prices=prices),
+        config,
         models,
         system=system,
         tools=tools,
         tokens_left=options.budget.tokens,
+        lens_input_tokens=_lens_input_tokens(session, secrets, models.smart, tools, config),
     )
     return Forecast(
         session.goal,
@@ -119,6 +116,20 @@ def forecast(
     )
 
 
+def _lens_input_tokens(
+    session: SessionContext,
+    secrets: Secrets,
+    smart: PricedModel,
+    tools: Sequence[ToolSpec],
+    config: LoopConfig,
+) -> int:
+    """Return the size of what the smart model reads to write the lens; the workspace is read for it."""
+    goal, most = secrets.redact(session.goal), smart.lens_output_tokens
+    order = LensOrder(goal, "", tuple(tools), config.max_lens_tokens, config.effort, most, config.split)
+    shown = shown_for_lens(session, secrets)
+    return input_tokens(lens_request(order, shown.text, smart.lens_prompt_tokens))
+
+
 def forecast_object(made: Forecast) -> dict[str, object]:
     """Return the whole forecast as JSON values."""
     return {
@@ -129,26 +140,28 @@ def forecast_object(made: Forecast) -> dict[str, object]:
             "model": made.own_model,
             "delegation_model": made.delegation_model,
         },
-        "quote": quote_object(made),
+        "quote": quote_object(made.quote, made.decision),
         "least_cap": {"usd": exact(made.least_usd), "tokens": made.least_tokens},
     }
 
 
-def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str, object]:
-    """Return the quote as JSON values, with the actual cost if it is known."""
+def quote_object(
+    quote: Quote, decision: DelegationDecision, actual_usd: Decimal | None = None
+) -> dict[str, object]:
+    """Return *quote* as JSON values, with the way that *decision* takes, and the actual cost, if known."""
     return {
-        "chosen": made.chosen.name,
+        "chosen": quote.chosen(decision).name,
         "sides": {
             side.name: {
                 "low_usd": exact(side.low_usd),
                 "expected_usd": exact(side.expected_usd),
                 "worst_usd": exact(side.worst_usd),
             }
-            for side in made.sides
+            for side in quote.sides
         },
         "became_usd": exact(actual_usd),
-        "assumptions": list(made.quote.assumptions),
-        "price_date": made.quote.price_date,
+        "assumptions": list(quote.assumptions),
+        "price_date": quote.price_date,
     }
 
 

@@ -46,7 +46,7 @@ def test_the_way_that_is_taken_is_the_decisions(tmp_path: Path, registry: ModelR
     assert not small.decision
     assert small.without_lens == "cheap"
     assert small.chosen is small.quote.cheap
-    assert small.chosen in small.sides
+    assert small.chosen in small.quote.sides
 
 
 def test_a_delegation_model_that_is_dearer_does_not_do_what_is_not_delegated(
@@ -162,15 +162,24 @@ async def test_the_loop_quotes_with_its_own_limits() -> None:
     config = LoopConfig(enable_delegation=True, max_lens_tokens=300)
     prices = PriceBook()
 
+    events = [event async for event in AgentLoop(smart, None, config, delegation_model=dear).run(CRUD)]
+    computed = quote_once.cache_info().misses
+    assert isinstance(events[-1], RunFinished)
+    made = events[-1].result.decision
+    assert made is not None
+
     def decided(config: LoopConfig) -> tuple[DelegationDecision, Quote]:
         models = [PricedModel.of(model, prices, config) for model in (smart, smart, dear)]
-        return decide(CRUD, config, Candidates(*models), system=(work_prompt(()),))
+        return decide(
+            CRUD,
+            config,
+            Candidates(*models),
+            system=(work_prompt(()),),
+            lens_input_tokens=made.lens_input_tokens,
+        )
 
     decision, short = decided(config)
-    computed = quote_once.cache_info().misses
-    events = [event async for event in AgentLoop(smart, None, config, delegation_model=dear).run(CRUD)]
-    assert isinstance(events[-1], RunFinished)
-    assert events[-1].result.decision == decision
+    assert made == decision
     assert quote_once.cache_info().misses == computed
     _, long = decided(LoopConfig(max_lens_tokens=3_000))
     assert short.delegated.worst_usd is not None
@@ -213,3 +222,34 @@ async def test_the_least_cap_of_a_forecast_is_the_one_with_which_a_run_begins(tm
         await Agent().result(session(least - Decimal("0.000001")))
     assert not model.calls
     assert (await Agent().result(session(least))).status == "ok"
+
+
+@pytest.mark.parametrize("lines", [0, 100, 10_000])
+async def test_the_quote_rests_on_what_the_smart_model_really_reads(tmp_path: Path, lines: int) -> None:
+    """The size of the request for the lens, to the token: the same in forecast, decision and call."""
+    (tmp_path / "entities.py").write_text("".join(f"entity_{n} = {n}\n" for n in range(lines)))
+    smart = ScriptedModel("smart", ["no lens"] * 2 + ["Done."], price=DEAR)
+    options = RunOptions(
+        smart_model=smart,
+        delegation_model=ScriptedModel("cheap", ["Done."], price=CHEAP),
+        enable_delegation=True,
+    )
+    session = SessionContext.build(tmp_path, CRUD, options)
+    made = forecast(session)
+    result = await Agent().result(session)
+    read = -(-smart.calls[0].size_bytes // 4)
+    assert (made.decision.lens_input_tokens, result.decision.lens_input_tokens) == (read, read)
+    assert any(f"The lens takes {read:,} tokens to read" in said for said in made.quote.assumptions)
+
+
+async def test_what_is_not_delegated_reads_no_workspace(tmp_path: Path) -> None:
+    """A small task gives the same decision with and without a size, and nothing is measured."""
+    options = RunOptions(
+        smart_model=ScriptedModel("smart", [], price=DEAR),
+        delegation_model=ScriptedModel("cheap", ["Done."], price=CHEAP),
+        enable_delegation=True,
+    )
+    session = SessionContext.build(tmp_path, "Fix a typo in user profiles page", options)
+    result = await Agent().result(session)
+    assert result.decision == forecast(session).decision
+    assert result.decision.lens_input_tokens is None

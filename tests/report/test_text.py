@@ -9,7 +9,6 @@ from sunwell.core.model import Usage
 from sunwell.core.price import DelegationDecision, Quote, Side
 from sunwell.core.task import BillLine, TaskResult, Total
 from sunwell.report import summary_text
-from sunwell.report.forecast import Forecast
 from tests.report.conftest import LENS, WORK, delegated, line
 
 
@@ -41,8 +40,8 @@ def test_the_quote_stands_beside_what_it_became(prices, delegates) -> None:
         for name, low, expected in (("delegated", "0.2", "0.3"), ("direct", "0.6", "0.8"))
     }
     decision = DelegationDecision(delegates, "it is so", 9_000, 2_000)
-    made = Forecast("Do it", decision, Quote(**sides), "smart", "smart", "cheap")
-    text = summary_text(delegated(LENS, WORK), prices=prices, forecast=made)
+    result = attrs.evolve(delegated(LENS, WORK), decision=decision, quote=Quote(**sides))
+    text = summary_text(result, prices=prices)
     quoted = "$0.30 expected, $0.20" if delegates else "$0.80 expected, $0.60"
     assert f"quoted   {quoted} at the low end; actual cost $0.35" in text
 

@@ -279,6 +279,25 @@ async def first_lens_request(run: Run, smart: ModelProtocol, *, may_split: bool 
     return _request(order, History([user(user_prompt(order))]))
 
 
+def input_tokens(request: Request) -> int:
+    """Return an estimate of what a model reads for *request*, at 4 bytes per token."""
+    return -(-request.size_bytes // _BYTES_PER_TOKEN)
+
+
+def lens_request(order: LensOrder, context: str, room_tokens: int | None) -> Request:
+    """Return the request for the lens of *order* with *context*, cut to a prompt of *room_tokens*."""
+    order = attrs.evolve(order, context=_fitted(order, context, room_tokens))
+    return _request(order, History([user(user_prompt(order))]))
+
+
+def _fitted(order: LensOrder, context: str, room_tokens: int | None) -> str:
+    """Return *context* cut so that it fits into *room_tokens* beside the rest of *order*."""
+    if room_tokens is None:
+        return context
+    others = _request(order, History([user(user_prompt(order))])).size_bytes
+    return cut_context(context, max(0, room_tokens * _CONTEXT_BYTES_PER_TOKEN - others))
+
+
 async def _order(run: Run, smart: ModelProtocol, path: str, may_split: bool) -> LensOrder:
     order = LensOrder(
         run.task,
@@ -292,6 +311,7 @@ async def _order(run: Run, smart: ModelProtocol, path: str, may_split: bool) -> 
     return attrs.evolve(order, context=await _shown(run, smart, path, order))
 
 
+_BYTES_PER_TOKEN = 4
 _CONTEXT_BYTES_PER_TOKEN = 3  # fewer than usual: a question that is refused costs a round trip
 _SAFE_SHARE = 0.8
 
@@ -311,11 +331,7 @@ async def _shown(run: Run, smart: ModelProtocol, path: str, order: LensOrder) ->
         return str(noted.value["text"])
     made = context() if callable(context) else context
     shown = Shown(made) if isinstance(made, str) else made
-    room = _lens_room(run, smart).prompt_tokens
-    if room is not None:
-        others = _request(order, History([user(user_prompt(order))])).size_bytes
-        most_bytes = max(0, room * _CONTEXT_BYTES_PER_TOKEN - others)
-        shown = attrs.evolve(shown, text=cut_context(shown.text, most_bytes))
+    shown = attrs.evolve(shown, text=_fitted(order, shown.text, _lens_room(run, smart).prompt_tokens))
     await _note_context(run, path, shown)
     return shown.text
 

@@ -26,7 +26,6 @@ from sunwell.budget.tally import BilledCall
 from sunwell.context.excerpts import Shown, gather
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core.message import FileRead
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import StagingExecutor, ToolExecutor
@@ -308,7 +307,7 @@ class RunStart:
                 secrets=self.secrets,
                 surroundings=settings["surroundings"],
             ),
-            context=partial(_shown, session, self.secrets),
+            context=partial(shown_for_lens, session, self.secrets),
             resumed=self.settings is not None,
         )
         run.gateway.accept_changes = self.accept_changes
@@ -421,13 +420,10 @@ def _cut_off(journal: Journal) -> str:
     return f"{repair}; they are kept in {journal.path.with_suffix('.torn')}"
 
 
-def _shown(session: SessionContext, secrets: Secrets) -> Shown:
-    reads: list[FileRead] = []
+def shown_for_lens(session: SessionContext, secrets: Secrets) -> Shown:
+    """Return what a smart model is shown of the workspace of *session* when it writes a lens."""
     goal = secrets.redact(session.goal)
-    text = gather(
-        session.workspace, goal, limit_tokens=_CONTEXT_TOKENS, secrets=secrets, tell_read=reads.append
-    )
-    return Shown(text, tuple(reads))
+    return gather(session.workspace, goal, limit_tokens=_CONTEXT_TOKENS, secrets=secrets)
 
 
 def hashes_of(executor: ToolExecutor) -> Hashes | None:

@@ -10,6 +10,8 @@ from sunwell.core.price import Price, Quote, Side
 
 _TOKENS_PER_TURN = 1_500  # output of a common turn: one file written, or a few places changed
 _THINKING_TOKENS = 4_000  # room for reasoning in the lens call, as the lens writer asks for it
+ASSUMED_LENS_INPUT_TOKENS = 8_000
+"""What the smart model reads to write a lens, if nobody has measured it."""
 
 
 @attrs.frozen
@@ -28,7 +30,7 @@ class Shape:
 
     prompt_tokens: int = attrs.field(default=2_500, validator=attrs.validators.ge(0))
     """System prompt, tools and task: what every turn begins with, the lens left out."""
-    lens_input_tokens: int = attrs.field(default=8_000, validator=attrs.validators.ge(0))
+    lens_input_tokens: int = attrs.field(default=ASSUMED_LENS_INPUT_TOKENS, validator=attrs.validators.ge(0))
     """What the smart model reads to write the lens."""
     lens_output_tokens: int = attrs.field(default=1_000, validator=attrs.validators.ge(1))
     """Expected length of the lens; every turn of every worker reads it again."""
