@@ -13,7 +13,7 @@ from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request
-from sunwell.core.price import DelegationDecision, Quote, Side
+from sunwell.core.price import DelegationDecision, OutputEstimate, Quote, Side
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.gateway.booking import first_claim
 from sunwell.models.catalog import DEFAULT_SMART_MODEL, parse_reference
@@ -120,6 +120,7 @@ def forecast_object(made: Forecast) -> dict[str, object]:
     return {
         "task": made.task,
         "decision": attrs.asdict(made.decision),
+        "output": output_object(made.quote.output),
         "models": {
             "smart_model": made.smart_model,
             "model": made.own_model,
@@ -127,6 +128,19 @@ def forecast_object(made: Forecast) -> dict[str, object]:
         },
         "quote": quote_object(made),
         "least_cap": {"usd": exact(made.least_usd), "tokens": made.least_tokens},
+    }
+
+
+def output_object(output: OutputEstimate | None) -> dict[str, object] | None:
+    """Return the expected output as JSON values."""
+    if output is None:
+        return None
+    return {
+        "low_tokens": output.low_tokens,
+        "expected_tokens": output.expected_tokens,
+        "high_tokens": output.high_tokens,
+        "counted": list(output.counted),
+        "unknown": list(output.unknown),
     }
 
 
@@ -138,6 +152,7 @@ def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str,
             side.name: {
                 "low_usd": exact(side.low_usd),
                 "expected_usd": exact(side.expected_usd),
+                "high_usd": exact(side.high_usd),
                 "worst_usd": exact(side.worst_usd),
             }
             for side in made.sides

@@ -1,5 +1,6 @@
 """Whether a task is delegated, and what each way would cost: one computation for runs and forecasts."""
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -9,11 +10,12 @@ import attrs
 
 from sunwell.agent.policy.cost_model import Prices, Shape, quote
 from sunwell.agent.policy.delegation import should_use_delegation
-from sunwell.agent.policy.estimator import estimate_output_tokens
+from sunwell.agent.policy.estimator import estimate_output
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.context.options import RunOptions
 from sunwell.core.model import ModelProtocol, ToolSpec
-from sunwell.core.price import DelegationDecision, Price, Quote
+from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Quote
+from sunwell.errors import ConfigurationError
 from sunwell.models.prices import PriceBook
 from sunwell.models.room import DEFAULT_OUTPUT_TOKENS, own_output_tokens
 from sunwell.models.tokens import estimate_tokens
@@ -58,6 +60,27 @@ class Candidates:
         return "model" if worker.name == own.name or is_dearer else "delegation_model"
 
 
+def expected_output(task: str, options: RunOptions) -> OutputEstimate:
+    """Return the output that *task* is expected to take, by the estimator of *options*.
+
+    A number gets the range :meth:`OutputEstimate.around` it. Raises
+    :exc:`~sunwell.errors.ConfigurationError` if the estimator returns anything else than a number of at
+    least 0 or an :class:`~sunwell.core.price.OutputEstimate`.
+    """
+    if options.estimator is None:
+        return estimate_output(task)
+    given = options.estimator(task)
+    if isinstance(given, OutputEstimate):
+        return given
+    is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
+    if not is_number or not math.isfinite(given) or given < 0:
+        raise ConfigurationError(
+            f"the estimator returned {given!r}: it must return a number of tokens, 0 or more, or an "
+            "OutputEstimate"
+        )
+    return OutputEstimate.around(round(given))
+
+
 def decide(
     task: str,
     config: LoopConfig,
@@ -79,8 +102,8 @@ def decide(
         usd_left: US dollars that the run may still use; ``None`` means no limit.
         lens_usd: Most that writing the lens and the first call under it can cost; ``None``: unknown.
     """
-    estimate, threshold = config.estimator or estimate_output_tokens, config.delegation_threshold_tokens
-    estimated = estimate(task)
+    threshold = config.delegation_threshold_tokens
+    output = expected_output(task, config)
     texts = [task, system_prompt or ""]
     for spec in tools:
         texts += (spec.description, spec.schema_text)
@@ -93,15 +116,15 @@ def decide(
         worker_output_tokens=models.worker.output_tokens,
         lens_call_tokens=models.smart.lens_output_tokens,
     )
-    made = quote_once(estimated, Prices(models.smart.price, models.own.price, models.worker.price), shape)
+    made = quote_once(output, Prices(models.smart.price, models.own.price, models.worker.price), shape)
     if models.worker.name == models.smart.name:
         name = models.worker.name
         reason = f"{name} would both write the lens and do the work: name a cheaper delegation model"
-        decision = DelegationDecision(False, reason, estimated, threshold, tokens_left)
+        decision = DelegationDecision(False, reason, output.expected_tokens, threshold, tokens_left)
     else:
         decision = should_use_delegation(
             task,
-            estimated,
+            output,
             tokens_left,
             threshold_tokens=threshold,
             quote=made,
