@@ -120,7 +120,6 @@ def forecast_object(made: Forecast) -> dict[str, object]:
     return {
         "task": made.task,
         "decision": attrs.asdict(made.decision),
-        "output": output_object(made.quote.output),
         "models": {
             "smart_model": made.smart_model,
             "model": made.own_model,
@@ -131,7 +130,7 @@ def forecast_object(made: Forecast) -> dict[str, object]:
     }
 
 
-def output_object(output: OutputEstimate | None) -> dict[str, object] | None:
+def _output_object(output: OutputEstimate | None) -> dict[str, object] | None:
     """Return the expected output as JSON values."""
     if output is None:
         return None
@@ -148,6 +147,7 @@ def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str,
     """Return the quote as JSON values, with the actual cost if it is known."""
     return {
         "chosen": made.chosen.name,
+        "output": _output_object(made.quote.output),
         "sides": {
             side.name: {
                 "low_usd": exact(side.low_usd),

@@ -80,7 +80,7 @@ def test_the_expected_output_is_shown_as_a_range_with_its_reasons(sunwell, shop:
     """What was counted, and what was not known; JSON has the same."""
     task = "Write 200 product descriptions and fix everything"
     done = sunwell("estimate", task, "-w", shop)
-    output = json.loads(sunwell("estimate", task, "-w", shop, "--json").stdout)["output"]
+    output = json.loads(sunwell("estimate", task, "-w", shop, "--json").stdout)["quote"]["output"]
     low, expected, high = (output[f"{name}_tokens"] for name in ("low", "expected", "high"))
     assert 0 < low < 20_000 < expected < high
     assert f"Expected output: {expected:,} tokens, {low:,} to {high:,}" in done.stdout

@@ -33,6 +33,7 @@ from sunwell.core.price import OutputEstimate
 UNKNOWN_TOKENS = 800
 """What a task is taken for that says nothing the estimator knows."""
 MOST_TOKENS = 10_000_000
+_NOTHING_KNOWN = f"the task says nothing that is known: {UNKNOWN_TOKENS:,} tokens assumed"
 
 _OVERHEAD_TOKENS = 150  # tool calls that look around, and the closing answer
 _PROSE_OVERHEAD_TOKENS = 40  # nothing to look at
@@ -116,7 +117,7 @@ def estimate_output(task: str) -> OutputEstimate:
     guesses = [_clause(clause, english) for clause in task_clauses(words)[:_MOST_CLAUSES]]
     known = [guess for guess in guesses if guess is not None]
     if not known:
-        known = [_Guess(UNKNOWN_TOKENS, _SPREAD_UNKNOWN, [], [_nothing_known(english)])]
+        known = [_Guess(UNKNOWN_TOKENS, _SPREAD_UNKNOWN, [], [_NOTHING_KNOWN])]
     extra_words = min(max(0, len(words) + len(plain_words(material)) - _LONG_TASK_WORDS), _MOST_EXTRA_WORDS)
     extra = _Guess(extra_words * _TOKENS_PER_EXTRA_WORD, _SPREAD_KNOWN)
     overhead = _Guess(_PROSE_OVERHEAD_TOKENS if _is_prose(words) else _OVERHEAD_TOKENS, _SPREAD_KNOWN)
@@ -128,20 +129,18 @@ def estimate_output(task: str) -> OutputEstimate:
     unknown = [] if english else ["the task is not in English: the estimate is a guess"]
     unknown += [sentence for guess in known for sentence in guess.unknown]
     return OutputEstimate(
-        _whole(expected),
-        min(_whole(low), _whole(expected)),
-        max(_whole(high), _whole(expected)),
+        _rounded(expected),
+        _rounded(low),
+        _rounded(high),
         tuple(dict.fromkeys(sentence for guess in known for sentence in guess.counted)),
         tuple(dict.fromkeys(unknown)),
     )
 
 
-def _whole(tokens: float) -> int:
-    return min(MOST_TOKENS, max(1, round(tokens)))
-
-
-def _nothing_known(english: bool) -> str:
-    return f"the task says nothing that is known: {UNKNOWN_TOKENS:,} tokens assumed"
+def _rounded(tokens: float) -> int:
+    """Return *tokens* with two digits that say something: more would look like knowledge."""
+    digits = len(str(round(tokens)))
+    return min(MOST_TOKENS, max(1, round(round(tokens), min(0, 2 - digits))))
 
 
 def _is_prose(words: Sequence[str]) -> bool:
