@@ -172,8 +172,12 @@ def _clause(words: Sequence[str], english: bool) -> _Guess | None:
 def _make(words: Sequence[str], start: int, several: list[Count], text: str) -> _Guess:
     split = next((at for at in range(start, len(words)) if words[at] in _EXTRAS), len(words))
     own = [one for one in several if one.at < split]
+    beside = _beside(words, _head(words[:split], start, own), own)
+    own = [one for one in own if one not in beside]
     guess = _made(words[:split], start, own, text)
     made = max(1, _number_of(own))
+    for one in beside:
+        _add(guess, one, made if one.is_for_each else 1)
     for one in (one for one in several if one.at >= split):
         _add(guess, one, made if one.is_for_each or _each_has(words, split) else 1)
     if split < len(words) and len(own) == len(several):
@@ -182,6 +186,16 @@ def _make(words: Sequence[str], start: int, several: list[Count], text: str) -> 
             0.5 * made * sum(min(largest, SIZES_TOKENS[noun]) for _, noun in _things(words[split:]))
         )
     return guess
+
+
+def _beside(words: Sequence[str], head: "_FirstThing | None", several: list[Count]) -> list[Count]:
+    """Return what is made beside the head: "10 haiku and 5 limericks".
+
+    It is nothing if the head has no number: in "tests for 14 handlers and 3 services" both are for tests.
+    """
+    if head is None or not any(one.at <= head.at < one.end for one in several):
+        return []
+    return [one for one in several if one.at > head.at and _is_joined(words, one)]
 
 
 def _each_has(words: Sequence[str], split: int) -> bool:
@@ -206,6 +220,8 @@ def _made(words: Sequence[str], start: int, several: list[Count], text: str) -> 
         return one
     size = asked if asked is not None else _size(noun, own, target)
     number, guess = _multiplied(own, others, words, start)
+    if number == 1 and head is not None and words[head.at] in SINGULARS:
+        number = _enumerated(words[head.at + 2 :])  # "endpoints for users, orders and products"
     exact = all(one.is_exact for one in several)
     if size is None and number == 1:
         return _single_unknown(words[start:], guess)
@@ -216,8 +232,9 @@ def _made(words: Sequence[str], start: int, several: list[Count], text: str) -> 
         guess.tokens, guess.spread = each * number, max(guess.spread, _SPREAD_UNKNOWN)
         return guess
     guess.tokens = size * number
-    if number > 1 and (own or others):
-        guess.counted.append(f"{_named(own, others, number)}: {_times(number, size)}")
+    if number > 1:
+        shown = _named(own, others, number) or said([words[head.at]] if head else [])
+        guess.counted.append(f"{shown}: {_times(number, size)}")
     if asked is not None and exact:
         guess.spread = min(guess.spread, _SPREAD_ASKED)
     return guess
@@ -225,9 +242,9 @@ def _made(words: Sequence[str], start: int, several: list[Count], text: str) -> 
 
 def _named(own: Count | None, others: Sequence[Count], number: int) -> str:
     """Return the words that made *number*."""
-    if own is None or number == own.count:
-        return (own or others[0]).words
-    return ", ".join(one.words for one in (own, *others))
+    several = [one for one in (own, *others) if one is not None]
+    alone = next((one for one in several if one.count == number), None)
+    return alone.words if alone else ", ".join(one.words for one in several)
 
 
 def _one_about(
@@ -275,25 +292,30 @@ def _multiplied(
     number = own.count if own else 1
     exact = [one for one in others if one.is_exact]
     for_each = own is not None and own.is_for_each
-    if others:
-        counted = max((one.count for one in (exact or others)), default=1)
+    decisive = exact or others
+    things = [one for one in decisive if one.noun != "language"]
+    if things:
+        joined = [one.count for one in things[1:] if _is_joined(words, one)]
+        counted = max(max(one.count for one in things), things[0].count + sum(joined))
         multiplies = own is None or for_each or any(one.is_for_each for one in others)
-        number = number * counted if multiplies or _is_of_language(others) else max(number, counted)
+        number = number * counted if multiplies else max(number, counted)
+    number *= max((one.count for one in decisive if one.noun == "language"), default=1)
     if own is not None or others:
-        decisive = [one for one in (own, *(exact or others)) if one is not None]
-        if all(one.is_exact for one in decisive):
+        counts_taken = [one for one in (own, *decisive) if one is not None]
+        if all(one.is_exact for one in counts_taken):
             spread = _SPREAD_COUNTED
         else:
             spread = _SPREAD_ALL
-            unknown += [_assumed(one) for one in decisive if not one.is_exact]
+            unknown += [_assumed(one) for one in counts_taken if not one.is_exact]
     elif EVERYTHING.search(" ".join(words)):
         number, spread = EVERYTHING_PLACES, _SPREAD_ALL
         unknown.append(_places())
     return number, _Guess(0, spread, [], unknown)
 
 
-def _is_of_language(others: Sequence[Count]) -> bool:
-    return any(one.noun == "language" for one in others)
+def _is_joined(words: Sequence[str], one: Count) -> bool:
+    """Whether *one* goes beside what stands before it: "14 handlers and 3 services"."""
+    return one.at > 0 and (words[one.at - 1] in {"and", "plus", "or"} or looks_plural(words[one.at - 1]))
 
 
 def _assumed(one: Count) -> str:
@@ -313,7 +335,7 @@ def _single_unknown(words: Sequence[str], guess: _Guess) -> _Guess:
         guess.tokens = _PRONOUN_TOKENS
         return guess
     guess.tokens, guess.spread = UNKNOWN_TOKENS, max(guess.spread, _SPREAD_UNKNOWN)
-    content = [word for word in words if word not in {"a", "an", "the", "our", "my"}]
+    content = [word for word in words if word not in {"a", "an", "the", "our", "my"} and word[0].isalpha()]
     thing = said(list(takewhile(lambda word: word not in BREAKS_A_GROUP, content))[:3])
     named = f'"{thing}" is no known kind of thing' if thing else "the task does not say what is made"
     guess.unknown.append(f"{named}: {UNKNOWN_TOKENS:,} tokens assumed")

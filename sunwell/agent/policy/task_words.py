@@ -23,9 +23,10 @@ Action = Literal["make", "rework", "touch", "read"]
 ``read`` only reports."""
 
 _VERBS: Mapping[Action, str] = {
-    "make": """add append author bootstrap build code compose construct cover create define design develop
-        document draft draw expose generate give implement introduce invent lay make mock model prepare
-        produce program prototype provide scaffold set sketch specify start support test write""",
+    "make": """add append author bootstrap build code compose construct cover create define deploy design
+        develop document draft draw expose generate give implement introduce invent lay make mock model
+        plan prepare send produce program prototype provide scaffold set sketch specify start support test
+        write""",
     "rework": """adapt clean convert decouple extract improve merge migrate modernise modernize modularise
         modularize optimise optimize overhaul port redesign redo refactor reimplement reorganise
         reorganize restructure rewrite simplify split transform translate transpile upgrade annotate type
@@ -44,7 +45,7 @@ ACTIONS: Mapping[str, Action] = {verb: action for action, verbs in _VERBS.items(
 QUESTIONS = frozenset(_VERBS["read"].split("verify ")[1].split())
 """Words that make a clause only at its beginning."""
 ALSO_NOUNS = _set(
-    """answer audit build change check code comment count cover debug design document draft drop edit
+    """plan answer audit build change check code comment count cover debug design document draft drop edit
     estimate fix format limit lint list look make measure mock model move name outline patch pin port
     process profile program prototype raise read redesign report review run search set show sketch sort
     split start support swap test toggle trace turn tweak type update upgrade"""
@@ -298,7 +299,7 @@ _LONGEST_WORD = 80
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _MEASURED = re.compile(r"([一二两三四五六七八九十百]{1,6})(?=[个個篇条條份章件首段句种種張张])")
 _PLAIN = re.compile(
-    rf"[{_IDEOGRAPHS}]+|-?[^\W_{_IDEOGRAPHS}]+(?:[-./'_@:#]+[^\W_{_IDEOGRAPHS}]+)*/?|[\"“”`]|(?<!\w)'|'(?!\w)"
+    rf"[{_IDEOGRAPHS}]+|-?[^\W_{_IDEOGRAPHS}]+(?:[-./'_@:#]+[^\W_{_IDEOGRAPHS}]+)*[/%]?|[\"“”`]|(?<!\w)'|'(?!\w)"
 )
 _THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
 _LIST_NUMBER = re.compile(r"(?<!\S)[0-9]{1,3}[.)](?=\s+\S)")
@@ -363,32 +364,47 @@ def _unquoted(words: Sequence[str]) -> Iterator[str]:
         at += 1
 
 
-_FOREIGN: Mapping[str, str] = {
-    "German": """der das und für mit eine einen einem einer ein nicht auf von zu zum zur den dem des im
-        ist sind alle alles bitte ich wir wie warum wo aus über bei jede jeden jedes schreibe schreib
-        erstelle erzeuge generiere übersetze korrigiere behebe entferne verfasse""",
-    "French": """le la les des une pour dans avec et du au aux sur est ce cette ces que qui tous toutes
-        tout chaque écris écrire rédige rédiger traduis traduire crée créer génère générer corrige
-        corriger ajoute ajouter supprime résume résumer""",
-    "Spanish": """el los las una unos para con del y por que es todos todas todo cada este esta escribe
-        escribir crea crear traduce traducir genera generar corrige corregir añade agrega resume resumir""",
-    "Italian": """il gli della delle dei per di che una con tutti tutte ogni questo questa scrivi scrivere
-        crea traduci tradurre genera correggi aggiungi""",
-    "Portuguese": """os uma para com não em do da dos das que todos todas cada escreva escrever crie
-        traduza gere corrija adicione""",
-    "Dutch": """het een voor van en met op alle elke deze schrijf maak vertaal genereer verbeter voeg""",
-    "Polish": "w na z do i dla wszystkie każdy napisz przetłumacz utwórz popraw dodaj",
-    "Swedish": "och för med ett av till alla varje skriv skapa översätt rätta",
-    "Turkish": "ve için bir bu ile tüm her yaz oluştur çevir düzelt ekle",
+_FOREIGN: Mapping[str, tuple[str, str]] = {
+    "German": (
+        """der das und für mit eine einen einem einer ein nicht auf von zu zum zur den dem des im ist sind
+        alle alles bitte ich wir wie warum wo aus über bei jede jeden jedes""",
+        "schreibe schreib erstelle erzeuge generiere übersetze korrigiere behebe entferne verfasse",
+    ),
+    "French": (
+        "le la les des une pour dans avec et du au aux sur est ce cette ces que qui tous toutes tout chaque",
+        """écris écrire rédige rédiger traduis traduire crée créer génère générer corrige corriger ajoute
+        ajouter supprime résume résumer""",
+    ),
+    "Spanish": (
+        "el los las una unos para con del y por que todos todas todo cada este esta",
+        """escribe escribir crea crear traduce traducir genera generar corrige corregir añade agrega
+        resume resumir""",
+    ),
+    "Italian": (
+        "il gli della delle dei di che una con tutti tutte ogni questo questa",
+        "scrivi scrivere crea traduci tradurre genera correggi aggiungi",
+    ),
+    "Portuguese": (
+        "uma para não em da das que todos todas cada",
+        "escreva escrever crie traduza gere corrija adicione",
+    ),
+    "Dutch": ("het een voor en alle elke deze", "schrijf maak vertaal genereer verbeter voeg"),
+    "Polish": ("dla wszystkie każdy", "napisz przetłumacz utwórz popraw dodaj"),
+    "Swedish": ("och för ett alla varje", "skriv skapa översätt rätta"),
+    "Turkish": ("ve için bir ile tüm", "yaz oluştur çevir düzelt ekle"),
 }
-_FOREIGN_WORDS: Mapping[str, frozenset[str]] = {name: _set(words) for name, words in _FOREIGN.items()}
+"""Small words and commands of other languages, without those that English texts hold, too."""
+_COMMANDS = frozenset(word for _, commands in _FOREIGN.values() for word in commands.split())
+_FOREIGN_WORDS: Mapping[str, frozenset[str]] = {
+    name: _set(f"{small} {commands}") for name, (small, commands) in _FOREIGN.items()
+}
 _ENGLISH_WORDS = (
     _set(
         """the of and to for with is are this that these those from all it its into each every by be which
         what how when where why who our your their my we you should must can without not then them"""
     )
     | ACTIONS.keys()
-) - {"test", "sort", "set", "design", "code", "support", "start", "format", "type", "port"}
+) - {"resume", "test", "sort", "set", "design", "code", "support", "start", "format", "type", "port"}
 _FOREIGN_NUMBERS: Mapping[str, int] = {
     word: value
     for value, words in {
@@ -425,9 +441,12 @@ def is_english(words: Sequence[str]) -> bool:
     if letters["other"] > letters["Latin"] / 4:
         return False
     english = sum(word in _ENGLISH_WORDS for word in words[:300])
-    foreign = max(sum(word in known for word in words[:300]) for known in _FOREIGN_WORDS.values())
+    foreign = max(
+        sum(2 if word in _COMMANDS else 1 for word in words[:300] if word in known)
+        for known in _FOREIGN_WORDS.values()
+    )
     accented = sum(not word.isascii() for word in words[:300])
-    return foreign <= english and (english > 0 or accented < 2)
+    return (foreign < 2 or foreign <= english) and (english > 0 or accented < 2)
 
 
 def number_at(words: Sequence[str], at: int, english: bool = True) -> tuple[int, int] | None:
@@ -494,10 +513,15 @@ _MAY_STAND_BEFORE_A_COUNT = _set(
     next each every per both by as than"""
 )
 _NOT_A_NOUN = (BREAKS_A_GROUP - {"columns", "letters"}) | _set(
-    "either also please i you we they he she most such own so just only"
+    """either also please i you we they he she most such own so just only pixels dollars euros cents
+    pounds percent degrees points bits months years spaces decimals digits"""
 )
 _MONTHS = _set("january february march april may june july august september october november december")
 _BEFORE_A_YEAR = _MONTHS | _set("in since until the during q1 q2 q3 q4 year")
+_UNITS_BEFORE_A_NOUN = _set(
+    """character day hour minute month star column page line word factor way step bit digit pixel inch
+    level part person player point decimal year"""
+)
 _STATUS_NOUNS = _set("error errors response responses status page pages code codes")
 _STRIDE = 5
 
@@ -524,6 +548,8 @@ def _numbered(words: Sequence[str], at: int, english: bool) -> Count | None:
         return None
     value, taken = read
     start = at + taken
+    if start < len(words) and words[start] in _UNITS_BEFORE_A_NOUN:
+        return None  # "8 character passwords"
     noun = _noun(words, start, english)
     if noun is None or not _counts(words, at, value, start, english):
         return None
@@ -531,11 +557,13 @@ def _numbered(words: Sequence[str], at: int, english: bool) -> Count | None:
 
 
 def _count(words: Sequence[str], at: int, noun: int, value: int, *, is_exact: bool, english: bool) -> Count:
+    name = known_noun(words[noun], is_counted=True)
+    compound = f"{words[noun - 1]}-{name}"  # "user stories" are smaller than stories
     return Count(
         at,
         noun + 1,
         value,
-        known_noun(words[noun], is_counted=True),
+        compound if compound in SIZES_TOKENS else name,
         said(words[at : noun + 1]),
         is_exact,
         english and _is_for_each(words, at, noun + 1),
@@ -586,7 +614,7 @@ def _counts(words: Sequence[str], at: int, value: int, start: int, english: bool
         if 400 <= value < 600 and words[start] in _STATUS_NOUNS:
             return False
         # "vue 3 components": a small number behind a name is its version.
-        is_named = before and before not in _MAY_STAND_BEFORE_A_COUNT and before not in ACTIONS
+        is_named = at > 1 and before not in _MAY_STAND_BEFORE_A_COUNT and before not in ACTIONS
         if is_named and value < 100 and not looks_plural(before) and known_noun(before) is None:
             return False
     return True

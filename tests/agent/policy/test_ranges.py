@@ -89,6 +89,13 @@ def test_two_hundred_product_descriptions_are_a_large_task():
         ("Make a table of 50 countries", "50 countries: 700 and 50 x 60 tokens"),
         ("Generate a JSON file with 500 entries", "500 entries: 500 x 70 tokens"),
         ("Don't touch the other 40 files, fix 3 bugs", "3 bugs: 3 x 250 tokens"),
+        ("Write 10 haiku and 5 limericks", "5 limericks: 5 x 70 tokens"),
+        ("Write tests for 14 handlers and 3 services", "14 handlers, 3 services: 17 x 600 tokens"),
+        ("Write descriptions for 200 products in 4 languages", "200 products, 4 languages: 800 x 120 tokens"),
+        ("Implement endpoints for users, orders and products", "endpoints: 3 x 700 tokens"),
+        ("Write 30 user stories", "30 user stories: 30 x 150 tokens"),
+        ("Write between 5 and 10 tests", "10 tests: 10 x 200 tokens"),
+        ("Write 10+ ideas", "10 ideas: 10 x 70 tokens"),
         ("Migrate 3 Vue 3 components to React 18", "3 vue 3 components: 3 x 800 tokens"),
     ],
 )
@@ -130,6 +137,11 @@ def test_what_is_not_known_widens_the_range_and_is_said(task: str, unknown: str)
         'Rename the button to "Delete 40 files"',
         "We have 300 users. Add a login page.",
         "Fix the form that rejects 5 MB uploads",
+        "Create users with 8 character passwords",
+        "Add a 30 day trial",
+        "Build a 3 column layout",
+        "Add a 5% discount for orders above 50 euros",
+        "Resize the images to 300 pixels",
         "1. Write tests for the parser\n2. Files are not to be changed",
     ],
 )
@@ -176,6 +188,10 @@ def test_english_is_taken_for_english(row: dict):
         "Handle naïve dates",
         "Fix la-carte.py",
         "Deploy to São Paulo",
+        "Deploy the Los Angeles page",
+        "Support 3 users per account",
+        "El Niño chart",
+        "OS X in DOS",
     ],
 )
 def test_single_foreign_words_do_not_make_another_language(task: str):
