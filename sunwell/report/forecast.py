@@ -18,7 +18,7 @@ from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request, ToolSpec
-from sunwell.core.price import DelegationDecision, Quote, Side
+from sunwell.core.price import DelegationDecision, OutputEstimate, Quote, Side
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.gateway.booking import first_claim
@@ -145,16 +145,31 @@ def forecast_object(made: Forecast) -> dict[str, object]:
     }
 
 
+def _output_object(output: OutputEstimate | None) -> dict[str, object] | None:
+    """Return the expected output as JSON values."""
+    if output is None:
+        return None
+    return {
+        "low_tokens": output.low_tokens,
+        "expected_tokens": output.expected_tokens,
+        "high_tokens": output.high_tokens,
+        "counted": list(output.counted),
+        "unknown": list(output.unknown),
+    }
+
+
 def quote_object(
     quote: Quote, decision: DelegationDecision, actual_usd: Decimal | None = None
 ) -> dict[str, object]:
     """Return *quote* as JSON values, with the way that *decision* takes, and the actual cost, if known."""
     return {
         "chosen": quote.chosen(decision).name,
+        "output": _output_object(quote.output),
         "sides": {
             side.name: {
                 "low_usd": exact(side.low_usd),
                 "expected_usd": exact(side.expected_usd),
+                "high_usd": exact(side.high_usd),
                 "worst_usd": exact(side.worst_usd),
             }
             for side in quote.sides

@@ -279,7 +279,8 @@ def _quoted(result: TaskResult) -> Iterator[str]:
     if result.quote is None or result.decision is None:
         return
     side = result.quote.chosen(result.decision)
-    yield (
-        f"quoted   {dollars(side.expected_usd)} expected, {dollars(side.low_usd)} at the low end; "
-        f"actual cost {dollars(result.bill.cost_usd)}"
-    )
+    span = f"{dollars(side.low_usd)} at the low end"
+    if side.high_usd is not None:
+        span = f"{dollars(side.low_usd)} to {dollars(side.high_usd)}"
+    actual = dollars(result.bill.cost_usd)
+    yield f"quoted   {dollars(side.expected_usd)} expected, {span}; actual cost {actual}"
