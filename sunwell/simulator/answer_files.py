@@ -65,7 +65,7 @@ def parse_json_answer(source: str, asked: Asked, number: int) -> Reply:
     as_is = answer.get("as_is", False)
     if not isinstance(as_is, bool):
         raise AnswerProblem("as_is must be true or false")
-    calls = answer.get("tool_calls") or []
+    calls = [] if answer.get("tool_calls") is None else answer["tool_calls"]
     if not isinstance(calls, list):
         raise AnswerProblem("tool_calls must be a list")
     text = _text(answer)
@@ -474,6 +474,7 @@ def answers_from(
     tell: Callable[[AnswerNews], object] = lambda news: None,
     poll_seconds: float = 0.2,
     settle_seconds: float = 1.0,
+    clock: Callable[[], float] = time.time,
 ) -> AnswerFiles:
     """Return a model for :class:`~sunwell.simulator.Simulator` whose answers are files in *folder*.
 
@@ -490,9 +491,8 @@ def answers_from(
         poll_seconds: Time between two looks at the folder.
         settle_seconds: A text is complete once its file has not changed for this long. JSON is complete as
             soon as it is valid.
+        clock: The time in seconds, as for the times of files.
     """
     if isinstance(ignoring, str):
         raise TypeError(f"expected several regular expressions, got the single string {ignoring!r}")
-    return AnswerFiles(
-        Path(folder), wait, tuple(ignoring), tell, poll_seconds=poll_seconds, settle_seconds=settle_seconds
-    )
+    return AnswerFiles(Path(folder), wait, tuple(ignoring), tell, poll_seconds, settle_seconds, clock)

@@ -46,14 +46,23 @@ def request_text(posed: Posed, name: str, conversation: str, earlier: Earlier | 
     messages = posed.asked.messages
     known = len(earlier.asked.messages) if earlier else 0
     if earlier:
-        sections.append(_section(f"messages 1 to {known}: in {earlier.file} and the files named there"))
+        sections.append(_section(f"{_count(known)}: in {earlier.file} and the files named there"))
     names = {call.id: call.name for message in messages for call in message.tool_calls}
     for number, message in enumerate(messages[known:], known + 1):
         sections.append(_section(f"message {number}: {_ROLES[message.role]}", _message(message, names)))
     return "\n".join(sections)
 
 
+_FORMATS = {
+    "messages": "Anthropic Messages",
+    "chat": "OpenAI Chat Completions",
+    "responses": "OpenAI Responses",
+}
 _ROLES = {"user": "user", "assistant": "assistant (your earlier answer)", "tool": "tool results"}
+
+
+def _count(known: int) -> str:
+    return "message 1" if known == 1 else f"messages 1 to {known}"
 
 
 def _section(title: str, content: str | None = None) -> str:
@@ -66,7 +75,7 @@ def _head(posed: Posed, name: str, conversation: str, earlier: Earlier | None) -
         f"request:            {name}",
         f"conversation:       {conversation}" + (f", continues {earlier.file}" if earlier else " (new)"),
         f"model:              {asked.model}",
-        f"format:             {posed.wire}" + (", streamed" if body.get("stream") is True else ""),
+        f"format:             {_FORMATS[posed.wire]}" + (", streamed" if body.get("stream") is True else ""),
         f"input:              {posed.input_tokens:,} tokens as billed here, {len(asked.messages)} messages",
     ]
     limit = asked.max_output_tokens
