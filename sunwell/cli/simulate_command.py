@@ -107,9 +107,13 @@ def _reason(error: OSError) -> str:
 
 
 def _greet(simulator: "Simulator") -> None:
+    from sunwell.simulator import Player
+
     click.echo("# Simulated models on this machine. In another terminal:")
     click.echo(f"export ANTHROPIC_BASE_URL={simulator.url} ANTHROPIC_API_KEY=simulated")
     click.echo(f"export OPENAI_BASE_URL={simulator.openai_url} OPENAI_API_KEY=simulated")
+    if any(isinstance(model, Player) for model in (simulator.models or {}).values()):
+        click.echo("# The client's time limits hold while you think: docs/testing.md says how to raise them.")
     click.echo("# Press Ctrl-C to stop and print the bill.")
 
 
