@@ -95,8 +95,11 @@ def _played(name: str, known: tuple[str, ...]) -> str:
 
 
 def _tell(news: "AnswerNews") -> None:
-    about = f"{news.number:03d} {news.what}: {news.model}, conversation {news.conversation:03d}"
-    click.echo(f"{about}; {news.pending} pending; {news.file}")
+    if news.what == "refused":
+        click.echo(f"refused: {news.model}; {news.pending} pending")
+    else:
+        about = f"{news.number:03d} {news.what}: {news.model}, conversation {news.conversation:03d}"
+        click.echo(f"{about}; {news.pending} pending; {news.file}")
     if news.note:
         click.echo(f"    {news.note}")
 

@@ -1,6 +1,7 @@
 """Answers from files: each request is written to a folder, and its answer is read from a file beside it."""
 
 import asyncio
+import hashlib
 import json
 import re
 import time
@@ -91,7 +92,8 @@ def _loaded(source: str) -> Any:
     def refuse(word: str) -> None:
         raise ValueError(f"{word} is not a JSON value")
 
-    return json.loads(source, parse_constant=refuse)
+    # Not strict: a line break within a string is accepted, so that the text of a file can be pasted.
+    return json.loads(source, parse_constant=refuse, strict=False)
 
 
 def _loaded_or_none(source: str) -> Any:
@@ -166,7 +168,7 @@ def _check_unicode(text: str) -> None:
 
 # ---- The folder ----
 
-Happening = Literal["asked", "asked again", "replayed", "problem", "answered", "gone"]
+Happening = Literal["asked", "asked again", "replayed", "problem", "answered", "gone", "refused"]
 
 
 @attrs.frozen
@@ -174,6 +176,7 @@ class AnswerNews:
     """What has happened to a request, and how many requests now wait for an answer."""
 
     number: int
+    """0 for a request that was refused: it gets no number."""
     what: Happening
     model: str
     file: Path
@@ -185,16 +188,20 @@ class AnswerNews:
 
 _REQUEST = re.compile(r"(\d{3,})\.request\.json")
 # What a model sees. Limits, caching, streaming and names of the caller may differ in a replay.
-_SEEN = ("model", "system", "messages", "input", "instructions", "tools")
+_SEEN = ("model", "system", "messages", "input", "instructions", "tools", "response_format", "text")
 _UNSEEN = ("cache_control", "prompt_cache_breakpoint")
 
 
-def _seen(value: Any, keys: Iterable[str] | None = None) -> Any:
+def _seen(value: Any, patterns: Sequence[re.Pattern[str]]) -> Any:
+    """Return what a model sees of a part of a body, with ``…`` for what matches one of *patterns*."""
     if isinstance(value, Mapping):
-        return {
-            k: _seen(v) for k, v in value.items() if (k in keys if keys is not None else k not in _UNSEEN)
-        }
-    return [_seen(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: _seen(one, patterns) for key, one in value.items() if key not in _UNSEEN}
+    if isinstance(value, list | tuple):
+        return [_seen(one, patterns) for one in value]
+    if isinstance(value, str):
+        for pattern in patterns:
+            value = pattern.sub("…", value)
+    return value
 
 
 @attrs.define(eq=False)
@@ -204,6 +211,8 @@ class _Record:
     number: int
     body: Mapping[str, Any]
     conversation: int
+    digest: bytes
+    """Digest of what the model sees."""
     is_taken: bool = False
     """Whether a request of this server has this number and was not given up."""
 
@@ -237,7 +246,7 @@ class AnswerFiles:
         for name in names:
             if found := _REQUEST.fullmatch(name):
                 number = int(found[1])
-                self._records[number] = _Record(number, self._recorded(self.folder / name), number)
+                self._records[number] = self._record(number, self._recorded(self.folder / name))
 
     def _recorded(self, path: Path) -> Mapping[str, Any]:
         try:
@@ -260,12 +269,13 @@ class AnswerFiles:
         if record is None:
             note = self._difference(posed.body)
             if not self.wait:
-                text = f"no recorded request in {self.folder} is the same as this one. {note}".strip()
-                raise Refusal(400, text)
+                raise self._refusal(
+                    posed, f"no recorded request in {self.folder} is the same as this one. {note}".strip()
+                )
             number = max(self._records, default=0) + 1
-            record = self._records[number] = _Record(number, posed.body, number)
+            record = self._records[number] = self._record(number, posed.body)
         elif not self.wait and self._answer_path(record.number) is None:
-            raise Refusal(400, f"request {record.number:03d} in {self.folder} has no recorded answer")
+            raise self._refusal(posed, f"request {record.number:03d} in {self.folder} has no recorded answer")
         earlier = self._earlier(posed.asked)
         if earlier is not None:
             record.conversation = earlier[0].conversation
@@ -278,6 +288,10 @@ class AnswerFiles:
         replayed = self._answer_path(record.number) is not None
         waiting.news("replayed" if replayed else "asked again" if was_known else "asked", note)
         return waiting
+
+    def _refusal(self, posed: Posed, text: str) -> Refusal:
+        self.tell(AnswerNews(0, "refused", posed.asked.model, self.folder, 0, self.pending, text))
+        return Refusal(400, text)  # clients do not repeat a request that gets 400
 
     def path(self, number: int, kind: str) -> Path:
         """Return the path of a file of request *number*, for example of kind ``request.txt``."""
@@ -332,15 +346,22 @@ class AnswerFiles:
     # ---- The same request again ----
 
     def _canonical(self, body: Mapping[str, Any]) -> str:
-        text = json.dumps(_seen(body, _SEEN), ensure_ascii=False, sort_keys=True)
-        for pattern in self._patterns:
-            text = pattern.sub("…", text)
-        return text
+        seen = {key: _seen(body[key], self._patterns) for key in _SEEN if key in body}
+        config = body.get("output_config")
+        if isinstance(config, Mapping) and "format" in config:  # beside the effort, which is not compared
+            seen["format"] = _seen(config["format"], self._patterns)
+        return json.dumps(seen, ensure_ascii=False, sort_keys=True)
+
+    def _record(self, number: int, body: Mapping[str, Any]) -> _Record:
+        return _Record(number, body, number, self._digest(body))
+
+    def _digest(self, body: Mapping[str, Any]) -> bytes:
+        return hashlib.sha256(self._canonical(body).encode("utf-8", "surrogatepass")).digest()
 
     def _known(self, body: Mapping[str, Any]) -> _Record | None:
-        wanted = self._canonical(body)
+        wanted = self._digest(body)
         free = (record for _, record in sorted(self._records.items()) if not record.is_taken)
-        return next((record for record in free if self._canonical(record.body) == wanted), None)
+        return next((record for record in free if record.digest == wanted), None)
 
     def _difference(self, body: Mapping[str, Any]) -> str:
         """Return how the request differs from the most similar recorded one that was not asked yet."""

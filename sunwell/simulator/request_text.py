@@ -83,7 +83,7 @@ def _head(posed: Posed, name: str, conversation: str, earlier: Earlier | None) -
     lines += [f"{f'{title}:':<20}{value}" for title, value in _settings(body)]
     if body.get("tools") and not asked.tools:
         lines.append("tool calls:         not allowed in this answer")
-    calls = " or tool calls" if asked.tools else ""
+    calls = " and tool calls" if asked.tools else ""
     lines.append(f"answer with:        {name}.answer.txt (text), or {name}.answer.json (text{calls})")
     return "\n".join(lines) + "\n"
 

@@ -364,11 +364,30 @@ async def test_what_was_played_can_be_replayed(player: Player, wire: str) -> Non
         status, raw = await ask(wire, follow)
         assert status == 400
         assert b"most similar recorded request is 002" in raw
+        assert "most similar recorded request is 002" in player.news[-1].note
         status, raw = await ask(wire, next_body(wire, body, played, "x = 1"))
         assert (status, b"It sets x." in raw) == (200, True)
         status, raw = await ask(wire, body_of(wire, "Look at /tmp/two/a.py."))
         assert status == 400  # each recording is used once
     assert {path.name: path.read_bytes() for path in player.folder.iterdir()} == before
+
+
+async def test_another_schema_is_another_request(player: Player) -> None:
+    """A recorded answer is not used for a question that wants an answer of another shape."""
+    shape = {"type": "object", "properties": {}, "additionalProperties": False}
+    titled = shape | {"title": "Other"}
+
+    def wanting(schema: dict[str, Any]) -> dict[str, Any]:
+        config = {"format": {"type": "json_schema", "schema": schema}}
+        return body_of("messages", "Hello") | {"output_config": config}
+
+    async with serving(files_of(player)) as (_, ask):
+        player.answer(1, '{"a": 1}')
+        assert (await ask("messages", wanting(shape)))[0] == 200
+        assert '"additionalProperties": false' in player.read("001.request.txt")
+    async with serving(files_of(player, wait=False)) as (_, ask):
+        assert (await ask("messages", wanting(titled)))[0] == 400
+        assert (await ask("messages", wanting(shape)))[0] == 200
 
 
 async def test_a_changed_request_is_asked_with_its_difference(player: Player) -> None:
@@ -441,6 +460,14 @@ def test_a_wrong_answer_is_told_what_to_change(source: str, told: str) -> None:
     """Nothing unknown is passed over."""
     with pytest.raises(AnswerProblem, match=re.escape(told)):
         parse_json_answer(source, ASKED, 1)
+
+
+def test_the_text_of_a_file_can_be_pasted() -> None:
+    """A line break within a string of JSON needs no escape."""
+    source = '{"tool_calls": [{"name": "read", "arguments": {"path": "one\ntwo"}}]}'
+    (call,) = parse_json_answer(source, ASKED, 1).parts
+    assert isinstance(call, ToolCall)
+    assert json.loads(call.arguments) == {"path": "one\ntwo"}
 
 
 def test_an_answer_can_be_sent_as_it_is() -> None:
