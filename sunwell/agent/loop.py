@@ -16,6 +16,7 @@ from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.lens.lens_writer import first_lens_request, write_run_lens
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
 from sunwell.agent.run.decision import Candidates, PricedModel, decide
+from sunwell.agent.run.guidance import Guidance
 from sunwell.agent.run.least_cap import too_small_a_cap
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, EventStream, Run
@@ -90,14 +91,15 @@ class AgentLoop:
         if not task.strip():
             raise ConfigurationError("the task is empty: say in a sentence what is to be done")
         self.check()
+        known = Toolset.of(tools, self.executor)
         run = Run(
             self,
             MemoryJournal(new_run_id()),
             self.config.ceilings,
             self.config,
             task=task,
-            tools=Toolset.of(tools, self.executor),
-            system_prompt=system_prompt,
+            tools=known,
+            guidance=Guidance.of(system_prompt, self.config, known.granted),
             context=context,
         )
         await run.journal.append(RunOpened(run.journal.run_id, task, time.time()))
@@ -191,7 +193,7 @@ class AgentLoop:
                 run.task,
                 self.config,
                 candidates,
-                system_prompt=run.system_prompt,
+                system=run.guidance.sections(),
                 tools=run.tools.specs,
                 tokens_left=run.ledger.tokens_left(path),
                 usd_left=usd_left,

@@ -7,6 +7,7 @@ import attrs
 
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.run.decision import Candidates, PricedModel, decide
+from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import ModelReference, RunOptions
@@ -85,11 +86,14 @@ def forecast(
     options, secrets = session.options, secrets_from_environment()
     models, own, worker = _candidates(options, prices, registry)
     alone = worker if models.without_lens == "delegation_model" else own
-    tools = Toolset.of(equipment.names(options), equipment.preview(session)).specs
-    prompt = secrets.redact(options.system_prompt) if options.system_prompt else None
+    known = Toolset.of(equipment.names(options), equipment.preview(session))
+    tools = known.specs
+    seen = surroundings_of(session, known.granted, secrets)
+    guidance = Guidance.of(options.system_prompt, options, known.granted, secrets=secrets, surroundings=seen)
+    system = guidance.sections()
     asked = Request(
         History([user(secrets.redact(session.goal))]),
-        (prompt,) if prompt else (),
+        system,
         tools,
         own_output_tokens(alone, options.max_output_tokens),
     )
@@ -99,7 +103,7 @@ def forecast(
         secrets.redact(session.goal),
         LoopConfig.of(options, prices=prices),
         models,
-        system_prompt=prompt,
+        system=system,
         tools=tools,
         tokens_left=options.budget.tokens,
     )

@@ -8,6 +8,7 @@ import pytest
 
 from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
+from sunwell.agent.prompts import work_prompt
 from sunwell.agent.run.decision import Candidates, PricedModel, decide, quote_once
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
@@ -163,7 +164,7 @@ async def test_the_loop_quotes_with_its_own_limits() -> None:
 
     def decided(config: LoopConfig) -> tuple[DelegationDecision, Quote]:
         models = [PricedModel.of(model, prices, config) for model in (smart, smart, dear)]
-        return decide(CRUD, config, Candidates(*models))
+        return decide(CRUD, config, Candidates(*models), system=(work_prompt(()),))
 
     decision, short = decided(config)
     computed = quote_once.cache_info().misses

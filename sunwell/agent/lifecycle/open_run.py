@@ -17,6 +17,7 @@ from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles, dearer_worker
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from, settings_of
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
+from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run, came_to_its_end
 from sunwell.agent.run.toolset import Toolset
@@ -267,6 +268,10 @@ class RunStart:
             self.secrets.redact(self.recalled) if self.settings is None else self.settings.get("recalled", "")
         )
         settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
+        if self.settings is None:
+            settings["surroundings"] = surroundings_of(session, tools.granted, self.secrets)
+        else:  # as they were when the run opened: what follows must begin with the same bytes
+            settings["surroundings"] = self.settings.get("surroundings", "")
         own = self.equipment.own_tools(session.options)
         if own:
             settings["own_tools"] = digests_of(tool.spec for tool in own)
@@ -277,8 +282,9 @@ class RunStart:
             settings["batch"] = self.batch.settings()
         if self.lens_only:
             settings["lens_only"] = True
-        if session.options.system_prompt:
-            settings["options"]["system_prompt"] = self.secrets.redact(session.options.system_prompt)
+        for name in ("system_prompt", "work_prompt"):
+            if text := getattr(session.options, name):
+                settings["options"][name] = self.secrets.redact(text)
         return settings
 
     def _tools(self, session: SessionContext) -> Toolset:
@@ -288,7 +294,6 @@ class RunStart:
         """Return the run, with its first record written, or with what it spent before booked."""
         tools = self._tools(session)
         settings = self.settings_now(session, roles, tools)
-        prompt = session.options.system_prompt
         run = Run(
             sender,
             self.journal,
@@ -296,7 +301,13 @@ class RunStart:
             config,
             task=_with_recalled(self.secrets.redact(session.goal), settings["recalled"]),
             tools=tools,
-            system_prompt=self.secrets.redact(prompt) if prompt else None,
+            guidance=Guidance.of(
+                session.options.system_prompt,
+                session.options,
+                tools.granted,
+                secrets=self.secrets,
+                surroundings=settings["surroundings"],
+            ),
             context=partial(_shown, session, self.secrets),
             resumed=self.settings is not None,
         )

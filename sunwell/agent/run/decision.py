@@ -63,7 +63,7 @@ def decide(
     config: LoopConfig,
     models: Candidates,
     *,
-    system_prompt: str | None = None,
+    system: Sequence[str] = (),
     tools: Sequence[ToolSpec] = (),
     tokens_left: int | None = None,
     usd_left: Decimal | None = None,
@@ -73,7 +73,7 @@ def decide(
 
     Args:
         config: Gives the threshold, the estimator and the limits that bound the worst case.
-        system_prompt: The caller's instructions; every turn reads them.
+        system: Sections of the system prompt before a lens; every turn reads them.
         tools: What every turn is told of tools.
         tokens_left: Tokens that the run may still use; ``None`` means no limit.
         usd_left: US dollars that the run may still use; ``None`` means no limit.
@@ -81,7 +81,7 @@ def decide(
     """
     estimate, threshold = config.estimator or estimate_output_tokens, config.delegation_threshold_tokens
     estimated = estimate(task)
-    texts = [task, system_prompt or ""]
+    texts = [task, *system]
     for spec in tools:
         texts += (spec.description, spec.schema_text)
     shape = Shape(
