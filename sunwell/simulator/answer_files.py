@@ -274,8 +274,7 @@ class AnswerFiles:
                 )
             number = max(self._records, default=0) + 1
             record = self._records[number] = self._record(number, posed.body)
-        elif not self.wait and self._answer_path(record.number) is None:
-            raise self._refusal(posed, f"request {record.number:03d} in {self.folder} has no recorded answer")
+        recorded = None if self.wait else self._recorded_reply(record, posed)
         earlier = self._earlier(posed.asked)
         if earlier is not None:
             record.conversation = earlier[0].conversation
@@ -284,10 +283,20 @@ class AnswerFiles:
             self._write_request(record, posed, earlier[1] if earlier else None, note)
         record.is_taken = True
         self._pending += 1
-        waiting = _Waiting(self, record, posed.asked)
+        waiting = _Waiting(self, record, posed.asked, recorded)
         replayed = self._answer_path(record.number) is not None
         waiting.news("replayed" if replayed else "asked again" if was_known else "asked", note)
         return waiting
+
+    def _recorded_reply(self, record: _Record, posed: Posed) -> Reply:
+        """Return the recorded answer; a recording is complete, so nothing is waited for."""
+        path = self._answer_path(record.number)
+        if path is None:
+            raise self._refusal(posed, f"request {record.number:03d} in {self.folder} has no recorded answer")
+        try:
+            return _parsed(path, posed.asked, record.number)
+        except (AnswerProblem, OSError) as problem:
+            raise self._refusal(posed, f"{path}: {problem}") from problem
 
     def _refusal(self, posed: Posed, text: str) -> Refusal:
         self.tell(AnswerNews(0, "refused", posed.asked.model, self.folder, 0, self.pending, text))
@@ -413,6 +422,8 @@ class _Waiting:
     files: AnswerFiles
     record: _Record
     asked: Asked
+    recorded: Reply | None = None
+    """The answer, if it was known at once."""
     is_answered: bool = attrs.field(default=False, init=False)
     _looks: dict[Path, tuple[object, float]] = attrs.field(factory=dict, init=False)
     """What each answer file looked like, and since when."""
@@ -420,7 +431,7 @@ class _Waiting:
 
     async def reply(self) -> Reply:
         while True:
-            reply = self._look()
+            reply = self.recorded or self._look()
             if reply is not None:
                 self.is_answered = True
                 self.files.path(self.record.number, "problem.txt").unlink(missing_ok=True)
@@ -447,32 +458,24 @@ class _Waiting:
             path = self.files.path(number, kind)
             try:
                 stat = path.stat()
-                source = path.read_bytes()
             except OSError:
                 self._looks.pop(path, None)
                 continue
             state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-            if self._refused.get(path) == state or not source:
+            if self._refused.get(path) == state or not stat.st_size:
                 continue
             is_settled = self._is_settled(path, state, stat.st_mtime)
             if kind == "answer.txt" and not is_settled:
                 continue
             try:
-                return self._parsed(kind, source)
+                return _parsed(path, self.asked, number)
+            except OSError:
+                continue  # removed or replaced between two steps
             except AnswerProblem as problem:
                 if is_settled:  # else it may be half of the file
                     self._refused[path] = state
                     self._report(path, problem)
         return None
-
-    def _parsed(self, kind: str, source: bytes) -> Reply:
-        try:
-            text = source.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise AnswerProblem(f"the file is not UTF-8: {error}") from None
-        if kind == "answer.txt":
-            return parse_text_answer(text, self.asked)
-        return parse_json_answer(text, self.asked, self.record.number)
 
     def _is_settled(self, path: Path, state: object, modified: float) -> bool:
         now = self.files.clock()
@@ -485,6 +488,16 @@ class _Waiting:
         text = f"{path.name}: {problem}\nChange the file; it is read again.\n"
         self.files.write(self.files.path(self.record.number, "problem.txt"), text)
         self.news("problem", str(problem))
+
+
+def _parsed(path: Path, asked: Asked, number: int) -> Reply:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AnswerProblem(f"the file is not UTF-8: {error}") from None
+    if path.suffix == ".txt":
+        return parse_text_answer(text, asked)
+    return parse_json_answer(text, asked, number)
 
 
 def answers_from(

@@ -372,6 +372,24 @@ async def test_what_was_played_can_be_replayed(player: Player, wire: str) -> Non
     assert {path.name: path.read_bytes() for path in player.folder.iterdir()} == before
 
 
+async def test_a_replay_never_waits(player: Player) -> None:
+    """A recording without an answer, or with a malformed one, is refused with the reason and not billed."""
+    async with serving(files_of(player)) as (_, ask):
+        asking = asyncio.create_task(ask("messages", body_of("messages", "Hello")))
+        await player.sees("asked", 1)
+        asking.cancel()
+        await player.sees("gone", 1)
+    async with serving(files_of(player, wait=False)) as (sim, ask):
+        status, raw = await ask("messages", body_of("messages", "Hello"))
+        assert (status, b"request 001 in" in raw, b"no recorded answer" in raw) == (400, True, True)
+        (player.folder / "001.answer.txt").write_bytes(b"\xff")
+        status, raw = await ask("messages", body_of("messages", "Hello"))
+        assert (status, b"not UTF-8" in raw) == (400, True)
+        assert sim.bill.entries() == ()
+        player.answer(1, "Hi.")
+        assert (await ask("messages", body_of("messages", "Hello")))[0] == 200
+
+
 async def test_another_schema_is_another_request(player: Player) -> None:
     """A recorded answer is not used for a question that wants an answer of another shape."""
     shape = {"type": "object", "properties": {}, "additionalProperties": False}
