@@ -457,20 +457,21 @@ class _Waiting:
         for kind in ("answer.txt", "answer.json"):
             path = self.files.path(number, kind)
             try:
-                stat = path.stat()
+                state, modified = _state(path)
             except OSError:
                 self._looks.pop(path, None)
                 continue
-            state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-            if self._refused.get(path) == state or not stat.st_size:
+            if self._refused.get(path) == state or not state[1]:
                 continue
-            is_settled = self._is_settled(path, state, stat.st_mtime)
+            is_settled = self._is_settled(path, state, modified)
             if kind == "answer.txt" and not is_settled:
                 continue
             try:
-                return _parsed(path, self.asked, number)
+                reply = _parsed(path, self.asked, number)
+                if _state(path)[0] == state:  # else a program began to write it anew while it was read
+                    return reply
             except OSError:
-                continue  # removed or replaced between two steps
+                continue  # removed between two steps
             except AnswerProblem as problem:
                 if is_settled:  # else it may be half of the file
                     self._refused[path] = state
@@ -488,6 +489,12 @@ class _Waiting:
         text = f"{path.name}: {problem}\nChange the file; it is read again.\n"
         self.files.write(self.files.path(self.record.number, "problem.txt"), text)
         self.news("problem", str(problem))
+
+
+def _state(path: Path) -> tuple[tuple[int, int, int], float]:
+    """Return what changes with a file's content (inode, size, time), and the time in seconds."""
+    stat = path.stat()
+    return (stat.st_ino, stat.st_size, stat.st_mtime_ns), stat.st_mtime
 
 
 def _parsed(path: Path, asked: Asked, number: int) -> Reply:
