@@ -211,7 +211,9 @@ class ListFiles:
             raise ToolError("depth must be at least 1")
         shown: list[FolderEntry] = []
         more = hidden = 0
-        for count, (entry, ignored) in enumerate(self.view.walk(arguments["path"], min(depth, 50))):
+        for count, (entry, ignored) in enumerate(
+            self.view.walk(self.view.meant(arguments["path"]), min(depth, 50))
+        ):
             if count % _STEP == _STEP - 1:
                 await asyncio.sleep(0)
             if ignored:
@@ -262,9 +264,10 @@ class ReadFile:
     )
 
     async def run(self, arguments: Mapping[str, Any]) -> Outcome:
-        if self.view.size_of(arguments["path"]) > self.view.limits.file_bytes:
-            return await self._by_lines(arguments)
-        content = self.view.read(arguments["path"])
+        path = self.view.meant(arguments["path"])
+        if self.view.size_of(path) > self.view.limits.file_bytes:
+            return await self._by_lines(path, arguments)
+        content = self.view.read(path)
         file = text_of(content.path, content.data)
         lines = lines_of(self.view.redact(file.text))
         name = on_one_line(content.path)
@@ -274,9 +277,9 @@ class ReadFile:
             said = self._said(name, lines[first - 1 : last], first, len(lines), file.remarks)
         return Outcome(said, reads=self.view.reads([content]))
 
-    async def _by_lines(self, arguments: Mapping[str, Any]) -> Outcome:
+    async def _by_lines(self, path: str, arguments: Mapping[str, Any]) -> Outcome:
         """Read a file that is too large to be kept in memory."""
-        name = on_one_line(arguments["path"])
+        name = on_one_line(path)
         first, last = _range(arguments, sys.maxsize, name)
         stop = Event()
 
@@ -288,7 +291,7 @@ class ReadFile:
             found = await asyncio.to_thread(
                 lines_of_file,
                 self.view.workspace,
-                arguments["path"],
+                path,
                 (first, last),
                 4 * self._room,
                 self.view.redact,
@@ -357,8 +360,11 @@ class WriteFile:
     )
 
     def plan(self, arguments: Mapping[str, Any]) -> Plan:
-        path, content = arguments["path"], arguments["content"]
+        path, content = self.view.meant(arguments["path"]), arguments["content"]
         _require_text("content", content)
+        if "\\" in path and not self.view.exists(path):
+            plain = path.replace("\\", "/")
+            raise ToolError(f"{quoted(path)} has backslashes; folders end with '/': write {quoted(plain)}")
         self.view.workspace.require_writable(path)
         old = self.view.look(path)
         where = self.view.workspace.locate(path)
@@ -409,8 +415,9 @@ class EditFile:
     def plan(self, arguments: Mapping[str, Any]) -> Plan:
         old, new = arguments["old"], arguments["new"]
         _require_text("new", new)
-        self.view.workspace.require_writable(arguments["path"])
-        content = self.view.read(arguments["path"])
+        path = self.view.meant(arguments["path"])
+        self.view.workspace.require_writable(path)
+        content = self.view.read(path)
         file = text_of(content.path, content.data)
         if file.crlf:
             old, new = old.replace("\r\n", "\n"), new.replace("\r\n", "\n")

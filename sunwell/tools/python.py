@@ -168,7 +168,7 @@ class _Files:
         if not self.may_read:
             raise PermissionError("the tool read_file is not open to you")
         try:
-            content = self.view.read(_text(path))
+            content = self.view.read(self.view.meant(_text(path)))
             said = self.view.redact(text_of(content.path, content.data).text)
         except ToolError as error:
             raise OSError(error.sentence) from None
@@ -183,7 +183,7 @@ class _Files:
             raise PermissionError("the tool list_files is not open to you")
         paths: list[str] = []
         try:
-            for entry, ignored in self.view.walk(_text(folder), _DEEPEST):
+            for entry, ignored in self.view.walk(self.view.meant(_text(folder)), _DEEPEST):
                 if entry.kind != "file" or ignored or self.view.redact(entry.path) != entry.path:
                     continue
                 if len(paths) == _MOST_FILES:
