@@ -15,11 +15,12 @@ from sunwell.core.message import FileChange, FileRead
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
+from sunwell.tools.edit_hints import why_not_found
 from sunwell.tools.limits import Outcome
 from sunwell.tools.long_file import lines_of_file
-from sunwell.tools.piece import difference_of, folded, replacement, spans
+from sunwell.tools.piece import replacement, spans
 from sunwell.tools.text_file import TextFile, binary_kind, encoded, lines_of, text_of
-from sunwell.tools.wording import counted, cut, on_one_line, quoted, visible
+from sunwell.tools.wording import counted, cut, on_one_line, quoted
 from sunwell.tools.workspace import FolderEntry
 from sunwell.tools.workspace_view import WorkspaceView
 
@@ -140,47 +141,6 @@ def _numbered(header: str, offset: int) -> str:
         number, comma, count = span[1:].partition(",")
         moved.append(f"{span[0]}{int(number) + offset}{comma}{count}")
     return f"@@ {' '.join(moved)} @@\n"
-
-
-_MOST_LINES = 3_000
-_MOST_SHOWN = 3
-_LONGEST = 200
-
-
-def near_misses(content: str, wanted: str) -> str:
-    """Return the parts of *content* most similar to *wanted*, as the rest of a sentence."""
-    lines = [line.rstrip("\r\n") for line in lines_of(content)[:_MOST_LINES]]
-    piece = [line.rstrip("\r\n") for line in lines_of(wanted)]
-    bare = [folded(line).strip() for line in piece]
-    stripped = [folded(line).strip() for line in lines]
-    for start in range(len(lines) - len(bare) + 1):
-        if stripped[start : start + len(bare)] == bare and any(bare):
-            last = start + len(bare)
-            shown = visible("\n".join(lines[start:last]))[: _LONGEST * 5]
-            where = f"line {last}" if last == start + 1 else f"lines {start + 1}-{last}"
-            return f"; with other white space it stands in {where}:\n{shown}{_told(lines[start:last], piece)}"
-    return _nearest_lines(lines, piece)
-
-
-def _told(lines: list[str], piece: list[str]) -> str:
-    """Return where *lines* of the file differ from the *piece*, for those that look the same on a screen."""
-    for line, sought in zip(lines, piece, strict=True):
-        if line != sought and (line.expandtabs() == sought.expandtabs() or not (line + sought).isascii()):
-            return f"\nin {visible(line)[:_LONGEST]!r}: {difference_of(folded(line), folded(sought))}"
-    return ""
-
-
-def _nearest_lines(lines: list[str], piece: list[str]) -> str:
-    sought = max((line.strip() for line in piece), key=len, default="")[:_LONGEST]
-    numbers: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        numbers.setdefault(line.strip()[:_LONGEST], number)
-    near = difflib.get_close_matches(sought, numbers, _MOST_SHOWN, 0.6) if sought else []
-    if not near:
-        return "; nothing in it is near: read the file again"
-    shown = "\n".join(f"line {numbers[line]}: {visible(line)}" for line in near)
-    told = "" if (near[0] + sought).isascii() else f"\n{difference_of(folded(near[0]), folded(sought))}"
-    return f"; nearest to {visible(sought)!r} are:\n{shown}{told}"
 
 
 _STEP = 50  # entries between two points at which other tasks can run
@@ -478,7 +438,7 @@ def _require_once(path: str, content: str, old: str, redact: Callable[[str], str
     if len(spots) == 1:
         return
     if not spots:
-        near = near_misses(redact(content), old)
+        near = why_not_found(redact(content), old)
         raise ToolError(f"old does not occur in {quoted(path)}; nothing was changed{near}")
     lines = ", ".join(str(content.count("\n", 0, at) + 1) for at in spots[:_MOST_SPOTS])
     more = ", …" if len(spots) > _MOST_SPOTS else ""
