@@ -178,13 +178,13 @@ def _decoded(value: Any, kinds: type | tuple[type, ...], otherwise: Any) -> Any:
 
 def _mended(value: Any, schema: Any, depth: int = 0) -> Any:
     """Return *value* as the one value that fits *schema* and can be meant by it; else as it is."""
-    if depth > _DEEPEST or not isinstance(schema, Mapping) or _fits(value, schema, depth):
+    if depth > _DEEPEST or not isinstance(schema, Mapping) or fits(value, schema, depth):
         return value
     readings: list[Any] = []
     in_part = value
     branches = [one for one in schema.get("anyOf", ()) if not _is_null(one)]
     for reading in _readings(value, schema, depth):
-        if not _fits(reading, schema, depth):
+        if not fits(reading, schema, depth):
             if isinstance(value, dict | list) and type(reading) is type(value) and len(branches) < 2:
                 in_part = reading  # the error is then about what is left
         elif not any(_is_same(reading, one) for one in readings):
@@ -211,7 +211,7 @@ def _readings(value: Any, schema: Mapping[str, Any], depth: int) -> Iterator[Any
         inside = _unquoted(value, kinds)
         if isinstance(inside, dict | list):
             inside = _mended(inside, schema, depth + 1)
-            if _fits(inside, schema, depth):  # not a list of one: it is JSON, and fits as that
+            if fits(inside, schema, depth):  # not a list of one: it is JSON, and fits as that
                 yield inside
                 return
         elif inside is not value:
@@ -299,7 +299,7 @@ def _with_nulls(value: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, A
     if not isinstance(properties, Mapping):
         return value
     lacking = [key for key in schema.get("required", ()) if key not in value]
-    return value | {key: None for key in lacking if _takes_null(properties.get(key))}
+    return value | {key: None for key in lacking if takes_null(properties.get(key))}
 
 
 def _kinds(schema: Mapping[str, Any]) -> list[str]:
@@ -307,7 +307,8 @@ def _kinds(schema: Mapping[str, Any]) -> list[str]:
     return [wanted] if isinstance(wanted, str) else list(wanted)
 
 
-def _fits(value: Any, schema: Any, depth: int) -> bool:
+def fits(value: Any, schema: Any, depth: int = 0) -> bool:
+    """Whether *value* fits *schema*; a missing property that may be ``null`` counts as ``null``."""
     with suppress(ToolError):
         _checked(value, schema, "", depth)
         return True
@@ -399,21 +400,22 @@ def _object(value: dict[str, Any], schema: Mapping[str, Any], where: str, depth:
     for key, expected in properties.items():
         if key in value:
             out[key] = _checked(value[key], expected, inside + key, depth + 1)
-        elif _takes_null(expected):
+        elif takes_null(expected):
             out[key] = None
         elif key in schema.get("required", ()):
             raise ToolError(f"{inside}{key} is missing")
     return out
 
 
-def _takes_null(schema: Any) -> bool:
+def takes_null(schema: Any) -> bool:
+    """Whether *schema* allows ``null``."""
     if not isinstance(schema, Mapping):
         return False
     kind = schema.get("type")
     return (
         kind == "null"
         or (isinstance(kind, list) and "null" in kind)
-        or any(_takes_null(one) for one in schema.get("anyOf", ()))
+        or any(takes_null(one) for one in schema.get("anyOf", ()))
     )
 
 
@@ -433,7 +435,7 @@ def _called(value: Any) -> str:
 
 def _keys(spec: ToolSpec) -> str:
     properties = spec.parameters.get("properties", {})
-    needed = [key for key in spec.parameters.get("required", ()) if not _takes_null(properties.get(key, {}))]
+    needed = [key for key in spec.parameters.get("required", ()) if not takes_null(properties.get(key, {}))]
     optional = [key for key in properties if key not in needed]
     if not properties:
         return "It takes no arguments"
