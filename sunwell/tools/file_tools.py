@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from sunwell.core.marks import as_in_file, guarded, piece_of_file, unguarded
 from sunwell.core.message import FileChange, FileRead
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
@@ -283,7 +284,11 @@ class ReadFile:
         last = first + fitting - 1
         left = count - last
         rest = f"; {counted(left, 'line')} left, read on with start_line={last + 1}" if left else ""
-        body = cut("".join(lines[:fitting]), self._room)
+        plain = "".join(lines[:fitting])
+        body = guarded(plain)
+        if body != plain:
+            remarks += "; where a line looks like a note about a result, \\ stands before it, not in the file"
+        body = cut(body, self._room)
         large = "; large file, edit_file cannot change it" if is_long else ""
         return f"{name}: lines {first}-{last} of {count}{rest}{remarks}{large}\n\n{body}"
 
@@ -329,6 +334,7 @@ class WriteFile:
         old = self.view.look(path)
         where = self.view.workspace.locate(path)
         file = (self._old_text(where, old.data) if old else None) or TextFile("")
+        content = as_in_file(content, file.text)
         if file.crlf and "\r" in content:
             file = attrs.evolve(file, crlf=False)
         new = encoded(where, file, content)
@@ -381,6 +387,14 @@ class EditFile:
         file = text_of(content.path, content.data)
         if file.crlf:
             old, new = old.replace("\r\n", "\n"), new.replace("\r\n", "\n")
+        plain = piece_of_file(old, file.text)
+        if plain is None:
+            raise ToolError(
+                f"old may mean two pieces of {quoted(content.path)}: one begins with \\ in the file, the "
+                "other only as read_file shows it; nothing was changed; take in neighbouring lines"
+            )
+        new = as_in_file(new, file.text) if plain == old else unguarded(new)
+        old = plain
         if not old:
             raise ToolError("old is empty; write the piece to replace, or use write_file")
         if old == new:
