@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from sunwell.agent.ephemeral_lens import create_ephemeral_lens, should_use_delegation
     from sunwell.agent.loop import AgentLoop, LoopConfig
     from sunwell.agent.orchestrator import Orchestrator
+    from sunwell.agent.policy.estimator import estimate_output
     from sunwell.agent.run.run_context import RunEvents
     from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.lens import EphemeralLens
     from sunwell.core.model import ModelProtocol
-    from sunwell.core.price import DelegationDecision, Price, Rates
+    from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Rates
     from sunwell.core.task import Bill, Task, TaskResult
     from sunwell.core.tool import Proposal, Tool, ToolExecutor
     from sunwell.errors import (
@@ -92,6 +93,7 @@ __all__ = [
     "ModelProtocol",
     "ModelTextArrived",
     "Orchestrator",
+    "OutputEstimate",
     "Price",
     "PriceBook",
     "Proposal",
@@ -114,6 +116,7 @@ __all__ = [
     "WorkerFinished",
     "Workspace",
     "create_ephemeral_lens",
+    "estimate_output",
     "forecast",
     "get_registry",
     "resolve_model",
@@ -131,13 +134,14 @@ _HOMES = {
     "agent.ephemeral_lens": ("create_ephemeral_lens", "should_use_delegation"),
     "agent.loop": ("AgentLoop", "LoopConfig"),
     "agent.orchestrator": ("Orchestrator",),
+    "agent.policy.estimator": ("estimate_output",),
     "agent.run.run_context": ("RunEvents",),
     "budget.ledger_protocol": ("Budget",),
     "context.options": ("RunOptions",),
     "context.session": ("SessionContext",),
     "core.lens": ("EphemeralLens",),
     "core.model": ("ModelProtocol",),
-    "core.price": ("DelegationDecision", "Price", "Rates"),
+    "core.price": ("DelegationDecision", "OutputEstimate", "Price", "Rates"),
     "core.task": ("Bill", "Task", "TaskResult"),
     "core.tool": ("Proposal", "Tool", "ToolExecutor"),
     "errors": (

@@ -18,7 +18,7 @@ from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request, ToolSpec
-from sunwell.core.price import DelegationDecision, Quote, Side
+from sunwell.core.price import DelegationDecision, OutputEstimate, Quote, Side
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.gateway.booking import first_claim
@@ -49,14 +49,6 @@ class Forecast:
     """The same for a cap in tokens."""
 
     @property
-    def sides(self) -> tuple[Side, ...]:
-        """The ways to do the task: delegated, the own model alone, the smart model alone at low effort, and
-        the delegation model alone, if it is another than the own one."""
-        several = (self.quote.delegated, self.quote.direct, *self.quote.alternatives)
-        cheap = self.quote.cheap if self.delegation_model != self.own_model else None
-        return several if cheap is None else (*several, cheap)
-
-    @property
     def without_lens(self) -> str:
         """Name of the model that does the task if it is not delegated."""
         return self.delegation_model if self.decision.without_lens == "delegation_model" else self.own_model
@@ -64,10 +56,7 @@ class Forecast:
     @property
     def chosen(self) -> Side:
         """The side of the quote that the decision chooses."""
-        if self.decision:
-            return self.quote.delegated
-        cheap = self.quote.cheap if self.decision.without_lens == "delegation_model" else None
-        return self.quote.direct if cheap is None else cheap
+        return self.quote.chosen(self.decision)
 
 
 def forecast(
@@ -76,7 +65,6 @@ def forecast(
     prices: PriceBook | None = None,
     registry: ModelRegistry | None = None,
     equipment: Equipment | None = None,
-    lens_input_tokens: int | None = None,
 ) -> Forecast:
     """Return the policy's decision for *session* and the price of both ways, as in a run.
 
@@ -88,7 +76,6 @@ def forecast(
     Args:
         equipment: What the agent has to make tools from (:attr:`Agent.equipment
             <sunwell.agent.Agent.equipment>`); ``None``: the toolbox of the workspace.
-        lens_input_tokens: What a run has measured or what is to be assumed; ``None``: the workspace is read.
     """
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
@@ -108,8 +95,6 @@ def forecast(
     first = first_claim(alone, asked, prices, "work")
     least = first.least_output_tokens
     config = LoopConfig.of(options, prices=prices)
-    if lens_input_tokens is None:
-        lens_input_tokens = _lens_input_tokens(session, secrets, models.smart, tools, config)
     decision, made = decide(
         secrets.redact(session.goal),
         config,
@@ -117,7 +102,7 @@ def forecast(
         system=system,
         tools=tools,
         tokens_left=options.budget.tokens,
-        lens_input_tokens=lens_input_tokens,
+        lens_input_tokens=_lens_input_tokens(session, secrets, models.smart, tools, config),
     )
     return Forecast(
         session.goal,
@@ -155,26 +140,43 @@ def forecast_object(made: Forecast) -> dict[str, object]:
             "model": made.own_model,
             "delegation_model": made.delegation_model,
         },
-        "quote": quote_object(made),
+        "quote": quote_object(made.quote, made.decision),
         "least_cap": {"usd": exact(made.least_usd), "tokens": made.least_tokens},
     }
 
 
-def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str, object]:
-    """Return the quote as JSON values, with the actual cost if it is known."""
+def _output_object(output: OutputEstimate | None) -> dict[str, object] | None:
+    """Return the expected output as JSON values."""
+    if output is None:
+        return None
     return {
-        "chosen": made.chosen.name,
+        "low_tokens": output.low_tokens,
+        "expected_tokens": output.expected_tokens,
+        "high_tokens": output.high_tokens,
+        "counted": list(output.counted),
+        "unknown": list(output.unknown),
+    }
+
+
+def quote_object(
+    quote: Quote, decision: DelegationDecision, actual_usd: Decimal | None = None
+) -> dict[str, object]:
+    """Return *quote* as JSON values, with the way that *decision* takes, and the actual cost, if known."""
+    return {
+        "chosen": quote.chosen(decision).name,
+        "output": _output_object(quote.output),
         "sides": {
             side.name: {
                 "low_usd": exact(side.low_usd),
                 "expected_usd": exact(side.expected_usd),
+                "high_usd": exact(side.high_usd),
                 "worst_usd": exact(side.worst_usd),
             }
-            for side in made.sides
+            for side in quote.sides
         },
         "became_usd": exact(actual_usd),
-        "assumptions": list(made.quote.assumptions),
-        "price_date": made.quote.price_date,
+        "assumptions": list(quote.assumptions),
+        "price_date": quote.price_date,
     }
 
 

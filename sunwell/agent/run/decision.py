@@ -1,5 +1,6 @@
 """Whether a task is delegated, and what each way would cost: one computation for runs and forecasts."""
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -9,11 +10,12 @@ import attrs
 
 from sunwell.agent.policy.cost_model import ASSUMED_LENS_INPUT_TOKENS, Prices, Shape, quote
 from sunwell.agent.policy.delegation import should_use_delegation
-from sunwell.agent.policy.estimator import estimate_output_tokens
+from sunwell.agent.policy.estimator import estimate_output
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.context.options import RunOptions
 from sunwell.core.model import ModelProtocol, ToolSpec
-from sunwell.core.price import DelegationDecision, Price, Quote
+from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Quote
+from sunwell.errors import ConfigurationError
 from sunwell.models.prices import PriceBook
 from sunwell.models.room import DEFAULT_OUTPUT_TOKENS, own_output_tokens
 from sunwell.models.tokens import estimate_tokens
@@ -61,12 +63,34 @@ class Candidates:
         return "model" if worker.name == own.name or is_dearer else "delegation_model"
 
 
+def expected_output(task: str, options: RunOptions) -> OutputEstimate:
+    """Return the output that *task* is expected to take, by the estimator of *options*.
+
+    A number gets the range :meth:`OutputEstimate.around` it. Raises
+    :exc:`~sunwell.errors.ConfigurationError` if the estimator returns anything else than a number of at
+    least 0 or an :class:`~sunwell.core.price.OutputEstimate`.
+    """
+    if options.estimator is None:
+        return estimate_output(task)
+    given = options.estimator(task)
+    if isinstance(given, OutputEstimate):
+        return given
+    is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
+    if not is_number or not math.isfinite(given) or given < 0:
+        raise ConfigurationError(
+            f"the estimator returned {given!r}: it must return a number of tokens, 0 or more, or an "
+            "OutputEstimate"
+        )
+    return OutputEstimate.around(round(given))
+
+
 def may_delegate(task: str, config: LoopConfig, models: Candidates, tokens_left: int | None) -> bool:
     """Whether the size of the workspace can matter: the price of a lens may still decide against one."""
-    estimate, threshold = config.estimator or estimate_output_tokens, config.delegation_threshold_tokens
+    threshold = config.delegation_threshold_tokens
     if models.worker.name == models.smart.name:
         return False
-    return bool(should_use_delegation(task, estimate(task), tokens_left, threshold_tokens=threshold))
+    output = expected_output(task, config)
+    return bool(should_use_delegation(task, output, tokens_left, threshold_tokens=threshold))
 
 
 def decide(
@@ -93,11 +117,11 @@ def decide(
         lens_input_tokens: Measured size of what the smart model reads to write the lens; ``None``: not
             measured, so the quote assumes a size.
     """
-    estimate, threshold = config.estimator or estimate_output_tokens, config.delegation_threshold_tokens
-    estimated = estimate(task)
+    threshold = config.delegation_threshold_tokens
+    output = expected_output(task, config)
     shape = Shape(
         lens_input_tokens=ASSUMED_LENS_INPUT_TOKENS if lens_input_tokens is None else lens_input_tokens,
-        prompt_tokens=_prompt_tokens([task, *system], tools),
+        prompt_tokens=_prompt_tokens(task, system, tools),
         max_lens_tokens=config.max_lens_tokens,
         max_turns=config.budget.turns or DEFAULT_TURNS,
         max_output_tokens=models.own.output_tokens,
@@ -105,15 +129,17 @@ def decide(
         worker_output_tokens=models.worker.output_tokens,
         lens_call_tokens=models.smart.lens_output_tokens,
     )
-    made = quote_once(estimated, Prices(models.smart.price, models.own.price, models.worker.price), shape)
+    made = quote_once(output, Prices(models.smart.price, models.own.price, models.worker.price), shape)
+    if models.worker.name == models.own.name:
+        made = attrs.evolve(made, cheap=None)
     if models.worker.name == models.smart.name:
         name = models.worker.name
         reason = f"{name} would both write the lens and do the work: name a cheaper delegation model"
-        decision = DelegationDecision(False, reason, estimated, threshold, tokens_left)
+        decision = DelegationDecision(False, reason, output.expected_tokens, threshold, tokens_left)
     else:
         decision = should_use_delegation(
             task,
-            estimated,
+            output,
             tokens_left,
             threshold_tokens=threshold,
             quote=made,
@@ -129,6 +155,8 @@ def decide(
     return decision, made
 
 
-def _prompt_tokens(texts: Sequence[str], tools: Sequence[ToolSpec]) -> int:
-    described = [text for spec in tools for text in (spec.description, spec.schema_text)]
-    return estimate_tokens("\n".join([*texts, *described]))
+def _prompt_tokens(task: str, system: Sequence[str], tools: Sequence[ToolSpec]) -> int:
+    texts = [task, *system]
+    for spec in tools:
+        texts += (spec.description, spec.schema_text)
+    return estimate_tokens("\n".join(texts))
