@@ -11,6 +11,9 @@ from sunwell.context.grammars import parsed
 
 _SIGNATURE_CHARACTERS = 160
 _LONGEST_LINE = 1_000  # a longer line is data, or was written by a program
+_LONGEST_PARSED_LINE = (
+    20_000  # a file with one is no source that somebody wrote, and may take seconds to parse
+)
 _DEFINITION = re.compile(
     r"^(?P<indent>[ \t]*)(?:(?:export|default|public|private|protected|internal|static|final|abstract|async"
     r"|pub(?:\([a-z]+\))?|unsafe|const|override|virtual|inline|sealed|open|data|suspend)\s+)*"
@@ -62,6 +65,8 @@ def outline(path: str, text: str) -> Outline:
     """
     if not is_code(path):
         return Outline()
+    if max(map(len, text.split("\n"))) > _LONGEST_PARSED_LINE:
+        return Outline(_by_lines(text))
     if path.lower().endswith(_PYTHON):
         try:
             with warnings.catch_warnings(action="ignore"):  # of the code that is read, not of ours

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from sunwell.context.excerpts import gather
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[2]
 
 
 def write(root: Path, files: dict[str, str | bytes]) -> None:
@@ -430,3 +434,17 @@ def test_the_room_is_filled_and_never_passed(tmp_path: Path, limit: int, sizes: 
     assert len(made.text.encode()) <= 4 * limit
     assert len(made.text.encode()) >= 4 * limit - 700 or set(made.whole) == set(files)
     assert gather(tmp_path, task, limit_tokens=limit) == made
+
+
+def test_every_process_gathers_the_same_bytes():
+    """Sets of texts have another order in each process; nothing that is shown depends on it."""
+    code = (
+        "import hashlib, sys; from sunwell.context.excerpts import gather; "
+        "made = gather(sys.argv[1], sys.argv[2], limit_tokens=6_000); "
+        "print(hashlib.sha256(repr(made).encode()).hexdigest())"
+    )
+    task = "Wait for the ledger before a worker of the batch begins, and tell `RunResumed` in the journal"
+    line = [sys.executable, "-c", code, str(ROOT / "sunwell"), task]
+    seeds = [{**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)} for seed in ("1", "2", "3")]
+    said = {subprocess.run(line, env=env, capture_output=True, check=True).stdout for env in seeds}
+    assert len(said) == 1

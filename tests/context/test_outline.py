@@ -1,6 +1,7 @@
 """What is read of a source file: its definitions, their lines, its imports; whatever the file holds."""
 
 import ast
+import time
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,10 @@ def test_all_that_python_sees_at_the_top_is_seen(path: Path):
 def test_source_is_known_by_its_ending(path: str, so: bool):
     """In any case of letters."""
     assert is_code(path) is so
+
+
+def test_a_file_of_one_huge_line_takes_no_time():
+    """What a program has written, or somebody has built to be slow, is not parsed."""
+    begun = time.process_time()
+    assert outline("a.py", "x=1;" * 120_000) == Outline()
+    assert time.process_time() - begun < 0.5
