@@ -275,12 +275,19 @@ class Agent:
                 if isinstance(event, lazy.WorkerFinished) and event.result.task_id.count("/") == 0:
                     yield event.result
 
+    def lens_events(self, session: SessionContext) -> RunEvents:
+        """Return the events of a run in which the smart model writes a lens for *session*'s goal.
+
+        The result has the lens, and what was left out of it. Raises what :meth:`run` raises.
+        """
+        return self._events(lambda: self._runs().new(session, lens_only=True))
+
     async def lens(self, session: SessionContext) -> EphemeralLens:
         """Have the smart model write a lens for *session*'s goal, and return it; a run of its own.
 
         Raises :exc:`~sunwell.errors.LensError` where none came of it, and what :meth:`run` raises.
         """
-        result = await self._events(lambda: self._runs().new(session, lens_only=True))
+        result = await self.lens_events(session)
         if result.lens is None:
             raise lazy.LensError(result.error)
         return result.lens

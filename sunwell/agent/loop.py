@@ -221,7 +221,6 @@ class AgentLoop:
         smart, worker = self._smart, self._worker
         run.tell(DELEGATION_STARTED, DelegationStarted(run.task, smart.name, worker.name, reason))
         written = await write_run_lens(run, smart, may_split=self.config.split)
-        run.lens = written.lens
         if written.lens is None:
             if written.outcome == "fail":
                 return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
@@ -256,7 +255,6 @@ class AgentLoop:
         """Have the smart model write the lens of *run*, and end with it."""
         run.tell(RUN_STARTED, run.started(self._smart))
         written = await write_run_lens(run, self._smart)
-        run.lens = written.lens
         if written.lens is None:
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         return Ending("ok", "end", written.lens.to_context())

@@ -1,5 +1,6 @@
 """``sunwell estimate`` and ``sunwell lens``: what a task would cost, and the lens that it would get."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ from sunwell.cli.shared_options import (
 from sunwell.cli.terminal import fitted
 
 if TYPE_CHECKING:
+    from sunwell.agent.lens.lens_file import SavedLens
     from sunwell.core.lens import EphemeralLens
     from sunwell.core.price import Side
+    from sunwell.core.task import TaskResult
     from sunwell.report.forecast import Forecast
 
 
@@ -102,8 +105,10 @@ def lens(**chosen: Any) -> None:
 
     With --check LENS.json it shows and checks an existing lens.
     """
-    from sunwell.agent.lens.lens_file import lens_json, read_lens
-    from sunwell.errors import ConfigurationError
+    from sunwell.agent.lens.lens_file import LensOrigin, lens_json, read_saved_lens
+    from sunwell.errors import ConfigurationError, LensError
+    from sunwell.tools.environment import secrets_from_environment
+    from sunwell.tools.wording import visible
 
     if (chosen["task"] is None) == (chosen["check"] is None):
         raise ConfigurationError("name a task to write a lens for, or --check LENS.json to check one")
@@ -112,15 +117,42 @@ def lens(**chosen: Any) -> None:
             if name != "check" and value not in (None, (), False) and (name, value) != ("workspace", "."):
                 option = f"--{name.replace('_', '-')}"
                 raise ConfigurationError(f"{option} has no effect here: --check only reads a lens")
-        _show(read_lens(Path(chosen["check"])))
+        saved = read_saved_lens(Path(chosen["check"]))
+        _show(saved.lens)
+        _tell_origin(saved)
         return
-    written = _write(chosen)
+    result = _write(chosen)
+    if result.lens is None:
+        raise LensError(result.error)
     if chosen["output"] is not None:
-        _save(Path(chosen["output"]), lens_json(written))
-    _show(written)
+        task = secrets_from_environment().redact(_words_of(chosen))
+        origin = LensOrigin.of(result.lens, task, datetime.now(UTC).date().isoformat())
+        _save(Path(chosen["output"]), lens_json(result.lens, origin))
+    _show(result.lens)
+    for sentence in result.lens_left_out:
+        click.echo(visible(f"sunwell: left out: {sentence}"), err=True)
 
 
-def _write(chosen: Chosen) -> "EphemeralLens":
+def _words_of(chosen: Chosen) -> str:
+    """Return the task as it was given, without its material; empty if it came through a pipe."""
+    task: str = chosen["task"]
+    return "" if task == "-" else task
+
+
+def _tell_origin(saved: "SavedLens") -> None:
+    from sunwell.tools.wording import on_one_line
+
+    origin = saved.origin
+    parts = [
+        f"written by {saved.lens.generated_by}" if saved.lens.generated_by else "",
+        f"on {origin.date}" if origin.date else "",
+        f"for: {origin.task}" if origin.task else "",
+    ]
+    if any(parts):
+        click.echo(on_one_line(f"sunwell: {' '.join(part for part in parts if part)}"), err=True)
+
+
+def _write(chosen: Chosen) -> "TaskResult":
     import asyncio
 
     from sunwell.cli.shared_options import configured
@@ -129,7 +161,7 @@ def _write(chosen: Chosen) -> "EphemeralLens":
     held = configured(chosen)
     options = attrs.evolve(held.resolved.options, on_lens_failure="fail")
     session = SessionContext.build(chosen["workspace"], task_of(chosen), options=options)
-    return asyncio.run(held.agent().lens(session))
+    return asyncio.run(held.agent().lens_events(session).result())
 
 
 def _save(path: Path, text: str) -> None:
@@ -151,5 +183,7 @@ def _show(shown: "EphemeralLens") -> None:
 
     click.echo(visible(shown.to_context()))
     click.echo(f"sunwell: about {lens_tokens(shown):,} tokens for each reader", err=True)
+    if shown.target_files:
+        click.echo(visible(f"sunwell: target files: {', '.join(shown.target_files)}"), err=True)
     for remark in lens_remarks(shown):
         click.echo(visible(f"sunwell: look again: {remark}"), err=True)

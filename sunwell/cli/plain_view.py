@@ -184,7 +184,8 @@ def _lens(event: EphemeralLensCreated) -> str:
         (event.examples_count, "example"),
     )
     told = [f"{count} {_plural(count, word)}" for count, word in parts if count]
-    return f"lens by {event.generated_by}: {', '.join(told) or 'empty'}; {dollars(event.cost_usd)}"
+    line = f"lens by {event.generated_by}: {', '.join(told) or 'empty'}; {dollars(event.cost_usd)}"
+    return f"{line}; left out: {'; '.join(event.left_out)}" if event.left_out else line
 
 
 def _warning(event: BudgetWarning) -> str:

@@ -74,6 +74,10 @@ class EphemeralLensCreated(Event):
     constraints_count: int = 0
     examples_count: int = 0
     cost_usd: Decimal | None = None
+    target_files: tuple[str, ...] = ()
+    """Paths in the workspace that the lens names."""
+    left_out: tuple[str, ...] = ()
+    """A sentence for all that was left out of the answer, cut or removed; empty if nothing was."""
 
 
 @attrs.frozen

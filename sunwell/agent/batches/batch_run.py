@@ -32,7 +32,6 @@ async def run_batch(run: Run, batch: Batch, worker: ModelProtocol, smart: ModelP
     run.lens = batch.lens
     if batch.lens is None and run.config.enable_delegation and smart.name != worker.name:
         written = await write_run_lens(run, smart)
-        run.lens = written.lens
         if written.lens is None and written.outcome == "fail":
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         if written.lens is None:

@@ -1,13 +1,14 @@
 """The lens of a run: asked for, asked for once more, journalled, with a declared outcome."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
 
 from sunwell.agent.lens.lens_parser import is_inside, lens_fields, parse_lens, seen_text
-from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder, user_prompt
+from sunwell.agent.lens.lens_request import LENS_SCHEMA, RULE_PARTS, LensOrder, user_prompt
 from sunwell.agent.prompts import (
     CONTEXT_CUT,
     GENERIC_CONSTRAINTS,
@@ -119,6 +120,8 @@ class LensAndItems:
 
     lens: EphemeralLens
     items: tuple[Task, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """A sentence for all that was left out of the answer, cut or removed."""
 
 
 async def write_lens(
@@ -182,8 +185,16 @@ def _asked_again(prompt: str, completion: Completion, repair: str) -> History:
     return History([user(f"{prompt}\n\n{repair}")])
 
 
-def _read(order: LensOrder, prompt: str, completion: Completion, tell: Callable[[str], None]) -> LensAndItems:
+def _read(
+    order: LensOrder, prompt: str, completion: Completion, listener: Callable[[str], None]
+) -> LensAndItems:
     """Return the lens in *completion*, taking its stop reason for what it is."""
+    told: list[str] = []
+
+    def tell(sentence: str) -> None:
+        told.append(sentence)
+        listener(sentence)
+
     if completion.stop == "refusal":
         said = one_line(completion.text)[:200]
         raise LensError(f"it refused{f', saying {said!r}' if said else ''}")
@@ -194,6 +205,7 @@ def _read(order: LensOrder, prompt: str, completion: Completion, tell: Callable[
             cut=completion.stop in _CUT,
             scope=order.task,
             tell=tell,
+            also=("items",) if order.split else (),
         )
     except LensError as error:
         if completion.stop == "length":
@@ -206,11 +218,31 @@ def _read(order: LensOrder, prompt: str, completion: Completion, tell: Callable[
     if completion.stop in _CUT:
         tell("the answer was cut off; the lens holds the items that were whole")
     lens = attrs.evolve(lens, generated_by=completion.model, generation_prompt=prompt)
-    if not order.split:
-        return LensAndItems(lens)
-    return LensAndItems(lens, parse_items(completion.text, cut=completion.stop in _CUT, tell=tell))
+    items = parse_items(completion.text, cut=completion.stop in _CUT, tell=tell) if order.split else ()
+    return LensAndItems(lens, items, counted(told))
 
 
+def counted(sentences: Iterable[str]) -> tuple[str, ...]:
+    """Return each of *sentences* once, with how often it occurs if it occurs again."""
+    counts = Counter(sentences)
+    return tuple(f"{said} ({count:,} times)" if count > 1 else said for said, count in counts.items())
+
+
+def without_secrets(
+    lens: EphemeralLens, redact: Callable[[str], str]
+) -> tuple[EphemeralLens, tuple[str, ...]]:
+    """Return *lens* with its texts as *redact* leaves them, and a sentence for each part that it changed."""
+    clean: dict[str, Any] = {}
+    for name in (*_LISTS, "task_scope"):
+        value = getattr(lens, name)
+        seen: Any = redact(value) if isinstance(value, str) else tuple(map(redact, value))
+        if seen != value:
+            clean[name] = seen
+    replaced = tuple(f"a secret in {name} was replaced" for name in clean)
+    return (attrs.evolve(lens, **clean), replaced) if clean else (lens, ())
+
+
+_LISTS = (*RULE_PARTS, "target_files")
 _OUTCOME = "lens-outcome"
 _ITEMS = "items"
 
@@ -224,19 +256,28 @@ class Written:
     reason: str = ""
     items: tuple[Task, ...] = ()
     """The items into which the task falls; none where it is one piece."""
+    left_out: tuple[str, ...] = ()
+    """What the lens has lost of what was written, a sentence each."""
 
 
 async def write_run_lens(run: Run, smart: ModelProtocol, *, may_split: bool = False) -> Written:
     """Return the journalled lens of the run, or have *smart* write one, perhaps with items.
 
-    What its calls cost counts against the run whatever comes of them.
+    The lens becomes that of *run*. What its calls cost counts against the run whatever comes of them.
     """
+    written = await _written(run, smart, may_split)
+    run.lens, run.lens_left_out = written.lens, written.left_out
+    return written
+
+
+async def _written(run: Run, smart: ModelProtocol, may_split: bool) -> Written:
     span = run.root.child("lens")
     recorded = run.journal.find(LensWritten, (span.path,))
     # Where the questions of a recorded run are compared, those for the lens are, too.
     if recorded is not None and run.gateway.compare is None:
         noted = run.journal.find(Note, (span.path, _ITEMS))
-        return Written(recorded.lens, items=() if noted is None else tuple(map(task_of, noted.value)))
+        known = () if noted is None else tuple(map(task_of, noted.value))
+        return Written(_recalled(run, recorded), items=known, left_out=recorded.left_out)
     failed = run.journal.find(Note, (span.path, _OUTCOME))
     if failed is not None and failed.value["outcome"] != "fail":  # taken up again, it is tried again
         return Written(None, failed.value["outcome"], failed.value["reason"])
@@ -268,9 +309,37 @@ async def write_run_lens(run: Run, smart: ModelProtocol, *, may_split: bool = Fa
     if written.items:  # before the lens: where that is found, they are known to be all
         items = [task_fields(item) for item in written.items]
         await run.journal.append(Note(span.path, _ITEMS, items), durable=False)
-    await run.journal.append(LensWritten(span.path, written.lens))
-    run.tell(EPHEMERAL_LENS_CREATED, _created(run, span.path, written.lens))
-    return Written(written.lens, items=written.items)
+    lens, replaced = without_secrets(written.lens, run.gateway.redact)
+    left_out = (*_left_out_before(order, smart), *written.left_out, *replaced)
+    await run.journal.append(_record_of(run, span.path, lens, left_out))
+    run.tell(EPHEMERAL_LENS_CREATED, _created(run, span.path, lens, left_out))
+    return Written(lens, items=written.items, left_out=left_out)
+
+
+def _left_out_before(order: LensOrder, smart: ModelProtocol) -> tuple[str, ...]:
+    """Return a sentence if *smart* was shown less of the workspace than was gathered for it."""
+    if not order.context.endswith(CONTEXT_CUT):
+        return ()
+    return (f"what {smart.name} was shown of the workspace was cut to fit its context window",)
+
+
+def _record_of(run: Run, path: str, lens: EphemeralLens, left_out: tuple[str, ...]) -> LensWritten:
+    """Return the record of *lens*, without the text of the workspace in its prompt: that is noted already."""
+    noted = run.journal.find(Note, (path, CONTEXT))
+    text = "" if noted is None else str(noted.value["text"])
+    before, found, after = lens.generation_prompt.partition(text) if text else ("", "", "")
+    if not found:
+        return LensWritten(path, lens, left_out)
+    return LensWritten(path, attrs.evolve(lens, generation_prompt=""), left_out, (before, after))
+
+
+def _recalled(run: Run, recorded: LensWritten) -> EphemeralLens:
+    """Return the lens of *recorded* with its whole prompt."""
+    noted = run.journal.find(Note, (recorded.span, CONTEXT))
+    if recorded.prompt_around is None or noted is None:
+        return recorded.lens
+    before, after = recorded.prompt_around
+    return attrs.evolve(recorded.lens, generation_prompt=f"{before}{noted.value['text']}{after}")
 
 
 async def first_lens_request(run: Run, smart: ModelProtocol, *, may_split: bool = False) -> Request:
@@ -367,7 +436,7 @@ async def _failed(run: Run, path: str, reason: str) -> Written:
     return Written(None, outcome, reason)
 
 
-def _created(run: Run, path: str, lens: EphemeralLens) -> EphemeralLensCreated:
+def _created(run: Run, path: str, lens: EphemeralLens, left_out: tuple[str, ...]) -> EphemeralLensCreated:
     return EphemeralLensCreated(
         lens.task_scope,
         len(lens.heuristics),
@@ -377,4 +446,6 @@ def _created(run: Run, path: str, lens: EphemeralLens) -> EphemeralLensCreated:
         len(lens.constraints),
         len(lens.examples),
         run.tally.bill(path).cost_usd,
+        lens.target_files,
+        left_out,
     )

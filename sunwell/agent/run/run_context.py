@@ -307,6 +307,8 @@ class Run:
     not_delegated: str = attrs.field(default="", init=False)
     """Why the run was not delegated although that was decided; else empty."""
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
+    lens_left_out: tuple[str, ...] = attrs.field(default=(), init=False)
+    """What the lens has lost of what was written, a sentence each."""
     confidence: float | None = attrs.field(default=None, init=False)
     """How sure an orchestrator was of its answer; ``None`` where nobody said."""
     works: list[Work] = attrs.field(factory=list, init=False)
@@ -451,6 +453,7 @@ class Run:
             journal=str(self.journal.path) if self.journal.path else None,
             decision=self.decision,
             lens=self.lens,
+            lens_left_out=self.lens_left_out,
             commands=tuple(command for one in self.workers for command in one.commands),
             conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
             workers=self.workers,
