@@ -229,16 +229,21 @@ class Agent:
         run is taken up again with :meth:`resume` like any other.
 
         Args:
-            lens: What all workers read. Without one, and with delegation on, the smart model writes
-                one for all of them first.
+            lens: What all workers read; the same as ``options.lens``. Without one, and with delegation on,
+                the smart model writes one for all of them first.
             results: A JSON Lines file that holds every result as soon as there is one.
 
         Raises what :meth:`run` raises, before anything is spent.
         """
 
         def begin() -> AbstractAsyncContextManager[EventStream]:
-            batch = lazy.Batch(tasks, lens, None if results is None else Path(results).absolute())
-            session = lazy.SessionContext.build(workspace, batch.title, options=options)
+            batch = lazy.Batch(tasks, None, None if results is None else Path(results).absolute())
+            chosen = options or lazy.RunOptions()
+            if lens is not None:
+                if chosen.lens not in (None, lens):
+                    raise lazy.ConfigurationError("two lenses are given: leave out lens= or options.lens")
+                chosen = attrs.evolve(chosen, lens=lens)
+            session = lazy.SessionContext.build(workspace, batch.title, options=chosen)
             return self._runs().new(session, batch=batch)
 
         return self._events(begin)

@@ -13,7 +13,7 @@ from attrs.validators import optional
 from sunwell.agent.batches.batch_run import run_batch, run_items
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.conversation.conversation import Assignment, Conversation
-from sunwell.agent.lens.lens_writer import first_lens_request, write_run_lens
+from sunwell.agent.lens.lens_writer import first_lens_request, take_given_lens, write_run_lens
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
 from sunwell.agent.run.decision import Candidates, PricedModel, decide
 from sunwell.agent.run.least_cap import too_small_a_cap
@@ -99,6 +99,7 @@ class AgentLoop:
             tools=Toolset.of(tools, self.executor),
             system_prompt=system_prompt,
             context=context,
+            given_lens=self.config.lens,
         )
         await run.journal.append(RunOpened(run.journal.run_id, task, time.time()))
         async with self.events_of(run) as events:
@@ -111,7 +112,13 @@ class AgentLoop:
         They are those of a run that does *batch*, that ends with its lens, or that does one task.
         """
         check_delegating(self.config, self._worker)
+        given = self.config.lens is not None
+        if given and (lens_only or self.config.split):
+            what = "no lens is to be written" if lens_only else "only a lens that is written can split a task"
+            raise ConfigurationError(f"a lens is given, and {what}: leave one of the two out")
         models = [self.model]
+        if given:
+            models.append(self._worker)
         if self.config.enable_delegation or self.config.orchestrate or self.config.delegation_tools:
             models += [self._smart, self._worker]
         if lens_only:
@@ -163,9 +170,10 @@ class AgentLoop:
         config = self.config
         run.tell(RUN_STARTED, run.started(self._smart if config.orchestrate else self.model))
         if config.orchestrate:
+            take_given_lens(run)
             given = Assignment.of(run, run.root.child("orchestrator"), self._smart, effort=config.effort)
             return await self._delegating(run).orchestrate(given)
-        if not config.enable_delegation:
+        if not config.enable_delegation and run.given_lens is None:
             return await self._do_directly(run, self.model)
         run.decision = await self._decide(run)
         if not run.decision:
@@ -196,10 +204,13 @@ class AgentLoop:
                 tokens_left=run.ledger.tokens_left(path),
                 usd_left=usd_left,
                 lens_usd=lens_usd,
+                lens=run.given_lens,
             )[0]
 
         decision = decided(None)
-        if decision and usd_left is not None:  # only then is the workspace read for the lens
+        if (
+            decision and usd_left is not None and run.given_lens is None
+        ):  # only then is the workspace read for the lens
             decision = decided(await self._lens_usd(run, usd_left))
         await run.journal.append(Decided(path, decision))
         return decision
@@ -217,9 +228,12 @@ class AgentLoop:
         return None if lens_usd is None or work_usd is None else lens_usd + work_usd
 
     async def _run_with_delegation(self, run: Run, reason: str) -> Ending:
-        """Have the smart model write a lens, and the delegation model do the task under it."""
+        """Have the delegation model do the task under a lens: the given one, or one that is written now."""
         smart, worker = self._smart, self._worker
-        run.tell(DELEGATION_STARTED, DelegationStarted(run.task, smart.name, worker.name, reason))
+        writes = smart.name if run.given_lens is None else ""
+        run.tell(DELEGATION_STARTED, DelegationStarted(run.task, writes, worker.name, reason))
+        if take_given_lens(run):
+            return await self._under_lens(run, worker)
         written = await write_run_lens(run, smart, may_split=self.config.split)
         if written.lens is None:
             if written.outcome == "fail":
@@ -232,6 +246,10 @@ class AgentLoop:
             return await self._do_directly(run, self.model)
         if len(written.items) > 1:
             return await run_items(run, written.items, worker)
+        return await self._under_lens(run, worker)
+
+    async def _under_lens(self, run: Run, worker: ModelProtocol) -> Ending:
+        """Have *worker*, and nobody dearer, do the task under the lens of *run*."""
         span = run.root.worker("work")
         run.gateway.pin(span, worker)
         return await self._work(run, Assignment.of(run, span, worker, lens=run.lens))

@@ -13,6 +13,8 @@ from sunwell.cli.shared_options import (
     SettingsCommand,
     config_options,
     context_option,
+    given_lens,
+    lens_option,
     session_of,
     settings_options,
     task_of,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 @click.command(cls=SettingsCommand)
 @click.argument("task", required=False)
 @context_option
+@lens_option
 @workspace_option
 @settings_options("models", "delegation", "work", "permissions", "budget")
 @config_options
@@ -46,7 +49,7 @@ def estimate(**chosen: Any) -> None:
     from sunwell.report.forecast import forecast, forecast_object
 
     held = configured(chosen, needs_key=False, delegates=True)
-    options = attrs.evolve(held.resolved.options, enable_delegation=True)
+    options = attrs.evolve(held.resolved.options, enable_delegation=True, lens=given_lens(chosen))
     agent, session = held.agent(), session_of(chosen, options)
     made = forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
     if chosen["as_json"]:
@@ -65,7 +68,9 @@ def _lines(made: "Forecast") -> list[str]:
 
     verdict = "would be delegated" if made.decision else "would not be delegated"
     who = {
-        "delegated": f"{made.smart_model} writes the lens, {made.delegation_model} works",
+        "delegated": f"{made.smart_model} writes the lens, {made.delegation_model} works"
+        if made.lens is None
+        else f"{made.delegation_model} works under the given lens",
         "direct": f"{made.own_model} alone",
         "smart-low-effort": f"{made.smart_model} alone at low effort",
         "cheap": f"{made.delegation_model} alone, without a lens",
@@ -76,6 +81,10 @@ def _lines(made: "Forecast") -> list[str]:
         f"{'':<18}{'low':>11}{'expected':>11}{'worst':>11}",
     ]
     lines += [_row(side, who[side.name], side is made.chosen) for side in made.sides]
+    if made.lens is not None:
+        from sunwell.report.summary import lens_about
+
+        lines += ["", *(fitted(line, 9) for line in lens_about(made.lens))]
     lines += ["", "Assumed:", *(fitted(f"  · {each}", 4) for each in made.quote.assumptions), ""]
     if made.least_usd is not None:
         least = f"{exact(made.least_usd)} dollars or {made.least_tokens:,} tokens"

@@ -11,6 +11,7 @@ from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
+from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request
 from sunwell.core.price import DelegationDecision, Quote, Side
@@ -41,6 +42,8 @@ class Forecast:
     It is computed from bytes or by a tokenizer. If the provider counts, a run may begin with less."""
     least_tokens: int = 0
     """The same for a cap in tokens."""
+    lens: EphemeralLens | None = None
+    """The lens that is given: then the first call is that of the work under it."""
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -52,7 +55,9 @@ class Forecast:
 
     @property
     def without_lens(self) -> str:
-        """Name of the model that does the task if it is not delegated."""
+        """Name of the model that does the task if no lens is written for it."""
+        if self.lens is not None:
+            return self.delegation_model
         return self.delegation_model if self.decision.without_lens == "delegation_model" else self.own_model
 
     @property
@@ -84,12 +89,13 @@ def forecast(
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
     models, own, worker = _candidates(options, prices, registry)
-    alone = worker if models.without_lens == "delegation_model" else own
+    lens = options.lens
+    alone = worker if lens is not None or models.without_lens == "delegation_model" else own
     tools = Toolset.of(equipment.names(options), equipment.preview(session)).specs
     prompt = secrets.redact(options.system_prompt) if options.system_prompt else None
     asked = Request(
         History([user(secrets.redact(session.goal))]),
-        (prompt,) if prompt else (),
+        tuple(section for section in (prompt, lens.to_context() if lens else None) if section),
         tools,
         own_output_tokens(alone, options.max_output_tokens),
     )
@@ -102,6 +108,7 @@ def forecast(
         system_prompt=prompt,
         tools=tools,
         tokens_left=options.budget.tokens,
+        lens=lens,
     )
     return Forecast(
         session.goal,
@@ -112,6 +119,7 @@ def forecast(
         models.worker.name,
         first.most_usd(least),
         first.input_tokens + least,
+        lens,
     )
 
 
@@ -125,9 +133,17 @@ def forecast_object(made: Forecast) -> dict[str, object]:
             "model": made.own_model,
             "delegation_model": made.delegation_model,
         },
+        "lens": None if made.lens is None else lens_object(made.lens),
         "quote": quote_object(made),
         "least_cap": {"usd": exact(made.least_usd), "tokens": made.least_tokens},
     }
+
+
+def lens_object(lens: EphemeralLens) -> dict[str, object]:
+    """Return *lens* as JSON values, without the prompt that its model answered."""
+    fields = attrs.asdict(lens)
+    del fields["generation_prompt"]  # it is in the journal; here it would hide the rest
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
 def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str, object]:

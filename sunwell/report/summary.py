@@ -11,7 +11,7 @@ from sunwell.core.message import FileChange
 from sunwell.core.task import Bill, BillLine, ModelBill, TaskResult, Total
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import dollars, exact, one_line, seconds_text
-from sunwell.report.forecast import Forecast, quote_object
+from sunwell.report.forecast import Forecast, lens_object, quote_object
 from sunwell.tools.wording import on_one_line
 
 BASIS = (
@@ -105,7 +105,7 @@ def summarize(
         "delegation": {
             "decision": None if decision is None else attrs.asdict(decision),
             "reason": None if decision is None else decision.reason,
-            "lens": _lens(result.lens),
+            "lens": None if result.lens is None else lens_object(result.lens),
             "lens_left_out": list(result.lens_left_out),
             "not_delegated": result.not_delegated or None,
         },
@@ -148,14 +148,6 @@ def _total(total: Total) -> dict[str, Any]:
 
 def _parts(result: TaskResult, by: Literal["provider", "depth", "purpose"]) -> list[dict[str, Any]]:
     return [{by: name, **_total(total)} for name, total in result.bill.split(by)]
-
-
-def _lens(lens: EphemeralLens | None) -> dict[str, Any] | None:
-    if lens is None:
-        return None
-    fields = attrs.asdict(lens)
-    del fields["generation_prompt"]  # it is in the journal; here it would hide the rest
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
 def _comparison(comparison: Comparison | None) -> dict[str, Any] | None:

@@ -67,16 +67,19 @@ def lens_json(lens: EphemeralLens, origin: LensOrigin | None = None) -> str:
     return json.dumps(fields, ensure_ascii=False, indent=2) + "\n"
 
 
-def read_lens(path: Path) -> EphemeralLens:
-    """Return the lens in the file *path*; see :func:`read_saved_lens`."""
-    return read_saved_lens(path).lens
+def read_lens(path: str | Path) -> EphemeralLens:
+    """Return the lens in the file *path*: what ``sunwell lens -o`` saved, or written by hand.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError`, with the place in the file, if there is no such file,
+    if it is not a lens, or if it contains no guidance.
+    """
+    return read_saved_lens(Path(path)).lens
 
 
 def read_saved_lens(path: Path) -> SavedLens:
     """Return what the lens file *path* says. Files that hold the whole prompt are read, too.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError`, with the place in the file, if there is no such file,
-    if it is not a lens, or if it contains no guidance.
+    Raises what :func:`read_lens` raises.
     """
     try:
         if path.exists() and not path.is_file():

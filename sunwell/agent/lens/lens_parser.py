@@ -435,3 +435,17 @@ def _within(lens: EphemeralLens, max_tokens: int, tell: Tell) -> EphemeralLens:
 def lens_tokens(lens: EphemeralLens) -> int:
     """Return the length of *lens* as workers read it, in tokens of four bytes, rounded up."""
     return -(-len(lens.to_context().encode()) // _BYTES_PER_TOKEN)
+
+
+def without_secrets(
+    lens: EphemeralLens, redact: Callable[[str], str]
+) -> tuple[EphemeralLens, tuple[str, ...]]:
+    """Return *lens* with its texts as *redact* leaves them, and a sentence for each part that it changed."""
+    clean: dict[str, Any] = {}
+    for name in (*RULE_PARTS, "target_files", "task_scope"):
+        value = getattr(lens, name)
+        seen: Any = redact(value) if isinstance(value, str) else tuple(map(redact, value))
+        if seen != value:
+            clean[name] = seen
+    replaced = tuple(f"a secret in {name} was replaced" for name in clean)
+    return (attrs.evolve(lens, **clean), replaced) if clean else (lens, ())

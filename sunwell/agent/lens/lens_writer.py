@@ -7,8 +7,16 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.lens.lens_parser import is_inside, lens_fields, parse_lens, seen_text
-from sunwell.agent.lens.lens_request import LENS_SCHEMA, RULE_PARTS, LensOrder, user_prompt
+from sunwell.agent.lens.lens_file import lens_remarks
+from sunwell.agent.lens.lens_parser import (
+    is_inside,
+    lens_fields,
+    lens_tokens,
+    parse_lens,
+    seen_text,
+    without_secrets,
+)
+from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder, user_prompt
 from sunwell.agent.prompts import (
     CONTEXT_CUT,
     GENERIC_CONSTRAINTS,
@@ -31,9 +39,11 @@ from sunwell.errors import BudgetExhausted, LensError, ModelError, RequestTooLon
 from sunwell.events import (
     EPHEMERAL_LENS_CREATED,
     LENS_FAILED,
+    LENS_GIVEN,
     LENS_STARTED,
     EphemeralLensCreated,
     LensFailed,
+    LensGiven,
     LensStarted,
 )
 from sunwell.journal.records import LensWritten, Note
@@ -228,21 +238,6 @@ def counted(sentences: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{said} ({count:,} times)" if count > 1 else said for said, count in counts.items())
 
 
-def without_secrets(
-    lens: EphemeralLens, redact: Callable[[str], str]
-) -> tuple[EphemeralLens, tuple[str, ...]]:
-    """Return *lens* with its texts as *redact* leaves them, and a sentence for each part that it changed."""
-    clean: dict[str, Any] = {}
-    for name in (*_LISTS, "task_scope"):
-        value = getattr(lens, name)
-        seen: Any = redact(value) if isinstance(value, str) else tuple(map(redact, value))
-        if seen != value:
-            clean[name] = seen
-    replaced = tuple(f"a secret in {name} was replaced" for name in clean)
-    return (attrs.evolve(lens, **clean), replaced) if clean else (lens, ())
-
-
-_LISTS = (*RULE_PARTS, "target_files")
 _OUTCOME = "lens-outcome"
 _ITEMS = "items"
 
@@ -258,6 +253,29 @@ class Written:
     """The items into which the task falls; none where it is one piece."""
     left_out: tuple[str, ...] = ()
     """What the lens has lost of what was written, a sentence each."""
+
+
+def take_given_lens(run: Run) -> bool:
+    """Make the lens that *run* was given its lens, and tell of it; false if it was given none."""
+    lens = run.given_lens
+    if lens is None:
+        return False
+    run.lens = lens
+    given = LensGiven(
+        lens.task_scope,
+        len(lens.heuristics),
+        len(lens.patterns),
+        len(lens.anti_patterns),
+        len(lens.constraints),
+        len(lens.examples),
+        lens_tokens(lens),
+        lens.target_files,
+        lens.generated_by,
+        run.lens_left_out,
+        lens_remarks(lens, run.config.max_lens_tokens),
+    )
+    run.tell(LENS_GIVEN, given)
+    return True
 
 
 async def write_run_lens(run: Run, smart: ModelProtocol, *, may_split: bool = False) -> Written:

@@ -52,6 +52,8 @@ class Shape:
     """The same of the smart model, and"""
     worker_output_tokens: int | None = None
     """of the delegation model; ``None``: ``max_output_tokens``."""
+    given_lens_tokens: int | None = None
+    """Length of a lens that exists already; ``None``: one is written."""
     lens_call_tokens: int | None = None
     """Longest answer in which the lens is written; ``None``: twice the lens, and room to think."""
     max_result_tokens: int = 8_000
@@ -85,7 +87,7 @@ def quote(estimated_tokens: int, prices: Prices, shape: Shape | None = None) -> 
     """
     if estimated_tokens < 0:
         raise ValueError(f"estimated_tokens cannot be negative, got {estimated_tokens}")
-    shape = Shape() if shape is None else shape
+    shape = _with_given_lens(Shape() if shape is None else shape)
     direct = _alone("direct", prices.own, estimated_tokens, shape)
     unhurried = _with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
     work = _with_limit(shape, shape.worker_output_tokens)
@@ -96,10 +98,18 @@ def quote(estimated_tokens: int, prices: Prices, shape: Shape | None = None) -> 
         direct=direct,
         alternatives=(low_effort,),
         cheap=_alone("cheap", prices.delegation, estimated_tokens, work),
-        lens_tokens=shape.lens_input_tokens + lens_output,
+        lens_tokens=shape.lens_input_tokens + lens_output if shape.given_lens_tokens is None else 0,
         assumptions=_assumptions(estimated_tokens, prices, shape),
         price_date=min((p.date for p in _known(prices) if p.date), default=""),
     )
+
+
+def _with_given_lens(shape: Shape) -> Shape:
+    """Return *shape* with the length of the lens that is given, if one is."""
+    tokens = shape.given_lens_tokens
+    if tokens is None:
+        return shape
+    return attrs.evolve(shape, lens_output_tokens=max(1, tokens), max_lens_tokens=max(1, tokens))
 
 
 def _with_limit(shape: Shape, output_tokens: int | None) -> Shape:
@@ -118,7 +128,8 @@ def _alone(name: str, price: Price | None, output_tokens: int, shape: Shape) -> 
 
 
 def _delegated(prices: Prices, output_tokens: int, shape: Shape, direct: Side) -> Side:
-    smart, cheap = prices.smart, prices.delegation
+    cheap, is_given = prices.delegation, shape.given_lens_tokens is not None
+    smart = cheap if is_given else prices.smart
     if smart is None or cheap is None:
         return Side("delegated", None, None, None)
     work = _with_limit(shape, shape.worker_output_tokens)
@@ -126,12 +137,12 @@ def _delegated(prices: Prices, output_tokens: int, shape: Shape, direct: Side) -
         _workers_usd(cheap, output, turns, work) for output, turns in _low_and_expected(output_tokens, shape)
     )
     lens = Usage(shape.lens_input_tokens, _with_reasoning(shape.lens_output_tokens, shape))
-    lens_usd = smart.cost_usd(lens)
+    lens_usd = Decimal(0) if is_given else smart.cost_usd(lens)
     redone_usd = None if direct.expected_usd is None else shape.redone_share * direct.expected_usd
     worst = None
     if direct.worst_usd is not None:
         lens_prompt = shape.prompt_tokens + shape.max_lens_tokens
-        worst = _worst_lens_usd(smart, shape) + direct.worst_usd
+        worst = direct.worst_usd + (Decimal(0) if is_given else _worst_lens_usd(smart, shape))
         # A batch may keep what its workers share in the cache for an hour.
         worst += shape.workers * _worst_talk_usd(cheap, lens_prompt, work, "1h")
     return Side(
@@ -219,10 +230,7 @@ def _assumptions(output_tokens: int, prices: Prices, shape: Shape) -> tuple[str,
             f"Every turn begins with {shape.prompt_tokens:,} tokens of prompt and reads the history again; "
             f"tools answer with {shape.result_tokens:,} tokens a turn."
         ),
-        (
-            f"The lens takes {shape.lens_input_tokens:,} tokens to read and {shape.lens_output_tokens:,} to "
-            f"write; every turn of {workers} reads it again."
-        ),
+        _lens_assumption(shape, workers),
         f"{shape.redone_share:.0%} of the delegated work is done again the direct way.",
         "The smart model at low effort writes the same without reasoning.",
         (
@@ -240,6 +248,18 @@ def _assumptions(output_tokens: int, prices: Prices, shape: Shape) -> tuple[str,
         f"The {role} is priced without a cache." for role, price in roles if price and not _caches(price)
     ]
     return tuple(sentences)
+
+
+def _lens_assumption(shape: Shape, workers: str) -> str:
+    if shape.given_lens_tokens is not None:
+        tokens = shape.given_lens_tokens
+        return (
+            f"A lens of {tokens:,} tokens is given and costs nothing; every turn of {workers} reads it again."
+        )
+    return (
+        f"The lens takes {shape.lens_input_tokens:,} tokens to read and {shape.lens_output_tokens:,} to "
+        f"write; every turn of {workers} reads it again."
+    )
 
 
 def _other_limits(shape: Shape) -> str:

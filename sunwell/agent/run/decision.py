@@ -12,6 +12,7 @@ from sunwell.agent.policy.delegation import should_use_delegation
 from sunwell.agent.policy.estimator import estimate_output_tokens
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.context.options import RunOptions
+from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import ModelProtocol, ToolSpec
 from sunwell.core.price import DelegationDecision, Price, Quote
 from sunwell.models.prices import PriceBook
@@ -68,6 +69,7 @@ def decide(
     tokens_left: int | None = None,
     usd_left: Decimal | None = None,
     lens_usd: Decimal | None = None,
+    lens: EphemeralLens | None = None,
 ) -> tuple[DelegationDecision, Quote]:
     """Return whether *task* is delegated, and the quote that the decision rests on.
 
@@ -78,6 +80,7 @@ def decide(
         tokens_left: Tokens that the run may still use; ``None`` means no limit.
         usd_left: US dollars that the run may still use; ``None`` means no limit.
         lens_usd: Most that writing the lens and the first call under it can cost; ``None``: unknown.
+        lens: The lens that the run is given: then the task is done under it, and none is written.
     """
     estimate, threshold = config.estimator or estimate_output_tokens, config.delegation_threshold_tokens
     estimated = estimate(task)
@@ -92,9 +95,12 @@ def decide(
         smart_output_tokens=models.smart.output_tokens,
         worker_output_tokens=models.worker.output_tokens,
         lens_call_tokens=models.smart.lens_output_tokens,
+        given_lens_tokens=None if lens is None else estimate_tokens(lens.to_context()),
     )
     made = quote_once(estimated, Prices(models.smart.price, models.own.price, models.worker.price), shape)
-    if models.worker.name == models.smart.name:
+    if lens is not None:
+        decision = DelegationDecision(True, _given(models), estimated, threshold, tokens_left)
+    elif models.worker.name == models.smart.name:
         name = models.worker.name
         reason = f"{name} would both write the lens and do the work: name a cheaper delegation model"
         decision = DelegationDecision(False, reason, estimated, threshold, tokens_left)
@@ -113,3 +119,7 @@ def decide(
         name = models.worker.name if decision.without_lens == "delegation_model" else models.own.name
         decision = attrs.evolve(decision, reason=f"{decision.reason}; {name} does the task without a lens")
     return decision, made
+
+
+def _given(models: Candidates) -> str:
+    return f"a lens is given, so none is written: {models.worker.name} does the task under it"

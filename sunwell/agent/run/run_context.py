@@ -295,6 +295,10 @@ class Run:
     context: str | Callable[[], str | Shown] = attrs.field(default="", kw_only=True)
     """What the smart model is shown besides the task; a function is called only if it is needed."""
     resumed: bool = attrs.field(default=False, kw_only=True)
+    given_lens: EphemeralLens | None = attrs.field(default=None, kw_only=True)
+    """The lens that the caller gives; ``None``: one is written if the task is delegated."""
+    lens_left_out: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    """What the lens has lost of what was written, a sentence each."""
     root: Span = attrs.field(default=Span(), init=False)
     stream: EventStream = attrs.field(factory=EventStream, init=False)
     files: FilesSeen = attrs.field(factory=FilesSeen, init=False)
@@ -307,8 +311,6 @@ class Run:
     not_delegated: str = attrs.field(default="", init=False)
     """Why the run was not delegated although that was decided; else empty."""
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
-    lens_left_out: tuple[str, ...] = attrs.field(default=(), init=False)
-    """What the lens has lost of what was written, a sentence each."""
     confidence: float | None = attrs.field(default=None, init=False)
     """How sure an orchestrator was of its answer; ``None`` where nobody said."""
     works: list[Work] = attrs.field(factory=list, init=False)
