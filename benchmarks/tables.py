@@ -247,6 +247,40 @@ def file_search(found: Found) -> list[str]:
     return rows((f"sought in {found['files']:,} files", "by", "seconds", "to grep"), body)
 
 
+def gathering(found: Found) -> list[str]:
+    """How much of what had to change is shown, by set of tasks, now and before."""
+    head = (
+        "tasks",
+        "packages",
+        "files to change",
+        "found",
+        "before",
+        "shown whole",
+        "named",
+        "tokens",
+        "seconds",
+    )
+    sets, before = found["sets"], found["before"]["sets"]
+    body = [
+        [
+            f"{name}: {row['tasks']}",
+            row["packages"],
+            row["files"],
+            f"{row['found']:.0%}",
+            f"{before[name]['found']:.0%}",
+            f"{row['whole']:.0%}",
+            f"{row['named']:.0%}",
+            f"{row['tokens']:,}",
+            f"{row['seconds']:.2f}",
+        ]
+        for name, row in sets.items()
+    ]
+    many = (
+        f"10,000 files: {found['many_files_seconds']} s, before: {found['before']['many_files_seconds']} s."
+    )
+    return [*rows(head, body), "", many]
+
+
 def siblings(found: Found) -> list[str]:
     """What a shared prefix costs, by the ways of asking."""
     head = ("siblings", "way", "input, $", "to the least", "held, s", "seconds")
@@ -341,6 +375,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         import_time,
         tokenizer,
         file_search,
+        gathering,
     )
 }
 

@@ -1,123 +1,158 @@
-"""The part of a workspace that the smart model sees when it writes a lens: the tree and relevant files."""
+"""The part of a workspace that the smart model sees when it writes a lens: outline and relevant source."""
 
 import re
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 
 import attrs
 
+from sunwell.context.file_kinds import guide_rank, is_guide, is_test, tested_name, worth_of
+from sunwell.context.outline import Definition, is_code, outline
+from sunwell.context.relevance import Passage, Sought, ranked_passages, with_neighbours
+from sunwell.context.workspace_files import list_files
 from sunwell.core.markdown import fenced
 from sunwell.core.message import FileRead
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ToolError
-from sunwell.tools.ignore_rules import ignores_above
 from sunwell.tools.text_file import text_of
 from sunwell.tools.wording import on_one_line
 from sunwell.tools.workspace import FolderEntry, Workspace
-from sunwell.tools.workspace_view import rules_in
-
-MOST_ENTRIES = 10_000
-"""Limit of files and folders that are listed; of a larger workspace, only the upper levels."""
-
-_BUILT_FOLDERS = frozenset(
-    {".hg", ".svn", ".venv", "node_modules", "__pycache__", ".tox", ".nox", ".mypy_cache"}
-    | {".pytest_cache", ".ruff_cache", ".hypothesis", ".ssh", ".aws", ".gnupg"}
-)
-_KEY_FILES = frozenset({".netrc", ".npmrc", ".pypirc", ".git-credentials", ".htpasswd"})
-_KEY_ENDINGS = (".pem", ".key", ".p12", ".pfx", ".keystore", ".jks")
-_KEY_BEGINNINGS = ("id_rsa", "id_ed25519", "id_ecdsa", "id_dsa")
-
-
-def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
-    """Return the files that may be shown, upper levels first, and whether these are all.
-
-    Ignore files are respected; links are neither followed nor listed. Paths that are closed to tools
-    (``.git``, ``.sunwell``, ``.env``), files that usually hold keys, and build folders are always left
-    out. Unreadable files are skipped.
-    """
-    files: list[FolderEntry] = []
-    seen = 0
-    waiting = deque([("", ignores_above(workspace.root))])
-    while waiting:
-        folder, above = waiting.popleft()
-        entries = _entries(workspace, folder)
-        rules = rules_in(workspace, folder, above, entries)
-        left, seen = MOST_ENTRIES - seen, seen + len(entries)
-        shown = [entry for entry in entries[:left] if not _is_kept_back(entry)]
-        hidden = rules.hidden(shown)
-        for entry in shown:
-            if entry.path in hidden:
-                continue
-            if entry.kind == "folder":
-                waiting.append((entry.path, rules.inside(entry.path)))
-            elif entry.kind == "file":
-                files.append(entry)
-        if seen > MOST_ENTRIES:
-            return files, False
-    return files, True
-
-
-def _entries(workspace: Workspace, folder: str) -> list[FolderEntry]:
-    try:
-        return workspace.entries(folder) or []
-    except ToolError:  # deleted or not readable: the rest is still useful
-        return []
-
-
-def _is_kept_back(entry: FolderEntry) -> bool:
-    name = entry.path.rpartition("/")[2].casefold()
-    return (
-        name in (_BUILT_FOLDERS if entry.kind == "folder" else _KEY_FILES)
-        or name.endswith(_KEY_ENDINGS)
-        or name.startswith(_KEY_BEGINNINGS)
-    )
-
 
 LARGEST_FILE_BYTES = 500_000
-"""A larger file is listed in the tree but not read."""
+"""A larger file is listed but not read."""
 _BYTES_PER_TOKEN = 4
-_TREE_SHARE = 4  # the tree gets at most a quarter of the space,
-_FILE_SHARE = 3  # a file at most a third of the space left for files
-_LEAST_FILE_BYTES = 600  # a shorter excerpt of a longer file is useless
+_MOST_READ = 4_000  # files whose text is searched,
+_MOST_READ_BYTES = 40_000_000  # and what is searched of them
+_MOST_RANKED = 400  # files that are taken apart,
+_MOST_RANKED_BYTES = 3_000_000  # and what is parsed of them
+_OUTLINE_SHARE = 0.2
+_FILE_SHARE = 0.5  # before the room is filled, a file gets at most half of it,
+_TESTS_SHARE = 0.12  # all tests so much,
+_GUIDE_SHARE = 0.08  # and a guide so much
+_WHOLE_BYTES = 5_000  # a relevant file up to this size is shown whole
+_MOSTLY = 0.7  # a file of which so much is shown is shown whole
+_GAP_LINES = 3  # fewer lines between two passages are shown, too: a heading would be as long
+_LEAST_BYTES = 300  # a shorter piece of a longer file is useless
+_PIECE_LINES = 60
 _LEAST_LINE_BYTES = 4  # a name of one letter, its size and the line's end
-_MANY_FILES = 8
-_TELLING_SHARE = 3  # a word in more than a third of all paths does not distinguish them
+_LEAST_SHARE = 0.08  # a passage that fits less than this share of the best one is not relevant
 
-_WORD = re.compile(r"[^\W_]+")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PATH_IN_TASK = re.compile(r"[\w.@+-]+(?:/[\w.@+-]+)*")
-_EVERYDAY = frozenset(
-    {"add", "all", "and", "are", "change", "code", "create", "each", "every", "file", "files", "fix"}
-    | {"for", "from", "generate", "into", "make", "new", "not", "page", "project", "remove", "rename"}
-    | {"that", "the", "this", "update", "use", "using", "which", "with", "write", "implement", "src"}
-)
-_GUIDES = frozenset({"readme", "contributing", "conventions", "style", "agents", "claude", "architecture"})
-_MANIFESTS = frozenset(
-    {"pyproject.toml", "package.json", "cargo.toml", "go.mod", "setup.py", "setup.cfg", "tsconfig.json"}
-    | {"makefile", "pom.xml", "build.gradle", "gemfile", "composer.json", "requirements.txt", "deno.json"}
-)
-_ENTRY_POINTS = frozenset({"main", "__main__", "app", "index", "cli", "server", "lib", "routes", "models"})
-
-
-def _nobody(_: FileRead) -> None:
-    pass
-
-
-@attrs.frozen
-class _Wanted:
-    """The words and paths of the task that file names are compared with."""
-
-    paths: frozenset[str]
-    words: frozenset[str]
 
 
 @attrs.frozen
 class Shown:
-    """The text about a workspace for a model, and the files whose content is in it."""
+    """The text about a workspace for a model, and what is in it."""
 
     text: str
     reads: tuple[FileRead, ...] = ()
+    """The files whose content is in the text."""
+    whole: tuple[str, ...] = ()
+    """Paths of files that are shown whole, the most relevant first."""
+    partly: tuple[str, ...] = ()
+    """The same of files that are shown in part."""
+    not_shown: tuple[str, ...] = ()
+    """Files that fit the task and of which nothing is shown, for want of room, the most relevant first."""
+    partly_bytes: int = 0
+    """Size of what is left out of the files that are shown in part."""
+    files: int = 0
+    """How many files the workspace has, those without text included."""
+    unlisted: int = 0
+    """How many of them the outline does not name."""
+    fit: float = 0.0
+    """How much of the task the best passage holds, 0 to 1: the share of its words, rare ones counting most.
+    1 if the task names a file that is there."""
+
+    @property
+    def tokens(self) -> int:
+        """Size of the text, at 4 bytes per token."""
+        return -(-_size(self.text) // _BYTES_PER_TOKEN)
+
+
+@attrs.define(eq=False)
+class _Piece:
+    """Lines of a file that belong together: a definition, or what stands between two."""
+
+    first: int
+    last: int
+    name: str = ""
+    score: float = 0.0
+
+
+@attrs.define(eq=False)
+class _File:
+    """A file that was read."""
+
+    entry: FolderEntry
+    text: str
+    """Without known secrets."""
+    read: FileRead
+    is_public: bool
+    """Whether its name holds no secret."""
+    title: str
+    rough: float = 0.0
+    score: float = 0.0
+    lines: list[str] = attrs.field(factory=list)
+    parts: tuple[Definition, ...] = ()
+    imports: frozenset[str] = frozenset()
+    pieces: list[_Piece] = attrs.field(factory=list)
+    runs: list[tuple[int, int]] = attrs.field(factory=list)
+    """What is shown: first and last lines, in order."""
+    size_bytes: int = 0
+    heading_bytes: int = 0
+    """What a run takes besides its lines, at most."""
+    _ends: list[int] = attrs.field(factory=list)
+
+    @property
+    def path(self) -> str:
+        return self.entry.path
+
+    def split(self) -> None:
+        """Take the text apart into lines; done only for files that may be shown."""
+        if self.lines:
+            return
+        self.lines = self.text.split("\n")
+        self.size_bytes = _size(self.text)
+        at, self._ends = 0, [0]
+        for line in self.lines:
+            at += _size(line) + 1
+            self._ends.append(at)
+        fence = _size(fenced(self.text)) - self.size_bytes
+        digits = len(str(len(self.lines)))
+        self.heading_bytes = _size(self.title) + len(", lines - of :\n\n\n") + 3 * digits + fence
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        return (1, len(self.lines))
+
+    @property
+    def is_whole(self) -> bool:
+        return self.runs == [self.whole]
+
+    def bytes_of(self, first: int, last: int) -> int:
+        return self._ends[last] - self._ends[first - 1]
+
+    def with_run(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Return the runs with one more; runs that nearly touch become one."""
+        merged: list[tuple[int, int]] = []
+        for begin, end in sorted([*self.runs, (first, last)]):
+            if merged and begin <= merged[-1][1] + _GAP_LINES + 1:
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            else:
+                merged.append((begin, end))
+        return merged
+
+    def cost(self, runs: Sequence[tuple[int, int]]) -> int:
+        """Return how many bytes *runs* take when they are shown: never fewer than :meth:`blocks` has."""
+        return sum(self.bytes_of(first, last) + self.heading_bytes for first, last in runs)
+
+    def blocks(self) -> Iterator[str]:
+        """Yield what is shown, each run under a heading, in a fence that it cannot close."""
+        for run in self.runs:
+            text = "\n".join(self.lines[run[0] - 1 : run[1]])
+            which = "" if run == self.whole else f", lines {run[0]}-{run[1]} of {len(self.lines)}"
+            yield f"{self.title}{which}:\n{fenced(text)}"
 
 
 def gather(
@@ -126,159 +161,336 @@ def gather(
     *,
     limit_tokens: int,
     secrets: Secrets | None = None,
-    tell_read: Callable[[FileRead], object] = _nobody,
-) -> str:
-    """Return the tree of the workspace and the files relevant for *task*, as text for a prompt.
+) -> Shown:
+    """Return what of the workspace is relevant for *task*, as text for a prompt.
 
-    Files come in this order: files named in the task, files whose names contain words of the task, readme
-    and manifest files, entry points, tests. Each is in a fence that its text cannot close, and is cut
-    with a note if it is long. The text has at most *limit_tokens*, at 4 bytes per token, and is the same
-    for the same files and task. Ignored files, ``.git``, ``.sunwell``, ``.env``, key files, links, binary
-    and very large files are never read. Known *secrets* are replaced. *tell_read* is called for each
-    file whose text is shown.
+    First the files with their sizes and, of source files, what they define. Then files and parts of files:
+    those named in the task, then those whose names, definitions and text fit its words, with what they import
+    and what tests them, then guides and the rest of the source until the room is filled. Each is in a
+    fence that its text cannot close. The text has at most *limit_tokens*, at 4 bytes per token, and is the
+    same for the same files and task. Ignored files, ``.git``, ``.sunwell``, ``.env``, key files, links,
+    binary and very large files are never read. Known *secrets* are replaced.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` if the root is not a folder.
     """
     workspace = Workspace(workspace_root)
-    files, complete = list_files(workspace)
+    entries, complete = list_files(workspace)
     kept = Secrets() if secrets is None else secrets
-    left = limit_tokens * _BYTES_PER_TOKEN
-    tree = _tree(files, complete, left // _TREE_SHARE, kept)
-    if not tree:
-        return ""
-    blocks = [tree]
-    left -= _size(tree)
-    worth = _by_worth(files, task)
-    names = [on_one_line(entry.path) for entry in worth]
-    titles = [kept.redact(f"File {name}") for name in names]
-    for entry, title in zip(worth, titles, strict=True):
-        room = min(left, max(_LEAST_FILE_BYTES, left // _FILE_SHARE)) - 2
-        block = _shown(workspace, entry, title, room, kept, tell_read)
-        if block is not None:
-            blocks.append(block)
-            left -= _size(block) + 2
-        if left < _LEAST_FILE_BYTES:
+    limit = limit_tokens * _BYTES_PER_TOKEN
+    sought = Sought.of(task)
+    files = _read(workspace, entries, sought, kept)
+    named = _named(files, task)
+    ranked, fit = _ranked(files, sought, named)
+    listed, chosen = _listing(entries, ranked, complete, int(limit * _OUTLINE_SHARE), kept)
+    if not listed:
+        return Shown("", files=len(entries), unlisted=len(entries))
+    _choose(ranked, limit - _size(listed), named)
+    blocks = [block for file in ranked for block in file.blocks()]
+    shown = [file for file in ranked if file.runs]
+    return Shown(
+        "\n\n".join([listed, *blocks]),
+        tuple(file.read for file in shown if file.is_public),
+        tuple(file.path for file in shown if file.is_whole),
+        tuple(file.path for file in shown if not file.is_whole),
+        tuple(file.path for file in ranked if not file.runs and file.score > 0),
+        sum(
+            file.size_bytes - sum(file.bytes_of(*run) for run in file.runs)
+            for file in shown
+            if not file.is_whole
+        ),
+        len(entries),
+        len(entries) - chosen,
+        1.0 if named else fit,
+    )
+
+
+def _read(
+    workspace: Workspace, entries: Sequence[FolderEntry], sought: Sought, secrets: Secrets
+) -> dict[str, _File]:
+    """Return the files that can be shown, by path; of many, those that seem to fit best by their paths."""
+    readable = [entry for entry in entries if 0 < entry.size_bytes <= LARGEST_FILE_BYTES]
+    if len(readable) > _MOST_READ or sum(entry.size_bytes for entry in readable) > _MOST_READ_BYTES:
+        readable.sort(key=lambda one: (-sought.hits(one.path) * worth_of(one.path), not is_code(one.path)))
+    found = {}
+    left = _MOST_READ_BYTES
+    for entry in readable[:_MOST_READ]:
+        left -= entry.size_bytes
+        if left < 0:
             break
-    return "\n\n".join(blocks)
+        try:
+            content = workspace.read(entry.path, LARGEST_FILE_BYTES)
+            if content is None:
+                continue
+            whole = text_of(entry.path, content.data).text
+        except ToolError:
+            continue
+        # Redacted before it is cut: half a secret could not be found.
+        text, is_public = secrets.redact(whole).strip("\n"), secrets.redact(content.path) == content.path
+        if text:
+            title = secrets.redact(f"File {on_one_line(entry.path)}")
+            read = FileRead(content.path, content.sha256)
+            found[entry.path] = _File(entry, text, read, is_public, title)
+    return found
 
 
-def _tree(files: Sequence[FolderEntry], complete: bool, room: int, secrets: Secrets) -> str:
-    """Return the paths of *files*, as many as fit into *room* bytes; empty if none fits."""
-    title = "Files of the workspace, with their sizes in bytes:"
+def _named(files: Mapping[str, _File], task: str) -> dict[str, int]:
+    """Return the files that the task names: 2 for a path, 1 for the name of a file."""
+    said = {word.strip(".").lower() for word in _PATH_IN_TASK.findall(task)}
+    found = {}
+    for path in files:
+        folded = path.lower()
+        if folded in said:
+            found[path] = 2
+        elif folded.rpartition("/")[2] in said:
+            found[path] = 1
+    return found
+
+
+def _ranked(
+    files: Mapping[str, _File], sought: Sought, named: Mapping[str, int]
+) -> tuple[list[_File], float]:
+    """Return the files in the order in which they are shown, with their pieces scored, and the best fit."""
+    candidates = _candidates(files, sought)
+    passages: list[Passage] = []
+    pieces: list[_Piece] = []
+    for file in candidates:
+        made = outline(file.path, file.text)
+        file.parts, file.imports = made.definitions, made.imports
+        file.split()
+        file.pieces = list(_pieces(file))
+        for piece in file.pieces:
+            text = "\n".join(file.lines[piece.first - 1 : piece.last])
+            passages.append(Passage(file.path, piece.name, text, worth_of(file.path)))
+        pieces += file.pieces
+    scores, fit = ranked_passages(sought, passages)
+    for piece, score in zip(pieces, scores, strict=True):
+        piece.score = score
+    own: dict[str, float] = {}
+    for file in candidates:
+        top = sorted((piece.score for piece in file.pieces), reverse=True)
+        own[file.path] = sum(score * share for score, share in zip(top, (1.0, 0.3, 0.15, 0.1), strict=False))
+    tied = with_neighbours(own, _edges(candidates))
+    best = max(tied.values(), default=0.0)
+    for file in candidates:
+        share = tied[file.path] / best if best else 0.0
+        file.score = tied[file.path] if share >= _LEAST_SHARE else 0.0
+        for piece in file.pieces:
+            piece.score *= 0.4 + 0.6 * share
+
+    def order(file: _File) -> tuple[object, ...]:
+        rank = guide_rank(file.path)
+        rest = (rank is None, -(rank or 0), -worth_of(file.path), file.path)
+        return (-named.get(file.path, 0), -file.score, *rest)
+
+    return _with_tests(sorted(files.values(), key=order), named), fit
+
+
+def _candidates(files: Mapping[str, _File], sought: Sought) -> list[_File]:
+    """Return the files that are worth taking apart."""
+    for file in files.values():
+        worth = worth_of(file.path)
+        file.rough = (sought.in_text(file.text) + 2 * sought.hits(file.path)) * worth
+    found: list[_File] = []
+    left = _MOST_RANKED_BYTES
+    for file in sorted(files.values(), key=lambda one: (-one.rough, not is_code(one.path), one.path)):
+        left -= len(file.text)
+        if left >= 0:
+            found.append(file)
+        if len(found) == _MOST_RANKED:
+            break
+    return sorted(found, key=lambda one: one.path)
+
+
+def _with_tests(ordered: Sequence[_File], named: Mapping[str, int]) -> list[_File]:
+    """Return the files with each test after the file that it is named after, and never before source."""
+    tests: dict[str, list[_File]] = defaultdict(list)
+    for file in ordered:
+        if is_test(file.path) and file.path not in named:
+            tests[tested_name(file.path)].append(file)
+    out: list[_File] = []
+    for file in ordered:
+        if is_test(file.path) and file.path not in named:
+            continue
+        out.append(file)
+        if is_code(file.path) and file.score > 0:
+            out += tests.pop(file.path.rpartition("/")[2].partition(".")[0].lower().strip("_"), ())
+    rest = [file for file in ordered if file in {one for group in tests.values() for one in group}]
+    at = next((n for n, file in enumerate(out) if file.score <= 0 and file.path not in named), len(out))
+    relevant = [file for file in rest if file.score > 0]
+    return [*out[:at], *relevant, *out[at:], *(file for file in rest if file.score <= 0)]
+
+
+def _pieces(file: _File) -> Iterator[_Piece]:
+    """Yield the definitions, and what stands between them."""
+    covered = 0
+    owner = ""
+    for at, part in enumerate(file.parts):
+        if part.depth == 0:
+            owner = part.name
+            if part.first_line > covered + 1:
+                yield _Piece(covered + 1, part.first_line - 1)
+            inner = next((one for one in file.parts[at + 1 : at + 2] if one.depth > 0), None)
+            last = part.last_line
+            if inner is not None and inner.first_line <= last:
+                last = inner.first_line - 1
+            yield _Piece(part.first_line, max(part.first_line, last), part.name)
+            covered = max(covered, part.last_line)
+        else:
+            yield _Piece(part.first_line, part.last_line, f"{owner} {part.name}")
+            covered = max(covered, part.last_line)
+    for first in range(covered + 1, len(file.lines) + 1, _PIECE_LINES):
+        yield _Piece(first, min(len(file.lines), first + _PIECE_LINES - 1))
+
+
+def _edges(files: Sequence[_File]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of files of which the first imports the second."""
+    modules: dict[str, str] = {}
+    for file in files:
+        if file.path.endswith((".py", ".pyi")):
+            parts = file.path.rpartition(".")[0].replace("/", ".").removesuffix(".__init__").split(".")
+            for at in range(len(parts)):  # "src/shop/cart.py" is imported as "shop.cart"
+                modules.setdefault(".".join(parts[at:]), file.path)
+    for file in files:
+        for name in sorted(file.imports):
+            other = modules.get(name)
+            if other is not None and other != file.path:
+                yield file.path, other
+
+
+def _listing(
+    entries: Sequence[FolderEntry], ranked: Sequence[_File], complete: bool, room: int, secrets: Secrets
+) -> tuple[str, int]:
+    """Return the paths of *entries*, with what files define as far as there is room, and how many paths."""
+    title = "Files of the workspace, with their sizes in bytes and what they define:"
     note = "(… and {:,} more files)"
     room -= _size(title) + _size(note) + 12
-    most = max(0, room) // _LEAST_LINE_BYTES
-    names = [on_one_line(entry.path) for entry in files[:most]]
-    sized = [f"{name} {entry.size_bytes}" for name, entry in zip(names, files[:most], strict=True)]
-    lines: list[str] = []
-    for line in [secrets.redact(line) for line in sized]:
-        room -= _size(line) + 1
-        if room < 0:
+    order = {file.path: at for at, file in enumerate(ranked) if file.score > 0}
+    first = sorted(entries, key=lambda entry: order.get(entry.path, len(order)))
+    names: dict[str, str] = {}
+    for entry in first[: max(0, room) // _LEAST_LINE_BYTES]:
+        line = secrets.redact(f"{on_one_line(entry.path)} {entry.size_bytes}")
+        if room < _size(line) + 1:
             break
-        lines.append(line)
-    if not lines:
-        return ""
-    if len(lines) < len(files):
-        lines.append(note.format(len(files) - len(lines)))
+        room -= _size(line) + 1
+        names[entry.path] = line
+    if not names:
+        return "", 0
+    outlines: dict[str, list[str]] = {}
+    for full in (False, True):
+        for file in ranked:
+            if file.path not in names or not file.parts or is_test(file.path):
+                continue
+            lines = _outline(file, full)
+            cost = sum(_size(line) + 1 for line in lines)
+            cost -= sum(_size(line) + 1 for line in outlines.get(file.path, ()))
+            if cost <= room:
+                room -= cost
+                outlines[file.path] = lines
+    lines = [title]
+    for entry in entries:
+        if entry.path in names:
+            lines += [names[entry.path], *outlines.get(entry.path, ())]
+    if len(names) < len(entries):
+        lines.append(note.format(len(entries) - len(names)))
     elif not complete:
         lines.append("(… and more files)")
-    return "\n".join([title, *lines])
+    return "\n".join(lines), len(names)
 
 
-def _by_worth(files: Sequence[FolderEntry], task: str) -> list[FolderEntry]:
-    """Return the files relevant for *task*, most important first."""
-    wanted = _Wanted(
-        frozenset(path.strip(".").lower() for path in _PATH_IN_TASK.findall(task)),
-        _telling({_stem(word) for word in _words(task)}, files),
-    )
-    scored = [(_score(entry.path, wanted), entry) for entry in files]
-    worth = [(-score, entry.path, entry) for score, entry in scored if score > 0]
-    return [entry for _, _, entry in sorted(worth, key=lambda item: item[:2])]
+def _outline(file: _File, full: bool) -> list[str]:
+    """Return a line for each definition at the top of *file*: names, or *full* signatures."""
+    lines: list[str] = []
+    methods: dict[int, list[str]] = defaultdict(list)
+    tops: list[Definition] = []
+    for part in file.parts:
+        if part.depth == 0:
+            tops.append(part)
+        elif tops:
+            methods[len(tops) - 1].append(part.name)
+    for at, part in enumerate(tops):
+        inner = [name for name in methods[at] if not name.startswith("__")]
+        said = part.signature if full else part.name
+        lines.append(f"  {said}" + (f": {', '.join(inner)}" if inner else ""))
+    if full:
+        return lines
+    return [f"  {'; '.join(line.strip() for line in lines)}"]
 
 
-def _telling(words: set[str], files: Sequence[FolderEntry]) -> frozenset[str]:
-    """Return those of *words* that distinguish some of *files* from the others."""
-    counts = Counter(word for entry in files for word in {_stem(part) for part in _words(entry.path)} & words)
-    common = max(_MANY_FILES, len(files) // _TELLING_SHARE)
-    return frozenset(word for word in words if counts[word] <= common)
+@attrs.define
+class _Room:
+    """Bytes that are left, and the ways to spend them."""
+
+    left: int
+
+    def show(self, file: _File, first: int, last: int, most_of_file: int | None = None) -> int:
+        """Show these lines if there is room, and nothing else; return what it cost."""
+        runs = file.with_run(first, last)
+        before, after = file.cost(file.runs), file.cost(runs)
+        if after - before > self.left or (most_of_file is not None and after > most_of_file):
+            return 0
+        whole = file.cost([file.whole])
+        covered = sum(file.bytes_of(*run) for run in runs)
+        if covered >= _MOSTLY * file.size_bytes and whole - before <= self.left:
+            runs, after = [file.whole], whole
+        file.runs = runs
+        self.left -= after - before
+        return after - before
+
+    def show_head(self, file: _File, most: int) -> int:
+        """Show as many lines as fit from the first one that is not shown."""
+        first = 1 if not file.runs or file.runs[0][0] > 1 else file.runs[0][1] + 1
+        end = next((run[0] - 1 for run in file.runs if run[0] > first), len(file.lines))
+        room = min(most, self.left) - file.heading_bytes
+        last = first - 1
+        while last < end and file.bytes_of(first, last + 1) <= room:
+            last += 1
+        if last < first or (last < end and file.bytes_of(first, last) < _LEAST_BYTES):
+            return 0
+        return self.show(file, first, last)
 
 
-def _score(path: str, wanted: _Wanted) -> int:
-    folded = path.lower()
-    name = folded.rpartition("/")[2]
-    stem = name.partition(".")[0]
-    if folded in wanted.paths:
-        return 2_000
-    depth = path.count("/")
-    if name in wanted.paths:
-        return 1_500 - depth
-    matches = len(wanted.words & {_stem(word) for word in _words(path)})
-    if matches:
-        own = wanted.words & {_stem(word) for word in _words(path.rpartition("/")[2].partition(".")[0])}
-        return 300 * min(matches, 3) + (100 if own else 0) - depth
-    if stem in _GUIDES:
-        return 200 - 20 * depth
-    if name in _MANIFESTS:
-        return 150 - 20 * depth
-    if stem in _ENTRY_POINTS:
-        return 100 - 10 * depth
-    is_test = stem.startswith("test_") or stem.endswith(("_test", "-test")) or ".test." in name
-    return 40 - depth if is_test else 0
+def _choose(ranked: Sequence[_File], room_bytes: int, named: Mapping[str, int]) -> None:
+    """Decide which lines of the files are shown, in at most *room_bytes*: what fits best, then the rest."""
+    room = _Room(room_bytes)
+    most = int(room_bytes * _FILE_SHARE)
+    for file in ranked:
+        file.split()
+    for file in ranked:
+        if file.path in named and file.cost([file.whole]) <= most:
+            room.show(file, *file.whole)
+    for file in [file for file in ranked if is_guide(file.path)][:2]:
+        room.show_head(file, int(room_bytes * _GUIDE_SHARE))
+    scored = [(piece.score, file, piece) for file in ranked for piece in file.pieces if piece.score > 0]
+    scored.sort(key=lambda one: -one[0])
+    least = scored[0][0] * _LEAST_SHARE if scored else 0.0
+    tests_left = int(room_bytes * _TESTS_SHARE)
+    for score, file, piece in scored:
+        if score < least or room.left < _LEAST_BYTES:
+            break
+        if is_test(file.path) and file.path not in named:
+            if file.bytes_of(piece.first, piece.last) < tests_left:
+                tests_left -= room.show(file, piece.first, piece.last)
+            continue
+        if file.size_bytes <= _WHOLE_BYTES and not file.runs:
+            room.show(file, *file.whole)
+        room.show(file, piece.first, piece.last, most)
+    _fill(ranked, room)
 
 
-def _words(text: str) -> list[str]:
-    """Return the words of *text* in lower case, names split into their parts, without common words."""
-    words = [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text.replace("_", " ")))]
-    return [word for word in words if len(word) > 2 and word not in _EVERYDAY]
-
-
-def _stem(word: str) -> str:
-    """Return *word* without a plural ending (approximate)."""
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
-
-
-def _shown(
-    workspace: Workspace,
-    entry: FolderEntry,
-    title: str,
-    room: int,
-    secrets: Secrets,
-    tell_read: Callable[[FileRead], object],
-) -> str | None:
-    """Return the file under its *title*, in at most *room* bytes; ``None`` if it cannot be shown."""
-    if not 0 < entry.size_bytes <= LARGEST_FILE_BYTES:
-        return None
-    try:
-        content = workspace.read(entry.path, LARGEST_FILE_BYTES)
-        if content is None:
-            return None
-        read = FileRead(content.path, content.sha256)
-        whole = text_of(entry.path, content.data).text
-    except ToolError:
-        return None
-    # Redacted before it is cut: half a secret could not be found.
-    text, is_public = secrets.redact(whole).strip("\n"), secrets.redact(content.path) == content.path
-    fitted = _fitted(title, text, room)
-    if fitted is not None and is_public:
-        tell_read(read)
-    return fitted
-
-
-def _fitted(title: str, text: str, room: int) -> str | None:
-    """Return *text* under *title* in a fence, cut at the end of a line if it is too long."""
-    whole = f"{title}:\n{fenced(text)}"
-    if _size(whole) <= room:
-        return whole
-    longest_fence = _size(fenced(text)) - _size(text)
-    note = f", its first {{:,}} of {_size(text):,} bytes:"
-    space = room - _size(title) - _size(note) - longest_fence - 12
-    cut = text.encode("utf-8", "replace")[: max(0, space)].decode("utf-8", "ignore")
-    cut = cut[: cut.rfind("\n")] if "\n" in cut else ""
-    if _size(cut) < _LEAST_FILE_BYTES // 2:
-        return None
-    return f"{title}{note.format(_size(cut))}\n{fenced(cut)}"
+def _fill(ranked: Sequence[_File], room: _Room) -> None:
+    """Show more of what is shown already and of other files, in their order, as long as there is room."""
+    for file in ranked:
+        if file.score > 0:
+            for piece in sorted(file.pieces, key=lambda one: -one.score):
+                if room.left < _LEAST_BYTES:
+                    return
+                room.show(file, piece.first, piece.last)
+    for file in ranked:
+        if room.left < _LEAST_BYTES:
+            return
+        if file.score > 0 or file.runs or is_code(file.path) or guide_rank(file.path) is not None:
+            room.show(file, *file.whole)
+            room.show_head(file, room.left)
 
 
 def _size(text: str) -> int:

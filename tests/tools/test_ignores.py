@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sunwell.context.excerpts import list_files
+from sunwell.context.workspace_files import list_files
 from sunwell.core.secrets import Secrets
 from sunwell.tools import ToolLimits, Workspace
 from sunwell.tools.ignore_rules import Ignores

@@ -33,7 +33,6 @@ from sunwell.context.excerpts import Shown, gather
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.message import FileRead
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import StagingExecutor, ToolExecutor
@@ -433,12 +432,8 @@ def _cut_off(journal: Journal) -> str:
 
 
 def _shown(session: SessionContext, secrets: Secrets) -> Shown:
-    reads: list[FileRead] = []
     goal = secrets.redact(session.goal)
-    text = gather(
-        session.workspace, goal, limit_tokens=_CONTEXT_TOKENS, secrets=secrets, tell_read=reads.append
-    )
-    return Shown(text, tuple(reads))
+    return gather(session.workspace, goal, limit_tokens=_CONTEXT_TOKENS, secrets=secrets)
 
 
 def hashes_of(executor: ToolExecutor) -> Hashes | None:

@@ -1,0 +1,64 @@
+"""Which files of a workspace a model may be shown."""
+
+from collections import deque
+
+from sunwell.errors import ToolError
+from sunwell.tools.ignore_rules import ignores_above
+from sunwell.tools.workspace import FolderEntry, Workspace
+from sunwell.tools.workspace_view import rules_in
+
+MOST_ENTRIES = 10_000
+"""Limit of files and folders that are listed; of a larger workspace, only the upper levels."""
+
+_BUILT_FOLDERS = frozenset(
+    {".hg", ".svn", ".venv", "node_modules", "__pycache__", ".tox", ".nox", ".mypy_cache"}
+    | {".pytest_cache", ".ruff_cache", ".hypothesis", ".ssh", ".aws", ".gnupg"}
+)
+_KEY_FILES = frozenset({".netrc", ".npmrc", ".pypirc", ".git-credentials", ".htpasswd"})
+_KEY_ENDINGS = (".pem", ".key", ".p12", ".pfx", ".keystore", ".jks")
+_KEY_BEGINNINGS = ("id_rsa", "id_ed25519", "id_ecdsa", "id_dsa")
+
+
+def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
+    """Return the files that may be shown, upper levels first, and whether these are all.
+
+    Ignore files are respected; links are neither followed nor listed. Paths that are closed to tools
+    (``.git``, ``.sunwell``, ``.env``), files that usually hold keys, and build folders are always left
+    out. Unreadable files are skipped.
+    """
+    files: list[FolderEntry] = []
+    seen = 0
+    waiting = deque([("", ignores_above(workspace.root))])
+    while waiting:
+        folder, above = waiting.popleft()
+        entries = _entries(workspace, folder)
+        rules = rules_in(workspace, folder, above, entries)
+        left, seen = MOST_ENTRIES - seen, seen + len(entries)
+        shown = [entry for entry in entries[:left] if not _is_kept_back(entry)]
+        hidden = rules.hidden(shown)
+        for entry in shown:
+            if entry.path in hidden:
+                continue
+            if entry.kind == "folder":
+                waiting.append((entry.path, rules.inside(entry.path)))
+            elif entry.kind == "file":
+                files.append(entry)
+        if seen > MOST_ENTRIES:
+            return files, False
+    return files, True
+
+
+def _entries(workspace: Workspace, folder: str) -> list[FolderEntry]:
+    try:
+        return workspace.entries(folder) or []
+    except ToolError:  # deleted or not readable: the rest is still useful
+        return []
+
+
+def _is_kept_back(entry: FolderEntry) -> bool:
+    name = entry.path.rpartition("/")[2].casefold()
+    return (
+        name in (_BUILT_FOLDERS if entry.kind == "folder" else _KEY_FILES)
+        or name.endswith(_KEY_ENDINGS)
+        or name.startswith(_KEY_BEGINNINGS)
+    )
