@@ -234,7 +234,7 @@ class AgentLoop:
         run.tell(DELEGATION_STARTED, DelegationStarted(run.task, writes, worker.name, reason))
         if take_given_lens(run):
             return await self._under_lens(run, worker)
-        written = await write_run_lens(run, smart, may_split=self.config.split)
+        written = await write_run_lens(run, smart, worker=worker, may_split=self.config.split)
         if written.lens is None:
             if written.outcome == "fail":
                 return Ending("error", "lens_failed", "", f"no lens: {written.reason}")

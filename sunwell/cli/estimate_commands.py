@@ -107,7 +107,7 @@ def _row(side: "Side", who: str, is_chosen: bool) -> str:
 @click.option("-o", "--output", metavar="LENS.json", help="Where to write the lens.")
 @click.option("--check", metavar="LENS.json", help="Check an existing lens; no model is called.")
 @workspace_option
-@settings_options("budget", only=("smart_model", "effort", "max_lens_tokens"))
+@settings_options("budget", only=("smart_model", "effort", "max_lens_tokens", "scout", "scout_turns"))
 @config_options
 def lens(**chosen: Any) -> None:
     """Have the smart model write a lens for TASK, and show it as workers will see it.

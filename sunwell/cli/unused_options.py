@@ -70,7 +70,10 @@ class Use:
 Rule = tuple[tuple[str, ...], Callable[[Use], bool], str]
 _RULES: tuple[Rule, ...] = (
     (
-        ("delegation_threshold_tokens", "on_lens_failure", "max_lens_tokens", "split"),
+        (
+            "delegation_threshold_tokens", "on_lens_failure", "max_lens_tokens", "split",
+            "scout", "scout_turns",
+        ),
         lambda use: use.lens or use.is_question,  # a question refuses them in its own words
         "no lens is written; add --enable-delegation, without --lens or --orchestrate",
     ),

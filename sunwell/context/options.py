@@ -334,6 +334,24 @@ class RunOptions:
             untrusted="lower",
         ),
     )
+    scout: bool = attrs.field(
+        default=True,
+        metadata=_option(
+            "delegation",
+            "Let the smart model read and search before it writes a lens, if what it is shown is not enough.",
+            untrusted="only",
+            harmless=False,
+        ),
+    )
+    scout_turns: Count = attrs.field(
+        default=3,
+        metadata=_option(
+            "delegation",
+            "Maximum number of turns in which the smart model looks before it writes the lens.",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
     allow_shell: bool = attrs.field(
         default=False,
         metadata=_option(

@@ -122,4 +122,4 @@ def test_the_command_for_lenses_tells_it_and_saves_a_small_file(
     checked = sunwell("lens", "--check", file)
     assert f"written by claude-opus-5-5 on {saved['origin']['date']} for: {TASK}" in checked.stderr
     journal = (list_runs(workspace)[0].path).read_text()
-    assert journal.count("def recognised()") == 40
+    assert journal.count("return 'a source'") == 40

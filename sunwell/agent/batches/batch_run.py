@@ -30,7 +30,7 @@ async def run_batch(run: Run, batch: Batch, worker: ModelProtocol, smart: ModelP
         if file.repair:
             run.tell(WARNED, Warned(file.repair))
     if not take_given_lens(run) and run.config.enable_delegation and smart.name != worker.name:
-        written = await write_run_lens(run, smart)
+        written = await write_run_lens(run, smart, worker=worker)
         if written.lens is None and written.outcome == "fail":
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         if written.lens is None:

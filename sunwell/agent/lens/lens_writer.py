@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.conversation.final_call import with_words
 from sunwell.agent.lens.lens_file import lens_remarks
 from sunwell.agent.lens.lens_parser import (
     is_inside,
@@ -17,11 +18,14 @@ from sunwell.agent.lens.lens_parser import (
     without_secrets,
 )
 from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder, user_prompt
+from sunwell.agent.lens.scouting import Scout, needs_scouting
 from sunwell.agent.prompts import (
     CONTEXT_CUT,
     GENERIC_CONSTRAINTS,
     GENERIC_HEURISTICS,
     LENS_PROMPT,
+    SCOUT_NO_MORE,
+    SCOUT_PROMPT,
     SPLIT_PROMPT,
     lens_repair,
 )
@@ -142,30 +146,93 @@ async def write_lens(
 
 
 async def write_split_lens(
-    order: LensOrder, ask: Ask, *, model_name: str, tell: Callable[[str], None] = log.info
+    order: LensOrder,
+    ask: Ask,
+    *,
+    model_name: str,
+    tell: Callable[[str], None] = log.info,
+    scout: Scout | None = None,
 ) -> LensAndItems:
     """Return the lens that the smart model writes for *order*, with items where it may be split.
 
-    *tell* gets a sentence on everything that was left out of the answer. Where the answer is no
-    lens, the model is told why and asked once more.
+    With a *scout* it may look into the workspace first. *tell* gets a sentence on everything that was left
+    out of the answer. Where the answer is no lens, the model is told why and asked once more.
 
     Raises :exc:`~sunwell.errors.LensError` where no lens comes of it, at once where the model
     refuses, and what *ask* raises.
     """
     prompt = user_prompt(order)
-    history = History([user(prompt)])
-    completion = await ask(_request(order, history))
+    request = _request(order, History([user(prompt)]))
+    asked, completion = await _first_answer(order, request, ask, scout)
     try:
+        if completion.tool_calls and asked.tools:
+            raise LensError("it called a tool instead of answering, and no tool can be called any more")
         return _read(order, prompt, completion, tell)
     except LensError as error:
         if completion.stop in ("refusal", "window", "other"):
             raise LensError(f"{model_name} wrote no lens: {error}") from error
         repair = lens_repair(str(error), order.max_lens_tokens)
-    answered = await ask(_request(order, _asked_again(prompt, completion, repair)))
+    # With the schema now, which costs what is cached of the conversation: form matters most here.
+    repaired = attrs.evolve(asked, tool_choice="none" if asked.tools else "auto")
+    repaired = attrs.evolve(repaired, response_schema=request.response_schema, caching=request.caching)
+    answered = await ask(attrs.evolve(repaired, messages=_asked_again(asked.messages, completion, repair)))
     try:
         return _read(order, prompt, answered, tell)
     except LensError as error:
         raise LensError(f"{model_name} wrote no lens, asked twice: {error}") from error
+
+
+async def _first_answer(
+    order: LensOrder, plain: Request, ask: Ask, scout: Scout | None
+) -> tuple[Request, Completion]:
+    """Return the answer that should be the lens, and the request that it answers: *plain*, or after looking.
+
+    While the model looks, its tools and instructions stay the same bytes, and the form of the lens is told in
+    words: a schema in the last request alone would cost all that is cached of the conversation.
+    """
+    if scout is None:
+        return plain, await ask(plain)
+    asked = scouting_request(order, plain, scout)
+    turn = 0
+    while (limit := await scout.may_look(turn, asked)) is not None:
+        try:
+            completion = await ask(attrs.evolve(asked, max_output_tokens=limit))
+        except BudgetExhausted:
+            await scout.stop(turn)
+            break
+        except RequestTooLong:
+            await scout.stop(turn, afresh=turn > 0)
+            if not turn:
+                raise  # what is shown must be shorter first
+            break
+        if completion.stop in _CUT:  # cut off: calls may be incomplete, and a lens would be
+            await scout.stop(turn + 1)
+            break
+        if not completion.tool_calls:
+            return asked, completion
+        seen = await scout.look(completion, turn)
+        asked, turn = attrs.evolve(asked, messages=asked.messages.plus(seen[0]).plus(seen[1])), turn + 1
+    if scout.is_afresh or not scout.turns:
+        return plain, await ask(plain)
+    # It asks for an entry, too, although nobody reads that again: without one, nothing is read from a cache.
+    asked = attrs.evolve(asked, messages=with_words(asked.messages, SCOUT_NO_MORE))
+    try:
+        return asked, await ask(asked)
+    except (BudgetExhausted, RequestTooLong):
+        await scout.stop(scout.turns, afresh=True)
+        return plain, await ask(plain)
+
+
+def scouting_request(order: LensOrder, plain: Request, scout: Scout) -> Request:
+    """Return the request by which the lens writer begins to look; *plain* is the one without looking."""
+    most = f"{scout.most_turns} {'message' if scout.most_turns == 1 else 'messages'}"
+    return attrs.evolve(
+        plain,
+        system=tuple(text + SCOUT_PROMPT.format(turns=most) for text in plain.system),
+        tools=scout.tools.specs,
+        response_schema=None,
+        caching=Caching(prefix=None, conversation=True),  # the next turn reads all of it
+    )
 
 
 def generic_lens(task: str) -> EphemeralLens:
@@ -188,11 +255,13 @@ def _request(order: LensOrder, history: History) -> Request:
     )
 
 
-def _asked_again(prompt: str, completion: Completion, repair: str) -> History:
+def _asked_again(messages: History, completion: Completion, repair: str) -> History:
     text = completion.text
     if text.strip() and not completion.tool_calls and len(text.encode("utf-8", "replace")) <= _QUOTED_BYTES:
-        return History([user(prompt), completion.as_message(), user(repair)])
-    return History([user(f"{prompt}\n\n{repair}")])
+        return History([*messages, completion.as_message(), user(repair)])
+    if len(messages) == 1:
+        return History([user(f"{messages[0].text}\n\n{repair}")])
+    return with_words(messages, repair)
 
 
 def _read(
@@ -278,17 +347,20 @@ def take_given_lens(run: Run) -> bool:
     return True
 
 
-async def write_run_lens(run: Run, smart: ModelProtocol, *, may_split: bool = False) -> Written:
+async def write_run_lens(
+    run: Run, smart: ModelProtocol, *, worker: ModelProtocol | None = None, may_split: bool = False
+) -> Written:
     """Return the journalled lens of the run, or have *smart* write one, perhaps with items.
 
-    The lens becomes that of *run*. What its calls cost counts against the run whatever comes of them.
+    *worker* is who will work under it. The lens becomes that of *run*. What its calls cost counts against
+    the run whatever comes of them.
     """
-    written = await _written(run, smart, may_split)
+    written = await _written(run, smart, worker, may_split)
     run.lens, run.lens_left_out = written.lens, written.left_out
     return written
 
 
-async def _written(run: Run, smart: ModelProtocol, may_split: bool) -> Written:
+async def _written(run: Run, smart: ModelProtocol, worker: ModelProtocol | None, may_split: bool) -> Written:
     span = run.root.child("lens")
     recorded = run.journal.find(LensWritten, (span.path,))
     # Where the questions of a recorded run are compared, those for the lens are, too.
@@ -311,8 +383,9 @@ async def _written(run: Run, smart: ModelProtocol, may_split: bool) -> Written:
 
     try:
         order = await _order(run, smart, span.path, may_split)
+        scout = await Scout.of(run, span, smart, worker) if _may_scout(run, span.path) else None
         try:
-            written = await write_split_lens(order, ask, model_name=smart.name)
+            written = await write_split_lens(order, ask, model_name=smart.name, scout=scout)
         except RequestTooLong as refusal:
             # Only the first question is made shorter: a resume finds its answer by what it was then asked.
             if answered or not (shorter := _shorter(run, smart, order, refusal)):
@@ -320,8 +393,9 @@ async def _written(run: Run, smart: ModelProtocol, may_split: bool) -> Written:
             order = attrs.evolve(
                 order, context=shorter, max_output_tokens=_lens_room(run, smart).output_tokens
             )
-            await _note_context(run, span.path, Shown(shorter, _reads_noted(run, span.path)))
-            written = await write_split_lens(order, ask, model_name=smart.name)
+            shown = Shown(shorter, _reads_noted(run, span.path))
+            await _note_context(run, span.path, shown, needs_scouting=_may_scout(run, span.path))
+            written = await write_split_lens(order, ask, model_name=smart.name, scout=scout)
     except (LensError, ModelError, BudgetExhausted) as error:
         return await _failed(run, span.path, str(error))
     if written.items:  # before the lens: where that is found, they are known to be all
@@ -403,13 +477,21 @@ async def _shown(run: Run, smart: ModelProtocol, path: str, order: LensOrder) ->
         others = _request(order, History([user(user_prompt(order))])).size_bytes
         most_bytes = max(0, room * _CONTEXT_BYTES_PER_TOKEN - others)
         shown = attrs.evolve(shown, text=cut_context(shown.text, most_bytes))
-    await _note_context(run, path, shown)
+    needs = run.config.scout and needs_scouting(shown)
+    await _note_context(run, path, shown, needs_scouting=needs)
     return shown.text
 
 
-async def _note_context(run: Run, path: str, shown: Shown) -> None:
+def _may_scout(run: Run, path: str) -> bool:
+    """Whether the smart model may look for itself, since what it is shown is not enough."""
+    noted = run.journal.find(Note, (path, CONTEXT))
+    return noted is not None and bool(noted.value.get("needs_scouting"))
+
+
+async def _note_context(run: Run, path: str, shown: Shown, *, needs_scouting: bool) -> None:
     reads = [[read.path, read.sha256] for read in shown.reads]
-    note = Note(path, CONTEXT, {"text": shown.text, "reads": reads})
+    value = {"text": shown.text, "reads": reads}
+    note = Note(path, CONTEXT, value | {"needs_scouting": True} if needs_scouting else value)
     run.files.see(note)
     await run.journal.append(note, durable=False)  # the intent of the call comes after it, and is synced
 
