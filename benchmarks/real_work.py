@@ -28,6 +28,7 @@ from recording import record
 
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.loop import AgentLoop, LoopConfig
+from sunwell.agent.run.guidance import Guidance
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.budget import Budget, TreeLedger
@@ -378,7 +379,7 @@ async def _one(way: str, pair: str, cap_usd: Decimal, seed: int) -> Outcome:
         out,
         task=task,
         tools=Toolset.of(() if way == "batch" else (look,), None),
-        system_prompt=prose(draw, int(system_tokens * ratio)),
+        guidance=Guidance(prose(draw, int(system_tokens * ratio))),
     )
     await run.journal.append(RunOpened("run", task, time.time()))
     try:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import attrs
 
 from sunwell.agent.lifecycle.replay_run import ReplayDifference, replay_journal
+from sunwell.agent.prompts import TOLD_BEGINS
 from sunwell.core.message import Part, Text
 from sunwell.core.model import Completion, Delta, Request, Stop, Usage
 from sunwell.core.price import Price
@@ -20,6 +21,7 @@ __all__ = [
     "completion",
     "replay_journal",
     "run_virtual",
+    "task_in",
 ]
 
 T = TypeVar("T")
@@ -39,6 +41,11 @@ def completion(
     if stop is None and answer.tool_calls:
         return attrs.evolve(answer, stop="tool_calls")
     return answer
+
+
+def task_in(request: Request) -> str:
+    """Return the task with which *request* begins, without what Sunwell tells a worker behind it."""
+    return request.messages[0].text.partition(f"\n\n{TOLD_BEGINS}")[0]
 
 
 def _lines(value: Iterable[Line]) -> list[Line]:

@@ -13,9 +13,16 @@ from attrs.validators import optional
 from sunwell.agent.batches.batch_run import run_batch, run_items
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.conversation.conversation import Assignment, Conversation
-from sunwell.agent.lens.lens_writer import first_lens_request, take_given_lens, write_run_lens
+from sunwell.agent.lens.lens_writer import (
+    first_lens_request,
+    input_tokens,
+    may_scout,
+    take_given_lens,
+    write_run_lens,
+)
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
-from sunwell.agent.run.decision import Candidates, PricedModel, decide
+from sunwell.agent.run.decision import Candidates, PricedModel, decide, may_delegate
+from sunwell.agent.run.guidance import Guidance
 from sunwell.agent.run.least_cap import too_small_a_cap
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, EventStream, Run
@@ -90,14 +97,15 @@ class AgentLoop:
         if not task.strip():
             raise ConfigurationError("the task is empty: say in a sentence what is to be done")
         self.check()
+        known = Toolset.of(tools, self.executor)
         run = Run(
             self,
             MemoryJournal(new_run_id()),
             self.config.ceilings,
             self.config,
             task=task,
-            tools=Toolset.of(tools, self.executor),
-            system_prompt=system_prompt,
+            tools=known,
+            guidance=Guidance.of(system_prompt, self.config, known.granted),
             context=context,
             given_lens=self.config.lens,
         )
@@ -194,30 +202,34 @@ class AgentLoop:
         candidates = Candidates(*[PricedModel.of(one, self.config.prices, self.config) for one in models])
         usd_left = run.ledger.usd_left(path)
 
+        tokens_left, asked = run.ledger.tokens_left(path), None
+        if run.given_lens is None and may_delegate(run.task, self.config, candidates, tokens_left):
+            # Only then is the workspace read, once: the lens is written from the same text.
+            asked = await first_lens_request(run, self._smart, may_split=self.config.split)
+
         def decided(lens_usd: Decimal | None) -> DelegationDecision:
             return decide(
                 run.task,
                 self.config,
                 candidates,
-                system_prompt=run.system_prompt,
+                system=run.guidance.sections(),
                 tools=run.tools.specs,
-                tokens_left=run.ledger.tokens_left(path),
+                tokens_left=tokens_left,
                 usd_left=usd_left,
                 lens_usd=lens_usd,
                 lens=run.given_lens,
+                lens_input_tokens=None if asked is None else input_tokens(asked),
+                scout_turns=self.config.scout_turns if asked is not None and may_scout(run) else 0,
             )[0]
 
         decision = decided(None)
-        if (
-            decision and usd_left is not None and run.given_lens is None
-        ):  # only then is the workspace read for the lens
-            decision = decided(await self._lens_usd(run, usd_left))
+        if decision and asked is not None and usd_left is not None:
+            decision = decided(await self._lens_usd(run, asked, usd_left))
         await run.journal.append(Decided(path, decision))
         return decision
 
-    async def _lens_usd(self, run: Run, usd_left: Decimal) -> Decimal | None:
+    async def _lens_usd(self, run: Run, asked: Request, usd_left: Decimal) -> Decimal | None:
         """Return the dollars without which the lens and the first call of the work would be refused."""
-        asked = await first_lens_request(run, self._smart, may_split=self.config.split)
         least_usd, span = run.gateway.least_usd, run.root.child("lens")
         lens_usd = await least_usd(span, self._smart, asked, purpose="lens", usd_left=usd_left)
         given = Assignment.of(run, run.root.child("work"), self._worker)

@@ -23,9 +23,9 @@ LARGEST_FILE_BYTES = 500_000
 """A larger file is listed but not read."""
 _BYTES_PER_TOKEN = 4
 _MOST_READ = 4_000  # files whose text is searched,
-_MOST_READ_BYTES = 40_000_000  # and what is searched of them
+_MOST_READ_BYTES = 25_000_000  # and what is searched of them
 _MOST_RANKED = 400  # files that are taken apart,
-_MOST_RANKED_BYTES = 3_000_000  # and what is parsed of them
+_MOST_RANKED_BYTES = 1_500_000  # and what is parsed of them
 _OUTLINE_SHARE = 0.2
 _FILE_SHARE = 0.5  # before the room is filled, a file gets at most half of it,
 _TESTS_SHARE = 0.12  # all tests so much,
@@ -314,7 +314,8 @@ def _with_tests(ordered: Sequence[_File], named: Mapping[str, int]) -> list[_Fil
         out.append(file)
         if is_code(file.path) and file.score > 0:
             out += tests.pop(file.path.rpartition("/")[2].partition(".")[0].lower().strip("_"), ())
-    rest = [file for file in ordered if file in {one for group in tests.values() for one in group}]
+    left = {one.path for group in tests.values() for one in group}
+    rest = [file for file in ordered if file.path in left]
     at = next((n for n, file in enumerate(out) if file.score <= 0 and file.path not in named), len(out))
     relevant = [file for file in rest if file.score > 0]
     return [*out[:at], *relevant, *out[at:], *(file for file in rest if file.score <= 0)]
@@ -438,6 +439,7 @@ class _Room:
 
     def show_head(self, file: _File, most: int) -> int:
         """Show as many lines as fit from the first one that is not shown."""
+        file.split()
         first = 1 if not file.runs or file.runs[0][0] > 1 else file.runs[0][1] + 1
         end = next((run[0] - 1 for run in file.runs if run[0] > first), len(file.lines))
         room = min(most, self.left) - file.heading_bytes
@@ -453,10 +455,9 @@ def _choose(ranked: Sequence[_File], room_bytes: int, named: Mapping[str, int]) 
     """Decide which lines of the files are shown, in at most *room_bytes*: what fits best, then the rest."""
     room = _Room(room_bytes)
     most = int(room_bytes * _FILE_SHARE)
-    for file in ranked:
+    for file in [file for file in ranked if file.path in named]:
         file.split()
-    for file in ranked:
-        if file.path in named and file.cost([file.whole]) <= most:
+        if file.cost([file.whole]) <= most:
             room.show(file, *file.whole)
     for file in [file for file in ranked if is_guide(file.path)][:2]:
         room.show_head(file, int(room_bytes * _GUIDE_SHARE))
@@ -474,7 +475,9 @@ def _choose(ranked: Sequence[_File], room_bytes: int, named: Mapping[str, int]) 
         if file.size_bytes <= _WHOLE_BYTES and not file.runs:
             room.show(file, *file.whole)
         room.show(file, piece.first, piece.last, most)
-    _fill(ranked, room)
+    is_aside = {file.path: is_test(file.path) and file.path not in named for file in ranked}
+    for aside in (False, True):
+        _fill([file for file in ranked if is_aside[file.path] is aside], room)
 
 
 def _fill(ranked: Sequence[_File], room: _Room) -> None:
@@ -489,7 +492,6 @@ def _fill(ranked: Sequence[_File], room: _Room) -> None:
         if room.left < _LEAST_BYTES:
             return
         if file.score > 0 or file.runs or is_code(file.path) or guide_rank(file.path) is not None:
-            room.show(file, *file.whole)
             room.show_head(file, room.left)
 
 

@@ -11,21 +11,20 @@ _MANIFESTS = frozenset(
     | {"makefile", "pom.xml", "build.gradle", "gemfile", "composer.json", "requirements.txt", "deno.json"}
 )
 _ENTRY_POINTS = frozenset({"main", "__main__", "app", "index", "cli", "server", "lib", "routes", "models"})
-_TEST_FOLDERS = frozenset({"test", "tests", "testing", "spec", "specs", "__tests__"})
+_TEST_FOLDERS = frozenset({"test", "tests", "spec", "specs", "__tests__"})
 _SIDE_FOLDERS = frozenset({"doc", "docs", "example", "examples", "benchmarks", "bench", "scripts", "tools"})
+"""Counts only at the top: deeper, ``tools`` may be a part of the program."""
 _TEST_WORTH, _SIDE_WORTH, _PROSE_WORTH, _HISTORY_WORTH = 0.35, 0.3, 0.25, 0.03
 
 
 def worth_of(path: str) -> float:
     """Return how much a match in the file counts: source 1, tests, examples, prose and histories less."""
     folders, name = _folded(path)
-    if name.partition(".")[0] in _HISTORIES:
-        return _HISTORY_WORTH
     if is_test(path):
         return _TEST_WORTH
-    if folders & _SIDE_FOLDERS:
-        return _SIDE_WORTH
-    return 1.0 if is_code(path) else _PROSE_WORTH
+    if not is_code(path):
+        return _HISTORY_WORTH if name.partition(".")[0] in _HISTORIES else _PROSE_WORTH
+    return _SIDE_WORTH if folders[:1] and folders[0] in _SIDE_FOLDERS else 1.0
 
 
 def is_test(path: str) -> bool:
@@ -38,7 +37,7 @@ def is_test(path: str) -> bool:
         or stem == "conftest"
         or ".test." in name
         or ".spec." in name
-        or bool(folders & _TEST_FOLDERS)
+        or not _TEST_FOLDERS.isdisjoint(folders)
     )
 
 
@@ -57,7 +56,7 @@ def guide_rank(path: str) -> float | None:
     """
     depth, name = path.count("/"), path.rpartition("/")[2].lower()
     stem = name.partition(".")[0]
-    if stem in _GUIDES:
+    if stem in _GUIDES and not is_code(path):
         rank = 4 - 0.3 * depth
     elif stem == "readme":
         rank = 3 - 0.6 * depth
@@ -76,6 +75,6 @@ def is_guide(path: str) -> bool:
     return rank is not None and rank > 2
 
 
-def _folded(path: str) -> tuple[set[str], str]:
+def _folded(path: str) -> tuple[list[str], str]:
     *folders, name = path.lower().split("/")
-    return set(folders), name
+    return folders, name

@@ -275,7 +275,7 @@ class RunOptions:
         default=None,
         metadata=_option(
             "models",
-            "Model that works if nothing is delegated.",
+            "Main model: it works if delegation is off, or if there is no lens.",
             metavar="M",
             otherwise="smart_model, else opus",
             read=_model("model"),
@@ -285,7 +285,29 @@ class RunOptions:
     """Ceilings of the whole run."""
     system_prompt: str | None = attrs.field(
         default=None,
-        metadata=_option("work", "Your instructions; they come before the lens.", metavar="TEXT"),
+        metadata=_option(
+            "work",
+            "Your instructions; they come before those of Sunwell and before the lens.",
+            metavar="TEXT",
+        ),
+    )
+    work_prompt: str | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "work",
+            "Instructions on how to work, in place of Sunwell's own; an empty text: none.",
+            metavar="TEXT",
+            otherwise="Sunwell's own",
+        ),
+    )
+    workspace_advice: bool = attrs.field(
+        default=True,
+        metadata=_option(
+            "work",
+            "Show models AGENTS.md and CLAUDE.md of the workspace, as advice on its code.",
+            untrusted="only",
+            harmless=False,
+        ),
     )
     tools: tuple[str | Tool, ...] | None = attrs.field(
         default=None,

@@ -132,7 +132,7 @@ def _by_lines(text: str) -> tuple[Definition, ...]:
         match = _DEFINITION.match(line) if len(line) < _LONGEST_LINE else None
         if match:
             indent = len(match["indent"].expandtabs(4))
-            found.append((number, indent, match["name"], _shortened(line.strip().rstrip("{ :"))))
+            found.append((number, indent, match["name"].rstrip(":."), _shortened(line.strip().rstrip("{ :"))))
     made: list[Definition] = []
     open_until: list[tuple[int, int]] = []  # backwards: indents still open, and where the next one begins
     for number, indent, name, head in reversed(found):

@@ -19,7 +19,7 @@ _KEY_ENDINGS = (".pem", ".key", ".p12", ".pfx", ".keystore", ".jks")
 _KEY_BEGINNINGS = ("id_rsa", "id_ed25519", "id_ecdsa", "id_dsa")
 
 
-def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
+def list_files(workspace: Workspace, most_entries: int = MOST_ENTRIES) -> tuple[list[FolderEntry], bool]:
     """Return the files that may be shown, upper levels first, and whether these are all.
 
     Ignore files are respected; links are neither followed nor listed. Paths that are closed to tools
@@ -33,7 +33,7 @@ def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
         folder, above = waiting.popleft()
         entries = _entries(workspace, folder)
         rules = rules_in(workspace, folder, above, entries)
-        left, seen = MOST_ENTRIES - seen, seen + len(entries)
+        left, seen = most_entries - seen, seen + len(entries)
         shown = [entry for entry in entries[:left] if not _is_kept_back(entry)]
         hidden = rules.hidden(shown)
         for entry in shown:
@@ -43,7 +43,7 @@ def list_files(workspace: Workspace) -> tuple[list[FolderEntry], bool]:
                 waiting.append((entry.path, rules.inside(entry.path)))
             elif entry.kind == "file":
                 files.append(entry)
-        if seen > MOST_ENTRIES:
+        if seen > most_entries:
             return files, False
     return files, True
 

@@ -214,6 +214,10 @@ class DelegationDecision:
     without_lens: Literal["model", "delegation_model"] = "model"
     """Who does the task if it is not delegated: the delegation model, if one is named that is not known to
     cost more than the loop's own model."""
+    lens_input_tokens: int | None = None
+    """Size of what the smart model reads to write the lens; ``None``: not measured."""
+    scout_turns: int = 0
+    """Turns in which the smart model may look for itself first; 0 if what it is shown is enough."""
 
     def __bool__(self) -> bool:
         return self.delegate

@@ -313,6 +313,8 @@ class WorkerOpened(Record):
     at: float
     parent_turn: int | None = None
     context_query: str | None = None
+    told: str = ""
+    """What it was told behind its task: its place in the larger task, its tools and limits."""
 
     @property
     def key(self) -> Key:

@@ -1,20 +1,27 @@
 """Forecast of a task: whether it is delegated, and what each way would cost. It spends nothing."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import attrs
 
+from sunwell.agent.lens.lens_request import LensOrder
+from sunwell.agent.lens.lens_writer import input_tokens, lens_request
+from sunwell.agent.lens.scouting import turns_of_scouting
 from sunwell.agent.lifecycle.equipment import Equipment
+from sunwell.agent.lifecycle.open_run import shown_for_lens
 from sunwell.agent.run.decision import Candidates, PricedModel, decide
+from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import History, user
-from sunwell.core.model import ModelProtocol, Request
+from sunwell.core.model import ModelProtocol, Request, ToolSpec
 from sunwell.core.price import DelegationDecision, Quote, Side
+from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.gateway.booking import first_claim
 from sunwell.models.catalog import DEFAULT_SMART_MODEL, parse_reference
@@ -75,40 +82,48 @@ def forecast(
     prices: PriceBook | None = None,
     registry: ModelRegistry | None = None,
     equipment: Equipment | None = None,
+    lens_input_tokens: int | None = None,
+    scout_turns: int = 0,
 ) -> Forecast:
     """Return the policy's decision for *session* and the price of both ways, as in a run.
 
-    Nothing is sent and no key is needed. The decision assumes that delegation is on, whatever the
+    Nothing is sent and no key is needed. The workspace is read as for the lens, to measure what the smart
+    model would read. The decision assumes that delegation is on, whatever the
     options say. Raises :exc:`~sunwell.errors.UnknownModelError` for an unknown model name, and
     :exc:`~sunwell.errors.ConfigurationError` for an unknown tool.
 
     Args:
         equipment: What the agent has to make tools from (:attr:`Agent.equipment
             <sunwell.agent.Agent.equipment>`); ``None``: the toolbox of the workspace.
+        lens_input_tokens: What a run has measured or what is to be assumed; ``None``: the workspace is read.
+        scout_turns: How long a run has found that the smart model may look for itself; with
+            *lens_input_tokens*.
     """
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
     models, own, worker = _candidates(options, prices, registry)
     lens = options.lens
     alone = worker if lens is not None or models.without_lens == "delegation_model" else own
-    tools = Toolset.of(equipment.names(options), equipment.preview(session)).specs
-    prompt = secrets.redact(options.system_prompt) if options.system_prompt else None
-    asked = Request(
-        History([user(secrets.redact(session.goal))]),
-        tuple(section for section in (prompt, lens.to_context() if lens else None) if section),
-        tools,
-        own_output_tokens(alone, options.max_output_tokens),
-    )
-    first = first_claim(alone, asked, prices, "work")
+    known = Toolset.of(equipment.names(options), equipment.preview(session))
+    seen = surroundings_of(session, known.granted, secrets)
+    guidance = Guidance.of(options.system_prompt, options, known.granted, secrets=secrets, surroundings=seen)
+    goal = History([user(secrets.redact(session.goal))])
+    limit = own_output_tokens(alone, options.max_output_tokens)
+    first = first_claim(alone, Request(goal, guidance.sections(lens), known.specs, limit), prices, "work")
     least = first.least_output_tokens
+    config = LoopConfig.of(options, prices=prices)
+    if lens_input_tokens is None and lens is None:
+        lens_input_tokens, scout_turns = _lens_reading(session, secrets, models.smart, known.specs, config)
     decision, made = decide(
         secrets.redact(session.goal),
-        LoopConfig.of(options, prices=prices),
+        config,
         models,
-        system_prompt=prompt,
-        tools=tools,
+        system=guidance.sections(),
+        tools=known.specs,
         tokens_left=options.budget.tokens,
         lens=lens,
+        lens_input_tokens=lens_input_tokens,
+        scout_turns=scout_turns,
     )
     return Forecast(
         session.goal,
@@ -121,6 +136,24 @@ def forecast(
         first.input_tokens + least,
         lens,
     )
+
+
+def _lens_reading(
+    session: SessionContext,
+    secrets: Secrets,
+    smart: PricedModel,
+    tools: Sequence[ToolSpec],
+    config: LoopConfig,
+) -> tuple[int, int]:
+    """Return the size of what the smart model reads to write the lens, and how many turns it may look first.
+
+    The workspace is read for it.
+    """
+    goal, most = secrets.redact(session.goal), smart.lens_output_tokens
+    order = LensOrder(goal, "", tuple(tools), config.max_lens_tokens, config.effort, most, config.split)
+    shown = shown_for_lens(session, secrets)
+    tokens = input_tokens(lens_request(order, shown.text, smart.lens_prompt_tokens))
+    return tokens, turns_of_scouting(shown, config, tools)
 
 
 def forecast_object(made: Forecast) -> dict[str, object]:

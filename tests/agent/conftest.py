@@ -117,7 +117,8 @@ class Story:
         if what == "run":
             return agent.run(SessionContext.build(self.workspace, "Do it.", options=self.options))
         if what == "batch":
-            return agent.batch_events(given.pop("tasks"), workspace=self.workspace, options=self.options)
+            tasks = given.pop("tasks")
+            return agent.batch_events(tasks, workspace=self.workspace, options=self.options, **given)
         run_id = given.pop("run_id", "")
         told: AsyncGenerator[Event, None] = getattr(agent, what)(run_id, workspace=self.workspace, **given)
         return told

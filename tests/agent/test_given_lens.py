@@ -41,7 +41,7 @@ async def test_the_delegation_model_works_under_a_given_lens(tmp_path: Path) -> 
     agent, smart, cheap = agent_with("Done.")
     events = [event async for event in agent.run(session_with(tmp_path, lens=LENS))]
     smart.assert_finished()
-    assert cheap.calls[0].system == (LENS.to_context(),)
+    assert LENS.to_context() in cheap.calls[0].system
     (started,) = [event for event in events if isinstance(event, DelegationStarted)]
     assert (started.smart_model, started.delegation_model) == ("", "haiku-x")
     (given,) = [event for event in events if isinstance(event, LensGiven)]
@@ -55,7 +55,7 @@ async def test_a_loop_takes_it_with_its_configuration() -> None:
     """A run without a journal file works under it alike."""
     model = ScriptedModel("opus-x", ["Done."])
     events = [event async for event in AgentLoop(model, config=LoopConfig(lens=LENS)).run("Do it")]
-    assert model.calls[0].system == (LENS.to_context(),)
+    assert LENS.to_context() in model.calls[0].system
     assert isinstance(events[-1], RunFinished)
     assert events[-1].result.lens == LENS
 
@@ -76,7 +76,7 @@ async def test_options_in_place_of_the_recorded_ones_keep_the_lens(tmp_path: Pat
         await agent.resume(failed.run_id, workspace=tmp_path, given={"lens": OTHER})
     again, _, cheap = agent_with("Done.")
     result = await again.resume(failed.run_id, workspace=tmp_path, options=RunOptions())
-    assert (result.status, cheap.calls[0].system) == ("ok", (LENS.to_context(),))
+    assert (result.status, LENS.to_context() in cheap.calls[0].system) == ("ok", True)
 
 
 async def test_a_batch_takes_it_as_an_option_or_as_an_argument(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ async def test_a_batch_takes_it_as_an_option_or_as_an_argument(tmp_path: Path) -
     for given in ({"lens": LENS}, {"options": RunOptions(lens=LENS)}):
         agent, _, cheap = agent_with("Done.")
         result = await agent.batch(["One"], workspace=tmp_path, **given)  # type: ignore[arg-type]
-        assert (result.run.lens, cheap.calls[0].system) == (LENS, (LENS.to_context(),))
+        assert (result.run.lens, LENS.to_context() in cheap.calls[0].system) == (LENS, True)
     agent, *_ = agent_with()
     with pytest.raises(ConfigurationError, match="two lenses are given"):
         await agent.batch(["One"], lens=OTHER, workspace=tmp_path, options=RunOptions(lens=LENS))
@@ -103,7 +103,8 @@ async def test_a_batch_of_before_has_its_lens_beside_its_tasks(tmp_path: Path) -
     path.write_bytes(b"".join(encode(record, seq) + b"\n" for seq, record in enumerate(records)))
     again, _, cheap = agent_with("Done.")
     result = await again.resume(failed.run.run_id, workspace=tmp_path)
-    assert (result.status, result.lens, cheap.calls[0].system) == ("ok", LENS, (LENS.to_context(),))
+    assert (result.status, result.lens) == ("ok", LENS)
+    assert LENS.to_context() in cheap.calls[0].system
 
 
 @pytest.mark.parametrize(
@@ -147,4 +148,4 @@ def test_a_lens_beyond_the_limit_is_used_whole_and_is_worth_a_second_look(tmp_pa
     asyncio.run(follow())
     (given,) = [event for event in events if isinstance(event, LensGiven)]
     assert "tokens long, and every turn of every worker reads it again" in given.remarks[0]
-    assert cheap.calls[0].system == (LENS.to_context(),)
+    assert LENS.to_context() in cheap.calls[0].system

@@ -26,7 +26,7 @@ from sunwell.events import (
     ToolCallStarted,
 )
 from sunwell.report.summary import compare_with_smart_model, summarize, summary_text
-from sunwell.testing import ScriptedModel, completion, run_virtual
+from sunwell.testing import ScriptedModel, completion, run_virtual, task_in
 from sunwell.tools import tool
 
 PRICE = Price(Rates(Decimal(1), Decimal(10)), source="test", date="2026-11-01")
@@ -330,7 +330,7 @@ def test_one_loop_runs_two_tasks_at_once() -> None:
     """Nothing of one task is seen by the other."""
 
     def answer(request: Request) -> str:
-        return f"about {request.messages[0].text}"
+        return f"about {task_in(request)}"
 
     model = ScriptedModel("haiku", [answer, answer], seconds=5)
     loop = AgentLoop(model)

@@ -10,7 +10,7 @@ import pytest
 from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.orchestrator import Orchestrator
-from sunwell.agent.prompts import ORCHESTRATOR_PROMPT
+from sunwell.agent.prompts import ORCHESTRATOR_PROMPT, work_prompt
 from sunwell.agent.run.composed_answer import COMPOSED
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
@@ -19,7 +19,7 @@ from sunwell.core import Completion, Request, ToolCall, Usage
 from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, ServerFailed
 from sunwell.events import AnswerSet, RunFinished, RunStarted, WorkerQueued
-from sunwell.testing import Line, ScriptedModel, completion, run_virtual
+from sunwell.testing import Line, ScriptedModel, completion, run_virtual, task_in
 from sunwell.tools import tool
 from tests.agent.orchestrated import (
     answer,
@@ -71,7 +71,7 @@ def test_the_callers_system_prompt_comes_first_and_binds_workers_too() -> None:
 
     run_virtual(gather())
     assert smart.calls[0].system == ("Never delete anything.", ORCHESTRATOR_PROMPT)
-    assert cheap.calls[0].system == ("Never delete anything.",)
+    assert cheap.calls[0].system == ("Never delete anything.", work_prompt(()))
 
 
 def test_it_runs_on_the_smart_model_and_its_workers_on_the_other() -> None:
@@ -186,7 +186,7 @@ def test_at_a_limit_the_answer_is_made_of_what_the_workers_delivered(
 
     price = Price(Rates(Decimal(1), Decimal(1)))
     smart = ScriptedModel("boss", [boss_says] * 60, price, manner.get("seconds", 0.0))
-    cheap = ScriptedModel("worker", [lambda r: f"report of {r.messages[0].text}"] * 9, price, 1.0)
+    cheap = ScriptedModel("worker", [lambda r: f"report of {task_in(r)}"] * 9, price, 1.0)
     config = orchestrated(max_output_tokens=1_000, **settings)
     result, _ = run(smart, cheap, config)
     assert (result.status, result.stop_reason) == ("incomplete", reason)
@@ -290,7 +290,7 @@ def test_workers_may_hand_work_on_where_the_depth_allows_it() -> None:
     smart = boss(batch("outer"), WAIT, answer("ok"))
 
     def cheap_says(request: Request) -> Any:
-        if request.messages[0].text == "inner":
+        if task_in(request) == "inner":
             said = results_in(request)
             return said[-1] if said else call("delegate", task="deeper", tools=None)
         told = results_in(request)
@@ -304,9 +304,9 @@ def test_workers_may_hand_work_on_where_the_depth_allows_it() -> None:
         ("outer", 1, "run/orchestrator"),
         ("inner", 2, "run/orchestrator/task-0-0-0"),
     ]
-    inner = next(request for request in cheap.calls if request.messages[0].text == "inner")
+    inner = next(request for request in cheap.calls if task_in(request) == "inner")
     assert inner.tools == ()
-    outer = next(request for request in cheap.calls if request.messages[0].text == "outer")
+    outer = next(request for request in cheap.calls if task_in(request) == "outer")
     assert [one.name for one in outer.tools][:2] == ["delegate", "delegate_batch"]
     assert "set_answer" not in [one.name for one in outer.tools]
 
@@ -318,7 +318,7 @@ def test_a_worker_hands_on_no_more_tools_than_it_has() -> None:
 
     def cheap_says(request: Request) -> Any:
         told = results_in(request)
-        if request.messages[0].text == "inner":
+        if task_in(request) == "inner":
             return told[-1] if told else STEP
         return [call("delegate", task="inner", tools=None), WAIT, told[-1] if told else ""][len(told)]
 
@@ -332,7 +332,7 @@ def test_a_worker_that_ends_takes_its_own_workers_with_it() -> None:
     turns = {"inner": 4, "late": 9}
 
     def cheap_says(request: Request) -> Completion | str:
-        task, made = request.messages[0].text, len(results_in(request))
+        task, made = task_in(request), len(results_in(request))
         if task == "outer":
             return "I do not wait." if made else call("delegate", task="inner", tools=None)
         return f"{task} is done" if made == turns[task] else call("look", place=str(made))

@@ -16,7 +16,7 @@ from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Completion, Request, Task, Text, Usage
 from sunwell.core.span import Span
 from sunwell.journal.memory import MemoryJournal
-from sunwell.testing import run_virtual
+from sunwell.testing import run_virtual, task_in
 
 SCHEDULES, PARTS, AT_ONCE = 10_000, 8, 250
 ANSWER = Completion((Text("done"),), "end", Usage(1, 1), "quick")
@@ -29,7 +29,7 @@ class Quick:
     name: str = "quick"
 
     async def complete(self, request: Request) -> Completion:
-        await asyncio.sleep(float(request.messages[0].text))
+        await asyncio.sleep(float(task_in(request)))
         return ANSWER
 
     def stream(self, request: Request) -> Any:

@@ -274,3 +274,159 @@ def test_rules_of_the_house_are_shown(tmp_path: Path, name: str):
     """A file of conventions is a guide like a read-me: no lens can pass on what nobody has read."""
     write(tmp_path, {name: "Ids have a prefix.", "other/data.txt": "no"})
     assert shown(text_for(tmp_path, "Generate endpoints for 5 entities", limit_tokens=4_000)) == [name]
+
+
+BODY = "    items = [one for one in order if one.is_open]\n    return items\n"
+
+
+def module(*names: str) -> str:
+    return "\n\n".join(f"def {name}(order):\n{BODY}" for name in names) + "\n"
+
+
+def test_a_rare_name_beats_common_words(tmp_path: Path):
+    """A file with the identifier of the task comes before files that are full of its everyday words."""
+    write(
+        tmp_path, {f"src/orders{n}.py": module(*[f"open_order_{n}_{i}" for i in range(9)]) for n in range(9)}
+    )
+    write(tmp_path, {"src/zebra.py": module("clamp_backoff")})
+    made = gather(tmp_path, "Open the order again if clamp_backoff says so", limit_tokens=3_000)
+    assert shown(made.text)[0] == "src/zebra.py"
+
+
+def test_what_the_text_of_a_file_says_finds_it(tmp_path: Path):
+    """No word of the task is in its path: the definition is found by its body, however long the file."""
+    long = module(*[f"part_{n}" for n in range(300)])
+    needle = 'def settle(order):\n    """Round the surcharge half to even."""\n    return round(order)\n'
+    write(tmp_path, {"src/a.py": module("b"), "src/core.py": f"{long}\n\n{needle}\n\n{long}"})
+    made = gather(tmp_path, "The surcharge is rounded wrongly", limit_tokens=1_500)
+    assert needle.strip() in made.text
+    assert "src/core.py" in made.partly
+    assert re.search(r"^File src/core\.py, lines \d+-\d+ of 3004:$", made.text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "task", ["Fix `Cart.add`", "fix cart add", "Fix CartAdd", "fix cart_add", "fix cart-adding"]
+)
+def test_spellings_of_a_name_find_the_same_definition(tmp_path: Path, task: str):
+    """Camel case, underscores, dots, dashes and endings."""
+    write(tmp_path, {f"src/m{n}.py": module(*[f"thing_{n}_{i}" for i in range(30)]) for n in range(9)})
+    write(
+        tmp_path,
+        {"src/zoo.py": f"class Cart:\n    def add(self, order):\n        return order\n\n\n{module('x')}"},
+    )
+    assert shown(gather(tmp_path, task, limit_tokens=2_000).text)[0] == "src/zoo.py"
+
+
+def test_with_tests_does_not_put_tests_before_source(tmp_path: Path):
+    """Tests come after the file that they are named after, and take little of the room."""
+    tests = {
+        f"tests/test_{name}.py": module(*[f"test_{name}_{i}" for i in range(200)])
+        for name in ("cart", "order")
+    }
+    write(tmp_path, tests | {"src/cart.py": module("add_to_cart"), "src/order.py": module("send_order")})
+    text = gather(tmp_path, "Add a discount to the cart, with tests", limit_tokens=2_000).text
+    assert shown(text)[:2] == ["src/cart.py", "tests/test_cart.py"]
+    assert "src/order.py" in shown(text)
+
+
+def test_the_name_of_the_package_is_kept_if_it_is_the_only_hint(tmp_path: Path):
+    """In a workspace of one package every path holds its name, and the source is shown all the same."""
+    write(tmp_path, {"shop/__init__.py": "from shop.core import run\n", "shop/core.py": module("run")})
+    made = gather(tmp_path, "Fix shop", limit_tokens=1_000)
+    assert set(made.whole) == {"shop/__init__.py", "shop/core.py"}
+
+
+def test_what_a_relevant_definition_calls_is_relevant(tmp_path: Path):
+    """The helper shares no word with the task; the definition that does calls it."""
+    filler = {f"src/f{n:02}.py": module(*[f"part_{n}_{i}" for i in range(40)]) for n in range(12)}
+    caller = "from src.zz import normalise\n\n\ndef parse_invoice(text):\n    return normalise(text)\n"
+    helper = "def normalise(text):\n    return text.strip()\n"
+    write(tmp_path, filler | {"src/invoices.py": caller, "src/zz.py": helper})
+    assert shown(gather(tmp_path, "parse_invoice keeps blanks", limit_tokens=1_500).text)[:2] == [
+        "src/invoices.py",
+        "src/zz.py",
+    ]
+
+
+def test_histories_and_prose_do_not_come_before_source(tmp_path: Path):
+    """A changelog and a manual say the words of the task most often."""
+    talk = "The retry limit of the client: retry, limit, client.\n" * 50
+    write(tmp_path, {"CHANGELOG.md": talk, "docs/retry.md": talk, "src/zz.py": module("retry_limit")})
+    assert (
+        shown(gather(tmp_path, "Raise the retry limit of the client", limit_tokens=3_000).text)[0]
+        == "src/zz.py"
+    )
+
+
+def test_imports_that_go_round_are_no_trouble(tmp_path: Path):
+    """Two modules that import each other, and one that imports itself."""
+    write(tmp_path, {"a.py": "import b\nimport a\n", "b.py": "from . import a\nfrom b import b\n"})
+    assert set(shown(gather(tmp_path, "Fix the import", limit_tokens=1_000).text)) == {"a.py", "b.py"}
+
+
+def test_the_outline_says_what_source_defines(tmp_path: Path):
+    """Signatures where there is room, else names; methods after their class."""
+    cart = "class Cart(Base):\n    def add(self, order): ...\n    def drop(self): ...\n"
+    cart += "\n\ndef find(number: int) -> Cart: ...\n"
+    write(tmp_path, {"cart.py": cart})
+    listing = gather(tmp_path, "x", limit_tokens=1_000).text.partition("\n\n")[0]
+    assert listing.splitlines()[1:] == [
+        f"cart.py {len(cart)}",
+        "  class Cart(Base): add, drop",
+        "  def find(number: int) -> Cart",
+    ]
+    write(tmp_path, {f"m{n:02}.py": module(*[f"name_{n}_{i}" for i in range(9)]) for n in range(9)})
+    short = gather(tmp_path, "x", limit_tokens=800).text.partition("\n\n")[0]
+    assert "  Cart: add, drop; find" in short.splitlines()
+
+
+def test_it_is_said_what_is_shown_and_what_is_left_out(tmp_path: Path):
+    """Each file that fits the task is whole, in part, or not shown; the reads are those in the text."""
+    files = {f"src/cart_{n:02}.py": module(*[f"cart_{n}_{i}" for i in range(20)]) for n in range(30)}
+    write(tmp_path, files | {"src/picture.png": b"\x89PNG\r\n\0", "README.md": "# Shop\n"})
+    made = gather(tmp_path, "Fix the cart", limit_tokens=3_000)
+    assert made.files == 32
+    assert made.unlisted == 0
+    assert {*made.whole, *made.partly} == set(shown(made.text)) == {read.path for read in made.reads}
+    assert {*made.whole, *made.partly, *made.not_shown} == {*files, "README.md"}
+    assert made.not_shown
+    assert made.tokens == -(-len(made.text.encode()) // 4) <= 3_000
+    left = sum((tmp_path / path).stat().st_size for path in made.partly)
+    assert (made.partly_bytes > 0) is bool(made.partly)
+    assert made.partly_bytes < left
+
+
+@pytest.mark.parametrize(
+    ("task", "least", "most"),
+    [
+        pytest.param("Fix settle_invoice", 0.9, 1.0, id="its-name"),
+        pytest.param("Change src/b.py", 1.0, 1.0, id="its-path"),
+        pytest.param("Translate everything into Esperanto", 0.0, 0.1, id="nothing"),
+        pytest.param("Settle the quaternion of the hyperbola", 0.05, 0.7, id="a-part"),
+        pytest.param("…", 0.0, 0.0, id="no-words"),
+    ],
+)
+def test_how_well_the_workspace_fits_the_task_is_said(tmp_path: Path, task: str, least: float, most: float):
+    """From 0, no word of the task is anywhere, to 1, one passage holds them all."""
+    write(tmp_path, {"src/a.py": module("settle_invoice"), "src/b.py": module("other")})
+    assert least <= gather(tmp_path, task, limit_tokens=1_000).fit <= most
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    limit=st.integers(100, 3_000),
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=8),
+    task=st.sampled_from(["Fix part_1_3", "x", "Change src/m0.py", "Test m1 with `order`"]),
+)
+def test_the_room_is_filled_and_never_passed(tmp_path: Path, limit: int, sizes: list[int], task: str):
+    """All of it is used if there is text enough; else all source is shown."""
+    for old in tmp_path.rglob("*.py"):
+        old.unlink()
+    files = {
+        f"src/m{n}.py": module(*[f"part_{n}_{i}" for i in range(count)]) for n, count in enumerate(sizes)
+    }
+    write(tmp_path, files)
+    made = gather(tmp_path, task, limit_tokens=limit)
+    assert len(made.text.encode()) <= 4 * limit
+    assert len(made.text.encode()) >= 4 * limit - 700 or set(made.whole) == set(files)
+    assert gather(tmp_path, task, limit_tokens=limit) == made

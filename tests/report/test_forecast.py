@@ -8,6 +8,7 @@ import pytest
 
 from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
+from sunwell.agent.prompts import work_prompt
 from sunwell.agent.run.decision import Candidates, PricedModel, decide, quote_once
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
@@ -161,15 +162,20 @@ async def test_the_loop_quotes_with_its_own_limits() -> None:
     config = LoopConfig(enable_delegation=True, max_lens_tokens=300)
     prices = PriceBook()
 
+    events = [event async for event in AgentLoop(smart, None, config, delegation_model=dear).run(CRUD)]
+    computed = quote_once.cache_info().misses
+    assert isinstance(events[-1], RunFinished)
+    made = events[-1].result.decision
+    assert made is not None
+
     def decided(config: LoopConfig) -> tuple[DelegationDecision, Quote]:
         models = [PricedModel.of(model, prices, config) for model in (smart, smart, dear)]
-        return decide(CRUD, config, Candidates(*models))
+        size = made.lens_input_tokens
+        system = (work_prompt(()),)
+        return decide(CRUD, config, Candidates(*models), system=system, lens_input_tokens=size)
 
     decision, short = decided(config)
-    computed = quote_once.cache_info().misses
-    events = [event async for event in AgentLoop(smart, None, config, delegation_model=dear).run(CRUD)]
-    assert isinstance(events[-1], RunFinished)
-    assert events[-1].result.decision == decision
+    assert made == decision
     assert quote_once.cache_info().misses == computed
     _, long = decided(LoopConfig(max_lens_tokens=3_000))
     assert short.delegated.worst_usd is not None
@@ -212,3 +218,53 @@ async def test_the_least_cap_of_a_forecast_is_the_one_with_which_a_run_begins(tm
         await Agent().result(session(least - Decimal("0.000001")))
     assert not model.calls
     assert (await Agent().result(session(least))).status == "ok"
+
+
+@pytest.mark.parametrize("lines", [0, 100, 10_000])
+async def test_the_quote_rests_on_what_the_smart_model_really_reads(tmp_path: Path, lines: int) -> None:
+    """The size of the request for the lens, to the token: the same in forecast, decision and call."""
+    (tmp_path / "entities.py").write_text("".join(f"entity_{n} = {n}\n" for n in range(lines)))
+    smart = ScriptedModel("smart", ["no lens"] * 2 + ["Done."], price=DEAR)
+    options = RunOptions(
+        smart_model=smart,
+        delegation_model=ScriptedModel("cheap", ["Done."], price=CHEAP),
+        enable_delegation=True,
+        scout=False,
+    )
+    session = SessionContext.build(tmp_path, CRUD, options)
+    made = forecast(session)
+    result = await Agent().result(session)
+    read = -(-smart.calls[0].size_bytes // 4)
+    assert (made.decision.lens_input_tokens, result.decision.lens_input_tokens) == (read, read)
+    assert any(f"The lens takes {read:,} tokens to read" in said for said in made.quote.assumptions)
+
+
+async def test_the_quote_says_what_looking_would_cost(tmp_path: Path) -> None:
+    """If what is shown is not enough, expected and worst cost of the lens are higher, and a line says why."""
+    (tmp_path / "entities.py").write_text("".join(f"entity_{n} = {n}\n" for n in range(10_000)))
+
+    def made_with(**more: object) -> Any:
+        models = {"smart_model": ScriptedModel("smart", [], price=DEAR)}
+        models["delegation_model"] = ScriptedModel("cheap", [], price=CHEAP)
+        return forecast(SessionContext.build(tmp_path, CRUD, RunOptions(**models, **more)))  # type: ignore[arg-type]
+
+    scouted, plain = made_with(), made_with(scout=False)
+    assert (scouted.decision.scout_turns, plain.decision.scout_turns) == (3, 0)
+    for figure in ("expected_usd", "worst_usd"):
+        assert getattr(scouted.quote.delegated, figure) > getattr(plain.quote.delegated, figure)
+    assert scouted.quote.delegated.low_usd == plain.quote.delegated.low_usd
+    said = "it looks for itself first, in 2 turns and at most 3"
+    assert [said in " ".join(each.quote.assumptions) for each in (scouted, plain)] == [True, False]
+
+
+async def test_what_is_not_delegated_reads_no_workspace(tmp_path: Path) -> None:
+    """A small task gives the same decision with and without a size, and nothing is measured."""
+    options = RunOptions(
+        smart_model=ScriptedModel("smart", [], price=DEAR),
+        delegation_model=ScriptedModel("cheap", ["Done."], price=CHEAP),
+        enable_delegation=True,
+    )
+    session = SessionContext.build(tmp_path, "Fix a typo in user profiles page", options)
+    result = await Agent().result(session)
+    assert result.decision == forecast(session).decision
+    assert result.decision.lens_input_tokens is None

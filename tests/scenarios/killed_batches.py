@@ -24,6 +24,7 @@ from sunwell.journal.layout import list_runs
 from sunwell.journal.places import JournalFiles
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, InProcessModel, Reply
+from sunwell.testing import task_in
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 SOURCES = sorted(path.relative_to(SHOP) for path in (SHOP / "shop").rglob("*.py"))
@@ -36,8 +37,8 @@ def script_in(folder: Path):  # type: ignore[no-untyped-def]
 
     def answer(asked: Asked) -> Reply:
         with (folder / "asked.txt").open("a") as lines:
-            lines.write(f"{asked.messages[0].text} {len(asked.messages)}\n")
-        words = asked.messages[0].text.split()
+            lines.write(f"{task_in(asked)} {len(asked.messages)}\n")
+        words = task_in(asked).split()
         source, note = words[1], words[3]
         seen = [part for message in asked.messages for part in message.parts if isinstance(part, ToolResult)]
         if not seen:

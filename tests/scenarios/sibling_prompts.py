@@ -10,13 +10,18 @@ import asyncio
 import collections
 import hashlib
 import json
+import os
+import shutil
 import sys
-import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
 
 from sunwell.agent import Agent
+from sunwell.agent.prompts import TOLD_BEGINS
 from sunwell.context.options import RunOptions
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import Text
@@ -106,7 +111,7 @@ class Watching:
             "chat": b"".join(openai_chat.encode_request("m", request, QUIRKS, streaming=False)),
         }
         for wire, body in bodies.items():
-            first = request.messages[0].text.encode()
+            first = request.messages[0].text.partition(TOLD_BEGINS)[0].strip().encode()
             FOUND[wire, hashlib.sha256(body[: body.rindex(first)]).hexdigest()] += 1
         spec = look_up.spec
         schema = f"{spec.name}\n{spec.description}\n{spec.schema_text}"
@@ -120,10 +125,28 @@ class Watching:
         yield Delta(completion=await self.complete(request))
 
 
+@contextmanager
+def workspace_at(folder: Path) -> Iterator[Path]:
+    """Make a workspace that is called the same in each process: its path is in the prompts."""
+    folder.mkdir()
+    try:
+        (folder / "AGENTS.md").write_text("Write docstrings in the imperative.\n")
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def on_the_date_of(zone: str) -> None:
+    """Take the local time of *zone*: between the first and the last zone of the earth lies a day."""
+    os.environ["TZ"] = zone
+    time.tzset()
+
+
 async def main() -> None:
-    """Run half of the batch, stop, and take it up again with another agent."""
+    """Run half of the batch, stop, and take it up again with another agent, on another day."""
     journals = KeptJournals() if "--without-files" in sys.argv else JournalFiles()
-    with tempfile.TemporaryDirectory() as folder:
+    with workspace_at(Path(sys.argv[1])) as folder:
+        on_the_date_of("Etc/GMT+12")
         tasks = [f"Write the docstring of function {i:03d}" for i in range(100)]
         options = RunOptions(max_concurrent=5, system_prompt="You are careful.")
         agent = Agent(model=Watching(), registry=ModelRegistry(), prices=NoPrices(), journals=journals)
@@ -134,6 +157,7 @@ async def main() -> None:
                 agent.stop()
             if isinstance(event, RunFinished):
                 run_id = event.run_id
+        on_the_date_of("Etc/GMT-14")
         again = Agent(model=Watching(), registry=ModelRegistry(), prices=NoPrices(), journals=journals)
         async for event in again.resume(run_id, workspace=folder):
             if isinstance(event, RunFinished):

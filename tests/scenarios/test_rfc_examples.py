@@ -110,7 +110,7 @@ async def test_option_2_models_at_construction(workspace: Path) -> None:
 
     check_delegated(events, "opus-5", "haiku-5")
     assert primary_model.calls == []
-    assert haiku_model.calls[0].system[-1].startswith("# Task Expertise: CRUD endpoints")
+    assert haiku_model.calls[0].system[-2].startswith("# Task Expertise: CRUD endpoints")
 
 
 async def test_option_3_registered_names(workspace: Path) -> None:

@@ -26,7 +26,7 @@ from sunwell.models.prices import PriceBook
 from sunwell.models.providers import Environment
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Simulator, echo, running_simulator
-from sunwell.testing import ScriptedModel, completion
+from sunwell.testing import ScriptedModel, completion, task_in
 
 LENS = '{"task_scope": "CRUD", "heuristics": ["Models first."]}'
 RATES = {
@@ -80,7 +80,7 @@ async def test_a_child_has_a_conversation_of_its_own_under_the_parents_instructi
 
     def said(request: Request) -> str:
         seen.append(request)
-        return f"secret of {request.messages[0].text}"
+        return f"secret of {task_in(request)}"
 
     await batch_of(
         Agent(model=model("haiku-1", said, said)),
@@ -89,11 +89,11 @@ async def test_a_child_has_a_conversation_of_its_own_under_the_parents_instructi
         system_prompt="Never delete anything.",
         max_concurrent=1,
     )
-    assert [(request.system, len(request.messages)) for request in seen] == [
-        (("Never delete anything.",), 1),
-        (("Never delete anything.",), 1),
+    assert [(request.system[0], len(request.messages)) for request in seen] == [
+        ("Never delete anything.", 1),
+        ("Never delete anything.", 1),
     ]
-    assert [request.messages[0].text for request in seen] == ["a", "b"]
+    assert [task_in(request) for request in seen] == ["a", "b"]
 
 
 def test_nobody_named_means_the_default_smart_model() -> None:

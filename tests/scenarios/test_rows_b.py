@@ -9,6 +9,7 @@ import pytest
 
 from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
+from sunwell.agent.prompts import LENS_STANDING, work_prompt
 from sunwell.agent.request import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
@@ -162,7 +163,8 @@ async def test_without_a_delegation_model_the_loops_own_works_under_the_lens() -
     loop = AgentLoop(own, config=LoopConfig(enable_delegation=True), smart_model=writer)
     events = [event async for event in loop.run(TASK)]
     assert [started.delegation_model for started in of_kind(events, DelegationStarted)] == ["own"]
-    assert own.calls[0].system == (of_kind(events, RunFinished)[0].result.lens.to_context(),)
+    lens = of_kind(events, RunFinished)[0].result.lens
+    assert own.calls[0].system == (work_prompt(()), lens.to_context(), LENS_STANDING)
 
 
 async def test_context_is_shown_to_whoever_writes_the_lens() -> None:
@@ -213,5 +215,6 @@ async def test_many_workers_read_one_lens(tmp_path: Path) -> None:
     agent = Agent(model=worker, delegation_model=worker)
     results = await agent.batch([f"Entity {n}" for n in range(5)], lens=lens, workspace=tmp_path)
     assert [result.status for result in results] == ["ok"] * 5
-    assert seen == [(lens.to_context(),)] * 5
+    assert len(set(seen)) == 1
+    assert seen[0][-2:] == (lens.to_context(), LENS_STANDING)
     assert all(isinstance(result, TaskResult) for result in results)

@@ -25,7 +25,7 @@ from sunwell.journal.reading import read_records
 from sunwell.journal.records import RunOpened
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator import echo as simply_echo
-from sunwell.testing import ScriptedModel, completion, run_virtual
+from sunwell.testing import ScriptedModel, completion, run_virtual, task_in
 from sunwell.tools import tool
 
 SEEDS = Path(__file__).parents[1] / "config" / "seeds"
@@ -55,7 +55,7 @@ class Answering:
         self.asked.append(request)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        await asyncio.sleep(self.seconds(request.messages[0].text))
+        await asyncio.sleep(self.seconds(task_in(request)))
         self.at_once -= 1
         said = self.rule(request)
         made = completion(said) if isinstance(said, str) else said
@@ -67,7 +67,7 @@ class Answering:
 
 def echo(request: Request) -> str:
     """Answer with the question."""
-    return f"about {request.messages[0].text}"
+    return f"about {task_in(request)}"
 
 
 def called(name: str, **arguments: Any) -> Any:
@@ -119,8 +119,9 @@ def test_a_model_asks_a_fresh_one_and_puts_the_answers_together() -> None:
     assert (result.status, result.answer) == ("ok", "a is what was said")
     (request,) = worker.asked
     assert request.max_output_tokens == 4000
-    assert request.system == ("Never delete anything.",)
-    assert [message.text for message in request.messages] == ["What is a?"]
+    assert request.system[0] == "Never delete anything."
+    assert len(request.messages) == 1
+    assert task_in(request) == "What is a?"
     assert [spec.name for spec in request.tools if spec.name == "look"] == ["look"]
     assert "about What is a?" in told(boss).content
     offered = {spec.name for spec in boss.calls[0].tools}
@@ -155,7 +156,8 @@ def test_limit_system_and_tools_of_a_sub_call_are_its_own() -> None:
     worker = Answering(rule)
     ran(boss, worker)
     assert worker.asked[0].max_output_tokens == 900
-    assert worker.asked[0].system == ("Never delete anything.", "Be brief.")
+    (first, *_, last) = worker.asked[0].system
+    assert (first, last) == ("Never delete anything.", "Be brief.")
     assert "nothing at here" not in told(boss).content
     assert "no tool" in told(boss).content
 
@@ -190,7 +192,7 @@ def test_a_question_of_a_batch_gets_no_more_than_its_even_share() -> None:
     boss = ScriptedModel("boss", [asked_all(*queries, total_budget=9000), "Done."], PRICE)
     worker = Answering(echo)
     ran(boss, worker)
-    sent = {request.messages[0].text: request.max_output_tokens for request in worker.asked}
+    sent = {task_in(request): request.max_output_tokens for request in worker.asked}
     assert sent == {"a": 100, "b": 3000, "c": 3000}
 
 

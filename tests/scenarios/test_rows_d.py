@@ -18,7 +18,7 @@ from sunwell.errors import ConfigurationError, MissingKeyError
 from sunwell.models.connection import client_for
 from sunwell.simulator import ModelPrice, ModelRates, Simulator, echo, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
-from sunwell.testing import ScriptedModel, completion
+from sunwell.testing import ScriptedModel, completion, task_in
 
 _PRICES = {name: ModelPrice(ModelRates(1, 2)) for name in ("deep", "plain")}
 KEYS = {"ANTHROPIC_API_KEY": "sk-a", "OPENAI_API_KEY": "sk-o", "XAI_API_KEY": "xai-k"}
@@ -172,7 +172,7 @@ async def answered(*lines: Any, **options: Any) -> tuple[ScriptedModel, Scripted
 async def test_a_subagents_answer_comes_back_with_its_question() -> None:
     """It is asked once, on the model that was configured for it."""
     _, child, given = await answered(asking('{"question": "Where are tokens checked?"}'), "Done.")
-    assert child.calls[0].messages[0].text == "Where are tokens checked?"
+    assert task_in(child.calls[0]) == "Where are tokens checked?"
     assert "Where are tokens checked?" in given
     assert "In auth.py." in given
 

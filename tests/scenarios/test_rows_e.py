@@ -16,7 +16,7 @@ from sunwell.context.options import RunOptions
 from sunwell.core import Request, TaskResult, ToolCall, ToolResult
 from sunwell.errors import ServerFailed
 from sunwell.events import AnswerSet, RunFinished
-from sunwell.testing import ScriptedModel, completion, run_virtual
+from sunwell.testing import ScriptedModel, completion, run_virtual, task_in
 from sunwell.tools import tool
 
 SEEDS = Path(__file__).parents[1] / "config" / "seeds"
@@ -39,7 +39,7 @@ class Worker:
 
     async def complete(self, request: Request) -> Any:
         self.asked.append(request)
-        text = request.messages[0].text
+        text = task_in(request)
         await asyncio.sleep(float(text.partition(" ")[0]))
         if "fail" in text:
             raise ServerFailed("worker", "it broke")

@@ -85,17 +85,22 @@ def planning_for(run: Run) -> Planning:
     )
 
 
-def dispatcher_for(run: Run, model: ModelProtocol, lens: EphemeralLens | None) -> Dispatcher:
-    """Return the dispatcher of a run's workers on *model*, under *lens* where there is one."""
+def dispatcher_for(
+    run: Run, model: ModelProtocol, lens: EphemeralLens | None, *, larger_task: str = ""
+) -> Dispatcher:
+    """Return the dispatcher of a run's workers on *model*, under *lens* if there is one.
+
+    *larger_task* is what their tasks are parts of; a lens says that itself.
+    """
     config = run.config
-    sections = [run.system_prompt, lens.to_context() if lens else None]
     terms = WorkerTerms(
         model,
         run.tools,
-        tuple(section for section in sections if section),
+        run.guidance.sections(lens),
         max_output_tokens=own_output_tokens(model, config.max_output_tokens),
         stream=config.stream,
         timeout_seconds=config.worker_timeout_seconds,
+        larger_task=larger_task if lens is None else "",
     )
     return Dispatcher(run, terms, Slots(config.max_concurrent), config.max_depth)
 

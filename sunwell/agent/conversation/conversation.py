@@ -122,12 +122,11 @@ class Assignment:
         effort: Effort | None = None,
     ) -> Self:
         """Return the task of *run* as *model* is given it in *span*, under *lens* if there is one."""
-        sections = [run.system_prompt, lens.to_context() if lens else None]
         return cls(
             span,
             model,
             run.task,
-            tuple(section for section in sections if section),
+            run.guidance.sections(lens),
             own_output_tokens(model, run.config.max_output_tokens),
             effort,
             stream=run.config.stream,

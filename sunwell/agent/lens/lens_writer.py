@@ -18,7 +18,7 @@ from sunwell.agent.lens.lens_parser import (
     without_secrets,
 )
 from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder, user_prompt
-from sunwell.agent.lens.scouting import Scout, needs_scouting
+from sunwell.agent.lens.scouting import Scout, turns_of_scouting
 from sunwell.agent.prompts import (
     CONTEXT_CUT,
     GENERIC_CONSTRAINTS,
@@ -383,7 +383,8 @@ async def _written(run: Run, smart: ModelProtocol, worker: ModelProtocol | None,
 
     try:
         order = await _order(run, smart, span.path, may_split)
-        scout = await Scout.of(run, span, smart, worker) if _may_scout(run, span.path) else None
+        is_worth_it = run.decision is None or run.decision.scout_turns > 0
+        scout = await Scout.of(run, span, smart, worker) if may_scout(run) and is_worth_it else None
         try:
             written = await write_split_lens(order, ask, model_name=smart.name, scout=scout)
         except RequestTooLong as refusal:
@@ -394,7 +395,7 @@ async def _written(run: Run, smart: ModelProtocol, worker: ModelProtocol | None,
                 order, context=shorter, max_output_tokens=_lens_room(run, smart).output_tokens
             )
             shown = Shown(shorter, _reads_noted(run, span.path))
-            await _note_context(run, span.path, shown, needs_scouting=_may_scout(run, span.path))
+            await _note_context(run, span.path, shown, needs_scouting=may_scout(run))
             written = await write_split_lens(order, ask, model_name=smart.name, scout=scout)
     except (LensError, ModelError, BudgetExhausted) as error:
         return await _failed(run, span.path, str(error))
@@ -440,6 +441,25 @@ async def first_lens_request(run: Run, smart: ModelProtocol, *, may_split: bool 
     return _request(order, History([user(user_prompt(order))]))
 
 
+def input_tokens(request: Request) -> int:
+    """Return an estimate of what a model reads for *request*, at 4 bytes per token."""
+    return -(-request.size_bytes // _BYTES_PER_TOKEN)
+
+
+def lens_request(order: LensOrder, context: str, room_tokens: int | None) -> Request:
+    """Return the request for the lens of *order* with *context*, cut to a prompt of *room_tokens*."""
+    order = attrs.evolve(order, context=_fitted(order, context, room_tokens))
+    return _request(order, History([user(user_prompt(order))]))
+
+
+def _fitted(order: LensOrder, context: str, room_tokens: int | None) -> str:
+    """Return *context* cut so that it fits into *room_tokens* beside the rest of *order*."""
+    if room_tokens is None:
+        return context
+    others = _request(order, History([user(user_prompt(order))])).size_bytes
+    return cut_context(context, max(0, room_tokens * _CONTEXT_BYTES_PER_TOKEN - others))
+
+
 async def _order(run: Run, smart: ModelProtocol, path: str, may_split: bool) -> LensOrder:
     order = LensOrder(
         run.task,
@@ -453,6 +473,7 @@ async def _order(run: Run, smart: ModelProtocol, path: str, may_split: bool) -> 
     return attrs.evolve(order, context=await _shown(run, smart, path, order))
 
 
+_BYTES_PER_TOKEN = 4
 _CONTEXT_BYTES_PER_TOKEN = 3  # fewer than usual: a question that is refused costs a round trip
 _SAFE_SHARE = 0.8
 
@@ -472,19 +493,15 @@ async def _shown(run: Run, smart: ModelProtocol, path: str, order: LensOrder) ->
         return str(noted.value["text"])
     made = context() if callable(context) else context
     shown = Shown(made) if isinstance(made, str) else made
-    room = _lens_room(run, smart).prompt_tokens
-    if room is not None:
-        others = _request(order, History([user(user_prompt(order))])).size_bytes
-        most_bytes = max(0, room * _CONTEXT_BYTES_PER_TOKEN - others)
-        shown = attrs.evolve(shown, text=cut_context(shown.text, most_bytes))
-    needs = run.config.scout and needs_scouting(shown)
+    shown = attrs.evolve(shown, text=_fitted(order, shown.text, _lens_room(run, smart).prompt_tokens))
+    needs = turns_of_scouting(shown, run.config, run.tools.specs) > 0
     await _note_context(run, path, shown, needs_scouting=needs)
     return shown.text
 
 
-def _may_scout(run: Run, path: str) -> bool:
-    """Whether the smart model may look for itself, since what it is shown is not enough."""
-    noted = run.journal.find(Note, (path, CONTEXT))
+def may_scout(run: Run) -> bool:
+    """Whether the smart model may look for itself, since what it is shown for the lens is not enough."""
+    noted = run.journal.find(Note, (run.root.child("lens").path, CONTEXT))
     return noted is not None and bool(noted.value.get("needs_scouting"))
 
 

@@ -1,5 +1,6 @@
 """A lens writer that looks into the workspace for itself: what it may read, how long, and at what cost."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +12,9 @@ from sunwell.agent.run.files_seen import SCOUTING
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.excerpts import Shown
+from sunwell.context.options import RunOptions
 from sunwell.core.message import History, Message, ToolCall, ToolResult, user
-from sunwell.core.model import Completion, ModelProtocol, Request
+from sunwell.core.model import Completion, ModelProtocol, Request, ToolSpec
 from sunwell.core.span import Span
 from sunwell.gateway.booking import first_claim
 from sunwell.journal.records import Note
@@ -42,6 +44,12 @@ def needs_scouting(shown: Shown) -> bool:
     if shown.not_shown or shown.unlisted:
         return True
     return bool(shown.partly) and shown.fit < _LEAST_FIT
+
+
+def turns_of_scouting(shown: Shown, options: RunOptions, tools: Iterable[ToolSpec]) -> int:
+    """Return how many turns the lens writer may look if it is shown *shown*; 0: it does not look."""
+    can_look = any(tool.name in SCOUT_TOOLS for tool in tools)
+    return options.scout_turns if options.scout and can_look and needs_scouting(shown) else 0
 
 
 @attrs.define(eq=False)
@@ -172,7 +180,7 @@ class Scout:
         run, worker = self.run, self.worker
         # A lens of the longest kind stands in for the one that is not written yet.
         lens = "x" * (4 * run.config.max_lens_tokens)
-        system = tuple(text for text in (run.system_prompt, lens) if text)
+        system = (*run.guidance.sections(), lens)
         limit = own_output_tokens(worker, run.config.max_output_tokens)
         asked = Request(History([user(run.task)]), system, run.tools.specs, limit)
         claim = first_claim(worker, asked, run.gateway.prices, "work")

@@ -8,7 +8,7 @@ from sunwell.agent.run.toolset import Toolset
 from sunwell.core.message import digest_of
 from sunwell.core.model import ToolSpec
 
-_ASKED = ("enable_delegation", "system_prompt", "effort")
+_ASKED = ("enable_delegation", "system_prompt", "work_prompt", "effort")
 _MOST_NAMED = 5
 
 
@@ -66,8 +66,8 @@ def _given_lens(settings: Mapping[str, Any]) -> Any:
 
 
 def _option_changed(option: str, before: Any, after: Any) -> str:
-    if option == "system_prompt":
-        return "the system prompt has changed"
+    if option in ("system_prompt", "work_prompt"):
+        return f"the {option.replace('_', ' ')} has changed"
     return f"{option} was {before} and is {after} now"
 
 

@@ -24,6 +24,7 @@ from sunwell.agent.lifecycle.run_settings import (
     settings_of,
 )
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
+from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run, came_to_its_end
 from sunwell.agent.run.toolset import Toolset
@@ -274,6 +275,10 @@ class RunStart:
             self.secrets.redact(self.recalled) if self.settings is None else self.settings.get("recalled", "")
         )
         settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
+        if self.settings is None:
+            settings["surroundings"] = surroundings_of(session, tools.granted, self.secrets)
+        else:  # as they were when the run opened: what follows must begin with the same bytes
+            settings["surroundings"] = self.settings.get("surroundings", "")
         own = self.equipment.own_tools(session.options)
         if own:
             settings["own_tools"] = digests_of(tool.spec for tool in own)
@@ -290,8 +295,9 @@ class RunStart:
             before = (self.settings or {}).get("lens_left_out", [])
             if replaced or before:
                 settings["lens_left_out"] = list(replaced) or before
-        if session.options.system_prompt:
-            settings["options"]["system_prompt"] = self.secrets.redact(session.options.system_prompt)
+        for name in ("system_prompt", "work_prompt"):
+            if text := getattr(session.options, name):
+                settings["options"][name] = self.secrets.redact(text)
         return settings
 
     def given_lens(self, session: SessionContext) -> EphemeralLens | None:
@@ -305,7 +311,6 @@ class RunStart:
         """Return the run, with its first record written, or with what it spent before booked."""
         tools = self._tools(session)
         settings = self.settings_now(session, roles, tools)
-        prompt = session.options.system_prompt
         run = Run(
             sender,
             self.journal,
@@ -313,8 +318,14 @@ class RunStart:
             config,
             task=_with_recalled(self.secrets.redact(session.goal), settings["recalled"]),
             tools=tools,
-            system_prompt=self.secrets.redact(prompt) if prompt else None,
-            context=partial(_shown, session, self.secrets),
+            guidance=Guidance.of(
+                session.options.system_prompt,
+                session.options,
+                tools.granted,
+                secrets=self.secrets,
+                surroundings=settings["surroundings"],
+            ),
+            context=partial(shown_for_lens, session, self.secrets),
             given_lens=EphemeralLens(**settings["lens"]) if "lens" in settings else None,
             lens_left_out=tuple(settings.get("lens_left_out", ())),
             resumed=self.settings is not None,
@@ -431,7 +442,8 @@ def _cut_off(journal: Journal) -> str:
     return f"{repair}; they are kept in {journal.path.with_suffix('.torn')}"
 
 
-def _shown(session: SessionContext, secrets: Secrets) -> Shown:
+def shown_for_lens(session: SessionContext, secrets: Secrets) -> Shown:
+    """Return what a smart model is shown of the workspace of *session* when it writes a lens."""
     goal = secrets.redact(session.goal)
     return gather(session.workspace, goal, limit_tokens=_CONTEXT_TOKENS, secrets=secrets)
 

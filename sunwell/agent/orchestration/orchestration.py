@@ -11,7 +11,7 @@ from sunwell.agent.orchestration.reports import excerpt
 from sunwell.agent.orchestration.spawner import Spawner, SubCallRoom
 from sunwell.agent.orchestration.spawner_tool import AnswerTool, SpawnerTool, SpawnerTools
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
-from sunwell.agent.prompts import ORCHESTRATOR_PROMPT, WORKERS_DELIVERED, WORKERS_LEFT_OUT
+from sunwell.agent.prompts import WORKERS_DELIVERED, WORKERS_LEFT_OUT
 from sunwell.agent.run.composed_answer import quoted_reports
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, Run
@@ -150,7 +150,7 @@ class Delegating:
         )
         given = attrs.evolve(
             given,
-            system=(*given.system, ORCHESTRATOR_PROMPT),
+            system=self.run.guidance.orchestrator_sections(),
             purpose="orchestrate",
             most_turns=config.orchestrator_max_turns,
         )
@@ -168,7 +168,7 @@ class Delegating:
 
     async def _spawner(self) -> Spawner:
         run, config = self.run, self.run.config
-        dispatcher = dispatcher_for(run, self.worker, self.lens)
+        dispatcher = dispatcher_for(run, self.worker, self.lens, larger_task=run.task)
         limits = config.sub_call_limits
         counted = SubCallRoom(run, limits) if self.kind == "rlm" else None
         if counted is not None:

@@ -9,7 +9,13 @@ from sunwell.core.model import CacheLife, Usage
 from sunwell.core.price import Price, Quote, Side
 
 _TOKENS_PER_TURN = 1_500  # output of a common turn: one file written, or a few places changed
+_EXPECTED_SCOUTING = 2  # turns in which a lens writer looks, if it is not shown enough
+_SCOUTING_OUTPUT_TOKENS = 200
+_SCOUTING_RESULT_TOKENS = 2_500
+_MOST_SCOUTING_TOKENS = 15_000  # bytes of one turn's results, with what JSON adds
 _THINKING_TOKENS = 4_000  # room for reasoning in the lens call, as the lens writer asks for it
+ASSUMED_LENS_INPUT_TOKENS = 8_000
+"""What the smart model reads to write a lens, if nobody has measured it."""
 
 
 @attrs.frozen
@@ -28,7 +34,7 @@ class Shape:
 
     prompt_tokens: int = attrs.field(default=2_500, validator=attrs.validators.ge(0))
     """System prompt, tools and task: what every turn begins with, the lens left out."""
-    lens_input_tokens: int = attrs.field(default=8_000, validator=attrs.validators.ge(0))
+    lens_input_tokens: int = attrs.field(default=ASSUMED_LENS_INPUT_TOKENS, validator=attrs.validators.ge(0))
     """What the smart model reads to write the lens."""
     lens_output_tokens: int = attrs.field(default=1_000, validator=attrs.validators.ge(1))
     """Expected length of the lens; every turn of every worker reads it again."""
@@ -52,6 +58,8 @@ class Shape:
     """The same of the smart model, and"""
     worker_output_tokens: int | None = None
     """of the delegation model; ``None``: ``max_output_tokens``."""
+    scout_turns: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    """Turns in which the smart model may look for itself before it writes the lens."""
     given_lens_tokens: int | None = None
     """Length of a lens that exists already; ``None``: one is written."""
     lens_call_tokens: int | None = None
@@ -136,8 +144,8 @@ def _delegated(prices: Prices, output_tokens: int, shape: Shape, direct: Side) -
     low, expected = (
         _workers_usd(cheap, output, turns, work) for output, turns in _low_and_expected(output_tokens, shape)
     )
-    lens = Usage(shape.lens_input_tokens, _with_reasoning(shape.lens_output_tokens, shape))
-    lens_usd = Decimal(0) if is_given else smart.cost_usd(lens)
+    lens_usd = Decimal(0) if is_given else _lens_usd(smart, shape)
+    plain_usd = lens_usd if is_given else _lens_usd(smart, attrs.evolve(shape, scout_turns=0))
     redone_usd = None if direct.expected_usd is None else shape.redone_share * direct.expected_usd
     worst = None
     if direct.worst_usd is not None:
@@ -147,10 +155,24 @@ def _delegated(prices: Prices, output_tokens: int, shape: Shape, direct: Side) -
         worst += shape.workers * _worst_talk_usd(cheap, lens_prompt, work, "1h")
     return Side(
         "delegated",
-        lens_usd + low,
+        plain_usd + low,
         None if redone_usd is None else lens_usd + expected + redone_usd,
         worst,
     )
+
+
+def _lens_usd(price: Price, shape: Shape) -> Decimal:
+    """Return what the lens costs, with the looking before it: each turn reads what was seen again."""
+    written = _with_reasoning(shape.lens_output_tokens, shape)
+    if not shape.scout_turns:
+        return price.cost_usd(Usage(shape.lens_input_tokens, written))
+    turns = _expected_scouting(shape)
+    output = turns * _SCOUTING_OUTPUT_TOKENS + written
+    return _talk_usd(price, _Talk(shape.lens_input_tokens, output, turns + 1, _SCOUTING_RESULT_TOKENS), shape)
+
+
+def _expected_scouting(shape: Shape) -> int:
+    return min(_EXPECTED_SCOUTING, shape.scout_turns)
 
 
 def _workers_usd(price: Price, output_tokens: int, turns: int, shape: Shape) -> Decimal:
@@ -195,7 +217,9 @@ def _worst_talk_usd(price: Price, prompt_tokens: int, shape: Shape, written: Cac
 def _worst_lens_usd(price: Price, shape: Shape) -> Decimal:
     """Return the bound on the lens: two calls, the second with the first answer in its prompt."""
     output = shape.lens_call_tokens or 2 * shape.max_lens_tokens + _THINKING_TOKENS
-    calls = [(shape.lens_input_tokens, output), (shape.lens_input_tokens + output, output)]
+    step = output + _MOST_SCOUTING_TOKENS
+    calls = [(shape.lens_input_tokens + turn * step, output) for turn in range(shape.scout_turns + 1)]
+    calls.append((calls[-1][0] + output, output))
     return price.worst_usd(calls, written="5m")  # it asks for no entry, but some providers write unasked
 
 
@@ -256,9 +280,16 @@ def _lens_assumption(shape: Shape, workers: str) -> str:
         return (
             f"A lens of {tokens:,} tokens is given and costs nothing; every turn of {workers} reads it again."
         )
-    return (
+    said = (
         f"The lens takes {shape.lens_input_tokens:,} tokens to read and {shape.lens_output_tokens:,} to "
         f"write; every turn of {workers} reads it again."
+    )
+    if not shape.scout_turns:
+        return said
+    expected, most = _counted(_expected_scouting(shape), "turn"), shape.scout_turns
+    return (
+        f"{said} What the smart model is shown is not enough, so it looks for itself first, in {expected} "
+        f"and at most {most}, with {_SCOUTING_RESULT_TOKENS:,} tokens of results a turn."
     )
 
 

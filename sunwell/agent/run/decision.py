@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 import attrs
 
-from sunwell.agent.policy.cost_model import Prices, Shape, quote
+from sunwell.agent.policy.cost_model import ASSUMED_LENS_INPUT_TOKENS, Prices, Shape, quote
 from sunwell.agent.policy.delegation import should_use_delegation
 from sunwell.agent.policy.estimator import estimate_output_tokens
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
@@ -33,13 +33,16 @@ class PricedModel:
     """Longest answer of a turn."""
     lens_output_tokens: int | None = None
     """Longest answer in which it writes a lens; ``None``: as for a model of which nothing is set."""
+    lens_prompt_tokens: int | None = None
+    """Longest prompt for a lens; ``None``: no limit is known."""
 
     @classmethod
     def of(cls, model: ModelProtocol, prices: PriceBook, limits: LoopConfig | RunOptions) -> Self:
         """Return *model* with its price in *prices*, and its room under the *limits* of the run."""
         turn = prices.room(model, own_output_tokens(model, limits.max_output_tokens))
         lens = prices.lens_room(model, limits.max_lens_tokens)
-        return cls(model.name, prices.price(model), turn.output_tokens, lens.output_tokens)
+        price = prices.price(model)
+        return cls(model.name, price, turn.output_tokens, lens.output_tokens, lens.prompt_tokens)
 
 
 @attrs.frozen
@@ -59,51 +62,61 @@ class Candidates:
         return "model" if worker.name == own.name or is_dearer else "delegation_model"
 
 
+def may_delegate(task: str, config: LoopConfig, models: Candidates, tokens_left: int | None) -> bool:
+    """Whether the size of the workspace can matter: the price of a lens may still decide against one."""
+    estimate, threshold = config.estimator or estimate_output_tokens, config.delegation_threshold_tokens
+    if models.worker.name == models.smart.name:
+        return False
+    return bool(should_use_delegation(task, estimate(task), tokens_left, threshold_tokens=threshold))
+
+
 def decide(
     task: str,
     config: LoopConfig,
     models: Candidates,
     *,
-    system_prompt: str | None = None,
+    system: Sequence[str] = (),
     tools: Sequence[ToolSpec] = (),
     tokens_left: int | None = None,
     usd_left: Decimal | None = None,
     lens_usd: Decimal | None = None,
     lens: EphemeralLens | None = None,
+    lens_input_tokens: int | None = None,
+    scout_turns: int = 0,
 ) -> tuple[DelegationDecision, Quote]:
     """Return whether *task* is delegated, and the quote that the decision rests on.
 
     Args:
         config: Gives the threshold, the estimator and the limits that bound the worst case.
-        system_prompt: The caller's instructions; every turn reads them.
+        system: Sections of the system prompt before a lens; every turn reads them.
         tools: What every turn is told of tools.
         tokens_left: Tokens that the run may still use; ``None`` means no limit.
         usd_left: US dollars that the run may still use; ``None`` means no limit.
         lens_usd: Most that writing the lens and the first call under it can cost; ``None``: unknown.
         lens: The lens that the run is given: then the task is done under it, and none is written.
+        lens_input_tokens: Measured size of what the smart model reads to write the lens; ``None``: not
+            measured, so the quote assumes a size.
+        scout_turns: Turns in which the smart model may look for itself before it writes the lens.
     """
     estimate, threshold = config.estimator or estimate_output_tokens, config.delegation_threshold_tokens
     estimated = estimate(task)
-    texts = [task, system_prompt or ""]
-    for spec in tools:
-        texts += (spec.description, spec.schema_text)
     shape = Shape(
-        prompt_tokens=estimate_tokens("\n".join(texts)),
+        lens_input_tokens=ASSUMED_LENS_INPUT_TOKENS if lens_input_tokens is None else lens_input_tokens,
+        prompt_tokens=_prompt_tokens([task, *system], tools),
         max_lens_tokens=config.max_lens_tokens,
         max_turns=config.budget.turns or DEFAULT_TURNS,
         max_output_tokens=models.own.output_tokens,
         smart_output_tokens=models.smart.output_tokens,
         worker_output_tokens=models.worker.output_tokens,
         lens_call_tokens=models.smart.lens_output_tokens,
+        scout_turns=scout_turns,
         given_lens_tokens=None if lens is None else estimate_tokens(lens.to_context()),
     )
-    made = quote_once(estimated, Prices(models.smart.price, models.own.price, models.worker.price), shape)
+    made, shape = _quoted(estimated, models, shape)
     if lens is not None:
         decision = DelegationDecision(True, _given(models), estimated, threshold, tokens_left)
     elif models.worker.name == models.smart.name:
-        name = models.worker.name
-        reason = f"{name} would both write the lens and do the work: name a cheaper delegation model"
-        decision = DelegationDecision(False, reason, estimated, threshold, tokens_left)
+        decision = DelegationDecision(False, _one_model(models), estimated, threshold, tokens_left)
     else:
         decision = should_use_delegation(
             task,
@@ -114,12 +127,39 @@ def decide(
             budget_usd=usd_left,
             lens_usd=lens_usd,
         )
+    if may_delegate(task, config, models, tokens_left):
+        decision = attrs.evolve(decision, lens_input_tokens=lens_input_tokens, scout_turns=shape.scout_turns)
+    return _with_other_way(decision, models), made
+
+
+def _with_other_way(decision: DelegationDecision, models: Candidates) -> DelegationDecision:
+    """Return *decision* with who does the task if it is not delegated."""
     decision = attrs.evolve(decision, without_lens=models.without_lens)
-    if not decision.lens_fits:
-        name = models.worker.name if decision.without_lens == "delegation_model" else models.own.name
-        decision = attrs.evolve(decision, reason=f"{decision.reason}; {name} does the task without a lens")
-    return decision, made
+    if decision.lens_fits:
+        return decision
+    name = models.worker.name if decision.without_lens == "delegation_model" else models.own.name
+    return attrs.evolve(decision, reason=f"{decision.reason}; {name} does the task without a lens")
+
+
+def _quoted(estimated: int, models: Candidates, shape: Shape) -> tuple[Quote, Shape]:
+    """Return the quote, and its shape: without looking, if only that makes delegating dearer."""
+    prices = Prices(models.smart.price, models.own.price, models.worker.price)
+    made = quote_once(estimated, prices, shape)
+    if not shape.scout_turns or not made.delegation_is_dearer:
+        return made, shape
+    shape = attrs.evolve(shape, scout_turns=0)
+    return quote_once(estimated, prices, shape), shape
+
+
+def _one_model(models: Candidates) -> str:
+    name = models.worker.name
+    return f"{name} would both write the lens and do the work: name a cheaper delegation model"
 
 
 def _given(models: Candidates) -> str:
     return f"a lens is given, so none is written: {models.worker.name} does the task under it"
+
+
+def _prompt_tokens(texts: Sequence[str], tools: Sequence[ToolSpec]) -> int:
+    described = [text for spec in tools for text in (spec.description, spec.schema_text)]
+    return estimate_tokens("\n".join([*texts, *described]))

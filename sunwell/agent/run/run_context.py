@@ -16,6 +16,7 @@ from blinker import NamedSignal
 from sunwell.agent.run.composed_answer import composed_answer
 from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
+from sunwell.agent.run.guidance import Guidance
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
 from sunwell.budget.ledger import TreeLedger
@@ -291,7 +292,7 @@ class Run:
     config: LoopConfig = attrs.field(factory=LoopConfig)
     task: str = attrs.field(default="", kw_only=True)
     tools: Toolset = attrs.field(factory=lambda: Toolset((), frozenset(), {}), kw_only=True)
-    system_prompt: str | None = attrs.field(default=None, kw_only=True)
+    guidance: Guidance = attrs.field(default=Guidance(), kw_only=True)
     context: str | Callable[[], str | Shown] = attrs.field(default="", kw_only=True)
     """What the smart model is shown besides the task; a function is called only if it is needed."""
     resumed: bool = attrs.field(default=False, kw_only=True)

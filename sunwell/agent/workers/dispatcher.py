@@ -324,6 +324,8 @@ class Dispatcher:
         worker.has_account = True
         run.gateway.pin(span, terms.model)
         model = terms.model.name
+        before = run.journal.find(WorkerOpened, (span.path,))
+        told = terms.told(task) if before is None else before.told
         opened = WorkerOpened(
             span.path,
             worker.parent.path,
@@ -332,11 +334,12 @@ class Dispatcher:
             model,
             time.time(),
             worker.origin.turn if worker.origin else None,
+            told=told,
         )
         await run.journal.append(opened, durable=False)  # the intent of its first call is synced after it
         run.tell(WORKER_STARTED, WorkerStarted(span.path, worker.id, model, span.depth))
         terms = self._gates[worker.id].terms(worker.id, terms)
-        given = terms.assignment(span, task, run.ledger.seconds_left(span.path))
+        given = terms.assignment(span, task, told, run.ledger.seconds_left(span.path))
         work = Conversation(run, given, terms.tools.granting(task.tools, worker.id))
         work.on_turn = partial(self._tell_progress, worker)
         work.end_pays = partial(self._entrance.end_pays, worker)

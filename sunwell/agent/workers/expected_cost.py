@@ -53,7 +53,7 @@ def first_guess(worker: Worker, prices: PriceBook) -> Guess:
     An unknown price counts nothing: the ledger refuses such a call under a ceiling in dollars.
     """
     terms, task = worker.terms, worker.task
-    texts = [*terms.system, task.prompt]
+    texts = [*terms.system, task.prompt, terms.told(task)]
     for spec in terms.tools.specs:
         texts += (spec.name, spec.description, spec.schema_text)
     prompt = sum(estimate_tokens(text) for text in texts)

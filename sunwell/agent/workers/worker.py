@@ -9,6 +9,7 @@ import attrs
 
 from sunwell.agent.conversation.conversation import Assignment
 from sunwell.agent.conversation.final_call import closing_seconds
+from sunwell.agent.prompts import worker_terms_text
 from sunwell.agent.run.loop_config import DEFAULT_TURNS
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.slots import Seat
@@ -147,6 +148,8 @@ class WorkerTerms:
     """Most wall time of a worker whose task names none; ``None``: no limit."""
     turns: int = DEFAULT_TURNS
     """Most turns of a worker whose budget names none."""
+    larger_task: str = ""
+    """The task that the workers' tasks are parts of; empty: each stands for itself."""
 
     def ceilings(self, task: Task) -> Budget:
         """Return the ceilings of a worker's own account."""
@@ -156,12 +159,26 @@ class WorkerTerms:
         turns = self.turns if given.turns is None else given.turns
         return attrs.evolve(given, seconds=seconds, turns=turns)
 
-    def assignment(self, span: Span, task: Task, left_seconds: float | None) -> Assignment:
-        """Return what the worker at *span* is given, of whose own and its parents' time so much is left."""
+    def told(self, task: Task) -> str:
+        """Return what a worker is told behind its task: what differs among siblings."""
+        has_tools = bool(self.tools.granted) and task.tools != ()
+        limits = self.ceilings(task)
+        return worker_terms_text(
+            self.larger_task,
+            task.tools if self.tools.granted else None,
+            limits.turns if has_tools else None,
+            limits.seconds if has_tools else None,
+        )
+
+    def assignment(self, span: Span, task: Task, told: str, left_seconds: float | None) -> Assignment:
+        """Return what the worker at *span* is given, of whose own and its parents' time so much is left.
+
+        *told* stands behind the task, as it was recorded.
+        """
         return Assignment(
             span,
             self.model,
-            task.prompt,
+            f"{task.prompt}\n\n{told}" if told else task.prompt,
             self.system,
             self.max_output_tokens,
             self.effort,

@@ -72,8 +72,13 @@ def agent_on(simulator: Simulator, dialect: str) -> Agent:
     return Agent(model=smart, smart_model=smart, delegation_model=cheap)
 
 
+def much(task: str) -> int:
+    """Expect so much output that a lens pays."""
+    return 40_000
+
+
 def session_in(workspace: Path, **options: Any) -> SessionContext:
-    given = {"enable_delegation": True, "delegation_threshold_tokens": 0, **options}
+    given = {"enable_delegation": True, "estimator": much, **options}
     return SessionContext.build(workspace, TASK, options=RunOptions(**given))
 
 
@@ -214,7 +219,7 @@ async def test_a_run_killed_at_any_record_looks_and_pays_only_once(large: Path):
             path.write_bytes(b"".join(lines[:count]))
             answered = sum(b'"kind":"answer"' in line for line in lines[:count])
             before = len(simulator.requests)
-            again = await agent.resume(whole.run_id, workspace=large)
+            again = await agent.resume(whole.run_id, workspace=large, given={"estimator": much})
             assert (again.status, again.lens) == ("ok", whole.lens)
             assert len(simulator.requests) - before == whole.bill.calls - answered
 

@@ -17,7 +17,7 @@ from sunwell.core import Completion, Request, ToolCall, Usage
 from sunwell.core.span import Span
 from sunwell.errors import ServerFailed
 from sunwell.events import WorkerFailed, WorkerFinished, WorkerProgressed, WorkerQueued, WorkerStarted
-from sunwell.testing import Line, ScriptedModel, completion
+from sunwell.testing import Line, ScriptedModel, completion, task_in
 from sunwell.tools import tool
 from tests.agent.orchestrated import (
     answer,
@@ -166,7 +166,7 @@ class Crowd:
 
     async def complete(self, request: Request) -> Completion:
         self.calls.append(request)
-        said, seconds = self.says[request.messages[0].text]
+        said, seconds = self.says[task_in(request)]
         await asyncio.sleep(seconds)
         return completion(said, model=self.name)
 
@@ -285,7 +285,7 @@ def test_a_failed_worker_is_told_of_and_stands_in_the_scratchpad() -> None:
 
 
 def _said(lines: dict[str, Any], request: Request) -> str:
-    said = lines[request.messages[0].text]
+    said = lines[task_in(request)]
     if isinstance(said, BaseException):
         raise said
     return str(said)
@@ -378,11 +378,7 @@ def test_workers_have_the_tools_they_were_given_and_the_orchestrator_has_none() 
     smart = boss(call("delegate_batch", tasks=tasks), awaiting(lambda ids: ids), answer("ok"))
 
     def answered(request: Request) -> str | Completion:
-        return (
-            call("look", where=request.messages[0].text)
-            if len(request.messages) == 1
-            else results_in(request)[0]
-        )
+        return call("look", where=task_in(request)) if len(request.messages) == 1 else results_in(request)[0]
 
     result, _ = run(smart, worker(*[answered] * 6), tools=[look])
     assert sorted(used) == ["all", "look"]
@@ -413,7 +409,8 @@ def test_a_worker_sees_its_task_alone() -> None:
     smart = boss(batch("one", "two"), awaiting(lambda ids: ids), answer("ok"))
     cheap = worker("1", "2")
     run(smart, cheap)
-    assert [[m.text for m in request.messages] for request in cheap.calls] == [["one"], ["two"]]
+    assert [len(request.messages) for request in cheap.calls] == [1, 1]
+    assert [task_in(request) for request in cheap.calls] == ["one", "two"]
     assert all("Orchestrator" not in "".join(request.system) for request in cheap.calls)
 
 

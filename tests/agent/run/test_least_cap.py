@@ -121,7 +121,7 @@ def test_a_batch_whose_cap_holds_no_task_is_refused():
         made = loop(usd)
         run = Run(
             made, MemoryJournal(new_run_id()), made.config.budget, made.config, task="b",
-            tools=Toolset.of((), None), system_prompt=None, context="",
+            tools=Toolset.of((), None), context="",
         )  # fmt: skip
         async with made.events_of(run, Batch(["Say yes", "Say yes to a longer task"], None, None)) as events:
             return [event async for event in events][-1].result

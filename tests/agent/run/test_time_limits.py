@@ -61,7 +61,7 @@ def test_workers_beside_the_one_that_asks_wait_without_loss(story, call):
             last = request.messages[-1]
             if last.role == "tool":
                 return completion("Written.", model="opus-x")
-            if "second" in last.text:
+            if "the second" in last.text:
                 await asyncio.sleep(300)
                 return completion("Thought long.", model="opus-x")
             await asyncio.sleep(2)

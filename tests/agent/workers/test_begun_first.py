@@ -22,7 +22,7 @@ from sunwell.core import Completion, Request, Task, TaskResult, Text, ToolCall, 
 from sunwell.events import Event, RunFinished, WorkerFinished, WorkerStarted
 from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.records import Held, RunOpened
-from sunwell.testing import run_virtual
+from sunwell.testing import run_virtual, task_in
 from sunwell.tools import tool
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
@@ -44,7 +44,7 @@ class Paced:
     name: str = "paced"
 
     async def complete(self, request: Request) -> Completion:
-        await asyncio.sleep(self.seconds(request.messages[0].text))
+        await asyncio.sleep(self.seconds(task_in(request)))
         done = sum(message.role == "assistant" for message in request.messages) + 1
         usage = Usage(20, self.output_tokens)
         if done < self.turns and request.tools and request.tool_choice == "auto":
@@ -221,7 +221,7 @@ def test_parents_that_wait_for_workers_of_their_own_never_lock_each_other_up(tok
 
         async def complete(self, request: Request) -> Completion:
             await asyncio.sleep(1.0)
-            told = request.messages[0].text
+            told = task_in(request)
             can = any(spec.name == "subagent" for spec in request.tools) and request.tool_choice == "auto"
             asked = any(message.role == "assistant" for message in request.messages)
             usage = Usage(200, 100)

@@ -20,7 +20,7 @@ from sunwell.errors import DepthReached, ServerFailed
 from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.records import RunOpened, WorkerClosed, WorkerOpened
 from sunwell.journal.tree import tree
-from sunwell.testing import run_virtual
+from sunwell.testing import run_virtual, task_in
 from sunwell.tools import tool
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Crowd:
         self.asked.append(request)
         self._step(+1)
         try:
-            await asyncio.sleep(self.seconds(request.messages[0].text))
+            await asyncio.sleep(self.seconds(task_in(request)))
         finally:
             self._step(-1)
         said = self.answer(request)
@@ -72,7 +72,7 @@ def said(text: str, *calls: ToolCall) -> Completion:
 
 def echo(request: Request) -> Completion:
     """Answer with the task."""
-    return said(f"done: {request.messages[0].text}")
+    return said(f"done: {task_in(request)}")
 
 
 async def dispatcher(
@@ -125,7 +125,7 @@ def test_one_hangs_and_one_crashes_and_the_rest_is_done() -> None:
         return "noted"
 
     def answer(request: Request) -> Completion | BaseException:
-        text = request.messages[0].text
+        text = task_in(request)
         if text == "crash":
             return RuntimeError("boom")
         if text == "down":
@@ -136,7 +136,7 @@ def test_one_hangs_and_one_crashes_and_the_rest_is_done() -> None:
 
     class Hanging(Crowd):
         async def complete(self, request: Request) -> Completion:
-            if request.messages[0].text.startswith("hang") and len(request.messages) > 1:
+            if task_in(request).startswith("hang") and len(request.messages) > 1:
                 await asyncio.sleep(10**6)
             return await Crowd.complete(self, request)
 
@@ -166,7 +166,7 @@ def test_fail_fast_ends_the_others_by_choice() -> None:
     """The first failure cancels what works or waits; what was done stays."""
 
     def answer(request: Request) -> Completion | BaseException:
-        text = request.messages[0].text
+        text = task_in(request)
         return ServerFailed("crowd", "HTTP 500", False, False) if text == "2" else echo(request)
 
     model = Crowd(answer, lambda text: 1.0 + int(text))
@@ -187,7 +187,7 @@ def test_workers_with_workers_do_not_hang() -> None:
     made: list[Dispatcher] = []
 
     def answer(request: Request) -> Completion:
-        text = request.messages[0].text
+        text = task_in(request)
         if len(text) < 3 and len(request.messages) == 1:
             return said("", ToolCall("c1", "delegate", f'{{"prefix": "{text}"}}'))
         return said(f"{text} done")
@@ -276,7 +276,7 @@ def test_a_tool_that_is_not_granted_is_not_run() -> None:
         return "seen"
 
     def answer(request: Request) -> Completion:
-        text = request.messages[0].text
+        text = task_in(request)
         if len(request.messages) == 1:
             return said("", ToolCall("c1", "look", f'{{"who": "{text}"}}'))
         return said(str(request.messages[-1].parts[0].content))  # type: ignore[union-attr]

@@ -1,0 +1,68 @@
+"""What stands before the task in every prompt of a run's work."""
+
+from collections.abc import Collection
+from typing import Self
+
+import attrs
+
+from sunwell.agent.prompts import LENS_STANDING, ORCHESTRATOR_PROMPT, surroundings_text, work_prompt
+from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
+from sunwell.context.surroundings import look_around
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.secrets import Secrets
+
+_OF_THE_WORKSPACE = frozenset(
+    {"list_files", "read_file", "search_files", "write_file", "edit_file", "run_command"}
+)
+
+
+@attrs.frozen
+class Guidance:
+    """The sections of the system prompt before a lens: the same bytes for all work of a run."""
+
+    caller: str = ""
+    """The caller's own instructions."""
+    how_to_work: str = ""
+    surroundings: str = ""
+    """The workspace as it was when the run opened; recorded, so that a resume and a fork send the same."""
+
+    @classmethod
+    def of(
+        cls,
+        system_prompt: str | None,
+        options: RunOptions,
+        tools: Collection[str],
+        *,
+        secrets: Secrets | None = None,
+        surroundings: str = "",
+    ) -> Self:
+        """Return the guidance for work with *tools*, by name. Known *secrets* are replaced."""
+        redact = (secrets or Secrets()).redact
+        own = options.work_prompt
+        return cls(
+            redact(system_prompt or ""),
+            work_prompt(tools) if own is None else redact(own),
+            surroundings,
+        )
+
+    def sections(self, lens: EphemeralLens | None = None) -> tuple[str, ...]:
+        """Return the system prompt of a worker or of a direct run, under *lens* if there is one."""
+        under = (lens.to_context(), LENS_STANDING) if lens is not None else ()
+        return _written(self.caller, self.how_to_work, self.surroundings, *under)
+
+    def orchestrator_sections(self) -> tuple[str, ...]:
+        """Return the system prompt of a model that only hands out work."""
+        return _written(self.caller, ORCHESTRATOR_PROMPT, self.surroundings)
+
+
+def surroundings_of(session: SessionContext, tools: Collection[str], secrets: Secrets) -> str:
+    """Return the surroundings of work in the workspace of *session*; empty if no tool looks at it."""
+    if _OF_THE_WORKSPACE.isdisjoint(tools):
+        return ""
+    advice = session.options.workspace_advice
+    return surroundings_text(look_around(session.workspace, secrets=secrets, reads_advice=advice))
+
+
+def _written(*sections: str) -> tuple[str, ...]:
+    return tuple(section for section in sections if section.strip())

@@ -1,0 +1,86 @@
+"""``docs/prompts.md`` shows every prompt as models read it.
+
+``python tests/agent/test_prompts_documented.py`` writes it anew.
+"""
+
+from pathlib import Path
+
+from sunwell.agent import prompts
+from sunwell.context.surroundings import Advice, Surroundings
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.markdown import fenced
+
+FILE = Path(__file__).parents[2] / "docs" / "prompts.md"
+TOOLS = ("list_files", "read_file", "search_files", "write_file", "edit_file")
+PLACE = Surroundings(
+    "/home/ada/shop",
+    "Linux x86_64",
+    "2026-11-29",
+    "README.md, setup.py; shop/: cart.py, prices.py; tests/: test_cart.py",
+    (Advice("AGENTS.md", "Run the tests with `make test`."),),
+)
+LENS = EphemeralLens(
+    ("Read shop/cart.py first.",),
+    constraints=("Amounts are whole cents.",),
+    task_scope="Discounts in the shop",
+)
+BEGIN = """\
+# What models are told
+
+These are the texts themselves: this page is made from `sunwell/agent/prompts.py`, and a test fails if it
+differs. Each part has a version, and a run that is resumed with another version says so. To see
+everything that a model sees, descriptions and results of tools included, answer in its place (see
+[testing](testing.md)).
+
+The system prompt of a direct run and of a worker consists of these sections, in this order. It is the
+same for all work of a run, byte for byte, also after a resume, in a fork and on another day, so that
+providers can cache it:
+
+1. your own instructions (`system_prompt`, `--system-prompt`);
+2. how to work (below; `work_prompt` replaces it, an empty text leaves it out);
+3. the workspace: path, system, day, upper files, and `AGENTS.md` and `CLAUDE.md` of the workspace within
+   8,000 bytes (`--no-workspace-advice` leaves these out). It is taken once when the run opens, and
+   recorded;
+4. the lens, if there is one, and a sentence on what it is.
+
+Sections 2 and 3 together have at most 500 tokens without the advice. If no tool looks at the workspace,
+section 3 is left out.
+"""
+
+
+def page() -> str:
+    """Return the page as it must be."""
+    shown = [
+        (
+            "How to work, with tools that read, write and run commands",
+            prompts.work_prompt((*TOOLS, "run_command")),
+        ),
+        ("How to work, without commands", prompts.work_prompt(TOOLS)),
+        ("How to work, with tools that only read", prompts.work_prompt(TOOLS[:3])),
+        ("How to work, without tools", prompts.work_prompt(())),
+        ("The workspace", prompts.surroundings_text(PLACE)),
+        ("A lens, with what stands after it", f"{LENS.to_context()}\n\n{prompts.LENS_STANDING}"),
+        (
+            "What a worker is told behind its task",
+            prompts.worker_terms_text("Make prices exact everywhere", TOOLS[:3], 50, 300.0),
+        ),
+        ("The lens writer", prompts.LENS_PROMPT),
+        ("The lens writer, if the task may be split", prompts.SPLIT_PROMPT.strip()),
+        ("An orchestrator", prompts.ORCHESTRATOR_PROMPT),
+        ("At a limit", prompts.closing_text("budget_usd", 600)),
+    ]
+    versions = (
+        f"Versions: lens {prompts.LENS_PROMPT_VERSION}, work {prompts.WORK_PROMPT_VERSION}, "
+        f"orchestrator {prompts.ORCHESTRATOR_PROMPT_VERSION}."
+    )
+    parts = [f"## {title}\n\n{fenced(text)}" for title, text in shown]
+    return "\n\n".join([BEGIN.strip(), versions, *parts]) + "\n"
+
+
+def test_the_page_shows_the_prompts_as_they_are() -> None:
+    """Whoever changes a prompt changes what users can read of it."""
+    assert FILE.read_text() == page()
+
+
+if __name__ == "__main__":
+    FILE.write_text(page())
