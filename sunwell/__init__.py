@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from sunwell.agent.lens.lens_file import read_lens
     from sunwell.agent.loop import AgentLoop, LoopConfig
     from sunwell.agent.orchestrator import Orchestrator
+    from sunwell.agent.policy.estimator import estimate_output
     from sunwell.agent.run.run_context import RunEvents
     from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.lens import EphemeralLens
     from sunwell.core.model import ModelProtocol
-    from sunwell.core.price import DelegationDecision, Price, Rates
+    from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Rates
     from sunwell.core.task import Bill, Task, TaskResult
     from sunwell.core.tool import Proposal, Tool, ToolExecutor
     from sunwell.errors import (
@@ -93,6 +94,7 @@ __all__ = [
     "ModelProtocol",
     "ModelTextArrived",
     "Orchestrator",
+    "OutputEstimate",
     "Price",
     "PriceBook",
     "Proposal",
@@ -115,6 +117,7 @@ __all__ = [
     "WorkerFinished",
     "Workspace",
     "create_ephemeral_lens",
+    "estimate_output",
     "forecast",
     "get_registry",
     "read_lens",
@@ -134,13 +137,14 @@ _HOMES = {
     "agent.lens.lens_file": ("read_lens",),
     "agent.loop": ("AgentLoop", "LoopConfig"),
     "agent.orchestrator": ("Orchestrator",),
+    "agent.policy.estimator": ("estimate_output",),
     "agent.run.run_context": ("RunEvents",),
     "budget.ledger_protocol": ("Budget",),
     "context.options": ("RunOptions",),
     "context.session": ("SessionContext",),
     "core.lens": ("EphemeralLens",),
     "core.model": ("ModelProtocol",),
-    "core.price": ("DelegationDecision", "Price", "Rates"),
+    "core.price": ("DelegationDecision", "OutputEstimate", "Price", "Rates"),
     "core.task": ("Bill", "Task", "TaskResult"),
     "core.tool": ("Proposal", "Tool", "ToolExecutor"),
     "errors": (

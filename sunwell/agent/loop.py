@@ -30,7 +30,7 @@ from sunwell.agent.run.toolset import Toolset
 from sunwell.context.excerpts import Shown
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request
-from sunwell.core.price import DelegationDecision
+from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.task import Budget, TaskResult
 from sunwell.core.tool import Tool, ToolExecutor
 from sunwell.errors import ConfigurationError, SunwellError
@@ -183,7 +183,7 @@ class AgentLoop:
             return await self._delegating(run).orchestrate(given)
         if not config.enable_delegation and run.given_lens is None:
             return await self._do_directly(run, self.model)
-        run.decision = await self._decide(run)
+        run.decision, run.quote = await self._decide(run)
         if not run.decision:
             run.tell(DELEGATION_SKIPPED, DelegationSkipped(run.task, run.decision.reason))
             if not run.decision.lens_fits and self.delegation_model is not None:
@@ -192,12 +192,12 @@ class AgentLoop:
             return await self._do_directly(run, self._worker if is_cheap else self.model)
         return await self._run_with_delegation(run, run.decision.reason)
 
-    async def _decide(self, run: Run) -> DelegationDecision:
-        """Return the recorded decision on the task of *run*, or make one and record it."""
+    async def _decide(self, run: Run) -> tuple[DelegationDecision, Quote | None]:
+        """Return the recorded decision on the task of *run* and its quote, or make them and record them."""
         path = run.root.path
         recorded = run.journal.find(Decided, (path,))
         if recorded is not None:
-            return recorded.decision
+            return recorded.decision, recorded.quote
         models = (self._smart, self.model, self._worker)
         candidates = Candidates(*[PricedModel.of(one, self.config.prices, self.config) for one in models])
         usd_left = run.ledger.usd_left(path)
@@ -207,7 +207,7 @@ class AgentLoop:
             # Only then is the workspace read, once: the lens is written from the same text.
             asked = await first_lens_request(run, self._smart, may_split=self.config.split)
 
-        def decided(lens_usd: Decimal | None) -> DelegationDecision:
+        def decided(lens_usd: Decimal | None) -> tuple[DelegationDecision, Quote]:
             return decide(
                 run.task,
                 self.config,
@@ -220,13 +220,13 @@ class AgentLoop:
                 lens=run.given_lens,
                 lens_input_tokens=None if asked is None else input_tokens(asked),
                 scout_turns=self.config.scout_turns if asked is not None and may_scout(run) else 0,
-            )[0]
+            )
 
-        decision = decided(None)
+        decision, quote = decided(None)
         if decision and asked is not None and usd_left is not None:
-            decision = decided(await self._lens_usd(run, asked, usd_left))
-        await run.journal.append(Decided(path, decision))
-        return decision
+            decision, quote = decided(await self._lens_usd(run, asked, usd_left))
+        await run.journal.append(Decided(path, decision, quote))
+        return decision, quote
 
     async def _lens_usd(self, run: Run, asked: Request, usd_left: Decimal) -> Decimal | None:
         """Return the dollars without which the lens and the first call of the work would be refused."""

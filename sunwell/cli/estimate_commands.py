@@ -25,9 +25,12 @@ from sunwell.cli.terminal import fitted
 if TYPE_CHECKING:
     from sunwell.agent.lens.lens_file import SavedLens
     from sunwell.core.lens import EphemeralLens
-    from sunwell.core.price import Side
+    from sunwell.core.price import OutputEstimate, Side
     from sunwell.core.task import TaskResult
     from sunwell.report.forecast import Forecast
+
+
+_MOST_REASONS = 6
 
 
 @click.command(cls=SettingsCommand)
@@ -78,9 +81,10 @@ def _lines(made: "Forecast") -> list[str]:
     lines = [
         fitted(f"{verdict}: {made.decision.reason}"),
         "",
-        f"{'':<18}{'low':>11}{'expected':>11}{'worst':>11}",
+        *_output_lines(made.quote.output),
+        f"{'':<18}{'low':>11}{'expected':>11}{'high':>11}{'worst':>11}",
     ]
-    lines += [_row(side, who[side.name], side is made.chosen) for side in made.sides]
+    lines += [_row(side, who[side.name], side is made.chosen) for side in made.quote.sides]
     if made.lens is not None:
         from sunwell.report.summary import lens_about
 
@@ -93,10 +97,22 @@ def _lines(made: "Forecast") -> list[str]:
     return [*lines, f"{dated}Nothing was asked and nothing was spent."]
 
 
+def _output_lines(output: "OutputEstimate | None") -> list[str]:
+    """Return the expected output with its range, and what it rests on."""
+    if output is None:
+        return []
+    span = f"{output.expected_tokens:,} tokens, {output.low_tokens:,} to {output.high_tokens:,}"
+    reasons = [*output.counted[:_MOST_REASONS], *output.unknown[:_MOST_REASONS]]
+    left = len(output.counted) + len(output.unknown) - len(reasons)
+    reasons += [f"and {left} more: --json shows them all"] if left else []
+    return [f"Expected output: {span}", *(fitted(f"  · {each}", 4) for each in reasons), ""]
+
+
 def _row(side: "Side", who: str, is_chosen: bool) -> str:
     from sunwell.report.figures import dollars
 
-    amounts = "".join(f"{dollars(usd):>11}" for usd in (side.low_usd, side.expected_usd, side.worst_usd))
+    several = (side.low_usd, side.expected_usd, side.high_usd, side.worst_usd)
+    amounts = "".join(f"{dollars(usd):>11}" for usd in several)
     row = f"{'→ ' if is_chosen else '  '}{side.name:<16}{amounts}   "
     return fitted(row + who, len(row))
 

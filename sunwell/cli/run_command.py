@@ -291,7 +291,7 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     agent = held.agent()
     _confirm(chosen["confirm_above"], agent, session, view)
     result = drive(agent, agent.run(session), view, chosen)
-    ctx.exit(tell(result, chosen, _forecast_after(agent, session, result)))
+    ctx.exit(tell(result, chosen))
 
 
 def _answer(held: "Configured", chosen: Chosen) -> int:
@@ -330,33 +330,10 @@ def _asker(view: "View") -> "Asker":
     return Asker(view)
 
 
-def _forecast(
-    agent: "Agent", session: "SessionContext", lens_input_tokens: int | None = None, scout_turns: int = 0
-) -> "Forecast":
+def _forecast(agent: "Agent", session: "SessionContext") -> "Forecast":
     from sunwell.report.forecast import forecast
 
-    return forecast(
-        session,
-        prices=agent.prices,
-        registry=agent.registry,
-        equipment=agent.equipment,
-        lens_input_tokens=lens_input_tokens,
-        scout_turns=scout_turns,
-    )
-
-
-def _forecast_after(agent: "Agent", session: "SessionContext", result: "TaskResult") -> "Forecast | None":
-    """Return what was to be expected of a run that is over; ``None`` if it has removed its own workspace."""
-    from sunwell.agent.policy.cost_model import ASSUMED_LENS_INPUT_TOKENS
-
-    # The workspace is not read again: the run has changed it, and knows what it has measured before.
-    made = result.decision
-    measured = None if made is None else made.lens_input_tokens
-    tokens = ASSUMED_LENS_INPUT_TOKENS if measured is None else measured
-    try:
-        return _forecast(agent, session, tokens, 0 if made is None else made.scout_turns)
-    except ConfigurationError:
-        return None
+    return forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
 
 
 def _confirm(above: Decimal | None, agent: "Agent", session: "SessionContext", view: "View") -> None:

@@ -31,7 +31,6 @@ from sunwell.events import (
     RunStarted,
 )
 from sunwell.report.figures import printable
-from sunwell.report.forecast import Forecast
 from sunwell.report.summary import summarize, summary_text
 
 _MORE = {
@@ -46,7 +45,7 @@ _AGAIN = ("allow_shell", "allow_python", "approve")
 _PATHS = ("journal", "files", "         ")
 
 
-def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *, aside: bool = False) -> int:
+def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
     """Print *result* as *chosen* asks for, and return the exit code that goes with it.
 
     The answer goes to standard output, the bill to standard error; with ``--json`` one object with both goes
@@ -58,7 +57,7 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *
     result = traced(result, chosen)
     planned = _planned(result)
     if chosen["as_json"]:
-        told: dict[str, Any] = summarize(result, forecast=forecast)
+        told: dict[str, Any] = summarize(result)
         if planned is not None:
             told["planned"] = planned
         print_json(told)
@@ -69,7 +68,7 @@ def tell(result: TaskResult, chosen: Chosen, forecast: Forecast | None = None, *
         click.echo(printable(text) + "\n", err=aside)
     if result.answer:
         click.echo(printable(result.answer) + "\n", err=aside)
-    for line in summary_text(result, forecast=forecast, width=terminal_width()).splitlines():
+    for line in summary_text(result, width=terminal_width()).splitlines():
         is_path = line.startswith(_PATHS)  # whole, so that it can be copied
         click.echo(line if is_path else fitted(line, indent=9), err=True)
     if result.stop_reason == "not_recorded":  # whole: the line above may be cut

@@ -14,6 +14,7 @@ import attrs
 from sunwell.context.kinds import Count, Natural, Seconds, Share, Text, allowed, read_value
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Effort, ModelProtocol
+from sunwell.core.price import OutputEstimate
 from sunwell.core.task import Budget
 from sunwell.core.tool import Proposal, Sandbox, Tool
 from sunwell.errors import ConfigurationError
@@ -603,11 +604,12 @@ class RunOptions:
             "workers", "Allow lengthening a common prompt, with its own text, to what a cache keeps."
         ),
     )
-    estimator: Callable[[str], int] | None = attrs.field(
+    estimator: Callable[[str], int | OutputEstimate] | None = attrs.field(
         default=None, metadata={"read": partial(_callable, "estimator")}
     )
-    """Returns the expected output of a task in tokens; ``None``: :func:`~sunwell.agent.policy.estimator.\
-estimate_output_tokens`."""
+    """Returns the expected output of a task in tokens, as a number or as an
+    :class:`~sunwell.core.price.OutputEstimate`; ``None``: :func:`~sunwell.agent.policy.estimator.\
+estimate_output`."""
     stream: bool = attrs.field(
         default=False,
         metadata=_option("work", "Stream the answers, with ModelTextArrived events."),

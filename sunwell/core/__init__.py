@@ -28,7 +28,7 @@ from sunwell.core.model import (
     ToolSpec,
     Usage,
 )
-from sunwell.core.price import DelegationDecision, Price, Quote, Rates, Side, Tier
+from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Quote, Rates, Side, Tier
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
 from sunwell.core.task import (
@@ -66,6 +66,7 @@ __all__ = [
     "Message",
     "ModelBill",
     "ModelProtocol",
+    "OutputEstimate",
     "Part",
     "Price",
     "Proposal",

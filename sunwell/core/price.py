@@ -21,6 +21,10 @@ def _tiers(value: "Iterable[Tier]") -> "tuple[Tier, ...]":
     return tuple(value)
 
 
+def _sentences(value: "Iterable[str]") -> "tuple[str, ...]":
+    return tuple(value)
+
+
 def _ascending(_: object, __: object, tiers: "tuple[Tier, ...]") -> None:
     bounds = [tier.above_input_tokens for tier in tiers]
     if any(lower >= upper for lower, upper in pairwise(bounds)):
@@ -157,10 +161,42 @@ def _or(rate: Decimal | None, fallback: Decimal) -> Decimal:
 
 
 @attrs.frozen
+class OutputEstimate:
+    """How much a task will make models write, in tokens, all turns together: a range, with its reasons.
+
+    It is no bound. Raises :exc:`ValueError` if the figures are negative or not in order.
+    """
+
+    expected_tokens: int = attrs.field(validator=attrs.validators.ge(0))
+    low_tokens: int = attrs.field(validator=attrs.validators.ge(0))
+    high_tokens: int = attrs.field(validator=attrs.validators.ge(0))
+    counted: tuple[str, ...] = attrs.field(default=(), converter=_sentences)
+    """What was counted: "200 product descriptions: 200 x 120 tokens"."""
+    unknown: tuple[str, ...] = attrs.field(default=(), converter=_sentences)
+    """What was not known and makes the range wide."""
+
+    def __attrs_post_init__(self) -> None:
+        if not self.low_tokens <= self.expected_tokens <= self.high_tokens:
+            raise ValueError(
+                "low, expected and high tokens must be in ascending order, got "
+                f"{self.low_tokens}, {self.expected_tokens}, {self.high_tokens}"
+            )
+
+    @classmethod
+    def around(cls, tokens: int) -> "OutputEstimate":
+        """Return *tokens* with an assumed range, from half of it to twice as much."""
+        if tokens < 0:
+            raise ValueError(f"estimated tokens cannot be negative, got {tokens}")
+        assumed = "no range is given: from half to twice the number is assumed"
+        return cls(tokens, tokens // 2, 2 * tokens, (), (assumed,))
+
+
+@attrs.frozen
 class Side:
     """The price of one way to do a task. All figures except ``worst_usd`` are estimates.
 
-    ``worst_usd`` is an upper bound under the limits named in the quote's assumptions.
+    ``low_usd``, ``expected_usd`` and ``high_usd`` follow the range of the expected output. ``worst_usd`` is
+    an upper bound under the limits named in the quote's assumptions.
     """
 
     name: str
@@ -169,6 +205,8 @@ class Side:
     expected_usd: Decimal | None
     """``None`` if a price is unknown."""
     worst_usd: Decimal | None
+    high_usd: Decimal | None = None
+    """What the high end of the expected output costs; ``None``: unknown, or not computed."""
 
 
 @attrs.frozen
@@ -179,12 +217,28 @@ class Quote:
     direct: Side
     alternatives: tuple[Side, ...] = ()
     cheap: Side | None = None
-    """The delegation model alone, without a lens; ``None``: not computed. However little it costs, it stops
+    """The delegation model alone, without a lens; ``None``: none is named. However little it costs, it stops
     no delegation: a price does not say whether the work would be right."""
     lens_tokens: int = 0
     """Input and output tokens of writing the lens that count against the budget."""
     assumptions: tuple[str, ...] = ()
     price_date: str = ""
+    output: OutputEstimate | None = None
+    """The range of output that the figures follow; ``None``: not given."""
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The ways to do the task: delegated, the loop's own model alone, the smart model alone at low
+        effort, and the delegation model alone, if one is named."""
+        several = (self.delegated, self.direct, *self.alternatives)
+        return several if self.cheap is None else (*several, self.cheap)
+
+    def chosen(self, decision: "DelegationDecision") -> Side:
+        """Return the way that *decision* takes."""
+        if decision:
+            return self.delegated
+        cheap = self.cheap if decision.without_lens == "delegation_model" else None
+        return self.direct if cheap is None else cheap
 
     @property
     def delegation_is_dearer(self) -> bool:
@@ -204,7 +258,7 @@ class DelegationDecision:
     reason: str
     """One sentence for people, shown in the event and in the output."""
     estimated_tokens: int
-    """Expected output of the task."""
+    """Expected output of the task. Its range is in the quote."""
     threshold_tokens: int
     """Expected output up to which a task is not delegated."""
     budget_remaining: int | None = None

@@ -10,7 +10,7 @@ import attrs
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
 from sunwell.core.model import Usage
-from sunwell.core.price import DelegationDecision
+from sunwell.core.price import DelegationDecision, Quote
 from sunwell.errors import ConfigurationError
 
 
@@ -306,6 +306,8 @@ class TaskResult:
     """Path of the run's journal; ``None`` if the run was only in memory."""
     decision: DelegationDecision | None = None
     """Whether the task was delegated, and why; ``None`` if delegation was off."""
+    quote: Quote | None = None
+    """What each way to do the task would cost, as the decision was made; ``None`` if delegation was off."""
     lens: EphemeralLens | None = None
     """The lens that the work was done under; ``None`` if there is none."""
     lens_left_out: tuple[str, ...] = attrs.field(default=(), kw_only=True)

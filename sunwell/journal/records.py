@@ -13,7 +13,7 @@ import attrs
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import Completion, Purpose
-from sunwell.core.price import DelegationDecision
+from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.task import AnswerBy, CommandRun, Conflict, Status, StopReason
 
 Key = tuple[str | int, ...]
@@ -91,6 +91,8 @@ class Decided(Record):
     kind: ClassVar[str] = "decision"
     span: str
     decision: DelegationDecision
+    quote: Quote | None = None
+    """What each way would cost, as the decision was made; ``None`` in records of older versions."""
 
     @property
     def key(self) -> Key:

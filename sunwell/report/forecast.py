@@ -20,7 +20,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request, ToolSpec
-from sunwell.core.price import DelegationDecision, Quote, Side
+from sunwell.core.price import DelegationDecision, OutputEstimate, Quote, Side
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.gateway.booking import first_claim
@@ -53,14 +53,6 @@ class Forecast:
     """The lens that is given: then the first call is that of the work under it."""
 
     @property
-    def sides(self) -> tuple[Side, ...]:
-        """The ways to do the task: delegated, the own model alone, the smart model alone at low effort, and
-        the delegation model alone, if it is another than the own one."""
-        several = (self.quote.delegated, self.quote.direct, *self.quote.alternatives)
-        cheap = self.quote.cheap if self.delegation_model != self.own_model else None
-        return several if cheap is None else (*several, cheap)
-
-    @property
     def without_lens(self) -> str:
         """Name of the model that does the task if no lens is written for it."""
         if self.lens is not None:
@@ -70,10 +62,7 @@ class Forecast:
     @property
     def chosen(self) -> Side:
         """The side of the quote that the decision chooses."""
-        if self.decision:
-            return self.quote.delegated
-        cheap = self.quote.cheap if self.decision.without_lens == "delegation_model" else None
-        return self.quote.direct if cheap is None else cheap
+        return self.quote.chosen(self.decision)
 
 
 def forecast(
@@ -82,8 +71,6 @@ def forecast(
     prices: PriceBook | None = None,
     registry: ModelRegistry | None = None,
     equipment: Equipment | None = None,
-    lens_input_tokens: int | None = None,
-    scout_turns: int = 0,
 ) -> Forecast:
     """Return the policy's decision for *session* and the price of both ways, as in a run.
 
@@ -95,9 +82,6 @@ def forecast(
     Args:
         equipment: What the agent has to make tools from (:attr:`Agent.equipment
             <sunwell.agent.Agent.equipment>`); ``None``: the toolbox of the workspace.
-        lens_input_tokens: What a run has measured or what is to be assumed; ``None``: the workspace is read.
-        scout_turns: How long a run has found that the smart model may look for itself; with
-            *lens_input_tokens*.
     """
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
@@ -112,8 +96,9 @@ def forecast(
     first = first_claim(alone, Request(goal, guidance.sections(lens), known.specs, limit), prices, "work")
     least = first.least_output_tokens
     config = LoopConfig.of(options, prices=prices)
-    if lens_input_tokens is None and lens is None:
-        lens_input_tokens, scout_turns = _lens_reading(session, secrets, models.smart, known.specs, config)
+    lens_tokens, scout_turns = None, 0
+    if lens is None:
+        lens_tokens, scout_turns = _lens_reading(session, secrets, models.smart, known.specs, config)
     decision, made = decide(
         secrets.redact(session.goal),
         config,
@@ -122,7 +107,7 @@ def forecast(
         tools=known.specs,
         tokens_left=options.budget.tokens,
         lens=lens,
-        lens_input_tokens=lens_input_tokens,
+        lens_input_tokens=lens_tokens,
         scout_turns=scout_turns,
     )
     return Forecast(
@@ -167,7 +152,7 @@ def forecast_object(made: Forecast) -> dict[str, object]:
             "delegation_model": made.delegation_model,
         },
         "lens": None if made.lens is None else lens_object(made.lens),
-        "quote": quote_object(made),
+        "quote": quote_object(made.quote, made.decision),
         "least_cap": {"usd": exact(made.least_usd), "tokens": made.least_tokens},
     }
 
@@ -179,21 +164,38 @@ def lens_object(lens: EphemeralLens) -> dict[str, object]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
-def quote_object(made: Forecast, actual_usd: Decimal | None = None) -> dict[str, object]:
-    """Return the quote as JSON values, with the actual cost if it is known."""
+def _output_object(output: OutputEstimate | None) -> dict[str, object] | None:
+    """Return the expected output as JSON values."""
+    if output is None:
+        return None
     return {
-        "chosen": made.chosen.name,
+        "low_tokens": output.low_tokens,
+        "expected_tokens": output.expected_tokens,
+        "high_tokens": output.high_tokens,
+        "counted": list(output.counted),
+        "unknown": list(output.unknown),
+    }
+
+
+def quote_object(
+    quote: Quote, decision: DelegationDecision, actual_usd: Decimal | None = None
+) -> dict[str, object]:
+    """Return *quote* as JSON values, with the way that *decision* takes, and the actual cost, if known."""
+    return {
+        "chosen": quote.chosen(decision).name,
+        "output": _output_object(quote.output),
         "sides": {
             side.name: {
                 "low_usd": exact(side.low_usd),
                 "expected_usd": exact(side.expected_usd),
+                "high_usd": exact(side.high_usd),
                 "worst_usd": exact(side.worst_usd),
             }
-            for side in made.sides
+            for side in quote.sides
         },
         "became_usd": exact(actual_usd),
-        "assumptions": list(made.quote.assumptions),
-        "price_date": made.quote.price_date,
+        "assumptions": list(quote.assumptions),
+        "price_date": quote.price_date,
     }
 
 

@@ -11,7 +11,7 @@ from sunwell.core.message import FileChange
 from sunwell.core.task import Bill, BillLine, ModelBill, TaskResult, Total
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import dollars, exact, one_line, seconds_text
-from sunwell.report.forecast import Forecast, lens_object, quote_object
+from sunwell.report.forecast import lens_object, quote_object
 from sunwell.tools.wording import on_one_line
 
 BASIS = (
@@ -68,13 +68,11 @@ def _answered(lines: list[BillLine]) -> BillLine:
     return max(lines, key=lambda line: line.total.calls)
 
 
-def summarize(
-    result: TaskResult, *, prices: PriceBook | None = None, forecast: Forecast | None = None
-) -> dict[str, Any]:
+def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[str, Any]:
     """Return *result* as JSON values: how it ended, the total bill and its parts, the comparison.
 
     An unknown amount is ``None``, never 0. ``smart_alone`` is ``None`` if nothing was delegated,
-    ``quote`` if no *forecast* is given. Each set of parts adds up to the total.
+    ``quote`` if nothing was decided. Each set of parts adds up to the total.
     """
     bill, decision = result.bill, result.decision
     comparison = compare_with_smart_model(result, prices)
@@ -110,7 +108,7 @@ def summarize(
             "not_delegated": result.not_delegated or None,
         },
         "smart_alone": _comparison(comparison),
-        "quote": quote_object(forecast, bill.cost_usd) if forecast else None,
+        "quote": _quote(result),
     }
 
 
@@ -172,7 +170,6 @@ def summary_text(
     result: TaskResult,
     *,
     prices: PriceBook | None = None,
-    forecast: Forecast | None = None,
     width: int = 100,
 ) -> str:
     """Return status, files and bill of *result* as text. No line is cut; only the bill adapts to *width*."""
@@ -184,8 +181,7 @@ def summary_text(
         "",
         *bill_lines(result.bill, width),
     ]
-    if forecast is not None:
-        lines += _quoted(result, forecast)
+    lines += _quoted(result)
     is_over = result.status != "cancelled"
     lines += comparison_lines(compare_with_smart_model(result, prices), is_over=is_over)
     if result.journal:
@@ -294,9 +290,18 @@ def _uncertain(whole: Total) -> str:
     return f"unconfirmed: up to {dollars(whole.uncertain_usd)} more ({many} reported no usage)"
 
 
-def _quoted(result: TaskResult, forecast: Forecast) -> Iterator[str]:
-    side = forecast.chosen
-    yield (
-        f"quoted   {dollars(side.expected_usd)} expected, {dollars(side.low_usd)} at the low end; "
-        f"actual cost {dollars(result.bill.cost_usd)}"
-    )
+def _quote(result: TaskResult) -> dict[str, object] | None:
+    if result.quote is None or result.decision is None:
+        return None
+    return quote_object(result.quote, result.decision, result.bill.cost_usd)
+
+
+def _quoted(result: TaskResult) -> Iterator[str]:
+    if result.quote is None or result.decision is None:
+        return
+    side = result.quote.chosen(result.decision)
+    span = f"{dollars(side.low_usd)} at the low end"
+    if side.high_usd is not None:
+        span = f"{dollars(side.low_usd)} to {dollars(side.high_usd)}"
+    actual = dollars(result.bill.cost_usd)
+    yield f"quoted   {dollars(side.expected_usd)} expected, {span}; actual cost {actual}"

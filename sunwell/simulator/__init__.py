@@ -1,10 +1,11 @@
 """A simulated provider on loopback, with its own bill and faults, to test budgets without keys."""
 
+from sunwell.simulator.answer_files import AnswerFiles, AnswerNews, AnswerProblem, answers_from
 from sunwell.simulator.billing import BillEntry, Billing, Clock, ManualClock, SimulatedCall, SimulatedTotal
 from sunwell.simulator.faults import Fault, FaultPlan, FaultRule, Occasion, parse_fault
 from sunwell.simulator.in_process import InProcessModel, loop_time
 from sunwell.simulator.prompt_tokens import Piece, Prompt, piece
-from sunwell.simulator.script import Asked, Reply, Script
+from sunwell.simulator.script import Asked, Player, Posed, PosedRequest, Reply, Script
 from sunwell.simulator.server import Simulator, running_simulator
 from sunwell.simulator.service import SimulatedRequest
 from sunwell.simulator.simulated_models import SimulatedModel, echo, minimal
@@ -14,6 +15,9 @@ from sunwell.simulator.vendor_limits import VendorLimits
 __all__ = [
     "PRICES",
     "PRICE_DATE",
+    "AnswerFiles",
+    "AnswerNews",
+    "AnswerProblem",
     "Asked",
     "BillEntry",
     "Billing",
@@ -27,6 +31,9 @@ __all__ = [
     "ModelRates",
     "Occasion",
     "Piece",
+    "Player",
+    "Posed",
+    "PosedRequest",
     "Prompt",
     "Reply",
     "Script",
@@ -36,6 +43,7 @@ __all__ = [
     "SimulatedTotal",
     "Simulator",
     "VendorLimits",
+    "answers_from",
     "echo",
     "loop_time",
     "minimal",

@@ -531,5 +531,7 @@ def _refuse(refusal: Refusal, request_id: str) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": refusal.message}, "request_id": request_id}
 
 
-MESSAGES = WireFormat("messages", read_messages, _plain, _stream, _refuse, read_count)
+MESSAGES = WireFormat(
+    "messages", read_messages, _plain, _stream, _refuse, read_count, keep_alive=_event(type="ping").data
+)
 """Anthropic's Messages."""

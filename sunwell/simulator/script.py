@@ -1,7 +1,7 @@
 """Scripts: a simulated model is a pure function of the request."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
@@ -44,4 +44,38 @@ class Script(Protocol):
 
     def __call__(self, asked: Asked) -> Reply:
         """Answer one request."""
+        ...
+
+
+@attrs.frozen
+class Posed:
+    """A request to a :class:`Player`: what the model sees, and the request as it was sent."""
+
+    asked: Asked
+    body: Mapping[str, Any]
+    """The JSON body of the request."""
+    wire: str
+    """``messages``, ``chat`` or ``responses``."""
+    input_tokens: int
+    """Input tokens that are billed for the request if nothing is read from the cache."""
+
+
+class PosedRequest(Protocol):
+    """A request that a :class:`Player` has accepted and not yet answered."""
+
+    async def reply(self) -> Reply:
+        """Wait for the answer."""
+        ...
+
+    def close(self) -> None:
+        """End the request; called once, also if the caller has gone away before the answer."""
+        ...
+
+
+@runtime_checkable
+class Player(Protocol):
+    """A simulated model whose answers come from outside, for example from a person."""
+
+    def pose(self, posed: Posed) -> PosedRequest:
+        """Accept one request, or raise an exception whose text is the error that the caller gets."""
         ...

@@ -15,7 +15,7 @@ from sunwell.simulator.chat_wire import CHAT, PLAIN
 from sunwell.simulator.faults import FaultPlan, fault_plan
 from sunwell.simulator.messages_wire import MESSAGES
 from sunwell.simulator.responses_wire import RESPONSES
-from sunwell.simulator.script import Script
+from sunwell.simulator.script import Player, Script
 from sunwell.simulator.service import RequestLimit, Service, SimulatedRequest
 from sunwell.simulator.simulated_models import SimulatedModel, offered
 from sunwell.simulator.simulated_prices import PRICES, ModelPrice
@@ -34,12 +34,12 @@ _HOST = "127.0.0.1"
 class Simulator:
     """A provider on loopback that bills, caches and fails like a real one.
 
-    ``models`` are scripts by model id, each with a price in ``prices``; with ``None`` every priced model
-    echoes. Each non-empty key is a separate account. Anthropic clients use :attr:`url` as their base URL,
-    OpenAI clients :attr:`openai_url`.
+    ``models`` are scripts or players by model id, each with a price in ``prices``; with ``None`` every
+    priced model echoes. Each non-empty key is a separate account. Anthropic clients use :attr:`url` as
+    their base URL, OpenAI clients :attr:`openai_url`.
     """
 
-    models: Mapping[str, Script | SimulatedModel] | None = None
+    models: Mapping[str, Script | Player | SimulatedModel] | None = None
     prices: Mapping[str, ModelPrice] = attrs.field(default=PRICES, repr=False)
     faults: FaultPlan | Sequence[FaultPlan] | None = None
     clock: Clock = attrs.field(default=time.time, repr=False)

@@ -13,6 +13,7 @@ from sunwell.core.message import Part, Text, Thinking
 from sunwell.simulator.billing import Billing, SimulatedCall
 from sunwell.simulator.faults import NO_FAULT, Fault, FaultPlan, Occasion, parse_fault
 from sunwell.simulator.said import Said, say
+from sunwell.simulator.script import Player, Posed, PosedRequest, Reply
 from sunwell.simulator.simulated_models import SimulatedModel, offered_id
 from sunwell.simulator.spoiled import report, spoil
 from sunwell.simulator.vendor_limits import VendorLimits
@@ -137,29 +138,70 @@ class Exchange:
     allowance: Allowance = Allowance()
     limits: VendorLimits | None = None
     limit_headers: Mapping[str, str] | None = None
+    posed: PosedRequest | None = None
+    """The request to a player, whose answer replaces ``said``."""
+    _opened: "web.StreamResponse | None" = attrs.field(default=None, init=False)
+    """The response, if it had to begin before the answer was there."""
 
     async def run(self, request: "web.Request") -> "web.StreamResponse":
         """Answer *request*. If the caller disconnects, the output generated so far is billed."""
-        from aiohttp import web
-
         try:
-            await asyncio.sleep(self.model.latency_seconds + self.fault.stall_before_seconds)
-            if self.fault.cut == "before":
-                self.call.end("cut")
-                _hang_up(request)
-                return web.Response()
-            self.call.begin_answer()
-            if self.fault.slip:
-                return self._lost(_SLIP)
-            if self.fault.gateway_status is not None:
-                # In the provider's own shape, as some gateways do: the hardest case to distinguish from a
-                # rejection.
-                return self._lost(Refusal(self.fault.gateway_status, "Provider returned error"))
-            if self.inquiry.stream or self.fault.stream_anyway:
-                return await self._stream(request)
-            return await self._plain(request)
+            return await self._run(request)
         finally:
             self.call.end("cancelled")
+            if self.posed is not None:
+                self.posed.close()
+
+    async def _run(self, request: "web.Request") -> "web.StreamResponse":
+        from aiohttp import web
+
+        await asyncio.sleep(self.model.latency_seconds + self.fault.stall_before_seconds)
+        if self.fault.cut == "before":
+            self.call.end("cut")
+            _hang_up(request)
+            return web.Response()
+        if self.posed is not None:
+            await self._wait_for_player(request, self.posed)
+        self.call.begin_answer()
+        if self.fault.slip:
+            return self._lost(_SLIP)
+        if self.fault.gateway_status is not None:
+            # In the provider's own shape, as some gateways do: the hardest case to distinguish from a
+            # rejection.
+            return self._lost(Refusal(self.fault.gateway_status, "Provider returned error"))
+        if self.inquiry.stream or self.fault.stream_anyway:
+            return await self._stream(request)
+        return await self._plain(request)
+
+    async def _wait_for_player(self, request: "web.Request", posed: PosedRequest) -> None:
+        """Wait for the answer, and keep the connection alive as providers do: in a stream with an event
+        without content, else with line breaks before the JSON.
+        """
+        keeps_alive = not self.fault.slip and self.fault.gateway_status is None
+        streams = self.inquiry.stream or self.fault.stream_anyway
+        answer = asyncio.ensure_future(posed.reply())
+        try:
+            while not (await asyncio.wait({answer}, timeout=self.model.keep_alive_seconds))[0]:
+                if keeps_alive:
+                    response = self._opened or await self._prepared(request, streams=streams)
+                    await response.write(self.wire.keep_alive if streams else b"\n")
+            self.said = say(answer.result(), self.inquiry.asked.max_output_tokens)
+        finally:
+            answer.cancel()
+
+    async def _prepared(self, request: "web.Request", *, streams: bool) -> "web.StreamResponse":
+        """Return a response whose body can be written; one that has begun is used."""
+        from aiohttp import web
+
+        if self._opened is None:
+            headers = answer_headers(self.wire.name, self.call.request_id, self.allowance, self.limit_headers)
+            if streams:
+                kind = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+            else:
+                kind = {"content-type": "application/json"}
+            self._opened = web.StreamResponse(headers=headers | kind)
+            await self._opened.prepare(request)
+        return self._opened
 
     def _lost(self, refusal: Refusal) -> "web.Response":
         """Generate the complete answer, but send the error of a server that could not use it."""
@@ -182,6 +224,14 @@ class Exchange:
         body = encode(self.wire.plain(answer))
         headers = answer_headers(self.wire.name, self.call.request_id, self.allowance, self.limit_headers)
         self._count_output()
+        if self._opened is not None:
+            self.call.end("cut" if self.fault.cut else "answered")
+            await self._opened.write(body[: len(body) // 2] if self.fault.cut else body)
+            if self.fault.cut:
+                _hang_up(request)
+            else:
+                await self._opened.write_eof()
+            return self._opened
         if self.fault.cut is None:
             self.call.end()
             return web.Response(body=body, content_type="application/json", headers=headers)
@@ -194,16 +244,9 @@ class Exchange:
         return response
 
     async def _stream(self, request: "web.Request") -> "web.StreamResponse":
-        from aiohttp import web
-
         whole = self.wire.stream(self._answer())
         chunks, drops = cut_stream(whole, self.fault.cut)
-        headers = answer_headers(self.wire.name, self.call.request_id, self.allowance, self.limit_headers)
-        response = web.StreamResponse(
-            headers=headers
-            | {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-        )
-        await response.prepare(request)
+        response = await self._prepared(request, streams=True)
         await self._write(response, chunks, len(whole))
         self._count_output()
         self.call.end("cut" if self.fault.cut else "answered")
@@ -400,12 +443,16 @@ class Service:
         self._check_window(model, inquiry)
         script = self.models[model]
         try:  # before the call is billed: if a script fails, nothing was generated
-            said = say(script.script(inquiry.asked), inquiry.asked.max_output_tokens)
+            reply = _UNKNOWN if isinstance(script.script, Player) else script.script(inquiry.asked)
+            said = say(reply, inquiry.asked.max_output_tokens)
         except Exception as error:
             log.exception("the script of %s failed", model)
             raise Refusal(500, f"the script of {model} failed: {error!r}") from error
         limit_headers = self._within_limits(key, model, inquiry)
         hidden = fault.hidden_input_tokens
+        posed = None
+        if isinstance(script.script, Player):  # after all other checks: an unbilled request is never posed
+            posed = _pose(script.script, Posed(inquiry.asked, body, wire.name, inquiry.prompt.tokens))
         call = self.billing.begin(key, model, inquiry.prompt, hidden_input_tokens=hidden)
         return Exchange(
             wire,
@@ -417,6 +464,7 @@ class Service:
             int(time.time()),
             limits=self.vendor_limits,
             limit_headers=limit_headers,
+            posed=posed,
         )
 
     def _within_limits(self, key: str, model: str, inquiry: Inquiry) -> Mapping[str, str] | None:
@@ -444,6 +492,20 @@ class Service:
         if window is not None and tokens > window:
             text = f"prompt is too long: {tokens} tokens > {window} maximum"
             raise Refusal(400, text, "messages", "context_length_exceeded")
+
+
+_UNKNOWN = Reply(())
+"""In place of an answer that a player has not given yet."""
+
+
+def _pose(player: Player, posed: Posed) -> PosedRequest:
+    try:
+        return player.pose(posed)
+    except Refusal:
+        raise
+    except Exception as error:
+        log.exception("the player of %s failed", posed.asked.model)
+        raise Refusal(500, f"the player of {posed.asked.model} failed: {error!r}") from error
 
 
 async def refused(

@@ -9,7 +9,7 @@ import attrs
 
 from sunwell.core.message import Text
 from sunwell.errors import ConfigurationError
-from sunwell.simulator.script import Asked, Reply, Script
+from sunwell.simulator.script import Asked, Player, Reply, Script
 from sunwell.simulator.simulated_prices import ModelPrice
 
 _DEEPEST = 32
@@ -77,17 +77,19 @@ _DATE = re.compile(r"-\d{8}$")
 
 @attrs.frozen
 class SimulatedModel:
-    """A script and its speed."""
+    """A script, or a player, and its speed."""
 
-    script: Script
+    script: Script | Player
     latency_seconds: float = 0.0
     """Time before the first byte."""
     chunk_seconds: float = 0.0
     """Time for each chunk of an answer."""
+    keep_alive_seconds: float = 10.0
+    """Time after which the caller of a player is sent something, again and again until the answer comes."""
 
 
 def offered(
-    models: Mapping[str, Script | SimulatedModel] | None, prices: Mapping[str, ModelPrice]
+    models: Mapping[str, Script | Player | SimulatedModel] | None, prices: Mapping[str, ModelPrice]
 ) -> dict[str, SimulatedModel]:
     """Return the models by id; without any, every priced model echoes.
 

@@ -84,6 +84,8 @@ class WireFormat:
     """Like ``read``, for a request that only counts its input; ``None``: the format has none."""
     counted: Mapping[str, Any] = {}
     """What the answer to such a request says besides the number."""
+    keep_alive: bytes = b": keep-alive\n\n"
+    """What a stream sends while the model has nothing to say."""
 
 
 def encode(value: Any) -> bytes:

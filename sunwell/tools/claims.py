@@ -168,7 +168,7 @@ class Claimant:
         view: WorkspaceView,
     ) -> Staged:
         """Claim the file and plan its change; a change that would overwrite another worker's is rejected."""
-        path = view.workspace.locate(arguments["path"])
+        path = view.workspace.locate(view.meant(arguments["path"]))
         await self.claims.claim(self.worker, path)
         other = self.claims.changed_by_another(self.worker, path, self._now(view, path))
         try:

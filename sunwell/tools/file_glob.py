@@ -1,7 +1,7 @@
 """Selects files by a glob as a model writes it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from os import fsencode
 
 import attrs
@@ -12,7 +12,7 @@ from sunwell.tools.workspace import same_letters
 
 _MOST_PATTERNS = 1_000
 _BRACES = re.compile(r"\{([^{}]*)\}")
-_COMMA = re.compile(r",(?![^{}]*\})(?![^\[\]]*\])")
+_COMMA_IN_CLASS = re.compile(r"(?![^\[\]]*\])")
 
 
 @attrs.frozen
@@ -53,9 +53,12 @@ class FileGlob:
     _folders: dict[str, bool] = attrs.field(factory=dict, init=False)
 
     @classmethod
-    def of(cls, glob: str) -> "FileGlob":
-        """Return the meaning of *glob*; raises :exc:`~sunwell.errors.ToolError` if it has none."""
-        parts = [part for part in map(str.strip, _COMMA.split(same_letters(glob))) if part]
+    def of(cls, glob: str, inside: Callable[[str], str] = str) -> "FileGlob":
+        """Return the meaning of *glob*; raises :exc:`~sunwell.errors.ToolError` if it has none.
+
+        *inside* makes an absolute path in the workspace relative to it.
+        """
+        parts = [part for part in map(str.strip, _split(same_letters(glob))) if part]
         words = [word for part in parts for word in part.split()]
         if len(words) > len(parts) and all("*" in word for word in words):
             parts += words
@@ -67,7 +70,10 @@ class FileGlob:
             raise ToolError(
                 f"glob {glob!r} selects nothing; write one such as '*.py' or 'src/**/*.{{ts,tsx}}'"
             )
-        return cls(tuple(map(_Pattern.of, wanted)), tuple(map(_Pattern.of, unwanted)))
+        return cls(
+            tuple(_Pattern.of(_relative(one, inside)) for one in wanted),
+            tuple(_Pattern.of(_relative(one, inside)) for one in unwanted),
+        )
 
     def takes(self, path: str) -> bool:
         """Whether the file *path*, relative to the workspace, is selected."""
@@ -93,6 +99,28 @@ class FileGlob:
         return said
 
 
+def _split(glob: str) -> list[str]:
+    """Return the globs between the commas of *glob* that are outside of braces and brackets."""
+    parts, depth, start = [], 0, 0
+    for at, sign in enumerate(glob):
+        if sign == "{":
+            depth += 1
+        elif sign == "}":
+            depth = max(depth - 1, 0)
+        elif sign == "," and not depth and _COMMA_IN_CLASS.match(glob, at):
+            parts.append(glob[start:at])
+            start = at + 1
+    if depth:  # a brace that is never closed holds nothing
+        return re.split(r",(?![^\[\]]*\])", glob)
+    return [*parts, glob[start:]]
+
+
+def _relative(pattern: str, inside: Callable[[str], str]) -> str:
+    """Return *pattern* from the root of the workspace on, if it is an absolute path in it."""
+    plain = inside(pattern)
+    return pattern if plain == pattern else f"/{plain}"
+
+
 def _variants(parts: Iterable[str]) -> Iterator[str]:
     """Yield the patterns that are meant by *parts*: braces written out, ``./`` taken away."""
     count = 0
@@ -101,7 +129,8 @@ def _variants(parts: Iterable[str]) -> Iterator[str]:
         part = waiting.pop()
         found = _BRACES.search(part)
         if found is not None and "," in found[1]:
-            waiting += [part[: found.start()] + one + part[found.end() :] for one in found[1].split(",")]
+            head, tail = part[: found.start()], part[found.end() :]
+            waiting += [head + one.strip() + tail for one in found[1].split(",")]
         else:
             spellings = {part, part.replace("\\", "/")}  # a path may be written as on Windows
             for spelling in spellings:

@@ -11,15 +11,17 @@ from typing import Any, Protocol
 
 import attrs
 
+from sunwell.core.marks import as_in_file, guarded, piece_of_file, unguarded
 from sunwell.core.message import FileChange, FileRead
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
+from sunwell.tools.edit_hints import why_not_found
 from sunwell.tools.limits import Outcome
 from sunwell.tools.long_file import lines_of_file
-from sunwell.tools.piece import difference_of, folded, replacement, spans
+from sunwell.tools.piece import replacement, spans
 from sunwell.tools.text_file import TextFile, binary_kind, encoded, lines_of, text_of
-from sunwell.tools.wording import counted, cut, on_one_line, quoted, visible
+from sunwell.tools.wording import counted, cut, on_one_line, quoted
 from sunwell.tools.workspace import FolderEntry
 from sunwell.tools.workspace_view import WorkspaceView
 
@@ -142,47 +144,6 @@ def _numbered(header: str, offset: int) -> str:
     return f"@@ {' '.join(moved)} @@\n"
 
 
-_MOST_LINES = 3_000
-_MOST_SHOWN = 3
-_LONGEST = 200
-
-
-def near_misses(content: str, wanted: str) -> str:
-    """Return the parts of *content* most similar to *wanted*, as the rest of a sentence."""
-    lines = [line.rstrip("\r\n") for line in lines_of(content)[:_MOST_LINES]]
-    piece = [line.rstrip("\r\n") for line in lines_of(wanted)]
-    bare = [folded(line).strip() for line in piece]
-    stripped = [folded(line).strip() for line in lines]
-    for start in range(len(lines) - len(bare) + 1):
-        if stripped[start : start + len(bare)] == bare and any(bare):
-            last = start + len(bare)
-            shown = visible("\n".join(lines[start:last]))[: _LONGEST * 5]
-            where = f"line {last}" if last == start + 1 else f"lines {start + 1}-{last}"
-            return f"; with other white space it stands in {where}:\n{shown}{_told(lines[start:last], piece)}"
-    return _nearest_lines(lines, piece)
-
-
-def _told(lines: list[str], piece: list[str]) -> str:
-    """Return where *lines* of the file differ from the *piece*, for those that look the same on a screen."""
-    for line, sought in zip(lines, piece, strict=True):
-        if line != sought and (line.expandtabs() == sought.expandtabs() or not (line + sought).isascii()):
-            return f"\nin {visible(line)[:_LONGEST]!r}: {difference_of(folded(line), folded(sought))}"
-    return ""
-
-
-def _nearest_lines(lines: list[str], piece: list[str]) -> str:
-    sought = max((line.strip() for line in piece), key=len, default="")[:_LONGEST]
-    numbers: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        numbers.setdefault(line.strip()[:_LONGEST], number)
-    near = difflib.get_close_matches(sought, numbers, _MOST_SHOWN, 0.6) if sought else []
-    if not near:
-        return "; nothing in it is near: read the file again"
-    shown = "\n".join(f"line {numbers[line]}: {visible(line)}" for line in near)
-    told = "" if (near[0] + sought).isascii() else f"\n{difference_of(folded(near[0]), folded(sought))}"
-    return f"; nearest to {visible(sought)!r} are:\n{shown}{told}"
-
-
 _STEP = 50  # entries between two points at which other tasks can run
 _DEPTH = 3
 
@@ -211,7 +172,9 @@ class ListFiles:
             raise ToolError("depth must be at least 1")
         shown: list[FolderEntry] = []
         more = hidden = 0
-        for count, (entry, ignored) in enumerate(self.view.walk(arguments["path"], min(depth, 50))):
+        for count, (entry, ignored) in enumerate(
+            self.view.walk(self.view.meant(arguments["path"]), min(depth, 50))
+        ):
             if count % _STEP == _STEP - 1:
                 await asyncio.sleep(0)
             if ignored:
@@ -262,9 +225,10 @@ class ReadFile:
     )
 
     async def run(self, arguments: Mapping[str, Any]) -> Outcome:
-        if self.view.size_of(arguments["path"]) > self.view.limits.file_bytes:
-            return await self._by_lines(arguments)
-        content = self.view.read(arguments["path"])
+        path = self.view.meant(arguments["path"])
+        if self.view.size_of(path) > self.view.limits.file_bytes:
+            return await self._by_lines(path, arguments)
+        content = self.view.read(path)
         file = text_of(content.path, content.data)
         lines = lines_of(self.view.redact(file.text))
         name = on_one_line(content.path)
@@ -274,9 +238,9 @@ class ReadFile:
             said = self._said(name, lines[first - 1 : last], first, len(lines), file.remarks)
         return Outcome(said, reads=self.view.reads([content]))
 
-    async def _by_lines(self, arguments: Mapping[str, Any]) -> Outcome:
+    async def _by_lines(self, path: str, arguments: Mapping[str, Any]) -> Outcome:
         """Read a file that is too large to be kept in memory."""
-        name = on_one_line(arguments["path"])
+        name = on_one_line(path)
         first, last = _range(arguments, sys.maxsize, name)
         stop = Event()
 
@@ -288,7 +252,7 @@ class ReadFile:
             found = await asyncio.to_thread(
                 lines_of_file,
                 self.view.workspace,
-                arguments["path"],
+                path,
                 (first, last),
                 4 * self._room,
                 self.view.redact,
@@ -320,7 +284,11 @@ class ReadFile:
         last = first + fitting - 1
         left = count - last
         rest = f"; {counted(left, 'line')} left, read on with start_line={last + 1}" if left else ""
-        body = cut("".join(lines[:fitting]), self._room)
+        plain = "".join(lines[:fitting])
+        body = guarded(plain)
+        if body != plain:
+            remarks += "; where a line looks like a note about a result, \\ stands before it, not in the file"
+        body = cut(body, self._room)
         large = "; large file, edit_file cannot change it" if is_long else ""
         return f"{name}: lines {first}-{last} of {count}{rest}{remarks}{large}\n\n{body}"
 
@@ -357,12 +325,16 @@ class WriteFile:
     )
 
     def plan(self, arguments: Mapping[str, Any]) -> Plan:
-        path, content = arguments["path"], arguments["content"]
+        path, content = self.view.meant(arguments["path"]), arguments["content"]
         _require_text("content", content)
+        if "\\" in path and not self.view.exists(path):
+            plain = path.replace("\\", "/")
+            raise ToolError(f"{quoted(path)} has backslashes; folders end with '/': write {quoted(plain)}")
         self.view.workspace.require_writable(path)
         old = self.view.look(path)
         where = self.view.workspace.locate(path)
         file = (self._old_text(where, old.data) if old else None) or TextFile("")
+        content = as_in_file(content, file.text)
         if file.crlf and "\r" in content:
             file = attrs.evolve(file, crlf=False)
         new = encoded(where, file, content)
@@ -409,11 +381,20 @@ class EditFile:
     def plan(self, arguments: Mapping[str, Any]) -> Plan:
         old, new = arguments["old"], arguments["new"]
         _require_text("new", new)
-        self.view.workspace.require_writable(arguments["path"])
-        content = self.view.read(arguments["path"])
+        path = self.view.meant(arguments["path"])
+        self.view.workspace.require_writable(path)
+        content = self.view.read(path)
         file = text_of(content.path, content.data)
         if file.crlf:
             old, new = old.replace("\r\n", "\n"), new.replace("\r\n", "\n")
+        plain = piece_of_file(old, file.text)
+        if plain is None:
+            raise ToolError(
+                f"old may mean two pieces of {quoted(content.path)}: one begins with \\ in the file, the "
+                "other only as read_file shows it; nothing was changed; take in neighbouring lines"
+            )
+        new = as_in_file(new, file.text) if plain == old else unguarded(new)
+        old = plain
         if not old:
             raise ToolError("old is empty; write the piece to replace, or use write_file")
         if old == new:
@@ -471,7 +452,7 @@ def _require_once(path: str, content: str, old: str, redact: Callable[[str], str
     if len(spots) == 1:
         return
     if not spots:
-        near = near_misses(redact(content), old)
+        near = why_not_found(redact(content), old)
         raise ToolError(f"old does not occur in {quoted(path)}; nothing was changed{near}")
     lines = ", ".join(str(content.count("\n", 0, at) + 1) for at in spots[:_MOST_SPOTS])
     more = ", …" if len(spots) > _MOST_SPOTS else ""

@@ -1,124 +1,24 @@
 """Turns typed functions into tools."""
 
 import asyncio
+import enum
+import functools
 import inspect
 import json
 import re
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, overload
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, get_type_hints, overload
 
 import attrs
 
 from sunwell.core.model import ToolSpec
 from sunwell.core.tool import Tool
-from sunwell.errors import ConfigurationError
-from sunwell.tools.arguments import Schema, closed, nullable
+from sunwell.errors import ConfigurationError, ToolError
+from sunwell.tools.arguments import Schema, closed, nullable, takes_null
+from sunwell.tools.docstrings import read_docstring
 from sunwell.tools.limits import as_text
-
-_SECTION = re.compile(r"(Args|Arguments|Parameters|Returns|Raises|Yields|Examples?|Notes?):\s*")
-_PARAMETER = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)")
-
-
-def read_docstring(text: str | None) -> tuple[str, dict[str, str]]:
-    """Return the description before the first section, and the parameters of the section ``Args``."""
-    before: list[str] = []
-    parameters: dict[str, list[str]] = {}
-    section, current, margin = "", "", None
-    for line in inspect.cleandoc(text or "").split("\n"):
-        heading = _SECTION.fullmatch(line)
-        if heading:
-            section, current, margin = heading[1], "", None
-        elif not section:
-            before.append(line)
-        elif section in ("Args", "Arguments", "Parameters") and line.strip():
-            indent = len(line) - len(line.lstrip())
-            margin = indent if margin is None else margin
-            named = _PARAMETER.fullmatch(line.strip()) if indent <= margin else None
-            if named:
-                current = named[1]
-                parameters[current] = [named[2]]
-            elif current:
-                parameters[current].append(line.strip())
-    return "\n".join(before).strip(), {name: " ".join(said).strip() for name, said in parameters.items()}
-
-
-Convert = Callable[[Any], Any]
-_SIMPLE: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
-_NAMES = {str: "string", bool: "boolean", int: "integer", type(None): "null"}
-_SCALAR: Schema = {
-    "anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "null"}],
-}
-_ANYTHING = (Any, object)
-
-
-def schema_of(annotation: Any) -> tuple[Schema, Convert]:
-    """Return the schema of *annotation*, and a function that converts JSON into such a value.
-
-    Raises ``TypeError`` for a type that a strict schema cannot express.
-    """
-    if annotation in _SIMPLE:
-        return {"type": _SIMPLE[annotation]}, float if annotation is float else _same
-    if annotation in _ANYTHING:
-        return dict(_SCALAR), _same
-    origin, inside = get_origin(annotation) or annotation, get_args(annotation)
-    if origin is Annotated:
-        return schema_of(inside[0])
-    if origin is Literal:
-        return _literal(inside), _same
-    if origin in (Union, types.UnionType):
-        return _union(inside)
-    if origin in (list, Sequence, set, frozenset):
-        return _array(inside[0] if inside else Any, origin)
-    if origin is tuple and len(inside) == 2 and inside[1] is Ellipsis:
-        return _array(inside[0], tuple)
-    if origin in (dict, Mapping) and (not inside or inside[0] is str):
-        return _pairs(inside[1] if inside else Any)
-    raise TypeError(
-        f"{annotation!r} has no strict schema; use str, int, float, bool, Literal, list[…], "
-        "dict[str, …], or one of these with | None"
-    )
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _literal(values: tuple[Any, ...]) -> Schema:
-    kinds = list(dict.fromkeys(_NAMES.get(type(value), "") for value in values))
-    if "" in kinds:
-        raise TypeError(f"Literal{list(values)!r} has no strict schema; use strings, integers or booleans")
-    return {"type": kinds[0] if len(kinds) == 1 else kinds, "enum": list(values)}
-
-
-def _union(members: tuple[Any, ...]) -> tuple[Schema, Convert]:
-    rest = [member for member in members if member is not type(None)]
-    schemas = [schema_of(member) for member in rest]
-    if len(schemas) > 1 and any(convert is not _same and convert is not float for _, convert in schemas):
-        raise TypeError(f"{members!r} has no strict schema; a union may contain only simple types")
-    convert = schemas[0][1] if len(schemas) == 1 else _same
-    schema = schemas[0][0] if len(schemas) == 1 else {"anyOf": [schema for schema, _ in schemas]}
-    if len(rest) == len(members):
-        return schema, convert
-    return nullable(schema), lambda value: None if value is None else convert(value)
-
-
-def _array(item: Any, kind: Any) -> tuple[Schema, Convert]:
-    schema, convert = schema_of(item)
-    make = list if kind is Sequence else kind
-    return {"type": "array", "items": schema}, lambda value: make(convert(one) for one in value)
-
-
-def _pairs(item: Any) -> tuple[Schema, Convert]:
-    """A strict object has fixed keys, so a dict is sent as a list of pairs."""
-    schema, convert = schema_of(item)
-    pair = closed({"key": {"type": "string"}, "value": schema})
-
-    def to_dict(value: list[dict[str, Any]]) -> dict[str, Any]:
-        return {one["key"]: convert(one["value"]) for one in value}
-
-    return {"type": "array", "items": pair}, to_dict
-
+from sunwell.tools.parameter_types import Convert, described, schema_of
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -136,7 +36,7 @@ class _Parameter:
         """Return the value for the function; ``null`` means the default, unless it is a valid value."""
         if given is None and not self.takes_none and self.default is not inspect.Parameter.empty:
             return self.default
-        return self.convert(given)
+        return self.convert(given, self.name)
 
 
 @attrs.define(eq=False)
@@ -150,17 +50,40 @@ class FunctionTool:
     ask: bool | None
     timeout_seconds: float | None
     _parameters: tuple[_Parameter, ...]
+    needs_object: bool = False
+    """Whether it is a method that was decorated in its class: only the method of an object is a tool."""
+
+    def __get__(self, owner: Any, kind: type | None = None) -> "FunctionTool":
+        """Return the tool for the method of *owner*, if it was decorated in a class."""
+        if not self.needs_object or owner is None:
+            return self
+        return attrs.evolve(self, function=types.MethodType(self.function, owner), needs_object=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
     async def run(self, arguments: Mapping[str, Any]) -> str:
         """Call the function, in a thread unless it is async; a result that is not a string becomes JSON."""
-        values = {one.name: one.value(arguments.get(one.name)) for one in self._parameters}
-        if inspect.iscoroutinefunction(self.function):
+        values = self._values(arguments)
+        if _is_async(self.function):
             return as_text(await self.function(**values))
         said = await asyncio.to_thread(self.function, **values)
         return as_text(await said if inspect.isawaitable(said) else said)
+
+    def require_valid(self, arguments: Mapping[str, Any]) -> None:
+        """Raise :exc:`~sunwell.errors.ToolError`, with the place, if a value cannot be converted."""
+        self._values(arguments)
+
+    def _values(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return {one.name: one.value(arguments.get(one.name)) for one in self._parameters}
+        except ToolError as error:
+            raise ToolError(f"{self.spec.name}: {error.sentence}") from None
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    call = getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 @overload
@@ -181,9 +104,13 @@ def tool(
 def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Turn a typed function into a tool, as ``@tool`` or with options as ``@tool(parallel=True)``.
 
-    The description is the docstring up to its first section; its section ``Args`` describes the
-    parameters. Types: ``str``, ``int``, ``float``, ``bool``, ``Literal``, lists, sets, tuples of one type,
-    dicts with string keys, and any of these or ``None``. A parameter with a default may be ``null``.
+    The description is the docstring up to its first section; its section ``Args`` (Google, numpy or Sphinx
+    style) or a string in ``Annotated`` describes the parameters. Types: ``str``, ``int``, ``float``,
+    ``bool``, ``Literal``, enums, dates, times, durations, ``UUID``, ``Decimal``, ``Path``, lists, sets,
+    tuples, dicts with string keys, dataclasses, attrs and pydantic classes, ``TypedDict``, ``NamedTuple``,
+    and unions of these or ``None`` that differ in JSON. A parameter with a default may be ``null``.
+    Methods, partials and objects with ``__call__`` are functions, too; a method that is decorated in its
+    class is a tool as ``obj.method``.
     A sync function runs in a thread, which continues after a timeout; an async function is cancelled.
     To report a mistake to the model, raise :exc:`~sunwell.errors.ToolError`.
 
@@ -211,15 +138,45 @@ def _tool_of(
     ask: bool | None = None,
     timeout_seconds: float | None = None,
 ) -> FunctionTool:
-    called: str = name or str(getattr(function, "__name__", ""))
+    if isinstance(function, staticmethod):
+        function = function.__func__
+    if isinstance(function, classmethod):
+        raise TypeError(f"write @classmethod above @tool, not below it, for {function.__func__.__name__}")
+    plain = function
+    while isinstance(plain, functools.partial):
+        plain = plain.func
+    if not hasattr(plain, "__name__"):  # an object that can be called
+        plain = type(plain).__call__
+        named = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(function).__name__).lower()
+    else:
+        named = str(plain.__name__)
+    called: str = name or named
     if not _NAME.fullmatch(called):
         raise TypeError(f"invalid tool name {called!r}: use only letters, digits, _ and -")
     if timeout_seconds is not None and not timeout_seconds > 0:
         raise TypeError(f"timeout_seconds of the tool {called} must be more than 0, got {timeout_seconds}")
-    description, said = read_docstring(function.__doc__)
-    properties, parameters = _signature(function, called, said)
+    document = (function if isinstance(function, types.FunctionType) else plain).__doc__
+    description, said = read_docstring(document)
+    needs_object = _is_in_class(function)
+    properties, parameters = _signature(function, plain, called, said, needs_object=needs_object)
     spec = ToolSpec(called, description or called, closed(properties))
-    return FunctionTool(function, spec, parallel, repeatable, ask, timeout_seconds, parameters)
+    return FunctionTool(
+        function, spec, parallel, repeatable, ask, timeout_seconds, parameters, needs_object=needs_object
+    )
+
+
+def _is_in_class(function: Callable[..., Any]) -> bool:
+    """Whether *function* is a method as its class sees it: its first parameter is the object."""
+    if not isinstance(function, types.FunctionType):
+        return False
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    return (
+        first is not None
+        and first.name in ("self", "cls")
+        and first.annotation is first.empty
+        and not function.__qualname__.endswith(f"<locals>.{function.__name__}")
+        and "." in function.__qualname__
+    )
 
 
 def as_tool(value: Any) -> Tool:
@@ -228,6 +185,12 @@ def as_tool(value: Any) -> Tool:
     Raises :exc:`~sunwell.errors.ConfigurationError` for anything else, and for a signature that cannot be
     expressed as a strict schema.
     """
+    if isinstance(value, types.MethodType) and isinstance(value.__func__, FunctionTool):
+        value = value.__func__.__get__(value.__self__)  # @classmethod around @tool
+    if isinstance(value, FunctionTool) and value.needs_object:
+        raise ConfigurationError(
+            f"the tool {value.spec.name} is a method: pass it from an object, such as thing.{value.spec.name}"
+        )
     if not isinstance(value, type) and isinstance(value, Tool):
         return value
     if isinstance(value, type) or not callable(value):
@@ -259,15 +222,23 @@ def require_distinct(names: Iterable[str]) -> None:
 
 
 def _signature(
-    function: Callable[..., Any], called: str, said: Mapping[str, str]
+    function: Callable[..., Any],
+    plain: Callable[..., Any],
+    called: str,
+    said: Mapping[str, str],
+    *,
+    needs_object: bool,
 ) -> tuple[dict[str, Schema], tuple[_Parameter, ...]]:
     try:
-        hints = get_type_hints(function)
+        hints = get_type_hints(plain, include_extras=True)
     except NameError as error:
         raise TypeError(f"a type annotation of the tool {called} cannot be resolved: {error}") from None
     properties: dict[str, Schema] = {}
     parameters = []
-    for one in inspect.signature(function).parameters.values():
+    fixed = function.keywords if isinstance(function, functools.partial) else {}
+    for index, one in enumerate(inspect.signature(function).parameters.values()):
+        if one.name in fixed or (needs_object and index == 0):
+            continue
         where = f"the parameter {one.name} of the tool {called}"
         if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD, one.POSITIONAL_ONLY):
             raise TypeError(f"{where} cannot be passed by name; use ordinary parameters")
@@ -277,24 +248,24 @@ def _signature(
             schema, convert = schema_of(hints[one.name])
         except TypeError as error:
             raise TypeError(f"{where}: {error}") from None
-        takes_none = _takes_none(schema)
+        takes_none = takes_null(schema)
         optional = one.default is not one.empty
-        text = " ".join(filter(None, (said.get(one.name), _default_text(one.default) if optional else "")))
         shown = nullable(schema) if optional and not takes_none else schema
-        properties[one.name] = {**shown, "description": text} if text else shown
+        shown = described(shown, said.get(one.name, ""))
+        text = _default_text(one.default) if optional else ""
+        if text:
+            shown = {
+                **shown,
+                "description": f"{shown['description']} {text}" if "description" in shown else text,
+            }
+        properties[one.name] = shown
         parameters.append(_Parameter(one.name, convert, one.default, takes_none))
     return properties, tuple(parameters)
 
 
-def _takes_none(schema: Schema) -> bool:
-    kinds = schema.get("type", ())
-    return "null" in (kinds if isinstance(kinds, list) else [kinds]) or any(
-        _takes_none(one) for one in schema.get("anyOf", ())
-    )
-
-
 def _default_text(default: Any) -> str:
     try:
-        return f"Default: {json.dumps(default, ensure_ascii=False)}."
+        shown = default.value if isinstance(default, enum.Enum) else default
+        return f"Default: {json.dumps(shown, ensure_ascii=False)}."
     except (TypeError, ValueError):
         return ""

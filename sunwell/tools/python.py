@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.core.marks import guarded
 from sunwell.core.message import FileRead
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ConfigurationError, ToolError
@@ -139,7 +140,7 @@ class ExecutePython:
             "list_files": files.list_files,
         }
         failed = await run_script(code, functions, limits, printed)
-        parts = [without_escapes(printed.text)]
+        parts = [guarded(without_escapes(printed.text))]
         if printed.left_out_chars:
             parts.append(
                 f"[{counted(printed.left_out_chars, 'more character')} it printed were cut off here]"
@@ -147,7 +148,7 @@ class ExecutePython:
         elif not parts[0].strip():
             parts = ["(it printed nothing; only what is printed is shown)"] if not failed else []
         if failed:
-            parts.append(f"[it failed]\n{failed[-1_500:]}")
+            parts.append(f"[it failed]\n{guarded(failed[-1_500:])}")
         return Outcome("\n".join(parts), is_error=bool(failed), reads=tuple(files.reads))
 
 
@@ -168,7 +169,7 @@ class _Files:
         if not self.may_read:
             raise PermissionError("the tool read_file is not open to you")
         try:
-            content = self.view.read(_text(path))
+            content = self.view.read(self.view.meant(_text(path)))
             said = self.view.redact(text_of(content.path, content.data).text)
         except ToolError as error:
             raise OSError(error.sentence) from None
@@ -183,7 +184,7 @@ class _Files:
             raise PermissionError("the tool list_files is not open to you")
         paths: list[str] = []
         try:
-            for entry, ignored in self.view.walk(_text(folder), _DEEPEST):
+            for entry, ignored in self.view.walk(self.view.meant(_text(folder)), _DEEPEST):
                 if entry.kind != "file" or ignored or self.view.redact(entry.path) != entry.path:
                     continue
                 if len(paths) == _MOST_FILES:

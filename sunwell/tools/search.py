@@ -76,10 +76,11 @@ class SearchFiles:
         limits = self.view.limits
         # Before the limit of the call, whose sentence does not say what was found.
         seconds = min(limits.search_seconds, limits.call_seconds * 0.9)
-        glob = FileGlob.of(arguments["glob"]) if arguments["glob"] else None
+        path = self.view.meant(arguments["path"] or ".")
+        glob = FileGlob.of(arguments["glob"], self.view.workspace.inside) if arguments["glob"] else None
         search = _Search(self.view, _composed(pattern), plain, glob, seconds)
-        await self._carry_out(search, search.steps(arguments["path"] or "."))
-        return search.outcome(arguments["path"] or ".", arguments["glob"] or "")
+        await self._carry_out(search, search.steps(path))
+        return search.outcome(path, arguments["glob"] or "")
 
     async def _carry_out(self, search: "_Search", steps: Iterator[None]) -> None:
         """Do a short search for plain text here, anything else in a thread.
@@ -145,6 +146,8 @@ class _Search:
                 text_of(where, self.view.read(path).data)  # says why it cannot be searched
             self._look(FolderEntry(where, "file", size), reader)
             return
+        if not self.view.exists(path):
+            raise self.view.nothing_at(path)
         chosen = self._chosen(path)
         for entry in islice(chosen, _FIRST_BATCH):
             self._look(entry, reader)

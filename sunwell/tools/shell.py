@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.core.marks import guarded
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Sandbox
@@ -219,7 +220,7 @@ class RunCommand:
 
     def _clean(self, output: bytes) -> str:
         raw = output.decode("utf-8", "replace")
-        return self.secrets.redact(without_escapes(self.secrets.redact(raw)))
+        return guarded(self.secrets.redact(without_escapes(self.secrets.redact(raw))))
 
 
 def _checked(command: str) -> str:

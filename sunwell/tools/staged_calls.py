@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from sunwell.core.marks import guarded
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Proposal
@@ -225,7 +226,7 @@ class StagedRun:
         try:
             async with limit:
                 gave = await self.tool.run(self.arguments)
-            return gave if isinstance(gave, Outcome) else Outcome(as_text(gave))
+            return gave if isinstance(gave, Outcome) else Outcome(guarded(as_text(gave)))
         except ToolError:
             raise
         except asyncio.CancelledError as error:

@@ -10,7 +10,7 @@ from sunwell.core.model import ToolSpec
 from sunwell.core.tool import Tool
 from sunwell.errors import PluginError
 from sunwell.plugins import Plugins
-from sunwell.tools.wording import on_one_line
+from sunwell.tools.wording import nearest, on_one_line
 
 BUILT_IN = frozenset(
     {"list_files", "read_file", "search_files", "write_file", "edit_file", "execute_python", "run_command"}
@@ -23,8 +23,10 @@ def unknown_tool(name: str, known: tuple[str, ...]) -> str:
     shown = on_one_line(name)[:100]
     if not known:
         return f"there is no tool {shown!r}, and no other tool either"
-    nearest = sorted(known, key=lambda one: -difflib.SequenceMatcher(None, name[:100], one).ratio())
-    return f"there is no tool {shown!r}; there are: {', '.join(nearest)}"
+    alike = sorted(known, key=lambda one: -difflib.SequenceMatcher(None, name[:100], one).ratio())
+    meant = nearest(name, known)
+    hint = f"; did you mean {meant}? There are" if meant else "; there are"
+    return f"there is no tool {shown!r}{hint}: {', '.join(alike)}"
 
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")

@@ -19,6 +19,7 @@ from sunwell.tools.arguments import read_arguments
 from sunwell.tools.claims import Claimant, Claims
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.file_tools import EditFile, ListFiles, ReadFile, WriteFile, Writer
+from sunwell.tools.function_tool import FunctionTool
 from sunwell.tools.limits import Approve, ToolLimits, both_approve
 from sunwell.tools.originals import Keeper
 from sunwell.tools.python import ExecutePython, require_interpreter
@@ -261,6 +262,8 @@ class Toolbox:
                 if self._claimant is not None:
                     return await self._claimant.write(call, tool, arguments, self._terms, self._terms.view)
                 return StagedWrite(call, tool.plan(arguments), self._terms, self._terms.view)
+            if isinstance(tool, FunctionTool):
+                tool.require_valid(arguments)  # before anybody is asked to approve it
         except ToolError as error:
             return StagedAnswer(self._terms.failure(call, error.sentence))
         staged = StagedRun(call, tool, arguments, self._terms)

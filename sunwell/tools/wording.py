@@ -1,6 +1,8 @@
 """Turns bytes and raw text into text that is safe and short enough for a model."""
 
+import difflib
 import re
+from collections.abc import Iterable
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]"  # colours, cursor
@@ -82,3 +84,20 @@ def counted(number: int, thing: str) -> str:
 def refusal_of(tool: str) -> str:
     """Return the result for the model if its call of *tool* was not approved."""
     return f"{tool} was not approved, so it was not done; do not try the same again"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the one of *known* names that *name* may be a misspelling of; empty if none or several are."""
+    listed = list(known)
+    plain = _letters(name[:200])
+    alike = [one for one in listed if _letters(one) == plain]
+    near = alike or difflib.get_close_matches(name[:200], listed, 2, 0.7)
+    if len(near) == 2 and not alike:
+        first, second = (difflib.SequenceMatcher(None, name[:200], one).ratio() for one in near)
+        near = near[:1] if first - second > 0.05 else []
+    return near[0] if len(near) == 1 else ""
+
+
+def _letters(name: str) -> str:
+    """Return *name* without a prefix such as ``functions.``, capitals and separators."""
+    return re.sub(r"[^a-z0-9]", "", re.split(r"[.:/]", name)[-1].casefold())

@@ -480,6 +480,20 @@ class Workspace:
         swapped = Path(str(self.root).swapcase())
         self._folds_case = swapped != self.root and swapped.exists() and swapped.samefile(self.root)
 
+    def inside(self, path: str) -> str:
+        """Return *path* relative to the root if it is an absolute path in it; any other unchanged.
+
+        Nothing is looked up, and ``..`` is kept: whether the path stays inside is decided where it is used.
+        """
+        if not path.startswith("/"):
+            return path
+        names = [name for name in path.split("/") if name not in ("", ".")]
+        for alias in self._aliases:
+            root = [name for name in alias.split("/") if name]
+            if names[: len(root)] == root:
+                return "/".join(names[len(root) :]) or "."
+        return path
+
     def locate(self, path: str) -> str:
         """Return *path* relative to the root with links resolved; it may not exist yet."""
         with self._descent() as descent:
@@ -490,6 +504,11 @@ class Workspace:
         with self._descent() as descent:
             place = descent.to(path)
             return place.status is not None and not place.is_folder
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder at *path*."""
+        with self._descent() as descent:
+            return descent.to(path).status is not None
 
     def read(self, path: str, limit_bytes: int) -> FileContent | None:
         """Return the file at *path*; ``None`` if it does not exist."""

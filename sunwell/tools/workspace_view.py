@@ -1,8 +1,11 @@
 """The workspace as the tools of one run see it: the files, overlaid with those planned by a dry run."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
@@ -10,6 +13,7 @@ from sunwell.core.message import FileRead
 from sunwell.errors import ToolError
 from sunwell.tools.ignore_rules import IGNORE_FILES, MOST_BYTES, Ignores, exclude_of, ignores_above
 from sunwell.tools.limits import ToolLimits
+from sunwell.tools.near_names import near_names
 from sunwell.tools.wording import quoted
 from sunwell.tools.workspace import FileContent, FolderEntry, Workspace, read_beside
 
@@ -52,6 +56,33 @@ class WorkspaceView:
     planned: dict[str, bytes] = attrs.field(factory=dict)
     """By path relative to the root, links resolved."""
 
+    def meant(self, path: str) -> str:
+        """Return *path*, written as a model writes it, relative to the root; it may not exist.
+
+        An absolute path inside the workspace is made relative. If there is nothing at the path, but at
+        exactly one other reading of it, that is returned: with ``/`` for backslashes, without the name of
+        the workspace's own folder at its start, without spaces or quotes around it. What is returned is
+        checked wherever it is used, like any other path.
+        """
+        given = self.workspace.inside(path)
+        if self.exists(given):
+            return given
+        root = self.workspace.root.name
+        if root and self.exists(root):
+            root = ""  # the name at the start may be that of the folder in it
+        found: dict[str, str] = {}
+        for reading in _readings_of(given, root):
+            with suppress(ToolError):
+                reading = self.workspace.inside(reading)
+                if self.exists(reading):
+                    found.setdefault(self.workspace.locate(reading), reading)
+        return next(iter(found.values())) if len(found) == 1 else given
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder at *path*, written or planned."""
+        where = self.workspace.locate(path)
+        return where in self.planned or self.workspace.exists(path) or any(self._planned_in(where))
+
     def look(self, path: str) -> FileContent | None:
         """Return the file at *path*; ``None`` if it does not exist."""
         if self.planned:
@@ -83,8 +114,27 @@ class WorkspaceView:
         """Return the file at *path*; raises if it does not exist."""
         content = self.look(path)
         if content is None:
-            raise ToolError(f"there is no file {quoted(path)}; list_files shows what there is")
+            raise self.no_file(path)
         return content
+
+    def no_file(self, path: str) -> ToolError:
+        """Return the error that there is no file *path*, with the names that may be meant."""
+        return ToolError(f"there is no file {quoted(path)}{self._instead(path, 'file')}")
+
+    def nothing_at(self, path: str) -> ToolError:
+        """Return the error that there is nothing at *path*, with the names that may be meant."""
+        if any(sign in path for sign in "*?{"):
+            return ToolError(
+                f"there is nothing at {quoted(path)}: a path has no wildcards; list_files lists a "
+                "whole folder, search_files takes wildcards as glob"
+            )
+        return ToolError(f"there is no file or folder {quoted(path)}{self._instead(path, 'any')}")
+
+    def _instead(self, path: str, kind: Literal["file", "folder", "any"]) -> str:
+        near = near_names(self.walk_broadly(), path, kind)
+        if near:
+            return f"; did you mean {' or '.join(map(quoted, near))}?"
+        return "; list_files shows what there is"
 
     def is_file(self, path: str) -> bool:
         """Whether *path* exists and is not a folder."""
@@ -96,8 +146,9 @@ class WorkspaceView:
         where = self.workspace.locate(folder)
         planned = {entry.path: entry for entry in self._planned_in(where)}
         if found is None and not planned:
-            what = "; wildcards go into glob" if any(sign in folder for sign in "*?{") else ""
-            raise ToolError(f"there is no folder {quoted(folder)}; list_files shows what there is{what}")
+            if any(sign in folder for sign in "*?{"):
+                raise self.nothing_at(folder)
+            raise ToolError(f"there is no folder {quoted(folder)}{self._instead(folder, 'folder')}")
         together = {entry.path: entry for entry in found or ()} | planned
         return [together[path] for path in sorted(together)]
 
@@ -128,9 +179,39 @@ class WorkspaceView:
                 except ToolError:  # deleted or not readable: the rest is still useful
                     continue
 
+    def walk_broadly(self) -> Iterator[FolderEntry]:
+        """Yield all entries that are not ignored, those near the root first."""
+        waiting = deque([("", ignores_above(self.workspace.root))])
+        while waiting:
+            folder, above = waiting.popleft()
+            try:
+                entries = self.entries(folder)
+            except ToolError:  # deleted or not readable: the rest is still useful
+                continue
+            rules = rules_in(self.workspace, folder, above, entries, self.planned)
+            hidden = rules.hidden(entries)
+            for entry in entries:
+                if entry.path not in hidden:
+                    yield entry
+                    if entry.kind == "folder":
+                        waiting.append((entry.path, rules.inside(entry.path)))
+
     def _planned_in(self, folder: str) -> Iterator[FolderEntry]:
         start = f"{folder}/" if folder else ""
         for path, data in tuple(self.planned.items()):  # a search in a thread reads it while others plan
             if path.startswith(start):
                 name, deeper, _ = path[len(start) :].partition("/")
                 yield FolderEntry(start + name, "folder" if deeper else "file", 0 if deeper else len(data))
+
+
+_AROUND = " \t\"'`"
+
+
+def _readings_of(path: str, root: str) -> Iterator[str]:
+    """Yield other readings of *path* in the workspace whose folder is called *root*."""
+    bare = path.strip(_AROUND)
+    for plain in dict.fromkeys((path, bare, bare.replace("\\", "/"))):
+        yield plain
+        head, slash, rest = plain.removeprefix("./").partition("/")
+        if root and head == root:
+            yield rest if slash and rest.strip("/") else "."

@@ -13,7 +13,7 @@ from sunwell.core import Usage
 from sunwell.errors import JournalError, ServerFailed
 from sunwell.journal import read_records
 from sunwell.journal.codec import encode
-from sunwell.journal.records import RunClosed
+from sunwell.journal.records import Answer, RunClosed, ToolStarted
 from sunwell.testing import ScriptedModel, completion
 
 SHELL = {"allow_shell": True, "sandbox": "off"}
@@ -288,3 +288,18 @@ def test_a_stated_cost_without_usage_counts_as_much_after_a_resume(story, call):
     first = story.run(said, "Not finished.")
     done = story.resume("Done.", budget=Budget(turns=5))
     assert first.bill.uncertain_usd == done.bill.uncertain_usd == Decimal("0.75")
+
+
+def test_a_call_is_recorded_approved_and_repeated_as_it_was_repaired(story, call):
+    """The record of a command has the command, whatever name its argument had; a resume finds the same."""
+    asked = []
+    story.options = RunOptions(**SHELL, approve=lambda proposal: asked.append(proposal.details) or True)
+    command = call("run_command", cmd="echo one > a.txt", timeout_seconds="5")
+    first = story.in_real_time("run", completion(command), "Done.")
+    (started,) = [one for one in read_records(story.journals[0]) if isinstance(one, ToolStarted)]
+    assert json.loads(started.call.arguments) == {"command": "echo one > a.txt", "timeout_seconds": 5}
+    assert asked == ["echo one > a.txt"]
+    assert (story.workspace / "a.txt").read_text() == "one\n"
+    assert story.resume() == first
+    answer = next(one for one in read_records(story.journals[0]) if isinstance(one, Answer))
+    assert answer.completion.tool_calls[0].arguments == command.arguments

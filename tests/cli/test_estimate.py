@@ -8,6 +8,7 @@ import pytest
 
 CRUD = "Generate CRUD endpoints for 5 entities"
 TYPO = "Fix a typo in user profiles page"
+ENDS = ("low", "expected", "high", "worst")
 
 
 @pytest.mark.parametrize(
@@ -25,12 +26,12 @@ def test_the_decision_is_said_with_its_numbers(sunwell, shop: Path, simulator, t
 
 
 def test_both_ways_are_priced_with_assumptions(sunwell, shop: Path) -> None:
-    """Low, expected and worst of each way ascend, and what was assumed is said."""
+    """Low, expected, high and worst of each way ascend, and what was assumed is said."""
     quote = json.loads(sunwell("estimate", CRUD, "-w", shop, "--json").stdout)["quote"]
     assert set(quote["sides"]) == {"delegated", "direct", "smart-low-effort", "cheap"}
     for side in quote["sides"].values():
-        low, expected, worst = (Decimal(side[name]) for name in ("low_usd", "expected_usd", "worst_usd"))
-        assert Decimal(0) < low <= expected <= worst
+        low, expected, high, worst = (Decimal(side[f"{name}_usd"]) for name in ENDS)
+        assert Decimal(0) < low <= expected <= high <= worst
     assert quote["chosen"] == "delegated"
     assert quote["assumptions"]
     assert quote["price_date"]
@@ -73,6 +74,34 @@ def test_limits_and_windows_of_each_model_bound_the_worst_case(sunwell, shop: Pa
         assert Decimal(own["sides"][side]["worst_usd"]) < Decimal(usual["sides"][side]["worst_usd"])
     (said,) = [line for line in own["assumptions"] if line.startswith("The worst case")]
     assert "answers of 3,000 tokens (1,000 of the delegation model)" in said
+
+
+def test_the_expected_output_is_shown_as_a_range_with_its_reasons(sunwell, shop: Path) -> None:
+    """What was counted, and what was not known; JSON has the same."""
+    task = "Write 200 product descriptions and fix everything"
+    done = sunwell("estimate", task, "-w", shop)
+    output = json.loads(sunwell("estimate", task, "-w", shop, "--json").stdout)["quote"]["output"]
+    low, expected, high = (output[f"{name}_tokens"] for name in ("low", "expected", "high"))
+    assert 0 < low < 20_000 < expected < high
+    assert f"Expected output: {expected:,} tokens, {low:,} to {high:,}" in done.stdout
+    assert output["counted"] == ["200 product descriptions: 200 x 120 tokens"]
+    assert output["unknown"] == ["the number of places is not given: 8 assumed"]
+    for reason in (*output["counted"], *output["unknown"]):
+        assert f"  · {reason}" in done.stdout
+
+
+def test_two_hundred_descriptions_go_to_the_cheap_model(sunwell, shop: Path) -> None:
+    """They are no small task for the dear one."""
+    found = json.loads(sunwell("estimate", "200 product descriptions", "-w", shop, "--json").stdout)
+    assert found["decision"]["delegate"]
+    assert found["quote"]["chosen"] == "delegated"
+
+
+def test_a_task_in_another_language_is_said_to_be_guessed(sunwell, shop: Path) -> None:
+    """Its numbers count all the same."""
+    done = sunwell("estimate", "Schreibe 200 Beschreibungen für den Katalog", "-w", shop)
+    assert "  · the task is not in English: the estimate is a guess" in done.stdout
+    assert "200 x " in done.stdout
 
 
 def test_an_unknown_price_is_said(sunwell, shop: Path) -> None:

@@ -13,7 +13,7 @@ from sunwell.agent.run.decision import Candidates, PricedModel, decide, quote_on
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core.price import DelegationDecision, Price, Quote, Rates
+from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Quote, Rates
 from sunwell.errors import ConfigurationError, UnknownModelError
 from sunwell.events import RunFinished
 from sunwell.models.prices import PriceBook
@@ -46,7 +46,7 @@ def test_the_way_that_is_taken_is_the_decisions(tmp_path: Path, registry: ModelR
     assert not small.decision
     assert small.without_lens == "cheap"
     assert small.chosen is small.quote.cheap
-    assert small.chosen in small.sides
+    assert small.chosen in small.quote.sides
 
 
 def test_a_delegation_model_that_is_dearer_does_not_do_what_is_not_delegated(
@@ -170,9 +170,13 @@ async def test_the_loop_quotes_with_its_own_limits() -> None:
 
     def decided(config: LoopConfig) -> tuple[DelegationDecision, Quote]:
         models = [PricedModel.of(model, prices, config) for model in (smart, smart, dear)]
-        size = made.lens_input_tokens
-        system = (work_prompt(()),)
-        return decide(CRUD, config, Candidates(*models), system=system, lens_input_tokens=size)
+        return decide(
+            CRUD,
+            config,
+            Candidates(*models),
+            system=(work_prompt(()),),
+            lens_input_tokens=made.lens_input_tokens,
+        )
 
     decision, short = decided(config)
     assert made == decision
@@ -202,6 +206,28 @@ def test_the_estimator_is_replaceable(tmp_path: Path, registry: ModelRegistry) -
     """Any function from a task to a number of tokens decides in its place."""
     made = foretold(tmp_path, registry, estimator=len)
     assert (made.decision.estimated_tokens, bool(made.decision)) == (len(CRUD), False)
+
+
+def test_an_estimator_may_give_a_range_of_its_own(tmp_path: Path, registry: ModelRegistry) -> None:
+    """Its figures are those of the quote; a number alone gets an assumed range."""
+    own = OutputEstimate(3_000, 2_900, 3_100, ("two pages: 2 x 1,500 tokens",))
+    assert foretold(tmp_path, registry, estimator=lambda task: own).quote.output == own
+    assert foretold(tmp_path, registry, estimator=lambda task: 3_000.4).quote.output.high_tokens == 6_000
+
+
+@pytest.mark.parametrize("wrong", ["many", None, -1, float("nan"), float("inf"), True, (1, 2, 3)])
+def test_an_estimator_that_returns_no_number_is_an_error(tmp_path, registry, wrong) -> None:
+    """The sentence says what came back and what must."""
+    with pytest.raises(ConfigurationError, match="it must return a number of tokens, 0 or more"):
+        foretold(tmp_path, registry, estimator=lambda task: wrong)
+
+
+def test_the_quote_has_the_range_of_the_task(tmp_path: Path, registry: ModelRegistry) -> None:
+    """Two hundred descriptions are delegated to the cheap model, and the ends of the quote differ widely."""
+    made = foretold(tmp_path, registry, "Write 200 product descriptions")
+    assert made.decision
+    assert made.quote.output.counted == ("200 product descriptions: 200 x 120 tokens",)
+    assert made.chosen.high_usd > 2 * made.chosen.low_usd
 
 
 @pytest.mark.parametrize("task", ["Say yes", "Say yes to this: " + "words and more words " * 400])

@@ -9,7 +9,6 @@ from sunwell.core.model import Usage
 from sunwell.core.price import DelegationDecision, Quote, Side
 from sunwell.core.task import BillLine, TaskResult, Total
 from sunwell.report import summary_text
-from sunwell.report.forecast import Forecast
 from tests.report.conftest import LENS, WORK, delegated, line
 
 
@@ -35,16 +34,20 @@ def test_a_reader_sees_files_bill_and_comparison(prices) -> None:
 
 @pytest.mark.parametrize("delegates", [True, False])
 def test_the_quote_stands_beside_what_it_became(prices, delegates) -> None:
-    """Of the way that was taken, with its low end."""
+    """Of the way that was taken, with its low end; with both ends if the high one is known."""
     sides = {
         name: Side(name, Decimal(low), Decimal(expected), Decimal(9))
         for name, low, expected in (("delegated", "0.2", "0.3"), ("direct", "0.6", "0.8"))
     }
     decision = DelegationDecision(delegates, "it is so", 9_000, 2_000)
-    made = Forecast("Do it", decision, Quote(**sides), "smart", "smart", "cheap")
-    text = summary_text(delegated(LENS, WORK), prices=prices, forecast=made)
+    result = attrs.evolve(delegated(LENS, WORK), decision=decision, quote=Quote(**sides))
+    text = summary_text(result, prices=prices)
     quoted = "$0.30 expected, $0.20" if delegates else "$0.80 expected, $0.60"
     assert f"quoted   {quoted} at the low end; actual cost $0.35" in text
+    ends = {name: attrs.evolve(side, high_usd=Decimal("1.5")) for name, side in sides.items()}
+    ranged = attrs.evolve(result, quote=Quote(**ends))
+    text = summary_text(ranged, prices=prices)
+    assert f"quoted   {quoted} to $1.50; actual cost $0.35" in text
 
 
 def test_a_loss_is_called_a_loss(prices) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sunwell.core.message import ToolCall
 from sunwell.core.model import ToolSpec
 from sunwell.errors import ToolError
-from sunwell.tools.arguments import closed, nullable, read_arguments
+from sunwell.tools.arguments import closed, nullable, read_arguments, repaired
 
 SPEC = ToolSpec(
     "act",
@@ -69,7 +69,7 @@ def test_good_arguments_come_out_whole(text, got):
         pytest.param('{"path": 5}', "path must be a string, got number", id="number-for-text"),
         pytest.param('{"path": null}', "path must be a string, got null", id="null-for-text"),
         pytest.param(
-            '{"path": "x", "count": "3"}', "count must be an integer or null, got string", id="text"
+            '{"path": "x", "count": "3 or so"}', "count must be an integer or null, got string", id="text"
         ),
         pytest.param(
             '{"path": "x", "count": 3.5}', "count must be an integer or null, got number", id="part"
@@ -84,7 +84,7 @@ def test_good_arguments_come_out_whole(text, got):
             '{"path": "x", "mode": "mid"}', 'mode must be one of "fast", "slow", got "mid"', id="choice"
         ),
         pytest.param(
-            '{"path": "x", "rows": [{"n": "1"}]}', "rows[0].n must be a number, got string", id="row"
+            '{"path": "x", "rows": [{"n": "1,5"}]}', "rows[0].n must be a number, got string", id="row"
         ),
         pytest.param('{"path": "x", "rows": [{}]}', "rows[0].n is missing", id="row-without"),
         pytest.param('{"pth": "x"}', "there is no argument 'pth'; did you mean path?", id="misspelt"),
@@ -126,3 +126,216 @@ def test_schemas_that_are_not_strict_are_taken_as_they_are(schema, given, got):
     """A caller's own schema may be looser than ours; what it does not say is not checked."""
     spec = ToolSpec("own", "", schema)
     assert read_arguments(ToolCall("1", "own", json.dumps(given)), spec) == got
+
+
+STRING, INTEGER, NUMBER, BOOLEAN = ({"type": kind} for kind in ("string", "integer", "number", "boolean"))
+TEXTS = {"type": "array", "items": STRING}
+PAIRS = {"type": "array", "items": closed({"key": STRING, "value": INTEGER})}
+
+
+@pytest.mark.parametrize(
+    ("schema", "written", "meant"),
+    [
+        pytest.param(INTEGER, "3", 3, id="number-in-quotes"),
+        pytest.param(INTEGER, " -12 ", -12, id="with-space"),
+        pytest.param(INTEGER, "3.0", 3, id="whole-with-a-fraction-in-quotes"),
+        pytest.param(INTEGER, "9" * 30, int("9" * 30), id="every-digit-stays"),
+        pytest.param(NUMBER, "0.5", 0.5, id="fraction-in-quotes"),
+        pytest.param(nullable(INTEGER), "3", 3, id="number-or-null"),
+        pytest.param(nullable(INTEGER), "null", None, id="null-in-quotes"),
+        pytest.param(BOOLEAN, "true", True, id="true-in-quotes"),
+        pytest.param(BOOLEAN, "False", False, id="false-as-in-python"),
+        pytest.param(TEXTS, '["a", "b"]', ["a", "b"], id="list-encoded-twice"),
+        pytest.param(TEXTS, "a.py", ["a.py"], id="one-for-a-list"),
+        pytest.param({"type": "array", "items": INTEGER}, 3, [3], id="one-number-for-a-list"),
+        pytest.param({"type": "array", "items": INTEGER}, "3", [3], id="one-quoted-number-for-a-list"),
+        pytest.param({"type": "array", "items": INTEGER}, ["3", 4], [3, 4], id="quoted-number-in-a-list"),
+        pytest.param(closed({"n": INTEGER}), '{"n": "3"}', {"n": 3}, id="object-encoded-twice"),
+        pytest.param(closed({"maxSize": INTEGER}), {"max_size": 3}, {"maxSize": 3}, id="name-in-other-form"),
+        pytest.param(
+            PAIRS, {"a": 1, "b": 2}, [{"key": "a", "value": 1}, {"key": "b", "value": 2}], id="pairs"
+        ),
+        pytest.param(PAIRS, {"key": "a", "value": 1}, [{"key": "a", "value": 1}], id="one-pair"),
+        pytest.param({"type": "string", "enum": ["fast", "slow"]}, "Fast", "fast", id="choice-in-capitals"),
+        pytest.param({"type": "integer", "enum": [1, 2]}, "2", 2, id="choice-in-quotes"),
+        pytest.param({"anyOf": [INTEGER, BOOLEAN]}, "1", 1, id="the-one-type-it-can-be"),
+    ],
+)
+def test_what_can_mean_one_thing_is_taken_as_that(schema, written, meant):
+    """The recorded call has the value that is meant, with its type."""
+    spec = ToolSpec("act", "", closed({"value": schema}))
+    call = repaired(ToolCall("1", "act", json.dumps({"value": written})), spec)
+    assert repr(json.loads(call.arguments)) == repr({"value": meant})
+    assert repr(read_arguments(call, spec)) == repr({"value": meant})
+
+
+@pytest.mark.parametrize(
+    ("schema", "written"),
+    [
+        pytest.param(STRING, "007", id="digits-for-text"),
+        pytest.param(STRING, "true", id="word-for-text"),
+        pytest.param(STRING, '{"a": 1}', id="json-for-text"),
+        pytest.param(nullable(STRING), "null", id="null-for-text-or-null"),
+        pytest.param({"anyOf": [STRING, INTEGER]}, "3", id="text-or-number"),
+        pytest.param(TEXTS, ["1", "null"], id="texts-in-a-list"),
+        pytest.param({}, "3", id="anything"),
+        pytest.param({"type": "object"}, {"a": "1"}, id="open-object"),
+    ],
+)
+def test_a_string_for_a_string_stays(schema, written):
+    """What fits is never changed, whatever else it could be."""
+    call = ToolCall("1", "act", json.dumps({"value": written}))
+    assert repaired(call, ToolSpec("act", "", closed({"value": schema}))) is call
+
+
+@pytest.mark.parametrize(
+    ("schema", "written"),
+    [
+        pytest.param(INTEGER, "007", id="leading-zeros"),
+        pytest.param(INTEGER, "1,000", id="separator"),
+        pytest.param(INTEGER, "3.5", id="fraction-for-whole"),
+        pytest.param(INTEGER, True, id="boolean-for-number"),
+        pytest.param(NUMBER, "NaN", id="no-number"),
+        pytest.param(BOOLEAN, "yes", id="word-for-true"),
+        pytest.param(BOOLEAN, "1", id="one-for-true"),
+        pytest.param(STRING, 7, id="number-for-text"),
+        pytest.param(STRING, ["a"], id="list-for-text"),
+        pytest.param(TEXTS, "a.py, b.py", id="one-or-two-items"),
+        pytest.param(TEXTS, "", id="none-or-an-empty-item"),
+        pytest.param(nullable(TEXTS), "null", id="null-or-an-item"),
+        pytest.param({"type": "string", "enum": ["a", "A"]}, " a ", id="two-choices"),
+        pytest.param({"anyOf": [INTEGER, {"type": "array", "items": INTEGER}]}, "3", id="number-or-list"),
+        pytest.param(
+            {"type": "array", "items": closed({"key": STRING, "value": STRING})},
+            {"key": "a", "value": "b"},
+            id="one-pair-or-two",
+        ),
+    ],
+)
+def test_what_can_mean_two_things_is_refused(schema, written):
+    """The call stays as the model wrote it, and the model is told."""
+    spec = ToolSpec("act", "", closed({"value": schema}))
+    call = ToolCall("1", "act", json.dumps({"value": written}))
+    assert repaired(call, spec) is call
+    with pytest.raises(ToolError):
+        read_arguments(call, spec)
+
+
+EDIT = ToolSpec("edit_file", "", closed({"path": STRING, "old": STRING, "new": STRING}))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param({"file_path": "a", "old_string": "b", "new_string": "c"}, id="file_path-old_string"),
+        pytest.param({"filename": "a", "oldStr": "b", "newStr": "c"}, id="filename-oldStr"),
+        pytest.param({"Path": "a", "search": "b", "replace": "c"}, id="capital-search-replace"),
+        pytest.param({"arguments": {"path": "a", "old": "b", "new": "c"}}, id="wrapped"),
+        pytest.param('{"path": "a", "old": "b", "new": "c"}', id="encoded-twice"),
+        pytest.param({"input": '{"path": "a", "old": "b", "new": "c"}'}, id="wrapped-and-encoded-twice"),
+    ],
+)
+def test_other_names_of_arguments_are_taken(written):
+    """A model that knows another product's tools is understood."""
+    call = repaired(ToolCall("1", "edit_file", json.dumps(written)), EDIT)
+    assert json.loads(call.arguments) == {"path": "a", "old": "b", "new": "c"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "written"),
+    [
+        pytest.param(
+            EDIT, {"path": "a", "file_path": "b", "old": "b", "new": "c"}, id="the-real-one-is-there"
+        ),
+        pytest.param(EDIT, {"file": "a", "filename": "b", "old": "b", "new": "c"}, id="two-for-one"),
+        pytest.param(
+            ToolSpec("mine", "", closed({"path": STRING})), {"file_path": "a"}, id="a-tool-of-the-caller"
+        ),
+        pytest.param(
+            ToolSpec("read_file", "", closed({"path": STRING, "file": STRING})),
+            {"file": "a"},
+            id="it-is-another",
+        ),
+        pytest.param(
+            ToolSpec("act", "", closed({"a_b": STRING, "ab": STRING})), {"AB": "a"}, id="one-for-two"
+        ),
+    ],
+)
+def test_other_names_are_not_taken_if_they_may_mean_something_else(spec, written):
+    """The error names the argument that is not known, or the one that is missing."""
+    call = ToolCall("1", spec.name, json.dumps(written))
+    assert repaired(call, spec) is call
+    with pytest.raises(ToolError, match=r"there is no argument|is missing"):
+        read_arguments(call, spec)
+
+
+def test_a_missing_argument_that_may_be_null_is_null():
+    """An executor that relies on its schema finds every required key."""
+    call = repaired(ToolCall("1", "act", '{"path": "x", "count": 3}'), SPEC)
+    assert json.loads(call.arguments) == EMPTY | {"count": 3}
+
+
+LEAVES = st.one_of(
+    *(st.just({"type": kind}) for kind in ("string", "integer", "number", "boolean", "null")),
+    st.just({"type": ["integer", "null"]}),
+    st.just({"type": "string", "enum": ["a", "A", "1"]}),
+)
+SCHEMAS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        inner.map(lambda items: {"type": "array", "items": items}),
+        inner.map(nullable),
+        st.lists(inner, min_size=1, max_size=3).map(lambda some: {"anyOf": some}),
+        st.dictionaries(st.sampled_from(["a", "a_b", "key", "value"]), inner, max_size=3).map(closed),
+    ),
+    max_leaves=8,
+)
+
+
+def values(schema: dict[str, object]) -> st.SearchStrategy[object]:
+    """Values that fit *schema*."""
+    if "anyOf" in schema:
+        return st.one_of(*map(values, schema["anyOf"]))
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    by_kind = {
+        "string": st.one_of(st.text(), st.sampled_from(["3", "007", "true", "null", "[1]", '{"a": 1}'])),
+        "integer": st.integers(),
+        "number": st.integers() | st.floats(allow_nan=False, allow_infinity=False),
+        "boolean": st.booleans(),
+        "null": st.none(),
+    }
+    kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    if kinds == ["array"]:
+        return st.lists(values(schema["items"]), max_size=3)
+    if kinds == ["object"]:
+        return st.fixed_dictionaries({key: values(one) for key, one in schema["properties"].items()})
+    return st.one_of(*(by_kind[kind] for kind in kinds))
+
+
+@given(SCHEMAS.flatmap(lambda schema: st.tuples(st.just(schema), values(schema))))
+def test_repairing_valid_arguments_changes_nothing(case):
+    """Whatever the schema, a call that fits it runs and is recorded as the model wrote it."""
+    schema, value = case
+    spec = ToolSpec("act", "", closed({"value": schema}))
+    call = ToolCall("1", "act", json.dumps({"value": value}))
+    assert repaired(call, spec) is call
+
+
+@given(
+    SCHEMAS,
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text()
+        | st.sampled_from(["3", "true", "[1]", '{"a": "1"}']),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "AB", "x"]), inner),
+        max_leaves=6,
+    ),
+)
+def test_repairing_twice_is_repairing_once(schema, value):
+    """A recorded call that is run again runs with the same arguments."""
+    spec = ToolSpec("act", "", closed({"value": schema}))
+    once = repaired(ToolCall("1", "act", json.dumps({"value": value})), spec)
+    assert repaired(once, spec) == once

@@ -1,11 +1,13 @@
 """An edit finds its piece though line ends, spaces or letters are spelled otherwise."""
 
+import time
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sunwell.tools.edit_hints import why_not_found
 from sunwell.tools.piece import folded, replacement, spans
 
 
@@ -76,12 +78,12 @@ async def test_an_edit_works_and_keeps_the_spelling_of_the_file(folder, box, ask
             "the file has U+0430 CYRILLIC SMALL LETTER A, old has U+0061 LATIN SMALL LETTER A",
             id="other-alphabet",
         ),
-        pytest.param("a\u200bb = 1\n".encode(), "ab = 1", "x", "line 1: a\\u200bb = 1", id="invisible"),
+        pytest.param("a\u200bb = 1\n".encode(), "ab = 1", "x", r'file: "a\u200bb = 1"', id="invisible"),
         pytest.param(
             b"\tif x:\n\t\ty()\n",
             "        if x:\n                y()",
             "x",
-            "the file has U+0009 TAB, old has U+0020 SPACE",
+            "Line 2 differs: the file's line begins with 2 tabs, old's with 16 spaces",
             id="tabs",
         ),
         pytest.param(
@@ -109,3 +111,102 @@ def test_what_is_written_means_what_was_asked(before, piece, after, new):
         assert folded(content[start:end]) == folded(piece)
         assert folded(replacement(content, start, end, new)) == folded(new)
         assert replacement(content, start, end, folded(piece)) == content[start:end]
+
+
+SHOP = """import os
+
+
+class Shop:
+    \"\"\"A shop.\"\"\"
+
+    def price(self, item, count):
+        total = self.prices[item] * count
+        if count > 10:
+            total *= 0.9
+        return total
+
+    def name(self):
+        return "<" + self.title + ">"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "said"),
+    [
+        pytest.param(
+            "".join(SHOP.splitlines(keepends=True)[6:8]) + "        return total\n",
+            'Closest: lines 7-11 of the file.\nLine 9 of the file is missing in old: "        if count',
+            id="lines-left-out",
+        ),
+        pytest.param(
+            "        if count > 10:\n            # discount\n            total *= 0.9\n",
+            'Line 2 of old is not in the file there: "            # discount"',
+            id="a-line-too-many",
+        ),
+        pytest.param(
+            "        if count > 10:  \n            total *= 0.9\n",
+            "the file's line ends with no space, old's with 2 spaces",
+            id="space-at-the-end",
+        ),
+        pytest.param("self.prices[thing] * count", "Closest: line 8 of the file.", id="part-of-a-line"),
+        pytest.param(
+            "9:         if count > 10:\n10:             total *= 0.9\n",
+            "old has line numbers before its lines, which are not in the file: leave them out",
+            id="line-numbers",
+        ),
+        pytest.param(
+            "shop.py: lines 1-1 of 14; 13 lines left, read on with start_line=2\n\nimport os\n",
+            "old begins with the first line of a result of read_file, which is not in the file: leave it out",
+            id="first-line-of-a-result",
+        ),
+        pytest.param(
+            'class Shop:\\n    """A shop."""',
+            "old is escaped twice",
+            id="escaped-twice",
+        ),
+        pytest.param('return "&lt;" + self.title', "escapes such as &lt;", id="escaped-for-a-page"),
+        pytest.param("class Shop:\n    ...\n        return total\n", 'line 2 of old is "..."', id="dots"),
+        pytest.param("zzz qqq", "Nothing in the file is similar", id="nothing"),
+    ],
+)
+async def test_a_hint_says_what_to_write_instead(folder, box, ask, old, said):
+    """A model that reads only this sentence knows what was wrong."""
+    (folder / "shop.py").write_text(SHOP)
+    result = await ask(box, "edit_file", path="shop.py", old=old, new="x")
+    assert result.is_error
+    assert said in result.content
+
+
+LINES = SHOP.splitlines(keepends=True)
+
+
+@given(
+    st.integers(0, len(LINES) - 2),
+    st.integers(2, 6),
+    st.sampled_from(["  ", "\t", "x", "self", "\u00a0"]),
+    st.integers(0, 200),
+)
+def test_what_a_hint_shows_is_in_the_file_once_copied(start, count, inserted, at):
+    """Copying the passage that is shown makes the next edit work."""
+    piece = "".join(LINES[start : start + count])
+    at = min(at, len(piece))
+    told = why_not_found(SHOP, piece[:at] + inserted + piece[at:])
+    assert len(told) < 4_000
+    _, marked, shown = told.partition("The file has there:\n")
+    assert not marked or shown in SHOP
+
+
+@given(st.text(), st.text(min_size=1))
+def test_any_two_texts_give_a_hint_of_limited_size(content, old):
+    """Whatever the characters."""
+    assert len(why_not_found(content * 50, old * 50)) < 4_000
+
+
+def test_a_hint_about_a_long_file_takes_little_time():
+    """A long line, many lines, and a piece that is like none of them."""
+    begun = time.monotonic()
+    why_not_found(
+        "".join(f"line {n} of it = {n * 7}\n" for n in range(300_000)), "line 77x of itt == 3\nfoo\n" * 50
+    )
+    why_not_found("a" * 3_000_000, "b" * 5_000 + "\n" + "a" * 100_000)
+    assert time.monotonic() - begun < 10

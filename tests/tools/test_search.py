@@ -73,8 +73,8 @@ async def test_matches_come_with_path_and_line(project, box, ask, given, said):
         pytest.param({"pattern": "(?P<a>x(?&a)?)"}, "pattern calls itself or a group", id="group"),
         pytest.param({"pattern": "(x(?1)?y)"}, "pattern calls itself or a group", id="number"),
         pytest.param({"pattern": "a", "glob": "!"}, "glob '!' selects nothing; write", id="glob"),
-        pytest.param({"pattern": "a", "path": "no"}, "there is no folder 'no'", id="no-folder"),
-        pytest.param({"pattern": "[a]", "path": "no"}, "there is no folder 'no'", id="no-folder-too"),
+        pytest.param({"pattern": "a", "path": "no"}, "there is no file or folder 'no'", id="no-folder"),
+        pytest.param({"pattern": "[a]", "path": "no"}, "there is no file or folder 'no'", id="no-folder-too"),
         pytest.param({"pattern": "a", "path": "../"}, "'../' leads out of the workspace", id="outside"),
         pytest.param({"pattern": "a", "path": ".env"}, "'.env' is refused: files named .env", id="env"),
         pytest.param({"pattern": "a", "path": "bin"}, "'bin' is no text (binary, 7 bytes)", id="binary"),
@@ -267,7 +267,8 @@ async def test_a_glob_means_what_its_writer_means(folder, box, ask, glob, found)
         pytest.param({"path": "logs"}, "no file to search in 'logs'; 1 ignored, left out", id="ignored"),
         pytest.param(
             {"path": "src/*.ts"},
-            "there is no folder 'src/*.ts'; list_files shows what there is; wild",
+            "there is nothing at 'src/*.ts': a path has no wildcards; list_files lists a whole folder, "
+            "search_files takes wildcards as glob",
             id="wild",
         ),
     ],

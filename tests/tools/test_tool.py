@@ -41,7 +41,7 @@ def pairs(value: dict[str, Any]) -> dict[str, Any]:
         pytest.param(int, {"type": "integer"}, 3, 3, id="int"),
         pytest.param(float, {"type": "number"}, 3, 3.0, id="float"),
         pytest.param(bool, {"type": "boolean"}, True, True, id="bool"),
-        pytest.param(Annotated[str, "x"], {"type": "string"}, "a", "a", id="annotated"),
+        pytest.param(Annotated[str, "x"], {"type": "string", "description": "x"}, "a", "a", id="annotated"),
         pytest.param(Literal["a", "b"], {"type": "string", "enum": ["a", "b"]}, "b", "b", id="literal"),
         pytest.param(
             Literal["a", 1], {"type": ["string", "integer"], "enum": ["a", 1]}, 1, 1, id="mixed-literal"

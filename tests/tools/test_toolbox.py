@@ -135,7 +135,9 @@ def test_a_toolbox_that_cannot_be_is_a_configuration_error(folder, make, said):
 async def test_an_unknown_tool_names_the_known_ones_nearest_first(box, ask):
     """A misspelt name gets what was meant first."""
     result = await ask(box, "readfile", path="x")
-    assert result.content.startswith("there is no tool 'readfile'; there are: read_file, ")
+    assert result.content.startswith(
+        "there is no tool 'readfile'; did you mean read_file? There are: read_file, "
+    )
     assert result.is_error
     assert (
         await ask(Toolbox(secrets=Secrets()), "x")

@@ -102,20 +102,24 @@ async def test_an_edit_changes_its_piece_and_no_other_byte(folder, box, ask, dat
         pytest.param(
             b"def f():\n    return 1\n",
             "def f():\n  return 1",
-            "old does not occur in 'x'; nothing was changed; with other white space it stands in "
-            "lines 1-2:\ndef f():\n    return 1",
+            "old does not occur in 'x'; nothing was changed. Closest: lines 1-2 of the file.\n"
+            "Line 2 differs: the file's line begins with 4 spaces, old's with 2 spaces\n"
+            'file: "    return 1"\nold:  "  return 1"\n'
+            "The file has there:\ndef f():\n    return 1",
             id="white-space",
         ),
         pytest.param(
             b"alpha = 1\nbeta = 2\n",
             "alpha = 2",
-            "old does not occur in 'x'; nothing was changed; nearest to 'alpha = 2' are:\nline 1: alpha = 1",
+            "old does not occur in 'x'; nothing was changed. Closest: line 1 of the file.\n"
+            'Line 1 differs:\nfile: "alpha = 1"\nold:  "alpha = 2"',
             id="near",
         ),
         pytest.param(
             b"alpha\n",
             "zzz",
-            "old does not occur in 'x'; nothing was changed; nothing in it is near: read the file again",
+            "old does not occur in 'x'; nothing was changed. Nothing in the file is similar: read it again, "
+            "it may be another file or have changed",
             id="nothing-near",
         ),
         pytest.param(b"a", "", "old is empty; write the piece to replace, or use write_file", id="empty"),

@@ -124,7 +124,8 @@ _DELEGATING = (
 )
 _WRITERS = frozenset({"write_file", "edit_file"})
 _CUT_ARGUMENT = re.compile(ARGUMENT_LEFT_OUT)
-_LIST_NOTE = re.compile(LIST_LEFT_OUT)
+_CUT_RESULT = re.compile(r"\[[\d,]+ characters were left out here to save room;")
+_LIST_NOTE = re.compile(f"^{LIST_LEFT_OUT}", re.MULTILINE)
 
 
 class WindowFull(Exception):
@@ -423,7 +424,7 @@ class Compactor:
 def _is_cut(part: Part) -> bool:
     if isinstance(part, ToolCall):
         return _CUT_ARGUMENT.search(part.arguments) is not None
-    return isinstance(part, ToolResult) and "characters were left out here to save room;" in part.content
+    return isinstance(part, ToolResult) and _CUT_RESULT.match(part.content) is not None
 
 
 def repeats_a_cut(call: ToolCall) -> bool:

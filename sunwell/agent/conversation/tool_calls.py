@@ -97,8 +97,10 @@ class CallRunner:
     async def carry_out(self, calls: Sequence[ToolCall], turn: int) -> Message:
         """Return the results of *calls* in their order, as the message for the model.
 
-        Calls to tools that allow it run side by side; all others run alone, in order.
+        Calls to tools that allow it run side by side; all others run alone, in order. What runs, is approved
+        and is recorded is the call with its arguments repaired; the model's message stays as it was.
         """
+        calls = [self.tools.repaired(call) for call in calls]
         results: list[ToolResult] = []
         parallel = [self.tools.is_parallel(call) for call in calls]
         for is_parallel, group in groupby(enumerate(calls), lambda item: parallel[item[0]]):
@@ -204,6 +206,7 @@ class CallRunner:
 
     async def _take_up(self, call: ToolCall, key: tuple[str, int, int], started: ToolStarted) -> ToolResult:
         place = Place(self.span, *key[1:])
+        call = attrs.evolve(started.call, id=call.id)  # as it began, whatever this version would repair
         executor, staging = self.tools.executors_of(call, place)
         if executor is None:
             return self.tools.refusal(call)

@@ -8,6 +8,7 @@ from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, told_reports
 from sunwell.agent.orchestration.spawner import Order, Spawner
 from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
 from sunwell.core.markdown import fenced, one_line
+from sunwell.core.marks import guarded
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
@@ -48,7 +49,7 @@ def told_entry(entry: ScratchpadEntry, page: int) -> str:
     if page == 1 and entry.type == "analysis":
         lines += _facts(entry)
     whose = "The worker reports (its own words, not verified):" if entry.type == "analysis" else "Noted:"
-    lines += [whose, fenced(entry.page(page) or "(nothing)")]
+    lines += [whose, fenced(guarded(entry.page(page)) or "(nothing)")]
     if page < entry.pages:
         lines.append(f'The text goes on: inspect("{entry.key}", page={page + 1}).')
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import attrs
 
 from sunwell.agent.workers.worker_result import reported
+from sunwell.core.marks import guarded
 from sunwell.core.task import TaskResult
 
 EXCERPT_CHARACTERS = 16_000
@@ -36,9 +37,10 @@ def excerpt(text: str, most_characters: int) -> str:
 
 
 def _told(result: TaskResult, most_characters: int) -> str:
-    if len(result.answer) <= most_characters:
-        return reported(result)
-    shown = reported(attrs.evolve(result, answer=excerpt(result.answer, most_characters)))
+    answer = result.answer if result.answer_by == "harness" else guarded(result.answer)
+    if len(answer) <= most_characters:
+        return reported(attrs.evolve(result, answer=answer))
+    shown = reported(attrs.evolve(result, answer=excerpt(answer, most_characters)))
     size = f"{len(result.answer):,} characters"
     return f'{shown}\n- the report has {size}; all of it: inspect("{result.scratchpad_key}")'
 

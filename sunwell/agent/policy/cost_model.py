@@ -1,12 +1,13 @@
 """What a task would cost either way, before any of it is spent: arithmetic on prices and assumptions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from itertools import accumulate
 
 import attrs
 
 from sunwell.core.model import CacheLife, Usage
-from sunwell.core.price import Price, Quote, Side
+from sunwell.core.price import OutputEstimate, Price, Quote, Side
 
 _TOKENS_PER_TURN = 1_500  # output of a common turn: one file written, or a few places changed
 _EXPECTED_SCOUTING = 2  # turns in which a lens writer looks, if it is not shown enough
@@ -80,35 +81,36 @@ class _Talk:
     """Beginning of the prompt that a sibling has put into the cache already."""
 
 
-def quote(estimated_tokens: int, prices: Prices, shape: Shape | None = None) -> Quote:
-    """Return what delegating *estimated_tokens* of output would cost, and what the other ways would.
+def quote(estimated: int | OutputEstimate, prices: Prices, shape: Shape | None = None) -> Quote:
+    """Return what delegating *estimated* tokens of output would cost, and what the other ways would.
 
     ``direct = in_d * P_in + out_d * P_out`` with the history read again in every turn, from the
     cache where the price has a rate for that; ``delegated = lens + workers + redone_share * direct``,
     where every turn of a worker reads the lens, too; besides, the smart model alone at low effort, and
     the delegation model alone without a lens.
-    Low is half the output in half the turns with nothing redone. Worst is a bound under the limits
-    in *shape*: every turn full, nothing cached, a second lens call, everything redone. A side whose
-    price is unknown has ``None`` for figures.
+    Low, expected and high follow the range of the output; a number alone gets the range
+    :meth:`OutputEstimate.around` it. Low also needs no turn to look around, and nothing is redone.
+    Worst is a bound under the limits in *shape*, whatever the range: every turn full, nothing cached, a
+    second lens call, everything redone. A side whose price is unknown has ``None`` for figures.
 
-    Raises :exc:`ValueError` where *estimated_tokens* is negative.
+    Raises :exc:`ValueError` if *estimated* is negative.
     """
-    if estimated_tokens < 0:
-        raise ValueError(f"estimated_tokens cannot be negative, got {estimated_tokens}")
+    output = OutputEstimate.around(estimated) if isinstance(estimated, int) else estimated
     shape = _with_given_lens(Shape() if shape is None else shape)
-    direct = _alone("direct", prices.own, estimated_tokens, shape)
+    direct = _alone("direct", prices.own, output, shape)
     unhurried = _with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
     work = _with_limit(shape, shape.worker_output_tokens)
-    low_effort = _alone("smart-low-effort", prices.smart, estimated_tokens, unhurried)
+    low_effort = _alone("smart-low-effort", prices.smart, output, unhurried)
     lens_output = _with_reasoning(shape.lens_output_tokens, shape)
     return Quote(
-        delegated=_delegated(prices, estimated_tokens, shape, direct),
+        delegated=_delegated(prices, output, shape, direct),
         direct=direct,
         alternatives=(low_effort,),
-        cheap=_alone("cheap", prices.delegation, estimated_tokens, work),
+        cheap=_alone("cheap", prices.delegation, output, work),
         lens_tokens=shape.lens_input_tokens + lens_output if shape.given_lens_tokens is None else 0,
-        assumptions=_assumptions(estimated_tokens, prices, shape),
+        assumptions=_assumptions(output, prices, shape),
         price_date=min((p.date for p in _known(prices) if p.date), default=""),
+        output=output,
     )
 
 
@@ -124,41 +126,45 @@ def _with_limit(shape: Shape, output_tokens: int | None) -> Shape:
     return shape if output_tokens is None else attrs.evolve(shape, max_output_tokens=output_tokens)
 
 
-def _alone(name: str, price: Price | None, output_tokens: int, shape: Shape) -> Side:
+def _alone(name: str, price: Price | None, output: OutputEstimate, shape: Shape) -> Side:
     """Return the side on which one model does all of the work."""
     if price is None:
         return Side(name, None, None, None)
-    low, expected = (
-        _talk_usd(price, _talk(output, turns, shape), shape)
-        for output, turns in _low_and_expected(output_tokens, shape)
+    low, expected, high = _ascending(
+        _talk_usd(price, _talk(tokens, turns, shape), shape) for tokens, turns in _cases(output, shape)
     )
-    return Side(name, low, expected, _worst_talk_usd(price, shape.prompt_tokens, shape, "5m"))
+    return Side(name, low, expected, _worst_talk_usd(price, shape.prompt_tokens, shape, "5m"), high)
 
 
-def _delegated(prices: Prices, output_tokens: int, shape: Shape, direct: Side) -> Side:
+def _ascending(amounts: Iterable[Decimal]) -> tuple[Decimal, ...]:
+    """Return *amounts*, each at least as large as the one before.
+
+    More turns have shorter prompts, so that a little more output may stay below the limit of a dearer tier.
+    """
+    return tuple(accumulate(amounts, max))
+
+
+def _delegated(prices: Prices, output: OutputEstimate, shape: Shape, direct: Side) -> Side:
     cheap, is_given = prices.delegation, shape.given_lens_tokens is not None
     smart = cheap if is_given else prices.smart
     if smart is None or cheap is None:
         return Side("delegated", None, None, None)
     work = _with_limit(shape, shape.worker_output_tokens)
-    low, expected = (
-        _workers_usd(cheap, output, turns, work) for output, turns in _low_and_expected(output_tokens, shape)
+    low, expected, high = _ascending(
+        _workers_usd(cheap, tokens, turns, work) for tokens, turns in _cases(output, shape)
     )
     lens_usd = Decimal(0) if is_given else _lens_usd(smart, shape)
     plain_usd = lens_usd if is_given else _lens_usd(smart, attrs.evolve(shape, scout_turns=0))
-    redone_usd = None if direct.expected_usd is None else shape.redone_share * direct.expected_usd
-    worst = None
+    expected_usd = high_usd = worst = None
+    if direct.expected_usd is not None and direct.high_usd is not None:
+        expected_usd = lens_usd + expected + shape.redone_share * direct.expected_usd
+        high_usd = lens_usd + high + shape.redone_share * direct.high_usd
     if direct.worst_usd is not None:
         lens_prompt = shape.prompt_tokens + shape.max_lens_tokens
         worst = direct.worst_usd + (Decimal(0) if is_given else _worst_lens_usd(smart, shape))
         # A batch may keep what its workers share in the cache for an hour.
         worst += shape.workers * _worst_talk_usd(cheap, lens_prompt, work, "1h")
-    return Side(
-        "delegated",
-        plain_usd + low,
-        None if redone_usd is None else lens_usd + expected + redone_usd,
-        worst,
-    )
+    return Side("delegated", plain_usd + low, expected_usd, worst, high_usd)
 
 
 def _lens_usd(price: Price, shape: Shape) -> Decimal:
@@ -223,10 +229,12 @@ def _worst_lens_usd(price: Price, shape: Shape) -> Decimal:
     return price.worst_usd(calls, written="5m")  # it asks for no entry, but some providers write unasked
 
 
-def _low_and_expected(output_tokens: int, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return output and turns of the low and of the expected case."""
-    turns = _turns(output_tokens, shape)
-    return (output_tokens // 2, max(1, turns // 2)), (output_tokens, turns)
+def _cases(output: OutputEstimate, shape: Shape) -> tuple[tuple[int, int], ...]:
+    """Return output and turns of the low, the expected and the high case."""
+    low, expected, high = output.low_tokens, output.expected_tokens, output.high_tokens
+    turns = _turns(expected, shape)
+    fewest = max(1, min(turns, -(-low // _TOKENS_PER_TURN)))
+    return (low, fewest), (expected, turns), (high, _turns(high, shape))
 
 
 def _turns(output_tokens: int, shape: Shape) -> int:
@@ -242,13 +250,14 @@ def _known(prices: Prices) -> Sequence[Price]:
     return [p for p in (prices.smart, prices.own, prices.delegation) if p is not None]
 
 
-def _assumptions(output_tokens: int, prices: Prices, shape: Shape) -> tuple[str, ...]:
-    turns = _turns(output_tokens, shape)
+def _assumptions(output: OutputEstimate, prices: Prices, shape: Shape) -> tuple[str, ...]:
+    turns = _turns(output.expected_tokens, shape)
     workers = _counted(shape.workers, "worker")
     sentences = [
         (
-            f"The task takes {output_tokens:,} tokens of output in {_counted(turns, 'turn')}, "
-            f"and {shape.reasoning_share:.0%} more for reasoning."
+            f"The task takes {output.expected_tokens:,} tokens of output ({output.low_tokens:,} to "
+            f"{output.high_tokens:,}) in {_counted(turns, 'turn')}, and {shape.reasoning_share:.0%} more for "
+            "reasoning."
         ),
         (
             f"Every turn begins with {shape.prompt_tokens:,} tokens of prompt and reads the history again; "

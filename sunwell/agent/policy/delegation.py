@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 
-from sunwell.agent.policy.estimator import Group, groups
-from sunwell.core.price import DelegationDecision, Quote
+from sunwell.agent.policy.task_words import Group, groups
+from sunwell.core.price import DelegationDecision, OutputEstimate, Quote
 
 THRESHOLD_TOKENS = 2_000
 """RFC-137: the largest output that is not worth a lens."""
@@ -17,7 +17,7 @@ _NOUNS = {"file": "files", "endpoint": "endpoints", "component": "components", "
 
 def should_use_delegation(
     task: str,
-    estimated_tokens: int,
+    estimated_tokens: int | OutputEstimate,
     budget_remaining: int | None = None,
     *,
     threshold_tokens: int = THRESHOLD_TOKENS,
@@ -34,7 +34,8 @@ def should_use_delegation(
 
     Args:
         task: What is to be done, in the user's words.
-        estimated_tokens: Expected output of the whole task.
+        estimated_tokens: Expected output of the whole task. The expected figure of a range decides; the
+            reason names the range if the threshold lies in it.
         budget_remaining: Tokens the run may still use; ``None`` means no limit.
         threshold_tokens: Largest output not worth a lens.
         quote: What either way would cost; ``None`` where nobody asked.
@@ -44,28 +45,30 @@ def should_use_delegation(
     Raises:
         ValueError: ``estimated_tokens`` or ``threshold_tokens`` is negative.
     """
-    if estimated_tokens < 0 or threshold_tokens < 0:
+    given = estimated_tokens
+    output = OutputEstimate(given, given, given) if isinstance(given, int) and given >= 0 else given
+    if not isinstance(output, OutputEstimate) or threshold_tokens < 0:
         raise ValueError(
-            f"tokens cannot be negative: estimated_tokens={estimated_tokens}, "
-            f"threshold_tokens={threshold_tokens}"
+            f"tokens cannot be negative: estimated_tokens={given}, threshold_tokens={threshold_tokens}"
         )
-    proposal = _trigger(task, estimated_tokens, budget_remaining, threshold_tokens)
+    proposal = _trigger(task, output, budget_remaining, threshold_tokens)
     misfit = _misfit(budget_remaining, quote, budget_usd, lens_usd) if proposal else None
     veto = misfit or (_dearer(quote) if proposal else None)
-    reason = proposal or _no_trigger(estimated_tokens, budget_remaining, threshold_tokens)
+    reason = proposal or _no_trigger(output, budget_remaining, threshold_tokens)
     return DelegationDecision(
         delegate=proposal is not None and veto is None,
         reason=veto or reason,
-        estimated_tokens=estimated_tokens,
+        estimated_tokens=output.expected_tokens,
         threshold_tokens=threshold_tokens,
         budget_remaining=budget_remaining,
         lens_fits=misfit is None,
     )
 
 
-def _trigger(task: str, estimated: int, left: int | None, threshold: int) -> str | None:
+def _trigger(task: str, output: OutputEstimate, left: int | None, threshold: int) -> str | None:
+    estimated = output.expected_tokens
     if estimated > threshold:
-        return f"the expected output of {estimated:,} tokens is above the threshold of {threshold:,}"
+        return f"{_expected(output, threshold)} is above the threshold of {threshold:,}"
     if left is not None and left < estimated * LOW_BUDGET_FACTOR:
         return (
             f"the budget is low: {max(0, left):,} tokens are left, fewer than "
@@ -106,13 +109,25 @@ def _dearer(quote: Quote | None) -> str | None:
     ]
     cheapest_usd, name = min(known)
     ours = _usd(quote.delegated.expected_usd)
-    return f"delegating would cost about {ours}, the {name} way about {_usd(cheapest_usd)}"
+    reason = f"delegating would cost about {ours}, the {name} way about {_usd(cheapest_usd)}"
+    high = [side.high_usd for side in (quote.direct, *quote.alternatives) if side.high_usd is not None]
+    ours_high = quote.delegated.high_usd
+    if quote.output is None or ours_high is None or not high or ours_high >= min(high):
+        return reason
+    return f"{reason}; with {quote.output.high_tokens:,} tokens of output it would be the cheaper way"
 
 
-def _no_trigger(estimated: int, left: int | None, threshold: int) -> str:
+def _expected(output: OutputEstimate, threshold: int) -> str:
+    """Return the expected output in words, with its range if the threshold lies in it."""
+    low, high = output.low_tokens, output.high_tokens
+    span = f" ({low:,} to {high:,})" if low <= threshold < high else ""
+    return f"the expected output of {output.expected_tokens:,} tokens{span}"
+
+
+def _no_trigger(output: OutputEstimate, left: int | None, threshold: int) -> str:
     budget = "" if left is None else f", the budget of {left:,} holds it {LOW_BUDGET_FACTOR} times"
     return (
-        f"the expected output of {estimated:,} tokens is within the threshold of {threshold:,}{budget}, "
+        f"{_expected(output, threshold)} is within the threshold of {threshold:,}{budget}, "
         "and the task is not about several files, endpoints, components or modules"
     )
 

@@ -1,5 +1,6 @@
 """Whether a task is delegated, and what each way would cost: one computation for runs and forecasts."""
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -9,12 +10,13 @@ import attrs
 
 from sunwell.agent.policy.cost_model import ASSUMED_LENS_INPUT_TOKENS, Prices, Shape, quote
 from sunwell.agent.policy.delegation import should_use_delegation
-from sunwell.agent.policy.estimator import estimate_output_tokens
+from sunwell.agent.policy.estimator import estimate_output
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.context.options import RunOptions
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import ModelProtocol, ToolSpec
-from sunwell.core.price import DelegationDecision, Price, Quote
+from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Quote
+from sunwell.errors import ConfigurationError
 from sunwell.models.prices import PriceBook
 from sunwell.models.room import DEFAULT_OUTPUT_TOKENS, own_output_tokens
 from sunwell.models.tokens import estimate_tokens
@@ -62,12 +64,34 @@ class Candidates:
         return "model" if worker.name == own.name or is_dearer else "delegation_model"
 
 
+def expected_output(task: str, options: RunOptions) -> OutputEstimate:
+    """Return the output that *task* is expected to take, by the estimator of *options*.
+
+    A number gets the range :meth:`OutputEstimate.around` it. Raises
+    :exc:`~sunwell.errors.ConfigurationError` if the estimator returns anything else than a number of at
+    least 0 or an :class:`~sunwell.core.price.OutputEstimate`.
+    """
+    if options.estimator is None:
+        return estimate_output(task)
+    given = options.estimator(task)
+    if isinstance(given, OutputEstimate):
+        return given
+    is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
+    if not is_number or not math.isfinite(given) or given < 0:
+        raise ConfigurationError(
+            f"the estimator returned {given!r}: it must return a number of tokens, 0 or more, or an "
+            "OutputEstimate"
+        )
+    return OutputEstimate.around(round(given))
+
+
 def may_delegate(task: str, config: LoopConfig, models: Candidates, tokens_left: int | None) -> bool:
     """Whether the size of the workspace can matter: the price of a lens may still decide against one."""
-    estimate, threshold = config.estimator or estimate_output_tokens, config.delegation_threshold_tokens
+    threshold = config.delegation_threshold_tokens
     if models.worker.name == models.smart.name:
         return False
-    return bool(should_use_delegation(task, estimate(task), tokens_left, threshold_tokens=threshold))
+    output = expected_output(task, config)
+    return bool(should_use_delegation(task, output, tokens_left, threshold_tokens=threshold))
 
 
 def decide(
@@ -94,15 +118,14 @@ def decide(
         usd_left: US dollars that the run may still use; ``None`` means no limit.
         lens_usd: Most that writing the lens and the first call under it can cost; ``None``: unknown.
         lens: The lens that the run is given: then the task is done under it, and none is written.
-        lens_input_tokens: Measured size of what the smart model reads to write the lens; ``None``: not
-            measured, so the quote assumes a size.
+        lens_input_tokens: Measured size of what the smart model reads for a lens; ``None``: it is assumed.
         scout_turns: Turns in which the smart model may look for itself before it writes the lens.
     """
-    estimate, threshold = config.estimator or estimate_output_tokens, config.delegation_threshold_tokens
-    estimated = estimate(task)
+    threshold = config.delegation_threshold_tokens
+    output = expected_output(task, config)
     shape = Shape(
         lens_input_tokens=ASSUMED_LENS_INPUT_TOKENS if lens_input_tokens is None else lens_input_tokens,
-        prompt_tokens=_prompt_tokens([task, *system], tools),
+        prompt_tokens=_prompt_tokens(task, system, tools),
         max_lens_tokens=config.max_lens_tokens,
         max_turns=config.budget.turns or DEFAULT_TURNS,
         max_output_tokens=models.own.output_tokens,
@@ -112,15 +135,16 @@ def decide(
         scout_turns=scout_turns,
         given_lens_tokens=None if lens is None else estimate_tokens(lens.to_context()),
     )
-    made, shape = _quoted(estimated, models, shape)
+    made, shape = _quoted(output, models, shape)
     if lens is not None:
-        decision = DelegationDecision(True, _given(models), estimated, threshold, tokens_left)
+        decision = DelegationDecision(True, _given(models), output.expected_tokens, threshold, tokens_left)
     elif models.worker.name == models.smart.name:
-        decision = DelegationDecision(False, _one_model(models), estimated, threshold, tokens_left)
+        expected = output.expected_tokens
+        decision = DelegationDecision(False, _one_model(models), expected, threshold, tokens_left)
     else:
         decision = should_use_delegation(
             task,
-            estimated,
+            output,
             tokens_left,
             threshold_tokens=threshold,
             quote=made,
@@ -141,14 +165,16 @@ def _with_other_way(decision: DelegationDecision, models: Candidates) -> Delegat
     return attrs.evolve(decision, reason=f"{decision.reason}; {name} does the task without a lens")
 
 
-def _quoted(estimated: int, models: Candidates, shape: Shape) -> tuple[Quote, Shape]:
+def _quoted(output: OutputEstimate, models: Candidates, shape: Shape) -> tuple[Quote, Shape]:
     """Return the quote, and its shape: without looking, if only that makes delegating dearer."""
     prices = Prices(models.smart.price, models.own.price, models.worker.price)
-    made = quote_once(estimated, prices, shape)
-    if not shape.scout_turns or not made.delegation_is_dearer:
-        return made, shape
-    shape = attrs.evolve(shape, scout_turns=0)
-    return quote_once(estimated, prices, shape), shape
+    made = quote_once(output, prices, shape)
+    if shape.scout_turns and made.delegation_is_dearer:
+        shape = attrs.evolve(shape, scout_turns=0)
+        made = quote_once(output, prices, shape)
+    if models.worker.name == models.own.name:
+        made = attrs.evolve(made, cheap=None)
+    return made, shape
 
 
 def _one_model(models: Candidates) -> str:
@@ -160,6 +186,8 @@ def _given(models: Candidates) -> str:
     return f"a lens is given, so none is written: {models.worker.name} does the task under it"
 
 
-def _prompt_tokens(texts: Sequence[str], tools: Sequence[ToolSpec]) -> int:
-    described = [text for spec in tools for text in (spec.description, spec.schema_text)]
-    return estimate_tokens("\n".join([*texts, *described]))
+def _prompt_tokens(task: str, system: Sequence[str], tools: Sequence[ToolSpec]) -> int:
+    texts = [task, *system]
+    for spec in tools:
+        texts += (spec.description, spec.schema_text)
+    return estimate_tokens("\n".join(texts))

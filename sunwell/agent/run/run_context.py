@@ -26,7 +26,7 @@ from sunwell.context.excerpts import Shown
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
 from sunwell.core.model import ModelProtocol
-from sunwell.core.price import DelegationDecision
+from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
 from sunwell.core.task import AnswerBy, Status, StopReason, TaskResult, with_both_sides
 from sunwell.errors import JournalError, SunwellError
@@ -309,6 +309,7 @@ class Run:
     gateway: Gateway = attrs.field(init=False)
 
     decision: DelegationDecision | None = attrs.field(default=None, init=False)
+    quote: Quote | None = attrs.field(default=None, init=False)
     not_delegated: str = attrs.field(default="", init=False)
     """Why the run was not delegated although that was decided; else empty."""
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
@@ -455,6 +456,7 @@ class Run:
             run_id=self.journal.run_id,
             journal=str(self.journal.path) if self.journal.path else None,
             decision=self.decision,
+            quote=self.quote,
             lens=self.lens,
             lens_left_out=self.lens_left_out,
             commands=tuple(command for one in self.workers for command in one.commands),

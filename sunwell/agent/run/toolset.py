@@ -11,6 +11,8 @@ from sunwell.core.model import ToolSpec
 from sunwell.core.task import Conflict
 from sunwell.core.tool import Place, PlacedExecutor, SharedExecutor, StagingExecutor, Tool, ToolExecutor
 from sunwell.errors import ConfigurationError
+from sunwell.tools.arguments import repaired
+from sunwell.tools.wording import nearest
 
 
 @attrs.define(eq=False)
@@ -26,6 +28,7 @@ class Toolset:
     _executors: dict[str, ToolExecutor]
     _refusals: Mapping[str, str] = attrs.field(factory=dict)
     """What a call to a tool is told that is known elsewhere in the run and was taken away here."""
+    _by_name: dict[str, ToolSpec] = attrs.field(init=False)
     _placed: dict[str, PlacedExecutor] = attrs.field(init=False)
     _staging: dict[str, StagingExecutor] = attrs.field(init=False)
     _parallel: frozenset[str] = attrs.field(init=False)
@@ -33,6 +36,7 @@ class Toolset:
 
     def __attrs_post_init__(self) -> None:
         # Asking a protocol what it is takes longer than a small tool: once for each executor is enough.
+        self._by_name = {spec.name: spec for spec in self.specs}
         found = self._executors.items()
         each = {id(one): one for one in self._executors.values()}.values()
         staging = {id(one) for one in each if isinstance(one, StagingExecutor)}
@@ -148,6 +152,11 @@ class Toolset:
         executor = placed.at(place)
         return executor, executor
 
+    def repaired(self, call: ToolCall) -> ToolCall:
+        """Return *call* as it is run and recorded, see :func:`sunwell.tools.arguments.repaired`."""
+        spec = self._by_name.get(call.name)
+        return call if spec is None else repaired(call, spec)
+
     def recall(self, call: ToolCall, place: Place, result: ToolResult) -> None:
         """Tell whoever keeps account of it that *call* is on record with *result*."""
         placed = self._placed.get(call.name)
@@ -168,7 +177,9 @@ class Toolset:
         if call.name in self._refusals:
             return ToolResult(call.id, self._refusals[call.name], is_error=True)
         names = ", ".join(sorted(self.granted)) or "none"
-        sentence = f"There is no tool {call.name[:64]!r} here. Your tools: {names}."
+        near = nearest(call.name, self.granted)
+        hint = f" Did you mean {near}?" if near else ""
+        sentence = f"There is no tool {call.name[:64]!r} here.{hint} Your tools: {names}."
         return ToolResult(call.id, sentence, is_error=True)
 
 

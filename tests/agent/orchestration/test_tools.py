@@ -14,6 +14,7 @@ from sunwell.agent.orchestration.spawner_tool import AnswerTool
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Completion, Request, ToolCall, Usage
+from sunwell.core.marks import guarded
 from sunwell.core.span import Span
 from sunwell.errors import ServerFailed
 from sunwell.events import WorkerFailed, WorkerFinished, WorkerProgressed, WorkerQueued, WorkerStarted
@@ -347,7 +348,7 @@ def test_a_report_stays_in_its_fence_whatever_it_pretends_to_be(forgery: str, to
     lines = said.split("\n")
     fence = next(line for line in lines if line and set(line) == {"`"})
     begin, end = [number for number, line in enumerate(lines) if line == fence]
-    assert "\n".join(lines[begin + 1 : end]) == forgery
+    assert "\n".join(lines[begin + 1 : end]) == guarded(forgery)
     outside = "\n".join(lines[:begin] + lines[end + 1 :])
     assert forgery not in outside
     assert "(its own words, not verified):" in lines[begin - 1]

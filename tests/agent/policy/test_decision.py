@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunwell.agent.ephemeral_lens import should_use_delegation
-from sunwell.core.price import Quote, Side
+from sunwell.core.price import OutputEstimate, Quote, Side
 
 ONE_THING = "Fix a typo in user profiles page"
 
@@ -234,6 +234,38 @@ def test_a_known_quote_that_makes_delegation_dearer_vetoes(quote: Quote | None, 
 def test_the_reason_says_which_and_by_how_much(arguments: tuple, options: dict, reason: str):
     """Each trigger and each veto has its own sentence with the numbers that decided."""
     assert should_use_delegation(*arguments, **options).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        pytest.param(OutputEstimate(2_100, 700, 9_000), "2,100 tokens (700 to 9,000) is above", id="above"),
+        pytest.param(OutputEstimate(900, 300, 2_700), "900 tokens (300 to 2,700) is within", id="within"),
+        pytest.param(OutputEstimate(9_000, 3_000, 27_000), "9,000 tokens is above", id="clearly-above"),
+        pytest.param(OutputEstimate(500, 100, 2_000), "500 tokens is within", id="clearly-within"),
+        pytest.param(OutputEstimate(2_500, 2_000, 2_600), "(2,000 to 2,600) is above", id="low-end-at-it"),
+    ],
+)
+def test_the_reason_names_the_range_where_it_could_decide_otherwise(output: OutputEstimate, said: str):
+    """The expected figure decides; its range is said if the threshold lies in it."""
+    decision = should_use_delegation(ONE_THING, output)
+    assert said in decision.reason
+    assert decision.estimated_tokens == output.expected_tokens
+    assert bool(decision) == (output.expected_tokens > 2_000)
+
+
+def test_the_veto_says_if_more_output_would_lift_it():
+    """Dearer at the expected output, cheaper at the high end: the reason names that end."""
+
+    def sides(high: str) -> Quote:
+        direct = Side("direct", Decimal("0.1"), Decimal("0.2"), Decimal(9), Decimal(1))
+        delegated = Side("delegated", Decimal("0.2"), Decimal("0.25"), Decimal(9), Decimal(high))
+        return Quote(delegated, direct, output=OutputEstimate(3_000, 1_000, 12_000))
+
+    flips, stays = (should_use_delegation(ONE_THING, 3_000, quote=sides(high)) for high in ("0.5", "1"))
+    assert not flips
+    assert flips.reason.endswith("; with 12,000 tokens of output it would be the cheaper way")
+    assert "12,000" not in stays.reason
 
 
 def test_the_decision_keeps_its_numbers():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunwell.agent.policy.cost_model import Prices, Shape, quote
-from sunwell.core.price import Price, Rates, Tier
+from sunwell.core.price import OutputEstimate, Price, Rates, Tier
 
 D = Decimal
 SMART = Price(Rates(D(10), D(50)), date="2026-11-01")
@@ -138,7 +138,9 @@ def test_the_lens_goes_off_the_budget_with_input_and_output():
 def test_assumptions_are_sentences_with_the_figures():
     """Whoever reads the quote can see what it rests on."""
     made = quote(400, PAIR, PLAIN)
-    assert made.assumptions[0] == "The task takes 400 tokens of output in 2 turns, and 0% more for reasoning."
+    assert made.assumptions[0] == (
+        "The task takes 400 tokens of output (200 to 800) in 2 turns, and 0% more for reasoning."
+    )
     assert all(sentence.endswith(".") for sentence in made.assumptions)
 
 
@@ -148,12 +150,52 @@ def test_delegation_pays_for_the_rfcs_example_and_not_for_a_typo():
     assert quote(100, PAIR).delegation_is_dearer
 
 
-@given(output=st.integers(0, 5_000_000), turns=st.integers(1, 60) | st.none(), workers=st.integers(1, 20))
-def test_low_expected_and_worst_are_in_order(output: int, turns: int | None, workers: int):
-    """On every side the low figure is at most the expected one, and that at most the worst."""
-    made = quote(output, PAIR, Shape(turns=turns, workers=workers))
-    for side in (made.delegated, made.direct, *made.alternatives):
-        assert 0 <= side.low_usd <= side.expected_usd <= side.worst_usd
+def test_low_and_high_are_the_ends_of_the_range():
+    """Low: 400 tokens in one turn; high: 4,000 in as many turns as are set. Expected does not move."""
+    made = quote(OutputEstimate(1_000, 400, 4_000), PAIR, PLAIN).direct
+    assert made.low_usd == (1_000 * D(10) + 400 * D(50)) / MILLION
+    assert made.expected_usd == ((2_000 + 500 + 100) * D(10) + 1_000 * D(50)) / MILLION
+    assert made.high_usd == ((2_000 + 2_000 + 100) * D(10) + 4_000 * D(50)) / MILLION
+
+
+def test_a_number_without_a_range_gets_one_from_half_to_twice():
+    """The quote says that this range is assumed, and its figures are those of that range."""
+    made = quote(1_000, PAIR)
+    assert made.output == OutputEstimate.around(1_000)
+    assert (made.output.low_tokens, made.output.high_tokens) == (500, 2_000)
+    assert made.output.unknown == ("no range is given: from half to twice the number is assumed",)
+
+
+def test_a_wider_range_moves_the_ends_and_neither_expected_nor_worst():
+    """Worst is a bound under the limits of the run; it does not depend on an estimate."""
+    narrow = quote(OutputEstimate(5_000, 4_000, 6_000), PAIR)
+    wide = quote(OutputEstimate(5_000, 1_000, 25_000), PAIR)
+    for one, other in ((narrow.delegated, wide.delegated), (narrow.direct, wide.direct)):
+        assert other.low_usd < one.low_usd
+        assert (other.expected_usd, other.worst_usd) == (one.expected_usd, one.worst_usd)
+        assert other.high_usd > one.high_usd
+
+
+@st.composite
+def ranges(draw: st.DrawFn) -> OutputEstimate:
+    low, expected, high = sorted(draw(st.lists(st.integers(0, 5_000_000), min_size=3, max_size=3)))
+    return OutputEstimate(expected, low, high)
+
+
+TIERED = Price(Rates(D(1), D(5), D("0.1"), D(2)), (Tier(20_000, Rates(D(9), D(50), D(4), D(20))),))
+
+
+@given(
+    output=st.integers(0, 5_000_000) | ranges(),
+    turns=st.integers(1, 60) | st.none(),
+    workers=st.integers(1, 20),
+    prices=st.sampled_from([PAIR, Prices(TIERED, TIERED, TIERED)]),
+)
+def test_low_expected_high_and_worst_are_in_order(output, turns: int | None, workers: int, prices: Prices):
+    """On every side low is at most expected, that at most high, and that at most the worst."""
+    made = quote(output, prices, Shape(turns=turns, workers=workers))
+    for side in (made.delegated, made.direct, *made.alternatives, made.cheap):
+        assert 0 <= side.low_usd <= side.expected_usd <= side.high_usd <= side.worst_usd
 
 
 def test_a_negative_estimate_is_an_error():
