@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sunwell.agent.agent import Agent, run, run_sync
     from sunwell.agent.batches.task_batch import BatchResult
     from sunwell.agent.ephemeral_lens import create_ephemeral_lens, should_use_delegation
+    from sunwell.agent.lens.lens_file import read_lens
     from sunwell.agent.loop import AgentLoop, LoopConfig
     from sunwell.agent.orchestrator import Orchestrator
     from sunwell.agent.policy.estimator import estimate_output
@@ -119,6 +120,7 @@ __all__ = [
     "estimate_output",
     "forecast",
     "get_registry",
+    "read_lens",
     "resolve_model",
     "run",
     "run_sync",
@@ -132,6 +134,7 @@ _HOMES = {
     "agent.agent": ("Agent", "run", "run_sync"),
     "agent.batches.task_batch": ("BatchResult",),
     "agent.ephemeral_lens": ("create_ephemeral_lens", "should_use_delegation"),
+    "agent.lens.lens_file": ("read_lens",),
     "agent.loop": ("AgentLoop", "LoopConfig"),
     "agent.orchestrator": ("Orchestrator",),
     "agent.policy.estimator": ("estimate_output",),

@@ -55,7 +55,7 @@ GROUPS = {
     "JournalFiles forecast",
     "Tasks and results": "Task TaskResult BatchResult Bill",
     "Delegation": "EphemeralLens DelegationDecision should_use_delegation estimate_output OutputEstimate "
-    "create_ephemeral_lens AgentLoop LoopConfig",
+    "create_ephemeral_lens read_lens AgentLoop LoopConfig",
     "Tools": "tool Tool ToolExecutor Toolbox Workspace Proposal",
     "Models and prices": "ModelProtocol AnthropicModel ChatModel ResponsesModel Connection get_registry "
     "resolve_model PriceBook Price Rates",

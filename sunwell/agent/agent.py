@@ -229,16 +229,21 @@ class Agent:
         run is taken up again with :meth:`resume` like any other.
 
         Args:
-            lens: What all workers read. Without one, and with delegation on, the smart model writes
-                one for all of them first.
+            lens: What all workers read; the same as ``options.lens``. Without one, and with delegation on,
+                the smart model writes one for all of them first.
             results: A JSON Lines file that holds every result as soon as there is one.
 
         Raises what :meth:`run` raises, before anything is spent.
         """
 
         def begin() -> AbstractAsyncContextManager[EventStream]:
-            batch = lazy.Batch(tasks, lens, None if results is None else Path(results).absolute())
-            session = lazy.SessionContext.build(workspace, batch.title, options=options)
+            batch = lazy.Batch(tasks, None, None if results is None else Path(results).absolute())
+            chosen = options or lazy.RunOptions()
+            if lens is not None:
+                if chosen.lens not in (None, lens):
+                    raise lazy.ConfigurationError("two lenses are given: leave out lens= or options.lens")
+                chosen = attrs.evolve(chosen, lens=lens)
+            session = lazy.SessionContext.build(workspace, batch.title, options=chosen)
             return self._runs().new(session, batch=batch)
 
         return self._events(begin)
@@ -275,12 +280,19 @@ class Agent:
                 if isinstance(event, lazy.WorkerFinished) and event.result.task_id.count("/") == 0:
                     yield event.result
 
+    def lens_events(self, session: SessionContext) -> RunEvents:
+        """Return the events of a run in which the smart model writes a lens for *session*'s goal.
+
+        The result has the lens, and what was left out of it. Raises what :meth:`run` raises.
+        """
+        return self._events(lambda: self._runs().new(session, lens_only=True))
+
     async def lens(self, session: SessionContext) -> EphemeralLens:
         """Have the smart model write a lens for *session*'s goal, and return it; a run of its own.
 
         Raises :exc:`~sunwell.errors.LensError` where none came of it, and what :meth:`run` raises.
         """
-        result = await self._events(lambda: self._runs().new(session, lens_only=True))
+        result = await self.lens_events(session)
         if result.lens is None:
             raise lazy.LensError(result.error)
         return result.lens

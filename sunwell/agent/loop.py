@@ -13,7 +13,13 @@ from attrs.validators import optional
 from sunwell.agent.batches.batch_run import run_batch, run_items
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.conversation.conversation import Assignment, Conversation
-from sunwell.agent.lens.lens_writer import first_lens_request, input_tokens, write_run_lens
+from sunwell.agent.lens.lens_writer import (
+    first_lens_request,
+    input_tokens,
+    may_scout,
+    take_given_lens,
+    write_run_lens,
+)
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
 from sunwell.agent.run.decision import Candidates, PricedModel, decide, may_delegate
 from sunwell.agent.run.guidance import Guidance
@@ -101,6 +107,7 @@ class AgentLoop:
             tools=known,
             guidance=Guidance.of(system_prompt, self.config, known.granted),
             context=context,
+            given_lens=self.config.lens,
         )
         await run.journal.append(RunOpened(run.journal.run_id, task, time.time()))
         async with self.events_of(run) as events:
@@ -113,7 +120,13 @@ class AgentLoop:
         They are those of a run that does *batch*, that ends with its lens, or that does one task.
         """
         check_delegating(self.config, self._worker)
+        given = self.config.lens is not None
+        if given and (lens_only or self.config.split):
+            what = "no lens is to be written" if lens_only else "only a lens that is written can split a task"
+            raise ConfigurationError(f"a lens is given, and {what}: leave one of the two out")
         models = [self.model]
+        if given:
+            models.append(self._worker)
         if self.config.enable_delegation or self.config.orchestrate or self.config.delegation_tools:
             models += [self._smart, self._worker]
         if lens_only:
@@ -165,9 +178,10 @@ class AgentLoop:
         config = self.config
         run.tell(RUN_STARTED, run.started(self._smart if config.orchestrate else self.model))
         if config.orchestrate:
+            take_given_lens(run)
             given = Assignment.of(run, run.root.child("orchestrator"), self._smart, effort=config.effort)
             return await self._delegating(run).orchestrate(given)
-        if not config.enable_delegation:
+        if not config.enable_delegation and run.given_lens is None:
             return await self._do_directly(run, self.model)
         run.decision, run.quote = await self._decide(run)
         if not run.decision:
@@ -189,7 +203,7 @@ class AgentLoop:
         usd_left = run.ledger.usd_left(path)
 
         tokens_left, asked = run.ledger.tokens_left(path), None
-        if may_delegate(run.task, self.config, candidates, tokens_left):
+        if run.given_lens is None and may_delegate(run.task, self.config, candidates, tokens_left):
             # Only then is the workspace read, once: the lens is written from the same text.
             asked = await first_lens_request(run, self._smart, may_split=self.config.split)
 
@@ -203,7 +217,9 @@ class AgentLoop:
                 tokens_left=tokens_left,
                 usd_left=usd_left,
                 lens_usd=lens_usd,
+                lens=run.given_lens,
                 lens_input_tokens=None if asked is None else input_tokens(asked),
+                scout_turns=self.config.scout_turns if asked is not None and may_scout(run) else 0,
             )
 
         decision, quote = decided(None)
@@ -224,11 +240,13 @@ class AgentLoop:
         return None if lens_usd is None or work_usd is None else lens_usd + work_usd
 
     async def _run_with_delegation(self, run: Run, reason: str) -> Ending:
-        """Have the smart model write a lens, and the delegation model do the task under it."""
+        """Have the delegation model do the task under a lens: the given one, or one that is written now."""
         smart, worker = self._smart, self._worker
-        run.tell(DELEGATION_STARTED, DelegationStarted(run.task, smart.name, worker.name, reason))
-        written = await write_run_lens(run, smart, may_split=self.config.split)
-        run.lens = written.lens
+        writes = smart.name if run.given_lens is None else ""
+        run.tell(DELEGATION_STARTED, DelegationStarted(run.task, writes, worker.name, reason))
+        if take_given_lens(run):
+            return await self._under_lens(run, worker)
+        written = await write_run_lens(run, smart, worker=worker, may_split=self.config.split)
         if written.lens is None:
             if written.outcome == "fail":
                 return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
@@ -240,6 +258,10 @@ class AgentLoop:
             return await self._do_directly(run, self.model)
         if len(written.items) > 1:
             return await run_items(run, written.items, worker)
+        return await self._under_lens(run, worker)
+
+    async def _under_lens(self, run: Run, worker: ModelProtocol) -> Ending:
+        """Have *worker*, and nobody dearer, do the task under the lens of *run*."""
         span = run.root.worker("work")
         run.gateway.pin(span, worker)
         return await self._work(run, Assignment.of(run, span, worker, lens=run.lens))
@@ -263,7 +285,6 @@ class AgentLoop:
         """Have the smart model write the lens of *run*, and end with it."""
         run.tell(RUN_STARTED, run.started(self._smart))
         written = await write_run_lens(run, self._smart)
-        run.lens = written.lens
         if written.lens is None:
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         return Ending("ok", "end", written.lens.to_context())

@@ -12,6 +12,8 @@ from sunwell.cli.run_command import EXIT_CODES
 from sunwell.cli.shared_options import (
     SettingsCommand,
     config_options,
+    given_lens,
+    lens_option,
     output_options,
     plugins_option,
     settings_options,
@@ -77,7 +79,7 @@ def _task(line: str, where: str) -> "Task":
 @click.command(cls=SettingsCommand, epilog=EXIT_CODES)
 @click.argument("tasks", metavar="TASKS.jsonl")
 @workspace_option
-@click.option("--lens", metavar="LENS.json", help="Lens for all workers; see sunwell lens.")
+@lens_option
 @click.option("--results", metavar="OUT.jsonl", help="File that gets each result as soon as it is available.")
 @plugins_option
 @settings_options(
@@ -100,14 +102,13 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
     lens for all tasks. The budget holds for all workers together. Without --results, the results go to
     standard output as JSON Lines in the order of the tasks, and the bill to standard error.
     """
-    from sunwell.agent.lens.lens_file import read_lens
     from sunwell.cli.run_output import drive, tell
     from sunwell.cli.shared_options import configured
     from sunwell.cli.unused_options import Use, refuse_unused
     from sunwell.cli.views import choose_view
 
     tasks = read_tasks(chosen["tasks"])
-    lens = None if chosen["lens"] is None else read_lens(Path(chosen["lens"]))
+    lens = given_lens(chosen)
     held = configured(chosen, delegates=True)
     options = options_of(held, has_lens=lens is not None)
     refuse_unused(chosen, Use(options, is_batch=True, has_lens=lens is not None))

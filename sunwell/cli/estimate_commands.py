@@ -1,5 +1,6 @@
 """``sunwell estimate`` and ``sunwell lens``: what a task would cost, and the lens that it would get."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from sunwell.cli.shared_options import (
     SettingsCommand,
     config_options,
     context_option,
+    given_lens,
+    lens_option,
     session_of,
     settings_options,
     task_of,
@@ -20,8 +23,10 @@ from sunwell.cli.shared_options import (
 from sunwell.cli.terminal import fitted
 
 if TYPE_CHECKING:
+    from sunwell.agent.lens.lens_file import SavedLens
     from sunwell.core.lens import EphemeralLens
     from sunwell.core.price import OutputEstimate, Side
+    from sunwell.core.task import TaskResult
     from sunwell.report.forecast import Forecast
 
 
@@ -31,6 +36,7 @@ _MOST_REASONS = 6
 @click.command(cls=SettingsCommand)
 @click.argument("task", required=False)
 @context_option
+@lens_option
 @workspace_option
 @settings_options("models", "delegation", "work", "permissions", "budget")
 @config_options
@@ -46,7 +52,7 @@ def estimate(**chosen: Any) -> None:
     from sunwell.report.forecast import forecast, forecast_object
 
     held = configured(chosen, needs_key=False, delegates=True)
-    options = attrs.evolve(held.resolved.options, enable_delegation=True)
+    options = attrs.evolve(held.resolved.options, enable_delegation=True, lens=given_lens(chosen))
     agent, session = held.agent(), session_of(chosen, options)
     made = forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
     if chosen["as_json"]:
@@ -65,7 +71,9 @@ def _lines(made: "Forecast") -> list[str]:
 
     verdict = "would be delegated" if made.decision else "would not be delegated"
     who = {
-        "delegated": f"{made.smart_model} writes the lens, {made.delegation_model} works",
+        "delegated": f"{made.smart_model} writes the lens, {made.delegation_model} works"
+        if made.lens is None
+        else f"{made.delegation_model} works under the given lens",
         "direct": f"{made.own_model} alone",
         "smart-low-effort": f"{made.smart_model} alone at low effort",
         "cheap": f"{made.delegation_model} alone, without a lens",
@@ -77,6 +85,10 @@ def _lines(made: "Forecast") -> list[str]:
         f"{'':<18}{'low':>11}{'expected':>11}{'high':>11}{'worst':>11}",
     ]
     lines += [_row(side, who[side.name], side is made.chosen) for side in made.quote.sides]
+    if made.lens is not None:
+        from sunwell.report.summary import lens_about
+
+        lines += ["", *(fitted(line, 9) for line in lens_about(made.lens))]
     lines += ["", "Assumed:", *(fitted(f"  · {each}", 4) for each in made.quote.assumptions), ""]
     if made.least_usd is not None:
         least = f"{exact(made.least_usd)} dollars or {made.least_tokens:,} tokens"
@@ -111,15 +123,17 @@ def _row(side: "Side", who: str, is_chosen: bool) -> str:
 @click.option("-o", "--output", metavar="LENS.json", help="Where to write the lens.")
 @click.option("--check", metavar="LENS.json", help="Check an existing lens; no model is called.")
 @workspace_option
-@settings_options("budget", only=("smart_model", "effort", "max_lens_tokens"))
+@settings_options("budget", only=("smart_model", "effort", "max_lens_tokens", "scout", "scout_turns"))
 @config_options
 def lens(**chosen: Any) -> None:
     """Have the smart model write a lens for TASK, and show it as workers will see it.
 
     With --check LENS.json it shows and checks an existing lens.
     """
-    from sunwell.agent.lens.lens_file import lens_json, read_lens
-    from sunwell.errors import ConfigurationError
+    from sunwell.agent.lens.lens_file import LensOrigin, lens_json, read_saved_lens
+    from sunwell.errors import ConfigurationError, LensError
+    from sunwell.tools.environment import secrets_from_environment
+    from sunwell.tools.wording import visible
 
     if (chosen["task"] is None) == (chosen["check"] is None):
         raise ConfigurationError("name a task to write a lens for, or --check LENS.json to check one")
@@ -128,15 +142,42 @@ def lens(**chosen: Any) -> None:
             if name != "check" and value not in (None, (), False) and (name, value) != ("workspace", "."):
                 option = f"--{name.replace('_', '-')}"
                 raise ConfigurationError(f"{option} has no effect here: --check only reads a lens")
-        _show(read_lens(Path(chosen["check"])))
+        saved = read_saved_lens(Path(chosen["check"]))
+        _show(saved.lens)
+        _tell_origin(saved)
         return
-    written = _write(chosen)
+    result = _write(chosen)
+    if result.lens is None:
+        raise LensError(result.error)
     if chosen["output"] is not None:
-        _save(Path(chosen["output"]), lens_json(written))
-    _show(written)
+        task = secrets_from_environment().redact(_words_of(chosen))
+        origin = LensOrigin.of(result.lens, task, datetime.now(UTC).date().isoformat())
+        _save(Path(chosen["output"]), lens_json(result.lens, origin))
+    _show(result.lens)
+    for sentence in result.lens_left_out:
+        click.echo(visible(f"sunwell: left out: {sentence}"), err=True)
 
 
-def _write(chosen: Chosen) -> "EphemeralLens":
+def _words_of(chosen: Chosen) -> str:
+    """Return the task as it was given, without its material; empty if it came through a pipe."""
+    task: str = chosen["task"]
+    return "" if task == "-" else task
+
+
+def _tell_origin(saved: "SavedLens") -> None:
+    from sunwell.tools.wording import on_one_line
+
+    origin = saved.origin
+    parts = [
+        f"written by {saved.lens.generated_by}" if saved.lens.generated_by else "",
+        f"on {origin.date}" if origin.date else "",
+        f"for: {origin.task}" if origin.task else "",
+    ]
+    if any(parts):
+        click.echo(on_one_line(f"sunwell: {' '.join(part for part in parts if part)}"), err=True)
+
+
+def _write(chosen: Chosen) -> "TaskResult":
     import asyncio
 
     from sunwell.cli.shared_options import configured
@@ -145,7 +186,7 @@ def _write(chosen: Chosen) -> "EphemeralLens":
     held = configured(chosen)
     options = attrs.evolve(held.resolved.options, on_lens_failure="fail")
     session = SessionContext.build(chosen["workspace"], task_of(chosen), options=options)
-    return asyncio.run(held.agent().lens(session))
+    return asyncio.run(held.agent().lens_events(session).result())
 
 
 def _save(path: Path, text: str) -> None:
@@ -167,5 +208,7 @@ def _show(shown: "EphemeralLens") -> None:
 
     click.echo(visible(shown.to_context()))
     click.echo(f"sunwell: about {lens_tokens(shown):,} tokens for each reader", err=True)
+    if shown.target_files:
+        click.echo(visible(f"sunwell: target files: {', '.join(shown.target_files)}"), err=True)
     for remark in lens_remarks(shown):
         click.echo(visible(f"sunwell: look again: {remark}"), err=True)

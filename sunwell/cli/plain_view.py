@@ -16,6 +16,7 @@ from sunwell.events import (
     EphemeralLensCreated,
     Event,
     LensFailed,
+    LensGiven,
     ModelCallFinished,
     ModelFellBack,
     ModelRetried,
@@ -43,6 +44,8 @@ def notice(event: Event) -> str | None:
             return f"not delegating: {event.reason}"
         case EphemeralLensCreated():
             return _lens(event)
+        case LensGiven():
+            return _given_lens(event)
         case LensFailed():
             return f"no lens: {one_line(event.reason, 200)}; {_GOES_ON[event.outcome]}"
         case ModelFellBack():
@@ -175,7 +178,22 @@ def _call(event: ModelCallFinished) -> str:
     return f"{where}, {tokens}, {dollars(event.cost_usd)}, {paid}"
 
 
+def _given_lens(event: LensGiven) -> str:
+    by = f" by {event.generated_by}" if event.generated_by else ""
+    told = [f"lens given{by}: {_counts(event)}; about {event.tokens:,} tokens, nothing is paid for it"]
+    told += [f"for: {event.task_scope}"] if event.task_scope else []
+    told += [f"target files: {', '.join(event.target_files)}"] if event.target_files else []
+    told += [f"left out: {sentence}" for sentence in event.left_out]
+    told += [f"look again: {sentence}" for sentence in event.remarks]
+    return one_line("; ".join(told), 1_000)
+
+
 def _lens(event: EphemeralLensCreated) -> str:
+    line = f"lens by {event.generated_by}: {_counts(event)}; {dollars(event.cost_usd)}"
+    return f"{line}; left out: {'; '.join(event.left_out)}" if event.left_out else line
+
+
+def _counts(event: EphemeralLensCreated | LensGiven) -> str:
     parts = (
         (event.heuristics_count, "guideline"),
         (event.patterns_count, "pattern"),
@@ -184,7 +202,7 @@ def _lens(event: EphemeralLensCreated) -> str:
         (event.examples_count, "example"),
     )
     told = [f"{count} {_plural(count, word)}" for count, word in parts if count]
-    return f"lens by {event.generated_by}: {', '.join(told) or 'empty'}; {dollars(event.cost_usd)}"
+    return ", ".join(told) or "empty"
 
 
 def _warning(event: BudgetWarning) -> str:

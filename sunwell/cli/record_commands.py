@@ -301,10 +301,26 @@ def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]
 
     said = dict(_texts(run.path)) if chosen["verbose"] else {}
     lines = list(tree_lines(tree(read_records(run.path)), _style(chosen), said))
+    lines += _lens_lines(run.path)
     lines.append(f"journal  {run.path}")
     if most is not None and len(lines) > most:  # the latest events are at the end
         lines = [lines[0], f"… {len(lines) - most + 1:,} lines above", *lines[len(lines) - most + 2 :]]
     return lines
+
+
+def _lens_lines(path: Path) -> list[str]:
+    """Return what the lens of a run is about and all that it has lost of what was written."""
+    from sunwell.agent.lifecycle.run_settings import latest_settings, options_from
+    from sunwell.journal.records import LensWritten
+    from sunwell.report.summary import lens_about, lens_lines
+
+    records = list(read_records(path))
+    written = [record for record in records if isinstance(record, LensWritten)]
+    if written:
+        return [*lens_about(written[-1].lens), *lens_lines(written[-1].left_out)]
+    settings = latest_settings(records)
+    lens = options_from(settings).lens if "lens" in settings else None
+    return [*lens_about(lens), *lens_lines(settings.get("lens_left_out", ()))] if lens is not None else []
 
 
 def _style(chosen: Chosen) -> "TreeStyle":

@@ -16,7 +16,9 @@ from sunwell.cli.shared_options import (
     SettingsCommand,
     config_options,
     context_option,
+    given_lens,
     given_text,
+    lens_option,
     output_options,
     plugins_option,
     session_of,
@@ -68,11 +70,14 @@ class Question:
 
 _OF_A_LENS = (
     "enable_delegation", "delegation_threshold_tokens", "on_lens_failure", "max_lens_tokens", "split",
+    "scout", "scout_turns",
 )  # fmt: skip
 
 
 def refuse_lens_options(chosen: Chosen) -> None:
     """Refuse what was typed and only says how a task is delegated under a lens."""
+    if chosen["lens_file"] is not None:
+        raise ConfigurationError("--query answers a question without a lens: leave --lens out")
     for name in _OF_A_LENS:
         if chosen[name] is not None and chosen[name] is not False:  # 0 was typed, too
             option = f"--{name.replace('_', '-')}"
@@ -223,6 +228,7 @@ EXIT_CODES = (
     help="Answer a question, without the workspace's tools; see --context.",
 )
 @context_option
+@lens_option
 @click.option(
     "--explore-max-steps",
     "--max-explore",
@@ -245,6 +251,9 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     Delegation is on if a delegation model is named, or with --enable-delegation. Without any model named,
     Sunwell uses the two models of the provider whose API key is set. The answer goes to standard output,
     the bill and everything else to standard error.
+
+    With --lens, the delegation model, or else the main one, does the task under an existing lens: no lens is
+    written, and none is paid.
     """
     from sunwell.cli.run_output import drive, tell
     from sunwell.cli.shared_options import configured
@@ -258,7 +267,9 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
         require_terminal("--approve")
     if chosen["trace"] is not None:
         require_place(chosen["trace"])
-    held = configured(chosen, delegates=bool(chosen["orchestrate"]))
+    lens = given_lens(chosen)
+    works_under_lens = lens is not None and chosen["enable_delegation"] is not False
+    held = configured(chosen, delegates=bool(chosen["orchestrate"]) or works_under_lens)
     values = held.loaded.values
     if chosen["query"] is not None:
         refuse_lens_options(chosen)
@@ -268,8 +279,9 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     options = attrs.evolve(
         held.resolved.options,
         approve=_asker(view) if chosen["approve"] else None,
+        lens=lens,
     )
-    refuse_unused(chosen, Use(options))
+    refuse_unused(chosen, Use(options, has_lens=lens is not None))
     session = session_of(chosen, options)
     warnings = require_sound(held.resolved)
     _require_material_fits(session, held)
@@ -332,7 +344,8 @@ def _confirm(above: Decimal | None, agent: "Agent", session: "SessionContext", v
     from sunwell.report.figures import dollars
 
     made = _forecast(agent, session)
-    side = made.chosen if session.options.enable_delegation else made.quote.direct
+    options = session.options
+    side = made.chosen if options.enable_delegation or options.lens is not None else made.quote.direct
     if side.expected_usd is not None and side.expected_usd <= above:
         return
     expected = f"the {side.name} way is expected to cost {dollars(side.expected_usd)}"

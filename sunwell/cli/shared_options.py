@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sunwell.config.sources import Loaded, Sources
     from sunwell.context.options import Approve, RunOptions
     from sunwell.context.session import SessionContext
+    from sunwell.core.lens import EphemeralLens
 
 F = TypeVar("F", bound=Callable[..., Any])
 Chosen = Mapping[str, Any]
@@ -371,6 +372,20 @@ def _ceilings(held: "Configured", *, typed: bool) -> "Budget":
             if path[0] == "budget" and (setting.origin.source == "option") is typed
         }
     )
+
+
+lens_option = click.option(
+    "--lens", "lens_file", metavar="LENS.json", help="Use this lens, and have none written; see sunwell lens."
+)
+
+
+def given_lens(chosen: Chosen) -> "EphemeralLens | None":
+    """Return the lens in the file that was named; ``None`` if none was."""
+    if chosen.get("lens_file") is None:
+        return None
+    from sunwell.agent.lens.lens_file import read_lens
+
+    return read_lens(chosen["lens_file"])
 
 
 def session_of(chosen: Chosen, options: "RunOptions") -> "SessionContext":

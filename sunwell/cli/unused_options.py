@@ -24,12 +24,12 @@ class Use:
     is_batch: bool = False
     is_question: bool = False
     has_lens: bool = False
-    """Whether a batch was given its lens."""
+    """Whether an existing lens is used."""
 
     @property
     def lens(self) -> bool:
         """Whether a lens may be written."""
-        return self.options.enable_delegation and not self.options.orchestrate
+        return self.options.enable_delegation and not self.options.orchestrate and not self.has_lens
 
     @property
     def hands_out(self) -> bool:
@@ -49,14 +49,15 @@ class Use:
     @property
     def smart(self) -> bool:
         """Whether the smart model may be asked."""
-        named = self.options.model or (self.options.delegation_model if self.is_batch else None)
+        works = self.is_batch or self.has_lens
+        named = self.options.model or (self.options.delegation_model if works else None)
         return self.lens or self.options.orchestrate or named is None
 
     @property
     def main(self) -> bool:
         """Whether the main model may be asked."""
         has_smart = self.options.smart_model is not None
-        if self.is_batch:
+        if self.is_batch or (self.has_lens and not self.options.orchestrate):
             return self.options.delegation_model is None or (self.lens and not has_smart)
         return not (self.options.orchestrate and has_smart)
 
@@ -69,18 +70,21 @@ class Use:
 Rule = tuple[tuple[str, ...], Callable[[Use], bool], str]
 _RULES: tuple[Rule, ...] = (
     (
-        ("delegation_threshold_tokens", "on_lens_failure", "max_lens_tokens", "split"),
+        (
+            "delegation_threshold_tokens", "on_lens_failure", "max_lens_tokens", "split",
+            "scout", "scout_turns",
+        ),
         lambda use: use.lens or use.is_question,  # a question refuses them in its own words
         "no lens is written; add --enable-delegation, without --lens or --orchestrate",
     ),
     (
         ("enable_delegation",),
-        lambda use: not use.options.orchestrate and not use.has_lens,
+        lambda use: not use.options.orchestrate and not (use.is_batch and use.has_lens),
         "a batch with --lens and a run with --orchestrate need no other lens",
     ),
     (
         ("delegation_model",),
-        lambda use: use.lens or use.hands_out or use.is_batch or use.is_question,
+        lambda use: use.lens or use.has_lens or use.hands_out or use.is_batch or use.is_question,
         "delegation is off; add --enable-delegation, or name the model that works with --model",
     ),
     (

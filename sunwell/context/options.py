@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import attrs
 
 from sunwell.context.kinds import Count, Natural, Seconds, Share, Text, allowed, read_value
+from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Effort, ModelProtocol
 from sunwell.core.price import OutputEstimate
 from sunwell.core.task import Budget
@@ -153,6 +154,16 @@ def _callable(name: str, value: Any) -> Any:
     if value is not None and not callable(value):
         raise ConfigurationError(f"{name} cannot be {value!r}: it must be a function")
     return value
+
+
+def _lens(value: Any) -> EphemeralLens | None:
+    if value is None or isinstance(value, EphemeralLens):
+        if value is not None and value.is_empty:
+            raise ConfigurationError("lens contains no guidance: give at least one rule")
+        return value
+    raise ConfigurationError(
+        f"lens cannot be {value!r}: it must be an EphemeralLens (sunwell.read_lens reads one from a file)"
+    )
 
 
 def _runs(value: Any) -> tuple[str, ...]:
@@ -342,6 +353,24 @@ class RunOptions:
         metadata=_option(
             "delegation",
             "Maximum tokens of a lens; the smart model is told, and a longer lens is shortened.",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    scout: bool = attrs.field(
+        default=True,
+        metadata=_option(
+            "delegation",
+            "Let the smart model read and search before it writes a lens, if what it is shown is not enough.",
+            untrusted="only",
+            harmless=False,
+        ),
+    )
+    scout_turns: Count = attrs.field(
+        default=3,
+        metadata=_option(
+            "delegation",
+            "Maximum number of turns in which the smart model looks before it writes the lens.",
             metavar="N",
             untrusted="lower",
         ),
@@ -585,6 +614,9 @@ estimate_output`."""
         default=False,
         metadata=_option("work", "Stream the answers, with ModelTextArrived events."),
     )
+    lens: EphemeralLens | None = attrs.field(default=None, metadata={"read": _lens})
+    """An existing lens. All work is done under it, by the delegation model if one is named; none is written
+    and none is paid. ``None``: one is written if the task is delegated."""
 
     @property
     def own_tools(self) -> tuple[Tool, ...]:
@@ -637,7 +669,7 @@ MODEL_ROLES = ("model", "smart_model", "delegation_model")
 
 @cache
 def option_specs() -> Mapping[str, OptionSpec]:
-    """Return the spec of each option by its name; ``approve`` and ``estimator`` exist in Python alone."""
+    """Return the spec of each option by its name; ``approve``, ``estimator`` and ``lens`` have none."""
     specs: dict[str, OptionSpec] = {}
     for field in attrs.fields(RunOptions):
         if field.name == "budget":

@@ -270,6 +270,8 @@ class DelegationDecision:
     cost more than the loop's own model."""
     lens_input_tokens: int | None = None
     """Size of what the smart model reads to write the lens; ``None``: not measured."""
+    scout_turns: int = 0
+    """Turns in which the smart model may look for itself first; 0 if what it is shown is enough."""
 
     def __bool__(self) -> bool:
         return self.delegate

@@ -310,6 +310,8 @@ class TaskResult:
     """What each way to do the task would cost, as the decision was made; ``None`` if delegation was off."""
     lens: EphemeralLens | None = None
     """The lens that the work was done under; ``None`` if there is none."""
+    lens_left_out: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    """A sentence for all that the lens has lost of what was written: cut, left out, or a secret replaced."""
     task_id: str = ""
     """The worker's place in the run, such as ``task-3``; empty for a whole run."""
     commands: tuple[CommandRun, ...] = ()

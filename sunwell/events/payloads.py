@@ -42,6 +42,7 @@ class DelegationStarted(Event):
 
     task_description: str
     smart_model: str
+    """The model that writes the lens; empty if a lens was given."""
     delegation_model: str
     reason: str
 
@@ -74,6 +75,32 @@ class EphemeralLensCreated(Event):
     constraints_count: int = 0
     examples_count: int = 0
     cost_usd: Decimal | None = None
+    target_files: tuple[str, ...] = ()
+    """Paths in the workspace that the lens names."""
+    left_out: tuple[str, ...] = ()
+    """A sentence for all that was left out of the answer, cut or removed; empty if nothing was."""
+
+
+@attrs.frozen
+class LensGiven(Event):
+    """The run was given a lens: no model is called for one, and all work is done under it."""
+
+    task_scope: str
+    heuristics_count: int
+    patterns_count: int
+    anti_patterns_count: int
+    constraints_count: int
+    examples_count: int
+    tokens: int
+    """About how long it is; every turn of the work reads it."""
+    target_files: tuple[str, ...] = ()
+    """Paths in the workspace that the lens names."""
+    generated_by: str = ""
+    """Id of the model that wrote it; empty if nobody says so."""
+    left_out: tuple[str, ...] = ()
+    """A sentence for each part in which a secret was replaced."""
+    remarks: tuple[str, ...] = ()
+    """A sentence for each thing that is worth a second look."""
 
 
 @attrs.frozen

@@ -16,6 +16,8 @@ LENS_STARTED = _signals.signal("lens-started")
 """Sent before the smart model is called for a lens, with :class:`LensStarted`."""
 EPHEMERAL_LENS_CREATED = _signals.signal("ephemeral-lens-created")
 """Sent when a lens has been written, with :class:`EphemeralLensCreated`."""
+LENS_GIVEN = _signals.signal("lens-given")
+"""Sent if the run was given a lens, with :class:`LensGiven`."""
 LENS_FAILED = _signals.signal("lens-failed")
 """Sent when no usable lens was written, with :class:`LensFailed`."""
 MODEL_CALL_STARTED = _signals.signal("model-call-started")
@@ -75,6 +77,7 @@ __all__ = [
     "EPHEMERAL_LENS_CREATED",
     "HISTORY_COMPACTED",
     "LENS_FAILED",
+    "LENS_GIVEN",
     "LENS_STARTED",
     "MODEL_CALL_FINISHED",
     "MODEL_CALL_STARTED",

@@ -10,7 +10,7 @@ from decimal import Decimal
 import attrs
 
 from sunwell import errors
-from sunwell.budget.ledger_protocol import Ledger, Reservation
+from sunwell.budget.ledger_protocol import Claim, Ledger, Reservation
 from sunwell.budget.tally import Tally
 from sunwell.core.model import Completion, ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
@@ -263,9 +263,16 @@ class Gateway:
 
         Nothing is reserved or sent, but the provider may be asked to count, if *usd_left* may not do.
         """
-        call = ModelCall(span, 0, model, request, purpose, request.digest(model.name))
-        claim = await self._booking.least_claim(call, usd_left)
+        claim = await self.least_claim(span, model, request, purpose=purpose, usd_left=usd_left)
         return claim.most_usd(claim.least_output_tokens)
+
+    async def least_claim(
+        self, span: Span, model: ModelProtocol, request: Request, *, purpose: Purpose, usd_left: Decimal
+    ) -> Claim:
+        """Return the claim of *request* at the next place of *span*, as far as is known; see above."""
+        number = self._numbers.get(span.path, 0)
+        call = ModelCall(span, number, model, request, purpose, request.digest(model.name))
+        return await self._booking.least_claim(call, usd_left)
 
     def has_answer(self, span: Span) -> bool:
         """Whether the answer to the next call of *span* is on record."""

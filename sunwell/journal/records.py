@@ -106,6 +106,11 @@ class LensWritten(Record):
     kind: ClassVar[str] = "lens"
     span: str
     lens: EphemeralLens
+    left_out: tuple[str, ...] = ()
+    """A sentence for all that was left out of the answer, cut or removed."""
+    prompt_around: tuple[str, str] | None = None
+    """What stands before and after the noted text of the workspace in the lens's ``generation_prompt``,
+    which is then empty here: that text is tens of kilobytes long, and once in a journal is enough."""
 
     @property
     def key(self) -> Key:

@@ -8,6 +8,7 @@ import attrs
 
 from sunwell.agent.lens.lens_request import LensOrder
 from sunwell.agent.lens.lens_writer import input_tokens, lens_request
+from sunwell.agent.lens.scouting import turns_of_scouting
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.open_run import shown_for_lens
 from sunwell.agent.run.decision import Candidates, PricedModel, decide
@@ -16,6 +17,7 @@ from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
+from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request, ToolSpec
 from sunwell.core.price import DelegationDecision, OutputEstimate, Quote, Side
@@ -47,10 +49,14 @@ class Forecast:
     It is computed from bytes or by a tokenizer. If the provider counts, a run may begin with less."""
     least_tokens: int = 0
     """The same for a cap in tokens."""
+    lens: EphemeralLens | None = None
+    """The lens that is given: then the first call is that of the work under it."""
 
     @property
     def without_lens(self) -> str:
-        """Name of the model that does the task if it is not delegated."""
+        """Name of the model that does the task if no lens is written for it."""
+        if self.lens is not None:
+            return self.delegation_model
         return self.delegation_model if self.decision.without_lens == "delegation_model" else self.own_model
 
     @property
@@ -80,29 +86,29 @@ def forecast(
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
     models, own, worker = _candidates(options, prices, registry)
-    alone = worker if models.without_lens == "delegation_model" else own
+    lens = options.lens
+    alone = worker if lens is not None or models.without_lens == "delegation_model" else own
     known = Toolset.of(equipment.names(options), equipment.preview(session))
-    tools = known.specs
     seen = surroundings_of(session, known.granted, secrets)
     guidance = Guidance.of(options.system_prompt, options, known.granted, secrets=secrets, surroundings=seen)
-    system = guidance.sections()
-    asked = Request(
-        History([user(secrets.redact(session.goal))]),
-        system,
-        tools,
-        own_output_tokens(alone, options.max_output_tokens),
-    )
-    first = first_claim(alone, asked, prices, "work")
+    goal = History([user(secrets.redact(session.goal))])
+    limit = own_output_tokens(alone, options.max_output_tokens)
+    first = first_claim(alone, Request(goal, guidance.sections(lens), known.specs, limit), prices, "work")
     least = first.least_output_tokens
     config = LoopConfig.of(options, prices=prices)
+    lens_tokens, scout_turns = None, 0
+    if lens is None:
+        lens_tokens, scout_turns = _lens_reading(session, secrets, models.smart, known.specs, config)
     decision, made = decide(
         secrets.redact(session.goal),
         config,
         models,
-        system=system,
-        tools=tools,
+        system=guidance.sections(),
+        tools=known.specs,
         tokens_left=options.budget.tokens,
-        lens_input_tokens=_lens_input_tokens(session, secrets, models.smart, tools, config),
+        lens=lens,
+        lens_input_tokens=lens_tokens,
+        scout_turns=scout_turns,
     )
     return Forecast(
         session.goal,
@@ -113,21 +119,26 @@ def forecast(
         models.worker.name,
         first.most_usd(least),
         first.input_tokens + least,
+        lens,
     )
 
 
-def _lens_input_tokens(
+def _lens_reading(
     session: SessionContext,
     secrets: Secrets,
     smart: PricedModel,
     tools: Sequence[ToolSpec],
     config: LoopConfig,
-) -> int:
-    """Return the size of what the smart model reads to write the lens; the workspace is read for it."""
+) -> tuple[int, int]:
+    """Return the size of what the smart model reads to write the lens, and how many turns it may look first.
+
+    The workspace is read for it.
+    """
     goal, most = secrets.redact(session.goal), smart.lens_output_tokens
     order = LensOrder(goal, "", tuple(tools), config.max_lens_tokens, config.effort, most, config.split)
     shown = shown_for_lens(session, secrets)
-    return input_tokens(lens_request(order, shown.text, smart.lens_prompt_tokens))
+    tokens = input_tokens(lens_request(order, shown.text, smart.lens_prompt_tokens))
+    return tokens, turns_of_scouting(shown, config, tools)
 
 
 def forecast_object(made: Forecast) -> dict[str, object]:
@@ -140,9 +151,17 @@ def forecast_object(made: Forecast) -> dict[str, object]:
             "model": made.own_model,
             "delegation_model": made.delegation_model,
         },
+        "lens": None if made.lens is None else lens_object(made.lens),
         "quote": quote_object(made.quote, made.decision),
         "least_cap": {"usd": exact(made.least_usd), "tokens": made.least_tokens},
     }
+
+
+def lens_object(lens: EphemeralLens) -> dict[str, object]:
+    """Return *lens* as JSON values, without the prompt that its model answered."""
+    fields = attrs.asdict(lens)
+    del fields["generation_prompt"]  # it is in the journal; here it would hide the rest
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
 def _output_object(output: OutputEstimate | None) -> dict[str, object] | None:

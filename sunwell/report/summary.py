@@ -1,6 +1,6 @@
 """Summary of a run as JSON and as text: what it did, what it cost, and what was quoted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from sunwell.core.message import FileChange
 from sunwell.core.task import Bill, BillLine, ModelBill, TaskResult, Total
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import dollars, exact, one_line, seconds_text
-from sunwell.report.forecast import quote_object
+from sunwell.report.forecast import lens_object, quote_object
 from sunwell.tools.wording import on_one_line
 
 BASIS = (
@@ -103,7 +103,8 @@ def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[st
         "delegation": {
             "decision": None if decision is None else attrs.asdict(decision),
             "reason": None if decision is None else decision.reason,
-            "lens": _lens(result.lens),
+            "lens": None if result.lens is None else lens_object(result.lens),
+            "lens_left_out": list(result.lens_left_out),
             "not_delegated": result.not_delegated or None,
         },
         "smart_alone": _comparison(comparison),
@@ -147,14 +148,6 @@ def _parts(result: TaskResult, by: Literal["provider", "depth", "purpose"]) -> l
     return [{by: name, **_total(total)} for name, total in result.bill.split(by)]
 
 
-def _lens(lens: EphemeralLens | None) -> dict[str, Any] | None:
-    if lens is None:
-        return None
-    fields = attrs.asdict(lens)
-    del fields["generation_prompt"]  # it is in the journal; here it would hide the rest
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
-
-
 def _comparison(comparison: Comparison | None) -> dict[str, Any] | None:
     if comparison is None:
         return None
@@ -180,7 +173,14 @@ def summary_text(
     width: int = 100,
 ) -> str:
     """Return status, files and bill of *result* as text. No line is cut; only the bill adapts to *width*."""
-    lines = [_ended(result), *_not_delegated(result), *_files(result), "", *bill_lines(result.bill, width)]
+    lines = [
+        _ended(result),
+        *_not_delegated(result),
+        *_lens_of(result),
+        *_files(result),
+        "",
+        *bill_lines(result.bill, width),
+    ]
     lines += _quoted(result)
     is_over = result.status != "cancelled"
     lines += comparison_lines(compare_with_smart_model(result, prices), is_over=is_over)
@@ -248,6 +248,27 @@ def _ended(result: TaskResult) -> str:
 def _not_delegated(result: TaskResult) -> Iterator[str]:
     if result.not_delegated:
         yield f"note     not delegated: {one_line(result.not_delegated, 400)}"
+
+
+def _lens_of(result: TaskResult) -> Iterator[str]:
+    if result.lens is not None:
+        yield from lens_about(result.lens)
+    yield from lens_lines(result.lens_left_out)
+
+
+def lens_about(lens: EphemeralLens) -> Iterator[str]:
+    """Yield who wrote *lens*, what it is for, and the files that it names."""
+    scope = one_line(lens.task_scope, 200) or "no task_scope"
+    by = f"by {one_line(lens.generated_by, 80)}" if lens.generated_by else "by nobody named"
+    yield f"lens     {by}: {scope}"
+    if lens.target_files:
+        yield f"{'':<8} target files: {one_line(', '.join(lens.target_files), 400)}"
+
+
+def lens_lines(left_out: Iterable[str]) -> Iterator[str]:
+    """Yield a line for all that a lens has lost of what was written."""
+    for sentence in left_out:
+        yield f"{'':<8} left out: {one_line(sentence, 400)}"
 
 
 def _files(result: TaskResult) -> Iterator[str]:

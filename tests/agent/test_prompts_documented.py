@@ -66,6 +66,8 @@ def page() -> str:
         ),
         ("The lens writer", prompts.LENS_PROMPT),
         ("The lens writer, if the task may be split", prompts.SPLIT_PROMPT.strip()),
+        ("The lens writer, if it may look first", prompts.SCOUT_PROMPT.format(turns="3 messages").strip()),
+        ("The lens writer, when it may look no more", prompts.SCOUT_NO_MORE),
         ("An orchestrator", prompts.ORCHESTRATOR_PROMPT),
         ("At a limit", prompts.closing_text("budget_usd", 600)),
     ]

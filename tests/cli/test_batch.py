@@ -153,7 +153,7 @@ def test_a_bad_line_is_named_before_anything_is_spent(
     ("text", "said"),
     [
         pytest.param("{", "is no JSON", id="no-json"),
-        pytest.param('{"heuristics": "one"}', "single string", id="text-for-a-list"),
+        pytest.param('{"heuristics": "one"}', "heuristics must be a list of strings", id="text-for-a-list"),
         pytest.param('{"heuristic": ["one"]}', "has no 'heuristic'", id="unknown-part"),
         pytest.param('{"heuristics": []}', "is empty", id="empty"),
     ],

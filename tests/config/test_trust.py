@@ -169,10 +169,10 @@ def test_the_users_provider_is_not_dropped_by_naming_the_same_model(project):
     assert [setting.path for setting in project.load().untrusted] == [("model", "model")]
 
 
-FREE = {("dry_run",), ("on_lens_failure",), ("fallback",), ("workspace_advice",)} | {
+FREE = {("dry_run",), ("on_lens_failure",), ("fallback",), ("scout",), ("workspace_advice",)} | {
     ("budget", name) for name in ("usd", "tokens", "calls", "seconds")
 }
-"""Settings of which the values below narrow, if the user has set nothing."""
+"""Settings of which the values below narrow, or are the default, if the user has set nothing."""
 
 
 def test_every_setting_is_refused_unless_it_is_known_to_narrow(project):

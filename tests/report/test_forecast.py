@@ -255,6 +255,7 @@ async def test_the_quote_rests_on_what_the_smart_model_really_reads(tmp_path: Pa
         smart_model=smart,
         delegation_model=ScriptedModel("cheap", ["Done."], price=CHEAP),
         enable_delegation=True,
+        scout=False,
     )
     session = SessionContext.build(tmp_path, CRUD, options)
     made = forecast(session)
@@ -262,6 +263,24 @@ async def test_the_quote_rests_on_what_the_smart_model_really_reads(tmp_path: Pa
     read = -(-smart.calls[0].size_bytes // 4)
     assert (made.decision.lens_input_tokens, result.decision.lens_input_tokens) == (read, read)
     assert any(f"The lens takes {read:,} tokens to read" in said for said in made.quote.assumptions)
+
+
+async def test_the_quote_says_what_looking_would_cost(tmp_path: Path) -> None:
+    """If what is shown is not enough, expected and worst cost of the lens are higher, and a line says why."""
+    (tmp_path / "entities.py").write_text("".join(f"entity_{n} = {n}\n" for n in range(10_000)))
+
+    def made_with(**more: object) -> Any:
+        models = {"smart_model": ScriptedModel("smart", [], price=DEAR)}
+        models["delegation_model"] = ScriptedModel("cheap", [], price=CHEAP)
+        return forecast(SessionContext.build(tmp_path, CRUD, RunOptions(**models, **more)))  # type: ignore[arg-type]
+
+    scouted, plain = made_with(), made_with(scout=False)
+    assert (scouted.decision.scout_turns, plain.decision.scout_turns) == (3, 0)
+    for figure in ("expected_usd", "worst_usd"):
+        assert getattr(scouted.quote.delegated, figure) > getattr(plain.quote.delegated, figure)
+    assert scouted.quote.delegated.low_usd == plain.quote.delegated.low_usd
+    said = "it looks for itself first, in 2 turns and at most 3"
+    assert [said in " ".join(each.quote.assumptions) for each in (scouted, plain)] == [True, False]
 
 
 async def test_what_is_not_delegated_reads_no_workspace(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.results_file import ResultsFile
 from sunwell.agent.batches.task_batch import Batch, joined_end, run_tasks
-from sunwell.agent.lens.lens_writer import write_run_lens
+from sunwell.agent.lens.lens_writer import take_given_lens, write_run_lens
 from sunwell.agent.run.composed_answer import quoted_reports
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.workers.dispatcher import Dispatcher
@@ -21,7 +21,7 @@ from sunwell.models.room import own_output_tokens
 async def run_batch(run: Run, batch: Batch, worker: ModelProtocol, smart: ModelProtocol) -> Ending:
     """Have *worker* do each task of *batch*; return how that ended, with the results left in *run*.
 
-    *smart* writes the lens if delegation is on and the batch brings none.
+    *smart* writes the lens if delegation is on and none is given.
     """
     run.tell(RUN_STARTED, run.started(worker))
     file = None
@@ -29,10 +29,8 @@ async def run_batch(run: Run, batch: Batch, worker: ModelProtocol, smart: ModelP
         file = ResultsFile.open(batch.results, resumed=run.resumed, count=len(batch.tasks))
         if file.repair:
             run.tell(WARNED, Warned(file.repair))
-    run.lens = batch.lens
-    if batch.lens is None and run.config.enable_delegation and smart.name != worker.name:
-        written = await write_run_lens(run, smart)
-        run.lens = written.lens
+    if not take_given_lens(run) and run.config.enable_delegation and smart.name != worker.name:
+        written = await write_run_lens(run, smart, worker=worker)
         if written.lens is None and written.outcome == "fail":
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         if written.lens is None:

@@ -34,7 +34,7 @@ class Batch:
 
     tasks: tuple[Task, ...] = attrs.field(converter=_tasks)
     lens: EphemeralLens | None = None
-    """What all workers read; ``None``: none, or one that is written first where delegation is on."""
+    """What all workers read, in records of before 2026-11-29; now it is an option of the run."""
     results: Path | None = None
     """A JSON Lines file that holds each result as soon as there is one."""
 

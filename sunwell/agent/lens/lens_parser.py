@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -69,7 +69,8 @@ def candidates(text: str, *, cut: bool = False) -> Iterator[Found]:
 
 def _scanned(text: str) -> _Scan:
     """Return the JSON values in *text*. Marks of thinking inside of a value are its own text."""
-    decoder, scan, failures = json.JSONDecoder(strict=False), _Scan(), 0
+    decoder = json.JSONDecoder(strict=False, object_pairs_hook=_joined)
+    scan, failures = _Scan(), 0
     at = _first_character(text)
     if not text.startswith("{", at):  # a list, or a value that is no lens at all
         at = _decoded(decoder, text, at, scan) or at
@@ -98,6 +99,15 @@ def _decoded(decoder: json.JSONDecoder, text: str, start: int, scan: _Scan) -> i
         return None
     scan.values.append((end, value))
     return end
+
+
+def _joined(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return *pairs* as an object. Lists under one name become one list: by itself JSON keeps the last."""
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        before = made.get(name)
+        made[name] = [*before, *value] if isinstance(before, list) and isinstance(value, list) else value
+    return made
 
 
 def _has_guidance(value: Any) -> bool:
@@ -149,7 +159,7 @@ def whole_part(text: str) -> str:
 
 def _mended(text: str) -> Iterator[Found]:
     try:
-        yield Found(json.loads(text, strict=False), mended=True)
+        yield Found(json.loads(text, strict=False, object_pairs_hook=_joined), mended=True)
         return
     except (ValueError, RecursionError):
         pass
@@ -171,6 +181,7 @@ _ITEM_BYTES = {"examples": 6_000, "target_files": 1_024}
 _RULE_BYTES = 2_000
 _MOST_ITEMS = 40
 _SCOPE_CHARACTERS = 200
+_KNOWN = frozenset({"task_scope", *RULE_PARTS, "target_files"})
 _GIVEN_UP_FIRST = ("examples", "patterns", "heuristics", "anti_patterns", "constraints")
 _BYTES_PER_TOKEN = 4
 
@@ -186,6 +197,7 @@ def parse_lens(
     cut: bool = False,
     scope: str = "",
     tell: Tell = _say_nothing,
+    also: Collection[str] = (),
 ) -> EphemeralLens:
     """Return the lens in *text*, a model's answer.
 
@@ -196,14 +208,20 @@ def parse_lens(
     lines, numbers and what is nested deeper are left out. Items that repeat or are too long are
     left out, and so is what goes beyond *max_tokens* of :meth:`EphemeralLens.to_context` at four
     bytes to a token, from the ends of the lists: examples first, then patterns, heuristics,
-    anti-patterns and constraints. *tell* gets a sentence on what was left out. *scope* is taken
-    where the answer names none.
+    anti-patterns and constraints. *tell* gets a sentence on all that was left out, cut or removed: an
+    answer with a part that no lens has, an item that repeats another, a character that nobody sees.
+    *scope* is taken if the answer names none. *also* are parts that the answer may have besides.
 
     Raises :exc:`~sunwell.errors.LensError` where no guidance is left: a lens is never empty.
     """
     fields, found = lens_fields(text, cut)
     reading = _Reading(text if found.mended else None, tell)
+    for name in fields:
+        if name not in _KNOWN and name not in also and fields[name]:
+            tell(f"the part {one_line(name)[:40]!r} was left out: a lens has no such part")
     named = fields.get("task_scope")
+    if named and not isinstance(named, str):
+        tell(f"the task_scope was left out: it is {_kind(named)} and no text")
     lens = EphemeralLens(
         heuristics=reading.items("heuristics", fields.get("heuristics")),
         patterns=reading.items("patterns", fields.get("patterns")),
@@ -211,7 +229,7 @@ def parse_lens(
         constraints=reading.items("constraints", fields.get("constraints")),
         examples=reading.items("examples", fields.get("examples")),
         target_files=reading.items("target_files", fields.get("target_files")),
-        task_scope=_scope(named if isinstance(named, str) else "") or _scope(scope),
+        task_scope=_scope(named if isinstance(named, str) else "", tell) or _scope(scope),
     )
     if lens.is_empty:
         raise LensError("the answer holds no guidance: every list in it is empty or unusable")
@@ -265,7 +283,7 @@ _SCHEMA_WORDS = frozenset(
 
 def _fields(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of *value* as the lens spells them, without those that hold a schema, not a value."""
-    return {_field_name(key): item for key, item in value.items() if not _is_schema(item)}
+    return _joined([(_field_name(key), item) for key, item in value.items() if not _is_schema(item)])
 
 
 def _is_schema(value: Any) -> bool:
@@ -293,13 +311,20 @@ class _Reading:
     def items(self, name: str, value: Any) -> tuple[str, ...]:
         listed = value if isinstance(value, list) else [] if value is None else [value]
         kept: dict[str, str] = {}
+        repeated = 0
         for at, item in enumerate(listed):
             if len(kept) == _MOST_ITEMS:
-                self.tell(f"{len(listed) - at} items of {name} after the first {_MOST_ITEMS} were left out")
+                rest = len(listed) - at
+                self.tell(f"{_items(rest)} of {name} after the first {_MOST_ITEMS} {_was(rest)} left out")
                 break
             text = self._text(name, item)
-            if text:
-                kept.setdefault(" ".join(text.split()).casefold(), text)
+            if not text:
+                continue
+            key = " ".join(text.split()).casefold()
+            repeated += key in kept
+            kept.setdefault(key, text)
+        if repeated:
+            self.tell(f"{_items(repeated)} of {name} {_was(repeated)} left out: {_they(repeated)} another")
         return tuple(kept.values())
 
     def _text(self, name: str, item: Any) -> str | None:
@@ -325,6 +350,9 @@ class _Reading:
         if len(text.encode()) > limit:
             self.tell(f"an item of {name} was left out: it is longer than {limit:,} bytes")
             return None
+        if text and (unseen := sum(map(unseen_characters, parts))):
+            signs = "character" if unseen == 1 else "characters"
+            self.tell(f"{unseen:,} {signs} that nobody sees {_was(unseen)} removed from an item of {name}")
         return text
 
     def _stands_in_source(self, text: str) -> bool:
@@ -350,15 +378,37 @@ def _is_seen(character: str) -> bool:
     return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
 
 
+def unseen_characters(text: str) -> int:
+    """Return how many characters :func:`seen_text` removes from the lines of *text*."""
+    return sum(
+        character != "\t" and not _is_seen(character) for line in text.splitlines() for character in line
+    )
+
+
+def _items(count: int) -> str:
+    return f"{count:,} {'item' if count == 1 else 'items'}"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def _they(count: int) -> str:
+    return "it repeats" if count == 1 else "each repeats"
+
+
 def is_inside(path: str) -> bool:
     """Whether *path* names something in the workspace, as far as its words tell."""
     parts = path.replace("\\", "/").split("/")
     return "\n" not in path and ".." not in parts and parts[0] != "" and ":" not in parts[0]
 
 
-def _scope(text: str) -> str:
+def _scope(text: str, tell: Tell = _say_nothing) -> str:
     line = one_line(seen_text(text))
-    return line if len(line) <= _SCOPE_CHARACTERS else line[: _SCOPE_CHARACTERS - 1].rstrip() + "…"
+    if len(line) <= _SCOPE_CHARACTERS:
+        return line
+    tell(f"the task_scope was cut: it is longer than {_SCOPE_CHARACTERS} characters")
+    return line[: _SCOPE_CHARACTERS - 1].rstrip() + "…"
 
 
 def _kind(value: Any) -> str:
@@ -378,10 +428,24 @@ def _within(lens: EphemeralLens, max_tokens: int, tell: Tell) -> EphemeralLens:
         if lens.is_empty:
             raise LensError(f"not even the most important item of the lens fits {max_tokens:,} tokens")
     for name, count in dropped.items():
-        tell(f"{count} of the {name} were cut off to keep the lens within {max_tokens:,} tokens")
+        tell(f"{count} of the {name} {_was(count)} cut off to keep the lens within {max_tokens:,} tokens")
     return lens
 
 
 def lens_tokens(lens: EphemeralLens) -> int:
     """Return the length of *lens* as workers read it, in tokens of four bytes, rounded up."""
     return -(-len(lens.to_context().encode()) // _BYTES_PER_TOKEN)
+
+
+def without_secrets(
+    lens: EphemeralLens, redact: Callable[[str], str]
+) -> tuple[EphemeralLens, tuple[str, ...]]:
+    """Return *lens* with its texts as *redact* leaves them, and a sentence for each part that it changed."""
+    clean: dict[str, Any] = {}
+    for name in (*RULE_PARTS, "target_files", "task_scope"):
+        value = getattr(lens, name)
+        seen: Any = redact(value) if isinstance(value, str) else tuple(map(redact, value))
+        if seen != value:
+            clean[name] = seen
+    replaced = tuple(f"a secret in {name} was replaced" for name in clean)
+    return (attrs.evolve(lens, **clean), replaced) if clean else (lens, ())

@@ -1,18 +1,31 @@
 """The lens of a run: asked for, asked for once more, journalled, with a declared outcome."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
 
-from sunwell.agent.lens.lens_parser import is_inside, lens_fields, parse_lens, seen_text
+from sunwell.agent.conversation.final_call import with_words
+from sunwell.agent.lens.lens_file import lens_remarks
+from sunwell.agent.lens.lens_parser import (
+    is_inside,
+    lens_fields,
+    lens_tokens,
+    parse_lens,
+    seen_text,
+    without_secrets,
+)
 from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder, user_prompt
+from sunwell.agent.lens.scouting import Scout, turns_of_scouting
 from sunwell.agent.prompts import (
     CONTEXT_CUT,
     GENERIC_CONSTRAINTS,
     GENERIC_HEURISTICS,
     LENS_PROMPT,
+    SCOUT_NO_MORE,
+    SCOUT_PROMPT,
     SPLIT_PROMPT,
     lens_repair,
 )
@@ -30,9 +43,11 @@ from sunwell.errors import BudgetExhausted, LensError, ModelError, RequestTooLon
 from sunwell.events import (
     EPHEMERAL_LENS_CREATED,
     LENS_FAILED,
+    LENS_GIVEN,
     LENS_STARTED,
     EphemeralLensCreated,
     LensFailed,
+    LensGiven,
     LensStarted,
 )
 from sunwell.journal.records import LensWritten, Note
@@ -119,6 +134,8 @@ class LensAndItems:
 
     lens: EphemeralLens
     items: tuple[Task, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """A sentence for all that was left out of the answer, cut or removed."""
 
 
 async def write_lens(
@@ -129,30 +146,93 @@ async def write_lens(
 
 
 async def write_split_lens(
-    order: LensOrder, ask: Ask, *, model_name: str, tell: Callable[[str], None] = log.info
+    order: LensOrder,
+    ask: Ask,
+    *,
+    model_name: str,
+    tell: Callable[[str], None] = log.info,
+    scout: Scout | None = None,
 ) -> LensAndItems:
     """Return the lens that the smart model writes for *order*, with items where it may be split.
 
-    *tell* gets a sentence on everything that was left out of the answer. Where the answer is no
-    lens, the model is told why and asked once more.
+    With a *scout* it may look into the workspace first. *tell* gets a sentence on everything that was left
+    out of the answer. Where the answer is no lens, the model is told why and asked once more.
 
     Raises :exc:`~sunwell.errors.LensError` where no lens comes of it, at once where the model
     refuses, and what *ask* raises.
     """
     prompt = user_prompt(order)
-    history = History([user(prompt)])
-    completion = await ask(_request(order, history))
+    request = _request(order, History([user(prompt)]))
+    asked, completion = await _first_answer(order, request, ask, scout)
     try:
+        if completion.tool_calls and asked.tools:
+            raise LensError("it called a tool instead of answering, and no tool can be called any more")
         return _read(order, prompt, completion, tell)
     except LensError as error:
         if completion.stop in ("refusal", "window", "other"):
             raise LensError(f"{model_name} wrote no lens: {error}") from error
         repair = lens_repair(str(error), order.max_lens_tokens)
-    answered = await ask(_request(order, _asked_again(prompt, completion, repair)))
+    # With the schema now, which costs what is cached of the conversation: form matters most here.
+    repaired = attrs.evolve(asked, tool_choice="none" if asked.tools else "auto")
+    repaired = attrs.evolve(repaired, response_schema=request.response_schema, caching=request.caching)
+    answered = await ask(attrs.evolve(repaired, messages=_asked_again(asked.messages, completion, repair)))
     try:
         return _read(order, prompt, answered, tell)
     except LensError as error:
         raise LensError(f"{model_name} wrote no lens, asked twice: {error}") from error
+
+
+async def _first_answer(
+    order: LensOrder, plain: Request, ask: Ask, scout: Scout | None
+) -> tuple[Request, Completion]:
+    """Return the answer that should be the lens, and the request that it answers: *plain*, or after looking.
+
+    While the model looks, its tools and instructions stay the same bytes, and the form of the lens is told in
+    words: a schema in the last request alone would cost all that is cached of the conversation.
+    """
+    if scout is None:
+        return plain, await ask(plain)
+    asked = scouting_request(order, plain, scout)
+    turn = 0
+    while (limit := await scout.may_look(turn, asked)) is not None:
+        try:
+            completion = await ask(attrs.evolve(asked, max_output_tokens=limit))
+        except BudgetExhausted:
+            await scout.stop(turn)
+            break
+        except RequestTooLong:
+            await scout.stop(turn, afresh=turn > 0)
+            if not turn:
+                raise  # what is shown must be shorter first
+            break
+        if completion.stop in _CUT:  # cut off: calls may be incomplete, and a lens would be
+            await scout.stop(turn + 1)
+            break
+        if not completion.tool_calls:
+            return asked, completion
+        seen = await scout.look(completion, turn)
+        asked, turn = attrs.evolve(asked, messages=asked.messages.plus(seen[0]).plus(seen[1])), turn + 1
+    if scout.is_afresh or not scout.turns:
+        return plain, await ask(plain)
+    # It asks for an entry, too, although nobody reads that again: without one, nothing is read from a cache.
+    asked = attrs.evolve(asked, messages=with_words(asked.messages, SCOUT_NO_MORE))
+    try:
+        return asked, await ask(asked)
+    except (BudgetExhausted, RequestTooLong):
+        await scout.stop(scout.turns, afresh=True)
+        return plain, await ask(plain)
+
+
+def scouting_request(order: LensOrder, plain: Request, scout: Scout) -> Request:
+    """Return the request by which the lens writer begins to look; *plain* is the one without looking."""
+    most = f"{scout.most_turns} {'message' if scout.most_turns == 1 else 'messages'}"
+    return attrs.evolve(
+        plain,
+        system=tuple(text + SCOUT_PROMPT.format(turns=most) for text in plain.system),
+        tools=scout.tools.specs,
+        response_schema=None,
+        caching=Caching(prefix=None, conversation=True),  # the next turn reads all of it
+    )
 
 
 def generic_lens(task: str) -> EphemeralLens:
@@ -175,15 +255,25 @@ def _request(order: LensOrder, history: History) -> Request:
     )
 
 
-def _asked_again(prompt: str, completion: Completion, repair: str) -> History:
+def _asked_again(messages: History, completion: Completion, repair: str) -> History:
     text = completion.text
     if text.strip() and not completion.tool_calls and len(text.encode("utf-8", "replace")) <= _QUOTED_BYTES:
-        return History([user(prompt), completion.as_message(), user(repair)])
-    return History([user(f"{prompt}\n\n{repair}")])
+        return History([*messages, completion.as_message(), user(repair)])
+    if len(messages) == 1:
+        return History([user(f"{messages[0].text}\n\n{repair}")])
+    return with_words(messages, repair)
 
 
-def _read(order: LensOrder, prompt: str, completion: Completion, tell: Callable[[str], None]) -> LensAndItems:
+def _read(
+    order: LensOrder, prompt: str, completion: Completion, listener: Callable[[str], None]
+) -> LensAndItems:
     """Return the lens in *completion*, taking its stop reason for what it is."""
+    told: list[str] = []
+
+    def tell(sentence: str) -> None:
+        told.append(sentence)
+        listener(sentence)
+
     if completion.stop == "refusal":
         said = one_line(completion.text)[:200]
         raise LensError(f"it refused{f', saying {said!r}' if said else ''}")
@@ -194,6 +284,7 @@ def _read(order: LensOrder, prompt: str, completion: Completion, tell: Callable[
             cut=completion.stop in _CUT,
             scope=order.task,
             tell=tell,
+            also=("items",) if order.split else (),
         )
     except LensError as error:
         if completion.stop == "length":
@@ -206,9 +297,14 @@ def _read(order: LensOrder, prompt: str, completion: Completion, tell: Callable[
     if completion.stop in _CUT:
         tell("the answer was cut off; the lens holds the items that were whole")
     lens = attrs.evolve(lens, generated_by=completion.model, generation_prompt=prompt)
-    if not order.split:
-        return LensAndItems(lens)
-    return LensAndItems(lens, parse_items(completion.text, cut=completion.stop in _CUT, tell=tell))
+    items = parse_items(completion.text, cut=completion.stop in _CUT, tell=tell) if order.split else ()
+    return LensAndItems(lens, items, counted(told))
+
+
+def counted(sentences: Iterable[str]) -> tuple[str, ...]:
+    """Return each of *sentences* once, with how often it occurs if it occurs again."""
+    counts = Counter(sentences)
+    return tuple(f"{said} ({count:,} times)" if count > 1 else said for said, count in counts.items())
 
 
 _OUTCOME = "lens-outcome"
@@ -224,19 +320,54 @@ class Written:
     reason: str = ""
     items: tuple[Task, ...] = ()
     """The items into which the task falls; none where it is one piece."""
+    left_out: tuple[str, ...] = ()
+    """What the lens has lost of what was written, a sentence each."""
 
 
-async def write_run_lens(run: Run, smart: ModelProtocol, *, may_split: bool = False) -> Written:
+def take_given_lens(run: Run) -> bool:
+    """Make the lens that *run* was given its lens, and tell of it; false if it was given none."""
+    lens = run.given_lens
+    if lens is None:
+        return False
+    run.lens = lens
+    given = LensGiven(
+        lens.task_scope,
+        len(lens.heuristics),
+        len(lens.patterns),
+        len(lens.anti_patterns),
+        len(lens.constraints),
+        len(lens.examples),
+        lens_tokens(lens),
+        lens.target_files,
+        lens.generated_by,
+        run.lens_left_out,
+        lens_remarks(lens, run.config.max_lens_tokens),
+    )
+    run.tell(LENS_GIVEN, given)
+    return True
+
+
+async def write_run_lens(
+    run: Run, smart: ModelProtocol, *, worker: ModelProtocol | None = None, may_split: bool = False
+) -> Written:
     """Return the journalled lens of the run, or have *smart* write one, perhaps with items.
 
-    What its calls cost counts against the run whatever comes of them.
+    *worker* is who will work under it. The lens becomes that of *run*. What its calls cost counts against
+    the run whatever comes of them.
     """
+    written = await _written(run, smart, worker, may_split)
+    run.lens, run.lens_left_out = written.lens, written.left_out
+    return written
+
+
+async def _written(run: Run, smart: ModelProtocol, worker: ModelProtocol | None, may_split: bool) -> Written:
     span = run.root.child("lens")
     recorded = run.journal.find(LensWritten, (span.path,))
     # Where the questions of a recorded run are compared, those for the lens are, too.
     if recorded is not None and run.gateway.compare is None:
         noted = run.journal.find(Note, (span.path, _ITEMS))
-        return Written(recorded.lens, items=() if noted is None else tuple(map(task_of, noted.value)))
+        known = () if noted is None else tuple(map(task_of, noted.value))
+        return Written(_recalled(run, recorded), items=known, left_out=recorded.left_out)
     failed = run.journal.find(Note, (span.path, _OUTCOME))
     if failed is not None and failed.value["outcome"] != "fail":  # taken up again, it is tried again
         return Written(None, failed.value["outcome"], failed.value["reason"])
@@ -252,8 +383,10 @@ async def write_run_lens(run: Run, smart: ModelProtocol, *, may_split: bool = Fa
 
     try:
         order = await _order(run, smart, span.path, may_split)
+        is_worth_it = run.decision is None or run.decision.scout_turns > 0
+        scout = await Scout.of(run, span, smart, worker) if may_scout(run) and is_worth_it else None
         try:
-            written = await write_split_lens(order, ask, model_name=smart.name)
+            written = await write_split_lens(order, ask, model_name=smart.name, scout=scout)
         except RequestTooLong as refusal:
             # Only the first question is made shorter: a resume finds its answer by what it was then asked.
             if answered or not (shorter := _shorter(run, smart, order, refusal)):
@@ -261,16 +394,45 @@ async def write_run_lens(run: Run, smart: ModelProtocol, *, may_split: bool = Fa
             order = attrs.evolve(
                 order, context=shorter, max_output_tokens=_lens_room(run, smart).output_tokens
             )
-            await _note_context(run, span.path, Shown(shorter, _reads_noted(run, span.path)))
-            written = await write_split_lens(order, ask, model_name=smart.name)
+            shown = Shown(shorter, _reads_noted(run, span.path))
+            await _note_context(run, span.path, shown, needs_scouting=may_scout(run))
+            written = await write_split_lens(order, ask, model_name=smart.name, scout=scout)
     except (LensError, ModelError, BudgetExhausted) as error:
         return await _failed(run, span.path, str(error))
     if written.items:  # before the lens: where that is found, they are known to be all
         items = [task_fields(item) for item in written.items]
         await run.journal.append(Note(span.path, _ITEMS, items), durable=False)
-    await run.journal.append(LensWritten(span.path, written.lens))
-    run.tell(EPHEMERAL_LENS_CREATED, _created(run, span.path, written.lens))
-    return Written(written.lens, items=written.items)
+    lens, replaced = without_secrets(written.lens, run.gateway.redact)
+    left_out = (*_left_out_before(order, smart), *written.left_out, *replaced)
+    await run.journal.append(_record_of(run, span.path, lens, left_out))
+    run.tell(EPHEMERAL_LENS_CREATED, _created(run, span.path, lens, left_out))
+    return Written(lens, items=written.items, left_out=left_out)
+
+
+def _left_out_before(order: LensOrder, smart: ModelProtocol) -> tuple[str, ...]:
+    """Return a sentence if *smart* was shown less of the workspace than was gathered for it."""
+    if not order.context.endswith(CONTEXT_CUT):
+        return ()
+    return (f"what {smart.name} was shown of the workspace was cut to fit its context window",)
+
+
+def _record_of(run: Run, path: str, lens: EphemeralLens, left_out: tuple[str, ...]) -> LensWritten:
+    """Return the record of *lens*, without the text of the workspace in its prompt: that is noted already."""
+    noted = run.journal.find(Note, (path, CONTEXT))
+    text = "" if noted is None else str(noted.value["text"])
+    before, found, after = lens.generation_prompt.partition(text) if text else ("", "", "")
+    if not found:
+        return LensWritten(path, lens, left_out)
+    return LensWritten(path, attrs.evolve(lens, generation_prompt=""), left_out, (before, after))
+
+
+def _recalled(run: Run, recorded: LensWritten) -> EphemeralLens:
+    """Return the lens of *recorded* with its whole prompt."""
+    noted = run.journal.find(Note, (recorded.span, CONTEXT))
+    if recorded.prompt_around is None or noted is None:
+        return recorded.lens
+    before, after = recorded.prompt_around
+    return attrs.evolve(recorded.lens, generation_prompt=f"{before}{noted.value['text']}{after}")
 
 
 async def first_lens_request(run: Run, smart: ModelProtocol, *, may_split: bool = False) -> Request:
@@ -332,13 +494,21 @@ async def _shown(run: Run, smart: ModelProtocol, path: str, order: LensOrder) ->
     made = context() if callable(context) else context
     shown = Shown(made) if isinstance(made, str) else made
     shown = attrs.evolve(shown, text=_fitted(order, shown.text, _lens_room(run, smart).prompt_tokens))
-    await _note_context(run, path, shown)
+    needs = turns_of_scouting(shown, run.config, run.tools.specs) > 0
+    await _note_context(run, path, shown, needs_scouting=needs)
     return shown.text
 
 
-async def _note_context(run: Run, path: str, shown: Shown) -> None:
+def may_scout(run: Run) -> bool:
+    """Whether the smart model may look for itself, since what it is shown for the lens is not enough."""
+    noted = run.journal.find(Note, (run.root.child("lens").path, CONTEXT))
+    return noted is not None and bool(noted.value.get("needs_scouting"))
+
+
+async def _note_context(run: Run, path: str, shown: Shown, *, needs_scouting: bool) -> None:
     reads = [[read.path, read.sha256] for read in shown.reads]
-    note = Note(path, CONTEXT, {"text": shown.text, "reads": reads})
+    value = {"text": shown.text, "reads": reads}
+    note = Note(path, CONTEXT, value | {"needs_scouting": True} if needs_scouting else value)
     run.files.see(note)
     await run.journal.append(note, durable=False)  # the intent of the call comes after it, and is synced
 
@@ -383,7 +553,7 @@ async def _failed(run: Run, path: str, reason: str) -> Written:
     return Written(None, outcome, reason)
 
 
-def _created(run: Run, path: str, lens: EphemeralLens) -> EphemeralLensCreated:
+def _created(run: Run, path: str, lens: EphemeralLens, left_out: tuple[str, ...]) -> EphemeralLensCreated:
     return EphemeralLensCreated(
         lens.task_scope,
         len(lens.heuristics),
@@ -393,4 +563,6 @@ def _created(run: Run, path: str, lens: EphemeralLens) -> EphemeralLensCreated:
         len(lens.constraints),
         len(lens.examples),
         run.tally.bill(path).cost_usd,
+        lens.target_files,
+        left_out,
     )

@@ -89,6 +89,8 @@ def options_now(settings: Mapping[str, Any], terms: CallerTerms, equipment: Equi
     # A tool that is gone is a change: who accepts it goes on with the tools that there are.
     before = equipment.playable(recorded, settings) if terms.accept_changes else recorded
     chosen = attrs.evolve(before if terms.options is None else terms.options, **terms.given)
+    if chosen.lens is None and "lens" not in terms.given:  # options in place of all others need not repeat it
+        chosen = attrs.evolve(chosen, lens=recorded.lens)
     # Also over an executor of the caller's own: commands and scripts are added to its toolbox.
     for name in permissions():
         _require_permission(name, recorded, chosen, terms)

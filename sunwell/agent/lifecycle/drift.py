@@ -39,6 +39,11 @@ def changes_between(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iter
         before, after = (settings["options"].get(option) for settings in (recorded, now))
         if before != after:
             yield _option_changed(option, before, after)
+    had, has = _given_lens(recorded), _given_lens(now)
+    if had != has:
+        yield (
+            "the lens is another one" if had and has else "a lens was given" if had else "a lens is given now"
+        )
     code = recorded.get("code")
     if code:
         yield from _tools_changed(code["tools"], now["code"]["tools"])
@@ -53,6 +58,11 @@ def files_clause(paths: Sequence[str]) -> str:
     named = ", ".join(paths[:_MOST_NAMED])
     more = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
     return f"{named}{more} changed since the run saw {'it' if len(paths) == 1 else 'them'}"
+
+
+def _given_lens(settings: Mapping[str, Any]) -> Any:
+    """Return the lens that a run was given; older records have that of a batch beside its tasks."""
+    return settings.get("lens") or settings.get("batch", {}).get("lens")
 
 
 def _option_changed(option: str, before: Any, after: Any) -> str:

@@ -13,7 +13,7 @@ from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles
 from sunwell.agent.lifecycle.open_run import RunStart, hashes_of, learn_keys, require_approver
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings
-from sunwell.agent.run.files_seen import CONTEXT, FilesSeen
+from sunwell.agent.run.files_seen import CONTEXT, SCOUTING, FilesSeen
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.tool import ToolExecutor
@@ -83,7 +83,7 @@ def _is_anew(record: Record, cut: Cut) -> bool:
     place = _place(record)
     if place is not None:
         return place >= cut.number
-    return cut.number == 0 or not (isinstance(record, Note) and record.name == CONTEXT)
+    return cut.number == 0 or not (isinstance(record, Note) and record.name in (CONTEXT, SCOUTING))
 
 
 def _place(record: Record) -> int | None:

@@ -11,11 +11,18 @@ from typing import Any
 import attrs
 
 from sunwell.agent.batches.task_batch import Batch
+from sunwell.agent.lens.lens_parser import without_secrets
 from sunwell.agent.lifecycle.authority import CallerTerms, batch_now, options_now
 from sunwell.agent.lifecycle.drift import changes_between, code_of, digests_of, files_clause
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles, dearer_worker
-from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from, settings_of
+from sunwell.agent.lifecycle.run_settings import (
+    batch_in,
+    latest_settings,
+    lens_fields_of,
+    options_from,
+    settings_of,
+)
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.loop_config import LoopConfig
@@ -26,6 +33,7 @@ from sunwell.budget.tally import BilledCall
 from sunwell.context.excerpts import Shown, gather
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
+from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import StagingExecutor, ToolExecutor
@@ -281,10 +289,20 @@ class RunStart:
             settings["batch"] = self.batch.settings()
         if self.lens_only:
             settings["lens_only"] = True
+        if (lens := self.given_lens(session)) is not None:
+            clean, replaced = without_secrets(lens, self.secrets.redact)
+            settings["lens"] = lens_fields_of(clean)
+            before = (self.settings or {}).get("lens_left_out", [])
+            if replaced or before:
+                settings["lens_left_out"] = list(replaced) or before
         for name in ("system_prompt", "work_prompt"):
             if text := getattr(session.options, name):
                 settings["options"][name] = self.secrets.redact(text)
         return settings
+
+    def given_lens(self, session: SessionContext) -> EphemeralLens | None:
+        """Return the lens that the run is given; older records have that of a batch beside its tasks."""
+        return session.options.lens or (self.batch.lens if self.batch is not None else None)
 
     def _tools(self, session: SessionContext) -> Toolset:
         return Toolset.of(self.equipment.names(session.options), self.executor)
@@ -308,6 +326,8 @@ class RunStart:
                 surroundings=settings["surroundings"],
             ),
             context=partial(shown_for_lens, session, self.secrets),
+            given_lens=EphemeralLens(**settings["lens"]) if "lens" in settings else None,
+            lens_left_out=tuple(settings.get("lens_left_out", ())),
             resumed=self.settings is not None,
         )
         run.gateway.accept_changes = self.accept_changes
@@ -349,6 +369,8 @@ class RunStart:
 def _unused_worker(options: RunOptions, roles: Roles) -> str:
     """Return a warning if a delegation model is named that nothing will use; empty if it is used."""
     if roles.worker is None or options.enable_delegation or options.orchestrate or options.delegation_tools:
+        return ""
+    if options.lens is not None:
         return ""
     name = roles.worker.name
     return f"{name} is the delegation model, but delegation is off: set enable_delegation=True to use it"

@@ -5,11 +5,15 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+import attrs
+
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.lifecycle.model_roles import Roles
+from sunwell.agent.workers.worker import plain
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.kinds import Seconds, read_value, without_none
 from sunwell.context.options import MODEL_ROLES, OptionSpec, RunOptions, option_specs
+from sunwell.core.lens import EphemeralLens
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.records import Record, RunOpened, RunResumed
 
@@ -41,6 +45,8 @@ _PARTS: Mapping[str, Any] = MappingProxyType(
         "code": dict[str, Any],
         "batch": dict[str, Any],
         "forked": dict[str, str],
+        "lens": dict[str, Any],
+        "lens_left_out": list[str],
         "own_tools": list[tuple[str, str]],
     }
 )
@@ -88,6 +94,21 @@ def latest_settings(records: Iterable[Record]) -> Mapping[str, Any]:
     return settings
 
 
+def lens_fields_of(lens: EphemeralLens) -> dict[str, Any]:
+    """Return *lens* as JSON values, from which :func:`options_from` makes it again."""
+    return {name: plain(value) for name, value in attrs.asdict(lens).items()}
+
+
+def _lens_in(settings: Mapping[str, Any]) -> EphemeralLens | None:
+    """Return the lens that the run was given. Raises :exc:`~sunwell.errors.JournalError` if it is damaged."""
+    if "lens" not in settings:
+        return None
+    try:
+        return EphemeralLens(**settings["lens"])
+    except (TypeError, ValueError) as error:
+        raise JournalError(f"{_DAMAGED}: its lens cannot be read ({error}); {_ADVICE}") from None
+
+
 def batch_in(settings: Mapping[str, Any]) -> Batch | None:
     """Return the batch that the run consists of; ``None`` where it is one task.
 
@@ -123,7 +144,7 @@ def options_from(settings: Mapping[str, Any]) -> RunOptions:
         else:
             chosen[name] = given
     try:
-        return RunOptions(budget=Budget(**budget), **chosen)
+        return RunOptions(budget=Budget(**budget), lens=_lens_in(settings), **chosen)
     except ConfigurationError as error:
         raise JournalError(f"{_DAMAGED}: its options cannot be read ({error}); {_ADVICE}") from None
 

@@ -10,6 +10,10 @@ from sunwell.core.model import CacheLife, Usage
 from sunwell.core.price import OutputEstimate, Price, Quote, Side
 
 _TOKENS_PER_TURN = 1_500  # output of a common turn: one file written, or a few places changed
+_EXPECTED_SCOUTING = 2  # turns in which a lens writer looks, if it is not shown enough
+_SCOUTING_OUTPUT_TOKENS = 200
+_SCOUTING_RESULT_TOKENS = 2_500
+_MOST_SCOUTING_TOKENS = 15_000  # bytes of one turn's results, with what JSON adds
 _THINKING_TOKENS = 4_000  # room for reasoning in the lens call, as the lens writer asks for it
 ASSUMED_LENS_INPUT_TOKENS = 8_000
 """What the smart model reads to write a lens, if nobody has measured it."""
@@ -55,6 +59,10 @@ class Shape:
     """The same of the smart model, and"""
     worker_output_tokens: int | None = None
     """of the delegation model; ``None``: ``max_output_tokens``."""
+    scout_turns: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    """Turns in which the smart model may look for itself before it writes the lens."""
+    given_lens_tokens: int | None = None
+    """Length of a lens that exists already; ``None``: one is written."""
     lens_call_tokens: int | None = None
     """Longest answer in which the lens is written; ``None``: twice the lens, and room to think."""
     max_result_tokens: int = 8_000
@@ -88,7 +96,7 @@ def quote(estimated: int | OutputEstimate, prices: Prices, shape: Shape | None =
     Raises :exc:`ValueError` if *estimated* is negative.
     """
     output = OutputEstimate.around(estimated) if isinstance(estimated, int) else estimated
-    shape = Shape() if shape is None else shape
+    shape = _with_given_lens(Shape() if shape is None else shape)
     direct = _alone("direct", prices.own, output, shape)
     unhurried = _with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
     work = _with_limit(shape, shape.worker_output_tokens)
@@ -99,11 +107,19 @@ def quote(estimated: int | OutputEstimate, prices: Prices, shape: Shape | None =
         direct=direct,
         alternatives=(low_effort,),
         cheap=_alone("cheap", prices.delegation, output, work),
-        lens_tokens=shape.lens_input_tokens + lens_output,
+        lens_tokens=shape.lens_input_tokens + lens_output if shape.given_lens_tokens is None else 0,
         assumptions=_assumptions(output, prices, shape),
         price_date=min((p.date for p in _known(prices) if p.date), default=""),
         output=output,
     )
+
+
+def _with_given_lens(shape: Shape) -> Shape:
+    """Return *shape* with the length of the lens that is given, if one is."""
+    tokens = shape.given_lens_tokens
+    if tokens is None:
+        return shape
+    return attrs.evolve(shape, lens_output_tokens=max(1, tokens), max_lens_tokens=max(1, tokens))
 
 
 def _with_limit(shape: Shape, output_tokens: int | None) -> Shape:
@@ -129,25 +145,40 @@ def _ascending(amounts: Iterable[Decimal]) -> tuple[Decimal, ...]:
 
 
 def _delegated(prices: Prices, output: OutputEstimate, shape: Shape, direct: Side) -> Side:
-    smart, cheap = prices.smart, prices.delegation
+    cheap, is_given = prices.delegation, shape.given_lens_tokens is not None
+    smart = cheap if is_given else prices.smart
     if smart is None or cheap is None:
         return Side("delegated", None, None, None)
     work = _with_limit(shape, shape.worker_output_tokens)
     low, expected, high = _ascending(
         _workers_usd(cheap, tokens, turns, work) for tokens, turns in _cases(output, shape)
     )
-    lens = Usage(shape.lens_input_tokens, _with_reasoning(shape.lens_output_tokens, shape))
-    lens_usd = smart.cost_usd(lens)
+    lens_usd = Decimal(0) if is_given else _lens_usd(smart, shape)
+    plain_usd = lens_usd if is_given else _lens_usd(smart, attrs.evolve(shape, scout_turns=0))
     expected_usd = high_usd = worst = None
     if direct.expected_usd is not None and direct.high_usd is not None:
         expected_usd = lens_usd + expected + shape.redone_share * direct.expected_usd
         high_usd = lens_usd + high + shape.redone_share * direct.high_usd
     if direct.worst_usd is not None:
         lens_prompt = shape.prompt_tokens + shape.max_lens_tokens
-        worst = _worst_lens_usd(smart, shape) + direct.worst_usd
+        worst = direct.worst_usd + (Decimal(0) if is_given else _worst_lens_usd(smart, shape))
         # A batch may keep what its workers share in the cache for an hour.
         worst += shape.workers * _worst_talk_usd(cheap, lens_prompt, work, "1h")
-    return Side("delegated", lens_usd + low, expected_usd, worst, high_usd)
+    return Side("delegated", plain_usd + low, expected_usd, worst, high_usd)
+
+
+def _lens_usd(price: Price, shape: Shape) -> Decimal:
+    """Return what the lens costs, with the looking before it: each turn reads what was seen again."""
+    written = _with_reasoning(shape.lens_output_tokens, shape)
+    if not shape.scout_turns:
+        return price.cost_usd(Usage(shape.lens_input_tokens, written))
+    turns = _expected_scouting(shape)
+    output = turns * _SCOUTING_OUTPUT_TOKENS + written
+    return _talk_usd(price, _Talk(shape.lens_input_tokens, output, turns + 1, _SCOUTING_RESULT_TOKENS), shape)
+
+
+def _expected_scouting(shape: Shape) -> int:
+    return min(_EXPECTED_SCOUTING, shape.scout_turns)
 
 
 def _workers_usd(price: Price, output_tokens: int, turns: int, shape: Shape) -> Decimal:
@@ -192,7 +223,9 @@ def _worst_talk_usd(price: Price, prompt_tokens: int, shape: Shape, written: Cac
 def _worst_lens_usd(price: Price, shape: Shape) -> Decimal:
     """Return the bound on the lens: two calls, the second with the first answer in its prompt."""
     output = shape.lens_call_tokens or 2 * shape.max_lens_tokens + _THINKING_TOKENS
-    calls = [(shape.lens_input_tokens, output), (shape.lens_input_tokens + output, output)]
+    step = output + _MOST_SCOUTING_TOKENS
+    calls = [(shape.lens_input_tokens + turn * step, output) for turn in range(shape.scout_turns + 1)]
+    calls.append((calls[-1][0] + output, output))
     return price.worst_usd(calls, written="5m")  # it asks for no entry, but some providers write unasked
 
 
@@ -230,10 +263,7 @@ def _assumptions(output: OutputEstimate, prices: Prices, shape: Shape) -> tuple[
             f"Every turn begins with {shape.prompt_tokens:,} tokens of prompt and reads the history again; "
             f"tools answer with {shape.result_tokens:,} tokens a turn."
         ),
-        (
-            f"The lens takes {shape.lens_input_tokens:,} tokens to read and {shape.lens_output_tokens:,} to "
-            f"write; every turn of {workers} reads it again."
-        ),
+        _lens_assumption(shape, workers),
         f"{shape.redone_share:.0%} of the delegated work is done again the direct way.",
         "The smart model at low effort writes the same without reasoning.",
         (
@@ -251,6 +281,25 @@ def _assumptions(output: OutputEstimate, prices: Prices, shape: Shape) -> tuple[
         f"The {role} is priced without a cache." for role, price in roles if price and not _caches(price)
     ]
     return tuple(sentences)
+
+
+def _lens_assumption(shape: Shape, workers: str) -> str:
+    if shape.given_lens_tokens is not None:
+        tokens = shape.given_lens_tokens
+        return (
+            f"A lens of {tokens:,} tokens is given and costs nothing; every turn of {workers} reads it again."
+        )
+    said = (
+        f"The lens takes {shape.lens_input_tokens:,} tokens to read and {shape.lens_output_tokens:,} to "
+        f"write; every turn of {workers} reads it again."
+    )
+    if not shape.scout_turns:
+        return said
+    expected, most = _counted(_expected_scouting(shape), "turn"), shape.scout_turns
+    return (
+        f"{said} What the smart model is shown is not enough, so it looks for itself first, in {expected} "
+        f"and at most {most}, with {_SCOUTING_RESULT_TOKENS:,} tokens of results a turn."
+    )
 
 
 def _other_limits(shape: Shape) -> str:

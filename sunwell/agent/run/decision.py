@@ -13,6 +13,7 @@ from sunwell.agent.policy.delegation import should_use_delegation
 from sunwell.agent.policy.estimator import estimate_output
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.context.options import RunOptions
+from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import ModelProtocol, ToolSpec
 from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Quote
 from sunwell.errors import ConfigurationError
@@ -103,7 +104,9 @@ def decide(
     tokens_left: int | None = None,
     usd_left: Decimal | None = None,
     lens_usd: Decimal | None = None,
+    lens: EphemeralLens | None = None,
     lens_input_tokens: int | None = None,
+    scout_turns: int = 0,
 ) -> tuple[DelegationDecision, Quote]:
     """Return whether *task* is delegated, and the quote that the decision rests on.
 
@@ -114,8 +117,9 @@ def decide(
         tokens_left: Tokens that the run may still use; ``None`` means no limit.
         usd_left: US dollars that the run may still use; ``None`` means no limit.
         lens_usd: Most that writing the lens and the first call under it can cost; ``None``: unknown.
-        lens_input_tokens: Measured size of what the smart model reads to write the lens; ``None``: not
-            measured, so the quote assumes a size.
+        lens: The lens that the run is given: then the task is done under it, and none is written.
+        lens_input_tokens: Measured size of what the smart model reads for a lens; ``None``: it is assumed.
+        scout_turns: Turns in which the smart model may look for itself before it writes the lens.
     """
     threshold = config.delegation_threshold_tokens
     output = expected_output(task, config)
@@ -128,14 +132,15 @@ def decide(
         smart_output_tokens=models.smart.output_tokens,
         worker_output_tokens=models.worker.output_tokens,
         lens_call_tokens=models.smart.lens_output_tokens,
+        scout_turns=scout_turns,
+        given_lens_tokens=None if lens is None else estimate_tokens(lens.to_context()),
     )
-    made = quote_once(output, Prices(models.smart.price, models.own.price, models.worker.price), shape)
-    if models.worker.name == models.own.name:
-        made = attrs.evolve(made, cheap=None)
-    if models.worker.name == models.smart.name:
-        name = models.worker.name
-        reason = f"{name} would both write the lens and do the work: name a cheaper delegation model"
-        decision = DelegationDecision(False, reason, output.expected_tokens, threshold, tokens_left)
+    made, shape = _quoted(output, models, shape)
+    if lens is not None:
+        decision = DelegationDecision(True, _given(models), output.expected_tokens, threshold, tokens_left)
+    elif models.worker.name == models.smart.name:
+        expected = output.expected_tokens
+        decision = DelegationDecision(False, _one_model(models), expected, threshold, tokens_left)
     else:
         decision = should_use_delegation(
             task,
@@ -147,12 +152,38 @@ def decide(
             lens_usd=lens_usd,
         )
     if may_delegate(task, config, models, tokens_left):
-        decision = attrs.evolve(decision, lens_input_tokens=lens_input_tokens)
+        decision = attrs.evolve(decision, lens_input_tokens=lens_input_tokens, scout_turns=shape.scout_turns)
+    return _with_other_way(decision, models), made
+
+
+def _with_other_way(decision: DelegationDecision, models: Candidates) -> DelegationDecision:
+    """Return *decision* with who does the task if it is not delegated."""
     decision = attrs.evolve(decision, without_lens=models.without_lens)
-    if not decision.lens_fits:
-        name = models.worker.name if decision.without_lens == "delegation_model" else models.own.name
-        decision = attrs.evolve(decision, reason=f"{decision.reason}; {name} does the task without a lens")
-    return decision, made
+    if decision.lens_fits:
+        return decision
+    name = models.worker.name if decision.without_lens == "delegation_model" else models.own.name
+    return attrs.evolve(decision, reason=f"{decision.reason}; {name} does the task without a lens")
+
+
+def _quoted(output: OutputEstimate, models: Candidates, shape: Shape) -> tuple[Quote, Shape]:
+    """Return the quote, and its shape: without looking, if only that makes delegating dearer."""
+    prices = Prices(models.smart.price, models.own.price, models.worker.price)
+    made = quote_once(output, prices, shape)
+    if shape.scout_turns and made.delegation_is_dearer:
+        shape = attrs.evolve(shape, scout_turns=0)
+        made = quote_once(output, prices, shape)
+    if models.worker.name == models.own.name:
+        made = attrs.evolve(made, cheap=None)
+    return made, shape
+
+
+def _one_model(models: Candidates) -> str:
+    name = models.worker.name
+    return f"{name} would both write the lens and do the work: name a cheaper delegation model"
+
+
+def _given(models: Candidates) -> str:
+    return f"a lens is given, so none is written: {models.worker.name} does the task under it"
 
 
 def _prompt_tokens(task: str, system: Sequence[str], tools: Sequence[ToolSpec]) -> int:

@@ -10,6 +10,9 @@ from sunwell.journal.records import Forked, Key, Note, Record, RunResumed, ToolF
 CONTEXT = "context"
 """Name of the note with what the smart model was shown of the workspace."""
 
+SCOUTING = "scouting"
+"""Name of the note with how far the smart model looks into the workspace before it writes a lens."""
+
 Hashes = Callable[[tuple[str, ...]], Awaitable[tuple[str | None, ...]]]
 """Gives the SHA-256 of each file as it stands, ``None`` where there is none."""
 

@@ -296,6 +296,10 @@ class Run:
     context: str | Callable[[], str | Shown] = attrs.field(default="", kw_only=True)
     """What the smart model is shown besides the task; a function is called only if it is needed."""
     resumed: bool = attrs.field(default=False, kw_only=True)
+    given_lens: EphemeralLens | None = attrs.field(default=None, kw_only=True)
+    """The lens that the caller gives; ``None``: one is written if the task is delegated."""
+    lens_left_out: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    """What the lens has lost of what was written, a sentence each."""
     root: Span = attrs.field(default=Span(), init=False)
     stream: EventStream = attrs.field(factory=EventStream, init=False)
     files: FilesSeen = attrs.field(factory=FilesSeen, init=False)
@@ -454,6 +458,7 @@ class Run:
             decision=self.decision,
             quote=self.quote,
             lens=self.lens,
+            lens_left_out=self.lens_left_out,
             commands=tuple(command for one in self.workers for command in one.commands),
             conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
             workers=self.workers,

@@ -99,6 +99,12 @@ class Toolset:
             made._placed = {name: own.get(id(one), one) for name, one in self._placed.items()}
         return made
 
+    def only(self, names: Iterable[str]) -> "Toolset":
+        """Return the set of those of *names* that are here and granted: a model is told of no other."""
+        kept = self.granted & frozenset(names)
+        specs = tuple(spec for spec in self.specs if spec.name in kept)
+        return Toolset(specs, kept, {name: one for name, one in self._executors.items() if name in kept})
+
     def joined(self, executor: StagingExecutor) -> "Toolset":
         """Return this set with all tools of *executor* after its own.
 

@@ -232,10 +232,11 @@ def smart(asked: Asked) -> Reply:
     talk = ScriptedConversation.of(asked)
     if "set_answer" in asked.tools:
         return handed_out(asked, _PARTS, f"look at {_one_line(talk.task.partition(_STATUS)[0])}")
-    if asked.schema is not None:
+    if asked.schema is not None or _is_scouting(asked):
         questions = [message.text for message in asked.messages if message.role == "user"]
         lens = lens_for(all_text(asked), "\n".join(questions))
-        return Reply((Text(json.dumps(filled(asked.schema, lens), ensure_ascii=False)),))
+        shaped = lens if asked.schema is None else filled(asked.schema, lens)
+        return Reply((Text(json.dumps(shaped, ensure_ascii=False)),))
     if _is_work(asked, talk):
         return work_on(asked, known_in(all_text(asked)), ("CONVENTIONS.md", *_READS))
     return _wanted_call(asked) or _sentence(talk)
@@ -265,6 +266,14 @@ def _wanted_call(asked: Asked) -> Reply | None:
     if found is None or found[1] not in asked.tools:
         return None
     return Reply((ToolCall("", found[1], json.dumps({"key": found[2]})),))
+
+
+_READING = frozenset({"list_files", "read_file", "search_files"})
+
+
+def _is_scouting(asked: Asked) -> bool:
+    """Whether a lens is asked for, and the tools are for looking at the workspace first."""
+    return bool(asked.tools) and set(asked.tools) <= _READING and "task_scope" in asked.system
 
 
 def _is_work(asked: Asked, talk: ScriptedConversation) -> bool:

@@ -253,7 +253,7 @@ def test_the_ends_of_the_least_important_parts_give_way():
     assert said == [
         "4 of the examples were cut off to keep the lens within 350 tokens",
         "4 of the patterns were cut off to keep the lens within 350 tokens",
-        "1 of the heuristics were cut off to keep the lens within 350 tokens",
+        "1 of the heuristics was cut off to keep the lens within 350 tokens",
     ]
 
 
@@ -363,3 +363,43 @@ def test_wherever_an_answer_is_cut_every_item_is_whole(end: int):
     for part in (*RULE_PARTS, "target_files"):
         kept = getattr(lens, part)
         assert kept == getattr(AS_LENS, part)[: len(kept)]
+
+
+def told_of(answer: str, **given: object) -> list[str]:
+    """Return what is said of the reading of *answer*."""
+    said: list[str] = []
+    parse_lens(answer, tell=said.append, **given)  # type: ignore[arg-type]
+    return said
+
+
+@pytest.mark.parametrize(
+    ("lens", "said"),
+    [
+        pytest.param({"heuristics": ["a", "A", " a "]}, "2 items of heuristics were left out", id="repeated"),
+        pytest.param({"heuristics": ["a"], "tips": ["b"]}, "the part 'tips' was left out", id="unknown-part"),
+        pytest.param(
+            {"heuristics": ["a"], "items": [1]}, "the part 'items' was left out", id="unasked-items"
+        ),
+        pytest.param({"heuristics": ["a"], "task_scope": "x" * 201}, "the task_scope was cut", id="scope"),
+        pytest.param({"heuristics": ["a"], "task_scope": ["x"]}, "it is a list and no text", id="no-scope"),
+        pytest.param({"heuristics": ["a\u200e\u202eb"]}, "2 characters that nobody sees were", id="unseen"),
+        pytest.param({"heuristics": [f"{i}" for i in range(42)]}, "2 items of heuristics after", id="many"),
+    ],
+)
+def test_nothing_is_left_out_in_silence(lens: dict[str, object], said: str):
+    """Whatever of an answer is not in the lens is a sentence."""
+    (sentence,) = told_of(json.dumps(lens))
+    assert said in sentence
+
+
+def test_a_whole_lens_loses_nothing():
+    """An empty list, a line break and a tab are no loss; items of a split task are asked for."""
+    lens = {"heuristics": ["a\n\tb"], "patterns": [], "items": []}
+    assert told_of(json.dumps(lens), also=("items",)) == []
+
+
+@pytest.mark.parametrize("again", ["heuristics", "Heuristics"])
+def test_lists_under_one_name_are_one_list(again: str):
+    """A model that comes back to a part adds to it."""
+    lens = parse_lens(f'{{"heuristics": ["a"], "patterns": ["p"], "{again}": ["b"]}}')
+    assert (lens.heuristics, lens.patterns) == (("a", "b"), ("p",))
