@@ -5,7 +5,7 @@ They are in one place so that they can be read, compared and changed together. E
 of its part: a resumed run notices it, and lenses of different versions are not compared.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from sunwell.context.surroundings import Surroundings
 from sunwell.core.markdown import fenced, one_line
@@ -184,7 +184,18 @@ LENS_STANDING = (
     "The lens above was written by another model that may not have seen every file. If it differs from the "
     "task or from what you read in the files, the task and the files are right."
 )
-"""Stands after a lens."""
+_MOST_TARGETS = 50
+
+
+def after_lens(target_files: Sequence[str]) -> str:
+    """Return what stands after a lens: what it is, and which files it expects to be changed."""
+    if not target_files:
+        return LENS_STANDING
+    named = ", ".join([one_line(path) for path in target_files[:_MOST_TARGETS]])
+    more = ", …" if len(target_files) > _MOST_TARGETS else ""
+    return f"{LENS_STANDING} It expects these files to be written or changed: {named}{more}"
+
+
 _LARGER_TASK_CHARACTERS = 300
 TOLD_BEGINS = "[From the harness: "
 

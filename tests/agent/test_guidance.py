@@ -174,3 +174,11 @@ async def test_the_forecast_counts_the_prompt(tmp_path: Path) -> None:
     plain = SessionContext.build(tmp_path, "Do it.", RunOptions(model="haiku", work_prompt=""))
     usual = SessionContext.build(tmp_path, "Do it.", RunOptions(model="haiku"))
     assert forecast(usual).least_tokens - forecast(plain).least_tokens >= len(work_prompt(TOOLS[:5])) // 4
+
+
+def test_the_files_that_a_lens_names_are_told_after_it() -> None:
+    """On one line, whatever a name holds, and the same for all who work under the lens."""
+    lens = attrs.evolve(LENS, target_files=("shop/cart.py", "a\n# b.py"))
+    said = Guidance.of(None, RunOptions(), TOOLS).sections(lens)[-1]
+    assert said.startswith(LENS_STANDING)
+    assert said.endswith("to be written or changed: shop/cart.py, a # b.py")

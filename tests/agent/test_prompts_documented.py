@@ -23,6 +23,7 @@ LENS = EphemeralLens(
     ("Read shop/cart.py first.",),
     constraints=("Amounts are whole cents.",),
     task_scope="Discounts in the shop",
+    target_files=("shop/cart.py", "tests/test_cart.py"),
 )
 BEGIN = """\
 # What models are told
@@ -59,7 +60,10 @@ def page() -> str:
         ("How to work, with tools that only read", prompts.work_prompt(TOOLS[:3])),
         ("How to work, without tools", prompts.work_prompt(())),
         ("The workspace", prompts.surroundings_text(PLACE)),
-        ("A lens, with what stands after it", f"{LENS.to_context()}\n\n{prompts.LENS_STANDING}"),
+        (
+            "A lens, with what stands after it",
+            f"{LENS.to_context()}\n\n{prompts.after_lens(LENS.target_files)}",
+        ),
         (
             "What a worker is told behind its task",
             prompts.worker_terms_text("Make prices exact everywhere", TOOLS[:3], 50, 300.0),

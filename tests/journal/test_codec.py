@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core import Completion, Text, ToolCall, ToolResult, Usage
+from sunwell.core.price import OutputEstimate
 from sunwell.errors import JournalError
 from sunwell.journal import records
 from sunwell.journal.codec import ENVELOPE, decode, encode
@@ -46,6 +47,15 @@ def values(of: Any) -> st.SearchStrategy:
         return st.lists(values(arguments[0]), max_size=3).map(tuple)
     if of is Usage:
         return st.builds(Usage, *[st.integers(0, 2**60)] * 6)
+    if of is OutputEstimate:  # its figures are in order
+        figures = st.lists(st.integers(0, 2**60), min_size=3, max_size=3).map(sorted)
+        sentences = st.lists(TEXTS, max_size=3)
+        return st.builds(
+            lambda low_to_high, *said: OutputEstimate(low_to_high[1], low_to_high[0], low_to_high[2], *said),
+            figures,
+            sentences,
+            sentences,
+        )
     if attrs.has(of):
         hints = get_type_hints(of)
         return st.builds(
@@ -144,7 +154,7 @@ def test_additional_fields_are_passed_over():
 @pytest.mark.parametrize(
     ("version", "is_read"),
     [
-        pytest.param("1.3", True, id="ours"),
+        pytest.param("1.4", True, id="ours"),
         pytest.param("1.0", True, id="older-minor"),
         pytest.param("1.9", True, id="newer-minor"),
         pytest.param("2.0", False, id="newer-major"),
@@ -154,7 +164,7 @@ def test_additional_fields_are_passed_over():
 def test_only_a_newer_major_format_is_refused(version, is_read):
     """The run's record names the format; a newer minor one is read, a newer major one refused."""
     ours = encode(RunOpened("r1", "t", 1.0), 0)
-    line = _checked(ours[: ours.rindex(b',"crc"')].replace(b'"1.3"', f'"{version}"'.encode()) + b"}")
+    line = _checked(ours[: ours.rindex(b',"crc"')].replace(b'"1.4"', f'"{version}"'.encode()) + b"}")
     if is_read:
         assert decode(line).record == RunOpened("r1", "t", 1.0)
     else:

@@ -5,7 +5,7 @@ from typing import Self
 
 import attrs
 
-from sunwell.agent.prompts import LENS_STANDING, ORCHESTRATOR_PROMPT, surroundings_text, work_prompt
+from sunwell.agent.prompts import ORCHESTRATOR_PROMPT, after_lens, surroundings_text, work_prompt
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.context.surroundings import look_around
@@ -48,7 +48,7 @@ class Guidance:
 
     def sections(self, lens: EphemeralLens | None = None) -> tuple[str, ...]:
         """Return the system prompt of a worker or of a direct run, under *lens* if there is one."""
-        under = (lens.to_context(), LENS_STANDING) if lens is not None else ()
+        under = (lens.to_context(), after_lens(lens.target_files)) if lens is not None else ()
         return _written(self.caller, self.how_to_work, self.surroundings, *under)
 
     def orchestrator_sections(self) -> tuple[str, ...]:
