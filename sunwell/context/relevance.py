@@ -16,7 +16,9 @@ import attrs
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[^\W\d_]{2,}|\d{3,}")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
-_MARKED = re.compile(r"`+([^`\n]+)`+|\"([\w.]+)\"|\*([\w.]+)\*")
+_MARKED = re.compile(r"(?<!`)`++([^`\n]++)`+|(?<![\w.])\"([\w.]++)\"|(?<!\*)\*([\w.]++)\*")
+_RUN = re.compile(r"[\w.]++(?:\(\))?")
+_LONGEST_NAME = 200  # what is longer is data, and searching it for names takes time by its square
 _IDENTIFIER = re.compile(
     r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|\w*_\w+|[A-Za-z]+[a-z0-9]+[A-Z]\w*|[A-Z]{2,}[a-z]\w*|[A-Za-z]\w*(?=\(\))"
 )
@@ -86,7 +88,8 @@ class Sought:
                     weights.setdefault(stem(part.lower()), 1.0)
         marked = [word for found in _MARKED.findall(task) for word in _WORD.findall(" ".join(found))]
         names: set[str] = set()
-        for name in [*_IDENTIFIER.findall(task), *marked]:
+        runs = [run for run in _RUN.findall(task) if len(run) <= _LONGEST_NAME]
+        for name in [*(name for run in runs for name in _IDENTIFIER.findall(run)), *marked]:
             weight = _MARKED_WEIGHT if name in marked else _IDENTIFIER_WEIGHT
             names.update(name.split("."))
             for piece in name.split("."):

@@ -448,3 +448,12 @@ def test_every_process_gathers_the_same_bytes():
     seeds = [{**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)} for seed in ("1", "2", "3")]
     said = {subprocess.run(line, env=env, capture_output=True, check=True).stdout for env in seeds}
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("piece", ["x", "`", "_", "*", '"', "a.", "aA", '"a', "*a", "a()", "A_", "`a"])
+def test_pasted_data_in_a_task_is_searched_in_time_by_its_length(piece: str) -> None:
+    """A megabyte of one letter took hours when names were sought in it from each place on."""
+    from sunwell.context.relevance import Sought
+
+    sought = Sought.of(f"Fix parse_header() with this input: {piece * (1_000_000 // len(piece))}")
+    assert "parse_header" in sought.names
