@@ -20,7 +20,7 @@ ADVICE_BYTES = 8_000
 """Most bytes of these files together."""
 _MOST_ADVICE_BYTES = 500_000
 """A larger file is not read."""
-_LISTED_BYTES = 480
+_LISTED_BYTES = 400
 _MOST_ENTRIES = 120  # listing takes longer than anything else when a run opens
 _MOST_IN_FOLDER = 8
 _UNUSUAL_FILE_CHARACTERS = 60
@@ -54,7 +54,7 @@ def look_around(
 ) -> Surroundings:
     """Return the surroundings of work in the folder *root*. Known *secrets* are replaced.
 
-    The upper files are listed in at most 480 bytes, without what ignore files hide. Advice is read from
+    The upper files are listed in at most 400 bytes, without what ignore files hide. Advice is read from
     ``AGENTS.md`` and ``CLAUDE.md`` of the folder itself; a file that is not text, or a link that leads out
     of the workspace, is left out.
     """
@@ -76,8 +76,8 @@ def _listed(workspace: Workspace) -> str:
         folders.setdefault(folder, []).append(on_one_line(name)[:_UNUSUAL_FILE_CHARACTERS])
     parts: list[str] = []
     room = _LISTED_BYTES
-    for folder, names in folders.items():
-        part = _folder_listed(folder, sorted(names))
+    for folder, names in sorted(folders.items(), key=lambda one: one[0].startswith(".")):
+        part = _folder_listed(folder, sorted(names, key=_dots_last))
         room -= len(part.encode("utf-8", "replace")) + 2
         if room < 0:
             break
@@ -85,6 +85,10 @@ def _listed(workspace: Workspace) -> str:
     if parts and (room < 0 or not complete):
         parts.append("…")
     return "; ".join(parts)
+
+
+def _dots_last(name: str) -> tuple[bool, str]:
+    return name.startswith("."), name  # what tools leave says least
 
 
 def _folder_listed(folder: str, names: Sequence[str]) -> str:
@@ -98,7 +102,7 @@ def _advice(workspace: Workspace, secrets: Secrets) -> tuple[Advice, ...]:
     room = ADVICE_BYTES
     for name in ADVICE_FILES:
         text = _text(workspace, name)
-        if text is None or any(text == other.text for other in found):
+        if text is None or text == "@AGENTS.md" or any(text == other.text for other in found):
             continue
         text = secrets.redact(text)  # before it is cut: half a secret could not be found
         cut = text.encode("utf-8", "replace")[: max(0, room)].decode("utf-8", "ignore")

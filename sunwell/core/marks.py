@@ -10,7 +10,8 @@ _MARK = re.compile(
     r"^(\\*)(?="
     r"[ \t]*\[(?:about )?[\d,]+ [^\]\n]{0,120}"
     r"(?:cut out here|cut off here|left out here|left out of this call|left out later)"
-    r"|[ \t]*\[(?:Status, from the harness:|it failed\]|This answer was put together by Sunwell)"
+    r"|[ \t]*\[(?:Status, from the harness:|From the harness: |it failed\]"
+    r"|This answer was put together by Sunwell)"
     r"|[ \t]*\((?:Other workers: |You have now made this same call |Earlier steps are left out here"
     r"|The results of more workers are left out here|The rest of the workspace is left out here))",
     re.MULTILINE,

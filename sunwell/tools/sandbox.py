@@ -25,6 +25,8 @@ OFF_WARNING = (
     "the sandbox is off: commands run with all rights of your account "
     "(they can read and delete other files and use the network)"
 )
+_INTERPRETERS = ("python3", "python", "node", "ruby", "perl", "java", "go")
+"""Programs that need the installation they are part of."""
 _PROBE_SECONDS = 5.0
 _PROBE_SCRIPT = """
 while read -r name value; do
@@ -72,8 +74,9 @@ class Bubblewrap:
         """Return the full command that runs *command* in the sandbox.
 
         The system is read-only; ``/tmp``, ``/run`` and the home folder are empty except for the folders of
-        ``PATH`` in them. The workspace is writable, but its ``.git`` and the code of this process are
-        read-only, and its ``.sunwell`` and ``.env`` are empty. There is no network, other processes are
+        ``PATH`` in them and the installations that programs there belong to. The workspace is writable, but
+        its ``.git`` and the code of this process are read-only, and its ``.sunwell`` and ``.env`` are empty.
+        There is no network, other processes are
         invisible, and all capabilities are dropped, also for root.
         """
         line = [self.program, "--unshare-all", "--unshare-user"]
@@ -188,7 +191,57 @@ def _hidden(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _shown_again(environ: Mapping[str, str], hidden: tuple[str, ...], root: Path) -> Iterator[str]:
-    """Yield the folders in *hidden* that contain programs, except those reached through *root*."""
+    """Yield the folders in *hidden* that programs on ``PATH`` need, except those reached through *root*.
+
+    An interpreter in the home folder (pyenv, uv, conda, nvm) does not start without its installation, and a
+    virtual environment elsewhere is a link to one.
+    """
+    folders = tuple(_program_folders(environ, hidden, root))
+    yield from folders
+    entries = [entry for entry in environ.get("PATH", "").split(os.pathsep) if entry.startswith("/")]
+    shown: set[Path] = set()
+    for place in _installations(tuple(entries)):
+        inside = any(str(place).startswith(f"{one}/") for one in hidden)
+        if (
+            inside
+            and place not in shown
+            and not place.is_relative_to(root)
+            and not root.is_relative_to(place)
+        ):
+            shown.add(place)
+            yield str(place)
+
+
+def _installations(entries: tuple[str, ...]) -> Iterator[Path]:
+    """Yield the folders of the installations that the programs in the folders *entries* belong to."""
+    waiting = [Path(os.path.realpath(entry)) for entry in entries]
+    seen: set[Path] = set()
+    while waiting:
+        folder = waiting.pop(0)
+        if folder in seen:
+            continue
+        seen.add(folder)
+        place = folder.parent
+        if folder.name in ("bin", "shims") and _is_installation(place):
+            yield place
+        for program in _INTERPRETERS:
+            with suppress(OSError):
+                waiting.append((folder / program).resolve(strict=True).parent)
+
+
+def _is_installation(place: Path) -> bool:
+    """Whether *place* holds programs and their libraries, and nothing of the user's own."""
+    if (place / "pyvenv.cfg").is_file() or ((place / "shims").is_dir() and (place / "libexec").is_dir()):
+        return True
+    is_own = place.name == ".local"  # it looks like an installation, and holds keyrings and histories, too
+    return not is_own and (place / "lib").is_dir() and _has_interpreter(place)
+
+
+def _has_interpreter(place: Path) -> bool:
+    return any((place / "bin" / program).exists() for program in _INTERPRETERS)
+
+
+def _program_folders(environ: Mapping[str, str], hidden: tuple[str, ...], root: Path) -> Iterator[str]:
     for entry in (*environ.get("PATH", "").split(os.pathsep), "/run/current-system"):
         ways = (Path(entry), *Path(entry).parents)
         if entry.startswith("/") and not any(

@@ -142,10 +142,12 @@ class RunCommand:
     @spec.default
     def _describe(self) -> ToolSpec:
         most = f"{self.limits.command_seconds:g}"
+        bounds = "" if self.sandbox == "off" else " There is no network, and /tmp is empty in each call."
         return ToolSpec(
             "run_command",
             "Run a shell command (sh) in the workspace. Standard input is empty; what it leaves in the "
-            "background is ended with it. Gives the exit code, then standard output and error as they came.",
+            "background is ended with it. Gives the exit code, that of the last command of a chain, then "
+            f"standard output and error as they came.{bounds}",
             closed(
                 {
                     "command": text("The command line."),

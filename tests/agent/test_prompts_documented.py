@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from sunwell.agent import prompts
+from sunwell.agent.lens.scouting import MOST_CALLS, TURN_BYTES
 from sunwell.context.surroundings import Advice, Surroundings
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import fenced
@@ -70,7 +71,10 @@ def page() -> str:
         ),
         ("The lens writer", prompts.LENS_PROMPT),
         ("The lens writer, if the task may be split", prompts.SPLIT_PROMPT.strip()),
-        ("The lens writer, if it may look first", prompts.SCOUT_PROMPT.format(turns="3 messages").strip()),
+        (
+            "The lens writer, if it may look first",
+            prompts.scout_prompt("3 messages", MOST_CALLS, TURN_BYTES).strip(),
+        ),
         ("The lens writer, when it may look no more", prompts.SCOUT_NO_MORE),
         ("An orchestrator", prompts.ORCHESTRATOR_PROMPT),
         ("At a limit", prompts.closing_text("budget_usd", 600)),

@@ -8,12 +8,14 @@ from sunwell.agent.orchestration.reports import excerpt
 from sunwell.agent.prompts import (
     CALL_REPEATED,
     CONTEXT_CUT,
+    SCOUTING_CUT,
     STATUS_BEGINS,
     STEPS_OMITTED,
     WORKERS_LEFT_OUT,
     list_left_out,
     result_cut_short,
     result_left_out,
+    worker_terms_text,
 )
 from sunwell.agent.run.composed_answer import COMPOSED
 from sunwell.core.marks import as_in_file, guarded, unguarded
@@ -31,6 +33,8 @@ MARKS = [
     pytest.param(list_left_out(5).strip(), id="list"),
     pytest.param(CALL_REPEATED.format(times=3).strip(), id="repeated"),
     pytest.param(STATUS_BEGINS + " 3 turns]", id="status"),
+    pytest.param(worker_terms_text("", (), None, None), id="worker"),
+    pytest.param(SCOUTING_CUT.format(left=500).strip(), id="looked-at"),
     pytest.param(STEPS_OMITTED, id="steps"),
     pytest.param(WORKERS_LEFT_OUT, id="workers"),
     pytest.param(CONTEXT_CUT.strip(), id="context"),

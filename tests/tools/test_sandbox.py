@@ -424,3 +424,71 @@ def test_the_sandbox_hides_home_and_what_tools_may_not_touch(folder) -> None:
         assert f"--tmpfs {services} " in line or not Path(services).is_dir()
     assert line.endswith(f"--chdir {folder} -- true")
     assert "--disable-userns" not in Bubblewrap("bwrap", False).wrapped(("true",), folder, environ)
+
+
+@pytest.fixture
+def home(folder) -> Path:
+    """A home folder beside the workspace, with a secret in each kind of place."""
+    made = folder.parent / "home"
+    for place in (".ssh", ".local/share", ".local/lib", ".local/bin", ".config", "private/bin"):
+        (made / place).mkdir(parents=True)
+        (made / place / "secret").write_text("secret")
+    return made
+
+
+def installed(place: Path) -> Path:
+    """Put an interpreter that needs its library into *place*, and return it."""
+    for name in ("bin", "lib"):
+        (place / name).mkdir(parents=True)
+    (place / "lib" / "words").write_text("it runs")
+    program = place / "bin" / "python3"
+    program.write_text(f'#!/bin/sh\ncat "{place}/lib/words"\n')
+    program.chmod(0o755)
+    return program
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("kind", ["on-path", "linked-venv", "venv-in-workspace", "shims"])
+def test_an_interpreter_in_the_home_folder_runs(folder, home, kind) -> None:
+    """With its installation, read-only; nothing else of the home folder is there."""
+    program = installed(home / ".versions" / "3.11")
+    if kind == "on-path":
+        entry = program.parent
+    elif kind == "shims":
+        entry = home / ".manager" / "shims"
+        for place in (entry, home / ".manager" / "libexec"):
+            place.mkdir(parents=True)
+        (home / ".manager" / "libexec" / "run").write_text(f'#!/bin/sh\nexec "{home}/.manager/real"\n')
+        (home / ".manager" / "real").write_text("#!/bin/sh\necho it runs\n")
+        (entry / "python3").write_text(f'#!/bin/sh\nexec "{home}/.manager/libexec/run"\n')
+        for made in (home / ".manager" / "libexec" / "run", home / ".manager" / "real", entry / "python3"):
+            made.chmod(0o755)
+    else:
+        venv = (folder if kind == "venv-in-workspace" else home) / ".venv"
+        (venv / "bin").mkdir(parents=True)
+        (venv / "pyvenv.cfg").write_text("")
+        (venv / "bin" / "python3").symlink_to(program)
+        entry = venv / "bin"
+    environ = {"HOME": str(home), "PATH": f"{entry}:/usr/bin:/bin"}
+    sandbox = require_sandbox(folder, environ)
+    script = f"python3; echo; find {home} -name secret; touch {program} 2>/dev/null && echo writable"
+    line = sandbox.wrapped(("/bin/sh", "-c", script), folder, environ)
+    done = subprocess.run(line, env=environ, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["it", "runs"], done.stderr
+
+
+@needs_bubblewrap
+def test_a_folder_that_is_no_installation_stays_hidden(folder, home) -> None:
+    """Programs of ``~/.local/bin`` can be run; what lies beside them is the user's own."""
+    for place in (home / ".local", home / "private"):
+        (place / "bin" / "python3").write_text("#!/bin/sh\necho it runs\n")
+        (place / "bin" / "python3").chmod(0o755)
+    environ = {"HOME": str(home), "PATH": f"{home}/.local/bin:{home}/private/bin:/usr/bin:/bin"}
+    sandbox = require_sandbox(folder, environ)
+    done = subprocess.run(
+        sandbox.wrapped(("/bin/sh", "-c", f"python3; ls -A {home}/.local {home}/private"), folder, environ),
+        env=environ,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["it", "runs", f"{home}/.local:", "bin", f"{home}/private:", "bin"]

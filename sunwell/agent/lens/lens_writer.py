@@ -18,16 +18,16 @@ from sunwell.agent.lens.lens_parser import (
     without_secrets,
 )
 from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder, user_prompt
-from sunwell.agent.lens.scouting import Scout, turns_of_scouting
+from sunwell.agent.lens.scouting import MOST_CALLS, TURN_BYTES, Scout, turns_of_scouting
 from sunwell.agent.prompts import (
     CONTEXT_CUT,
     GENERIC_CONSTRAINTS,
     GENERIC_HEURISTICS,
     LENS_PROMPT,
     SCOUT_NO_MORE,
-    SCOUT_PROMPT,
     SPLIT_PROMPT,
     lens_repair,
+    scout_prompt,
 )
 from sunwell.agent.run.files_seen import CONTEXT
 from sunwell.agent.run.run_context import Run
@@ -228,7 +228,7 @@ def scouting_request(order: LensOrder, plain: Request, scout: Scout) -> Request:
     most = f"{scout.most_turns} {'message' if scout.most_turns == 1 else 'messages'}"
     return attrs.evolve(
         plain,
-        system=tuple(text + SCOUT_PROMPT.format(turns=most) for text in plain.system),
+        system=tuple(text + scout_prompt(most, MOST_CALLS, TURN_BYTES) for text in plain.system),
         tools=scout.tools.specs,
         response_schema=None,
         caching=Caching(prefix=None, conversation=True),  # the next turn reads all of it

@@ -24,10 +24,11 @@ from sunwell.tools.toolbox import Toolbox
 
 SCOUT_TOOLS = ("list_files", "read_file", "search_files")
 """Tools that only read; no other is offered to a lens writer."""
-_TURN_BYTES = 12_000
+TURN_BYTES = 12_000
 """Most that the results of one turn show of the workspace."""
 _RESULT_BYTES = 8_000
-_MOST_CALLS = 8
+MOST_CALLS = 8
+"""Most calls that are carried out for one message."""
 _LEAST_ANSWER_TOKENS = 2_000
 _LEAST_FIT = 0.5
 _MOST_SHARE = Decimal("0.5")
@@ -118,10 +119,10 @@ class Scout:
         """Return *completion* as a message, and the results of its calls."""
         message = with_sound_ids(completion.as_message(), turn)
         calls = message.tool_calls
-        done = await self._calls.carry_out(calls[:_MOST_CALLS], turn)
+        done = await self._calls.carry_out(calls[:MOST_CALLS], turn)
         refused = tuple(
-            ToolResult(call.id, SCOUTED_ENOUGH.format(most=_MOST_CALLS), is_error=True)
-            for call in calls[_MOST_CALLS:]
+            ToolResult(call.id, SCOUTED_ENOUGH.format(most=MOST_CALLS), is_error=True)
+            for call in calls[MOST_CALLS:]
         )
         return message, Message("tool", _cut((*done.parts, *refused)))
 
@@ -150,7 +151,7 @@ class Scout:
         look = await run.gateway.least_claim(
             self.span, self.model, request, purpose="lens", usd_left=usd_left or Decimal(0)
         )
-        results = Decimal(_TURN_BYTES) * _JSON
+        results = Decimal(TURN_BYTES) * _JSON
         if run.gateway.can_count(self.model):
             results *= _COUNTED_TOKENS_PER_BYTE
         lens_input = look.input_tokens + answer_tokens + int(results)
@@ -195,15 +196,29 @@ def _is_ours(tools: Toolset, name: str) -> bool:
 
 
 def _cut(parts: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the results *parts* so that together they show at most what one turn may."""
-    left, cut = _TURN_BYTES, []
-    for part in parts:
-        data = part.content.encode("utf-8", "surrogatepass")
-        room = min(_RESULT_BYTES, left)
-        if len(data) > room:
-            kept = data[:room].decode("utf-8", "ignore").rpartition("\n")[0]
-            note = SCOUTING_CUT.format(left=len(data) - len(kept.encode("utf-8", "surrogatepass")))
-            part = attrs.evolve(part, content=f"{kept}{note}")
-        left = max(0, left - min(len(data), room))
-        cut.append(part)
-    return tuple(cut)
+    """Return the results *parts* so that together they show at most what one turn may.
+
+    Each may have an even share; what short ones leave of theirs goes to the longer ones.
+    """
+    sizes = sorted(len(_bytes(part)) for part in parts)
+    left, share = TURN_BYTES, TURN_BYTES
+    for place, size in enumerate(sizes):
+        share = left // (len(sizes) - place)
+        if size > share:
+            break
+        left -= size
+    return tuple(_shortened(part, min(_RESULT_BYTES, share)) for part in parts)
+
+
+def _bytes(part: Any) -> bytes:
+    data: bytes = part.content.encode("utf-8", "surrogatepass")
+    return data
+
+
+def _shortened(part: Any, room: int) -> Any:
+    data = _bytes(part)
+    if len(data) <= room:
+        return part
+    kept = data[:room].decode("utf-8", "ignore").rpartition("\n")[0]
+    note = SCOUTING_CUT.format(left=len(data) - len(kept.encode("utf-8", "surrogatepass")))
+    return attrs.evolve(part, content=f"{kept}{note}")

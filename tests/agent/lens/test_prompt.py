@@ -27,7 +27,7 @@ def test_the_prompt_holds_task_tools_workspace_and_limit():
         "tools": "- read_file: Reads a file.",
         "workspace": "File a.py:\nx = 1",
     }
-    assert prompt.endswith("it may be at most 1,200 tokens long, about 900 words; what is longer is cut off.")
+    assert prompt.endswith("at most 1,200 tokens long, about 4,800 characters; what is longer is cut off.")
 
 
 def test_sections_without_content_are_left_out():

@@ -209,6 +209,21 @@ async def test_results_of_one_turn_are_limited(large: Path):
     assert "more bytes left out here" in json.dumps(results)
 
 
+def test_results_of_one_turn_share_its_room_fairly():
+    """Short results and errors are whole wherever they stand; long ones have the same room."""
+    from sunwell.agent.lens.scouting import TURN_BYTES, _cut
+    from sunwell.core import ToolResult
+
+    long = "a line of text\n" * 2_000
+    contents = [long, "found nothing", long, "error: no such file", long]
+    shown = [part.content for part in _cut(tuple(ToolResult(str(i), one) for i, one in enumerate(contents)))]
+    assert (shown[1], shown[3]) == ("found nothing", "error: no such file")
+    sizes = [len(one) for one in (shown[0], shown[2], shown[4])]
+    assert max(sizes) - min(sizes) < 20
+    assert TURN_BYTES * 0.95 < sum(sizes) < TURN_BYTES * 1.05
+    assert [part.content for part in _cut((ToolResult("1", "x"), ToolResult("2", "y")))] == ["x", "y"]
+
+
 async def test_a_run_killed_at_any_record_looks_and_pays_only_once(large: Path):
     """After every line of the journal: no answered call is asked again, and the lens is the same."""
     async with simulator_of("messages", looking(2)) as simulator, agent_on(simulator, "messages") as agent:
