@@ -1,6 +1,8 @@
 """``sunwell demo``: what it claims is so."""
 
+import re
 import shutil
+import tempfile
 from pathlib import Path
 
 from sunwell.cli.demo_command import DemoClaims, Verdict, fresh_shop, run_tests
@@ -20,8 +22,16 @@ def test_the_demonstration_holds_what_it_claims(sunwell) -> None:
     assert "soft delete" in done.stdout
     assert "The models are scripts" in " ".join(done.stdout.split())
     assert "✗" not in done.stdout
+    # The path of the workspace is in the prompts: in a longer one, models read some tokens more.
+    is_usual = tempfile.gettempdir() == "/tmp"
+    shown = [line if is_usual else without_figures(line) for line in done.stdout.splitlines()]
     for line in shown_in_the_readme():
-        assert line in done.stdout.splitlines()
+        assert (line if is_usual else without_figures(line)) in shown
+
+
+def without_figures(line: str) -> str:
+    """Return *line* with each number, and the blanks before it, as one mark."""
+    return re.sub(r" *\$?[\d.,]*\d", " #", line)
 
 
 def shown_in_the_readme() -> list[str]:
