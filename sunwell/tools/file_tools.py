@@ -214,7 +214,8 @@ class ReadFile:
     spec = ToolSpec(
         "read_file",
         "Read a text file of the workspace, or a range of its lines. The first line of the result says "
-        "which lines follow and how many there are; the text after it is exactly the file's.",
+        "which lines follow and how many there are. After an empty line, their text follows exactly as it is "
+        "in the file, without line numbers.",
         closed(
             {
                 "path": text("File, relative to the workspace."),
@@ -368,7 +369,7 @@ class EditFile:
     spec = ToolSpec(
         "edit_file",
         "Replace one piece of a text file. 'old' must be in the file exactly once, white space included: "
-        "take in neighbouring lines until it is.",
+        "take in neighbouring lines until it is. Edits in one message are made in their order.",
         closed(
             {
                 "path": text("File, relative to the workspace."),

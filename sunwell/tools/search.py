@@ -54,7 +54,7 @@ class SearchFiles:
     spec = ToolSpec(
         "search_files",
         "Search the text files of the workspace line by line. Ignored and binary files are left out. "
-        "Gives path:line: text for every match.",
+        "Gives path:line: text for every match, 200 at most if nothing else is set.",
         closed(
             {
                 "pattern": text("Python regular expression, matched within one line. (?i) ignores case."),
