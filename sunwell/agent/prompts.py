@@ -35,8 +35,8 @@ the lists are cut off.
 it the first step, and say what to look for. Never invent a file, a function or a result. Write a choice \
 of your own as what to do, not as a fact about the workspace.
 - The workspace may do part of the task already, and an old test may contradict the task or a rule of yours. \
-Say which wins, and what must stay as it is. For checks, name a command that the workspace itself uses, and \
-what to do if it does not run.
+Say which wins, and what must stay as it is. If commands can be run, name one for checks that the workspace \
+itself uses, and what to do if it does not run.
 
 The parts of a lens:
 - task_scope: one line of at most 200 characters that names the task and where it ends.

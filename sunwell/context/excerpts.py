@@ -322,7 +322,13 @@ def _with_tests(ordered: Sequence[_File], named: Mapping[str, int]) -> list[_Fil
 
 
 def _pieces(file: _File) -> Iterator[_Piece]:
-    """Yield the definitions, and what stands between them."""
+    """Yield the definitions and what stands between them, without pieces of blank lines alone."""
+    for piece in _all_pieces(file):
+        if any(line.strip() for line in file.lines[piece.first - 1 : piece.last]):
+            yield piece
+
+
+def _all_pieces(file: _File) -> Iterator[_Piece]:
     covered = 0
     owner = ""
     for at, part in enumerate(file.parts):

@@ -84,7 +84,8 @@ def _head(posed: Posed, name: str, conversation: str, earlier: Earlier | None) -
     if body.get("tools") and not asked.tools:
         lines.append("tool calls:         not allowed in this answer")
     calls = " and tool calls" if asked.tools else ""
-    lines.append(f"answer with:        {name}.answer.txt (text), or {name}.answer.json (text{calls})")
+    form = "" if asked.schema is None else ', or {"json": …} for the schema'
+    lines.append(f"answer with:        {name}.answer.txt (text), or {name}.answer.json (text{calls}{form})")
     return "\n".join(lines) + "\n"
 
 

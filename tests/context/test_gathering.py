@@ -457,3 +457,14 @@ def test_pasted_data_in_a_task_is_searched_in_time_by_its_length(piece: str) -> 
 
     sought = Sought.of(f"Fix parse_header() with this input: {piece * (1_000_000 // len(piece))}")
     assert "parse_header" in sought.names
+
+
+def test_no_passage_is_of_blank_lines_alone(tmp_path: Path):
+    """What stands between two definitions that are shown or left out is often empty."""
+    body = "".join(f"    value += {k}\n" for k in range(30))
+    lines = [f"def other_{number}(value):\n{body}    return value\n{chr(10) * 9}" for number in range(300)]
+    write(tmp_path, {"cart.py": "\n".join(lines).encode()})
+    text = text_for(tmp_path, "Fix other_7 and other_150 in cart.py", limit_tokens=1_500)
+    fences = re.findall(r"^```\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
+    assert len(fences) > 1
+    assert all(one.strip() for one in fences)
