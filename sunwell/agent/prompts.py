@@ -93,9 +93,10 @@ def lens_limit(max_lens_tokens: int) -> str:
 def lens_repair(reason: str, max_lens_tokens: int) -> str:
     """Return the answer to a model that did not answer with a lens."""
     return (
-        f"That answer cannot be used: {one_line(reason)}. Answer again with the JSON object alone: no fence, "
-        f"no text around it, every list a list of strings, at least one heuristic, and at most "
-        f"{max_lens_tokens:,} tokens in all."
+        f"That answer cannot be used: {one_line(reason)}. Answer again with one JSON object of the form that "
+        "was asked for, and nothing else: no fence and no text around it. Each list is a list of strings, and "
+        f"heuristics has at least one. In all at most {max_lens_tokens:,} tokens, about "
+        f"{max_lens_tokens * 4:,} characters."
     )
 
 
@@ -288,9 +289,10 @@ def closing_text(reason: str, most_words: int) -> str:
     why = _LIMIT_MET.get(reason, "a limit of this task is reached")
     return (
         f"Stop here: {why}. This is your last message, and no tool can be called any more. Use only what you "
-        "learned in this conversation. Write the answer to the task as far as it is known, then what was "
-        'done, then "Not checked:" and "Not done:" with what is missing. '
-        f"Write at most {most_words:,} words: a longer answer is cut off and lost."
+        "learned in this conversation. Write the result first, or what is known of it, then what was done "
+        'and which files changed, then "Not checked:" with what could not be checked, and "Not done:" with '
+        "what is missing. Write no code that is in no file. "
+        f"Write at most {most_words:,} words: what is longer is cut off."
     )
 
 
