@@ -93,9 +93,9 @@ def lens_limit(max_lens_tokens: int) -> str:
 def lens_repair(reason: str, max_lens_tokens: int) -> str:
     """Return the answer to a model that did not answer with a lens."""
     return (
-        f"That answer cannot be used: {one_line(reason)}. Answer again with one JSON object of the form that "
-        "was asked for, and nothing else: no fence and no text around it. Each list is a list of strings, and "
-        f"heuristics has at least one. In all at most {max_lens_tokens:,} tokens, about "
+        f"That answer cannot be used: {one_line(reason)}. Answer again with one JSON object of the form "
+        "that was asked for, and nothing else: no fence and no text around it. Each list is a list of "
+        f"strings, and heuristics has at least one. In all at most {max_lens_tokens:,} tokens, about "
         f"{max_lens_tokens * 4:,} characters."
     )
 
