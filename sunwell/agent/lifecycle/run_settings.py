@@ -40,6 +40,7 @@ _PARTS: Mapping[str, Any] = MappingProxyType(
         "models": dict[str, str | None],
         "options": dict[str, Any],
         "recalled": str,
+        "surroundings": str,
         "asks": bool,
         "lens_only": bool,
         "code": dict[str, Any],

@@ -260,6 +260,9 @@ DAMAGE: Mapping[str, Change] = {
     "batch-budget": lambda fields: fields["settings"].update(
         batch={"tasks": [{"text": "x", "budget": {"usd": "NaN"}}], "lens": None, "results": None}
     ),
+    "surroundings": lambda fields: fields["settings"].update(surroundings=["x"]),
+    "lens": lambda fields: fields["settings"].update(lens={"evil": 1}),
+    "lens-left-out": lambda fields: fields["settings"].update(lens_left_out="x"),
     "batch-scope": lambda fields: fields["settings"].update(
         batch={"tasks": [{"text": "x", "scope": 1}], "lens": None, "results": None}
     ),
