@@ -21,7 +21,14 @@ from sunwell.agent.lens.lens_writer import (
     write_run_lens,
 )
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
-from sunwell.agent.run.decision import Candidates, PricedModel, decide, may_delegate
+from sunwell.agent.run.decision import (
+    Candidates,
+    LensOutlook,
+    PricedModel,
+    decide,
+    expected_output,
+    may_delegate,
+)
 from sunwell.agent.run.guidance import Guidance
 from sunwell.agent.run.least_cap import too_small_a_cap
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
@@ -202,29 +209,32 @@ class AgentLoop:
         candidates = Candidates(*[PricedModel.of(one, self.config.prices, self.config) for one in models])
         usd_left = run.ledger.usd_left(path)
 
+        output = expected_output(run.task, self.config)  # once: the estimator may be the caller's own
         tokens_left, asked = run.ledger.tokens_left(path), None
-        if run.given_lens is None and may_delegate(run.task, self.config, candidates, tokens_left):
+        if run.given_lens is None and may_delegate(run.task, output, self.config, candidates, tokens_left):
             # Only then is the workspace read, once: the lens is written from the same text.
             asked = await first_lens_request(run, self._smart, may_split=self.config.split)
 
-        def decided(lens_usd: Decimal | None) -> tuple[DelegationDecision, Quote]:
-            return decide(
-                run.task,
-                self.config,
-                candidates,
-                system=run.guidance.sections(),
-                tools=run.tools.specs,
-                tokens_left=tokens_left,
-                usd_left=usd_left,
-                lens_usd=lens_usd,
-                lens=run.given_lens,
-                lens_input_tokens=None if asked is None else input_tokens(asked),
-                scout_turns=self.config.scout_turns if asked is not None and may_scout(run) else 0,
-            )
-
-        decision, quote = decided(None)
+        outlook = LensOutlook(
+            given=run.given_lens,
+            input_tokens=None if asked is None else input_tokens(asked),
+            scout_turns=self.config.scout_turns if asked is not None and may_scout(run) else 0,
+        )
+        decided = partial(
+            decide,
+            run.task,
+            output,
+            self.config,
+            candidates,
+            system=run.guidance.sections(),
+            tools=run.tools.specs,
+            tokens_left=tokens_left,
+            usd_left=usd_left,
+        )
+        decision, quote = decided(lens=outlook)
         if decision and asked is not None and usd_left is not None:
-            decision, quote = decided(await self._lens_usd(run, asked, usd_left))
+            least_usd = await self._lens_usd(run, asked, usd_left)
+            decision, quote = decided(lens=attrs.evolve(outlook, least_usd=least_usd))
         await run.journal.append(Decided(path, decision, quote))
         return decision, quote
 

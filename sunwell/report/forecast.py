@@ -11,7 +11,7 @@ from sunwell.agent.lens.lens_writer import input_tokens, lens_request
 from sunwell.agent.lens.scouting import turns_of_scouting
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.open_run import shown_for_lens
-from sunwell.agent.run.decision import Candidates, PricedModel, decide
+from sunwell.agent.run.decision import Candidates, LensOutlook, PricedModel, decide, expected_output
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
@@ -75,8 +75,8 @@ def forecast(
     """Return the policy's decision for *session* and the price of both ways, as in a run.
 
     Nothing is sent and no key is needed. The workspace is read as for the lens, to measure what the smart
-    model would read. The decision assumes that delegation is on, whatever the
-    options say. Raises :exc:`~sunwell.errors.UnknownModelError` for an unknown model name, and
+    model would read. The decision assumes that delegation is on, whatever the options say. Raises
+    :exc:`~sunwell.errors.UnknownModelError` for an unknown model name, and
     :exc:`~sunwell.errors.ConfigurationError` for an unknown tool.
 
     Args:
@@ -91,7 +91,8 @@ def forecast(
     known = Toolset.of(equipment.names(options), equipment.preview(session))
     seen = surroundings_of(session, known.granted, secrets)
     guidance = Guidance.of(options.system_prompt, options, known.granted, secrets=secrets, surroundings=seen)
-    goal = History([user(secrets.redact(session.goal))])
+    text = secrets.redact(session.goal)
+    goal = History([user(text)])
     limit = own_output_tokens(alone, options.max_output_tokens)
     first = first_claim(alone, Request(goal, guidance.sections(lens), known.specs, limit), prices, "work")
     least = first.least_output_tokens
@@ -100,15 +101,14 @@ def forecast(
     if lens is None:
         lens_tokens, scout_turns = _lens_reading(session, secrets, models.smart, known.specs, config)
     decision, made = decide(
-        secrets.redact(session.goal),
+        text,
+        expected_output(text, config),
         config,
         models,
         system=guidance.sections(),
         tools=known.specs,
         tokens_left=options.budget.tokens,
-        lens=lens,
-        lens_input_tokens=lens_tokens,
-        scout_turns=scout_turns,
+        lens=LensOutlook(given=lens, input_tokens=lens_tokens, scout_turns=scout_turns),
     )
     return Forecast(
         session.goal,

@@ -9,7 +9,14 @@ import pytest
 from sunwell.agent import Agent
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.agent.prompts import work_prompt
-from sunwell.agent.run.decision import Candidates, PricedModel, decide, quote_once
+from sunwell.agent.run.decision import (
+    Candidates,
+    LensOutlook,
+    PricedModel,
+    decide,
+    expected_output,
+    quote_once,
+)
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
@@ -172,10 +179,11 @@ async def test_the_loop_quotes_with_its_own_limits() -> None:
         models = [PricedModel.of(model, prices, config) for model in (smart, smart, dear)]
         return decide(
             CRUD,
+            expected_output(CRUD, config),
             config,
             Candidates(*models),
             system=(work_prompt(()),),
-            lens_input_tokens=made.lens_input_tokens,
+            lens=LensOutlook(input_tokens=made.lens_input_tokens),
         )
 
     decision, short = decided(config)
@@ -185,6 +193,31 @@ async def test_the_loop_quotes_with_its_own_limits() -> None:
     assert short.delegated.worst_usd is not None
     assert long.delegated.worst_usd is not None
     assert short.delegated.worst_usd < long.delegated.worst_usd
+
+
+@pytest.mark.parametrize("budget", [None, "5"], ids=["no-cap", "cap"])
+async def test_a_decision_asks_the_callers_estimator_once(tmp_path: Path, budget: str | None) -> None:
+    """It may be slow, or give another figure each time; a forecast asks it once, too."""
+    asked: list[str] = []
+
+    def estimator(task: str) -> int:
+        asked.append(task)
+        return 900 * len(asked)
+
+    smart, cheap = ScriptedModel("smart", [], price=DEAR), ScriptedModel("cheap", ["Done."], price=CHEAP)
+    options = RunOptions(
+        enable_delegation=True,
+        smart_model=smart,
+        delegation_model=cheap,
+        estimator=estimator,
+        budget=Budget(usd=budget),
+    )
+    session = SessionContext.build(tmp_path, CRUD.replace("endpoints", "words"), options)
+    assert forecast(session).decision.estimated_tokens == 900
+    result = await Agent().result(session)
+    assert len(asked) == 2
+    assert result.decision is not None
+    assert result.decision.estimated_tokens == 1_800
 
 
 def test_a_tool_that_nobody_offers_is_an_error(tmp_path: Path, registry: ModelRegistry) -> None:

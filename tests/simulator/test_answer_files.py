@@ -23,6 +23,7 @@ from sunwell.simulator import (
     AnswerNews,
     AnswerProblem,
     Asked,
+    Reply,
     SimulatedModel,
     Simulator,
     answers_from,
@@ -517,12 +518,15 @@ _ANSWERISH = st.dictionaries(
 
 @given(st.text() | _JSON.map(json.dumps) | _ANSWERISH.map(json.dumps))
 def test_every_file_is_an_answer_or_a_problem(source: str) -> None:
-    """No content of a file breaks the server, and what is read can be sent as UTF-8."""
+    """Each gives parts that can be sent as UTF-8, or a sentence that says what is wrong with it."""
     for asked in (ASKED, ASKED_JSON):
-        with contextlib.suppress(AnswerProblem):
-            str(parse_json_answer(source, asked, 1)).encode()
-        with contextlib.suppress(AnswerProblem):
-            str(parse_text_answer(source, asked)).encode()
+        for parse in (lambda text, one: parse_json_answer(text, one, 1), parse_text_answer):
+            try:
+                found: Reply | str = parse(source, asked)
+            except AnswerProblem as problem:
+                found = str(problem).strip()
+            assert found.parts if isinstance(found, Reply) else found
+            assert str(found).encode()
 
 
 @given(st.text(), st.lists(st.dictionaries(st.text(), _JSON, max_size=3), min_size=1, max_size=3))

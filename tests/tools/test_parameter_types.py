@@ -272,9 +272,11 @@ def test_each_style_of_docstrings_says_the_same(text):
 
 @given(st.text())
 def test_any_docstring_can_be_read(text):
-    """Whatever it looks like."""
+    """It gives one description, and a line for each parameter that it names."""
     for start in ("", "Args:\n", ":param a: b\n", "Parameters\n----------\n"):
-        read_docstring(start + text)
+        description, parameters = read_docstring(start + text)
+        assert description == description.strip()
+        assert all("\n" not in said and said == said.strip() for said in parameters.values())
 
 
 class Shop:

@@ -64,6 +64,20 @@ class Candidates:
         return "model" if worker.name == own.name or is_dearer else "delegation_model"
 
 
+@attrs.frozen(kw_only=True)
+class LensOutlook:
+    """What is known of a lens before there is one."""
+
+    given: EphemeralLens | None = None
+    """The lens that the run is given: then the task is done under it, and none is written."""
+    least_usd: Decimal | None = None
+    """Most that writing it and the first call under it can cost; ``None``: unknown."""
+    input_tokens: int | None = None
+    """Measured size of what the smart model reads for it; ``None``: it is assumed."""
+    scout_turns: int = 0
+    """Turns in which the smart model may look for itself before it writes it."""
+
+
 def expected_output(task: str, options: RunOptions) -> OutputEstimate:
     """Return the output that *task* is expected to take, by the estimator of *options*.
 
@@ -85,17 +99,19 @@ def expected_output(task: str, options: RunOptions) -> OutputEstimate:
     return OutputEstimate.around(round(given))
 
 
-def may_delegate(task: str, config: LoopConfig, models: Candidates, tokens_left: int | None) -> bool:
+def may_delegate(
+    task: str, output: OutputEstimate, config: LoopConfig, models: Candidates, tokens_left: int | None
+) -> bool:
     """Whether the size of the workspace can matter: the price of a lens may still decide against one."""
     threshold = config.delegation_threshold_tokens
     if models.worker.name == models.smart.name:
         return False
-    output = expected_output(task, config)
     return bool(should_use_delegation(task, output, tokens_left, threshold_tokens=threshold))
 
 
 def decide(
     task: str,
+    output: OutputEstimate,
     config: LoopConfig,
     models: Candidates,
     *,
@@ -103,28 +119,21 @@ def decide(
     tools: Sequence[ToolSpec] = (),
     tokens_left: int | None = None,
     usd_left: Decimal | None = None,
-    lens_usd: Decimal | None = None,
-    lens: EphemeralLens | None = None,
-    lens_input_tokens: int | None = None,
-    scout_turns: int = 0,
+    lens: LensOutlook = LensOutlook(),
 ) -> tuple[DelegationDecision, Quote]:
     """Return whether *task* is delegated, and the quote that the decision rests on.
 
     Args:
-        config: Gives the threshold, the estimator and the limits that bound the worst case.
+        output: What the task is expected to take, see :func:`expected_output`.
+        config: Gives the threshold and the limits that bound the worst case.
         system: Sections of the system prompt before a lens; every turn reads them.
         tools: What every turn is told of tools.
         tokens_left: Tokens that the run may still use; ``None`` means no limit.
         usd_left: US dollars that the run may still use; ``None`` means no limit.
-        lens_usd: Most that writing the lens and the first call under it can cost; ``None``: unknown.
-        lens: The lens that the run is given: then the task is done under it, and none is written.
-        lens_input_tokens: Measured size of what the smart model reads for a lens; ``None``: it is assumed.
-        scout_turns: Turns in which the smart model may look for itself before it writes the lens.
     """
     threshold = config.delegation_threshold_tokens
-    output = expected_output(task, config)
     shape = Shape(
-        lens_input_tokens=ASSUMED_LENS_INPUT_TOKENS if lens_input_tokens is None else lens_input_tokens,
+        lens_input_tokens=ASSUMED_LENS_INPUT_TOKENS if lens.input_tokens is None else lens.input_tokens,
         prompt_tokens=_prompt_tokens(task, system, tools),
         max_lens_tokens=config.max_lens_tokens,
         max_turns=config.budget.turns or DEFAULT_TURNS,
@@ -132,11 +141,11 @@ def decide(
         smart_output_tokens=models.smart.output_tokens,
         worker_output_tokens=models.worker.output_tokens,
         lens_call_tokens=models.smart.lens_output_tokens,
-        scout_turns=scout_turns,
-        given_lens_tokens=None if lens is None else estimate_tokens(lens.to_context()),
+        scout_turns=lens.scout_turns,
+        given_lens_tokens=None if lens.given is None else estimate_tokens(lens.given.to_context()),
     )
     made, shape = _quoted(output, models, shape)
-    if lens is not None:
+    if lens.given is not None:
         decision = DelegationDecision(True, _given(models), output.expected_tokens, threshold, tokens_left)
     elif models.worker.name == models.smart.name:
         expected = output.expected_tokens
@@ -149,10 +158,10 @@ def decide(
             threshold_tokens=threshold,
             quote=made,
             budget_usd=usd_left,
-            lens_usd=lens_usd,
+            lens_usd=lens.least_usd,
         )
-    if may_delegate(task, config, models, tokens_left):
-        decision = attrs.evolve(decision, lens_input_tokens=lens_input_tokens, scout_turns=shape.scout_turns)
+    if may_delegate(task, output, config, models, tokens_left):
+        decision = attrs.evolve(decision, lens_input_tokens=lens.input_tokens, scout_turns=shape.scout_turns)
     return _with_other_way(decision, models), made
 
 
