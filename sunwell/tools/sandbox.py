@@ -27,6 +27,7 @@ OFF_WARNING = (
 )
 _INTERPRETERS = ("python3", "python", "node", "ruby", "perl", "java", "go")
 """Programs that need the installation they are part of."""
+_MOST_LINKS = 10
 _PROBE_SECONDS = 5.0
 _PROBE_SCRIPT = """
 while read -r name value; do
@@ -196,49 +197,50 @@ def _shown_again(environ: Mapping[str, str], hidden: tuple[str, ...], root: Path
     An interpreter in the home folder (pyenv, uv, conda, nvm) does not start without its installation, and a
     virtual environment elsewhere is a link to one.
     """
-    folders = tuple(_program_folders(environ, hidden, root))
-    yield from folders
-    entries = [entry for entry in environ.get("PATH", "").split(os.pathsep) if entry.startswith("/")]
-    shown: set[Path] = set()
-    for place in _installations(tuple(entries)):
-        inside = any(str(place).startswith(f"{one}/") for one in hidden)
-        if (
-            inside
-            and place not in shown
-            and not place.is_relative_to(root)
-            and not root.is_relative_to(place)
-        ):
-            shown.add(place)
+    yield from _program_folders(environ, hidden, root)
+    entries = [Path(entry) for entry in environ.get("PATH", "").split(os.pathsep) if entry.startswith("/")]
+    for place in dict.fromkeys(_installations(entries)):
+        is_hidden = any(str(place).startswith(f"{one}/") for one in hidden)
+        ways = (place, Path(os.path.realpath(place)))
+        if is_hidden and not any(way.is_relative_to(root) or root.is_relative_to(way) for way in ways):
             yield str(place)
 
 
-def _installations(entries: tuple[str, ...]) -> Iterator[Path]:
-    """Yield the folders of the installations that the programs in the folders *entries* belong to."""
-    waiting = [Path(os.path.realpath(entry)) for entry in entries]
+def _installations(folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield the installations that the programs in *folders* belong to, under each name that leads there."""
+    waiting = [way for folder in folders for way in (folder, Path(os.path.realpath(folder)))]
     seen: set[Path] = set()
     while waiting:
         folder = waiting.pop(0)
         if folder in seen:
             continue
         seen.add(folder)
-        place = folder.parent
-        if folder.name in ("bin", "shims") and _is_installation(place):
-            yield place
+        if folder.name in ("bin", "shims") and _is_installation(folder.parent):
+            yield folder.parent
         for program in _INTERPRETERS:
-            with suppress(OSError):
-                waiting.append((folder / program).resolve(strict=True).parent)
+            waiting += _folders_of_links(folder / program)
+
+
+def _folders_of_links(program: Path) -> Iterator[Path]:
+    """Yield the folders that *program* is linked to, each as it is named and as it really is."""
+    for _ in range(_MOST_LINKS):
+        try:
+            program = Path(os.path.normpath(program.parent / program.readlink()))
+        except OSError:  # it is no link, is not there, or may not be looked at
+            return
+        yield program.parent
+        yield Path(os.path.realpath(program.parent))
 
 
 def _is_installation(place: Path) -> bool:
     """Whether *place* holds programs and their libraries, and nothing of the user's own."""
-    if (place / "pyvenv.cfg").is_file() or ((place / "shims").is_dir() and (place / "libexec").is_dir()):
-        return True
     is_own = place.name == ".local"  # it looks like an installation, and holds keyrings and histories, too
-    return not is_own and (place / "lib").is_dir() and _has_interpreter(place)
-
-
-def _has_interpreter(place: Path) -> bool:
-    return any((place / "bin" / program).exists() for program in _INTERPRETERS)
+    with suppress(OSError):  # what this user may not look at is not shown
+        is_manager = (place / "shims").is_dir() and (place / "libexec").is_dir()
+        has_interpreter = any((place / "bin" / program).exists() for program in _INTERPRETERS)
+        is_complete = (place / "lib").is_dir() and has_interpreter
+        return (place / "pyvenv.cfg").is_file() or is_manager or (is_complete and not is_own)
+    return False
 
 
 def _program_folders(environ: Mapping[str, str], hidden: tuple[str, ...], root: Path) -> Iterator[str]:
@@ -249,8 +251,9 @@ def _program_folders(environ: Mapping[str, str], hidden: tuple[str, ...], root: 
         ):
             for folder in dict.fromkeys((os.path.normpath(entry), os.path.realpath(entry))):
                 is_hidden = any(folder.startswith(f"{place}/") for place in hidden)
-                if is_hidden and Path(folder).is_dir():
-                    yield folder
+                with suppress(OSError):  # what this user may not look at is not shown
+                    if is_hidden and Path(folder).is_dir():
+                        yield folder
 
 
 def _can_disable_namespaces(program: Path, environ: Mapping[str, str]) -> bool:

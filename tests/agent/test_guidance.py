@@ -6,7 +6,13 @@ from pathlib import Path
 import attrs
 import pytest
 
-from sunwell.agent.prompts import LENS_STANDING, TOLD_BEGINS, surroundings_text, work_prompt
+from sunwell.agent.prompts import (
+    LENS_STANDING,
+    TOLD_BEGINS,
+    surroundings_text,
+    work_prompt,
+    worker_terms_text,
+)
 from sunwell.agent.run.guidance import Guidance
 from sunwell.context.options import RunOptions
 from sunwell.context.surroundings import look_around
@@ -182,3 +188,12 @@ def test_the_files_that_a_lens_names_are_told_after_it() -> None:
     said = Guidance.of(None, RunOptions(), TOOLS).sections(lens)[-1]
     assert said.startswith(LENS_STANDING)
     assert said.endswith("expects changes in these files: shop/cart.py, a # b.py")
+
+
+def test_of_a_long_larger_task_a_worker_is_told_the_beginning() -> None:
+    """On one line: whoever needs all of it puts it into the worker's own task."""
+    said = worker_terms_text("Tidy up.\n" * 500, None, None, None)
+    assert said.startswith(f'{TOLD_BEGINS}It belongs to a larger task: "Tidy up. Tidy up. ')
+    assert "…" in said
+    assert "\n" not in said
+    assert len(said) < 420

@@ -56,6 +56,13 @@ def test_the_way_that_is_taken_is_the_decisions(tmp_path: Path, registry: ModelR
     assert small.chosen in small.quote.sides
 
 
+def test_without_a_delegation_model_there_is_no_cheap_way(tmp_path: Path, registry: ModelRegistry) -> None:
+    """The loop's own model alone is one way, and is not shown twice."""
+    made = foretold(tmp_path, registry, delegation_model=None)
+    assert made.quote.cheap is None
+    assert [side.name for side in made.quote.sides] == ["delegated", "direct", "smart-low-effort"]
+
+
 def test_a_delegation_model_that_is_dearer_does_not_do_what_is_not_delegated(
     tmp_path: Path, registry: ModelRegistry
 ) -> None:

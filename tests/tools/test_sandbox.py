@@ -448,7 +448,7 @@ def installed(place: Path) -> Path:
 
 
 @needs_bubblewrap
-@pytest.mark.parametrize("kind", ["on-path", "linked-venv", "venv-in-workspace", "shims"])
+@pytest.mark.parametrize("kind", ["on-path", "linked-venv", "venv-in-workspace", "shims", "linked-folder"])
 def test_an_interpreter_in_the_home_folder_runs(folder, home, kind) -> None:
     """With its installation, read-only; nothing else of the home folder is there."""
     program = installed(home / ".versions" / "3.11")
@@ -467,6 +467,9 @@ def test_an_interpreter_in_the_home_folder_runs(folder, home, kind) -> None:
         venv = (folder if kind == "venv-in-workspace" else home) / ".venv"
         (venv / "bin").mkdir(parents=True)
         (venv / "pyvenv.cfg").write_text("")
+        if kind == "linked-folder":  # uv names the newest of a minor version so
+            (home / ".versions" / "3").symlink_to("3.11")
+            program = home / ".versions" / "3" / "bin" / "python3"
         (venv / "bin" / "python3").symlink_to(program)
         entry = venv / "bin"
     environ = {"HOME": str(home), "PATH": f"{entry}:/usr/bin:/bin"}
@@ -483,12 +486,36 @@ def test_a_folder_that_is_no_installation_stays_hidden(folder, home) -> None:
     for place in (home / ".local", home / "private"):
         (place / "bin" / "python3").write_text("#!/bin/sh\necho it runs\n")
         (place / "bin" / "python3").chmod(0o755)
-    environ = {"HOME": str(home), "PATH": f"{home}/.local/bin:{home}/private/bin:/usr/bin:/bin"}
+    for place in ("bin", "lib"):  # programs with data of their own, but no interpreter
+        (home / "notes" / place).mkdir(parents=True)
+    folders = f"{home}/.local/bin:{home}/private/bin:{home}/notes/bin"
+    environ = {"HOME": str(home), "PATH": f"{folders}:/usr/bin:/bin"}
     sandbox = require_sandbox(folder, environ)
-    done = subprocess.run(
-        sandbox.wrapped(("/bin/sh", "-c", f"python3; ls -A {home}/.local {home}/private"), folder, environ),
-        env=environ,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.split() == ["it", "runs", f"{home}/.local:", "bin", f"{home}/private:", "bin"]
+    script = f"python3; ls -A {home}/.local {home}/notes {home}/private"
+    line = sandbox.wrapped(("/bin/sh", "-c", script), folder, environ)
+    done = subprocess.run(line, env=environ, capture_output=True, text=True, check=False)
+    seen = [word for name in (".local", "notes", "private") for word in (f"{home}/{name}:", "bin")]
+    assert done.stdout.split() == ["it", "runs", *seen]
+
+
+@needs_root
+def test_a_folder_of_path_that_may_not_be_looked_at_is_passed_over(folder, tmp_path) -> None:
+    """Such as root's own programs on the path of an ordinary user."""
+    closed = tmp_path / "closed"
+    (closed / "bin").mkdir(parents=True)
+    closed.chmod(0o700)
+    environ = {"HOME": "/nonexistent", "PATH": f"{closed}/bin:/usr/bin:/bin"}
+    for parent in (folder, *folder.parents[:-1]):
+        if parent.stat().st_uid == os.getuid() and parent != Path("/tmp"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    child = os.fork()
+    if child == 0:  # the interpreter that runs the tests may lie where nobody else can start it
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            Bubblewrap("/usr/bin/bwrap").wrapped(("true",), folder, environ)
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
