@@ -81,6 +81,8 @@ class Agent:
     tools: Sequence[Tool | Callable[..., Any]] = attrs.field(default=(), converter=_as_tools, kw_only=True)
     """Tools of your own, plain typed functions among them; added to the toolbox of the session's workspace,
     or to ``tool_executor`` if it is a :class:`~sunwell.tools.toolbox.Toolbox`."""
+    second_model: ModelReference | None = attrs.field(default=None, kw_only=True)
+    """Who tries before the smart model does, on the ladder."""
     _lessons: CacheLessons = attrs.field(factory=lambda: lazy.CacheLessons(), init=False)
     """What the caches of providers have shown in the runs of this agent."""
     _loops: list[AgentLoop] = attrs.field(factory=list, init=False)
@@ -309,7 +311,7 @@ class Agent:
 
     def _runs(self) -> RunStarter:
         return lazy.RunStarter(
-            lazy.Choices(self.model, self.smart_model, self.delegation_model),
+            lazy.Choices(self.model, self.smart_model, self.delegation_model, self.second_model),
             self.equipment,
             self.registry or lazy.get_registry(),
             self.prices,

@@ -79,6 +79,8 @@ class AgentLoop:
     """Who writes the lens; ``None``: ``model``."""
     delegation_model: ModelProtocol | None = attrs.field(default=None, validator=optional(_model))
     """Who works under the lens; ``None``: ``model``."""
+    second_model: ModelProtocol | None = attrs.field(default=None, validator=optional(_model))
+    """Who tries before the smart model does, on the ladder; ``None``: nobody."""
     _running: set[asyncio.Task[TaskResult]] = attrs.field(factory=set, init=False)
 
     async def run(

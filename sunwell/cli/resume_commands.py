@@ -86,7 +86,7 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
     ctx.exit(tell(result, chosen))
 
 
-_CHANGED = ("model", "smart_model", "delegation_model", "effort")
+_CHANGED = ("model", "smart_model", "delegation_model", "second_model", "effort")
 
 
 @click.command(cls=SettingsCommand, epilog=EXIT_CODES)
@@ -189,7 +189,7 @@ def replay(ctx: click.Context, /, **chosen: Any) -> None:
     ctx.exit(tell(drive(agent, events, view, chosen), chosen))
 
 
-_ROLES = ("model", "smart_model", "delegation_model")
+_ROLES = ("model", "smart_model", "delegation_model", "second_model")
 
 
 @click.command(cls=StrictCommand, epilog=EXIT_CODES)
@@ -245,7 +245,8 @@ def _models(named: Mapping[str, str | None]) -> dict[str, Any]:
                 f"the simulator has no script for {name}; it has some for: {', '.join(DEMO_MODELS)}"
             )
     return {
-        role: InProcessModel(name, DEMO_MODELS[name]) if (name := named[role]) else None for role in _ROLES
+        role: InProcessModel(name, DEMO_MODELS[name]) if (name := named.get(role)) else None
+        for role in _ROLES
     }
 
 

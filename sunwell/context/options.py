@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import attrs
 
 from sunwell.context.kinds import Count, Natural, Seconds, Share, Text, allowed, read_value
+from sunwell.core.check import Check
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Effort, ModelProtocol
 from sunwell.core.price import OutputEstimate
@@ -39,6 +40,7 @@ SECTIONS = {
     "delegation": "Delegation",
     "work": "Work",
     "permissions": "Permissions",
+    "checks": "Checks",
     "budget": "Budget",
     "workers": "Workers",
     "orchestrator": "Orchestrator",
@@ -154,6 +156,18 @@ def _callable(name: str, value: Any) -> Any:
     if value is not None and not callable(value):
         raise ConfigurationError(f"{name} cannot be {value!r}: it must be a function")
     return value
+
+
+def _checks(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigurationError(f"checks cannot be {value!r}: it must be a list of commands and functions")
+    checks = tuple(value)
+    for check in checks:
+        if not callable(check) and not (isinstance(check, str) and check.strip()):
+            raise ConfigurationError(
+                f"checks cannot contain {check!r}: each is a command or an asynchronous function"
+            )
+    return checks
 
 
 def _lens(value: Any) -> EphemeralLens | None:
@@ -610,6 +624,59 @@ class RunOptions:
     """Returns the expected output of a task in tokens, as a number or as an
     :class:`~sunwell.core.price.OutputEstimate`; ``None``: :func:`~sunwell.agent.policy.estimator.\
 estimate_output`."""
+    checks: tuple[Check | str, ...] = attrs.field(
+        default=(),
+        converter=_checks,
+        metadata=_option(
+            "checks",
+            "A command that says whether the work is right: its exit code must be 0.",
+            metavar="COMMAND",
+            otherwise="none",
+        ),
+    )
+    """Each is a command, or any :class:`~sunwell.core.check.Check`."""
+    escalate: bool = attrs.field(
+        default=False,
+        metadata=_option(
+            "checks",
+            "Begin with the cheap model, and go up to dearer ways only if a check fails.",
+            untrusted="only",
+            harmless=False,
+        ),
+    )
+    ladder: tuple[Text, ...] | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "checks",
+            "Rungs that may be climbed: cheap, cheap_again, lens, second, smart.",
+            metavar="RUNG",
+            otherwise="all for which there is a model",
+        ),
+    )
+    second_model: ModelReference | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "models",
+            "Model of another family, which tries before the smart model does.",
+            metavar="M",
+            otherwise="none",
+            read=_model("second_model"),
+        ),
+    )
+    worth_usd: Decimal | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "checks",
+            "What a solved task is worth: a rung that is dearer, for its chance, is not climbed.",
+            metavar="X",
+            otherwise="ten times what the smart model alone is expected to cost",
+            untrusted="lower",
+        ),
+    )
+    fresh: bool = attrs.field(
+        default=False,
+        metadata=_option("checks", "Restore the files before each rung that begins a new conversation."),
+    )
     stream: bool = attrs.field(
         default=False,
         metadata=_option("work", "Stream the answers, with ModelTextArrived events."),
@@ -630,6 +697,11 @@ estimate_output`."""
             return None
         names = (one if isinstance(one, str) else one.spec.name for one in self.tools)
         return tuple(dict.fromkeys(names))
+
+    @property
+    def check_commands(self) -> tuple[str, ...]:
+        """The commands among ``checks``."""
+        return tuple(one for one in self.checks if isinstance(one, str))
 
     @property
     def sub_call_limits(self) -> SubCallLimits:
@@ -663,7 +735,7 @@ def suggested_option(name: str, also: Iterable[str] = ()) -> str:
     return f"did you mean {' or '.join(near)}?" if near else "docs/configuration.md lists all options"
 
 
-MODEL_ROLES = ("model", "smart_model", "delegation_model")
+MODEL_ROLES = ("model", "smart_model", "delegation_model", "second_model")
 """The options that name a model."""
 
 
@@ -679,6 +751,7 @@ def option_specs() -> Mapping[str, OptionSpec]:
         elif "option" in field.metadata:
             kind = Text | None if field.name in MODEL_ROLES else field.type
             kind = tuple[Text, ...] | None if field.name == "tools" else kind
+            kind = tuple[Text, ...] if field.name == "checks" else kind
             spec: OptionSpec = field.metadata["option"]
             specs[field.name] = attrs.evolve(spec, name=field.name, kind=kind, default=field.default)
     return specs

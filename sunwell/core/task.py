@@ -11,6 +11,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
 from sunwell.core.model import Usage
 from sunwell.core.price import DelegationDecision, Quote
+from sunwell.core.verdict import Verification
 from sunwell.errors import ConfigurationError
 
 
@@ -109,10 +110,11 @@ AnswerBy = Literal["model", "harness"]
 StopReason = Literal[
     "end", "budget_usd", "budget_tokens", "timeout", "turns", "calls", "depth", "refusal", "length",
     "window", "provider_stop", "model_error", "lens_failed", "cancelled", "bug",
-    "not_recorded",
+    "not_recorded", "check_failed",
 ]  # fmt: skip
 """Why a run ended. Only ``end`` occurs with status ``ok``. ``provider_stop``: the provider gave a stop
-reason that is not a normal end. ``not_recorded``: the journal or a file of results cannot be written."""
+reason that is not a normal end. ``not_recorded``: the journal or a file of results cannot be written.
+``check_failed``: the work came to its end, and a check found it wrong."""
 _SUMMARY_CHARACTERS = 200
 
 
@@ -326,6 +328,10 @@ class TaskResult:
     """Who wrote the answer: the model, or Sunwell itself from what was there when the work stopped."""
     not_delegated: str = ""
     """Why a task that was to be delegated was not, and which model did the work instead; else empty."""
+    verification: Verification | None = None
+    """What the checks found; ``None`` if there was no check."""
+    unresolved: tuple[str, ...] = ()
+    """What Sunwell itself saw that does not fit a finished task, a sentence each."""
 
     @property
     def success(self) -> bool:

@@ -463,7 +463,9 @@ def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> Non
 
 def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:
     """Add the keys that the models were given to *secrets*, and return them."""
-    named = [getattr(model, "connection", None) for model in (roles.own, roles.smart, roles.worker)]
+    named = [
+        getattr(model, "connection", None) for model in (roles.own, roles.smart, roles.worker, roles.second)
+    ]
     connections = [one for one in named if isinstance(one, Connection)]
     for value in dict.fromkeys([value for one in connections for value in one.secret_values()]):
         secrets.add(value, "API key")

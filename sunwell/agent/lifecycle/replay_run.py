@@ -14,7 +14,7 @@ from sunwell.agent.lifecycle.open_run import RunStart
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.run.loop_config import LoopConfig
-from sunwell.context.options import RunOptions
+from sunwell.context.options import MODEL_ROLES, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import FileChange, Message, ToolCall, ToolResult
 from sunwell.core.model import Completion, Delta, Request, ToolSpec
@@ -139,8 +139,10 @@ def played_again(start: RunStart, *, accept_changes: bool) -> RunStart:
 def recorded_roles(start: RunStart) -> Roles:
     """Return stand-ins for the models that the run was recorded with."""
     named = (start.settings or {})["models"]
-    own, smart, worker = (named[role] for role in ("model", "smart_model", "delegation_model"))
-    return Roles(_stand_in(own), _stand_in(smart) if smart else None, _stand_in(worker) if worker else None)
+    smart, worker, second = (
+        _stand_in(named[role]) if named.get(role) else None for role in MODEL_ROLES if role != "model"
+    )
+    return Roles(_stand_in(named["model"]), smart, worker, second=second)
 
 
 def _stand_in(name: str) -> RecordedModel:
@@ -200,6 +202,7 @@ async def _played(start: RunStart, session: SessionContext, roles: Roles) -> Tas
         config=LoopConfig.of(session.options),
         smart_model=roles.smart,
         delegation_model=roles.worker,
+        second_model=roles.second,
     )
     loop.check(start.batch, lens_only=start.lens_only)
     run = await start.begin(loop, loop.config, session, roles)

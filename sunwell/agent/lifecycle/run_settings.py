@@ -35,6 +35,8 @@ _OLDER: Mapping[str, str] = MappingProxyType(
     }
 )
 """Names of options in the records of runs before 2026-11-28."""
+_OLDEST_ROLES = {"model", "smart_model", "delegation_model"}
+"""What the records of all versions name a model for."""
 _PARTS: Mapping[str, Any] = MappingProxyType(
     {
         "models": dict[str, str | None],
@@ -60,7 +62,7 @@ def settings_of(options: RunOptions, roles: Roles, recalled: str) -> dict[str, A
     Of ``approve`` they say only whether there was one; of ``estimator`` nothing: its decision is recorded.
     """
     chosen = {name: _written(_value(options, spec)) for name, spec in option_specs().items()}
-    models = (roles.own, roles.smart, roles.worker)
+    models = (roles.own, roles.smart, roles.worker, roles.second)
     named = {role: model.name if model else None for role, model in zip(MODEL_ROLES, models, strict=True)}
     asks = options.approve is not None
     return {"models": named, "options": chosen, "recalled": recalled, "asks": asks}
@@ -69,6 +71,8 @@ def settings_of(options: RunOptions, roles: Roles, recalled: str) -> dict[str, A
 def _value(options: RunOptions, spec: OptionSpec) -> Any:
     if spec.section == "budget":
         return getattr(options.budget, spec.key)
+    if spec.name == "checks":
+        return options.check_commands
     return options.tool_names if spec.name == "tools" else getattr(options, spec.name)
 
 
@@ -176,7 +180,7 @@ def _check(settings: Mapping[str, Any]) -> None:
             _read(name, settings[name], kind)
         elif name == "models":
             raise _damaged(name, None)
-    if set(settings["models"]) != set(MODEL_ROLES):
+    if not _OLDEST_ROLES <= set(settings["models"]) <= set(MODEL_ROLES):
         raise _damaged("models", settings["models"])
     if code := settings.get("code"):
         _read("code.tools", code.get("tools"), list[tuple[str, str]])

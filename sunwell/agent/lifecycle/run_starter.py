@@ -166,6 +166,7 @@ class RunStarter:
             config=config,
             smart_model=roles.smart,
             delegation_model=roles.worker,
+            second_model=roles.second,
         )
 
     def _roles(self, options: RunOptions) -> Roles:

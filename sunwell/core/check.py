@@ -1,0 +1,86 @@
+"""Checks: whether the result of a task stands, what a check is given, and what it finds."""
+
+from collections.abc import Awaitable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+
+from sunwell.core.message import FileChange
+from sunwell.core.model import Completion, ModelProtocol, Request
+from sunwell.core.secrets import Secrets
+from sunwell.core.task import CommandRun
+from sunwell.core.tool import Sandbox
+
+
+@attrs.frozen
+class Verdict:
+    """What a check found.
+
+    Raises :exc:`TypeError` if ``passed`` is not a bool or ``None``.
+    """
+
+    passed: bool | None = attrs.field(validator=attrs.validators.instance_of(bool | None))
+    """Whether the result stands; ``None``: the check could not tell."""
+    evidence: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
+    """What the check saw, for people and for the model that repairs the work. Known secrets are replaced."""
+    cost_usd: Decimal | None = Decimal(0)
+    """US dollars of the calls that the check made; ``None``: a price is unknown."""
+
+
+class Ask(Protocol):
+    """Asks a model for a check. The call is reserved, recorded and billed like any other of the run."""
+
+    async def __call__(self, request: Request, model: ModelProtocol) -> Completion:
+        """Return the answer of *model* to *request*. Raises what a call of the run raises."""
+        ...
+
+
+async def _nobody(request: Request, model: ModelProtocol) -> Completion:
+    raise RuntimeError("this check runs outside of a run, so it cannot ask a model")
+
+
+@attrs.frozen(kw_only=True)
+class Checking:
+    """What a check is given: the work, as Sunwell observed it, and the means to look at it."""
+
+    task: str
+    """What was to be done."""
+    answer: str
+    """What the model answered. It is only a claim."""
+    files: tuple[FileChange, ...] = ()
+    """Files that the work has changed so far, each once, from its first state to its last."""
+    commands: tuple[CommandRun, ...] = ()
+    """Commands that the work ran, in order."""
+    models: tuple[str, ...] = ()
+    """Names of the models that did the work."""
+    workspace: Path | None = None
+    """The folder that was worked in; ``None``: none is known."""
+    unfinished: tuple[str, ...] = ()
+    """Siblings in the same folder whose work is not finished, by their ids: files may be theirs."""
+    sandbox: Sandbox = "required"
+    """Whether a command of a check runs in a sandbox."""
+    secrets: Secrets = attrs.field(factory=Secrets)
+    """What must not be shown in evidence, nor given to a command."""
+    ask: Ask = _nobody
+    """Asks a model, for a check that judges."""
+
+
+@runtime_checkable
+class Check(Protocol):
+    """Any asynchronous callable that looks at finished work and says whether it stands.
+
+    A ``name`` attribute, one line, is what people read in the verdict; without one it is the name of the
+    function or of the class.
+    """
+
+    def __call__(self, checking: Checking) -> Awaitable[Verdict]:
+        """Return what it finds. An exception counts as a check that could not tell."""
+        ...
+
+
+def name_of(check: Any) -> str:
+    """Return what *check* is called in a verdict: one line."""
+    name = getattr(check, "name", None) or getattr(check, "__name__", None) or type(check).__name__
+    return " ".join(str(name).split())
