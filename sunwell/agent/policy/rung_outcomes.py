@@ -9,13 +9,15 @@ from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount
 
 _PRIOR_TRIES = 2  # as a prior weighs in Rung.chance
 DEFAULT_PRIORS: Mapping[str, float] = {
-    "cheap": 0.5,
+    "cheap": 0.75,
     "cheap_again": 0.15,
     "lens": 0.2,
     "second": 0.3,
-    "smart": 0.5,
+    "smart": 0.9,
 }
 """Chance to pass after the rungs before it failed, without any outcome; see RFC-11."""
+REPEATS: Mapping[str, str] = {"cheap_again": "cheap", "lens": "cheap"}
+"""Rungs that do another one again, which must have been tried before."""
 
 
 def after_of(rungs: Sequence[Rung], attempts: Iterable[Attempt]) -> str:
@@ -33,12 +35,16 @@ def rungs_with(
 ) -> tuple[Rung, ...]:
     """Return *rungs* with their outcomes on this *kind* of task, given the *attempts* so far.
 
-    ``tries`` and ``passes`` are counted after exactly these failures; for a rung that was tried, after those
-    before it. ``prior`` is the rung's own, moved by what is known besides, from the far to the near: the same
-    rung and model on other kinds, then on this kind after other failures. Each weighs as much as its outcomes.
+    Rungs that repeat one that was not tried are left out. ``tries`` and ``passes`` are counted after exactly
+    these failures; for a rung that was tried, after those before it. ``prior`` is the rung's own, moved by
+    what is known besides, from far to near: the same rung and model on other kinds, then on this kind after
+    other failures. The last rung has none to go to after it, so other kinds do not count against it.
     """
+    tried = {attempt.rung for attempt in attempts}
     found = []
     for rung in rungs:
+        if REPEATS.get(rung.name, rung.name) not in {rung.name, *tried}:
+            continue
         before = list(attempts)
         for at, attempt in enumerate(attempts):
             if attempt.rung == rung.name:
