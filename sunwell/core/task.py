@@ -239,6 +239,14 @@ def _texts(value: Iterable[str]) -> tuple[str, ...]:
     return texts
 
 
+def _task_checks(value: Any) -> tuple[Any, ...]:
+    checks = (value,) if isinstance(value, str) or callable(value) else tuple(value)
+    for check in checks:
+        if not callable(check) and not (isinstance(check, str) and check.strip()):
+            raise TypeError(f"expected commands and asynchronous functions as checks, got {check!r}")
+    return checks
+
+
 def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if value is None else _texts(value)
 
@@ -268,6 +276,9 @@ class Task:
     """Paths in the workspace that the task is about."""
     done: str = attrs.field(default="", kw_only=True, validator=attrs.validators.instance_of(str))
     """Condition under which the task is done."""
+    check: tuple[Any, ...] = attrs.field(default=(), converter=_task_checks, kw_only=True)
+    """Commands and :class:`~sunwell.core.check.Check` that say whether its result stands, besides those of
+    the run. A single one need not be in a list."""
 
     @property
     def prompt(self) -> str:

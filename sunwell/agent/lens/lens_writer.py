@@ -366,7 +366,7 @@ async def _written(run: Run, smart: ModelProtocol, worker: ModelProtocol | None,
     # Where the questions of a recorded run are compared, those for the lens are, too.
     if recorded is not None and run.gateway.compare is None:
         noted = run.journal.find(Note, (span.path, _ITEMS))
-        known = () if noted is None else tuple(map(task_of, noted.value))
+        known = () if noted is None else tuple(map(item_of, noted.value))
         return Written(_recalled(run, recorded), items=known, left_out=recorded.left_out)
     failed = run.journal.find(Note, (span.path, _OUTCOME))
     if failed is not None and failed.value["outcome"] != "fail":  # taken up again, it is tried again
@@ -407,6 +407,11 @@ async def _written(run: Run, smart: ModelProtocol, worker: ModelProtocol | None,
     await run.journal.append(_record_of(run, span.path, lens, left_out))
     run.tell(EPHEMERAL_LENS_CREATED, _created(run, span.path, lens, left_out))
     return Written(lens, items=written.items, left_out=left_out)
+
+
+def item_of(fields: Mapping[str, Any]) -> Task:
+    """Return the recorded item: a model wrote it, so that it has no check."""
+    return attrs.evolve(task_of(fields), check=())
 
 
 def _left_out_before(order: LensOrder, smart: ModelProtocol) -> tuple[str, ...]:

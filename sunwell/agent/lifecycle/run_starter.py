@@ -65,10 +65,8 @@ class RunStarter:
         loop.check(batch, lens_only=lens_only)  # before there is a journal
         recalled = recall(session.goal) if recall is not None else ""
         self._require_named(session, batch)
-        start = open_new(self.journals, session, roles, recalled, self.equipment)
-        if batch is not None:
-            batch = batch.redacted(start.secrets.redact)
-        start = attrs.evolve(start, batch=batch, lens_only=lens_only)
+        start = open_new(self.journals, session, roles, recalled, self.equipment, batch)
+        start = attrs.evolve(start, lens_only=lens_only)
         async with self._events(start, session, roles, loop) as events:
             yield events
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Seque
 from contextlib import AbstractAsyncContextManager, suppress
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from weakref import WeakSet
 
 import attrs
@@ -42,6 +42,9 @@ from sunwell.events import (
 from sunwell.gateway.gateway import Gateway
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed, ToolFinished
+
+if TYPE_CHECKING:  # most runs have no checks, and do not load their room
+    from sunwell.checks.suite import ChosenChecks
 
 
 @attrs.define(eq=False)
@@ -300,6 +303,8 @@ class Run:
     """The lens that the caller gives; ``None``: one is written if the task is delegated."""
     lens_left_out: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     """What the lens has lost of what was written, a sentence each."""
+    checks: "ChosenChecks | None" = attrs.field(default=None, kw_only=True)
+    """What says whether results stand; ``None`` if nothing does."""
     root: Span = attrs.field(default=Span(), init=False)
     stream: EventStream = attrs.field(factory=EventStream, init=False)
     files: FilesSeen = attrs.field(factory=FilesSeen, init=False)

@@ -26,8 +26,12 @@ CALLS_WITH_TOOLS = 6
 
 
 def task_fields(task: Task) -> dict[str, Any]:
-    """Return JSON values from which :func:`task_of` makes *task* again; defaults are left out."""
+    """Return JSON values from which :func:`task_of` makes *task* again; defaults are left out.
+
+    Of its checks they hold the commands: code of the caller's cannot be written down.
+    """
     fields = {field.name: getattr(task, field.name) for field in attrs.fields(Task)}
+    fields["check"] = tuple(check for check in task.check if isinstance(check, str))
     fields["budget"] = None if task.budget is None else plain(attrs.asdict(task.budget))
     kept = {name: value for name, value in fields.items() if value not in (None, "")}
     return {name: plain(value) for name, value in kept.items() if name == "tools" or value != ()}
@@ -59,10 +63,13 @@ _FIELD_KINDS: Mapping[str, Any] = {
     "scope": str,
     "target_files": tuple[Text, ...],
     "done": str,
+    "check": tuple[Text, ...],
 }
 
 
 def _read_field(name: str, value: Any) -> Any:
+    if name == "check" and isinstance(value, str):
+        return (_read("a task's check", value, Text),)
     return value if name == "budget" else _read(f"a task's {name}", value, _FIELD_KINDS[name])
 
 
