@@ -61,6 +61,7 @@ class CommandCheck:
 
     command: str = attrs.field(validator=_command)
     timeout_seconds: float = attrs.field(default=CHECK_SECONDS, validator=_seconds)
+    midway = True
 
     @property
     def name(self) -> str:

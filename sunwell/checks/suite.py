@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,14 @@ def as_check(check: Check | str, timeout_seconds: float) -> Check:
     return CommandCheck(check, timeout_seconds) if isinstance(check, str) else check
 
 
+Quiet = Callable[[], AbstractAsyncContextManager[tuple[str, ...]]]
+"""Gives the ids of siblings in the same folder whose work is not finished."""
+
+
+def _alone() -> AbstractAsyncContextManager[tuple[str, ...]]:
+    return nullcontext(())
+
+
 @attrs.define(eq=False)
 class ChosenChecks:
     """The checks of a run: those of all its work, the shell of their commands, and the files they watch."""
@@ -85,9 +94,15 @@ class ChosenChecks:
     of_run: tuple[Check, ...] = ()
     """The checks that hold for all work of the run."""
     shell: CheckShell | None = None
+    root: Path | None = None
+    """The folder that is worked in."""
     has_commands: bool = False
     """Whether any check, those of single tasks among them, is a command."""
     watched: WatchedFiles | None = None
+    own: dict[str, tuple[Check | str, ...]] = attrs.field(factory=dict)
+    """Checks of single tasks, by the path of the span in which the task is done."""
+    quiet: Quiet = _alone
+    """Entered while checks run before the work has ended: nobody else writes in the folder then."""
 
     @classmethod
     def of(
@@ -104,7 +119,7 @@ class ChosenChecks:
         runner = CommandRunner(root.resolve(), secrets, found, options.sandbox)
         all_checks = (*checks, *(as_check(one, options.check_timeout_seconds) for one in of_tasks))
         has_commands = any(isinstance(check, CommandCheck) for check in all_checks)
-        return cls(options, checks, CheckShell(runner), has_commands)
+        return cls(options, checks, CheckShell(runner), runner.root, has_commands)
 
     def require_sandbox(self) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if a command needs a sandbox and there is none."""
@@ -139,7 +154,15 @@ class ChosenChecks:
 
     async def verdict(self, checking: Checking, more: Sequence[Check | str] = ()) -> Verdict:
         """Return the one verdict of all checks on *checking*, whose task has *more* of its own."""
-        return await run_checks(self.for_task(more), self.prepared(checking))
+        return await self.verdict_of(self.for_task(more), checking)
+
+    async def verdict_of(self, checks: Sequence[Check], checking: Checking) -> Verdict:
+        """Return the one verdict of *checks*, which are some of this run's, on *checking*."""
+        return await run_checks(checks, self.prepared(checking))
+
+    def has_midway(self) -> bool:
+        """Whether any check can look at work that is not finished."""
+        return self.has_commands or any(getattr(check, "midway", False) for check in self.of_run)
 
     def prepared(self, checking: Checking) -> Checking:
         """Return *checking* with the means of this run, and with what commands changed unrecorded."""
@@ -150,5 +173,6 @@ class ChosenChecks:
             checking,
             files=(*checking.files, *unrecorded),
             shell=checking.shell or self.shell,
+            workspace=checking.workspace or self.root,
             dry_run=checking.dry_run or self.options.dry_run,
         )

@@ -60,6 +60,7 @@ def page() -> str:
         ("How to work, without commands", prompts.work_prompt(TOOLS)),
         ("How to work, with tools that only read", prompts.work_prompt(TOOLS[:3])),
         ("How to work, without tools", prompts.work_prompt(())),
+        ("How to work, if there are checks, without commands", prompts.work_prompt((*TOOLS, "run_checks"))),
         ("The workspace", prompts.surroundings_text(PLACE)),
         (
             "A lens, with what stands after it",

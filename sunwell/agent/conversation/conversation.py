@@ -30,10 +30,10 @@ from sunwell.agent.prompts import (
     answer_cut,
 )
 from sunwell.agent.run.composed_answer import composed_answer
-from sunwell.agent.run.run_context import Ending, Run, net_changes
+from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.message import History, Message, Text, Thinking, user
+from sunwell.core.message import History, Message, Text, Thinking, net_changes, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
 from sunwell.core.price import Price
 from sunwell.core.span import Span

@@ -8,10 +8,10 @@ from typing import Self
 import attrs
 
 from sunwell.agent.ladder.workers_at_work import WorkersAtWork
-from sunwell.agent.run.run_context import Run, Work, net_changes
+from sunwell.agent.run.run_context import Run, Work
 from sunwell.agent.workers.slots import Seat
 from sunwell.core.check import Check, Checking
-from sunwell.core.message import FileChange
+from sunwell.core.message import FileChange, net_changes
 from sunwell.core.model import Completion, ModelProtocol, Request
 from sunwell.core.span import Span
 from sunwell.core.task import CommandRun

@@ -15,11 +15,11 @@ from sunwell.agent.ladder.rungs import LadderModels, PlannedRung, open_to
 from sunwell.agent.lens.lens_writer import LensPlace, write_lens_at
 from sunwell.agent.policy.ladder import Attempt, Rung, Step, next_step
 from sunwell.agent.prompts import attempt_text, before_you, repair_text
-from sunwell.agent.run.run_context import Ending, Run, Work, net_changes
+from sunwell.agent.run.run_context import Ending, Run, Work
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
-from sunwell.core.message import FileChange
+from sunwell.core.message import FileChange, net_changes
 from sunwell.core.span import Span
 from sunwell.core.task import Budget
 from sunwell.core.verdict import RungAttempt, Verification
@@ -81,7 +81,7 @@ class Climb:
     models: LadderModels
     rungs: tuple[PlannedRung, ...]
     outcomes: ClimbOutcomes
-    works: list[Work] = attrs.field(factory=list)
+    works: list[Work] = attrs.field(factory=list, repr=False)
     """All conversations so far, and what was put back between them, in order."""
     _by: tuple[str, ...] = attrs.field(default=(), init=False)
     """What the checks are called."""

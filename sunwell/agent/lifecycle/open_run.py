@@ -319,7 +319,10 @@ class RunStart:
         return session.options.lens or (self.batch.lens if self.batch is not None else None)
 
     def _tools(self, session: SessionContext) -> Toolset:
-        return Toolset.of(self.equipment.names(session.options), self.executor)
+        tools = Toolset.of(self.equipment.names(session.options), self.executor)
+        if self.checks is None or not tools.granted or is_dry_run(self.executor):
+            return tools
+        return _with_run_checks(tools, self.checks, self.journal, session, self.secrets)
 
     def _ladder_terms(self, session: SessionContext) -> LadderTerms:
         kept = Originals(self.journal.path.parent / "originals") if self.journal.path else None
@@ -408,6 +411,17 @@ def chosen_checks(session: SessionContext, batch: Batch | None, secrets: Secrets
     from sunwell.checks.suite import ChosenChecks  # most runs have none
 
     return ChosenChecks.of(session.options, session.workspace, secrets, of_tasks)
+
+
+def _with_run_checks(
+    tools: Toolset, checks: "ChosenChecks", journal: Journal, session: SessionContext, secrets: Secrets
+) -> Toolset:
+    """Return *tools* with the tool that runs *checks*, if any of them can look at unfinished work."""
+    from sunwell.checks.run_checks_tool import RunChecksTool  # most runs have no checks
+
+    if not checks.has_midway():
+        return tools
+    return tools.joined(RunChecksTool(checks, journal, secrets.redact(session.goal), secrets))
 
 
 def open_new(
