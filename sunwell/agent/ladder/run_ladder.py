@@ -114,6 +114,7 @@ class RunLadder:
             answer=ended.answer,
             files=result.files,
             commands=result.commands,
+            turns=result.turns,
             models=tuple(dict.fromkeys(line.model for line in result.bill.lines if line.purpose == "work")),
         )
         climbed = await _checked_once(self._checker(run.root), done, ended)

@@ -50,7 +50,7 @@ def test_each_rung_is_told_why_the_one_before_failed_and_stands_in_the_bill(work
     """All five, none of which passes: evidence, reason, price and cost of each are in the result."""
     cheap = priced("cheap", [writes("1"), "1", writes("2"), "2", writes("5"), "5"], 1)
     second = priced("second", [writes("3"), "3"], 3)
-    smart = priced("smart", [writes("4"), "4", LENS], 10)
+    smart = priced("smart", [writes("4"), "4", LENS], 20)
     result = asyncio.run(climb(workspace, cheap, smart, second))
     assert rungs(result) == [*ALL[:4], "lens"]
     assert (result.status, result.stop_reason, result.answer) == ("incomplete", "check_failed", "5")
