@@ -9,13 +9,16 @@ from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount
 
 _PRIOR_TRIES = 2  # as a prior weighs in Rung.chance
 DEFAULT_PRIORS: Mapping[str, float] = {
-    "cheap": 0.75,
+    "cheap": 0.85,
     "cheap_again": 0.15,
     "lens": 0.2,
     "second": 0.3,
-    "smart": 0.9,
+    "smart": 0.95,
 }
-"""Chance to pass after the rungs before it failed, without any outcome; see RFC-11."""
+"""Chance to pass after the rungs before it failed, without any outcome: hopes rather than estimates.
+
+A hope that is too high costs a few tries, one that is too low is never corrected. See RFC-11 for the figures.
+"""
 REPEATS: Mapping[str, str] = {"cheap_again": "cheap", "lens": "cheap"}
 """Rungs that do another one again, which must have been tried before."""
 
