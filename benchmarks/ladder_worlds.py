@@ -120,14 +120,17 @@ class Family:
         }
 
 
+def shipped_step(rungs: Sequence[Rung], attempts: Sequence[Attempt]) -> Step:
+    """Decide as the product does, with room for all and no worth given."""
+    return next_step(rungs, attempts, left_usd=None, worth_usd=None)
+
+
 @attrs.frozen
 class Policy:
     """A policy under test: how it decides, and how it counts."""
 
     name: str
-    decide: Callable[[Sequence[Rung], Sequence[Attempt]], Step] = lambda rungs, attempts: next_step(
-        rungs, attempts, left_usd=None, worth_usd=None
-    )
+    decide: Callable[[Sequence[Rung], Sequence[Attempt]], Step] = shipped_step
     priors: Mapping[str, float] = DEFAULT_PRIORS
     kept: int = KEPT_OUTCOMES
     pools: bool = True
@@ -157,7 +160,7 @@ def plain_step(rungs: Sequence[Rung], attempts: Sequence[Attempt]) -> Step:
 def careful_step(rungs: Sequence[Rung], attempts: Sequence[Attempt]) -> Step:
     """Decide as shipped, but begin with the smart rung unless the cheap one passes eight times of ten."""
     sure = [rung for rung in rungs if rung.name != "cheap" or rung.chance >= 0.8]
-    return next_step(sure, attempts, left_usd=None, worth_usd=None)
+    return shipped_step(sure, attempts)
 
 
 _EVEN = dict.fromkeys(DEFAULT_PRIORS, 0.5)
