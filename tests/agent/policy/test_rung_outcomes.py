@@ -56,6 +56,21 @@ def test_without_outcomes_a_rung_has_its_own_prior() -> None:
     assert rungs_with(KnownOutcomes(), "fix", LADDER, FAILED) == LADDER
 
 
+def test_rungs_that_need_an_earlier_one_are_offered_after_it() -> None:
+    """A conversation goes on only if there was one, and a diagnosis needs a failure of any rung."""
+    rungs = (LADDER[0], LADDER[1], Rung("lens", "haiku", Decimal("0.05")), LADDER[2])
+    second = [Attempt("second", False, Decimal("0.02"))]
+    offered = [
+        [rung.name for rung in rungs_with(KnownOutcomes(), "fix", rungs, attempts)]
+        for attempts in ([], second, FAILED)
+    ]
+    assert offered == [
+        ["cheap", "smart"],
+        ["cheap", "lens", "smart"],
+        ["cheap", "cheap_again", "lens", "smart"],
+    ]
+
+
 def test_other_kinds_move_the_prior_but_not_of_the_last_rung() -> None:
     """A worker that fails everywhere is not hoped in again for each kind; giving up needs the kind's own."""
     known = known_of(("docs", "cheap", "", False), ("docs", "smart", "cheap:haiku", False), times=10)
