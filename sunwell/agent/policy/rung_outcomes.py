@@ -8,6 +8,8 @@ from sunwell.agent.policy.ladder import Attempt, Rung
 from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount
 
 _PRIOR_TRIES = 2  # as a prior weighs in Rung.chance
+# A few failures here and a few there would otherwise multiply, and give a rung up that had failed nine times.
+_NEAR_PRIOR_TRIES = 10
 DEFAULT_PRIORS: Mapping[str, float] = {
     "cheap": 0.85,
     "cheap_again": 0.15,
@@ -65,7 +67,7 @@ def rungs_with(
         elsewhere = known.count_elsewhere(kind, rung.name, rung.model)
         near = known.count_otherwise(kind, rung.name, rung.model, after)
         prior = rung.prior if rung is rungs[-1] else _moved(rung.prior, elsewhere)
-        prior = _moved(prior, near)
+        prior = _moved(prior, near, _NEAR_PRIOR_TRIES)
         found.append(attrs.evolve(rung, tries=exact.tries, passes=exact.passes, prior=prior))
     return tuple(found)
 
@@ -76,5 +78,5 @@ def _is_open(name: str, tried: Set[str]) -> bool:
     return name != "lens" or bool(tried)
 
 
-def _moved(prior: float, count: OutcomeCount) -> float:
-    return (count.passes + _PRIOR_TRIES * prior) / (count.tries + _PRIOR_TRIES)
+def _moved(prior: float, count: OutcomeCount, prior_tries: int = _PRIOR_TRIES) -> float:
+    return (count.passes + prior_tries * prior) / (count.tries + prior_tries)

@@ -82,7 +82,16 @@ def test_other_kinds_move_the_prior_but_not_of_the_last_rung() -> None:
 def test_outcomes_after_other_failures_move_the_prior_of_every_rung() -> None:
     """What the smart rung never solves after a failure, it does not solve first either."""
     known = known_of(("fix", "smart", "cheap:haiku", False), times=20)
-    assert by_name(known, "fix", [])["smart"].prior == pytest.approx(2 * DEFAULT_PRIORS["smart"] / 22)
+    assert by_name(known, "fix", [])["smart"].prior == pytest.approx(10 * DEFAULT_PRIORS["smart"] / 30)
+
+
+def test_failures_here_and_there_do_not_multiply() -> None:
+    """The smart rung is not given up after nine failures because five of them came after another rung."""
+    known = known_of(("fix", "smart", "cheap:haiku", False), times=5)
+    for _ in range(4):
+        known.add(RungOutcome("fix", "smart", "opus", "", False, None, 0.0))
+    cheap, smart = rungs_with(known, "fix", LADDER, [])
+    assert next_step([smart], [Attempt("cheap", False, cheap.cost_usd)]).rung == smart
 
 
 def test_a_useless_worker_is_noticed_within_one_price_of_the_smart_rung() -> None:
