@@ -20,6 +20,7 @@ from sunwell.core.check import Check, Checking, Verdict, name_of
 from sunwell.core.message import FileChange
 from sunwell.core.model import ModelProtocol
 from sunwell.core.secrets import Secrets
+from sunwell.errors import JournalError, PinError
 from sunwell.tools.command_runner import CommandRunner
 from sunwell.tools.originals import work_diff
 from sunwell.tools.workspace import Workspace
@@ -58,6 +59,8 @@ _WORDS = {True: "passed", False: "failed", None: "could not tell"}
 async def _verdict(check: Callable[[Checking], Awaitable[Verdict]], checking: Checking) -> Verdict:
     try:
         verdict = await check(checking)
+    except (JournalError, PinError):
+        raise
     except Exception as error:  # the caller's own code: the run goes on, unverified
         log.exception("the check %s failed", name_of(check))
         said = checking.secrets.redact(f"the check itself failed: {type(error).__name__}: {error}")
@@ -86,14 +89,6 @@ def as_check(check: Check | str, timeout_seconds: float) -> Check:
     return CommandCheck(check, timeout_seconds) if isinstance(check, str) else check
 
 
-Quiet = Callable[[], AbstractAsyncContextManager[tuple[str, ...]]]
-"""Gives the ids of siblings in the same folder whose work is not finished."""
-
-
-def _alone() -> AbstractAsyncContextManager[tuple[str, ...]]:
-    return nullcontext(())
-
-
 @attrs.define(eq=False)
 class ChosenChecks:
     """The checks of a run: those of all its work, the shell of their commands, and the files they watch."""
@@ -115,7 +110,7 @@ class ChosenChecks:
     """Whether the run is only played again: nothing is run or asked then."""
     own: dict[str, tuple[Check | str, ...]] = attrs.field(factory=dict)
     """Checks of single tasks, by the path of the span in which the task is done."""
-    quiet: Quiet = _alone
+    quiet: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     """Entered while checks run before the work has ended: nobody else writes in the folder then."""
 
     @classmethod
@@ -156,6 +151,11 @@ class ChosenChecks:
             self.watched = WatchedFiles.begin(root, globs, steering=steering)
             self.watched.before = {**self.watched.before, **(record or {}).get("before", {})}
         return self.watched.record()
+
+    def owner(self, path: str) -> str:
+        """Return the path of the task with checks of its own that the work at *path* is for; else *path*."""
+        above = [one for one in self.own if path == one or path.startswith(f"{one}/")]
+        return max(above, key=len, default=path)
 
     def for_task(self, more: Sequence[Check | str] = ()) -> tuple[Check, ...]:
         """Return the checks of a piece of work that has *more* of its own."""

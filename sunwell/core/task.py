@@ -176,7 +176,7 @@ class Total:
 
 @attrs.frozen
 class BillLine:
-    """All calls of one model, for one purpose, at one depth of nesting."""
+    """All calls of one model, for one purpose, at one depth of nesting, on one rung of a ladder."""
 
     model: str
     provider: str
@@ -184,6 +184,8 @@ class BillLine:
     """The root is 0, a worker started by it is 1."""
     purpose: str
     total: Total
+    rung: str = ""
+    """The rung of the ladder that the calls belong to; empty: none."""
 
 
 @attrs.frozen
@@ -200,9 +202,9 @@ class Bill:
     """The most detailed totals: every other figure is a sum of these."""
 
     def split(
-        self, by: Literal["model", "provider", "depth", "purpose"]
+        self, by: Literal["model", "provider", "depth", "purpose", "rung"]
     ) -> tuple[tuple[str | int, Total], ...]:
-        """Return the totals by model, provider, depth or purpose, in ascending order."""
+        """Return the totals by model, provider, depth, purpose or rung, in ascending order."""
         totals: dict[Any, list[Total]] = {}
         for line in self.lines:
             totals.setdefault(getattr(line, by), []).append(line.total)

@@ -143,6 +143,8 @@ class Conversation:
     tools: Toolset
     hooks: ConversationHooks | None = None
     """Who stands by work that hands out other work."""
+    begun: History | None = None
+    """A conversation that this one goes on with, instead of beginning with the prompt."""
     turns: int = attrs.field(default=0, init=False)
     calls: CallRunner = attrs.field(init=False)
     on_turn: Callable[[int], None] | None = attrs.field(default=None, init=False)
@@ -180,7 +182,7 @@ class Conversation:
 
     def __attrs_post_init__(self) -> None:
         self.calls = CallRunner(self.run, self.given.span, self.tools)
-        self._history = History([user(self.given.prompt)])
+        self._history = History([user(self.given.prompt)]) if self.begun is None else self.begun
         given = self.given
         self._price = self.run.gateway.prices.price(given.model)
         can_read = any(spec.name == "read_file" for spec in self.tools.specs)
@@ -222,6 +224,14 @@ class Conversation:
             commands=self.calls.commands,
         )
         return Ending(status, reason, answer, sentence, "harness" if answer else "model")
+
+    def continued(self, words: str) -> History:
+        """Return the conversation after its end with *words* of the user behind it, for one that goes on."""
+        self._keep_results()
+        history = self._history
+        if history[-1].tool_calls:
+            history = history.plus(unanswered(history[-1], CALL_NOT_RUN))
+        return with_words(history, words)
 
     async def _all_turns(self) -> Ending:
         while True:
@@ -401,7 +411,7 @@ class Conversation:
 
     async def _take(self, completion: Completion) -> Ending | None:
         """Take one answer into the conversation; return the end where it is one."""
-        message = with_sound_ids(completion.as_message(), self.turns)
+        message = with_sound_ids(completion.as_message(), len(self._history) if self.begun else self.turns)
         self.last_text = completion.text or self.last_text
         self.last_output_tokens = completion.usage.output_tokens if completion.usage else None
         if message.tool_calls and completion.stop not in ("refusal", "window", "other"):
@@ -452,6 +462,7 @@ class Conversation:
     def _end(self, completion: Completion, message: Message) -> Ending | None:
         answer = self._answer(completion)
         if answer.strip():
+            self._history = self._history.plus(message)
             return self._end_at_limit(completion) or Ending("ok", "end", answer)
         self._empty += 1
         if self._empty > 1:

@@ -26,6 +26,7 @@ from sunwell.agent.lifecycle.run_settings import (
 )
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
+from sunwell.agent.run.ladder_terms import LadderTerms
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run, came_to_its_end
 from sunwell.agent.run.toolset import Toolset
@@ -60,6 +61,7 @@ from sunwell.journal.records import (
 )
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
+from sunwell.tools.originals import Originals
 from sunwell.tools.policy import approver_of, is_dry_run
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
@@ -330,6 +332,10 @@ class RunStart:
         goal = self.secrets.redact(session.goal)
         return tools.joined(RunChecksTool(self.checks, self.journal, goal, self.secrets))
 
+    def _ladder_terms(self, session: SessionContext) -> LadderTerms:
+        kept = Originals(self.journal.path.parent / "originals") if self.journal.path else None
+        return LadderTerms(workspace=Workspace(session.workspace), secrets=self.secrets, originals=kept)
+
     async def begin(self, sender: object, config: LoopConfig, session: SessionContext, roles: Roles) -> Run:
         """Return the run, with its first record written, or with what it spent before booked."""
         tools = self._tools(session)
@@ -357,11 +363,15 @@ class RunStart:
                 surroundings=settings["surroundings"],
             ),
             context=partial(shown_for_lens, session, self.secrets),
+            gather=partial(shown_for_task, session.workspace, self.secrets),
+            ladder_terms=self._ladder_terms(session),
             given_lens=EphemeralLens(**settings["lens"]) if "lens" in settings else None,
             lens_left_out=tuple(settings.get("lens_left_out", ())),
             checks=self.checks,
             resumed=self.settings is not None,
         )
+        if self.checks is not None:
+            self.checks.quiet = run.quiet.checking
         run.gateway.accept_changes = self.accept_changes
         run.gateway.heed_refusals = self.heed_refusals
         run.gateway.recorded_only = self.recorded_only
@@ -498,8 +508,12 @@ def _cut_off(journal: Journal) -> str:
 
 def shown_for_lens(session: SessionContext, secrets: Secrets) -> Shown:
     """Return what a smart model is shown of the workspace of *session* when it writes a lens."""
-    goal = secrets.redact(session.goal)
-    return gather(session.workspace, goal, limit_tokens=_CONTEXT_TOKENS, secrets=secrets)
+    return shown_for_task(session.workspace, secrets, session.goal)
+
+
+def shown_for_task(workspace: Path, secrets: Secrets, task: str) -> Shown:
+    """Return what a smart model is shown of *workspace* when it writes a lens for *task*."""
+    return gather(workspace, secrets.redact(task), limit_tokens=_CONTEXT_TOKENS, secrets=secrets)
 
 
 def hashes_of(executor: ToolExecutor) -> Hashes | None:

@@ -146,7 +146,7 @@ class RunStarter:
         self.loops.append(loop)
         try:
             if checked is None:
-                loop.check(start.batch, lens_only=start.lens_only)
+                loop.check(start.batch, lens_only=start.lens_only, is_replay=start.recorded_only)
             named = session.options.earlier_runs
             if named and start.settings is None:  # a run that is taken up has it in its own journal
                 earlier = left_by(self.journals, session.workspace, named)

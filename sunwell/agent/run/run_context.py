@@ -17,7 +17,9 @@ from sunwell.agent.run.composed_answer import composed_answer
 from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
 from sunwell.agent.run.guidance import Guidance
+from sunwell.agent.run.ladder_terms import LadderTerms
 from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.quiet import Quiet
 from sunwell.agent.run.toolset import Toolset
 from sunwell.budget.ledger import TreeLedger
 from sunwell.budget.ledger_protocol import Budget, Ledger
@@ -28,7 +30,8 @@ from sunwell.core.message import FileChange, net_changes
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
-from sunwell.core.task import AnswerBy, Status, StopReason, TaskResult, with_both_sides
+from sunwell.core.task import AnswerBy, CommandRun, Status, StopReason, TaskResult, with_both_sides
+from sunwell.core.verdict import Verification
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
     BUDGET_WARNING,
@@ -264,6 +267,11 @@ class CallLog(Protocol):
         """Changes of files in the order in which they happened."""
         ...
 
+    @property
+    def commands(self) -> list[CommandRun]:
+        """Commands in the order in which they ended."""
+        ...
+
 
 class Work(Protocol):
     """A piece of work that counts as the task's own: a conversation, see there."""
@@ -276,6 +284,11 @@ class Work(Protocol):
     @property
     def calls(self) -> CallLog:
         """Its tool calls."""
+        ...
+
+    @property
+    def last_output_tokens(self) -> int | None:
+        """Output tokens of its latest answer; ``None`` if unknown."""
         ...
 
     def composed_end(self, status: Status, reason: StopReason, sentence: str) -> Ending:
@@ -303,6 +316,9 @@ class Run:
     """The lens that the caller gives; ``None``: one is written if the task is delegated."""
     lens_left_out: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     """What the lens has lost of what was written, a sentence each."""
+    ladder_terms: LadderTerms = attrs.field(default=LadderTerms(), kw_only=True)
+    gather: Callable[[str], Shown] | None = attrs.field(default=None, kw_only=True)
+    """Returns what the smart model is shown for another task than that of the run; ``None``: ``context``."""
     checks: "ChosenChecks | None" = attrs.field(default=None, kw_only=True)
     """What says whether results stand; ``None`` if nothing does."""
     root: Span = attrs.field(default=Span(), init=False)
@@ -320,6 +336,9 @@ class Run:
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
     confidence: float | None = attrs.field(default=None, init=False)
     """How sure an orchestrator was of its answer; ``None`` where nobody said."""
+    verification: Verification | None = attrs.field(default=None, init=False)
+    """What the checks found; ``None`` if there was no check."""
+    quiet: Quiet = attrs.field(factory=Quiet, init=False)
     works: list[Work] = attrs.field(factory=list, init=False)
     """What was done for the task itself; the work of workers is in their results."""
     workers: tuple[TaskResult, ...] = attrs.field(default=(), init=False)
@@ -405,6 +424,7 @@ class Run:
             result.duration_seconds,
             time.time(),
             result.answer_by,
+            result.verification,
         )
         try:
             await self._write_end(closed)
@@ -415,6 +435,10 @@ class Run:
             raise
         self.tell(RUN_FINISHED, RunFinished(self.journal.run_id, result))
         return result
+
+    def so_far_done(self, ended: Ending) -> TaskResult:
+        """Return the result of the run if it ended now with *ended*, before anything is recorded or told."""
+        return self._result(ended)
 
     def so_far(self, error: SunwellError) -> TaskResult:
         """Return the result of the run as far as it has come when *error* ends it."""
@@ -435,6 +459,11 @@ class Run:
         if closed is not None:
             return closed.duration_seconds
         return self.ledger.used(self.root.path).seconds
+
+    def _verification(self) -> Verification | None:
+        """Return what the checks found; of a run that is played again, as it was told then."""
+        closed = self.journal.find(RunClosed, ()) if self.gateway.recorded_only else None
+        return self.verification if closed is None else closed.verification
 
     def _result(self, ended: Ending) -> TaskResult:
         called: Counter[str] = Counter()
@@ -470,6 +499,7 @@ class Run:
             confidence=self.confidence,
             answer_by=ended.answer_by,
             not_delegated=self.not_delegated,
+            verification=self._verification(),
         )
 
 
@@ -503,6 +533,7 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         stop_reason=closed.stop_reason,
         answer=closed.answer,
         answer_by=closed.answer_by,
+        verification=closed.verification,
         error=closed.error,
         files=net_changes(changes),
         tools_called=tuple(sorted(called.items())),

@@ -11,6 +11,7 @@ from sunwell.agent.conversation.conversation import Assignment
 from sunwell.agent.conversation.final_call import closing_seconds
 from sunwell.agent.prompts import worker_terms_text
 from sunwell.agent.run.loop_config import DEFAULT_TURNS
+from sunwell.agent.run.run_context import Work
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.slots import Seat
 from sunwell.context.kinds import Seconds, Text, allowed, read_value
@@ -224,5 +225,14 @@ class Worker:
     done: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     result: TaskResult | None = attrs.field(default=None, init=False)
     replayed: bool = attrs.field(default=False, init=False)
+    works: list[Work] = attrs.field(factory=list, init=False)
+    """The conversations in which it has worked, in order."""
+    climbs: bool = False
+    """Whether its work goes up if it fails its check: each rung then has a span of its own."""
     has_account: bool = attrs.field(default=False, init=False)
     """Whether its account in the ledger is open: it has begun in this process."""
+
+    @property
+    def first_span(self) -> Span:
+        """The span of its first conversation."""
+        return self.span.child("cheap") if self.climbs else self.span

@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.agent.conversation.conversation import Conversation
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.workers.worker import Worker
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.message import FileChange, net_changes
 from sunwell.core.task import Conflict, TaskResult
+from sunwell.core.verdict import Verification
 from sunwell.journal.records import WorkerClosed
 
 
@@ -19,11 +19,11 @@ def result_of(
     run: Run,
     worker: Worker,
     ended: Ending,
-    work: Conversation | None,
+    verification: Verification | None,
     seconds: float,
     conflicts: tuple[Conflict, ...] = (),
 ) -> TaskResult:
-    """Return the result of *worker*, with what the harness saw of *work*; ``None``: it never began."""
+    """Return the result of *worker*, with what the harness saw of its work."""
     path = run.journal.path
     result = TaskResult(
         task=worker.task.text,
@@ -38,15 +38,16 @@ def result_of(
         journal=str(path) if path else None,
         task_id=worker.id,
         conflicts=conflicts,
+        verification=verification,
     )
-    if work is None:
-        return result
+    works = worker.works
+    called = sum((work.calls.called for work in works), Counter[str]())
     return attrs.evolve(
         result,
-        files=net_changes(work.calls.changes),
-        tools_called=tuple(sorted(work.calls.called.items())),
-        commands=tuple(work.calls.commands),
-        turns=work.turns,
+        files=net_changes([change for work in works for change in work.calls.changes]),
+        tools_called=tuple(sorted(called.items())),
+        commands=tuple(command for work in works for command in work.calls.commands),
+        turns=sum(work.turns for work in works),
     )
 
 
@@ -72,6 +73,7 @@ def closed(worker: Worker, result: TaskResult, result_tokens: int | None) -> Wor
         at=time.time(),
         parent_turn=worker.origin.turn if worker.origin else None,
         answer_by=result.answer_by,
+        verification=result.verification,
     )
 
 
@@ -107,6 +109,7 @@ def recorded_result(run: Run, worker: Worker) -> TaskResult | None:
         task_id=worker.id,
         commands=record.commands,
         conflicts=record.conflicts,
+        verification=record.verification,
     )
 
 
