@@ -44,7 +44,7 @@ class RunChecksTool:
         return (_SPEC,)
 
     def is_parallel(self, name: str) -> bool:
-        """Whether calls may run side by side: they change nothing, and wait themselves until nobody writes."""
+        """Whether calls may run side by side: they change nothing, and wait until nobody writes."""
         return True
 
     async def hashes(self, paths: tuple[str, ...]) -> tuple[str | None, ...]:

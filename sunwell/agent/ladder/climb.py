@@ -81,7 +81,7 @@ class Climb:
     models: LadderModels
     rungs: tuple[PlannedRung, ...]
     outcomes: ClimbOutcomes
-    works: list[Work] = attrs.field(factory=list)
+    works: list[Work] = attrs.field(factory=list, repr=False)
     """All conversations so far, and what was put back between them, in order."""
     _by: tuple[str, ...] = attrs.field(default=(), init=False)
     """What the checks are called."""

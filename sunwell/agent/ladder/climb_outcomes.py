@@ -8,9 +8,8 @@ import attrs
 from sunwell.agent.ladder.rungs import PlannedRung
 from sunwell.agent.policy.ladder import Attempt, Rung
 from sunwell.agent.policy.rung_outcomes import DEFAULT_PRIORS, after_of, rungs_with
-from sunwell.agent.run.ladder_terms import OutcomeStore
 from sunwell.core.verdict import RungAttempt
-from sunwell.memory.outcomes import KnownOutcomes, Outcome
+from sunwell.memory.outcomes import KnownOutcomes, OutcomeStore, RungOutcome
 
 
 @attrs.define(eq=False)
@@ -35,7 +34,7 @@ class ClimbOutcomes:
         tried = [Attempt(one.rung, one.passed, one.cost_usd) for one in before]
         rungs = [Rung(one.rung, one.model, one.cost_usd) for one in before]
         after = after_of(rungs, tried)
-        made = Outcome(
+        made = RungOutcome(
             self.kind, attempt.rung, attempt.model, after, attempt.passed, attempt.cost_usd, time.time()
         )
         self.known.add(made)

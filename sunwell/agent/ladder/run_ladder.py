@@ -11,7 +11,7 @@ from sunwell.agent.ladder.climb import Climb, Climbed, Errand, not_passed
 from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes
 from sunwell.agent.ladder.rungs import LadderModels, PlannedRung
 from sunwell.agent.ladder.workers_at_work import WorkersAtWork
-from sunwell.agent.policy.kinds import kind_of
+from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.decision import Candidates, LensOutlook, PricedModel, expected_output, shape_of
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, Run, Work
@@ -175,7 +175,7 @@ class RunLadder:
         # What a run is played again from must not depend on what happened since.
         store = None if self.run.gateway.recorded_only else self.run.ladder_terms.outcomes
         if self._known is None:
-            self._known = KnownOutcomes() if store is None else store.known()
+            self._known = KnownOutcomes() if store is None else store.read()
         outcomes = ClimbOutcomes(kind_of(errand.task), self._known, store)
         rungs = plan_rungs(self.run, self.models, errand.task)
         return Climb(self.run, errand, self.models, rungs, outcomes, works)

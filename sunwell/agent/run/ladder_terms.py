@@ -1,26 +1,11 @@
 """What the ladder of a run needs to know of the place that is worked in."""
 
-from collections.abc import Sequence
-from typing import Protocol
-
 import attrs
 
 from sunwell.core.secrets import Secrets
-from sunwell.memory.outcomes import KnownOutcomes, Outcome
+from sunwell.memory.outcomes import OutcomeStore
 from sunwell.tools.originals import Originals
 from sunwell.tools.workspace import Workspace
-
-
-class OutcomeStore(Protocol):
-    """Keeps outcomes of earlier runs. It never fails a run: what it cannot read or write is left out."""
-
-    def known(self) -> KnownOutcomes:
-        """Return the outcomes so far."""
-        ...
-
-    def record(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep *outcomes* for later runs."""
-        ...
 
 
 @attrs.frozen(kw_only=True)

@@ -120,7 +120,7 @@ def test_the_tool_is_there_only_if_it_can_do_something(story, options):
     """Otherwise neither its description nor the advice to run it is sent."""
     story.options = options
     model = ScriptedModel("opus-x", ["Done."], PRICE)
-    story.run(model=model)
+    story.in_real_time("run", model=model)
     assert "run_checks" not in [spec.name for spec in model.calls[0].tools]
     assert "run_checks" not in "".join(model.calls[0].system)
 
@@ -129,7 +129,7 @@ def test_the_tool_has_no_arguments_and_workers_are_told_to_run_it(story):
     """Which checks run is not the model's to choose."""
     story.options = RunOptions(checks=["true"], **OPEN)
     model = ScriptedModel("opus-x", ["Done."], PRICE)
-    story.run(model=model)
+    story.in_real_time("run", model=model)
     (spec,) = (spec for spec in model.calls[0].tools if spec.name == "run_checks")
     assert isinstance(spec, ToolSpec)
     assert json.loads(spec.schema_text)["properties"] == {}
@@ -146,10 +146,10 @@ def test_the_advice_fits_into_the_prompt_and_contradicts_nothing():
 
 
 def test_a_run_that_goes_on_does_not_run_recorded_checks_again(story, call, checked):
-    """Their result is in the journal like that of any other tool."""
+    """Their result is in the journal like that of any other tool; at its end they run once."""
     story.options = RunOptions(checks=["echo x >> ran.log"], budget=Budget(turns=2), **OPEN)
     story.in_real_time("run", completion(checked), completion(call.reading("no.txt")), "Not finished.")
     story.in_real_time(
         "resume", "Done.", given={"checks": ["echo x >> ran.log"], **OPEN}, budget=Budget(turns=9)
     )
-    assert (story.workspace / "ran.log").read_text() == "x\n"
+    assert (story.workspace / "ran.log").read_text() == "x\nx\n"
