@@ -44,8 +44,8 @@ class RunChecksTool:
         return (_SPEC,)
 
     def is_parallel(self, name: str) -> bool:
-        """Whether calls may run side by side: another call could change the files meanwhile."""
-        return False
+        """Whether calls may run side by side: they change nothing, and wait until nobody writes."""
+        return True
 
     async def hashes(self, paths: tuple[str, ...]) -> tuple[str | None, ...]:
         """Look at no file: nothing is touched here."""
@@ -69,22 +69,21 @@ class RunChecksTool:
         checks, later = self._checks(self.place)
         if not checks:
             return ToolResult(call.id, "There is no check that can run before your last message.")
-        async with self.chosen.quiet() as unfinished:
-            checking = self._checking(self.place, unfinished)
-            verdict = await self.chosen.verdict_of(checks, checking)
+        async with self.chosen.quiet():
+            verdict = await self.chosen.verdict_of(checks, self._checking(self.place))
         said = "\n\n".join(part for part in (_SAID[verdict.passed], verdict.evidence, later) if part)
         return ToolResult(call.id, said, exit_code=_CODES[verdict.passed])
 
     def _checks(self, place: Place) -> tuple[tuple[Check, ...], str]:
         """Return the checks that can run now, and a sentence on those that cannot."""
-        checks = self.chosen.for_task(self.chosen.own.get(place.span.path, ()))
+        checks = self.chosen.for_task(self.chosen.own.get(self.chosen.owner(place.span.path), ()))
         later = [name_of(check) for check in checks if not is_midway(check)]
         said = f"Not run before your last message: {', '.join(later)}." if later else ""
         return tuple(check for check in checks if is_midway(check)), said
 
-    def _checking(self, place: Place, unfinished: tuple[str, ...]) -> Checking:
-        changes = net_changes(tuple(self._changes(place.span.path)))
-        return Checking(task=self.task, answer="", files=changes, unfinished=unfinished, secrets=self.secrets)
+    def _checking(self, place: Place) -> Checking:
+        changes = net_changes(tuple(self._changes(self.chosen.owner(place.span.path))))
+        return Checking(task=self.task, answer="", files=changes, secrets=self.secrets)
 
     def _changes(self, path: str) -> Iterator[FileChange]:
         for record in self.journal.records():

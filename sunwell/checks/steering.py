@@ -84,7 +84,7 @@ def steering_kind(path: str, command: str = "") -> SteeringKind | None:
     tests, or *command* runs it. ``None``: neither is known of it.
     """
     *folders, name = path.casefold().split("/")
-    programs = _programs(command)
+    programs = programs_of(command)
     if _STEERING.fullmatch(name) or _STEERING_FOLDERS.intersection(folders):
         return "steering"
     if _TEST.fullmatch(name) or _TEST_FOLDERS.intersection(folders):
@@ -94,24 +94,24 @@ def steering_kind(path: str, command: str = "") -> SteeringKind | None:
     return None
 
 
-def _programs(command: str) -> frozenset[str]:
-    """Return the words of *command* that name a program or a script, such as ``run.sh`` in ``sh run.sh``."""
+def programs_of(command: str) -> tuple[str, ...]:
+    """Return the words of *command* that name a program or a script, in order: ``sh`` and ``run.sh``."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
-    found, expected = set[str](), True
+    found, expected = list[str](), True
     try:
         for word in lexer:
             if set(word) <= set(";&|()"):
                 expected = True
             elif expected and not (word.startswith("-") or _ASSIGNMENT.match(word)):
-                found.add(word.removeprefix("./"))
+                found.append(word.removeprefix("./"))
                 expected = word.rpartition("/")[2].rstrip("0123456789.") in _INTERPRETERS
     except ValueError:  # a quotation that does not end: the shell reports it
         pass
-    return frozenset(found)
+    return tuple(found)
 
 
-def _shadows(folders: list[str], name: str, programs: frozenset[str]) -> bool:
+def _shadows(folders: list[str], name: str, programs: tuple[str, ...]) -> bool:
     """Whether Python would load the file in place of a module that a test run imports.
 
     ``python -m pytest`` finds modules of the current folder first.

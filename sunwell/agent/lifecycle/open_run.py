@@ -320,9 +320,17 @@ class RunStart:
 
     def _tools(self, session: SessionContext) -> Toolset:
         tools = Toolset.of(self.equipment.names(session.options), self.executor)
-        if self.checks is None or not tools.granted or is_dry_run(self.executor):
+        if self.recorded_only:  # as it was, whoever plays it again
+            had = [name for name, _ in (self.settings or {}).get("code", {}).get("tools", ())]
+            offers = "run_checks" in had
+        else:
+            offers = bool(tools.granted) and not is_dry_run(self.executor)
+        if self.checks is None or not offers or not self.checks.has_midway():
             return tools
-        return _with_run_checks(tools, self.checks, self.journal, session, self.secrets)
+        from sunwell.checks.run_checks_tool import RunChecksTool  # most runs have no checks
+
+        goal = self.secrets.redact(session.goal)
+        return tools.joined(RunChecksTool(self.checks, self.journal, goal, self.secrets))
 
     def _ladder_terms(self, session: SessionContext) -> LadderTerms:
         kept = Originals(self.journal.path.parent / "originals") if self.journal.path else None
@@ -332,6 +340,11 @@ class RunStart:
         """Return the run, with its first record written, or with what it spent before booked."""
         tools = self._tools(session)
         settings = self.settings_now(session, roles, tools)
+        if self.checks is not None:
+            place = self.journal.path
+            self.checks.originals = None if place is None else place.parent / "originals"
+            self.checks.judges = roles.judges
+            self.checks.recorded_only = self.recorded_only
         if self.checks is not None and not self.recorded_only:
             watched = self.checks.watch(session.workspace, settings.get("watched"))
             settings |= {} if watched is None else {"watched": watched}
@@ -357,6 +370,8 @@ class RunStart:
             checks=self.checks,
             resumed=self.settings is not None,
         )
+        if self.checks is not None:
+            self.checks.quiet = run.quiet.checking
         run.gateway.accept_changes = self.accept_changes
         run.gateway.heed_refusals = self.heed_refusals
         run.gateway.recorded_only = self.recorded_only
@@ -411,17 +426,6 @@ def chosen_checks(session: SessionContext, batch: Batch | None, secrets: Secrets
     from sunwell.checks.suite import ChosenChecks  # most runs have none
 
     return ChosenChecks.of(session.options, session.workspace, secrets, of_tasks)
-
-
-def _with_run_checks(
-    tools: Toolset, checks: "ChosenChecks", journal: Journal, session: SessionContext, secrets: Secrets
-) -> Toolset:
-    """Return *tools* with the tool that runs *checks*, if any of them can look at unfinished work."""
-    from sunwell.checks.run_checks_tool import RunChecksTool  # most runs have no checks
-
-    if not checks.has_midway():
-        return tools
-    return tools.joined(RunChecksTool(checks, journal, secrets.redact(session.goal), secrets))
 
 
 def open_new(
@@ -528,7 +532,8 @@ def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> Non
 def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:
     """Add the keys that the models were given to *secrets*, and return them."""
     named = [
-        getattr(model, "connection", None) for model in (roles.own, roles.smart, roles.worker, roles.second)
+        getattr(model, "connection", None)
+        for model in (roles.own, roles.smart, roles.worker, roles.second, roles.judge)
     ]
     connections = [one for one in named if isinstance(one, Connection)]
     for value in dict.fromkeys([value for one in connections for value in one.secret_values()]):
