@@ -21,8 +21,8 @@ from sunwell.core.message import FileChange
 from sunwell.core.model import ModelProtocol
 from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError, PinError
-from sunwell.tools.command_runner import CommandRunner
 from sunwell.tools.originals import work_diff
+from sunwell.tools.shell import CommandRunner
 from sunwell.tools.workspace import Workspace
 
 log = logging.getLogger("sunwell.checks")
