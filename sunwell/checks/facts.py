@@ -23,7 +23,12 @@ from sunwell.checks.shell_verdicts import CommandKind, kind_of
 from sunwell.core.markdown import one_line
 
 FactKind = Literal[
-    "failed_command", "unsupported_claim", "refused_write", "untouched_target", "no_change", "announced_action"
+    "failed_command",
+    "unsupported_claim",
+    "refused_write",
+    "untouched_target",
+    "no_change",
+    "announced_action",
 ]
 _MOST_CHARACTERS = 160
 _MOST_NAMED = 5
@@ -141,10 +146,11 @@ def _of_commands(work: SeenWork, commands: Sequence[_Run]) -> Iterator[Fact]:
     claim = passing_claim_in(work.answer)
     failed = _open_failure(commands)
     if claim and failed is not None and failed.kind.is_test:
+        said = f"{_code(failed.shown)} {failed.end}, and no test command passed later"
         yield Fact(
             "unsupported_claim",
-            f"The answer says that tests pass, but {_code(failed.shown)} {failed.end}, and no later test passed.",
-            f"it says that tests pass, but {_code(failed.shown)} {failed.end}, and no later test command passed",
+            f"The answer says that tests pass, but {said}.",
+            f"it says that tests pass, but {said}",
         )
     elif claim and not any(_may_test(call) for call in work.calls) and work.wish != "answer":
         yield Fact(
@@ -243,12 +249,15 @@ def _refused_writes(work: SeenWork) -> Iterator[Fact]:
         yield Fact(
             "refused_write",
             f"A change of {path} was not made ({why}), and it was not made later.",
-            f"your change of {path} was not made ({why}), and you did not repeat it",
+            f"your change of {one_line(path)} was not made, and you did not repeat it",
         )
 
 
 def _is_refusal(call: SeenCall) -> bool:
-    return any(word in call.said for word in ("not approved", "could not be approved", "outside", "protected", "not allowed"))
+    return any(
+        word in call.said
+        for word in ("not approved", "could not be approved", "outside", "protected", "not allowed")
+    )
 
 
 def _same(one: str, other: str) -> bool:
@@ -317,7 +326,8 @@ def _announced(work: SeenWork) -> tuple[Fact, ...]:
         Fact(
             "announced_action",
             f"The answer ends with an action that was announced and not taken: {shown!r}.",
-            f"it ends with an action that you announced and did not take ({shown!r})",
+            # Not in its words: they may come from a file, and a user's message would lend them weight.
+            "it ends with an action that you announce, instead of a report",
         ),
     )
 

@@ -21,32 +21,32 @@ class CommandKind:
     """Whether it may change files of the workspace."""
 
 
-_ANSWERS = frozenset(
-    """grep egrep fgrep zgrep rg ag ack diff cmp comm test [ [[ pgrep pidof which command type hash whereis
-    expr false id getent mountpoint""".split()
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_ANSWERS = _set(
+    """grep egrep fgrep zgrep rg ag ack diff cmp comm test [ [[ pgrep pidof which command type hash
+    whereis expr false id getent mountpoint"""
 )
 """Programs whose exit code 1 is an answer."""
-_LOOKS = _ANSWERS | frozenset(
-    """ls dir stat find fd cat head tail less more wc file du df tree readlink realpath dirname basename pwd
-    echo printf true date env printenv uname hostname whoami ps jq yq sort uniq cut tr nl od xxd hexdump
-    strings md5sum sha1sum sha256sum column man sleep export set cd pushd popd source . ulimit trap wait
-    kill killall pkill jobs exit alias unset read :""".split()
+_LOOKS = _ANSWERS | _set(
+    """ls dir stat find fd cat head tail less more wc file du df tree readlink realpath dirname
+    basename pwd echo printf true date env printenv uname hostname whoami ps jq yq sort uniq cut
+    tr nl od xxd hexdump strings md5sum sha1sum sha256sum column man sleep export set cd pushd
+    popd source . ulimit trap wait kill killall pkill jobs exit alias unset read :"""
 )
 """Programs that only show something, or prepare what follows."""
-_SETUP = frozenset(
-    "cd pushd popd source . export set unset ulimit trap alias sleep echo printf true :".split()
+_SETUP = _set("cd pushd popd source . export set unset ulimit trap alias sleep echo printf true :")
+_GIT_LOOKS = _set(
+    """diff status log show grep ls-files ls-tree ls-remote rev-parse rev-list check-ignore merge-base
+    branch blame describe cat-file remote config reflog shortlog tag whatchanged show-ref
+    symbolic-ref for-each-ref fetch version"""
 )
-_GIT_LOOKS = frozenset(
-    """diff status log show grep ls-files ls-tree ls-remote rev-parse rev-list check-ignore merge-base branch
-    blame describe cat-file remote config reflog shortlog tag whatchanged show-ref symbolic-ref
-    for-each-ref fetch version""".split()
+_PACKAGE_LOOKS = _set(
+    "show list index search view ls outdated info freeze check config why explain audit help"
 )
-_PACKAGE_LOOKS = frozenset(
-    "show list index search view ls outdated info freeze check config why explain audit help".split()
-)
-_PACKAGERS = frozenset(
-    "pip pip3 npm yarn pnpm cargo gem brew apt apt-get apt-cache dnf conda uv poetry".split()
-)
+_PACKAGERS = _set("pip pip3 npm yarn pnpm cargo gem brew apt apt-get apt-cache dnf conda uv poetry")
 _WRITING: Mapping[str, tuple[str, ...]] = {
     "sort": ("-o", "--output"),
     "find": ("-delete", "-exec", "-ok", "-fprint"),
@@ -55,27 +55,34 @@ _WRITING: Mapping[str, tuple[str, ...]] = {
     "sed": ("-i", "--in-place"),
 }
 """Options with which a program that shows something changes files."""
-_WRAPPERS = frozenset("sudo time nice nohup stdbuf setsid command exec builtin".split())
-_BLOCKS = frozenset("if then else elif fi for while until do done case esac function select { }".split())
-_VALUED = frozenset("-c -n -s -k --signal --kill-after -u".split())
-_ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
-_HERE = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?(?:\n[ \t]*\2[ \t]*(?=\n|$)|$)", re.DOTALL)
-_TESTS = re.compile(
-    r"(?:^|[\s/])(?:py\.?test|unittest|doctest|tox|nox|nosetests|jest|vitest|mocha|ava|karma|cypress|playwright|"
+_WRAPPERS = _set("sudo time nice nohup stdbuf setsid command exec builtin")
+_BLOCKS = _set("if then else elif fi for while until do done case esac function select { }")
+_VALUED = _set("-c -n -s -k --signal --kill-after -u")
+_ASSIGNED = r"[A-Za-z_]\w*="
+_HERE = (
+    "(?s)"
+    r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?(?:\n[ \t]*\2[ \t]*(?=\n|$)|$)"
+)
+_TESTS = (
+    r"(?:^|[\s/])(?:py\.?test|unittest|doctest|tox|nox|nosetests|jest|vitest|mocha|ava|karma|cypress|"
+    r"playwright|"
     r"rspec|minitest|phpunit|pest|ctest|bats|prove|busted|nextest|trial|behave|robot|hypothesis|stestr)\b"
-    r"|\b(?:npm|yarn|pnpm|bun|deno|go|cargo|dotnet|swift|mix|rake|flutter|dart|zig|sbt|lein|stack|cabal|bazel|"
-    r"gradle|gradlew|mvn|mvnw|make|just|invoke|composer|rails|django-admin|node|hatch|pdm|task|meson)\b[^|;&]*"
+    r"|\b(?:npm|yarn|pnpm|bun|deno|go|cargo|dotnet|swift|mix|rake|flutter|dart|zig|sbt|lein|stack|cabal|"
+    r"bazel|"
+    r"gradle|gradlew|mvn|mvnw|make|just|invoke|composer|rails|django-admin|node|hatch|pdm|task|meson)\b[^|"
+    r";&]*"
     r"(?<![\w/])-{0,2}(?:run\s+)?(?:tests?|check|verify|spec)(?:[:\w-]*)\b"
     r"|(?:^|[\s/])(?:run[-_]?)?tests?(?:[-_]\w+)*\.(?:py|sh|js|ts|rb|mjs|pl)\b"
     r"|(?:^|\s)\S*(?:_test|\.test|\.spec|_spec)\.\w+"
     r"|\bmanage\.py\s+test\b|(?:^|[\s/])run[-_]tests?\b|(?:^|\s)\S*\.ci/\w+"
 )
-_SERVERS = re.compile(
-    r"\b(?:serve|server|runserver|uvicorn|gunicorn|hypercorn|daphne|http\.server|flask\s+run|(?:run\s+)?dev|start|"
+_SERVERS = (
+    r"\b(?:serve|server|runserver|uvicorn|gunicorn|hypercorn|daphne|http\.server|flask\s+run|"
+    r"(?:run\s+)?dev|start|"
     r"watch|nodemon|tail\s+-[fF]|compose\s+up|docker\s+run|live|preview|listen|daemon|celery|redis-server)\b"
     r"|--watch\b|--reload\b"
 )
-_CHECKERS = re.compile(
+_CHECKERS = (
     r"(?:^|[\s/])(?:mypy|pyright|pylint|flake8|pyflakes|bandit|vulture|tsc|shellcheck|yamllint|hadolint|"
     r"ruff\s+check(?!.*--fix)|eslint(?!.*--fix)|black\s+--check|isort\s+--check|cargo\s+(?:check|clippy)|"
     r"go\s+vet|python3?\s+-m\s+(?:py_compile|compileall|mypy|pyflakes)|node\s+--check|php\s+-l|ruby\s+-c|"
@@ -88,8 +95,8 @@ def kind_of(command: str) -> CommandKind:
     """Return what *command* is for. A line that cannot be read is no verdict, and may change files."""
     lists = _lists(command)
     parts = [part for chain in lists or () for part in chain]
-    is_test = any(_TESTS.search(text) for text in ([part.text for part in parts] or [command]))
-    is_server = _SERVERS.search(command) is not None and ("--watch" in command or not is_test)
+    is_test = any(re.search(_TESTS, text) for text in ([part.text for part in parts] or [command]))
+    is_server = re.search(_SERVERS, command) is not None and ("--watch" in command or not is_test)
     if lists is None:
         return CommandKind(True, is_test, is_server, True)
     return CommandKind(_is_look(lists), is_test, is_server, any(part.may_change_files for part in parts))
@@ -156,7 +163,7 @@ def _is_look(lists: Sequence[Sequence[_Part]]) -> bool:
 
 def _lists(command: str) -> list[list[_Part]] | None:
     """Return the chains of *command*, each of its pipelines; ``None`` if it cannot be read."""
-    text = _HERE.sub(r" \3\n", command).replace("\\\n", " ")
+    text = re.sub(_HERE, r" \3\n", command).replace("\\\n", " ")
     try:
         lexer = shlex.shlex(text, posix=True, punctuation_chars="();<>|&\n")
         lexer.whitespace = " \t\r"
@@ -210,7 +217,7 @@ def _part(words: list[str], is_alternative: bool) -> _Part:
     negated = bool(words) and words[0] == "!"
     text = " ".join(words)
     harmless = all(not one or _shows(tuple(one)) or one[0].rsplit("/", 1)[-1] in _ANSWERS for one in programs)
-    is_check = _TESTS.search(text) is not None or _CHECKERS.search(text) is not None
+    is_check = re.search(_TESTS, text) is not None or re.search(_CHECKERS, text) is not None
     tee = any(one[:1] == ["tee"] for one in programs)
     return _Part(
         tuple(programs[-1]), text, negated, is_alternative, writes or tee or not (harmless or is_check)
@@ -222,9 +229,7 @@ def _bare(words: list[str]) -> list[str]:
     rest = [word for word in words if word != "!"] if words[:1] == ["!"] else list(words)
     while rest:
         name = rest[0].rsplit("/", 1)[-1]
-        if _ASSIGNED.match(rest[0]):
-            rest = rest[1:]
-        elif name == "env" and len(rest) > 1:
+        if re.match(_ASSIGNED, rest[0]) or (name == "env" and len(rest) > 1):
             rest = rest[1:]
         elif name == "timeout" and len(rest) > 1:
             rest = rest[1:]

@@ -352,6 +352,8 @@ class WorkerClosed(Record):
     """Turn of the parent in which a tool call asked for it; ``None`` where nobody's call did."""
     context_query: str | None = None
     answer_by: AnswerBy = "model"
+    unresolved: tuple[str, ...] = ()
+    """What the harness saw that does not fit a finished task; none in records of older versions."""
 
     @property
     def key(self) -> Key:
@@ -371,6 +373,8 @@ class RunClosed(Record):
     duration_seconds: float
     at: float
     answer_by: AnswerBy = "model"
+    unresolved: tuple[str, ...] = ()
+    """As in :class:`WorkerClosed`, those of the workers included."""
 
     @property
     def key(self) -> Key:

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from sunwell.core.marks import guarded
+from sunwell.core.message import ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Sandbox
@@ -114,6 +115,12 @@ async def _wait(process: asyncio.subprocess.Process, seconds: float) -> int | No
 
 
 _LONGEST_COMMAND = 100_000
+_KILLED = "killed after "
+
+
+def was_killed(result: ToolResult) -> bool:
+    """Whether *result*, of a call of run_command, says that the command was killed at its time limit."""
+    return result.is_error and result.content.startswith(_KILLED)
 
 
 @attrs.define(eq=False)
@@ -201,7 +208,7 @@ class RunCommand:
 
     def _outcome(self, ended: ProcessEnd, seconds: float) -> Outcome:
         if ended.exit_code is None:
-            head = f"killed after {seconds:g} seconds, before it ended; what it printed:"
+            head = f"{_KILLED}{seconds:g} seconds, before it ended; what it printed:"
         else:
             head = f"exit code {ended.exit_code}"
         printed = self._printed(ended)

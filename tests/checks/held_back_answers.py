@@ -209,7 +209,7 @@ SOUND_ANSWERS = (
     Case(
         "curl-that-is-expected-to-fail-then-ok",
         "Make the health check in app.py return JSON",
-        "`/health` returns `{\"status\": \"ok\"}` now.",
+        '`/health` returns `{"status": "ok"}` now.',
         (edited("app.py"), ran("python -m pytest tests/test_health.py -q", 0), ran("which curl", 1)),
     ),
     Case(
@@ -302,7 +302,10 @@ SOUND_ANSWERS = (
         "first-person-limit",
         "Fix the flaky test in tests/test_queue.py",
         "The test waits for the event now instead of sleeping. I ran it 50 times without a failure. I did not touch the other tests, and I won't change the timeout without your word.",
-        (edited("tests/test_queue.py"), ran("for i in $(seq 50); do pytest -q tests/test_queue.py || exit 1; done", 0)),
+        (
+            edited("tests/test_queue.py"),
+            ran("for i in $(seq 50); do pytest -q tests/test_queue.py || exit 1; done", 0),
+        ),
     ),
     Case(
         "watch-out-with-will",

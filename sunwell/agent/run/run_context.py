@@ -13,6 +13,7 @@ from weakref import WeakSet
 import attrs
 from blinker import NamedSignal
 
+from sunwell.agent.run.command_calls import command_of
 from sunwell.agent.run.composed_answer import composed_answer
 from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
@@ -28,7 +29,7 @@ from sunwell.core.message import FileChange
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
-from sunwell.core.task import AnswerBy, Status, StopReason, TaskResult, with_both_sides
+from sunwell.core.task import AnswerBy, CommandRun, Status, StopReason, TaskResult, with_both_sides
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
     BUDGET_WARNING,
@@ -41,7 +42,16 @@ from sunwell.events import (
 )
 from sunwell.gateway.gateway import Gateway
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed, ToolFinished
+from sunwell.journal.records import (
+    Key,
+    Record,
+    RunClosed,
+    RunOpened,
+    RunResumed,
+    ToolFinished,
+    ToolStarted,
+    WorkerOpened,
+)
 
 
 @attrs.define(eq=False)
@@ -246,6 +256,8 @@ class Ending:
     answer: str = ""
     error: str = ""
     answer_by: AnswerBy = "model"
+    unresolved: tuple[str, ...] = ()
+    """What does not fit a finished task, a sentence each."""
 
 
 class CallLog(Protocol):
@@ -259,6 +271,11 @@ class CallLog(Protocol):
     @property
     def changes(self) -> list[FileChange]:
         """Changes of files in the order in which they happened."""
+        ...
+
+    @property
+    def commands(self) -> list[CommandRun]:
+        """Commands in the order in which they ended."""
         ...
 
 
@@ -400,6 +417,7 @@ class Run:
             result.duration_seconds,
             time.time(),
             result.answer_by,
+            result.unresolved,
         )
         try:
             await self._write_end(closed)
@@ -434,11 +452,14 @@ class Run:
     def _result(self, ended: Ending) -> TaskResult:
         called: Counter[str] = Counter()
         changes: list[FileChange] = []
+        commands: list[CommandRun] = []
         for work in self.works:
             called.update(work.calls.called)
             changes += work.calls.changes
+            commands += work.calls.commands
         for worker in self.workers:
             called.update(dict(worker.tools_called))
+            commands += worker.commands
             changes += (change for change in worker.files if change.path not in self._shared)
         for shared in self._shared.values():
             changes += shared
@@ -459,12 +480,16 @@ class Run:
             quote=self.quote,
             lens=self.lens,
             lens_left_out=self.lens_left_out,
-            commands=tuple(command for one in self.workers for command in one.commands),
+            commands=tuple(commands),
             conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
             workers=self.workers,
             confidence=self.confidence,
             answer_by=ended.answer_by,
             not_delegated=self.not_delegated,
+            unresolved=(
+                *ended.unresolved,
+                *(f"{one.task_id}: {said}" for one in self.workers for said in one.unresolved),
+            ),
         )
 
 
@@ -488,20 +513,33 @@ def came_to_its_end(records: Iterable[Record]) -> bool:
 
 
 def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
-    """Return *result* with the end, the files and the tools that *records* tell of; the bill stays.
+    """Return *result* with the end, files, tools and commands that *records* tell of; the bill stays.
 
     *records* hold the end of the run; a run that was taken up again has several, and the last counts.
     """
     called: Counter[str] = Counter()
     changes: list[FileChange] = []
+    started: dict[Key, ToolStarted] = {}
+    commands: dict[str, list[CommandRun]] = {}
+    workers: list[str] = []
     closed: RunClosed | None = None
     for record in records:
-        if isinstance(record, ToolFinished):
-            called[record.tool] += 1
-            changes += record.result.changes
-        elif isinstance(record, RunClosed):
-            closed = record
+        match record:
+            case WorkerOpened() if record.span not in workers:
+                workers.append(record.span)
+            case ToolStarted():
+                started[record.key] = record
+            case ToolFinished():
+                called[record.tool] += 1
+                changes += record.result.changes
+                begun = started.get(record.key)
+                command = None if begun is None else command_of(begun.call, record.result)
+                if command is not None:
+                    commands.setdefault(record.span, []).append(CommandRun(command, record.result.exit_code))
+            case RunClosed():
+                closed = record
     assert closed is not None
+    own = [one for span, run in commands.items() if span not in workers for one in run]
     return attrs.evolve(
         result,
         status=closed.status,
@@ -513,4 +551,6 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         tools_called=tuple(sorted(called.items())),
         turns=closed.turns,
         duration_seconds=closed.duration_seconds,
+        commands=(*own, *(one for span in workers for one in commands.get(span, ()))),
+        unresolved=closed.unresolved,
     )
