@@ -14,6 +14,7 @@ from sunwell.checks.final_words import (
     announcement_in,
     passing_claim_in,
     reports_not_done,
+    reports_refusal,
     says_it_cannot_run,
     says_it_was_before,
     says_nothing_was_done,
@@ -240,8 +241,10 @@ def _refused_writes(work: SeenWork) -> Iterator[Fact]:
     for path, call in _open_writes(work):
         if path in seen or reports_not_done(work.answer, path):
             continue
-        named = any(True for _ in speaks_of(work.answer, path)) or path in work.targets
-        if not named and not _is_refusal(call):
+        is_spoken_of = any(True for _ in speaks_of(work.answer, path))
+        if not is_spoken_of and reports_refusal(work.answer):
+            continue
+        if not is_spoken_of and path not in work.targets and not _is_refusal(call):
             continue  # a wrong guess of a path, or of what stands in a file: the work went another way
         seen.add(path)
         why = one_line(call.said)

@@ -291,6 +291,22 @@ def speaks_of(answer: str, path: str) -> Iterator[str]:
             yield sentence
 
 
+_REFUSED = (
+    r"(?i)\b(?:(?:not|n't|never) (?:be )?(?:approved|allowed|permitted|done|made|written|applied|accepted)|"
+    r"refused|rejected|declined|denied|no permission|permission (?:was|is)|blocked|disallowed|"
+    r"(?:could not|couldn't|cannot|can't|unable to|failed to|not able to|did not|didn't|have not|haven't) "
+    r"(?:be )?(?:writ\w*|chang\w*|edit\w*|creat\w*|updat\w*|modif\w*|sav\w*|appl\w*|mak\w*|do\b|"
+    r"complete\w*|finish\w*)|"
+    r"nothing (?:was|has been|is) (?:done|changed|written)|no (?:file|change|edit)s? (?:was|were|has been|"
+    r"have been))\b"
+)
+
+
+def reports_refusal(answer: str) -> bool:
+    """Whether *answer* says openly, of whatever file, that a change was refused or could not be made."""
+    return re.search(_REFUSED, _prose(answer)) is not None
+
+
 def reports_not_done(answer: str, path: str) -> bool:
     """Whether *answer* says of the file *path* that it was not changed, or why it did not have to be."""
     if any(re.search(_NOTHING_DONE, sentence) for sentence in speaks_of(answer, path)):
