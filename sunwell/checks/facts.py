@@ -33,6 +33,8 @@ FactKind = Literal[
 ]
 _MOST_CHARACTERS = 160
 _MOST_NAMED = 5
+_MOST_READ = 100_000
+"""Characters of an answer that are read: its beginning and its end."""
 _NOT_STARTED = (126, 127)
 """Exit codes of a shell that could not start the program."""
 
@@ -93,6 +95,9 @@ def facts_of(work: SeenWork) -> tuple[Fact, ...]:
     """Return the facts that do not fit a finished task, those of commands first; mostly there are none."""
     if not work.has_tools or not work.answer.strip():
         return ()
+    if len(work.answer) > _MOST_READ:
+        half = _MOST_READ // 2
+        work = attrs.evolve(work, answer=f"{work.answer[:half]}\n{work.answer[-half:]}")
     commands = [_Run(call, kind_of(call.command)) for call in work.calls if call.command is not None]
     refused = tuple(_refused_writes(work))
     return (

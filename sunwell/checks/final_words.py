@@ -77,7 +77,7 @@ _ANNOUNCED = (
 )
 _UNDER_WAY = (
     rf"(?:(?:now|next|currently|starting with|moving on to|proceeding (?:to|with)|"
-    rf"on to)[\s,:–—-]*){1, 3}(?:i'm |i am |we're )?(?:{_GERUND})\b"
+    rf"on to)[\s,:–—-]*){{1,3}}(?:i'm |i am |we're )?(?:{_GERUND})\b"
     rf"|(?:i'm|i am|we're|we are) (?:now |currently )?{_GERUND}\b"
     rf"|(?:now )?(?:proceeding|moving on|going on|on) to {_DOING}\b"
     rf"|(?:the )?next thing (?:i(?:'ll| will) do|to do)(?: now)? is (?:to )?{_DOING}\b"
@@ -176,8 +176,8 @@ _PASSING = (
     r"\w+ ){0,3}(?:tests? )?pass(?:es|ed|ing)?\b"
 )
 _HEDGED = (
-    r"\b(?:should|would|will|'ll|if|whether|once|until|unless|must|may|might|not|n't|cannot|can't|"
-    r"couldn't|didn't|don't|"
+    r"\b\d+ (?:out )?of (?:the )?\d+\b|\b(?:should|would|will|'ll|if|whether|once|until|unless|must|"
+    r"may|might|not|n't|cannot|can't|couldn't|didn't|don't|"
     r"doesn't|wasn't|weren't|to make|make sure|so that|expect(?:ed|s)?|please|you can|verify that|ensure|"
     r"before|needs? to|"
     r"according to|says|said|report(?:s|ed)? that|log|except|but|all but|only|never|no longer|half|some|"

@@ -1,7 +1,7 @@
 # ruff: noqa: E501 (the texts are as long as models write them)
 """More last messages of models, written after the rules had read the first table once, and before they read this one."""
 
-from final_answers import (
+from tests.checks.final_answers import (
     ALL_TOOLS,
     FILE_TOOLS,
     NOT_APPROVED,

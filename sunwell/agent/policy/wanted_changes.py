@@ -148,9 +148,13 @@ _COURTESY = (
 )
 
 
+_MOST_READ = 20_000
+"""Characters of a task that are read: what follows is material."""
+
+
 def wanted_changes(task: str) -> WantedChanges:
     """Return what the words of *task* ask for. Fenced blocks are material and ask for nothing."""
-    words, material = split_material(task.replace("\u2019", "'"))
+    words, material = split_material(task[:_MOST_READ].replace("\u2019", "'"))
     plain = re.sub(r'"[^"\n]{0,300}"|“[^”\n]{0,300}”', " ", words)
     lower = plain.lower()
     is_prose = re.search(_PROSE, lower) is not None

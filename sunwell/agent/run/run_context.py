@@ -517,29 +517,17 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
 
     *records* hold the end of the run; a run that was taken up again has several, and the last counts.
     """
+    given = tuple(records)
     called: Counter[str] = Counter()
     changes: list[FileChange] = []
-    started: dict[Key, ToolStarted] = {}
-    commands: dict[str, list[CommandRun]] = {}
-    workers: list[str] = []
     closed: RunClosed | None = None
-    for record in records:
-        match record:
-            case WorkerOpened() if record.span not in workers:
-                workers.append(record.span)
-            case ToolStarted():
-                started[record.key] = record
-            case ToolFinished():
-                called[record.tool] += 1
-                changes += record.result.changes
-                begun = started.get(record.key)
-                command = None if begun is None else command_of(begun.call, record.result)
-                if command is not None:
-                    commands.setdefault(record.span, []).append(CommandRun(command, record.result.exit_code))
-            case RunClosed():
-                closed = record
+    for record in given:
+        if isinstance(record, ToolFinished):
+            called[record.tool] += 1
+            changes += record.result.changes
+        elif isinstance(record, RunClosed):
+            closed = record
     assert closed is not None
-    own = [one for span, run in commands.items() if span not in workers for one in run]
     return attrs.evolve(
         result,
         status=closed.status,
@@ -551,6 +539,25 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         tools_called=tuple(sorted(called.items())),
         turns=closed.turns,
         duration_seconds=closed.duration_seconds,
-        commands=(*own, *(one for span in workers for one in commands.get(span, ()))),
+        commands=commands_in(given),
         unresolved=closed.unresolved,
     )
+
+
+def commands_in(records: Iterable[Record]) -> tuple[CommandRun, ...]:
+    """Return the commands that *records* tell of: those of the run itself, then those of each worker."""
+    started: dict[Key, ToolStarted] = {}
+    workers: dict[str, list[CommandRun]] = {}
+    own: list[CommandRun] = []
+    for record in records:
+        match record:
+            case WorkerOpened():
+                workers.setdefault(record.span, [])
+            case ToolStarted():
+                started[record.key] = record
+            case ToolFinished() if record.key in started:
+                command = command_of(started[record.key].call, record.result)
+                if command is not None:
+                    run = CommandRun(command, record.result.exit_code)
+                    workers.get(record.span, own).append(run)
+    return (*own, *(run for runs in workers.values() for run in runs))
