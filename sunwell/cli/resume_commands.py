@@ -14,6 +14,7 @@ from sunwell.cli.shared_options import (
     StrictCommand,
     again_options,
     ceilings_line,
+    checks_line,
     config_options,
     output_options,
     plugins_option,
@@ -44,7 +45,8 @@ _OVER = "the run had finished: nothing was asked and nothing was paid, and this 
 def resume(ctx: click.Context, /, **chosen: Any) -> None:
     """Resume RUN, an id or its beginning: no answered call is made or paid again.
 
-    The record of a run grants nothing: give shell, Python and plugins again, here or in your own settings.
+    The record of a run grants nothing: give shell, Python, plugins and checks again, here or in your own
+    settings.
     Limits that you give here replace the recorded ones; otherwise the lower of the recorded and your usual
     ones holds. What was spent still counts. A finished run returns its result again without any call.
     """
@@ -58,7 +60,8 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.cli.views import choose_view
 
     workspace, run_id = Path(chosen["workspace"]), chosen["run_id"]
-    recorded = options_from(settings_of_run(workspace, run_id))
+    settings = settings_of_run(workspace, run_id)
+    recorded = options_from(settings)
     is_over = has_finished(workspace, run_id)
     held = configured(chosen, needs_key=False)
     terms = terms_of(chosen, held, recorded, None)
@@ -79,9 +82,12 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
         ceilings=terms.ceilings,
         results=terms.results,
         accept_changes=terms.accept_changes,
+        allow_checks=terms.allow_checks,
     )
     if not is_over:
         view.say(ceilings_line(ceilings, held))
+        if checks := checks_line(settings, terms):
+            view.say(checks)
     result = drive(agent, events, view, chosen)
     if is_over and not chosen["as_json"]:
         view.say(_OVER)
@@ -113,9 +119,9 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
     """Continue RUN from one of its calls as a new run, with the options given here changed.
 
     Everything before is copied, and neither called nor paid again; RUN stays as it is. As for resume, the
-    record grants no shell, Python or plugin; a batch has a results file only if --results names one. If a
-    file is not as it was at that place, the new run does not start: restore the files (with git, or with
-    sunwell undo RUN for a place before the first change), or use --accept-changes.
+    record grants no shell, Python, plugin or check; a batch has a results file only if --results names one.
+    If a file is not as it was at that place, the new run does not start: restore the files (with git, or
+    with sunwell undo RUN for a place before the first change), or use --accept-changes.
     """
     from sunwell.agent.lifecycle.authority import ceilings_now
     from sunwell.agent.lifecycle.run_settings import batch_in, options_from
@@ -160,8 +166,11 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
         ceilings=terms.ceilings,
         results=terms.results,
         accept_changes=terms.accept_changes,
+        allow_checks=terms.allow_checks,
     )
     view.say(ceilings_line(ceilings, held))
+    if checks := checks_line(settings, terms):
+        view.say(checks)
     ctx.exit(tell(drive(agent, events, view, chosen), chosen))
 
 

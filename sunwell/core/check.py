@@ -37,6 +37,24 @@ class Ask(Protocol):
         ...
 
 
+@attrs.frozen
+class CommandEnd:
+    """How a command of a check ended, and what it printed."""
+
+    exit_code: int | None
+    """``None``: it was ended after its time."""
+    output: str
+    """Head and tail of what it printed; known secrets are replaced."""
+
+
+class Shell(Protocol):
+    """Runs a command in the workspace: under the sandbox rule of commands, and without secrets."""
+
+    async def __call__(self, command: str, timeout_seconds: float) -> CommandEnd:
+        """Return how *command* ended. Raises :exc:`~sunwell.errors.ToolError` if it could not be started."""
+        ...
+
+
 async def _nobody(request: Request, model: ModelProtocol) -> Completion:
     raise RuntimeError("this check runs outside of a run, so it cannot ask a model")
 
@@ -65,6 +83,12 @@ class Checking:
     """What must not be shown in evidence, nor given to a command."""
     ask: Ask = _nobody
     """Asks a model, for a check that judges."""
+    judges: tuple[ModelProtocol, ...] = ()
+    """Models that may judge, the best first."""
+    shell: Shell | None = None
+    """Runs a command of a check; ``None`` outside of a run."""
+    dry_run: bool = False
+    """Whether nothing was really changed: then there is nothing to check."""
 
 
 @runtime_checkable

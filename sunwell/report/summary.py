@@ -12,6 +12,7 @@ from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult,
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import dollars, exact, one_line, seconds_text
 from sunwell.report.forecast import lens_object, quote_object
+from sunwell.report.verdict import verdict_lines, verification_object
 from sunwell.tools.wording import on_one_line
 
 BASIS = (
@@ -102,6 +103,8 @@ def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[st
         "by_provider": _parts(result, "provider"),
         "by_depth": _parts(result, "depth"),
         "by_purpose": _parts(result, "purpose"),
+        "by_rung": _parts(result, "rung") if any(line.rung for line in bill.lines) else [],
+        "verification": verification_object(result.verification),
         "delegation": {
             "decision": None if decision is None else attrs.asdict(decision),
             "reason": None if decision is None else decision.reason,
@@ -146,7 +149,7 @@ def _total(total: Total) -> dict[str, Any]:
     }
 
 
-def _parts(result: TaskResult, by: Literal["provider", "depth", "purpose"]) -> list[dict[str, Any]]:
+def _parts(result: TaskResult, by: Literal["provider", "depth", "purpose", "rung"]) -> list[dict[str, Any]]:
     return [{by: name, **_total(total)} for name, total in result.bill.split(by)]
 
 
@@ -165,7 +168,7 @@ def _comparison(comparison: Comparison | None) -> dict[str, Any] | None:
     }
 
 
-_PARTS: tuple[Literal["provider", "depth", "purpose"], ...] = ("provider", "depth", "purpose")
+_PARTS: tuple[Literal["provider", "depth", "purpose", "rung"], ...] = ("provider", "depth", "purpose", "rung")
 
 
 def summary_text(
@@ -188,6 +191,7 @@ def summary_text(
     lines += _quoted(result)
     is_over = result.status != "cancelled"
     lines += comparison_lines(compare_with_smart_model(result, prices), is_over=is_over)
+    lines += verdict_lines(result)
     if result.journal:
         lines.append(f"journal  {on_one_line(str(result.journal))}")
     return "\n".join(lines)

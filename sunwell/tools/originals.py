@@ -221,8 +221,12 @@ class _Kept:
     afters: set[str | None] = attrs.field(factory=set)
 
 
-def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
+def undo(
+    folder: str | os.PathLike[str], workspace: Workspace, *, only: Collection[str] | None = None
+) -> UndoReport:
     """Restore the files that a run changed; *folder* contains its originals.
+
+    With *only*, no other files are restored than these, by their paths.
 
     A file that was changed after the run is not touched, and is reported. Calling it twice is safe.
     Changes by commands, by the caller's tools and by executors without staging cannot be undone: the
@@ -243,6 +247,8 @@ def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
     done: dict[str, list[str]] = {"restored": [], "removed": [], "unchanged": []}
     refused = []
     for path, kept in _joined(known, workspace).items():
+        if only is not None and path not in only:
+            continue
         try:
             done[_put_back(place, workspace, path, kept)].append(path)
         except ToolError as error:
@@ -304,6 +310,14 @@ def _put_back(folder: Path, workspace: Workspace, path: str, kept: _Kept) -> str
         return "removed"
     workspace.write(path, _original(folder, path, kept.before), now, restores=True)
     return "restored"
+
+
+def kept_original(folder: Path, before_hash: str) -> bytes | None:
+    """Return the content that is kept under *before_hash*; ``None`` if it is not there, or is damaged."""
+    try:
+        return _original(folder, before_hash, before_hash)
+    except ToolError:
+        return None
 
 
 def _original(folder: Path, path: str, name: str) -> bytes:

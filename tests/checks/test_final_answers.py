@@ -1,6 +1,6 @@
 """Last messages as models write them: early stops are caught, and sound answers are left alone.
 
-``final_answers`` was written before the rules, ``held_back_answers`` after they had read the first table once.
+``final_answers`` was written before the rules, ``held_back_answers`` after they had read the first table.
 On their first run, the rules took 15 of 15 and 13 of 18 early stops for announcements (all 18 had some fact),
 and flagged none of 30 and none of 32 sound answers. Both tables and the rules have one author.
 """

@@ -34,7 +34,7 @@ from sunwell.agent.prompts import (
 from sunwell.agent.run.composed_answer import composed_answer
 from sunwell.agent.run.run_context import Ending, Run, net_changes
 from sunwell.agent.run.toolset import Toolset
-from sunwell.checks.facts import Fact, told_of
+from sunwell.checks.facts import Fact, SeenCall, told_of
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import History, Message, Text, Thinking, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
@@ -151,6 +151,8 @@ class Conversation:
     tools: Toolset
     hooks: ConversationHooks | None = None
     """Who stands by work that hands out other work."""
+    begun: History | None = None
+    """A conversation that this one goes on with, instead of beginning with the prompt."""
     turns: int = attrs.field(default=0, init=False)
     calls: CallRunner = attrs.field(init=False)
     on_turn: Callable[[int], None] | None = attrs.field(default=None, init=False)
@@ -185,6 +187,8 @@ class Conversation:
     """The conversation of this turn before it was made shorter for it."""
     _other_bytes: int | None = attrs.field(default=None, init=False)
     """Bytes of system prompt and tools."""
+    earlier: tuple[SeenCall, ...] = attrs.field(default=(), init=False)
+    """Calls of attempts that this work goes on from: what they did need not be done again."""
     _first: Ending | None = attrs.field(default=None, init=False)
     """The end that would have been, had the model not been told the facts about it."""
     _told_at: int = attrs.field(default=0, init=False)
@@ -192,7 +196,7 @@ class Conversation:
 
     def __attrs_post_init__(self) -> None:
         self.calls = CallRunner(self.run, self.given.span, self.tools)
-        self._history = History([user(self.given.prompt)])
+        self._history = History([user(self.given.prompt)]) if self.begun is None else self.begun
         given = self.given
         self._price = self.run.gateway.prices.price(given.model)
         can_read = any(spec.name == "read_file" for spec in self.tools.specs)
@@ -239,6 +243,14 @@ class Conversation:
             commands=self.calls.commands,
         )
         return Ending(status, reason, answer, sentence, "harness" if answer else "model")
+
+    def continued(self, words: str) -> History:
+        """Return the conversation after its end with *words* of the user behind it, for one that goes on."""
+        self._keep_results()
+        history = self._history
+        if history[-1].tool_calls:
+            history = history.plus(unanswered(history[-1], CALL_NOT_RUN))
+        return with_words(history, words)
 
     async def _all_turns(self) -> Ending:
         while True:
@@ -418,7 +430,7 @@ class Conversation:
 
     async def _take(self, completion: Completion) -> Ending | None:
         """Take one answer into the conversation; return the end where it is one."""
-        message = with_sound_ids(completion.as_message(), self.turns)
+        message = with_sound_ids(completion.as_message(), len(self._history) if self.begun else self.turns)
         self.last_text = completion.text or self.last_text
         self.last_output_tokens = completion.usage.output_tokens if completion.usage else None
         if message.tool_calls and completion.stop not in ("refusal", "window", "other"):
@@ -469,7 +481,8 @@ class Conversation:
     async def _end(self, completion: Completion, message: Message) -> Ending | None:
         answer = self._answer(completion)
         if answer.strip():
-            return self._end_at_limit(completion) or await self._look_over(answer, message)
+            self._history = self._history.plus(message)
+            return self._end_at_limit(completion) or await self._look_over(answer)
         self._empty += 1
         if self._empty > 1:
             twice = f"{completion.model} ended without an answer, twice"
@@ -478,7 +491,7 @@ class Conversation:
         self._history = with_words(said, EMPTY_MESSAGE)
         return None
 
-    async def _look_over(self, answer: str, message: Message) -> Ending | None:
+    async def _look_over(self, answer: str) -> Ending | None:
         """Return the end with *answer*, or ``None`` if the model is told once what does not fit it."""
         facts = self._facts_about(answer)
         ended = Ending("ok", "end", answer, unresolved=tuple(fact.sentence for fact in facts))
@@ -488,11 +501,16 @@ class Conversation:
         self._first, self._told_at = ended, len(self.calls.seen)
         self._pieces.clear()
         self._piece_tokens = 0
-        self._history = self._history.plus(message, user(text))
+        self._history = self._history.plus(user(text))
         return None
 
     def _facts_about(self, answer: str) -> tuple[Fact, ...]:
-        return self.given.facts.found(answer, self.calls.seen, self.tools)
+        return self.given.facts.found(answer, self.all_calls, self.tools)
+
+    @property
+    def all_calls(self) -> tuple[SeenCall, ...]:
+        """All tool calls, those of earlier attempts before its own."""
+        return (*self.earlier, *self.calls.seen)
 
     async def _text_on(self, facts: Sequence[Fact]) -> str:
         """Return what the model is told of *facts* at this turn; empty for nothing.

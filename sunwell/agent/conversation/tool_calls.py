@@ -171,6 +171,18 @@ class CallRunner:
             return ToolResult(call.id, CALL_SHORTENED, is_error=True), None
         if executor is None:
             return self.tools.refusal(call), None
+        if self.tools.is_parallel(call):  # it changes nothing
+            return await self._begin(executor, staging, call, key)
+        async with self.run.quiet.writing():
+            return await self._begin(executor, staging, call, key)
+
+    async def _begin(
+        self,
+        executor: ToolExecutor,
+        staging: StagingExecutor | None,
+        call: ToolCall,
+        key: tuple[str, int, int],
+    ) -> tuple[ToolResult, ToolStarted | None]:
         if staging is None:
             started = ToolStarted(*key, call, repeatable=False)
             await self.run.journal.append(started)

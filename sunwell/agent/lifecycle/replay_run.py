@@ -204,7 +204,7 @@ async def _played(start: RunStart, session: SessionContext, roles: Roles) -> Tas
         delegation_model=roles.worker,
         second_model=roles.second,
     )
-    loop.check(start.batch, lens_only=start.lens_only)
+    loop.check(start.batch, lens_only=start.lens_only, is_replay=start.recorded_only)
     run = await start.begin(loop, loop.config, session, roles)
     async with loop.events_of(run, start.batch, lens_only=start.lens_only) as events:
         async for event in events:
@@ -237,7 +237,8 @@ class _Comparison:
         """Yield a line on recorded answers that nobody asked for."""
         answers = [record for record in self.journal.records() if isinstance(record, Answer)]
         # A run that met a limit and was given more room later has an end that nobody asks for again.
-        answers = [record for record in answers if record.purpose != "closing"]
+        # What a check found is on record, so its judge is not asked again.
+        answers = [record for record in answers if record.purpose not in ("closing", "check")]
         unasked = [record for record in answers if (record.span, record.number) not in self._asked]
         if unasked:
             first = unasked[0]

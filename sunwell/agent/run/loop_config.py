@@ -57,12 +57,12 @@ class LoopConfig(RunOptions):
         """The budget, with the default ceilings if it sets none.
 
         Without a ceiling on turns, :data:`DEFAULT_TURNS` holds for the run; if a model hands work out, or
-        a task may be split, it holds for each piece of work alone. An orchestrated run without a time limit
-        gets ``orchestrator_max_seconds``.
+        a task may be split or climb the ladder, it holds for each piece of work alone. An orchestrated run
+        without a time limit gets ``orchestrator_max_seconds``.
         """
         if self.orchestrate and self.budget.seconds is None:
             return attrs.evolve(self.budget, seconds=self.orchestrator_max_seconds)
-        if self.orchestrate or self.delegation_tools or self.split:
+        if self.orchestrate or self.delegation_tools or self.split or self.escalate:
             return self.budget
         if self.budget.turns is not None:
             return self.budget

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from weakref import WeakSet
 
 import attrs
@@ -18,7 +18,9 @@ from sunwell.agent.run.composed_answer import composed_answer
 from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
 from sunwell.agent.run.guidance import Guidance
+from sunwell.agent.run.ladder_terms import LadderTerms
 from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.quiet import Quiet
 from sunwell.agent.run.toolset import Toolset
 from sunwell.budget.ledger import TreeLedger
 from sunwell.budget.ledger_protocol import Budget, Ledger
@@ -30,6 +32,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
 from sunwell.core.task import AnswerBy, CommandRun, Status, StopReason, TaskResult, with_both_sides
+from sunwell.core.verdict import Verification
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
     BUDGET_WARNING,
@@ -52,6 +55,9 @@ from sunwell.journal.records import (
     ToolStarted,
     WorkerOpened,
 )
+
+if TYPE_CHECKING:  # most runs have no checks, and do not load their room
+    from sunwell.checks.suite import ChosenChecks
 
 
 @attrs.define(eq=False)
@@ -292,6 +298,11 @@ class Work(Protocol):
         """Its tool calls."""
         ...
 
+    @property
+    def last_output_tokens(self) -> int | None:
+        """Output tokens of its latest answer; ``None`` if unknown."""
+        ...
+
     def composed_end(self, status: Status, reason: StopReason, sentence: str) -> Ending:
         """Return an end whose answer the harness puts together from what is there."""
         ...
@@ -317,6 +328,11 @@ class Run:
     """The lens that the caller gives; ``None``: one is written if the task is delegated."""
     lens_left_out: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     """What the lens has lost of what was written, a sentence each."""
+    ladder_terms: LadderTerms = attrs.field(default=LadderTerms(), kw_only=True)
+    gather: Callable[[str], Shown] | None = attrs.field(default=None, kw_only=True)
+    """Returns what the smart model is shown for another task than that of the run; ``None``: ``context``."""
+    checks: "ChosenChecks | None" = attrs.field(default=None, kw_only=True)
+    """What says whether results stand; ``None`` if nothing does."""
     root: Span = attrs.field(default=Span(), init=False)
     stream: EventStream = attrs.field(factory=EventStream, init=False)
     files: FilesSeen = attrs.field(factory=FilesSeen, init=False)
@@ -332,6 +348,9 @@ class Run:
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
     confidence: float | None = attrs.field(default=None, init=False)
     """How sure an orchestrator was of its answer; ``None`` where nobody said."""
+    verification: Verification | None = attrs.field(default=None, init=False)
+    """What the checks found; ``None`` if there was no check."""
+    quiet: Quiet = attrs.field(factory=Quiet, init=False)
     works: list[Work] = attrs.field(factory=list, init=False)
     """What was done for the task itself; the work of workers is in their results."""
     workers: tuple[TaskResult, ...] = attrs.field(default=(), init=False)
@@ -418,6 +437,7 @@ class Run:
             time.time(),
             result.answer_by,
             result.unresolved,
+            result.verification,
         )
         try:
             await self._write_end(closed)
@@ -428,6 +448,10 @@ class Run:
             raise
         self.tell(RUN_FINISHED, RunFinished(self.journal.run_id, result))
         return result
+
+    def so_far_done(self, ended: Ending) -> TaskResult:
+        """Return the result of the run if it ended now with *ended*, before anything is recorded or told."""
+        return self._result(ended)
 
     def so_far(self, error: SunwellError) -> TaskResult:
         """Return the result of the run as far as it has come when *error* ends it."""
@@ -448,6 +472,11 @@ class Run:
         if closed is not None:
             return closed.duration_seconds
         return self.ledger.used(self.root.path).seconds
+
+    def _verification(self) -> Verification | None:
+        """Return what the checks found; of a run that is played again, as it was told then."""
+        closed = self.journal.find(RunClosed, ()) if self.gateway.recorded_only else None
+        return self.verification if closed is None else closed.verification
 
     def _result(self, ended: Ending) -> TaskResult:
         called: Counter[str] = Counter()
@@ -490,6 +519,7 @@ class Run:
                 *ended.unresolved,
                 *(f"{one.task_id}: {said}" for one in self.workers for said in one.unresolved),
             ),
+            verification=self._verification(),
         )
 
 
@@ -534,6 +564,7 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         stop_reason=closed.stop_reason,
         answer=closed.answer,
         answer_by=closed.answer_by,
+        verification=closed.verification,
         error=closed.error,
         files=net_changes(changes),
         tools_called=tuple(sorted(called.items())),
@@ -559,5 +590,12 @@ def commands_in(records: Iterable[Record]) -> tuple[CommandRun, ...]:
                 command = command_of(started[record.key].call, record.result)
                 if command is not None:
                     run = CommandRun(command, record.result.exit_code)
-                    workers.get(record.span, own).append(run)
+                    workers.get(_worker_of(record.span, workers), own).append(run)
     return (*own, *(run for runs in workers.values() for run in runs))
+
+
+def _worker_of(span: str, workers: Container[str]) -> str:
+    """Return the span of the worker that *span* belongs to; empty if it is the run's own."""
+    while span and span not in workers:
+        span = span.rpartition("/")[0]
+    return span

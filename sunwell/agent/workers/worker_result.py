@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.agent.conversation.conversation import Conversation
 from sunwell.agent.run.run_context import Ending, Run, net_changes
 from sunwell.agent.workers.worker import Worker
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.message import FileChange
 from sunwell.core.task import CommandRun, Conflict, TaskResult
+from sunwell.core.verdict import Verification
 from sunwell.journal.records import WorkerClosed
 
 
@@ -19,11 +19,11 @@ def result_of(
     run: Run,
     worker: Worker,
     ended: Ending,
-    work: Conversation | None,
+    verification: Verification | None,
     seconds: float,
     conflicts: tuple[Conflict, ...] = (),
 ) -> TaskResult:
-    """Return the result of *worker*, with what the harness saw of *work*; ``None``: it never began."""
+    """Return the result of *worker*, with what the harness saw of its work."""
     path = run.journal.path
     result = TaskResult(
         task=worker.task.text,
@@ -39,15 +39,16 @@ def result_of(
         task_id=worker.id,
         conflicts=conflicts,
         unresolved=ended.unresolved,
+        verification=verification,
     )
-    if work is None:
-        return result
+    works = worker.works
+    called = sum((work.calls.called for work in works), Counter[str]())
     return attrs.evolve(
         result,
-        files=net_changes(work.calls.changes),
-        tools_called=tuple(sorted(work.calls.called.items())),
-        commands=tuple(work.calls.commands),
-        turns=work.turns,
+        files=net_changes([change for work in works for change in work.calls.changes]),
+        tools_called=tuple(sorted(called.items())),
+        commands=tuple(command for work in works for command in work.calls.commands),
+        turns=sum(work.turns for work in works),
     )
 
 
@@ -74,6 +75,7 @@ def closed(worker: Worker, result: TaskResult, result_tokens: int | None) -> Wor
         parent_turn=worker.origin.turn if worker.origin else None,
         answer_by=result.answer_by,
         unresolved=result.unresolved,
+        verification=result.verification,
     )
 
 
@@ -110,6 +112,7 @@ def recorded_result(run: Run, worker: Worker) -> TaskResult | None:
         commands=record.commands,
         conflicts=record.conflicts,
         unresolved=record.unresolved,
+        verification=record.verification,
     )
 
 
