@@ -1,8 +1,10 @@
 """What an attempt of a call holds of the budget, and how it is written down when it is over."""
 
 import asyncio
+import functools
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -498,7 +500,11 @@ def _answer_bytes(reservation: Reservation) -> int:
 
 async def _unbroken(booking: Coroutine[Any, Any, None]) -> None:
     """Finish *booking* although we may be cancelled meanwhile: what was paid must be written down."""
-    task = asyncio.ensure_future(booking)
+    try:
+        awaited = booking.send(None)
+    except StopIteration:  # it had nothing to wait for, as most often, and nobody could cancel us
+        return
+    task = asyncio.ensure_future(_going_on(booking, awaited))
     cancelled: asyncio.CancelledError | None = None
     # A loop: a run that is closed may cancel a worker that a time limit has cancelled already.
     while not task.done():
@@ -511,3 +517,19 @@ async def _unbroken(booking: Coroutine[Any, Any, None]) -> None:
     task.result()
     if cancelled is not None:
         raise cancelled
+
+
+@types.coroutine
+def _going_on(begun: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+    """Finish *begun*, which waits for *awaited*, as a task of its own."""
+    while True:
+        try:
+            got = yield awaited
+        except BaseException as error:
+            step = functools.partial(begun.throw, error)
+        else:
+            step = functools.partial(begun.send, got)
+        try:
+            awaited = step()
+        except StopIteration:
+            return
