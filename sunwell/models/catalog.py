@@ -396,6 +396,7 @@ def usage_dialect_of(connection: Connection) -> UsageDialect:
     )
 
 
+@functools.lru_cache(maxsize=256)
 def _host(base_url: str | None) -> str:
     try:
         return urlsplit(base_url or "").netloc.lower()

@@ -636,7 +636,9 @@ def limiter_for(connection: Connection, model_id: str = "") -> RateLimiter:
     """
     loop = asyncio.get_running_loop()
     with _lock:
-        known = _limiters.setdefault(loop, _Limiters())
+        known = _limiters.get(loop)
+        if known is None:
+            known = _limiters[loop] = _Limiters()
         limiter = known.by_model.get((connection, model_id))
         if limiter is None:
             chosen = known.chosen.setdefault(connection, Chosen.of(connection, loop.time()))
