@@ -123,6 +123,10 @@ class Caching:
     key: str | None = None
 
 
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def _history(value: Iterable[Message]) -> History:
     return value if isinstance(value, History) else History(value)
 
@@ -188,8 +192,7 @@ class Request:
             texts += (tool.name, tool.description, tool.schema_text)
         if self.response_schema is not None:
             texts.append(str(self.response_schema.schema))
-        own_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
-        return own_bytes + self.messages.size_bytes
+        return sum(map(_utf8_bytes, texts)) + self.messages.size_bytes
 
 
 @attrs.frozen

@@ -4,7 +4,6 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -309,10 +308,11 @@ def _kinds(schema: Mapping[str, Any]) -> list[str]:
 
 def fits(value: Any, schema: Any, depth: int = 0) -> bool:
     """Whether *value* fits *schema*; a missing property that may be ``null`` counts as ``null``."""
-    with suppress(ToolError):
+    try:
         _checked(value, schema, "", depth)
-        return True
-    return False
+    except ToolError:
+        return False
+    return True
 
 
 def _is_same(left: Any, right: Any) -> bool:
