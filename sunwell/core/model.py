@@ -247,6 +247,21 @@ class Completion:
         """The tool calls of the answer, in order."""
         return tuple(part for part in self.parts if isinstance(part, ToolCall))
 
+    def cleaned(self, parts: tuple[Part, ...], stop: Stop, usage: Usage | None) -> "Completion":
+        """Return the answer with these values: what :func:`attrs.evolve` does, in less time."""
+        return Completion(
+            parts,
+            stop,
+            usage,
+            self.model,
+            self.provider_stop,
+            self.id,
+            self.consulted,
+            self.is_batch,
+            self.stated_cost_usd,
+            self.usage_doubt,
+        )
+
     def as_message(self) -> Message:
         """Return the answer as an assistant message."""
         return Message("assistant", self.parts)

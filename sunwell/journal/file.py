@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -191,12 +192,13 @@ def make_folders(root: Path, folder: Path) -> None:
     refused: in a workspace from elsewhere it could lead anywhere.
     """
     top = root / FOLDER
-    parts = folder.relative_to(top).parts
+    depth = len(folder.relative_to(top).parts)
     with as_journal_error(top, "kept there"):
-        for parent in (top, *(top.joinpath(*parts[: end + 1]) for end in range(len(parts)))):
-            if parent.is_symlink():
+        for parent in (*reversed(folder.parents[:depth]), folder):
+            kind = _kind_of(parent)
+            if stat.S_ISLNK(kind):
                 raise JournalError(f"{parent} is a link, which journals do not follow: make it a folder")
-            if not parent.is_dir():
+            if not stat.S_ISDIR(kind):
                 parent.mkdir(mode=0o700)
                 # A sync of the file does not cover names: after a loss of power it could be in no folder. The
                 # journal makes the name of its own folder durable; these are the folders of other runs, too.
@@ -205,6 +207,14 @@ def make_folders(root: Path, folder: Path) -> None:
         if top.stat().st_mode & 0o077:
             top.chmod(0o700)
         _hide_from_git(top)
+
+
+def _kind_of(path: Path) -> int:
+    """Return the mode of *path* itself, which tells links from folders; 0: there is nothing."""
+    try:
+        return path.lstat().st_mode
+    except FileNotFoundError:
+        return 0
 
 
 def _hide_from_git(top: Path) -> None:
@@ -333,8 +343,11 @@ class FileJournal:
         the free space is looked at instead.
         """
         self._refuse_if_ended()
-        with as_journal_error(self.path, f"given room for an answer of {size_bytes:,} bytes"):
+        try:
             self._space.reserve(self._size, size_bytes)
+        except OSError as error:
+            doing = f"given room for an answer of {size_bytes:,} bytes"
+            raise JournalError(sentence(self.path, doing, error)) from error
 
     def find(self, kind: type[R], key: Key) -> R | None:
         """Return the latest record of the class *kind* with *key*, or ``None``; read from the file."""

@@ -178,7 +178,7 @@ def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion
     usage = found.usage
     if usage is not None and (usage.input_tokens == 0 or (kept and usage.output_tokens == 0)):
         usage = None
-    return attrs.evolve(found, parts=tuple(kept), stop=stop, usage=usage)
+    return found.cleaned(tuple(kept), stop, usage)
 
 
 _OPENS, _CLOSES = "<think>", "</think>"

@@ -223,7 +223,7 @@ _FLIGHT: ContextVar[Flight | None] = ContextVar("flight", default=None)
 
 
 @attrs.frozen
-class Reply:
+class HttpAnswer:
     """What a server answers, with any status."""
 
     status_code: int
@@ -236,7 +236,7 @@ class Reply:
 
 
 @attrs.frozen
-class _Head:
+class _RequestHead:
     """Address and headers of all requests to one path."""
 
     request: Any
@@ -248,7 +248,7 @@ class _Head:
     """The address and the headers as aiohttp wants them."""
 
     @classmethod
-    def of(cls, request: Any, http: Any) -> "_Head":
+    def of(cls, request: Any, http: Any) -> "_RequestHead":
         """Return the head for requests like *request* that the client *http* sends."""
         transport_for = getattr(http, "_transport_for_url", None)
         transport: Any = None if transport_for is None else transport_for(request.url)
@@ -279,21 +279,21 @@ class Sender:
     """Options that the SDK needs with each request."""
     _tells_sending: bool = False
     """Whether the client tells when it sends a request, see :func:`_watched`; else it is sent at once."""
-    _heads: dict[str, _Head] = attrs.field(factory=dict, init=False)
+    _heads: dict[str, _RequestHead] = attrs.field(factory=dict, init=False)
     """Address and headers for each path."""
     calls: int = attrs.field(default=0, init=False)
     """Number of calls that use it now. Each call increments it at its start and decrements it at its end."""
     is_lent: bool = attrs.field(default=False, init=False)
     """Whether :func:`client_for` returned the client, so that it is unknown how long it is used."""
 
-    async def post(self, path: str, body: bytes, flight: Flight | None = None) -> Reply:
+    async def post(self, path: str, body: bytes, flight: Flight | None = None) -> HttpAnswer:
         """Send *body* and return the answer, before its body is read.
 
         *flight* tells afterwards, and after an error, how far the request has come.
         """
         head = self._heads.get(path)
         if head is None:
-            head = self._heads[path] = _Head.of(await self._head(path), self._http)
+            head = self._heads[path] = _RequestHead.of(await self._head(path), self._http)
         if flight is not None:
             flight.is_sent = not self._tells_sending
         token = _FLIGHT.set(flight)
@@ -303,7 +303,7 @@ class Sender:
         finally:
             _FLIGHT.reset(token)
 
-    async def _post_by_aiohttp(self, head: _Head, body: bytes) -> Reply:
+    async def _post_by_aiohttp(self, head: _RequestHead, body: bytes) -> HttpAnswer:
         if callable(head.transport.client):  # as the transport itself makes it at its first request
             head.transport.client = head.transport.get_client()
         response = await head.transport.client.request(
@@ -328,7 +328,7 @@ class Sender:
         pieces = response.content.iter_any()
         if "content-encoding" in named:
             pieces = _decoded(response.status, response.raw_headers, pieces)
-        return Reply(response.status, named, pieces, close)
+        return HttpAnswer(response.status, named, pieces, close)
 
     @functools.cached_property
     def _timeout(self) -> Any:
@@ -336,7 +336,7 @@ class Sender:
 
         return aiohttp.ClientTimeout(sock_connect=self._http.timeout.connect)
 
-    async def _post_by_httpx2(self, head: _Head, body: bytes) -> Reply:
+    async def _post_by_httpx2(self, head: _RequestHead, body: bytes) -> HttpAnswer:
         import httpx2
 
         # With content=, the headers would be read and built anew for each request.
@@ -357,7 +357,7 @@ class Sender:
         else:
             response = await transport_for(request.url).handle_async_request(request)
             response.request = request
-        return Reply(response.status_code, response.headers, response.aiter_bytes(), response.aclose)
+        return HttpAnswer(response.status_code, response.headers, response.aiter_bytes(), response.aclose)
 
     async def _head(self, path: str) -> Any:
         """Let the SDK build a request to *path*, and capture it instead of sending it."""

@@ -11,7 +11,7 @@ import attrs
 from sunwell.core.model import Completion, Delta, Effort, Request
 from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError, mark_unsent
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter, decode_object
-from sunwell.models.connection import Connection, Flight, Reply, Sdk, Sender, sender_for
+from sunwell.models.connection import Connection, Flight, HttpAnswer, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
 from sunwell.models.rate_limits import Need, Ticket, admitted, limiter_for
 from sunwell.models.usage import count
@@ -301,7 +301,7 @@ class HttpCall:
         ticket.is_used = True
         return ticket
 
-    async def _send(self, sender: Sender, *, streaming: bool) -> Reply:
+    async def _send(self, sender: Sender, *, streaming: bool) -> HttpAnswer:
         try:
             body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
             response = await sender.post(self.wire.path, body, self._flight)
@@ -313,7 +313,7 @@ class HttpCall:
             raise await self._refused(response)
         return response
 
-    async def _refused(self, response: Reply) -> ModelError:
+    async def _refused(self, response: HttpAnswer) -> ModelError:
         try:
             body = await _read_all(response)
         except Exception:  # an error with a truncated body: the status says enough
@@ -324,7 +324,7 @@ class HttpCall:
         self.learn(failure, self.wire)
         return failure
 
-    async def _begin(self, sender: Sender, deadline: float) -> Reply:
+    async def _begin(self, sender: Sender, deadline: float) -> HttpAnswer:
         first_byte_seconds = min(self.connection.first_byte_seconds, self._limit_seconds)
         limit = asyncio.timeout_at(min(deadline, deadline - self._limit_seconds + first_byte_seconds))
         try:
@@ -339,7 +339,7 @@ class HttpCall:
                 raise
         raise failure
 
-    async def _unstreamed(self, response: Reply, deadline: float) -> Completion:
+    async def _unstreamed(self, response: HttpAnswer, deadline: float) -> Completion:
         limit = asyncio.timeout_at(deadline)
         try:
             async with limit:
@@ -460,9 +460,9 @@ def _deltas(events: Iterable[bytes], reader: Reader) -> list[Delta]:
     return deltas
 
 
-async def _read_all(reply: Reply) -> bytes:
+async def _read_all(answer: HttpAnswer) -> bytes:
     pieces, size_bytes = [], 0
-    async for piece in reply.pieces:
+    async for piece in answer.pieces:
         size_bytes += len(piece)
         if size_bytes > MAX_ANSWER_BYTES:
             raise _too_long()
