@@ -264,11 +264,6 @@ class HttpCall:
         asked = self.request.timeout_seconds
         return self.connection.timeout_seconds if asked is None else asked
 
-    async def enter(self) -> Ticket:
-        """Wait until the rate limit lets the request go, and return the right to send it."""
-        need = Need(self.request.size_bytes / 4, self.request.max_output_tokens)
-        return await limiter_for(self.connection, self.model_id).enter(need)
-
     async def _sender(self) -> Sender:
         """Return the sender as soon as the request may be sent; the caller must decrement its ``calls``.
 
@@ -297,7 +292,7 @@ class HttpCall:
         ticket = admitted.get()
         limiter = limiter_for(self.connection, self.model_id)
         if ticket is None or ticket.is_used or ticket.limiter is not limiter:
-            ticket = await self.enter()
+            ticket = await limiter.enter(_need_of(self.request))
         ticket.is_used = True
         return ticket
 
@@ -429,6 +424,10 @@ class HttpCall:
                 return self.failures.timed_out(late, is_sent=self._flight.is_sent)
             case _:
                 return self.failures.from_exception(error, is_sent=self._flight.is_sent)
+
+
+def _need_of(request: Request) -> Need:
+    return Need(request.size_bytes / 4, request.max_output_tokens)
 
 
 def _has_ended(reader: Reader) -> bool:
@@ -639,7 +638,8 @@ class HttpModel:
         The gateway does so before it writes down that it sends the request. Without that, a call waits by
         itself.
         """
-        return await self._call(request).enter()
+        limiter = limiter_for(self.connection, self.model_id)
+        return await limiter.enter(_need_of(self.tuning.applied(request)))
 
     async def complete(self, request: Request) -> Completion:
         """Return one completion, or raise :exc:`~sunwell.errors.ModelError`.

@@ -312,10 +312,10 @@ class RateLimiter:
             finally:
                 for lane, amount in amounts.items():
                     self._queued[lane] -= amount
-        return self._admit(need, clock.time())
+            amounts = self._amounts(need)  # what was learned meanwhile counts
+        return self._admit(need, amounts, clock.time())
 
-    def _admit(self, need: Need, now: float) -> Ticket:
-        amounts = self._amounts(need)
+    def _admit(self, need: Need, amounts: Mapping[Lane, float], now: float) -> Ticket:
         for lane, amount in amounts.items():
             self._sent[lane] += amount
             if lane in self.told:
