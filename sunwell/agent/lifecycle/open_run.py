@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -38,7 +38,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
-from sunwell.core.tool import StagingExecutor, ToolExecutor
+from sunwell.core.tool import StagingExecutor, ToolExecutor, has_methods_of
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import MODEL_FELL_BACK, WARNED, Warned
 from sunwell.gateway.model_call import ModelCall
@@ -517,7 +517,7 @@ def shown_for_task(workspace: Path, secrets: Secrets, task: str) -> Shown:
 
 
 def hashes_of(executor: ToolExecutor) -> Hashes | None:
-    return executor.hashes if isinstance(executor, StagingExecutor) else None
+    return cast(StagingExecutor, executor).hashes if has_methods_of(executor, StagingExecutor) else None
 
 
 def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> None:
