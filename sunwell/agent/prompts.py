@@ -468,3 +468,18 @@ def attempt_text(diff: str, answer: str, evidence: str) -> str:
         ("What the check found:", evidence or "(nothing)"),
     ]
     return "\n\n".join([f"{head}\n{fenced(text.strip())}" for head, text in parts])
+
+
+# Facts: a report that does not fit what was recorded
+
+
+def facts_text(told: str) -> str:
+    """Return what a model is told once if its last message does not fit what the harness saw.
+
+    *told* names the facts, in clauses. The message is recorded as it was sent, and so has no version.
+    """
+    return (
+        f"{TOLD_BEGINS}your last message is not a finished report: {told}. Put this right with your tools as "
+        "far as you can, then send the whole report again, in the form that the task asks for and with "
+        'anything that is still missing after "Not done:": only your last message is kept.]'
+    )

@@ -135,6 +135,11 @@ class ChosenChecks:
         if self.has_commands and self.shell is not None and not self.options.dry_run:
             self.shell.runner.require_sandbox()
 
+    @property
+    def are_unconfined(self) -> bool:
+        """Whether commands of checks run with all rights of the user's account."""
+        return self.has_commands and self.options.sandbox == "off" and not self.options.dry_run
+
     def watch(self, root: Path, record: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """Note the content of the files that the checks look at, or take it from *record*.
 

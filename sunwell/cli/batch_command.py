@@ -17,6 +17,7 @@ from sunwell.cli.shared_options import (
     output_options,
     plugins_option,
     settings_options,
+    strict_option,
     workspace_option,
 )
 from sunwell.errors import ConfigurationError
@@ -94,6 +95,7 @@ def _task(line: str, where: str) -> "Task":
 )
 @config_options
 @output_options
+@strict_option
 @click.pass_context
 def batch(ctx: click.Context, /, **chosen: Any) -> None:
     """Do each task of TASKS.jsonl with its own worker; "-" reads standard input.

@@ -19,6 +19,7 @@ from sunwell.cli.shared_options import (
     output_options,
     plugins_option,
     settings_options,
+    strict_option,
     terms_of,
 )
 
@@ -39,6 +40,7 @@ _OVER = "the run had finished: nothing was asked and nothing was paid, and this 
 @click.option("--accept-changes", is_flag=True, help="Keep recorded answers whose request has changed.")
 @config_options
 @output_options
+@strict_option
 @click.pass_context
 def resume(ctx: click.Context, /, **chosen: Any) -> None:
     """Resume RUN, an id or its beginning: no answered call is made or paid again.
@@ -111,6 +113,7 @@ _CHANGED = ("model", "smart_model", "delegation_model", "second_model", "judge_m
 @click.option("--accept-changes", is_flag=True, help="Use the files as they are.")
 @config_options
 @output_options
+@strict_option
 @click.pass_context
 def fork(ctx: click.Context, /, **chosen: Any) -> None:
     """Continue RUN from one of its calls as a new run, with the options given here changed.

@@ -215,6 +215,15 @@ def output_options(function: F) -> F:
     return _with(*_OUTPUT)(function)
 
 
+def strict_option(function: F) -> F:
+    """Add ``--strict``."""
+    return click.option(
+        "--strict",
+        is_flag=True,
+        help="Exit with 3 if something is unresolved, or if a check could not tell.",
+    )(function)
+
+
 _LONGEST_SECONDS = 10.0  # for the material of a task, which may be without any
 _PEEK_SECONDS = 0.1
 

@@ -353,6 +353,8 @@ class WorkerClosed(Record):
     """Turn of the parent in which a tool call asked for it; ``None`` where nobody's call did."""
     context_query: str | None = None
     answer_by: AnswerBy = "model"
+    unresolved: tuple[str, ...] = ()
+    """What the harness saw that does not fit a finished task; none in records of older versions."""
     verification: Verification | None = None
     """What the checks found; ``None`` if there was no check."""
 
@@ -426,6 +428,8 @@ class RunClosed(Record):
     duration_seconds: float
     at: float
     answer_by: AnswerBy = "model"
+    unresolved: tuple[str, ...] = ()
+    """As in :class:`WorkerClosed`, those of the workers included."""
     verification: Verification | None = None
     """What the checks found; ``None`` if there was no check."""
 

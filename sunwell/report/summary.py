@@ -1,6 +1,6 @@
 """Summary of a run as JSON and as text: what it did, what it cost, and what was quoted."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ import attrs
 
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
-from sunwell.core.task import Bill, BillLine, ModelBill, TaskResult, Total
+from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult, Total
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import dollars, exact, one_line, seconds_text
 from sunwell.report.forecast import lens_object, quote_object
@@ -85,6 +85,8 @@ def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[st
         "error": result.error or None,
         "task": result.task,
         "files": [_file(change) for change in result.files],
+        "commands": [attrs.asdict(command) for command in result.commands],
+        "unresolved": list(result.unresolved),
         "run_id": result.run_id,
         "journal": result.journal,
         "turns": result.turns,
@@ -181,6 +183,8 @@ def summary_text(
         *_not_delegated(result),
         *_lens_of(result),
         *_files(result),
+        *command_lines(result.commands),
+        *unresolved_lines(result.unresolved),
         "",
         *bill_lines(result.bill, width),
     ]
@@ -279,6 +283,25 @@ def _files(result: TaskResult) -> Iterator[str]:
     paths = [one_line(change.path, 200) for change in result.files]
     for i, (change, path) in enumerate(zip(result.files, paths, strict=True)):
         yield f"{'files' if i == 0 else '':<8} {change.verb:<8} {path}"
+
+
+_MOST_COMMANDS = 10
+
+
+def command_lines(commands: Sequence[CommandRun]) -> Iterator[str]:
+    """Yield a line for each of the last ten commands, with its exit code, and how many came before."""
+    shown = commands[-_MOST_COMMANDS:]
+    for i, command in enumerate(shown):
+        end = "killed" if command.exit_code is None else f"exit {command.exit_code}"
+        yield f"{'commands' if i == 0 else '':<8} {end:<8} {one_line(command.command, 200)}"
+    if earlier := len(commands) - len(shown):
+        yield f"{'':<8} and {earlier:,} earlier: --json lists all"
+
+
+def unresolved_lines(unresolved: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each thing that does not fit a finished task."""
+    for sentence in unresolved:
+        yield f"unresolved: {one_line(sentence, 1_000)}"
 
 
 def _row(title: str, name: str, wide: int, total: Total, width: int) -> str:

@@ -7,6 +7,7 @@ from decimal import Decimal
 import attrs
 
 from sunwell.agent.conversation.conversation import Assignment, Conversation
+from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import closing_seconds
 from sunwell.agent.ladder.attempt_files import PutBack, diff_text, restore_files
 from sunwell.agent.ladder.checking import Checker, WorkDone
@@ -48,6 +49,8 @@ class Errand:
     tools: Toolset
     first: Callable[[], Conversation]
     """Makes the conversation of the rung ``cheap``, at its own span below :attr:`span`."""
+    facts: FactsAsked = FactsAsked()
+    """What each attempt is looked over for."""
     limits: Budget = Budget()
     """Limits of turns and seconds of each rung."""
 
@@ -209,7 +212,9 @@ class Climb:
         self.run.gateway.pin(span, last.work.given.model)
         given = attrs.evolve(last.work.given, span=span)
         begun = last.work.continued(repair_text(last.attempt.evidence))
-        return await self._carry_out(Conversation(self.run, given, self.errand.tools, begun=begun))
+        again = Conversation(self.run, given, self.errand.tools, begun=begun)
+        again.earlier = tuple(last.work.all_calls)
+        return await self._carry_out(again)
 
     async def _under_new_lens(
         self, rung: PlannedRung, span: Span, shown: str
@@ -239,8 +244,13 @@ class Climb:
             rung.effort,
             stream=run.config.stream,
             closing_seconds=closing_seconds(run.ledger.seconds_left(self.errand.span.path)),
+            facts=self.errand.facts,
         )
-        return Conversation(run, given, self.errand.tools)
+        work = Conversation(run, given, self.errand.tools)
+        if not run.config.fresh:  # what others have changed already need not be changed again
+            calls = [call for one in self._tried if one.work is not None for call in one.work.all_calls]
+            work.earlier = tuple(call for call in calls if call.changed or call.is_opaque)
+        return work
 
     async def _attempt_text(self, span: Span) -> str:
         """Return what the lens writer is shown of the attempts; noted, since the files go on changing."""

@@ -96,6 +96,7 @@ class RunLadder:
             checker=self._checker(span),
             tools=run.tools,
             first=first,
+            facts=given.facts,
             limits=Budget(turns=DEFAULT_TURNS if turns is None else None),
         )
         climbed = await self._climb(errand, run.works).to_the_end()
@@ -167,6 +168,7 @@ class RunLadder:
             checker=checker,
             tools=first.tools,
             first=lambda: first,
+            facts=first.given.facts,
             limits=limits,
         )
         climbed = await self._climb(errand, worker.works).to_the_end()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -38,7 +38,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
-from sunwell.core.tool import StagingExecutor, ToolExecutor
+from sunwell.core.tool import StagingExecutor, ToolExecutor, has_methods_of
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import MODEL_FELL_BACK, WARNED, Warned
 from sunwell.gateway.model_call import ModelCall
@@ -63,6 +63,7 @@ from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
 from sunwell.tools.policy import approver_of, is_dry_run
+from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
 
@@ -397,6 +398,8 @@ class RunStart:
         options, box = session.options, self.executor
         dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
         unconfined = box.warning(self.equipment.names(options)) if isinstance(box, Toolbox) else ""
+        if not unconfined and self.checks is not None and self.checks.are_unconfined:
+            unconfined = OFF_WARNING
         unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
         found = [said for said in (*self.notes, dearer, unconfined, unused) if said]
         for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):
@@ -517,7 +520,7 @@ def shown_for_task(workspace: Path, secrets: Secrets, task: str) -> Shown:
 
 
 def hashes_of(executor: ToolExecutor) -> Hashes | None:
-    return executor.hashes if isinstance(executor, StagingExecutor) else None
+    return cast(StagingExecutor, executor).hashes if has_methods_of(executor, StagingExecutor) else None
 
 
 def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> None:

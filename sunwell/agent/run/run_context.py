@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from decimal import Decimal
 from types import TracebackType
@@ -13,6 +13,7 @@ from weakref import WeakSet
 import attrs
 from blinker import NamedSignal
 
+from sunwell.agent.run.command_calls import command_of
 from sunwell.agent.run.composed_answer import composed_answer
 from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
@@ -44,7 +45,16 @@ from sunwell.events import (
 )
 from sunwell.gateway.gateway import Gateway
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed, ToolFinished
+from sunwell.journal.records import (
+    Key,
+    Record,
+    RunClosed,
+    RunOpened,
+    RunResumed,
+    ToolFinished,
+    ToolStarted,
+    WorkerOpened,
+)
 
 if TYPE_CHECKING:  # most runs have no checks, and do not load their room
     from sunwell.checks.suite import ChosenChecks
@@ -252,6 +262,8 @@ class Ending:
     answer: str = ""
     error: str = ""
     answer_by: AnswerBy = "model"
+    unresolved: tuple[str, ...] = ()
+    """What does not fit a finished task, a sentence each."""
 
 
 class CallLog(Protocol):
@@ -424,6 +436,7 @@ class Run:
             result.duration_seconds,
             time.time(),
             result.answer_by,
+            result.unresolved,
             result.verification,
         )
         try:
@@ -468,11 +481,14 @@ class Run:
     def _result(self, ended: Ending) -> TaskResult:
         called: Counter[str] = Counter()
         changes: list[FileChange] = []
+        commands: list[CommandRun] = []
         for work in self.works:
             called.update(work.calls.called)
             changes += work.calls.changes
+            commands += work.calls.commands
         for worker in self.workers:
             called.update(dict(worker.tools_called))
+            commands += worker.commands
             changes += (change for change in worker.files if change.path not in self._shared)
         for shared in self._shared.values():
             changes += shared
@@ -493,12 +509,16 @@ class Run:
             quote=self.quote,
             lens=self.lens,
             lens_left_out=self.lens_left_out,
-            commands=tuple(command for one in self.workers for command in one.commands),
+            commands=tuple(commands),
             conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
             workers=self.workers,
             confidence=self.confidence,
             answer_by=ended.answer_by,
             not_delegated=self.not_delegated,
+            unresolved=(
+                *ended.unresolved,
+                *(f"{one.task_id}: {said}" for one in self.workers for said in one.unresolved),
+            ),
             verification=self._verification(),
         )
 
@@ -513,14 +533,15 @@ def came_to_its_end(records: Iterable[Record]) -> bool:
 
 
 def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
-    """Return *result* with the end, the files and the tools that *records* tell of; the bill stays.
+    """Return *result* with the end, files, tools and commands that *records* tell of; the bill stays.
 
     *records* hold the end of the run; a run that was taken up again has several, and the last counts.
     """
+    given = tuple(records)
     called: Counter[str] = Counter()
     changes: list[FileChange] = []
     closed: RunClosed | None = None
-    for record in records:
+    for record in given:
         if isinstance(record, ToolFinished):
             called[record.tool] += 1
             changes += record.result.changes
@@ -539,4 +560,32 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         tools_called=tuple(sorted(called.items())),
         turns=closed.turns,
         duration_seconds=closed.duration_seconds,
+        commands=commands_in(given),
+        unresolved=closed.unresolved,
     )
+
+
+def commands_in(records: Iterable[Record]) -> tuple[CommandRun, ...]:
+    """Return the commands that *records* tell of: those of the run itself, then those of each worker."""
+    started: dict[Key, ToolStarted] = {}
+    workers: dict[str, list[CommandRun]] = {}
+    own: list[CommandRun] = []
+    for record in records:
+        match record:
+            case WorkerOpened():
+                workers.setdefault(record.span, [])
+            case ToolStarted():
+                started[record.key] = record
+            case ToolFinished() if record.key in started:
+                command = command_of(started[record.key].call, record.result)
+                if command is not None:
+                    run = CommandRun(command, record.result.exit_code)
+                    workers.get(_worker_of(record.span, workers), own).append(run)
+    return (*own, *(run for runs in workers.values() for run in runs))
+
+
+def _worker_of(span: str, workers: Container[str]) -> str:
+    """Return the span of the worker that *span* belongs to; empty if it is the run's own."""
+    while span and span not in workers:
+        span = span.rpartition("/")[0]
+    return span

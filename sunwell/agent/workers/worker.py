@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from sunwell.agent.conversation.conversation import Assignment
+from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import closing_seconds
 from sunwell.agent.prompts import worker_terms_text
 from sunwell.agent.run.loop_config import DEFAULT_TURNS
@@ -194,6 +195,7 @@ class WorkerTerms:
             self.stream,
             closing_seconds(left_seconds),
             max_answer_tokens=self.max_answer_tokens,
+            facts=FactsAsked("all", task.text, task.target_files),
         )
 
 

@@ -10,7 +10,7 @@ from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.workers.worker import Worker
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.message import FileChange, net_changes
-from sunwell.core.task import Conflict, TaskResult
+from sunwell.core.task import CommandRun, Conflict, TaskResult
 from sunwell.core.verdict import Verification
 from sunwell.journal.records import WorkerClosed
 
@@ -38,6 +38,7 @@ def result_of(
         journal=str(path) if path else None,
         task_id=worker.id,
         conflicts=conflicts,
+        unresolved=ended.unresolved,
         verification=verification,
     )
     works = worker.works
@@ -73,6 +74,7 @@ def closed(worker: Worker, result: TaskResult, result_tokens: int | None) -> Wor
         at=time.time(),
         parent_turn=worker.origin.turn if worker.origin else None,
         answer_by=result.answer_by,
+        unresolved=result.unresolved,
         verification=result.verification,
     )
 
@@ -109,6 +111,7 @@ def recorded_result(run: Run, worker: Worker) -> TaskResult | None:
         task_id=worker.id,
         commands=record.commands,
         conflicts=record.conflicts,
+        unresolved=record.unresolved,
         verification=record.verification,
     )
 
@@ -132,11 +135,18 @@ def reported(result: TaskResult) -> str:
     lines.append(fenced(result.answer or "(nothing)"))
     lines.append("Recorded by the harness itself:")
     lines += [f"- file {_changed(change)}" for change in result.files] or ["- no file was changed"]
-    lines += [f"- command exited with {run.exit_code}: {one_line(run.command)}" for run in result.commands]
+    lines += [f"- {command_line(run)}" for run in result.commands]
     called = ", ".join(f"{name} {count}" for name, count in result.tools_called)
     lines.append(f"- tools called: {called or 'none'}")
     lines += [f"- conflict over {conflict.path}: {conflict.what}" for conflict in result.conflicts]
+    lines += [f"- unresolved: {one_line(sentence)}" for sentence in result.unresolved]
     return "\n".join(lines)
+
+
+def command_line(run: CommandRun) -> str:
+    """Return one line on a command, for a model."""
+    ended = "was killed at its time limit" if run.exit_code is None else f"exited with {run.exit_code}"
+    return f"command {ended}: {one_line(run.command)}"
 
 
 def _changed(change: FileChange) -> str:
