@@ -112,7 +112,6 @@ FIELDS = (
     "Bill",
     "EphemeralLens",
     "DelegationDecision",
-    "Checking",
     "Verdict",
     "CommandCheck",
     "FilesCheck",

@@ -79,7 +79,9 @@ class CommandCheck:
     """
 
     command: str = attrs.field(validator=_command)
+    """A command line for ``sh``."""
     timeout_seconds: float = attrs.field(default=CHECK_SECONDS, validator=_seconds)
+    """Limit of its wall time."""
     midway = True
 
     @property

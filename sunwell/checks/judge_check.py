@@ -95,7 +95,9 @@ class JudgeCheck:
     """
 
     rubric: str = attrs.field(validator=_rubric)
+    """What the work must fulfil, in words."""
     model: ModelProtocol | None = attrs.field(default=None, validator=_model)
+    """Who judges; ``None``: a model of the run."""
 
     @property
     def name(self) -> str:
