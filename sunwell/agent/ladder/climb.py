@@ -174,7 +174,7 @@ class Climb:
         )
         self._tried.append(_Tried(attempt, ended, work, has_asked))
         if is_new:
-            self.outcomes.record(attempt, [one.attempt for one in self._tried[:-1]])
+            await self.outcomes.record(attempt, [one.attempt for one in self._tried[:-1]])
 
     def _span_of(self, rung: PlannedRung) -> Span:
         span = self.errand.span

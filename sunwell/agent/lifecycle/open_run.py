@@ -59,6 +59,7 @@ from sunwell.journal.records import (
     RunOpened,
     RunResumed,
 )
+from sunwell.memory.outcomes import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
@@ -335,7 +336,13 @@ class RunStart:
 
     def _ladder_terms(self, session: SessionContext) -> LadderTerms:
         kept = Originals(self.journal.path.parent / "originals") if self.journal.path else None
-        return LadderTerms(workspace=Workspace(session.workspace), secrets=self.secrets, originals=kept)
+        return LadderTerms(
+            workspace=Workspace(session.workspace),
+            secrets=self.secrets,
+            originals=kept,
+            # What a run is played again from must not depend on what happened since.
+            outcomes=None if self.recorded_only else outcomes_file(),
+        )
 
     async def begin(self, sender: object, config: LoopConfig, session: SessionContext, roles: Roles) -> Run:
         """Return the run, with its first record written, or with what it spent before booked."""

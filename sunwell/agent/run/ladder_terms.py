@@ -1,9 +1,10 @@
 """What the ladder of a run needs to know of the place that is worked in."""
 
+from pathlib import Path
+
 import attrs
 
 from sunwell.core.secrets import Secrets
-from sunwell.memory.outcomes import OutcomeStore
 from sunwell.tools.originals import Originals
 from sunwell.tools.workspace import Workspace
 
@@ -16,5 +17,5 @@ class LadderTerms:
     secrets: Secrets = attrs.field(factory=Secrets)
     originals: Originals | None = None
     """Where the files are kept as they were before the run; ``None``: nowhere."""
-    outcomes: OutcomeStore | None = None
-    """Where outcomes are kept for later runs; ``None``: nowhere."""
+    outcomes: Path | None = None
+    """The file in which outcomes are kept for later runs; ``None``: nowhere."""

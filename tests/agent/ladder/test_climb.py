@@ -121,7 +121,7 @@ def test_a_check_that_raises_could_not_tell(workspace: Path) -> None:
     async def broken(checking: Checking) -> Verdict:
         raise RuntimeError("no such table")
 
-    cheap = priced("cheap", ["Done."], 1)
+    cheap = priced("cheap", [writes("42"), "Done."], 1)
     options = {"checks": (broken,), "ladder": ("cheap",)}
     result = asyncio.run(climb(workspace, cheap, priced("smart", [], 10), **options))
     assert result.verification is not None
