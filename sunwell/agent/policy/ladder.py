@@ -54,12 +54,16 @@ class Rung:
         return Fraction(self.cost_usd) / self.chance
 
 
+def _name(rung: Rung | str) -> str:
+    return rung.name if isinstance(rung, Rung) else rung
+
+
 @attrs.frozen
 class Attempt:
     """One rung that was tried on this task."""
 
-    rung: str
-    """Its name."""
+    rung: str = attrs.field(converter=_name)
+    """Its name; a :class:`Rung` is taken by its name."""
     passed: bool | None
     """What the check said; ``None``: it could not tell."""
     cost_usd: Decimal | None = attrs.field(converter=_usd)
