@@ -159,7 +159,9 @@ class FilesCheck:
     """
 
     protect: tuple[str, ...] = _globs("protect")
+    """Globs of files that must not be changed, created or deleted."""
     must_change: tuple[str, ...] = _globs("must_change")
+    """Globs, of each of which at least one file must be changed or created."""
     midway = True
 
     @property

@@ -21,8 +21,8 @@ from sunwell.core.message import FileChange
 from sunwell.core.model import ModelProtocol
 from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError, PinError
-from sunwell.tools.command_runner import CommandRunner
 from sunwell.tools.originals import work_diff
+from sunwell.tools.shell import CommandRunner
 from sunwell.tools.workspace import Workspace
 
 log = logging.getLogger("sunwell.checks")
@@ -134,6 +134,11 @@ class ChosenChecks:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if a command needs a sandbox and there is none."""
         if self.has_commands and self.shell is not None and not self.options.dry_run:
             self.shell.runner.require_sandbox()
+
+    @property
+    def are_unconfined(self) -> bool:
+        """Whether commands of checks run with all rights of the user's account."""
+        return self.has_commands and self.options.sandbox == "off" and not self.options.dry_run
 
     def watch(self, root: Path, record: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """Note the content of the files that the checks look at, or take it from *record*.

@@ -113,8 +113,7 @@ def forecast(
     lens = options.lens
     alone = worker if lens is not None or models.without_lens == "delegation_model" else own
     known = Toolset.of(equipment.names(options), equipment.preview(session))
-    seen = surroundings_of(session, known.granted, secrets)
-    guidance = Guidance.of(options.system_prompt, options, known.granted, secrets=secrets, surroundings=seen)
+    guidance = _guidance(session, known, secrets)
     text = secrets.redact(session.goal)
     limit = own_output_tokens(alone, options.max_output_tokens)
     asked = Request(History([user(text)]), guidance.sections(lens), known.specs, limit)
@@ -149,6 +148,11 @@ def forecast(
         lens,
         _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
     )
+
+
+def _guidance(session: SessionContext, known: Toolset, secrets: Secrets) -> Guidance:
+    options, seen = session.options, surroundings_of(session, known.granted, secrets)
+    return Guidance.of(options.system_prompt, options, known.granted, secrets=secrets, surroundings=seen)
 
 
 def _ladder(

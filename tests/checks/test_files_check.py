@@ -8,7 +8,7 @@ import pytest
 from sunwell.agent.request import RunOptions
 from sunwell.checks.files_check import FilesCheck
 from sunwell.checks.suite import ChosenChecks
-from sunwell.core.check import name_of
+from sunwell.core.check import Verdict, name_of
 from sunwell.core.message import FileChange
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError
@@ -184,3 +184,18 @@ async def test_a_link_that_replaces_a_protected_folder_is_found(project, checkin
     (project / "tests").symlink_to(project.parent / "outside")
     verdict = await checks.verdict(checking())
     assert "tests/test_a.py (removed)" in verdict.evidence
+
+
+async def test_a_check_of_the_callers_own_has_its_files_watched(project, checking):
+    """It names globs, and is given what changed in them, whoever changed it."""
+
+    async def looks(checking):
+        return Verdict(not checking.files, ", ".join(change.path for change in checking.files))
+
+    looks.watches = ("a.py",)
+    checks = begun(project, checks=[looks])
+    assert (await checks.verdict(checking())).passed is True
+    (project / "a.py").write_text("changed")
+    (project / "tests" / "test_a.py").write_text("changed")
+    verdict = await checks.verdict(checking())
+    assert verdict.evidence == "looks: failed\na.py"

@@ -64,6 +64,7 @@ from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
 from sunwell.tools.policy import approver_of, is_dry_run
+from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
 
@@ -404,6 +405,8 @@ class RunStart:
         options, box = session.options, self.executor
         dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
         unconfined = box.warning(self.equipment.names(options)) if isinstance(box, Toolbox) else ""
+        if not unconfined and self.checks is not None and self.checks.are_unconfined:
+            unconfined = OFF_WARNING
         unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
         found = [said for said in (*self.notes, dearer, unconfined, unused) if said]
         for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):
