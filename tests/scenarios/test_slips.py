@@ -52,10 +52,8 @@ class Script:
         turn = self.turns[sum(message.role == "assistant" for message in asked.messages)]
         if isinstance(turn, str):
             return Reply((Text(turn),))
-        parts: list[Part] = [
-            attrs.evolve(one, id=f"call_{len(asked.messages)}_{at}") for at, one in enumerate(turn)
-        ]
-        return Reply(tuple(parts))
+        place = f"call_{len(asked.messages)}"
+        return Reply(tuple(attrs.evolve(one, id=f"{place}_{at}") for at, one in enumerate(turn)))
 
 
 @attrs.frozen
