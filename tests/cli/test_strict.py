@@ -80,9 +80,8 @@ def test_strict_makes_it_count(env: dict[str, str], workspace: Path) -> None:
     assert json.loads(again.stdout)["unresolved"] == [UNRESOLVED]
     assert json.loads(again.stdout)["commands"] == told["commands"]
     assert invoke(env, "resume", told["run_id"], "-w", workspace, *SHELL).exit_code == 0
-    forked = invoke(
-        env, "fork", told["run_id"], "--at", "run/direct:2", "-w", workspace, "--strict", "--json"
-    )
+    fork = ("fork", told["run_id"], "--at", "run/direct:2", "-w", workspace, "--strict", "--json")
+    forked = invoke(env, *fork, *SHELL)
     assert forked.exit_code == 3, forked.output
 
 
