@@ -83,6 +83,8 @@ class Agent:
     or to ``tool_executor`` if it is a :class:`~sunwell.tools.toolbox.Toolbox`."""
     second_model: ModelReference | None = attrs.field(default=None, kw_only=True)
     """Who tries before the smart model does, on the ladder."""
+    judge_model: ModelReference | None = attrs.field(default=None, kw_only=True)
+    """Who judges by a rubric."""
     _lessons: CacheLessons = attrs.field(factory=lambda: lazy.CacheLessons(), init=False)
     """What the caches of providers have shown in the runs of this agent."""
     _loops: list[AgentLoop] = attrs.field(factory=list, init=False)
@@ -327,7 +329,9 @@ class Agent:
 
     def _runs(self) -> RunStarter:
         return lazy.RunStarter(
-            lazy.Choices(self.model, self.smart_model, self.delegation_model, self.second_model),
+            lazy.Choices(
+                self.model, self.smart_model, self.delegation_model, self.second_model, self.judge_model
+            ),
             self.equipment,
             self.registry or lazy.get_registry(),
             self.prices,

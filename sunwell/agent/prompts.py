@@ -139,9 +139,13 @@ _RUN_TESTS = (
     "Run the tests that cover your change, and all tests if they are quick. Fix what fails. If the tests "
     "cannot be run here, try one other way, then check by reading."
 )
+_NO_COMMANDS = "No commands can be run here, so no tests either. "
 _READ_AGAIN = (
-    "No commands can be run here, so no tests either. Read each changed place again in its file, and look up "
-    "the names, imports and callers that it touches."
+    "Read each changed place again in its file, and look up the names, imports and callers that it touches."
+)
+_RUN_CHECKS = (
+    " Run run_checks before you end: it decides whether the work counts as done. Repair what it finds in the "
+    "work itself; do not change the tests and settings that it uses unless the task asks for that."
 )
 _COMPARE = "Compare every statement of your report with what the tools returned."
 _NAME_FILES = " Name the files that you changed."
@@ -160,10 +164,12 @@ def work_prompt(tools: Collection[str]) -> str:
         return _WORK_WITHOUT_TOOLS
     changes = "write_file" in tools or "edit_file" in tools
     commands = "run_command" in tools
+    read_again = _READ_AGAIN if "run_checks" in tools else _NO_COMMANDS + _READ_AGAIN
+    check = _RUN_TESTS if changes and commands else read_again if changes else _COMPARE
     return _WORK.format(
         look=_LOOK_AT_FILES if "read_file" in tools else _LOOK,
         act=_CHANGE if changes else _ANSWER,
-        check=_RUN_TESTS if changes and commands else _READ_AGAIN if changes else _COMPARE,
+        check=check + (_RUN_CHECKS if "run_checks" in tools else ""),
         files=_NAME_FILES if changes else "",
     )
 

@@ -1,11 +1,12 @@
 """A command that says whether the work is right: its exit code must be 0."""
 
 import os
+import subprocess
 from collections.abc import Mapping
 
 import attrs
 
-from sunwell.checks.steering import steering_sentences
+from sunwell.checks.steering import programs_of, steering_sentences
 from sunwell.core.check import Checking, CommandEnd, Shell, Verdict
 from sunwell.core.markdown import one_line
 from sunwell.errors import ConfigurationError, ToolError
@@ -39,6 +40,24 @@ class CheckShell:
         return CommandEnd(ended.exit_code, self.runner.printed(ended, _EVIDENCE_CHARS, tail_thirds=2))
 
 
+def unfound_program(command: str, environ: Mapping[str, str]) -> str:
+    """Return the first program of *command* if the shell does not find it; empty if it does.
+
+    A program that is named by its path is not looked up: the command may make it.
+    """
+    word = next(iter(programs_of(command)), "")
+    if not word or "/" in word:
+        return ""
+    looked = ("/bin/sh", "-c", 'command -v -- "$1" >/dev/null 2>&1 || exit 9', "sh", word)
+    try:
+        done = subprocess.run(
+            looked, env={"PATH": environ.get("PATH", os.defpath)}, stdin=subprocess.DEVNULL, timeout=5
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return ""
+    return word if done.returncode == 9 else ""
+
+
 def _command(_: object, attribute: "attrs.Attribute[str]", value: object) -> None:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ConfigurationError(f"a check cannot be {value!r}: it must be a command line")
@@ -61,6 +80,7 @@ class CommandCheck:
 
     command: str = attrs.field(validator=_command)
     timeout_seconds: float = attrs.field(default=CHECK_SECONDS, validator=_seconds)
+    midway = True
 
     @property
     def name(self) -> str:

@@ -160,6 +160,7 @@ class FilesCheck:
 
     protect: tuple[str, ...] = _globs("protect")
     must_change: tuple[str, ...] = _globs("must_change")
+    midway = True
 
     @property
     def name(self) -> str:
@@ -188,10 +189,6 @@ class FilesCheck:
 
 
 def _broken(changes: list[FileChange]) -> str:
-    named = [f"{change.path} ({_done(change)})" for change in changes[:_MOST_NAMED]]
+    named = [f"{change.path} ({change.verb})" for change in changes[:_MOST_NAMED]]
     more = f", and {len(changes) - _MOST_NAMED:,} more" if len(changes) > _MOST_NAMED else ""
     return f"Protected files were changed; undo that: {', '.join(named)}{more}."
-
-
-def _done(change: FileChange) -> str:
-    return "created" if change.before is None else "deleted" if change.after is None else "edited"

@@ -60,6 +60,10 @@ _STEERING_FOLDERS = _named(
     ".bin .config"
 )
 """What lies in them runs, or is loaded, when a program of the project runs."""
+_INTERPRETERS = _named(
+    "sh bash dash zsh python pypy node deno bun tsx ruby perl php lua env time npx exec timeout"
+)
+_ASSIGNMENT = re.compile(r"\w+=")
 _MODULES = frozenset(sys.stdlib_module_names) | {"pytest", "_pytest", "pluggy", "coverage", "xdist", "nose"}
 
 
@@ -77,35 +81,44 @@ def steering_kind(path: str, command: str = "") -> SteeringKind | None:
     """Return what the file *path* of a workspace can do to a check with *command*.
 
     ``test``: it is a test, or material of one. ``steering``: it configures or replaces a program that runs
-    tests, or *command* names it. ``None``: neither is known of it.
+    tests, or *command* runs it. ``None``: neither is known of it.
     """
     *folders, name = path.casefold().split("/")
-    words = _words(command)
+    programs = programs_of(command)
     if _STEERING.fullmatch(name) or _STEERING_FOLDERS.intersection(folders):
         return "steering"
     if _TEST.fullmatch(name) or _TEST_FOLDERS.intersection(folders):
         return "test"
-    if path in words or _shadows(folders, name, words):
+    if path in programs or _shadows(folders, name, programs):
         return "steering"
     return None
 
 
-def _words(command: str) -> frozenset[str]:
+def programs_of(command: str) -> tuple[str, ...]:
+    """Return the words of *command* that name a program or a script, in order: ``sh`` and ``run.sh``."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    found, expected = list[str](), True
     try:
-        words = shlex.split(command)
+        for word in lexer:
+            if set(word) <= set(";&|()"):
+                expected = True
+            elif expected and not (word.startswith("-") or _ASSIGNMENT.match(word)):
+                found.append(word.removeprefix("./"))
+                expected = word.rpartition("/")[2].rstrip("0123456789.") in _INTERPRETERS
     except ValueError:  # a quotation that does not end: the shell reports it
-        words = command.split()
-    return frozenset(word.removeprefix("./") for word in words)
+        pass
+    return tuple(found)
 
 
-def _shadows(folders: list[str], name: str, words: frozenset[str]) -> bool:
+def _shadows(folders: list[str], name: str, programs: tuple[str, ...]) -> bool:
     """Whether Python would load the file in place of a module that a test run imports.
 
     ``python -m pytest`` finds modules of the current folder first.
     """
     first = folders[0] if folders else name.removesuffix(".py")
     is_module = name == "__init__.py" if folders else name.endswith(".py")
-    return is_module and len(folders) <= 1 and (first in _MODULES or first in words)
+    return is_module and len(folders) <= 1 and (first in _MODULES or first in programs)
 
 
 def steering_sentences(files: Iterable[FileChange], command: str = "") -> Iterator[str]:
@@ -116,11 +129,10 @@ def steering_sentences(files: Iterable[FileChange], command: str = "") -> Iterat
     tests, steering = [], []
     for change in files:
         kind = steering_kind(change.path, command)
-        done = "created" if change.before is None else "deleted" if change.after is None else "edited"
         if kind == "steering":
-            steering.append(f"{change.path} ({done})")
-        elif kind == "test" and done != "created":
-            tests.append(f"{change.path} ({done})")
+            steering.append(f"{change.path} ({change.verb})")
+        elif kind == "test" and change.before is not None:
+            tests.append(f"{change.path} ({change.verb})")
     if tests:
         yield f"The work changed tests: {_listed(tests)}."
     if steering:

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,21 @@ import attrs
 
 from sunwell.checks.command_check import CheckShell, CommandCheck
 from sunwell.checks.files_check import FilesCheck, WatchedFiles
+from sunwell.checks.judge_check import JudgeCheck
+from sunwell.checks.schema_check import SchemaCheck
+from sunwell.context.json_text import json_object
 from sunwell.context.options import RunOptions
 from sunwell.core.check import Check, Checking, Verdict, name_of
 from sunwell.core.message import FileChange
+from sunwell.core.model import ModelProtocol
 from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError, PinError
 from sunwell.tools.command_runner import CommandRunner
+from sunwell.tools.originals import work_diff
+from sunwell.tools.workspace import Workspace
 
 log = logging.getLogger("sunwell.checks")
+_MOST_DIFF_CHARS = 60_000
 
 
 async def run_checks(checks: Sequence[Check], checking: Checking) -> Verdict:
@@ -68,7 +76,11 @@ def checks_of(options: RunOptions, more: Sequence[Check | str] = ()) -> tuple[Ch
     made: list[Check] = []
     if options.protect or options.must_change:
         made.append(FilesCheck(protect=options.protect, must_change=options.must_change))
+    if options.answer_schema is not None:
+        made.append(SchemaCheck(json_object(options.answer_schema, "answer_schema")))
     made += [as_check(one, options.check_timeout_seconds) for one in (*options.checks, *more)]
+    if options.judge is not None:
+        made.append(JudgeCheck(options.judge))
     return tuple(made)
 
 
@@ -85,9 +97,21 @@ class ChosenChecks:
     of_run: tuple[Check, ...] = ()
     """The checks that hold for all work of the run."""
     shell: CheckShell | None = None
+    root: Path | None = None
+    """The folder that is worked in."""
+    originals: Path | None = None
+    """Where the first content of changed files is kept; ``None``: nowhere."""
+    judges: tuple[ModelProtocol, ...] = ()
+    """Models that may judge, the best first."""
     has_commands: bool = False
     """Whether any check, those of single tasks among them, is a command."""
     watched: WatchedFiles | None = None
+    recorded_only: bool = False
+    """Whether the run is only played again: nothing is run or asked then."""
+    own: dict[str, tuple[Check | str, ...]] = attrs.field(factory=dict)
+    """Checks of single tasks, by the path of the span in which the task is done."""
+    quiet: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    """Entered while checks run before the work has ended: nobody else writes in the folder then."""
 
     @classmethod
     def of(
@@ -104,7 +128,7 @@ class ChosenChecks:
         runner = CommandRunner(root.resolve(), secrets, found, options.sandbox)
         all_checks = (*checks, *(as_check(one, options.check_timeout_seconds) for one in of_tasks))
         has_commands = any(isinstance(check, CommandCheck) for check in all_checks)
-        return cls(options, checks, CheckShell(runner), has_commands)
+        return cls(options, checks, CheckShell(runner), runner.root, has_commands=has_commands)
 
     def require_sandbox(self) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if a command needs a sandbox and there is none."""
@@ -128,6 +152,11 @@ class ChosenChecks:
             self.watched.before = {**self.watched.before, **(record or {}).get("before", {})}
         return self.watched.record()
 
+    def owner(self, path: str) -> str:
+        """Return the path of the task with checks of its own that the work at *path* is for; else *path*."""
+        above = [one for one in self.own if path == one or path.startswith(f"{one}/")]
+        return max(above, key=len, default=path)
+
     def for_task(self, more: Sequence[Check | str] = ()) -> tuple[Check, ...]:
         """Return the checks of a piece of work that has *more* of its own."""
         own = (as_check(one, self.options.check_timeout_seconds) for one in more)
@@ -139,16 +168,39 @@ class ChosenChecks:
 
     async def verdict(self, checking: Checking, more: Sequence[Check | str] = ()) -> Verdict:
         """Return the one verdict of all checks on *checking*, whose task has *more* of its own."""
-        return await run_checks(self.for_task(more), self.prepared(checking))
+        return await self.verdict_of(self.for_task(more), checking)
 
-    def prepared(self, checking: Checking) -> Checking:
-        """Return *checking* with the means of this run, and with what commands changed unrecorded."""
+    async def verdict_of(self, checks: Sequence[Check], checking: Checking) -> Verdict:
+        """Return the one verdict of *checks*, which are some of this run's, on *checking*."""
+        if self.recorded_only:
+            return Verdict(None, "the record of the run ends here")
+        return await run_checks(checks, self.prepared(checking, checks))
+
+    def has_midway(self) -> bool:
+        """Whether any check can look at work that is not finished."""
+        return self.has_commands or any(getattr(check, "midway", False) for check in self.of_run)
+
+    def prepared(self, checking: Checking, checks: Sequence[Check] = ()) -> Checking:
+        """Return *checking* with the means of this run, and with what commands changed unrecorded.
+
+        The diff is made only if any of *checks* may read it.
+        """
+        reads_diff = any(not isinstance(one, CommandCheck | FilesCheck | SchemaCheck) for one in checks)
         known = {change.path for change in checking.files}
         found: tuple[FileChange, ...] = () if self.watched is None else self.watched.changes()
         unrecorded = tuple(change for change in found if change.path not in known)
+        files = (*checking.files, *unrecorded)
         return attrs.evolve(
             checking,
-            files=(*checking.files, *unrecorded),
+            files=files,
+            diff=checking.diff or (self._diff(files, checking.secrets) if reads_diff else ""),
+            judges=checking.judges or self.judges,
             shell=checking.shell or self.shell,
+            workspace=checking.workspace or self.root,
             dry_run=checking.dry_run or self.options.dry_run,
         )
+
+    def _diff(self, files: tuple[FileChange, ...], secrets: Secrets) -> str:
+        if self.root is None or not files:
+            return ""
+        return work_diff(files, Workspace(self.root), self.originals, secrets.redact, _MOST_DIFF_CHARS)

@@ -94,7 +94,7 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
     ctx.exit(tell(result, chosen))
 
 
-_CHANGED = ("model", "smart_model", "delegation_model", "second_model", "effort")
+_CHANGED = ("model", "smart_model", "delegation_model", "second_model", "judge_model", "effort")
 
 
 @click.command(cls=SettingsCommand, epilog=EXIT_CODES)
@@ -201,7 +201,7 @@ def replay(ctx: click.Context, /, **chosen: Any) -> None:
     ctx.exit(tell(drive(agent, events, view, chosen), chosen))
 
 
-_ROLES = ("model", "smart_model", "delegation_model", "second_model")
+_ROLES = ("model", "smart_model", "delegation_model", "second_model", "judge_model")
 
 
 @click.command(cls=StrictCommand, epilog=EXIT_CODES)

@@ -502,7 +502,7 @@ def typed(chosen: Chosen) -> dict[str, Any]:
     return {name: chosen[name] for name in names if chosen.get(name) not in (None, ())}
 
 
-_CHECKS_AGAIN = ("checks", "check_timeout_seconds", "protect", "must_change")
+_CHECKS_AGAIN = ("checks", "check_timeout_seconds", "protect", "must_change", "answer_schema", "judge")
 _AGAIN = (
     click.option(
         "--allow-checks",

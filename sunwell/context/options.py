@@ -179,6 +179,32 @@ def _checks(value: Any) -> tuple[Any, ...]:
     return checks
 
 
+def _answer_schema(value: Any) -> str | None:
+    if value is None:
+        return None
+    import json
+    from os import PathLike, fspath
+
+    from sunwell.context.json_text import json_object, json_object_in
+
+    if isinstance(value, str | PathLike):
+        text = fspath(value)
+        is_text = isinstance(text, str) and text.lstrip().startswith("{")
+        value = json_object(text, "answer_schema") if is_text else json_object_in(text, "answer_schema")
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"answer_schema cannot be {value!r}: it must be a JSON schema or a file")
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"answer_schema is not JSON: {error}") from None
+
+
+def _rubric(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and value.strip()):
+        return value
+    raise ConfigurationError(f"judge cannot be {value!r}: say in words what the work must fulfil")
+
+
 def _lens(value: Any) -> EphemeralLens | None:
     if value is None or isinstance(value, EphemeralLens):
         if value is not None and value.is_empty:
@@ -725,6 +751,37 @@ estimate_output`."""
             read=_model("second_model"),
         ),
     )
+    answer_schema: str | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "checks",
+            "A file with the JSON schema that the answer must fit (needs sunwell[schema]).",
+            metavar="FILE",
+            otherwise="none",
+            read=_answer_schema,
+        ),
+    )
+    """The schema as JSON text. It may be given as a dict, as a path, or as JSON text."""
+    judge: str | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "checks",
+            "A rubric by which another model than the worker judges the result.",
+            metavar="RUBRIC",
+            otherwise="none",
+            read=_rubric,
+        ),
+    )
+    judge_model: ModelReference | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "models",
+            "Model that judges by the rubric.",
+            metavar="M",
+            otherwise="the first of smart_model, second_model and model that did not do the work",
+            read=_model("judge_model"),
+        ),
+    )
     worth_usd: Decimal | None = attrs.field(
         default=None,
         metadata=_option(
@@ -763,7 +820,9 @@ estimate_output`."""
     @property
     def has_checks(self) -> bool:
         """Whether anything says if a result of the run stands."""
-        return bool(self.checks or self.protect or self.must_change)
+        return bool(
+            self.checks or self.protect or self.must_change or self.answer_schema or self.judge is not None
+        )
 
     @property
     def check_commands(self) -> tuple[str, ...]:
@@ -802,7 +861,7 @@ def suggested_option(name: str, also: Iterable[str] = ()) -> str:
     return f"did you mean {' or '.join(near)}?" if near else "docs/configuration.md lists all options"
 
 
-MODEL_ROLES = ("model", "smart_model", "delegation_model", "second_model")
+MODEL_ROLES = ("model", "smart_model", "delegation_model", "second_model", "judge_model")
 """The options that name a model."""
 
 
@@ -819,6 +878,7 @@ def option_specs() -> Mapping[str, OptionSpec]:
             kind = Text | None if field.name in MODEL_ROLES else field.type
             kind = tuple[Text, ...] | None if field.name == "tools" else kind
             kind = tuple[Text, ...] if field.name == "checks" else kind
+            kind = Text | None if field.name in ("answer_schema", "judge") else kind
             spec: OptionSpec = field.metadata["option"]
             specs[field.name] = attrs.evolve(spec, name=field.name, kind=kind, default=field.default)
     return specs

@@ -26,7 +26,8 @@ class Verdict:
     evidence: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
     """What the check saw, for people and for the model that repairs the work. Known secrets are replaced."""
     cost_usd: Decimal | None = Decimal(0)
-    """US dollars of the calls that the check made; ``None``: a price is unknown."""
+    """US dollars that the check spent by itself; ``None``: unknown. What it asked through
+    :attr:`Checking.ask` does not count here: that is in the bill of the run."""
 
 
 class Ask(Protocol):
@@ -69,6 +70,8 @@ class Checking:
     """What the model answered. It is only a claim."""
     files: tuple[FileChange, ...] = ()
     """Files that the work has changed so far, each once, from its first state to its last."""
+    diff: str = ""
+    """The changes of text files as unified diffs, without secrets; empty if they are not known."""
     commands: tuple[CommandRun, ...] = ()
     """Commands that the work ran, in order."""
     models: tuple[str, ...] = ()

@@ -379,6 +379,8 @@ class RungChosen(Record):
     cost_usd: Decimal | None
     """What the rung was expected to cost; ``None``: unknown."""
     at: float
+    after: str = ""
+    """Digest of what was known then. If more is known when the run goes on, it is chosen anew."""
 
     @property
     def key(self) -> Key:
@@ -405,6 +407,8 @@ class Checked(Record):
     """Siblings in the same folder whose work was not finished, by their ids."""
     duration_seconds: float
     at: float
+    work: str = ""
+    """Digest of the work that was checked. If the work went on since, it is checked anew."""
 
     @property
     def key(self) -> Key:

@@ -297,9 +297,10 @@ class PriceBook:
 
     def _price(self, model: ModelProtocol, provider: str | None, model_id: str) -> Price | None:
         provider, model_id = _placed(provider, model_id)
-        own = self._own.get(spelled_alike(model.name)) or self._own_price(provider, model_id)
-        if own is not None:
-            return own
+        if self._own:
+            own = self._own.get(spelled_alike(model.name)) or self._own_price(provider, model_id)
+            if own is not None:
+                return own
         stated = getattr(model, "price", None)
         if isinstance(stated, Price):
             return stated
@@ -333,7 +334,7 @@ class PriceBook:
             return Priced(completion, None)
         priced = self._computed(model, completion, completion.usage)
         known = [usd for usd in (priced.cost_usd, completion.stated_cost_usd) if usd is not None]
-        return attrs.evolve(priced, cost_usd=max(known, default=None))
+        return Priced(priced.completion, max(known, default=None), priced.note)
 
     def _computed(self, model: ModelProtocol, completion: Completion, usage: Usage) -> Priced:
         provider, model_id = provider_and_id(model)

@@ -88,7 +88,7 @@ async def test_tests_that_the_work_edited_or_deleted_come_before_the_output(chec
     verdict = await CommandCheck("true")(checking(files=files))
     assert verdict.passed is True
     assert verdict.evidence.startswith(
-        "The work changed tests: tests/test_a.py (edited). The work changed files that can decide how this "
+        "The work changed tests: tests/test_a.py (changed). The work changed files that can decide how this "
         "check runs: Makefile (created).\nexit code 0"
     )
 

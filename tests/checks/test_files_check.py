@@ -32,7 +32,7 @@ from sunwell.errors import ConfigurationError
                 FileChange("sub/x.toml", None, "2"),
             ],
             False,
-            "Protected files were changed; undo that: tests/test_a.py (edited), tests/b/c.py (deleted), "
+            "Protected files were changed; undo that: tests/test_a.py (changed), tests/b/c.py (removed), "
             "sub/x.toml (created).",
             id="edited-deleted-created",
         ),
@@ -99,7 +99,7 @@ async def test_what_a_command_did_without_a_record_is_found(project, checking):
     (project / "a.py").write_text("changed")
     verdict = await checks.verdict(checking())
     assert verdict.passed is False
-    for named in ("tests/conftest.py (created)", "tests/test_a.py (edited)", "tests/test_b.py (deleted)"):
+    for named in ("tests/conftest.py (created)", "tests/test_a.py (changed)", "tests/test_b.py (removed)"):
         assert named in verdict.evidence
     assert " a.py" not in verdict.evidence
 
@@ -131,7 +131,7 @@ async def test_a_glob_that_is_given_later_is_compared_with_then(project, checkin
     later.watch(project, record)
     assert "test_a.py" in (await later.verdict(checking())).evidence
     (project / "a.py").write_text("changed")
-    assert "a.py (edited)" in (await later.verdict(checking())).evidence
+    assert "a.py (changed)" in (await later.verdict(checking())).evidence
 
 
 async def test_files_that_programs_leave_behind_are_not_accused(project, checking):
@@ -156,7 +156,7 @@ async def test_a_new_ignore_file_hides_nothing_that_steers(project, checking):
     (project / "tests" / "conftest.py").write_text("x")
     (project / "tests" / "test_a.py").write_text("changed")
     verdict = await checks.verdict(checking())
-    assert "tests/test_a.py (edited)" in verdict.evidence
+    assert "tests/test_a.py (changed)" in verdict.evidence
     assert "tests/conftest.py (created)" in verdict.evidence
 
 
@@ -167,7 +167,7 @@ async def test_tests_that_a_command_edited_are_named_by_a_command_check(project,
     (project / "conftest.py").write_text("x")
     verdict = await checks.verdict(checking())
     assert verdict.passed is True
-    assert "The work changed tests: tests/test_a.py (edited)." in verdict.evidence
+    assert "The work changed tests: tests/test_a.py (changed)." in verdict.evidence
     assert "conftest.py (created)" in verdict.evidence
 
 
@@ -183,4 +183,4 @@ async def test_a_link_that_replaces_a_protected_folder_is_found(project, checkin
     (project / "tests").rename(project / "other")
     (project / "tests").symlink_to(project.parent / "outside")
     verdict = await checks.verdict(checking())
-    assert "tests/test_a.py (deleted)" in verdict.evidence
+    assert "tests/test_a.py (removed)" in verdict.evidence

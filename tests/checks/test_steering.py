@@ -58,12 +58,19 @@ def test_ordinary_files_are_not_accused(path):
         ("tools/verify.py", "python3 'tools/verify.py'"),
         ("verify/__init__.py", "python -m verify"),
         ("verify.py", "python -m verify"),
+        ("verify.py", "cd sub && X=1 python3.11 -B verify.py --all"),
     ],
 )
-def test_a_file_that_the_command_names_steers_it(path, command):
+def test_a_program_that_the_command_runs_steers_it(path, command):
     """A program of the project's own decides the check, whatever it is called."""
     assert steering_kind(path, command) == "steering"
     assert steering_kind(path, "true") is None
+
+
+def test_a_file_that_a_program_reads_does_not_steer_it():
+    """What is searched, compiled or tested is the work itself."""
+    for command in ("grep -q right a.txt", "python -m py_compile a.txt", "mypy a.txt; ruff check a.txt"):
+        assert steering_kind("a.txt", command) is None
 
 
 def test_edited_and_deleted_tests_and_all_steering_files_are_named():
@@ -76,7 +83,7 @@ def test_edited_and_deleted_tests_and_all_steering_files_are_named():
         FileChange("src/a.py", "1", "2"),
     )
     assert list(steering_sentences(files)) == [
-        "The work changed tests: tests/test_a.py (edited), tests/test_b.py (deleted).",
+        "The work changed tests: tests/test_a.py (changed), tests/test_b.py (removed).",
         "The work changed files that can decide how this check runs: conftest.py (created).",
     ]
 
@@ -85,4 +92,4 @@ def test_a_long_list_is_shortened_with_its_number():
     """Evidence stays short however many tests were changed."""
     files = [FileChange(f"tests/test_{number:02}.py", "1", "2") for number in range(30)]
     (said,) = steering_sentences(files)
-    assert said.endswith("tests/test_19.py (edited), and 10 more.")
+    assert said.endswith("tests/test_19.py (changed), and 10 more.")

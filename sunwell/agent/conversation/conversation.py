@@ -32,11 +32,11 @@ from sunwell.agent.prompts import (
     facts_text,
 )
 from sunwell.agent.run.composed_answer import composed_answer
-from sunwell.agent.run.run_context import Ending, Run, net_changes
+from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.checks.facts import Fact, SeenCall, told_of
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.message import History, Message, Text, Thinking, user
+from sunwell.core.message import History, Message, Text, Thinking, net_changes, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
 from sunwell.core.price import Price
 from sunwell.core.span import Span
@@ -377,7 +377,7 @@ class Conversation:
             rooms.append(tokens_left - least)
         if usd_left is not None and self._price is not None:
             request_tokens = round(self._history.size_bytes * (self._compactor.tokens_per_byte or 1.0))
-            written = written_life(given.model, self._request())
+            written = written_life(given.model, self._caching())
             input_usd, output_usd = self._price.worst_rates(request_tokens, written=written)
             rooms.append(float((usd_left * 1_000_000 - least * output_usd) / input_usd) if input_usd else 0.0)
         if not rooms:
@@ -401,8 +401,7 @@ class Conversation:
             bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
             counted = self._compactor.tokens_per_byte if run.gateway.can_count(given.model) else None
             of_a_byte = 1.0 if counted is None else min(1.0, counted / _SURELY)
-            caching = closing_caching(given.model, request)
-            written = written_life(given.model, attrs.evolve(request, caching=caching))
+            written = written_life(given.model, closing_caching(given.model, request))
             size = self._history.size_bytes
             reserve = closing_reserve(bare, size, self._price, of_a_byte, written=written)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)

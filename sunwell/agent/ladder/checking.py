@@ -8,10 +8,10 @@ from typing import Self
 import attrs
 
 from sunwell.agent.ladder.workers_at_work import WorkersAtWork
-from sunwell.agent.run.run_context import Run, Work, net_changes
+from sunwell.agent.run.run_context import Run, Work
 from sunwell.agent.workers.slots import Seat
 from sunwell.core.check import Check, Checking
-from sunwell.core.message import FileChange
+from sunwell.core.message import FileChange, digest_of, net_changes
 from sunwell.core.model import Completion, ModelProtocol, Request
 from sunwell.core.span import Span
 from sunwell.core.task import CommandRun
@@ -29,8 +29,16 @@ class WorkDone:
     """Files that the work has changed, each once."""
     commands: tuple[CommandRun, ...] = ()
     models: tuple[str, ...] = ()
+    turns: int = 0
     unfinished: tuple[str, ...] = ()
     """Siblings in the same folder that are still at work, by their ids."""
+
+    @property
+    def digest(self) -> str:
+        """What tells this work from the same work when it has gone on."""
+        changes = [f"{change.path} {change.after}" for change in self.files]
+        commands = [f"{run.command} {run.exit_code}" for run in self.commands]
+        return digest_of(self.answer, str(self.turns), *changes, *commands).hex()[:16]
 
     @classmethod
     def of(
@@ -47,6 +55,7 @@ class WorkDone:
             files=net_changes([change for work in works for change in work.calls.changes]),
             commands=tuple(command for work in works for command in work.calls.commands),
             models=models,
+            turns=sum(work.turns for work in works),
         )
 
 
@@ -97,7 +106,7 @@ class Checker:
         """
         run, span = self.run, self.span
         recorded = run.journal.find(Checked, (span.path, number))
-        if recorded is not None:
+        if recorded is not None and recorded.work == done.digest:
             run.tell(CHECK_FINISHED, _finished(recorded, replayed=True))
             return recorded, False
         async with run.quiet.checking():
@@ -116,6 +125,7 @@ class Checker:
             done.unfinished,
             seconds,
             time.time(),
+            done.digest,
         )
         await run.journal.append(made, durable=False)  # a resume without it checks again
         run.tell(CHECK_FINISHED, _finished(made))

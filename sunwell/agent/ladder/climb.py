@@ -16,11 +16,11 @@ from sunwell.agent.ladder.rungs import LadderModels, PlannedRung, open_to
 from sunwell.agent.lens.lens_writer import LensPlace, write_lens_at
 from sunwell.agent.policy.ladder import Attempt, Rung, Step, next_step
 from sunwell.agent.prompts import attempt_text, before_you, repair_text
-from sunwell.agent.run.run_context import Ending, Run, Work, net_changes
+from sunwell.agent.run.run_context import Ending, Run, Work
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
-from sunwell.core.message import FileChange
+from sunwell.core.message import FileChange, digest_of, net_changes
 from sunwell.core.span import Span
 from sunwell.core.task import Budget
 from sunwell.core.verdict import RungAttempt, Verification
@@ -84,7 +84,7 @@ class Climb:
     models: LadderModels
     rungs: tuple[PlannedRung, ...]
     outcomes: ClimbOutcomes
-    works: list[Work] = attrs.field(factory=list)
+    works: list[Work] = attrs.field(factory=list, repr=False)
     """All conversations so far, and what was put back between them, in order."""
     _by: tuple[str, ...] = attrs.field(default=(), init=False)
     """What the checks are called."""
@@ -103,7 +103,8 @@ class Climb:
         """Return the next step: the recorded one, or the one that the policy chooses now."""
         number, path = len(self._tried), self.errand.span.path
         recorded = self.run.journal.find(RungChosen, (path, number))
-        if recorded is not None and (recorded.rung or self.run.gateway.heed_refusals):
+        is_same = recorded is not None and recorded.after == self._known_so_far
+        if recorded is not None and is_same and (recorded.rung or self.run.gateway.heed_refusals):
             rung = Rung(recorded.rung, recorded.model, recorded.cost_usd) if recorded.rung else None
             return Step(rung, recorded.reason)
         step = self._chosen()
@@ -116,9 +117,15 @@ class Climb:
             step.reason,
             None if rung is None else rung.cost_usd,
             time.time(),
+            self._known_so_far,
         )
         await self.run.journal.append(record, durable=False)  # the intent of its first call comes after it
         return step
+
+    @property
+    def _known_so_far(self) -> str:
+        known = [f"{one.attempt.rung} {one.attempt.passed} {one.attempt.evidence}" for one in self._tried]
+        return digest_of(*known).hex()[:16] if known else ""
 
     def _chosen(self) -> Step:
         tried = [one.attempt for one in self._tried]
@@ -167,7 +174,7 @@ class Climb:
         )
         self._tried.append(_Tried(attempt, ended, work, has_asked))
         if is_new:
-            self.outcomes.record(attempt, [one.attempt for one in self._tried[:-1]])
+            await self.outcomes.record(attempt, [one.attempt for one in self._tried[:-1]])
 
     def _span_of(self, rung: PlannedRung) -> Span:
         span = self.errand.span

@@ -1,5 +1,6 @@
 """What a climb knows of outcomes so far, and what it adds to them."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -8,9 +9,8 @@ import attrs
 from sunwell.agent.ladder.rungs import PlannedRung
 from sunwell.agent.policy.ladder import Attempt, Rung
 from sunwell.agent.policy.rung_outcomes import DEFAULT_PRIORS, after_of, rungs_with
-from sunwell.agent.run.ladder_terms import OutcomeStore
 from sunwell.core.verdict import RungAttempt
-from sunwell.memory.outcomes import KnownOutcomes, RungOutcome
+from sunwell.memory.outcomes import KnownOutcomes, OutcomeStore, RungOutcome
 
 
 @attrs.define(eq=False)
@@ -30,7 +30,7 @@ class ClimbOutcomes:
         ]
         return rungs_with(self.known, self.kind, plain, attempts)
 
-    def record(self, attempt: RungAttempt, before: Sequence[RungAttempt]) -> None:
+    async def record(self, attempt: RungAttempt, before: Sequence[RungAttempt]) -> None:
         """Add what the check said of *attempt*, which came after *before*."""
         tried = [Attempt(one.rung, one.passed, one.cost_usd) for one in before]
         rungs = [Rung(one.rung, one.model, one.cost_usd) for one in before]
@@ -39,5 +39,5 @@ class ClimbOutcomes:
             self.kind, attempt.rung, attempt.model, after, attempt.passed, attempt.cost_usd, time.time()
         )
         self.known.add(made)
-        if self.store is not None:
-            self.store.record([made])
+        if self.store is not None and self.store.file is not None:
+            await asyncio.to_thread(self.store.record, [made])  # others may write, and it waits for them

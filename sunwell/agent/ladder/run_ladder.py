@@ -1,5 +1,6 @@
 """How the work of a run is verified: checked once at its end, or carried up the ladder."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sunwell.agent.ladder.climb import Climb, Climbed, Errand, not_passed
 from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes
 from sunwell.agent.ladder.rungs import LadderModels, PlannedRung
 from sunwell.agent.ladder.workers_at_work import WorkersAtWork
-from sunwell.agent.policy.kinds import kind_of
+from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.decision import Candidates, LensOutlook, PricedModel, expected_output, shape_of
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, Run, Work
@@ -23,8 +24,9 @@ from sunwell.core.span import Span
 from sunwell.core.task import Budget, TaskResult
 from sunwell.core.tool import ToolExecutor
 from sunwell.core.verdict import Verification
+from sunwell.events import WARNED, Warned
 from sunwell.journal.records import Checked, RungChosen
-from sunwell.memory.outcomes import KnownOutcomes
+from sunwell.memory.outcomes import KnownOutcomes, OutcomeStore
 from sunwell.tools.workspace import Workspace
 
 
@@ -76,6 +78,8 @@ class RunLadder:
     """Whether work that fails its check goes up; if not, it is checked once."""
     siblings: WorkersAtWork = attrs.field(factory=WorkersAtWork, init=False)
     _known: KnownOutcomes | None = attrs.field(default=None, init=False)
+    _store: OutcomeStore | None = attrs.field(default=None, init=False)
+    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
 
     async def do_task(self) -> Ending:
         """Carry the task of the run up the ladder; leave what the checks found in the run."""
@@ -99,7 +103,7 @@ class RunLadder:
             facts=given.facts,
             limits=Budget(turns=DEFAULT_TURNS if turns is None else None),
         )
-        climbed = await self._climb(errand, run.works).to_the_end()
+        climbed = await self._climb(errand, run.works)
         run.verification = climbed.verification
         return climbed.ended
 
@@ -115,6 +119,7 @@ class RunLadder:
             answer=ended.answer,
             files=result.files,
             commands=result.commands,
+            turns=result.turns,
             models=tuple(dict.fromkeys(line.model for line in result.bill.lines if line.purpose == "work")),
         )
         climbed = await _checked_once(self._checker(run.root), done, ended)
@@ -170,17 +175,20 @@ class RunLadder:
             facts=first.given.facts,
             limits=limits,
         )
-        climbed = await self._climb(errand, worker.works).to_the_end()
+        climbed = await self._climb(errand, worker.works)
         return Carried(climbed.ended, climbed.verification)
 
-    def _climb(self, errand: Errand, works: list[Work]) -> Climb:
-        # What a run is played again from must not depend on what happened since.
-        store = None if self.run.gateway.recorded_only else self.run.ladder_terms.outcomes
+    async def _climb(self, errand: Errand, works: list[Work]) -> Climbed:
         if self._known is None:
-            self._known = KnownOutcomes() if store is None else store.known()
-        outcomes = ClimbOutcomes(kind_of(errand.task), self._known, store)
+            self._store = OutcomeStore(self.run.ladder_terms.outcomes, warn=self._warn)
+            self._known = await asyncio.to_thread(self._store.read) if self._store.file else KnownOutcomes()
+        outcomes = ClimbOutcomes(kind_of(errand.task), self._known, self._store)
         rungs = plan_rungs(self.run, self.models, errand.task)
-        return Climb(self.run, errand, self.models, rungs, outcomes, works)
+        return await Climb(self.run, errand, self.models, rungs, outcomes, works).to_the_end()
+
+    def _warn(self, sentence: str) -> None:
+        # Called in a thread, and events are told in the loop.
+        self._loop.call_soon_threadsafe(self.run.tell, WARNED, Warned(sentence))
 
 
 async def _checked_once(checker: Checker, done: WorkDone, ended: Ending) -> Climbed:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -38,7 +38,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
-from sunwell.core.tool import StagingExecutor, ToolExecutor
+from sunwell.core.tool import StagingExecutor, ToolExecutor, has_methods_of
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import MODEL_FELL_BACK, WARNED, Warned
 from sunwell.gateway.model_call import ModelCall
@@ -59,6 +59,7 @@ from sunwell.journal.records import (
     RunOpened,
     RunResumed,
 )
+from sunwell.memory.outcomes import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
@@ -319,16 +320,38 @@ class RunStart:
         return session.options.lens or (self.batch.lens if self.batch is not None else None)
 
     def _tools(self, session: SessionContext) -> Toolset:
-        return Toolset.of(self.equipment.names(session.options), self.executor)
+        tools = Toolset.of(self.equipment.names(session.options), self.executor)
+        if self.recorded_only:  # as it was, whoever plays it again
+            had = [name for name, _ in (self.settings or {}).get("code", {}).get("tools", ())]
+            offers = "run_checks" in had
+        else:
+            offers = bool(tools.granted) and not is_dry_run(self.executor)
+        if self.checks is None or not offers or not self.checks.has_midway():
+            return tools
+        from sunwell.checks.run_checks_tool import RunChecksTool  # most runs have no checks
+
+        goal = self.secrets.redact(session.goal)
+        return tools.joined(RunChecksTool(self.checks, self.journal, goal, self.secrets))
 
     def _ladder_terms(self, session: SessionContext) -> LadderTerms:
         kept = Originals(self.journal.path.parent / "originals") if self.journal.path else None
-        return LadderTerms(workspace=Workspace(session.workspace), secrets=self.secrets, originals=kept)
+        return LadderTerms(
+            workspace=Workspace(session.workspace),
+            secrets=self.secrets,
+            originals=kept,
+            # What a run is played again from must not depend on what happened since.
+            outcomes=None if self.recorded_only else outcomes_file(),
+        )
 
     async def begin(self, sender: object, config: LoopConfig, session: SessionContext, roles: Roles) -> Run:
         """Return the run, with its first record written, or with what it spent before booked."""
         tools = self._tools(session)
         settings = self.settings_now(session, roles, tools)
+        if self.checks is not None:
+            place = self.journal.path
+            self.checks.originals = None if place is None else place.parent / "originals"
+            self.checks.judges = roles.judges
+            self.checks.recorded_only = self.recorded_only
         if self.checks is not None and not self.recorded_only:
             watched = self.checks.watch(session.workspace, settings.get("watched"))
             settings |= {} if watched is None else {"watched": watched}
@@ -354,6 +377,8 @@ class RunStart:
             checks=self.checks,
             resumed=self.settings is not None,
         )
+        if self.checks is not None:
+            self.checks.quiet = run.quiet.checking
         run.gateway.accept_changes = self.accept_changes
         run.gateway.heed_refusals = self.heed_refusals
         run.gateway.recorded_only = self.recorded_only
@@ -499,7 +524,7 @@ def shown_for_task(workspace: Path, secrets: Secrets, task: str) -> Shown:
 
 
 def hashes_of(executor: ToolExecutor) -> Hashes | None:
-    return executor.hashes if isinstance(executor, StagingExecutor) else None
+    return cast(StagingExecutor, executor).hashes if has_methods_of(executor, StagingExecutor) else None
 
 
 def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> None:
@@ -514,7 +539,8 @@ def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> Non
 def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:
     """Add the keys that the models were given to *secrets*, and return them."""
     named = [
-        getattr(model, "connection", None) for model in (roles.own, roles.smart, roles.worker, roles.second)
+        getattr(model, "connection", None)
+        for model in (roles.own, roles.smart, roles.worker, roles.second, roles.judge)
     ]
     connections = [one for one in named if isinstance(one, Connection)]
     for value in dict.fromkeys([value for one in connections for value in one.secret_values()]):

@@ -65,7 +65,7 @@ def settings_of(options: RunOptions, roles: Roles, recalled: str) -> dict[str, A
     Of ``approve`` they say only whether there was one; of ``estimator`` nothing: its decision is recorded.
     """
     chosen = {name: _written(_value(options, spec)) for name, spec in option_specs().items()}
-    models = (roles.own, roles.smart, roles.worker, roles.second)
+    models = (roles.own, roles.smart, roles.worker, roles.second, roles.judge)
     named = {role: model.name if model else None for role, model in zip(MODEL_ROLES, models, strict=True)}
     asks = options.approve is not None
     return {"models": named, "options": chosen, "recalled": recalled, "asks": asks}

@@ -85,9 +85,10 @@ class RunStarter:
             return
         options = session.options
         tools = Toolset.of(self.equipment.names(options), self.equipment.preview(session))
+        has_checks = options.has_checks or bool(batch.checks)
         for number, task in enumerate(batch.tasks, 1):
             for name in task.tools or ():
-                if name not in tools.granted:
+                if name not in tools.granted and not (name == "run_checks" and has_checks):
                     raise ConfigurationError(f"task {number}: {unknown_tool(name, tuple(tools.granted))}")
 
     @asynccontextmanager

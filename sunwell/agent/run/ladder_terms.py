@@ -1,26 +1,12 @@
 """What the ladder of a run needs to know of the place that is worked in."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
 
 import attrs
 
 from sunwell.core.secrets import Secrets
-from sunwell.memory.outcomes import KnownOutcomes, RungOutcome
 from sunwell.tools.originals import Originals
 from sunwell.tools.workspace import Workspace
-
-
-class OutcomeStore(Protocol):
-    """Keeps outcomes of earlier runs. It never fails a run: what it cannot read or write is left out."""
-
-    def known(self) -> KnownOutcomes:
-        """Return the outcomes so far."""
-        ...
-
-    def record(self, outcomes: Sequence[RungOutcome]) -> None:
-        """Keep *outcomes* for later runs."""
-        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -31,5 +17,5 @@ class LadderTerms:
     secrets: Secrets = attrs.field(factory=Secrets)
     originals: Originals | None = None
     """Where the files are kept as they were before the run; ``None``: nowhere."""
-    outcomes: OutcomeStore | None = None
-    """Where outcomes are kept for later runs; ``None``: nowhere."""
+    outcomes: Path | None = None
+    """The file in which outcomes are kept for later runs; ``None``: nowhere."""

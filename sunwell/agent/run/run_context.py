@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from decimal import Decimal
 from types import TracebackType
@@ -27,7 +27,7 @@ from sunwell.budget.ledger_protocol import Budget, Ledger
 from sunwell.budget.tally import Tally
 from sunwell.context.excerpts import Shown
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.message import FileChange
+from sunwell.core.message import FileChange, net_changes
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
@@ -521,16 +521,6 @@ class Run:
             ),
             verification=self._verification(),
         )
-
-
-def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:
-    """Return each file once, from its first state to its last; what ends as it began is left out."""
-    first: dict[str, str | None] = {}
-    last: dict[str, str | None] = {}
-    for change in changes:
-        first.setdefault(change.path, change.before)
-        last[change.path] = change.after
-    return tuple(FileChange(path, first[path], last[path]) for path in last if first[path] != last[path])
 
 
 def came_to_its_end(records: Iterable[Record]) -> bool:

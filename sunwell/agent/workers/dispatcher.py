@@ -199,6 +199,8 @@ class Dispatcher:
         if task_id in self._workers:
             raise ValueError(f"there is a worker {task_id} already")
         self._counts[parent.path] = index + 1
+        if task.check and self.run.checks is not None:
+            self.run.checks.own[span.path] = task.check
         worker = Worker(task_id, index, span, parent, task, terms or self.terms, Seat(self.slots), origin)
         if self.verifier is not None:
             worker.climbs = self.verifier.may_climb(worker)

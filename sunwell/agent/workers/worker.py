@@ -227,7 +227,7 @@ class Worker:
     done: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     result: TaskResult | None = attrs.field(default=None, init=False)
     replayed: bool = attrs.field(default=False, init=False)
-    works: list[Work] = attrs.field(factory=list, init=False)
+    works: list[Work] = attrs.field(factory=list, init=False, repr=False)
     """The conversations in which it has worked, in order."""
     climbs: bool = False
     """Whether its work goes up if it fails its check: each rung then has a span of its own."""

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.agent.run.run_context import Ending, Run, net_changes
+from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.workers.worker import Worker
 from sunwell.core.markdown import fenced, one_line
-from sunwell.core.message import FileChange
+from sunwell.core.message import FileChange, net_changes
 from sunwell.core.task import CommandRun, Conflict, TaskResult
 from sunwell.core.verdict import Verification
 from sunwell.journal.records import WorkerClosed

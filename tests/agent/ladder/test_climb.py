@@ -50,7 +50,7 @@ def test_each_rung_is_told_why_the_one_before_failed_and_stands_in_the_bill(work
     """All five, none of which passes: evidence, reason, price and cost of each are in the result."""
     cheap = priced("cheap", [writes("1"), "1", writes("2"), "2", writes("5"), "5"], 1)
     second = priced("second", [writes("3"), "3"], 3)
-    smart = priced("smart", [writes("4"), "4", LENS], 10)
+    smart = priced("smart", [writes("4"), "4", LENS], 20)
     result = asyncio.run(climb(workspace, cheap, smart, second))
     assert rungs(result) == [*ALL[:4], "lens"]
     assert (result.status, result.stop_reason, result.answer) == ("incomplete", "check_failed", "5")
@@ -121,7 +121,7 @@ def test_a_check_that_raises_could_not_tell(workspace: Path) -> None:
     async def broken(checking: Checking) -> Verdict:
         raise RuntimeError("no such table")
 
-    cheap = priced("cheap", ["Done."], 1)
+    cheap = priced("cheap", [writes("42"), "Done."], 1)
     options = {"checks": (broken,), "ladder": ("cheap",)}
     result = asyncio.run(climb(workspace, cheap, priced("smart", [], 10), **options))
     assert result.verification is not None

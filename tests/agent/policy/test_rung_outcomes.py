@@ -56,6 +56,21 @@ def test_without_outcomes_a_rung_has_its_own_prior() -> None:
     assert rungs_with(KnownOutcomes(), "fix", LADDER, FAILED) == LADDER
 
 
+def test_rungs_that_need_an_earlier_one_are_offered_after_it() -> None:
+    """A conversation goes on only if there was one, and a diagnosis needs a failure of any rung."""
+    rungs = (LADDER[0], LADDER[1], Rung("lens", "haiku", Decimal("0.05")), LADDER[2])
+    second = [Attempt("second", False, Decimal("0.02"))]
+    offered = [
+        [rung.name for rung in rungs_with(KnownOutcomes(), "fix", rungs, attempts)]
+        for attempts in ([], second, FAILED)
+    ]
+    assert offered == [
+        ["cheap", "smart"],
+        ["cheap", "lens", "smart"],
+        ["cheap", "cheap_again", "lens", "smart"],
+    ]
+
+
 def test_other_kinds_move_the_prior_but_not_of_the_last_rung() -> None:
     """A worker that fails everywhere is not hoped in again for each kind; giving up needs the kind's own."""
     known = known_of(("docs", "cheap", "", False), ("docs", "smart", "cheap:haiku", False), times=10)
@@ -67,7 +82,16 @@ def test_other_kinds_move_the_prior_but_not_of_the_last_rung() -> None:
 def test_outcomes_after_other_failures_move_the_prior_of_every_rung() -> None:
     """What the smart rung never solves after a failure, it does not solve first either."""
     known = known_of(("fix", "smart", "cheap:haiku", False), times=20)
-    assert by_name(known, "fix", [])["smart"].prior == pytest.approx(2 * DEFAULT_PRIORS["smart"] / 22)
+    assert by_name(known, "fix", [])["smart"].prior == pytest.approx(10 * DEFAULT_PRIORS["smart"] / 30)
+
+
+def test_failures_here_and_there_do_not_multiply() -> None:
+    """The smart rung is not given up after nine failures because five of them came after another rung."""
+    known = known_of(("fix", "smart", "cheap:haiku", False), times=5)
+    for _ in range(4):
+        known.add(RungOutcome("fix", "smart", "opus", "", False, None, 0.0))
+    cheap, smart = rungs_with(known, "fix", LADDER, [])
+    assert next_step([smart], [Attempt("cheap", False, cheap.cost_usd)]).rung == smart
 
 
 def test_a_useless_worker_is_noticed_within_one_price_of_the_smart_rung() -> None:
