@@ -335,6 +335,40 @@ def orchestrated(found: Found) -> list[str]:
     return rows(head, ([name, f"{count:,}"] for name, count in body))
 
 
+def ladder_worlds(found: Found) -> list[str]:
+    """Each family of worlds, then solves by the sensitivity of the check, then other policies."""
+    head = ("bill, mean", "most", "seeds above 1.05", "solves, 5th percentile", "median", "to always up")
+    keys = ("bill_mean", "bill_most", "seeds_above_strong", "solves_p05", "solves_median", "bill_to_up")
+    body = ([name, *(f"{row[key]:.3f}" for key in keys)] for name, row in found["rows"].items())
+    hopeless = (
+        [name, f"{row['saved']:.1%}", f"{row['saved_up_to_20_tasks']:.1%}", f"{row['lost']:.2%}"]
+        for name, row in found["rows"].items()
+        if "saved" in row
+    )
+    sensitivities = (
+        [name, *(f"{row[key]:.3f}" for key in ("bill_mean", "solves_p05", "solves_median"))]
+        for name, row in found["by_sensitivity"].items()
+    )
+    others = (
+        [f"{policy}; {family}", *(f"{row[key]:.3f}" for key in keys)]
+        for policy, families in found["policies"].items()
+        for family, row in families.items()
+    )
+    saved = ("saved", "up to 20 tasks", "solves lost")
+    by_check = ("bill, mean", "solves, 5th percentile", "median")
+    return [
+        *rows((f"worlds, {found['seeds']} seeds", *head), body),
+        "",
+        *rows(("in hopeless kinds", *saved), hopeless),
+        "",
+        *rows(("any check, by sensitivity", *by_check), sensitivities),
+        "",
+        *rows((f"policy; worlds, {found['compared_seeds']} seeds", *head), others),
+        "",
+        *(f"- missed: {sentence}" for sentence in found["missed"]),
+    ]
+
+
 def line_by_line(found: Found) -> list[str]:
     """Each figure with its path."""
     return rows(("figure", "value"), flat(found))
@@ -376,6 +410,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         tokenizer,
         file_search,
         gathering,
+        ladder_worlds,
     )
 }
 

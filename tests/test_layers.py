@@ -10,10 +10,10 @@ import pytest
 ROOT = Path(__file__).parent.parent / "sunwell"
 GROUND_TO_TOP = (
     "errors", "core", "events", "plugins", "models", "journal", "budget", "gateway", "tools", "context",
-    "memory", "agent", "config", "report", "testing", "cli",
+    "memory", "checks", "agent", "config", "report", "testing", "cli",
 )  # fmt: skip
 AGENT_GROUND_TO_TOP = (
-    "prompts", "policy", "run", "conversation", "workers", "lens", "batches", "orchestration",
+    "prompts", "policy", "run", "conversation", "workers", "lens", "ladder", "batches", "orchestration",
     "ephemeral_lens", "loop", "request", "lifecycle", "lazy_imports", "agent", "orchestrator",
 )  # fmt: skip
 APART = {"simulator": {"core", "errors", "simulator"}}

@@ -56,7 +56,7 @@ _LONGEST_SECONDS = 60
 
 
 @attrs.frozen
-class Verdict:
+class DemoVerdict:
     """Result of the shop's own tests."""
 
     count: int
@@ -101,7 +101,7 @@ def fresh_shop(place: Path) -> Path:
     )
 
 
-def run_tests(shop: Path) -> Verdict:
+def run_tests(shop: Path) -> DemoVerdict:
     """Run the shop's own tests in a separate process without keys: a model wrote the code they run."""
     from sunwell.tools.environment import command_environment, secrets_from_environment
 
@@ -118,7 +118,7 @@ def run_tests(shop: Path) -> Verdict:
     failed = tuple(_FAILED.findall(done.stderr))
     if done.returncode and not failed:
         failed = ("the tests themselves",)
-    return Verdict(int(counted.group(1)) if counted else 0, failed)
+    return DemoVerdict(int(counted.group(1)) if counted else 0, failed)
 
 
 def simulated(simulator: "Simulator", model_id: str, account: str) -> "ModelProtocol":
@@ -340,7 +340,7 @@ def _head(text: str) -> None:
     click.secho(text, bold=True)
 
 
-def _tested(outcome: "Verdict") -> str:
+def _tested(outcome: "DemoVerdict") -> str:
     if outcome.is_green:
         return f"all {outcome.count} tests pass"
     return f"{len(outcome.failed)} of {outcome.count} tests fail"

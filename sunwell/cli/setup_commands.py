@@ -22,7 +22,7 @@ from sunwell.cli.terminal import fitted
 
 if TYPE_CHECKING:
     from sunwell.cli.shared_options import Configured
-    from sunwell.config.conformance import Check, ConformanceReport
+    from sunwell.config.conformance import ConformanceReport, Trial
     from sunwell.config.preflight import PluginRow
     from sunwell.config.setting_lines import SettingRow
     from sunwell.models.registry import ModelRow
@@ -416,7 +416,7 @@ class _Examining:
         self._say(_cost_line(report, has_price=prices.price(model) is not None) + "\n")
         return report
 
-    def _tell(self, check: "Check") -> None:
+    def _tell(self, check: "Trial") -> None:
         from sunwell.report.figures import one_line
 
         detail = f": {one_line(check.detail, 300)}" if check.detail else ""

@@ -49,7 +49,7 @@ _ODD = 'Zürich — 東京 🌻 "quoted" \\ back'
 
 
 @attrs.frozen
-class Check:
+class Trial:
     """One thing that was tried."""
 
     name: str
@@ -64,7 +64,7 @@ class ConformanceReport:
     """What came of examining one model."""
 
     model: str
-    checks: tuple[Check, ...]
+    checks: tuple[Trial, ...]
     cost_usd: Decimal | None
     """``None`` where the model's price is not known."""
     uncertain_usd: Decimal | None
@@ -84,7 +84,7 @@ async def examine(
     *,
     suite: bool = False,
     budget: Budget | None = None,
-    tell: Callable[[Check], None] = lambda _: None,
+    tell: Callable[[Trial], None] = lambda _: None,
 ) -> ConformanceReport:
     """Return what *model* can do; with *suite* also how it bears what is seldom.
 
@@ -95,10 +95,10 @@ async def examine(
     ledger.open("run", budget or Budget(tokens=MOST_TOKENS))
     gateway = Gateway(MemoryJournal("examination"), ledger, tally, prices, lambda _, __: None, _PATIENCE)
     asking = _Examination(gateway, model)
-    checks: list[Check] = []
+    checks: list[Trial] = []
     for name, attempt, required in (*_BASIC, *(_SELDOM if suite else ())):
         if checks and checks[0].verdict == "failed":
-            checks.append(Check(name, "failed", _NOT_TRIED, required))
+            checks.append(Trial(name, "failed", _NOT_TRIED, required))
         else:
             checks.append(await asking.tried(name, attempt, required))
         tell(checks[-1])
@@ -117,12 +117,12 @@ class _Examination:
     _usage: dict[str, bool] = attrs.field(factory=dict, init=False)
     """Whether usage came, for whole answers and for streams."""
 
-    async def tried(self, name: str, attempt: "Attempt", required: bool) -> Check:
+    async def tried(self, name: str, attempt: "Attempt", required: bool) -> Trial:
         try:
             found = await attempt(self)
         except SunwellError as error:
-            return Check(name, "failed", str(error), required)
-        return Check(name, "yes" if found == "" else "no", found, required)
+            return Trial(name, "failed", str(error), required)
+        return Trial(name, "yes" if found == "" else "no", found, required)
 
     async def ask(self, request: Request, *, stream: bool = False) -> Completion:
         self.calls += 1

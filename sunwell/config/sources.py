@@ -274,7 +274,7 @@ def _made(kind: Any, tree: Any) -> Any:
 
 
 PREFIX = "SUNWELL_"
-NOT_SETTINGS = frozenset({"SUNWELL_HOME", "SUNWELL_CONFIG", "SUNWELL_TRUST_CONFIG"})
+NOT_SETTINGS = frozenset({"SUNWELL_HOME", "SUNWELL_CONFIG", "SUNWELL_TRUST_CONFIG", "SUNWELL_OUTCOMES"})
 """Variables that say where settings are, and are none themselves."""
 
 

@@ -65,6 +65,16 @@ class FileChange:
         return "created" if self.before is None else "removed" if self.after is None else "changed"
 
 
+def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:
+    """Return each file once, from its first state to its last; what ends as it began is left out."""
+    first: dict[str, str | None] = {}
+    last: dict[str, str | None] = {}
+    for change in changes:
+        first.setdefault(change.path, change.before)
+        last[change.path] = change.after
+    return tuple(FileChange(path, first[path], last[path]) for path in last if first[path] != last[path])
+
+
 @attrs.frozen
 class FileRead:
     """A file as Sunwell last read it for the model: SHA-256, ``None`` if there is no file."""

@@ -11,6 +11,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
 from sunwell.core.model import Usage
 from sunwell.core.price import DelegationDecision, Quote
+from sunwell.core.verdict import Verification
 from sunwell.errors import ConfigurationError
 
 
@@ -109,10 +110,11 @@ AnswerBy = Literal["model", "harness"]
 StopReason = Literal[
     "end", "budget_usd", "budget_tokens", "timeout", "turns", "calls", "depth", "refusal", "length",
     "window", "provider_stop", "model_error", "lens_failed", "cancelled", "bug",
-    "not_recorded",
+    "not_recorded", "check_failed",
 ]  # fmt: skip
 """Why a run ended. Only ``end`` occurs with status ``ok``. ``provider_stop``: the provider gave a stop
-reason that is not a normal end. ``not_recorded``: the journal or a file of results cannot be written."""
+reason that is not a normal end. ``not_recorded``: the journal or a file of results cannot be written.
+``check_failed``: the work came to its end, and a check found it wrong."""
 _SUMMARY_CHARACTERS = 200
 
 
@@ -174,7 +176,7 @@ class Total:
 
 @attrs.frozen
 class BillLine:
-    """All calls of one model, for one purpose, at one depth of nesting."""
+    """All calls of one model, for one purpose, at one depth of nesting, on one rung of a ladder."""
 
     model: str
     provider: str
@@ -182,6 +184,8 @@ class BillLine:
     """The root is 0, a worker started by it is 1."""
     purpose: str
     total: Total
+    rung: str = ""
+    """The rung of the ladder that the calls belong to; empty: none."""
 
 
 @attrs.frozen
@@ -198,9 +202,9 @@ class Bill:
     """The most detailed totals: every other figure is a sum of these."""
 
     def split(
-        self, by: Literal["model", "provider", "depth", "purpose"]
+        self, by: Literal["model", "provider", "depth", "purpose", "rung"]
     ) -> tuple[tuple[str | int, Total], ...]:
-        """Return the totals by model, provider, depth or purpose, in ascending order."""
+        """Return the totals by model, provider, depth, purpose or rung, in ascending order."""
         totals: dict[Any, list[Total]] = {}
         for line in self.lines:
             totals.setdefault(getattr(line, by), []).append(line.total)
@@ -237,6 +241,14 @@ def _texts(value: Iterable[str]) -> tuple[str, ...]:
     return texts
 
 
+def _task_checks(value: Any) -> tuple[Any, ...]:
+    checks = (value,) if isinstance(value, str) or callable(value) else tuple(value)
+    for check in checks:
+        if not callable(check) and not (isinstance(check, str) and check.strip()):
+            raise TypeError(f"expected commands and asynchronous functions as checks, got {check!r}")
+    return checks
+
+
 def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if value is None else _texts(value)
 
@@ -266,6 +278,9 @@ class Task:
     """Paths in the workspace that the task is about."""
     done: str = attrs.field(default="", kw_only=True, validator=attrs.validators.instance_of(str))
     """Condition under which the task is done."""
+    check: tuple[Any, ...] = attrs.field(default=(), converter=_task_checks, kw_only=True)
+    """Commands and :class:`~sunwell.core.check.Check` that say whether its result stands, besides those of
+    the run. A single one need not be in a list."""
 
     @property
     def prompt(self) -> str:
@@ -326,6 +341,10 @@ class TaskResult:
     """Who wrote the answer: the model, or Sunwell itself from what was there when the work stopped."""
     not_delegated: str = ""
     """Why a task that was to be delegated was not, and which model did the work instead; else empty."""
+    verification: Verification | None = None
+    """What the checks found; ``None`` if there was no check."""
+    unresolved: tuple[str, ...] = ()
+    """What Sunwell itself saw that does not fit a finished task, a sentence each."""
 
     @property
     def success(self) -> bool:

@@ -1,128 +1,34 @@
 """The tool run_command, which exists only if the caller allows it."""
 
-import asyncio
-import os
-import signal
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from sunwell.core.marks import guarded
+from sunwell.core.message import ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Sandbox
-from sunwell.errors import ConfigurationError, ToolError
+from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
-from sunwell.tools.environment import command_environment
+from sunwell.tools.command_runner import CommandRunner, ProcessEnd
 from sunwell.tools.limits import Outcome, ToolLimits
-from sunwell.tools.sandbox import Bubblewrap, require_sandbox
-from sunwell.tools.wording import cut, without_escapes
 
-_SLACK_BYTES = 65_536
-"""Extra output that is kept, so that a secret is not cut in two before it is replaced."""
-_DRAIN_SECONDS = 1.0
+_KILLED = "killed after "
 
 
-@attrs.frozen
-class ProcessEnd:
-    """How a process ended, and its output."""
-
-    exit_code: int | None
-    """``None`` after a timeout; negative if a signal ended it."""
-    output: bytes
-    """Head and tail of standard output and standard error, in the order of arrival."""
-    cut_bytes: int = 0
-    """Bytes that are missing between :attr:`head_bytes` and the rest."""
-    head_bytes: int = 0
-
-
-@attrs.define(eq=False)
-class _Spool(asyncio.Protocol):
-    """Keeps the head and the tail of the output."""
-
-    most_bytes: int
-    ended: "asyncio.Future[None]"
-    _head: bytearray = attrs.field(factory=bytearray, init=False)
-    _tail: bytearray = attrs.field(factory=bytearray, init=False)
-    _cut: int = attrs.field(default=0, init=False)
-
-    def data_received(self, data: bytes) -> None:
-        room = self.most_bytes - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:] if room > 0 else data
-        extra = len(self._tail) - self.most_bytes
-        if extra > self.most_bytes:
-            del self._tail[:extra]
-            self._cut += extra
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-    def printed(self, exit_code: int | None) -> ProcessEnd:
-        return ProcessEnd(exit_code, bytes(self._head + self._tail), self._cut, len(self._head))
-
-
-async def run_group(
-    command: tuple[str, ...], folder: Path, environ: Mapping[str, str], seconds: float, output_bytes: int
-) -> ProcessEnd:
-    """Run *command* and return how it ended; the whole process group has ended when this returns.
-
-    This also applies after a timeout, after cancellation, and to processes that the command left in the
-    background. Standard input is empty. About *output_bytes* are kept of head and tail each.
-    """
-    loop = asyncio.get_running_loop()
-    reading, writing = os.pipe()
-    spool = _Spool(output_bytes + _SLACK_BYTES, loop.create_future())
-    # Our own pipe: with asyncio's, the process would count as running while anything holds the pipe.
-    transport, _ = await loop.connect_read_pipe(lambda: spool, os.fdopen(reading, "rb", 0))
-    try:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                cwd=folder,
-                env=dict(environ),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=writing,
-                stderr=writing,
-                start_new_session=True,
-            )
-        finally:
-            os.close(writing)
-        code = await _wait(process, seconds)
-        with suppress(TimeoutError):  # a process that left the group may hold the pipe forever
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                await spool.ended
-        return spool.printed(code)
-    finally:
-        transport.close()
-
-
-async def _wait(process: asyncio.subprocess.Process, seconds: float) -> int | None:
-    try:
-        async with asyncio.timeout(seconds):
-            return await process.wait()
-    except TimeoutError:
-        return None
-    finally:
-        with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for a dead group
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-
-
-_LONGEST_COMMAND = 100_000
+def was_killed(result: ToolResult) -> bool:
+    """Whether *result*, of a call of run_command, says that the command was killed at its time limit."""
+    return result.is_error and result.content.startswith(_KILLED)
 
 
 @attrs.define(eq=False)
 class RunCommand:
     """Runs a shell command in the workspace, without the caller's secrets in its environment.
 
-    It runs in a sandbox, or not at all, unless ``sandbox`` is ``"off"``. Then a command has all rights of
-    the user's account: it can read other files, use the network, and on Linux read the environment of the
-    user's processes. Secrets in its output are replaced; its actions are not limited.
+    It runs in a sandbox, or not at all, unless ``sandbox`` is ``"off"``; see
+    :class:`~sunwell.tools.command_runner.CommandRunner`.
     """
 
     root: Path
@@ -135,9 +41,11 @@ class RunCommand:
     ask = True
     timeout_seconds = float("inf")  # the command's own limit applies
     spec: ToolSpec = attrs.field(init=False)
-    _found: Bubblewrap | None = attrs.field(default=None, init=False)
-    _ready: Bubblewrap | None = attrs.field(default=None, init=False)
-    _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    _runner: CommandRunner = attrs.field(init=False)
+
+    @_runner.default
+    def _make_runner(self) -> CommandRunner:
+        return CommandRunner(self.root, self.secrets, self.environ, self.sandbox)
 
     @spec.default
     def _describe(self) -> ToolSpec:
@@ -157,23 +65,16 @@ class RunCommand:
         )
 
     async def run(self, arguments: Mapping[str, Any]) -> Outcome:
-        command = _checked(arguments["command"])
         asked = arguments["timeout_seconds"]
         if asked is not None and asked < 1:
             raise ToolError("timeout_seconds must be at least 1")
         seconds = min(asked or self.limits.command_seconds, self.limits.command_seconds)
-        environ = command_environment(self.environ, self.secrets)
-        try:
-            line = await self._line(command, environ)
-            ended = await run_group(line, self.root, environ, seconds, 4 * self.limits.output_chars)
-        except OSError as error:
-            raise ToolError(f"the command could not be started: {error.strerror or error}") from None
+        ended = await self._runner.run(arguments["command"], seconds, self.limits.output_chars)
         return self._outcome(ended, seconds)
 
     def require_sandbox(self) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
-        if self.sandbox != "off":
-            self._found = require_sandbox(self.root, command_environment(self.environ, self.secrets))
+        self._runner.require_sandbox()
 
     def summary(self, arguments: Mapping[str, Any]) -> str:
         """Return one line that says what would be run."""
@@ -183,57 +84,11 @@ class RunCommand:
         """Return the whole command."""
         return str(arguments["command"])
 
-    async def _line(self, command: str, environ: Mapping[str, str]) -> tuple[str, ...]:
-        plain = ("/bin/sh", "-c", command)
-        if self.sandbox == "off":
-            return plain
-        async with self._finding:  # no command runs while the workspace is still being examined
-            if self._ready is None:
-                try:
-                    self._ready = await asyncio.to_thread(self._made_ready, environ)
-                except ConfigurationError as error:
-                    raise ToolError(f"the command was not run: {error}") from None
-        return self._ready.wrapped(plain, self.root, environ)
-
-    def _made_ready(self, environ: Mapping[str, str]) -> Bubblewrap:
-        found = require_sandbox(self.root, environ) if self._found is None else self._found
-        return found.with_missing_made()
-
     def _outcome(self, ended: ProcessEnd, seconds: float) -> Outcome:
         if ended.exit_code is None:
-            head = f"killed after {seconds:g} seconds, before it ended; what it printed:"
+            head = f"{_KILLED}{seconds:g} seconds, before it ended; what it printed:"
         else:
             head = f"exit code {ended.exit_code}"
-        printed = self._printed(ended)
+        printed = self._runner.printed(ended, max(self.limits.output_chars - 200, 100))
         said = f"{head}\n{printed}" if printed.strip() else f"{head}\n(it printed nothing)"
         return Outcome(said, ended.exit_code, is_error=ended.exit_code is None)
-
-    def _printed(self, ended: ProcessEnd) -> str:
-        room = max(self.limits.output_chars - 200, 100)
-        if not ended.cut_bytes:
-            return cut(self._clean(ended.output), room)
-        # Next to the cut there may be half a secret, which would not be recognized.
-        half = self.secrets.longest_chars
-        head = self._clean(ended.output[: ended.head_bytes])
-        head = head[: max(len(head) - half, 0)][: room * 2 // 3]
-        tail = self._clean(ended.output[ended.head_bytes :])[half:][-(room // 3) :]
-        gone = ended.cut_bytes + len(ended.output) - len((head + tail).encode())
-        return f"{head}\n[about {gone:,} bytes were cut out here]\n{tail}"
-
-    def _clean(self, output: bytes) -> str:
-        raw = output.decode("utf-8", "replace")
-        return guarded(self.secrets.redact(without_escapes(self.secrets.redact(raw))))
-
-
-def _checked(command: str) -> str:
-    if not command.strip():
-        raise ToolError("command is empty; write a command line")
-    if "\0" in command:
-        raise ToolError("command has a NUL character in it; write a plain command line")
-    if len(command) > _LONGEST_COMMAND:
-        raise ToolError(f"command is longer than {_LONGEST_COMMAND:,} characters; run a script instead")
-    try:
-        command.encode()
-    except UnicodeEncodeError:
-        raise ToolError("command has half a character (a lone surrogate) in it; write whole ones") from None
-    return command

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from sunwell.cli.demo_command import DemoClaims, Verdict, fresh_shop, run_tests
+from sunwell.cli.demo_command import DemoClaims, DemoVerdict, fresh_shop, run_tests
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -58,13 +58,13 @@ def test_red_is_red(tmp_path: Path) -> None:
     assert not run_tests(fresh_shop(tmp_path / "shop")).is_green
     (tmp_path / "empty").mkdir()
     assert not run_tests(tmp_path / "empty").is_green
-    assert not Verdict(0, ()).is_green
-    assert Verdict(1, ()).is_green
+    assert not DemoVerdict(0, ()).is_green
+    assert DemoVerdict(1, ()).is_green
 
 
 def test_failures_are_counted_by_rule() -> None:
     """The tests of a rule begin with its name."""
-    verdict = Verdict(3, ("test_paging_is_capped", "test_paging_begins_at_zero", "test_other"))
+    verdict = DemoVerdict(3, ("test_paging_is_capped", "test_paging_begins_at_zero", "test_other"))
     assert verdict.by_rule(("paging", "clock")) == {"paging": 2}
 
 

@@ -70,7 +70,11 @@ def test_every_setting_is_documented():
     """By its key; settings of roles once for all of them."""
     missing = []
     for path, _ in leaves():
-        key = path[0] if path[0] in ("model", "smart_model", "delegation_model") else ".".join(path)
+        key = (
+            path[0]
+            if path[0] in ("model", "smart_model", "delegation_model", "second_model", "judge_model")
+            else ".".join(path)
+        )
         if path[0] == "orchestrator" and path[1] in OF_ROLES:
             key = path[1]
         if not re.search(rf"`{re.escape(key)}`", CONFIGURATION) and f"{key} =" not in CONFIGURATION:

@@ -2,7 +2,7 @@
 
 import attrs
 
-from sunwell.context.options import Fallback, ModelReference, RunOptions
+from sunwell.context.options import MODEL_ROLES, Fallback, ModelReference, RunOptions
 from sunwell.core.model import ModelProtocol
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.events import ModelFellBack
@@ -21,6 +21,18 @@ class Roles:
     warnings: tuple[str, ...] = ()
     fell_back: ModelFellBack | None = None
     """What the loop's own model stands in for; ``None`` where every role has the model that was named."""
+    second: ModelProtocol | None = None
+    """Who tries before the smart model does, on the ladder."""
+    judge: ModelProtocol | None = None
+    """Who judges by a rubric; ``None`` if nobody is named."""
+
+    @property
+    def judges(self) -> tuple[ModelProtocol, ...]:
+        """The models that may judge, the best first: the named one alone, or all others."""
+        if self.judge is not None:
+            return (self.judge,)
+        found = (self.smart, self.second, self.own, self.worker)
+        return tuple({one.name: one for one in found if one is not None}.values())
 
 
 @attrs.frozen
@@ -30,11 +42,13 @@ class Choices:
     model: ModelReference | None = None
     smart_model: ModelReference | None = None
     delegation_model: ModelReference | None = None
+    second_model: ModelReference | None = None
+    judge_model: ModelReference | None = None
 
     @classmethod
     def of(cls, options: RunOptions) -> "Choices":
         """Return what *options* name."""
-        return cls(options.model, options.smart_model, options.delegation_model)
+        return cls(*[getattr(options, role) for role in MODEL_ROLES])
 
 
 def resolve_roles(
@@ -50,7 +64,7 @@ def resolve_roles(
     reason = ""
     warnings: list[str] = []
     found: dict[str, ModelProtocol | None] = {}
-    for role in ("model", "smart_model", "delegation_model"):
+    for role in MODEL_ROLES:
         first, second = getattr(agent, role), getattr(options, role)
         chosen = first if first is not None else second
         try:
@@ -67,7 +81,15 @@ def resolve_roles(
     fell_back = None
     if reason and wanted is not None:
         fell_back = ModelFellBack("delegation_model", _name(wanted), own.name, reason)
-    return Roles(own, found["smart_model"], found["delegation_model"], tuple(warnings), fell_back)
+    return Roles(
+        own,
+        found["smart_model"],
+        found["delegation_model"],
+        tuple(warnings),
+        fell_back,
+        found["second_model"],
+        found["judge_model"],
+    )
 
 
 def dearer_worker(worker: ModelProtocol, smart: ModelProtocol, prices: PriceBook) -> str:

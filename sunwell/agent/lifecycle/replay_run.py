@@ -10,11 +10,11 @@ import attrs
 from sunwell.agent.lifecycle.drift import changes_between
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles
-from sunwell.agent.lifecycle.open_run import RunStart
+from sunwell.agent.lifecycle.open_run import RunStart, chosen_checks
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.run.loop_config import LoopConfig
-from sunwell.context.options import RunOptions
+from sunwell.context.options import MODEL_ROLES, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import FileChange, Message, ToolCall, ToolResult
 from sunwell.core.model import Completion, Delta, Request, ToolSpec
@@ -118,6 +118,7 @@ def replay_of(
         batch=batch,
         lens_only=bool(settings.get("lens_only")),
         recorded_only=True,
+        checks=chosen_checks(session, batch, Secrets()),
     ), session
 
 
@@ -139,8 +140,10 @@ def played_again(start: RunStart, *, accept_changes: bool) -> RunStart:
 def recorded_roles(start: RunStart) -> Roles:
     """Return stand-ins for the models that the run was recorded with."""
     named = (start.settings or {})["models"]
-    own, smart, worker = (named[role] for role in ("model", "smart_model", "delegation_model"))
-    return Roles(_stand_in(own), _stand_in(smart) if smart else None, _stand_in(worker) if worker else None)
+    smart, worker, second, judge = (
+        _stand_in(named[role]) if named.get(role) else None for role in MODEL_ROLES if role != "model"
+    )
+    return Roles(_stand_in(named["model"]), smart, worker, second=second, judge=judge)
 
 
 def _stand_in(name: str) -> RecordedModel:
@@ -200,8 +203,9 @@ async def _played(start: RunStart, session: SessionContext, roles: Roles) -> Tas
         config=LoopConfig.of(session.options),
         smart_model=roles.smart,
         delegation_model=roles.worker,
+        second_model=roles.second,
     )
-    loop.check(start.batch, lens_only=start.lens_only)
+    loop.check(start.batch, lens_only=start.lens_only, is_replay=start.recorded_only)
     run = await start.begin(loop, loop.config, session, roles)
     async with loop.events_of(run, start.batch, lens_only=start.lens_only) as events:
         async for event in events:
@@ -234,7 +238,8 @@ class _Comparison:
         """Yield a line on recorded answers that nobody asked for."""
         answers = [record for record in self.journal.records() if isinstance(record, Answer)]
         # A run that met a limit and was given more room later has an end that nobody asks for again.
-        answers = [record for record in answers if record.purpose != "closing"]
+        # What a check found is on record, so its judge is not asked again.
+        answers = [record for record in answers if record.purpose not in ("closing", "check")]
         unasked = [record for record in answers if (record.span, record.number) not in self._asked]
         if unasked:
             first = unasked[0]

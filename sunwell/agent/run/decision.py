@@ -132,18 +132,7 @@ def decide(
         usd_left: US dollars that the run may still use; ``None`` means no limit.
     """
     threshold = config.delegation_threshold_tokens
-    shape = Shape(
-        lens_input_tokens=ASSUMED_LENS_INPUT_TOKENS if lens.input_tokens is None else lens.input_tokens,
-        prompt_tokens=_prompt_tokens(task, system, tools),
-        max_lens_tokens=config.max_lens_tokens,
-        max_turns=config.budget.turns or DEFAULT_TURNS,
-        max_output_tokens=models.own.output_tokens,
-        smart_output_tokens=models.smart.output_tokens,
-        worker_output_tokens=models.worker.output_tokens,
-        lens_call_tokens=models.smart.lens_output_tokens,
-        scout_turns=lens.scout_turns,
-        given_lens_tokens=None if lens.given is None else estimate_tokens(lens.given.to_context()),
-    )
+    shape = shape_of(task, config, models, system=system, tools=tools, lens=lens)
     made, shape = _quoted(output, models, shape)
     if lens.given is not None:
         decision = DelegationDecision(True, _given(models), output.expected_tokens, threshold, tokens_left)
@@ -163,6 +152,30 @@ def decide(
     if may_delegate(task, output, config, models, tokens_left):
         decision = attrs.evolve(decision, lens_input_tokens=lens.input_tokens, scout_turns=shape.scout_turns)
     return _with_other_way(decision, models), made
+
+
+def shape_of(
+    task: str,
+    config: LoopConfig,
+    models: Candidates,
+    *,
+    system: Sequence[str] = (),
+    tools: Sequence[ToolSpec] = (),
+    lens: LensOutlook = LensOutlook(),
+) -> Shape:
+    """Return what is known of the work on *task* besides its output; arguments are as in :func:`decide`."""
+    return Shape(
+        lens_input_tokens=ASSUMED_LENS_INPUT_TOKENS if lens.input_tokens is None else lens.input_tokens,
+        prompt_tokens=_prompt_tokens(task, system, tools),
+        max_lens_tokens=config.max_lens_tokens,
+        max_turns=config.budget.turns or DEFAULT_TURNS,
+        max_output_tokens=models.own.output_tokens,
+        smart_output_tokens=models.smart.output_tokens,
+        worker_output_tokens=models.worker.output_tokens,
+        lens_call_tokens=models.smart.lens_output_tokens,
+        scout_turns=lens.scout_turns,
+        given_lens_tokens=None if lens.given is None else estimate_tokens(lens.given.to_context()),
+    )
 
 
 def _with_other_way(decision: DelegationDecision, models: Candidates) -> DelegationDecision:

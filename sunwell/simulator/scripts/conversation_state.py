@@ -27,7 +27,7 @@ class Wanted:
 
 
 @attrs.frozen
-class Attempt:
+class FinishedCall:
     """A tool call that was made, and what came of it; ``result`` is ``None`` where nothing came."""
 
     wanted: Wanted
@@ -47,7 +47,7 @@ class ScriptedConversation:
     """Text of the first message of the user."""
     turns: int
     """Answers of the model so far."""
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[FinishedCall, ...]
 
     @classmethod
     def of(cls, asked: Asked) -> Self:
@@ -75,10 +75,10 @@ class ScriptedConversation:
         return "\n".join(attempt.result.content for attempt in self.attempts if attempt.result)
 
 
-def _attempts(messages: tuple[Message, ...]) -> list[Attempt]:
+def _attempts(messages: tuple[Message, ...]) -> list[FinishedCall]:
     results = {p.call_id: p for m in messages for p in m.parts if isinstance(p, ToolResult)}
     calls = [call for message in messages for call in message.tool_calls]
-    return [Attempt(Wanted(call.name, _arguments(call)), results.get(call.id)) for call in calls]
+    return [FinishedCall(Wanted(call.name, _arguments(call)), results.get(call.id)) for call in calls]
 
 
 def _arguments(call: ToolCall) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def read(path: str) -> Wanted:
 
 
 @attrs.frozen
-class Step:
+class ScriptedTurn:
     """Calls of one turn, and what the model says with them."""
 
     says: str
@@ -53,20 +53,20 @@ class ScriptedWork:
         """The entities of the task, from the definitions that were read."""
         return wanted_entities(self.talk.task, entities_in(self.talk.result_of(read(_MODELS))))
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[ScriptedTurn]:
         """Yield all steps in order, each worked out from the results of those before."""
-        yield Step("I look at what is there.", (_LIST,))
-        yield Step("I read what the endpoints build on.", tuple(read(path) for path in self.reads))
+        yield ScriptedTurn("I look at what is there.", (_LIST,))
+        yield ScriptedTurn("I read what the endpoints build on.", tuple(read(path) for path in self.reads))
         yield from self._writing()
-        yield from (Step("I register the endpoints.", (call,)) for call in self._registering())
+        yield from (ScriptedTurn("I register the endpoints.", (call,)) for call in self._registering())
         if self.entities == entities_in(self.talk.result_of(read(_MODELS))) != ():
-            yield Step("I run the tests.", (_TESTS,), tries=1)
+            yield ScriptedTurn("I run the tests.", (_TESTS,), tries=1)
 
-    def _writing(self) -> Iterator[Step]:
+    def _writing(self) -> Iterator[ScriptedTurn]:
         entities = self.entities
         for two in (entities[i : i + 2] for i in range(0, len(entities), 2)):
             calls = tuple(_write(entity.path, endpoint_module(entity, self.known)) for entity in two)
-            yield Step(f"I write the endpoints of {' and '.join(e.noun for e in two)}.", calls)
+            yield ScriptedTurn(f"I write the endpoints of {' and '.join(e.noun for e in two)}.", calls)
 
     def _registering(self) -> Iterator[Wanted]:
         source = plain(self.talk.result_of(read(_ROUTES)))

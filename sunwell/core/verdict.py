@@ -1,0 +1,46 @@
+"""Whether a result was verified: on which rung, by what, and what was tried before."""
+
+from decimal import Decimal
+
+import attrs
+
+
+@attrs.frozen
+class RungAttempt:
+    """One rung of the ladder that was climbed, with what its check found."""
+
+    rung: str
+    """Its name: ``cheap``, ``cheap_again``, ``lens``, ``second`` or ``smart``."""
+    model: str
+    """Who did the work on it."""
+    passed: bool | None
+    """What the checks found; ``None``: they could not tell."""
+    evidence: str = ""
+    """What they saw."""
+    cost_usd: Decimal | None = None
+    """US dollars of the rung: its work, its lens and its checks; ``None``: a price is unknown."""
+    quoted_usd: Decimal | None = None
+    """What it was expected to cost when it was chosen; ``None``: unknown."""
+    reason: str = ""
+    """Why it was chosen."""
+
+
+@attrs.frozen
+class Verification:
+    """What is known of a result: verified, not verified, or found wrong."""
+
+    passed: bool | None
+    """Whether the checks passed; ``None``: they could not tell."""
+    by: tuple[str, ...]
+    """The checks, as they are called."""
+    evidence: str = ""
+    """What they saw of the result that stands."""
+    attempts: tuple[RungAttempt, ...] = ()
+    """The rungs that were climbed, in order; empty without a ladder."""
+    gave_up: str = ""
+    """Why no further rung was climbed although the checks did not pass; empty if they passed."""
+    alone_usd: Decimal | None = None
+    """What the smart model alone would about have cost: the tokens of the first rung at its price, or what it
+    did cost if it worked on a rung itself; ``None``: unknown."""
+    alone_model: str = ""
+    """The smart model."""

@@ -1,0 +1,220 @@
+"""Outcomes of rungs: counted by kind, kept in one table for all processes of a user, and never in the way."""
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import attrs
+import pytest
+
+from sunwell.memory.outcomes import (
+    KnownOutcomes,
+    OutcomeCount,
+    OutcomeStore,
+    RungOutcome,
+    outcomes_file,
+)
+
+CHEAP = RungOutcome("fix", "cheap", "haiku", "", True, Decimal("0.0100"), 1_700_000_000.0)
+FAILED = attrs.evolve(CHEAP, passed=False, cost_usd=Decimal("0.03"))
+
+
+@pytest.fixture
+def warnings() -> list[str]:
+    """Return the list that stores of a test warn into."""
+    return []
+
+
+@pytest.fixture
+def store(tmp_path: Path, warnings: list[str]) -> OutcomeStore:
+    """Return a store whose file does not exist."""
+    return OutcomeStore(tmp_path / "state" / "outcomes.sqlite3", warn=warnings.append)
+
+
+def known_of(*outcomes: RungOutcome, kept: int = 100) -> KnownOutcomes:
+    """Return *outcomes* counted."""
+    known = KnownOutcomes(kept)
+    for outcome in outcomes:
+        known.add(outcome)
+    return known
+
+
+def test_outcomes_are_counted_by_rung_model_and_what_failed_before() -> None:
+    """What no check decided is no try, but its cost counts in the mean."""
+    unsure = attrs.evolve(CHEAP, passed=None, cost_usd=Decimal("0.02"))
+    after = attrs.evolve(CHEAP, rung="smart", model="opus", after="cheap:haiku", cost_usd=None)
+    known = known_of(CHEAP, FAILED, unsure, after)
+    assert known.counts("fix") == {
+        ("cheap", "haiku", ""): OutcomeCount(2, 1, Decimal("0.02")),
+        ("smart", "opus", "cheap:haiku"): OutcomeCount(1, 1, None),
+    }
+    assert known.counts("docs") == {}
+
+
+def test_only_the_latest_outcomes_of_a_kind_count() -> None:
+    """What was not tried for so long is unknown again; other kinds push nothing out."""
+    smart = attrs.evolve(CHEAP, rung="smart", model="opus", passed=False)
+    others = [attrs.evolve(CHEAP, kind="docs")] * 9
+    known = known_of(smart, *others, CHEAP, CHEAP, CHEAP, kept=3)
+    assert known.count("fix", "smart", "opus", "") == OutcomeCount()
+    assert known.count("fix", "cheap", "haiku", "") == OutcomeCount(3, 3, Decimal("0.01"))
+    assert set(known.counts("fix")) == {("cheap", "haiku", "")}
+
+
+def test_outcomes_of_other_failures_and_other_kinds_are_counted_apart() -> None:
+    """Both are what a rung is judged by if nothing nearer is known."""
+    later = attrs.evolve(FAILED, after="cheap:luna")
+    elsewhere = attrs.evolve(CHEAP, kind="docs", after="x")
+    known = known_of(CHEAP, later, later, elsewhere)
+    assert known.count("fix", "cheap", "haiku", "").tries == 1
+    assert known.count_otherwise("fix", "cheap", "haiku", "").tries == 2
+    assert known.count_elsewhere("fix", "cheap", "haiku").passes == 1
+
+
+def test_what_is_recorded_is_read_by_the_next_process(store: OutcomeStore, warnings: list[str]) -> None:
+    """Costs come back to the last digit, and what could not be told as that."""
+    unsure = attrs.evolve(CHEAP, passed=None, cost_usd=None)
+    exact = attrs.evolve(CHEAP, cost_usd=Decimal("0.00012345678901234567"))
+    store.record([exact, unsure, FAILED])
+    again = OutcomeStore(store.file, warn=warnings.append).read()
+    assert again.counts("fix") == known_of(exact, unsure, FAILED).counts("fix")
+    assert warnings == []
+
+
+def test_the_file_is_for_its_user_alone_and_holds_no_texts(store: OutcomeStore) -> None:
+    """Its columns are kind, rung, model, what failed before, whether it passed, cost and time."""
+    store.record([CHEAP])
+    assert store.file is not None
+    assert stat.S_IMODE(store.file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(store.file.parent.stat().st_mode) == 0o700
+    connection = sqlite3.connect(store.file)
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(outcomes)")]
+    connection.close()
+    assert columns == ["id", "kind", "rung", "model", "after", "passed", "cost", "at"]
+
+
+def test_old_outcomes_of_a_kind_are_deleted(tmp_path: Path, warnings: list[str]) -> None:
+    """The file holds no more than count, and keeps the latest."""
+    store = OutcomeStore(tmp_path / "outcomes.sqlite3", warn=warnings.append, kept=5)
+    store.record([attrs.evolve(CHEAP, kind="docs")] * 3)
+    for _ in range(4):
+        store.record([CHEAP, FAILED, FAILED])
+    connection = sqlite3.connect(tmp_path / "outcomes.sqlite3")
+    rows = dict(connection.execute("SELECT kind, count(*) FROM outcomes GROUP BY kind"))
+    connection.close()
+    assert rows == {"docs": 3, "fix": 5}
+    assert store.read().count("fix", "cheap", "haiku", "").passes == 1
+
+
+WRITER = """
+import sys
+from decimal import Decimal
+from pathlib import Path
+from sunwell.memory.outcomes import OutcomeStore, RungOutcome
+
+def warn(sentence):
+    raise SystemExit(sentence)
+
+store = OutcomeStore(Path(sys.argv[1]), warn=warn, kept=1_000)
+for number in range(25):
+    store.record([RungOutcome("fix", "cheap", sys.argv[2], "", number % 2 == 0, Decimal("0.1"), 1.0)])
+    store.read()
+"""
+
+
+def test_many_processes_write_at_once(store: OutcomeStore, warnings: list[str]) -> None:
+    """Each outcome of each process is there, also if all of them make the file."""
+    assert store.file is not None
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(store.file), f"model-{number}"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(6)
+    ]
+    assert [writer.communicate()[1] for writer in writers] == [""] * 6
+    known = OutcomeStore(store.file, warn=warnings.append, kept=1_000).read()
+    counts = {model: (count.tries, count.passes) for (_, model, _), count in known.counts("fix").items()}
+    assert counts == {f"model-{number}": (25, 13) for number in range(6)}
+    assert warnings == []
+
+
+def _damaged(file: Path) -> None:
+    file.write_bytes(b"SQLite format 3\x00" + b"\xff" * 5_000)
+
+
+def _no_database(file: Path) -> None:
+    file.write_text("these are no outcomes\n" * 100)
+
+
+def _newer(file: Path) -> None:
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA user_version = 7")
+    connection.close()
+
+
+def _strange_cost(file: Path) -> None:
+    OutcomeStore(file, warn=print).record([CHEAP])
+    connection = sqlite3.connect(file)
+    connection.execute("UPDATE outcomes SET cost = 'much'")
+    connection.commit()
+    connection.close()
+
+
+def _cut(file: Path) -> None:
+    OutcomeStore(file, warn=print, kept=1_000).record([CHEAP] * 400)
+    file.write_bytes(file.read_bytes()[:9_000])
+
+
+@pytest.mark.parametrize("harm", [_damaged, _no_database, _newer, _strange_cost, _cut, Path.mkdir])
+def test_a_file_that_cannot_be_used_is_one_warning(
+    tmp_path: Path, warnings: list[str], harm: Callable[[Path], None]
+) -> None:
+    """The sentence names the file and what to do; later calls do nothing, and the file stays as it is."""
+    file = tmp_path / "outcomes.sqlite3"
+    harm(file)
+    before = None if file.is_dir() else file.read_bytes()
+    store = OutcomeStore(file, warn=warnings.append)
+    assert store.read().counts("fix") == {}
+    store.record([CHEAP])
+    assert store.read().counts("fix") == {}
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"outcomes of rungs cannot be read: {file}: ")
+    assert warnings[0].endswith("Move the file away, or set SUNWELL_OUTCOMES=off")
+    assert before == (None if file.is_dir() else file.read_bytes())
+
+
+def test_a_folder_that_cannot_be_made_is_one_warning(tmp_path: Path, warnings: list[str]) -> None:
+    """A file in the place of the folder, for example."""
+    (tmp_path / "state").write_text("")
+    store = OutcomeStore(tmp_path / "state" / "outcomes.sqlite3", warn=warnings.append)
+    store.record([CHEAP])
+    store.record([CHEAP])
+    assert store.read().counts("fix") == {}
+    assert [sentence.partition(":")[0] for sentence in warnings] == ["outcomes of rungs cannot be written"]
+
+
+def test_the_file_is_in_the_folder_for_state() -> None:
+    """A folder of the user's own choice comes first; a relative XDG folder is none."""
+    assert outcomes_file({"HOME": "/h", "SUNWELL_HOME": "/s"}) == Path("/s/outcomes.sqlite3")
+    if sys.platform != "darwin":
+        named = {"HOME": "/h", "XDG_STATE_HOME": "/x"}
+        assert outcomes_file(named) == Path("/x/sunwell/outcomes.sqlite3")
+        usual = Path("/h/.local/state/sunwell/outcomes.sqlite3")
+        assert outcomes_file({"HOME": "/h"}) == outcomes_file({"HOME": "/h", "XDG_STATE_HOME": "x"}) == usual
+
+
+@pytest.mark.parametrize("value", ["off", "0", "No", " false "])
+def test_outcomes_can_be_turned_off(value: str, warnings: list[str]) -> None:
+    """Then nothing is read or written, without a warning."""
+    file = outcomes_file({"HOME": "/h", "SUNWELL_OUTCOMES": value})
+    assert file is None
+    store = OutcomeStore(file, warn=warnings.append)
+    store.record([CHEAP])
+    assert store.read().counts("fix") == {}
+    assert warnings == []
