@@ -13,7 +13,7 @@ GROUND_TO_TOP = (
     "memory", "checks", "agent", "config", "report", "testing", "cli",
 )  # fmt: skip
 AGENT_GROUND_TO_TOP = (
-    "prompts", "policy", "run", "conversation", "workers", "lens", "batches", "orchestration",
+    "prompts", "policy", "run", "conversation", "workers", "lens", "ladder", "batches", "orchestration",
     "ephemeral_lens", "loop", "request", "lifecycle", "lazy_imports", "agent", "orchestrator",
 )  # fmt: skip
 APART = {"simulator": {"core", "errors", "simulator"}}

@@ -83,6 +83,8 @@ class Agent:
     or to ``tool_executor`` if it is a :class:`~sunwell.tools.toolbox.Toolbox`."""
     second_model: ModelReference | None = attrs.field(default=None, kw_only=True)
     """Who tries before the smart model does, on the ladder."""
+    judge_model: ModelReference | None = attrs.field(default=None, kw_only=True)
+    """Who judges by a rubric."""
     _lessons: CacheLessons = attrs.field(factory=lambda: lazy.CacheLessons(), init=False)
     """What the caches of providers have shown in the runs of this agent."""
     _loops: list[AgentLoop] = attrs.field(factory=list, init=False)
@@ -125,6 +127,7 @@ class Agent:
         ceilings: Budget | None = None,
         results: str | Path | None = None,
         accept_changes: bool = False,
+        allow_checks: bool = False,
     ) -> RunEvents:
         """Return the events of a run taken up again: no answered call is asked a second time.
 
@@ -143,6 +146,7 @@ class Agent:
             results: The results file of a batch, if it is not in the workspace or should be another.
             accept_changes: Keep recorded answers although their question, or a file that the run
                 had seen, has changed since.
+            allow_checks: Run the commands that the record names as checks, those of tasks among them.
 
         Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found, read or continued; its
         sentence names what has changed. Raises :exc:`~sunwell.errors.ConfigurationError` for what must be
@@ -151,7 +155,13 @@ class Agent:
 
         def begin() -> AbstractAsyncContextManager[EventStream]:
             terms = lazy.CallerTerms.of(
-                options, given, budget, ceilings, results, accept_changes=accept_changes
+                options,
+                given,
+                budget,
+                ceilings,
+                results,
+                accept_changes=accept_changes,
+                allow_checks=allow_checks,
             )
             return self._runs().resumed(Path(workspace), run_id, terms)
 
@@ -184,6 +194,7 @@ class Agent:
         ceilings: Budget | None = None,
         results: str | Path | None = None,
         accept_changes: bool = False,
+        allow_checks: bool = False,
     ) -> RunEvents:
         """Return the events of a new run that goes on from a place in another one, with something changed.
 
@@ -197,6 +208,7 @@ class Agent:
             at: ``SPAN`` to begin the span anew, or ``SPAN:CALL`` to keep its calls before that one;
                 spans and the numbers of their calls, from 0, stand in the journal.
             accept_changes: Go on with the files as they are.
+            allow_checks: As in :meth:`resume`.
 
         Raises :exc:`~sunwell.errors.JournalError` where there is no such run or place, and where
         files differ, naming them; and what :meth:`run` raises.
@@ -204,7 +216,13 @@ class Agent:
 
         def begin() -> AbstractAsyncContextManager[EventStream]:
             terms = lazy.CallerTerms.of(
-                options, given, budget, ceilings, results, accept_changes=accept_changes
+                options,
+                given,
+                budget,
+                ceilings,
+                results,
+                accept_changes=accept_changes,
+                allow_checks=allow_checks,
             )
             return self._runs().forked(Path(workspace), run_id, at, terms)
 
@@ -311,7 +329,9 @@ class Agent:
 
     def _runs(self) -> RunStarter:
         return lazy.RunStarter(
-            lazy.Choices(self.model, self.smart_model, self.delegation_model, self.second_model),
+            lazy.Choices(
+                self.model, self.smart_model, self.delegation_model, self.second_model, self.judge_model
+            ),
             self.equipment,
             self.registry or lazy.get_registry(),
             self.prices,

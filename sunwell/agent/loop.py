@@ -13,6 +13,8 @@ from attrs.validators import optional
 from sunwell.agent.batches.batch_run import run_batch, run_items
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.conversation.conversation import Assignment, Conversation
+from sunwell.agent.ladder.run_ladder import RunLadder, checks_of_loop, workspace_of
+from sunwell.agent.ladder.rungs import LadderModels
 from sunwell.agent.lens.lens_writer import (
     first_lens_request,
     input_tokens,
@@ -25,11 +27,13 @@ from sunwell.agent.run.decision import (
     Candidates,
     LensOutlook,
     PricedModel,
+    after_outcomes,
     decide,
     expected_output,
     may_delegate,
 )
 from sunwell.agent.run.guidance import Guidance
+from sunwell.agent.run.ladder_terms import LadderTerms
 from sunwell.agent.run.least_cap import too_small_a_cap
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, EventStream, Run
@@ -117,16 +121,19 @@ class AgentLoop:
             guidance=Guidance.of(system_prompt, self.config, known.granted),
             context=context,
             given_lens=self.config.lens,
+            checks=checks_of_loop(self.config, self.executor),
+            ladder_terms=LadderTerms(workspace=workspace_of(self.executor)),
         )
         await run.journal.append(RunOpened(run.journal.run_id, task, time.time()))
         async with self.events_of(run) as events:
             async for event in events:
                 yield event
 
-    def check(self, batch: Batch | None = None, *, lens_only: bool = False) -> None:
+    def check(self, batch: Batch | None = None, *, lens_only: bool = False, is_replay: bool = False) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` for settings that cannot be followed.
 
-        They are those of a run that does *batch*, that ends with its lens, or that does one task.
+        They are those of a run that does *batch*, that ends with its lens, or that does one task. A replay
+        takes what the caller's own checks found from its record.
         """
         check_delegating(self.config, self._worker)
         given = self.config.lens is not None
@@ -134,6 +141,11 @@ class AgentLoop:
             what = "no lens is to be written" if lens_only else "only a lens that is written can split a task"
             raise ConfigurationError(f"a lens is given, and {what}: leave one of the two out")
         models = [self.model]
+        if self.config.escalate:
+            if not is_replay:
+                self._check_ladder(batch, lens_only=lens_only)
+            models += [self._worker, self._smart]
+            models += [] if self.second_model is None else [self.second_model]
         if given:
             models.append(self._worker)
         if self.config.enable_delegation or self.config.orchestrate or self.config.delegation_tools:
@@ -148,6 +160,27 @@ class AgentLoop:
                     f"the price of {model.name} is unknown, so a cap in dollars cannot hold: give its price, "
                     "or cap tokens instead (--budget-tokens)"
                 )
+
+    def _check_ladder(self, batch: Batch | None, *, lens_only: bool) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if there is nothing to climb for, or no way to."""
+        config = self.config
+        if lens_only:
+            raise ConfigurationError("only a lens is written, so nothing can be checked: leave escalate out")
+        for name, is_on in (
+            ("orchestrate", config.orchestrate),
+            ("delegation_tools", config.delegation_tools is not None),
+            ("split", config.split),
+        ):
+            if is_on:
+                raise ConfigurationError(
+                    f"escalate has the harness hand the work out, and {name} has a model do it: leave one out"
+                )
+        if not config.has_checks and (batch is None or not all(task.check for task in batch.tasks)):
+            raise ConfigurationError(
+                "escalate goes up when a check fails, and there is no check: name one (--check COMMAND, "
+                "checks= in Python)"
+            )
+        self._ladder_models.rungs(config)
 
     @asynccontextmanager
     async def events_of(
@@ -171,9 +204,11 @@ class AgentLoop:
             if lens_only:
                 ended = await self._write_lens(run)
             elif batch is not None:
-                ended = await run_batch(run, batch, self._worker, self._smart)
+                ended = await run_batch(run, batch, self._worker, self._smart, self._ladder(run))
             else:
                 ended = await self._do_task(run)
+                if not self.config.escalate:
+                    ended = await self._ladder(run).verify(ended)
             if (refusal := too_small_a_cap(run, ended)) is not None and not run.gateway.recorded_only:
                 raise refusal
         except asyncio.CancelledError:
@@ -190,6 +225,9 @@ class AgentLoop:
             take_given_lens(run)
             given = Assignment.of(run, run.root.child("orchestrator"), self._smart, effort=config.effort)
             return await self._delegating(run).orchestrate(given)
+        if config.escalate:
+            take_given_lens(run)
+            return await self._ladder(run).do_task()
         if not config.enable_delegation and run.given_lens is None:
             return await self._do_directly(run, self.model)
         run.decision, run.quote = await self._decide(run)
@@ -237,6 +275,8 @@ class AgentLoop:
         if decision and asked is not None and usd_left is not None:
             least_usd = await self._lens_usd(run, asked, usd_left)
             decision, quote = decided(lens=attrs.evolve(outlook, least_usd=least_usd))
+        if decision:
+            decision = after_outcomes(decision, quote, await self._ladder(run).cheap_alone())
         await run.journal.append(Decided(path, decision, quote))
         return decision, quote
 
@@ -300,6 +340,13 @@ class AgentLoop:
         if written.lens is None:
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         return Ending("ok", "end", written.lens.to_context())
+
+    def _ladder(self, run: Run) -> RunLadder:
+        return RunLadder(run, self._ladder_models, self.config.escalate)
+
+    @property
+    def _ladder_models(self) -> LadderModels:
+        return LadderModels(self._worker, self._smart, self.second_model)
 
     def _delegating(self, run: Run) -> Delegating:
         worker = self.delegation_model or (self._smart if self.config.orchestrate else self.model)

@@ -90,6 +90,7 @@ class Tally:
     _totals: dict[BilledCall, Total] = attrs.field(factory=dict, init=False)
     _below: dict[str, list[BilledCall]] = attrs.field(factory=dict, init=False)
     """The calls at and below each span: a worker's bill takes no look at its siblings."""
+    _rungs: dict[str, str] = attrs.field(factory=dict, init=False)
 
     def add(self, call: BilledCall, usage: Usage, cost_usd: Decimal | None) -> None:
         """Add an answered call; ``cost_usd=None`` where the price is unknown, never 0."""
@@ -112,25 +113,34 @@ class Tally:
             call, Total(uncertain_calls=1, uncertain_tokens=reserved_tokens, uncertain_usd=reserved_usd)
         )
 
+    def label(self, prefix: str, rung: str) -> None:
+        """Have the calls of the span *prefix* and below it belong to *rung* in every bill."""
+        self._rungs[prefix] = rung
+
     def bill(self, prefix: str = "run") -> Bill:
         """Return what the span *prefix* and everything below it came to.
 
         Models are sorted by name, then provider; a model that two providers serve has two lines.
         """
-        lines: dict[tuple[str, str, int, str], list[Total]] = {}
+        lines: dict[tuple[str, str, int, str, str], list[Total]] = {}
         models: dict[tuple[str, str], list[Total]] = {}
         for call in self._below.get(prefix, ()):
             total = self._totals[call]
             model = (call.model, call.provider)
             models.setdefault(model, []).append(total)
-            lines.setdefault((*model, call.depth, call.purpose), []).append(total)
+            lines.setdefault((*model, call.depth, call.purpose, self._rung_of(call)), []).append(total)
         bill = Bill(
             models=tuple(_model_bill(*model, Total.of(models[model])) for model in sorted(models)),
-            lines=tuple(BillLine(*line, Total.of(lines[line])) for line in sorted(lines)),
+            lines=tuple(BillLine(*line[:4], Total.of(lines[line]), line[4]) for line in sorted(lines)),
             price_date=self.price_date,
         )
         purposes = tuple((str(purpose), total.cost_usd) for purpose, total in bill.split("purpose"))
         return attrs.evolve(bill, by_purpose=purposes)
+
+    def _rung_of(self, call: BilledCall) -> str:
+        if not self._rungs:
+            return ""
+        return next((self._rungs[path] for path in upwards(call.span) if path in self._rungs), "")
 
     def _note(self, call: BilledCall, total: Total) -> None:
         so_far = self._totals.get(call)

@@ -1,14 +1,32 @@
-"""Several checks, one verdict."""
+"""The checks of a run: made from its options, called one after the other, joined to one verdict."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import attrs
 
+from sunwell.checks.command_check import CheckShell, CommandCheck
+from sunwell.checks.files_check import FilesCheck, WatchedFiles
+from sunwell.checks.judge_check import JudgeCheck
+from sunwell.checks.schema_check import SchemaCheck
+from sunwell.context.json_text import json_object
+from sunwell.context.options import RunOptions
 from sunwell.core.check import Check, Checking, Verdict, name_of
+from sunwell.core.message import FileChange
+from sunwell.core.model import ModelProtocol
+from sunwell.core.secrets import Secrets
+from sunwell.errors import JournalError, PinError
+from sunwell.tools.originals import work_diff
+from sunwell.tools.shell import CommandRunner
+from sunwell.tools.workspace import Workspace
 
 log = logging.getLogger("sunwell.checks")
+_MOST_DIFF_CHARS = 60_000
 
 
 async def run_checks(checks: Sequence[Check], checking: Checking) -> Verdict:
@@ -17,8 +35,10 @@ async def run_checks(checks: Sequence[Check], checking: Checking) -> Verdict:
     It has passed if all of them passed, and has not if any of them did not; else they could not tell. The
     evidence names each check. All of them run, so that whoever repairs the work sees all that is wrong.
     A check that raises, or that returns anything else than a :class:`~sunwell.core.check.Verdict`, could
-    not tell, and its evidence says so.
+    not tell, and its evidence says so. In a dry run nothing was changed, so that no check is run.
     """
+    if checking.dry_run and checks:
+        return Verdict(None, "nothing was checked: in a dry run no file is changed")
     found = [(name_of(check), await _verdict(check, checking)) for check in checks]
     return joined(found)
 
@@ -39,6 +59,8 @@ _WORDS = {True: "passed", False: "failed", None: "could not tell"}
 async def _verdict(check: Callable[[Checking], Awaitable[Verdict]], checking: Checking) -> Verdict:
     try:
         verdict = await check(checking)
+    except (JournalError, PinError):
+        raise
     except Exception as error:  # the caller's own code: the run goes on, unverified
         log.exception("the check %s failed", name_of(check))
         said = checking.secrets.redact(f"the check itself failed: {type(error).__name__}: {error}")
@@ -47,3 +69,143 @@ async def _verdict(check: Callable[[Checking], Awaitable[Verdict]], checking: Ch
         log.error("the check %s returned %s, not a Verdict", name_of(check), type(verdict).__name__)
         return Verdict(None, f"the check itself failed: it returned {type(verdict).__name__}, not a Verdict")
     return attrs.evolve(verdict, evidence=checking.secrets.redact(verdict.evidence))
+
+
+def checks_of(options: RunOptions, more: Sequence[Check | str] = ()) -> tuple[Check, ...]:
+    """Return the checks that *options* choose, then *more*; what costs nothing comes first."""
+    made: list[Check] = []
+    if options.protect or options.must_change:
+        made.append(FilesCheck(protect=options.protect, must_change=options.must_change))
+    if options.answer_schema is not None:
+        made.append(SchemaCheck(json_object(options.answer_schema, "answer_schema")))
+    made += [as_check(one, options.check_timeout_seconds) for one in (*options.checks, *more)]
+    if options.judge is not None:
+        made.append(JudgeCheck(options.judge))
+    return tuple(made)
+
+
+def as_check(check: Check | str, timeout_seconds: float) -> Check:
+    """Return *check*; a text is a command, with this time limit."""
+    return CommandCheck(check, timeout_seconds) if isinstance(check, str) else check
+
+
+@attrs.define(eq=False)
+class ChosenChecks:
+    """The checks of a run: those of all its work, the shell of their commands, and the files they watch."""
+
+    options: RunOptions = attrs.field(factory=RunOptions)
+    of_run: tuple[Check, ...] = ()
+    """The checks that hold for all work of the run."""
+    shell: CheckShell | None = None
+    root: Path | None = None
+    """The folder that is worked in."""
+    originals: Path | None = None
+    """Where the first content of changed files is kept; ``None``: nowhere."""
+    judges: tuple[ModelProtocol, ...] = ()
+    """Models that may judge, the best first."""
+    has_commands: bool = False
+    """Whether any check, those of single tasks among them, is a command."""
+    watched: WatchedFiles | None = None
+    recorded_only: bool = False
+    """Whether the run is only played again: nothing is run or asked then."""
+    own: dict[str, tuple[Check | str, ...]] = attrs.field(factory=dict)
+    """Checks of single tasks, by the path of the span in which the task is done."""
+    quiet: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    """Entered while checks run before the work has ended: nobody else writes in the folder then."""
+
+    @classmethod
+    def of(
+        cls,
+        options: RunOptions,
+        root: Path,
+        secrets: Secrets,
+        of_tasks: Iterable[Check | str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> "ChosenChecks":
+        """Return the checks of a run in the folder *root*; *of_tasks* are those of single tasks."""
+        checks = checks_of(options)
+        found = os.environ if environ is None else environ
+        runner = CommandRunner(root.resolve(), secrets, found, options.sandbox)
+        all_checks = (*checks, *(as_check(one, options.check_timeout_seconds) for one in of_tasks))
+        has_commands = any(isinstance(check, CommandCheck) for check in all_checks)
+        return cls(options, checks, CheckShell(runner), runner.root, has_commands=has_commands)
+
+    def require_sandbox(self) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if a command needs a sandbox and there is none."""
+        if self.has_commands and self.shell is not None and not self.options.dry_run:
+            self.shell.runner.require_sandbox()
+
+    @property
+    def are_unconfined(self) -> bool:
+        """Whether commands of checks run with all rights of the user's account."""
+        return self.has_commands and self.options.sandbox == "off" and not self.options.dry_run
+
+    def watch(self, root: Path, record: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """Note the content of the files that the checks look at, or take it from *record*.
+
+        Returns what is to be recorded; ``None`` if no file is watched.
+        """
+        globs = [glob for check in self.of_run for glob in getattr(check, "watches", ())]
+        # Without commands of models, tools record every change.
+        steering = self.options.allow_shell and self.has_commands
+        if self.options.dry_run or not (globs or steering):
+            return None
+        if record is not None and (record["globs"], record["steering"]) == (globs, steering):
+            self.watched = WatchedFiles.of(root, record)
+        else:
+            self.watched = WatchedFiles.begin(root, globs, steering=steering)
+            self.watched.before = {**self.watched.before, **(record or {}).get("before", {})}
+        return self.watched.record()
+
+    def owner(self, path: str) -> str:
+        """Return the path of the task with checks of its own that the work at *path* is for; else *path*."""
+        above = [one for one in self.own if path == one or path.startswith(f"{one}/")]
+        return max(above, key=len, default=path)
+
+    def for_task(self, more: Sequence[Check | str] = ()) -> tuple[Check, ...]:
+        """Return the checks of a piece of work that has *more* of its own."""
+        own = (as_check(one, self.options.check_timeout_seconds) for one in more)
+        return (*self.of_run, *own)
+
+    def names(self, more: Sequence[Check | str] = ()) -> tuple[str, ...]:
+        """Return what the checks of a piece of work are called."""
+        return tuple(map(name_of, self.for_task(more)))
+
+    async def verdict(self, checking: Checking, more: Sequence[Check | str] = ()) -> Verdict:
+        """Return the one verdict of all checks on *checking*, whose task has *more* of its own."""
+        return await self.verdict_of(self.for_task(more), checking)
+
+    async def verdict_of(self, checks: Sequence[Check], checking: Checking) -> Verdict:
+        """Return the one verdict of *checks*, which are some of this run's, on *checking*."""
+        if self.recorded_only:
+            return Verdict(None, "the record of the run ends here")
+        return await run_checks(checks, self.prepared(checking, checks))
+
+    def has_midway(self) -> bool:
+        """Whether any check can look at work that is not finished."""
+        return self.has_commands or any(getattr(check, "midway", False) for check in self.of_run)
+
+    def prepared(self, checking: Checking, checks: Sequence[Check] = ()) -> Checking:
+        """Return *checking* with the means of this run, and with what commands changed unrecorded.
+
+        The diff is made only if any of *checks* may read it.
+        """
+        reads_diff = any(not isinstance(one, CommandCheck | FilesCheck | SchemaCheck) for one in checks)
+        known = {change.path for change in checking.files}
+        found: tuple[FileChange, ...] = () if self.watched is None else self.watched.changes()
+        unrecorded = tuple(change for change in found if change.path not in known)
+        files = (*checking.files, *unrecorded)
+        return attrs.evolve(
+            checking,
+            files=files,
+            diff=checking.diff or (self._diff(files, checking.secrets) if reads_diff else ""),
+            judges=checking.judges or self.judges,
+            shell=checking.shell or self.shell,
+            workspace=checking.workspace or self.root,
+            dry_run=checking.dry_run or self.options.dry_run,
+        )
+
+    def _diff(self, files: tuple[FileChange, ...], secrets: Secrets) -> str:
+        if self.root is None or not files:
+            return ""
+        return work_diff(files, Workspace(self.root), self.originals, secrets.redact, _MOST_DIFF_CHARS)

@@ -17,6 +17,7 @@ from sunwell.cli.shared_options import (
     output_options,
     plugins_option,
     settings_options,
+    strict_option,
     workspace_option,
 )
 from sunwell.errors import ConfigurationError
@@ -87,20 +88,23 @@ def _task(line: str, where: str) -> "Task":
     "delegation",
     "work",
     "permissions",
+    "checks",
     "budget",
     "workers",
     without=("delegation_threshold_tokens", "delegation_tools", "split", "max_depth", "worker_share"),
 )
 @config_options
 @output_options
+@strict_option
 @click.pass_context
 def batch(ctx: click.Context, /, **chosen: Any) -> None:
     """Do each task of TASKS.jsonl with its own worker; "-" reads standard input.
 
     A line is a JSON string, or an object with text and, if needed, tools, budget, timeout_seconds, scope,
-    target_files and done. Without --lens, and with a delegation model, the smart model first writes one
-    lens for all tasks. The budget holds for all workers together. Without --results, the results go to
-    standard output as JSON Lines in the order of the tasks, and the bill to standard error.
+    target_files, done and check (a command, or a list of them). Without --lens, and with a delegation model,
+    the smart model first writes one lens for all tasks. The budget holds for all workers together. Without
+    --results, the results go to standard output as JSON Lines in the order of the tasks, and the bill to
+    standard error.
     """
     from sunwell.cli.run_output import drive, tell
     from sunwell.cli.shared_options import configured

@@ -1,11 +1,14 @@
 """How a command reports failure: one sentence on standard error, and an exit code."""
 
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from sunwell.errors import BudgetExhausted, ModelError, PinError, SunwellError
+
+if TYPE_CHECKING:
+    from sunwell.core.task import TaskResult
 
 OK = 0
 FAILED = 1
@@ -21,9 +24,17 @@ JSON_WANTED = "sunwell.json"
 _WHOLE = 1_000
 
 
-def exit_code(status: str) -> int:
-    """Return the exit code of a run that ended with *status*."""
-    return _OF_STATUS[status]
+def exit_code(result: "TaskResult", *, strict: bool = False) -> int:
+    """Return the exit code of a run with *result*.
+
+    *strict*: a run that is done counts as incomplete if something is unresolved, or if its checks could not
+    tell whether it is right.
+    """
+    if strict and result.success:
+        could_not_tell = result.verification is not None and result.verification.passed is None
+        if result.unresolved or could_not_tell:
+            return INCOMPLETE
+    return _OF_STATUS[result.status]
 
 
 class OutputFailed(OSError):

@@ -11,6 +11,7 @@ from sunwell.events import (
     BoundExceeded,
     BudgetRefused,
     BudgetWarning,
+    CheckFinished,
     DelegationSkipped,
     DelegationStarted,
     EphemeralLensCreated,
@@ -21,6 +22,7 @@ from sunwell.events import (
     ModelFellBack,
     ModelRetried,
     RunFinished,
+    RungStarted,
     RunStarted,
     ToolCallFinished,
     ToolCallStarted,
@@ -46,6 +48,11 @@ def notice(event: Event) -> str | None:
             return _lens(event)
         case LensGiven():
             return _given_lens(event)
+        case RungStarted():
+            return f"rung {event.rung}: {event.model} ({event.reason})"
+        case CheckFinished():
+            words = {True: "passed", False: "failed", None: "could not tell"}
+            return f"check {words[event.passed]}: {', '.join(event.by)}"
         case LensFailed():
             return f"no lens: {one_line(event.reason, 200)}; {_GOES_ON[event.outcome]}"
         case ModelFellBack():

@@ -302,6 +302,7 @@ def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]
     said = dict(_texts(run.path)) if chosen["verbose"] else {}
     lines = list(tree_lines(tree(read_records(run.path)), _style(chosen), said))
     lines += _lens_lines(run.path)
+    lines += _end_lines(run.path)
     lines.append(f"journal  {run.path}")
     if most is not None and len(lines) > most:  # the latest events are at the end
         lines = [lines[0], f"… {len(lines) - most + 1:,} lines above", *lines[len(lines) - most + 2 :]]
@@ -321,6 +322,18 @@ def _lens_lines(path: Path) -> list[str]:
     settings = latest_settings(records)
     lens = options_from(settings).lens if "lens" in settings else None
     return [*lens_about(lens), *lens_lines(settings.get("lens_left_out", ()))] if lens is not None else []
+
+
+def _end_lines(path: Path) -> list[str]:
+    """Return the commands of a run with their exit codes, and what is unresolved at its end."""
+    from sunwell.agent.run.run_context import commands_in
+    from sunwell.journal.records import RunClosed
+    from sunwell.report.summary import command_lines, unresolved_lines
+
+    records = list(read_records(path))
+    ends = [record for record in records if isinstance(record, RunClosed)]
+    unresolved = ends[-1].unresolved if ends else ()
+    return [*command_lines(commands_in(records)), *unresolved_lines(unresolved)]
 
 
 def _style(chosen: Chosen) -> "TreeStyle":

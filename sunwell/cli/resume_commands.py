@@ -14,10 +14,12 @@ from sunwell.cli.shared_options import (
     StrictCommand,
     again_options,
     ceilings_line,
+    checks_line,
     config_options,
     output_options,
     plugins_option,
     settings_options,
+    strict_option,
     terms_of,
 )
 
@@ -38,11 +40,13 @@ _OVER = "the run had finished: nothing was asked and nothing was paid, and this 
 @click.option("--accept-changes", is_flag=True, help="Keep recorded answers whose request has changed.")
 @config_options
 @output_options
+@strict_option
 @click.pass_context
 def resume(ctx: click.Context, /, **chosen: Any) -> None:
     """Resume RUN, an id or its beginning: no answered call is made or paid again.
 
-    The record of a run grants nothing: give shell, Python and plugins again, here or in your own settings.
+    The record of a run grants nothing: give shell, Python, plugins and checks again, here or in your own
+    settings.
     Limits that you give here replace the recorded ones; otherwise the lower of the recorded and your usual
     ones holds. What was spent still counts. A finished run returns its result again without any call.
     """
@@ -56,7 +60,8 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.cli.views import choose_view
 
     workspace, run_id = Path(chosen["workspace"]), chosen["run_id"]
-    recorded = options_from(settings_of_run(workspace, run_id))
+    settings = settings_of_run(workspace, run_id)
+    recorded = options_from(settings)
     is_over = has_finished(workspace, run_id)
     held = configured(chosen, needs_key=False)
     terms = terms_of(chosen, held, recorded, None)
@@ -77,16 +82,19 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
         ceilings=terms.ceilings,
         results=terms.results,
         accept_changes=terms.accept_changes,
+        allow_checks=terms.allow_checks,
     )
     if not is_over:
         view.say(ceilings_line(ceilings, held))
+        if checks := checks_line(settings, terms):
+            view.say(checks)
     result = drive(agent, events, view, chosen)
     if is_over and not chosen["as_json"]:
         view.say(_OVER)
     ctx.exit(tell(result, chosen))
 
 
-_CHANGED = ("model", "smart_model", "delegation_model", "second_model", "effort")
+_CHANGED = ("model", "smart_model", "delegation_model", "second_model", "judge_model", "effort")
 
 
 @click.command(cls=SettingsCommand, epilog=EXIT_CODES)
@@ -105,14 +113,15 @@ _CHANGED = ("model", "smart_model", "delegation_model", "second_model", "effort"
 @click.option("--accept-changes", is_flag=True, help="Use the files as they are.")
 @config_options
 @output_options
+@strict_option
 @click.pass_context
 def fork(ctx: click.Context, /, **chosen: Any) -> None:
     """Continue RUN from one of its calls as a new run, with the options given here changed.
 
     Everything before is copied, and neither called nor paid again; RUN stays as it is. As for resume, the
-    record grants no shell, Python or plugin; a batch has a results file only if --results names one. If a
-    file is not as it was at that place, the new run does not start: restore the files (with git, or with
-    sunwell undo RUN for a place before the first change), or use --accept-changes.
+    record grants no shell, Python, plugin or check; a batch has a results file only if --results names one.
+    If a file is not as it was at that place, the new run does not start: restore the files (with git, or
+    with sunwell undo RUN for a place before the first change), or use --accept-changes.
     """
     from sunwell.agent.lifecycle.authority import ceilings_now
     from sunwell.agent.lifecycle.run_settings import batch_in, options_from
@@ -157,8 +166,11 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
         ceilings=terms.ceilings,
         results=terms.results,
         accept_changes=terms.accept_changes,
+        allow_checks=terms.allow_checks,
     )
     view.say(ceilings_line(ceilings, held))
+    if checks := checks_line(settings, terms):
+        view.say(checks)
     ctx.exit(tell(drive(agent, events, view, chosen), chosen))
 
 
@@ -189,7 +201,7 @@ def replay(ctx: click.Context, /, **chosen: Any) -> None:
     ctx.exit(tell(drive(agent, events, view, chosen), chosen))
 
 
-_ROLES = ("model", "smart_model", "delegation_model", "second_model")
+_ROLES = ("model", "smart_model", "delegation_model", "second_model", "judge_model")
 
 
 @click.command(cls=StrictCommand, epilog=EXIT_CODES)

@@ -23,6 +23,7 @@ from sunwell.cli.shared_options import (
     plugins_option,
     session_of,
     settings_options,
+    strict_option,
     workspace_option,
 )
 from sunwell.context.options import SECTIONS
@@ -146,11 +147,14 @@ def _has_children(options: "RunOptions") -> bool:
 def tell_end(result: "TaskResult", *, verbose: bool) -> None:
     """Print the answer; with *verbose*, time, tokens and cost go to standard error."""
     from sunwell.report.figures import printable
+    from sunwell.report.summary import unresolved_lines
 
     if result.answer:
         click.echo(printable(result.answer))
     if result.error:
         click.echo(f"sunwell: {result.error}", err=True)
+    for line in unresolved_lines(result.unresolved):
+        click.echo(line, err=True)
     if not verbose and result.stop_reason != "not_recorded":
         return
     usage, cost = result.bill.usage, result.bill.cost_usd
@@ -206,7 +210,8 @@ EXIT_CODES = (
     "  0    done\n"
     "  1    the run ended in an error, or what was paid could not be printed or written down\n"
     "  2    wrong usage or bad input: no model was called and nothing was spent\n"
-    "  3    incomplete: a limit was reached, the model refused, or its answer did not end properly\n"
+    "  3    incomplete: a limit was reached, the model refused, or its answer did not end properly; with\n"
+    "       --strict also if something is unresolved, or if a check could not tell\n"
     "  130  cancelled"
 )
 
@@ -241,6 +246,7 @@ EXIT_CODES = (
 @click.option("--trace", metavar="FILE", help="Write the whole trace as JSON.")
 @config_options
 @output_options
+@strict_option
 @click.pass_context
 def run(ctx: click.Context, /, **chosen: Any) -> None:
     """Do TASK in a workspace; "-" reads the task from standard input.
@@ -321,7 +327,7 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
         return tell(result, chosen)
     result = traced(result, chosen)
     tell_end(result, verbose=verbose)
-    return exit_code(result.status)
+    return exit_code(result, strict=chosen["strict"])
 
 
 def _asker(view: "View") -> "Asker":

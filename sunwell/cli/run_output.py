@@ -42,7 +42,7 @@ _MORE = {
 }
 """The option that lets a run continue after it reached a limit, by stop reason."""
 _AGAIN = ("allow_shell", "allow_python", "approve")
-_PATHS = ("journal", "files", "         ")
+_PATHS = ("journal", "files", "commands", "         ")
 
 
 def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
@@ -61,7 +61,7 @@ def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
         if planned is not None:
             told["planned"] = planned
         print_json(told)
-        return exit_code(result.status)
+        return exit_code(result, strict=bool(chosen.get("strict")))
     if sys.stderr is not None and sys.stderr.isatty():
         click.echo("", err=True)  # an empty line after the live view
     for text in planned or ():
@@ -75,7 +75,7 @@ def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
         click.echo(f"sunwell: {result.error}", err=True)
     if result.status in ("cancelled", "incomplete") and result.journal and not _is_settled(result):
         click.echo(f"continue {_resume_command(result, chosen)}", err=True)
-    return exit_code(result.status)
+    return exit_code(result, strict=bool(chosen.get("strict")))
 
 
 def traced(result: TaskResult, chosen: Chosen) -> TaskResult:

@@ -105,7 +105,7 @@ class SettingsCommand(StrictCommand):
 
 def _setting(spec: OptionSpec) -> Callable[[F], F]:
     """Return what adds the option for *spec*."""
-    kind, dashed = without_none(spec.kind), f"--{spec.name.replace('_', '-')}"
+    kind, dashed = without_none(spec.kind), spec.switch
     written = [f"--{name.replace('_', '-')}" for name, path in flat_names().items() if path == spec.path]
     aliases = [name for name in written if name != dashed]
     short = ["-m"] if spec.name == "model" else []
@@ -213,6 +213,15 @@ def config_options(function: F) -> F:
 def output_options(function: F) -> F:
     """Add ``--json`` and ``-v``."""
     return _with(*_OUTPUT)(function)
+
+
+def strict_option(function: F) -> F:
+    """Add ``--strict``."""
+    return click.option(
+        "--strict",
+        is_flag=True,
+        help="Exit with 3 if something is unresolved, or if a check could not tell.",
+    )(function)
 
 
 _LONGEST_SECONDS = 10.0  # for the material of a task, which may be without any
@@ -493,7 +502,13 @@ def typed(chosen: Chosen) -> dict[str, Any]:
     return {name: chosen[name] for name in names if chosen.get(name) not in (None, ())}
 
 
+_CHECKS_AGAIN = ("checks", "check_timeout_seconds", "protect", "must_change", "answer_schema", "judge")
 _AGAIN = (
+    click.option(
+        "--allow-checks",
+        is_flag=True,
+        help="Run the commands that the record names as checks; they are printed first.",
+    ),
     click.option("--approve", is_flag=True, help="Ask before each write and command."),
     click.option(
         "--results",
@@ -505,7 +520,7 @@ _AGAIN = (
 
 def again_options(function: F) -> F:
     """Add what a record cannot decide."""
-    return _with(*_AGAIN, _PLUGINS, settings_options("permissions"))(function)
+    return _with(*_AGAIN, _PLUGINS, settings_options("permissions", only=_CHECKS_AGAIN))(function)
 
 
 def terms_of(
@@ -525,6 +540,9 @@ def terms_of(
         # Typed, it holds. Only configured, it gives again what the run had, and adds nothing to it.
         if setting and (setting.origin.source == "option" or was == setting.value != permission.harmless):
             given[name] = setting.value
+    for name in _CHECKS_AGAIN:
+        if chosen.get(name) not in (None, ()):
+            given[name] = getattr(run, name)
     if run.dry_run:
         given["dry_run"] = True
     if approve is not None:
@@ -541,7 +559,21 @@ def terms_of(
         ceilings=usual_ceilings(held),
         results=None if chosen["results"] is None else Path(chosen["results"]),
         accept_changes=chosen["accept_changes"],
+        allow_checks=chosen["allow_checks"],
     )
+
+
+def checks_line(settings: Mapping[str, Any], terms: "CallerTerms") -> str:
+    """Return the line that names the commands which the record of a run may run; empty if it may not."""
+    from sunwell.agent.lifecycle.run_settings import batch_in, options_from
+    from sunwell.core.markdown import one_line
+
+    if not terms.allow_checks:
+        return ""
+    batch = batch_in(settings)
+    named = () if "checks" in terms.given else options_from(settings).check_commands
+    found = dict.fromkeys(map(one_line, (*named, *(() if batch is None else batch.checks))))
+    return f"checks of the record: {'; '.join(found)}" if found else ""
 
 
 def ceilings_line(ceilings: "tuple[Ceiling, ...]", held: "Configured") -> str:

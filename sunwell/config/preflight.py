@@ -1,5 +1,6 @@
 """What can be known to be wrong before a model is asked."""
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -8,6 +9,8 @@ import attrs
 from sunwell.agent.lifecycle.model_roles import dearer_worker
 from sunwell.config.resolution import Resolved
 from sunwell.config.schema import ROLES, Configuration
+from sunwell.context.json_text import json_object
+from sunwell.core.markdown import one_line
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request
 from sunwell.errors import ConfigurationError, PluginError, SunwellError
@@ -132,7 +135,29 @@ def findings(resolved: Resolved, *, names: bool = True) -> tuple[Finding, ...]:
                 continue
             spared = role == "delegation_model" and resolved.options.fallback == "parent"
             found.append(Finding(f"{role}: {error}", not spared and role != "orchestrator", role))
+    found += _checks(resolved)
     return (*found, *_prices(resolved, models), *_windows(resolved, models), *_limits(resolved, models))
+
+
+def _checks(resolved: Resolved) -> Iterator[Finding]:
+    options = resolved.options
+    if not options.has_checks:
+        return
+    from sunwell.checks.command_check import unfound_program  # most settings have no check
+    from sunwell.checks.schema_check import SchemaCheck
+
+    if options.answer_schema is not None:
+        try:
+            SchemaCheck(json_object(options.answer_schema, "answer_schema"))
+        except ConfigurationError as error:
+            yield Finding(f"answer_schema: {error}")
+    for command in options.check_commands:
+        if program := unfound_program(command, os.environ):
+            yield Finding(
+                f"checks: {program} is not found on PATH, so {one_line(command)!r} could not tell anything: "
+                "install it, or name it by its path",
+                is_error=False,
+            )
 
 
 def useless_caps(resolved: Resolved) -> tuple[Finding, ...]:

@@ -281,6 +281,7 @@ def _options(values: Configuration, names: Mapping[str, str]) -> RunOptions:
         smart_model=names.get("orchestrator", smart) if orchestrates else smart,
         delegation_model=names.get("delegation_model"),
         second_model=names.get("second_model"),
+        judge_model=names.get("judge_model"),
     )
 
 

@@ -114,6 +114,7 @@ class Configuration:
     smart_model: Role = Role()
     delegation_model: Role = Role()
     second_model: Role = Role()
+    judge_model: Role = Role()
     orchestrator: Role = Role()
     """The model that only hands work out."""
     gateway: Text | None = None
@@ -129,5 +130,5 @@ class Configuration:
     models: Mapping[str, ModelEntry] = attrs.field(factory=dict, hash=False)
 
 
-ROLES = ("model", "smart_model", "delegation_model", "second_model", "orchestrator")
+ROLES = ("model", "smart_model", "delegation_model", "second_model", "judge_model", "orchestrator")
 """The tables that describe a model's part."""

@@ -18,7 +18,7 @@ from sunwell.core.model import Effort, ModelProtocol
 from sunwell.core.price import OutputEstimate
 from sunwell.core.task import Budget
 from sunwell.core.tool import Proposal, Sandbox, Tool
-from sunwell.errors import ConfigurationError
+from sunwell.errors import ConfigurationError, ToolError
 
 DelegationTools = Literal["delegate", "rlm", "subagent"]
 """Which tools a model hands work out with. ``delegate``: start, stream, await, inspect; ``rlm``: ask and
@@ -71,10 +71,12 @@ class OptionSpec:
     untrusted: Untrusted = "nothing"
     harmless: Any = None
     """The value that ``only`` allows."""
+    typed: str = ""
+    """Its name on the command line if that is not ``name``: an option that is repeated is in the singular."""
     is_permission: bool = False
     """Whether a resumed run must be given the option again: its record alone grants only ``harmless``."""
     name: str = ""
-    """Its one name, in Python, on the command line and, with a prefix, in the environment."""
+    """Its one name in Python, in files and, with a prefix, in the environment."""
     kind: Any = None
     default: Any = None
 
@@ -82,6 +84,11 @@ class OptionSpec:
     def is_open(self) -> bool:
         """Whether a switch that is not set is neither on nor off: other settings decide then."""
         return self.kind is bool and bool(self.otherwise)
+
+    @property
+    def switch(self) -> str:
+        """How the command line spells it."""
+        return f"--{(self.typed or self.name).replace('_', '-')}"
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -98,6 +105,7 @@ def _option(
     otherwise: str = "",
     untrusted: Untrusted = "nothing",
     harmless: Any = None,
+    typed: str = "",
     is_permission: bool = False,
     read: Callable[[Any], Any] | None = None,
 ) -> dict[str, Any]:
@@ -109,6 +117,7 @@ def _option(
         otherwise=otherwise,
         untrusted=untrusted,
         harmless=harmless,
+        typed=typed,
         is_permission=is_permission,
     )
     return {"option": spec} if read is None else {"option": spec, "read": read}
@@ -170,6 +179,32 @@ def _checks(value: Any) -> tuple[Any, ...]:
     return checks
 
 
+def _answer_schema(value: Any) -> str | None:
+    if value is None:
+        return None
+    import json
+    from os import PathLike, fspath
+
+    from sunwell.context.json_text import json_object, json_object_in
+
+    if isinstance(value, str | PathLike):
+        text = fspath(value)
+        is_text = isinstance(text, str) and text.lstrip().startswith("{")
+        value = json_object(text, "answer_schema") if is_text else json_object_in(text, "answer_schema")
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"answer_schema cannot be {value!r}: it must be a JSON schema or a file")
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"answer_schema is not JSON: {error}") from None
+
+
+def _rubric(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and value.strip()):
+        return value
+    raise ConfigurationError(f"judge cannot be {value!r}: say in words what the work must fulfil")
+
+
 def _lens(value: Any) -> EphemeralLens | None:
     if value is None or isinstance(value, EphemeralLens):
         if value is not None and value.is_empty:
@@ -182,6 +217,29 @@ def _lens(value: Any) -> EphemeralLens | None:
 
 def _runs(value: Any) -> tuple[str, ...]:
     return tuple(_read("earlier_runs", tuple[Text, ...], (), value))
+
+
+def read_globs(option: str, value: Any) -> tuple[str, ...]:
+    """Return the globs in *value*. Raises :exc:`~sunwell.errors.ConfigurationError` for one that is none."""
+    globs: tuple[str, ...] = _read(option, tuple[Text, ...], (), value)
+    if not globs:
+        return ()
+    from sunwell.tools.file_glob import FileGlob  # the room of tools loads on first use
+
+    for glob in globs:
+        try:
+            FileGlob.of(glob)
+        except ToolError as error:
+            raise ConfigurationError(f"{option}: {error.sentence}") from None
+    return globs
+
+
+def _protected(value: Any) -> tuple[str, ...]:
+    return read_globs("protect", value)
+
+
+def _must_change(value: Any) -> tuple[str, ...]:
+    return read_globs("must_change", value)
 
 
 def _tools(value: Iterable[ToolChoice] | None) -> tuple[str | Tool, ...] | None:
@@ -632,9 +690,39 @@ estimate_output`."""
             "A command that says whether the work is right: its exit code must be 0.",
             metavar="COMMAND",
             otherwise="none",
+            typed="check",
+            harmless=(),
+            is_permission=True,
         ),
     )
     """Each is a command, or any :class:`~sunwell.core.check.Check`."""
+    check_timeout_seconds: Seconds = attrs.field(
+        default=300.0,
+        metadata=_option(
+            "checks",
+            "Maximum wall time of each check command; one that has not ended by then has failed.",
+            metavar="S",
+            typed="check_timeout",
+            untrusted="lower",
+        ),
+    )
+    protect: tuple[Text, ...] = attrs.field(
+        default=(),
+        converter=_protected,
+        metadata=_option(
+            "checks", "Files that must not be changed, created or deleted.", metavar="GLOB", otherwise="none"
+        ),
+    )
+    must_change: tuple[Text, ...] = attrs.field(
+        default=(),
+        converter=_must_change,
+        metadata=_option(
+            "checks",
+            "Files of which at least one must be changed or created.",
+            metavar="GLOB",
+            otherwise="none",
+        ),
+    )
     escalate: bool = attrs.field(
         default=False,
         metadata=_option(
@@ -661,6 +749,37 @@ estimate_output`."""
             metavar="M",
             otherwise="none",
             read=_model("second_model"),
+        ),
+    )
+    answer_schema: str | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "checks",
+            "A file with the JSON schema that the answer must fit (needs sunwell[schema]).",
+            metavar="FILE",
+            otherwise="none",
+            read=_answer_schema,
+        ),
+    )
+    """The schema as JSON text. It may be given as a dict, as a path, or as JSON text."""
+    judge: str | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "checks",
+            "A rubric by which another model than the worker judges the result.",
+            metavar="RUBRIC",
+            otherwise="none",
+            read=_rubric,
+        ),
+    )
+    judge_model: ModelReference | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "models",
+            "Model that judges by the rubric.",
+            metavar="M",
+            otherwise="the first of smart_model, second_model and model that did not do the work",
+            read=_model("judge_model"),
         ),
     )
     worth_usd: Decimal | None = attrs.field(
@@ -699,6 +818,13 @@ estimate_output`."""
         return tuple(dict.fromkeys(names))
 
     @property
+    def has_checks(self) -> bool:
+        """Whether anything says if a result of the run stands."""
+        return bool(
+            self.checks or self.protect or self.must_change or self.answer_schema or self.judge is not None
+        )
+
+    @property
     def check_commands(self) -> tuple[str, ...]:
         """The commands among ``checks``."""
         return tuple(one for one in self.checks if isinstance(one, str))
@@ -735,7 +861,7 @@ def suggested_option(name: str, also: Iterable[str] = ()) -> str:
     return f"did you mean {' or '.join(near)}?" if near else "docs/configuration.md lists all options"
 
 
-MODEL_ROLES = ("model", "smart_model", "delegation_model", "second_model")
+MODEL_ROLES = ("model", "smart_model", "delegation_model", "second_model", "judge_model")
 """The options that name a model."""
 
 
@@ -752,6 +878,7 @@ def option_specs() -> Mapping[str, OptionSpec]:
             kind = Text | None if field.name in MODEL_ROLES else field.type
             kind = tuple[Text, ...] | None if field.name == "tools" else kind
             kind = tuple[Text, ...] if field.name == "checks" else kind
+            kind = Text | None if field.name in ("answer_schema", "judge") else kind
             spec: OptionSpec = field.metadata["option"]
             specs[field.name] = attrs.evolve(spec, name=field.name, kind=kind, default=field.default)
     return specs

@@ -59,6 +59,8 @@ _SHORT: Mapping[SettingPath, SettingPath] = {
     ("max_sub_calls",): ("sub_calls", "max_per_turn"),
     ("after",): ("scratchpad", "earlier_runs"),
     ("plugin",): ("plugins",),
+    ("check",): ("checks",),
+    ("check_timeout",): ("check_timeout_seconds",),
     ("workers", "timeout"): ("workers", "timeout_seconds"),
     ("budget", "wall_time"): ("budget", "seconds"),
 }

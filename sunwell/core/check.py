@@ -26,7 +26,8 @@ class Verdict:
     evidence: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
     """What the check saw, for people and for the model that repairs the work. Known secrets are replaced."""
     cost_usd: Decimal | None = Decimal(0)
-    """US dollars of the calls that the check made; ``None``: a price is unknown."""
+    """US dollars that the check spent by itself; ``None``: unknown. What it asked through
+    :attr:`Checking.ask` does not count here: that is in the bill of the run."""
 
 
 class Ask(Protocol):
@@ -34,6 +35,24 @@ class Ask(Protocol):
 
     async def __call__(self, request: Request, model: ModelProtocol) -> Completion:
         """Return the answer of *model* to *request*. Raises what a call of the run raises."""
+        ...
+
+
+@attrs.frozen
+class CommandEnd:
+    """How a command of a check ended, and what it printed."""
+
+    exit_code: int | None
+    """``None``: it was ended after its time."""
+    output: str
+    """Head and tail of what it printed; known secrets are replaced."""
+
+
+class Shell(Protocol):
+    """Runs a command in the workspace: under the sandbox rule of commands, and without secrets."""
+
+    async def __call__(self, command: str, timeout_seconds: float) -> CommandEnd:
+        """Return how *command* ended. Raises :exc:`~sunwell.errors.ToolError` if it could not be started."""
         ...
 
 
@@ -51,6 +70,8 @@ class Checking:
     """What the model answered. It is only a claim."""
     files: tuple[FileChange, ...] = ()
     """Files that the work has changed so far, each once, from its first state to its last."""
+    diff: str = ""
+    """The changes of text files as unified diffs, without secrets; empty if they are not known."""
     commands: tuple[CommandRun, ...] = ()
     """Commands that the work ran, in order."""
     models: tuple[str, ...] = ()
@@ -65,6 +86,12 @@ class Checking:
     """What must not be shown in evidence, nor given to a command."""
     ask: Ask = _nobody
     """Asks a model, for a check that judges."""
+    judges: tuple[ModelProtocol, ...] = ()
+    """Models that may judge, the best first."""
+    shell: Shell | None = None
+    """Runs a command of a check; ``None`` outside of a run."""
+    dry_run: bool = False
+    """Whether nothing was really changed: then there is nothing to check."""
 
 
 @runtime_checkable

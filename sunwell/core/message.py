@@ -65,6 +65,16 @@ class FileChange:
         return "created" if self.before is None else "removed" if self.after is None else "changed"
 
 
+def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:
+    """Return each file once, from its first state to its last; what ends as it began is left out."""
+    first: dict[str, str | None] = {}
+    last: dict[str, str | None] = {}
+    for change in changes:
+        first.setdefault(change.path, change.before)
+        last[change.path] = change.after
+    return tuple(FileChange(path, first[path], last[path]) for path in last if first[path] != last[path])
+
+
 @attrs.frozen
 class FileRead:
     """A file as Sunwell last read it for the model: SHA-256, ``None`` if there is no file."""
@@ -133,12 +143,14 @@ def user(text: str) -> Message:
 
 def digest_of(*texts: str, start: bytes = b"") -> bytes:
     """Return a 16-byte digest that differs if the texts, their number or their boundaries differ."""
-    state = hashlib.blake2b(start, digest_size=16)
+    return _digest_of([text.encode("utf-8", "surrogatepass") for text in texts], start)
+
+
+def _digest_of(texts: Iterable[bytes], start: bytes) -> bytes:
+    hashed = [start]
     for text in texts:
-        data = text.encode("utf-8", "surrogatepass")
-        state.update(len(data).to_bytes(8, "big"))
-        state.update(data)
-    return state.digest()
+        hashed += (len(text).to_bytes(8, "big"), text)
+    return hashlib.blake2b(b"".join(hashed), digest_size=16).digest()
 
 
 _MESSAGE_OVERHEAD_BYTES = 32  # role and punctuation of any wire format that we write
@@ -168,10 +180,9 @@ class History(Sequence[Message]):
         self._messages += new
         digests = [self._digests[-1]]
         for message in new:
-            fields = message.fields()
-            digests.append(digest_of(*fields, start=digests[-1]))
-            self._size_bytes += _MESSAGE_OVERHEAD_BYTES * (1 + len(message.parts))
-            self._size_bytes += sum(len(text.encode("utf-8", "surrogatepass")) for text in fields)
+            fields = [text.encode("utf-8", "surrogatepass") for text in message.fields()]
+            digests.append(_digest_of(fields, digests[-1]))
+            self._size_bytes += _MESSAGE_OVERHEAD_BYTES * (1 + len(message.parts)) + sum(map(len, fields))
         self._digests += tuple(digests[1:])
 
     def plus(self, *messages: Message) -> Self:

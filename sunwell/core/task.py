@@ -176,7 +176,7 @@ class Total:
 
 @attrs.frozen
 class BillLine:
-    """All calls of one model, for one purpose, at one depth of nesting."""
+    """All calls of one model, for one purpose, at one depth of nesting, on one rung of a ladder."""
 
     model: str
     provider: str
@@ -184,6 +184,8 @@ class BillLine:
     """The root is 0, a worker started by it is 1."""
     purpose: str
     total: Total
+    rung: str = ""
+    """The rung of the ladder that the calls belong to; empty: none."""
 
 
 @attrs.frozen
@@ -200,9 +202,9 @@ class Bill:
     """The most detailed totals: every other figure is a sum of these."""
 
     def split(
-        self, by: Literal["model", "provider", "depth", "purpose"]
+        self, by: Literal["model", "provider", "depth", "purpose", "rung"]
     ) -> tuple[tuple[str | int, Total], ...]:
-        """Return the totals by model, provider, depth or purpose, in ascending order."""
+        """Return the totals by model, provider, depth, purpose or rung, in ascending order."""
         totals: dict[Any, list[Total]] = {}
         for line in self.lines:
             totals.setdefault(getattr(line, by), []).append(line.total)
@@ -239,6 +241,14 @@ def _texts(value: Iterable[str]) -> tuple[str, ...]:
     return texts
 
 
+def _task_checks(value: Any) -> tuple[Any, ...]:
+    checks = (value,) if isinstance(value, str) or callable(value) else tuple(value)
+    for check in checks:
+        if not callable(check) and not (isinstance(check, str) and check.strip()):
+            raise TypeError(f"expected commands and asynchronous functions as checks, got {check!r}")
+    return checks
+
+
 def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if value is None else _texts(value)
 
@@ -268,6 +278,9 @@ class Task:
     """Paths in the workspace that the task is about."""
     done: str = attrs.field(default="", kw_only=True, validator=attrs.validators.instance_of(str))
     """Condition under which the task is done."""
+    check: tuple[Any, ...] = attrs.field(default=(), converter=_task_checks, kw_only=True)
+    """Commands and :class:`~sunwell.core.check.Check` that say whether its result stands, besides those of
+    the run. A single one need not be in a list."""
 
     @property
     def prompt(self) -> str:

@@ -92,6 +92,14 @@ class StagingExecutor(ToolExecutor, Protocol):
         ...
 
 
+def has_methods_of(value: object, protocol: type) -> bool:
+    """Whether *value* has all methods of the runtime-checkable *protocol*: what ``isinstance`` says, sooner.
+
+    Python remembers what a class has, but goes through a protocol anew for each object.
+    """
+    return issubclass(type(value), protocol) or isinstance(value, protocol)
+
+
 @runtime_checkable
 class SharedExecutor(Protocol):
     """An executor that several workers share, and that knows which worker makes a call."""

@@ -40,4 +40,7 @@ class Verification:
     gave_up: str = ""
     """Why no further rung was climbed although the checks did not pass; empty if they passed."""
     alone_usd: Decimal | None = None
-    """What the smart model alone was expected to cost; ``None``: unknown."""
+    """What the smart model alone would about have cost: the tokens of the first rung at its price, or what it
+    did cost if it worked on a rung itself; ``None``: unknown."""
+    alone_model: str = ""
+    """The smart model."""

@@ -112,6 +112,43 @@ class LensFailed(Event):
 
 
 @attrs.frozen
+class RungStarted(Event):
+    """A rung of a ladder is begun; the first one is chosen before any check."""
+
+    span: str
+    """The task that climbs."""
+    rung: str
+    model: str
+    reason: str
+    expected_usd: Decimal | None
+    """What it is expected to cost; ``None``: unknown."""
+
+
+@attrs.frozen
+class CheckStarted(Event):
+    """Checks are about to look at finished work; nobody writes meanwhile."""
+
+    span: str
+    """The task whose work is checked."""
+    by: tuple[str, ...]
+    """The checks, as they are called."""
+
+
+@attrs.frozen
+class CheckFinished(Event):
+    """Checks have looked at finished work."""
+
+    span: str
+    by: tuple[str, ...]
+    passed: bool | None
+    """``None``: they could not tell."""
+    evidence: str
+    duration_seconds: float
+    replayed: bool = False
+    """Whether this is the recorded finding of an earlier process."""
+
+
+@attrs.frozen
 class ModelCallStarted(Event):
     """A model is about to be called."""
 

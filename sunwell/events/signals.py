@@ -56,6 +56,12 @@ WORKER_PROGRESSED = _signals.signal("worker-progressed")
 """Sent after each turn of a worker, with :class:`WorkerProgressed`."""
 WORKER_FAILED = _signals.signal("worker-failed")
 """Sent before ``WORKER_FINISHED`` if a worker did not end successfully, with :class:`WorkerFailed`."""
+RUNG_STARTED = _signals.signal("rung-started")
+"""Sent when a rung of a ladder is begun, with :class:`RungStarted`."""
+CHECK_STARTED = _signals.signal("check-started")
+"""Sent before checks look at finished work, with :class:`CheckStarted`."""
+CHECK_FINISHED = _signals.signal("check-finished")
+"""Sent when they have looked, with :class:`CheckFinished`."""
 ANSWER_SET = _signals.signal("answer-set")
 """Sent when an orchestrator sets its answer, with :class:`AnswerSet`."""
 HISTORY_COMPACTED = _signals.signal("history-compacted")

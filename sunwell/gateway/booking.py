@@ -1,8 +1,10 @@
 """What an attempt of a call holds of the budget, and how it is written down when it is over."""
 
 import asyncio
+import functools
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -132,7 +134,7 @@ def claim_for(
     reasoning = reasoning_beyond_limit_tokens(model, room.window_tokens, output)
     input_usd, output_usd_per_token = None, None
     if price is not None:
-        input_rate, output_rate = price.worst_rates(bound, written=written_life(model, request))
+        input_rate, output_rate = price.worst_rates(bound, written=written_life(model, request.caching))
         input_usd = (bound * input_rate + reasoning * output_rate) / _PER_MILLION
         output_usd_per_token = output_rate / _PER_MILLION
     least = min(output, least_output_tokens)
@@ -233,8 +235,7 @@ class Booking:
         """
         await load_tokenizer(call.model)
         bound = self.bounds.of(call)
-        whole = self._claim(call, bound)
-        whole = attrs.evolve(whole, least_output_tokens=whole.max_output_tokens)
+        whole = self._claim(call, bound, is_whole=True)
         try:
             reservation = await self.ledger.reserve(call.span.path, whole)
         except BudgetExhausted as error:
@@ -261,15 +262,18 @@ class Booking:
             return self._claim(call, await self._counted(call, bound))
         return claim
 
-    def _claim(self, call: ModelCall, bound: Bound) -> Claim:
+    def _claim(self, call: ModelCall, bound: Bound, *, is_whole: bool = False) -> Claim:
+        """Return the claim of *call*; *is_whole*: a shorter answer than the longest one is of no use."""
+        price, room = self.prices.price_and_room(call.model, call.request.max_output_tokens)
+        enough = self.bounds.lengths.enough_tokens(call.model.name, call.purpose)
         claim = claim_for(
             call.model,
             call.request,
-            self.prices.price(call.model),
+            price,
             closing=call.closing,
-            room=self.prices.room(call.model, call.request.max_output_tokens),
+            room=room,
             input_tokens=bound.tokens,
-            least_output_tokens=self.bounds.lengths.enough_tokens(call.model.name, call.purpose),
+            least_output_tokens=room.output_tokens if is_whole else enough,
         )
         if not self._counts_new(call):
             return claim
@@ -498,7 +502,11 @@ def _answer_bytes(reservation: Reservation) -> int:
 
 async def _unbroken(booking: Coroutine[Any, Any, None]) -> None:
     """Finish *booking* although we may be cancelled meanwhile: what was paid must be written down."""
-    task = asyncio.ensure_future(booking)
+    try:
+        awaited = booking.send(None)
+    except StopIteration:  # it had nothing to wait for, as most often, and nobody could cancel us
+        return
+    task = asyncio.ensure_future(_going_on(booking, awaited))
     cancelled: asyncio.CancelledError | None = None
     # A loop: a run that is closed may cancel a worker that a time limit has cancelled already.
     while not task.done():
@@ -511,3 +519,19 @@ async def _unbroken(booking: Coroutine[Any, Any, None]) -> None:
     task.result()
     if cancelled is not None:
         raise cancelled
+
+
+@types.coroutine
+def _going_on(begun: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+    """Finish *begun*, which waits for *awaited*, as a task of its own."""
+    while True:
+        try:
+            got = yield awaited
+        except BaseException as error:
+            step = functools.partial(begun.throw, error)
+        else:
+            step = functools.partial(begun.send, got)
+        try:
+            awaited = step()
+        except StopIteration:
+            return

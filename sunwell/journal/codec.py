@@ -31,7 +31,7 @@ from sunwell.errors import JournalError
 from sunwell.journal import records
 from sunwell.journal.records import Record, RunOpened, Unknown
 
-FORMAT = (1, 4)
+FORMAT = (1, 5)
 """Major and minor version of the format written here. A newer major one is refused."""
 
 ENVELOPE = frozenset({"seq", "kind", "synced", "format", "escaped", "crc"})

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,6 +45,11 @@ class Space:
         self._largest_bytes = largest
         self._announced += 1
 
+    @property
+    def calls(self) -> int:
+        """How many calls are in flight, or about to be."""
+        return len(self._in_flight) + self._announced
+
     def note(self, record: Intent | Answer | Failure) -> None:
         """Follow which calls are in flight."""
         if isinstance(record, Intent):
@@ -76,10 +82,11 @@ _TRIED_AGAIN_AFTER, _LONGEST_TRIAL = 16, 1024
 class SharedSync:
     """Makes what was written durable; all who ask while a sync runs share the next one.
 
-    On a quick disk the sync runs on the event loop itself, since the way to a thread and back costs more.
-    After two slow ones in a row the next sixteen run in a thread, so that the loop goes on, and twice as
-    many each time that the one after them is slow again; never if *threaded* is false. After the first
-    failure nothing is tried again: a system may report a failed sync once and then forget the data.
+    Who is alone need not wait for others, see :meth:`at_once`. On a quick disk the sync runs on the event
+    loop itself, since the way to a thread and back costs more. After two slow ones in a row the next sixteen
+    run in a thread, so that the loop goes on, and twice as many each time that the one after them is slow
+    again; never if *threaded* is false. After the first failure nothing is tried again: a system may report
+    a failed sync once and then forget the data.
     """
 
     _sync: Callable[[], None]
@@ -109,6 +116,20 @@ class SharedSync:
             loop.call_soon(self._begin)  # not at once: what else is ready to append shares the sync
         return waiter
 
+    def at_once(self) -> bool | None:
+        """Make all that is written durable now, and return whether that succeeded.
+
+        ``None``: not done, since a sync runs or is about to, or syncs run in the thread.
+        """
+        if self._running or self._is_for_thread:
+            return None
+        self._sync_here(self._written())
+        return self.failure is None
+
+    @property
+    def _is_for_thread(self) -> bool:
+        return self._threaded and self._in_thread > 0
+
     def close(self) -> None:
         """End the thread, make the rest durable here, and tell everyone who still waits."""
         if self._thread is not None:
@@ -125,13 +146,8 @@ class SharedSync:
             self._running = False
             return
         written = self._written()  # now: what is added while the sync runs is not known to be durable
-        if not self._threaded or self._in_thread == 0:
-            began = self.clock()
-            self._sync_now(written)
-            # Measured here alone: in the thread the wait for the interpreter's lock would count, too.
-            self._slow = self._slow + 1 if self.clock() - began > _QUICK_SECONDS else 0
-            if self._slow >= _SLOW_IN_A_ROW:
-                self._in_thread = min(_TRIED_AGAIN_AFTER << self._slow - _SLOW_IN_A_ROW, _LONGEST_TRIAL)
+        if not self._is_for_thread:
+            self._sync_here(written)
             self._finish(batch)
             return
         self._in_thread -= 1
@@ -139,6 +155,14 @@ class SharedSync:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="sunwell-journal")
         done = asyncio.get_running_loop().run_in_executor(self._thread, self._sync_now, written)
         done.add_done_callback(lambda _: self._finish(batch))
+
+    def _sync_here(self, written: int) -> None:
+        began = self.clock()
+        self._sync_now(written)
+        # Measured here alone: in the thread the wait for the interpreter's lock would count, too.
+        self._slow = self._slow + 1 if self.clock() - began > _QUICK_SECONDS else 0
+        if self._slow >= _SLOW_IN_A_ROW:
+            self._in_thread = min(_TRIED_AGAIN_AFTER << self._slow - _SLOW_IN_A_ROW, _LONGEST_TRIAL)
 
     def _sync_now(self, written: int) -> None:
         if self.failure is not None:
@@ -168,12 +192,13 @@ def make_folders(root: Path, folder: Path) -> None:
     refused: in a workspace from elsewhere it could lead anywhere.
     """
     top = root / FOLDER
-    parts = folder.relative_to(top).parts
+    depth = len(folder.relative_to(top).parts)
     with as_journal_error(top, "kept there"):
-        for parent in (top, *(top.joinpath(*parts[: end + 1]) for end in range(len(parts)))):
-            if parent.is_symlink():
+        for parent in (*reversed(folder.parents[:depth]), folder):
+            kind = _kind_of(parent)
+            if stat.S_ISLNK(kind):
                 raise JournalError(f"{parent} is a link, which journals do not follow: make it a folder")
-            if not parent.is_dir():
+            if not stat.S_ISDIR(kind):
                 parent.mkdir(mode=0o700)
                 # A sync of the file does not cover names: after a loss of power it could be in no folder. The
                 # journal makes the name of its own folder durable; these are the folders of other runs, too.
@@ -182,6 +207,14 @@ def make_folders(root: Path, folder: Path) -> None:
         if top.stat().st_mode & 0o077:
             top.chmod(0o700)
         _hide_from_git(top)
+
+
+def _kind_of(path: Path) -> int:
+    """Return the mode of *path* itself, which tells links from folders; 0: there is nothing."""
+    try:
+        return path.lstat().st_mode
+    except FileNotFoundError:
+        return 0
 
 
 def _hide_from_git(top: Path) -> None:
@@ -289,8 +322,16 @@ class FileJournal:
         :exc:`TypeError` for a record that could not be read back.
         """
         self._refuse_if_ended()
+        # Only calls append at the same moment as others do, and this one may be the only one. Then the way
+        # through the event loop, on which others would join, costs more than the sync.
+        is_alone = isinstance(record, (Intent, Answer, Failure)) and self._space.calls <= 1
         self._write(record)
-        if durable and not await self._sync.coming():
+        if not durable:
+            return
+        is_durable = self._sync.at_once() if is_alone else None
+        if is_durable is None:
+            is_durable = await self._sync.coming()
+        if not is_durable:
             self._refuse_if_ended()
 
     async def reserve_space(self, size_bytes: int) -> None:
@@ -302,8 +343,11 @@ class FileJournal:
         the free space is looked at instead.
         """
         self._refuse_if_ended()
-        with as_journal_error(self.path, f"given room for an answer of {size_bytes:,} bytes"):
+        try:
             self._space.reserve(self._size, size_bytes)
+        except OSError as error:
+            doing = f"given room for an answer of {size_bytes:,} bytes"
+            raise JournalError(sentence(self.path, doing, error)) from error
 
     def find(self, kind: type[R], key: Key) -> R | None:
         """Return the latest record of the class *kind* with *key*, or ``None``; read from the file."""

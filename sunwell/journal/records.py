@@ -15,6 +15,7 @@ from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import Completion, Purpose
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.task import AnswerBy, CommandRun, Conflict, Status, StopReason
+from sunwell.core.verdict import Verification
 
 Key = tuple[str | int, ...]
 
@@ -352,10 +353,66 @@ class WorkerClosed(Record):
     """Turn of the parent in which a tool call asked for it; ``None`` where nobody's call did."""
     context_query: str | None = None
     answer_by: AnswerBy = "model"
+    unresolved: tuple[str, ...] = ()
+    """What the harness saw that does not fit a finished task; none in records of older versions."""
+    verification: Verification | None = None
+    """What the checks found; ``None`` if there was no check."""
 
     @property
     def key(self) -> Key:
         return (self.span,)
+
+
+@attrs.frozen
+class RungChosen(Record):
+    """The next rung of a ladder was chosen, or it was chosen to climb no further."""
+
+    kind: ClassVar[str] = "rung"
+    span: str
+    """The task that climbs."""
+    number: int
+    """How many rungs it has climbed before."""
+    rung: str
+    """Name of the rung; empty: none."""
+    model: str
+    reason: str
+    cost_usd: Decimal | None
+    """What the rung was expected to cost; ``None``: unknown."""
+    at: float
+    after: str = ""
+    """Digest of what was known then. If more is known when the run goes on, it is chosen anew."""
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.number)
+
+
+@attrs.frozen
+class Checked(Record):
+    """The checks looked at work, and this is what they found."""
+
+    kind: ClassVar[str] = "checked"
+    span: str
+    """The task whose work was checked."""
+    number: int
+    """How often it was checked before."""
+    by: tuple[str, ...]
+    """The checks, as they are called."""
+    passed: bool | None
+    """``None``: they could not tell."""
+    evidence: str
+    cost_usd: Decimal | None
+    """US dollars of the calls that the checks made; ``None``: a price is unknown."""
+    unfinished: tuple[str, ...]
+    """Siblings in the same folder whose work was not finished, by their ids."""
+    duration_seconds: float
+    at: float
+    work: str = ""
+    """Digest of the work that was checked. If the work went on since, it is checked anew."""
+
+    @property
+    def key(self) -> Key:
+        return (self.span, self.number)
 
 
 @attrs.frozen
@@ -371,6 +428,10 @@ class RunClosed(Record):
     duration_seconds: float
     at: float
     answer_by: AnswerBy = "model"
+    unresolved: tuple[str, ...] = ()
+    """As in :class:`WorkerClosed`, those of the workers included."""
+    verification: Verification | None = None
+    """What the checks found; ``None`` if there was no check."""
 
     @property
     def key(self) -> Key:

@@ -114,9 +114,12 @@ def members(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def as_json(value: Any) -> str:
     """Return *value* as compact JSON text."""
-    return whole(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return whole(_COMPACT.encode(value))
 
 
 def stop_of(told: Mapping[str, Any], key: str, *, is_body: bool) -> tuple[Stop, str]:
@@ -163,8 +166,10 @@ def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion
     seen: set[str] = set()
     for part in _without_thoughts(parts, stop):
         if isinstance(part, ToolCall):
-            part = attrs.evolve(part, id=_own_id(part.id, seen, found.id))
-            seen.add(part.id)
+            own_id = _own_id(part.id, seen, found.id)
+            if own_id != part.id:
+                part = attrs.evolve(part, id=own_id)
+            seen.add(own_id)
         elif isinstance(part, Text) and not part.text:
             continue
         kept.append(part)
@@ -173,7 +178,7 @@ def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion
     usage = found.usage
     if usage is not None and (usage.input_tokens == 0 or (kept and usage.output_tokens == 0)):
         usage = None
-    return attrs.evolve(found, parts=tuple(kept), stop=stop, usage=usage)
+    return found.cleaned(tuple(kept), stop, usage)
 
 
 _OPENS, _CLOSES = "<think>", "</think>"

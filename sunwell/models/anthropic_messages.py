@@ -55,6 +55,7 @@ _EFFORTS: Mapping[Effort, str] = {"none": "low", "minimal": "low"}
 _EMPTY = '{"type":"text","text":"(empty)"}'
 _OPENING = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_TEXT = json.encoder.encode_basestring  # what _WRITE does for text, at once
 _LONGEST_NAME = 128
 _LONGEST_ID = 1_000  # the API sets no limit
 
@@ -118,7 +119,7 @@ def encode_request(
     opening = b"" if messages and request.messages[0].role != "assistant" else _OPENING
     return (
         b'{"model":',
-        _bytes(_WRITE(model_id)),
+        _bytes(_TEXT(model_id)),
         _tools(request.tools, "" if sections else mark or ""),
         _system(sections, mark or ""),
         b',"messages":[',
@@ -145,15 +146,15 @@ def encode_message(message: Message, origin: str = ORIGIN) -> bytes:
 def _block(part: Part, origin: str) -> str:
     match part:
         case Text(text):  # blank text is refused by the API
-            return f'{{"type":"text","text":{_WRITE(text)}}}' if text.strip() else ""
+            return f'{{"type":"text","text":{_TEXT(text)}}}' if text.strip() else ""
         case Thinking():
             return part.raw if goes_back(part, origin) else ""
         case ToolCall(call_id, name, arguments):
-            named = f'"id":{_WRITE(_id(call_id))},"name":{_WRITE(sound_name(name, _LONGEST_NAME))}'
+            named = f'"id":{_TEXT(_id(call_id))},"name":{_TEXT(sound_name(name, _LONGEST_NAME))}'
             return f'{{"type":"tool_use",{named},"input":{sound_arguments(arguments)}}}'
         case ToolResult(call_id, content, is_error):
             error = ',"is_error":true' if is_error else ""
-            answered = f'"tool_use_id":{_WRITE(_id(call_id))},"content":{_WRITE(content)}'
+            answered = f'"tool_use_id":{_TEXT(_id(call_id))},"content":{_TEXT(content)}'
             return f'{{"type":"tool_result",{answered}{error}}}'
 
 
@@ -166,7 +167,7 @@ def _id(text: str) -> str:
 def _system(sections: tuple[str, ...], mark: str) -> bytes:
     if not sections:
         return b""
-    blocks = [f'{{"type":"text","text":{_WRITE(section)}' for section in sections]
+    blocks = [f'{{"type":"text","text":{_TEXT(section)}' for section in sections]
     return _bytes(',"system":[' + "},".join(blocks) + mark + "}]")
 
 
@@ -175,7 +176,7 @@ def _tools(tools: tuple[ToolSpec, ...], mark: str) -> bytes:
     if not tools:
         return b""
     written = [
-        f'{{"name":{_WRITE(tool.name)},"description":{_WRITE(tool.description)},'
+        f'{{"name":{_TEXT(tool.name)},"description":{_TEXT(tool.description)},'
         f'"input_schema":{tool.schema_text}'
         for tool in tools
     ]

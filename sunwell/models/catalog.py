@@ -353,8 +353,7 @@ def is_routed(connection: Connection) -> bool | None:
     ``None``: unknown, since it is not the own address of a known provider.
     """
     host = _host(connection.base_url)
-    name = host.rpartition("@")[2].partition(":")[0]
-    if any(name == one or name.endswith(f".{one}") for one in _ROUTING_HOSTS):
+    if _is_routing(host):
         return True
     known = vendor_of(connection)
     if known is None:
@@ -364,6 +363,12 @@ def is_routed(connection: Connection) -> bool | None:
     # A provider without an address of its own has one for each customer.
     is_own = connection.base_url is None or known.base_url is None or host == _host(known.base_url)
     return False if is_own else None
+
+
+@functools.lru_cache(maxsize=256)
+def _is_routing(host: str) -> bool:
+    name = host.rpartition("@")[2].partition(":")[0]
+    return any(name == one or name.endswith(f".{one}") for one in _ROUTING_HOSTS)
 
 
 def may_count(connection: Connection) -> bool:
@@ -396,6 +401,7 @@ def usage_dialect_of(connection: Connection) -> UsageDialect:
     )
 
 
+@functools.lru_cache(maxsize=256)
 def _host(base_url: str | None) -> str:
     try:
         return urlsplit(base_url or "").netloc.lower()

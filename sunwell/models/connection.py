@@ -7,7 +7,15 @@ import os
 import re
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+)
 from contextvars import ContextVar
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
@@ -214,13 +222,53 @@ _FLIGHT: ContextVar[Flight | None] = ContextVar("flight", default=None)
 """The request that the current task sends."""
 
 
+@attrs.frozen
+class HttpAnswer:
+    """What a server answers, with any status."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    """Values by names in lower case."""
+    pieces: AsyncIterator[bytes]
+    """The body as it arrives, without its content encoding."""
+    aclose: Callable[[], Awaitable[None]]
+    """Gives the connection back if the body was read to its end, else closes it."""
+
+
+@attrs.frozen
+class _RequestHead:
+    """Address and headers of all requests to one path."""
+
+    request: Any
+    """The ``httpx2`` request without a body that the SDK has made."""
+    transport: Any
+    """The SDK's transport on aiohttp, used without ``httpx2``; ``None``: only ``httpx2`` knows it."""
+    url: Any = None
+    headers: Any = None
+    """The address and the headers as aiohttp wants them."""
+
+    @classmethod
+    def of(cls, request: Any, http: Any) -> "_RequestHead":
+        """Return the head for requests like *request* that the client *http* sends."""
+        transport_for = getattr(http, "_transport_for_url", None)
+        transport: Any = None if transport_for is None else transport_for(request.url)
+        if not _is_on_aiohttp(transport) or transport.proxy is not None:
+            return cls(request, None)
+        import multidict
+        import yarl
+
+        headers = multidict.CIMultiDict(request.headers.multi_items())
+        return cls(request, transport, yarl.URL(str(request.url)), headers)
+
+
 @attrs.define(eq=False)
 class Sender:
     """An SDK's client, and a way to send an already encoded body with it.
 
     The SDK provides the address and headers of a request, including authentication, once for each path.
     What it would do again for every body and answer costs more than the rest of a call and is skipped:
-    a request is only its address, its headers and the body.
+    a request is only its address, its headers and the body. If the SDK's client is on aiohttp, the request
+    goes to its session without a detour over ``httpx2``.
     """
 
     client: Any
@@ -231,50 +279,85 @@ class Sender:
     """Options that the SDK needs with each request."""
     _tells_sending: bool = False
     """Whether the client tells when it sends a request, see :func:`_watched`; else it is sent at once."""
-    _heads: dict[str, Any] = attrs.field(factory=dict, init=False)
-    """A request without a body for each path."""
+    _heads: dict[str, _RequestHead] = attrs.field(factory=dict, init=False)
+    """Address and headers for each path."""
     calls: int = attrs.field(default=0, init=False)
     """Number of calls that use it now. Each call increments it at its start and decrements it at its end."""
     is_lent: bool = attrs.field(default=False, init=False)
     """Whether :func:`client_for` returned the client, so that it is unknown how long it is used."""
-    _extensions: dict[str, Any] = attrs.field(init=False)
 
-    @_extensions.default
-    def _time_limits(self) -> dict[str, Any]:
-        return {"timeout": self._http.timeout.as_dict()}
-
-    async def post(self, path: str, body: bytes, flight: Flight | None = None) -> Any:
-        """Send *body* and return the ``httpx2`` response with any status, before its body is read.
+    async def post(self, path: str, body: bytes, flight: Flight | None = None) -> HttpAnswer:
+        """Send *body* and return the answer, before its body is read.
 
         *flight* tells afterwards, and after an error, how far the request has come.
         """
-        import httpx2
-
         head = self._heads.get(path)
         if head is None:
-            head = self._heads[path] = await self._head(path)
-        # With content=, the headers would be read and built anew for each request.
-        stream = httpx2.ByteStream(body)
-        request = httpx2.Request(
-            "POST", head.url, headers=head.headers, stream=stream, extensions=self._extensions
-        )
-        request.headers.encoding = head.headers.encoding
-        request.headers["content-length"] = str(len(body))
-        request.read()
+            head = self._heads[path] = _RequestHead.of(await self._head(path), self._http)
         if flight is not None:
             flight.is_sent = not self._tells_sending
         token = _FLIGHT.set(flight)
         try:
-            # Not the client's own send() if that can be: login is in the headers, redirects and cookies are
-            # unwanted, and looking for them takes long. The function is private, and may be gone one day.
-            transport_for = getattr(self._http, "_transport_for_url", None)
-            if transport_for is None:
-                return await self._http.send(request, stream=True)
-            response = await transport_for(request.url).handle_async_request(request)
+            post = self._post_by_httpx2 if head.transport is None else self._post_by_aiohttp
+            return await post(head, body)
         finally:
             _FLIGHT.reset(token)
-        response.request = request
-        return response
+
+    async def _post_by_aiohttp(self, head: _RequestHead, body: bytes) -> HttpAnswer:
+        if callable(head.transport.client):  # as the transport itself makes it at its first request
+            head.transport.client = head.transport.get_client()
+        response = await head.transport.client.request(
+            "POST",
+            head.url,
+            headers=head.headers,
+            data=body,
+            allow_redirects=False,
+            auto_decompress=False,
+            compress=False,
+            timeout=self._timeout,
+        )
+        named: dict[str, str] = {}
+        for name, value in response.headers.items():
+            key = name.lower()
+            named[key] = f"{named[key]}, {value}" if key in named else value
+
+        async def close() -> None:
+            response.release()
+            await response.wait_for_close()
+
+        pieces = response.content.iter_any()
+        if "content-encoding" in named:
+            pieces = _decoded(response.status, response.raw_headers, pieces)
+        return HttpAnswer(response.status, named, pieces, close)
+
+    @functools.cached_property
+    def _timeout(self) -> Any:
+        import aiohttp
+
+        return aiohttp.ClientTimeout(sock_connect=self._http.timeout.connect)
+
+    async def _post_by_httpx2(self, head: _RequestHead, body: bytes) -> HttpAnswer:
+        import httpx2
+
+        # With content=, the headers would be read and built anew for each request.
+        request = httpx2.Request(
+            "POST",
+            head.request.url,
+            headers=head.request.headers,
+            stream=httpx2.ByteStream(body),
+            extensions={"timeout": self._http.timeout.as_dict()},
+        )
+        request.headers["content-length"] = str(len(body))
+        request.read()
+        # Not the client's own send() if that can be: login is in the headers, redirects and cookies are
+        # unwanted, and looking for them takes long. The function is private, and may be gone one day.
+        transport_for = getattr(self._http, "_transport_for_url", None)
+        if transport_for is None:
+            response = await self._http.send(request, stream=True)
+        else:
+            response = await transport_for(request.url).handle_async_request(request)
+            response.request = request
+        return HttpAnswer(response.status_code, response.headers, response.aiter_bytes(), response.aclose)
 
     async def _head(self, path: str) -> Any:
         """Let the SDK build a request to *path*, and capture it instead of sending it."""
@@ -298,6 +381,14 @@ class Sender:
                     raise
         del made[0].headers["content-length"]  # it differs for each body
         return made[0]
+
+
+async def _decoded(status: int, headers: Any, pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Yield *pieces* without the content encoding that *headers* name."""
+    import httpx2
+
+    async for piece in httpx2.Response(status, headers=headers, content=pieces).aiter_bytes():
+        yield piece
 
 
 Sdk = Literal["anthropic", "openai"]
@@ -496,11 +587,15 @@ def _watched(http: Any) -> bool:
     """
     transports = [getattr(http, "_transport", None), *getattr(http, "_mounts", {}).values()]
     known = [one for one in transports if one is not None]
-    if not known or not all(hasattr(one, "client") and hasattr(one, "get_client") for one in known):
+    if not known or not all(map(_is_on_aiohttp, known)):
         return False
     for transport in known:
         transport.client = functools.partial(_session, transport.get_client)
     return True
+
+
+def _is_on_aiohttp(transport: Any) -> bool:
+    return all(hasattr(transport, name) for name in ("client", "get_client", "proxy"))
 
 
 def _session(made_by: Callable[[], Any]) -> Any:

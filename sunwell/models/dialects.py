@@ -1,6 +1,6 @@
 """What a model's provider does with a request that its price and its bound depend on."""
 
-from sunwell.core.model import CacheLife, Effort, ModelProtocol, Request
+from sunwell.core.model import CacheLife, Caching, Effort, ModelProtocol
 from sunwell.models import catalog
 from sunwell.models.catalog import Provider, preset, vendor_of
 from sunwell.models.connection import Connection
@@ -27,13 +27,12 @@ def is_routed(model: ModelProtocol) -> bool | None:
     return True if known is not None and known.is_routed else None
 
 
-def written_life(model: ModelProtocol, request: Request) -> CacheLife | None:
-    """Return the longest life of a cache entry that *request* may write; ``None``: it writes none.
+def written_life(model: ModelProtocol, asked: Caching) -> CacheLife | None:
+    """Return the longest life of a cache entry that a request may write; ``None``: it writes none.
 
     Nothing is written if the provider writes only on request and the request does not ask, or if the
     request switches it off. Any other provider, an unknown one too, may write whatever it is sent.
     """
-    asked = request.caching
     if asked.prefix is None and not asked.conversation:
         known = _vendor(model)
         if (known is not None and known.writes_on_request) or _can_switch_off(model):
@@ -41,12 +40,15 @@ def written_life(model: ModelProtocol, request: Request) -> CacheLife | None:
     return "1h" if asked.prefix == "1h" else "5m"
 
 
-def sent_effort(model: ModelProtocol, request: Request) -> Effort | None:
-    """Return the effort that *model* is sent with *request*; ``None``: none, or its format has no field."""
+def sent_effort(model: ModelProtocol, asked: Effort | None) -> Effort | None:
+    """Return the effort that *model* is sent if a request asks for *asked*.
+
+    ``None``: none, or its format has no field for it.
+    """
     if getattr(_features(model), "effort", True) is False:
         return None
     own: Effort | None = getattr(getattr(model, "tuning", None), "effort", None)
-    return own or request.effort
+    return own or asked
 
 
 def _can_switch_off(model: ModelProtocol) -> bool:

@@ -4,14 +4,14 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 
 from sunwell.core.model import Completion, Delta, Effort, Request
 from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError, mark_unsent
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter, decode_object
-from sunwell.models.connection import Connection, Flight, Sdk, Sender, sender_for
+from sunwell.models.connection import Connection, Flight, HttpAnswer, Sdk, Sender, sender_for
 from sunwell.models.failures import Failures
 from sunwell.models.rate_limits import Need, Ticket, admitted, limiter_for
 from sunwell.models.usage import count
@@ -237,7 +237,7 @@ class HttpCall:
                     self._ticket.finished(completion.usage)
                     yield Delta(text=completion.text)
                 else:
-                    chunks, parser = aiter(response.aiter_bytes()), EventParser()
+                    chunks, parser = response.pieces, EventParser()
                     reader, size_bytes, thoughts = self.wire.reader(self.model_id), 0, ThoughtSplitter()
                     while not reader.done:
                         chunk = await self._next(chunks, deadline, reader)
@@ -263,11 +263,6 @@ class HttpCall:
     def _limit_seconds(self) -> float:
         asked = self.request.timeout_seconds
         return self.connection.timeout_seconds if asked is None else asked
-
-    async def enter(self) -> Ticket:
-        """Wait until the rate limit lets the request go, and return the right to send it."""
-        need = Need(self.request.size_bytes / 4, self.request.max_output_tokens)
-        return await limiter_for(self.connection, self.model_id).enter(need)
 
     async def _sender(self) -> Sender:
         """Return the sender as soon as the request may be sent; the caller must decrement its ``calls``.
@@ -297,11 +292,11 @@ class HttpCall:
         ticket = admitted.get()
         limiter = limiter_for(self.connection, self.model_id)
         if ticket is None or ticket.is_used or ticket.limiter is not limiter:
-            ticket = await self.enter()
+            ticket = await limiter.enter(_need_of(self.request))
         ticket.is_used = True
         return ticket
 
-    async def _send(self, sender: Sender, *, streaming: bool) -> Any:
+    async def _send(self, sender: Sender, *, streaming: bool) -> HttpAnswer:
         try:
             body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
             response = await sender.post(self.wire.path, body, self._flight)
@@ -313,7 +308,7 @@ class HttpCall:
             raise await self._refused(response)
         return response
 
-    async def _refused(self, response: Any) -> ModelError:
+    async def _refused(self, response: HttpAnswer) -> ModelError:
         try:
             body = await _read_all(response)
         except Exception:  # an error with a truncated body: the status says enough
@@ -324,7 +319,7 @@ class HttpCall:
         self.learn(failure, self.wire)
         return failure
 
-    async def _begin(self, sender: Sender, deadline: float) -> Any:
+    async def _begin(self, sender: Sender, deadline: float) -> HttpAnswer:
         first_byte_seconds = min(self.connection.first_byte_seconds, self._limit_seconds)
         limit = asyncio.timeout_at(min(deadline, deadline - self._limit_seconds + first_byte_seconds))
         try:
@@ -339,7 +334,7 @@ class HttpCall:
                 raise
         raise failure
 
-    async def _unstreamed(self, response: Any, deadline: float) -> Completion:
+    async def _unstreamed(self, response: HttpAnswer, deadline: float) -> Completion:
         limit = asyncio.timeout_at(deadline)
         try:
             async with limit:
@@ -431,6 +426,10 @@ class HttpCall:
                 return self.failures.from_exception(error, is_sent=self._flight.is_sent)
 
 
+def _need_of(request: Request) -> Need:
+    return Need(request.size_bytes / 4, request.max_output_tokens)
+
+
 def _has_ended(reader: Reader) -> bool:
     try:
         reader.completion()
@@ -460,9 +459,9 @@ def _deltas(events: Iterable[bytes], reader: Reader) -> list[Delta]:
     return deltas
 
 
-async def _read_all(response: Any) -> bytes:
+async def _read_all(answer: HttpAnswer) -> bytes:
     pieces, size_bytes = [], 0
-    async for piece in response.aiter_bytes() if "content-encoding" in response.headers else response.stream:
+    async for piece in answer.pieces:
         size_bytes += len(piece)
         if size_bytes > MAX_ANSWER_BYTES:
             raise _too_long()
@@ -639,7 +638,8 @@ class HttpModel:
         The gateway does so before it writes down that it sends the request. Without that, a call waits by
         itself.
         """
-        return await self._call(request).enter()
+        limiter = limiter_for(self.connection, self.model_id)
+        return await limiter.enter(_need_of(self.tuning.applied(request)))
 
     async def complete(self, request: Request) -> Completion:
         """Return one completion, or raise :exc:`~sunwell.errors.ModelError`.

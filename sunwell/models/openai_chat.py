@@ -46,6 +46,7 @@ from sunwell.models.usage import ANY_CHAT, UsageDialect, stated_cost_usd
 
 ORIGIN = "openai-chat"
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_TEXT = json.encoder.encode_basestring  # what _WRITE does for text, at once
 _LONGEST_NAME = 64
 _SHORT_ID = 40  # OpenAI's limit for the id of a tool call in this format
 
@@ -66,7 +67,7 @@ def encode_request(
     messages = request.messages.encoded(quirks.message_format(origin), encode)
     return (
         b'{"model":',
-        _bytes(_WRITE(model_id)),
+        _bytes(_TEXT(model_id)),
         _tools(request.tools, quirks.strict_tools),
         b',"messages":[',
         system,
@@ -84,7 +85,7 @@ def encode_message(message: Message, quirks: ChatQuirks = COMPATIBLE, origin: st
         return _assistant(message, quirks, origin)
     written = [_result(part, quirks) for part in message.parts if isinstance(part, ToolResult)]
     if message.role == "user" or not written or message.text:
-        written.append(f'{{"role":"user","content":{_WRITE(message.text)}}}')
+        written.append(f'{{"role":"user","content":{_TEXT(message.text)}}}')
     return _bytes(",".join(written))
 
 
@@ -93,16 +94,18 @@ def _assistant(message: Message, quirks: ChatQuirks, origin: str) -> bytes:
     fields, content = "", []
     for part in message.parts:
         if isinstance(part, Text) and part.text:
-            content.append(f'{{"type":"text","text":{_WRITE(part.text)}}}')
+            content.append(f'{{"type":"text","text":{_TEXT(part.text)}}}')
         elif isinstance(part, Thinking) and goes_back(part, returned):
             raw = part.raw.strip()
             if _is_content(raw):
                 content.append(raw)
             else:
                 fields = "," + raw[1:-1] if raw[1:-1].strip() else fields
-    calls = [_call(call, quirks, returned) for call in message.tool_calls[:1]]
-    others = attrs.evolve(quirks, marks_unsigned_calls=False)  # the first call is signed for all of a message
-    calls += [_call(call, others, returned) for call in message.tool_calls[1:]]
+    calls = []
+    for call in message.tool_calls:
+        calls.append(_call(call, quirks, returned))
+        if quirks.marks_unsigned_calls:  # the first call is signed for all of a message
+            quirks = attrs.evolve(quirks, marks_unsigned_calls=False)
     written = f'{{"role":"assistant","content":{_content_of(message, content, fields, bool(calls))}{fields}'
     if calls:
         written += f',"tool_calls":[{",".join(calls)}]'
@@ -113,7 +116,7 @@ def _content_of(message: Message, content: list[str], fields: str, has_calls: bo
     if any(not part.startswith(_TEXT_PART) for part in content):
         return f"[{','.join(content)}]"
     if message.text.strip():
-        return _WRITE(message.text)
+        return _TEXT(message.text)
     if has_calls:
         return "null"
     return '""' if fields else _EMPTY  # a message with nothing at all is rejected by strict servers
@@ -133,14 +136,14 @@ def _is_content(raw: str) -> bool:
 
 def _call(call: ToolCall, quirks: ChatQuirks, origin: str) -> str:
     arguments = sound_arguments(call.arguments)
-    function = f'"name":{_WRITE(sound_name(call.name, _LONGEST_NAME))},"arguments":{_WRITE(arguments)}'
+    function = f'"name":{_TEXT(sound_name(call.name, _LONGEST_NAME))},"arguments":{_TEXT(arguments)}'
     extra = members(json.loads(call.extra)) if call.extra and goes_back(call, origin) else {}
     if quirks.marks_unsigned_calls and not extra:
         extra = dict(_UNSIGNED)
     for name, value in members(extra.pop("function", None)).items():
-        function += f",{_WRITE(name)}:{_WRITE(value)}"
+        function += f",{_TEXT(name)}:{_WRITE(value)}"
     more = "," + _WRITE(extra)[1:-1] if extra else ""
-    return f'{{"id":{_WRITE(_call_id(call.id, quirks))},"type":"function","function":{{{function}}}{more}}}'
+    return f'{{"id":{_TEXT(_call_id(call.id, quirks))},"type":"function","function":{{{function}}}{more}}}'
 
 
 _UNSIGNED = {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
@@ -158,8 +161,8 @@ def _call_id(call_id: str, quirks: ChatQuirks) -> str:
 
 def _result(result: ToolResult, quirks: ChatQuirks) -> str:
     content = f"Error: {result.content}" if result.is_error else result.content
-    call_id = _WRITE(_call_id(result.call_id, quirks))
-    return f'{{"role":"tool","tool_call_id":{call_id},"content":{_WRITE(content)}}}'
+    call_id = _TEXT(_call_id(result.call_id, quirks))
+    return f'{{"role":"tool","tool_call_id":{call_id},"content":{_TEXT(content)}}}'
 
 
 @lru_cache(maxsize=64)
@@ -180,8 +183,8 @@ def _tools(tools: tuple[ToolSpec, ...], strict: bool) -> bytes:
         return b""
     flag = ',"strict":true' if strict else ""
     written = [
-        f'{{"type":"function","function":{{"name":{_WRITE(tool.name)},'
-        f'"description":{_WRITE(tool.description)},"parameters":{tool.schema_text}{flag}}}}}'
+        f'{{"type":"function","function":{{"name":{_TEXT(tool.name)},'
+        f'"description":{_TEXT(tool.description)},"parameters":{tool.schema_text}{flag}}}}}'
         for tool in tools
     ]
     return _bytes(f',"tools":[{",".join(written)}]')

@@ -39,6 +39,7 @@ from sunwell.models.usage import OPENAI_RESPONSES, stated_cost_usd
 FORMAT = "openai-responses"
 ORIGIN = "openai-responses"
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_TEXT = json.encoder.encode_basestring  # what _WRITE does for text, at once
 _LONGEST_NAME = 128
 _LONGEST_ID = 64
 _INCLUDE = "reasoning.encrypted_content"
@@ -93,7 +94,7 @@ def encode_request(
     messages = request.messages.encoded(f"{FORMAT}|{returned}", partial(encode_message, origin=returned))
     return (
         b'{"model":',
-        _bytes(_WRITE(model_id)),
+        _bytes(_TEXT(model_id)),
         _tools(request.tools),
         b',"input":[',
         system,
@@ -122,7 +123,7 @@ def _item(part: Part, is_answer: bool, origin: str) -> str:
     match part:
         case Text(text) if is_answer:
             # A list as content would need the id and status of a stored message.
-            said = f'{{"type":"message","role":"assistant","content":{_WRITE(text)}{extra_of(part, origin)}}}'
+            said = f'{{"type":"message","role":"assistant","content":{_TEXT(text)}{extra_of(part, origin)}}}'
             return said if text else ""
         case Text(text):
             return _said_by_user(text)
@@ -130,12 +131,12 @@ def _item(part: Part, is_answer: bool, origin: str) -> str:
             return part.raw if is_answer and goes_back(part, origin) and _has_content(part.raw) else ""
         case ToolCall(call_id, name, arguments):
             named = sound_name(name, _LONGEST_NAME)
-            called = f'"call_id":{_WRITE(short_id(call_id, _LONGEST_ID))},"name":{_WRITE(named)}'
-            given = f'"arguments":{_WRITE(sound_arguments(arguments))}{extra_of(part, origin)}'
+            called = f'"call_id":{_TEXT(short_id(call_id, _LONGEST_ID))},"name":{_TEXT(named)}'
+            given = f'"arguments":{_TEXT(sound_arguments(arguments))}{extra_of(part, origin)}'
             return f'{{"type":"function_call",{called},{given}}}'
         case ToolResult(call_id, content, is_error):
             output = f"Error: {content}" if is_error else content
-            answered = f'"call_id":{_WRITE(short_id(call_id, _LONGEST_ID))},"output":{_WRITE(output)}'
+            answered = f'"call_id":{_TEXT(short_id(call_id, _LONGEST_ID))},"output":{_TEXT(output)}'
             return f'{{"type":"function_call_output",{answered}}}'
 
 
@@ -149,7 +150,7 @@ def _has_content(raw: str) -> bool:
 
 
 def _said_by_user(text: str) -> str:
-    return f'{{"type":"message","role":"user","content":[{{"type":"input_text","text":{_WRITE(text)}}}]}}'
+    return f'{{"type":"message","role":"user","content":[{{"type":"input_text","text":{_TEXT(text)}}}]}}'
 
 
 @lru_cache(maxsize=64)
@@ -167,7 +168,7 @@ def _tools(tools: tuple[ToolSpec, ...]) -> bytes:
     if not tools:
         return b""
     written = [
-        f'{{"type":"function","name":{_WRITE(tool.name)},"description":{_WRITE(tool.description)},'
+        f'{{"type":"function","name":{_TEXT(tool.name)},"description":{_TEXT(tool.description)},'
         f'"parameters":{tool.schema_text},"strict":false}}'
         for tool in tools
     ]

@@ -312,10 +312,10 @@ class RateLimiter:
             finally:
                 for lane, amount in amounts.items():
                     self._queued[lane] -= amount
-        return self._admit(need, clock.time())
+            amounts = self._amounts(need)  # what was learned meanwhile counts
+        return self._admit(need, amounts, clock.time())
 
-    def _admit(self, need: Need, now: float) -> Ticket:
-        amounts = self._amounts(need)
+    def _admit(self, need: Need, amounts: Mapping[Lane, float], now: float) -> Ticket:
         for lane, amount in amounts.items():
             self._sent[lane] += amount
             if lane in self.told:
@@ -636,7 +636,9 @@ def limiter_for(connection: Connection, model_id: str = "") -> RateLimiter:
     """
     loop = asyncio.get_running_loop()
     with _lock:
-        known = _limiters.setdefault(loop, _Limiters())
+        known = _limiters.get(loop)
+        if known is None:
+            known = _limiters[loop] = _Limiters()
         limiter = known.by_model.get((connection, model_id))
         if limiter is None:
             chosen = known.chosen.setdefault(connection, Chosen.of(connection, loop.time()))

@@ -63,6 +63,9 @@ class _Learned:
     output_tokens: int | None = None
 
 
+_NOTHING = _Learned()
+
+
 @attrs.define(eq=False)
 class ModelLimits:
     """Windows that were set, and limits that providers named when they refused a request."""
@@ -73,13 +76,13 @@ class ModelLimits:
 
     def window_tokens(self, model: ModelProtocol) -> int | None:
         """Return what the provider said is the window of *model*, else what was set; ``None``: neither."""
-        learned = self._learned.get(model.name, _Learned()).window_tokens
+        learned = self._learned.get(model.name, _NOTHING).window_tokens
         own: int | None = getattr(model, "context_window", None)
         return learned or own or self.windows.get(model.name)
 
     def learn(self, model: ModelProtocol, refusal: RequestTooLong) -> None:
         """Take note of the figures in *refusal*: the provider knows them best."""
-        known = self._learned.get(model.name, _Learned())
+        known = self._learned.get(model.name, _NOTHING)
         window, output = refusal.window_tokens, refusal.output_limit_tokens
         self._learned[model.name] = _Learned(window or known.window_tokens, output or known.output_tokens)
 
@@ -96,7 +99,7 @@ class ModelLimits:
             usual = window_tokens // (_THINKING_SHARE if thinking else _DEFAULT_SHARE)
             most = usual if chosen is None else window_tokens - window_tokens // _LEAST_PROMPT_SHARE
             output = min(output, max(1, most))
-        longest = self._learned.get(model.name, _Learned()).output_tokens
+        longest = self._learned.get(model.name, _NOTHING).output_tokens
         return Room(output if longest is None else min(output, longest), window_tokens)
 
 

@@ -1,6 +1,6 @@
 """Summary of a run as JSON and as text: what it did, what it cost, and what was quoted."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -8,10 +8,11 @@ import attrs
 
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
-from sunwell.core.task import Bill, BillLine, ModelBill, TaskResult, Total
+from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult, Total
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import dollars, exact, one_line, seconds_text
 from sunwell.report.forecast import lens_object, quote_object
+from sunwell.report.verdict_text import verdict_lines, verification_object
 from sunwell.tools.wording import on_one_line
 
 BASIS = (
@@ -84,6 +85,8 @@ def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[st
         "error": result.error or None,
         "task": result.task,
         "files": [_file(change) for change in result.files],
+        "commands": [attrs.asdict(command) for command in result.commands],
+        "unresolved": list(result.unresolved),
         "run_id": result.run_id,
         "journal": result.journal,
         "turns": result.turns,
@@ -100,6 +103,8 @@ def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[st
         "by_provider": _parts(result, "provider"),
         "by_depth": _parts(result, "depth"),
         "by_purpose": _parts(result, "purpose"),
+        "by_rung": _parts(result, "rung") if any(line.rung for line in bill.lines) else [],
+        "verification": verification_object(result.verification),
         "delegation": {
             "decision": None if decision is None else attrs.asdict(decision),
             "reason": None if decision is None else decision.reason,
@@ -144,7 +149,7 @@ def _total(total: Total) -> dict[str, Any]:
     }
 
 
-def _parts(result: TaskResult, by: Literal["provider", "depth", "purpose"]) -> list[dict[str, Any]]:
+def _parts(result: TaskResult, by: Literal["provider", "depth", "purpose", "rung"]) -> list[dict[str, Any]]:
     return [{by: name, **_total(total)} for name, total in result.bill.split(by)]
 
 
@@ -163,7 +168,7 @@ def _comparison(comparison: Comparison | None) -> dict[str, Any] | None:
     }
 
 
-_PARTS: tuple[Literal["provider", "depth", "purpose"], ...] = ("provider", "depth", "purpose")
+_PARTS: tuple[Literal["provider", "depth", "purpose", "rung"], ...] = ("provider", "depth", "purpose", "rung")
 
 
 def summary_text(
@@ -178,12 +183,15 @@ def summary_text(
         *_not_delegated(result),
         *_lens_of(result),
         *_files(result),
+        *command_lines(result.commands),
+        *unresolved_lines(result.unresolved),
         "",
         *bill_lines(result.bill, width),
     ]
     lines += _quoted(result)
     is_over = result.status != "cancelled"
     lines += comparison_lines(compare_with_smart_model(result, prices), is_over=is_over)
+    lines += verdict_lines(result)
     if result.journal:
         lines.append(f"journal  {on_one_line(str(result.journal))}")
     return "\n".join(lines)
@@ -275,6 +283,25 @@ def _files(result: TaskResult) -> Iterator[str]:
     paths = [one_line(change.path, 200) for change in result.files]
     for i, (change, path) in enumerate(zip(result.files, paths, strict=True)):
         yield f"{'files' if i == 0 else '':<8} {change.verb:<8} {path}"
+
+
+_MOST_COMMANDS = 10
+
+
+def command_lines(commands: Sequence[CommandRun]) -> Iterator[str]:
+    """Yield a line for each of the last ten commands, with its exit code, and how many came before."""
+    shown = commands[-_MOST_COMMANDS:]
+    for i, command in enumerate(shown):
+        end = "killed" if command.exit_code is None else f"exit {command.exit_code}"
+        yield f"{'commands' if i == 0 else '':<8} {end:<8} {one_line(command.command, 200)}"
+    if earlier := len(commands) - len(shown):
+        yield f"{'':<8} and {earlier:,} earlier: --json lists all"
+
+
+def unresolved_lines(unresolved: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each thing that does not fit a finished task."""
+    for sentence in unresolved:
+        yield f"unresolved: {one_line(sentence, 1_000)}"
 
 
 def _row(title: str, name: str, wide: int, total: Total, width: int) -> str:

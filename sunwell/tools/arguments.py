@@ -4,7 +4,6 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -155,9 +154,9 @@ def _mended_arguments(given: Any, spec: ToolSpec) -> Any:
         return given
     if len(given) == 1 and schema.get("additionalProperties") is False:
         (key, inside), *_ = given.items()
-        inside = _decoded(inside, dict, inside)
-        if key in _WRAPPERS and key not in schema["properties"] and isinstance(inside, dict):
-            given = inside
+        if key in _WRAPPERS and key not in schema["properties"]:
+            inside = _decoded(inside, dict, inside)
+            given = inside if isinstance(inside, dict) else given
     try:
         return _mended_object(given, schema, 0, SYNONYMS.get(spec.name, {}))
     except RecursionError:  # where a schema does not look, a value may be nested more deeply than a stack
@@ -309,10 +308,11 @@ def _kinds(schema: Mapping[str, Any]) -> list[str]:
 
 def fits(value: Any, schema: Any, depth: int = 0) -> bool:
     """Whether *value* fits *schema*; a missing property that may be ``null`` counts as ``null``."""
-    with suppress(ToolError):
+    try:
         _checked(value, schema, "", depth)
-        return True
-    return False
+    except ToolError:
+        return False
+    return True
 
 
 def _is_same(left: Any, right: Any) -> bool:
@@ -328,12 +328,15 @@ def _refuse_constant(name: str) -> Any:
     raise ToolError(f"the arguments are not valid JSON: {name} is not a JSON value")
 
 
+# Not strict: some gateways leave raw line breaks in strings.
+_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse_constant)
+
+
 def _parsed(text: str) -> Any:
     if not text.strip():
         return {}  # several providers send this for a call without arguments
     try:
-        # Not strict: some gateways leave raw line breaks in strings.
-        return json.loads(text, strict=False, parse_constant=_refuse_constant)
+        return _DECODER.decode(text)
     except RecursionError:
         raise ToolError("the arguments are nested too deeply") from None
     except ValueError as error:

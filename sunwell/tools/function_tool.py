@@ -52,6 +52,11 @@ class FunctionTool:
     _parameters: tuple[_Parameter, ...]
     needs_object: bool = False
     """Whether it is a method that was decorated in its class: only the method of an object is a tool."""
+    _is_async: bool = attrs.field(init=False)
+
+    @_is_async.default
+    def _look_at_function(self) -> bool:
+        return _is_async(self.function)
 
     def __get__(self, owner: Any, kind: type | None = None) -> "FunctionTool":
         """Return the tool for the method of *owner*, if it was decorated in a class."""
@@ -65,7 +70,7 @@ class FunctionTool:
     async def run(self, arguments: Mapping[str, Any]) -> str:
         """Call the function, in a thread unless it is async; a result that is not a string becomes JSON."""
         values = self._values(arguments)
-        if _is_async(self.function):
+        if self._is_async:
             return as_text(await self.function(**values))
         said = await asyncio.to_thread(self.function, **values)
         return as_text(await said if inspect.isawaitable(said) else said)

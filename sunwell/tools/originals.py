@@ -1,22 +1,24 @@
-"""Keeps the original content of files before a run, and restores it."""
+"""Keeps the original content of files before a run, restores it, and shows what has changed since."""
 
 import hashlib
 import json
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 
+from sunwell.core.marks import guarded
 from sunwell.core.message import FileChange
 from sunwell.errors import ConfigurationError, JournalError, ToolError
 from sunwell.journal.layout import FILE
 from sunwell.journal.reading import read_records
 from sunwell.journal.records import Forked, ToolFinished, ToolStarted
-from sunwell.tools.wording import counted, quoted, refusal_of
+from sunwell.tools.file_tools import Plan, difference
+from sunwell.tools.wording import counted, cut, quoted, refusal_of
 from sunwell.tools.workspace import Workspace
 
 
@@ -75,6 +77,7 @@ def _left_by(change: FileChange, workspace: Workspace) -> tuple[str, str | None]
         return None
 
 
+_MOST_SHOWN_BYTES = 2_000_000
 _INDEX = "index.jsonl"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -221,8 +224,12 @@ class _Kept:
     afters: set[str | None] = attrs.field(factory=set)
 
 
-def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
+def undo(
+    folder: str | os.PathLike[str], workspace: Workspace, *, only: Collection[str] | None = None
+) -> UndoReport:
     """Restore the files that a run changed; *folder* contains its originals.
+
+    With *only*, no other files are restored than these, by their paths.
 
     A file that was changed after the run is not touched, and is reported. Calling it twice is safe.
     Changes by commands, by the caller's tools and by executors without staging cannot be undone: the
@@ -243,6 +250,8 @@ def undo(folder: str | os.PathLike[str], workspace: Workspace) -> UndoReport:
     done: dict[str, list[str]] = {"restored": [], "removed": [], "unchanged": []}
     refused = []
     for path, kept in _joined(known, workspace).items():
+        if only is not None and path not in only:
+            continue
         try:
             done[_put_back(place, workspace, path, kept)].append(path)
         except ToolError as error:
@@ -302,11 +311,25 @@ def _put_back(folder: Path, workspace: Workspace, path: str, kept: _Kept) -> str
         assert now is not None  # it differs from the original
         workspace.remove(path, now)
         return "removed"
-    workspace.write(path, _original(folder, path, kept.before), now, restores=True)
+    workspace.write(path, original_of(folder, path, kept.before), now, restores=True)
     return "restored"
 
 
-def _original(folder: Path, path: str, name: str) -> bytes:
+def kept_original(folder: Path, before_hash: str) -> bytes | None:
+    """Return the content that is kept under *before_hash*; ``None`` if it is not there, or is damaged."""
+    try:
+        return original_of(folder, before_hash, before_hash)
+    except ToolError:
+        return None
+
+
+def original_of(folder: Path | None, path: str, name: str) -> bytes:
+    """Return the content with the SHA-256 *name* that *path* had before it was changed.
+
+    Raises :exc:`~sunwell.errors.ToolError` if it was not kept in *folder*, or is damaged there.
+    """
+    if folder is None:
+        raise ToolError(f"the original of {quoted(path)} was not kept")
     try:
         data = (folder / Path(name).name).read_bytes()
     except OSError:
@@ -314,3 +337,35 @@ def _original(folder: Path, path: str, name: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != name:
         raise ToolError(f"the original of {quoted(path)} in {folder} is damaged; nothing was restored")
     return data
+
+
+def work_diff(
+    changes: Iterable[FileChange],
+    workspace: Workspace,
+    originals: Path | None,
+    redact: Callable[[str], str],
+    most_chars: int,
+) -> str:
+    """Return *changes* as unified diffs against the originals in the folder *originals*, within *most_chars*.
+
+    A file whose original was not kept, as after a command, is only named. *redact* replaces known secrets;
+    lines that look like Sunwell's own notes are guarded.
+    """
+    found = [_difference_of(change, workspace, originals, redact) for change in changes]
+    return cut("\n".join(part.rstrip() for part in found), most_chars)
+
+
+def _difference_of(
+    change: FileChange, workspace: Workspace, originals: Path | None, redact: Callable[[str], str]
+) -> str:
+    named = redact(change.path)
+    if change.after is None:
+        return f"{named}: removed"
+    try:
+        old = None if change.before is None else original_of(originals, change.path, change.before)
+        new = workspace.read(change.path, _MOST_SHOWN_BYTES)
+        if new is None:
+            return f"{named}: removed since"
+        return guarded(redact(difference(Plan(change.path, old, new.data, ""), redact)))
+    except ToolError as error:
+        return f"{named}: {change.verb}; it cannot be shown ({redact(error.sentence)})"

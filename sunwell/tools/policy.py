@@ -326,6 +326,11 @@ def is_left_out(result: ToolResult) -> bool:
     return result.content.startswith(_LEFT_OUT)
 
 
+def is_only_planned(result: ToolResult) -> bool:
+    """Whether *result* says what a call would have done if this were no dry run."""
+    return not result.is_error and result.content.startswith("dry run, ")
+
+
 def _verb(change: FileChange) -> str:
     if change.after is None:
         return "delete"

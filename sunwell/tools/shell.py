@@ -1,4 +1,4 @@
-"""The tool run_command, which exists only if the caller allows it."""
+"""Shell commands: in a sandbox or not at all, without secrets, within limits; and the tool run_command."""
 
 import asyncio
 import os
@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from sunwell.core.marks import guarded
+from sunwell.core.message import ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Sandbox
@@ -24,6 +25,7 @@ from sunwell.tools.wording import cut, without_escapes
 _SLACK_BYTES = 65_536
 """Extra output that is kept, so that a secret is not cut in two before it is replaced."""
 _DRAIN_SECONDS = 1.0
+_LONGEST_COMMAND = 100_000
 
 
 @attrs.frozen
@@ -113,16 +115,104 @@ async def _wait(process: asyncio.subprocess.Process, seconds: float) -> int | No
         await process.wait()
 
 
-_LONGEST_COMMAND = 100_000
+@attrs.define(eq=False)
+class CommandRunner:
+    """Runs shell commands in a folder, without the caller's secrets in their environment.
+
+    A command runs in a sandbox, or not at all, unless ``sandbox`` is ``"off"``. Then it has all rights of
+    the user's account: it can read other files, use the network, and on Linux read the environment of the
+    user's processes. Secrets in its output are replaced; its actions are not limited.
+    """
+
+    root: Path
+    secrets: Secrets
+    environ: Mapping[str, str]
+    sandbox: Sandbox = "required"
+    _found: Bubblewrap | None = attrs.field(default=None, init=False)
+    _ready: Bubblewrap | None = attrs.field(default=None, init=False)
+    _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+
+    def require_sandbox(self) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
+        if self.sandbox != "off":
+            self._found = require_sandbox(self.root, command_environment(self.environ, self.secrets))
+
+    async def run(self, command: str, seconds: float, output_chars: int) -> ProcessEnd:
+        """Run *command* and return how it ended, with enough output to show *output_chars* of it.
+
+        Raises :exc:`~sunwell.errors.ToolError` if it is not a command, or could not be started.
+        """
+        _require_command(command)
+        environ = command_environment(self.environ, self.secrets)
+        try:
+            line = await self._line(command, environ)
+            return await run_group(line, self.root, environ, seconds, 4 * output_chars)
+        except OSError as error:
+            raise ToolError(f"the command could not be started: {error.strerror or error}") from None
+
+    def printed(self, ended: ProcessEnd, most_chars: int, tail_thirds: int = 1) -> str:
+        """Return the output of *ended* as text for a model: secrets replaced, forged marks made harmless.
+
+        Of a longer output, head and tail are kept; the tail gets *tail_thirds* of three parts.
+        """
+        if not ended.cut_bytes:
+            return cut(self._clean(ended.output), most_chars, tail_thirds)
+        # Next to the cut there may be half a secret, which would not be recognized.
+        half = self.secrets.longest_chars
+        head = self._clean(ended.output[: ended.head_bytes])
+        head = head[: max(len(head) - half, 0)][: most_chars * (3 - tail_thirds) // 3]
+        tail = self._clean(ended.output[ended.head_bytes :])[half:][-(most_chars * tail_thirds // 3) :]
+        gone = ended.cut_bytes + len(ended.output) - len((head + tail).encode())
+        return f"{head}\n[about {gone:,} bytes were cut out here]\n{tail}"
+
+    async def _line(self, command: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+        plain = ("/bin/sh", "-c", command)
+        if self.sandbox == "off":
+            return plain
+        async with self._finding:  # no command runs while the workspace is still being examined
+            if self._ready is None:
+                try:
+                    self._ready = await asyncio.to_thread(self._made_ready, environ)
+                except ConfigurationError as error:
+                    raise ToolError(f"the command was not run: {error}") from None
+        return self._ready.wrapped(plain, self.root, environ)
+
+    def _made_ready(self, environ: Mapping[str, str]) -> Bubblewrap:
+        found = require_sandbox(self.root, environ) if self._found is None else self._found
+        return found.with_missing_made()
+
+    def _clean(self, output: bytes) -> str:
+        raw = output.decode("utf-8", "replace")
+        return guarded(self.secrets.redact(without_escapes(self.secrets.redact(raw))))
+
+
+def _require_command(command: str) -> None:
+    if not command.strip():
+        raise ToolError("command is empty; write a command line")
+    if "\0" in command:
+        raise ToolError("command has a NUL character in it; write a plain command line")
+    if len(command) > _LONGEST_COMMAND:
+        raise ToolError(f"command is longer than {_LONGEST_COMMAND:,} characters; run a script instead")
+    try:
+        command.encode()
+    except UnicodeEncodeError:
+        raise ToolError("command has half a character (a lone surrogate) in it; write whole ones") from None
+
+
+_KILLED = "killed after "
+
+
+def was_killed(result: ToolResult) -> bool:
+    """Whether *result*, of a call of run_command, says that the command was killed at its time limit."""
+    return result.is_error and result.content.startswith(_KILLED)
 
 
 @attrs.define(eq=False)
 class RunCommand:
     """Runs a shell command in the workspace, without the caller's secrets in its environment.
 
-    It runs in a sandbox, or not at all, unless ``sandbox`` is ``"off"``. Then a command has all rights of
-    the user's account: it can read other files, use the network, and on Linux read the environment of the
-    user's processes. Secrets in its output are replaced; its actions are not limited.
+    It runs in a sandbox, or not at all, unless ``sandbox`` is ``"off"``; see :class:`CommandRunner`.
+    It exists only if the caller allows it.
     """
 
     root: Path
@@ -135,9 +225,11 @@ class RunCommand:
     ask = True
     timeout_seconds = float("inf")  # the command's own limit applies
     spec: ToolSpec = attrs.field(init=False)
-    _found: Bubblewrap | None = attrs.field(default=None, init=False)
-    _ready: Bubblewrap | None = attrs.field(default=None, init=False)
-    _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    _runner: CommandRunner = attrs.field(init=False)
+
+    @_runner.default
+    def _make_runner(self) -> CommandRunner:
+        return CommandRunner(self.root, self.secrets, self.environ, self.sandbox)
 
     @spec.default
     def _describe(self) -> ToolSpec:
@@ -157,23 +249,16 @@ class RunCommand:
         )
 
     async def run(self, arguments: Mapping[str, Any]) -> Outcome:
-        command = _checked(arguments["command"])
         asked = arguments["timeout_seconds"]
         if asked is not None and asked < 1:
             raise ToolError("timeout_seconds must be at least 1")
         seconds = min(asked or self.limits.command_seconds, self.limits.command_seconds)
-        environ = command_environment(self.environ, self.secrets)
-        try:
-            line = await self._line(command, environ)
-            ended = await run_group(line, self.root, environ, seconds, 4 * self.limits.output_chars)
-        except OSError as error:
-            raise ToolError(f"the command could not be started: {error.strerror or error}") from None
+        ended = await self._runner.run(arguments["command"], seconds, self.limits.output_chars)
         return self._outcome(ended, seconds)
 
     def require_sandbox(self) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
-        if self.sandbox != "off":
-            self._found = require_sandbox(self.root, command_environment(self.environ, self.secrets))
+        self._runner.require_sandbox()
 
     def summary(self, arguments: Mapping[str, Any]) -> str:
         """Return one line that says what would be run."""
@@ -183,57 +268,11 @@ class RunCommand:
         """Return the whole command."""
         return str(arguments["command"])
 
-    async def _line(self, command: str, environ: Mapping[str, str]) -> tuple[str, ...]:
-        plain = ("/bin/sh", "-c", command)
-        if self.sandbox == "off":
-            return plain
-        async with self._finding:  # no command runs while the workspace is still being examined
-            if self._ready is None:
-                try:
-                    self._ready = await asyncio.to_thread(self._made_ready, environ)
-                except ConfigurationError as error:
-                    raise ToolError(f"the command was not run: {error}") from None
-        return self._ready.wrapped(plain, self.root, environ)
-
-    def _made_ready(self, environ: Mapping[str, str]) -> Bubblewrap:
-        found = require_sandbox(self.root, environ) if self._found is None else self._found
-        return found.with_missing_made()
-
     def _outcome(self, ended: ProcessEnd, seconds: float) -> Outcome:
         if ended.exit_code is None:
-            head = f"killed after {seconds:g} seconds, before it ended; what it printed:"
+            head = f"{_KILLED}{seconds:g} seconds, before it ended; what it printed:"
         else:
             head = f"exit code {ended.exit_code}"
-        printed = self._printed(ended)
+        printed = self._runner.printed(ended, max(self.limits.output_chars - 200, 100))
         said = f"{head}\n{printed}" if printed.strip() else f"{head}\n(it printed nothing)"
         return Outcome(said, ended.exit_code, is_error=ended.exit_code is None)
-
-    def _printed(self, ended: ProcessEnd) -> str:
-        room = max(self.limits.output_chars - 200, 100)
-        if not ended.cut_bytes:
-            return cut(self._clean(ended.output), room)
-        # Next to the cut there may be half a secret, which would not be recognized.
-        half = self.secrets.longest_chars
-        head = self._clean(ended.output[: ended.head_bytes])
-        head = head[: max(len(head) - half, 0)][: room * 2 // 3]
-        tail = self._clean(ended.output[ended.head_bytes :])[half:][-(room // 3) :]
-        gone = ended.cut_bytes + len(ended.output) - len((head + tail).encode())
-        return f"{head}\n[about {gone:,} bytes were cut out here]\n{tail}"
-
-    def _clean(self, output: bytes) -> str:
-        raw = output.decode("utf-8", "replace")
-        return guarded(self.secrets.redact(without_escapes(self.secrets.redact(raw))))
-
-
-def _checked(command: str) -> str:
-    if not command.strip():
-        raise ToolError("command is empty; write a command line")
-    if "\0" in command:
-        raise ToolError("command has a NUL character in it; write a plain command line")
-    if len(command) > _LONGEST_COMMAND:
-        raise ToolError(f"command is longer than {_LONGEST_COMMAND:,} characters; run a script instead")
-    try:
-        command.encode()
-    except UnicodeEncodeError:
-        raise ToolError("command has half a character (a lone surrogate) in it; write whole ones") from None
-    return command

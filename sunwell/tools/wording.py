@@ -65,12 +65,15 @@ def quoted(path: str) -> str:
     return f"'{line[:200]}…'" if len(line) > 200 else f"'{line}'"
 
 
-def cut(text: str, limit_chars: int) -> str:
-    """Return *text*, or its head and tail within about *limit_chars*, with a note about the cut."""
+def cut(text: str, limit_chars: int, tail_thirds: int = 1) -> str:
+    """Return *text*, or its head and tail within about *limit_chars*, with a note about the cut.
+
+    The tail gets *tail_thirds* of three parts.
+    """
     if len(text) <= limit_chars:
         return text
-    head = limit_chars * 2 // 3
-    tail = limit_chars - head
+    tail = -(-limit_chars * tail_thirds // 3)
+    head = limit_chars - tail
     gone = len(text) - head - tail
     middle = f"\n[{gone:,} of {len(text):,} characters were cut out here]\n"
     return text[:head] + middle + text[len(text) - tail :]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sunwell.agent import prompts
 from sunwell.agent.lens.scouting import MOST_CALLS, TURN_BYTES
+from sunwell.checks.judge_check import JUDGE_PROMPT, JUDGE_PROMPT_VERSION
 from sunwell.context.surroundings import Advice, Surroundings
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import fenced
@@ -29,7 +30,8 @@ LENS = EphemeralLens(
 BEGIN = """\
 # What models are told
 
-These are the texts themselves: this page is made from `sunwell/agent/prompts.py`, and a test fails if it
+These are the texts themselves: this page is made from `sunwell/agent/prompts.py` (that of a judge from
+`sunwell/checks/judge_check.py`), and a test fails if it
 differs. Each part has a version, and a run that is resumed with another version says so. To see
 everything that a model sees, descriptions and results of tools included, answer in its place (see
 [testing](testing.md)).
@@ -60,6 +62,7 @@ def page() -> str:
         ("How to work, without commands", prompts.work_prompt(TOOLS)),
         ("How to work, with tools that only read", prompts.work_prompt(TOOLS[:3])),
         ("How to work, without tools", prompts.work_prompt(())),
+        ("How to work, if there are checks, without commands", prompts.work_prompt((*TOOLS, "run_checks"))),
         ("The workspace", prompts.surroundings_text(PLACE)),
         (
             "A lens, with what stands after it",
@@ -77,11 +80,12 @@ def page() -> str:
         ),
         ("The lens writer, when it may look no more", prompts.SCOUT_NO_MORE),
         ("An orchestrator", prompts.ORCHESTRATOR_PROMPT),
+        ("A judge", JUDGE_PROMPT),
         ("At a limit", prompts.closing_text("budget_usd", 600)),
     ]
     versions = (
         f"Versions: lens {prompts.LENS_PROMPT_VERSION}, work {prompts.WORK_PROMPT_VERSION}, "
-        f"orchestrator {prompts.ORCHESTRATOR_PROMPT_VERSION}."
+        f"orchestrator {prompts.ORCHESTRATOR_PROMPT_VERSION}, judge {JUDGE_PROMPT_VERSION}."
     )
     parts = [f"## {title}\n\n{fenced(text)}" for title, text in shown]
     return "\n\n".join([BEGIN.strip(), versions, *parts]) + "\n"

@@ -126,7 +126,7 @@ def test_a_dear_run_is_confirmed(terminal, simulator, answer: bytes, code: int) 
 def hiding(asked: Asked) -> Reply:
     """Ask for a command that a terminal would show in part."""
     if any(isinstance(part, ToolResult) for part in asked.messages[-1].parts):
-        return Reply((Text("Done."),))
+        return Reply((Text("Not done: the command was not approved."),))
     return Reply((ToolCall("", "run_command", json.dumps({"command": HIDING, "timeout_seconds": None})),))
 
 

@@ -72,7 +72,7 @@ def test_every_setting_is_documented():
     for path, _ in leaves():
         key = (
             path[0]
-            if path[0] in ("model", "smart_model", "delegation_model", "second_model")
+            if path[0] in ("model", "smart_model", "delegation_model", "second_model", "judge_model")
             else ".".join(path)
         )
         if path[0] == "orchestrator" and path[1] in OF_ROLES:

@@ -140,6 +140,34 @@ async def test_a_hundred_workers_share_their_syncs(begun, note):
     assert disk.syncs - before <= 12
 
 
+async def test_a_call_that_is_alone_waits_for_nobody(begun, intent, answer):
+    """If no other call is in flight, its records are durable without a pass of the event loop."""
+    journal, disk = await begun()
+    passes = []
+    asyncio.get_running_loop().call_soon(passes.append, "one")
+    await journal.append(intent())
+    await journal.append(answer())
+    assert (passes, disk.syncs, disk.durable_size == disk.size()) == ([], 3, True)
+
+
+async def test_answers_to_calls_in_flight_share_their_sync(begun, intent, answer):
+    """The answers to fifty calls that are in flight together take one sync."""
+    journal, disk = await begun()
+    for number in range(50):
+        await journal.reserve_space(10)
+        await journal.append(intent(number=number), durable=False)
+    before = disk.syncs
+    await asyncio.gather(*(journal.append(answer(number=number)) for number in range(50)))
+    assert (disk.syncs - before, disk.durable_size == disk.size()) == (1, True)
+
+
+async def test_a_call_that_is_alone_joins_a_sync_that_others_wait_for(begun, note, intent):
+    """A sync that is about to run serves all who have appended by then."""
+    journal, disk = await begun()
+    await asyncio.gather(journal.append(note(1)), journal.append(intent()))
+    assert (disk.syncs, disk.durable_size == disk.size()) == (2, True)
+
+
 async def test_a_quick_sync_takes_no_way_to_a_thread(tmp_path, fake_disk, opened, note):
     """Every sync of a quick disk runs on the event loop, the first one among them."""
 

@@ -1,6 +1,8 @@
 """What happens between a model and its provider when the connection, not the answer, is the trouble."""
 
 import asyncio
+import gzip
+import json
 from contextlib import aclosing
 
 import httpx2
@@ -430,3 +432,25 @@ async def test_a_stream_under_a_wrong_type_is_read_also_after_a_byte_order_mark(
     """The head says JSON, the body is a stream."""
     server.scripts += [[server.whole(b"\xef\xbb\xbf" + server.events(*events))]]
     assert (await model_of(kind).complete(ASKED)).text == "good day"
+
+
+@pytest.mark.parametrize(("kind", "answer", "events"), WIRES)
+async def test_a_compressed_answer_is_read(server, model_of, kind, answer, events):
+    """An answer that a server compresses, as most do, says the same; the connection can be used again."""
+    packed = gzip.compress(json.dumps(answer).encode())
+    for _ in range(2):
+        server.scripts.append([server.whole(packed, content_encoding="gzip"), "keep"])
+    for _ in range(2):
+        completion = await model_of(kind).complete(ASKED)
+        assert completion.parts == (Text("good day"),)
+    assert server.connections == 1
+
+
+async def test_names_of_headers_are_read_in_any_case(server, model_of):
+    """What a server says in headers counts however it spells their names, and a name may come twice."""
+    refusal = {"error": {"message": "slow down"}}
+    twice = {"Retry-After": "7", "X-Request-Id": "a", "x-request-ID": "b"}
+    server.scripts.append([server.whole(refusal, "429 Too Many Requests", **twice)])
+    with pytest.raises(ModelError) as caught:
+        await model_of(ChatModel).complete(ASKED)
+    assert caught.value.retry_after_seconds == 7

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sunwell.core import Caching, Request, user
+from sunwell.core import Caching
 from sunwell.models.anthropic_messages import AnthropicModel, MessagesFeatures
 from sunwell.models.connection import Connection
 from sunwell.models.dialects import (
@@ -47,7 +47,7 @@ def test_a_request_can_write_what_it_asks_for_or_what_the_provider_writes_unaske
     model: Any, caching: Caching, life: str | None
 ) -> None:
     """Only a provider that is known to write on request writes nothing if it is not asked."""
-    assert written_life(model, Request([user("x")], caching=caching)) == life
+    assert written_life(model, caching) == life
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_request_can_write_what_it_asks_for_or_what_the_provider_writes_unaske
 )
 def test_the_effort_that_is_sent(model: Any, sent: str | None) -> None:
     """The model's own setting comes before the request's; some models are sent none."""
-    assert sent_effort(model, Request([user("x")], effort="low")) == sent
+    assert sent_effort(model, "low") == sent
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ async def test_a_run_decides_as_its_forecast(
     """The run gives the same decision, in the same words and figures, and takes the quote as it is."""
     chosen = {
         "enable_delegation": True,
-        "smart_model": ScriptedModel("smart", ["Done."], price=CHEAP),
+        "smart_model": ScriptedModel("smart", ["It is there already."], price=CHEAP),
         "delegation_model": ScriptedModel("dear", [], price=DEAR),
         **options,
     }
@@ -172,7 +172,10 @@ async def test_a_run_decides_as_its_forecast(
 
 async def test_the_loop_quotes_with_its_own_limits() -> None:
     """The longest lens that a loop allows bounds the worst case of its quote."""
-    smart, dear = ScriptedModel("smart", ["Done."], price=CHEAP), ScriptedModel("dear", [], price=DEAR)
+    smart, dear = (
+        ScriptedModel("smart", ["It is there already."], price=CHEAP),
+        ScriptedModel("dear", [], price=DEAR),
+    )
     config = LoopConfig(enable_delegation=True, max_lens_tokens=300)
     prices = PriceBook()
 
@@ -211,7 +214,10 @@ async def test_a_decision_asks_the_callers_estimator_once(tmp_path: Path, budget
         asked.append(task)
         return 900 * len(asked)
 
-    smart, cheap = ScriptedModel("smart", [], price=DEAR), ScriptedModel("cheap", ["Done."], price=CHEAP)
+    smart, cheap = (
+        ScriptedModel("smart", [], price=DEAR),
+        ScriptedModel("cheap", ["It is there already."], price=CHEAP),
+    )
     options = RunOptions(
         enable_delegation=True,
         smart_model=smart,
@@ -290,10 +296,10 @@ async def test_the_least_cap_of_a_forecast_is_the_one_with_which_a_run_begins(tm
 async def test_the_quote_rests_on_what_the_smart_model_really_reads(tmp_path: Path, lines: int) -> None:
     """The size of the request for the lens, to the token: the same in forecast, decision and call."""
     (tmp_path / "entities.py").write_text("".join(f"entity_{n} = {n}\n" for n in range(lines)))
-    smart = ScriptedModel("smart", ["no lens"] * 2 + ["Done."], price=DEAR)
+    smart = ScriptedModel("smart", ["no lens"] * 2 + ["It is there already."], price=DEAR)
     options = RunOptions(
         smart_model=smart,
-        delegation_model=ScriptedModel("cheap", ["Done."], price=CHEAP),
+        delegation_model=ScriptedModel("cheap", ["It is there already."], price=CHEAP),
         enable_delegation=True,
         scout=False,
     )
@@ -327,7 +333,7 @@ async def test_what_is_not_delegated_reads_no_workspace(tmp_path: Path) -> None:
     """A small task gives the same decision with and without a size, and nothing is measured."""
     options = RunOptions(
         smart_model=ScriptedModel("smart", [], price=DEAR),
-        delegation_model=ScriptedModel("cheap", ["Done."], price=CHEAP),
+        delegation_model=ScriptedModel("cheap", ["It is there already."], price=CHEAP),
         enable_delegation=True,
     )
     session = SessionContext.build(tmp_path, "Fix a typo in user profiles page", options)

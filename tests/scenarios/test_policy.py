@@ -156,7 +156,7 @@ class Place:
         return asyncio.run(self._go(way, options, calls or self.calls()))
 
     async def _go(self, way: str, options: RunOptions, calls: tuple[ToolCall, ...]) -> TaskResult:
-        lines: tuple[Completion | str, ...] = (completion(*calls), "Done.")
+        lines: tuple[Completion | str, ...] = (completion(*calls), "What was not approved is not done.")
         if way == "worker":
             options = attrs.evolve(options, orchestrate=True)
             start = call_of("delegate", task="Do it.", tools=None)

@@ -40,7 +40,7 @@ def smart(name: str = "smart-1") -> ScriptedModel:
 
 def cheap(name: str = "cheap-1") -> ScriptedModel:
     """Return a model that answers once."""
-    return ScriptedModel(name, ["Done."])
+    return ScriptedModel(name, ["The endpoints are there already."])
 
 
 async def ran(agent: Agent, folder: Path, options: RunOptions, task: str = TASK) -> list[Event]:

@@ -3,12 +3,14 @@
 from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.results_file import ResultsFile
 from sunwell.agent.batches.task_batch import Batch, joined_end, run_tasks
+from sunwell.agent.ladder.run_ladder import RunLadder, verification_of
 from sunwell.agent.lens.lens_writer import take_given_lens, write_run_lens
 from sunwell.agent.run.composed_answer import quoted_reports
 from sunwell.agent.run.run_context import Ending, Run
-from sunwell.agent.workers.dispatcher import Dispatcher
+from sunwell.agent.workers.dispatcher import Dispatcher, Verifier
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.worker import WorkerTerms
+from sunwell.budget.tally import upwards
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
 from sunwell.core.model import ModelProtocol
@@ -18,10 +20,13 @@ from sunwell.journal.records import ToolFinished, WorkerOpened
 from sunwell.models.room import own_output_tokens
 
 
-async def run_batch(run: Run, batch: Batch, worker: ModelProtocol, smart: ModelProtocol) -> Ending:
+async def run_batch(
+    run: Run, batch: Batch, worker: ModelProtocol, smart: ModelProtocol, ladder: RunLadder | None = None
+) -> Ending:
     """Have *worker* do each task of *batch*; return how that ended, with the results left in *run*.
 
-    *smart* writes the lens if delegation is on and none is given.
+    *smart* writes the lens if delegation is on and none is given, unless the tasks climb: then none is
+    written before a check has failed. *ladder* has the work of each task checked.
     """
     run.tell(RUN_STARTED, run.started(worker))
     file = None
@@ -29,20 +34,28 @@ async def run_batch(run: Run, batch: Batch, worker: ModelProtocol, smart: ModelP
         file = ResultsFile.open(batch.results, resumed=run.resumed, count=len(batch.tasks))
         if file.repair:
             run.tell(WARNED, Warned(file.repair))
-    if not take_given_lens(run) and run.config.enable_delegation and smart.name != worker.name:
+    writes = run.config.enable_delegation and smart.name != worker.name and not run.config.escalate
+    if not take_given_lens(run) and writes:
         written = await write_run_lens(run, smart, worker=worker)
         if written.lens is None and written.outcome == "fail":
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         if written.lens is None:
             run.tell(WARNED, Warned(f"the workers go on without a lens: {written.reason}"))
-    return joined_end(await _results(run, batch.tasks, worker, file))
+    results = await _results(run, batch.tasks, worker, file, ladder)
+    run.verification = verification_of(results)
+    return joined_end(results)
 
 
 async def _results(
-    run: Run, tasks: tuple[Task, ...], worker: ModelProtocol, file: ResultsFile | None = None
+    run: Run,
+    tasks: tuple[Task, ...],
+    worker: ModelProtocol,
+    file: ResultsFile | None = None,
+    verifier: Verifier | None = None,
 ) -> tuple[TaskResult, ...]:
     """Return the results of *tasks*, each done by *worker* under the lens of *run*."""
     dispatcher = dispatcher_for(run, worker, run.lens)
+    dispatcher.verifier = verifier
     if run.resumed:
         recall_calls(run)
     try:
@@ -68,8 +81,11 @@ def recall_calls(run: Run) -> None:
         match record:
             case WorkerOpened():
                 workers.add(record.span)
-            case ToolFinished() if record.span in workers:
-                run.tools.note(record.span.removeprefix(root), record.result)
+            case ToolFinished():
+                # What a worker did on a rung of the ladder was done in a span below its own.
+                worker = next((path for path in upwards(record.span) if path in workers), None)
+                if worker is not None:
+                    run.tools.note(worker.removeprefix(root), record.result)
 
 
 def planning_for(run: Run) -> Planning:

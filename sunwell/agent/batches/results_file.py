@@ -121,7 +121,7 @@ class ResultsFile:
             return False
         if (
             not isinstance(fields, dict)
-            or set(fields) - {"answer_by"} != _FIELDS
+            or set(fields) - _LATER != _FIELDS
             or type(fields["index"]) is not int
         ):
             return False
@@ -213,8 +213,11 @@ def result_fields(result: TaskResult) -> dict[str, Any]:
             "tools_called": dict(result.tools_called),
         },
         "conflicts": [attrs.asdict(conflict) for conflict in result.conflicts],
+        "unresolved": list(result.unresolved),
     }
 
 
-_FIELDS = frozenset({"index", *result_fields(TaskResult("", "ok", "end"))}) - {"answer_by"}
+_LATER = frozenset({"answer_by", "unresolved"})
+"""Names that lines of older versions lack."""
+_FIELDS = frozenset({"index", *result_fields(TaskResult("", "ok", "end"))}) - _LATER
 """The names in a line of any version. A line that lacks one was cut off, or something else wrote it."""

@@ -12,6 +12,7 @@ from sunwell.agent.batches.results_file import ResultsFile
 from sunwell.agent.run.run_context import Ending
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.worker import plain, task_fields, task_of
+from sunwell.core.check import name_of
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
 from sunwell.core.span import Span
@@ -50,6 +51,16 @@ class Batch:
         more = [f"- … and {count - _SHOWN_TASKS:,} more of the kind"] if count > _SHOWN_TASKS else []
         return "\n".join([f"{count:,} tasks, each for a worker of its own:", *shown, *more])
 
+    @property
+    def checks(self) -> tuple[Any, ...]:
+        """The checks of single tasks, in the order of the tasks."""
+        return tuple(check for task in self.tasks for check in task.check)
+
+    @property
+    def own_checks(self) -> list[str]:
+        """What the checks of single tasks are called that are the caller's own code; each once."""
+        return list(dict.fromkeys(name_of(check) for check in self.checks if not isinstance(check, str)))
+
     def redacted(self, redact: Callable[[str], str]) -> "Batch":
         """Return the batch without known secrets in its words."""
         tasks = [
@@ -62,7 +73,8 @@ class Batch:
         """Return JSON values from which :meth:`of` makes the batch again."""
         lens = None if self.lens is None else plain(attrs.asdict(self.lens))
         results = None if self.results is None else str(self.results)
-        return {"tasks": [task_fields(task) for task in self.tasks], "lens": lens, "results": results}
+        made = {"tasks": [task_fields(task) for task in self.tasks], "lens": lens, "results": results}
+        return made | ({"own_checks": self.own_checks} if self.own_checks else {})
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Batch":

@@ -1,13 +1,14 @@
 """One piece of work: a model, its tools and a conversation, turn by turn, to an answer or a limit."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Protocol, Self
 
 import attrs
 
 from sunwell.agent.conversation.compaction import Compactor, WindowFull
+from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import (
     CLOSING_HISTORY_BYTES,
     CLOSING_OUTPUT_TOKENS,
@@ -28,12 +29,14 @@ from sunwell.agent.prompts import (
     EMPTY_MESSAGE,
     THINK_LESS,
     answer_cut,
+    facts_text,
 )
 from sunwell.agent.run.composed_answer import composed_answer
-from sunwell.agent.run.run_context import Ending, Run, net_changes
+from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.run.toolset import Toolset
+from sunwell.checks.facts import Fact, SeenCall, told_of
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.message import History, Message, Text, Thinking, user
+from sunwell.core.message import History, Message, Text, Thinking, net_changes, user
 from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
 from sunwell.core.price import Price
 from sunwell.core.span import Span
@@ -71,6 +74,8 @@ class ConversationHooks(Protocol):
 
 
 _TIMED_OUT = "timed-out"
+_FACTS_TOLD = "facts-told"
+"""Name of the note with what the model was told of the facts, and at which turn."""
 _LIMITS: dict[str, StopReason] = {
     "usd": "budget_usd",
     "tokens": "budget_tokens",
@@ -110,6 +115,8 @@ class Assignment:
     Messages have this limit, too, until one is cut before its answer begins, in a call or while the model
     thinks: from then on they have the usual limit, and a longer answer is cut when it is there.
     """
+    facts: FactsAsked = FactsAsked()
+    """What the work is looked over for when its answer is there."""
 
     @classmethod
     def of(
@@ -131,6 +138,7 @@ class Assignment:
             effort,
             stream=run.config.stream,
             closing_seconds=closing_seconds(run.config.ceilings.seconds),
+            facts=FactsAsked("all", run.task),
         )
 
 
@@ -143,6 +151,8 @@ class Conversation:
     tools: Toolset
     hooks: ConversationHooks | None = None
     """Who stands by work that hands out other work."""
+    begun: History | None = None
+    """A conversation that this one goes on with, instead of beginning with the prompt."""
     turns: int = attrs.field(default=0, init=False)
     calls: CallRunner = attrs.field(init=False)
     on_turn: Callable[[int], None] | None = attrs.field(default=None, init=False)
@@ -177,10 +187,16 @@ class Conversation:
     """The conversation of this turn before it was made shorter for it."""
     _other_bytes: int | None = attrs.field(default=None, init=False)
     """Bytes of system prompt and tools."""
+    earlier: tuple[SeenCall, ...] = attrs.field(default=(), init=False)
+    """Calls of attempts that this work goes on from: what they did need not be done again."""
+    _first: Ending | None = attrs.field(default=None, init=False)
+    """The end that would have been, had the model not been told the facts about it."""
+    _told_at: int = attrs.field(default=0, init=False)
+    """Tool calls at that time."""
 
     def __attrs_post_init__(self) -> None:
         self.calls = CallRunner(self.run, self.given.span, self.tools)
-        self._history = History([user(self.given.prompt)])
+        self._history = History([user(self.given.prompt)]) if self.begun is None else self.begun
         given = self.given
         self._price = self.run.gateway.prices.price(given.model)
         can_read = any(spec.name == "read_file" for spec in self.tools.specs)
@@ -193,15 +209,20 @@ class Conversation:
         cancellation pass.
         """
         try:
-            return await self._all_turns()
-        except TimeoutError:
-            return await self._stop(self._time_is_up())
-        except BudgetExhausted as error:
-            return await self._stop(error)
-        except WindowFull:
-            return await self._close("window", _WINDOW)
-        except ModelError as error:
-            return self.composed_end("error", "model_error", str(error))
+            ended = await self._all_turns()
+        except (TimeoutError, BudgetExhausted, WindowFull, ModelError) as error:
+            return self._first_end(_why(error)) or await self._end_by(error)
+        return ended if ended.status == "ok" else self._first_end(ended.error) or ended
+
+    async def _end_by(self, error: Exception) -> Ending:
+        match error:
+            case TimeoutError():
+                return await self._stop(self._time_is_up())
+            case BudgetExhausted():
+                return await self._stop(error)
+            case WindowFull():
+                return await self._close("window", _WINDOW)
+        return self.composed_end("error", "model_error", str(error))
 
     def composed_end(
         self, status: Status, reason: StopReason, sentence: str, words: str = "", *, is_cut: bool = False
@@ -222,6 +243,14 @@ class Conversation:
             commands=self.calls.commands,
         )
         return Ending(status, reason, answer, sentence, "harness" if answer else "model")
+
+    def continued(self, words: str) -> History:
+        """Return the conversation after its end with *words* of the user behind it, for one that goes on."""
+        self._keep_results()
+        history = self._history
+        if history[-1].tool_calls:
+            history = history.plus(unanswered(history[-1], CALL_NOT_RUN))
+        return with_words(history, words)
 
     async def _all_turns(self) -> Ending:
         while True:
@@ -348,7 +377,7 @@ class Conversation:
             rooms.append(tokens_left - least)
         if usd_left is not None and self._price is not None:
             request_tokens = round(self._history.size_bytes * (self._compactor.tokens_per_byte or 1.0))
-            written = written_life(given.model, self._request())
+            written = written_life(given.model, self._caching())
             input_usd, output_usd = self._price.worst_rates(request_tokens, written=written)
             rooms.append(float((usd_left * 1_000_000 - least * output_usd) / input_usd) if input_usd else 0.0)
         if not rooms:
@@ -372,8 +401,7 @@ class Conversation:
             bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
             counted = self._compactor.tokens_per_byte if run.gateway.can_count(given.model) else None
             of_a_byte = 1.0 if counted is None else min(1.0, counted / _SURELY)
-            caching = closing_caching(given.model, request)
-            written = written_life(given.model, attrs.evolve(request, caching=caching))
+            written = written_life(given.model, closing_caching(given.model, request))
             size = self._history.size_bytes
             reserve = closing_reserve(bare, size, self._price, of_a_byte, written=written)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
@@ -401,7 +429,7 @@ class Conversation:
 
     async def _take(self, completion: Completion) -> Ending | None:
         """Take one answer into the conversation; return the end where it is one."""
-        message = with_sound_ids(completion.as_message(), self.turns)
+        message = with_sound_ids(completion.as_message(), len(self._history) if self.begun else self.turns)
         self.last_text = completion.text or self.last_text
         self.last_output_tokens = completion.usage.output_tokens if completion.usage else None
         if message.tool_calls and completion.stop not in ("refusal", "window", "other"):
@@ -429,7 +457,7 @@ class Conversation:
                 return self._incomplete("provider_stop", self._answer(completion), _odd_stop(completion))
             case "length":
                 return self._continue(completion, message)
-        return self._end(completion, message)
+        return await self._end(completion, message)
 
     def _continue(self, completion: Completion, message: Message) -> Ending | None:
         if not completion.text:
@@ -449,10 +477,11 @@ class Conversation:
         self._history = self._history.plus(message, user(CONTINUE))
         return None
 
-    def _end(self, completion: Completion, message: Message) -> Ending | None:
+    async def _end(self, completion: Completion, message: Message) -> Ending | None:
         answer = self._answer(completion)
         if answer.strip():
-            return self._end_at_limit(completion) or Ending("ok", "end", answer)
+            self._history = self._history.plus(message)
+            return self._end_at_limit(completion) or await self._look_over(answer)
         self._empty += 1
         if self._empty > 1:
             twice = f"{completion.model} ended without an answer, twice"
@@ -460,6 +489,60 @@ class Conversation:
         said = self._history.plus(message) if message.parts else self._history
         self._history = with_words(said, EMPTY_MESSAGE)
         return None
+
+    async def _look_over(self, answer: str) -> Ending | None:
+        """Return the end with *answer*, or ``None`` if the model is told once what does not fit it."""
+        facts = self._facts_about(answer)
+        ended = Ending("ok", "end", answer, unresolved=tuple(fact.sentence for fact in facts))
+        text = "" if self._first is not None else await self._text_on(facts)
+        if not text:
+            return ended
+        self._first, self._told_at = ended, len(self.calls.seen)
+        self._pieces.clear()
+        self._piece_tokens = 0
+        self._history = self._history.plus(user(text))
+        return None
+
+    def _facts_about(self, answer: str) -> tuple[Fact, ...]:
+        return self.given.facts.found(answer, self.all_calls, self.tools)
+
+    @property
+    def all_calls(self) -> tuple[SeenCall, ...]:
+        """All tool calls, those of earlier attempts before its own."""
+        return (*self.earlier, *self.calls.seen)
+
+    async def _text_on(self, facts: Sequence[Fact]) -> str:
+        """Return what the model is told of *facts* at this turn; empty for nothing.
+
+        It is written down before it is sent: another version of Sunwell may see other facts, and a run that
+        is resumed or played again must ask what was asked.
+        """
+        key, journal = (self.given.span.path, _FACTS_TOLD), self.run.journal
+        noted = journal.find(Note, key)
+        if noted is not None:
+            return str(noted.value["text"]) if noted.value["turn"] == self.turns else ""
+        told = told_of(facts)
+        if not told or self.run.gateway.recorded_only:
+            return ""
+        text = facts_text(told)
+        await journal.append(Note(*key, {"turn": self.turns, "text": text}), durable=False)
+        return text
+
+    def _first_end(self, sentence: str) -> Ending | None:
+        """Return the end before the model was told the facts, if what came then is no end in its place.
+
+        That answer was whole, and is never lost because more was asked for. Only if it announced an action,
+        and the model then went on with its tools, is the work what it is: not at its end.
+        """
+        first = self._first
+        if first is None:
+            return None
+        went_on = len(self.calls.seen) > self._told_at
+        facts = self._facts_about(first.answer)
+        if went_on and any(fact.kind == "announced_action" for fact in facts):
+            return None
+        more = (f"After this answer the work went on, and then stopped: {sentence}.",) if went_on else ()
+        return attrs.evolve(first, unresolved=(*(fact.sentence for fact in facts), *more))
 
     def _end_at_limit(self, completion: Completion) -> Ending | None:
         """Return the end of an answer that has reached its limit; ``None`` if it may go on, or is whole.
@@ -570,6 +653,10 @@ _ONLY_THOUGHT = (
     "the model reached the length limit of its messages twice while it was still thinking; raise "
     "max_output_tokens or lower the effort"
 )
+
+
+def _why(error: Exception) -> str:
+    return _WINDOW if isinstance(error, WindowFull) else str(error) or "the time limit was reached"
 
 
 def _refusal(completion: Completion) -> str:

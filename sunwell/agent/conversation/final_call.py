@@ -141,11 +141,9 @@ def closing_caching(model: ModelProtocol, request: Request) -> Caching:
     Tools and system prompt are read from the cache if they were written with the same effort. With another
     one they would be written again, and nobody would read them.
     """
-    closing = attrs.evolve(request, effort=_closing_effort(request))
-    is_read = sent_effort(model, closing) == sent_effort(model, request)
-    return attrs.evolve(
-        request.caching, prefix=request.caching.prefix if is_read else None, conversation=False
-    )
+    asked = request.caching
+    is_read = sent_effort(model, _closing_effort(request)) == sent_effort(model, request.effort)
+    return Caching(asked.prefix if is_read else None, conversation=False, key=asked.key)
 
 
 def newest(history: History, limit_bytes: int) -> History:

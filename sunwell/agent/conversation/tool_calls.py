@@ -12,9 +12,12 @@ from typing import Any
 import attrs
 
 from sunwell.agent.conversation.compaction import repeats_a_cut
+from sunwell.agent.conversation.facts_seen import seen_call
 from sunwell.agent.prompts import CALL_REPEATED, CALL_SHORTENED, CALL_UNKNOWN, CALL_WITHOUT_RESULT
+from sunwell.agent.run.command_calls import command_of
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
+from sunwell.checks.facts import SeenCall
 from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
 from sunwell.core.span import Span
 from sunwell.core.task import CommandRun
@@ -60,8 +63,11 @@ def with_sound_ids(message: Message, turn: int) -> Message:
 
     Some servers leave ids out or give one twice; results could then not be told apart.
     """
+    calls = message.tool_calls
     seen: set[str] = set()
-    taken = {call.id for call in message.tool_calls}
+    taken = {call.id for call in calls}
+    if len(taken) == len(calls) and "" not in taken:
+        return message
     parts: list[Part] = []
     for index, part in enumerate(message.parts):
         if isinstance(part, ToolCall):
@@ -91,6 +97,8 @@ class CallRunner:
     """Changes of files in the order in which they happened."""
     commands: list[CommandRun] = attrs.field(factory=list, init=False)
     """Commands in the order in which they ended."""
+    seen: list[SeenCall] = attrs.field(factory=list, init=False)
+    """All calls in the order in which they ended, as facts are told by."""
     _last: tuple[str, str, str] | None = attrs.field(default=None, init=False)
     _repeats: int = attrs.field(default=0, init=False)
 
@@ -130,7 +138,8 @@ class CallRunner:
         if finished is None:
             return None
         self.tools.recall(call, Place(self.span, turn, index), finished.result)
-        self._count(call, finished.result)
+        started = self.run.journal.find(ToolStarted, (self.span.path, turn, index))
+        self._count(call, finished.result, started)
         self._tell_finished(call, finished.result, finished.duration_seconds, replayed=True)
         return finished.result
 
@@ -152,7 +161,7 @@ class CallRunner:
         # Not synced on its own: the intent of the next model call is, and it comes later in the file.
         record = ToolFinished(*key, call.name, result, seconds)
         await self.run.journal.append(record, durable=False)
-        self._count(call, result)
+        self._count(call, result, started)
         self._tell_finished(call, result, seconds)
         return result
 
@@ -165,6 +174,18 @@ class CallRunner:
             return ToolResult(call.id, CALL_SHORTENED, is_error=True), None
         if executor is None:
             return self.tools.refusal(call), None
+        if self.tools.is_parallel(call):  # it changes nothing
+            return await self._begin(executor, staging, call, key)
+        async with self.run.quiet.writing():
+            return await self._begin(executor, staging, call, key)
+
+    async def _begin(
+        self,
+        executor: ToolExecutor,
+        staging: StagingExecutor | None,
+        call: ToolCall,
+        key: tuple[str, int, int],
+    ) -> tuple[ToolResult, ToolStarted | None]:
         if staging is None:
             started = ToolStarted(*key, call, repeatable=False)
             await self.run.journal.append(started)
@@ -239,11 +260,13 @@ class CallRunner:
         self.run.files.take(result)
         return result
 
-    def _count(self, call: ToolCall, result: ToolResult) -> None:
+    def _count(self, call: ToolCall, result: ToolResult, started: ToolStarted | None) -> None:
         self.called[call.name] += 1
         self.changes += result.changes
-        if result.exit_code is not None:
-            self.commands.append(CommandRun(_command(call), result.exit_code))
+        self.seen.append(seen_call(call, result, started))
+        command = command_of(call, result)
+        if command is not None:
+            self.commands.append(CommandRun(command, result.exit_code))
 
     def _notice_repeats(self, calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list[ToolResult]:
         noticed = []
@@ -268,13 +291,6 @@ class CallRunner:
 def _is_foreign(executor: ToolExecutor) -> bool:
     """Whether *executor* is the caller's own code, which may raise or give anything."""
     return isinstance(executor, GovernedExecutor)
-
-
-def _command(call: ToolCall) -> str:
-    try:
-        return str(json.loads(call.arguments)["command"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return call.name
 
 
 def _summary(call: ToolCall) -> str:

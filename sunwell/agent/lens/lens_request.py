@@ -42,6 +42,8 @@ class LensOrder:
     """Longest answer, thinking included; ``None``: twice the lens, and room to think."""
     split: bool = False
     """Whether the answer may also hold the items into which the task falls."""
+    attempt: str = ""
+    """What an earlier attempt changed, and what its check said; empty: there was none."""
 
 
 def user_prompt(order: LensOrder) -> str:
@@ -51,6 +53,8 @@ def user_prompt(order: LensOrder) -> str:
     no text can hold the mark that closes its own section or opens another.
     """
     sections = {"task": order.task, "tools": _tools(order.tools), "workspace": order.context}
+    if order.attempt:
+        sections["attempt"] = order.attempt
     mark = _mark([text for text in sections.values() if text])
     quoted = [_section(name, mark, text) for name, text in sections.items() if text.strip()]
     return "\n\n".join([*quoted, lens_limit(order.max_lens_tokens)])

@@ -20,6 +20,7 @@ from sunwell.agent.lens.lens_parser import (
 from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder, user_prompt
 from sunwell.agent.lens.scouting import MOST_CALLS, TURN_BYTES, Scout, turns_of_scouting
 from sunwell.agent.prompts import (
+    ATTEMPT_PROMPT,
     CONTEXT_CUT,
     GENERIC_CONSTRAINTS,
     GENERIC_HEURISTICS,
@@ -38,6 +39,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
 from sunwell.core.message import FileRead, History, user
 from sunwell.core.model import Caching, Completion, ModelProtocol, Request, ResponseSchema
+from sunwell.core.span import Span
 from sunwell.core.task import Task
 from sunwell.errors import BudgetExhausted, LensError, ModelError, RequestTooLong
 from sunwell.events import (
@@ -245,7 +247,7 @@ def generic_lens(task: str) -> EphemeralLens:
 def _request(order: LensOrder, history: History) -> Request:
     return Request(
         history,
-        system=(LENS_PROMPT + SPLIT_PROMPT if order.split else LENS_PROMPT,),
+        system=(_instructions(order),),
         max_output_tokens=order.max_output_tokens or 2 * order.max_lens_tokens + _THINKING_TOKENS,
         response_schema=split_schema(LENS_SCHEMA) if order.split else LENS_SCHEMA,
         effort=order.effort,
@@ -253,6 +255,12 @@ def _request(order: LensOrder, history: History) -> Request:
             prefix=None, conversation=False
         ),  # asked once: a cache write would be paid for nothing
     )
+
+
+def _instructions(order: LensOrder) -> str:
+    more = [SPLIT_PROMPT] if order.split else []
+    more += [ATTEMPT_PROMPT] if order.attempt else []
+    return "".join([LENS_PROMPT, *more])
 
 
 def _asked_again(messages: History, completion: Completion, repair: str) -> History:
@@ -347,6 +355,21 @@ def take_given_lens(run: Run) -> bool:
     return True
 
 
+@attrs.frozen
+class LensPlace:
+    """Where in a run a lens is written, and for what."""
+
+    span: Span
+    task: str
+    attempt: str = ""
+    """What an earlier attempt changed, and what its check said; empty: there was none."""
+
+    @classmethod
+    def of(cls, run: Run) -> "LensPlace":
+        """Return the place of the lens for the task of *run*, before any work on it."""
+        return cls(run.root.child("lens"), run.task)
+
+
 async def write_run_lens(
     run: Run, smart: ModelProtocol, *, worker: ModelProtocol | None = None, may_split: bool = False
 ) -> Written:
@@ -355,23 +378,30 @@ async def write_run_lens(
     *worker* is who will work under it. The lens becomes that of *run*. What its calls cost counts against
     the run whatever comes of them.
     """
-    written = await _written(run, smart, worker, may_split)
+    written = await _written(run, smart, LensPlace.of(run), worker, may_split)
     run.lens, run.lens_left_out = written.lens, written.left_out
     return written
 
 
-async def _written(run: Run, smart: ModelProtocol, worker: ModelProtocol | None, may_split: bool) -> Written:
-    span = run.root.child("lens")
+async def write_lens_at(run: Run, smart: ModelProtocol, place: LensPlace) -> Written:
+    """Return the journalled lens of *place*, or have *smart* write it; it does not become that of *run*."""
+    return await _written(run, smart, place, None, False)
+
+
+async def _written(
+    run: Run, smart: ModelProtocol, place: LensPlace, worker: ModelProtocol | None, may_split: bool
+) -> Written:
+    span = place.span
     recorded = run.journal.find(LensWritten, (span.path,))
     # Where the questions of a recorded run are compared, those for the lens are, too.
     if recorded is not None and run.gateway.compare is None:
         noted = run.journal.find(Note, (span.path, _ITEMS))
-        known = () if noted is None else tuple(map(task_of, noted.value))
+        known = () if noted is None else tuple(map(item_of, noted.value))
         return Written(_recalled(run, recorded), items=known, left_out=recorded.left_out)
     failed = run.journal.find(Note, (span.path, _OUTCOME))
     if failed is not None and failed.value["outcome"] != "fail":  # taken up again, it is tried again
         return Written(None, failed.value["outcome"], failed.value["reason"])
-    run.tell(LENS_STARTED, LensStarted(run.task, smart.name))
+    run.tell(LENS_STARTED, LensStarted(place.task, smart.name))
 
     answered = 0
 
@@ -382,8 +412,8 @@ async def _written(run: Run, smart: ModelProtocol, worker: ModelProtocol | None,
         return completion
 
     try:
-        order = await _order(run, smart, span.path, may_split)
-        is_worth_it = run.decision is None or run.decision.scout_turns > 0
+        order = await _order(run, smart, place, may_split)
+        is_worth_it = not place.attempt and (run.decision is None or run.decision.scout_turns > 0)
         scout = await Scout.of(run, span, smart, worker) if may_scout(run) and is_worth_it else None
         try:
             written = await write_split_lens(order, ask, model_name=smart.name, scout=scout)
@@ -398,7 +428,7 @@ async def _written(run: Run, smart: ModelProtocol, worker: ModelProtocol | None,
             await _note_context(run, span.path, shown, needs_scouting=may_scout(run))
             written = await write_split_lens(order, ask, model_name=smart.name, scout=scout)
     except (LensError, ModelError, BudgetExhausted) as error:
-        return await _failed(run, span.path, str(error))
+        return await _failed(run, place, str(error))
     if written.items:  # before the lens: where that is found, they are known to be all
         items = [task_fields(item) for item in written.items]
         await run.journal.append(Note(span.path, _ITEMS, items), durable=False)
@@ -407,6 +437,11 @@ async def _written(run: Run, smart: ModelProtocol, worker: ModelProtocol | None,
     await run.journal.append(_record_of(run, span.path, lens, left_out))
     run.tell(EPHEMERAL_LENS_CREATED, _created(run, span.path, lens, left_out))
     return Written(lens, items=written.items, left_out=left_out)
+
+
+def item_of(fields: Mapping[str, Any]) -> Task:
+    """Return the recorded item: a model wrote it, so that it has no check."""
+    return attrs.evolve(task_of(fields), check=())
 
 
 def _left_out_before(order: LensOrder, smart: ModelProtocol) -> tuple[str, ...]:
@@ -437,7 +472,7 @@ def _recalled(run: Run, recorded: LensWritten) -> EphemeralLens:
 
 async def first_lens_request(run: Run, smart: ModelProtocol, *, may_split: bool = False) -> Request:
     """Return the request by which *smart* would be asked for the lens of the run; nothing is sent."""
-    order = await _order(run, smart, run.root.child("lens").path, may_split)
+    order = await _order(run, smart, LensPlace.of(run), may_split)
     return _request(order, History([user(user_prompt(order))]))
 
 
@@ -460,17 +495,18 @@ def _fitted(order: LensOrder, context: str, room_tokens: int | None) -> str:
     return cut_context(context, max(0, room_tokens * _CONTEXT_BYTES_PER_TOKEN - others))
 
 
-async def _order(run: Run, smart: ModelProtocol, path: str, may_split: bool) -> LensOrder:
+async def _order(run: Run, smart: ModelProtocol, place: LensPlace, may_split: bool) -> LensOrder:
     order = LensOrder(
-        run.task,
+        place.task,
         "",
         run.tools.specs,
         run.config.max_lens_tokens,
         run.config.effort,
         _lens_room(run, smart).output_tokens,
         may_split,
+        attempt=place.attempt,
     )
-    return attrs.evolve(order, context=await _shown(run, smart, path, order))
+    return attrs.evolve(order, context=await _shown(run, smart, place.span.path, order))
 
 
 _BYTES_PER_TOKEN = 4
@@ -487,11 +523,13 @@ async def _shown(run: Run, smart: ModelProtocol, path: str, order: LensOrder) ->
 
     It is cut so that it fits into the model's window beside the rest of *order*.
     """
-    context = run.context
     noted = run.journal.find(Note, (path, CONTEXT))
     if noted is not None:
         return str(noted.value["text"])
-    made = context() if callable(context) else context
+    if order.task != run.task and run.gather is not None:
+        made: str | Shown = run.gather(order.task)
+    else:
+        made = run.context() if callable(run.context) else run.context
     shown = Shown(made) if isinstance(made, str) else made
     shown = attrs.evolve(shown, text=_fitted(order, shown.text, _lens_room(run, smart).prompt_tokens))
     needs = turns_of_scouting(shown, run.config, run.tools.specs) > 0
@@ -541,11 +579,12 @@ def cut_context(text: str, most_bytes: int) -> str:
     return data[:room].decode("utf-8", "ignore").rpartition("\n")[0] + CONTEXT_CUT
 
 
-async def _failed(run: Run, path: str, reason: str) -> Written:
+async def _failed(run: Run, place: LensPlace, reason: str) -> Written:
+    path = place.span.path
     outcome = run.config.on_lens_failure
     run.tell(LENS_FAILED, LensFailed(reason, outcome))
     if outcome == "generic":
-        lens = generic_lens(run.task)
+        lens = generic_lens(place.task)
         await run.journal.append(LensWritten(path, lens))
         return Written(lens, outcome, reason)
     value: dict[str, Any] = {"outcome": outcome, "reason": reason}

@@ -169,7 +169,9 @@ class Scout:
         price, look_usd = run.gateway.prices.price(self.model), look.most_usd(answer_tokens)
         if price is None or look_usd is None or work_usd is None:
             return False
-        input_rate, output_rate = price.worst_rates(lens_input, written=written_life(self.model, request))
+        input_rate, output_rate = price.worst_rates(
+            lens_input, written=written_life(self.model, request.caching)
+        )
         lens_usd = (lens_input * input_rate + look.least_output_tokens * output_rate) / _PER_MILLION
         usd = look_usd + lens_usd
         return usd + work_usd <= usd_left and usd <= usd_left * _MOST_SHARE

@@ -4,6 +4,7 @@ A journal lies in the workspace, where others may have edited it. It is data: it
 caller allows, never for more.
 """
 
+import shlex
 from collections.abc import Mapping, Set
 from functools import cache
 from pathlib import Path
@@ -14,14 +15,16 @@ import attrs
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.lifecycle.equipment import Equipment, taken_names
 from sunwell.agent.lifecycle.model_roles import Choices
-from sunwell.agent.lifecycle.run_settings import options_from
+from sunwell.agent.lifecycle.run_settings import options_from, own_checks
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import MODEL_ROLES, OptionSpec, RunOptions, option_specs
+from sunwell.core.markdown import one_line
 from sunwell.errors import ConfigurationError
 from sunwell.models.registry import ModelRegistry
 from sunwell.tools.tool_plugins import ToolPlugins
 
 _KINDS = ("usd", "tokens", "calls", "turns", "seconds")
+ALLOW_CHECKS = "allow those of the record with --allow-checks (allow_checks=True in Python)"
 _PRIVATE_FOLDERS = (".git", ".sunwell")
 
 
@@ -33,8 +36,9 @@ def permissions() -> Mapping[str, OptionSpec]:
 
 def _as_typed(spec: OptionSpec, value: Any) -> str:
     """Return how the command line gives *value*."""
-    option = f"--{spec.name.replace('_', '-')}"
-    return option if value is True else f"{option} {value}"
+    if isinstance(value, tuple):
+        return " ".join(f"{spec.switch} {shlex.quote(one)}" for one in value)
+    return spec.switch if value is True else f"{spec.switch} {value}"
 
 
 @attrs.frozen
@@ -52,6 +56,8 @@ class CallerTerms:
     results: Path | None = None
     """The results file of a batch."""
     accept_changes: bool = False
+    allow_checks: bool = False
+    """Whether the commands that the record names as checks may run."""
 
     @classmethod
     def of(
@@ -63,10 +69,11 @@ class CallerTerms:
         results: str | Path | None,
         *,
         accept_changes: bool,
+        allow_checks: bool = False,
     ) -> "CallerTerms":
         """Return the terms that the arguments of a method of the agent say."""
         file = None if results is None else Path(results)
-        return cls(options, given or {}, budget, ceilings or Budget(), file, accept_changes)
+        return cls(options, given or {}, budget, ceilings or Budget(), file, accept_changes, allow_checks)
 
     def __attrs_post_init__(self) -> None:
         known = {field.name for field in attrs.fields(RunOptions)} - {"budget"}
@@ -93,10 +100,12 @@ def options_now(settings: Mapping[str, Any], terms: CallerTerms, equipment: Equi
         chosen = attrs.evolve(chosen, lens=recorded.lens)
     # Also over an executor of the caller's own: commands and scripts are added to its toolbox.
     for name in permissions():
-        _require_permission(name, recorded, chosen, terms)
+        if name != "checks" or not terms.allow_checks:
+            _require_permission(name, recorded, chosen, terms)
     own = {tool.spec.name for tool in equipment.own_tools(chosen)}
     if not terms.accept_changes:
         _require_own_tools(settings, own)
+        _require_own_checks(settings, chosen)
     plugins = equipment.own_plugins
     if plugins is not None and terms.options is None and "tools" not in terms.given:
         _require_tools(before, plugins, own)
@@ -109,12 +118,46 @@ def _require_permission(name: str, recorded: RunOptions, chosen: RunOptions, ter
     value, permission = getattr(recorded, name), permissions()[name]
     if value == permission.harmless or name in terms.given:
         return
-    if terms.options is not None and (getattr(chosen, name) == value or terms.accept_changes):
+    now = chosen.check_commands if name == "checks" else getattr(chosen, name)
+    if terms.options is not None and (now == value or terms.accept_changes):
         return
     option = _as_typed(permission, value)
     raise ConfigurationError(
         f"the run was started with {option}, which its record cannot grant: give it again "
         f"({option}, or given={{{name!r}: {value!r}}} in Python)"
+        + (f", or {ALLOW_CHECKS}" if name == "checks" else "")
+    )
+
+
+def _require_own_checks(settings: Mapping[str, Any], chosen: RunOptions) -> None:
+    there = own_checks(chosen)
+    gone = [name for name in settings.get("own_checks", ()) if name not in there]
+    if gone:
+        raise ConfigurationError(
+            f"the run had checks of your own, whose code no record can hold: give {', '.join(gone)} again "
+            f"(given={{'checks': [{', '.join(gone)}]}} in Python)"
+        )
+
+
+def require_task_checks(settings: Mapping[str, Any], batch: Batch | None, terms: CallerTerms) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if tasks of *batch* name commands that nobody allows.
+
+    A journal lies in the workspace, and so does the list of tasks in it. The same is raised if tasks had
+    checks of the caller's own code, unless changes are accepted.
+    """
+    own = settings.get("batch", {}).get("own_checks", [])
+    if own and not terms.accept_changes:
+        raise ConfigurationError(
+            f"tasks of the batch had checks of your own ({', '.join(map(str, own))}), whose code no record "
+            "can hold: go on without them with --accept-changes (accept_changes=True in Python)"
+        )
+    found = () if batch is None else batch.checks
+    if not found or terms.allow_checks:
+        return
+    first, many = found[0], f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+    raise ConfigurationError(
+        f"tasks of the batch have checks, which its record cannot grant: {one_line(str(first))}{many}; read "
+        f"them, then {ALLOW_CHECKS}"
     )
 
 

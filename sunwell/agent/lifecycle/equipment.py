@@ -153,4 +153,4 @@ class Equipment:
 def taken_names() -> frozenset[str]:
     """Return the names that no plugin's tool may have."""
     handing_out = (tool for kind in ("delegate", "rlm", "subagent") for tool in tools_called(kind))
-    return BUILT_IN | {tool.spec.name for tool in handing_out} | {"set_answer"}
+    return BUILT_IN | {tool.spec.name for tool in handing_out} | {"set_answer", "run_checks"}

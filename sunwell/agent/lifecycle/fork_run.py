@@ -7,11 +7,17 @@ from typing import Self
 
 import attrs
 
-from sunwell.agent.lifecycle.authority import CallerTerms, batch_now, options_now
+from sunwell.agent.lifecycle.authority import CallerTerms, batch_now, options_now, require_task_checks
 from sunwell.agent.lifecycle.drift import files_clause
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles
-from sunwell.agent.lifecycle.open_run import RunStart, hashes_of, learn_keys, require_approver
+from sunwell.agent.lifecycle.open_run import (
+    RunStart,
+    chosen_checks,
+    hashes_of,
+    learn_keys,
+    require_approver,
+)
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings
 from sunwell.agent.run.files_seen import CONTEXT, SCOUTING, FilesSeen
 from sunwell.context.options import RunOptions
@@ -143,6 +149,7 @@ async def open_fork(
     batch = batch_in(settings)
     if batch is not None:  # the recorded file is the other run's: a fork writes only to one that is named
         batch = attrs.evolve(batch, results=None)
+    require_task_checks(settings, batch, fork.terms)
     batch, _ = batch_now(batch, fork.workspace, fork.terms.results, is_finished=False)
     session = SessionContext.build(fork.workspace, recorded.task, options)
     roles = resolve(options)
@@ -153,9 +160,21 @@ async def open_fork(
     if not fork.terms.accept_changes:
         await _check_files(kept, left, executor, fork)
     equipment.require_sandbox(session)
+    checks = chosen_checks(session, batch, secrets)
+    if checks is not None:
+        checks.require_sandbox()
     journal = journals.create(fork.workspace, new_run_id())
     tools = equipment.executor_for(session, journal, secrets)
-    start = RunStart(journal, tools, secrets, equipment, settings=settings, batch=batch, heed_refusals=False)
+    start = RunStart(
+        journal,
+        tools,
+        secrets,
+        equipment,
+        settings=settings,
+        batch=batch,
+        heed_refusals=False,
+        checks=checks,
+    )
     now = start.settings_now(session, roles)
     origin = {"run_id": source.run_id, "at": str(fork.cut)}
     await _copy(

@@ -23,6 +23,16 @@ class Roles:
     """What the loop's own model stands in for; ``None`` where every role has the model that was named."""
     second: ModelProtocol | None = None
     """Who tries before the smart model does, on the ladder."""
+    judge: ModelProtocol | None = None
+    """Who judges by a rubric; ``None`` if nobody is named."""
+
+    @property
+    def judges(self) -> tuple[ModelProtocol, ...]:
+        """The models that may judge, the best first: the named one alone, or all others."""
+        if self.judge is not None:
+            return (self.judge,)
+        found = (self.smart, self.second, self.own, self.worker)
+        return tuple({one.name: one for one in found if one is not None}.values())
 
 
 @attrs.frozen
@@ -33,6 +43,7 @@ class Choices:
     smart_model: ModelReference | None = None
     delegation_model: ModelReference | None = None
     second_model: ModelReference | None = None
+    judge_model: ModelReference | None = None
 
     @classmethod
     def of(cls, options: RunOptions) -> "Choices":
@@ -77,6 +88,7 @@ def resolve_roles(
         tuple(warnings),
         fell_back,
         found["second_model"],
+        found["judge_model"],
     )
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.lens.lens_parser import without_secrets
-from sunwell.agent.lifecycle.authority import CallerTerms, batch_now, options_now
+from sunwell.agent.lifecycle.authority import CallerTerms, batch_now, options_now, require_task_checks
 from sunwell.agent.lifecycle.drift import changes_between, code_of, digests_of, files_clause
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles, dearer_worker
@@ -21,10 +21,12 @@ from sunwell.agent.lifecycle.run_settings import (
     latest_settings,
     lens_fields_of,
     options_from,
+    own_checks,
     settings_of,
 )
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
+from sunwell.agent.run.ladder_terms import LadderTerms
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run, came_to_its_end
 from sunwell.agent.run.toolset import Toolset
@@ -36,7 +38,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
-from sunwell.core.tool import StagingExecutor, ToolExecutor
+from sunwell.core.tool import StagingExecutor, ToolExecutor, has_methods_of
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import MODEL_FELL_BACK, WARNED, Warned
 from sunwell.gateway.model_call import ModelCall
@@ -57,11 +59,17 @@ from sunwell.journal.records import (
     RunOpened,
     RunResumed,
 )
+from sunwell.memory.outcomes import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
+from sunwell.tools.originals import Originals
 from sunwell.tools.policy import approver_of, is_dry_run
+from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sunwell.checks.suite import ChosenChecks
 
 _Attempt = tuple[str, int, int]
 
@@ -234,6 +242,8 @@ class RunStart:
     """Whether the run is only played again: nobody is asked and nothing is done."""
     compare: Callable[[ModelCall, Answer], None] | None = None
     """Gets each question of a run that is played again, with the recorded answer."""
+    checks: "ChosenChecks | None" = None
+    """What says whether results stand; ``None`` if nothing does."""
 
     @property
     def is_finished(self) -> bool:
@@ -252,6 +262,8 @@ class RunStart:
         if not self.recorded_only:
             require_approver(self.settings, self.executor)
             self.equipment.require_sandbox(session)
+            if self.checks is not None:
+                self.checks.require_sandbox()
         if self.accept_changes:
             return
         changes = list(changes_between(self.settings, self.settings_now(session, roles)))
@@ -289,6 +301,10 @@ class RunStart:
             settings["batch"] = self.batch.settings()
         if self.lens_only:
             settings["lens_only"] = True
+        if foreign := own_checks(session.options):
+            settings["own_checks"] = foreign
+        if self.settings is not None and "watched" in self.settings:
+            settings["watched"] = self.settings["watched"]
         if (lens := self.given_lens(session)) is not None:
             clean, replaced = without_secrets(lens, self.secrets.redact)
             settings["lens"] = lens_fields_of(clean)
@@ -305,12 +321,41 @@ class RunStart:
         return session.options.lens or (self.batch.lens if self.batch is not None else None)
 
     def _tools(self, session: SessionContext) -> Toolset:
-        return Toolset.of(self.equipment.names(session.options), self.executor)
+        tools = Toolset.of(self.equipment.names(session.options), self.executor)
+        if self.recorded_only:  # as it was, whoever plays it again
+            had = [name for name, _ in (self.settings or {}).get("code", {}).get("tools", ())]
+            offers = "run_checks" in had
+        else:
+            offers = bool(tools.granted) and not is_dry_run(self.executor)
+        if self.checks is None or not offers or not self.checks.has_midway():
+            return tools
+        from sunwell.checks.run_checks_tool import RunChecksTool  # most runs have no checks
+
+        goal = self.secrets.redact(session.goal)
+        return tools.joined(RunChecksTool(self.checks, self.journal, goal, self.secrets))
+
+    def _ladder_terms(self, session: SessionContext) -> LadderTerms:
+        kept = Originals(self.journal.path.parent / "originals") if self.journal.path else None
+        return LadderTerms(
+            workspace=Workspace(session.workspace),
+            secrets=self.secrets,
+            originals=kept,
+            # What a run is played again from must not depend on what happened since.
+            outcomes=None if self.recorded_only else outcomes_file(),
+        )
 
     async def begin(self, sender: object, config: LoopConfig, session: SessionContext, roles: Roles) -> Run:
         """Return the run, with its first record written, or with what it spent before booked."""
         tools = self._tools(session)
         settings = self.settings_now(session, roles, tools)
+        if self.checks is not None:
+            place = self.journal.path
+            self.checks.originals = None if place is None else place.parent / "originals"
+            self.checks.judges = roles.judges
+            self.checks.recorded_only = self.recorded_only
+        if self.checks is not None and not self.recorded_only:
+            watched = self.checks.watch(session.workspace, settings.get("watched"))
+            settings |= {} if watched is None else {"watched": watched}
         run = Run(
             sender,
             self.journal,
@@ -326,10 +371,15 @@ class RunStart:
                 surroundings=settings["surroundings"],
             ),
             context=partial(shown_for_lens, session, self.secrets),
+            gather=partial(shown_for_task, session.workspace, self.secrets),
+            ladder_terms=self._ladder_terms(session),
             given_lens=EphemeralLens(**settings["lens"]) if "lens" in settings else None,
             lens_left_out=tuple(settings.get("lens_left_out", ())),
+            checks=self.checks,
             resumed=self.settings is not None,
         )
+        if self.checks is not None:
+            self.checks.quiet = run.quiet.checking
         run.gateway.accept_changes = self.accept_changes
         run.gateway.heed_refusals = self.heed_refusals
         run.gateway.recorded_only = self.recorded_only
@@ -355,6 +405,8 @@ class RunStart:
         options, box = session.options, self.executor
         dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
         unconfined = box.warning(self.equipment.names(options)) if isinstance(box, Toolbox) else ""
+        if not unconfined and self.checks is not None and self.checks.are_unconfined:
+            unconfined = OFF_WARNING
         unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
         found = [said for said in (*self.notes, dearer, unconfined, unused) if said]
         for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):
@@ -376,8 +428,23 @@ def _unused_worker(options: RunOptions, roles: Roles) -> str:
     return f"{name} is the delegation model, but delegation is off: set enable_delegation=True to use it"
 
 
+def chosen_checks(session: SessionContext, batch: Batch | None, secrets: Secrets) -> "ChosenChecks | None":
+    """Return the checks of a run of *session*, or of *batch*; ``None`` if there are none."""
+    of_tasks = () if batch is None else batch.checks
+    if not (of_tasks or session.options.has_checks):
+        return None
+    from sunwell.checks.suite import ChosenChecks  # most runs have none
+
+    return ChosenChecks.of(session.options, session.workspace, secrets, of_tasks)
+
+
 def open_new(
-    journals: Journals, session: SessionContext, roles: Roles, recalled: str, equipment: Equipment
+    journals: Journals,
+    session: SessionContext,
+    roles: Roles,
+    recalled: str,
+    equipment: Equipment,
+    batch: Batch | None = None,
 ) -> RunStart:
     """Make the journal of a new run in the session's workspace.
 
@@ -389,9 +456,13 @@ def open_new(
     equipment.require_sandbox(session, preview)
     Toolset.of(equipment.names(session.options), preview)
     secrets = learn_keys(secrets_from_environment(), roles)
+    if (checks := chosen_checks(session, batch, secrets)) is not None:
+        checks.require_sandbox()
     journal = journals.create(session.workspace, new_run_id())
     executor = equipment.executor_for(session, journal, secrets, workspace)
-    return RunStart(journal, executor, secrets, equipment, recalled)
+    if batch is not None:
+        batch = batch.redacted(secrets.redact)
+    return RunStart(journal, executor, secrets, equipment, recalled, batch=batch, checks=checks)
 
 
 def reopen(
@@ -414,6 +485,8 @@ def reopen(
         is_finished = came_to_its_end(journal.records())
         chosen = before if is_finished else options_now(settings, terms, equipment)
         batch, left = batch_now(batch_in(settings), workspace, terms.results, is_finished=is_finished)
+        if not is_finished:
+            require_task_checks(settings, batch, terms)
         session = SessionContext.build(workspace, recorded.task, chosen)
         secrets = secrets_from_environment()
         tools = equipment.executor_for(session, journal, secrets)
@@ -428,6 +501,7 @@ def reopen(
             batch=batch,
             lens_only=bool(settings.get("lens_only")),
             notes=tuple(said for said in (_cut_off(journal), left) if said),
+            checks=chosen_checks(session, batch, secrets),
         )
         return start, session
     except BaseException:
@@ -444,12 +518,16 @@ def _cut_off(journal: Journal) -> str:
 
 def shown_for_lens(session: SessionContext, secrets: Secrets) -> Shown:
     """Return what a smart model is shown of the workspace of *session* when it writes a lens."""
-    goal = secrets.redact(session.goal)
-    return gather(session.workspace, goal, limit_tokens=_CONTEXT_TOKENS, secrets=secrets)
+    return shown_for_task(session.workspace, secrets, session.goal)
+
+
+def shown_for_task(workspace: Path, secrets: Secrets, task: str) -> Shown:
+    """Return what a smart model is shown of *workspace* when it writes a lens for *task*."""
+    return gather(workspace, secrets.redact(task), limit_tokens=_CONTEXT_TOKENS, secrets=secrets)
 
 
 def hashes_of(executor: ToolExecutor) -> Hashes | None:
-    return executor.hashes if isinstance(executor, StagingExecutor) else None
+    return cast(StagingExecutor, executor).hashes if has_methods_of(executor, StagingExecutor) else None
 
 
 def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> None:
@@ -464,7 +542,8 @@ def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> Non
 def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:
     """Add the keys that the models were given to *secrets*, and return them."""
     named = [
-        getattr(model, "connection", None) for model in (roles.own, roles.smart, roles.worker, roles.second)
+        getattr(model, "connection", None)
+        for model in (roles.own, roles.smart, roles.worker, roles.second, roles.judge)
     ]
     connections = [one for one in named if isinstance(one, Connection)]
     for value in dict.fromkeys([value for one in connections for value in one.secret_values()]):

@@ -10,7 +10,7 @@ import attrs
 from sunwell.agent.lifecycle.drift import changes_between
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles
-from sunwell.agent.lifecycle.open_run import RunStart
+from sunwell.agent.lifecycle.open_run import RunStart, chosen_checks
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.run.loop_config import LoopConfig
@@ -118,6 +118,7 @@ def replay_of(
         batch=batch,
         lens_only=bool(settings.get("lens_only")),
         recorded_only=True,
+        checks=chosen_checks(session, batch, Secrets()),
     ), session
 
 
@@ -139,10 +140,10 @@ def played_again(start: RunStart, *, accept_changes: bool) -> RunStart:
 def recorded_roles(start: RunStart) -> Roles:
     """Return stand-ins for the models that the run was recorded with."""
     named = (start.settings or {})["models"]
-    smart, worker, second = (
+    smart, worker, second, judge = (
         _stand_in(named[role]) if named.get(role) else None for role in MODEL_ROLES if role != "model"
     )
-    return Roles(_stand_in(named["model"]), smart, worker, second=second)
+    return Roles(_stand_in(named["model"]), smart, worker, second=second, judge=judge)
 
 
 def _stand_in(name: str) -> RecordedModel:
@@ -204,7 +205,7 @@ async def _played(start: RunStart, session: SessionContext, roles: Roles) -> Tas
         delegation_model=roles.worker,
         second_model=roles.second,
     )
-    loop.check(start.batch, lens_only=start.lens_only)
+    loop.check(start.batch, lens_only=start.lens_only, is_replay=start.recorded_only)
     run = await start.begin(loop, loop.config, session, roles)
     async with loop.events_of(run, start.batch, lens_only=start.lens_only) as events:
         async for event in events:
@@ -237,7 +238,8 @@ class _Comparison:
         """Yield a line on recorded answers that nobody asked for."""
         answers = [record for record in self.journal.records() if isinstance(record, Answer)]
         # A run that met a limit and was given more room later has an end that nobody asks for again.
-        answers = [record for record in answers if record.purpose != "closing"]
+        # What a check found is on record, so its judge is not asked again.
+        answers = [record for record in answers if record.purpose not in ("closing", "check")]
         unasked = [record for record in answers if (record.span, record.number) not in self._asked]
         if unasked:
             first = unasked[0]

@@ -13,6 +13,7 @@ from sunwell.agent.workers.worker import plain
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.kinds import Seconds, read_value, without_none
 from sunwell.context.options import MODEL_ROLES, OptionSpec, RunOptions, option_specs
+from sunwell.core.check import name_of
 from sunwell.core.lens import EphemeralLens
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.records import Record, RunOpened, RunResumed
@@ -51,6 +52,8 @@ _PARTS: Mapping[str, Any] = MappingProxyType(
         "lens": dict[str, Any],
         "lens_left_out": list[str],
         "own_tools": list[tuple[str, str]],
+        "own_checks": list[str],
+        "watched": dict[str, Any],
     }
 )
 """What each part of the settings is."""
@@ -62,7 +65,7 @@ def settings_of(options: RunOptions, roles: Roles, recalled: str) -> dict[str, A
     Of ``approve`` they say only whether there was one; of ``estimator`` nothing: its decision is recorded.
     """
     chosen = {name: _written(_value(options, spec)) for name, spec in option_specs().items()}
-    models = (roles.own, roles.smart, roles.worker, roles.second)
+    models = (roles.own, roles.smart, roles.worker, roles.second, roles.judge)
     named = {role: model.name if model else None for role, model in zip(MODEL_ROLES, models, strict=True)}
     asks = options.approve is not None
     return {"models": named, "options": chosen, "recalled": recalled, "asks": asks}
@@ -83,6 +86,11 @@ def _written(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return str(value) if isinstance(value, Decimal) else value.name
+
+
+def own_checks(options: RunOptions) -> list[str]:
+    """Return what the checks of *options* are called that are the caller's own code."""
+    return [name_of(check) for check in options.checks if not isinstance(check, str)]
 
 
 def latest_settings(records: Iterable[Record]) -> Mapping[str, Any]:
@@ -182,6 +190,10 @@ def _check(settings: Mapping[str, Any]) -> None:
             raise _damaged(name, None)
     if not _OLDEST_ROLES <= set(settings["models"]) <= set(MODEL_ROLES):
         raise _damaged("models", settings["models"])
+    if watched := settings.get("watched"):
+        _read("watched.globs", watched.get("globs"), list[str])
+        _read("watched.steering", watched.get("steering"), bool)
+        _read("watched.before", watched.get("before"), dict[str, str])
     if code := settings.get("code"):
         _read("code.tools", code.get("tools"), list[tuple[str, str]])
         _read("code.prompts", code.get("prompts"), dict[str, int])

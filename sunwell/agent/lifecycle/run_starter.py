@@ -65,10 +65,8 @@ class RunStarter:
         loop.check(batch, lens_only=lens_only)  # before there is a journal
         recalled = recall(session.goal) if recall is not None else ""
         self._require_named(session, batch)
-        start = open_new(self.journals, session, roles, recalled, self.equipment)
-        if batch is not None:
-            batch = batch.redacted(start.secrets.redact)
-        start = attrs.evolve(start, batch=batch, lens_only=lens_only)
+        start = open_new(self.journals, session, roles, recalled, self.equipment, batch)
+        start = attrs.evolve(start, lens_only=lens_only)
         async with self._events(start, session, roles, loop) as events:
             yield events
 
@@ -87,9 +85,10 @@ class RunStarter:
             return
         options = session.options
         tools = Toolset.of(self.equipment.names(options), self.equipment.preview(session))
+        has_checks = options.has_checks or bool(batch.checks)
         for number, task in enumerate(batch.tasks, 1):
             for name in task.tools or ():
-                if name not in tools.granted:
+                if name not in tools.granted and not (name == "run_checks" and has_checks):
                     raise ConfigurationError(f"task {number}: {unknown_tool(name, tuple(tools.granted))}")
 
     @asynccontextmanager
@@ -147,7 +146,7 @@ class RunStarter:
         self.loops.append(loop)
         try:
             if checked is None:
-                loop.check(start.batch, lens_only=start.lens_only)
+                loop.check(start.batch, lens_only=start.lens_only, is_replay=start.recorded_only)
             named = session.options.earlier_runs
             if named and start.settings is None:  # a run that is taken up has it in its own journal
                 earlier = left_by(self.journals, session.workspace, named)

@@ -7,6 +7,7 @@ from typing import Any
 from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, told_reports
 from sunwell.agent.orchestration.spawner import Order, Spawner
 from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
+from sunwell.agent.workers.worker_result import command_line
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.marks import guarded
 from sunwell.core.task import Task, TaskResult
@@ -63,7 +64,7 @@ def _facts(entry: ScratchpadEntry) -> list[str]:
         lines.append(f"Error: {one_line(str(raw['error']))}")
     lines.append("Recorded by the harness itself:")
     lines += [f"- file {one_line(change.path)}" for change in seen.files] or ["- no file was changed"]
-    lines += [f"- command exited with {run.exit_code}: {one_line(run.command)}" for run in seen.commands]
+    lines += [f"- {command_line(run)}" for run in seen.commands]
     called = ", ".join(f"{name} {count}" for name, count in seen.tools_called)
     return [*lines, f"- tools called: {called or 'none'}"]
 

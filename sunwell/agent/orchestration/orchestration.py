@@ -5,6 +5,7 @@ import attrs
 from sunwell.agent.batches.batch_run import dispatcher_for
 from sunwell.agent.conversation.compaction import WorkProgress, status_line
 from sunwell.agent.conversation.conversation import Assignment, Conversation
+from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import closing_seconds
 from sunwell.agent.orchestration.delegate_tools import delegating_tools, inspecting_tool
 from sunwell.agent.orchestration.reports import excerpt
@@ -153,6 +154,7 @@ class Delegating:
             system=self.run.guidance.orchestrator_sections(),
             purpose="orchestrate",
             most_turns=config.orchestrator_max_turns,
+            facts=FactsAsked("announced"),
         )
         ended = await self._to_the_end(spawner, given, tools, answers)
         self.run.confidence = answers.answer.confidence if answers.answer else None

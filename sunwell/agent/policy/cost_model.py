@@ -114,6 +114,60 @@ def quote(estimated: int | OutputEstimate, prices: Prices, shape: Shape | None =
     )
 
 
+_REPAIR_SHARE = Decimal("0.5")
+"""Output of a repair in the same conversation, as a part of that of the whole task."""
+
+
+def rung_sides(
+    output: OutputEstimate, worker: Price | None, smart: Price | None, second: Price | None, shape: Shape
+) -> tuple[Side, ...]:
+    """Return what each rung of a ladder would cost for a task of *output*, whatever the others cost.
+
+    ``cheap``, ``second`` and ``smart`` do the whole task, the last without reasoning, at low effort;
+    ``cheap_again`` goes on in the conversation of ``cheap``, which it reads from the cache, and writes half
+    as much; ``lens`` is a lens, with the work of the cheap model under it. The figures are as in
+    :func:`quote`.
+    """
+    shape = _with_given_lens(shape)
+    work = _with_limit(shape, shape.worker_output_tokens)
+    unhurried = _with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
+    return (
+        _alone("cheap", worker, output, work),
+        _repair(worker, output, work),
+        _under_new_lens(smart, worker, output, shape, work),
+        _alone("second", second, output, shape),
+        _alone("smart", smart, output, unhurried),
+    )
+
+
+def _repair(price: Price | None, output: OutputEstimate, shape: Shape) -> Side:
+    if price is None:
+        return Side("cheap_again", None, None, None)
+    costs = []
+    for tokens, turns in _cases(output, shape):
+        before = _talk(tokens, turns, shape)
+        history = before.prompt_tokens + before.output_tokens + turns * shape.result_tokens
+        written = round(before.output_tokens * _REPAIR_SHARE)
+        again = _Talk(history, written, _turns(written, shape), shape.result_tokens, warm_tokens=history)
+        costs.append(_talk_usd(price, again, shape))
+    low, expected, high = _ascending(costs)
+    return Side("cheap_again", low, expected, _worst_talk_usd(price, shape.prompt_tokens, shape, "5m"), high)
+
+
+def _under_new_lens(
+    smart: Price | None, worker: Price | None, output: OutputEstimate, shape: Shape, work: Shape
+) -> Side:
+    if smart is None or worker is None:
+        return Side("lens", None, None, None)
+    lens_usd = _lens_usd(smart, attrs.evolve(shape, scout_turns=0))
+    low, expected, high = _ascending(
+        lens_usd + _workers_usd(worker, tokens, turns, work) for tokens, turns in _cases(output, shape)
+    )
+    worst_usd = _worst_lens_usd(smart, attrs.evolve(shape, scout_turns=0))
+    worst_usd += _worst_talk_usd(worker, shape.prompt_tokens + shape.max_lens_tokens, work, "5m")
+    return Side("lens", low, expected, worst_usd, high)
+
+
 def _with_given_lens(shape: Shape) -> Shape:
     """Return *shape* with the length of the lens that is given, if one is."""
     tokens = shape.given_lens_tokens

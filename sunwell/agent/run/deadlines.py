@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import attrs
 
@@ -12,15 +13,6 @@ from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Paused, PauseReason
 
 _NOTED_SECONDS = 0.1
-
-
-@attrs.define(eq=False)
-class _Limit:
-    """One limit: its own alarm decides whether the time is really up, since pauses move that moment."""
-
-    scope: asyncio.Timeout
-    left: Callable[[], float | None]
-    alarm: asyncio.TimerHandle | None = None
 
 
 @attrs.define(eq=False)
@@ -35,28 +27,15 @@ class TimeLimits:
     ledger: Ledger
     journal: Journal
     _pauses: int = attrs.field(default=0, init=False)
-    _rung: list[_Limit] = attrs.field(factory=list, init=False)
+    _rung: list["_Limit"] = attrs.field(factory=list, init=False)
     """Limits whose alarms went off in a pause. Few do, while pauses are many: a pause looks at no other."""
 
-    @asynccontextmanager
-    async def limit(self, left: Callable[[], float | None]) -> AsyncGenerator[None, None]:
+    def limit(self, left: Callable[[], float | None]) -> AbstractAsyncContextManager[None]:
         """Raise :exc:`TimeoutError` where the body takes longer than *left* says, pauses apart.
 
         *left* returns the seconds from now on, ``None`` for no limit; it is asked again when they are over.
         """
-        seconds = left()
-        is_up = seconds is not None and seconds <= 0 and not self._pauses
-        async with asyncio.timeout(0 if is_up else None) as scope:
-            limit = _Limit(scope, left)
-            if not is_up:
-                self._set(limit, seconds)
-            try:
-                yield
-            finally:
-                if limit.alarm is not None:
-                    limit.alarm.cancel()
-                if limit in self._rung:
-                    self._rung.remove(limit)
+        return _Limit(self, left)
 
     @asynccontextmanager
     async def pause(self, reason: PauseReason) -> AsyncGenerator[None, None]:
@@ -71,19 +50,48 @@ class TimeLimits:
             if not self._pauses:
                 rung, self._rung = self._rung, []
                 for limit in rung:
-                    self._look(limit)
+                    limit.look()
             if seconds >= _NOTED_SECONDS:
                 await self.journal.append(Paused(reason, seconds, time.time()), durable=False)
 
-    def _set(self, limit: _Limit, seconds: float | None) -> None:
-        if seconds is not None:
-            limit.alarm = asyncio.get_running_loop().call_later(seconds, self._look, limit)
 
-    def _look(self, limit: _Limit) -> None:
-        seconds = limit.left()
-        if self._pauses:
-            self._rung.append(limit)
+@attrs.define(eq=False)
+class _Limit:
+    """One limit: its own alarm decides whether the time is really up, since pauses move that moment.
+
+    A class of its own, since every turn has one: a generator takes several times as long.
+    """
+
+    _limits: TimeLimits
+    _left: Callable[[], float | None]
+    _scope: asyncio.Timeout = attrs.field(init=False)
+    _alarm: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+
+    async def __aenter__(self) -> None:
+        seconds = self._left()
+        is_up = seconds is not None and seconds <= 0 and not self._limits._pauses
+        self._scope = asyncio.timeout(0 if is_up else None)
+        await self._scope.__aenter__()
+        if not is_up:
+            self._set(seconds)
+
+    async def __aexit__(self, *error: Any) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self in self._limits._rung:
+            self._limits._rung.remove(self)
+        await self._scope.__aexit__(*error)
+
+    def look(self) -> None:
+        """Raise the error if the time is up, else set the alarm again; in a pause, wait for its end."""
+        seconds = self._left()
+        if self._limits._pauses:
+            self._limits._rung.append(self)
         elif seconds is not None and seconds <= 0:
-            limit.scope.reschedule(asyncio.get_running_loop().time())
+            self._scope.reschedule(asyncio.get_running_loop().time())
         else:
-            self._set(limit, seconds)
+            self._set(seconds)
+
+    def _set(self, seconds: float | None) -> None:
+        if seconds is not None:
+            self._alarm = asyncio.get_running_loop().call_later(seconds, self.look)

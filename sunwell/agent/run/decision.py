@@ -17,6 +17,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import ModelProtocol, ToolSpec
 from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Quote
 from sunwell.errors import ConfigurationError
+from sunwell.memory.outcomes import OutcomeCount
 from sunwell.models.prices import PriceBook
 from sunwell.models.room import DEFAULT_OUTPUT_TOKENS, own_output_tokens
 from sunwell.models.tokens import estimate_tokens
@@ -132,18 +133,7 @@ def decide(
         usd_left: US dollars that the run may still use; ``None`` means no limit.
     """
     threshold = config.delegation_threshold_tokens
-    shape = Shape(
-        lens_input_tokens=ASSUMED_LENS_INPUT_TOKENS if lens.input_tokens is None else lens.input_tokens,
-        prompt_tokens=_prompt_tokens(task, system, tools),
-        max_lens_tokens=config.max_lens_tokens,
-        max_turns=config.budget.turns or DEFAULT_TURNS,
-        max_output_tokens=models.own.output_tokens,
-        smart_output_tokens=models.smart.output_tokens,
-        worker_output_tokens=models.worker.output_tokens,
-        lens_call_tokens=models.smart.lens_output_tokens,
-        scout_turns=lens.scout_turns,
-        given_lens_tokens=None if lens.given is None else estimate_tokens(lens.given.to_context()),
-    )
+    shape = shape_of(task, config, models, system=system, tools=tools, lens=lens)
     made, shape = _quoted(output, models, shape)
     if lens.given is not None:
         decision = DelegationDecision(True, _given(models), output.expected_tokens, threshold, tokens_left)
@@ -163,6 +153,59 @@ def decide(
     if may_delegate(task, output, config, models, tokens_left):
         decision = attrs.evolve(decision, lens_input_tokens=lens.input_tokens, scout_turns=shape.scout_turns)
     return _with_other_way(decision, models), made
+
+
+def shape_of(
+    task: str,
+    config: LoopConfig,
+    models: Candidates,
+    *,
+    system: Sequence[str] = (),
+    tools: Sequence[ToolSpec] = (),
+    lens: LensOutlook = LensOutlook(),
+) -> Shape:
+    """Return what is known of the work on *task* besides its output; arguments are as in :func:`decide`."""
+    return Shape(
+        lens_input_tokens=ASSUMED_LENS_INPUT_TOKENS if lens.input_tokens is None else lens.input_tokens,
+        prompt_tokens=_prompt_tokens(task, system, tools),
+        max_lens_tokens=config.max_lens_tokens,
+        max_turns=config.budget.turns or DEFAULT_TURNS,
+        max_output_tokens=models.own.output_tokens,
+        smart_output_tokens=models.smart.output_tokens,
+        worker_output_tokens=models.worker.output_tokens,
+        lens_call_tokens=models.smart.lens_output_tokens,
+        scout_turns=lens.scout_turns,
+        given_lens_tokens=None if lens.given is None else estimate_tokens(lens.given.to_context()),
+    )
+
+
+LEAST_OUTCOMES = 10
+"""Recorded outcomes from which on the cheap model alone can stop a lens."""
+
+
+def after_outcomes(decision: DelegationDecision, quote: Quote, cheap: OutcomeCount) -> DelegationDecision:
+    """Return *decision* as it is once *cheap* is known: outcomes of the cheap model alone on such tasks.
+
+    From :data:`LEAST_OUTCOMES` on they stop a lens if that way costs no more, with what fails done again by
+    the loop's own model. A lens that is given costs nothing, so they do not speak against it.
+    """
+    if quote.lens_tokens == 0:
+        return decision
+    alone, again = quote.cheap, quote.direct.expected_usd
+    ours_usd = quote.delegated.expected_usd
+    if not decision or alone is None or decision.without_lens != "delegation_model":
+        return decision
+    if cheap.tries < LEAST_OUTCOMES or alone.expected_usd is None or again is None or ours_usd is None:
+        return decision
+    failed = Decimal(cheap.tries - cheap.passes) / cheap.tries
+    usd = alone.expected_usd + failed * again
+    if usd > ours_usd:
+        return decision
+    reason = (
+        f"the delegation model alone passed its check on {cheap.passes:,} of {cheap.tries:,} tasks of this "
+        f"kind: about ${usd:.4f} with the others done again, and delegating would cost about ${ours_usd:.4f}"
+    )
+    return attrs.evolve(decision, delegate=False, reason=reason)
 
 
 def _with_other_way(decision: DelegationDecision, models: Candidates) -> DelegationDecision:

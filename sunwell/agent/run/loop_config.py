@@ -16,8 +16,9 @@ DEFAULT_TURNS = 50
 """Maximum turns of one task if the budget sets none: nobody wants a loop without any limit."""
 
 NOT_OF_A_LOOP = (
-    "model", "smart_model", "delegation_model", "second_model", "fallback", "tools", "system_prompt",
-    "allow_shell", "allow_python", "sandbox", "approve", "dry_run", "earlier_runs", "workspace_advice",
+    "model", "smart_model", "delegation_model", "second_model", "judge_model", "fallback", "tools",
+    "system_prompt", "allow_shell", "allow_python", "sandbox", "approve", "dry_run", "earlier_runs",
+    "workspace_advice",
 )  # fmt: skip
 """Options that whoever makes a loop decides: its models, its executor, and what its ``run`` is given."""
 
@@ -39,10 +40,11 @@ class LoopConfig(RunOptions):
     """What the scratchpad holds from earlier runs."""
 
     def __attrs_post_init__(self) -> None:
-        for field in attrs.fields(RunOptions):
-            if field.name in NOT_OF_A_LOOP and getattr(self, field.name) != field.default:
+        fields = attrs.fields_dict(RunOptions)
+        for name in NOT_OF_A_LOOP:
+            if getattr(self, name) != fields[name].default:
                 raise ConfigurationError(
-                    f"a LoopConfig does not take {field.name}: give it to the AgentLoop, to its executor or "
+                    f"a LoopConfig does not take {name}: give it to the AgentLoop, to its executor or "
                     "to its run()"
                 )
 
@@ -57,12 +59,12 @@ class LoopConfig(RunOptions):
         """The budget, with the default ceilings if it sets none.
 
         Without a ceiling on turns, :data:`DEFAULT_TURNS` holds for the run; if a model hands work out, or
-        a task may be split, it holds for each piece of work alone. An orchestrated run without a time limit
-        gets ``orchestrator_max_seconds``.
+        a task may be split or climb the ladder, it holds for each piece of work alone. An orchestrated run
+        without a time limit gets ``orchestrator_max_seconds``.
         """
         if self.orchestrate and self.budget.seconds is None:
             return attrs.evolve(self.budget, seconds=self.orchestrator_max_seconds)
-        if self.orchestrate or self.delegation_tools or self.split:
+        if self.orchestrate or self.delegation_tools or self.split or self.escalate:
             return self.budget
         if self.budget.turns is not None:
             return self.budget

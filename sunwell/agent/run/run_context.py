@@ -3,32 +3,36 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from weakref import WeakSet
 
 import attrs
 from blinker import NamedSignal
 
+from sunwell.agent.run.command_calls import command_of
 from sunwell.agent.run.composed_answer import composed_answer
 from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
 from sunwell.agent.run.guidance import Guidance
+from sunwell.agent.run.ladder_terms import LadderTerms
 from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.quiet import Quiet
 from sunwell.agent.run.toolset import Toolset
 from sunwell.budget.ledger import TreeLedger
 from sunwell.budget.ledger_protocol import Budget, Ledger
 from sunwell.budget.tally import Tally
 from sunwell.context.excerpts import Shown
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.message import FileChange
+from sunwell.core.message import FileChange, net_changes
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
-from sunwell.core.task import AnswerBy, Status, StopReason, TaskResult, with_both_sides
+from sunwell.core.task import AnswerBy, CommandRun, Status, StopReason, TaskResult, with_both_sides
+from sunwell.core.verdict import Verification
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
     BUDGET_WARNING,
@@ -41,7 +45,19 @@ from sunwell.events import (
 )
 from sunwell.gateway.gateway import Gateway
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed, ToolFinished
+from sunwell.journal.records import (
+    Key,
+    Record,
+    RunClosed,
+    RunOpened,
+    RunResumed,
+    ToolFinished,
+    ToolStarted,
+    WorkerOpened,
+)
+
+if TYPE_CHECKING:  # most runs have no checks, and do not load their room
+    from sunwell.checks.suite import ChosenChecks
 
 
 @attrs.define(eq=False)
@@ -246,6 +262,8 @@ class Ending:
     answer: str = ""
     error: str = ""
     answer_by: AnswerBy = "model"
+    unresolved: tuple[str, ...] = ()
+    """What does not fit a finished task, a sentence each."""
 
 
 class CallLog(Protocol):
@@ -261,6 +279,11 @@ class CallLog(Protocol):
         """Changes of files in the order in which they happened."""
         ...
 
+    @property
+    def commands(self) -> list[CommandRun]:
+        """Commands in the order in which they ended."""
+        ...
+
 
 class Work(Protocol):
     """A piece of work that counts as the task's own: a conversation, see there."""
@@ -273,6 +296,11 @@ class Work(Protocol):
     @property
     def calls(self) -> CallLog:
         """Its tool calls."""
+        ...
+
+    @property
+    def last_output_tokens(self) -> int | None:
+        """Output tokens of its latest answer; ``None`` if unknown."""
         ...
 
     def composed_end(self, status: Status, reason: StopReason, sentence: str) -> Ending:
@@ -300,6 +328,11 @@ class Run:
     """The lens that the caller gives; ``None``: one is written if the task is delegated."""
     lens_left_out: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     """What the lens has lost of what was written, a sentence each."""
+    ladder_terms: LadderTerms = attrs.field(default=LadderTerms(), kw_only=True)
+    gather: Callable[[str], Shown] | None = attrs.field(default=None, kw_only=True)
+    """Returns what the smart model is shown for another task than that of the run; ``None``: ``context``."""
+    checks: "ChosenChecks | None" = attrs.field(default=None, kw_only=True)
+    """What says whether results stand; ``None`` if nothing does."""
     root: Span = attrs.field(default=Span(), init=False)
     stream: EventStream = attrs.field(factory=EventStream, init=False)
     files: FilesSeen = attrs.field(factory=FilesSeen, init=False)
@@ -315,6 +348,9 @@ class Run:
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
     confidence: float | None = attrs.field(default=None, init=False)
     """How sure an orchestrator was of its answer; ``None`` where nobody said."""
+    verification: Verification | None = attrs.field(default=None, init=False)
+    """What the checks found; ``None`` if there was no check."""
+    quiet: Quiet = attrs.field(factory=Quiet, init=False)
     works: list[Work] = attrs.field(factory=list, init=False)
     """What was done for the task itself; the work of workers is in their results."""
     workers: tuple[TaskResult, ...] = attrs.field(default=(), init=False)
@@ -400,6 +436,8 @@ class Run:
             result.duration_seconds,
             time.time(),
             result.answer_by,
+            result.unresolved,
+            result.verification,
         )
         try:
             await self._write_end(closed)
@@ -410,6 +448,10 @@ class Run:
             raise
         self.tell(RUN_FINISHED, RunFinished(self.journal.run_id, result))
         return result
+
+    def so_far_done(self, ended: Ending) -> TaskResult:
+        """Return the result of the run if it ended now with *ended*, before anything is recorded or told."""
+        return self._result(ended)
 
     def so_far(self, error: SunwellError) -> TaskResult:
         """Return the result of the run as far as it has come when *error* ends it."""
@@ -431,14 +473,22 @@ class Run:
             return closed.duration_seconds
         return self.ledger.used(self.root.path).seconds
 
+    def _verification(self) -> Verification | None:
+        """Return what the checks found; of a run that is played again, as it was told then."""
+        closed = self.journal.find(RunClosed, ()) if self.gateway.recorded_only else None
+        return self.verification if closed is None else closed.verification
+
     def _result(self, ended: Ending) -> TaskResult:
         called: Counter[str] = Counter()
         changes: list[FileChange] = []
+        commands: list[CommandRun] = []
         for work in self.works:
             called.update(work.calls.called)
             changes += work.calls.changes
+            commands += work.calls.commands
         for worker in self.workers:
             called.update(dict(worker.tools_called))
+            commands += worker.commands
             changes += (change for change in worker.files if change.path not in self._shared)
         for shared in self._shared.values():
             changes += shared
@@ -459,23 +509,18 @@ class Run:
             quote=self.quote,
             lens=self.lens,
             lens_left_out=self.lens_left_out,
-            commands=tuple(command for one in self.workers for command in one.commands),
+            commands=tuple(commands),
             conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
             workers=self.workers,
             confidence=self.confidence,
             answer_by=ended.answer_by,
             not_delegated=self.not_delegated,
+            unresolved=(
+                *ended.unresolved,
+                *(f"{one.task_id}: {said}" for one in self.workers for said in one.unresolved),
+            ),
+            verification=self._verification(),
         )
-
-
-def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:
-    """Return each file once, from its first state to its last; what ends as it began is left out."""
-    first: dict[str, str | None] = {}
-    last: dict[str, str | None] = {}
-    for change in changes:
-        first.setdefault(change.path, change.before)
-        last[change.path] = change.after
-    return tuple(FileChange(path, first[path], last[path]) for path in last if first[path] != last[path])
 
 
 def came_to_its_end(records: Iterable[Record]) -> bool:
@@ -488,14 +533,15 @@ def came_to_its_end(records: Iterable[Record]) -> bool:
 
 
 def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
-    """Return *result* with the end, the files and the tools that *records* tell of; the bill stays.
+    """Return *result* with the end, files, tools and commands that *records* tell of; the bill stays.
 
     *records* hold the end of the run; a run that was taken up again has several, and the last counts.
     """
+    given = tuple(records)
     called: Counter[str] = Counter()
     changes: list[FileChange] = []
     closed: RunClosed | None = None
-    for record in records:
+    for record in given:
         if isinstance(record, ToolFinished):
             called[record.tool] += 1
             changes += record.result.changes
@@ -508,9 +554,38 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         stop_reason=closed.stop_reason,
         answer=closed.answer,
         answer_by=closed.answer_by,
+        verification=closed.verification,
         error=closed.error,
         files=net_changes(changes),
         tools_called=tuple(sorted(called.items())),
         turns=closed.turns,
         duration_seconds=closed.duration_seconds,
+        commands=commands_in(given),
+        unresolved=closed.unresolved,
     )
+
+
+def commands_in(records: Iterable[Record]) -> tuple[CommandRun, ...]:
+    """Return the commands that *records* tell of: those of the run itself, then those of each worker."""
+    started: dict[Key, ToolStarted] = {}
+    workers: dict[str, list[CommandRun]] = {}
+    own: list[CommandRun] = []
+    for record in records:
+        match record:
+            case WorkerOpened():
+                workers.setdefault(record.span, [])
+            case ToolStarted():
+                started[record.key] = record
+            case ToolFinished() if record.key in started:
+                command = command_of(started[record.key].call, record.result)
+                if command is not None:
+                    run = CommandRun(command, record.result.exit_code)
+                    workers.get(_worker_of(record.span, workers), own).append(run)
+    return (*own, *(run for runs in workers.values() for run in runs))
+
+
+def _worker_of(span: str, workers: Container[str]) -> str:
+    """Return the span of the worker that *span* belongs to; empty if it is the run's own."""
+    while span and span not in workers:
+        span = span.rpartition("/")[0]
+    return span

@@ -9,7 +9,15 @@ import attrs
 from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.task import Conflict
-from sunwell.core.tool import Place, PlacedExecutor, SharedExecutor, StagingExecutor, Tool, ToolExecutor
+from sunwell.core.tool import (
+    Place,
+    PlacedExecutor,
+    SharedExecutor,
+    StagingExecutor,
+    Tool,
+    ToolExecutor,
+    has_methods_of,
+)
 from sunwell.errors import ConfigurationError
 from sunwell.tools.arguments import repaired
 from sunwell.tools.wording import nearest
@@ -35,16 +43,17 @@ class Toolset:
     _shared: tuple[SharedExecutor, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Asking a protocol what it is takes longer than a small tool: once for each executor is enough.
+        # Asking whether it fits a protocol takes long: once for each executor is enough.
         self._by_name = {spec.name: spec for spec in self.specs}
         found = self._executors.items()
         each = {id(one): one for one in self._executors.values()}.values()
-        staging = {id(one) for one in each if isinstance(one, StagingExecutor)}
-        placed = {id(one) for one in each if isinstance(one, PlacedExecutor)}
+        staging = {id(one) for one in each if has_methods_of(one, StagingExecutor)}
+        placed = {id(one) for one in each if has_methods_of(one, PlacedExecutor)}
         self._staging = {name: cast(StagingExecutor, one) for name, one in found if id(one) in staging}
         self._placed = {name: cast(PlacedExecutor, one) for name, one in found if id(one) in placed}
         self._parallel = frozenset([name for name, one in self._staging.items() if one.is_parallel(name)])
-        self._shared = tuple(one for one in each if isinstance(one, SharedExecutor))
+        shared = [one for one in each if has_methods_of(one, SharedExecutor)]
+        self._shared = tuple(cast(list[SharedExecutor], shared))
 
     @classmethod
     def of(cls, tools: Sequence[Tool | str] | None, executor: ToolExecutor | None) -> "Toolset":

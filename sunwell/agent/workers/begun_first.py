@@ -10,6 +10,7 @@ from sunwell.agent.workers.expected_cost import PILOTS, Cost, Experience, Guess,
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.worker import Worker
 from sunwell.budget.ledger_protocol import CeilingLeft
+from sunwell.budget.tally import upwards
 from sunwell.core.task import TaskResult
 from sunwell.events import Event, ModelCallFinished
 from sunwell.journal.records import Intent
@@ -85,7 +86,7 @@ class Entrance:
             self._is_watching = True
             self.run.watch(self._see)
         # By its first call: a worker that was refused before it has one may have to wait again.
-        if self.run.resumed and self.run.journal.find(Intent, (worker.span.path, 0, 0)) is not None:
+        if self.run.resumed and self.run.journal.find(Intent, (worker.first_span.path, 0, 0)) is not None:
             self._begin(self._begun_of(worker))
             self._early.setdefault(worker.parent.path, set()).add(worker.span.path)
 
@@ -278,7 +279,8 @@ class Entrance:
     def _see(self, event: Event) -> None:
         if not isinstance(event, ModelCallFinished):
             return
-        if event.purpose in ("work", "orchestrate") and event.span not in self._known:
+        is_workers = any(path in self._known for path in upwards(event.span))
+        if event.purpose in ("work", "orchestrate") and not is_workers:
             usage = event.usage
             self._last_calls[event.span] = Cost(
                 float(event.cost_usd or 0), 0.0 if usage is None else float(usage.total_tokens)

@@ -19,7 +19,8 @@ from sunwell.agent.workers.start_gate import OpenGate, StartGate
 from sunwell.agent.workers.worker import Worker, WorkerOrigin, WorkerTerms
 from sunwell.agent.workers.worker_result import closed, recorded_result, result_of
 from sunwell.core.span import Span
-from sunwell.core.task import Status, StopReason, Task, TaskResult
+from sunwell.core.task import Budget, Status, StopReason, Task, TaskResult
+from sunwell.core.verdict import Verification
 from sunwell.errors import DepthReached, JournalError, PinError
 from sunwell.events import (
     WORKER_FAILED,
@@ -111,6 +112,35 @@ _CURRENT: ContextVar[Worker | None] = ContextVar("sunwell_worker", default=None)
 _NOTICED_SECONDS = 0.001
 
 
+@attrs.frozen
+class Carried:
+    """How the work of a worker ended, and what its checks found."""
+
+    ended: Ending
+    verification: Verification | None = None
+    """``None`` if there was no check."""
+
+
+class Verifier(Protocol):
+    """Carries out what a worker has begun, and has it checked."""
+
+    def may_climb(self, worker: Worker) -> bool:
+        """Whether the work of *worker* goes up if it fails its check."""
+        ...
+
+    def expect(self, worker: Worker) -> None:
+        """Count *worker* as at work from now on."""
+        ...
+
+    def left(self, worker: Worker) -> None:
+        """Note that *worker* has ended."""
+        ...
+
+    async def carry_out(self, worker: Worker, first: Conversation, limits: Budget) -> Carried:
+        """Carry out what *worker* has begun in *first*; *limits* hold for each of its conversations."""
+        ...
+
+
 @attrs.define(eq=False)
 class Dispatcher:
     """All workers of one run. Results stay addressable until the run ends, and nothing is read twice.
@@ -126,6 +156,8 @@ class Dispatcher:
     max_depth: int = attrs.field(default=1, validator=attrs.validators.ge(0))
     """A worker may be started at a lower depth than this; the root is 0."""
     engine: Engine = attrs.field(factory=LocalEngine)
+    verifier: Verifier | None = None
+    """Has the work of each worker checked; ``None``: nobody does."""
     _entrance: Entrance = attrs.field(init=False)
     _workers: dict[str, Worker] = attrs.field(factory=dict, init=False)
     _gates: dict[str, StartGate] = attrs.field(factory=dict, init=False)
@@ -167,7 +199,12 @@ class Dispatcher:
         if task_id in self._workers:
             raise ValueError(f"there is a worker {task_id} already")
         self._counts[parent.path] = index + 1
+        if task.check and self.run.checks is not None:
+            self.run.checks.own[span.path] = task.check
         worker = Worker(task_id, index, span, parent, task, terms or self.terms, Seat(self.slots), origin)
+        if self.verifier is not None:
+            worker.climbs = self.verifier.may_climb(worker)
+            self.verifier.expect(worker)
         self._workers[task_id] = worker
         self._gates[task_id] = gate or OpenGate()
         self._entrance.expect(worker)
@@ -274,6 +311,8 @@ class Dispatcher:
         finally:
             self._gates[task_id].left(task_id)
             self._running.pop(task_id, None)
+            if self.verifier is not None:
+                self.verifier.left(worker)
             self._finished.append(worker)
             worker.done.set()
             self._news.set()
@@ -288,7 +327,7 @@ class Dispatcher:
 
     async def _carry_out(self, worker: Worker) -> TaskResult:
         clock = asyncio.get_running_loop()
-        work: Conversation | None = None
+        verification: Verification | None = None
         begun = clock.time()
         try:
             # The gate before the slot: siblings that wait for the pilot's first answer would else hold all
@@ -297,32 +336,43 @@ class Dispatcher:
             await worker.seat.sit()
             self._entrance.seated(worker)
             begun = clock.time()
-            work = await self._begin(worker)
             _CURRENT.set(worker)
-            ended = await work.to_the_end()
+            carried = await self._work(worker)
+            ended, verification = carried.ended, carried.verification
         except asyncio.CancelledError:
-            ended = _end_of(work, "cancelled", "cancelled", "the worker was stopped")
+            ended = _end_of(worker, "cancelled", "cancelled", "the worker was stopped")
         except (JournalError, PinError):
             raise
         except Exception as error:  # a bug in one worker must not lose what its siblings have paid for
             log.exception("the worker %s failed", worker.id)
-            ended = _end_of(work, "error", "bug", f"{type(error).__name__}: {error}")
+            ended = _end_of(worker, "error", "bug", f"{type(error).__name__}: {error}")
         finally:
             self.run.ledger.close(worker.span.path)
             worker.terms.tools.release(worker.id)
         conflicts = worker.terms.tools.conflicts_of(worker.id)
-        result = result_of(self.run, worker, ended, work, clock.time() - begun, conflicts)
-        tokens = work.last_output_tokens if work else None
+        result = result_of(self.run, worker, ended, verification, clock.time() - begun, conflicts)
+        tokens = worker.works[-1].last_output_tokens if worker.works else None
         # Not durable by itself: after a crash before the next sync, a resume goes through the recorded
         # answers again and comes to the same end without a call.
         await self.run.journal.append(closed(worker, result, tokens), durable=False)
         return result
 
-    async def _begin(self, worker: Worker) -> Conversation:
+    async def _work(self, worker: Worker) -> Carried:
+        limits = worker.terms.ceilings(worker.task)
+        each = Budget(turns=limits.turns, seconds=limits.seconds) if worker.climbs else Budget()
+        if worker.climbs:  # a rung that used up its time leaves the next one its own
+            limits = attrs.evolve(limits, turns=None, seconds=None)
+        first = await self._begin(worker, limits)
+        if self.verifier is not None:
+            return await self.verifier.carry_out(worker, first, each)
+        worker.works.append(first)
+        return Carried(await first.to_the_end())
+
+    async def _begin(self, worker: Worker, limits: Budget) -> Conversation:
         run, terms, task, span = self.run, worker.terms, worker.task, worker.span
-        run.ledger.open(span.path, terms.ceilings(task))
+        run.ledger.open(span.path, limits)
         worker.has_account = True
-        run.gateway.pin(span, terms.model)
+        run.gateway.pin(worker.first_span, terms.model)
         model = terms.model.name
         before = run.journal.find(WorkerOpened, (span.path,))
         told = terms.told(task) if before is None else before.told
@@ -339,7 +389,7 @@ class Dispatcher:
         await run.journal.append(opened, durable=False)  # the intent of its first call is synced after it
         run.tell(WORKER_STARTED, WorkerStarted(span.path, worker.id, model, span.depth))
         terms = self._gates[worker.id].terms(worker.id, terms)
-        given = terms.assignment(span, task, told, run.ledger.seconds_left(span.path))
+        given = terms.assignment(worker.first_span, task, told, run.ledger.seconds_left(span.path))
         work = Conversation(run, given, terms.tools.granting(task.tools, worker.id))
         work.on_turn = partial(self._tell_progress, worker)
         work.end_pays = partial(self._entrance.end_pays, worker)
@@ -376,8 +426,8 @@ class Dispatcher:
             raise self._fatal
 
 
-def _end_of(work: Conversation | None, status: Status, reason: StopReason, sentence: str) -> Ending:
-    """Return the end of a worker that can no longer be asked; *work* is ``None`` if it never began."""
-    return (
-        Ending(status, reason, "", sentence) if work is None else work.composed_end(status, reason, sentence)
-    )
+def _end_of(worker: Worker, status: Status, reason: StopReason, sentence: str) -> Ending:
+    """Return the end of a worker that can no longer be asked, perhaps before it began."""
+    if not worker.works:
+        return Ending(status, reason, "", sentence)
+    return worker.works[-1].composed_end(status, reason, sentence)

@@ -8,9 +8,11 @@ from typing import Any
 import attrs
 
 from sunwell.agent.conversation.conversation import Assignment
+from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import closing_seconds
 from sunwell.agent.prompts import worker_terms_text
 from sunwell.agent.run.loop_config import DEFAULT_TURNS
+from sunwell.agent.run.run_context import Work
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.slots import Seat
 from sunwell.context.kinds import Seconds, Text, allowed, read_value
@@ -26,8 +28,12 @@ CALLS_WITH_TOOLS = 6
 
 
 def task_fields(task: Task) -> dict[str, Any]:
-    """Return JSON values from which :func:`task_of` makes *task* again; defaults are left out."""
+    """Return JSON values from which :func:`task_of` makes *task* again; defaults are left out.
+
+    Of its checks they hold the commands: code of the caller's cannot be written down.
+    """
     fields = {field.name: getattr(task, field.name) for field in attrs.fields(Task)}
+    fields["check"] = tuple(check for check in task.check if isinstance(check, str))
     fields["budget"] = None if task.budget is None else plain(attrs.asdict(task.budget))
     kept = {name: value for name, value in fields.items() if value not in (None, "")}
     return {name: plain(value) for name, value in kept.items() if name == "tools" or value != ()}
@@ -59,10 +65,13 @@ _FIELD_KINDS: Mapping[str, Any] = {
     "scope": str,
     "target_files": tuple[Text, ...],
     "done": str,
+    "check": tuple[Text, ...],
 }
 
 
 def _read_field(name: str, value: Any) -> Any:
+    if name == "check" and isinstance(value, str):
+        return (_read("a task's check", value, Text),)
     return value if name == "budget" else _read(f"a task's {name}", value, _FIELD_KINDS[name])
 
 
@@ -186,6 +195,7 @@ class WorkerTerms:
             self.stream,
             closing_seconds(left_seconds),
             max_answer_tokens=self.max_answer_tokens,
+            facts=FactsAsked("all", task.text, task.target_files),
         )
 
 
@@ -217,5 +227,14 @@ class Worker:
     done: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     result: TaskResult | None = attrs.field(default=None, init=False)
     replayed: bool = attrs.field(default=False, init=False)
+    works: list[Work] = attrs.field(factory=list, init=False, repr=False)
+    """The conversations in which it has worked, in order."""
+    climbs: bool = False
+    """Whether its work goes up if it fails its check: each rung then has a span of its own."""
     has_account: bool = attrs.field(default=False, init=False)
     """Whether its account in the ledger is open: it has begun in this process."""
+
+    @property
+    def first_span(self) -> Span:
+        """The span of its first conversation."""
+        return self.span.child("cheap") if self.climbs else self.span

@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.agent.conversation.conversation import Conversation
-from sunwell.agent.run.run_context import Ending, Run, net_changes
+from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.workers.worker import Worker
 from sunwell.core.markdown import fenced, one_line
-from sunwell.core.message import FileChange
-from sunwell.core.task import Conflict, TaskResult
+from sunwell.core.message import FileChange, net_changes
+from sunwell.core.task import CommandRun, Conflict, TaskResult
+from sunwell.core.verdict import Verification
 from sunwell.journal.records import WorkerClosed
 
 
@@ -19,11 +19,11 @@ def result_of(
     run: Run,
     worker: Worker,
     ended: Ending,
-    work: Conversation | None,
+    verification: Verification | None,
     seconds: float,
     conflicts: tuple[Conflict, ...] = (),
 ) -> TaskResult:
-    """Return the result of *worker*, with what the harness saw of *work*; ``None``: it never began."""
+    """Return the result of *worker*, with what the harness saw of its work."""
     path = run.journal.path
     result = TaskResult(
         task=worker.task.text,
@@ -38,15 +38,17 @@ def result_of(
         journal=str(path) if path else None,
         task_id=worker.id,
         conflicts=conflicts,
+        unresolved=ended.unresolved,
+        verification=verification,
     )
-    if work is None:
-        return result
+    works = worker.works
+    called = sum((work.calls.called for work in works), Counter[str]())
     return attrs.evolve(
         result,
-        files=net_changes(work.calls.changes),
-        tools_called=tuple(sorted(work.calls.called.items())),
-        commands=tuple(work.calls.commands),
-        turns=work.turns,
+        files=net_changes([change for work in works for change in work.calls.changes]),
+        tools_called=tuple(sorted(called.items())),
+        commands=tuple(command for work in works for command in work.calls.commands),
+        turns=sum(work.turns for work in works),
     )
 
 
@@ -72,6 +74,8 @@ def closed(worker: Worker, result: TaskResult, result_tokens: int | None) -> Wor
         at=time.time(),
         parent_turn=worker.origin.turn if worker.origin else None,
         answer_by=result.answer_by,
+        unresolved=result.unresolved,
+        verification=result.verification,
     )
 
 
@@ -107,6 +111,8 @@ def recorded_result(run: Run, worker: Worker) -> TaskResult | None:
         task_id=worker.id,
         commands=record.commands,
         conflicts=record.conflicts,
+        unresolved=record.unresolved,
+        verification=record.verification,
     )
 
 
@@ -129,11 +135,18 @@ def reported(result: TaskResult) -> str:
     lines.append(fenced(result.answer or "(nothing)"))
     lines.append("Recorded by the harness itself:")
     lines += [f"- file {_changed(change)}" for change in result.files] or ["- no file was changed"]
-    lines += [f"- command exited with {run.exit_code}: {one_line(run.command)}" for run in result.commands]
+    lines += [f"- {command_line(run)}" for run in result.commands]
     called = ", ".join(f"{name} {count}" for name, count in result.tools_called)
     lines.append(f"- tools called: {called or 'none'}")
     lines += [f"- conflict over {conflict.path}: {conflict.what}" for conflict in result.conflicts]
+    lines += [f"- unresolved: {one_line(sentence)}" for sentence in result.unresolved]
     return "\n".join(lines)
+
+
+def command_line(run: CommandRun) -> str:
+    """Return one line on a command, for a model."""
+    ended = "was killed at its time limit" if run.exit_code is None else f"exited with {run.exit_code}"
+    return f"command {ended}: {one_line(run.command)}"
 
 
 def _changed(change: FileChange) -> str:

@@ -57,7 +57,7 @@ def looking(turns: int) -> Callable[[Asked], Reply]:
 
 def works(asked: Asked) -> Reply:
     """Be done at once."""
-    return Reply((Text("Done."),))
+    return Reply((Text("No module has it, so nothing was changed."),))
 
 
 def simulator_of(dialect: str, smart: Callable[[Asked], Reply]) -> Simulator:
@@ -181,7 +181,7 @@ async def test_tools_that_the_run_has_not_are_not_used_for_looking(large: Path):
 async def test_a_cap_holds_and_leaves_room_for_lens_and_work(large: Path, usd: str):
     """Under any cap that holds a lens there is one, the work is done, and no more is billed."""
     result, _, simulator = await run(large, looking(9), budget=Budget(usd=usd))
-    assert (result.status, result.answer) == ("ok", "Done.")
+    assert (result.status, result.answer) == ("ok", "No module has it, so nothing was changed.")
     assert simulator.bill.total_usd() <= Budget(usd=usd).usd
 
 

@@ -152,11 +152,11 @@ def test_a_fork_of_a_run_that_asked_asks(story, call) -> None:
         return False
 
     story.options = RunOptions(approve=approve)
-    story.run(completion(call.writing("a.txt", "1\n")), "Done.")
+    story.run(completion(call.writing("a.txt", "1\n")), "Not done: a.txt was not approved.")
     with pytest.raises(ConfigurationError, match="--approve"):
         story.fork("run/direct")
     asked.clear()
-    lines = (completion(call.writing("a.txt", "1\n")), "Done.")
+    lines = (completion(call.writing("a.txt", "1\n")), "Not done: a.txt was not approved.")
     story.fork("run/direct", *lines, given={"approve": approve})
     assert asked == ["make a.txt"]
 

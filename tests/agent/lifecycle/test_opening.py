@@ -30,8 +30,8 @@ def test_a_run_that_asked_is_not_taken_up_without_somebody_to_ask(story, call) -
     for accept in (False, True):
         with pytest.raises(ConfigurationError, match="approve="):
             story.resume("Never said.", accept_changes=accept)
-    done = story.resume("Done.", options=story.options)
-    assert done.answer == "Done."
+    done = story.resume("Not done: a.txt was not approved.", options=story.options)
+    assert done.answer == "Not done: a.txt was not approved."
     assert asked == ["make a.txt"]
     assert not (story.workspace / "a.txt").exists()
 

@@ -1,0 +1,159 @@
+"""Has the checks look at finished work, at a moment when nobody writes, and records what they found."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Self
+
+import attrs
+
+from sunwell.agent.ladder.workers_at_work import WorkersAtWork
+from sunwell.agent.run.run_context import Run, Work
+from sunwell.agent.workers.slots import Seat
+from sunwell.core.check import Check, Checking
+from sunwell.core.message import FileChange, digest_of, net_changes
+from sunwell.core.model import Completion, ModelProtocol, Request
+from sunwell.core.span import Span
+from sunwell.core.task import CommandRun
+from sunwell.events import CHECK_FINISHED, CHECK_STARTED, CheckFinished, CheckStarted
+from sunwell.journal.records import Checked
+
+
+@attrs.frozen(kw_only=True)
+class WorkDone:
+    """Work that is to be checked, as the harness saw it."""
+
+    task: str
+    answer: str
+    files: tuple[FileChange, ...] = ()
+    """Files that the work has changed, each once."""
+    commands: tuple[CommandRun, ...] = ()
+    models: tuple[str, ...] = ()
+    turns: int = 0
+    unfinished: tuple[str, ...] = ()
+    """Siblings in the same folder that are still at work, by their ids."""
+
+    @property
+    def digest(self) -> str:
+        """What tells this work from the same work when it has gone on."""
+        changes = [f"{change.path} {change.after}" for change in self.files]
+        commands = [f"{run.command} {run.exit_code}" for run in self.commands]
+        return digest_of(self.answer, str(self.turns), *changes, *commands).hex()[:16]
+
+    @classmethod
+    def of(
+        cls,
+        task: str,
+        answer: str,
+        works: Sequence[Work],
+        models: tuple[str, ...],
+    ) -> Self:
+        """Return what *models* did for *task* in *works*, in their order."""
+        return cls(
+            task=task,
+            answer=answer,
+            files=net_changes([change for work in works for change in work.calls.changes]),
+            commands=tuple(command for work in works for command in work.calls.commands),
+            models=models,
+            turns=sum(work.turns for work in works),
+        )
+
+
+@attrs.define(eq=False)
+class Checker:
+    """Checks the work on one task, as often as it is asked to."""
+
+    run: Run
+    span: Span
+    """The task."""
+    own: tuple[Check | str, ...] = ()
+    """Checks of this task alone, besides those of the run."""
+    siblings: WorkersAtWork = attrs.field(factory=WorkersAtWork)
+    worker_id: str = ""
+    seat: Seat | None = None
+    """The slot of a worker of a batch; ``None``: it has no siblings."""
+    judges: tuple[ModelProtocol, ...] = ()
+    """Models that may judge; one that did the work comes last."""
+    _made: int = attrs.field(default=0, init=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the checks are called."""
+        return () if self.run.checks is None else self.run.checks.names(self.own)
+
+    async def check(self, done: WorkDone, rung: str = "") -> tuple[Checked, bool]:
+        """Return what the checks find of *done*, and whether they looked just now; *rung* pays for it.
+
+        If others were at work in the folder, a failure is looked at once more when all of them pause.
+        """
+        others = () if self.seat is None else self.siblings.others(self.worker_id)
+        found = await self._once(attrs.evolve(done, unfinished=others), rung)
+        if self.seat is None or found[0].passed is not False or not found[0].unfinished:
+            return found
+        await self.siblings.all_pause(self.worker_id, self.seat)
+        return await self._once(attrs.evolve(done, unfinished=()), rung)
+
+    async def _once(self, done: WorkDone, rung: str) -> tuple[Checked, bool]:
+        number, self._made = self._made, self._made + 1
+        if rung:
+            self.run.tally.label(f"{self.span.path}/check-{number}", rung)
+        return await self._looked(number, done)
+
+    async def _looked(self, number: int, done: WorkDone) -> tuple[Checked, bool]:
+        """Return what the checks find when they look for the *number*-th time, from 0.
+
+        If that is on record, the record counts: the files may be different by now.
+        """
+        run, span = self.run, self.span
+        recorded = run.journal.find(Checked, (span.path, number))
+        if recorded is not None and recorded.work == done.digest:
+            run.tell(CHECK_FINISHED, _finished(recorded, replayed=True))
+            return recorded, False
+        async with run.quiet.checking():
+            run.tell(CHECK_STARTED, CheckStarted(span.path, self.names))
+            begun = asyncio.get_running_loop().time()
+            assert run.checks is not None
+            verdict = await run.checks.verdict(self._checking(number, done), self.own)
+            seconds = asyncio.get_running_loop().time() - begun
+        made = Checked(
+            span.path,
+            number,
+            self.names,
+            verdict.passed,
+            run.gateway.redact(verdict.evidence),
+            verdict.cost_usd,
+            done.unfinished,
+            seconds,
+            time.time(),
+            done.digest,
+        )
+        await run.journal.append(made, durable=False)  # a resume without it checks again
+        run.tell(CHECK_FINISHED, _finished(made))
+        return made, True
+
+    def _checking(self, number: int, done: WorkDone) -> Checking:
+        run, terms = self.run, self.run.ladder_terms
+        at = Span(f"{self.span.path}/check-{number}", 0)
+
+        async def ask(request: Request, model: ModelProtocol) -> Completion:
+            return await run.gateway.ask(at, model, request, purpose="check")
+
+        judges = [model for model in self.judges if model.name not in done.models]
+        return Checking(
+            task=done.task,
+            answer=done.answer,
+            files=done.files,
+            commands=done.commands,
+            models=done.models,
+            workspace=None if terms.workspace is None else terms.workspace.root,
+            unfinished=done.unfinished,
+            secrets=terms.secrets,
+            ask=ask,
+            judges=(*judges, *(model for model in self.judges if model.name in done.models)),
+        )
+
+
+def _finished(record: Checked, *, replayed: bool = False) -> CheckFinished:
+    return CheckFinished(
+        record.span, record.by, record.passed, record.evidence, record.duration_seconds, replayed
+    )

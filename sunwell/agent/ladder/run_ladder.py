@@ -1,0 +1,204 @@
+"""How the work of a run is verified: checked once at its end, or carried up the ladder."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from sunwell.agent.conversation.conversation import Assignment, Conversation
+from sunwell.agent.ladder.checking import Checker, WorkDone
+from sunwell.agent.ladder.climb import Climb, Climbed, Errand, not_passed
+from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, cheap_alone
+from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
+from sunwell.agent.ladder.workers_at_work import WorkersAtWork
+from sunwell.agent.policy.task_kinds import kind_of
+from sunwell.agent.run.decision import expected_output
+from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
+from sunwell.agent.run.run_context import Ending, Run, Work
+from sunwell.agent.workers.dispatcher import Carried
+from sunwell.agent.workers.worker import Worker
+from sunwell.checks.suite import ChosenChecks
+from sunwell.core.secrets import Secrets
+from sunwell.core.span import Span
+from sunwell.core.task import Budget, TaskResult
+from sunwell.core.tool import ToolExecutor
+from sunwell.core.verdict import Verification
+from sunwell.events import WARNED, Warned
+from sunwell.journal.records import Checked, RungChosen
+from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount, OutcomeStore
+from sunwell.tools.workspace import Workspace
+
+
+def workspace_of(executor: ToolExecutor | None) -> Workspace | None:
+    """Return the workspace of *executor*, if it is a toolbox that has one."""
+    found = getattr(executor, "workspace", None)
+    return found if isinstance(found, Workspace) else None
+
+
+def checks_of_loop(config: LoopConfig, executor: ToolExecutor | None) -> ChosenChecks | None:
+    """Return the checks of a loop that runs by itself; their commands run where *executor* works.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` if a command needs a sandbox and there is none.
+    """
+    if not config.has_checks:
+        return None
+    workspace = workspace_of(executor)
+    made = ChosenChecks.of(config, Path.cwd() if workspace is None else workspace.root, Secrets())
+    made.require_sandbox()
+    return made
+
+
+@attrs.define(eq=False)
+class RunLadder:
+    """The checks of one run, and its ladder if it has one.
+
+    For a batch it carries out what each worker has begun, see
+    :class:`~sunwell.agent.workers.dispatcher.Verifier`.
+    """
+
+    run: Run
+    models: LadderModels
+    climbs: bool
+    """Whether work that fails its check goes up; if not, it is checked once."""
+    siblings: WorkersAtWork = attrs.field(factory=WorkersAtWork, init=False)
+    _known: KnownOutcomes | None = attrs.field(default=None, init=False)
+    _store: OutcomeStore | None = attrs.field(default=None, init=False)
+    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
+
+    async def do_task(self) -> Ending:
+        """Carry the task of the run up the ladder; leave what the checks found in the run."""
+        run = self.run
+        span = run.root.worker("work")
+        first_span = span.child("cheap")
+        given = Assignment.of(run, first_span, self.models.worker, lens=run.lens, effort=run.config.effort)
+
+        def first() -> Conversation:
+            run.gateway.pin(first_span, self.models.worker)
+            return Conversation(run, given, run.tools)
+
+        turns = run.config.budget.turns
+        errand = Errand(
+            task=run.task,
+            prompt=given.prompt,
+            span=span,
+            checker=self._checker(span),
+            tools=run.tools,
+            first=first,
+            facts=given.facts,
+            limits=Budget(turns=DEFAULT_TURNS if turns is None else None),
+        )
+        climbed = await self._climb(errand, run.works)
+        run.verification = climbed.verification
+        return climbed.ended
+
+    async def verify(self, ended: Ending) -> Ending:
+        """Check once what the run has done when it *ended*; return the end that follows."""
+        run = self.run
+        is_checked = run.checks is not None or run.journal.find(Checked, (run.root.path, 0)) is not None
+        if ended.status == "error" or not is_checked:
+            return ended
+        result = run.so_far_done(ended)
+        done = WorkDone(
+            task=run.task,
+            answer=ended.answer,
+            files=result.files,
+            commands=result.commands,
+            turns=result.turns,
+            models=tuple(dict.fromkeys(line.model for line in result.bill.lines if line.purpose == "work")),
+        )
+        climbed = await _checked_once(self._checker(run.root), done, ended)
+        run.verification = climbed.verification
+        return climbed.ended
+
+    def expect(self, worker: Worker) -> None:
+        """Count *worker* as at work from now on."""
+        self.siblings.expect(worker.id)
+
+    def left(self, worker: Worker) -> None:
+        """Note that *worker* has ended."""
+        self.siblings.left(worker.id)
+
+    def may_climb(self, worker: Worker) -> bool:
+        """Whether the work of *worker* goes up if it fails its check."""
+        return self.climbs and self._has_checks(worker)
+
+    def _has_checks(self, worker: Worker) -> bool:
+        if self.run.checks is not None and self.run.checks.for_task(worker.task.check):
+            return True
+        # A run that is played again may be without the caller's own checks, but it has what they found.
+        path = worker.span.path
+        find = self.run.journal.find
+        return find(RungChosen, (path, 0)) is not None or find(Checked, (path, 0)) is not None
+
+    def _checker(self, span: Span, worker: Worker | None = None) -> Checker:
+        models = (self.models.smart, self.models.second, self.models.worker)
+        judges = tuple(model for model in models if model is not None)
+        if worker is None:
+            return Checker(self.run, span, judges=judges)
+        own = worker.task.check
+        return Checker(self.run, span, own, self.siblings, worker.id, worker.seat, judges)
+
+    async def carry_out(self, worker: Worker, first: Conversation, limits: Budget) -> Carried:
+        """Carry out what *worker* has begun in *first*, and verify it. *limits* hold for each rung."""
+        checker = self._checker(worker.span, worker)
+        if not self.may_climb(worker):
+            worker.works.append(first)
+            ended = await first.to_the_end()
+            if not self._has_checks(worker) or ended.status == "error":
+                return Carried(ended, None)
+            done = WorkDone.of(worker.task.text, ended.answer, [first], (first.given.model.name,))
+            climbed = await _checked_once(checker, done, ended)
+            return Carried(climbed.ended, climbed.verification)
+        errand = Errand(
+            task=worker.task.text,
+            prompt=first.given.prompt,
+            span=worker.span,
+            checker=checker,
+            tools=first.tools,
+            first=lambda: first,
+            facts=first.given.facts,
+            limits=limits,
+        )
+        climbed = await self._climb(errand, worker.works)
+        return Carried(climbed.ended, climbed.verification)
+
+    async def _climb(self, errand: Errand, works: list[Work]) -> Climbed:
+        outcomes = ClimbOutcomes(kind_of(errand.task), await self._outcomes(), self._store)
+        run = self.run
+        system, tools = run.guidance.sections(), run.tools.specs
+        output = expected_output(errand.task, run.config)
+        rungs = plan_rungs(self.models, run.config, errand.task, output, system=system, tools=tools)
+        return await Climb(self.run, errand, self.models, rungs, outcomes, works).to_the_end()
+
+    async def cheap_alone(self) -> OutcomeCount:
+        """Return the outcomes of the cheap model alone on tasks of the kind of the run's."""
+        return cheap_alone(await self._outcomes(), self.run.task, self.models.worker.name)
+
+    async def _outcomes(self) -> KnownOutcomes:
+        if self._known is None:
+            self._store = OutcomeStore(self.run.ladder_terms.outcomes, warn=self._warn)
+            self._known = await asyncio.to_thread(self._store.read) if self._store.file else KnownOutcomes()
+        return self._known
+
+    def _warn(self, sentence: str) -> None:
+        # Called in a thread, and events are told in the loop.
+        self._loop.call_soon_threadsafe(self.run.tell, WARNED, Warned(sentence))
+
+
+async def _checked_once(checker: Checker, done: WorkDone, ended: Ending) -> Climbed:
+    checked, _ = await checker.check(done)
+    verification = Verification(checked.passed, checked.by, checked.evidence)
+    return Climbed(not_passed(ended, checked.passed, checked.by), verification)
+
+
+def verification_of(results: Sequence[TaskResult]) -> Verification | None:
+    """Return what the checks found of the tasks of a batch together; ``None`` if none was checked."""
+    checked = [result.verification for result in results if result.verification is not None]
+    if not checked:
+        return None
+    found = [one.passed for one in checked]
+    passed = False if False in found else None if None in found or len(checked) < len(results) else True
+    by = tuple(dict.fromkeys(name for one in checked for name in one.by))
+    count = sum(one is True for one in found)
+    return Verification(passed, by, f"{count:,} of {len(results):,} tasks passed their checks")

@@ -1,0 +1,68 @@
+"""JSON that people and models wrote: read strictly, found in an answer."""
+
+import json
+import re
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from sunwell.errors import ConfigurationError
+
+_MOST_BYTES = 1_000_000
+_FENCE = re.compile(r"^(`{3,}|~{3,})[^\n`]*\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
+
+
+def json_object_in(file: str | PathLike[str], what: str) -> Mapping[str, Any]:
+    """Return the JSON object in *file*; *what* it is for is said in errors.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError`.
+    """
+    try:
+        with Path(file).open("rb") as opened:
+            data = opened.read(_MOST_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigurationError(f"{what}: {file} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{what}: {file} is not UTF-8 text") from None
+    if len(data) > _MOST_BYTES:
+        raise ConfigurationError(f"{what}: {file} has more than {_MOST_BYTES:,} bytes")
+    return json_object(text, f"{what}: {file}")
+
+
+def json_object(text: str, where: str) -> Mapping[str, Any]:
+    """Return the JSON object that *text* is. Raises :exc:`~sunwell.errors.ConfigurationError`."""
+    try:
+        found = strict_json(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{where} is not JSON: {error}") from None
+    if not isinstance(found, Mapping):
+        raise ConfigurationError(f"{where} must be a JSON object")
+    return found
+
+
+def json_in(answer: str) -> str:
+    """Return *answer*, or what its one fenced block contains if it is not JSON itself."""
+    text = answer.strip()
+    blocks = _FENCE.findall(text)
+    return blocks[0][1] if text[:1] not in ("{", "[") and len(blocks) == 1 else text
+
+
+def strict_json(text: str) -> Any:
+    """Return what *text* means in JSON. Raises :exc:`ValueError`, also for ``NaN`` and for a key twice."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_distinct)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return made

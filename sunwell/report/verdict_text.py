@@ -1,0 +1,90 @@
+"""Whether a result was verified: one line for people, and an object for programs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sunwell.core.task import TaskResult
+from sunwell.core.verdict import RungAttempt, Verification
+from sunwell.report.figures import dollars, exact, one_line
+
+_SHOWN_LINES = 6
+_WAYS = {
+    "cheap": "{model}",
+    "cheap_again": "{model} with evidence",
+    "lens": "{model} under a new lens",
+    "second": "{model}",
+    "smart": "{model} at low effort",
+}
+
+
+def verdict_line(result: TaskResult) -> str:
+    """Return whether *result* was verified, by what and on which rung, what it cost, and beside what."""
+    found, cost = result.verification, dollars(result.bill.cost_usd)
+    if found is None:
+        return "not verified: there was no check"
+    by = one_line(", ".join(found.by), 200)
+    if found.passed:
+        rung = _rung(found)
+        return f"verified by {by}{rung}, {cost}{_versus(found)}"
+    said = "did not pass" if found.passed is False else "could not tell"
+    rungs = f" after {_counted(len(found.attempts), 'rung')}" if found.attempts else ""
+    why = f"; {one_line(found.gave_up, 300)}" if found.gave_up else ""
+    return f"not verified: {by} {said}{rungs}, {cost}{why}"
+
+
+def verdict_lines(result: TaskResult) -> Iterator[str]:
+    """Yield the verdict of *result* and, if it was not verified, what the checks saw last."""
+    yield f"verdict  {verdict_line(result)}"
+    found = result.verification
+    if found is None or found.passed:
+        return
+    lines = [line for line in found.evidence.splitlines() if line.strip()]
+    if len(lines) > _SHOWN_LINES:
+        yield f"{'':<8} … {len(lines) - _SHOWN_LINES} lines of evidence before; --json shows all"
+    for line in lines[-_SHOWN_LINES:]:
+        yield f"{'':<8} {one_line(line, 200)}"
+
+
+def verification_object(found: Verification | None) -> dict[str, Any] | None:
+    """Return *found* as JSON values; an unknown amount is ``None``."""
+    if found is None:
+        return None
+    return {
+        "passed": found.passed,
+        "by": list(found.by),
+        "evidence": found.evidence,
+        "rungs": [_attempt_object(attempt) for attempt in found.attempts],
+        "gave_up": found.gave_up or None,
+        "alone": None
+        if found.alone_usd is None
+        else {"model": found.alone_model, "about_usd": exact(found.alone_usd)},
+    }
+
+
+def _attempt_object(attempt: RungAttempt) -> dict[str, Any]:
+    return {
+        "rung": attempt.rung,
+        "model": attempt.model,
+        "passed": attempt.passed,
+        "evidence": attempt.evidence,
+        "cost_usd": exact(attempt.cost_usd),
+        "quoted_usd": exact(attempt.quoted_usd),
+        "reason": attempt.reason,
+    }
+
+
+def _versus(found: Verification) -> str:
+    if found.alone_usd is None:
+        return ""
+    return f", vs. about {dollars(found.alone_usd)} for {found.alone_model} alone"
+
+
+def _rung(found: Verification) -> str:
+    if not found.attempts:
+        return ""
+    last = found.attempts[-1]
+    return f" on rung {len(found.attempts)} ({_WAYS[last.rung].format(model=last.model)})"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

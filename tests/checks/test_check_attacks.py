@@ -1,0 +1,220 @@
+"""A check runs files that a model wrote: what they try is contained, and the evidence stays short.
+
+Such a file can still make the check pass: it is then named in the evidence, and a protected one fails it.
+"""
+
+import os
+import shutil
+import socket
+import sys
+import textwrap
+from pathlib import Path
+
+import attrs
+import pytest
+
+from sunwell.checks.command_check import CheckShell, CommandCheck
+from sunwell.checks.files_check import FilesCheck
+from sunwell.checks.suite import run_checks
+from sunwell.core.message import FileChange
+from sunwell.core.secrets import Secrets
+from sunwell.errors import ConfigurationError
+from sunwell.tools.environment import secrets_from_environment
+from sunwell.tools.sandbox import require_sandbox
+
+ENVIRON = {
+    "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+    "HOME": "/nonexistent",
+}
+KEY = "sk-ant-attack-0123456789"
+
+
+def why_there_is_none() -> str:
+    """Return why this machine has no sandbox; empty if it has one."""
+    try:
+        require_sandbox(Path(__file__).parent, ENVIRON)
+    except ConfigurationError as error:
+        return error.sentence
+    return ""
+
+
+WHY = why_there_is_none()
+pytestmark = pytest.mark.skipif(bool(WHY), reason=f"no working bubblewrap: {WHY}")
+PYTEST = f"{sys.executable} -m pytest -q -p no:cacheprovider --rootdir ."
+
+
+@pytest.fixture
+def attacked(folder, checking):
+    """Write files as a model does, run a check in the sandbox, and return its verdict."""
+    secrets = secrets_from_environment({"ANTHROPIC_API_KEY": KEY})
+    environ = {**ENVIRON, "ANTHROPIC_API_KEY": KEY, "GITHUB_TOKEN": KEY}
+
+    async def run(command: str, files: dict[str, str], **given):
+        changes = []
+        for name, text in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+            path.chmod(0o755)
+            changes.append(FileChange(name, None, "1"))
+        made = checking(sandbox="required", secrets=secrets, files=tuple(changes))
+        shell = CheckShell.of(made, environ)
+        return await CommandCheck(command, **given)(attrs.evolve(made, shell=shell))
+
+    return run
+
+
+PASSING = "def test_fine():\n    pass\n"
+
+
+async def test_a_conftest_that_skips_the_tests_passes_and_is_named(attacked):
+    """Nothing can keep it from passing, so that the evidence says who decided."""
+    hook = """
+        import pytest
+
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                item.add_marker(pytest.mark.skip)
+    """
+    failing = "def test_wrong():\n    assert False\n"
+    verdict = await attacked(PYTEST, {"conftest.py": hook, "tests/test_a.py": failing})
+    assert verdict.passed is True
+    assert "files that can decide how this check runs: conftest.py (created)" in verdict.evidence
+
+
+async def test_a_protected_conftest_fails_the_verdict(attacked, checking):
+    """What must not change fails the whole, however the command ended."""
+    files = (FileChange("tests/conftest.py", None, "1"),)
+    checks = [CommandCheck("true"), FilesCheck(protect=("tests/**",))]
+    verdict = await run_checks(checks, checking(files=files))
+    assert verdict.passed is False
+    assert "Protected files were changed; undo that: tests/conftest.py (created)." in verdict.evidence
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        pytest.param(
+            PYTEST,
+            {
+                "conftest.py": "import os\nprint('SEEN', dict(os.environ))\n",
+                "tests/test_a.py": PASSING,
+            },
+            id="conftest",
+        ),
+        pytest.param("make test", {"Makefile": "test:\n\tenv; cat /proc/*/environ\n"}, id="makefile"),
+        pytest.param(
+            "PATH=node_modules/.bin:$PATH jest",
+            {"node_modules/.bin/jest": "#!/bin/sh\nenv; cat /proc/*/environ | tr '\\0' '\\n'\n"},
+            id="installed-program",
+        ),
+        pytest.param(
+            f"{sys.executable} -c pass; env",
+            {"sitecustomize.py": "import os\nprint(os.environ)\n"},
+            id="sitecustomize",
+        ),
+    ],
+)
+async def test_no_written_file_finds_a_secret(attacked, command, files):
+    """Neither in its environment nor in that of another process."""
+    if command.startswith("make") and shutil.which("make") is None:
+        pytest.skip("no make on this machine")
+    verdict = await attacked(command, files)
+    assert KEY not in verdict.evidence
+    assert "[ANTHROPIC_API_KEY]" not in verdict.evidence
+    assert "ANTHROPIC_API_KEY" not in verdict.evidence
+
+
+async def test_a_secret_that_the_work_knew_is_replaced(attacked):
+    """A test may print what the model was shown: the evidence does not."""
+    verdict = await attacked(f"echo {KEY}; exit 1", {})
+    assert KEY not in verdict.evidence
+    assert "[ANTHROPIC_API_KEY]" in verdict.evidence
+
+
+async def test_nothing_outside_of_the_workspace_is_read_or_written(attacked, folder):
+    """Not the folder beside it, not the home folder, not the system."""
+    outside = folder.parent / "outside"
+    script = f"""
+        import pathlib
+        for place in ("{outside}/canary.txt", "/root/.ssh/id_rsa", "{outside}/made", "/etc/made"):
+            try:
+                path = pathlib.Path(place)
+                path.write_text("x") if "made" in place else print(path.read_text())
+                print("DONE", place)
+            except OSError as error:
+                print("refused", place)
+    """
+    verdict = await attacked(f"{sys.executable} attack.py", {"attack.py": script})
+    assert "DONE" not in verdict.evidence
+    assert verdict.evidence.count("refused") == 4
+    assert not (outside / "made").exists()
+
+
+async def test_there_is_no_network(attacked):
+    """A server on this machine is not reached, so that nothing is sent away."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        script = f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 3)\nprint('REACHED')\n"
+        verdict = await attacked(f'{sys.executable} -c "{script}"', {})
+    assert verdict.passed is False
+    assert "REACHED" not in verdict.evidence
+
+
+async def test_a_process_in_the_background_ends_with_the_check(attacked, folder):
+    """It cannot wait for the verdict and change the files afterwards."""
+    script = (
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(1)\n    open('late', 'w')\n"
+    )
+    verdict = await attacked(f"{sys.executable} back.py", {"back.py": script})
+    assert verdict.passed is True
+    probe = await attacked("sleep 1.5; test ! -e late", {})
+    assert probe.passed is True
+    assert not (folder / "late").exists()
+
+
+async def test_a_test_that_kills_its_parent_does_not_reach_the_run(attacked):
+    """It sees only the processes of its own sandbox."""
+    script = """
+        import os
+        for pid in (os.getppid(), *range(1, 50)):
+            try:
+                os.kill(pid, 9)
+            except OSError:
+                pass
+    """
+    verdict = await attacked(f"{sys.executable} kill.py", {"kill.py": script})
+    assert verdict.passed is False
+    assert os.getpid()
+
+
+async def test_a_gigabyte_of_output_is_cut(attacked):
+    """It is read, and only its head and tail are kept."""
+    verdict = await attacked("head -c 1000000000 /dev/zero | tr '\\0' 'y'; exit 1", {})
+    assert verdict.passed is False
+    assert len(verdict.evidence) < 7_000
+
+
+async def test_a_test_that_never_ends_has_failed(attacked):
+    """The time limit ends the whole group."""
+    verdict = await attacked(PYTEST, {"tests/test_a.py": "while True:\n    pass\n"}, timeout_seconds=2)
+    assert verdict.passed is False
+    assert "had not finished after 2 seconds" in verdict.evidence
+
+
+async def test_hooks_and_settings_of_git_cannot_be_written(attacked, folder):
+    """The repository is read-only for a check, and its hooks are not run by it."""
+    hooks = folder / ".git" / "hooks"
+    hooks.mkdir(parents=True)
+    verdict = await attacked("echo evil > .git/hooks/pre-commit", {})
+    assert verdict.passed is False
+    assert not (hooks / "pre-commit").exists()
+
+
+async def test_a_check_without_a_sandbox_on_the_machine_is_not_run(folder, checking):
+    """The root of the file system cannot be protected: nothing is run, and the verdict says why."""
+    verdict = await CommandCheck("true")(checking(workspace=Path("/"), sandbox="required", secrets=Secrets()))
+    assert verdict.passed is None
+    assert "no sandbox can protect" in verdict.evidence

@@ -1,0 +1,43 @@
+"""Last messages as models write them: early stops are caught, and sound answers are left alone.
+
+``final_answers`` was written before the rules, ``held_back_answers`` after they had read the first table.
+On their first run, the rules took 15 of 15 and 13 of 18 early stops for announcements (all 18 had some fact),
+and flagged none of 30 and none of 32 sound answers. Both tables and the rules have one author.
+"""
+
+import attrs
+import pytest
+
+from sunwell.agent.conversation.facts_seen import FactsAsked, seen_call
+from sunwell.agent.run.toolset import Toolset
+from sunwell.checks.facts import Fact
+from tests.checks import final_answers, held_back_answers
+from tests.checks.final_answers import Case
+
+STOPS = (*final_answers.EARLY_STOPS, *held_back_answers.EARLY_STOPS)
+SOUND = (*final_answers.SOUND_ANSWERS, *held_back_answers.SOUND_ANSWERS)
+
+
+def facts_about(case: Case) -> tuple[Fact, ...]:
+    calls = [seen_call(done.call, done.result, None) for done in case.done]
+    tools = attrs.evolve(Toolset((), frozenset(), {}), granted=frozenset(case.tools))
+    return FactsAsked("all", case.task, case.targets).found(case.answer, calls, tools)
+
+
+def test_the_tables_are_as_large_as_they_say() -> None:
+    """Fifteen early stops and thirty sound answers at least, twice."""
+    for table in (final_answers, held_back_answers):
+        assert len(table.EARLY_STOPS) >= 15
+        assert len(table.SOUND_ANSWERS) >= 30
+
+
+@pytest.mark.parametrize("case", STOPS, ids=[case.id for case in STOPS])
+def test_an_early_stop_is_caught(case: Case) -> None:
+    """The model is told that it announced an action, and did not report."""
+    assert "announced_action" in [fact.kind for fact in facts_about(case) if fact.told]
+
+
+@pytest.mark.parametrize("case", SOUND, ids=[case.id for case in SOUND])
+def test_a_sound_answer_is_left_alone(case: Case) -> None:
+    """Nothing is told, and nothing is unresolved."""
+    assert facts_about(case) == ()
