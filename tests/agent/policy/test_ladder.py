@@ -142,6 +142,12 @@ def test_amounts_may_be_any_number(number: Any) -> None:
     assert Rung("cheap", "a", 0.1).cost_usd == Decimal("0.1")
 
 
+def test_an_attempt_names_its_rung() -> None:
+    """Given as a rung or as its name, it is the same attempt."""
+    attempt = Attempt(CHEAP, False, CHEAP.cost_usd)
+    assert attempt == Attempt("cheap", False, Decimal("0.01"))
+
+
 def test_a_prior_is_a_share() -> None:
     """A chance outside of 0 to 1 is refused by name."""
     with pytest.raises(ValueError, match="prior must be from 0 to 1"):
