@@ -142,11 +142,12 @@ class WatchedFiles:
             return []
 
 
-def _globs(option: str) -> Any:
-    def read(value: Iterable[str]) -> tuple[str, ...]:
-        return read_globs(option, value)
+def _protected(globs: Iterable[str]) -> tuple[str, ...]:
+    return read_globs("protect", globs)
 
-    return attrs.field(default=(), kw_only=True, converter=read)
+
+def _must_change(globs: Iterable[str]) -> tuple[str, ...]:
+    return read_globs("must_change", globs)
 
 
 @attrs.frozen
@@ -158,9 +159,9 @@ class FilesCheck:
     and, in a run, those that a command made without a record.
     """
 
-    protect: tuple[str, ...] = _globs("protect")
+    protect: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_protected)
     """Globs of files that must not be changed, created or deleted."""
-    must_change: tuple[str, ...] = _globs("must_change")
+    must_change: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_must_change)
     """Globs, of each of which at least one file must be changed or created."""
     midway = True
 
