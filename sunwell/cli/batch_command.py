@@ -115,7 +115,9 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
     lens = given_lens(chosen)
     held = configured(chosen, delegates=True)
     options = options_of(held, has_lens=lens is not None)
-    refuse_unused(chosen, Use(options, is_batch=True, has_lens=lens is not None))
+    has_checks = any(task.check for task in tasks)
+    use = Use(options, is_batch=True, has_lens=lens is not None, has_task_checks=has_checks)
+    refuse_unused(chosen, use)
     values = held.loaded.values
     view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.run.budget.usd)
     agent = held.agent()

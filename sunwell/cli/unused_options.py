@@ -25,6 +25,8 @@ class Use:
     is_question: bool = False
     has_lens: bool = False
     """Whether an existing lens is used."""
+    has_task_checks: bool = False
+    """Whether tasks of a batch have checks of their own."""
 
     @property
     def lens(self) -> bool:
@@ -60,6 +62,11 @@ class Use:
         if self.is_batch or (self.has_lens and not self.options.orchestrate):
             return self.options.delegation_model is None or (self.lens and not has_smart)
         return not (self.options.orchestrate and has_smart)
+
+    @property
+    def check_commands(self) -> bool:
+        """Whether commands run as checks."""
+        return bool(self.options.check_commands) or self.has_task_checks
 
     def has_tool(self, name: str) -> bool:
         """Whether the tool *name* may be called if it is allowed."""
@@ -154,14 +161,13 @@ _RULES: tuple[Rule, ...] = (
         ("sandbox",),
         lambda use: (
             (use.options.allow_shell and use.has_tool("run_command"))
-            or bool(use.options.check_commands)
-            or use.is_batch  # its tasks may have checks
+            or use.check_commands
         ),
         "no commands run; add --allow-shell or --check",
     ),
     (
         ("check_timeout_seconds",),
-        lambda use: bool(use.options.check_commands) or use.is_batch,
+        lambda use: use.check_commands,
         "no check is a command; add --check",
     ),
     (
