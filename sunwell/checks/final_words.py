@@ -133,9 +133,19 @@ def announcement_in(answer: str) -> str:
     return ""
 
 
+_MAYBE = (
+    "let me", "let us", "let's", "'ll", "will", "going", "about to", "need", "have to", "should", "can now",
+    "must", "time to", "want to", "like to", "allow", "plan", "intend", "next", "now", "step", "proceed",
+    "moving", "starting", "i'm", "i am", "we're", "we are", "...", "…",
+)  # fmt: skip
+"""An announcement has one of these, or ends with a colon: to look for them costs less than the patterns."""
+
+
 def _is_announcement(sentence: str, *, is_item: bool) -> bool:
+    may_be = sentence.endswith(":") or any(word in sentence for word in _MAYBE)
     if (
         is_item
+        or not may_be
         or re.search(_NO_ANNOUNCEMENT, sentence)
         or re.match(_REPORTING, sentence)
         or sentence.endswith("?")
@@ -190,6 +200,8 @@ _NO_FAILURE = (
 
 def passing_claim_in(answer: str) -> str:
     """Return the sentence of *answer* that says that tests pass; empty if none says so for sure."""
+    if re.search(r"(?i)pass|green|succe|clean|ok", answer) is None:
+        return ""
     for sentence in _plain(_sentences(_prose(answer))):
         said = re.sub(_NO_FAILURE, " ", sentence)
         match = re.search(_PASSING, said)

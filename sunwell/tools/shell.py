@@ -6,7 +6,6 @@ from typing import Any
 
 import attrs
 
-from sunwell.core.message import ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Sandbox
@@ -14,13 +13,7 @@ from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.command_runner import CommandRunner, ProcessEnd
 from sunwell.tools.limits import Outcome, ToolLimits
-
-_KILLED = "killed after "
-
-
-def was_killed(result: ToolResult) -> bool:
-    """Whether *result*, of a call of run_command, says that the command was killed at its time limit."""
-    return result.is_error and result.content.startswith(_KILLED)
+from sunwell.tools.wording import KILLED
 
 
 @attrs.define(eq=False)
@@ -86,7 +79,7 @@ class RunCommand:
 
     def _outcome(self, ended: ProcessEnd, seconds: float) -> Outcome:
         if ended.exit_code is None:
-            head = f"{_KILLED}{seconds:g} seconds, before it ended; what it printed:"
+            head = f"{KILLED}{seconds:g} seconds, before it ended; what it printed:"
         else:
             head = f"exit code {ended.exit_code}"
         printed = self._runner.printed(ended, max(self.limits.output_chars - 200, 100))
