@@ -45,7 +45,7 @@ _GERUND = (
     r"moving|opening|"
     r"patching|proceeding|reading|refactoring|removing|renaming|replacing|rerunning|re-running|reviewing|"
     r"rewriting|"
-    r"running|scanning|searching|splitting|starting|testing|updating|verifying|wiring|working|writing)"
+    r"running|scanning|searching|splitting|starting|testing|updating|verifying|wiring|working on|writing)"
 )
 _OPENING = (
     r"(?:(?:now|next|then|so|but before [^,.;:]{0,40}(?= i should)|ok(?:ay)?|alright|all right|right|"
@@ -83,9 +83,9 @@ _UNDER_WAY = (
     rf"|(?:the )?next thing (?:i(?:'ll| will) do|to do)(?: now)? is (?:to )?{_DOING}\b"
     r"|here(?:'s| is| are) [^.!?]{0,40}\bi(?:'m| am|'ll| will) (?:going to |about to |now )?(?:make|apply|"
     r"do|use|write|add)\b[^.!?]*:\s*$"
-    rf"|(?:next|next up|up next|next steps?|my next steps?|the next steps?|plan|my plan|"
-    rf"remaining steps?)\s*:?\s*{_DOING}\b"
-    rf"|{_GERUND}\b(?:[^.!?]|[.!?](?=\S))*(?:\bnow\b[.!…]*$|\.\.\.\s*$|…\s*$|:\s*$)"
+    rf"|my next steps?(?: is| are| will be)?\s*:?\s*(?:to )?{_DOING}\b"
+    rf"|{_GERUND}\b(?!.*\b(?:is|are|was|were|shows?|works?|has|have|does|did|takes?|makes?|gives?)\b)"
+    r"(?:[^.!?]|[.!?](?=\S))*(?:\bnow\b[.!…]*$|\.\.\.\s*$|…\s*$|:\s*$)"
 )
 _LEAD = (
     rf"{_OPENING}(?:{_SUBJECT}|next,? i(?:'ll| will)|here(?:'s| is) (?:what i(?:'ll| will| plan|"
@@ -96,7 +96,8 @@ _LEAD = (
 _NO_ANNOUNCEMENT = (
     r"\b(?:if|unless|whenever|when you|once you|should you|you (?:want|like|prefer|wish|need|can|could|"
     r"may)|feel free|"
-    r"let me know|happy to|glad to|leave|leaving|wait for|up to you|your (?:call|choice|approval|"
+    r"let me know|happy to|glad to|leave|leaving|left|add that|mention|stress|remark|not (?:needed|"
+    r"necessary|required)|wait for|up to you|your (?:call|choice|approval|"
     r"confirmation|review|decision)|"
     r"would you|shall i|do you|not (?:able|possible)|cannot|can't|won't|will not|'ll not|not going to|"
     r"but (?:could|can)(?:not|n't)|"

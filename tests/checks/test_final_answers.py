@@ -14,6 +14,8 @@ from sunwell.checks.facts import Fact
 from tests.checks import final_answers, held_back_answers
 from tests.checks.final_answers import Case
 
+AMBIGUOUS = {"then-verify"}
+"""Early stops that could as well be advice to the user: "Next step: run `npm ci`." They are left alone."""
 STOPS = (*final_answers.EARLY_STOPS, *held_back_answers.EARLY_STOPS)
 SOUND = (*final_answers.SOUND_ANSWERS, *held_back_answers.SOUND_ANSWERS)
 
@@ -34,7 +36,8 @@ def test_the_tables_are_as_large_as_they_say() -> None:
 @pytest.mark.parametrize("case", STOPS, ids=[case.id for case in STOPS])
 def test_an_early_stop_is_caught(case: Case) -> None:
     """The model is told that it announced an action, and did not report."""
-    assert "announced_action" in [fact.kind for fact in facts_about(case) if fact.told]
+    found = [fact.kind for fact in facts_about(case) if fact.told]
+    assert ("announced_action" in found) is (case.id not in AMBIGUOUS)
 
 
 @pytest.mark.parametrize("case", SOUND, ids=[case.id for case in SOUND])
