@@ -55,7 +55,7 @@ _OPENING = (
     r"from (?:here|there)|at this point|in the next (?:step|turn|message)|as a next step|as the next step|"
     r"(?:my |the |our )?next step(?: is| will be)?(?: that| to)?|(?:my |the )?next (?:action|task|"
     r"move)(?: is)?(?: to)?|"
-    r"step \d+|next up|before (?:that|this)[^,.;:]{0,40}|once (?:that|this) is[^,.;:]{0,40}|afterwards?|"
+    r"step \d+|next up|before [^,.;:]{0,60}(?=,)|once (?:that|this) is[^,.;:]{0,40}|afterwards?|"
     r"and|but|since[^,.;:]{0,60}|"
     r"based on[^,.;:]{0,60}|given[^,.;:]{0,60}|therefore|thus|hence|instead|let's see|i see|got it|"
     r"understood|"
@@ -88,7 +88,7 @@ _UNDER_WAY = (
     r"(?:[^.!?]|[.!?](?=\S))*(?:\bnow\b[.!…]*$|\.\.\.\s*$|…\s*$|:\s*$)"
 )
 _LEAD = (
-    rf"{_OPENING}(?:{_SUBJECT}|next,? i(?:'ll| will)|here(?:'s| is) (?:what i(?:'ll| will| plan|"
+    rf"{_OPENING}(?:{_SUBJECT}|next,? i(?:'ll| will)|here(?:'s| is) (?:(?:what|how) i(?:'ll| will| plan|"
     rf" am going)|my plan)|"
     rf"i(?:'ll| will) (?:now|next|then)|what i(?:'ll| will) do(?: next)?)\b[^.!?]*:\s*$"
 )

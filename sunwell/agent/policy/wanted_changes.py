@@ -100,7 +100,7 @@ _PLANNED = (
 _FAILURE = (
     r"\b(?:write|add|create|make|reproduce)\b[^.\n]*\b(?:failing tests?|tests? that (?:\w+ ){0,2}fails?|"
     r"reproduc\w+|"
-    r"should (?:still )?fail|must fail|red test)\b|^\W*reproduce\b"
+    r"should (?:still )?fail|must fail|red test)\b|\breproduc(?:e|es|ing)\b"
 )
 _PATH = (
     r"(?<![\w@:/.*-])(?:\.{1,2}/)?(?:[\w@+-][\w.@+-]*/)*(?:[\w@+-][\w@+.-]*\.[A-Za-z]\w{0,9}|"
