@@ -8,6 +8,7 @@ import pytest
 from sunwell.agent.workers.worker_result import reported
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
+from sunwell.core.model import Request
 from sunwell.core.task import CommandRun, Task
 from sunwell.errors import ServerFailed
 from sunwell.events import ToolCallFinished
@@ -178,15 +179,14 @@ def test_a_run_of_a_version_that_told_nothing_keeps_its_end(story, call) -> None
 
 def test_what_is_told_is_as_it_was_recorded(story) -> None:
     """Another version may tell other facts: the recorded words count."""
-    story.run(STOP, "Fixed.", stop_at=4)
-    path, old = story.journals[0], b"it ends with an action"
+    story.run(STOP, STOP)
+    path, old = story.journals[0], "it ends with an action"
     records = [found.record for line in path.read_bytes().splitlines() if (found := decode(line))]
-    changed = [
-        attrs.evolve(record, value={**record.value, "text": record.value["text"].replace(old.decode(), "Hm")})
-        if isinstance(record, Note) and record.name == "facts-told"
-        else record
-        for record in records
-    ]
+    at = next(i for i, one in enumerate(records) if isinstance(one, Note) and one.name == "facts-told")
+    note = records[at]
+    assert isinstance(note, Note)
+    reworded = attrs.evolve(note, value={**note.value, "text": note.value["text"].replace(old, "Hm")})
+    changed = [*records[:at], reworded]
     path.write_bytes(b"".join(encode(record, at) + b"\n" for at, record in enumerate(changed)))
     model = ScriptedModel("opus-x", ["Fixed."])
     story.resume(model=model)
@@ -195,9 +195,13 @@ def test_what_is_told_is_as_it_was_recorded(story) -> None:
 
 def test_each_worker_is_told_for_itself(story) -> None:
     """The run's result names the worker of each sentence, and the worker's own record has it."""
-    lines = (STOP, STOP, "Nothing is wrong with it.", STOP)
-    result = story.batch(["Look at a.", "Look at b."], *lines)
-    assert sorted(worker.unresolved for worker in result.workers) == [(), ANNOUNCED]
+
+    def said(request: Request) -> str:
+        is_told = request.messages[-1].text.startswith(TOLD)
+        return "Nothing is wrong with b." if is_told and "Look at b." in request.messages[0].text else STOP
+
+    result = story.batch(["Look at a.", "Look at b."], *[said] * 4)
+    assert [worker.unresolved for worker in result.workers] == [ANNOUNCED, ()]
 
 
 def test_unresolved_of_workers_are_in_the_runs_result(story) -> None:
