@@ -12,7 +12,7 @@ from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult,
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import dollars, exact, one_line, seconds_text
 from sunwell.report.forecast import lens_object, quote_object
-from sunwell.report.verdict import verdict_lines, verification_object
+from sunwell.report.verdict_text import verdict_lines, verification_object
 from sunwell.tools.wording import on_one_line
 
 BASIS = (
