@@ -9,7 +9,7 @@ import attrs
 from sunwell.agent.lifecycle.model_roles import dearer_worker
 from sunwell.config.resolution import Resolved
 from sunwell.config.schema import ROLES, Configuration
-from sunwell.context.json_text import json_object
+from sunwell.context.json_text import read_schema
 from sunwell.core.markdown import one_line
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request
@@ -148,9 +148,9 @@ def _checks(resolved: Resolved) -> Iterator[Finding]:
 
     if options.answer_schema is not None:
         try:
-            SchemaCheck(json_object(options.answer_schema, "answer_schema"))
+            SchemaCheck(read_schema(options.answer_schema))
         except ConfigurationError as error:
-            yield Finding(f"answer_schema: {error}")
+            yield Finding(str(error))
     for command in options.check_commands:
         if program := unfound_program(command, os.environ):
             yield Finding(

@@ -1,6 +1,7 @@
 """Files that must not change are compared with what tools recorded, and with what commands did unrecorded."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,13 @@ async def test_a_check_of_the_callers_own_has_its_files_watched(project, checkin
     (project / "tests" / "test_a.py").write_text("changed")
     verdict = await checks.verdict(checking())
     assert verdict.evidence == "looks: failed\na.py"
+
+
+async def test_a_change_whose_time_was_set_back_is_found(project, checking):
+    """Same length, same time: a file is read again if its status has changed at all."""
+    checks = begun(project, protect=["tests/**"])
+    file = project / "tests" / "test_a.py"
+    before = file.stat()
+    file.write_text("b")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (await checks.verdict(checking())).passed is False

@@ -79,7 +79,8 @@ def test_a_schema_is_recorded_whole_and_a_bad_one_is_refused(sunwell, shop: Path
     file.write_text('{"type": "object"}')
     given = ("run", TASK, "-w", shop, "--max-turns", "1", "--answer-schema", file)
     done = sunwell(*given, "--json")
-    assert recorded(json.loads(done.stdout)["journal"]).answer_schema == '{"type": "object"}'
+    opened = next(iter(read_records(Path(json.loads(done.stdout)["journal"]))))
+    assert opened.settings["answer_schema"] == '{"type": "object"}'
     wrong = {"{": "is not JSON", "[]": "must be a JSON object", '{"type": 3}': "not a JSON schema"}
     for text, said in wrong.items():
         file.write_text(text)
