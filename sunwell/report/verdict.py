@@ -1,11 +1,10 @@
-"""Whether a result was verified: one line for people, and an object for programs."""
+"""Whether a result was verified: what people are told."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from sunwell.core.task import TaskResult
-from sunwell.core.verdict import RungAttempt, Verification
-from sunwell.report.figures import dollars, exact, one_line
+from sunwell.core.verdict import Verification
+from sunwell.report.figures import dollars, one_line
 
 _SHOWN_LINES = 6
 _WAYS = {
@@ -43,34 +42,6 @@ def verdict_lines(result: TaskResult) -> Iterator[str]:
         yield f"{'':<8} … {len(lines) - _SHOWN_LINES} lines of evidence before; --json shows all"
     for line in lines[-_SHOWN_LINES:]:
         yield f"{'':<8} {one_line(line, 200)}"
-
-
-def verification_object(found: Verification | None) -> dict[str, Any] | None:
-    """Return *found* as JSON values; an unknown amount is ``None``."""
-    if found is None:
-        return None
-    return {
-        "passed": found.passed,
-        "by": list(found.by),
-        "evidence": found.evidence,
-        "rungs": [_attempt_object(attempt) for attempt in found.attempts],
-        "gave_up": found.gave_up or None,
-        "alone": None
-        if found.alone_usd is None
-        else {"model": found.alone_model, "about_usd": exact(found.alone_usd)},
-    }
-
-
-def _attempt_object(attempt: RungAttempt) -> dict[str, Any]:
-    return {
-        "rung": attempt.rung,
-        "model": attempt.model,
-        "passed": attempt.passed,
-        "evidence": attempt.evidence,
-        "cost_usd": exact(attempt.cost_usd),
-        "quoted_usd": exact(attempt.quoted_usd),
-        "reason": attempt.reason,
-    }
 
 
 def _versus(found: Verification) -> str:
