@@ -356,6 +356,8 @@ def ladder_worlds(found: Found) -> list[str]:
     )
     saved = ("saved", "up to 20 tasks", "solves lost")
     by_check = ("bill, mean", "solves, 5th percentile", "median")
+    twin = ("cheap passed", "smart passed then", "bill", "solves")
+    beside = ([name, *row.values()] for name, row in found["beside"].items())
     return [
         *rows((f"worlds, {found['seeds']} seeds", *head), body),
         "",
@@ -364,6 +366,10 @@ def ladder_worlds(found: Found) -> list[str]:
         *rows(("any check, by sensitivity", *by_check), sensitivities),
         "",
         *rows((f"policy; worlds, {found['compared_seeds']} seeds", *head), others),
+        "",
+        *rows(("twins", *twin), ([name, *row.values()] for name, row in found["twins"].items())),
+        "",
+        *rows(("beside each other", "bill to the dearest", "solves to the best"), beside),
         "",
         *(f"- missed: {sentence}" for sentence in found["missed"]),
     ]

@@ -25,8 +25,13 @@ if TYPE_CHECKING:
     from sunwell.agent.policy.estimator import estimate_output
     from sunwell.agent.run.run_context import RunEvents
     from sunwell.budget.ledger_protocol import Budget
+    from sunwell.checks.command_check import CommandCheck
+    from sunwell.checks.files_check import FilesCheck
+    from sunwell.checks.judge_check import JudgeCheck
+    from sunwell.checks.schema_check import SchemaCheck
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
+    from sunwell.core.check import Check, Checking, Verdict
     from sunwell.core.lens import EphemeralLens
     from sunwell.core.model import ModelProtocol
     from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Rates
@@ -77,6 +82,9 @@ __all__ = [
     "BudgetExhausted",
     "BudgetWarning",
     "ChatModel",
+    "Check",
+    "Checking",
+    "CommandCheck",
     "ConfigurationError",
     "Connection",
     "DelegationDecision",
@@ -84,8 +92,10 @@ __all__ = [
     "EphemeralLens",
     "EphemeralLensCreated",
     "Event",
+    "FilesCheck",
     "JournalError",
     "JournalFiles",
+    "JudgeCheck",
     "LensError",
     "LoopConfig",
     "MissingKeyError",
@@ -104,6 +114,7 @@ __all__ = [
     "RunEvents",
     "RunFinished",
     "RunOptions",
+    "SchemaCheck",
     "SessionContext",
     "SunwellError",
     "Task",
@@ -114,6 +125,7 @@ __all__ = [
     "ToolExecutor",
     "Toolbox",
     "UnknownModelError",
+    "Verdict",
     "WorkerFinished",
     "Workspace",
     "create_ephemeral_lens",
@@ -140,8 +152,13 @@ _HOMES = {
     "agent.policy.estimator": ("estimate_output",),
     "agent.run.run_context": ("RunEvents",),
     "budget.ledger_protocol": ("Budget",),
+    "checks.command_check": ("CommandCheck",),
+    "checks.files_check": ("FilesCheck",),
+    "checks.judge_check": ("JudgeCheck",),
+    "checks.schema_check": ("SchemaCheck",),
     "context.options": ("RunOptions",),
     "context.session": ("SessionContext",),
+    "core.check": ("Check", "Checking", "Verdict"),
     "core.lens": ("EphemeralLens",),
     "core.model": ("ModelProtocol",),
     "core.price": ("DelegationDecision", "OutputEstimate", "Price", "Rates"),

@@ -121,7 +121,7 @@ def test_few_small_modules_serve_a_single_other_one() -> None:
         and len(path.read_text().splitlines()) <= 110
         and len(importers[name]) == 1
     ]
-    assert len(small) <= 15, small
+    assert len(small) <= 17, small
 
 
 def test_every_public_name_is_documented() -> None:

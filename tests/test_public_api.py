@@ -56,6 +56,7 @@ GROUPS = {
     "Tasks and results": "Task TaskResult BatchResult Bill",
     "Delegation": "EphemeralLens DelegationDecision should_use_delegation estimate_output OutputEstimate "
     "create_ephemeral_lens read_lens AgentLoop LoopConfig",
+    "Checks": "Check Checking Verdict CommandCheck FilesCheck SchemaCheck JudgeCheck",
     "Tools": "tool Tool ToolExecutor Toolbox Workspace Proposal",
     "Models and prices": "ModelProtocol AnthropicModel ChatModel ResponsesModel Connection get_registry "
     "resolve_model PriceBook Price Rates",
@@ -111,6 +112,9 @@ FIELDS = (
     "Bill",
     "EphemeralLens",
     "DelegationDecision",
+    "Verdict",
+    "CommandCheck",
+    "FilesCheck",
     "Proposal",
     "Price",
     "Rates",

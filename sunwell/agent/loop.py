@@ -27,6 +27,7 @@ from sunwell.agent.run.decision import (
     Candidates,
     LensOutlook,
     PricedModel,
+    after_outcomes,
     decide,
     expected_output,
     may_delegate,
@@ -274,6 +275,8 @@ class AgentLoop:
         if decision and asked is not None and usd_left is not None:
             least_usd = await self._lens_usd(run, asked, usd_left)
             decision, quote = decided(lens=attrs.evolve(outlook, least_usd=least_usd))
+        if decision:
+            decision = after_outcomes(decision, quote, await self._ladder(run).cheap_alone())
         await run.journal.append(Decided(path, decision, quote))
         return decision, quote
 

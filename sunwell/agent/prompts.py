@@ -479,7 +479,7 @@ def facts_text(told: str) -> str:
     *told* names the facts, in clauses. The message is recorded as it was sent, and so has no version.
     """
     return (
-        f"{TOLD_BEGINS}your last message is not a finished report: {told}. Put this right with your tools as "
-        "far as you can, then send the whole report again, in the form that the task asks for and with "
-        'anything that is still missing after "Not done:": only your last message is kept.]'
+        f"{TOLD_BEGINS}your last message is not a finished report: {told}. Put this right with your tools, "
+        "or say in your report why it cannot or need not be done. Then send the whole report again, in the "
+        "form that the task asks for: only your last message is kept.]"
     )

@@ -10,7 +10,7 @@ from sunwell.checks.steering import programs_of, steering_sentences
 from sunwell.core.check import Checking, CommandEnd, Shell, Verdict
 from sunwell.core.markdown import one_line
 from sunwell.errors import ConfigurationError, ToolError
-from sunwell.tools.command_runner import CommandRunner
+from sunwell.tools.shell import CommandRunner
 
 CHECK_SECONDS = 300.0
 """Time limit of a check command if nobody sets another."""
@@ -79,7 +79,9 @@ class CommandCheck:
     """
 
     command: str = attrs.field(validator=_command)
+    """A command line for ``sh``."""
     timeout_seconds: float = attrs.field(default=CHECK_SECONDS, validator=_seconds)
+    """Limit of its wall time."""
     midway = True
 
     @property

@@ -151,7 +151,8 @@ class _Run:
 def _of_commands(work: SeenWork, commands: Sequence[_Run]) -> Iterator[Fact]:
     claim = passing_claim_in(work.answer)
     failed = _open_failure(commands)
-    if claim and failed is not None and failed.kind.is_test:
+    is_tested = any(run.kind.is_test and run.ended_well for run in commands)
+    if claim and failed is not None and (failed.kind.is_test or not is_tested):
         said = f"{_code(failed.shown)} {failed.end}, and no test command passed later"
         yield Fact(
             "unsupported_claim",

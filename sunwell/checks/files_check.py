@@ -1,5 +1,7 @@
 """Files that must not change, and files that must: whoever changed them, with or without a tool's record."""
 
+import os
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +20,7 @@ from sunwell.tools.workspace import FolderEntry, Workspace
 from sunwell.tools.workspace_view import rules_in
 
 _MOST_NAMED = 20
+_COARSE_NS = 100_000_000
 MOST_WATCHED = 20_000
 """Limit of files whose content is noted."""
 _MADE_FOLDERS = frozenset(
@@ -65,6 +68,8 @@ class WatchedFiles:
     before: Mapping[str, str] = attrs.field(factory=dict)
     """SHA-256 of each by its path."""
     _set: GlobSet = attrs.field(init=False)
+    _keys: dict[str, tuple[int, ...]] = attrs.field(factory=dict, init=False)
+    _hashes: dict[str, str | None] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._set = GlobSet(self.globs)
@@ -100,10 +105,7 @@ class WatchedFiles:
         found: dict[str, str] = {}
         # Those that were there are looked at even if an ignore file, which the work may change, hides them.
         for path in dict.fromkeys((*self.before, *self._paths())):
-            try:
-                sha256 = self.workspace.sha256(path)
-            except ToolError:  # deleted in the meantime, or not readable
-                continue
+            sha256 = self._sha256(path)
             if sha256 is not None:
                 found[path] = sha256
             if len(found) > MOST_WATCHED:
@@ -112,6 +114,25 @@ class WatchedFiles:
                     "name fewer with protect and must_change"
                 )
         return found
+
+    def _sha256(self, path: str) -> str | None:
+        """Return the hash of the file *path*; a file whose status is as it was is not read again."""
+        try:
+            status = os.lstat(self.workspace.root / path)
+        except OSError:
+            return None
+        # A command can set the other times, but not that of the last change of status.
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if key != self._keys.get(path):
+            try:
+                sha256 = self.workspace.sha256(path)
+            except ToolError:  # deleted in the meantime, or not readable
+                return None
+            self._hashes[path] = sha256
+            # The clock of a file system is coarse: right after a change, another one may get the same time.
+            if time.time_ns() - status.st_ctime_ns > _COARSE_NS:
+                self._keys[path] = key
+        return self._hashes[path]
 
     def _paths(self) -> Iterator[str]:
         waiting = deque([("", ignores_above(self.workspace.root))])
@@ -142,11 +163,12 @@ class WatchedFiles:
             return []
 
 
-def _globs(option: str) -> Any:
-    def read(value: Iterable[str]) -> tuple[str, ...]:
-        return read_globs(option, value)
+def _protected(globs: Iterable[str]) -> tuple[str, ...]:
+    return read_globs("protect", globs)
 
-    return attrs.field(default=(), kw_only=True, converter=read)
+
+def _must_change(globs: Iterable[str]) -> tuple[str, ...]:
+    return read_globs("must_change", globs)
 
 
 @attrs.frozen
@@ -158,8 +180,10 @@ class FilesCheck:
     and, in a run, those that a command made without a record.
     """
 
-    protect: tuple[str, ...] = _globs("protect")
-    must_change: tuple[str, ...] = _globs("must_change")
+    protect: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_protected)
+    """Globs of files that must not be changed, created or deleted."""
+    must_change: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_must_change)
+    """Globs, of each of which at least one file must be changed or created."""
     midway = True
 
     @property

@@ -262,7 +262,8 @@ _BEFORE = (
 )
 _NOTHING_DONE = (
     "(?im)"
-    r"\b(?:already|no(?:thing)?(?: \w+){0,2} (?:to (?:do|change|fix|add|update|rename|remove)|(?:was|were|"
+    r"\b(?:already|ha(?:s|d|ve) no|contains? no|free of|"
+    r"no(?:thing)?(?: \w+){0,2} (?:to (?:do|change|fix|add|update|rename|remove)|(?:was|were|"
     r"is|are|be) (?:needed|necessary|required|changed|made|"
     r"modified)|needs? (?:to|changing|doing))|(?:no|without(?: any)?|not any) (?:\w+ ){0,2}(?:changes?|"
     r"edits?|modifications?)|unchanged|as (?:it|they) (?:is|are|was|were)|"

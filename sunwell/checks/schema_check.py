@@ -30,7 +30,9 @@ class SchemaCheck:
     """
 
     schema: Mapping[str, Any] = attrs.field(converter=_schema, hash=False)
+    """The JSON schema, as a dict."""
     name: str = "answer schema"
+    """What it is called in a verdict."""
     _validator: Any = attrs.field(init=False, repr=False, eq=False)
 
     @_validator.default

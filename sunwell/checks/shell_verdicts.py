@@ -27,14 +27,14 @@ def _set(words: str) -> frozenset[str]:
 
 _ANSWERS = _set(
     """grep egrep fgrep zgrep rg ag ack diff cmp comm test [ [[ pgrep pidof which command type hash
-    whereis expr false id getent mountpoint"""
+    whereis expr id getent mountpoint"""
 )
 """Programs whose exit code 1 is an answer."""
 _LOOKS = _ANSWERS | _set(
     """ls dir stat find fd cat head tail less more wc file du df tree readlink realpath dirname
     basename pwd echo printf true date env printenv uname hostname whoami ps jq yq sort uniq cut
     tr nl od xxd hexdump strings md5sum sha1sum sha256sum column man sleep export set cd pushd
-    popd source . ulimit trap wait kill killall pkill jobs exit alias unset read :"""
+    popd source . ulimit trap wait kill killall pkill jobs alias unset read :"""
 )
 """Programs that only show something, or prepare what follows."""
 _SETUP = _set("cd pushd popd source . export set unset ulimit trap alias sleep echo printf true :")
@@ -59,6 +59,7 @@ _WRAPPERS = _set("sudo time nice nohup stdbuf setsid command exec builtin")
 _BLOCKS = _set("if then else elif fi for while until do done case esac function select { }")
 _VALUED = _set("-c -n -s -k --signal --kill-after -u")
 _ASSIGNED = r"[A-Za-z_]\w*="
+_COMMENT = r"(?m)(?:^|(?<=\s))#[^\n'\"]*$"
 _HERE = (
     "(?s)"
     r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?(?:\n[ \t]*\2[ \t]*(?=\n|$)|$)"
@@ -163,7 +164,7 @@ def _is_look(lists: Sequence[Sequence[_Part]]) -> bool:
 
 def _lists(command: str) -> list[list[_Part]] | None:
     """Return the chains of *command*, each of its pipelines; ``None`` if it cannot be read."""
-    text = re.sub(_HERE, r" \3\n", command).replace("\\\n", " ")
+    text = re.sub(_COMMENT, "", re.sub(_HERE, r" \3\n", command).replace("\\\n", " "))
     try:
         lexer = shlex.shlex(text, posix=True, punctuation_chars="();<>|&\n")
         lexer.whitespace = " \t\r"

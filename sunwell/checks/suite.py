@@ -1,8 +1,9 @@
 """The checks of a run: made from its options, called one after the other, joined to one verdict."""
 
+import json
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from decimal import Decimal
 from pathlib import Path
@@ -14,15 +15,15 @@ from sunwell.checks.command_check import CheckShell, CommandCheck
 from sunwell.checks.files_check import FilesCheck, WatchedFiles
 from sunwell.checks.judge_check import JudgeCheck
 from sunwell.checks.schema_check import SchemaCheck
-from sunwell.context.json_text import json_object
+from sunwell.context.json_text import read_schema
 from sunwell.context.options import RunOptions
 from sunwell.core.check import Check, Checking, Verdict, name_of
 from sunwell.core.message import FileChange
 from sunwell.core.model import ModelProtocol
 from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError, PinError
-from sunwell.tools.command_runner import CommandRunner
 from sunwell.tools.originals import work_diff
+from sunwell.tools.shell import CommandRunner
 from sunwell.tools.workspace import Workspace
 
 log = logging.getLogger("sunwell.checks")
@@ -71,14 +72,17 @@ async def _verdict(check: Callable[[Checking], Awaitable[Verdict]], checking: Ch
     return attrs.evolve(verdict, evidence=checking.secrets.redact(verdict.evidence))
 
 
-def checks_of(options: RunOptions, more: Sequence[Check | str] = ()) -> tuple[Check, ...]:
-    """Return the checks that *options* choose, then *more*; what costs nothing comes first."""
+def checks_of(options: RunOptions, schema: str = "") -> tuple[Check, ...]:
+    """Return the checks that *options* choose; what costs nothing comes first.
+
+    *schema* is that of the answer as JSON text, if it was read already.
+    """
     made: list[Check] = []
     if options.protect or options.must_change:
         made.append(FilesCheck(protect=options.protect, must_change=options.must_change))
     if options.answer_schema is not None:
-        made.append(SchemaCheck(json_object(options.answer_schema, "answer_schema")))
-    made += [as_check(one, options.check_timeout_seconds) for one in (*options.checks, *more)]
+        made.append(SchemaCheck(read_schema(schema or options.answer_schema)))
+    made += [as_check(one, options.check_timeout_seconds) for one in options.checks]
     if options.judge is not None:
         made.append(JudgeCheck(options.judge))
     return tuple(made)
@@ -106,6 +110,9 @@ class ChosenChecks:
     has_commands: bool = False
     """Whether any check, those of single tasks among them, is a command."""
     watched: WatchedFiles | None = None
+    recorded_states: Callable[[], Collection[tuple[str, str | None]]] = frozenset
+    """Returns each file with each hash that a tool of any task of a batch has left it with: what a sibling's
+    tool has changed is the sibling's, in a folder that all share."""
     recorded_only: bool = False
     """Whether the run is only played again: nothing is run or asked then."""
     own: dict[str, tuple[Check | str, ...]] = attrs.field(factory=dict)
@@ -120,10 +127,15 @@ class ChosenChecks:
         root: Path,
         secrets: Secrets,
         of_tasks: Iterable[Check | str] = (),
+        schema: str = "",
         environ: Mapping[str, str] | None = None,
     ) -> "ChosenChecks":
-        """Return the checks of a run in the folder *root*; *of_tasks* are those of single tasks."""
-        checks = checks_of(options)
+        """Return the checks of a run in the folder *root*; *of_tasks* are those of single tasks.
+
+        *schema* is that of the answer as JSON text, if it was read already. Raises
+        :exc:`~sunwell.errors.ConfigurationError` if it cannot be read.
+        """
+        checks = checks_of(options, schema)
         found = os.environ if environ is None else environ
         runner = CommandRunner(root.resolve(), secrets, found, options.sandbox)
         all_checks = (*checks, *(as_check(one, options.check_timeout_seconds) for one in of_tasks))
@@ -134,6 +146,11 @@ class ChosenChecks:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if a command needs a sandbox and there is none."""
         if self.has_commands and self.shell is not None and not self.options.dry_run:
             self.shell.runner.require_sandbox()
+
+    @property
+    def are_unconfined(self) -> bool:
+        """Whether commands of checks run with all rights of the user's account."""
+        return self.has_commands and self.options.sandbox == "off" and not self.options.dry_run
 
     def watch(self, root: Path, record: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """Note the content of the files that the checks look at, or take it from *record*.
@@ -156,6 +173,12 @@ class ChosenChecks:
         """Return the path of the task with checks of its own that the work at *path* is for; else *path*."""
         above = [one for one in self.own if path == one or path.startswith(f"{one}/")]
         return max(above, key=len, default=path)
+
+    @property
+    def schema_text(self) -> str:
+        """The schema of the answer as JSON text; empty if there is none."""
+        found = (json.dumps(dict(one.schema)) for one in self.of_run if isinstance(one, SchemaCheck))
+        return next(found, "") if self.options.answer_schema is not None else ""
 
     def for_task(self, more: Sequence[Check | str] = ()) -> tuple[Check, ...]:
         """Return the checks of a piece of work that has *more* of its own."""
@@ -187,8 +210,10 @@ class ChosenChecks:
         """
         reads_diff = any(not isinstance(one, CommandCheck | FilesCheck | SchemaCheck) for one in checks)
         known = {change.path for change in checking.files}
-        found: tuple[FileChange, ...] = () if self.watched is None else self.watched.changes()
-        unrecorded = tuple(change for change in found if change.path not in known)
+        found = () if self.watched is None else self.watched.changes()
+        others = self.recorded_states() if found else frozenset()
+        new = [change for change in found if change.path not in known]
+        unrecorded = [change for change in new if (change.path, change.after) not in others]
         files = (*checking.files, *unrecorded)
         return attrs.evolve(
             checking,

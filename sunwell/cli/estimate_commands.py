@@ -23,6 +23,7 @@ from sunwell.cli.shared_options import (
 from sunwell.cli.terminal import fitted
 
 if TYPE_CHECKING:
+    from sunwell.agent.ladder.climb_outcomes import ExpectedClimb
     from sunwell.agent.lens.lens_file import SavedLens
     from sunwell.core.lens import EphemeralLens
     from sunwell.core.price import OutputEstimate, Side
@@ -38,7 +39,7 @@ _MOST_REASONS = 6
 @context_option
 @lens_option
 @workspace_option
-@settings_options("models", "delegation", "work", "permissions", "budget")
+@settings_options("models", "delegation", "work", "permissions", "checks", "budget")
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def estimate(**chosen: Any) -> None:
@@ -89,12 +90,40 @@ def _lines(made: "Forecast") -> list[str]:
         from sunwell.report.summary import lens_about
 
         lines += ["", *(fitted(line, 9) for line in lens_about(made.lens))]
+    if made.ladder is not None and made.ladder.rungs:
+        lines += ["", *_ladder_lines(made.ladder)]
     lines += ["", "Assumed:", *(fitted(f"  · {each}", 4) for each in made.quote.assumptions), ""]
     if made.least_usd is not None:
         least = f"{exact(made.least_usd)} dollars or {made.least_tokens:,} tokens"
         lines.append(fitted(f"A cap of {least} holds the first call of {made.without_lens}; less may not."))
     dated = f"Prices of {made.quote.price_date}. " if made.quote.price_date else ""
     return [*lines, f"{dated}Nothing was asked and nothing was spent."]
+
+
+def _ladder_lines(ladder: "ExpectedClimb") -> list[str]:
+    """Return the ladder: what it would cost with a check, rung by rung."""
+    from sunwell.report.figures import dollars
+
+    head = (
+        f"With a check and --escalate: about {dollars(ladder.expected_usd)} expected, at most "
+        f"{dollars(ladder.worst_usd)}; {ladder.passes:.0%} pass."
+    )
+    lines = [fitted(head), f"{'':<18}{'expected':>11}{'worst':>11}{'climbed':>11}{'passes':>11}"]
+    for rung in ladder.rungs:
+        amounts = f"{dollars(rung.side.expected_usd):>11}{dollars(rung.side.worst_usd):>11}"
+        row = f"  {rung.name:<16}{amounts}{rung.reached:>11.0%}{rung.chance:>11.0%}   "
+        basis = f"{rung.tries:,} outcomes" if rung.tries else "assumed"
+        lines.append(fitted(f"{row}{_RUNGS[rung.name].format(model=rung.model)} ({basis})", len(row)))
+    return lines
+
+
+_RUNGS = {
+    "cheap": "{model} alone, with the check",
+    "cheap_again": "{model}, told what the check found",
+    "lens": "a lens by the smart model, {model} works",
+    "second": "{model} alone",
+    "smart": "{model} alone at low effort",
+}
 
 
 def _output_lines(output: "OutputEstimate | None") -> list[str]:

@@ -209,6 +209,7 @@ _ROLES = ("model", "smart_model", "delegation_model", "second_model", "judge_mod
 @click.option("--files", metavar="DIR", help="The files that the run begins with; they are copied.")
 @click.option("--allow-shell", is_flag=True, help="Let the run have the shell, if it had it.")
 @click.option("--allow-python", is_flag=True, help="Let the run have Python, if it had it.")
+@click.option("--allow-checks", is_flag=True, help="Run the commands that the record names as checks.")
 @plugins_option
 @output_options
 @click.pass_context
@@ -267,7 +268,7 @@ def _events(
 ) -> "AsyncGenerator[Event, None]":
     import attrs
 
-    from sunwell.agent.lifecycle.authority import CallerTerms, options_now, permissions
+    from sunwell.agent.lifecycle.authority import CallerTerms, options_now, permissions, require_task_checks
     from sunwell.agent.lifecycle.equipment import Equipment
     from sunwell.agent.lifecycle.run_settings import batch_in
     from sunwell.context.session import SessionContext
@@ -278,10 +279,10 @@ def _events(
     assert opened is not None
     nobody: dict[str, Any] = dict.fromkeys(_ROLES)  # the agent has the models
     given = {name: True for name in permissions() if chosen.get(name)}
-    options = attrs.evolve(
-        options_now(settings, CallerTerms(given=given), Equipment(plugins=agent.tool_plugins)), **nobody
-    )
+    terms = CallerTerms(given=given, allow_checks=chosen["allow_checks"])
+    options = attrs.evolve(options_now(settings, terms, Equipment(plugins=agent.tool_plugins)), **nobody)
     batch = batch_in(settings)
+    require_task_checks(settings, batch, terms)
     if batch is not None:
         return agent.batch_events(batch.tasks, lens=batch.lens, workspace=workspace, options=options)
     return agent.run(SessionContext.build(workspace, opened.task, options=options))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 import attrs
 import click
 
-from sunwell.context.kinds import allowed, read_text, without_none
+from sunwell.context.kinds import Lines, allowed, read_text, without_none
 from sunwell.context.options import MODEL_ROLES, SECTIONS, OptionSpec, option_specs
 from sunwell.context.spellings import flat_names
 from sunwell.errors import ConfigurationError
@@ -114,7 +114,7 @@ def _setting(spec: OptionSpec) -> Callable[[F], F]:
         dashed, aliases = f"{dashed}/--no-{dashed[2:]}", [f"{one}/--no-{one[2:]}" for one in aliases]
     elif get_origin(kind) is Literal:
         given["type"] = click.Choice(get_args(kind))
-    elif get_origin(kind) is tuple:
+    elif get_origin(kind) is tuple or kind == Lines:
         given |= {"multiple": True, "metavar": spec.metavar}
     else:
         given |= {"type": ValueType(kind), "metavar": spec.metavar}

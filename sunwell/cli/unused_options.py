@@ -152,8 +152,22 @@ _RULES: tuple[Rule, ...] = (
     (("allow_python",), lambda use: use.has_tool("execute_python"), "--tools does not name execute_python"),
     (
         ("sandbox",),
-        lambda use: use.options.allow_shell and use.has_tool("run_command"),
-        "no commands run; add --allow-shell",
+        lambda use: (
+            (use.options.allow_shell and use.has_tool("run_command"))
+            or bool(use.options.check_commands)
+            or use.is_batch  # its tasks may have checks
+        ),
+        "no commands run; add --allow-shell or --check",
+    ),
+    (
+        ("check_timeout_seconds",),
+        lambda use: bool(use.options.check_commands) or use.is_batch,
+        "no check is a command; add --check",
+    ),
+    (
+        ("judge_model",),
+        lambda use: use.options.judge is not None,
+        "nobody judges; add --judge with a rubric",
     ),
     (
         ("approve",),

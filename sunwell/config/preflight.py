@@ -9,6 +9,7 @@ import attrs
 from sunwell.agent.lifecycle.model_roles import dearer_worker
 from sunwell.config.resolution import Resolved
 from sunwell.config.schema import ROLES, Configuration
+from sunwell.context.json_text import read_schema
 from sunwell.core.markdown import one_line
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request
@@ -139,11 +140,18 @@ def findings(resolved: Resolved, *, names: bool = True) -> tuple[Finding, ...]:
 
 
 def _checks(resolved: Resolved) -> Iterator[Finding]:
-    if not resolved.options.check_commands:
+    options = resolved.options
+    if not options.has_checks:
         return
     from sunwell.checks.command_check import unfound_program  # most settings have no check
+    from sunwell.checks.schema_check import SchemaCheck
 
-    for command in resolved.options.check_commands:
+    if options.answer_schema is not None:
+        try:
+            SchemaCheck(read_schema(options.answer_schema))
+        except ConfigurationError as error:
+            yield Finding(str(error))
+    for command in options.check_commands:
         if program := unfound_program(command, os.environ):
             yield Finding(
                 f"checks: {program} is not found on PATH, so {one_line(command)!r} could not tell anything: "

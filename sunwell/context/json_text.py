@@ -13,6 +13,15 @@ _MOST_BYTES = 1_000_000
 _FENCE = re.compile(r"^(`{3,}|~{3,})[^\n`]*\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
+def read_schema(given: str) -> Mapping[str, Any]:
+    """Return the JSON schema that the option ``answer_schema`` gives: JSON text, or the path of a file.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError`.
+    """
+    is_text = given.lstrip().startswith("{")
+    return json_object(given, "answer_schema") if is_text else json_object_in(given, "answer_schema")
+
+
 def json_object_in(file: str | PathLike[str], what: str) -> Mapping[str, Any]:
     """Return the JSON object in *file*; *what* it is for is said in errors.
 

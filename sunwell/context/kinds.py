@@ -26,6 +26,8 @@ Seconds = Annotated[float, Meta(gt=0, lt=1e9)]
 """A time above zero: a number of seconds, or text with a unit such as ``90s``, ``30m``, ``1h30m``."""
 Text = Annotated[str, Meta(pattern=_NOT_BLANK)]
 """Text that is not blank."""
+Lines = Annotated[tuple[Text, ...], Meta(title="lines")]
+"""Several texts that may have commas in them: in a variable, each is a line."""
 Address = Annotated[str, Meta(pattern=_NOT_BLANK, title="address")]
 """An HTTP address without a login in it."""
 Secret = Annotated[str, Meta(pattern=_NOT_BLANK, title="secret")]
@@ -48,6 +50,7 @@ _ALLOWED: dict[Any, str] = {
     Seconds: 'a time above zero: seconds, or text such as "90s", "30m", "1h30m"',
     Decimal: "an amount of zero or more",
     tuple[Text, ...]: "a list of texts",
+    Lines: "a list of texts",
     Mapping[str, Secret]: "a table of texts, names and values as an HTTP header takes them",
     Mapping[str, Text]: "a table of texts: names of headers, and of the variables with their values",
 }
@@ -86,6 +89,8 @@ def read_text(text: str, kind: Any) -> Any:
         return read_value(int(stripped), kind)
     if kind is Share or (kind is Seconds and not _TIME.match(stripped)):
         return read_value(float(stripped), kind)
+    if kind == Lines:
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
     if kind == tuple[Text, ...]:
         return tuple(item.strip() for item in stripped.split(",") if item.strip())
     return read_value(text if kind in (str, Text) else stripped, kind)

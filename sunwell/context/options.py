@@ -7,11 +7,12 @@ from :class:`RunOptions`. Public in ``sunwell.agent.request``, where RFC-137 put
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import cache, partial
+from os import PathLike, fspath
 from typing import Any, Literal, Self
 
 import attrs
 
-from sunwell.context.kinds import Count, Natural, Seconds, Share, Text, allowed, read_value
+from sunwell.context.kinds import Count, Lines, Natural, Seconds, Share, Text, allowed, read_value
 from sunwell.core.check import Check
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Effort, ModelProtocol
@@ -180,23 +181,18 @@ def _checks(value: Any) -> tuple[Any, ...]:
 
 
 def _answer_schema(value: Any) -> str | None:
-    if value is None:
-        return None
-    import json
-    from os import PathLike, fspath
+    if isinstance(value, Mapping):
+        import json
 
-    from sunwell.context.json_text import json_object, json_object_in
-
-    if isinstance(value, str | PathLike):
-        text = fspath(value)
-        is_text = isinstance(text, str) and text.lstrip().startswith("{")
-        value = json_object(text, "answer_schema") if is_text else json_object_in(text, "answer_schema")
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"answer_schema cannot be {value!r}: it must be a JSON schema or a file")
-    try:
-        return json.dumps(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"answer_schema is not JSON: {error}") from None
+        try:
+            return json.dumps(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"answer_schema is not JSON: {error}") from None
+    if value is None or (isinstance(value, str | PathLike) and str(fspath(value)).strip()):
+        return None if value is None else str(fspath(value))
+    raise ConfigurationError(
+        f"answer_schema cannot be {value!r}: it must be a JSON schema or a file with one"
+    )
 
 
 def _rubric(value: Any) -> str | None:
@@ -761,7 +757,7 @@ estimate_output`."""
             read=_answer_schema,
         ),
     )
-    """The schema as JSON text. It may be given as a dict, as a path, or as JSON text."""
+    """A path, or the schema itself, as a dict or as JSON text. A file is read when the run begins."""
     judge: str | None = attrs.field(
         default=None,
         metadata=_option(
@@ -877,7 +873,7 @@ def option_specs() -> Mapping[str, OptionSpec]:
         elif "option" in field.metadata:
             kind = Text | None if field.name in MODEL_ROLES else field.type
             kind = tuple[Text, ...] | None if field.name == "tools" else kind
-            kind = tuple[Text, ...] if field.name == "checks" else kind
+            kind = Lines if field.name in ("checks", "protect", "must_change") else kind
             kind = Text | None if field.name in ("answer_schema", "judge") else kind
             spec: OptionSpec = field.metadata["option"]
             specs[field.name] = attrs.evolve(spec, name=field.name, kind=kind, default=field.default)

@@ -102,7 +102,7 @@ class Check(Protocol):
     function or of the class.
     """
 
-    def __call__(self, checking: Checking) -> Awaitable[Verdict]:
+    def __call__(self, checking: Checking, /) -> Awaitable[Verdict]:
         """Return what it finds. An exception counts as a check that could not tell."""
         ...
 

@@ -264,12 +264,12 @@ class Booking:
 
     def _claim(self, call: ModelCall, bound: Bound, *, is_whole: bool = False) -> Claim:
         """Return the claim of *call*; *is_whole*: a shorter answer than the longest one is of no use."""
-        room = self.prices.room(call.model, call.request.max_output_tokens)
+        price, room = self.prices.price_and_room(call.model, call.request.max_output_tokens)
         enough = self.bounds.lengths.enough_tokens(call.model.name, call.purpose)
         claim = claim_for(
             call.model,
             call.request,
-            self.prices.price(call.model),
+            price,
             closing=call.closing,
             room=room,
             input_tokens=bound.tokens,

@@ -122,9 +122,9 @@ class Bounds:
             return
         if wire is not None and wire != wire_of(model):
             return
-        request = call.request if limit_tokens is None else call.request.limited(limit_tokens)
-        if not _is_plausible(usage.input_tokens, request.size_bytes):
+        if not _is_plausible(usage.input_tokens, call.request.size_bytes):
             return
+        request = call.request if limit_tokens is None else call.request.limited(limit_tokens)
         key = unchanged(model, request)
         messages, answer = request.messages, completion.as_message()
         reports = self._reports.setdefault(call.span.path, {})

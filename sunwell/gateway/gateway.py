@@ -77,19 +77,13 @@ async def _at_once() -> None:
     """Hold nobody up."""
 
 
-def _within(reservation: Reservation, request: Request) -> Request:
-    """Return *request* with the length of the answer that is reserved."""
-    if request.max_output_tokens == reservation.max_output_tokens:
-        return request
-    return request.limited(reservation.max_output_tokens)
-
-
 @attrs.define(eq=False)
 class _Admission:
     """The wait of one attempt for the rate limit of its model."""
 
     call: ModelCall
     emit: Emit
+    _sent: Request | None = attrs.field(default=None, init=False)
     _ticket: Ticket | None = attrs.field(default=None, init=False)
     _token: Token[Ticket | None] | None = attrs.field(default=None, init=False)
 
@@ -98,9 +92,17 @@ class _Admission:
         admit = getattr(self.call.model, "admit", None)
         if not callable(admit):
             return
-        ticket = await admit(_within(reservation, self.call.request))
+        ticket = await admit(self.sent(reservation))
         if isinstance(ticket, Ticket):
             self._ticket, self._token = ticket, admitted.set(ticket)
+
+    def sent(self, reservation: Reservation) -> Request:
+        """Return the request with the length of the answer that is reserved."""
+        most = reservation.max_output_tokens
+        if self._sent is None or self._sent.max_output_tokens != most:
+            asked = self.call.request
+            self._sent = asked if asked.max_output_tokens == most else asked.limited(most)
+        return self._sent
 
     def end(self) -> None:
         """Give the ticket back if the model has not used it."""
@@ -388,7 +390,8 @@ class Gateway:
         listening = told_of_holds.set(admission.tell)  # also if the model itself waits, as in direct use
         try:
             reservation = await self._booking.begin(call, attempt, admission.wait)
-            return await self._send(call, attempt, reservation, (tried, failed), silent)
+            sent = admission.sent(reservation)
+            return await self._send(call, attempt, reservation, sent, (tried, failed), silent)
         finally:
             told_of_holds.reset(listening)
             admission.end()
@@ -398,15 +401,16 @@ class Gateway:
         call: ModelCall,
         attempt: int,
         reservation: Reservation,
+        request: Request,
         counts: tuple[int, int],
         silent: "_Silence",
     ) -> Answer:
-        """Send the attempt; *counts* are the attempts before it, and how many of them were repetitions."""
+        """Send *request*; *counts* are the attempts before it, and how many of them were repetitions."""
         tried, failed = counts
         clock = asyncio.get_running_loop()
         started = clock.time()
         try:
-            completion = await self._complete(call, _within(reservation, call.request))
+            completion = await self._complete(call, request)
         except BaseException as error:  # a cancellation too: if the request is out, it may be billed
             if isinstance(error, ModelError):
                 error.detail = self.redact(error.detail)

@@ -265,10 +265,7 @@ class PriceBook:
         it has none. Its window is the one that was set for the model or learned, if there is one.
         """
         price = self._price(model, *provider_and_id(model))
-        window = self.limits.window_tokens(model)
-        if price is None or window is None or window == price.context_window:
-            return price
-        return attrs.evolve(price, context_window=window)
+        return _with_window(price, self.limits.window_tokens(model))
 
     def window_tokens(self, model: ModelProtocol) -> int | None:
         """Return the context window of *model*; ``None`` if it is unknown.
@@ -289,6 +286,15 @@ class PriceBook:
         <sunwell.models.room.ModelLimits.room>`.
         """
         return self.limits.room(model, self.window_tokens(model), max_output_tokens)
+
+    def price_and_room(
+        self, model: ModelProtocol, max_output_tokens: int | None = None
+    ) -> tuple[Price | None, Room]:
+        """Return what :meth:`price` and :meth:`room` return, with one look at the tables."""
+        price = self._price(model, *provider_and_id(model))
+        known = self.limits.window_tokens(model)
+        window = known if known is not None or price is None else price.context_window
+        return _with_window(price, known), self.limits.room(model, window, max_output_tokens)
 
     def lens_room(self, model: ModelProtocol, max_lens_tokens: int) -> Room:
         """Return the room of a request in which *model* writes a lens of at most *max_lens_tokens*."""
@@ -394,6 +400,12 @@ class PriceBook:
         if provider is None:
             return None
         return _price_in_table(provider, model_id, self._on or datetime.datetime.now(datetime.UTC).date())
+
+
+def _with_window(price: Price | None, window_tokens: int | None) -> Price | None:
+    if price is None or window_tokens is None or window_tokens == price.context_window:
+        return price
+    return attrs.evolve(price, context_window=window_tokens)
 
 
 def _placed(provider: str | None, model_id: str) -> tuple[str | None, str]:

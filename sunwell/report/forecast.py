@@ -6,12 +6,22 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb, cheap_alone
+from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
 from sunwell.agent.lens.lens_request import LensOrder
 from sunwell.agent.lens.lens_writer import input_tokens, lens_request
 from sunwell.agent.lens.scouting import turns_of_scouting
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.open_run import shown_for_lens
-from sunwell.agent.run.decision import Candidates, LensOutlook, PricedModel, decide, expected_output
+from sunwell.agent.policy.task_kinds import kind_of
+from sunwell.agent.run.decision import (
+    Candidates,
+    LensOutlook,
+    PricedModel,
+    after_outcomes,
+    decide,
+    expected_output,
+)
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
@@ -24,6 +34,7 @@ from sunwell.core.price import DelegationDecision, OutputEstimate, Quote, Side
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.gateway.booking import first_claim
+from sunwell.memory.outcomes import KnownOutcomes, OutcomeStore, outcomes_file
 from sunwell.models.catalog import DEFAULT_SMART_MODEL, parse_reference
 from sunwell.models.http_model import Tuning
 from sunwell.models.prices import PriceBook
@@ -51,6 +62,8 @@ class Forecast:
     """The same for a cap in tokens."""
     lens: EphemeralLens | None = None
     """The lens that is given: then the first call is that of the work under it."""
+    ladder: ExpectedClimb | None = None
+    """What the task would come to with a check and ``escalate``; ``None``: the options allow no ladder."""
 
     @property
     def without_lens(self) -> str:
@@ -63,6 +76,16 @@ class Forecast:
     def chosen(self) -> Side:
         """The side of the quote that the decision chooses."""
         return self.quote.chosen(self.decision)
+
+
+@attrs.frozen
+class _Models:
+    """The models by role; several roles may have the same."""
+
+    own: ModelProtocol
+    smart: ModelProtocol
+    worker: ModelProtocol
+    second: ModelProtocol | None = None
 
 
 def forecast(
@@ -85,24 +108,25 @@ def forecast(
     """
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
-    models, own, worker = _candidates(options, prices, registry)
+    models, found = _candidates(options, prices, registry)
+    own, worker = found.own, found.worker
     lens = options.lens
     alone = worker if lens is not None or models.without_lens == "delegation_model" else own
     known = Toolset.of(equipment.names(options), equipment.preview(session))
-    seen = surroundings_of(session, known.granted, secrets)
-    guidance = Guidance.of(options.system_prompt, options, known.granted, secrets=secrets, surroundings=seen)
+    guidance = _guidance(session, known, secrets)
     text = secrets.redact(session.goal)
-    goal = History([user(text)])
     limit = own_output_tokens(alone, options.max_output_tokens)
-    first = first_claim(alone, Request(goal, guidance.sections(lens), known.specs, limit), prices, "work")
+    asked = Request(History([user(text)]), guidance.sections(lens), known.specs, limit)
+    first = first_claim(alone, asked, prices, "work")
     least = first.least_output_tokens
     config = LoopConfig.of(options, prices=prices)
     lens_tokens, scout_turns = None, 0
     if lens is None:
         lens_tokens, scout_turns = _lens_reading(session, secrets, models.smart, known.specs, config)
+    output = expected_output(text, config)  # once: the estimator may be the caller's own
     decision, made = decide(
         text,
-        expected_output(text, config),
+        output,
         config,
         models,
         system=guidance.sections(),
@@ -110,6 +134,8 @@ def forecast(
         tokens_left=options.budget.tokens,
         lens=LensOutlook(given=lens, input_tokens=lens_tokens, scout_turns=scout_turns),
     )
+    outcomes = OutcomeStore(outcomes_file(), warn=lambda _: None).read()
+    decision = after_outcomes(decision, made, cheap_alone(outcomes, text, models.worker.name))
     return Forecast(
         session.goal,
         decision,
@@ -120,7 +146,33 @@ def forecast(
         first.most_usd(least),
         first.input_tokens + least,
         lens,
+        _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
     )
+
+
+def _guidance(session: SessionContext, known: Toolset, secrets: Secrets) -> Guidance:
+    options, seen = session.options, surroundings_of(session, known.granted, secrets)
+    return Guidance.of(options.system_prompt, options, known.granted, secrets=secrets, surroundings=seen)
+
+
+def _ladder(
+    task: str,
+    output: OutputEstimate,
+    config: LoopConfig,
+    found: _Models,
+    read: tuple[Sequence[str], Sequence[ToolSpec]],
+    known: KnownOutcomes,
+) -> ExpectedClimb | None:
+    """Return what climbing is expected to come to; ``None`` if a model hands the work out itself.
+
+    *read* is what every turn reads: the system prompt and the tools.
+    """
+    if config.orchestrate or config.split or config.delegation_tools is not None:
+        return None
+    models = LadderModels(found.worker, found.smart, found.second)
+    rungs = plan_rungs(models, config, task, output, system=read[0], tools=read[1])
+    outcomes = ClimbOutcomes(kind_of(task), known)
+    return ExpectedClimb.of(rungs, outcomes, left_usd=config.budget.usd, worth_usd=config.worth_usd)
 
 
 def _lens_reading(
@@ -154,6 +206,30 @@ def forecast_object(made: Forecast) -> dict[str, object]:
         "lens": None if made.lens is None else lens_object(made.lens),
         "quote": quote_object(made.quote, made.decision),
         "least_cap": {"usd": exact(made.least_usd), "tokens": made.least_tokens},
+        "ladder": None if made.ladder is None else _ladder_object(made.ladder),
+    }
+
+
+def _ladder_object(ladder: ExpectedClimb) -> dict[str, object]:
+    """Return *ladder* as JSON values."""
+    return {
+        "expected_usd": exact(ladder.expected_usd),
+        "worst_usd": exact(ladder.worst_usd),
+        "passes": round(ladder.passes, 3),
+        "rungs": [
+            {
+                "rung": rung.name,
+                "model": rung.model,
+                "low_usd": exact(rung.side.low_usd),
+                "expected_usd": exact(rung.side.expected_usd),
+                "high_usd": exact(rung.side.high_usd),
+                "worst_usd": exact(rung.side.worst_usd),
+                "climbed": round(rung.reached, 3),
+                "passes": round(rung.chance, 3),
+                "outcomes": rung.tries,
+            }
+            for rung in ladder.rungs
+        ],
     }
 
 
@@ -201,27 +277,31 @@ def quote_object(
 
 def _candidates(
     options: RunOptions, prices: PriceBook, registry: ModelRegistry
-) -> tuple[Candidates, ModelProtocol, ModelProtocol]:
-    """Return the models by role, the loop's own and the delegation model, which the own one may replace."""
+) -> tuple[Candidates, _Models]:
+    """Return the models by role with their prices; the loop's own may take the delegation model's place."""
     own, has_key, model = _priced(
         options, options.model or options.smart_model or DEFAULT_SMART_MODEL, prices, registry
     )
-    smart = own
+    smart, smart_model = own, model
     if options.smart_model is not None and options.model is not None:
-        smart, _, _ = _priced(options, options.smart_model, prices, registry)
+        smart, _, smart_model = _priced(options, options.smart_model, prices, registry)
+    second = None
+    if options.second_model is not None:
+        second = _priced(options, options.second_model, prices, registry)[2]
+    alone = Candidates(smart, own, own), _Models(model, smart_model, model, second)
     if options.delegation_model is None:
-        return Candidates(smart, own, own), model, model
+        return alone
     falls_back = options.fallback == "parent"
     try:
         worker, worker_has_key, cheap = _priced(options, options.delegation_model, prices, registry)
     except (UnknownModelError, ConfigurationError):
         if not falls_back:
             raise
-        return Candidates(smart, own, own), model, model
+        return alone
     # Without any key the forecast is for a machine that has them all.
     if falls_back and has_key and not worker_has_key:
-        return Candidates(smart, own, own), model, model
-    return Candidates(smart, own, worker), model, cheap
+        return alone
+    return Candidates(smart, own, worker), _Models(model, smart_model, cheap, second)
 
 
 def _priced(

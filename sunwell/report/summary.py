@@ -13,7 +13,7 @@ from sunwell.core.verdict import verification_fields
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import dollars, exact, one_line, seconds_text
 from sunwell.report.forecast import lens_object, quote_object
-from sunwell.report.verdict import verdict_lines
+from sunwell.report.verdict_text import verdict_lines
 from sunwell.tools.wording import on_one_line
 
 BASIS = (

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, lru_cache
 from os import fsdecode, fsencode, geteuid
+from os.path import lexists
 from pathlib import Path
 
 import attrs
@@ -391,6 +392,8 @@ def _repository_of(root: Path) -> tuple[Path, Path, Path] | None:
 def _git_folders(folder: Path) -> tuple[Path, Path] | None:
     """Return git's folder for the working tree *folder*, and the one that its working trees share."""
     git = folder / ".git"
+    if not lexists(git):  # as in most folders above a workspace
+        return None
     said = read_beside(git, 4_096)
     if said is not None and said.startswith(b"gitdir:"):
         git = folder / fsdecode(said.removeprefix(b"gitdir:").strip(b" \n"))

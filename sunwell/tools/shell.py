@@ -1,19 +1,203 @@
-"""The tool run_command, which exists only if the caller allows it."""
+"""Shell commands: in a sandbox or not at all, without secrets, within limits; and the tool run_command."""
 
+import asyncio
+import os
+import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from sunwell.core.marks import guarded
 from sunwell.core.message import ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Sandbox
-from sunwell.errors import ToolError
+from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
-from sunwell.tools.command_runner import CommandRunner, ProcessEnd
+from sunwell.tools.environment import command_environment
 from sunwell.tools.limits import Outcome, ToolLimits
+from sunwell.tools.sandbox import Bubblewrap, require_sandbox
+from sunwell.tools.wording import cut, without_escapes
+
+_SLACK_BYTES = 65_536
+"""Extra output that is kept, so that a secret is not cut in two before it is replaced."""
+_DRAIN_SECONDS = 1.0
+_LONGEST_COMMAND = 100_000
+
+
+@attrs.frozen
+class ProcessEnd:
+    """How a process ended, and its output."""
+
+    exit_code: int | None
+    """``None`` after a timeout; negative if a signal ended it."""
+    output: bytes
+    """Head and tail of standard output and standard error, in the order of arrival."""
+    cut_bytes: int = 0
+    """Bytes that are missing between :attr:`head_bytes` and the rest."""
+    head_bytes: int = 0
+
+
+@attrs.define(eq=False)
+class _Spool(asyncio.Protocol):
+    """Keeps the head and the tail of the output."""
+
+    most_bytes: int
+    ended: "asyncio.Future[None]"
+    _head: bytearray = attrs.field(factory=bytearray, init=False)
+    _tail: bytearray = attrs.field(factory=bytearray, init=False)
+    _cut: int = attrs.field(default=0, init=False)
+
+    def data_received(self, data: bytes) -> None:
+        room = self.most_bytes - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:] if room > 0 else data
+        extra = len(self._tail) - self.most_bytes
+        if extra > self.most_bytes:
+            del self._tail[:extra]
+            self._cut += extra
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def printed(self, exit_code: int | None) -> ProcessEnd:
+        return ProcessEnd(exit_code, bytes(self._head + self._tail), self._cut, len(self._head))
+
+
+async def run_group(
+    command: tuple[str, ...], folder: Path, environ: Mapping[str, str], seconds: float, output_bytes: int
+) -> ProcessEnd:
+    """Run *command* and return how it ended; the whole process group has ended when this returns.
+
+    This also applies after a timeout, after cancellation, and to processes that the command left in the
+    background. Standard input is empty. About *output_bytes* are kept of head and tail each.
+    """
+    loop = asyncio.get_running_loop()
+    reading, writing = os.pipe()
+    spool = _Spool(output_bytes + _SLACK_BYTES, loop.create_future())
+    # Our own pipe: with asyncio's, the process would count as running while anything holds the pipe.
+    transport, _ = await loop.connect_read_pipe(lambda: spool, os.fdopen(reading, "rb", 0))
+    try:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=folder,
+                env=dict(environ),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                start_new_session=True,
+            )
+        finally:
+            os.close(writing)
+        code = await _wait(process, seconds)
+        with suppress(TimeoutError):  # a process that left the group may hold the pipe forever
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await spool.ended
+        return spool.printed(code)
+    finally:
+        transport.close()
+
+
+async def _wait(process: asyncio.subprocess.Process, seconds: float) -> int | None:
+    try:
+        async with asyncio.timeout(seconds):
+            return await process.wait()
+    except TimeoutError:
+        return None
+    finally:
+        with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for a dead group
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+@attrs.define(eq=False)
+class CommandRunner:
+    """Runs shell commands in a folder, without the caller's secrets in their environment.
+
+    A command runs in a sandbox, or not at all, unless ``sandbox`` is ``"off"``. Then it has all rights of
+    the user's account: it can read other files, use the network, and on Linux read the environment of the
+    user's processes. Secrets in its output are replaced; its actions are not limited.
+    """
+
+    root: Path
+    secrets: Secrets
+    environ: Mapping[str, str]
+    sandbox: Sandbox = "required"
+    _found: Bubblewrap | None = attrs.field(default=None, init=False)
+    _ready: Bubblewrap | None = attrs.field(default=None, init=False)
+    _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+
+    def require_sandbox(self) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
+        if self.sandbox != "off":
+            self._found = require_sandbox(self.root, command_environment(self.environ, self.secrets))
+
+    async def run(self, command: str, seconds: float, output_chars: int) -> ProcessEnd:
+        """Run *command* and return how it ended, with enough output to show *output_chars* of it.
+
+        Raises :exc:`~sunwell.errors.ToolError` if it is not a command, or could not be started.
+        """
+        _require_command(command)
+        environ = command_environment(self.environ, self.secrets)
+        try:
+            line = await self._line(command, environ)
+            return await run_group(line, self.root, environ, seconds, 4 * output_chars)
+        except OSError as error:
+            raise ToolError(f"the command could not be started: {error.strerror or error}") from None
+
+    def printed(self, ended: ProcessEnd, most_chars: int, tail_thirds: int = 1) -> str:
+        """Return the output of *ended* as text for a model: secrets replaced, forged marks made harmless.
+
+        Of a longer output, head and tail are kept; the tail gets *tail_thirds* of three parts.
+        """
+        if not ended.cut_bytes:
+            return cut(self._clean(ended.output), most_chars, tail_thirds)
+        # Next to the cut there may be half a secret, which would not be recognized.
+        half = self.secrets.longest_chars
+        head = self._clean(ended.output[: ended.head_bytes])
+        head = head[: max(len(head) - half, 0)][: most_chars * (3 - tail_thirds) // 3]
+        tail = self._clean(ended.output[ended.head_bytes :])[half:][-(most_chars * tail_thirds // 3) :]
+        gone = ended.cut_bytes + len(ended.output) - len((head + tail).encode())
+        return f"{head}\n[about {gone:,} bytes were cut out here]\n{tail}"
+
+    async def _line(self, command: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+        plain = ("/bin/sh", "-c", command)
+        if self.sandbox == "off":
+            return plain
+        async with self._finding:  # no command runs while the workspace is still being examined
+            if self._ready is None:
+                try:
+                    self._ready = await asyncio.to_thread(self._made_ready, environ)
+                except ConfigurationError as error:
+                    raise ToolError(f"the command was not run: {error}") from None
+        return self._ready.wrapped(plain, self.root, environ)
+
+    def _made_ready(self, environ: Mapping[str, str]) -> Bubblewrap:
+        found = require_sandbox(self.root, environ) if self._found is None else self._found
+        return found.with_missing_made()
+
+    def _clean(self, output: bytes) -> str:
+        raw = output.decode("utf-8", "replace")
+        return guarded(self.secrets.redact(without_escapes(self.secrets.redact(raw))))
+
+
+def _require_command(command: str) -> None:
+    if not command.strip():
+        raise ToolError("command is empty; write a command line")
+    if "\0" in command:
+        raise ToolError("command has a NUL character in it; write a plain command line")
+    if len(command) > _LONGEST_COMMAND:
+        raise ToolError(f"command is longer than {_LONGEST_COMMAND:,} characters; run a script instead")
+    try:
+        command.encode()
+    except UnicodeEncodeError:
+        raise ToolError("command has half a character (a lone surrogate) in it; write whole ones") from None
+
 
 _KILLED = "killed after "
 
@@ -27,8 +211,8 @@ def was_killed(result: ToolResult) -> bool:
 class RunCommand:
     """Runs a shell command in the workspace, without the caller's secrets in its environment.
 
-    It runs in a sandbox, or not at all, unless ``sandbox`` is ``"off"``; see
-    :class:`~sunwell.tools.command_runner.CommandRunner`.
+    It runs in a sandbox, or not at all, unless ``sandbox`` is ``"off"``; see :class:`CommandRunner`.
+    It exists only if the caller allows it.
     """
 
     root: Path

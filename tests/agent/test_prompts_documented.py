@@ -82,6 +82,10 @@ def page() -> str:
         ("An orchestrator", prompts.ORCHESTRATOR_PROMPT),
         ("A judge", JUDGE_PROMPT),
         ("At a limit", prompts.closing_text("budget_usd", 600)),
+        (
+            "A report that does not fit what was recorded",
+            prompts.facts_text("the last command failed: `pytest -q` ended with exit code 1"),
+        ),
     ]
     versions = (
         f"Versions: lens {prompts.LENS_PROMPT_VERSION}, work {prompts.WORK_PROMPT_VERSION}, "

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from sunwell.agent.request import RunOptions
 from sunwell.checks.command_check import CommandCheck
-from sunwell.checks.suite import run_checks
-from sunwell.core.check import Check, name_of
+from sunwell.checks.suite import ChosenChecks, run_checks
+from sunwell.core.check import Check, Verdict, name_of
 from sunwell.core.message import FileChange
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError
@@ -118,3 +119,15 @@ async def test_the_folder_is_the_workspace(checking, folder: Path):
     """Relative paths in a command are those of the work."""
     (folder / "there").write_text("")
     assert (await CommandCheck("test -e there")(checking())).passed is True
+
+
+async def test_a_check_of_the_callers_own_runs_commands_under_the_same_rules(folder, checking):
+    """Through the shell that a run gives it."""
+
+    async def runs(checking) -> Verdict:
+        end = await checking.shell("pwd; exit 3", 5)
+        return Verdict(end.exit_code == 3, end.output.strip())
+
+    checks = ChosenChecks.of(RunOptions(checks=[runs], sandbox="off"), folder, Secrets())
+    verdict = await checks.verdict(checking())
+    assert (verdict.passed, verdict.evidence) == (True, f"runs: passed\n{folder}")

@@ -1,6 +1,7 @@
 """Files that must not change are compared with what tools recorded, and with what commands did unrecorded."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from sunwell.agent.request import RunOptions
 from sunwell.checks.files_check import FilesCheck
 from sunwell.checks.suite import ChosenChecks
-from sunwell.core.check import name_of
+from sunwell.core.check import Verdict, name_of
 from sunwell.core.message import FileChange
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError
@@ -184,3 +185,28 @@ async def test_a_link_that_replaces_a_protected_folder_is_found(project, checkin
     (project / "tests").symlink_to(project.parent / "outside")
     verdict = await checks.verdict(checking())
     assert "tests/test_a.py (removed)" in verdict.evidence
+
+
+async def test_a_check_of_the_callers_own_has_its_files_watched(project, checking):
+    """It names globs, and is given what changed in them, whoever changed it."""
+
+    async def looks(checking):
+        return Verdict(not checking.files, ", ".join(change.path for change in checking.files))
+
+    looks.watches = ("a.py",)
+    checks = begun(project, checks=[looks])
+    assert (await checks.verdict(checking())).passed is True
+    (project / "a.py").write_text("changed")
+    (project / "tests" / "test_a.py").write_text("changed")
+    verdict = await checks.verdict(checking())
+    assert verdict.evidence == "looks: failed\na.py"
+
+
+async def test_a_change_whose_time_was_set_back_is_found(project, checking):
+    """Same length, same time: a file is read again if its status has changed at all."""
+    checks = begun(project, protect=["tests/**"])
+    file = project / "tests" / "test_a.py"
+    before = file.stat()
+    file.write_text("b")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (await checks.verdict(checking())).passed is False

@@ -127,7 +127,7 @@ async def test_the_judge_sees_the_commands_and_the_changes(checking):
     )
     text = judge_request(RUBRIC, given).messages[0].text
     assert "a.py (changed)" in text
-    assert "pytest -q -> exit code 1\nls -> exit code None" in text
+    assert "pytest -q -> exit code 1\nls -> did not finish" in text
     text = judge_request(RUBRIC, attrs.evolve(given, diff="--- a/a.py")).messages[0].text
     assert "--- a/a.py" in text
 

@@ -70,3 +70,55 @@ def test_a_batch_reads_the_checks_of_its_tasks(sunwell, shop: Path, tmp_path: Pa
         refused = sunwell("batch", tasks, "-w", shop)
         assert refused.exit_code == 2
         assert "line 1: a task's check cannot be" in refused.stderr
+
+
+def test_a_schema_is_recorded_whole_and_a_bad_one_is_refused(sunwell, shop: Path, tmp_path: Path) -> None:
+    """The file may change or go: the run goes on with what it read."""
+    pytest.importorskip("jsonschema")
+    file = tmp_path / "schema.json"
+    file.write_text('{"type": "object"}')
+    given = ("run", TASK, "-w", shop, "--max-turns", "1", "--answer-schema", file)
+    done = sunwell(*given, "--json")
+    opened = next(iter(read_records(Path(json.loads(done.stdout)["journal"]))))
+    assert opened.settings["answer_schema"] == '{"type": "object"}'
+    wrong = {"{": "is not JSON", "[]": "must be a JSON object", '{"type": 3}': "not a JSON schema"}
+    for text, said in wrong.items():
+        file.write_text(text)
+        refused = sunwell(*given)
+        assert refused.exit_code == 2
+        assert said in refused.stderr
+    file.unlink()
+    assert "cannot be read" in sunwell(*given).stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--judge-model", "opus"), "--judge-model has no effect here: nobody judges; add --judge"),
+        (("--check-timeout", "5"), "has no effect here: no check is a command; add --check"),
+        (("--judge", " "), "judge"),
+        (("--check", " "), "check"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(sunwell, shop: Path, simulator: Simulator, given, said) -> None:
+    """Before anything is asked."""
+    done = sunwell("run", TASK, "-w", shop, *given)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert len(simulator.requests) == 0
+
+
+def test_without_a_sandbox_the_commands_of_checks_are_warned_of(sunwell, shop: Path) -> None:
+    """As those of models are; the option has its effect without --allow-shell."""
+    done = sunwell("run", TASK, "-w", shop, "--max-turns", "1", "--check", "true", "--sandbox", "off")
+    assert "the sandbox is off: commands run with all rights of your account" in done.stderr
+
+
+def test_a_check_whose_program_is_missing_is_found_before_a_run(sunwell, shop: Path, tmp_path: Path) -> None:
+    """Its verdict would be that it cannot tell, after all has been paid."""
+    file = tmp_path / "own.toml"
+    file.write_text('checks = ["no-such-program-5f1d -q", "cd . && true"]\n')
+    assert sunwell("config", "trust", file).exit_code == 0
+    done = sunwell("config", "check", "-w", shop, "--config", file)
+    assert "checks: no-such-program-5f1d is not found on PATH" in done.stdout + done.stderr
+    assert "cd is not found" not in done.stdout + done.stderr

@@ -11,7 +11,7 @@ from sunwell.config.resolution import resolve
 from sunwell.config.schema import ModelEntry, ProviderSettings
 from sunwell.config.setting import dotted
 from sunwell.config.shape import leaves, named_table
-from sunwell.context.kinds import Address, Count, Natural, Seconds, Secret, Share, Text
+from sunwell.context.kinds import Address, Count, Lines, Natural, Seconds, Secret, Share, Text
 from sunwell.errors import ConfigurationError
 
 VALUES = [
@@ -244,6 +244,7 @@ TWO_OF_A_KIND = {
     Share: (("0.25", "0.25", 0.25), ("1", "1", 1.0)),
     Seconds: (('"2m"', "2m", 120.0), ("7", "7", 7.0)),
     Decimal: (("0", "0", Decimal(0)), ("1.5", "1.5", Decimal("1.5"))),
+    Lines: (('["a, b"]', "a, b", ("a, b",)), ('["b", "c"]', "b\nc", ("b", "c"))),
     tuple[Text, ...]: (('["a"]', "a", ("a",)), ('["b", "c"]', "b, c", ("b", "c"))),
 }
 """For each kind of value two, as a file and as a variable writes them, and what they mean."""

@@ -12,7 +12,7 @@ from sunwell.config.schema import ROLES
 from sunwell.config.setting import dotted
 from sunwell.config.shape import leaves
 from sunwell.config.sources import UNREAD, Loaded, Sources
-from sunwell.context.kinds import Count, Natural, Seconds, Share, Text
+from sunwell.context.kinds import Count, Lines, Natural, Seconds, Share, Text
 
 SEEDS = Path(__file__).parent / "seeds"
 KEYS = {f"{name}_API_KEY": f"key-of-{name.lower()}" for name in ("OPENAI", "XAI", "ANTHROPIC", "MOONSHOT")}
@@ -168,6 +168,7 @@ A_VALUE = {
     Decimal: Decimal("0.7"),
     bool: True,
     tuple[Text, ...]: ("x",),
+    Lines: ("x",),
     Text: "haiku",
     str: "haiku",
 }

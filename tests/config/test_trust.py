@@ -13,7 +13,7 @@ from sunwell.config.documents import read_content, read_document
 from sunwell.config.resolution import resolve
 from sunwell.config.shape import leaves
 from sunwell.config.trust import TrustRecord
-from sunwell.context.kinds import Seconds, Secret, Share, Text, without_none
+from sunwell.context.kinds import Lines, Seconds, Secret, Share, Text, without_none
 from sunwell.errors import ConfigurationError, MissingKeyError
 
 KEY = "sk-users-own-secret"
@@ -186,6 +186,7 @@ def test_every_setting_is_refused_unless_it_is_known_to_narrow(project):
         Seconds: "1e8",
         Decimal: "99.0",
         tuple[Text, ...]: '["x"]',
+        Lines: '["x"]',
         Text: '"x"',
     }
     for path, kind in leaves():

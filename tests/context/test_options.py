@@ -16,7 +16,7 @@ from sunwell.cli.run_command import run
 from sunwell.cli.shared_options import typed
 from sunwell.config.resolution import resolve
 from sunwell.config.sources import Sources
-from sunwell.context.kinds import Count, Natural, Seconds, Share, Text, without_none
+from sunwell.context.kinds import Count, Lines, Natural, Seconds, Share, Text, without_none
 from sunwell.context.options import MODEL_ROLES, OptionSpec, option_specs
 from sunwell.core.task import Budget
 from sunwell.errors import ConfigurationError
@@ -31,6 +31,7 @@ SAMPLES: dict[Any, tuple[Any, str]] = {
     Text: ("haiku", '"haiku"'),
     str: ("haiku", '"haiku"'),
     tuple[Text, ...]: (("read_file",), '["read_file"]'),
+    Lines: (("a, b",), '["a, b"]'),
 }
 """A value of each kind that is nobody's default, and how a file writes it."""
 SPECS = [pytest.param(spec, id=name) for name, spec in option_specs().items()]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import assert_type
 
 import sunwell
+from sunwell import Check, Checking, CommandCheck, FilesCheck, JudgeCheck, SchemaCheck, Verdict
 from sunwell.agent import Agent
 from sunwell.agent.ephemeral_lens import create_ephemeral_lens, should_use_delegation
 from sunwell.agent.loop import AgentLoop, LoopConfig
@@ -209,3 +210,21 @@ def a_test() -> None:
 async def one_call() -> None:
     """A run in one call gives the result."""
     assert_type(await sunwell.run("Do it", workspace=".", smart_model="opus", tools=[len]), TaskResult)
+
+
+async def stands(checking: Checking) -> Verdict:
+    """A check is an asynchronous function; its parameter may be called anything."""
+    return Verdict(bool(checking.answer), "looked")
+
+
+def checks() -> None:
+    """A function and the checks that come with Sunwell are checks alike."""
+    own: Check = stands
+    given: list[Check] = [
+        own,
+        CommandCheck("pytest -q"),
+        FilesCheck(protect=["tests/**"]),
+        JudgeCheck("Good?"),
+    ]
+    print(RunOptions(checks=["pytest -q", *given], protect=["tests/**"]), Task("Do it", check=stands))
+    assert_type(SchemaCheck({"type": "object"}).name, str)

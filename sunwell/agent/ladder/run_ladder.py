@@ -9,11 +9,11 @@ import attrs
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.ladder.checking import Checker, WorkDone
 from sunwell.agent.ladder.climb import Climb, Climbed, Errand, not_passed
-from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes
-from sunwell.agent.ladder.rungs import LadderModels, PlannedRung
+from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, cheap_alone
+from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
 from sunwell.agent.ladder.workers_at_work import WorkersAtWork
 from sunwell.agent.policy.task_kinds import kind_of
-from sunwell.agent.run.decision import Candidates, LensOutlook, PricedModel, expected_output, shape_of
+from sunwell.agent.run.decision import expected_output
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, Run, Work
 from sunwell.agent.workers.dispatcher import Carried
@@ -26,23 +26,8 @@ from sunwell.core.tool import ToolExecutor
 from sunwell.core.verdict import Verification
 from sunwell.events import WARNED, Warned
 from sunwell.journal.records import Checked, RungChosen
-from sunwell.memory.outcomes import KnownOutcomes, OutcomeStore
+from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount, OutcomeStore
 from sunwell.tools.workspace import Workspace
-
-
-def plan_rungs(run: Run, models: LadderModels, task: str) -> tuple[PlannedRung, ...]:
-    """Return the rungs that *run* may climb for *task*, with what each is expected to cost."""
-    config, prices = run.config, run.config.prices
-    priced = [PricedModel.of(one, prices, config) for one in (models.smart, models.worker, models.worker)]
-    shape = shape_of(
-        task,
-        config,
-        Candidates(*priced),
-        system=run.guidance.sections(),
-        tools=run.tools.specs,
-        lens=LensOutlook(given=run.given_lens),
-    )
-    return PlannedRung.all_of(models, config, prices, expected_output(task, config), shape)
 
 
 def workspace_of(executor: ToolExecutor | None) -> Workspace | None:
@@ -179,12 +164,22 @@ class RunLadder:
         return Carried(climbed.ended, climbed.verification)
 
     async def _climb(self, errand: Errand, works: list[Work]) -> Climbed:
+        outcomes = ClimbOutcomes(kind_of(errand.task), await self._outcomes(), self._store)
+        run = self.run
+        system, tools = run.guidance.sections(), run.tools.specs
+        output = expected_output(errand.task, run.config)
+        rungs = plan_rungs(self.models, run.config, errand.task, output, system=system, tools=tools)
+        return await Climb(self.run, errand, self.models, rungs, outcomes, works).to_the_end()
+
+    async def cheap_alone(self) -> OutcomeCount:
+        """Return the outcomes of the cheap model alone on tasks of the kind of the run's."""
+        return cheap_alone(await self._outcomes(), self.run.task, self.models.worker.name)
+
+    async def _outcomes(self) -> KnownOutcomes:
         if self._known is None:
             self._store = OutcomeStore(self.run.ladder_terms.outcomes, warn=self._warn)
             self._known = await asyncio.to_thread(self._store.read) if self._store.file else KnownOutcomes()
-        outcomes = ClimbOutcomes(kind_of(errand.task), self._known, self._store)
-        rungs = plan_rungs(self.run, self.models, errand.task)
-        return await Climb(self.run, errand, self.models, rungs, outcomes, works).to_the_end()
+        return self._known
 
     def _warn(self, sentence: str) -> None:
         # Called in a thread, and events are told in the loop.

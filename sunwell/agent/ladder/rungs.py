@@ -7,8 +7,10 @@ from typing import Literal, Self
 import attrs
 
 from sunwell.agent.policy.cost_model import Shape, rung_sides
+from sunwell.agent.run.decision import Candidates, LensOutlook, PricedModel, shape_of
+from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.context.options import RunOptions
-from sunwell.core.model import Effort, ModelProtocol
+from sunwell.core.model import Effort, ModelProtocol, ToolSpec
 from sunwell.core.price import OutputEstimate, Side
 from sunwell.errors import ConfigurationError
 from sunwell.models.prices import PriceBook
@@ -96,6 +98,26 @@ class PlannedRung:
         sides = {side.name: side for side in rung_sides(output, worker, smart, second, shape)}
         efforts = {"smart": options.effort or "low", "second": options.effort}
         return tuple(cls(name, models.of(name), efforts.get(name), sides[name]) for name in names)
+
+
+def plan_rungs(
+    models: LadderModels,
+    config: LoopConfig,
+    task: str,
+    output: OutputEstimate,
+    *,
+    system: Sequence[str],
+    tools: Sequence[ToolSpec],
+) -> tuple[PlannedRung, ...]:
+    """Return the rungs that may be climbed for *task*, with what each is expected to cost.
+
+    *system* and *tools* are what every turn reads.
+    """
+    priced = [PricedModel.of(one, config.prices, config) for one in (models.smart, models.worker)]
+    candidates = Candidates(priced[0], priced[1], priced[1])
+    outlook = LensOutlook(given=config.lens)
+    shape = shape_of(task, config, candidates, system=system, tools=tools, lens=outlook)
+    return PlannedRung.all_of(models, config, config.prices, output, shape)
 
 
 def open_to(

@@ -160,7 +160,7 @@ async def open_fork(
     if not fork.terms.accept_changes:
         await _check_files(kept, left, executor, fork)
     equipment.require_sandbox(session)
-    checks = chosen_checks(session, batch, secrets)
+    checks = chosen_checks(session, batch, secrets, settings)
     if checks is not None:
         checks.require_sandbox()
     journal = journals.create(fork.workspace, new_run_id())

@@ -58,12 +58,14 @@ from sunwell.journal.records import (
     Record,
     RunOpened,
     RunResumed,
+    ToolFinished,
 )
 from sunwell.memory.outcomes import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
 from sunwell.tools.policy import approver_of, is_dry_run
+from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
 
@@ -300,6 +302,8 @@ class RunStart:
             settings["batch"] = self.batch.settings()
         if self.lens_only:
             settings["lens_only"] = True
+        if self.checks is not None and (schema := self.checks.schema_text):
+            settings["answer_schema"] = schema
         if foreign := own_checks(session.options):
             settings["own_checks"] = foreign
         if self.settings is not None and "watched" in self.settings:
@@ -352,6 +356,8 @@ class RunStart:
             self.checks.originals = None if place is None else place.parent / "originals"
             self.checks.judges = roles.judges
             self.checks.recorded_only = self.recorded_only
+            if self.batch is not None:
+                self.checks.recorded_states = self._states
         if self.checks is not None and not self.recorded_only:
             watched = self.checks.watch(session.workspace, settings.get("watched"))
             settings |= {} if watched is None else {"watched": watched}
@@ -394,6 +400,11 @@ class RunStart:
         await self._tell_findings(run, session, roles)
         return run
 
+    def _states(self) -> set[tuple[str, str | None]]:
+        """Return each file with each hash that a recorded call has left it with."""
+        records = (record for record in self.journal.records() if isinstance(record, ToolFinished))
+        return {(change.path, change.after) for record in records for change in record.result.changes}
+
     def first_record(self, session: SessionContext, settings: Mapping[str, Any]) -> RunOpened:
         """Return the record with which the journal begins."""
         goal, place = self.secrets.redact(session.goal), self.secrets.redact(str(session.workspace))
@@ -404,6 +415,8 @@ class RunStart:
         options, box = session.options, self.executor
         dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
         unconfined = box.warning(self.equipment.names(options)) if isinstance(box, Toolbox) else ""
+        if not unconfined and self.checks is not None and self.checks.are_unconfined:
+            unconfined = OFF_WARNING
         unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
         found = [said for said in (*self.notes, dearer, unconfined, unused) if said]
         for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):
@@ -425,14 +438,29 @@ def _unused_worker(options: RunOptions, roles: Roles) -> str:
     return f"{name} is the delegation model, but delegation is off: set enable_delegation=True to use it"
 
 
-def chosen_checks(session: SessionContext, batch: Batch | None, secrets: Secrets) -> "ChosenChecks | None":
-    """Return the checks of a run of *session*, or of *batch*; ``None`` if there are none."""
+def chosen_checks(
+    session: SessionContext,
+    batch: Batch | None,
+    secrets: Secrets,
+    recorded: Mapping[str, Any] | None = None,
+) -> "ChosenChecks | None":
+    """Return the checks of a run of *session*, or of *batch*; ``None`` if there are none.
+
+    *recorded* are the settings of a run that goes on: the schema in them counts, not the file that it came
+    from, which the record could name.
+    """
+    options = session.options
     of_tasks = () if batch is None else batch.checks
-    if not (of_tasks or session.options.has_checks):
+    if not (of_tasks or options.has_checks):
         return None
     from sunwell.checks.suite import ChosenChecks  # most runs have none
 
-    return ChosenChecks.of(session.options, session.workspace, secrets, of_tasks)
+    schema = ""
+    if recorded is not None and options.answer_schema == recorded["options"].get("answer_schema"):
+        schema = recorded.get("answer_schema", "")
+        if options.answer_schema is not None and not schema:
+            raise JournalError("the settings in the journal are damaged: they have no schema of the answer")
+    return ChosenChecks.of(options, session.workspace, secrets, of_tasks, schema)
 
 
 def open_new(
@@ -498,7 +526,7 @@ def reopen(
             batch=batch,
             lens_only=bool(settings.get("lens_only")),
             notes=tuple(said for said in (_cut_off(journal), left) if said),
-            checks=chosen_checks(session, batch, secrets),
+            checks=chosen_checks(session, batch, secrets, settings),
         )
         return start, session
     except BaseException:

@@ -118,7 +118,7 @@ def replay_of(
         batch=batch,
         lens_only=bool(settings.get("lens_only")),
         recorded_only=True,
-        checks=chosen_checks(session, batch, Secrets()),
+        checks=chosen_checks(session, batch, Secrets(), settings),
     ), session
 
 

@@ -14,6 +14,8 @@ import attrs
 
 WORTH_IN_SMART_RUNGS = 10
 """What a passed task is worth if nobody says: so many times the price of the smart rung."""
+SMART = "smart"
+"""Name of the rung that the others are there to save."""
 _PRIOR_TRIES = 2
 
 
@@ -54,12 +56,16 @@ class Rung:
         return Fraction(self.cost_usd) / self.chance
 
 
+def _name(rung: Rung | str) -> str:
+    return rung.name if isinstance(rung, Rung) else rung
+
+
 @attrs.frozen
 class Attempt:
     """One rung that was tried on this task."""
 
-    rung: str
-    """Its name."""
+    rung: str = attrs.field(converter=_name)
+    """Its name; a :class:`Rung` is taken by its name."""
     passed: bool | None
     """What the check said; ``None``: it could not tell."""
     cost_usd: Decimal | None = attrs.field(converter=_usd)
@@ -85,8 +91,10 @@ def next_step(
 
     Of the rungs that were not tried and cost at most *left_usd*, the one whose pass costs least comes first.
     A rung is passed over if a pass costs more than *worth_usd*, ten times the smart rung if ``None``. The
-    smart rung is the dearest one, of equally dear ones the last. Before it, a rung must pay for itself: cost
-    no more than what its passes save of the smart rung. After it, a rung must keep the bill of this task
+    smart rung is the one of that name; without one, the dearest, of equally dear ones the last.
+
+    If a rung is called ``smart``, the others are there to save it. Before it, a rung must pay for itself:
+    cost no more than what its passes save of the smart rung. After it, a rung must keep the bill of this task
     within the price of the smart rung alone. Both hold for rungs of at most half that price; dearer ones are
     its equals. A *worth_usd* above ten times the smart rung raises both limits in proportion.
 
@@ -114,16 +122,17 @@ def next_step(
     prices = [rung.cost_usd for rung in rungs if rung.cost_usd is not None]
     if len(prices) < len(rungs):
         return Step(within[0], f"{within[0].name} is next in order: not every price is known")
-    return _by_price(rungs, within, attempts, max(prices), _usd(worth_usd))
+    return _by_price(rungs, within, attempts, _usd(worth_usd))
 
 
 def _by_price(
     rungs: Sequence[Rung],
     within: Sequence[Rung],
     attempts: Sequence[Attempt],
-    smart_usd: Decimal,
     worth_usd: Decimal | None,
 ) -> Step:
+    smart = _smart(rungs)
+    smart_usd = smart.cost_usd or Decimal(0)
     worth = Fraction(WORTH_IN_SMART_RUNGS * smart_usd if worth_usd is None else worth_usd)
     alone = max(Fraction(smart_usd), worth / WORTH_IN_SMART_RUNGS)
     by_pass = sorted(within, key=lambda rung: rung.pass_usd)
@@ -133,12 +142,11 @@ def _by_price(
         if attempts or worth_usd is not None:
             return Step(None, f"gave up: {_offer(first)}, and a pass is worth {_said(worth)}")
         return Step(first, f"{_offer(first)}, more than it is worth; a first attempt is always made")
-    smart = [rung for rung in rungs if rung.cost_usd == smart_usd][-1]
     spent = sum((Fraction(attempt.cost_usd or 0) for attempt in attempts), Fraction(0))
 
     def pays(rung: Rung) -> bool:
         cost = Fraction(rung.cost_usd or 0)
-        if 2 * cost > smart_usd:
+        if smart.name != SMART or 2 * cost > smart_usd:
             return True
         if smart in worthy:
             return rung.pass_usd <= alone
@@ -152,8 +160,17 @@ def _by_price(
     return Step(None, f"gave up: {smart.name} failed, and {more}")
 
 
+def _smart(rungs: Sequence[Rung]) -> Rung:
+    """Return the rung called ``smart``; without one, the dearest, of equally dear ones the last."""
+    named = [rung for rung in rungs if rung.name == SMART]
+    dearest = max((rung.cost_usd or Decimal(0) for rung in rungs), default=Decimal(0))
+    return (named or [rung for rung in rungs if (rung.cost_usd or Decimal(0)) == dearest])[-1]
+
+
 def _offer(rung: Rung) -> str:
-    of = f"{rung.passes} of {rung.tries} passed" if rung.tries else "no outcomes so far"
+    if not rung.tries:  # the chance is a hope, which would pass for a figure
+        return f"{rung.name}: about {_said(rung.cost_usd)}, no outcomes so far"
+    of = f"{rung.passes} of {rung.tries} passed"
     chance = f"{float(rung.chance):.0%} chance ({of})"
     return f"{rung.name}: about {_said(rung.cost_usd)} at a {chance}, {_said(rung.pass_usd)} for each pass"
 

@@ -17,6 +17,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import ModelProtocol, ToolSpec
 from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Quote
 from sunwell.errors import ConfigurationError
+from sunwell.memory.outcomes import OutcomeCount
 from sunwell.models.prices import PriceBook
 from sunwell.models.room import DEFAULT_OUTPUT_TOKENS, own_output_tokens
 from sunwell.models.tokens import estimate_tokens
@@ -176,6 +177,35 @@ def shape_of(
         scout_turns=lens.scout_turns,
         given_lens_tokens=None if lens.given is None else estimate_tokens(lens.given.to_context()),
     )
+
+
+LEAST_OUTCOMES = 10
+"""Recorded outcomes from which on the cheap model alone can stop a lens."""
+
+
+def after_outcomes(decision: DelegationDecision, quote: Quote, cheap: OutcomeCount) -> DelegationDecision:
+    """Return *decision* as it is once *cheap* is known: outcomes of the cheap model alone on such tasks.
+
+    From :data:`LEAST_OUTCOMES` on they stop a lens if that way costs no more, with what fails done again by
+    the loop's own model. A lens that is given costs nothing, so they do not speak against it.
+    """
+    if quote.lens_tokens == 0:
+        return decision
+    alone, again = quote.cheap, quote.direct.expected_usd
+    ours_usd = quote.delegated.expected_usd
+    if not decision or alone is None or decision.without_lens != "delegation_model":
+        return decision
+    if cheap.tries < LEAST_OUTCOMES or alone.expected_usd is None or again is None or ours_usd is None:
+        return decision
+    failed = Decimal(cheap.tries - cheap.passes) / cheap.tries
+    usd = alone.expected_usd + failed * again
+    if usd > ours_usd:
+        return decision
+    reason = (
+        f"the delegation model alone passed its check on {cheap.passes:,} of {cheap.tries:,} tasks of this "
+        f"kind: about ${usd:.4f} with the others done again, and delegating would cost about ${ours_usd:.4f}"
+    )
+    return attrs.evolve(decision, delegate=False, reason=reason)
 
 
 def _with_other_way(decision: DelegationDecision, models: Candidates) -> DelegationDecision:

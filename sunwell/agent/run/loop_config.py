@@ -40,10 +40,11 @@ class LoopConfig(RunOptions):
     """What the scratchpad holds from earlier runs."""
 
     def __attrs_post_init__(self) -> None:
-        for field in attrs.fields(RunOptions):
-            if field.name in NOT_OF_A_LOOP and getattr(self, field.name) != field.default:
+        fields = attrs.fields_dict(RunOptions)
+        for name in NOT_OF_A_LOOP:
+            if getattr(self, name) != fields[name].default:
                 raise ConfigurationError(
-                    f"a LoopConfig does not take {field.name}: give it to the AgentLoop, to its executor or "
+                    f"a LoopConfig does not take {name}: give it to the AgentLoop, to its executor or "
                     "to its run()"
                 )
 

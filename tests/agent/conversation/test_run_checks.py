@@ -146,10 +146,10 @@ def test_the_advice_fits_into_the_prompt_and_contradicts_nothing():
 
 
 def test_a_run_that_goes_on_does_not_run_recorded_checks_again(story, call, checked):
-    """Their result is in the journal like that of any other tool; at its end they run once."""
+    """Their result is in the journal like that of any other tool; each end is checked anew."""
     story.options = RunOptions(checks=["echo x >> ran.log"], budget=Budget(turns=2), **OPEN)
     story.in_real_time("run", completion(checked), completion(call.reading("no.txt")), "Not finished.")
     story.in_real_time(
         "resume", "Done.", given={"checks": ["echo x >> ran.log"], **OPEN}, budget=Budget(turns=9)
     )
-    assert (story.workspace / "ran.log").read_text() == "x\nx\n"
+    assert (story.workspace / "ran.log").read_text() == 3 * "x\n"

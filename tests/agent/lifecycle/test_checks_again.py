@@ -2,6 +2,7 @@
 
 import pytest
 
+from sunwell.agent.lens.lens_writer import item_of
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.core import Task
@@ -127,3 +128,32 @@ def test_a_run_whose_check_has_no_sandbox_does_not_begin(story) -> None:
     with pytest.raises(ConfigurationError, match="root of the file system, which no sandbox can protect"):
         story.run()
     assert story.asked == 0
+
+
+def test_a_schema_is_not_read_from_a_file_that_the_record_names(left) -> None:
+    """It could name any file of the user's; the schema itself is recorded, and that counts."""
+    pytest.importorskip("jsonschema")
+    edit(left.journals[0], options(answer_schema="/etc/hostname"))
+    with pytest.raises(JournalError, match="they have no schema of the answer"):
+        left.resume(budget=MORE)
+
+    def add(fields):
+        fields["settings"]["answer_schema"] = '{"type": "array"}'
+
+    edit(left.journals[0], add)
+    assert left.resume("[1]", budget=MORE).verification.passed is True
+
+
+def test_what_a_sibling_changed_with_its_tools_is_not_held_against_a_task(story, call) -> None:
+    """All tasks of a batch share a folder; a protected file fails the task that changed it."""
+    (story.workspace / "a.txt").write_text("old")
+    story.options = RunOptions(protect=["a.txt"], max_concurrent=1)
+    result = story.batch(["One.", "Two."], completion(call.writing("a.txt", "new\n")), "One.", "Two.")
+    first, second = result.workers
+    assert first.verification.passed is False
+    assert second.verification.passed is True
+
+
+def test_an_item_that_a_model_wrote_brings_no_check() -> None:
+    """Its record could name a command that nobody has chosen."""
+    assert item_of({"text": "One.", "check": "touch evil"}).check == ()
