@@ -1,6 +1,7 @@
 """Whether a result was verified: what people are told."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from sunwell.core.task import TaskResult
 from sunwell.core.verdict import Verification
@@ -18,7 +19,11 @@ _WAYS = {
 
 def verdict_line(result: TaskResult) -> str:
     """Return whether *result* was verified, by what and on which rung, what it cost, and beside what."""
-    found, cost = result.verification, dollars(result.bill.cost_usd)
+    return _line(result.verification, result.bill.cost_usd)
+
+
+def _line(found: Verification | None, cost_usd: Decimal | None) -> str:
+    cost = dollars(cost_usd)
     if found is None:
         return "not verified: there was no check"
     by = one_line(", ".join(found.by), 200)
@@ -33,8 +38,12 @@ def verdict_line(result: TaskResult) -> str:
 
 def verdict_lines(result: TaskResult) -> Iterator[str]:
     """Yield the verdict of *result* and, if it was not verified, what the checks saw last."""
-    yield f"verdict  {verdict_line(result)}"
-    found = result.verification
+    return recorded_verdict_lines(result.verification, result.bill.cost_usd)
+
+
+def recorded_verdict_lines(found: Verification | None, cost_usd: Decimal | None) -> Iterator[str]:
+    """Yield the same of a run that cost *cost_usd*, of which no more is known than what was *found*."""
+    yield f"verdict  {_line(found, cost_usd)}"
     if found is None or found.passed:
         return
     lines = [line for line in found.evidence.splitlines() if line.strip()]
