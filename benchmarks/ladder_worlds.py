@@ -19,6 +19,9 @@ cheap, and smart if that was flagged; it never learns, passes nothing over and g
 1/gap and the share that goes up. In a *hopeless* kind, nine tasks of ten or more are solved by no rung;
 such worlds have at least one other kind.
 
+Two more questions have worlds of their own (``ladder_worlds.py twins``). *Twins* look the same to any
+policy and are not. *Three models* of different families stand beside each other, without a smart rung.
+
 The aims, each over all seeds of a family:
 
 - the bill is above 1.05 of strong alone in at most 5 % of seeds (every family),
@@ -69,6 +72,10 @@ class World:
     """So many of the first kinds are hopeless."""
     failed_cost: float = 1.0
     """What a try with a bad result costs, to one with a good result."""
+
+
+def _shares(cheap: float, smart: float) -> Mapping[str, float]:
+    return {"cheap": cheap, "cheap_again": 0.0, "lens": 0.0, "second": cheap, "smart": smart}
 
 
 @attrs.frozen
@@ -187,6 +194,8 @@ class Found:
     strong_solves: int = 0
     up_bill: float = 0.0
     went_up: int = 0
+    cheap_flagged: int = 0
+    smart_passed: int = 0
     hopeless_bill: float = 0.0
     hopeless_up_bill: float = 0.0
     hopeless_solves: int = 0
@@ -290,7 +299,10 @@ def _add(
     found.strong_solves += good["smart"]
     found.up_bill += up_bill
     found.up_solves += up_solved
-    found.went_up += attempts[-1].rung == "smart" if attempts else 0
+    found.cheap_flagged += flags["cheap"]
+    if attempts and attempts[-1].rung == "smart":
+        found.went_up += 1
+        found.smart_passed += bool(attempts[-1].passed)
     if is_hopeless:
         found.hopeless_tasks += 1
         found.hopeless_bill += bill
@@ -323,6 +335,54 @@ def _one(family: Family, policy: Policy, seed: int) -> Found:
 def survey(family: Family, policy: Policy, seeds: range) -> list[Found]:
     """Return what *policy* did in each world of *family*."""
     return [_one(family, policy, seed) for seed in seeds]
+
+
+TWINS = {
+    "exact check, worker solves 0.37": World(20.0, (_shares(0.37, 0.714),), 2_000),
+    "check passes 0.30 of bad results, worker solves 0.10": World(20.0, (_shares(0.10, 0.50),), 2_000, 0.70),
+}
+"""Two worlds in which the same shares of results pass, so that no policy can tell them apart."""
+
+
+def twins(seeds: range) -> dict[str, dict[str, float]]:
+    """Return what a ladder sees of each twin, and what is true of it."""
+    rows = {}
+    for name, world in TWINS.items():
+        found = [live(world, ("cheap", "smart"), POLICIES[0], seed) for seed in seeds]
+        rows[name] = {
+            "cheap_passed": 1 - statistics.mean(one.cheap_flagged / world.tasks for one in found),
+            "smart_passed_then": sum(one.smart_passed for one in found) / sum(one.went_up for one in found),
+            "bill": statistics.mean(one.to_strong for one in found),
+            "solves": statistics.mean(one.solved for one in found),
+        }
+    return {name: {key: round(value, 3) for key, value in row.items()} for name, row in rows.items()}
+
+
+BESIDE_USD = (Decimal("0.03"), Decimal("0.05"), Decimal("0.10"))
+BESIDE_SOLVE = (0.45, 0.42, 0.48)
+
+
+def beside(names: Sequence[str], seeds: range, tasks: int = 1_000) -> dict[str, float]:
+    """Return how three cheap models of different families do that are called *names*; the check is exact.
+
+    The bill is to the dearest of them alone, solves are to the best of them alone.
+    """
+    bill = solves = dearest = best = 0.0
+    rungs = [Rung(name, name, usd) for name, usd in zip(names, BESIDE_USD, strict=True)]
+    shares = dict(zip(names, BESIDE_SOLVE, strict=True))
+    for seed in seeds:
+        chance, known = random.Random(f"{seed} beside"), KnownOutcomes()
+        for _ in range(tasks):
+            is_shared, common = chance.random() < 0.5, chance.random()
+            good = {
+                name: (common if is_shared else chance.random()) < share for name, share in shares.items()
+            }
+            attempts = _climb(POLICIES[0], known, "kind", rungs, {name: not good[name] for name in good})
+            bill += sum(float(attempt.cost_usd or 0) for attempt in attempts)
+            solves += bool(attempts[-1].passed)
+            dearest += float(BESIDE_USD[-1])
+            best += good[names[-1]]
+    return {"bill": round(bill / dearest, 3), "solves": round(solves / best, 3)}
 
 
 def _percentile(values: Sequence[float], share: float) -> float:
@@ -401,8 +461,25 @@ def worst(found: Sequence[Found], count: int = 2) -> list[str]:
     return [one.told() for one in (*dearest, *fewest)]
 
 
+def other_questions(seeds: range) -> None:
+    """Print and record the worlds that no aim is about."""
+    found = {
+        "seeds": len(seeds),
+        "twins": twins(seeds),
+        "beside": {
+            "three models": beside(("a", "b", "c"), seeds),
+            "the dearest called smart": beside(("a", "b", "smart"), seeds),
+        },
+    }
+    print(*found.items(), sep="\n")
+    record("ladder_twins", found)
+
+
 def main() -> None:
     """Draw, print and record; fail if an aim is missed."""
+    if sys.argv[1:] == ["twins"]:
+        other_questions(range(20))
+        return
     seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS)
     rows: dict[str, Any] = {}
     policies: dict[str, Any] = {}

@@ -369,6 +369,17 @@ def ladder_worlds(found: Found) -> list[str]:
     ]
 
 
+def ladder_twins(found: Found) -> list[str]:
+    """Two worlds that look the same, and three models beside each other."""
+    twin = ("twins", "cheap passed", "smart passed then", "bill", "solves")
+    beside = ("beside each other", "bill to the dearest", "solves to the best")
+    return [
+        *rows(twin, ([name, *row.values()] for name, row in found["twins"].items())),
+        "",
+        *rows(beside, ([name, *row.values()] for name, row in found["beside"].items())),
+    ]
+
+
 def line_by_line(found: Found) -> list[str]:
     """Each figure with its path."""
     return rows(("figure", "value"), flat(found))
@@ -411,6 +422,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         file_search,
         gathering,
         ladder_worlds,
+        ladder_twins,
     )
 }
 

@@ -175,7 +175,7 @@ class AgentLoop:
                 raise ConfigurationError(
                     f"escalate has the harness hand the work out, and {name} has a model do it: leave one out"
                 )
-        if not config.has_checks and (batch is None or not all(task.check for task in batch.tasks)):
+        if not config.has_checks and (batch is None or not batch.checks):
             raise ConfigurationError(
                 "escalate goes up when a check fails, and there is no check: name one (--check COMMAND, "
                 "checks= in Python)"

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from decimal import Decimal
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -300,9 +301,10 @@ def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]
     from sunwell.journal.tree import tree
 
     said = dict(_texts(run.path)) if chosen["verbose"] else {}
-    lines = list(tree_lines(tree(read_records(run.path)), _style(chosen), said))
+    root = tree(read_records(run.path))
+    lines = list(tree_lines(root, _style(chosen), said))
     lines += _lens_lines(run.path)
-    lines += _end_lines(run.path)
+    lines += _end_lines(run.path, root.total_cost_usd)
     lines.append(f"journal  {run.path}")
     if most is not None and len(lines) > most:  # the latest events are at the end
         lines = [lines[0], f"… {len(lines) - most + 1:,} lines above", *lines[len(lines) - most + 2 :]]
@@ -324,16 +326,19 @@ def _lens_lines(path: Path) -> list[str]:
     return [*lens_about(lens), *lens_lines(settings.get("lens_left_out", ()))] if lens is not None else []
 
 
-def _end_lines(path: Path) -> list[str]:
-    """Return the commands of a run with their exit codes, and what is unresolved at its end."""
+def _end_lines(path: Path, cost_usd: Decimal | None) -> list[str]:
+    """Return the commands of a run with their exit codes, what is unresolved, and what checks found."""
     from sunwell.agent.run.run_context import commands_in
     from sunwell.journal.records import RunClosed
     from sunwell.report.summary import command_lines, unresolved_lines
+    from sunwell.report.verdict_text import recorded_verdict_lines
 
     records = list(read_records(path))
     ends = [record for record in records if isinstance(record, RunClosed)]
     unresolved = ends[-1].unresolved if ends else ()
-    return [*command_lines(commands_in(records)), *unresolved_lines(unresolved)]
+    found = ends[-1].verification if ends else None
+    verdict = () if found is None else recorded_verdict_lines(found, cost_usd)
+    return [*command_lines(commands_in(records)), *unresolved_lines(unresolved), *verdict]
 
 
 def _style(chosen: Chosen) -> "TreeStyle":

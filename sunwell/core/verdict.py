@@ -1,6 +1,7 @@
 """Whether a result was verified: on which rung, by what, and what was tried before."""
 
 from decimal import Decimal
+from typing import Any
 
 import attrs
 
@@ -44,3 +45,38 @@ class Verification:
     did cost if it worked on a rung itself; ``None``: unknown."""
     alone_model: str = ""
     """The smart model."""
+
+
+def verification_fields(found: Verification | None) -> dict[str, Any] | None:
+    """Return *found* as JSON values, amounts with all their digits; what is unknown is ``None``."""
+    if found is None:
+        return None
+    return {
+        "passed": found.passed,
+        "by": list(found.by),
+        "evidence": found.evidence,
+        "rungs": [_attempt_fields(attempt) for attempt in found.attempts],
+        "gave_up": found.gave_up or None,
+        "alone": None
+        if found.alone_usd is None
+        else {"model": found.alone_model, "about_usd": _digits(found.alone_usd)},
+    }
+
+
+def _attempt_fields(attempt: RungAttempt) -> dict[str, Any]:
+    return {
+        "rung": attempt.rung,
+        "model": attempt.model,
+        "passed": attempt.passed,
+        "evidence": attempt.evidence,
+        "cost_usd": _digits(attempt.cost_usd),
+        "quoted_usd": _digits(attempt.quoted_usd),
+        "reason": attempt.reason,
+    }
+
+
+def _digits(amount: Decimal | None) -> str | None:
+    if amount is None:
+        return None
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -9,10 +9,11 @@ import attrs
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
 from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult, Total
+from sunwell.core.verdict import verification_fields
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import dollars, exact, one_line, seconds_text
 from sunwell.report.forecast import lens_object, quote_object
-from sunwell.report.verdict_text import verdict_lines, verification_object
+from sunwell.report.verdict_text import verdict_lines
 from sunwell.tools.wording import on_one_line
 
 BASIS = (
@@ -104,7 +105,7 @@ def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[st
         "by_depth": _parts(result, "depth"),
         "by_purpose": _parts(result, "purpose"),
         "by_rung": _parts(result, "rung") if any(line.rung for line in bill.lines) else [],
-        "verification": verification_object(result.verification),
+        "verification": verification_fields(result.verification),
         "delegation": {
             "decision": None if decision is None else attrs.asdict(decision),
             "reason": None if decision is None else decision.reason,

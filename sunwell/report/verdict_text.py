@@ -1,11 +1,11 @@
-"""Whether a result was verified: one line for people, and an object for programs."""
+"""Whether a result was verified: what people are told."""
 
 from collections.abc import Iterator
-from typing import Any
+from decimal import Decimal
 
 from sunwell.core.task import TaskResult
-from sunwell.core.verdict import RungAttempt, Verification
-from sunwell.report.figures import dollars, exact, one_line
+from sunwell.core.verdict import Verification
+from sunwell.report.figures import dollars, one_line
 
 _SHOWN_LINES = 6
 _WAYS = {
@@ -19,7 +19,11 @@ _WAYS = {
 
 def verdict_line(result: TaskResult) -> str:
     """Return whether *result* was verified, by what and on which rung, what it cost, and beside what."""
-    found, cost = result.verification, dollars(result.bill.cost_usd)
+    return _line(result.verification, result.bill.cost_usd)
+
+
+def _line(found: Verification | None, cost_usd: Decimal | None) -> str:
+    cost = dollars(cost_usd)
     if found is None:
         return "not verified: there was no check"
     by = one_line(", ".join(found.by), 200)
@@ -34,8 +38,12 @@ def verdict_line(result: TaskResult) -> str:
 
 def verdict_lines(result: TaskResult) -> Iterator[str]:
     """Yield the verdict of *result* and, if it was not verified, what the checks saw last."""
-    yield f"verdict  {verdict_line(result)}"
-    found = result.verification
+    return recorded_verdict_lines(result.verification, result.bill.cost_usd)
+
+
+def recorded_verdict_lines(found: Verification | None, cost_usd: Decimal | None) -> Iterator[str]:
+    """Yield the same of a run that cost *cost_usd*, of which no more is known than what was *found*."""
+    yield f"verdict  {_line(found, cost_usd)}"
     if found is None or found.passed:
         return
     lines = [line for line in found.evidence.splitlines() if line.strip()]
@@ -43,34 +51,6 @@ def verdict_lines(result: TaskResult) -> Iterator[str]:
         yield f"{'':<8} … {len(lines) - _SHOWN_LINES} lines of evidence before; --json shows all"
     for line in lines[-_SHOWN_LINES:]:
         yield f"{'':<8} {one_line(line, 200)}"
-
-
-def verification_object(found: Verification | None) -> dict[str, Any] | None:
-    """Return *found* as JSON values; an unknown amount is ``None``."""
-    if found is None:
-        return None
-    return {
-        "passed": found.passed,
-        "by": list(found.by),
-        "evidence": found.evidence,
-        "rungs": [_attempt_object(attempt) for attempt in found.attempts],
-        "gave_up": found.gave_up or None,
-        "alone": None
-        if found.alone_usd is None
-        else {"model": found.alone_model, "about_usd": exact(found.alone_usd)},
-    }
-
-
-def _attempt_object(attempt: RungAttempt) -> dict[str, Any]:
-    return {
-        "rung": attempt.rung,
-        "model": attempt.model,
-        "passed": attempt.passed,
-        "evidence": attempt.evidence,
-        "cost_usd": exact(attempt.cost_usd),
-        "quoted_usd": exact(attempt.quoted_usd),
-        "reason": attempt.reason,
-    }
 
 
 def _versus(found: Verification) -> str:

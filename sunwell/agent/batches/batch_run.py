@@ -16,7 +16,7 @@ from sunwell.core.markdown import one_line
 from sunwell.core.model import ModelProtocol
 from sunwell.core.task import Task, TaskResult
 from sunwell.events import RUN_STARTED, WARNED, Warned
-from sunwell.journal.records import ToolFinished, WorkerOpened
+from sunwell.journal.records import Checked, RungChosen, ToolFinished, WorkerOpened
 from sunwell.models.room import own_output_tokens
 
 
@@ -74,13 +74,22 @@ async def _results(
 
 
 def recall_calls(run: Run) -> None:
-    """Tell the tools what workers read and changed before this process took the run up."""
+    """Tell the tools what workers read and changed before this process took the run up.
+
+    The bill is told which calls belong to which rung: a worker with a recorded result does not climb again.
+    """
     root = f"{run.root.path}/"
     workers: set[str] = set()
+    rungs: dict[str, str] = {}
     for record in run.journal.records():
         match record:
             case WorkerOpened():
                 workers.add(record.span)
+            case RungChosen(rung=rung) if rung:
+                rungs[record.span] = rung
+                run.tally.label(f"{record.span}/{rung}", rung)
+            case Checked() if record.span in rungs:
+                run.tally.label(f"{record.span}/check-{record.number}", rungs[record.span])
             case ToolFinished():
                 # What a worker did on a rung of the ladder was done in a span below its own.
                 worker = next((path for path in upwards(record.span) if path in workers), None)

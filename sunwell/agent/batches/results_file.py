@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from sunwell.core.task import TaskResult
+from sunwell.core.verdict import verification_fields
 from sunwell.errors import ConfigurationError, JournalError
 
 
@@ -214,10 +215,11 @@ def result_fields(result: TaskResult) -> dict[str, Any]:
         },
         "conflicts": [attrs.asdict(conflict) for conflict in result.conflicts],
         "unresolved": list(result.unresolved),
+        "verification": verification_fields(result.verification),
     }
 
 
-_LATER = frozenset({"answer_by", "unresolved"})
+_LATER = frozenset({"answer_by", "unresolved", "verification"})
 """Names that lines of older versions lack."""
 _FIELDS = frozenset({"index", *result_fields(TaskResult("", "ok", "end"))}) - _LATER
 """The names in a line of any version. A line that lacks one was cut off, or something else wrote it."""

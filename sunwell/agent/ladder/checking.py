@@ -90,8 +90,8 @@ class Checker:
         found = await self._once(attrs.evolve(done, unfinished=others), rung)
         if self.seat is None or found[0].passed is not False or not found[0].unfinished:
             return found
-        await self.siblings.all_pause(self.worker_id, self.seat)
-        return await self._once(attrs.evolve(done, unfinished=()), rung)
+        async with self.siblings.all_pause(self.worker_id, self.seat):
+            return await self._once(attrs.evolve(done, unfinished=()), rung)
 
     async def _once(self, done: WorkDone, rung: str) -> tuple[Checked, bool]:
         number, self._made = self._made, self._made + 1

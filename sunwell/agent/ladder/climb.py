@@ -284,6 +284,9 @@ class Climb:
         ended = self._tried[-1].ended
         if not ended.answer and answered:
             ended = attrs.evolve(ended, answer=answered[-1].answer, answer_by=answered[-1].answer_by)
+        if not self._by:  # each attempt failed before there was any work: no check has looked
+            passed = None
+            ended = attrs.evolve(ended, error=one_line(f"{ended.error}; {last.reason}"))
         by = self._by or self.errand.checker.names
         gave_up = "" if passed else last.reason
         alone = (self._alone_usd(), self.models.smart.name)

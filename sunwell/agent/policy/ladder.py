@@ -14,6 +14,8 @@ import attrs
 
 WORTH_IN_SMART_RUNGS = 10
 """What a passed task is worth if nobody says: so many times the price of the smart rung."""
+SMART = "smart"
+"""Name of the rung that the others are there to save."""
 _PRIOR_TRIES = 2
 
 
@@ -89,11 +91,12 @@ def next_step(
 
     Of the rungs that were not tried and cost at most *left_usd*, the one whose pass costs least comes first.
     A rung is passed over if a pass costs more than *worth_usd*, ten times the smart rung if ``None``. The
-    smart rung is the one of that name; without one, the dearest, of equally dear ones the last. Before it, a
-    rung must pay for itself: cost no more than what its passes save of the smart rung. After it, a rung must
-    keep the bill of this task within the price of the smart rung alone. Both hold for rungs of at most half
-    that price; dearer ones are its equals. A *worth_usd* above ten times the smart rung raises both limits in
-    proportion.
+    smart rung is the one of that name; without one, the dearest, of equally dear ones the last.
+
+    If a rung is called ``smart``, the others are there to save it. Before it, a rung must pay for itself:
+    cost no more than what its passes save of the smart rung. After it, a rung must keep the bill of this task
+    within the price of the smart rung alone. Both hold for rungs of at most half that price; dearer ones are
+    its equals. A *worth_usd* above ten times the smart rung raises both limits in proportion.
 
     Without *worth_usd* the first attempt is always made: a task is not refused by statistics alone. If a
     price is unknown, rungs come in the order given, and only known prices are compared with *left_usd*.
@@ -143,7 +146,7 @@ def _by_price(
 
     def pays(rung: Rung) -> bool:
         cost = Fraction(rung.cost_usd or 0)
-        if 2 * cost > smart_usd:
+        if smart.name != SMART or 2 * cost > smart_usd:
             return True
         if smart in worthy:
             return rung.pass_usd <= alone
@@ -159,7 +162,7 @@ def _by_price(
 
 def _smart(rungs: Sequence[Rung]) -> Rung:
     """Return the rung called ``smart``; without one, the dearest, of equally dear ones the last."""
-    named = [rung for rung in rungs if rung.name == "smart"]
+    named = [rung for rung in rungs if rung.name == SMART]
     dearest = max((rung.cost_usd or Decimal(0) for rung in rungs), default=Decimal(0))
     return (named or [rung for rung in rungs if (rung.cost_usd or Decimal(0)) == dearest])[-1]
 

@@ -201,7 +201,8 @@ class Dispatcher:
         self._counts[parent.path] = index + 1
         if task.check and self.run.checks is not None:
             self.run.checks.own[span.path] = task.check
-        worker = Worker(task_id, index, span, parent, task, terms or self.terms, Seat(self.slots), origin)
+        seat = Seat(self.slots, self._entrance.stir)
+        worker = Worker(task_id, index, span, parent, task, terms or self.terms, seat, origin)
         if self.verifier is not None:
             worker.climbs = self.verifier.may_climb(worker)
             self.verifier.expect(worker)
@@ -296,7 +297,6 @@ class Dispatcher:
             return
         self.run.tell(WORKER_WAITING, WorkerWaiting(worker.span.path, worker.id))
         async with worker.seat.given_up():
-            self._entrance.stir()
             yield
 
     async def _body(self, task_id: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import attrs
@@ -56,22 +56,28 @@ class Slots:
         self.taken -= 1
 
 
+def _tell_nobody() -> None:
+    pass
+
+
 @attrs.define(eq=False)
 class Seat:
-    """One worker's hold on a slot. While it waits for workers of its own it has none.
+    """One worker's hold on a slot. While it waits for other workers it has none.
 
     Several calls of one worker may wait side by side: the slot is given up with the first and taken
     again after the last, at the end of the line; not if the worker is over meanwhile.
     """
 
     slots: Slots
+    when_given_up: Callable[[], None] = attrs.field(default=_tell_nobody, repr=False)
+    """Called each time the slot is given up: another worker may begin in it."""
     _away: int = attrs.field(default=0, init=False)
     _is_held: bool = attrs.field(default=False, init=False)
     _is_over: bool = attrs.field(default=False, init=False)
 
     @property
     def is_given_up(self) -> bool:
-        """Whether the worker waits for workers of its own."""
+        """Whether the worker waits for other workers."""
         return self._away > 0
 
     async def sit(self) -> None:
@@ -95,6 +101,7 @@ class Seat:
         self._away += 1
         if self._away == 1:
             self._give()
+            self.when_given_up()
         try:
             yield
         finally:

@@ -61,12 +61,18 @@ def test_after_the_smart_rung_a_rung_must_keep_the_bill_within_its_price() -> No
     assert next_step((CHEAP, SMART), early, left_usd=None, worth_usd=None).rung == CHEAP
 
 
-def test_models_of_about_the_same_price_are_all_tried() -> None:
-    """None of them is the smart one: a rung that costs more than half of the dearest is its equal."""
-    three = [Rung(name, name, cost) for name, cost in (("a", "0.010"), ("b", "0.012"), ("c", "0.015"))]
-    poor = [with_outcomes(rung, 2, 10) for rung in three]
-    assert climb(three) == ["a", "b", "c"]
-    assert climb(poor) == ["a", "b", "c"]
+def test_models_of_which_none_is_the_smart_one_are_all_tried() -> None:
+    """Three cheap models of different families are there for each other, whatever they cost."""
+    three = [Rung(name, name, cost) for name, cost in (("a", "0.03"), ("b", "0.05"), ("c", "0.10"))]
+    poor = [with_outcomes(rung, 1, 10) for rung in three]
+    assert climb(three) == climb(poor) == ["a", "b", "c"]
+
+
+def test_a_rung_of_about_the_price_of_the_smart_one_is_its_equal() -> None:
+    """Above half of that price, it need not save anything to be tried."""
+    second = Rung("second", "luna", Decimal("0.11"), tries=10, passes=1)
+    assert climb((SMART, second)) == ["smart", "second"]
+    assert climb((SMART, attrs.evolve(second, cost_usd=Decimal("0.10")))) == ["smart"]
 
 
 def test_a_pass_ends_it() -> None:
@@ -167,6 +173,8 @@ def ladders(draw: st.DrawFn) -> list[Rung]:
         passes = draw(st.integers(0, tries))
         prior = draw(st.sampled_from([0.0, 0.15, 0.5, 0.9, 1.0]))
         rungs.append(Rung(f"rung {place}", "model", draw(PRICES), tries, passes, prior))
+    if draw(st.booleans()):
+        rungs[-1] = attrs.evolve(rungs[-1], name="smart")
     return rungs
 
 
@@ -224,12 +232,13 @@ def test_more_passes_never_make_a_rung_later(
 @given(ladders())
 def test_before_the_smart_rung_a_ladder_is_expected_to_save(rungs: list[Rung]) -> None:
     """By its own chances, no rung of at most half the price makes the way to the smart rung dearer."""
-    dearest = max(Fraction(rung.cost_usd or 0) for rung in rungs)
-    smart = [rung for rung in rungs if rung.cost_usd == dearest][-1]
-    way = climb(rungs)
-    if smart.name not in way:
+    price = max(Fraction(rung.cost_usd or 0) for rung in rungs)
+    smart = [rung for rung in rungs if rung.cost_usd == price][-1]
+    others = [rung for rung in rungs if rung is not smart]
+    way = climb([*others, attrs.evolve(smart, name="smart")])
+    if "smart" not in way:
         return
-    before = [rung for rung in rungs if rung.name in way[: way.index(smart.name)]]
-    for rung in before:
-        cost = Fraction(rung.cost_usd or 0)
-        assert 2 * cost > dearest or cost <= rung.chance * dearest
+    for rung in others:
+        if rung.name in way[: way.index("smart")]:
+            cost = Fraction(rung.cost_usd or 0)
+            assert 2 * cost > price or cost <= rung.chance * price

@@ -1,0 +1,43 @@
+"""The ladder on the command line: a task that is given up leaves its evidence and the reason."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import TASK
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+def test_a_give_up_leaves_evidence_and_reason(sunwell, shop: Path) -> None:
+    """In the exit code, in --json, and later in show."""
+    given = (
+        "--check",
+        "python3 -B -m unittest",
+        "--escalate",
+        "--ladder",
+        "cheap",
+        "--ladder",
+        "cheap_again",
+    )
+    models = ("--smart-model", "claude-opus-5-5", "--delegation-model", "claude-haiku-5-5")
+    done = sunwell("run", TASK, "-w", shop, "--json", *models, *given)
+    told = json.loads(done.stdout)
+    assert done.exit_code != 0
+    assert told["status"] == "incomplete"
+    found = told["verification"]
+    assert found["passed"] is False
+    assert found["by"] == ["python3 -B -m unittest"]
+    assert [rung["rung"] for rung in found["rungs"]] == ["cheap", "cheap_again"]
+    for rung in found["rungs"]:
+        assert "FAILED" in rung["evidence"]
+        assert rung["reason"]
+        assert rung["cost_usd"]
+        assert rung["quoted_usd"]
+    assert found["gave_up"] == "gave up: every rung was tried"
+    assert "FAILED" in found["evidence"]
+    shown = sunwell("show", told["run_id"], "-w", shop).stdout
+    assert "not verified: python3 -B -m unittest did not pass after 2 rungs, $" in shown
+    assert "gave up: every rung was tried" in shown
+    assert "FAILED" in shown
