@@ -356,8 +356,6 @@ def ladder_worlds(found: Found) -> list[str]:
     )
     saved = ("saved", "up to 20 tasks", "solves lost")
     by_check = ("bill, mean", "solves, 5th percentile", "median")
-    twin = ("cheap passed", "smart passed then", "bill", "solves")
-    beside = ([name, *row.values()] for name, row in found["beside"].items())
     return [
         *rows((f"worlds, {found['seeds']} seeds", *head), body),
         "",
@@ -367,11 +365,18 @@ def ladder_worlds(found: Found) -> list[str]:
         "",
         *rows((f"policy; worlds, {found['compared_seeds']} seeds", *head), others),
         "",
-        *rows(("twins", *twin), ([name, *row.values()] for name, row in found["twins"].items())),
-        "",
-        *rows(("beside each other", "bill to the dearest", "solves to the best"), beside),
-        "",
         *(f"- missed: {sentence}" for sentence in found["missed"]),
+    ]
+
+
+def ladder_twins(found: Found) -> list[str]:
+    """Two worlds that look the same, and three models beside each other."""
+    twin = ("twins", "cheap passed", "smart passed then", "bill", "solves")
+    beside = ("beside each other", "bill to the dearest", "solves to the best")
+    return [
+        *rows(twin, ([name, *row.values()] for name, row in found["twins"].items())),
+        "",
+        *rows(beside, ([name, *row.values()] for name, row in found["beside"].items())),
     ]
 
 
@@ -417,6 +422,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         file_search,
         gathering,
         ladder_worlds,
+        ladder_twins,
     )
 }
 

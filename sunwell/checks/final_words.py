@@ -45,7 +45,7 @@ _GERUND = (
     r"moving|opening|"
     r"patching|proceeding|reading|refactoring|removing|renaming|replacing|rerunning|re-running|reviewing|"
     r"rewriting|"
-    r"running|scanning|searching|splitting|starting|testing|updating|verifying|wiring|working|writing)"
+    r"running|scanning|searching|splitting|starting|testing|updating|verifying|wiring|working on|writing)"
 )
 _OPENING = (
     r"(?:(?:now|next|then|so|but before [^,.;:]{0,40}(?= i should)|ok(?:ay)?|alright|all right|right|"
@@ -55,7 +55,7 @@ _OPENING = (
     r"from (?:here|there)|at this point|in the next (?:step|turn|message)|as a next step|as the next step|"
     r"(?:my |the |our )?next step(?: is| will be)?(?: that| to)?|(?:my |the )?next (?:action|task|"
     r"move)(?: is)?(?: to)?|"
-    r"step \d+|next up|before (?:that|this)[^,.;:]{0,40}|once (?:that|this) is[^,.;:]{0,40}|afterwards?|"
+    r"step \d+|next up|before [^,.;:]{0,60}(?=,)|once (?:that|this) is[^,.;:]{0,40}|afterwards?|"
     r"and|but|since[^,.;:]{0,60}|"
     r"based on[^,.;:]{0,60}|given[^,.;:]{0,60}|therefore|thus|hence|instead|let's see|i see|got it|"
     r"understood|"
@@ -83,12 +83,12 @@ _UNDER_WAY = (
     rf"|(?:the )?next thing (?:i(?:'ll| will) do|to do)(?: now)? is (?:to )?{_DOING}\b"
     r"|here(?:'s| is| are) [^.!?]{0,40}\bi(?:'m| am|'ll| will) (?:going to |about to |now )?(?:make|apply|"
     r"do|use|write|add)\b[^.!?]*:\s*$"
-    rf"|(?:next|next up|up next|next steps?|my next steps?|the next steps?|plan|my plan|"
-    rf"remaining steps?)\s*:?\s*{_DOING}\b"
-    rf"|{_GERUND}\b(?:[^.!?]|[.!?](?=\S))*(?:\bnow\b[.!…]*$|\.\.\.\s*$|…\s*$|:\s*$)"
+    rf"|my next steps?(?: is| are| will be)?\s*:?\s*(?:to )?{_DOING}\b"
+    rf"|{_GERUND}\b(?!.*\b(?:is|are|was|were|shows?|works?|has|have|does|did|takes?|makes?|gives?)\b)"
+    r"(?:[^.!?]|[.!?](?=\S))*(?:\bnow\b[.!…]*$|\.\.\.\s*$|…\s*$|:\s*$)"
 )
 _LEAD = (
-    rf"{_OPENING}(?:{_SUBJECT}|next,? i(?:'ll| will)|here(?:'s| is) (?:what i(?:'ll| will| plan|"
+    rf"{_OPENING}(?:{_SUBJECT}|next,? i(?:'ll| will)|here(?:'s| is) (?:(?:what|how) i(?:'ll| will| plan|"
     rf" am going)|my plan)|"
     rf"i(?:'ll| will) (?:now|next|then)|what i(?:'ll| will) do(?: next)?)\b[^.!?]*:\s*$"
 )
@@ -96,7 +96,8 @@ _LEAD = (
 _NO_ANNOUNCEMENT = (
     r"\b(?:if|unless|whenever|when you|once you|should you|you (?:want|like|prefer|wish|need|can|could|"
     r"may)|feel free|"
-    r"let me know|happy to|glad to|leave|leaving|wait for|up to you|your (?:call|choice|approval|"
+    r"let me know|happy to|glad to|leave|leaving|left|add that|mention|stress|remark|not (?:needed|"
+    r"necessary|required)|wait for|up to you|your (?:call|choice|approval|"
     r"confirmation|review|decision)|"
     r"would you|shall i|do you|not (?:able|possible)|cannot|can't|won't|will not|'ll not|not going to|"
     r"but (?:could|can)(?:not|n't)|"
@@ -133,9 +134,19 @@ def announcement_in(answer: str) -> str:
     return ""
 
 
+_MAYBE = (
+    "let me", "let us", "let's", "'ll", "will", "going", "about to", "need", "have to", "should", "can now",
+    "must", "time to", "want to", "like to", "allow", "plan", "intend", "next", "now", "step", "proceed",
+    "moving", "starting", "i'm", "i am", "we're", "we are", "...", "…",
+)  # fmt: skip
+"""An announcement has one of these, or ends with a colon: to look for them costs less than the patterns."""
+
+
 def _is_announcement(sentence: str, *, is_item: bool) -> bool:
+    may_be = sentence.endswith(":") or any(word in sentence for word in _MAYBE)
     if (
         is_item
+        or not may_be
         or re.search(_NO_ANNOUNCEMENT, sentence)
         or re.match(_REPORTING, sentence)
         or sentence.endswith("?")
@@ -190,6 +201,8 @@ _NO_FAILURE = (
 
 def passing_claim_in(answer: str) -> str:
     """Return the sentence of *answer* that says that tests pass; empty if none says so for sure."""
+    if re.search(r"(?i)pass|green|succe|clean|ok", answer) is None:
+        return ""
     for sentence in _plain(_sentences(_prose(answer))):
         said = re.sub(_NO_FAILURE, " ", sentence)
         match = re.search(_PASSING, said)

@@ -24,7 +24,12 @@ JSON_WANTED = "sunwell.json"
 _WHOLE = 1_000
 
 
-def exit_code(result: "TaskResult", *, strict: bool = False) -> int:
+def exit_code(status: str) -> int:
+    """Return the exit code of a run that ended with *status*."""
+    return _OF_STATUS[status]
+
+
+def code_of_result(result: "TaskResult", *, strict: bool = False) -> int:
     """Return the exit code of a run with *result*.
 
     *strict*: a run that is done counts as incomplete if something is unresolved, or if its checks could not
@@ -34,7 +39,7 @@ def exit_code(result: "TaskResult", *, strict: bool = False) -> int:
         could_not_tell = result.verification is not None and result.verification.passed is None
         if result.unresolved or could_not_tell:
             return INCOMPLETE
-    return _OF_STATUS[result.status]
+    return exit_code(result.status)
 
 
 class OutputFailed(OSError):

@@ -303,7 +303,7 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
 def _answer(held: "Configured", chosen: Chosen) -> int:
     """Answer one question and return the exit code."""
     from sunwell.cli.approval_prompt import Asker
-    from sunwell.cli.exit_codes import exit_code
+    from sunwell.cli.exit_codes import code_of_result
     from sunwell.cli.plain_view import PlainView
     from sunwell.cli.run_output import drive, tell, traced
     from sunwell.config.preflight import require_sound
@@ -327,7 +327,7 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
         return tell(result, chosen)
     result = traced(result, chosen)
     tell_end(result, verbose=verbose)
-    return exit_code(result, strict=chosen["strict"])
+    return code_of_result(result, strict=chosen["strict"])
 
 
 def _asker(view: "View") -> "Asker":

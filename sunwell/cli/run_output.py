@@ -15,7 +15,7 @@ import attrs
 import click
 
 from sunwell.agent.agent import Agent
-from sunwell.cli.exit_codes import CANCELLED, exit_code
+from sunwell.cli.exit_codes import CANCELLED, code_of_result
 from sunwell.cli.shared_options import Chosen
 from sunwell.cli.terminal import fitted, if_output_fails, terminal_width
 from sunwell.cli.views import View
@@ -61,7 +61,7 @@ def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
         if planned is not None:
             told["planned"] = planned
         print_json(told)
-        return exit_code(result, strict=bool(chosen.get("strict")))
+        return code_of_result(result, strict=bool(chosen.get("strict")))
     if sys.stderr is not None and sys.stderr.isatty():
         click.echo("", err=True)  # an empty line after the live view
     for text in planned or ():
@@ -75,7 +75,7 @@ def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
         click.echo(f"sunwell: {result.error}", err=True)
     if result.status in ("cancelled", "incomplete") and result.journal and not _is_settled(result):
         click.echo(f"continue {_resume_command(result, chosen)}", err=True)
-    return exit_code(result, strict=bool(chosen.get("strict")))
+    return code_of_result(result, strict=bool(chosen.get("strict")))
 
 
 def traced(result: TaskResult, chosen: Chosen) -> TaskResult:

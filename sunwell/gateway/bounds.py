@@ -164,10 +164,12 @@ class Bounds:
         if not answered:
             return True
         routed = is_routed(model)
+        _, model_id = provider_and_id(model)
+        if answered == {model_id}:
+            return not routed
         first, *others = sorted(answered)
         if routed or not all(is_same_model(first, other) for other in others):
             return False
-        _, model_id = provider_and_id(model)
         asked = is_same_model(model_id, first) or is_same_model(model.name, first)
         return asked or is_alias_of(model_id, first) or routed is False
 

@@ -71,10 +71,10 @@ def encode(record: Record, seq: int, synced: int = 0) -> bytes:
         members = _encode_anything(msgspec.to_builtins(fields))
     if type(record) is RunOpened:
         members = b'{"format":"%d.%d",%b' % (*FORMAT, members[1:])
-    body = b'{"seq":%d,"kind":%b,"synced":%d,%b' % (seq, kind, synced, members[1:])
-    if members == b"{}":  # only an unknown record can be without fields
-        body = body[:-2] + b"}"
-    return b'%b,"crc":"%08x"}' % (body[:-1], zlib.crc32(body))
+    head = b'{"seq":%d,"kind":%b,"synced":%d' % (seq, kind, synced)
+    if members != b"{}":  # only an unknown record can be without fields
+        head += b"," + members[1:-1]
+    return b'%b,"crc":"%08x"}' % (head, zlib.crc32(b"}", zlib.crc32(head)))
 
 
 def decode(line: bytes) -> Line | None:

@@ -101,6 +101,7 @@ class ScratchpadEntry:
             "tool_calls": len(record.tools_called),
             "tokens_used": record.tokens_used,
             "cost_usd": None if record.cost is None else str(record.cost),
+            "unresolved": list(record.unresolved),
         }
         receipts = Receipts(record.files, record.commands, tuple(called.items()))
         return cls(f"task:{task_id}", "analysis", ended.summary, raw, receipts, run_id)

@@ -11,7 +11,6 @@ from typing import Any
 import attrs
 
 from sunwell.core.marks import guarded
-from sunwell.core.message import ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Sandbox
@@ -20,7 +19,7 @@ from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.environment import command_environment
 from sunwell.tools.limits import Outcome, ToolLimits
 from sunwell.tools.sandbox import Bubblewrap, require_sandbox
-from sunwell.tools.wording import cut, without_escapes
+from sunwell.tools.wording import KILLED, cut, without_escapes
 
 _SLACK_BYTES = 65_536
 """Extra output that is kept, so that a secret is not cut in two before it is replaced."""
@@ -199,14 +198,6 @@ def _require_command(command: str) -> None:
         raise ToolError("command has half a character (a lone surrogate) in it; write whole ones") from None
 
 
-_KILLED = "killed after "
-
-
-def was_killed(result: ToolResult) -> bool:
-    """Whether *result*, of a call of run_command, says that the command was killed at its time limit."""
-    return result.is_error and result.content.startswith(_KILLED)
-
-
 @attrs.define(eq=False)
 class RunCommand:
     """Runs a shell command in the workspace, without the caller's secrets in its environment.
@@ -270,7 +261,7 @@ class RunCommand:
 
     def _outcome(self, ended: ProcessEnd, seconds: float) -> Outcome:
         if ended.exit_code is None:
-            head = f"{_KILLED}{seconds:g} seconds, before it ended; what it printed:"
+            head = f"{KILLED}{seconds:g} seconds, before it ended; what it printed:"
         else:
             head = f"exit code {ended.exit_code}"
         printed = self._runner.printed(ended, max(self.limits.output_chars - 200, 100))

@@ -4,6 +4,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from sunwell.core.message import ToolResult
+
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]"  # colours, cursor
     r"|\x1b[\]PX^_][^\x07\x1b]{0,4000}(?:\x07|\x1b\\)?"  # titles, links, device strings
@@ -82,6 +84,15 @@ def cut(text: str, limit_chars: int, tail_thirds: int = 1) -> str:
 def counted(number: int, thing: str) -> str:
     """Return ``1 line``, ``2 lines``, ``1,000 lines``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+KILLED = "killed after "
+"""How the result of a command begins that was ended at its time limit."""
+
+
+def was_killed(result: ToolResult) -> bool:
+    """Whether *result*, of a call of run_command, says that the command was ended at its time limit."""
+    return result.is_error and result.content.startswith(KILLED)
 
 
 def refusal_of(tool: str) -> str:

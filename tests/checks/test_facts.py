@@ -163,6 +163,17 @@ def test_an_announcement_is_no_report(text: str) -> None:
         "I won't change the API.",
         "Shall I update the docs, too?",
         "> Let me check the number.",
+        "Next steps: update your `.env` file and restart the server.",
+        "Next steps:\n1. Run the migration.\n2. Restart.",
+        "Testing shows that it is fixed now.",
+        "Working now.",
+        "Updating the lock file is left for now.",
+        "I should add that the API is unstable.",
+        "You should now be able to log in.",
+        "Now the endpoint returns 404.",
+        "We now use a dictionary. Everything is in place.",
+        "To try it, run:\n\n```\nmake\n```",
+        "Let's Encrypt issues the certificates.",
     ],
 )
 def test_an_offer_is_no_announcement(text: str) -> None:

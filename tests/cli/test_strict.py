@@ -8,7 +8,7 @@ import attrs
 import pytest
 from click.testing import CliRunner, Result
 
-from sunwell.cli.exit_codes import exit_code
+from sunwell.cli.exit_codes import code_of_result
 from sunwell.cli.main import cli
 from sunwell.core.message import Text, ToolCall
 from sunwell.core.task import CommandRun, TaskResult
@@ -115,8 +115,8 @@ RESULT = TaskResult("t", "ok", "end")
 )
 def test_what_strict_counts(result: TaskResult, code: int) -> None:
     """Something unresolved, and checks that could not tell; worse ends keep their own code."""
-    assert exit_code(result, strict=True) == code
-    assert exit_code(result) == {3: 0}.get(code, code)
+    assert code_of_result(result, strict=True) == code
+    assert code_of_result(result) == {3: 0}.get(code, code)
 
 
 def test_many_commands_are_shortened_in_text() -> None:

@@ -52,7 +52,7 @@ def smart(name: str) -> ScriptedModel:
 
 def cheap(name: str) -> ScriptedModel:
     """Return a model that answers at once."""
-    return ScriptedModel(name, ["All five are written."])
+    return ScriptedModel(name, ["All five were there already."])
 
 
 def check_delegated(events: list[Event], smart_model: str, delegation_model: str) -> None:
@@ -67,7 +67,7 @@ def check_delegated(events: list[Event], smart_model: str, delegation_model: str
     assert (created.task_scope, created.heuristics_count, created.patterns_count) == ("CRUD endpoints", 1, 1)
     assert created.generated_by == smart_model
     assert isinstance(events[-1], RunFinished)
-    assert events[-1].result.answer == "All five are written."
+    assert events[-1].result.answer == "All five were there already."
     assert events[-1].result.status == "ok"
 
 
@@ -156,13 +156,13 @@ async def test_option_4_the_loop_alone() -> None:
 
 async def test_a_smart_model_alone_does_not_delegate_to_itself(workspace: Path) -> None:
     """``RunOptions(enable_delegation=True, smart_model="opus")`` runs on that model and says why."""
-    get_registry().register("opus", ScriptedModel("my-opus", ["Done by myself."]))
+    get_registry().register("opus", ScriptedModel("my-opus", ["It was there already."]))
 
     options = RunOptions(enable_delegation=True, smart_model="opus")
 
     session = SessionContext.build(workspace, goal, options=options)
     result = await Agent().result(session)
-    assert (result.status, result.answer) == ("ok", "Done by myself.")
+    assert (result.status, result.answer) == ("ok", "It was there already.")
     assert result.decision is not None
     assert not result.decision
     assert "my-opus" in result.decision.reason

@@ -108,7 +108,7 @@ def test_a_sandbox_that_was_off_is_required_again_by_a_resume(tmp_path: Path) ->
 
     run_id = asyncio.run(first())
     assert (outside / "first").exists()
-    again = ScriptedModel("opus-x", [completion(command(f"touch {outside}/second")), "Done."])
+    again = ScriptedModel("opus-x", [completion(command(f"touch {outside}/second")), "The command failed."])
 
     async def second(**given: object) -> None:
         async for _ in Agent(model=again).resume(run_id, workspace=work, **given):

@@ -66,7 +66,8 @@ def _facts(entry: ScratchpadEntry) -> list[str]:
     lines += [f"- file {one_line(change.path)}" for change in seen.files] or ["- no file was changed"]
     lines += [f"- {command_line(run)}" for run in seen.commands]
     called = ", ".join(f"{name} {count}" for name, count in seen.tools_called)
-    return [*lines, f"- tools called: {called or 'none'}"]
+    lines.append(f"- tools called: {called or 'none'}")
+    return [*lines, *(f"- unresolved: {one_line(str(said))}" for said in raw.get("unresolved") or ())]
 
 
 def _named(ids: Sequence[str]) -> str:

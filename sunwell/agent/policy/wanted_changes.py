@@ -21,7 +21,7 @@ class WantedChanges:
     files: tuple[str, ...] = ()
     """Paths that are named as something to be changed."""
     is_prose: bool = False
-    """Whether a text for other people is to be written, in whose words "I will" is no announcement."""
+    """Whether a text for other people or a plan is to be written, in which "I will" is no announcement."""
     expects_failure: bool = False
     """Whether a test or a command that fails is what is wanted."""
 
@@ -94,10 +94,13 @@ _PROSE = (
     r"role-?play|pretend|"
     r"cover letters?|scenes?|monologues?|press release)\b"
 )
+_PLANNED = (
+    r"\b(?:plans?|propos\w+|outline|roadmap|strategy|steps|approach|(?:how|what) would you|what will you)\b"
+)
 _FAILURE = (
     r"\b(?:write|add|create|make|reproduce)\b[^.\n]*\b(?:failing tests?|tests? that (?:\w+ ){0,2}fails?|"
     r"reproduc\w+|"
-    r"should (?:still )?fail|must fail|red test)\b|^\W*reproduce\b"
+    r"should (?:still )?fail|must fail|red test)\b|\breproduc(?:e|es|ing)\b"
 )
 _PATH = (
     r"(?<![\w@:/.*-])(?:\.{1,2}/)?(?:[\w@+-][\w.@+-]*/)*(?:[\w@+-][\w@+.-]*\.[A-Za-z]\w{0,9}|"
@@ -163,6 +166,7 @@ def wanted_changes(task: str) -> WantedChanges:
     wish = _wish(plain, files, has_material=bool(material.strip()))
     if re.search(_NOT_NOW, lower) or (lower.rstrip().endswith("?") and wish != "change"):
         wish = "answer"
+    is_prose = is_prose or (wish == "answer" and re.search(_PLANNED, lower) is not None)
     if wish == "change" and is_prose and not files:
         wish = "unknown"
     return WantedChanges(wish, files if wish == "change" else (), is_prose, expects)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from sunwell.core.message import ToolCall, ToolResult
-from sunwell.tools.shell import was_killed
+from sunwell.tools.wording import was_killed
 
 RUN_COMMAND = "run_command"
 
