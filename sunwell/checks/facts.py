@@ -163,7 +163,7 @@ def _of_commands(work: SeenWork, commands: Sequence[_Run]) -> Iterator[Fact]:
         yield Fact(
             "unsupported_claim",
             "The answer says that tests pass, but no command was run.",
-            "it says that tests pass, but you ran no command",
+            "it says that tests pass, but you ran nothing that shows it",
         )
     elif failed is not None:
         yield from _failed(work, failed, commands)

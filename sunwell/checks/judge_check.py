@@ -105,6 +105,13 @@ class JudgeCheck:
     model: ModelProtocol | None = attrs.field(default=None, validator=_model)
     """Who judges; ``None``: a model of the run."""
 
+    costs = True
+
+    @property
+    def told(self) -> str:
+        """What a worker is told of it before its end: the rubric, up to 1,000 characters."""
+        return f"a judge, by this rubric: {one_line(self.rubric)[:1_000]}"
+
     @property
     def name(self) -> str:
         """The beginning of the rubric, on one line."""

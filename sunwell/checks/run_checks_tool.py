@@ -77,8 +77,8 @@ class RunChecksTool:
     def _checks(self, place: Place) -> tuple[tuple[Check, ...], str]:
         """Return the checks that can run now, and a sentence on those that cannot."""
         checks = self.chosen.for_task(self.chosen.own.get(self.chosen.owner(place.span.path), ()))
-        later = [name_of(check) for check in checks if not is_midway(check)]
-        said = f"Not run before your last message: {', '.join(later)}." if later else ""
+        later = [getattr(check, "told", "") or name_of(check) for check in checks if not is_midway(check)]
+        said = f"Not run before your last message: {'; '.join(later)}." if later else ""
         return tuple(check for check in checks if is_midway(check)), said
 
     def _checking(self, place: Place) -> Checking:

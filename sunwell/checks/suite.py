@@ -18,10 +18,11 @@ from sunwell.checks.schema_check import SchemaCheck
 from sunwell.context.json_text import read_schema
 from sunwell.context.options import RunOptions
 from sunwell.core.check import Check, Checking, Verdict, name_of
+from sunwell.core.markdown import one_line
 from sunwell.core.message import FileChange
 from sunwell.core.model import ModelProtocol
 from sunwell.core.secrets import Secrets
-from sunwell.errors import JournalError, PinError
+from sunwell.errors import ConfigurationError, JournalError, PinError
 from sunwell.tools.originals import work_diff
 from sunwell.tools.shell import CommandRunner
 from sunwell.tools.workspace import Workspace
@@ -34,13 +35,22 @@ async def run_checks(checks: Sequence[Check], checking: Checking) -> Verdict:
     """Return the one verdict of *checks* on *checking*, each run in order.
 
     It has passed if all of them passed, and has not if any of them did not; else they could not tell. The
-    evidence names each check. All of them run, so that whoever repairs the work sees all that is wrong.
-    A check that raises, or that returns anything else than a :class:`~sunwell.core.check.Verdict`, could
-    not tell, and its evidence says so. In a dry run nothing was changed, so that no check is run.
+    evidence names each check, those that did not pass last. All of them run, so that whoever repairs the
+    work sees all that is wrong; but a check that costs money (its ``costs`` is true) only if none before it
+    failed. A check that raises, or that returns anything else than a
+    :class:`~sunwell.core.check.Verdict`, could not tell, and its evidence says so. In a dry run nothing was
+    changed, so that no check is run.
     """
     if checking.dry_run and checks:
         return Verdict(None, "nothing was checked: in a dry run no file is changed")
-    found = [(name_of(check), await _verdict(check, checking)) for check in checks]
+    found: list[tuple[str, Verdict]] = []
+    for check in checks:
+        has_failed = any(verdict.passed is False for _, verdict in found)
+        if has_failed and getattr(check, "costs", False) is True:
+            verdict = Verdict(None, "not asked, since another check failed")
+        else:
+            verdict = await _verdict(check, checking)
+        found.append((name_of(check), verdict))
     return joined(found)
 
 
@@ -50,10 +60,14 @@ def joined(found: Sequence[tuple[str, Verdict]]) -> Verdict:
     whole = False if False in passed else None if None in passed or not passed else True
     costs = [verdict.cost_usd for _, verdict in found]
     cost_usd = sum((cost for cost in costs if cost is not None), Decimal(0))
-    evidence = [f"{name}: {_WORDS[one.passed]}\n{one.evidence}".strip() for name, one in found]
-    return Verdict(whole, "\n\n".join(evidence), None if None in costs else cost_usd)
+    ordered = sorted(found, key=lambda one: _WORST_LAST.index(one[1].passed))
+    evidence = [f"{name}: {_WORDS[one.passed]}\n{one.evidence}".strip() for name, one in ordered]
+    # Where some failed, those that could not tell are not what has to be put right.
+    missed = tuple(name for name, one in found if one.passed is not True and one.passed is whole)
+    return Verdict(whole, "\n\n".join(evidence), None if None in costs else cost_usd, missed)
 
 
+_WORST_LAST = (True, None, False)
 _WORDS = {True: "passed", False: "failed", None: "could not tell"}
 
 
@@ -107,8 +121,8 @@ class ChosenChecks:
     """Where the first content of changed files is kept; ``None``: nowhere."""
     judges: tuple[ModelProtocol, ...] = ()
     """Models that may judge, the best first."""
-    has_commands: bool = False
-    """Whether any check, those of single tasks among them, is a command."""
+    commands: tuple[str, ...] = ()
+    """The commands of all checks, those of single tasks among them."""
     watched: WatchedFiles | None = None
     recorded_states: Callable[[], Collection[tuple[str, str | None]]] = frozenset
     """Returns each file with each hash that a tool of any task of a batch has left it with: what a sibling's
@@ -139,13 +153,31 @@ class ChosenChecks:
         found = os.environ if environ is None else environ
         runner = CommandRunner(root.resolve(), secrets, found, options.sandbox)
         all_checks = (*checks, *(as_check(one, options.check_timeout_seconds) for one in of_tasks))
-        has_commands = any(isinstance(check, CommandCheck) for check in all_checks)
-        return cls(options, checks, CheckShell(runner), runner.root, has_commands=has_commands)
+        commands = tuple(check.command for check in all_checks if isinstance(check, CommandCheck))
+        return cls(options, checks, CheckShell(runner), runner.root, commands=commands)
 
     def require_sandbox(self) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if a command needs a sandbox and there is none."""
         if self.has_commands and self.shell is not None and not self.options.dry_run:
             self.shell.runner.require_sandbox()
+            self._require_seen(self.shell.runner)
+
+    def _require_seen(self, runner: CommandRunner) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` for a file of a command that it could not open."""
+        if runner.sandbox == "off":
+            return
+        for command in self.commands:
+            if unseen := runner.unseen(command):
+                raise ConfigurationError(
+                    f"the check {one_line(command)!r} names {unseen[0]}, which a command in the sandbox "
+                    "cannot see, since /tmp and the home folder are empty there: put it into the workspace, "
+                    "or use --sandbox off"
+                )
+
+    @property
+    def has_commands(self) -> bool:
+        """Whether any check, those of single tasks among them, is a command."""
+        return bool(self.commands)
 
     @property
     def are_unconfined(self) -> bool:

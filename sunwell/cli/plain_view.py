@@ -49,10 +49,11 @@ def notice(event: Event) -> str | None:
         case LensGiven():
             return _given_lens(event)
         case RungStarted():
-            return f"rung {event.rung}: {event.model} ({event.reason})"
+            who = f"{event.lens_by} writes a lens for {event.model}" if event.lens_by else event.model
+            return f"rung {event.rung}: {who} ({event.reason})"
         case CheckFinished():
             words = {True: "passed", False: "failed", None: "could not tell"}
-            return f"check {words[event.passed]}: {', '.join(event.by)}"
+            return f"check {words[event.passed]}: {', '.join(event.missed or event.by)}"
         case LensFailed():
             return f"no lens: {one_line(event.reason, 200)}; {_GOES_ON[event.outcome]}"
         case ModelFellBack():

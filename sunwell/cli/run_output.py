@@ -39,6 +39,7 @@ _MORE = {
     "turns": " --budget-turns N",
     "timeout": " --budget-seconds S",
     "calls": " --budget-calls N",
+    "check_failed": " --budget-usd X",
 }
 """The option that lets a run continue after it reached a limit, by stop reason."""
 _AGAIN = ("allow_shell", "allow_python", "approve")
@@ -100,6 +101,9 @@ def traced(result: TaskResult, chosen: Chosen) -> TaskResult:
 
 def _is_settled(result: TaskResult) -> bool:
     """Whether the run ended with a recorded answer: resuming it would give the same answer."""
+    if result.stop_reason == "check_failed":  # only more money makes the next rung possible
+        found = result.verification
+        return found is None or not found.gave_up.startswith("no room")
     return result.stop_reason in ("refusal", "length", "window", "provider_stop") and not result.workers
 
 
@@ -107,6 +111,7 @@ def _resume_command(result: TaskResult, chosen: Chosen) -> str:
     """Return the command that resumes the run, with the options that its record does not hold."""
     place = _place(chosen)
     again = "".join(f" --{name.replace('_', '-')}" for name in _AGAIN if chosen.get(name))
+    again += " --allow-checks" if chosen.get("checks") else ""
     again += " --sandbox off" if chosen.get("sandbox") == "off" else ""
     again += "".join(f" --plugins {shlex.quote(name)}" for name in chosen.get("plugins") or ())
     if chosen.get("results"):

@@ -28,6 +28,8 @@ class Verdict:
     cost_usd: Decimal | None = Decimal(0)
     """US dollars that the check spent by itself; ``None``: unknown. What it asked through
     :attr:`Checking.ask` does not count here: that is in the bill of the run."""
+    missed: tuple[str, ...] = ()
+    """Of the verdict of several checks: those that did not pass, as they are called."""
 
 
 class Ask(Protocol):

@@ -45,6 +45,8 @@ class Verification:
     did cost if it worked on a rung itself; ``None``: unknown."""
     alone_model: str = ""
     """The smart model."""
+    missed: tuple[str, ...] = ()
+    """The checks that did not pass, as they are called."""
 
 
 def verification_fields(found: Verification | None) -> dict[str, Any] | None:
@@ -54,6 +56,7 @@ def verification_fields(found: Verification | None) -> dict[str, Any] | None:
     return {
         "passed": found.passed,
         "by": list(found.by),
+        "missed": list(found.missed),
         "evidence": found.evidence,
         "rungs": [_attempt_fields(attempt) for attempt in found.attempts],
         "gave_up": found.gave_up or None,

@@ -119,9 +119,12 @@ class RungStarted(Event):
     """The task that climbs."""
     rung: str
     model: str
+    """Who works."""
     reason: str
     expected_usd: Decimal | None
     """What it is expected to cost; ``None``: unknown."""
+    lens_by: str = ""
+    """Who writes a lens for it; empty: nobody."""
 
 
 @attrs.frozen
@@ -146,6 +149,8 @@ class CheckFinished(Event):
     duration_seconds: float
     replayed: bool = False
     """Whether this is the recorded finding of an earlier process."""
+    missed: tuple[str, ...] = ()
+    """The checks that did not pass."""
 
 
 @attrs.frozen

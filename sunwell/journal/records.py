@@ -409,6 +409,8 @@ class Checked(Record):
     at: float
     work: str = ""
     """Digest of the work that was checked. If the work went on since, it is checked anew."""
+    missed: tuple[str, ...] = ()
+    """The checks that did not pass, as they are called."""
 
     @property
     def key(self) -> Key:

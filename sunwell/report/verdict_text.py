@@ -13,7 +13,7 @@ _WAYS = {
     "cheap_again": "{model} with evidence",
     "lens": "{model} under a new lens",
     "second": "{model}",
-    "smart": "{model} at low effort",
+    "smart": "{model}",
 }
 
 
@@ -33,7 +33,8 @@ def _line(found: Verification | None, cost_usd: Decimal | None) -> str:
     said = "did not pass" if found.passed is False else "could not tell"
     rungs = f" after {_counted(len(found.attempts), 'rung')}" if found.attempts else ""
     why = f"; {one_line(found.gave_up, 300)}" if found.gave_up else ""
-    return f"not verified: {by} {said}{rungs}, {cost}{why}"
+    missed = one_line(", ".join(found.missed), 200) or by
+    return f"not verified: {missed} {said}{rungs}, {cost}{why}"
 
 
 def verdict_lines(result: TaskResult) -> Iterator[str]:

@@ -191,6 +191,19 @@ def _hidden(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(folder for folder in real if Path(folder).is_dir()))
 
 
+def unseen_paths(paths: Iterable[str], root: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return those of *paths*, absolute ones that exist, that a command in the folder *root* cannot see."""
+    hidden = _hidden(environ)
+    shown = tuple(Path(one) for one in _shown_again(environ, hidden, root))
+    found = []
+    for path in paths:
+        real = Path(os.path.realpath(path))
+        is_hidden = any(real.is_relative_to(folder) for folder in hidden) and str(real) not in hidden
+        if is_hidden and real.exists() and not any(real.is_relative_to(one) for one in (root, *shown)):
+            found.append(path)
+    return tuple(found)
+
+
 def _shown_again(environ: Mapping[str, str], hidden: tuple[str, ...], root: Path) -> Iterator[str]:
     """Yield the folders in *hidden* that programs on ``PATH`` need, except those reached through *root*.
 

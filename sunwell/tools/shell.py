@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,7 +19,7 @@ from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.environment import command_environment
 from sunwell.tools.limits import Outcome, ToolLimits
-from sunwell.tools.sandbox import Bubblewrap, require_sandbox
+from sunwell.tools.sandbox import Bubblewrap, require_sandbox, unseen_paths
 from sunwell.tools.wording import KILLED, cut, without_escapes
 
 _SLACK_BYTES = 65_536
@@ -135,6 +136,15 @@ class CommandRunner:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
         if self.sandbox != "off":
             self._found = require_sandbox(self.root, command_environment(self.environ, self.secrets))
+
+    def unseen(self, command: str) -> tuple[str, ...]:
+        """Return the paths in *command* that exist, but not for a command in the sandbox."""
+        try:
+            words = shlex.split(command)
+        except ValueError:  # an open quote: the shell will say so
+            return ()
+        environ = command_environment(self.environ, self.secrets)
+        return unseen_paths([word for word in words if word.startswith("/")], self.root, environ)
 
     async def run(self, command: str, seconds: float, output_chars: int) -> ProcessEnd:
         """Run *command* and return how it ended, with enough output to show *output_chars* of it.

@@ -187,7 +187,7 @@ def test_the_files_that_a_lens_names_are_told_after_it() -> None:
     lens = attrs.evolve(LENS, target_files=("shop/cart.py", "a\n# b.py"))
     said = Guidance.of(None, RunOptions(), TOOLS).sections(lens)[-1]
     assert said.startswith(LENS_STANDING)
-    assert said.endswith("expects changes in these files: shop/cart.py, a # b.py")
+    assert said.endswith("belong to the whole task: shop/cart.py, a # b.py")
 
 
 def test_of_a_long_larger_task_a_worker_is_told_the_beginning() -> None:

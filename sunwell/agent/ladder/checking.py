@@ -18,6 +18,8 @@ from sunwell.core.task import CommandRun
 from sunwell.events import CHECK_FINISHED, CHECK_STARTED, CheckFinished, CheckStarted
 from sunwell.journal.records import Checked
 
+_NAMED = 20
+
 
 @attrs.frozen(kw_only=True)
 class WorkDone:
@@ -120,12 +122,13 @@ class Checker:
             number,
             self.names,
             verdict.passed,
-            run.gateway.redact(verdict.evidence),
+            run.gateway.redact(_with_unfinished(verdict.evidence, done.unfinished)),
             verdict.cost_usd,
             done.unfinished,
             seconds,
             time.time(),
             done.digest,
+            verdict.missed,
         )
         await run.journal.append(made, durable=False)  # a resume without it checks again
         run.tell(CHECK_FINISHED, _finished(made))
@@ -153,7 +156,21 @@ class Checker:
         )
 
 
+def _with_unfinished(evidence: str, unfinished: Sequence[str]) -> str:
+    """Return *evidence* with a sentence on siblings whose half-done files the checks may have seen."""
+    if not unfinished:
+        return evidence
+    more = f" and {len(unfinished) - _NAMED:,} more" if len(unfinished) > _NAMED else ""
+    return f"Still at work in the same folder: {', '.join(unfinished[:_NAMED])}{more}.\n{evidence}"
+
+
 def _finished(record: Checked, *, replayed: bool = False) -> CheckFinished:
     return CheckFinished(
-        record.span, record.by, record.passed, record.evidence, record.duration_seconds, replayed
+        record.span,
+        record.by,
+        record.passed,
+        record.evidence,
+        record.duration_seconds,
+        replayed,
+        missed=record.missed,
     )

@@ -88,6 +88,8 @@ class Climb:
     """All conversations so far, and what was put back between them, in order."""
     _by: tuple[str, ...] = attrs.field(default=(), init=False)
     """What the checks are called."""
+    _missed: tuple[str, ...] = attrs.field(default=(), init=False)
+    """Those that did not pass the latest work."""
     _changed: tuple[str, ...] = attrs.field(default=(), init=False)
     """Files that all attempts so far have changed, before any was put back."""
     _tried: list[_Tried] = attrs.field(factory=list, init=False)
@@ -152,7 +154,14 @@ class Climb:
         run.tally.label(span.path, rung.name)
         chosen = step.rung
         expected_usd = None if chosen is None else chosen.cost_usd
-        told = RungStarted(self.errand.span.path, rung.name, rung.model.name, step.reason, expected_usd)
+        told = RungStarted(
+            self.errand.span.path,
+            rung.name,
+            rung.model.name,
+            step.reason,
+            expected_usd,
+            self.models.smart.name if rung.name == "lens" else "",
+        )
         run.tell(RUNG_STARTED, told)
         work, ended = await self._work_on(rung, span)
         has_asked = ended.stop_reason not in _LIMITS or work is None or work.turns > 0
@@ -163,6 +172,7 @@ class Climb:
             done = WorkDone.of(self.errand.task, ended.answer, self.works, models)
             checked, is_new = await self.errand.checker.check(done, rung.name)
             evidence, passed, self._by = checked.evidence, checked.passed, checked.by
+            self._missed = checked.missed
         attempt = RungAttempt(
             rung.name,
             rung.model.name,
@@ -233,7 +243,8 @@ class Climb:
         run, prompt = self.run, self.errand.prompt
         if self._tried:
             evidence = self._tried[-1].attempt.evidence
-            before = before_you(evidence, self._changed, restored=run.config.fresh)
+            report = self._tried[-1].ended.answer
+            before = before_you(evidence, report, self._changed, restored=run.config.fresh)
             prompt = f"{prompt}\n\n{before}"
         given = Assignment(
             span,
@@ -259,7 +270,13 @@ class Climb:
             return str(noted.value)
         last = self._tried[-1]
         diff = diff_text(self.run.ladder_terms, self._files)
-        text = attempt_text(diff, last.ended.answer[:_SHOWN_CHARACTERS], last.attempt.evidence)
+        text = attempt_text(
+            diff,
+            last.ended.answer[:_SHOWN_CHARACTERS],
+            last.attempt.evidence,
+            [one.attempt.model for one in self._tried],
+            restored=self.run.config.fresh,
+        )
         await self.run.journal.append(Note(span.path, _ATTEMPT, text), durable=False)
         return text
 
@@ -290,8 +307,10 @@ class Climb:
         by = self._by or self.errand.checker.names
         gave_up = "" if passed else last.reason
         alone = (self._alone_usd(), self.models.smart.name)
-        verification = Verification(passed, by, tried[-1].evidence, tuple(tried), gave_up, *alone)
-        return Climbed(not_passed(ended, passed, by, gave_up), verification)
+        verification = Verification(
+            passed, by, tried[-1].evidence, tuple(tried), gave_up, *alone, missed=self._missed
+        )
+        return Climbed(not_passed(ended, passed, self._missed or by, gave_up), verification)
 
     def _alone_usd(self) -> Decimal | None:
         """Return what the smart model alone would about have cost: the first rung's tokens at its price."""

@@ -71,6 +71,8 @@ class RunLadder:
         run = self.run
         span = run.root.worker("work")
         first_span = span.child("cheap")
+        if run.checks is not None:  # what a later rung is checked for is the work of all of them
+            run.checks.own[span.path] = ()
         given = Assignment.of(run, first_span, self.models.worker, lens=run.lens, effort=run.config.effort)
 
         def first() -> Conversation:
@@ -188,8 +190,8 @@ class RunLadder:
 
 async def _checked_once(checker: Checker, done: WorkDone, ended: Ending) -> Climbed:
     checked, _ = await checker.check(done)
-    verification = Verification(checked.passed, checked.by, checked.evidence)
-    return Climbed(not_passed(ended, checked.passed, checked.by), verification)
+    verification = Verification(checked.passed, checked.by, checked.evidence, missed=checked.missed)
+    return Climbed(not_passed(ended, checked.passed, checked.missed or checked.by), verification)
 
 
 def verification_of(results: Sequence[TaskResult]) -> Verification | None:

@@ -199,7 +199,7 @@ class Dispatcher:
         if task_id in self._workers:
             raise ValueError(f"there is a worker {task_id} already")
         self._counts[parent.path] = index + 1
-        if task.check and self.run.checks is not None:
+        if self.run.checks is not None:
             self.run.checks.own[span.path] = task.check
         seat = Seat(self.slots, self._entrance.stir)
         worker = Worker(task_id, index, span, parent, task, terms or self.terms, seat, origin)

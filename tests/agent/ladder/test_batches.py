@@ -1,5 +1,6 @@
 """A batch climbs: only items that fail go up, each within its own budget, and nobody blocks anybody."""
 
+import asyncio
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -216,6 +217,12 @@ def _asks(rung: str, task: str) -> Any:
     return is_reached
 
 
+async def slowly_right(checking: Checking) -> Verdict:
+    """Take a second to look: long enough to be stopped."""
+    await asyncio.sleep(1)
+    return await is_right(checking)
+
+
 STOPS = {
     "in-a-repair": _asks("cheap_again", "task-1"),
     "on-the-parents-side": _asks("smart", "task-1"),
@@ -231,15 +238,15 @@ def test_a_batch_can_be_stopped_anywhere_and_goes_on_later(crew: Crew, stop: str
     """It ends cleanly, with all that is paid on record; a resume asks only what was not answered."""
     whole = Crew(crew.workspace / "whole", Writer("cheap", crew.cheap.words), Writer("smart", usd=10))
     whole.workspace.mkdir()
-    expected = whole.batch(items(4), max_concurrent=slots)
+    expected = whole.batch(items(4), checks=(slowly_right,), max_concurrent=slots)
     crew.workspace = crew.workspace / "stopped"
     crew.workspace.mkdir()
     crew.stop_at = STOPS[stop]
-    stopped = crew.batch(items(4), max_concurrent=slots)
+    stopped = crew.batch(items(4), checks=(slowly_right,), max_concurrent=slots)
     assert stopped.run.status == "cancelled"
     assert {result.status for result in stopped} <= {"ok", "cancelled"}
     crew.stop_at = None
-    done = crew.resume(stopped.run.run_id, {"checks": (is_right,)})
+    done = crew.resume(stopped.run.run_id, {"checks": (slowly_right,)})
     assert [result.status for result in done] == ["ok"] * 4
     assert [rungs(result) for result in done] == [rungs(result) for result in expected]
     assert done.run.bill.cost_usd == expected.run.bill.cost_usd

@@ -79,7 +79,8 @@ def test_each_rung_is_told_why_the_one_before_failed_and_stands_in_the_bill(work
     lens_prompt = smart.calls[2].messages[0].text
     assert "-0\n+4" in lens_prompt
     assert "answer.txt holds 4" in lens_prompt
-    assert "One attempt at this task has been made" in smart.calls[2].system[0]
+    assert "This task has been tried" in smart.calls[2].system[0]
+    assert "4 attempts so far, by cheap, cheap, second, smart" in lens_prompt
     assert smart.calls[0].effort == "low"
 
 

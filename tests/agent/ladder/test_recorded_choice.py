@@ -72,13 +72,12 @@ def test_outcomes_change_what_a_new_run_climbs(tmp_path: Path, home: Path) -> No
 @given(
     stop_at=st.integers(0, 3),
     learned=st.lists(st.tuples(st.sampled_from(RUNGS), st.booleans(), st.integers(1, 40)), max_size=6),
-    number=st.uuids(),
 )
 def test_a_resume_follows_the_rungs_on_record(
-    place: Path, stop_at: int, learned: list[tuple[str, bool, int]], number: object
+    place: Path, stop_at: int, learned: list[tuple[str, bool, int]]
 ) -> None:
     """Stopped at any rung, with any outcomes recorded since: what was chosen before is climbed first."""
-    here = place / str(number)
+    here = Path(tempfile.mkdtemp(dir=place))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SUNWELL_HOME", str(here / "home"))
         environment.delenv("SUNWELL_OUTCOMES", raising=False)
