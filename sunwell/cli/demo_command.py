@@ -189,6 +189,7 @@ def _perform(folder: Path, claims: DemoClaims) -> None:
         delegated = _delegated(folder, paced, claims)
         _alone(folder, brisk, delegated, claims)
         _withheld(folder, brisk, claims)
+        _climbed(folder, brisk, claims)
     _close()
 
 
@@ -281,6 +282,42 @@ def _withheld(folder: Path, simulator: "Simulator", claims: DemoClaims) -> None:
     )
     broken = ", ".join(f"{slug.replace('_', ' ')} ({count})" for slug, count in rules.items())
     _say(f"broken rules, which only the lens contains: {broken or 'none that is known'}", indent="    ")
+
+
+def _climbed(folder: Path, simulator: "Simulator", claims: DemoClaims) -> None:
+    """Have the task climb: cheap first, and up when the shop's own tests fail."""
+    import asyncio
+
+    from sunwell.cli.plain_view import PlainView
+    from sunwell.context.options import RunOptions
+    from sunwell.core.check import Checking, Verdict
+    from sunwell.report.figures import dollars
+    from sunwell.report.verdict_text import verdict_line
+
+    _head("Cheap first, and up only if a check fails")
+    shop = fresh_shop(folder / "climbed")
+    found: list[str] = []
+
+    async def the_shops_tests(checking: Checking) -> Verdict:
+        outcome = await asyncio.to_thread(run_tests, shop)
+        found.append(_tested(outcome))
+        return Verdict(outcome.is_green, ", ".join(outcome.failed) or found[-1])
+
+    the_shops_tests.name = "the shop's tests"  # type: ignore[attr-defined]
+    os.environ["SUNWELL_OUTCOMES"] = "off"  # what scripts pass says nothing about the models they stand for
+    options = RunOptions(
+        checks=(the_shops_tests,),
+        escalate=True,
+        smart_model=simulated(simulator, SMART, "demo-climbed"),
+        delegation_model=simulated(simulator, CHEAP, "demo-climbed"),
+    )
+    result = work(shop, options, PlainView(quiet=True))
+    verification = result.verification
+    for attempt, said in zip(verification.attempts if verification else (), found, strict=False):
+        click.echo(f"  {attempt.rung:<12} {attempt.model}: {dollars(attempt.cost_usd)}, {said}")
+    billed = simulator.bill.total_usd("demo-climbed")
+    is_verified = verification is not None and verification.passed is True and run_tests(shop).is_green
+    claims.say(is_verified and result.bill.cost_usd == billed, verdict_line(result))
 
 
 def _close() -> None:

@@ -466,7 +466,8 @@ def configured(
     """Return the settings for a command; what was typed goes before all else, switches included.
 
     Where no model is named anywhere, it is the smart one of the provider whose key is there, and its
-    cheap one, too, where delegation is on or *delegates* is true. Each file is read once. Raises
+    cheap one, too, if delegation is on, if a task may climb the ladder, or if *delegates* is true. Each file
+    is read once. Raises
     :exc:`~sunwell.errors.ConfigurationError` for what is wrong, or not trusted.
     """
     from sunwell.config.resolution import resolve
@@ -478,7 +479,8 @@ def configured(
     if values.model.model is None and values.smart_model.model is None:
         smart, cheap = default_pair(needs_key)
         options["smart_model"] = smart
-        if values.delegation_model.model is None and (values.run.enable_delegation or delegates):
+        wants_pair = values.run.enable_delegation or values.run.escalate or delegates
+        if values.delegation_model.model is None and wants_pair:
             options["delegation_model"] = cheap
         loaded = reading.load(**options).require_trust()
     for warning in loaded.warnings:

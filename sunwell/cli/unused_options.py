@@ -166,6 +166,16 @@ _RULES: tuple[Rule, ...] = (
         "no commands run; add --allow-shell or --check",
     ),
     (
+        ("ladder", "worth_usd", "fresh"),
+        lambda use: use.options.escalate,
+        "nothing climbs; add --escalate",
+    ),
+    (
+        ("second_model",),
+        lambda use: use.options.escalate or use.options.judge is not None,
+        "nothing climbs, and nobody judges; add --escalate or --judge",
+    ),
+    (
         ("check_timeout_seconds",),
         lambda use: use.check_commands,
         "no check is a command; add --check",

@@ -135,7 +135,7 @@ def forecast(
         lens=LensOutlook(given=lens, input_tokens=lens_tokens, scout_turns=scout_turns),
     )
     outcomes = OutcomeStore(outcomes_file(), warn=lambda _: None).read()
-    decision = after_outcomes(decision, made, cheap_alone(outcomes, text, models.worker.name))
+    decision = after_outcomes(decision, made, cheap_alone(outcomes, text, worker))
     return Forecast(
         session.goal,
         decision,

@@ -315,14 +315,6 @@ def _put_back(folder: Path, workspace: Workspace, path: str, kept: _Kept) -> str
     return "restored"
 
 
-def kept_original(folder: Path, before_hash: str) -> bytes | None:
-    """Return the content that is kept under *before_hash*; ``None`` if it is not there, or is damaged."""
-    try:
-        return original_of(folder, before_hash, before_hash)
-    except ToolError:
-        return None
-
-
 def original_of(folder: Path | None, path: str, name: str) -> bytes:
     """Return the content with the SHA-256 *name* that *path* had before it was changed.
 

@@ -11,12 +11,13 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def test_the_demonstration_holds_what_it_claims(sunwell) -> None:
-    """Red, green, two equal bills, the smart model alone dearer, red without the lens; behind any proxy."""
+    """Red, green, equal bills, the smart model alone dearer, red without the lens, up; behind any proxy."""
     nowhere = "http://127.0.0.1:9"
     done = sunwell("demo", env={"HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere, "ALL_PROXY": nowhere})
     assert done.exit_code == 0, done.output
     assert "80 of 83 tests fail" in done.stdout
-    assert done.stdout.count("all 83 tests pass") == 2
+    assert done.stdout.count("all 83 tests pass") == 3
+    assert "✓ verified by the shop's tests on rung 3" in done.stdout
     assert "the same to the last digit" in done.stdout
     assert "55 of 83 tests fail" in done.stdout
     assert "soft delete" in done.stdout

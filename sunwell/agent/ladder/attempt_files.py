@@ -1,6 +1,5 @@
 """The files of an attempt that failed: what it changed, as a diff, and how they are put back."""
 
-import difflib
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,67 +10,23 @@ from sunwell.agent.run.run_context import Ending, Run, Work
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.span import Span
 from sunwell.core.task import CommandRun, Status, StopReason
-from sunwell.errors import ToolError
 from sunwell.events import WARNED, Warned
 from sunwell.journal.records import ToolFinished, ToolStarted
-from sunwell.tools.originals import kept_original, undo
+from sunwell.tools.originals import undo, work_diff
 
-_MOST_DIFF_BYTES = 24_000
-_MOST_FILE_BYTES = 400_000
+_MOST_DIFF_CHARACTERS = 24_000
 _TOOL = "restore_files"
 
 
 def diff_text(terms: LadderTerms, changes: Sequence[FileChange]) -> str:
-    """Return *changes* as one unified diff, from the files as they were before to what stands there now.
+    """Return *changes* as diffs from the files as they were before to what stands there now.
 
-    A file that is too long, is no text or cannot be read is only named. The end is cut off beyond 24,000
-    bytes, and says so. Known secrets are replaced.
+    Known secrets are replaced, and what is too long is cut in the middle.
     """
-    text = "\n".join([_diff_of(terms, change) for change in changes])
-    data = terms.secrets.redact(text).encode("utf-8", "replace")
-    if len(data) <= _MOST_DIFF_BYTES:
-        return data.decode()
-    kept = data[:_MOST_DIFF_BYTES].decode("utf-8", "ignore").rpartition("\n")[0]
-    return f"{kept}\n({len(data) - len(kept.encode()):,} more bytes of the diff are left out here)"
-
-
-def _diff_of(terms: LadderTerms, change: FileChange) -> str:
-    before = _text(_before(terms, change))
-    after = _text(_now(terms, change))
-    if before is None or after is None:
-        return f"{change.path}: {change.verb} (no diff can be shown)"
-    lines = difflib.unified_diff(
-        before.splitlines(),
-        after.splitlines(),
-        f"a/{change.path}" if change.before else "/dev/null",
-        f"b/{change.path}" if change.after else "/dev/null",
-        lineterm="",
-    )
-    return "\n".join(lines)
-
-
-def _before(terms: LadderTerms, change: FileChange) -> bytes | None:
-    if change.before is None:
-        return b""
-    return None if terms.originals is None else kept_original(terms.originals.folder, change.before)
-
-
-def _now(terms: LadderTerms, change: FileChange) -> bytes | None:
-    if change.after is None:
-        return b""
     if terms.workspace is None:
-        return None
-    try:
-        found = terms.workspace.read(change.path, _MOST_FILE_BYTES + 1)
-    except ToolError:
-        return None
-    return None if found is None else found.data
-
-
-def _text(data: bytes | None) -> str | None:
-    if data is None or len(data) > _MOST_FILE_BYTES or b"\0" in data:
-        return None
-    return data.decode("utf-8", "replace")
+        return "\n".join(f"{change.path}: {change.verb}" for change in changes)
+    folder = None if terms.originals is None else terms.originals.folder
+    return work_diff(changes, terms.workspace, folder, terms.secrets.redact, _MOST_DIFF_CHARACTERS)
 
 
 async def restore_files(run: Run, span: Span, changes: Sequence[FileChange]) -> tuple[FileChange, ...]:

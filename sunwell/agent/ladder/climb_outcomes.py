@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -11,14 +12,25 @@ from sunwell.agent.ladder.rungs import PlannedRung, open_to
 from sunwell.agent.policy.ladder import Attempt, Rung, next_step
 from sunwell.agent.policy.rung_outcomes import DEFAULT_PRIORS, EXPECTED_PRIORS, after_of, rungs_with
 from sunwell.agent.policy.task_kinds import kind_of
+from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Side
 from sunwell.core.verdict import RungAttempt
 from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount, OutcomeStore, RungOutcome
 
 
-def cheap_alone(known: KnownOutcomes, task: str, model: str) -> OutcomeCount:
+def known_as(model: ModelProtocol) -> str:
+    """Return under which name outcomes of *model* are kept: with its host, if that is not the provider's own.
+
+    A model of the same name at another address, such as a simulator's, is another model.
+    """
+    address = getattr(getattr(model, "connection", None), "base_url", None)
+    host = urlsplit(address).netloc.rpartition("@")[2] if isinstance(address, str) else ""
+    return f"{model.name}@{host}" if host else model.name
+
+
+def cheap_alone(known: KnownOutcomes, task: str, model: ModelProtocol) -> OutcomeCount:
     """Return the outcomes of *model* alone, before any other rung, on tasks of the kind of *task*."""
-    return known.count(kind_of(task), "cheap", model, "")
+    return known.count(kind_of(task), "cheap", known_as(model), "")
 
 
 @attrs.define(eq=False)
@@ -29,6 +41,8 @@ class ClimbOutcomes:
     known: KnownOutcomes
     store: OutcomeStore | None = None
     """Where outcomes are kept for later runs; ``None``: nowhere."""
+    _names: dict[str, str] = attrs.field(factory=dict, init=False)
+    """Under which name outcomes of each model are kept."""
 
     def rungs(
         self,
@@ -37,16 +51,28 @@ class ClimbOutcomes:
         priors: Mapping[str, float] = DEFAULT_PRIORS,
     ) -> tuple[Rung, ...]:
         """Return *planned* with what is known of each after *attempts*; *priors* hold without outcomes."""
-        plain = [Rung(rung.name, rung.model.name, rung.cost_usd, prior=priors[rung.name]) for rung in planned]
-        return rungs_with(self.known, self.kind, plain, attempts)
+        self._names |= {rung.model.name: known_as(rung.model) for rung in planned}
+        plain = [
+            Rung(rung.name, known_as(rung.model), rung.cost_usd, prior=priors[rung.name]) for rung in planned
+        ]
+        shown: dict[str, str] = {rung.name: rung.model.name for rung in planned}
+        found = rungs_with(self.known, self.kind, plain, attempts)
+        return tuple(attrs.evolve(rung, model=shown[rung.name]) for rung in found)
 
     async def record(self, attempt: RungAttempt, before: Sequence[RungAttempt]) -> None:
         """Add what the check said of *attempt*, which came after *before*."""
         tried = [Attempt(one.rung, one.passed, one.cost_usd) for one in before]
-        rungs = [Rung(one.rung, one.model, one.cost_usd) for one in before]
+        names = self._names
+        rungs = [Rung(one.rung, names.get(one.model, one.model), one.cost_usd) for one in before]
         after = after_of(rungs, tried)
         made = RungOutcome(
-            self.kind, attempt.rung, attempt.model, after, attempt.passed, attempt.cost_usd, time.time()
+            self.kind,
+            attempt.rung,
+            names.get(attempt.model, attempt.model),
+            after,
+            attempt.passed,
+            attempt.cost_usd,
+            time.time(),
         )
         self.known.add(made)
         if self.store is not None and self.store.file is not None:

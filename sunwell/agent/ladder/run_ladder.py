@@ -175,7 +175,7 @@ class RunLadder:
 
     async def cheap_alone(self) -> OutcomeCount:
         """Return the outcomes of the cheap model alone on tasks of the kind of the run's."""
-        return cheap_alone(await self._outcomes(), self.run.task, self.models.worker.name)
+        return cheap_alone(await self._outcomes(), self.run.task, self.models.worker)
 
     async def _outcomes(self) -> KnownOutcomes:
         if self._known is None:
