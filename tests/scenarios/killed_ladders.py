@@ -114,18 +114,27 @@ def run_to_its_end(folder: Path, journals: DeadlyJournals) -> None:
     asyncio.run(result_of(folder, journals))
 
 
+def settled(evidence: str) -> str:
+    """Return *evidence* without the siblings that were at work then: after a kill, they are others."""
+    lines = evidence.splitlines()
+    return "\n".join(line for line in lines if not line.startswith("Still at work in the same folder"))
+
+
 def _told(result: TaskResult) -> dict[str, Any]:
     found = verification_fields(result.verification)
     assert found is not None
     # Why a rung was chosen tells of outcomes; one that was found just before a kill may be lost.
-    rungs = [[rung[name] for name in ("rung", "model", "passed", "evidence")] for rung in found["rungs"]]
+    rungs = [
+        [*[rung[name] for name in ("rung", "model", "passed")], settled(rung["evidence"])]
+        for rung in found["rungs"]
+    ]
     costs = [Decimal(rung["cost_usd"]) for rung in found["rungs"]]
     by_rung = result.bill.split("rung")
     return {
         "status": result.status,
         "answer": result.answer,
         "passed": found["passed"],
-        "evidence": found["evidence"],
+        "evidence": settled(found["evidence"]),
         "rungs": rungs,
         "turns": result.turns,
         # In tokens: the cache of a model in the process is lost with it.

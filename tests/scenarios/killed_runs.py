@@ -71,8 +71,16 @@ class DeadlyJournal:
         await self.inner.append(record, durable=durable)
         if this == self.at:
             if self.how == "inside" and self.path:  # as if it had been killed while the line was written
-                os.truncate(self.path, self.chance.randrange(before, self.path.stat().st_size))
+                self._cut(self.path, before)
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def _cut(self, path: Path, before: int) -> None:
+        with path.open("rb") as file:
+            file.seek(before)
+            written = file.read()
+        # What others wrote meanwhile may be synced, and used: no kill could take that back.
+        if written.count(b"\n") == 1:
+            os.truncate(path, self.chance.randrange(before, before + len(written)))
 
     async def reserve_space(self, size_bytes: int) -> None:
         await self.inner.reserve_space(size_bytes)
