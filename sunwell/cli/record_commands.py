@@ -143,7 +143,13 @@ _MARKS = {
     **dict.fromkeys(("open", "incomplete", "cancelled"), "…"),
     "kept": "=",
 }
-_KINDS = {"sub_completion": "workers", "call": "calls", "tool": "tool calls", "part": "parts"}
+_KINDS = {
+    "sub_completion": "workers",
+    "call": "calls",
+    "tool": "tool calls",
+    "part": "parts",
+    "check": "checks",
+}
 _MOST_ALIKE = 12
 _FIRST_SHOWN, _LAST_SHOWN = 6, 3
 _WIDE_TREE, _MIDDLE_TREE = 96, 64
@@ -223,6 +229,8 @@ def _name(node: Node, style: TreeStyle) -> str:
             return f"{node.query or node.name}"
         case "tool":
             return f"{node.name} {node.query or ''}".rstrip()
+        case "check":
+            return f"check {node.name}"
         case "call":
             return f"{node.purpose or 'call'} {(node.number or 0) + 1}{place} {_model(node)}".rstrip()
         case "sub_completion":
@@ -245,7 +253,7 @@ def _figures(node: Node, width: int) -> list[str]:
     from sunwell.report.figures import dollars, seconds_text
 
     took = f"{seconds_text(node.duration_ms / 1000):>8}" if node.duration_ms is not None else f"{'':>8}"
-    if node.type == "tool":
+    if node.type in ("tool", "check"):
         return [took] if width >= _MIDDLE_TREE else []
     if node.status == "kept":
         return ["copied, already paid"] if width >= _MIDDLE_TREE else []

@@ -11,6 +11,7 @@ from sunwell.core.message import ToolCall
 from sunwell.core.model import Purpose, Usage
 from sunwell.journal.records import (
     Answer,
+    Checked,
     Failure,
     Forked,
     Intent,
@@ -26,7 +27,7 @@ from sunwell.journal.records import (
     WorkerOpened,
 )
 
-NodeType = Literal["run", "sub_completion", "part", "call", "tool"]
+NodeType = Literal["run", "sub_completion", "part", "call", "tool", "check"]
 """``sub_completion`` is a worker, ``part`` a piece of work at its parent's depth, ``call`` one call
 of a model with all its attempts."""
 
@@ -271,6 +272,8 @@ class SpanBranch:
     asked: dict[str, tuple[int, ToolCall]] = attrs.field(factory=dict)
     """Tool calls and their turns by the call's id."""
     notes: dict[str, Any] = attrs.field(factory=dict)
+    checks: dict[int, tuple[int, Checked]] = attrs.field(factory=dict)
+    """What checks found of its work, by how often they had looked before."""
     last_at: float | None = None
     opened: WorkerOpened | None = None
     closed: WorkerClosed | None = None
@@ -313,6 +316,21 @@ class SpanBranch:
         own = [call for call in self.calls.values() if not call.is_kept]
         models = {call.model for call in own or self.calls.values()}
         return models.pop() if len(models) == 1 else None
+
+
+def _check_node(found: Checked, depth: int) -> Node:
+    """Return what checks found: answered if they passed, failed if not, open if they could not tell."""
+    statuses: dict[bool | None, NodeStatus] = {True: "answered", False: "failed", None: "open"}
+    return Node(
+        "check",
+        found.span,
+        depth,
+        ", ".join(found.missed or found.by),
+        statuses[found.passed],
+        number=found.number,
+        started_at=max(0.0, found.at - found.duration_seconds),
+        duration_ms=milliseconds(found.duration_seconds),
+    )
 
 
 def question(call: ToolCall, index: str) -> str | None:
@@ -407,6 +425,8 @@ class _Growing:
             case ToolFinished():
                 branch = self.branch(record.span, order)
                 branch.tool((record.turn, record.index), record.tool, order).finished = record
+            case Checked():
+                self.branch(record.span, order).checks[record.number] = (order, record)
             case WorkerOpened():
                 branch = self.branch(record.span, order)
                 branch.depth, branch.last_at, branch.opened = record.depth, record.at, record
@@ -449,6 +469,7 @@ class _Growing:
         branch = self.branches[path]
         made = [(call.order, call.node(path, depth)) for call in branch.calls.values()]
         made += [(tool.order, tool.node(path, depth)) for tool in branch.tools.values()]
+        made += [(order, _check_node(found, depth)) for order, found in branch.checks.values()]
         children = tuple(node for _, node in sorted([*made, *below], key=lambda pair: pair[0]))
         started, lasted = _extent(children, self.pauses)
         return Node(

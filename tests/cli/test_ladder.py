@@ -41,3 +41,4 @@ def test_a_give_up_leaves_evidence_and_reason(sunwell, shop: Path) -> None:
     assert "not verified: python3 -B -m unittest did not pass after 2 rungs, $" in shown
     assert "gave up: every rung was tried" in shown
     assert "FAILED" in shown
+    assert shown.count("✗ check python3 -B -m unittest") == 2
