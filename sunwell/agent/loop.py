@@ -111,6 +111,7 @@ class AgentLoop:
             raise ConfigurationError("the task is empty: say in a sentence what is to be done")
         self.check()
         known = Toolset.of(tools, self.executor)
+        checks = checks_of_loop(self.config, self.executor)
         run = Run(
             self,
             MemoryJournal(new_run_id()),
@@ -118,10 +119,12 @@ class AgentLoop:
             self.config,
             task=task,
             tools=known,
-            guidance=Guidance.of(system_prompt, self.config, known.granted),
+            guidance=Guidance.of(
+                system_prompt, self.config, known.granted, checks=checks.told() if checks else ()
+            ),
             context=context,
             given_lens=self.config.lens,
-            checks=checks_of_loop(self.config, self.executor),
+            checks=checks,
             ladder_terms=LadderTerms(workspace=workspace_of(self.executor)),
         )
         await run.journal.append(RunOpened(run.journal.run_id, task, time.time()))

@@ -89,6 +89,11 @@ class CommandCheck:
         """The command, on one line."""
         return one_line(self.command)
 
+    @property
+    def told(self) -> str:
+        """What a model is told of it before its work."""
+        return f"the command `{self.name}` ends with exit code 0"
+
     async def __call__(self, checking: Checking) -> Verdict:
         """Run the command and return its verdict."""
         shell: Shell | None = checking.shell or CheckShell.of(checking)

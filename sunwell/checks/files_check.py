@@ -193,6 +193,13 @@ class FilesCheck:
         return "; ".join(f"{said} {', '.join(globs)}" for said, globs in parts if globs) or "files"
 
     @property
+    def told(self) -> str:
+        """What a model is told of it before its work."""
+        kept = f"no file that {', '.join(self.protect)} selects is changed" if self.protect else ""
+        wanted = f"a file of each of {', '.join(self.must_change)} is changed" if self.must_change else ""
+        return "; ".join(part for part in (kept, wanted) if part)
+
+    @property
     def watches(self) -> tuple[str, ...]:
         """Globs of the files that it looks at."""
         return (*self.protect, *self.must_change)

@@ -185,6 +185,9 @@ _PASSING = (
     r"|(?:^|[\s(])\d+ (?:tests? )?passed\b(?!,? [1-9]\d* (?:tests? )?failed)"
     r"|\b(?:verified|confirmed|ensured|checked|made sure) (?:that )?(?:all |the |everything |"
     r"\w+ ){0,3}(?:tests? )?pass(?:es|ed|ing)?\b"
+    r"|\b(?:ran|run|executed) (?:\w+ ){0,3}(?:tests?|specs|suite|pytest)(?: \w+){0,2},? (?:and|;) "
+    r"(?:they|it|these|everything|all(?: of (?:them|these))?)(?: all| now| both)? "
+    r"(?:pass(?:es|ed)?|succeed(?:s|ed)?|(?:is|are|was|were) (?:green|passing|ok|successful))\b"
 )
 _HEDGED = (
     r"\b\d+ (?:out )?of (?:the )?\d+\b|\b(?:should|would|will|'ll|if|whether|once|until|unless|must|"

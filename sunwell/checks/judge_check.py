@@ -109,8 +109,8 @@ class JudgeCheck:
 
     @property
     def told(self) -> str:
-        """What a worker is told of it before its end: the rubric, up to 1,000 characters."""
-        return f"a judge, by this rubric: {one_line(self.rubric)[:1_000]}"
+        """What a model is told of it before its work: the rubric, up to 1,000 characters."""
+        return f"a judge finds that the work meets this rubric: {one_line(self.rubric)[:1_000]}"
 
     @property
     def name(self) -> str:

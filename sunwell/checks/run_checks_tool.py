@@ -26,6 +26,7 @@ _SAID = {
     False: "A check failed. Repair the work, not what checks it.",
     None: "The checks could not tell whether the work is right.",
 }
+_PASSED_SO_FAR = "All checks that can run now passed. What is left decides after your last message:"
 _CODES = {True: 0, False: 1, None: None}
 
 
@@ -71,14 +72,15 @@ class RunChecksTool:
             return ToolResult(call.id, "There is no check that can run before your last message.")
         async with self.chosen.quiet():
             verdict = await self.chosen.verdict_of(checks, self._checking(self.place))
-        said = "\n\n".join(part for part in (_SAID[verdict.passed], verdict.evidence, later) if part)
+        head = _PASSED_SO_FAR if verdict.passed and later else _SAID[verdict.passed]
+        said = "\n\n".join(part for part in (head, verdict.evidence, later) if part)
         return ToolResult(call.id, said, exit_code=_CODES[verdict.passed])
 
     def _checks(self, place: Place) -> tuple[tuple[Check, ...], str]:
         """Return the checks that can run now, and a sentence on those that cannot."""
         checks = self.chosen.for_task(self.chosen.own.get(self.chosen.owner(place.span.path), ()))
         later = [getattr(check, "told", "") or name_of(check) for check in checks if not is_midway(check)]
-        said = f"Not run before your last message: {'; '.join(later)}." if later else ""
+        said = f"Not run before your last message: {'; '.join(later)}".rstrip(".") + "." if later else ""
         return tuple(check for check in checks if is_midway(check)), said
 
     def _checking(self, place: Place) -> Checking:

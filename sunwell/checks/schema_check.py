@@ -1,5 +1,6 @@
 """The answer must be JSON of a given schema."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,15 @@ class SchemaCheck:
     @_validator.default
     def _make_validator(self) -> Any:
         return _validator_for(self.schema)
+
+    @property
+    def told(self) -> str:
+        """What a model is told of it before its work: the schema, up to 4,000 characters."""
+        return f"your last message is JSON, and nothing else, that fits this schema: {self._text[:4_000]}"
+
+    @property
+    def _text(self) -> str:
+        return json.dumps(self.schema, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
     async def __call__(self, checking: Checking) -> Verdict:
         """Compare the answer with the schema."""

@@ -9,6 +9,9 @@ from typing import Literal
 
 from sunwell.core.message import FileChange
 
+NAMES_CHANGED = "The work changed "
+"""The beginning of a sentence on files that can turn a check around."""
+
 _MOST_NAMED = 20
 
 
@@ -134,9 +137,9 @@ def steering_sentences(files: Iterable[FileChange], command: str = "") -> Iterat
         elif kind == "test" and change.before is not None:
             tests.append(f"{change.path} ({change.verb})")
     if tests:
-        yield f"The work changed tests: {_listed(tests)}."
+        yield f"{NAMES_CHANGED}tests: {_listed(tests)}."
     if steering:
-        yield f"The work changed files that can decide how this check runs: {_listed(steering)}."
+        yield f"{NAMES_CHANGED}files that can decide how this check runs: {_listed(steering)}."
 
 
 def _listed(named: list[str]) -> str:

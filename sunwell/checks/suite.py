@@ -15,6 +15,7 @@ from sunwell.checks.command_check import CheckShell, CommandCheck
 from sunwell.checks.files_check import FilesCheck, WatchedFiles
 from sunwell.checks.judge_check import JudgeCheck
 from sunwell.checks.schema_check import SchemaCheck
+from sunwell.checks.steering import NAMES_CHANGED
 from sunwell.context.json_text import read_schema
 from sunwell.context.options import RunOptions
 from sunwell.core.check import Check, Checking, Verdict, name_of
@@ -47,7 +48,8 @@ async def run_checks(checks: Sequence[Check], checking: Checking) -> Verdict:
     for check in checks:
         has_failed = any(verdict.passed is False for _, verdict in found)
         if has_failed and getattr(check, "costs", False) is True:
-            verdict = Verdict(None, "not asked, since another check failed")
+            told = str(getattr(check, "told", ""))
+            verdict = Verdict(None, f"not asked, since another check failed\n{told}".strip())
         else:
             verdict = await _verdict(check, checking)
         found.append((name_of(check), verdict))
@@ -62,9 +64,21 @@ def joined(found: Sequence[tuple[str, Verdict]]) -> Verdict:
     cost_usd = sum((cost for cost in costs if cost is not None), Decimal(0))
     ordered = sorted(found, key=lambda one: _WORST_LAST.index(one[1].passed))
     evidence = [f"{name}: {_WORDS[one.passed]}\n{one.evidence}".strip() for name, one in ordered]
+    evidence = _said_once(evidence)
     # Where some failed, those that could not tell are not what has to be put right.
     missed = tuple(name for name, one in found if one.passed is not True and one.passed is whole)
     return Verdict(whole, "\n\n".join(evidence), None if None in costs else cost_usd, missed)
+
+
+def _said_once(evidence: Sequence[str]) -> list[str]:
+    """Return *evidence* of several checks with what they all say of changed files in the first one only."""
+    seen: set[str] = set()
+    kept: list[str] = []
+    for text in evidence:
+        lines = [line for line in text.splitlines() if line not in seen or not line.startswith(NAMES_CHANGED)]
+        seen.update(lines)
+        kept.append("\n".join(lines))
+    return kept
 
 
 _WORST_LAST = (True, None, False)
@@ -211,6 +225,12 @@ class ChosenChecks:
         """The schema of the answer as JSON text; empty if there is none."""
         found = (json.dumps(dict(one.schema)) for one in self.of_run if isinstance(one, SchemaCheck))
         return next(found, "") if self.options.answer_schema is not None else ""
+
+    def told(self, checks: Sequence[Check | str] | None = None) -> tuple[str, ...]:
+        """Return what a model is told of *checks* before its work; ``None``: of those of the run."""
+        seconds = self.options.check_timeout_seconds
+        known = self.of_run if checks is None else [as_check(one, seconds) for one in checks]
+        return tuple(said for check in known if (said := str(getattr(check, "told", ""))))
 
     def for_task(self, more: Sequence[Check | str] = ()) -> tuple[Check, ...]:
         """Return the checks of a piece of work that has *more* of its own."""

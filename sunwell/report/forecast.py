@@ -12,7 +12,7 @@ from sunwell.agent.lens.lens_request import LensOrder
 from sunwell.agent.lens.lens_writer import input_tokens, lens_request
 from sunwell.agent.lens.scouting import turns_of_scouting
 from sunwell.agent.lifecycle.equipment import Equipment
-from sunwell.agent.lifecycle.open_run import shown_for_lens
+from sunwell.agent.lifecycle.open_run import chosen_checks, shown_for_lens
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.decision import (
     Candidates,
@@ -152,7 +152,15 @@ def forecast(
 
 def _guidance(session: SessionContext, known: Toolset, secrets: Secrets) -> Guidance:
     options, seen = session.options, surroundings_of(session, known.granted, secrets)
-    return Guidance.of(options.system_prompt, options, known.granted, secrets=secrets, surroundings=seen)
+    checks = chosen_checks(session, None, secrets)
+    return Guidance.of(
+        options.system_prompt,
+        options,
+        known.granted,
+        secrets=secrets,
+        surroundings=seen,
+        checks=() if checks is None else checks.told(),
+    )
 
 
 def _ladder(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
+from sunwell.checks.steering import NAMES_CHANGED
 from sunwell.core.task import TaskResult
 from sunwell.core.verdict import Verification
 from sunwell.report.figures import dollars, one_line
@@ -45,7 +46,12 @@ def verdict_lines(result: TaskResult) -> Iterator[str]:
 def recorded_verdict_lines(found: Verification | None, cost_usd: Decimal | None) -> Iterator[str]:
     """Yield the same of a run that cost *cost_usd*, of which no more is known than what was *found*."""
     yield f"verdict  {_line(found, cost_usd)}"
-    if found is None or found.passed:
+    if found is None:
+        return
+    if found.passed:  # what may have made it pass
+        for line in found.evidence.splitlines():
+            if line.startswith(NAMES_CHANGED):
+                yield f"{'':<8} {one_line(line, 200)}"
         return
     lines = [line for line in found.evidence.splitlines() if line.strip()]
     if len(lines) > _SHOWN_LINES:
@@ -57,6 +63,8 @@ def recorded_verdict_lines(found: Verification | None, cost_usd: Decimal | None)
 def _versus(found: Verification) -> str:
     if found.alone_usd is None:
         return ""
+    if found.attempts and found.attempts[-1].model == found.alone_model:
+        return f", of which {dollars(found.alone_usd)} for {found.alone_model}"
     return f", vs. about {dollars(found.alone_usd)} for {found.alone_model} alone"
 
 

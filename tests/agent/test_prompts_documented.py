@@ -27,6 +27,7 @@ LENS = EphemeralLens(
     task_scope="Discounts in the shop",
     target_files=("shop/cart.py", "tests/test_cart.py"),
 )
+EVIDENCE = "pytest -q: failed\nexit code 1\n1 failed, 11 passed in 0.31s"
 BEGIN = """\
 # What models are told
 
@@ -41,7 +42,8 @@ same for all work of a run, byte for byte, also after a resume, in a fork and on
 providers can cache it:
 
 1. your own instructions (`system_prompt`, `--system-prompt`);
-2. how to work (below; `work_prompt` replaces it, an empty text leaves it out);
+2. how to work (below; `work_prompt` replaces it, an empty text leaves it out), and how the work is checked,
+   if it is;
 3. the workspace: path, system, day, upper files, and `AGENTS.md` and `CLAUDE.md` of the workspace within
    8,000 bytes (`--no-workspace-advice` leaves these out). It is taken once when the run opens, and
    recorded;
@@ -63,6 +65,7 @@ def page() -> str:
         ("How to work, with tools that only read", prompts.work_prompt(TOOLS[:3])),
         ("How to work, without tools", prompts.work_prompt(())),
         ("How to work, if there are checks, without commands", prompts.work_prompt((*TOOLS, "run_checks"))),
+        ("How the work is checked", prompts.checks_text(["the command `pytest -q` ends with exit code 0"])),
         ("The workspace", prompts.surroundings_text(PLACE)),
         (
             "A lens, with what stands after it",
@@ -79,6 +82,18 @@ def page() -> str:
             prompts.scout_prompt("3 messages", MOST_CALLS, TURN_BYTES).strip(),
         ),
         ("The lens writer, when it may look no more", prompts.SCOUT_NO_MORE),
+        ("The lens writer, after a check has failed", prompts.ATTEMPT_PROMPT.strip()),
+        (
+            "What it is shown then",
+            prompts.attempt_text("shop/cart.py\n-0\n+1", "Done.", EVIDENCE, ["haiku", "haiku"]),
+        ),
+        ("A model whose own work did not pass its check", prompts.repair_text(EVIDENCE)),
+        (
+            "A model that comes after another, behind its task",
+            prompts.before_you(
+                EVIDENCE, "Done.", ["shop/cart.py"], diff="shop/cart.py\n-0\n+1", restored=False
+            ),
+        ),
         ("An orchestrator", prompts.ORCHESTRATOR_PROMPT),
         ("A judge", JUDGE_PROMPT),
         ("At a limit", prompts.closing_text("budget_usd", 600)),
@@ -89,7 +104,8 @@ def page() -> str:
     ]
     versions = (
         f"Versions: lens {prompts.LENS_PROMPT_VERSION}, work {prompts.WORK_PROMPT_VERSION}, "
-        f"orchestrator {prompts.ORCHESTRATOR_PROMPT_VERSION}, judge {JUDGE_PROMPT_VERSION}."
+        f"orchestrator {prompts.ORCHESTRATOR_PROMPT_VERSION}, ladder {prompts.LADDER_PROMPT_VERSION}, "
+        f"judge {JUDGE_PROMPT_VERSION}."
     )
     parts = [f"## {title}\n\n{fenced(text)}" for title, text in shown]
     return "\n\n".join([BEGIN.strip(), versions, *parts]) + "\n"

@@ -177,7 +177,8 @@ async def test_a_cap_holds_on_every_rung(tmp_path: Path, share: str) -> None:
         assert result.verification is not None
         assert result.verification.passed is False
         assert "00.txt holds wrong" in result.verification.evidence
-        assert len(result.verification.attempts) <= number + 1
+        # A rung that is cut short may cost less, and leave room for a cheaper one.
+        assert len(result.verification.attempts) <= number + 2
         assert result.verification.gave_up
         ended.append((len(result.verification.attempts), result.verification.gave_up))
     assert len(set(ended)) > 1

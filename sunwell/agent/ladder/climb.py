@@ -27,12 +27,14 @@ from sunwell.core.verdict import RungAttempt, Verification
 from sunwell.events import RUNG_STARTED, RungStarted
 from sunwell.journal.records import Note, RungChosen
 from sunwell.models.room import own_output_tokens
+from sunwell.tools.wording import cut
 
 _FIRST = "cheap"
 _MAY_GO_ON = frozenset({"end", "length"})
 """Ends after which the same conversation can be told what the check found."""
 _LIMITS = frozenset({"budget_usd", "budget_tokens", "calls", "turns", "timeout"})
 _SHOWN_CHARACTERS = 4_000
+_SHOWN_DIFF_CHARACTERS = 12_000
 _ATTEMPT = "attempt"
 
 
@@ -204,7 +206,7 @@ class Climb:
             return await self._repair(span)
         if rung.name == "lens":
             return await self._under_new_lens(rung, span, shown)
-        return await self._carry_out(self._conversation(rung, span, None))
+        return await self._carry_out(self._conversation(rung, span, None, await self._diff(span)))
 
     async def _carry_out(self, work: Conversation) -> tuple[Conversation, Ending]:
         self.works.append(work)
@@ -239,12 +241,14 @@ class Climb:
         self.run.gateway.pin(at, rung.model)
         return await self._carry_out(self._conversation(rung, at, written.lens))
 
-    def _conversation(self, rung: PlannedRung, span: Span, lens: EphemeralLens | None) -> Conversation:
+    def _conversation(
+        self, rung: PlannedRung, span: Span, lens: EphemeralLens | None, diff: str = ""
+    ) -> Conversation:
         run, prompt = self.run, self.errand.prompt
         if self._tried:
             evidence = self._tried[-1].attempt.evidence
             report = self._tried[-1].ended.answer
-            before = before_you(evidence, report, self._changed, restored=run.config.fresh)
+            before = before_you(evidence, report, self._changed, diff=diff, restored=run.config.fresh)
             prompt = f"{prompt}\n\n{before}"
         given = Assignment(
             span,
@@ -262,6 +266,17 @@ class Climb:
             calls = [call for one in self._tried if one.work is not None for call in one.work.all_calls]
             work.earlier = tuple(call for call in calls if call.changed or call.is_opaque)
         return work
+
+    async def _diff(self, span: Span) -> str:
+        """Return what attempts have changed so far; noted, since the files go on changing."""
+        if not self._tried or self.run.config.fresh:
+            return ""
+        noted = self.run.journal.find(Note, (span.path, _ATTEMPT))
+        if noted is not None:
+            return str(noted.value)
+        diff = cut(diff_text(self.run.ladder_terms, self._files), _SHOWN_DIFF_CHARACTERS)
+        await self.run.journal.append(Note(span.path, _ATTEMPT, diff), durable=False)
+        return diff
 
     async def _attempt_text(self, span: Span) -> str:
         """Return what the lens writer is shown of the attempts; noted, since the files go on changing."""

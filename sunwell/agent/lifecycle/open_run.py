@@ -374,6 +374,7 @@ class RunStart:
                 tools.granted,
                 secrets=self.secrets,
                 surroundings=settings["surroundings"],
+                checks=() if self.checks is None else self.checks.told(),
             ),
             context=partial(shown_for_lens, session, self.secrets),
             gather=partial(shown_for_task, session.workspace, self.secrets),

@@ -1,11 +1,11 @@
 """What stands before the task in every prompt of a run's work."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Self
 
 import attrs
 
-from sunwell.agent.prompts import ORCHESTRATOR_PROMPT, after_lens, surroundings_text, work_prompt
+from sunwell.agent.prompts import ORCHESTRATOR_PROMPT, after_lens, checks_text, surroundings_text, work_prompt
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.context.surroundings import look_around
@@ -24,6 +24,8 @@ class Guidance:
     caller: str = ""
     """The caller's own instructions."""
     how_to_work: str = ""
+    checks: str = ""
+    """How the work is checked; empty if it is not."""
     surroundings: str = ""
     """The workspace as it was when the run opened; recorded, so that a resume and a fork send the same."""
 
@@ -36,20 +38,22 @@ class Guidance:
         *,
         secrets: Secrets | None = None,
         surroundings: str = "",
+        checks: Sequence[str] = (),
     ) -> Self:
-        """Return the guidance for work with *tools*, by name. Known *secrets* are replaced."""
+        """Return the guidance for work with *tools*, by name, and *checks*. Known *secrets* are replaced."""
         redact = (secrets or Secrets()).redact
         own = options.work_prompt
         return cls(
             redact(system_prompt or ""),
             work_prompt(tools) if own is None else redact(own),
+            redact(checks_text(checks)),
             surroundings,
         )
 
     def sections(self, lens: EphemeralLens | None = None) -> tuple[str, ...]:
         """Return the system prompt of a worker or of a direct run, under *lens* if there is one."""
         under = (lens.to_context(), after_lens(lens.target_files)) if lens is not None else ()
-        return _written(self.caller, self.how_to_work, self.surroundings, *under)
+        return _written(self.caller, self.how_to_work, self.checks, self.surroundings, *under)
 
     def orchestrator_sections(self) -> tuple[str, ...]:
         """Return the system prompt of a model that only hands out work."""

@@ -375,7 +375,8 @@ class Dispatcher:
         run.gateway.pin(worker.first_span, terms.model)
         model = terms.model.name
         before = run.journal.find(WorkerOpened, (span.path,))
-        told = terms.told(task) if before is None else before.told
+        own = () if run.checks is None else run.checks.told(task.check)
+        told = terms.told(task, own) if before is None else before.told
         opened = WorkerOpened(
             span.path,
             worker.parent.path,

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -168,8 +168,11 @@ class WorkerTerms:
         turns = self.turns if given.turns is None else given.turns
         return attrs.evolve(given, seconds=seconds, turns=turns)
 
-    def told(self, task: Task) -> str:
-        """Return what a worker is told behind its task: what differs among siblings."""
+    def told(self, task: Task, checks: Sequence[str] = ()) -> str:
+        """Return what a worker is told behind its task: what differs among siblings.
+
+        *checks* says of each check of this task alone what must hold.
+        """
         has_tools = bool(self.tools.granted) and task.tools != ()
         limits = self.ceilings(task)
         return worker_terms_text(
@@ -177,6 +180,7 @@ class WorkerTerms:
             task.tools if self.tools.granted else None,
             limits.turns if has_tools else None,
             limits.seconds if has_tools else None,
+            checks,
         )
 
     def assignment(self, span: Span, task: Task, told: str, left_seconds: float | None) -> Assignment:

@@ -141,7 +141,9 @@ def test_a_schema_is_not_read_from_a_file_that_the_record_names(left) -> None:
         fields["settings"]["answer_schema"] = '{"type": "array"}'
 
     edit(left.journals[0], add)
-    assert left.resume("[1]", budget=MORE).verification.passed is True
+    with pytest.raises(JournalError, match="is not the one that was answered"):
+        left.resume(budget=MORE)
+    assert left.resume("[1]", budget=MORE, accept_changes=True).verification.passed is True
 
 
 def test_what_a_sibling_changed_with_its_tools_is_not_held_against_a_task(story, call) -> None:
