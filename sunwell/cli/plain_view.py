@@ -37,6 +37,12 @@ _GOES_ON = {
 }
 
 
+def _task(span: str) -> str:
+    """Return which task of a batch *span* is, for the beginning of a line; empty for a run with one task."""
+    last = span.rpartition("/")[2]
+    return f"{last}: " if last.startswith("task-") else ""
+
+
 def notice(event: Event) -> str | None:
     """Return the line for an event that the live view prints above its table; ``None`` for others."""
     match event:
@@ -50,10 +56,11 @@ def notice(event: Event) -> str | None:
             return _given_lens(event)
         case RungStarted():
             who = f"{event.lens_by} writes a lens for {event.model}" if event.lens_by else event.model
-            return f"rung {event.rung}: {who} ({event.reason})"
+            why = event.reason.removeprefix(f"{event.rung}: ")
+            return f"{_task(event.span)}rung {event.rung}: {who} ({why})"
         case CheckFinished():
             words = {True: "passed", False: "failed", None: "could not tell"}
-            return f"check {words[event.passed]}: {', '.join(event.missed or event.by)}"
+            return f"{_task(event.span)}check {words[event.passed]}: {', '.join(event.missed or event.by)}"
         case LensFailed():
             return f"no lens: {one_line(event.reason, 200)}; {_GOES_ON[event.outcome]}"
         case ModelFellBack():

@@ -102,8 +102,8 @@ def traced(result: TaskResult, chosen: Chosen) -> TaskResult:
 def _is_settled(result: TaskResult) -> bool:
     """Whether the run ended with a recorded answer: resuming it would give the same answer."""
     if result.stop_reason == "check_failed":  # only more money makes the next rung possible
-        found = result.verification
-        return found is None or not found.gave_up.startswith("no room")
+        found = [one.verification for one in (result, *result.workers)]
+        return not any(one is not None and one.gave_up.startswith("no room") for one in found)
     return result.stop_reason in ("refusal", "length", "window", "provider_stop") and not result.workers
 
 
@@ -111,7 +111,8 @@ def _resume_command(result: TaskResult, chosen: Chosen) -> str:
     """Return the command that resumes the run, with the options that its record does not hold."""
     place = _place(chosen)
     again = "".join(f" --{name.replace('_', '-')}" for name in _AGAIN if chosen.get(name))
-    again += " --allow-checks" if chosen.get("checks") else ""
+    has_task_checks = any(worker.verification is not None for worker in result.workers)
+    again += " --allow-checks" if chosen.get("checks") or has_task_checks else ""
     again += " --sandbox off" if chosen.get("sandbox") == "off" else ""
     again += "".join(f" --plugins {shlex.quote(name)}" for name in chosen.get("plugins") or ())
     if chosen.get("results"):

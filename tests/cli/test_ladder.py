@@ -42,3 +42,22 @@ def test_a_give_up_leaves_evidence_and_reason(sunwell, shop: Path) -> None:
     assert "gave up: every rung was tried" in shown
     assert "FAILED" in shown
     assert shown.count("✗ check python3 -B -m unittest") == 2
+
+
+MODELS = ("--smart-model", "claude-opus-5-5", "--delegation-model", "claude-haiku-5-5")
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+def test_a_batch_without_room_says_how_it_goes_on(sunwell, shop: Path) -> None:
+    """With more money, and with the checks of its tasks allowed again; a give-up says nothing of the kind."""
+    tasks = shop / "tasks.jsonl"
+    tasks.write_text('{"text": "Generate CRUD endpoints for product", "check": "exit 1"}')
+    given = ("batch", tasks, "-w", shop, "--escalate", *MODELS)
+    done = sunwell(*given, "--budget-usd", "0.012")
+    assert done.exit_code == 3
+    run_id = next((shop / ".sunwell" / "runs").iterdir()).name
+    assert f"sunwell resume {run_id} --workspace {shop} --allow-checks --budget-usd X" in done.stderr
+    assert "task-0: rung cheap_again: claude-haiku-5-5" in done.stderr
+    done = sunwell(*given, "--ladder", "cheap")
+    assert "every rung was tried" in done.stdout
+    assert "sunwell resume" not in done.stderr
