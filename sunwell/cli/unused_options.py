@@ -166,7 +166,7 @@ _RULES: tuple[Rule, ...] = (
         "no commands run; add --allow-shell or --check",
     ),
     (
-        ("ladder", "worth_usd", "fresh"),
+        ("ladder", "worth_usd", "passes_wrong", "fresh"),
         lambda use: use.options.escalate,
         "nothing climbs; add --escalate",
     ),

@@ -788,6 +788,15 @@ estimate_output`."""
             untrusted="lower",
         ),
     )
+    passes_wrong: Share = attrs.field(
+        default=0.0,
+        metadata=_option(
+            "checks",
+            "Share of wrong results that the checks are known to pass; the ladder then begins with the smart "
+            "model where cheap wrong work would stand.",
+            metavar="SHARE",
+        ),
+    )
     fresh: bool = attrs.field(
         default=False,
         metadata=_option("checks", "Restore the files before each rung that begins a new conversation."),

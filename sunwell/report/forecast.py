@@ -180,7 +180,13 @@ def _ladder(
     models = LadderModels(found.worker, found.smart, found.second)
     rungs = plan_rungs(models, config, task, output, system=read[0], tools=read[1])
     outcomes = ClimbOutcomes(kind_of(task), known)
-    return ExpectedClimb.of(rungs, outcomes, left_usd=config.budget.usd, worth_usd=config.worth_usd)
+    return ExpectedClimb.of(
+        rungs,
+        outcomes,
+        left_usd=config.budget.usd,
+        worth_usd=config.worth_usd,
+        passes_wrong=config.passes_wrong,
+    )
 
 
 def _lens_reading(

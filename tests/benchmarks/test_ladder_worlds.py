@@ -57,6 +57,23 @@ def test_giving_up_saves_where_nobody_solves(worlds: Any) -> None:
     assert numbers["lost"] <= 0.01
 
 
+@pytest.mark.parametrize("name", ["any check, told", "any check, cheap again, told"])
+def test_no_solves_are_lost_to_a_check_that_is_known_to_pass_bad_results(worlds: Any, name: str) -> None:
+    """The ladder then puts the smart model first, so that little is saved."""
+    numbers, _ = found_in(worlds, name)
+    assert numbers["solves_p05"] >= 0.99
+    assert numbers["bill_most"] <= 1.05
+    untold, _ = found_in(worlds, name.removesuffix(", told"))
+    assert untold["solves_p05"] < numbers["solves_p05"]
+
+
+def test_giving_up_saves_also_by_a_check_that_is_known_to_pass_bad_results(worlds: Any) -> None:
+    """What passes no more often than the check errs is solved by nobody."""
+    numbers, _ = found_in(worlds, "a hopeless kind, any check, told", 16)
+    assert numbers["saved"] >= 0.40
+    assert numbers["lost"] <= 0.01
+
+
 def test_what_a_world_did_is_told_in_one_line(worlds: Any) -> None:
     """The worst worlds are printed with all that is needed to draw them again."""
     _, found = found_in(worlds, "useless worker, 50 tasks of one kind", seeds=2)

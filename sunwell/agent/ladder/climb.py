@@ -139,7 +139,13 @@ class Climb:
         attempts = [Attempt(one.rung, one.passed, one.cost_usd) for one in tried]
         left_usd = self.run.ledger.usd_left(self.errand.span.path)
         known = self.outcomes.rungs(offered, attempts)
-        step = next_step(known, attempts, left_usd=left_usd, worth_usd=self.run.config.worth_usd)
+        step = next_step(
+            known,
+            attempts,
+            left_usd=left_usd,
+            worth_usd=self.run.config.worth_usd,
+            passes_wrong=self.run.config.passes_wrong,
+        )
         if step.rung is None and not attempts:  # what it may cost is a guess, and the cap holds anyway
             cheapest = next((one for one in known if one.name == _FIRST), known[0])
             return Step(cheapest, f"the first rung, although {step.reason}")

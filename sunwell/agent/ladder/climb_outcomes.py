@@ -115,6 +115,7 @@ class ExpectedClimb:
         *,
         left_usd: Decimal | None,
         worth_usd: Decimal | None,
+        passes_wrong: float = 0.0,
     ) -> "ExpectedClimb":
         """Return what climbing *planned* is expected to come to, by the policy and outcomes of a run."""
         sides: dict[str, Side] = {rung.name: rung.side for rung in planned}
@@ -124,7 +125,9 @@ class ExpectedClimb:
         while True:
             offered = open_to(planned, [one.rung for one in attempts], may_repair=_may_repair(attempts))
             known = outcomes.rungs(offered, attempts)
-            rung = next_step(known, attempts, left_usd=left_usd, worth_usd=worth_usd).rung
+            rung = next_step(
+                known, attempts, left_usd=left_usd, worth_usd=worth_usd, passes_wrong=passes_wrong
+            ).rung
             if rung is None:
                 break
             expected = outcomes.rungs(offered, attempts, EXPECTED_PRIORS)

@@ -17,6 +17,8 @@ WORTH_IN_SMART_RUNGS = 10
 SMART = "smart"
 """Name of the rung that the others are there to save."""
 _PRIOR_TRIES = 2
+MOST_LOST = Fraction(1, 200)
+"""Share of tasks that may be lost to a rung before the smart one, because the check passes wrong results."""
 
 
 def _usd(value: Any) -> Decimal | None:
@@ -86,6 +88,7 @@ def next_step(
     *,
     left_usd: Decimal | None = None,
     worth_usd: Decimal | None = None,
+    passes_wrong: float = 0.0,
 ) -> Step:
     """Return the rung that a task goes to after *attempts*.
 
@@ -102,8 +105,15 @@ def next_step(
     price is unknown, rungs come in the order given, and only known prices are compared with *left_usd*.
     A check that cannot tell sends a task up once; twice in a row ends it.
 
+    *passes_wrong* is the share of wrong results that the check is known to pass, 0 for an exact one, 1 for
+    one that tells nothing. Above 0, chances are those of a right result, which is what passed less what
+    passed wrongly, and a rung does not come before one called ``smart`` if more than one task of 200 would
+    be lost: done wrong, passed, and within the reach of the smart rung. It is not used if a price is unknown.
+
     *attempts* are in order. A rung was tried if one of them has its name.
     """
+    if not 0 <= passes_wrong <= 1:
+        raise ValueError(f"passes_wrong must be from 0 to 1, got {passes_wrong}")
     passed = [attempt.rung for attempt in attempts if attempt.passed]
     if passed:
         return Step(None, f"{passed[0]} passed")
@@ -122,7 +132,34 @@ def next_step(
     prices = [rung.cost_usd for rung in rungs if rung.cost_usd is not None]
     if len(prices) < len(rungs):
         return Step(within[0], f"{within[0].name} is next in order: not every price is known")
-    return _by_price(rungs, within, attempts, _usd(worth_usd))
+    chances = _Chances(Fraction(str(passes_wrong)))
+    return _by_price(rungs, within, attempts, _usd(worth_usd), chances)
+
+
+@attrs.frozen
+class _Chances:
+    """Chances of a right result, by a check that passes the share *wrong* of the wrong ones."""
+
+    wrong: Fraction
+
+    def of(self, rung: Rung) -> Fraction:
+        """Return what passed less what passed wrongly.
+
+        A check that passes all tells nothing, so its passes are taken as they are. One that flags right
+        results makes the estimate too low, which is the careful side.
+        """
+        if self.wrong in (0, 1):
+            return rung.chance
+        return max(Fraction(0), (rung.chance - self.wrong) / (1 - self.wrong))
+
+    def pass_usd(self, rung: Rung) -> Fraction | float:
+        """Return what a right result costs."""
+        chance = self.of(rung)
+        return Fraction(rung.cost_usd or 0) / chance if chance else inf
+
+    def lost(self, rung: Rung, smart: Rung) -> Fraction:
+        """Return the share of tasks that *rung* does wrong, the check passes, and *smart* would solve."""
+        return (1 - self.of(rung)) * self.wrong * self.of(smart)
 
 
 def _by_price(
@@ -130,18 +167,21 @@ def _by_price(
     within: Sequence[Rung],
     attempts: Sequence[Attempt],
     worth_usd: Decimal | None,
+    chances: _Chances,
 ) -> Step:
     smart = _smart(rungs)
     smart_usd = smart.cost_usd or Decimal(0)
     worth = Fraction(WORTH_IN_SMART_RUNGS * smart_usd if worth_usd is None else worth_usd)
     alone = max(Fraction(smart_usd), worth / WORTH_IN_SMART_RUNGS)
-    by_pass = sorted(within, key=lambda rung: rung.pass_usd)
-    worthy = [rung for rung in by_pass if rung.pass_usd <= worth]
+    if smart.name == SMART and smart in within and chances.pass_usd(smart) <= worth:
+        within = [rung for rung in within if rung is smart or chances.lost(rung, smart) <= MOST_LOST]
+    by_pass = sorted(within, key=chances.pass_usd)
+    worthy = [rung for rung in by_pass if chances.pass_usd(rung) <= worth]
     if not worthy:
-        first = by_pass[0]
+        first = min(within, key=lambda rung: rung.cost_usd or Decimal(0))
         if attempts or worth_usd is not None:
-            return Step(None, f"gave up: {_offer(first)}, and a pass is worth {_said(worth)}")
-        return Step(first, f"{_offer(first)}, more than it is worth; a first attempt is always made")
+            return Step(None, f"gave up: {_offer(by_pass[0], chances)}, and a pass is worth {_said(worth)}")
+        return Step(first, f"{_offer(first, chances)}, more than it is worth; a first attempt is always made")
     spent = sum((Fraction(attempt.cost_usd or 0) for attempt in attempts), Fraction(0))
 
     def pays(rung: Rung) -> bool:
@@ -149,13 +189,13 @@ def _by_price(
         if smart.name != SMART or 2 * cost > smart_usd:
             return True
         if smart in worthy:
-            return rung.pass_usd <= alone
+            return chances.pass_usd(rung) <= alone
         was_tried = any(attempt.rung == smart.name for attempt in attempts)
         return not was_tried or spent + cost <= alone
 
     paying = [rung for rung in worthy if pays(rung)]
     if paying:
-        return Step(paying[0], _offer(paying[0]))
+        return Step(paying[0], _offer(paying[0], chances))
     more = f"{worthy[0].name} would cost more than it would gain"
     return Step(None, f"gave up: {smart.name} failed, and {more}")
 
@@ -167,12 +207,14 @@ def _smart(rungs: Sequence[Rung]) -> Rung:
     return (named or [rung for rung in rungs if (rung.cost_usd or Decimal(0)) == dearest])[-1]
 
 
-def _offer(rung: Rung) -> str:
+def _offer(rung: Rung, chances: _Chances) -> str:
     if not rung.tries:  # the chance is a hope, which would pass for a figure
         return f"{rung.name}: about {_said(rung.cost_usd)}, no outcomes so far"
     of = f"{rung.passes} of {rung.tries} passed"
-    chance = f"{float(rung.chance):.0%} chance ({of})"
-    return f"{rung.name}: about {_said(rung.cost_usd)} at a {chance}, {_said(rung.pass_usd)} for each pass"
+    if chances.wrong:
+        of += f", and the check passes {float(chances.wrong):.0%} of wrong results"
+    at = f"a {float(chances.of(rung)):.0%} chance ({of})"
+    return f"{rung.name}: about {_said(rung.cost_usd)} at {at}, {_said(chances.pass_usd(rung))} for each pass"
 
 
 def _said(amount: Decimal | Fraction | float | None) -> str:

@@ -118,6 +118,36 @@ def test_more_worth_makes_more_rungs_pay() -> None:
     assert climb((poor, sure), worth_usd=Decimal(6)) == ["cheap", "smart"]
 
 
+def test_a_check_that_passes_wrong_results_lets_less_come_before_the_smart_rung() -> None:
+    """The cheap rung comes first only while few of its wrong results would stand in place of right ones."""
+    good, smart = with_outcomes(CHEAP, 94, 100), with_outcomes(SMART, 95, 100)
+    assert climb((good, smart), passes_wrong=0.05) == ["cheap", "smart"]
+    assert climb((good, smart), passes_wrong=0.3) == ["smart"]
+    assert climb((with_outcomes(CHEAP, 40, 100), smart)) == ["cheap", "smart"]
+    assert climb((with_outcomes(CHEAP, 40, 100), smart), passes_wrong=0.05) == ["smart"]
+    step = next_step((good, smart), [], passes_wrong=0.05)
+    assert step.rung is good
+    assert step.reason == (
+        "cheap: about $0.0100 at a 93% chance (94 of 100 passed, and the check passes 5% of wrong results), "
+        "$0.0108 for each pass"
+    )
+
+
+def test_a_kind_that_passes_no_more_than_the_check_passes_wrongly_is_given_up() -> None:
+    """With 30 of 100 of a check that passes 30 % of wrong results, nobody solves it: cheap tries once."""
+    rungs = (with_outcomes(CHEAP, 30, 100), with_outcomes(SMART, 30, 100))
+    assert climb(rungs) == ["cheap", "smart"]
+    assert climb(rungs, passes_wrong=0.3) == ["cheap"]
+
+
+def test_a_check_that_passes_everything_tells_nothing() -> None:
+    """Its passes say nothing about who solves what, so the smart rung does the work."""
+    rungs = (with_outcomes(CHEAP, 90, 100), with_outcomes(SMART, 95, 100))
+    assert climb(rungs, passes_wrong=1) == ["smart"]
+    with pytest.raises(ValueError, match="passes_wrong must be from 0 to 1"):
+        next_step(rungs, [], passes_wrong=1.1)
+
+
 def test_rungs_without_a_price_come_in_the_order_given() -> None:
     """Nothing can be compared then; a known price must still fit."""
     unpriced = (Rung("cheap", "local", None), AGAIN, SMART)
@@ -198,6 +228,20 @@ def test_a_rung_fits_and_was_not_tried(
         left = None if left is None else left - step.rung.cost_usd
     assert step.rung is None
     assert next_step(rungs, [*attempts, Attempt("rung 0", True, Decimal(0))], left_usd=left).rung is None
+
+
+@given(ladders(), AMOUNTS, AMOUNTS, st.sampled_from([0, 0.01, 0.1, 0.3, 1]))
+def test_what_the_check_passes_wrongly_only_takes_rungs_away(
+    rungs: list[Rung], left_usd: Decimal | None, worth_usd: Decimal | None, wrong: float
+) -> None:
+    """Something is still tried, each step is a rung as it was given, and the smart one comes no later."""
+    terms = {"left_usd": left_usd, "worth_usd": worth_usd}
+    step = next_step(rungs, [], passes_wrong=wrong, **terms)
+    assert step.rung is None or any(step.rung is rung for rung in rungs)
+    exact, told = climb(rungs, **terms), climb(rungs, passes_wrong=wrong, **terms)
+    assert worth_usd is not None or bool(told) == bool(exact)
+    if "smart" in told and "smart" in exact:
+        assert told.index("smart") <= exact.index("smart")
 
 
 @given(ladders(), AMOUNTS, AMOUNTS, st.sampled_from(["0.001", "0.5", "7", "100"]))
