@@ -220,6 +220,13 @@ def test_without_escalate_a_check_looks_once_at_the_end(workspace: Path) -> None
     assert "answer.txt holds 41" in result.verification.evidence
 
 
+def test_a_check_that_passes_much_wrong_work_is_not_asked_about_cheap_work(workspace: Path) -> None:
+    """If a third of wrong results pass, cheap wrong work would stand too often: the smart model does it."""
+    cheap, smart = priced("cheap", [], 1), priced("smart", [writes("42"), "Done."], 10)
+    result = asyncio.run(climb(workspace, cheap, smart, worth_usd=None, passes_wrong=0.33))
+    assert (rungs(result), result.status) == (["smart"], "ok")
+
+
 def test_one_model_alone_has_its_two_rungs(workspace: Path) -> None:
     """Without a second and a smart model it is tried, and repaired once."""
     model = priced("only", [writes("1"), "1", writes("2"), "2"], 1)

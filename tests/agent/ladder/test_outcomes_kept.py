@@ -121,6 +121,10 @@ def test_a_climb_is_expected_to_cost_each_rung_by_its_chance() -> None:
     assert (new.rungs[0].reached, new.rungs[0].chance, new.rungs[0].tries) == (1.0, 0.5, 0)
     total = sum(one.reached * float(one.side.expected_usd or 0) for one in new.rungs)
     assert float(new.expected_usd or 0) == pytest.approx(total, rel=1e-4)
+    told = ExpectedClimb.of(
+        rungs, ClimbOutcomes("fix", KnownOutcomes()), left_usd=None, worth_usd=None, passes_wrong=0.3
+    )
+    assert told.rungs[0].name == "smart"
     assert new.worst_usd == sum(one.side.worst_usd or 0 for one in new.rungs)
     known = KnownOutcomes()
     for outcome in outcomes(20, 20, "Fix it"):
