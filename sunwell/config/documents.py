@@ -14,7 +14,7 @@ import yaml
 
 from sunwell.config.setting import SettingPath
 from sunwell.errors import ConfigurationError
-from sunwell.tools.ownership import Step, open_with_steps
+from sunwell.tools.file_owners import Step, open_with_steps
 
 _DEEPEST = 32  # below what a parser survives, above what any configuration needs
 _PLAIN = {

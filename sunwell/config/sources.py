@@ -38,7 +38,7 @@ from sunwell.context.spellings import RLM_VARIABLES, SPELLINGS, SWITCHES, UNSET_
 from sunwell.core.task import Budget
 from sunwell.errors import ConfigurationError
 from sunwell.models.catalog import preset, preset_names
-from sunwell.tools.ownership import doubt, own_user, user_name, users_behind
+from sunwell.tools.file_owners import doubt, own_user, user_name, users_behind
 
 _PER_MILLION = Decimal(1_000_000)
 _RATES = {

@@ -17,7 +17,7 @@ from sunwell.config.setting import Setting, SettingPath, dotted
 from sunwell.config.shape import options_by_path
 from sunwell.context.options import Untrusted
 from sunwell.errors import ConfigurationError
-from sunwell.tools.ownership import doubt, own_user
+from sunwell.tools.file_owners import doubt, own_user
 from sunwell.tools.tool_plugins import BUILT_IN
 
 _UNSET_TURNS = 50
