@@ -14,7 +14,7 @@ import yaml
 
 from sunwell.config.setting import SettingPath
 from sunwell.errors import ConfigurationError
-from sunwell.tools.file_owners import Step, open_with_steps
+from sunwell.tools.file_owners import PathStep, open_with_steps
 
 _DEEPEST = 32  # below what a parser survives, above what any configuration needs
 _PLAIN = {
@@ -127,7 +127,7 @@ class DocumentContent:
     """The bytes of a file and the way to it, all from one descriptor: what is judged is what is used."""
 
     data: bytes = attrs.field(repr=False)
-    steps: tuple[Step, ...] = ()
+    steps: tuple[PathStep, ...] = ()
     """Every folder and link on the way, and the file; none if the system has no user ids."""
 
 
@@ -224,7 +224,7 @@ def _read_toml(file: File, text: str) -> tuple[dict[str, Any], dict[SettingPath,
 
 
 def _toml_values(text: str) -> dict[str, Any]:
-    """Return what *text* says. Raises RecursionError for what is nested too deep, ValueError if it is no TOML."""
+    """Return what *text* says. RecursionError: it is nested too deep; ValueError: it is no TOML."""
     import tomllib
 
     if _LONG_KEY.search(text):

@@ -10,7 +10,7 @@ from sunwell.config.setting import Setting, SettingPath
 from sunwell.config.setting_lines import shown
 
 Danger = Literal["code", "data", "money", "work", "nothing"]
-"""What is at stake: code runs, data or keys go somewhere, money is spent, the work changes, or nothing yet."""
+"""What is at stake: code runs, data or keys go away, money is spent, the work changes, or nothing yet."""
 DANGERS: Mapping[Danger, str] = MappingProxyType(
     {
         "code": "runs code",
@@ -119,10 +119,10 @@ _OF_MODELS: Mapping[str, tuple[Danger, str]] = {
     "thinking_tokens": ("money", "lets the model {name} think for {value} tokens"),
     "timeout_seconds": ("money", "lets a call of the model {name} take {value} seconds"),
     "context_window": ("money", "sends the model {name} up to {value} tokens"),
-    "input_usd_per_million": ("money", "counts input of the model {name} at {value} US dollars"),
-    "output_usd_per_million": ("money", "counts output of the model {name} at {value} US dollars"),
-    "cached_input_usd_per_million": ("money", "counts cached input of the model {name} at {value} US dollars"),
-    "cache_write_usd_per_million": ("money", "counts cache writes of the model {name} at {value} US dollars"),
+    "input_usd_per_million": ("money", "counts input of the model {name} at {value} dollars"),
+    "output_usd_per_million": ("money", "counts output of the model {name} at {value} dollars"),
+    "cached_input_usd_per_million": ("money", "counts cached input of the model {name} at {value} dollars"),
+    "cache_write_usd_per_million": ("money", "counts cache writes of the model {name} at {value} dollars"),
 }
 _OF_PROVIDERS: Mapping[str, tuple[Danger, str]] = {
     "base_url": ("data", "sends everything for the provider {name} to {value}"),
@@ -147,7 +147,7 @@ _ROLES = ("model", "smart_model", "delegation_model", "second_model", "judge_mod
 
 
 def _powers() -> Mapping[SettingPath, Power]:
-    found = {(name,): Power(*said) for name, said in _TOP.items()}
+    found: dict[SettingPath, Power] = {(name,): Power(*said) for name, said in _TOP.items()}
     found |= {path: Power(*said) for path, said in _TABLES.items()}
     found |= {(role, key): Power(*said) for role in _ROLES for key, said in _OF_ROLES.items()}
     found |= {("models", _ANY, key): Power(*said) for key, said in _OF_MODELS.items()}
@@ -156,7 +156,7 @@ def _powers() -> Mapping[SettingPath, Power]:
 
 
 POWERS = _powers()
-"""One entry for each setting; ``*`` stands for a name of the user's own. All settings of ``quirks`` have one."""
+"""One entry for each setting; ``*`` stands for a name of the user's own. ``quirks`` have one together."""
 
 
 def power_of(path: SettingPath) -> Power:

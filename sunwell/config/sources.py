@@ -436,7 +436,7 @@ class Sources:
 
         A project's file that was found, and not named, is left out with a warning if somebody else can change
         it, unless the user's own ``safe`` names it. Raises :exc:`~sunwell.errors.ConfigurationError`, also
-        for a file of the user's own that somebody else can change.
+        for a file of the user's own, or one that ``SUNWELL_CONFIG`` names, that somebody else can change.
         """
         environ = dict(os.environ if self.environ is None else self.environ)
         own = self._own(environ)
@@ -446,7 +446,10 @@ class Sources:
         project, warnings = None, list[str]()
         if file is not None:
             content = self.read_content(file)
-            who = "" if named or _is_safe(file, safe) else doubt(content.steps, users_behind(environ))
+            is_typed = self.config is not None
+            who = "" if is_typed or _is_safe(file, safe) else doubt(content.steps, users_behind(environ))
+            if who and named is not None:  # a variable may come from a file of the project
+                raise ConfigurationError(_left_out(file, who, environ))
             if who:
                 warnings.append(_left_out(file, who, environ))
             else:
@@ -495,7 +498,7 @@ def _safe_paths(own: Document | None) -> tuple[str, ...]:
     if chosen is None:
         return ()
     for path in chosen.value:
-        if not os.path.isabs(path):
+        if not Path(path).is_absolute():
             raise wrong_value(chosen.origin, path, "a list of full paths of files and folders")
     return tuple(map(os.path.realpath, chosen.value))
 
@@ -508,21 +511,21 @@ def _is_safe(path: Path, safe: tuple[str, ...]) -> bool:
 def _left_out(file: Path, who: str, environ: Mapping[str, str]) -> str:
     own = user_file(environ) or user_folder(environ) / "config.toml"
     return (
-        f"{file} is left out: {who}; to use it, read it and name it with --config {shlex.quote(str(file))}, "
+        f"{file} is not used: {who}; to use it, read it and name it with --config {shlex.quote(str(file))}, "
         f"or add it to safe in {own}"
     )
 
 
 def _of_workspace(workspace: Path, environ: Mapping[str, str]) -> Iterator[str]:
     try:
-        owner = os.stat(workspace).st_uid
+        owner = workspace.stat().st_uid
     except OSError:
         return  # whoever uses it says so
     if os.name == "posix" and owner not in users_behind(environ) | {0}:
         own = user_file(environ) or user_folder(environ) / "config.toml"
         yield (
-            f"the workspace {os.path.realpath(workspace)} belongs to {user_name(owner)}, who can change all in "
-            f"it at any time; no settings in it are used; if that is right, add it to safe in {own}"
+            f"the workspace {os.path.realpath(workspace)} belongs to {user_name(owner)}, who can change it "
+            f"at any time; no settings in it are used; if that is right, add it to safe in {own}"
         )
 
 

@@ -17,7 +17,7 @@ _ACL = "system.posix_acl_access"
 
 
 @attrs.frozen
-class Step:
+class PathStep:
     """One name on the way to a file: a folder, a link, or the file itself."""
 
     path: Path
@@ -33,7 +33,7 @@ class Step:
         return stat.S_ISLNK(self.mode)
 
 
-def open_with_steps(file: Path) -> tuple[int, tuple[Step, ...]]:
+def open_with_steps(file: Path) -> tuple[int, tuple[PathStep, ...]]:
     """Open *file* for reading; return its descriptor, and every step of the way from the root to it.
 
     Folders are opened one after the other and links are followed by hand, so the steps are those of the very
@@ -42,7 +42,7 @@ def open_with_steps(file: Path) -> tuple[int, tuple[Step, ...]]:
     """
     if not hasattr(os, "geteuid"):
         return os.open(file, _FILE), ()
-    steps: list[Step] = []
+    steps: list[PathStep] = []
     left = list(reversed((Path.cwd() / file).parts[1:]))
     place, folder = Path("/"), os.open("/", _FOLDER | _HELD)
     try:
@@ -76,10 +76,10 @@ def open_with_steps(file: Path) -> tuple[int, tuple[Step, ...]]:
         os.close(folder)
 
 
-def _step(path: Path, state: os.stat_result, descriptor: int | None = None) -> Step:
+def _step(path: Path, state: os.stat_result, descriptor: int | None = None) -> PathStep:
     may_write = bool(state.st_mode & stat.S_IWGRP)
     has_acl = may_write and descriptor is not None and _has_acl(descriptor)
-    return Step(path, state.st_uid, state.st_gid, state.st_mode, has_acl)
+    return PathStep(path, state.st_uid, state.st_gid, state.st_mode, has_acl)
 
 
 def _has_acl(descriptor: int) -> bool:
@@ -91,7 +91,7 @@ def _has_acl(descriptor: int) -> bool:
         return False
 
 
-def doubt(steps: tuple[Step, ...], owners: frozenset[int]) -> str:
+def doubt(steps: tuple[PathStep, ...], owners: frozenset[int]) -> str:
     """Return who else than *owners* and root can change what *steps* lead to, in words; empty: nobody.
 
     A folder that only root can change ends what is above it, as nobody else can replace it from there.
@@ -107,7 +107,7 @@ def doubt(steps: tuple[Step, ...], owners: frozenset[int]) -> str:
     return told or found
 
 
-def _why(step: Step, owners: frozenset[int], is_last: bool) -> str:
+def _why(step: PathStep, owners: frozenset[int], is_last: bool) -> str:
     what = "it" if is_last else f"{'the link' if step.is_link else 'the folder'} {step.path}"
     if step.user not in owners | {_ROOT}:
         return f"{what} belongs to {user_name(step.user)}"
@@ -116,8 +116,8 @@ def _why(step: Step, owners: frozenset[int], is_last: bool) -> str:
     return f"{who} can write {what}"
 
 
-def _others_write(step: Step, owners: frozenset[int]) -> str:
-    """Return who else may write *step*, in words; empty: nobody that could change or replace what is there."""
+def _others_write(step: PathStep, owners: frozenset[int]) -> str:
+    """Return who else may write *step*, in words; empty: nobody who could change or replace what is there."""
     if stat.S_ISDIR(step.mode) and step.mode & stat.S_ISVTX:
         return ""  # others may add names, but neither remove nor replace those of somebody else
     if step.mode & stat.S_IWOTH:

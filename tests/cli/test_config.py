@@ -167,11 +167,9 @@ def test_a_file_of_another_user_is_left_out_and_named(sunwell, env, tmp_path: Pa
     os.chown(file, 12345, -1)
     done = sunwell(*command, "-w", tmp_path, env=env)
     assert (done.exit_code, lines in done.stdout) == (0, True)
-    assert (
-        f"{file} belongs to another user and is left out; to use it, read it and name it with" in done.output
-    )
+    assert f"{file} is not used: it belongs to the user 12345; to use it, read it and name it" in done.output
     refused = sunwell("config", "trust", "-w", tmp_path, env=env)
-    assert (refused.exit_code, "belongs to another user" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "belongs to the user 12345" in refused.stderr) == (2, True)
 
 
 def test_a_file_of_another_user_that_is_named_and_trusted_holds(sunwell, env, tmp_path: Path) -> None:
