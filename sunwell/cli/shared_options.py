@@ -485,6 +485,7 @@ def configured(
         loaded = reading.load(**options).require_trust()
     for warning in loaded.warnings:
         click.echo(on_one_line(f"sunwell: {warning}"), err=True)
+    _tell_accepted(loaded)
     held = Configured(loaded, resolve(loaded.values))
     if chosen.get("plugins"):
         from sunwell.config.preflight import not_installed
@@ -492,6 +493,17 @@ def configured(
         for sentence in not_installed(held.resolved):
             raise ConfigurationError(f"{sentence}: leave it out, or install its package")
     return held
+
+
+def _tell_accepted(loaded: "Loaded") -> None:
+    """Say what a file may do that is trusted this once, before anything runs; --quiet does not hide it."""
+    if not loaded.accepted:
+        return
+    from sunwell.cli.trust_commands import told
+    from sunwell.config.powers import power_lines
+
+    for line in told(power_lines(loaded.accepted)):
+        click.echo(f"sunwell: trusted this once, it {line}", err=True)
 
 
 _ALSO_SETTINGS = ("sub_calls_enabled", "plugins", "verbose", "explore_max_steps")

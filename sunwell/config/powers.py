@@ -33,6 +33,7 @@ class Power:
 
 
 _ANY = "*"
+_LONGEST = 300
 _TOP: Mapping[str, tuple[Danger, str]] = {
     "checks": ("code", "runs the command {value} to check the work"),
     "plugins": ("code", "loads the plugins {value} and gives models their tools"),
@@ -200,5 +201,8 @@ def _lines(setting: Setting) -> Iterable[PowerLine]:
     name = path[1] if path[0] in ("models", "providers") else path[0]
     for each in values:
         quirk = f"{path[-1]} = " if "quirks" in path else ""
-        told = power.words.replace("{name}", name).replace("{value}", quirk + shown(path, each))
+        text = shown(path, each)
+        if power.danger != "code" and len(text) > _LONGEST:  # what runs is told whole
+            text = f"{text[:_LONGEST]}…"
+        told = power.words.replace("{name}", name).replace("{value}", quirk + text)
         yield PowerLine(power.danger, told, str(setting.origin))

@@ -361,6 +361,8 @@ class Loaded:
     """What holds of the project's file."""
     files: tuple[Path, ...] = ()
     """The files that were read, the user's own first."""
+    project: Path | None = None
+    """The project's file, or the one that was named in its place."""
     warnings: tuple[str, ...] = ()
 
     def require_trust(self) -> "Loaded":
@@ -403,6 +405,7 @@ class Reading:
             wider if self.trust == "once" else (),
             self.trust,
             tuple(document.file for document in documents),
+            None if self.project is None else self.project.file,
             (*self.warnings, *unread_warnings(chosen)),
         )
 
