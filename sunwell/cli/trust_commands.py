@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from sunwell.cli.exit_codes import FAILED
 from sunwell.cli.shared_options import StrictCommand
 from sunwell.errors import ConfigurationError
 
@@ -34,8 +35,15 @@ def place_options(function: F) -> F:
 @click.option("--hash", "seen", metavar="sha256:…", help="Hash of the version that you have read.")
 @click.option("--list", "is_list", is_flag=True, help="List the files that you trust.")
 @click.argument("file", required=False, metavar="[FILE]")
+@click.pass_context
 def trust(
-    workspace: str, config: str | None, yes: bool, seen: str | None, is_list: bool, file: str | None
+    ctx: click.Context,
+    workspace: str,
+    config: str | None,
+    yes: bool,
+    seen: str | None,
+    is_list: bool,
+    file: str | None,
 ) -> None:
     """Show a project's file and what it may do once it is trusted, then ask whether to trust it.
 
@@ -62,7 +70,7 @@ def trust(
     _print(document, digest, power_lines(reading.needing_trust()))
     if not _agreed(document, digest, yes=yes, seen=seen):
         click.echo("not trusted")
-        sys.exit(1)
+        ctx.exit(FAILED)
     now = sources.read().project
     if now is None or now.data != document.data:
         raise ConfigurationError(

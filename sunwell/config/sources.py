@@ -39,6 +39,7 @@ from sunwell.core.task import Budget
 from sunwell.errors import ConfigurationError
 from sunwell.models.catalog import preset, preset_names
 from sunwell.tools.file_owners import doubt, own_user, user_name, users_behind
+from sunwell.tools.wording import quoted
 
 _PER_MILLION = Decimal(1_000_000)
 _RATES = {
@@ -442,6 +443,11 @@ class Sources:
         for a file of the user's own, or one that ``SUNWELL_CONFIG`` names, that somebody else can change.
         """
         environ = dict(os.environ if self.environ is None else self.environ)
+        home = environ.get("SUNWELL_HOME", "").strip()
+        if home and not Path(home).is_absolute():
+            raise ConfigurationError(
+                f"SUNWELL_HOME is {quoted(home)}, which is another folder in each folder: give its full path"
+            )
         own = self._own(environ)
         safe = _safe_paths(own)
         named = self._named(environ)

@@ -214,6 +214,15 @@ def test_the_users_own_file_is_refused_if_others_can_write_it(project):
         project.load()
 
 
+def test_the_folder_of_the_users_settings_is_the_same_everywhere(project, monkeypatch):
+    """A path that is not full would lead into each repository in turn, whose file would hold in full."""
+    (project.folder / "settings").mkdir()
+    project.write("allow_shell = true\n", "settings/config.toml")
+    monkeypatch.chdir(project.folder)
+    with pytest.raises(ConfigurationError, match=r"SUNWELL_HOME is 'settings'.*: give its full path"):
+        project.load({"SUNWELL_HOME": "settings"})
+
+
 @pytest.mark.parametrize("level", ["project", "environment", "option"])
 def test_nobody_but_the_user_calls_a_place_safe(project, level):
     """A file cannot vouch for itself, and neither can a variable that came with it."""
