@@ -251,5 +251,7 @@ def test_the_files_are_shown_with_their_trust(sunwell, env, trust, file: Path) -
     trust(file, env=env)
     done = sunwell("config", "check", "-w", file.parent, env=env)
     assert f"read     {file} (trusted)" in done.stdout
+    done = sunwell("doctor", "-w", file.parent, "-m", "haiku", env=env)
+    assert f"read     {file} (trusted)" in done.stdout
     told = json.loads(sunwell("config", "show", "-w", file.parent, "--json", env=env).stdout)
     assert told["files"][1] == {"file": str(file), "trust": "trusted"}
