@@ -4,11 +4,12 @@ import base64
 import functools
 import html.entities
 import re
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn, TypeVar, cast
 
 import attrs
 
+_Value = TypeVar("_Value")
 _SHORTEST = 6  # shorter values occur in ordinary text, which would be damaged
 _SHORTEST_WRAPPED = 12  # parts of a shorter value stand at the ends of lines by chance
 _LONGEST_WHOLE = 240
@@ -160,6 +161,15 @@ class Secrets:
             was_piece = is_piece
         return spans
 
+    def cleaned(self, value: _Value) -> _Value:
+        """Return *value* with every known secret replaced in all strings in it, at any depth.
+
+        That goes through attrs objects, tuples, lists and mappings. If there is none, it is *value* itself.
+        """
+        if not self._forms() or not self.spans("\0".join(_strings_in(value))):
+            return value  # nearly always: much cheaper than building everything anew
+        return cast(_Value, _replaced(value, self.redact))
+
     def may_show(self, text: str) -> bool:
         """Whether :meth:`redact` may put *text*, or a part of it, where it was not before."""
         return any(_overlap(text, shown) for shown in self._shown())
@@ -188,6 +198,42 @@ class Secrets:
         yield self._known
         for other in self._joined:
             yield from other._sources()
+
+
+def _strings_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _strings_in(each)
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _strings_in(name)
+            yield from _strings_in(each)
+    elif attrs.has(type(value)):
+        for name in _fields_of(type(value)):
+            yield from _strings_in(getattr(value, name))
+
+
+def _replaced(value: Any, redact: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, tuple) and type(value) is not tuple:  # a named one
+        return type(value)(*(_replaced(each, redact) for each in value))
+    if isinstance(value, tuple | list):
+        return type(value)(_replaced(each, redact) for each in value)
+    if isinstance(value, Mapping):
+        return {_replaced(name, redact): _replaced(each, redact) for name, each in value.items()}
+    if attrs.has(type(value)):
+        found = {name: getattr(value, name) for name in _fields_of(type(value))}
+        made = {name: _replaced(each, redact) for name, each in found.items()}
+        return attrs.evolve(value, **{name: each for name, each in made.items() if each != found[name]})
+    return value
+
+
+@functools.cache
+def _fields_of(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(kind) if field.init)
 
 
 @attrs.define(eq=False)
@@ -388,3 +434,34 @@ _SPECIAL = {
 
 def _either_case(digits: str) -> str:
     return "".join(f"[{one}{one.upper()}]" if one.isalpha() else one for one in digits)
+
+
+_HEADER = (
+    r"\b(?i:((?:proxy-)?authorization|(?:x-)?(?:goog-)?api-key|(?:set-)?cookie)"
+    r"(['\"]{0,2}\s{0,3}[:=]\s{0,3}['\"]{0,2})(?:(?:Bearer|Basic)\s{1,3})?[^\s'\",;\[]{6,})"
+)
+_WELL_KNOWN = (
+    r"\b(?:sk-[A-Za-z0-9_*-]{12,}|gh[oprsu]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}"
+    r"|(?:AKIA|ASIA)[A-Z0-9]{16}|xox[abeprs]-[A-Za-z0-9-]{10,}|AIza[\w-]{30,}|hf_[A-Za-z0-9]{20,}"
+    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{0,2000})"
+)
+_CREDENTIALS = (
+    (r"\b(?i:([a-z][a-z0-9+.-]{0,20}://)[^\s/@\"'<>]{0,500}:[^\s/@\"'<>]{1,500}@)", r"\1[login]@"),
+    (_HEADER, r"\1\2[credential]"),
+    (r"\b(?i:(Bearer|Basic)(\s{1,3})[A-Za-z0-9._~+/=-]{12,})", r"\1\2[credential]"),
+    (_WELL_KNOWN, "[credential]"),
+    (r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{0,20000}(?:-----END[A-Z -]{0,50})?", "[private key]"),
+)
+
+
+def without_credentials(message: str) -> str:
+    """Return *message* without what looks like a credential, whether or not it is known.
+
+    That is the login in an address, the value of a header for authorization or cookies, a token in the form
+    of a well-known provider, and a private key. It is meant for messages of errors, which repeat what was
+    sent. Files and answers must not pass through it: there, most of these are examples, and a model that
+    edits a file has to see what is in it.
+    """
+    for pattern, shown in _CREDENTIALS:
+        message = re.sub(pattern, shown, message)
+    return message

@@ -17,7 +17,7 @@ from sunwell.agent import Agent
 from sunwell.cli.main import cli
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core import ToolCall, ToolResult, ToolSpec
+from sunwell.core import Thinking, ToolCall, ToolResult, ToolSpec
 from sunwell.errors import ServerFailed
 from sunwell.events import Event, RunFinished
 from sunwell.gateway import RetryPolicy
@@ -169,6 +169,41 @@ def test_a_callers_own_executor_leaves_no_secret(
     assert b"line 0: [ANTHROPIC_API_KEY] and more" in left_by(planted)
     assert found_in(left_by(planted)) == []
     assert found_in("".join(map(repr, events)).encode() + caplog.text.encode()) == []
+
+
+def test_a_provider_that_repeats_secrets_in_its_answers_leaves_none(
+    planted: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In its text, its reasoning, its calls and its ids: nothing of it is recorded or shown."""
+    caplog.set_level(logging.DEBUG)
+    call = ToolCall(
+        TOKEN, "read_file", json.dumps({"path": EVERYTHING, "start_line": None, "end_line": None})
+    )
+    unknown = ToolCall("c1", TOKEN, json.dumps({EVERYTHING: EVERYTHING}))
+    thought = Thinking(EVERYTHING, json.dumps({"thinking": EVERYTHING}), "any")
+    lines = [
+        attrs.evolve(completion(part, call, unknown, EVERYTHING), id=TOKEN, provider_stop=TOKEN)
+        for part in (thought, EVERYTHING[: len(EVERYTHING) // 2])
+    ]
+    model = ScriptedModel("opus-x", [*lines, EVERYTHING])
+    events = told(Agent(model=model, registry=ModelRegistry()), planted, RunOptions())
+    last = events[-1]
+    assert isinstance(last, RunFinished)
+    assert "line 0: [ANTHROPIC_API_KEY] and more" in last.result.answer
+    assert found_in(left_by(planted) + shown_of(planted)) == []
+    assert found_in("".join(map(repr, events)).encode() + caplog.text.encode()) == []
+    assert found_in("".join(map(repr, model.calls)).encode()) == []
+
+
+def test_settings_of_a_run_are_recorded_without_secrets(planted: Path) -> None:
+    """Commands of checks, protected paths, names of tools and stop words are somebody's texts, too."""
+    options = RunOptions(
+        checks=[f"curl -H 'Authorization: Bearer {TOKEN}' localhost"], sandbox="off", allow_shell=True
+    )
+    model = ScriptedModel("opus-x", ["Done."] * 5)
+    events = told(Agent(model=model, registry=ModelRegistry()), planted, options)
+    assert found_in(left_by(planted) + shown_of(planted)) == []
+    assert found_in("".join(map(repr, events)).encode()) == []
 
 
 def test_a_provider_that_repeats_secrets_in_its_errors_leaves_none(planted: Path) -> None:
