@@ -231,9 +231,14 @@ def _replaced(value: Any, redact: Callable[[str], str]) -> Any:
     return value
 
 
-@functools.cache
+_fields: dict[type, tuple[str, ...]] = {}
+
+
 def _fields_of(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in attrs.fields(kind) if field.init)
+    """Return the fields of the attrs class *kind*; noted, because it is asked for every event."""
+    if kind not in _fields:
+        _fields[kind] = tuple(field.name for field in attrs.fields(kind) if field.init)
+    return _fields[kind]
 
 
 @attrs.define(eq=False)

@@ -195,6 +195,35 @@ def test_a_provider_that_repeats_secrets_in_its_answers_leaves_none(
     assert found_in("".join(map(repr, model.calls)).encode()) == []
 
 
+def test_a_run_that_edits_around_a_secret_keeps_it_in_the_file(planted: Path) -> None:
+    """The model reads a file, writes its line back as it saw it, is refused, and changes what it may."""
+    written = f"token = {TOKEN}\nport = 1\n"
+    (planted / "conf").write_text(written)
+    shown = "token = [PLANTED_SERVICE_TOKEN]\nport = 1\n"
+    calls = [
+        ("read_file", {"path": "conf", "start_line": None, "end_line": None}),
+        ("write_file", {"path": "conf", "content": shown.replace("1", "2")}),
+        ("edit_file", {"path": "conf", "old": shown, "new": shown.replace("1", "2")}),
+        ("edit_file", {"path": "conf", "old": "port = 1", "new": "port = 2"}),
+    ]
+    model = ScriptedModel(
+        "opus-x",
+        [
+            *(
+                completion(ToolCall(f"c{i}", name, json.dumps(given)))
+                for i, (name, given) in enumerate(calls)
+            ),
+            "Done.",
+        ],
+    )
+    told(Agent(model=model, registry=ModelRegistry()), planted, RunOptions())
+    model.assert_finished()
+    results = [part for part in model.calls[-1].messages[-1].parts if isinstance(part, ToolResult)]
+    assert not results[0].is_error
+    assert (planted / "conf").read_text() == written.replace("1\n", "2\n")
+    assert found_in(left_by(planted)) == []
+
+
 def test_settings_of_a_run_are_recorded_without_secrets(planted: Path) -> None:
     """Commands of checks, protected paths, names of tools and stop words are somebody's texts, too."""
     options = RunOptions(
