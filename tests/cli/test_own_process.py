@@ -45,7 +45,7 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="requires Linux
 
 
 def sandbox_works_for(user: int) -> str:
-    """Return the exit code of an empty sandbox that an ordinary *user* starts; ``none`` without bubblewrap."""
+    """Return the exit code of an empty sandbox of an ordinary *user*; ``none`` without bubblewrap."""
     try:
         done = subprocess.run(
             _BWRAP, user=user, group=user, extra_groups=[], stderr=subprocess.DEVNULL, check=False
@@ -93,7 +93,7 @@ def looks_by(reader: int, pid: int) -> dict[str, bool]:
 @needs_linux
 @pytest.mark.parametrize("is_protected", [True, False], ids=["protected", "as-it-was"])
 def test_another_process_of_the_same_user_cannot_read_it(is_protected):
-    """Neither environment nor memory, by an ordinary user; it itself can still start programs and a sandbox."""
+    """Neither environment nor memory; it itself can still start programs and a sandbox."""
     found = (Path(sys.base_prefix) / "bin/python3", Path("/usr/bin/python3"))
     python = next((path for path in found if starts_for(NOBODY, path)), None)
     if python is None:
