@@ -1,5 +1,6 @@
 """Who can change a file: whoever owns it or may write it, and whoever can replace a name on the way to it."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -87,8 +88,8 @@ def _has_acl(descriptor: int) -> bool:
         return False
     try:  # by name, since a descriptor of O_PATH has no attributes
         return bool(os.getxattr(f"/proc/self/fd/{descriptor}", _ACL))
-    except OSError:
-        return False
+    except OSError as error:  # if it cannot be told, there may be one
+        return error.errno not in (errno.ENODATA, errno.ENOTSUP, errno.ENOSYS)
 
 
 def doubt(steps: tuple[PathStep, ...], owners: frozenset[int]) -> str:

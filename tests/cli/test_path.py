@@ -57,8 +57,8 @@ requires_script = pytest.mark.skipif(not SCRIPT.exists(), reason="requires the i
     ("command", "names", "python_path"),
     [
         pytest.param(("-m", "sunwell"), LATE, "", id="module"),
-        pytest.param(("-m", "sunwell"), LATE, ".", id="module-dot"),
-        pytest.param(("-m", "sunwell"), LATE, os.pathsep, id="module-empty"),
+        pytest.param(("-m", "sunwell"), LATE, ".", id="path-dot"),
+        pytest.param(("-m", "sunwell"), LATE, os.pathsep, id="path-empty"),
         pytest.param(("-P", "-m", "sunwell"), (*LATE, *EARLY, *AT_START), "", id="safe-module"),
         pytest.param((str(SCRIPT),), (*LATE, *EARLY, *AT_START), "", id="script", marks=requires_script),
     ],
@@ -77,8 +77,11 @@ def test_no_module_of_the_current_folder_is_loaded(
     )
     env = {**os.environ, "ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
     repository = str(Path(__file__).parents[2])
+    # A run loads the most; what is at stake with the others is loaded at once.
+    is_run = not python_path and command[0] == "-m"
+    words = ("run", "Say hello", "--model", "haiku", "--json") if is_run else ("models",)
     done = subprocess.run(
-        [sys.executable, *command, "run", "Say hello", "--model", "haiku", "--json"],
+        [sys.executable, *command, *words],
         env={**env, "PYTHONPATH": f"{repository}{os.pathsep}{python_path}" if python_path else repository},
         cwd=tmp_path,
         capture_output=True,
@@ -87,7 +90,8 @@ def test_no_module_of_the_current_folder_is_loaded(
         check=False,
     )
     assert (done.returncode, (tmp_path / "loaded").exists()) == (0, False), done.stderr
-    assert simulator.requests
+    assert "evil" not in done.stdout
+    assert bool(simulator.requests) is is_run
 
 
 def test_a_package_in_the_current_folder_offers_no_plugin(tmp_path: Path) -> None:

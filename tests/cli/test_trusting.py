@@ -216,8 +216,13 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-@pytest.mark.parametrize("by", ["option", "variable"])
+@pytest.mark.parametrize(
+    ("command", "by"),
+    [
+        *(pytest.param(command, "option", id=" ".join(command)) for command in COMMANDS),
+        pytest.param(COMMANDS[0], "variable", id="variable"),
+    ],
+)
 def test_what_is_trusted_once_is_said_before_anything_runs(
     sunwell, env, tmp_path: Path, simulator, command, by: str
 ) -> None:
