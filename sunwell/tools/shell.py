@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.core.confinement import Confinement
 from sunwell.core.marks import guarded
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
@@ -19,7 +20,8 @@ from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.environment import command_environment
 from sunwell.tools.limits import Outcome, ToolLimits
-from sunwell.tools.sandbox import Bubblewrap, require_sandbox, unseen_paths
+from sunwell.tools.sandbox import Bubblewrap, require_sandbox, sandbox_name
+from sunwell.tools.sandbox_view import unseen_paths
 from sunwell.tools.wording import KILLED, cut, without_escapes
 
 _SLACK_BYTES = 65_536
@@ -128,6 +130,8 @@ class CommandRunner:
     secrets: Secrets
     environ: Mapping[str, str]
     sandbox: Sandbox = "required"
+    allow_network: bool = False
+    """Whether a command in the sandbox may use the network."""
     _found: Bubblewrap | None = attrs.field(default=None, init=False)
     _ready: Bubblewrap | None = attrs.field(default=None, init=False)
     _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
@@ -135,7 +139,15 @@ class CommandRunner:
     def require_sandbox(self) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
         if self.sandbox != "off":
-            self._found = require_sandbox(self.root, command_environment(self.environ, self.secrets))
+            self._found = self._require(command_environment(self.environ, self.secrets))
+
+    @property
+    def confinement(self) -> Confinement:
+        """How commands are confined if they can run at all."""
+        if self.sandbox == "off":
+            return Confinement("off", network=True)
+        environ = command_environment(self.environ, self.secrets)
+        return Confinement("required", sandbox_name(self.root, environ), self.allow_network)
 
     def unseen(self, command: str) -> tuple[str, ...]:
         """Return the paths in *command* that exist, but not for a command in the sandbox."""
@@ -187,8 +199,11 @@ class CommandRunner:
         return self._ready.wrapped(plain, self.root, environ)
 
     def _made_ready(self, environ: Mapping[str, str]) -> Bubblewrap:
-        found = require_sandbox(self.root, environ) if self._found is None else self._found
-        return found.with_missing_made()
+        found = self._require(environ) if self._found is None else self._found
+        return found.made_ready(self.root)
+
+    def _require(self, environ: Mapping[str, str]) -> Bubblewrap:
+        return require_sandbox(self.root, environ, network=self.allow_network)
 
     def _clean(self, output: bytes) -> str:
         raw = output.decode("utf-8", "replace")
@@ -221,6 +236,7 @@ class RunCommand:
     secrets: Secrets
     environ: Mapping[str, str]
     sandbox: Sandbox = "required"
+    allow_network: bool = False
     parallel = False
     repeatable = False
     ask = True
@@ -230,12 +246,17 @@ class RunCommand:
 
     @_runner.default
     def _make_runner(self) -> CommandRunner:
-        return CommandRunner(self.root, self.secrets, self.environ, self.sandbox)
+        return CommandRunner(self.root, self.secrets, self.environ, self.sandbox, self.allow_network)
 
     @spec.default
     def _describe(self) -> ToolSpec:
         most = f"{self.limits.command_seconds:g}"
-        bounds = "" if self.sandbox == "off" else " There is no network, and /tmp is empty in each call."
+        network = "" if self.allow_network else "there is no network, "
+        bounds = (
+            ""
+            if self.sandbox == "off"
+            else f" Of the machine, only programs can be seen; {network}and /tmp is empty in each call."
+        )
         return ToolSpec(
             "run_command",
             "Run a shell command (sh) in the workspace. Standard input is empty; what it leaves in the "
@@ -260,6 +281,11 @@ class RunCommand:
     def require_sandbox(self) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
         self._runner.require_sandbox()
+
+    @property
+    def confinement(self) -> Confinement:
+        """How commands are confined if they can run at all."""
+        return self._runner.confinement
 
     def summary(self, arguments: Mapping[str, Any]) -> str:
         """Return one line that says what would be run."""

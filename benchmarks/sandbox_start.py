@@ -1,0 +1,93 @@
+"""What a command in the sandbox takes longer to start and end than the same command without one.
+
+Pairs of runs of ``true``, one after the other, so that what else the machine does falls on both alike. The
+first difference is between the processes alone, the second is that of the whole way through the runner,
+which looks for new sockets before each command.
+"""
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recording import record
+
+from sunwell.core.secrets import Secrets
+from sunwell.tools.environment import command_environment
+from sunwell.tools.sandbox import require_sandbox
+from sunwell.tools.shell import CommandRunner
+
+ROUNDS = 101
+LIMIT_MS = 30.0
+COMMAND = ("/bin/sh", "-c", "true")
+
+
+def process_ms(line: tuple[str, ...], root: Path, environ: Mapping[str, str]) -> float:
+    """Return how long the process of *line* takes from its start to its end."""
+    started = time.perf_counter()
+    subprocess.run(line, env=dict(environ), cwd=root, stdin=subprocess.DEVNULL, check=True)
+    return (time.perf_counter() - started) * 1000
+
+
+async def runner_ms(runner: CommandRunner) -> float:
+    """Return how long *runner* takes for a command."""
+    started = time.perf_counter()
+    await runner.run("true", 60, 1000)
+    return (time.perf_counter() - started) * 1000
+
+
+def differences(pairs: list[tuple[float, float]]) -> dict[str, float]:
+    """Return the medians of both sides, and of the differences of the pairs with their ninth decile."""
+    found = [boxed - bare for bare, boxed in pairs]
+    return {
+        "bare_ms": round(statistics.median(bare for bare, _ in pairs), 1),
+        "sandbox_ms": round(statistics.median(boxed for _, boxed in pairs), 1),
+        "difference_ms": round(statistics.median(found), 1),
+        "ninth_decile_ms": round(statistics.quantiles(found, n=10)[-1], 1),
+    }
+
+
+async def measure(root: Path) -> dict[str, Any]:
+    """Return what was found in the workspace *root*."""
+    environ = command_environment(os.environ, Secrets())
+    started = time.perf_counter()
+    sandbox = require_sandbox(root, environ)
+    once_ms = (time.perf_counter() - started) * 1000
+    line = sandbox.made_ready(root).wrapped(COMMAND, root, environ)
+    bare = CommandRunner(root, Secrets(), os.environ, "off")
+    boxed = CommandRunner(root, Secrets(), os.environ)
+    for runner in (bare, boxed):
+        await runner_ms(runner)
+    processes, runs = [], []
+    for _ in range(ROUNDS):
+        processes.append((process_ms(COMMAND, root, environ), process_ms(line, root, environ)))
+        runs.append((await runner_ms(bare), await runner_ms(boxed)))
+    return {
+        "sandbox": boxed.confinement.program,
+        "mounts": sum(word in ("--ro-bind-try", "--ro-bind", "--bind", "--tmpfs") for word in line),
+        "once_ms": round(once_ms, 1),
+        "process": differences(processes),
+        "runner": differences(runs),
+    }
+
+
+def main() -> None:
+    """Measure, record, and fail if a command is dearer than promised."""
+    with tempfile.TemporaryDirectory() as place:
+        found = asyncio.run(measure(Path(place).resolve()))
+    path = record("sandbox_start", found)
+    for name in ("process", "runner"):
+        print(f"{name:<8} {found[name]}")
+    print(f"{found['mounts']} mounts; once for a run: {found['once_ms']} ms; written to {path}")
+    if found["runner"]["difference_ms"] > LIMIT_MS:
+        sys.exit(f"a command in the sandbox may take {LIMIT_MS:.0f} ms more")
+
+
+if __name__ == "__main__":
+    main()
