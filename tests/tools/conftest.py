@@ -9,6 +9,7 @@ import pytest
 from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.secrets import Secrets
 from sunwell.tools import Toolbox, Workspace
+from tests.bubblewrap import Users, needs_root
 
 CANARY = "canary-5f1d"
 
@@ -43,3 +44,8 @@ def ask() -> Callable[..., Awaitable[ToolResult]]:
         return await toolbox.execute(ToolCall("call-1", name, json.dumps(arguments)))
 
     return call
+
+
+@pytest.fixture(params=[False, pytest.param(True, marks=needs_root)], ids=["this-user", "ordinary-user"])
+def user(request: pytest.FixtureRequest, folder: Path) -> Users:
+    return Users(folder, request.param)
