@@ -63,9 +63,6 @@ class Users:
         if is_nobody:
             for path in (folder, *folder.rglob("*")):
                 os.chown(path, NOBODY, NOBODY)
-            for parent in folder.parents[:-1]:
-                if parent.stat().st_uid == os.getuid() and parent != Path("/tmp"):
-                    parent.chmod(parent.stat().st_mode | 0o055)
 
     def runs(self, script: str) -> "subprocess.CompletedProcess[str]":
         """Run *script* with ``sh`` in the sandbox."""
@@ -75,6 +72,8 @@ class Users:
             told = ("/bin/sh", "-c", f"echo begun; {script}")
             return found.made_ready(self.folder).wrapped(told, self.folder, self.environ)
 
+        if self.is_nobody:
+            self._open_the_way()
         line = as_nobody(line_of) if self.is_nobody else line_of()
         them = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if self.is_nobody else {}
         done = subprocess.run(
@@ -83,3 +82,9 @@ class Users:
         begun, _, said = done.stdout.partition("\n")
         assert begun == "begun", done.stderr
         return subprocess.CompletedProcess(line, done.returncode, said, done.stderr)
+
+    def _open_the_way(self) -> None:
+        # Each time: another session of pytest closes the folder that all of them share.
+        for parent in self.folder.parents[:-1]:
+            if parent.stat().st_uid == os.getuid() and parent != Path("/tmp"):
+                parent.chmod(parent.stat().st_mode | 0o055)
