@@ -1,8 +1,8 @@
-"""What a command in the sandbox takes longer to start and end than the same command without one.
+"""What a command in the sandbox takes longer to start, and to end, than the same command without one.
 
-Pairs of runs of ``true``, one after the other, so that what else the machine does falls on both alike. The
-first difference is between the processes alone, the second is that of the whole way through the runner,
-which looks for new sockets before each command.
+Pairs of runs of ``echo``, one after the other, so that what else the machine does falls on both alike. A
+command has started when its first output arrives; what is done before each one, such as the search for new
+sockets, is part of that time. The second difference is that of the whole way through the runner.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 from recording import record
@@ -25,20 +26,22 @@ from sunwell.tools.shell import CommandRunner
 
 ROUNDS = 101
 LIMIT_MS = 30.0
-COMMAND = ("/bin/sh", "-c", "true")
+COMMAND = ("/bin/sh", "-c", "echo")
 
 
-def process_ms(line: tuple[str, ...], root: Path, environ: Mapping[str, str]) -> float:
-    """Return how long the process of *line* takes from its start to its end."""
+def start_ms(line_of: Callable[[], tuple[str, ...]], root: Path, environ: Mapping[str, str]) -> float:
+    """Return how long it takes until the command that *line_of* returns says something."""
     started = time.perf_counter()
-    subprocess.run(line, env=dict(environ), cwd=root, stdin=subprocess.DEVNULL, check=True)
-    return (time.perf_counter() - started) * 1000
+    with subprocess.Popen(line_of(), env=environ, cwd=root, stdin=DEVNULL, stdout=PIPE) as process:
+        assert process.stdout is not None
+        assert os.read(process.stdout.fileno(), 10) == b"\n"
+        return (time.perf_counter() - started) * 1000
 
 
 async def runner_ms(runner: CommandRunner) -> float:
     """Return how long *runner* takes for a command."""
     started = time.perf_counter()
-    await runner.run("true", 60, 1000)
+    await runner.run("echo", 60, 1000)
     return (time.perf_counter() - started) * 1000
 
 
@@ -59,34 +62,36 @@ async def measure(root: Path) -> dict[str, Any]:
     started = time.perf_counter()
     sandbox = require_sandbox(root, environ)
     once_ms = (time.perf_counter() - started) * 1000
-    line = sandbox.made_ready(root).wrapped(COMMAND, root, environ)
+    ready = sandbox.made_ready(root)
+    line = ready.wrapped(COMMAND, root, environ)
     bare = CommandRunner(root, Secrets(), os.environ, "off")
     boxed = CommandRunner(root, Secrets(), os.environ)
     for runner in (bare, boxed):
         await runner_ms(runner)
-    processes, runs = [], []
+    starts, runs = [], []
     for _ in range(ROUNDS):
-        processes.append((process_ms(COMMAND, root, environ), process_ms(line, root, environ)))
+        plain_ms = start_ms(lambda: COMMAND, root, environ)
+        starts.append((plain_ms, start_ms(lambda: ready.wrapped(COMMAND, root, environ), root, environ)))
         runs.append((await runner_ms(bare), await runner_ms(boxed)))
     return {
         "sandbox": boxed.confinement.program,
         "mounts": sum(word in ("--ro-bind-try", "--ro-bind", "--bind", "--tmpfs") for word in line),
         "once_ms": round(once_ms, 1),
-        "process": differences(processes),
+        "start": differences(starts),
         "runner": differences(runs),
     }
 
 
 def main() -> None:
-    """Measure, record, and fail if a command is dearer than promised."""
+    """Measure, record, and fail if a command starts later than promised."""
     with tempfile.TemporaryDirectory() as place:
         found = asyncio.run(measure(Path(place).resolve()))
     path = record("sandbox_start", found)
-    for name in ("process", "runner"):
+    for name in ("start", "runner"):
         print(f"{name:<8} {found[name]}")
     print(f"{found['mounts']} mounts; once for a run: {found['once_ms']} ms; written to {path}")
-    if found["runner"]["difference_ms"] > LIMIT_MS:
-        sys.exit(f"a command in the sandbox may take {LIMIT_MS:.0f} ms more")
+    if found["start"]["difference_ms"] > LIMIT_MS:
+        sys.exit(f"a command in the sandbox may start {LIMIT_MS:.0f} ms later")
 
 
 if __name__ == "__main__":

@@ -226,10 +226,10 @@ def import_time(found: Found) -> list[str]:
 
 
 def sandbox_start(found: Found) -> list[str]:
-    """What a command takes longer in the sandbox, the process alone and the whole way."""
+    """What a command takes longer in the sandbox, to its first output and to its end."""
     head = ("measured", "without, ms", "in the sandbox, ms", "difference, ms", "ninth decile, ms")
     columns = ("bare_ms", "sandbox_ms", "difference_ms", "ninth_decile_ms")
-    parts = (("the process alone", "process"), ("the whole way", "runner"))
+    parts = (("until the first output", "start"), ("until the end is known", "runner"))
     return rows(head, ([name, *(found[part][column] for column in columns)] for name, part in parts))
 
 

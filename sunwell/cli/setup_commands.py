@@ -69,6 +69,7 @@ delegation_model = "{cheap}"
 # fallback = "fail"                  # or "parent": if the delegation model cannot be used
 # allow_shell = false
 # sandbox = "required"               # for shell commands; "off": with all rights of your account
+# allow_network = false              # in the sandbox
 # allow_python = false
 
 [budget]

@@ -28,10 +28,11 @@ _SETTINGS = (
     *("localtime", "timezone", "locale.conf", "os-release", "alternatives"),
     *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "crypto-policies", "ssl/certs", "ssl/cert.pem"),
     *("ssl/openssl.cnf", "pki/tls/certs", "pki/tls/cert.pem", "pki/tls/openssl.cnf"),
-    *("pki/ca-trust/extracted", "fonts", "texmf", "perl", "python3.*", "java-*"),
-    *("ImageMagick-*", "dictionaries-common", "openmpi", "OpenCL"),
+    *("pki/ca-trust/extracted", "ca-certificates/extracted", "static", "fonts", "texmf", "perl", "python3.*"),
+    *("java-*", "ImageMagick-*", "dictionaries-common", "openmpi", "OpenCL"),
 )
-"""What programs read in ``/etc``. No keys, no password hashes, nothing that may hold a token."""
+"""What programs read in ``/etc``. No keys, no password hashes, nothing that may hold a token.
+``static`` leads to the world-readable store that NixOS has its settings in."""
 _NETWORK_SETTINGS = ("resolv.conf", "host.conf", "gai.conf")
 _NEVER_SHOWN = ("/etc", "/dev", "/proc", "/sys", "/run", "/home", "/root", "/var", *_EMPTY)
 """Folders that are never shown as a whole, nor is a folder around them, even if they are on ``PATH``."""
@@ -88,8 +89,9 @@ class SystemView:
     def arguments(self, *, sized: bool) -> list[str]:
         """Return the options of ``bwrap`` that make this view; *sized* if it can limit the empty folders."""
         line = []
-        inner = [path for path in self.folders if any(_is_in(path, one) for one in self.empty)]
-        for path in self.folders:
+        outer = [path for path in self.folders if not self._is_within_another(path)]
+        inner = [path for path in outer if any(_is_in(path, one) for one in self.empty)]
+        for path in outer:
             line += [] if path in inner else ["--ro-bind-try", path, path]
         line += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
         for path in self.empty:
@@ -109,6 +111,11 @@ class SystemView:
     def holds(self, path: str) -> bool:
         """Whether *path* is shown, or is a folder on the way to something that is."""
         return self.shows(path) or any(_is_in(one, path) for one in (*self.folders, *self.empty, *_MADE))
+
+    def _is_within_another(self, path: str) -> bool:
+        """Whether another of the folders shows *path*, too, with no empty one between them."""
+        around = max((one for one in self.empty if _is_in(path, one)), key=len, default="")
+        return any(_is_in(path, one) and one != path and _is_in(one, around) for one in self.folders)
 
     def _with_settings(self, names: Iterable[str]) -> "SystemView":
         folders, links = list(self.folders), list(self.links)

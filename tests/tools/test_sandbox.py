@@ -105,23 +105,6 @@ def test_this_machine_s_services_are_not_reached(user: Users) -> None:
     assert user.runs("ls -A /run/dbus /run/docker.sock /run/user").returncode != 0
 
 
-@needs_bubblewrap
-async def test_a_child_that_leaves_the_group_ends_with_the_command(folder, ask) -> None:
-    """A session of its own does not save it: the whole process namespace ends."""
-    os.mkfifo(folder / "life")
-    file = os.open(folder / "life", os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        result = await ask(
-            boxed(folder), "run_command", command="exec 3>life; setsid sleep 1000 & echo begun >&3"
-        )
-        assert result.exit_code == 0
-        os.set_blocking(file, True)
-        assert os.read(file, 100) == b"begun\n"
-        assert os.read(file, 100) == b""
-    finally:
-        os.close(file)
-
-
 def boxed(folder: Path, **options: object) -> Toolbox:
     return Toolbox(folder, allow_shell=True, secrets=Secrets(), **options)
 
