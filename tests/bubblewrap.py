@@ -72,8 +72,6 @@ class Users:
             told = ("/bin/sh", "-c", f"echo begun; {script}")
             return found.made_ready(self.folder).wrapped(told, self.folder, self.environ)
 
-        if self.is_nobody:
-            self._open_the_way()
         line = as_nobody(line_of) if self.is_nobody else line_of()
         them = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if self.is_nobody else {}
         done = subprocess.run(
@@ -82,9 +80,3 @@ class Users:
         begun, _, said = done.stdout.partition("\n")
         assert begun == "begun", done.stderr
         return subprocess.CompletedProcess(line, done.returncode, said, done.stderr)
-
-    def _open_the_way(self) -> None:
-        # Each time: another session of pytest closes the folder that all of them share.
-        for parent in self.folder.parents[:-1]:
-            if parent.stat().st_uid == os.getuid() and parent != Path("/tmp"):
-                parent.chmod(parent.stat().st_mode | 0o055)
