@@ -23,16 +23,22 @@ from sunwell.core.secrets import Secrets
 from sunwell.tools.environment import command_environment
 from sunwell.tools.sandbox import require_sandbox
 from sunwell.tools.shell import CommandRunner
+from sunwell.tools.system_calls import opened_filter
 
 ROUNDS = 101
 LIMIT_MS = 30.0
 COMMAND = ("/bin/sh", "-c", "echo")
 
 
-def start_ms(line_of: Callable[[], tuple[str, ...]], root: Path, environ: Mapping[str, str]) -> float:
+def start_ms(line_of: Callable[[int], tuple[str, ...]], root: Path, environ: Mapping[str, str]) -> float:
     """Return how long it takes until the command that *line_of* returns says something."""
     started = time.perf_counter()
-    with subprocess.Popen(line_of(), env=environ, cwd=root, stdin=DEVNULL, stdout=PIPE) as process:
+    with (
+        opened_filter() as file,
+        subprocess.Popen(
+            line_of(file), env=environ, cwd=root, stdin=DEVNULL, stdout=PIPE, pass_fds=[file]
+        ) as process,
+    ):
         assert process.stdout is not None
         assert os.read(process.stdout.fileno(), 10) == b"\n"
         return (time.perf_counter() - started) * 1000
@@ -70,8 +76,9 @@ async def measure(root: Path) -> dict[str, Any]:
         await runner_ms(runner)
     starts, runs = [], []
     for _ in range(ROUNDS):
-        plain_ms = start_ms(lambda: COMMAND, root, environ)
-        starts.append((plain_ms, start_ms(lambda: ready.wrapped(COMMAND, root, environ), root, environ)))
+        plain_ms = start_ms(lambda _: COMMAND, root, environ)
+        boxed_ms = start_ms(lambda file: ready.wrapped(COMMAND, root, environ, file), root, environ)
+        starts.append((plain_ms, boxed_ms))
         runs.append((await runner_ms(bare), await runner_ms(boxed)))
     return {
         "sandbox": boxed.confinement.program,

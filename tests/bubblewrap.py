@@ -12,6 +12,7 @@ import pytest
 
 from sunwell.errors import ConfigurationError
 from sunwell.tools.sandbox import require_sandbox
+from sunwell.tools.system_calls import opened_filter
 
 ENVIRON = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/nonexistent"}
 NOBODY = 65534
@@ -70,13 +71,21 @@ class Users:
         def line_of() -> tuple[str, ...]:
             found = require_sandbox(self.folder, self.environ, network=self.network)
             told = ("/bin/sh", "-c", f"echo begun; {script}")
-            return found.made_ready(self.folder).wrapped(told, self.folder, self.environ)
+            return found.made_ready(self.folder).wrapped(told, self.folder, self.environ, file)
 
-        line = as_nobody(line_of) if self.is_nobody else line_of()
         them = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if self.is_nobody else {}
-        done = subprocess.run(
-            line, capture_output=True, text=True, env=self.environ, timeout=60, check=False, **them
-        )
+        with opened_filter() as file:
+            line = as_nobody(line_of) if self.is_nobody else line_of()
+            done = subprocess.run(
+                line,
+                capture_output=True,
+                text=True,
+                env=self.environ,
+                timeout=60,
+                check=False,
+                pass_fds=[file],
+                **them,
+            )
         begun, _, said = done.stdout.partition("\n")
         assert begun == "begun", done.stderr
         return subprocess.CompletedProcess(line, done.returncode, said, done.stderr)

@@ -12,6 +12,7 @@ import attrs
 from sunwell.errors import ConfigurationError
 from sunwell.tools.own_code import own_folders_in
 from sunwell.tools.sandbox_view import SystemView
+from sunwell.tools.system_calls import opened_filter
 from sunwell.tools.unix_sockets import is_socket, listening_sockets, sockets_in
 
 PROGRAMS = (
@@ -32,6 +33,7 @@ while read -r name value; do
   case $name in
     CapInh:|CapPrm:|CapEff:|CapBnd:|CapAmb:) [ "$value" = 0000000000000000 ] || exit 81 ;;
     NoNewPrivs:) [ "$value" = 1 ] || exit 82 ;;
+    Seccomp:) [ "$value" = 2 ] || exit 83 ;;
   esac
 done < /proc/self/status
 """
@@ -84,14 +86,19 @@ class Bubblewrap:
         """
         return attrs.evolve(self.with_missing_made(), sockets=sockets_in(root))
 
-    def wrapped(self, command: tuple[str, ...], root: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+    def wrapped(
+        self, command: tuple[str, ...], root: Path, environ: Mapping[str, str], call_filter: int | None = None
+    ) -> tuple[str, ...]:
         """Return the full command that runs *command* in the sandbox.
+
+        *call_filter* is the open file of :func:`~sunwell.tools.system_calls.opened_filter`, which the command
+        must inherit.
 
         Of the system, it sees what :class:`~sunwell.tools.sandbox_view.SystemView` lists, read-only; home,
         ``/tmp`` and ``/var/tmp`` are empty. The workspace is writable, but its ``.git`` and the code of this
         process are read-only, and its ``.sunwell`` and ``.env`` are empty. There is no network unless it is
         allowed, no Unix socket of another program can be reached, other processes are invisible, and all
-        capabilities are dropped, also for root.
+        capabilities are dropped, also for root. With *call_filter*, the kernel's key rings are closed.
         """
         line = [self.program, "--unshare-all", "--unshare-user"]
         if self.network:
@@ -99,6 +106,8 @@ class Bubblewrap:
         if self.disables_namespaces:
             line.append("--disable-userns")
         line += ["--cap-drop", "ALL", "--die-with-parent", "--new-session"]
+        if call_filter is not None:
+            line += ["--seccomp", str(call_filter)]
         view = self.view or SystemView.of(root, environ, network=self.network)
         # Root is mapped to root, so that it keeps owning its files. Without capabilities it still owns
         # the files in /proc/sys, where core_pattern names a program that the host runs.
@@ -136,9 +145,10 @@ class Bubblewrap:
 
         A test command is run. It also checks that all capabilities are dropped.
         """
-        line = self.wrapped(("/bin/sh", "-c", _PROBE_SCRIPT), root, environ)
+        probe = ("/bin/sh", "-c", _PROBE_SCRIPT)
         try:
-            done = _quietly(line, environ)
+            with opened_filter() as file:
+                done = _quietly(self.wrapped(probe, root, environ, file), environ, (file,))
         except subprocess.TimeoutExpired:
             return f"a test command did not end within {_PROBE_SECONDS:g} seconds"
         except OSError as error:
@@ -242,13 +252,16 @@ def _is_real(path: str) -> bool:
     return os.path.realpath(path) == path
 
 
-def _quietly(line: tuple[str, ...], environ: Mapping[str, str]) -> "subprocess.CompletedProcess[bytes]":
+def _quietly(
+    line: tuple[str, ...], environ: Mapping[str, str], files: tuple[int, ...] = ()
+) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(
         line,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env=dict(environ),
         cwd="/",
+        pass_fds=files,
         timeout=_PROBE_SECONDS,
         check=False,
     )

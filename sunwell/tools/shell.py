@@ -22,6 +22,7 @@ from sunwell.tools.environment import command_environment
 from sunwell.tools.limits import Outcome, ToolLimits
 from sunwell.tools.sandbox import Bubblewrap, require_sandbox, sandbox_name
 from sunwell.tools.sandbox_view import unseen_paths
+from sunwell.tools.system_calls import opened_filter
 from sunwell.tools.wording import KILLED, cut, without_escapes
 
 _SLACK_BYTES = 65_536
@@ -71,12 +72,19 @@ class _Spool(asyncio.Protocol):
 
 
 async def run_group(
-    command: tuple[str, ...], folder: Path, environ: Mapping[str, str], seconds: float, output_bytes: int
+    command: tuple[str, ...],
+    folder: Path,
+    environ: Mapping[str, str],
+    seconds: float,
+    output_bytes: int,
+    *,
+    files: tuple[int, ...] = (),
 ) -> ProcessEnd:
     """Run *command* and return how it ended; the whole process group has ended when this returns.
 
     This also applies after a timeout, after cancellation, and to processes that the command left in the
-    background. Standard input is empty. About *output_bytes* are kept of head and tail each.
+    background. Standard input is empty. About *output_bytes* are kept of head and tail each. It inherits
+    the open *files* and no others.
     """
     loop = asyncio.get_running_loop()
     reading, writing = os.pipe()
@@ -93,6 +101,7 @@ async def run_group(
                 stdout=writing,
                 stderr=writing,
                 start_new_session=True,
+                pass_fds=files,
             )
         finally:
             os.close(writing)
@@ -165,9 +174,14 @@ class CommandRunner:
         """
         _require_command(command)
         environ = command_environment(self.environ, self.secrets)
+        plain, most_bytes = ("/bin/sh", "-c", command), 4 * output_chars
         try:
-            line = await self._line(command, environ)
-            return await run_group(line, self.root, environ, seconds, 4 * output_chars)
+            if self.sandbox == "off":
+                return await run_group(plain, self.root, environ, seconds, most_bytes)
+            sandbox = await self._sandbox(environ)
+            with opened_filter() as file:
+                line = sandbox.wrapped(plain, self.root, environ, file)
+                return await run_group(line, self.root, environ, seconds, most_bytes, files=(file,))
         except OSError as error:
             raise ToolError(f"the command could not be started: {error.strerror or error}") from None
 
@@ -186,17 +200,14 @@ class CommandRunner:
         gone = ended.cut_bytes + len(ended.output) - len((head + tail).encode())
         return f"{head}\n[about {gone:,} bytes were cut out here]\n{tail}"
 
-    async def _line(self, command: str, environ: Mapping[str, str]) -> tuple[str, ...]:
-        plain = ("/bin/sh", "-c", command)
-        if self.sandbox == "off":
-            return plain
+    async def _sandbox(self, environ: Mapping[str, str]) -> Bubblewrap:
         async with self._finding:  # no command runs while the workspace is still being examined
             if self._ready is None:
                 try:
                     self._ready = await asyncio.to_thread(self._made_ready, environ)
                 except ConfigurationError as error:
                     raise ToolError(f"the command was not run: {error}") from None
-        return self._ready.wrapped(plain, self.root, environ)
+        return self._ready
 
     def _made_ready(self, environ: Mapping[str, str]) -> Bubblewrap:
         found = self._require(environ) if self._found is None else self._found

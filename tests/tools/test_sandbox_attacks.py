@@ -14,7 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from sunwell.core.secrets import Secrets
+from sunwell.tools import Toolbox
 from sunwell.tools.sandbox import Bubblewrap, require_sandbox
+from sunwell.tools.shell import CommandRunner
+from sunwell.tools.system_calls import opened_filter
 from tests.bubblewrap import ENVIRON, Users, needs_bubblewrap, needs_root
 
 pytestmark = needs_bubblewrap
@@ -264,6 +268,60 @@ def test_the_kernel_gives_nothing(user: Users, script: str) -> None:
     before = Path("/proc/sys/kernel/core_pattern").read_bytes()
     assert user.runs(script).returncode != 0
     assert Path("/proc/sys/kernel/core_pattern").read_bytes() == before
+
+
+KEYS = """
+import ctypes, os, sys
+add_key = {"x86_64": 248, "aarch64": 217}[os.uname().machine]
+libc = ctypes.CDLL(None, use_errno=True)
+if sys.argv[1:]:
+    libc.syscall(add_key + 2, 1, None)  # a key ring for this session
+    if libc.syscall(add_key, b"user", b"ticket", b"canary-5f1d", 11, -3) < 0:
+        sys.exit(77)
+    os.execv(sys.argv[1], sys.argv[1:])
+text = ctypes.create_string_buffer(20)
+key = libc.syscall(add_key + 1, b"user", b"ticket", None, 0)
+print(libc.syscall(add_key + 2, 11, key, text, 20), text.value, ctypes.get_errno() == 38)
+"""
+
+
+@needs_python
+@pytest.mark.skipif(os.uname().machine not in ("x86_64", "aarch64"), reason="requires a known machine")
+def test_tickets_in_the_kernel_s_key_rings_are_not_there(public: Path) -> None:
+    """A session's key ring is in no namespace, and desktops and Kerberos keep secrets there."""
+    (public / "keys.py").write_text(KEYS)
+    plain = (str(PYTHON), "keys.py")
+    there = subprocess.run(
+        [*plain, *plain], cwd=public, env=ENVIRON, capture_output=True, text=True, check=False
+    )
+    if there.returncode == 77:
+        pytest.skip("requires a kernel with key rings")
+    assert CANARY in there.stdout
+    with opened_filter() as file:
+        line = require_sandbox(public, ENVIRON).wrapped(plain, public, ENVIRON, file)
+        done = subprocess.run(
+            [*plain, *line],
+            cwd=public,
+            env=ENVIRON,
+            capture_output=True,
+            text=True,
+            check=True,
+            pass_fds=[file],
+        )
+    assert done.stdout == "-1 b'' True\n"
+
+
+@needs_bubblewrap
+async def test_every_command_has_the_filter_of_system_calls(folder: Path, ask) -> None:
+    """That of the tool, and that of a check; it inherits no file."""
+    script = "grep ^Seccomp: /proc/self/status; ls /proc/$$/fd"
+    for result in (
+        (
+            await ask(Toolbox(folder, allow_shell=True, secrets=Secrets()), "run_command", command=script)
+        ).content,
+        (await CommandRunner(folder, Secrets(), ENVIRON).run(script, 60, 1000)).output.decode(),
+    ):
+        assert "Seccomp:\t2\n0\n1\n2\n" in result
 
 
 @needs_root
