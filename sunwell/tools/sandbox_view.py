@@ -40,6 +40,11 @@ _MADE = ("/dev", "/proc")
 """What the sandbox has of its own. Only the basic devices are in it, and only its own processes."""
 _INTERPRETERS = ("python3", "python", "node", "ruby", "perl", "java", "go")
 """Programs that need the installation they are part of."""
+_OF_AN_ENVIRONMENT = {
+    *("bin", "etc", "include", "lib", "lib64", "man", "share", "src"),
+    *("pyvenv.cfg", ".gitignore", "CACHEDIR.TAG", ".lock", ".project"),
+}
+"""What is at the top of a virtual environment; with anything else it may be somebody's folder of work."""
 _MOST_LINKS = 10
 _MOST_BYTES = 1 << 30
 """Size of each empty folder: what is written there takes the machine's memory."""
@@ -227,9 +232,12 @@ def _environments_in(root: Path) -> Iterator[str]:
 def _installations(folders: Iterable[str], root: Path, homes: tuple[str, ...]) -> Iterator[str]:
     """Yield the installations that the programs in *folders* belong to, under each name that leads there.
 
-    A link in the workspace may be anybody's work: it opens only what certainly is an installation of Python.
+    A link in the workspace may be anybody's work: it opens only what certainly is an installation of Python,
+    or a virtual environment.
     """
-    waiting = [(way, False) for folder in folders for way in (folder, os.path.realpath(folder))]
+    waiting = [
+        (way, _is_in(folder, str(root))) for folder in folders for way in (folder, os.path.realpath(folder))
+    ]
     seen: set[tuple[str, bool]] = set()
     while waiting:
         folder, is_foreign = waiting.pop(0)
@@ -270,9 +278,12 @@ def _is_installation(place: Path, homes: tuple[str, ...]) -> bool:
 
 
 def _is_python(place: Path) -> bool:
-    """Whether *place* is an installation of Python with its standard library."""
+    """Whether *place* is an installation of Python with its standard library, or an environment of one."""
     with suppress(OSError):
-        return any(path.is_file() for path in place.glob("lib*/python3*/os.py"))
+        if any(path.is_file() for path in place.glob("lib*/python3*/os.py")):
+            return True
+        is_environment = (place / "pyvenv.cfg").is_file() and any(place.glob("lib*/python3*/site-packages"))
+        return is_environment and {path.name for path in place.iterdir()} <= _OF_AN_ENVIRONMENT
     return False
 
 
@@ -280,10 +291,11 @@ def _packages(folders: Iterable[str], root: Path) -> Iterator[str]:
     """Yield the packages in ``/opt`` that *folders* belong to, or that programs in them are linked to."""
     for folder in dict.fromkeys(folders):
         ways = [folder, os.path.realpath(folder)]
-        if not _is_in(ways[1], str(root)):
-            with suppress(OSError), os.scandir(folder) as items:
-                links = [Path(item.path) for item in items if item.is_symlink()]
-                ways += [os.path.normpath(link.parent / link.readlink()) for link in links]
+        if any(_is_in(way, str(root)) for way in ways):
+            continue  # a link there may be anybody's work
+        with suppress(OSError), os.scandir(folder) as items:
+            links = [Path(item.path) for item in items if item.is_symlink()]
+            ways += [os.path.normpath(link.parent / link.readlink()) for link in links]
         for way in ways:
             if way.startswith("/opt/") and way.count("/") > 2:
                 yield "/opt/" + way.split("/")[2]

@@ -70,6 +70,34 @@ def test_what_belongs_to_others_is_not_there(user: Users, place: str) -> None:
         assert Path(made).name not in done.stdout
 
 
+@needs_root
+@pytest.mark.parametrize("place", ["/home", "/opt"])
+@pytest.mark.parametrize("name", ["bin", ".venv", ".venv/bin", ".venv/bin/python3", ".git"])
+def test_a_link_that_came_with_the_workspace_opens_nothing(user: Users, place: str, name: str) -> None:
+    """Whatever the link looks like: a folder of ``PATH``, an environment, an interpreter, a repository."""
+    if not Path(place).is_dir():
+        pytest.skip(f"requires {place}")
+    with tempfile.TemporaryDirectory(dir=place) as made:
+        theirs = Path(made) / "theirs"
+        for folder in ("bin", "lib", "objects", "refs", "worktrees/w"):
+            (theirs / folder).mkdir(parents=True)
+        for file in ("bin/python3", "HEAD", "pyvenv.cfg", "canary.txt", "worktrees/w/gitdir"):
+            (theirs / file).write_text(CANARY)
+        Path(made).chmod(0o755)
+        link = user.folder / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if name.startswith(".venv/"):
+            (user.folder / ".venv" / "pyvenv.cfg").write_text("")
+        if name == ".git":
+            link.write_text(f"gitdir: {theirs}/worktrees/w\n")
+        else:
+            link.symlink_to(theirs / {".venv": "", ".venv/bin/python3": "bin/python3"}.get(name, "bin"))
+        user.environ["PATH"] = f"{user.folder}/bin:{user.folder}/.venv/bin:{user.environ['PATH']}"
+        user.environ["VIRTUAL_ENV"] = f"{user.folder}/.venv"
+        done = user.runs(f"cat {theirs}/canary.txt")
+        assert CANARY not in done.stdout
+
+
 def test_only_what_is_listed_is_there(user: Users) -> None:
     """No ``/sys``, ``/run``, ``/boot`` or ``/media``, and nothing but the basic devices."""
     known = {*("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "nix", "gnu"), "dev", "etc", "proc"}

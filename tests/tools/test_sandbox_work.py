@@ -42,12 +42,15 @@ PROGRAMS = {
 needs_git = pytest.mark.skipif(shutil.which("git", path=GIT["PATH"]) is None, reason="requires git")
 
 
-@pytest.mark.parametrize("is_inside", [True, False], ids=["in-the-workspace", "beside-it"])
-def test_tests_run_in_a_virtual_environment(public: Path, is_inside: bool) -> None:
+@pytest.mark.parametrize("kind", ["in-the-workspace", "beside-it", "linked"])
+def test_tests_run_in_a_virtual_environment(public: Path, kind: str) -> None:
     """By its interpreter and by an entry point; with temporary files, processes, and a server on loopback."""
     user = Users(public, is_nobody=False)
-    place = (public if is_inside else public.parent) / ".venv"
-    venv.create(place, symlinks=True)
+    place = (public.parent if kind == "beside-it" else public) / ".venv"
+    if kind == "linked":  # as managers of environments do it
+        (public.parent / "environments").mkdir()
+        place.symlink_to(public.parent / "environments")
+    venv.create(place.resolve(), symlinks=True)
     packages = next(place.glob("lib/python3*/site-packages"))
     (packages / "tests.pth").write_text(sysconfig.get_path("purelib"))
     entry = place / "bin" / "begin"
