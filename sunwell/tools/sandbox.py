@@ -115,7 +115,8 @@ class Bubblewrap:
         line += ["--bind", str(root), str(root), "--remount-ro", "/"]
         # Outer folders come first. A writable mount in a read-only one would open it again.
         closed = [path for path in self.closed if not any(one in self.closed for one in path.parents)]
-        inside = [path for path in self.sockets if not any(map(path.is_relative_to, closed))]
+        there = [path for path in self.sockets if path.parent.is_dir() and _is_real(str(path.parent))]
+        inside = [path for path in there if not any(map(path.is_relative_to, closed))]
         for parent in _folders_between(root, (*closed, *inside)):
             # A folder that contains a mount can be renamed, a mounted folder cannot.
             line += ["--bind", str(parent), str(parent)]
