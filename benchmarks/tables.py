@@ -225,6 +225,14 @@ def import_time(found: Found) -> list[str]:
     return rows(("import", "ms", "ratio"), body)
 
 
+def sandbox_start(found: Found) -> list[str]:
+    """What a command takes longer in the sandbox, to its first output and to its end."""
+    head = ("measured", "without, ms", "in the sandbox, ms", "difference, ms", "ninth decile, ms")
+    columns = ("bare_ms", "sandbox_ms", "difference_ms", "ninth_decile_ms")
+    parts = (("until the first output", "start"), ("until the end is known", "runner"))
+    return rows(head, ([name, *(found[part][column] for column in columns)] for name, part in parts))
+
+
 def tokenizer(found: Found) -> list[str]:
     """How far the tokenizer's bounds are from what was billed, by model and kind of request."""
     head = ("model: kind of request", "requests", "bounded", "exact", "0 to +5 %", "below", "highest")
@@ -418,6 +426,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         resume,
         orchestrated,
         import_time,
+        sandbox_start,
         tokenizer,
         file_search,
         gathering,

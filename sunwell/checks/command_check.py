@@ -33,7 +33,7 @@ class CheckShell:
         if checking.workspace is None:
             return None
         root, found = checking.workspace.resolve(), os.environ if environ is None else environ
-        return cls(CommandRunner(root, checking.secrets, found, checking.sandbox))
+        return cls(CommandRunner(root, checking.secrets, found, checking.sandbox, checking.allow_network))
 
     async def __call__(self, command: str, timeout_seconds: float) -> CommandEnd:
         """Run *command* to its end, or until its time is over."""

@@ -42,7 +42,7 @@ _MORE = {
     "check_failed": " --budget-usd X",
 }
 """The option that lets a run continue after it reached a limit, by stop reason."""
-_AGAIN = ("allow_shell", "allow_python", "approve")
+_AGAIN = ("allow_shell", "allow_python", "allow_network", "approve")
 _PATHS = ("journal", "files", "commands", "         ")
 
 

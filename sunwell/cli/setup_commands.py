@@ -69,6 +69,7 @@ delegation_model = "{cheap}"
 # fallback = "fail"                  # or "parent": if the delegation model cannot be used
 # allow_shell = false
 # sandbox = "required"               # for shell commands; "off": with all rights of your account
+# allow_network = false              # in the sandbox
 # allow_python = false
 
 [budget]
@@ -339,22 +340,31 @@ def _sandbox(held: "Configured", workspace: str) -> dict[str, Any]:
     """Return whether shell commands can run in a sandbox on this machine, with the program or the reason."""
     import os
 
+    from sunwell.core.confinement import Confinement
     from sunwell.errors import ConfigurationError
     from sunwell.tools.environment import command_environment, secrets_from_environment
-    from sunwell.tools.sandbox import require_sandbox
+    from sunwell.tools.sandbox import require_sandbox, sandbox_name
     from sunwell.tools.workspace import Workspace
 
     options = held.resolved.options
-    told: dict[str, Any] = {"required": options.allow_shell and options.sandbox == "required"}
+    runs = options.allow_shell or bool(options.check_commands)
+    told: dict[str, Any] = {
+        "required": runs and options.sandbox == "required",
+        "is_off": options.sandbox == "off",
+        "network": options.sandbox == "off" or options.allow_network,
+    }
     environ = command_environment(os.environ, secrets_from_environment())
     try:
-        found = require_sandbox(Workspace(workspace).root, environ)
+        root = Workspace(workspace).root
+        found = require_sandbox(root, environ, network=options.allow_network)
     except ConfigurationError as error:
         return told | {"works": False, "detail": error.sentence}
     lacks = ""
     if not found.disables_namespaces:
         lacks = "; commands can create user namespaces: a newer version of bubblewrap prevents that"
-    return told | {"works": True, "detail": f"{found.program} works{lacks}"}
+    confined = Confinement("required", sandbox_name(root, environ), options.allow_network)
+    chosen = "; it is off: commands run with all rights of your account" if told["is_off"] else ""
+    return told | {"works": True, "detail": f"{found.program} works ({confined.sentence}){lacks}{chosen}"}
 
 
 @attrs.frozen

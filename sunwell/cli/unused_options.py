@@ -166,6 +166,14 @@ _RULES: tuple[Rule, ...] = (
         "no commands run; add --allow-shell or --check",
     ),
     (
+        ("allow_network",),
+        lambda use: (
+            use.options.sandbox == "required"
+            and ((use.options.allow_shell and use.has_tool("run_command")) or use.check_commands)
+        ),
+        "no commands run in a sandbox; add --allow-shell or --check, without --sandbox off",
+    ),
+    (
         ("ladder", "worth_usd", "passes_wrong", "fresh"),
         lambda use: use.options.escalate,
         "nothing climbs; add --escalate",

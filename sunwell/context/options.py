@@ -463,6 +463,16 @@ class RunOptions:
             is_permission=True,
         ),
     )
+    allow_network: bool = attrs.field(
+        default=False,
+        metadata=_option(
+            "permissions",
+            "Let commands in the sandbox use the network, with the services of this machine.",
+            untrusted="only",
+            harmless=False,
+            is_permission=True,
+        ),
+    )
     allow_python: bool = attrs.field(
         default=False,
         metadata=_option(

@@ -42,6 +42,8 @@ class Rules:
     approve: Approve | None = None
     dry_run: bool = False
     sandbox: Sandbox = "required"
+    allow_network: bool = False
+    """Whether commands in the sandbox may use the network."""
     secrets: Secrets = attrs.field(factory=Secrets)
     originals: Originals | None = None
     """Keeps the original content of files in the workspace; ``None``: not kept."""
@@ -65,6 +67,7 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             approve=rules.approve,
             dry_run=rules.dry_run,
             sandbox=rules.sandbox,
+            allow_network=rules.allow_network,
             secrets=rules.secrets,
             # Paths are relative: originals of another folder would be restored into this one.
             originals=rules.originals if is_here else None,

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.core.confinement import Confinement
 from sunwell.core.marks import guarded
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
@@ -19,7 +20,9 @@ from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.environment import command_environment
 from sunwell.tools.limits import Outcome, ToolLimits
-from sunwell.tools.sandbox import Bubblewrap, require_sandbox, unseen_paths
+from sunwell.tools.sandbox import Bubblewrap, require_sandbox, sandbox_name
+from sunwell.tools.sandbox_view import unseen_paths
+from sunwell.tools.system_calls import opened_filter
 from sunwell.tools.wording import KILLED, cut, without_escapes
 
 _SLACK_BYTES = 65_536
@@ -69,12 +72,19 @@ class _Spool(asyncio.Protocol):
 
 
 async def run_group(
-    command: tuple[str, ...], folder: Path, environ: Mapping[str, str], seconds: float, output_bytes: int
+    command: tuple[str, ...],
+    folder: Path,
+    environ: Mapping[str, str],
+    seconds: float,
+    output_bytes: int,
+    *,
+    files: tuple[int, ...] = (),
 ) -> ProcessEnd:
     """Run *command* and return how it ended; the whole process group has ended when this returns.
 
     This also applies after a timeout, after cancellation, and to processes that the command left in the
-    background. Standard input is empty. About *output_bytes* are kept of head and tail each.
+    background. Standard input is empty. About *output_bytes* are kept of head and tail each. It inherits
+    the open *files* and no others.
     """
     loop = asyncio.get_running_loop()
     reading, writing = os.pipe()
@@ -91,6 +101,7 @@ async def run_group(
                 stdout=writing,
                 stderr=writing,
                 start_new_session=True,
+                pass_fds=files,
             )
         finally:
             os.close(writing)
@@ -128,6 +139,8 @@ class CommandRunner:
     secrets: Secrets
     environ: Mapping[str, str]
     sandbox: Sandbox = "required"
+    allow_network: bool = False
+    """Whether a command in the sandbox may use the network."""
     _found: Bubblewrap | None = attrs.field(default=None, init=False)
     _ready: Bubblewrap | None = attrs.field(default=None, init=False)
     _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
@@ -135,7 +148,15 @@ class CommandRunner:
     def require_sandbox(self) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
         if self.sandbox != "off":
-            self._found = require_sandbox(self.root, command_environment(self.environ, self.secrets))
+            self._found = self._require(command_environment(self.environ, self.secrets))
+
+    @property
+    def confinement(self) -> Confinement:
+        """How commands are confined if they can run at all."""
+        if self.sandbox == "off":
+            return Confinement("off", network=True)
+        environ = command_environment(self.environ, self.secrets)
+        return Confinement("required", sandbox_name(self.root, environ), self.allow_network)
 
     def unseen(self, command: str) -> tuple[str, ...]:
         """Return the paths in *command* that exist, but not for a command in the sandbox."""
@@ -153,9 +174,14 @@ class CommandRunner:
         """
         _require_command(command)
         environ = command_environment(self.environ, self.secrets)
+        plain, most_bytes = ("/bin/sh", "-c", command), 4 * output_chars
         try:
-            line = await self._line(command, environ)
-            return await run_group(line, self.root, environ, seconds, 4 * output_chars)
+            if self.sandbox == "off":
+                return await run_group(plain, self.root, environ, seconds, most_bytes)
+            sandbox = await self._sandbox(environ)
+            with opened_filter() as file:
+                line = sandbox.wrapped(plain, self.root, environ, file)
+                return await run_group(line, self.root, environ, seconds, most_bytes, files=(file,))
         except OSError as error:
             raise ToolError(f"the command could not be started: {error.strerror or error}") from None
 
@@ -174,21 +200,21 @@ class CommandRunner:
         gone = ended.cut_bytes + len(ended.output) - len((head + tail).encode())
         return f"{head}\n[about {gone:,} bytes were cut out here]\n{tail}"
 
-    async def _line(self, command: str, environ: Mapping[str, str]) -> tuple[str, ...]:
-        plain = ("/bin/sh", "-c", command)
-        if self.sandbox == "off":
-            return plain
+    async def _sandbox(self, environ: Mapping[str, str]) -> Bubblewrap:
         async with self._finding:  # no command runs while the workspace is still being examined
             if self._ready is None:
                 try:
                     self._ready = await asyncio.to_thread(self._made_ready, environ)
                 except ConfigurationError as error:
                     raise ToolError(f"the command was not run: {error}") from None
-        return self._ready.wrapped(plain, self.root, environ)
+        return self._ready
 
     def _made_ready(self, environ: Mapping[str, str]) -> Bubblewrap:
-        found = require_sandbox(self.root, environ) if self._found is None else self._found
-        return found.with_missing_made()
+        found = self._require(environ) if self._found is None else self._found
+        return found.made_ready(self.root)
+
+    def _require(self, environ: Mapping[str, str]) -> Bubblewrap:
+        return require_sandbox(self.root, environ, network=self.allow_network)
 
     def _clean(self, output: bytes) -> str:
         raw = output.decode("utf-8", "replace")
@@ -221,6 +247,7 @@ class RunCommand:
     secrets: Secrets
     environ: Mapping[str, str]
     sandbox: Sandbox = "required"
+    allow_network: bool = False
     parallel = False
     repeatable = False
     ask = True
@@ -230,12 +257,17 @@ class RunCommand:
 
     @_runner.default
     def _make_runner(self) -> CommandRunner:
-        return CommandRunner(self.root, self.secrets, self.environ, self.sandbox)
+        return CommandRunner(self.root, self.secrets, self.environ, self.sandbox, self.allow_network)
 
     @spec.default
     def _describe(self) -> ToolSpec:
         most = f"{self.limits.command_seconds:g}"
-        bounds = "" if self.sandbox == "off" else " There is no network, and /tmp is empty in each call."
+        network = "" if self.allow_network else "there is no network, "
+        bounds = (
+            ""
+            if self.sandbox == "off"
+            else f" Of the machine, only programs can be seen; {network}and /tmp is empty in each call."
+        )
         return ToolSpec(
             "run_command",
             "Run a shell command (sh) in the workspace. Standard input is empty; what it leaves in the "
@@ -268,6 +300,11 @@ class RunCommand:
                 f"command has {hidden[0]} in it, which stands for a secret that is hidden from you, and "
                 "commands run without secrets; write a command that does without it"
             )
+
+    @property
+    def confinement(self) -> Confinement:
+        """How commands are confined if they can run at all."""
+        return self._runner.confinement
 
     def summary(self, arguments: Mapping[str, Any]) -> str:
         """Return one line that says what would be run."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.core.confinement import Confinement
 from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
@@ -63,7 +64,8 @@ class Toolbox:
     ``originals`` keeps the content of files before their first change. ``secrets`` are replaced in all
     text for a model, an approver or a log; by default they are those of the environment.
 
-    Commands run in a sandbox, or not at all, unless ``sandbox`` is ``"off"``.
+    Commands run in a sandbox, or not at all, unless ``sandbox`` is ``"off"``. There they have no network
+    unless ``allow_network`` is set.
 
     The caller's tools may have ``timeout_seconds`` (infinite: no limit) and ``ask``.
     """
@@ -80,6 +82,7 @@ class Toolbox:
     sandbox: Sandbox = attrs.field(
         default="required", kw_only=True, validator=attrs.validators.in_(SANDBOXES)
     )
+    allow_network: bool = attrs.field(default=False, kw_only=True)
     _terms: CallTerms = attrs.field(init=False)
     _by_name: dict[str, AnyTool] = attrs.field(init=False)
     _granted: frozenset[str] = attrs.field(init=False)
@@ -130,10 +133,15 @@ class Toolbox:
 
     def warning(self, names: Iterable[str] | None = None) -> str:
         """Return the warning that commands run without a sandbox; empty if none does."""
+        return OFF_WARNING if self.confinement(names).sandbox == "off" else ""
+
+    def confinement(self, names: Iterable[str] | None = None) -> Confinement:
+        """Return how commands are confined; *names* are the tools that may be used, all by default."""
+        tool = self._by_name.get("run_command")
         is_open = "run_command" in self._granted and (names is None or "run_command" in names)
-        return (
-            OFF_WARNING if self.allow_shell and self.sandbox == "off" and is_open and not self.dry_run else ""
-        )
+        if isinstance(tool, RunCommand) and is_open and not self.dry_run:
+            return tool.confinement
+        return Confinement()
 
     def with_tools(self, names: Iterable[str]) -> "Toolbox":
         """Return this toolbox restricted to *names*; it grants no tool that is not granted here.
@@ -159,15 +167,17 @@ class Toolbox:
         approve: Approve | None = None,
         dry_run: bool = False,
         sandbox: Sandbox = "required",
+        allow_network: bool = False,
         secrets: Secrets | None = None,
         originals: Keeper | None = None,
     ) -> "Toolbox":
         """Return a copy of this toolbox for one run; its rules apply in addition to the toolbox's own.
 
         It is a dry run if either side says so. Both approvers are asked, this toolbox's first, and both
-        must approve. Commands run without a sandbox if either side says ``"off"``, since this is never the
-        default. Secrets of both are replaced. *originals* are used if the toolbox has none. Claims of
-        workers and planned files are separate from those of the original toolbox.
+        must approve. Commands run without a sandbox if either side says ``"off"``, and with the network if
+        either side allows it, since neither is the default. Secrets of both are replaced. *originals* are
+        used if the toolbox has none. Claims of workers and planned files are separate from those of the
+        original toolbox.
         Raises :exc:`~sunwell.errors.ConfigurationError` for commands or scripts without a workspace,
         or in a toolbox that was narrowed to other tools.
         """
@@ -186,6 +196,7 @@ class Toolbox:
         box.approve = both_approve(self.approve, approve)
         box.dry_run = self.dry_run or dry_run
         box.sandbox = "off" if "off" in (self.sandbox, sandbox) else "required"
+        box.allow_network = self.allow_network or allow_network
         box.secrets = self.secrets if secrets is None else self.secrets.joined(secrets)
         box.originals = originals if self.originals is None else self.originals
         own = {tool.spec.name for tool in self.tools}
@@ -314,8 +325,8 @@ class Toolbox:
         if self.allow_python:
             tools.append(ExecutePython(view))
         if self.allow_shell:
-            root = view.workspace.root
-            tools.append(RunCommand(root, self.limits, self.secrets, os.environ, self.sandbox))
+            root, secrets = view.workspace.root, self.secrets
+            tools.append(RunCommand(root, self.limits, secrets, os.environ, self.sandbox, self.allow_network))
         return tools
 
 

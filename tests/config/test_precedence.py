@@ -23,6 +23,7 @@ VALUES = [
     pytest.param("tools", '["read_file"]', "a, b", "tools", (("read_file",), ("a", "b")), id="list"),
     pytest.param("allow_shell", "true", "false", "allow_shell", (True, False), id="switch-off"),
     pytest.param("sandbox", '"off"', "required", "sandbox", ("off", "required"), id="sandbox"),
+    pytest.param("allow_network", "true", "false", "allow_network", (True, False), id="network"),
     pytest.param("allow_python", "true", "false", "allow_python", (True, False), id="python"),
     pytest.param("allow_shell", "false", "true", "allow_shell", (False, True), id="switch-on"),
     pytest.param("stream", "true", "off", "stream", (True, False), id="switch-by-word"),

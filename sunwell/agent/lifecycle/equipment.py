@@ -110,6 +110,7 @@ class Equipment:
             approve=options.approve,
             dry_run=options.dry_run,
             sandbox=options.sandbox,
+            allow_network=options.allow_network,
             secrets=secrets,
             originals=kept,
         )

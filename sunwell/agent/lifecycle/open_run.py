@@ -35,6 +35,7 @@ from sunwell.budget.tally import BilledCall
 from sunwell.context.excerpts import Shown, gather
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
+from sunwell.core.confinement import Confinement
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
@@ -307,6 +308,9 @@ class RunStart:
             settings["answer_schema"] = schema
         if foreign := own_checks(session.options):
             settings["own_checks"] = foreign
+        confinement = self._confinement(session)
+        if confinement.sandbox != "none":
+            settings["confinement"] = attrs.asdict(confinement)
         if self.settings is not None and "watched" in self.settings:
             settings["watched"] = self.settings["watched"]
         if (lens := self.given_lens(session)) is not None:
@@ -319,6 +323,16 @@ class RunStart:
             if text := getattr(session.options, name):
                 settings["options"][name] = self.secrets.redact(text)
         return self.secrets.cleaned(settings)
+
+    def _confinement(self, session: SessionContext) -> Confinement:
+        """Return how commands are confined; of a run that is played again, how they were."""
+        if self.recorded_only:
+            return Confinement.read((self.settings or {}).get("confinement"))
+        if self.lens_only:
+            return Confinement()
+        names, box = self.equipment.names(session.options), self.executor
+        found = box.confinement(names) if isinstance(box, Toolbox) else Confinement()
+        return found if self.checks is None else found.joined(self.checks.confinement)
 
     def given_lens(self, session: SessionContext) -> EphemeralLens | None:
         """Return the lens that the run is given; older records have that of a batch beside its tasks."""
@@ -386,6 +400,7 @@ class RunStart:
             lens_left_out=tuple(settings.get("lens_left_out", ())),
             checks=self.checks,
             resumed=self.settings is not None,
+            confinement=Confinement.read(settings.get("confinement")),
         )
         if self.checks is not None:
             self.checks.quiet = run.quiet.checking
@@ -416,11 +431,10 @@ class RunStart:
 
     async def _tell_findings(self, run: Run, session: SessionContext, roles: Roles) -> None:
         """Warn of what was found on the way, and say that another model takes a part if one does."""
-        options, box = session.options, self.executor
+        options = session.options
         dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
-        unconfined = box.warning(self.equipment.names(options)) if isinstance(box, Toolbox) else ""
-        if not unconfined and self.checks is not None and self.checks.are_unconfined:
-            unconfined = OFF_WARNING
+        is_off = run.confinement.sandbox == "off" and not self.recorded_only
+        unconfined = OFF_WARNING if is_off else ""
         unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
         found = [said for said in (*self.notes, dearer, unconfined, unused) if said]
         for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):

@@ -26,6 +26,7 @@ from sunwell.budget.ledger import TreeLedger
 from sunwell.budget.ledger_protocol import Budget, Ledger
 from sunwell.budget.tally import Tally
 from sunwell.context.excerpts import Shown
+from sunwell.core.confinement import Confinement
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange, net_changes
 from sunwell.core.model import ModelProtocol
@@ -37,11 +38,14 @@ from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
     BUDGET_WARNING,
     RUN_FINISHED,
+    RUN_STARTED,
+    SANDBOX_CHOSEN,
     BudgetWarning,
     Event,
     ModelTextArrived,
     RunFinished,
     RunStarted,
+    SandboxChosen,
     emit,
 )
 from sunwell.gateway.gateway import Gateway
@@ -334,6 +338,8 @@ class Run:
     """Returns what the smart model is shown for another task than that of the run; ``None``: ``context``."""
     checks: "ChosenChecks | None" = attrs.field(default=None, kw_only=True)
     """What says whether results stand; ``None`` if nothing does."""
+    confinement: Confinement = attrs.field(default=Confinement(), kw_only=True)
+    """How the commands of the run, and of its checks, are confined."""
     root: Span = attrs.field(default=Span(), init=False)
     stream: EventStream = attrs.field(factory=EventStream, init=False)
     files: FilesSeen = attrs.field(factory=FilesSeen, init=False)
@@ -402,11 +408,16 @@ class Run:
             async with self.time_limits.pause("reader"):
                 await self.stream.hold()
 
-    def started(self, model: ModelProtocol) -> RunStarted:
-        """Return the event of the run's beginning."""
+    def tell_start(self, model: ModelProtocol) -> None:
+        """Tell that the run has started, and how its commands are confined if any may run."""
         path = str(self.journal.path) if self.journal.path else None
         spent_usd = self.tally.bill(self.root.path).cost_usd if self.resumed else Decimal(0)
-        return RunStarted(self.journal.run_id, self.task, model.name, path, self.resumed, spent_usd)
+        self.tell(
+            RUN_STARTED,
+            RunStarted(self.journal.run_id, self.task, model.name, path, self.resumed, spent_usd),
+        )
+        if self.confinement.sandbox != "none" and not self.gateway.recorded_only:
+            self.tell(SANDBOX_CHOSEN, SandboxChosen(self.confinement))
 
     def take(self, workers: tuple[TaskResult, ...]) -> None:
         """Keep the results of *workers*, with all conflicts that they were a side of."""
@@ -526,6 +537,7 @@ class Run:
                 *(f"{one.task_id}: {said}" for one in self.workers for said in one.unresolved),
             ),
             verification=self._verification(),
+            confinement=self.confinement,
         )
         return self.gateway.secrets.cleaned(result)
 

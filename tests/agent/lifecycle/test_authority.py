@@ -70,7 +70,7 @@ def left(story, call):
 MORE = Budget(turns=9)
 
 
-@pytest.mark.parametrize("name", ["allow_shell", "allow_python"])
+@pytest.mark.parametrize("name", ["allow_shell", "allow_python", "allow_network"])
 @pytest.mark.parametrize("what", ["resume", "fork"])
 def test_a_permission_that_only_the_record_gives_is_refused(left, name, what) -> None:
     """Nobody is asked; the sentence names the option on the command line and in Python."""
