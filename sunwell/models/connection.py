@@ -70,7 +70,8 @@ def _is_positive(_: object, field: "attrs.Attribute[int | None]", value: int | N
 class Connection:
     """How to reach a provider. Models with equal connections share one client.
 
-    Its ``repr`` contains neither the key nor the values of headers.
+    Its ``repr`` contains neither the key nor the values of headers, and one that has any is not pickled: a
+    pickle would hold them.
     """
 
     provider: str
@@ -100,6 +101,20 @@ class Connection:
     """The preset whose prices, usage and limits apply; ``None``: that of the name or the address, if any."""
     first_byte_seconds: float = 180.0
     """Longest wait until a streamed answer begins."""
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.api_key or self.headers or _login_in(self.base_url) is not None:
+            raise TypeError(
+                "a connection with a key, headers or a login is not pickled: a pickle would hold them; "
+                "make it anew with Connection.from_environment in the other process"
+            )
+        return super().__reduce_ex__(protocol)
 
     @classmethod
     def from_environment(

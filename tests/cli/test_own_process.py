@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import sunwell
 from sunwell.cli.main import cli
@@ -225,3 +226,23 @@ def test_last_words_hold_no_secret(monkeypatch):
         shown = told_safely("".join(traceback.format_exception(error)))
     assert "ValueError: sent [ANTHROPIC_API_KEY] to postgres://[login]@db/x" in shown
     assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param([f"--{SECRET}"], id="option"),
+        pytest.param([SECRET], id="command"),
+        pytest.param(["run", f"--{SECRET}", "x"], id="option-of-a-command"),
+        pytest.param(["run", "--budget-usd", SECRET, "x"], id="value"),
+        pytest.param(["show", SECRET], id="argument"),
+    ],
+)
+def test_what_was_typed_wrongly_is_repeated_without_secrets(monkeypatch, tmp_path, arguments):
+    """Logs of automatic builds keep what a command says, and a key may stand in a command line there."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 2
+    assert "[ANTHROPIC_API_KEY]" in done.output
+    assert SECRET not in done.output
