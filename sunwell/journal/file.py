@@ -11,6 +11,7 @@ from typing import Self, cast
 
 import attrs
 
+from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError
 from sunwell.journal.codec import decode, encode
 from sunwell.journal.disk import Disk, PosixDisk, as_journal_error, sentence, sync_folder
@@ -248,6 +249,8 @@ class FileJournal:
     _count: int = 0
     _index: dict[tuple[str, Key], tuple[int, int]] = attrs.field(factory=dict)
     """Offset and length of the latest line for each kind and key."""
+    secrets: Secrets = attrs.field(factory=Secrets, init=False)
+    """Replaced in each record: whoever writes one has left out what it knows, and this is the last guard."""
     _sync: SharedSync = attrs.field(init=False)
     _space: Space = attrs.field(init=False)
     _refusal: str | None = attrs.field(default=None, init=False)
@@ -392,6 +395,7 @@ class FileJournal:
     def _write(self, record: Record) -> None:
         if not self._count and not (isinstance(record, RunOpened) and record.run_id == self.run_id):
             raise JournalError(f"the journal {self.path} begins with the record of run {self.run_id}")
+        record = self.secrets.cleaned(record)
         key, line = record.key, encode(record, self._count, self._sync.synced)
         if len(line) > LONGEST_LINE_BYTES:
             raise JournalError(
