@@ -11,12 +11,12 @@ from typing import Any
 
 import attrs
 
-from sunwell.config.documents import user_folder
 from sunwell.config.schema import Configuration
 from sunwell.config.setting import Setting, SettingPath, dotted
 from sunwell.config.shape import options_by_path
 from sunwell.context.options import Untrusted
 from sunwell.errors import ConfigurationError
+from sunwell.tools.environment import user_folder
 from sunwell.tools.tool_plugins import BUILT_IN
 
 _UNSET_TURNS = 50

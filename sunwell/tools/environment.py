@@ -2,7 +2,9 @@
 
 import os
 import re
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from sunwell.core.secrets import Secrets
 
@@ -41,3 +43,15 @@ def command_environment(environ: Mapping[str, str], secrets: Secrets) -> dict[st
         if (name in _KEPT or name.startswith("LC_")) and secrets.redact(value) == value
     }
     return {"PATH": os.defpath, **kept, **_FIXED}
+
+
+def user_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of the user's own settings, where the platform has it; it may not exist."""
+    read = os.environ if environ is None else environ
+    if chosen := read.get("SUNWELL_HOME", "").strip():
+        return Path(chosen)
+    home = Path(read.get("HOME") or Path.home())
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "sunwell"
+    chosen = read.get("XDG_CONFIG_HOME", "").strip()
+    return (Path(chosen) if chosen.startswith("/") else home / ".config") / "sunwell"

@@ -12,6 +12,8 @@ from pathlib import Path
 import attrs
 
 from sunwell.errors import ConfigurationError
+from sunwell.tools.file_glob import GlobSet
+from sunwell.tools.guarded_files import guarded_in, mounts_for
 from sunwell.tools.own_code import own_folders_in
 
 PROGRAMS = (
@@ -54,6 +56,8 @@ class Bubblewrap:
     later, a command could replace one by a link, whose target would then be mounted."""
     missing: tuple[Path, ...] = ()
     """Folders of the workspace that would be read-only if they existed. See :meth:`with_missing_made`."""
+    allow_write: tuple[str, ...] = ()
+    """Globs of files that commands may write although other programs run them by themselves."""
 
     def with_missing_made(self) -> "Bubblewrap":
         """Return a copy whose missing folders have been created, empty, as read-only folders.
@@ -76,7 +80,8 @@ class Bubblewrap:
 
         The system is read-only; ``/tmp``, ``/run`` and the home folder are empty except for the folders of
         ``PATH`` in them and the installations that programs there belong to. The workspace is writable, but
-        its ``.git`` and the code of this process are read-only, and its ``.sunwell`` and ``.env`` are empty.
+        its ``.git``, the code of this process and what other programs run by themselves are read-only, and
+        its ``.sunwell`` and secret files are empty, see :mod:`~sunwell.tools.protected`.
         There is no network, other processes are
         invisible, and all capabilities are dropped, also for root.
         """
@@ -100,11 +105,15 @@ class Bubblewrap:
                 # A folder that contains a mount can be renamed, a mounted folder cannot.
                 line += ["--bind", str(root / parent), str(root / parent)]
             line += ["--ro-bind", str(path), str(path)]
-        if (root / ".sunwell").is_dir():
-            line += ["--tmpfs", str(root / ".sunwell")]
-        for name in sorted(path.name for path in root.glob(".env*") if path.is_file()):
-            if name == ".env" or name.startswith(".env."):
-                line += ["--ro-bind", "/dev/null", str(root / name)]
+        allowed = GlobSet(self.allow_write)
+        found = guarded_in(root).values()
+        for form, path in mounts_for(found, root, allowed.takes, any_allowed=bool(self.allow_write)):
+            if form == "empty folder":
+                line += ["--tmpfs", str(path)]
+            elif form == "empty file":
+                line += ["--ro-bind", "/dev/null", str(path)]
+            elif path not in self.closed:
+                line += ["--ro-bind-try", str(path), str(path)]
         return (*line, "--setenv", "TMPDIR", "/tmp", "--chdir", str(root), "--", *command)
 
     def why_broken(self, root: Path, environ: Mapping[str, str]) -> str:

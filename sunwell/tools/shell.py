@@ -18,6 +18,8 @@ from sunwell.core.tool import Sandbox
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.environment import command_environment
+from sunwell.tools.file_glob import GlobSet
+from sunwell.tools.guarded_files import guarded_in, left_behind
 from sunwell.tools.limits import Outcome, ToolLimits
 from sunwell.tools.sandbox import Bubblewrap, require_sandbox, unseen_paths
 from sunwell.tools.wording import KILLED, cut, without_escapes
@@ -39,6 +41,8 @@ class ProcessEnd:
     cut_bytes: int = 0
     """Bytes that are missing between :attr:`head_bytes` and the rest."""
     head_bytes: int = 0
+    left: tuple[str, ...] = ()
+    """Sentences on protected files that it made or changed, for the model and the user."""
 
 
 @attrs.define(eq=False)
@@ -128,6 +132,8 @@ class CommandRunner:
     secrets: Secrets
     environ: Mapping[str, str]
     sandbox: Sandbox = "required"
+    allow_write: tuple[str, ...] = ()
+    """Globs of files that commands may write although other programs run them by themselves."""
     _found: Bubblewrap | None = attrs.field(default=None, init=False)
     _ready: Bubblewrap | None = attrs.field(default=None, init=False)
     _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
@@ -149,21 +155,36 @@ class CommandRunner:
     async def run(self, command: str, seconds: float, output_chars: int) -> ProcessEnd:
         """Run *command* and return how it ended, with enough output to show *output_chars* of it.
 
-        Raises :exc:`~sunwell.errors.ToolError` if it is not a command, or could not be started.
+        Protected files that it made are set aside, also if it is cancelled. Raises
+        :exc:`~sunwell.errors.ToolError` if it is not a command, or could not be started.
         """
         _require_command(command)
         environ = command_environment(self.environ, self.secrets)
+        before = await asyncio.to_thread(guarded_in, self.root)
+        left: tuple[str, ...] = ()
         try:
             line = await self._line(command, environ)
-            return await run_group(line, self.root, environ, seconds, 4 * output_chars)
+            ended = await run_group(line, self.root, environ, seconds, 4 * output_chars)
         except OSError as error:
             raise ToolError(f"the command could not be started: {error.strerror or error}") from None
+        finally:  # not in a thread: a second cancellation must not leave it undone
+            left = left_behind(self.root, before, GlobSet(self.allow_write).takes)
+        return attrs.evolve(ended, left=left)
 
     def printed(self, ended: ProcessEnd, most_chars: int, tail_thirds: int = 1) -> str:
         """Return the output of *ended* as text for a model: secrets replaced, forged marks made harmless.
 
-        Of a longer output, head and tail are kept; the tail gets *tail_thirds* of three parts.
+        Of a longer output, head and tail are kept; the tail gets *tail_thirds* of three parts. What it did to
+        protected files is said at the end.
         """
+        return "\n".join([self._output(ended, most_chars, tail_thirds), *map(self._told, ended.left)]).lstrip(
+            "\n"
+        )
+
+    def _told(self, sentence: str) -> str:
+        return f"[From the harness: {self.secrets.redact(sentence)}]"
+
+    def _output(self, ended: ProcessEnd, most_chars: int, tail_thirds: int) -> str:
         if not ended.cut_bytes:
             return cut(self._clean(ended.output), most_chars, tail_thirds)
         # Next to the cut there may be half a secret, which would not be recognized.
@@ -188,7 +209,7 @@ class CommandRunner:
 
     def _made_ready(self, environ: Mapping[str, str]) -> Bubblewrap:
         found = require_sandbox(self.root, environ) if self._found is None else self._found
-        return found.with_missing_made()
+        return attrs.evolve(found.with_missing_made(), allow_write=self.allow_write)
 
     def _clean(self, output: bytes) -> str:
         raw = output.decode("utf-8", "replace")
@@ -221,6 +242,7 @@ class RunCommand:
     secrets: Secrets
     environ: Mapping[str, str]
     sandbox: Sandbox = "required"
+    allow_write: tuple[str, ...] = ()
     parallel = False
     repeatable = False
     ask = True
@@ -230,7 +252,7 @@ class RunCommand:
 
     @_runner.default
     def _make_runner(self) -> CommandRunner:
-        return CommandRunner(self.root, self.secrets, self.environ, self.sandbox)
+        return CommandRunner(self.root, self.secrets, self.environ, self.sandbox, self.allow_write)
 
     @spec.default
     def _describe(self) -> ToolSpec:

@@ -43,6 +43,12 @@ def _secrets(value: Secrets | None) -> Secrets:
     return secrets_from_environment() if value is None else value
 
 
+def _globs(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise TypeError(f"expected several globs, got the single string {value!r}")
+    return tuple(value)
+
+
 def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
     tools = tuple(value)
     for tool in tools:
@@ -65,6 +71,9 @@ class Toolbox:
 
     Commands run in a sandbox, or not at all, unless ``sandbox`` is ``"off"``.
 
+    Files that other programs run by themselves (see :mod:`~sunwell.tools.protected`) are only written if
+    ``approve`` approves it or a glob of ``allow_write`` selects them.
+
     The caller's tools may have ``timeout_seconds`` (infinite: no limit) and ``ask``.
     """
 
@@ -80,6 +89,7 @@ class Toolbox:
     sandbox: Sandbox = attrs.field(
         default="required", kw_only=True, validator=attrs.validators.in_(SANDBOXES)
     )
+    allow_write: Sequence[str] = attrs.field(default=(), kw_only=True, converter=_globs)
     _terms: CallTerms = attrs.field(init=False)
     _by_name: dict[str, AnyTool] = attrs.field(init=False)
     _granted: frozenset[str] = attrs.field(init=False)
@@ -103,7 +113,14 @@ class Toolbox:
         view = (
             None
             if self.workspace is None
-            else WorkspaceView(self.workspace, self.limits, self.secrets.redact, self.secrets.may_show)
+            else WorkspaceView(
+                self.workspace,
+                self.limits,
+                self.secrets.redact,
+                self.secrets.may_show,
+                allow_write=tuple(self.allow_write),
+                asks=self.approve is not None,
+            )
         )
         self._terms = CallTerms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
         built_in = [tool for tool in self._built_in(view) if tool.spec.name in offered]
@@ -159,13 +176,15 @@ class Toolbox:
         sandbox: Sandbox = "required",
         secrets: Secrets | None = None,
         originals: Keeper | None = None,
+        allow_write: Iterable[str] = (),
     ) -> "Toolbox":
         """Return a copy of this toolbox for one run; its rules apply in addition to the toolbox's own.
 
         It is a dry run if either side says so. Both approvers are asked, this toolbox's first, and both
         must approve. Commands run without a sandbox if either side says ``"off"``, since this is never the
-        default. Secrets of both are replaced. *originals* are used if the toolbox has none. Claims of
-        workers and planned files are separate from those of the original toolbox.
+        default; the globs of both in ``allow_write`` hold. Secrets of both are replaced. *originals* are used
+        if the toolbox has none. Claims of workers and planned files are separate from those of the original
+        toolbox.
         Raises :exc:`~sunwell.errors.ConfigurationError` for commands or scripts without a workspace,
         or in a toolbox that was narrowed to other tools.
         """
@@ -184,6 +203,7 @@ class Toolbox:
         box.approve = both_approve(self.approve, approve)
         box.dry_run = self.dry_run or dry_run
         box.sandbox = "off" if "off" in (self.sandbox, sandbox) else "required"
+        box.allow_write = (*self.allow_write, *allow_write)
         box.secrets = self.secrets if secrets is None else self.secrets.joined(secrets)
         box.originals = originals if self.originals is None else self.originals
         own = {tool.spec.name for tool in self.tools}
@@ -313,7 +333,8 @@ class Toolbox:
             tools.append(ExecutePython(view))
         if self.allow_shell:
             root = view.workspace.root
-            tools.append(RunCommand(root, self.limits, self.secrets, os.environ, self.sandbox))
+            globs = tuple(self.allow_write)
+            tools.append(RunCommand(root, self.limits, self.secrets, os.environ, self.sandbox, globs))
         return tools
 
 

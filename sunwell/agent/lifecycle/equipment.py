@@ -112,6 +112,7 @@ class Equipment:
             sandbox=options.sandbox,
             secrets=secrets,
             originals=kept,
+            allow_write=options.allow_write,
         )
         return under_rules(executor, rules)
 
