@@ -1,6 +1,7 @@
 """Finds the protected files of a workspace: what a command must not see or change, and what it left."""
 
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -79,7 +80,46 @@ def _guarded(path: str, kind: ProtectedKind, status: os.stat_result, top: str) -
     )
 
 
+_NAMED = ProtectedKind("asked", "the configuration of git names it, so git runs or reads it by itself", ())
+_MOST_CONFIG_BYTES = 1_000_000
+_PATH_IN_CONFIG = re.compile(
+    r'^\s*(hookspath|path|attributesfile)\s*=\s*"?([^"\n#;]+)', re.IGNORECASE | re.MULTILINE
+)
+
+
+def named_by_git(root: Path) -> dict[str, ProtectedKind]:
+    """Return the files and folders below *root* that the configuration of its repository names, by path.
+
+    These are the folder of hooks (``core.hooksPath``), files that it includes, and its attributes. The
+    repository is the one that *root* is in.
+    """
+    top = next((folder for folder in (root, *root.parents) if os.path.lexists(folder / ".git")), None)
+    if top is None:
+        return {}
+    git = top / ".git"
+    try:
+        if git.is_file():
+            git = top / git.read_text("utf-8", "replace")[:4_096].removeprefix("gitdir:").strip()
+        shared = git / "commondir"
+        if shared.is_file():
+            git = git / shared.read_text("utf-8", "replace")[:4_096].strip()
+        with (git / "config").open("rb") as file:
+            text = file.read(_MOST_CONFIG_BYTES).decode("utf-8", "replace")
+    except (OSError, ValueError):  # the file .git may contain anything
+        return {}
+    found = {}
+    for key, value in _PATH_IN_CONFIG.findall(text):
+        # A folder of hooks is relative to the working tree, an included file to the one that includes it.
+        base = git if key.lower() == "path" else top
+        named = value.strip()
+        place = Path(os.path.realpath(Path.home() / named[2:] if named.startswith("~/") else base / named))
+        if place != root and place.is_relative_to(root):
+            found[place.relative_to(root).as_posix()] = _NAMED
+    return found
+
+
 def _scan(root: Path) -> Iterator[GuardedFile]:
+    named = named_by_git(root)
     waiting: list[tuple[str, str, ProtectedKind | None, str]] = [("", root.name, None, "")]
     while waiting:
         folder, above, within, top = waiting.pop()
@@ -94,7 +134,7 @@ def _scan(root: Path) -> Iterator[GuardedFile]:
             continue
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
-            kind = within or kind_of_name(entry.name, above)
+            kind = within or kind_of_name(entry.name, above) or named.get(path)
             is_folder = entry.is_dir(follow_symlinks=False)
             if kind is None and not is_folder and entry.name.lower().endswith(JUDGED_ENDINGS):
                 kind = _judged(entry)

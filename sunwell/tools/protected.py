@@ -254,8 +254,9 @@ def kind_of_path(path: str, root_name: str = "") -> ProtectedKind | None:
 _HOLDS_KEYS = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _IS_KEY = re.compile(rb"\s*(?:-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|PuTTY-User-Key-File-\d)")
 _LOOKS_RANDOM = re.compile(rb"[A-Za-z0-9+/_=-]{16,}")
-KEY_ENDINGS = (".pem", ".key", ".asc", ".ovpn", ".crt", ".cer")
-JUDGED_ENDINGS = (*KEY_ENDINGS, ".json")
+KEY_ENDINGS = (".pem", ".key")
+"""Endings of files that hold keys or certificates: nothing that a lens is written from."""
+JUDGED_ENDINGS = (*KEY_ENDINGS, ".asc", ".ovpn", ".crt", ".cer", ".json")
 """Endings of files whose content decides whether they are secret."""
 _MOST_ACCOUNT_BYTES = 64_000
 
