@@ -123,7 +123,7 @@ PROTECTED = (
         "asked",
         "agents take it as instructions, or start the programs that it names",
         "AGENTS.md AGENTS.override.md AGENT.md CLAUDE.md CLAUDE.local.md GEMINI.md .claude/ .cursor/ "
-        ".cursorrules .mcp.json mcp.json .codex/ .gemini/ .windsurf/ .windsurfrules .clinerules "
+        ".cursorrules .mcp.json mcp.json .codex/ .gemini/ .windsurf/ .windsurfrules "
         ".clinerules/ .roo/ .roorules .continue/ .aider.conf.yml .amazonq/ .kiro/ .junie/ .opencode/ "
         "opencode.json opencode.jsonc .goosehints .github/copilot-instructions.md "
         ".github/instructions/ .github/prompts/ .github/agents/",

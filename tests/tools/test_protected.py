@@ -82,11 +82,12 @@ def test_folding_twice_changes_nothing_and_raises_nothing(name):
         "id_rsa.pub", "id_ed25519.pub", "id_map.py", "id_rsa_keys.py", "ids.txt", "keys.py", "public.pem",
         "i18n/en.key", "locale.key", "monkey.py", "token.py", "secrets.py", "credentials.md", "envrc.md",
         "docker/config.json", "config.json", "cargo/config.toml", ".github/ISSUE_TEMPLATE.md", "git/x",
-        ".gitignore", ".gitkeep", ".sunwellignore", "src/.gitignore", ".github/dependabot.yml", "vscode/tasks.json",
-        ".vscode/snippets.code-snippets", "setup.py", "conftest.py", "Makefile", "package.json", "pyproject.toml",
-        "tox.ini", "noxfile.py", "Dockerfile", "docker-compose.yml", "main.tf", "x.tfvars", "agents.py",
-        "docs/agents/index.md", "workflows/ci.yml", "tests/fixtures/data.json", "sunwell/tools/x.py",
-        "profile.py", "profile", "login", "path.pth.md", "git~x",
+        ".gitignore", ".gitkeep", ".sunwellignore", "src/.gitignore", ".github/dependabot.yml",
+        "vscode/tasks.json", ".vscode/snippets.code-snippets", "setup.py", "conftest.py", "Makefile",
+        "package.json", "pyproject.toml", "tox.ini", "noxfile.py", "Dockerfile", "docker-compose.yml",
+        "main.tf", "x.tfvars", "agents.py", "docs/agents/index.md", "workflows/ci.yml",
+        "tests/fixtures/data.json", "sunwell/tools/x.py", "profile.py", "profile", "login", "path.pth.md",
+        "git~x",
     ],
 )  # fmt: skip
 def test_what_only_looks_alike_is_open(path):
