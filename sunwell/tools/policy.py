@@ -24,6 +24,7 @@ from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.file_glob import GlobSet
 from sunwell.tools.limits import Approve, ToolLimits, both_approve
 from sunwell.tools.originals import Originals
+from sunwell.tools.protected import kind_of_path
 from sunwell.tools.staged_calls import CallTerms
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import FileContent, Workspace, not_allowed
@@ -302,12 +303,17 @@ class GovernedCall:
     def _asked_for(self) -> str:
         """Return why a person is asked for the files that change; raise if one of them is never written.
 
-        A file that has the hash that the executor expects is taken for the one that it means.
+        What is not in the workspace is the executor's own matter.
         """
         allowed = GlobSet(self.terms.allow_write)
         reasons = []
         for change in self.inner.changes:
-            where = self.files.locate(change.path)
+            try:
+                where = self.files.locate(change.path)
+            except ToolError:
+                if kind_of_path(change.path) is None:
+                    continue
+                raise
             why = self.files.asked_for(where)
             if why and not (self.terms.allow_write and allowed.takes(where)):
                 if self.terms.approve is None:
