@@ -136,7 +136,7 @@ def _scan(root: Path) -> Iterator[GuardedFile]:
             path = f"{folder}/{entry.name}" if folder else entry.name
             kind = within or kind_of_name(entry.name, above) or named.get(path)
             is_folder = entry.is_dir(follow_symlinks=False)
-            if kind is None and not is_folder and entry.name.lower().endswith(JUDGED_ENDINGS):
+            if kind is None and not is_folder and _ending(entry.name) in JUDGED_ENDINGS:
                 kind = _judged(entry)
             if is_folder and (kind is None or kind.level == "asked"):
                 if entry.name not in MADE_FOLDERS:
@@ -144,6 +144,10 @@ def _scan(root: Path) -> Iterator[GuardedFile]:
             elif kind is not None:
                 with suppress(OSError):  # gone
                     yield _guarded(path, kind, entry.stat(follow_symlinks=False), top or path)
+
+
+def _ending(name: str) -> str:
+    return name[name.rfind(".") :].lower()
 
 
 def _judged(entry: "os.DirEntry[str]") -> ProtectedKind | None:

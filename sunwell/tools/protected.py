@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import product
 from typing import Literal
 
 import attrs
@@ -195,31 +196,42 @@ def _compiled(pattern: str) -> "re.Pattern[str]":
     return re.compile(".*".join(map(re.escape, pattern.lower().split("*"))), re.DOTALL)
 
 
-def _rules() -> tuple[dict[str, list[_Rule]], list[_Rule]]:
+def _rules() -> tuple[dict[str, list[_Rule]], dict[str, list[_Rule]], list[_Rule]]:
+    """Return the rules by name, by ending, and those that need a comparison."""
     by_name: dict[str, list[_Rule]] = {}
+    by_ending: dict[str, list[_Rule]] = {}
     others = []
     for kind in PROTECTED:
         for pattern in kind.patterns:
-            above, _, name = pattern.rstrip("/").rpartition("/")
-            rule = _Rule(kind, above.lower(), _compiled(name))
-            if "*" in name:
-                others.append(rule)
+            above, _, name = pattern.rstrip("/").lower().rpartition("/")
+            rule = _Rule(kind, above, _compiled(name))
+            if "*" not in name:
+                by_name.setdefault(name, []).append(rule)
+            elif name.startswith("*.") and not set("*.").intersection(name[2:]):
+                by_ending.setdefault(name[2:], []).append(rule)
             else:
-                by_name.setdefault(name.lower(), []).append(rule)
-    return by_name, others
+                others.append(rule)
+    return by_name, by_ending, others
 
 
-_BY_NAME, _OTHERS = _rules()
+_BY_NAME, _BY_ENDING, _OTHERS = _rules()
 _ANY_OTHER = re.compile("|".join(f"(?:{rule.name.pattern})" for rule in _OTHERS), re.DOTALL)
+_OTHER_BEGINNINGS = frozenset(rule.name.pattern.lstrip("\\")[0] for rule in _OTHERS)
 _OPEN = {kind: [_compiled(one) for one in kind.but] for kind in PROTECTED if kind.but}
 
 
 @lru_cache(maxsize=65_536)
-def _rules_for(name: str) -> tuple[_Rule, ...]:
-    key = folded(name)
-    found = tuple(_BY_NAME.get(key, ()))
-    if _ANY_OTHER.fullmatch(key):
-        found += tuple(rule for rule in _OTHERS if rule.name.fullmatch(key))
+def rules_for(name: str) -> tuple[_Rule, ...]:
+    """Return the rules that may fit a file or folder *name*: none for nearly all names."""
+    key = name.lower()
+    if not key.isascii() or ":" in key or "~" in key or key.endswith((".", " ")):
+        key = folded(name)
+    named, ending = _BY_NAME.get(key, ()), _BY_ENDING.get(key[key.rfind(".") + 1 :], ())
+    # Looked up for each file of a search: the expression is for the few that may fit.
+    other = _ANY_OTHER.fullmatch(key) if key[:1] in _OTHER_BEGINNINGS or "tfstate" in key else None
+    if not (named or ending or other):
+        return ()
+    found = (*named, *ending, *(rule for rule in _OTHERS if rule.name.fullmatch(key)))
     return tuple(rule for rule in found if not any(one.fullmatch(key) for one in _OPEN.get(rule.kind, ())))
 
 
@@ -228,7 +240,7 @@ def kind_of_name(name: str, above: str = "") -> ProtectedKind | None:
 
     What is below a protected folder is not looked at: ask for each name on the way.
     """
-    rules = _rules_for(name)
+    rules = rules_for(name)
     if not rules:
         return None
     return next((rule.kind for rule in rules if not rule.above or rule.above == folded(above)), None)
@@ -251,14 +263,25 @@ def kind_of_path(path: str, root_name: str = "") -> ProtectedKind | None:
     return None
 
 
-_HOLDS_KEYS = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_IS_KEY = re.compile(rb"\s*(?:-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|PuTTY-User-Key-File-\d)")
-_LOOKS_RANDOM = re.compile(rb"[A-Za-z0-9+/_=-]{16,}")
 KEY_ENDINGS = (".pem", ".key")
 """Endings of files that hold keys or certificates: nothing that a lens is written from."""
-JUDGED_ENDINGS = (*KEY_ENDINGS, ".asc", ".ovpn", ".crt", ".cer", ".json")
+JUDGED_ENDINGS = frozenset({*KEY_ENDINGS, ".asc", ".ovpn", ".crt", ".cer", ".json"})
 """Endings of files whose content decides whether they are secret."""
+_HOLDS_KEYS = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_IS_KEY = re.compile(rb"\s{0,4096}(?:-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|PuTTY-User-Key-File-\d)")
+_KEY_BEGINNINGS = frozenset((b"-", b"P", b" ", b"\t", b"\r", b"\n", b"\f", b"\v"))
+_JUDGED_LETTERS = frozenset(
+    "".join(letters)
+    for ending in JUDGED_ENDINGS
+    for letters in product(*((letter, letter.upper()) for letter in ending[-3:]))
+)
+_LOOKS_RANDOM = re.compile(rb"[A-Za-z0-9+/_=-]{16,}")
 _MOST_ACCOUNT_BYTES = 64_000
+
+
+def may_be_secret(name: str, data: bytes) -> bool:
+    """Whether :func:`secret_in` could find something: a quick answer, for searches in many files."""
+    return data[:1] in _KEY_BEGINNINGS or name[-3:] in _JUDGED_LETTERS
 
 
 def secret_in(name: str, data: bytes) -> str | None:
@@ -267,17 +290,17 @@ def secret_in(name: str, data: bytes) -> str | None:
     A file that is nothing but a private key is secret under every name. Where a name may or may not mean a
     key, the content decides: ``public.pem`` and the texts of ``locale.key`` are open.
     """
-    if data[:4096].lstrip()[:6] in (b"-----B", b"PuTTY-") and _IS_KEY.match(data):
+    if _IS_KEY.match(data):
         return f"it is a private key and {_SECRETS}"
-    ending = name[-5:].lower()
-    if not ending.endswith(JUDGED_ENDINGS):
+    ending = name[name.rfind(".") :].lower()
+    if ending not in JUDGED_ENDINGS:
         return None
     if ending == ".json":
         is_account = len(data) <= _MOST_ACCOUNT_BYTES and b'"private_key"' in data and b"_account" in data
         return f"it is the key of a service account and {_SECRETS}" if is_account else None
     if b"PRIVATE KEY" in data and _HOLDS_KEYS.search(data):
         return f"it holds a private key and is {_SECRETS}"
-    if ending.endswith(".key") and _is_bare_key(data):
+    if ending == ".key" and _is_bare_key(data):
         return f"it looks like a key and is {_SECRETS}"
     return None
 

@@ -21,7 +21,15 @@ import attrs
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.guarded_files import LinkedKinds, named_by_git
 from sunwell.tools.own_code import require_not_own
-from sunwell.tools.protected import ProtectedKind, is_git_folder, kind_of_path, secret_in, why_private
+from sunwell.tools.protected import (
+    ProtectedKind,
+    is_git_folder,
+    kind_of_path,
+    may_be_secret,
+    rules_for,
+    secret_in,
+    why_private,
+)
 from sunwell.tools.wording import counted, quoted
 
 _MOST_LINKS = 40
@@ -707,7 +715,7 @@ def _entries(folder: int, path: str, above: str) -> list[FolderEntry]:
     found = []
     with os.scandir(folder) as items:
         for item in items:
-            if why_private(item.name, above) is not None:
+            if rules_for(item.name) and why_private(item.name, above) is not None:
                 continue
             where = f"{path}/{item.name}" if path else item.name
             if item.is_symlink():
@@ -762,12 +770,14 @@ class FileReader:
                     raise ToolError(f"{quoted(path)} is {kind_of(status)}, not a file")
                 if status.st_size > limit_bytes:
                     raise too_large(path, status.st_size, limit_bytes)
-                self.workspace._refuse_secret_link(path, status)
+                if status.st_nlink > 1:
+                    self.workspace._refuse_secret_link(path, status)
                 data = os.read(file, status.st_size + 1)
                 if len(data) != status.st_size:  # it grows, or it has no size as in /proc
                     rest = iter(lambda: os.read(file, _CHUNK), b"")
                     data = b"".join([data, *islice(rest, limit_bytes // _CHUNK + 1)])
-                refuse_secret(path, data)
+                if may_be_secret(name, data):
+                    refuse_secret(path, data)
                 return data
             finally:
                 os.close(file)

@@ -10,6 +10,7 @@ from sunwell.tools.protected import (
     is_git_folder,
     kind_of_name,
     kind_of_path,
+    may_be_secret,
     secret_in,
     why_private,
 )
@@ -123,6 +124,7 @@ def test_what_only_looks_alike_is_open(path):
 def test_where_the_name_is_doubtful_the_content_decides(name, data, is_secret):
     """What is nothing but a private key is secret under every name."""
     assert (secret_in(name, data) is not None) == is_secret
+    assert may_be_secret(name, data) or not is_secret
 
 
 @pytest.mark.parametrize(
