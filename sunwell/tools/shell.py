@@ -252,7 +252,9 @@ class RunCommand:
 
     @_runner.default
     def _make_runner(self) -> CommandRunner:
-        return CommandRunner(self.root, self.secrets, self.environ, self.sandbox, self.allow_write)
+        return CommandRunner(
+            self.root, self.secrets, self.environ, self.sandbox, allow_write=self.allow_write
+        )
 
     @spec.default
     def _describe(self) -> ToolSpec:

@@ -333,8 +333,16 @@ class Toolbox:
             tools.append(ExecutePython(view))
         if self.allow_shell:
             root = view.workspace.root
-            globs = tuple(self.allow_write)
-            tools.append(RunCommand(root, self.limits, self.secrets, os.environ, self.sandbox, globs))
+            tools.append(
+                RunCommand(
+                    root,
+                    self.limits,
+                    self.secrets,
+                    os.environ,
+                    self.sandbox,
+                    allow_write=tuple(self.allow_write),
+                )
+            )
         return tools
 
 
