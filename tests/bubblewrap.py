@@ -63,7 +63,7 @@ class Users:
         self.uid = NOBODY if is_nobody else os.getuid()
         if is_nobody:
             for path in (folder, *folder.rglob("*")):
-                os.chown(path, NOBODY, NOBODY)
+                os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
     def runs(self, script: str) -> "subprocess.CompletedProcess[str]":
         """Run *script* with ``sh`` in the sandbox."""

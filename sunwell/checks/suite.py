@@ -172,7 +172,14 @@ class ChosenChecks:
         """
         checks = checks_of(options, schema)
         found = os.environ if environ is None else environ
-        runner = CommandRunner(root.resolve(), secrets, found, options.sandbox, options.allow_network)
+        runner = CommandRunner(
+            root.resolve(),
+            secrets,
+            found,
+            options.sandbox,
+            options.allow_network,
+            allow_write=options.allow_write,
+        )
         all_checks = (*checks, *(as_check(one, options.check_timeout_seconds) for one in of_tasks))
         commands = tuple(check.command for check in all_checks if isinstance(check, CommandCheck))
         return cls(options, checks, CheckShell(runner), runner.root, commands=commands)

@@ -114,6 +114,7 @@ def _resume_command(result: TaskResult, chosen: Chosen) -> str:
     has_task_checks = any(worker.verification is not None for worker in result.workers)
     again += " --allow-checks" if chosen.get("checks") or has_task_checks else ""
     again += " --sandbox off" if chosen.get("sandbox") == "off" else ""
+    again += "".join(f" --allow-write {shlex.quote(glob)}" for glob in chosen.get("allow_write") or ())
     again += "".join(f" --plugins {shlex.quote(name)}" for name in chosen.get("plugins") or ())
     if chosen.get("results"):
         again += f" --results {shlex.quote(str(chosen['results']))}"

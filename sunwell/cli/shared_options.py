@@ -275,9 +275,24 @@ def _text_of(file: str | None, what: str, longest_seconds: float | None = None) 
         raise ConfigurationError(f"the context {place} is no text: it must be UTF-8") from None
     if len(data) > MOST_INPUT_BYTES:
         raise ConfigurationError(f"the context {place} is longer than {MOST_INPUT_BYTES:,} bytes")
+    if file is not None:
+        _require_no_secret(file, data)
     if file is not None and not text.strip():
         raise ConfigurationError(f"the context {place} is empty: name another file, or leave --context out")
     return text
+
+
+def _require_no_secret(file: str, data: bytes) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if *file* is one that tools do not read either."""
+    from sunwell.tools.protected import kind_of_path, secret_in
+
+    real = os.path.realpath(file)
+    kind = kind_of_path(real.lstrip("/"))
+    if (kind is not None and kind.level == "secret") or secret_in(real, data):
+        raise ConfigurationError(
+            f"the context {file} would be sent to a model, and it is a file with secrets: name another one, "
+            f"or pipe it in if you mean it (--context - < {file})"
+        )
 
 
 def _descriptor() -> int | None:

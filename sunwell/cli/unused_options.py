@@ -199,7 +199,7 @@ _RULES: tuple[Rule, ...] = (
         "--dry-run makes no change that could be approved",
     ),
     (
-        ("approve", "dry_run"),
+        ("approve", "dry_run", "allow_write"),
         lambda use: not use.is_question or use.options.allow_shell or use.options.allow_python,
         "a question has no tools that change anything; add --allow-shell or --allow-python, or leave it out",
     ),

@@ -3,7 +3,6 @@
 import os
 import re
 import stat
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pathlib import Path as File
@@ -14,6 +13,7 @@ import yaml
 
 from sunwell.config.setting import SettingPath
 from sunwell.errors import ConfigurationError
+from sunwell.tools.environment import user_folder
 from sunwell.tools.file_owners import PathStep, open_with_steps
 
 _DEEPEST = 32  # below what a parser survives, above what any configuration needs
@@ -284,18 +284,6 @@ def project_file(folder: Path) -> Path | None:
         if (place / ".git").exists():
             return None
     return None
-
-
-def user_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """Return the folder of the user's own settings, where the platform has it; it may not exist."""
-    read = os.environ if environ is None else environ
-    if chosen := read.get("SUNWELL_HOME", "").strip():
-        return Path(chosen)
-    home = Path(read.get("HOME") or Path.home())
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "sunwell"
-    chosen = read.get("XDG_CONFIG_HOME", "").strip()
-    return (Path(chosen) if chosen.startswith("/") else home / ".config") / "sunwell"
 
 
 def user_file(environ: Mapping[str, str] | None = None) -> Path | None:

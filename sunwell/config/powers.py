@@ -41,6 +41,7 @@ _TOP: Mapping[str, tuple[Danger, str]] = {
     "allow_shell": ("code", "lets models run commands: {value}"),
     "allow_python": ("code", "lets models run Python in a sandbox: {value}"),
     "sandbox": ("code", "sandbox of commands: {value}"),
+    "allow_write": ("code", "lets models write files that other programs run: {value}"),
     "allow_network": ("data", "lets commands in the sandbox reach the network: {value}"),
     "gateway": ("data", "sends the requests for all models to the provider {value}"),
     "answer_schema": ("data", "reads the schema {value} and shows it to models"),

@@ -17,7 +17,6 @@ from sunwell.config.documents import (
     project_file,
     read_content,
     user_file,
-    user_folder,
 )
 from sunwell.config.schema import ROLES, Configuration
 from sunwell.config.setting import Origin, Setting, SettingPath, dotted
@@ -38,6 +37,7 @@ from sunwell.context.spellings import RLM_VARIABLES, SPELLINGS, SWITCHES, UNSET_
 from sunwell.core.task import Budget
 from sunwell.errors import ConfigurationError
 from sunwell.models.catalog import preset, preset_names
+from sunwell.tools.environment import user_folder
 from sunwell.tools.file_owners import doubt, own_user, user_name, users_behind
 from sunwell.tools.wording import quoted
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import attrs
 
-from sunwell.config.documents import ReadContent, read_content, user_folder
+from sunwell.config.documents import ReadContent, read_content
 from sunwell.config.schema import Configuration
 from sunwell.config.setting import Setting, SettingPath, dotted
 from sunwell.config.shape import options_by_path
 from sunwell.context.options import Untrusted
 from sunwell.errors import ConfigurationError
+from sunwell.tools.environment import user_folder
 from sunwell.tools.file_owners import doubt, own_user
 from sunwell.tools.tool_plugins import BUILT_IN
 

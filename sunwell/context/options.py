@@ -238,6 +238,10 @@ def _must_change(value: Any) -> tuple[str, ...]:
     return read_globs("must_change", value)
 
 
+def _allow_write(value: Any) -> tuple[str, ...]:
+    return read_globs("allow_write", value)
+
+
 def _tools(value: Iterable[ToolChoice] | None) -> tuple[str | Tool, ...] | None:
     if value is None:
         return None
@@ -480,6 +484,18 @@ class RunOptions:
             "Let the model run Python in a sandbox (needs sunwell[python]).",
             untrusted="only",
             harmless=False,
+            is_permission=True,
+        ),
+    )
+    allow_write: tuple[Text, ...] = attrs.field(
+        default=(),
+        converter=_allow_write,
+        metadata=_option(
+            "permissions",
+            "Files that may be written without asking although other programs run them, such as .envrc.",
+            metavar="GLOB",
+            otherwise="none",
+            harmless=(),
             is_permission=True,
         ),
     )
@@ -889,7 +905,7 @@ def option_specs() -> Mapping[str, OptionSpec]:
         elif "option" in field.metadata:
             kind = Text | None if field.name in MODEL_ROLES else field.type
             kind = tuple[Text, ...] | None if field.name == "tools" else kind
-            kind = Lines if field.name in ("checks", "protect", "must_change") else kind
+            kind = Lines if field.name in ("checks", "protect", "must_change", "allow_write") else kind
             kind = Text | None if field.name in ("answer_schema", "judge") else kind
             spec: OptionSpec = field.metadata["option"]
             specs[field.name] = attrs.evolve(spec, name=field.name, kind=kind, default=field.default)

@@ -157,3 +157,7 @@ class Proposal:
     """Exactly what will run or be written, with known secrets replaced: command, arguments, or diff.
 
     A model wrote this text: pass it through :func:`sunwell.tools.visible` before you print it."""
+    reason: str = ""
+    """Why this is asked, if not every such call is; the end of a sentence about the file or command."""
+    always: bool = False
+    """Whether it must be asked whatever was approved before: an answer for all calls does not cover it."""

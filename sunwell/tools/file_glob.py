@@ -99,6 +99,29 @@ class FileGlob:
         return said
 
 
+@attrs.define(eq=False)
+class GlobSet:
+    """The files that any of several globs selects."""
+
+    globs: tuple[str, ...]
+    _compiled: tuple[FileGlob, ...] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._compiled = tuple(FileGlob.of(glob) for glob in self.globs)
+
+    def takes(self, path: str) -> bool:
+        """Whether the file *path* is selected."""
+        return any(glob.takes(path) for glob in self._compiled)
+
+    def names(self, path: str) -> bool:
+        """Whether a glob without wildcards is *path*."""
+        return any(glob.lstrip("/").removeprefix("./") == path for glob in self.globs)
+
+    def enters(self, folder: str) -> bool:
+        """Whether a glob has the name of *folder*, the last part of a path, in it."""
+        return any(folder in glob.split("/") for glob in self.globs)
+
+
 def _split(glob: str) -> list[str]:
     """Return the globs between the commas of *glob* that are outside of braces and brackets."""
     parts, depth, start = [], 0, 0

@@ -39,6 +39,8 @@ class Plan:
     new: bytes
     done: str
     """The result for the model after the write."""
+    asked: str = ""
+    """Why a person is asked for this write, whatever else was approved; empty if it is an ordinary one."""
 
     change: FileChange = attrs.field(init=False)
     changes: tuple[FileChange, ...] = attrs.field(init=False)
@@ -331,7 +333,7 @@ class WriteFile:
         if "\\" in path and not self.view.exists(path):
             plain = path.replace("\\", "/")
             raise ToolError(f"{quoted(path)} has backslashes; folders end with '/': write {quoted(plain)}")
-        self.view.workspace.require_writable(path)
+        asked = self.view.asked_for(path)
         old = self.view.look(path)
         where = self.view.workspace.locate(path)
         file = (self._old_text(where, old.data) if old else None) or TextFile("")
@@ -348,7 +350,7 @@ class WriteFile:
         elif old is not None and (was := binary_kind(old.data)) is not None:
             kind = f"replaced a file that was no text ({was})"
         done = f"wrote {on_one_line(where)}: {size} ({kind}{_form_after(where, file, new)})"
-        return Plan(where, old.data if old else None, new, done)
+        return Plan(where, old.data if old else None, new, done, asked)
 
     def _old_text(self, path: str, data: bytes) -> TextFile | None:
         if binary_kind(data) is not None:
@@ -384,7 +386,7 @@ class EditFile:
         old, new = arguments["old"], arguments["new"]
         _require_text("new", new)
         path = self.view.meant(arguments["path"])
-        self.view.workspace.require_writable(path)
+        asked = self.view.asked_for(path)
         content = self.view.read(path)
         file = text_of(content.path, content.data)
         if file.crlf:
@@ -421,7 +423,7 @@ class EditFile:
             f"replaced by {counted(len(lines_of(new)), 'line')}{remark}"
         )
         done += _form_after(content.path, file, data)
-        return Plan(content.path, content.data, data, done)
+        return Plan(content.path, content.data, data, done, asked)
 
 
 def _form_after(path: str, before: TextFile, data: bytes) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 import attrs
 
 from sunwell.errors import ConfigurationError
+from sunwell.tools.file_glob import GlobSet
+from sunwell.tools.guarded_files import guarded_in, mounts_for
 from sunwell.tools.own_code import own_folders_in
 from sunwell.tools.sandbox_view import SystemView
 from sunwell.tools.system_calls import opened_filter
@@ -62,6 +64,8 @@ class Bubblewrap:
     """Whether commands have the network of this machine, its loopback and its abstract sockets."""
     limits_sizes: bool = False
     """Whether the size of the empty folders can be limited; an old ``bwrap`` cannot do that."""
+    allow_write: tuple[str, ...] = ()
+    """Globs of files that commands may write although other programs run them by themselves."""
 
     def with_missing_made(self) -> "Bubblewrap":
         """Return a copy whose missing folders have been created, empty, as read-only folders.
@@ -95,10 +99,11 @@ class Bubblewrap:
         must inherit.
 
         Of the system, it sees what :class:`~sunwell.tools.sandbox_view.SystemView` lists, read-only; home,
-        ``/tmp`` and ``/var/tmp`` are empty. The workspace is writable, but its ``.git`` and the code of this
-        process are read-only, and its ``.sunwell`` and ``.env`` are empty. There is no network unless it is
-        allowed, no Unix socket of another program can be reached, other processes are invisible, and all
-        capabilities are dropped, also for root. With *call_filter*, the kernel's key rings are closed.
+        ``/tmp`` and ``/var/tmp`` are empty. The workspace is writable, but its ``.git``, the code of this
+        process and what other programs run by themselves are read-only, and its ``.sunwell`` and secret files
+        are empty, see :mod:`~sunwell.tools.protected`. There is no network unless it is allowed, no Unix
+        socket of another program can be reached, other processes are invisible, and all capabilities are
+        dropped, also for root. With *call_filter*, the kernel's key rings are closed.
         """
         line = [self.program, "--unshare-all", "--unshare-user"]
         if self.network:
@@ -122,11 +127,15 @@ class Bubblewrap:
             line += ["--bind", str(parent), str(parent)]
         for path in closed:
             line += ["--ro-bind", str(path), str(path)]
-        if (root / ".sunwell").is_dir():
-            line += ["--tmpfs", str(root / ".sunwell")]
-        for name in sorted(path.name for path in root.glob(".env*") if path.is_file()):
-            if name == ".env" or name.startswith(".env."):
-                line += ["--ro-bind", "/dev/null", str(root / name)]
+        allowed = GlobSet(self.allow_write)
+        found = guarded_in(root).values()
+        for form, path in mounts_for(found, root, allowed.takes, any_allowed=bool(self.allow_write)):
+            if form == "empty folder":
+                line += ["--tmpfs", str(path)]
+            elif form == "empty file":
+                line += ["--ro-bind", "/dev/null", str(path)]
+            elif path not in self.closed:
+                line += ["--ro-bind-try", str(path), str(path)]
         for socket in self._open_sockets(root, view):
             line += ["--ro-bind", "/dev/null", socket]
         return (*line, "--setenv", "TMPDIR", "/tmp", "--chdir", str(root), "--", *command)

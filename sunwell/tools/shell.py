@@ -19,6 +19,8 @@ from sunwell.core.tool import Sandbox
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.environment import command_environment
+from sunwell.tools.file_glob import GlobSet
+from sunwell.tools.guarded_files import guarded_in, left_behind
 from sunwell.tools.limits import Outcome, ToolLimits
 from sunwell.tools.sandbox import Bubblewrap, require_sandbox, sandbox_name
 from sunwell.tools.sandbox_view import unseen_paths
@@ -42,6 +44,8 @@ class ProcessEnd:
     cut_bytes: int = 0
     """Bytes that are missing between :attr:`head_bytes` and the rest."""
     head_bytes: int = 0
+    left: tuple[str, ...] = ()
+    """Sentences on protected files that it made or changed, for the model and the user."""
 
 
 @attrs.define(eq=False)
@@ -141,6 +145,8 @@ class CommandRunner:
     sandbox: Sandbox = "required"
     allow_network: bool = False
     """Whether a command in the sandbox may use the network."""
+    allow_write: tuple[str, ...] = ()
+    """Globs of files that commands may write although other programs run them by themselves."""
     _found: Bubblewrap | None = attrs.field(default=None, init=False)
     _ready: Bubblewrap | None = attrs.field(default=None, init=False)
     _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
@@ -170,26 +176,48 @@ class CommandRunner:
     async def run(self, command: str, seconds: float, output_chars: int) -> ProcessEnd:
         """Run *command* and return how it ended, with enough output to show *output_chars* of it.
 
-        Raises :exc:`~sunwell.errors.ToolError` if it is not a command, or could not be started.
+        Protected files that it made are set aside, also if it is cancelled. Raises
+        :exc:`~sunwell.errors.ToolError` if it is not a command, or could not be started.
         """
         _require_command(command)
         environ = command_environment(self.environ, self.secrets)
-        plain, most_bytes = ("/bin/sh", "-c", command), 4 * output_chars
+        before = await asyncio.to_thread(guarded_in, self.root)
+        left: tuple[str, ...] = ()
         try:
-            if self.sandbox == "off":
-                return await run_group(plain, self.root, environ, seconds, most_bytes)
-            sandbox = await self._sandbox(environ)
-            with opened_filter() as file:
-                line = sandbox.wrapped(plain, self.root, environ, file)
-                return await run_group(line, self.root, environ, seconds, most_bytes, files=(file,))
+            ended = await self._ended(command, environ, seconds, 4 * output_chars)
         except OSError as error:
             raise ToolError(f"the command could not be started: {error.strerror or error}") from None
+        finally:  # not in a thread: a second cancellation must not leave it undone
+            left = left_behind(
+                self.root, before, GlobSet(self.allow_write).takes, may_move=self.sandbox != "off"
+            )
+        return attrs.evolve(ended, left=left)
+
+    async def _ended(
+        self, command: str, environ: Mapping[str, str], seconds: float, most_bytes: int
+    ) -> ProcessEnd:
+        plain = ("/bin/sh", "-c", command)
+        if self.sandbox == "off":
+            return await run_group(plain, self.root, environ, seconds, most_bytes)
+        sandbox = await self._sandbox(environ)
+        with opened_filter() as file:
+            line = sandbox.wrapped(plain, self.root, environ, file)
+            return await run_group(line, self.root, environ, seconds, most_bytes, files=(file,))
 
     def printed(self, ended: ProcessEnd, most_chars: int, tail_thirds: int = 1) -> str:
         """Return the output of *ended* as text for a model: secrets replaced, forged marks made harmless.
 
-        Of a longer output, head and tail are kept; the tail gets *tail_thirds* of three parts.
+        Of a longer output, head and tail are kept; the tail gets *tail_thirds* of three parts. What it did to
+        protected files is said at the end.
         """
+        return "\n".join([self._output(ended, most_chars, tail_thirds), *map(self._told, ended.left)]).lstrip(
+            "\n"
+        )
+
+    def _told(self, sentence: str) -> str:
+        return f"[From the harness: {self.secrets.redact(sentence)}]"
+
+    def _output(self, ended: ProcessEnd, most_chars: int, tail_thirds: int) -> str:
         if not ended.cut_bytes:
             return cut(self._clean(ended.output), most_chars, tail_thirds)
         # Next to the cut there may be half a secret, which would not be recognized.
@@ -211,7 +239,7 @@ class CommandRunner:
 
     def _made_ready(self, environ: Mapping[str, str]) -> Bubblewrap:
         found = self._require(environ) if self._found is None else self._found
-        return found.made_ready(self.root)
+        return attrs.evolve(found.made_ready(self.root), allow_write=self.allow_write)
 
     def _require(self, environ: Mapping[str, str]) -> Bubblewrap:
         return require_sandbox(self.root, environ, network=self.allow_network)
@@ -248,6 +276,7 @@ class RunCommand:
     environ: Mapping[str, str]
     sandbox: Sandbox = "required"
     allow_network: bool = False
+    allow_write: tuple[str, ...] = ()
     parallel = False
     repeatable = False
     ask = True
@@ -257,7 +286,14 @@ class RunCommand:
 
     @_runner.default
     def _make_runner(self) -> CommandRunner:
-        return CommandRunner(self.root, self.secrets, self.environ, self.sandbox, self.allow_network)
+        return CommandRunner(
+            self.root,
+            self.secrets,
+            self.environ,
+            self.sandbox,
+            self.allow_network,
+            allow_write=self.allow_write,
+        )
 
     @spec.default
     def _describe(self) -> ToolSpec:

@@ -52,6 +52,8 @@ class CallTerms:
     approve: Approve | None = None
     originals: Keeper | None = None
     view: WorkspaceView | None = None
+    allow_write: tuple[str, ...] = ()
+    """Globs of files that may be written although other programs run them by themselves."""
     _asking: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
 
     def in_turn_with(self, other: "CallTerms") -> "CallTerms":
@@ -70,14 +72,17 @@ class CallTerms:
         """Return *sentence* as a result with ``is_error``."""
         return self.result(call, Outcome(sentence, is_error=True))
 
-    async def require_approval(self, tool: str, summary: str, details: str) -> None:
-        """Ask for approval, one question at a time; raise :exc:`ToolError` unless it is given."""
+    async def require_approval(self, tool: str, summary: str, details: str, reason: str = "") -> None:
+        """Ask for approval, one question at a time; raise :exc:`ToolError` unless it is given.
+
+        With a *reason* it is always asked, whatever was approved before.
+        """
         if self.approve is None:
             return
         line = on_one_line(self.secrets.redact(summary))
         if len(line) > _LONGEST_SUMMARY:  # the details are complete
             line = line[: _LONGEST_SUMMARY - 1] + "…"
-        proposal = Proposal(tool, line, self.secrets.redact(details))
+        proposal = Proposal(tool, line, self.secrets.redact(details), reason=reason, always=bool(reason))
         async with self._asking, while_asking.get()():
             try:
                 said = self.approve(proposal)
@@ -138,7 +143,9 @@ class StagedWrite:
             return self._done()
         try:
             if self.terms.approve is not None:
-                await self.terms.require_approval(self.call.name, self._summary(), self._whole_difference())
+                await self.terms.require_approval(
+                    self.call.name, self._summary(), self._whole_difference(), self.plan.asked
+                )
             self._write()
         except ToolError as error:
             return self.terms.failure(self.call, error.sentence)
@@ -173,7 +180,8 @@ class StagedWrite:
                 raise ToolError(
                     f"the original of {plan.path} cannot be kept ({error}); it was not changed"
                 ) from None
-        self.view.workspace.write(plan.path, plan.new, change.before)
+        allowed = bool(plan.asked and self.terms.approve is not None) or self.view.allows(plan.path)
+        self.view.workspace.write(plan.path, plan.new, change.before, allowed=allowed)
 
 
 @attrs.frozen

@@ -44,6 +44,12 @@ def _secrets(value: Secrets | None) -> Secrets:
     return secrets_from_environment() if value is None else value
 
 
+def _globs(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise TypeError(f"expected several globs, got the single string {value!r}")
+    return tuple(value)
+
+
 def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
     tools = tuple(value)
     for tool in tools:
@@ -67,6 +73,9 @@ class Toolbox:
     Commands run in a sandbox, or not at all, unless ``sandbox`` is ``"off"``. There they have no network
     unless ``allow_network`` is set.
 
+    Files that other programs run by themselves (see :mod:`~sunwell.tools.protected`) are only written if
+    ``approve`` approves it or a glob of ``allow_write`` selects them.
+
     The caller's tools may have ``timeout_seconds`` (infinite: no limit) and ``ask``.
     """
 
@@ -83,6 +92,7 @@ class Toolbox:
         default="required", kw_only=True, validator=attrs.validators.in_(SANDBOXES)
     )
     allow_network: bool = attrs.field(default=False, kw_only=True)
+    allow_write: Sequence[str] = attrs.field(default=(), kw_only=True, converter=_globs)
     _terms: CallTerms = attrs.field(init=False)
     _by_name: dict[str, AnyTool] = attrs.field(init=False)
     _granted: frozenset[str] = attrs.field(init=False)
@@ -107,7 +117,13 @@ class Toolbox:
             None
             if self.workspace is None
             else WorkspaceView(
-                self.workspace, self.limits, self.secrets.redact, self.secrets.may_show, self.secrets
+                self.workspace,
+                self.limits,
+                self.secrets.redact,
+                self.secrets.may_show,
+                self.secrets,
+                allow_write=tuple(self.allow_write),
+                asks=self.approve is not None,
             )
         )
         self._terms = CallTerms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
@@ -170,14 +186,15 @@ class Toolbox:
         allow_network: bool = False,
         secrets: Secrets | None = None,
         originals: Keeper | None = None,
+        allow_write: Iterable[str] = (),
     ) -> "Toolbox":
         """Return a copy of this toolbox for one run; its rules apply in addition to the toolbox's own.
 
         It is a dry run if either side says so. Both approvers are asked, this toolbox's first, and both
         must approve. Commands run without a sandbox if either side says ``"off"``, and with the network if
-        either side allows it, since neither is the default. Secrets of both are replaced. *originals* are
-        used if the toolbox has none. Claims of workers and planned files are separate from those of the
-        original toolbox.
+        either side allows it, since neither is the default; the globs of both in ``allow_write`` hold.
+        Secrets of both are replaced. *originals* are used if the toolbox has none. Claims of workers and
+        planned files are separate from those of the original toolbox.
         Raises :exc:`~sunwell.errors.ConfigurationError` for commands or scripts without a workspace,
         or in a toolbox that was narrowed to other tools.
         """
@@ -197,6 +214,7 @@ class Toolbox:
         box.dry_run = self.dry_run or dry_run
         box.sandbox = "off" if "off" in (self.sandbox, sandbox) else "required"
         box.allow_network = self.allow_network or allow_network
+        box.allow_write = (*self.allow_write, *allow_write)
         box.secrets = self.secrets if secrets is None else self.secrets.joined(secrets)
         box.originals = originals if self.originals is None else self.originals
         own = {tool.spec.name for tool in self.tools}
@@ -325,8 +343,18 @@ class Toolbox:
         if self.allow_python:
             tools.append(ExecutePython(view))
         if self.allow_shell:
-            root, secrets = view.workspace.root, self.secrets
-            tools.append(RunCommand(root, self.limits, secrets, os.environ, self.sandbox, self.allow_network))
+            root = view.workspace.root
+            tools.append(
+                RunCommand(
+                    root,
+                    self.limits,
+                    self.secrets,
+                    os.environ,
+                    self.sandbox,
+                    self.allow_network,
+                    allow_write=tuple(self.allow_write),
+                )
+            )
         return tools
 
 

@@ -12,11 +12,12 @@ import attrs
 from sunwell.core.message import FileRead
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ToolError
+from sunwell.tools.file_glob import GlobSet
 from sunwell.tools.ignore_rules import IGNORE_FILES, MOST_BYTES, Ignores, exclude_of, ignores_above
 from sunwell.tools.limits import ToolLimits
 from sunwell.tools.near_names import near_names
 from sunwell.tools.wording import quoted
-from sunwell.tools.workspace import FileContent, FolderEntry, Workspace, read_beside
+from sunwell.tools.workspace import FileContent, FolderEntry, Workspace, not_allowed, read_beside
 
 
 def rules_in(
@@ -58,6 +59,26 @@ class WorkspaceView:
     """Tells where in a file they are, so that no edit touches one."""
     planned: dict[str, bytes] = attrs.field(factory=dict)
     """By path relative to the root, links resolved."""
+    allow_write: tuple[str, ...] = ()
+    """Globs of files that may be written although other programs run them by themselves."""
+    asks: bool = False
+    """Whether a person can be asked for a write."""
+
+    def allows(self, path: str) -> bool:
+        """Whether *path*, relative to the root with links resolved, is among ``allow_write``."""
+        return bool(self.allow_write) and GlobSet(self.allow_write).takes(path)
+
+    def asked_for(self, path: str) -> str:
+        """Return why a person is asked before *path* is written, whatever else was approved; empty if not.
+
+        Raises :exc:`~sunwell.errors.ToolError` if it is never written, or if nobody can be asked.
+        """
+        why = self.workspace.asked_for(path)
+        if why and self.allows(where := self.workspace.locate(path)):
+            return ""
+        if why and not self.asks:
+            raise not_allowed(where, why)
+        return why
 
     def meant(self, path: str) -> str:
         """Return *path*, written as a model writes it, relative to the root; it may not exist.

@@ -107,6 +107,18 @@ def cut_off(sunwell, shop: Path, *options: str, env: dict[str, str] | None = Non
     return str(told["run_id"])
 
 
+def test_a_file_that_others_run_is_allowed_again_or_refused(sunwell, shop: Path, simulator, keys) -> None:
+    """The record alone opens nothing; the option does, and so does the user's own environment."""
+    run_id = cut_off(sunwell, shop, "--allow-write", ".envrc")
+    said = "with --allow-write .envrc, which its record cannot grant"
+    assert said in sunwell("resume", run_id, "-w", shop, "--accept-changes").stderr
+    assert said in sunwell("fork", run_id, "--at", "run/direct", "-w", shop).stderr
+    done = sunwell("resume", run_id, "-w", shop, "--max-turns", "3", "--allow-write", ".envrc")
+    assert done.exit_code == 3, done.output
+    env = {**keys, "SUNWELL_ALLOW_WRITE": ".envrc"}
+    assert sunwell("resume", run_id, "-w", shop, "--max-turns", "20", env=env).exit_code == 0
+
+
 @pytest.mark.parametrize("option", ["--allow-shell", "--allow-python"])
 def test_a_permission_is_given_again_or_refused(sunwell, shop: Path, simulator, keys, option: str) -> None:
     """By the option, or by the user's own environment; the record alone gives nothing."""

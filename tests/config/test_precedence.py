@@ -25,6 +25,9 @@ VALUES = [
     pytest.param("sandbox", '"off"', "required", "sandbox", ("off", "required"), id="sandbox"),
     pytest.param("allow_network", "true", "false", "allow_network", (True, False), id="network"),
     pytest.param("allow_python", "true", "false", "allow_python", (True, False), id="python"),
+    pytest.param(
+        "allow_write", '[".envrc"]', "a\nb,c", "allow_write", ((".envrc",), ("a", "b,c")), id="lines"
+    ),
     pytest.param("allow_shell", "false", "true", "allow_shell", (False, True), id="switch-on"),
     pytest.param("stream", "true", "off", "stream", (True, False), id="switch-by-word"),
     pytest.param("delegate", "true", "0", "enable_delegation", (True, False), id="tri-state-off"),

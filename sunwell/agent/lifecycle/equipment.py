@@ -113,6 +113,7 @@ class Equipment:
             allow_network=options.allow_network,
             secrets=secrets,
             originals=kept,
+            allow_write=options.allow_write,
         )
         return under_rules(executor, rules)
 

@@ -12,6 +12,8 @@ import attrs
 import pytest
 
 from sunwell.agent import Agent
+from sunwell.agent.batches.task_batch import Batch
+from sunwell.agent.lifecycle.authority import batch_now
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
@@ -94,6 +96,27 @@ def test_a_record_cannot_switch_the_sandbox_off(left, what) -> None:
     with pytest.raises(ConfigurationError, match="with --sandbox off, which its record cannot grant"):
         begin(given={"allow_shell": True}, budget=MORE, accept_changes=True)
     assert left.asked == 0
+
+
+@pytest.mark.parametrize("what", ["resume", "fork"])
+def test_a_record_cannot_open_files_that_others_run(left, what) -> None:
+    """The glob is named as it must be given again; given again, it holds."""
+    edit(left.journals[0], options(allow_write=[".github/workflows/**"]))
+    begin = {"resume": left.resume, "fork": lambda **given: left.fork("run/direct", **given)}[what]
+    with pytest.raises(ConfigurationError) as caught:
+        begin(budget=MORE, accept_changes=True)
+    assert "with --allow-write '.github/workflows/**', which its record cannot grant" in str(caught.value)
+    assert left.asked == 0
+
+
+@pytest.mark.parametrize(
+    "path", [".git/hooks/out.jsonl", ".github/workflows/out.yml", ".envrc", "a/.husky/x"]
+)
+def test_a_record_cannot_have_results_written_to_a_protected_file(tmp_path: Path, path: str) -> None:
+    """The results file of a batch is named again, or it is an ordinary file of the workspace."""
+    batch = Batch(["Do it."], results=tmp_path / path)
+    with pytest.raises(ConfigurationError, match="name it again with --results"):
+        batch_now(batch, tmp_path, None, is_finished=False)
 
 
 def test_a_permission_that_is_given_again_holds(story, call) -> None:
