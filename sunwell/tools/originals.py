@@ -14,6 +14,7 @@ import attrs
 from sunwell.core.marks import guarded
 from sunwell.core.message import FileChange
 from sunwell.errors import ConfigurationError, JournalError, ToolError
+from sunwell.journal.folders import open_file, open_folder, read_file
 from sunwell.journal.layout import FILE
 from sunwell.journal.reading import read_records
 from sunwell.journal.records import Forked, ToolFinished, ToolStarted
@@ -79,8 +80,10 @@ def _left_by(change: FileChange, workspace: Workspace) -> tuple[str, str | None]
 
 _MOST_SHOWN_BYTES = 2_000_000
 _INDEX = "index.jsonl"
+_MOST_INDEX_BYTES = 256 << 20
+_MOST_ORIGINAL_BYTES = 1 << 30
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -111,7 +114,12 @@ class Originals:
     def keep(self, path: str, before_hash: str | None, content: bytes | None) -> None:
         """Keep the content of *path*, ``None`` if there was no file; only the first call counts."""
         if self._kept is None:
-            self._kept = {line["path"] for line in _index(self.folder) if "before" in line}
+            try:
+                self._kept = {line["path"] for line in _index(self.folder) if "before" in line}
+            except JournalError as error:
+                raise ToolError(
+                    f"no original can be kept, so nothing was changed: {error.sentence}"
+                ) from None
         if path in self._kept:
             return
         if content is not None and before_hash is not None:
@@ -141,15 +149,16 @@ class Originals:
         self._make_folder()
         is_new = not (self.folder / _INDEX).exists()
         # The line break comes first: a line that a crash cut off then damages no other line.
-        _put(os.open(self.folder / _INDEX, _APPEND, 0o600), b"\n" + json.dumps(line).encode())
+        _put(open_file(self.folder / _INDEX, _APPEND), b"\n" + json.dumps(line).encode())
         if is_new:
             _sync(self.folder)
             _sync(self.folder.parent)
 
     def _make_folder(self) -> None:
-        if self.folder.is_symlink():  # in a foreign workspace it could lead anywhere
-            raise ToolError(f"{self.folder} is a link, so no original can be kept; nothing was changed")
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            os.close(open_folder(self.folder, make=True))
+        except JournalError as error:
+            raise ToolError(f"no original can be kept, so nothing was changed: {error.sentence}") from None
 
 
 def _put(file: int, data: bytes) -> None:
@@ -172,13 +181,15 @@ def _sync(folder: Path) -> None:
 
 def _index(folder: Path) -> Iterator[dict[str, Any]]:
     try:
-        text = (folder / _INDEX).read_text("utf-8", "replace")
+        text = read_file(folder / _INDEX, _MOST_INDEX_BYTES).decode("utf-8", "replace")
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise JournalError(f"{folder / _INDEX} cannot be read: {error.strerror}") from None
     for line in text.split("\n"):
         try:
             said = json.loads(line)
-        except ValueError:  # empty, or cut off by a crash before the workspace was changed
+        except (ValueError, RecursionError):  # empty, or cut off by a crash before the workspace was changed
             continue
         if isinstance(said, dict) and isinstance(said.get("path"), str) and _has_hashes(said):
             yield said
@@ -323,9 +334,11 @@ def original_of(folder: Path | None, path: str, name: str) -> bytes:
     if folder is None:
         raise ToolError(f"the original of {quoted(path)} was not kept")
     try:
-        data = (folder / Path(name).name).read_bytes()
+        data = read_file(folder / Path(name).name, _MOST_ORIGINAL_BYTES)
     except OSError:
         raise ToolError(f"the original of {quoted(path)} is missing from {folder}") from None
+    except JournalError as error:
+        raise ToolError(f"the original of {quoted(path)} cannot be read: {error.sentence}") from None
     if hashlib.sha256(data).hexdigest() != name:
         raise ToolError(f"the original of {quoted(path)} in {folder} is damaged; nothing was restored")
     return data

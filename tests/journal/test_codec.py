@@ -20,6 +20,7 @@ from sunwell.journal.records import Answer, Note, Record, Refused, RunOpened, Un
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates among them
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 INTEGERS = st.integers(-(2**70), 2**70)
+COUNTS, SECONDS = st.integers(0, 2**63 - 1), st.floats(0, 253_402_128_000)
 JSON = st.recursive(
     st.none() | st.booleans() | INTEGERS | FLOATS | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
@@ -61,8 +62,8 @@ def values(of: Any) -> st.SearchStrategy:
         return st.builds(
             of, **{field.name: values(hints[field.name]) for field in attrs.fields(of) if field.init}
         )
-    plain = {str: TEXTS, int: INTEGERS, float: FLOATS, bool: st.booleans(), type(None): st.none()}
-    return st.decimals(allow_nan=False) if of is Decimal else plain[of]
+    plain = {str: TEXTS, int: COUNTS, float: SECONDS, bool: st.booleans(), type(None): st.none()}
+    return st.decimals(0, 10**30, allow_nan=False) if of is Decimal else plain[of]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
