@@ -42,7 +42,7 @@ class _RanCommand(TypedDict):
     exit_code: _ExitCode | None
 
 
-class _Entry(TypedDict):
+class _NotedEntry(TypedDict):
     key: str
     type: Literal["analysis", "decision"]
     summary: str
@@ -86,7 +86,7 @@ _SHAPES: dict[str, Any] = {
 _BEGINNINGS: dict[str, Any] = {
     "answer-": bool,
     "delivered-": str,
-    "scratchpad:": _Entry,
+    "scratchpad:": _NotedEntry,
     "start-": list[Any],
     "told-": list[str],
 }

@@ -53,6 +53,7 @@ from sunwell.journal.records import (
     NewTokensCounted,
     Note,
     Paused,
+    Record,
     RunOpened,
     RunResumed,
     ToolFinished,

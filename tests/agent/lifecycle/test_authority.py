@@ -355,7 +355,7 @@ def test_a_failure_gives_no_room_either(left) -> None:
     )
     edited = [failed if one is last or one == last else one for one in read_records(path)]
     path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate(edited)))
-    with pytest.raises(JournalError, match="is no 'failure' .* an amount below zero"):
+    with pytest.raises(JournalError, match=r"is no 'failure' .* an amount below zero"):
         left.resume(budget=MORE)
 
 
