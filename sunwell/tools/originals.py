@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -113,27 +114,25 @@ class Originals:
 
     def keep(self, path: str, before_hash: str | None, content: bytes | None) -> None:
         """Keep the content of *path*, ``None`` if there was no file; only the first call counts."""
-        if self._kept is None:
-            try:
+        with _as_refusal(path):
+            if self._kept is None:
                 self._kept = {line["path"] for line in _index(self.folder) if "before" in line}
-            except JournalError as error:
-                raise ToolError(
-                    f"no original can be kept, so nothing was changed: {error.sentence}"
-                ) from None
-        if path in self._kept:
-            return
-        if content is not None and before_hash is not None:
-            self._store(before_hash, content)
-        self._note({"path": path, "before": before_hash})
-        self._kept.add(path)
+            if path in self._kept:
+                return
+            if content is not None and before_hash is not None:
+                self._store(before_hash, content)
+            self._note({"path": path, "before": before_hash})
+            self._kept.add(path)
 
     def expect(self, path: str, after_hash: str | None) -> None:
         """Record the content that the run is about to write to *path*, ``None`` for no file."""
-        self._note({"path": path, "after": after_hash})
+        with _as_refusal(path):
+            self._note({"path": path, "after": after_hash})
 
     def miss(self, path: str, after_hash: str | None) -> None:
         """Record that a call changed a different file of this name, since its executor works elsewhere."""
-        self._note({"path": path, "missed": after_hash})
+        with _as_refusal(path):
+            self._note({"path": path, "missed": after_hash})
 
     def _store(self, name: str, content: bytes) -> None:
         self._make_folder()
@@ -155,10 +154,18 @@ class Originals:
             _sync(self.folder.parent)
 
     def _make_folder(self) -> None:
-        try:
-            os.close(open_folder(self.folder, make=True))
-        except JournalError as error:
-            raise ToolError(f"no original can be kept, so nothing was changed: {error.sentence}") from None
+        os.close(open_folder(self.folder, make=True))
+
+
+@contextmanager
+def _as_refusal(path: str) -> Iterator[None]:
+    """Turn a folder of originals that is not ours to use into the refusal of a change of *path*."""
+    try:
+        yield
+    except JournalError as error:
+        raise ToolError(
+            f"the original of {path} cannot be kept ({error.sentence}); it was not changed"
+        ) from None
 
 
 def _put(file: int, data: bytes) -> None:
@@ -184,8 +191,6 @@ def _index(folder: Path) -> Iterator[dict[str, Any]]:
         text = read_file(folder / _INDEX, _MOST_INDEX_BYTES).decode("utf-8", "replace")
     except FileNotFoundError:
         return
-    except OSError as error:
-        raise JournalError(f"{folder / _INDEX} cannot be read: {error.strerror}") from None
     for line in text.split("\n"):
         try:
             said = json.loads(line)
@@ -197,7 +202,7 @@ def _index(folder: Path) -> Iterator[dict[str, Any]]:
 
 def _has_hashes(said: dict[str, Any]) -> bool:
     """Whether the hashes in a line of the index are valid; others may be able to write to the index."""
-    hashes = [said[name] for name in ("before", "after") if name in said]
+    hashes = [said[name] for name in ("before", "after", "missed") if name in said]
     return all(one is None or (isinstance(one, str) and _HASH.fullmatch(one)) for one in hashes)
 
 
@@ -246,14 +251,18 @@ def undo(
     Changes by commands, by the caller's tools and by executors without staging cannot be undone: the
     report lists these calls, from the journal next to *folder* if there is one.
     Raises :exc:`~sunwell.errors.ConfigurationError` if *folder* contains no originals; the error lists the
-    calls that are not covered.
+    calls that are not covered. Raises :exc:`~sunwell.errors.JournalError` if they cannot be read, or are a
+    link's or another user's.
     """
     place = Path(folder)
     for part in (place, place / _INDEX):
         if part.is_symlink():
             raise ConfigurationError(f"{part} is a symbolic link, which is not followed; nothing was undone")
-    known = _known(place)
-    missed = {(line["path"], line["missed"]) for line in _index(place) if "missed" in line}
+    try:
+        known = _known(place)
+        missed = {(line["path"], line["missed"]) for line in _index(place) if "missed" in line}
+    except OSError as error:
+        raise JournalError(f"{place / _INDEX} cannot be read: {error.strerror}") from None
     left = {(path, after) for path, kept in known.items() for after in kept.afters}
     uncovered, unread = uncovered_calls(place.parent / FILE, workspace, left - missed)
     if not known and not (place / _INDEX).exists():
