@@ -180,7 +180,8 @@ def _close_to_others(opened: int, status: os.stat_result, place: Path) -> None:
             f"{place} belongs to another user (number {status.st_uid}): remove it, or use a workspace of "
             "your own"
         )
-    if status.st_mode & _OTHERS:
+    is_elsewhere = stat.S_ISREG(status.st_mode) and status.st_nlink > 1  # that name's mode is not ours to set
+    if status.st_mode & _OTHERS and not is_elsewhere:
         try:
             os.fchmod(opened, stat.S_IMODE(status.st_mode) & ~_OTHERS)
         except OSError as error:

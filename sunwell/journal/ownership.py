@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from sunwell.errors import JournalError
+from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.codec import with_mark, without_checksum
 from sunwell.journal.disk import as_journal_error
 from sunwell.journal.folders import open_file, read_file
@@ -32,16 +32,26 @@ _TAIL_BYTES = 64
 def state_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Return the user's folder for what programs remember; it may not exist.
 
-    It is ``SUNWELL_HOME`` if that is set, otherwise where the platform has it.
+    It is ``SUNWELL_HOME`` if that is set, otherwise where the platform has it. Raises
+    :exc:`~sunwell.errors.ConfigurationError` if there is neither that nor a home.
     """
     read = os.environ if environ is None else environ
     if chosen := read.get("SUNWELL_HOME", "").strip():
         return Path(chosen)
-    home = Path(read.get("HOME") or Path.home())
+    try:
+        home = Path(read.get("HOME") or Path.home())
+    except RuntimeError:  # in a container, a user may be a number alone
+        raise ConfigurationError(
+            "this user has no home folder: name a folder for what Sunwell remembers with SUNWELL_HOME"
+        ) from None
     if sys.platform == "darwin":
         return home / "Library" / "Application Support" / "sunwell"
     chosen = read.get("XDG_STATE_HOME", "").strip()
     return (Path(chosen) if chosen.startswith("/") else home / ".local" / "state") / "sunwell"
+
+
+def _key_file() -> Path:
+    return state_folder() / _KEY
 
 
 def user_key(*, make: bool = False) -> bytes | None:
@@ -50,7 +60,7 @@ def user_key(*, make: bool = False) -> bytes | None:
     ``None`` if there is none, if others can read or replace it, and if none can be kept: runs then bear no
     mark.
     """
-    path = state_folder() / _KEY
+    path = _key_file()
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -134,9 +144,8 @@ def find_own_run(root: Path, prefix: str) -> RunFile:
     run = find_run(root, prefix)
     if not is_own(run, first_line(run.path), user_key()):
         raise JournalError(
-            f"the run {run.run_id} was not started by you on this machine, as far as {state_folder() / _KEY} "
-            f"can tell: read it with sunwell show {run.run_id} -v, then make it yours with sunwell adopt "
-            f"{run.run_id}"
+            f"the run {run.run_id} was not started by you on this machine, as far as {_key_file()} can tell: "
+            f"read it with sunwell show {run.run_id} -v, then make it yours with sunwell adopt {run.run_id}"
         )
     return run
 
@@ -153,8 +162,8 @@ def adopt(root: Path, prefix: str) -> RunFile:
     key = user_key(make=True)
     if key is None:
         raise JournalError(
-            f"the key {state_folder() / _KEY} cannot be used or made: it must be a file of your own with "
-            "mode 0600; remove it, or name another folder with SUNWELL_HOME"
+            f"the key {_key_file()} cannot be used or made: it must be a file of your own with mode 0600; "
+            "remove it, or name another folder with SUNWELL_HOME"
         )
     place = run.path.with_name(_ADOPTED)
     with as_journal_error(place, "written"):

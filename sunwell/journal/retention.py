@@ -134,7 +134,9 @@ class _Removal:
                     gone = f"{_GONE}{run.run_id}"
                     # At once or not at all: half a run would be listed as damaged.
                     os.rename(run.run_id, gone, src_dir_fd=self.runs, dst_dir_fd=self.runs)
-                    _remove(self.runs, gone)
+                    # What was looked at is emptied, not what may bear its name by now.
+                    _emptied(folder, is_wanted=True)
+                    os.rmdir(gone, dir_fd=self.runs)
                 return size
             finally:
                 if lock is not None:
