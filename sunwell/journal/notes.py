@@ -6,6 +6,9 @@ import msgspec
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _ExitCode = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+# As str() writes a Decimal that is an amount of money.
+_Amount = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,40}(\.[0-9]{1,99})?(E(\+[0-9]|-[0-9]{1,3}))?$")]
+_Ceiling = tuple[_Count | None, _Amount | None]
 
 
 class _Context(TypedDict):
@@ -87,7 +90,7 @@ _BEGINNINGS: dict[str, Any] = {
     "answer-": bool,
     "delivered-": str,
     "scratchpad:": _NotedEntry,
-    "start-": list[Any],
+    "start-": list[_Ceiling | None],
     "told-": list[str],
 }
 

@@ -78,7 +78,8 @@ def restore(run: Run) -> None:
 
     An intent without an answer may have been billed: its whole reservation counts, as uncertain.
     If a ceiling is passed with that, no call under it is made. No amount is below zero, which would raise a
-    ceiling: a record with such a one cannot be read.
+    ceiling: a record with such a one cannot be read. Raises :exc:`~sunwell.errors.JournalError` for work that
+    is not the run's.
     """
     open_intents: dict[_Attempt, Intent] = {}
     answered: set[tuple[str, int]] = set()
@@ -86,6 +87,7 @@ def restore(run: Run) -> None:
     is_copied = run.journal.find(Forked, ()) is not None  # up to that record, another run has paid
     for record in run.journal.records():
         run.files.see(record)
+        _require_own_span(run, record)
         if is_copied:
             if isinstance(record, Answer):
                 answered.add((record.span, record.number))
@@ -112,6 +114,16 @@ def restore(run: Run) -> None:
     for intent in open_intents.values():
         _book_uncertain(run, intent)
     run.ledger.restore(run.root.path, Amount(seconds=max(0.0, seconds.total)))
+
+
+def _require_own_span(run: Run, record: Record) -> None:
+    root = run.root.path
+    span: str = getattr(record, "span", root)
+    if span != root and not span.startswith(f"{root}/"):
+        raise JournalError(
+            f"the journal is damaged: a record of the kind {record.kind} is of work that is not the run's; "
+            "restore it from a copy, or start the task again"
+        )
 
 
 def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
