@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -107,13 +108,14 @@ def _object(run: "RunFile", folder: int | None, key: bytes | None) -> dict[str, 
 
     first: list[bytes] = []
     root = tree(read_records(run.path, first=first.append, runs=folder))
+    kinds = Counter(node.type for node in root.walk() if node.type != "call" or node.status == "answered")
     return {
         "run_id": run.run_id,
         "started_at": root.started_at,
         "status": "running" if root.status == "open" and is_running(run, runs=folder) else root.status,
         "foreign": not is_own(run, first[0], key),
-        "calls": sum(node.type == "call" and node.status == "answered" for node in root.walk()),
-        "tool_calls": sum(node.type == "tool" for node in root.walk()),
+        "calls": kinds["call"],
+        "tool_calls": kinds["tool"],
         "cost_usd": exact(root.total_cost_usd),
         "uncertain_usd": exact(root.total_uncertain_usd),
         "task": root.query,

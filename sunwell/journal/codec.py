@@ -47,9 +47,10 @@ _ESCAPE = re.compile(r"\\(\\|u[0-9a-f]{4})")
 _SIGNED = frozenset({"exit_code"})  # a command that a signal ended has one below zero
 _LARGEST_COUNT = 2**63 - 1
 _LATEST_SECONDS = 253_402_128_000  # in the year 9999, the last one that a date can have
-_NOTHING, _LARGEST_AMOUNT = Decimal(0), Decimal(10) ** 40
-_FINEST_EXPONENT = -6000
+_NOTHING = Decimal(0)
+_FINEST_EXPONENT, _LARGEST_EXPONENT = -6000, 40
 _LARGEST_INTEGER_BITS = 4096  # Python does not write longer ones
+_TO_LOOK_AT = frozenset({dict, list, int})
 _LARGE_LINE_BYTES, _MOST_VALUES = 1 << 20, 1_000_000
 _VALUE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{,]')
 _NOT_FROM_TEXT = (Decimal,)  # an amount that is written must be one, not text that would make one
@@ -274,6 +275,11 @@ def _filled(record: Record) -> tuple[bytes, _Form]:
         raise TypeError(f"{type(record).__name__} could not be read back: {said}") from None
     for name in free:
         setattr(made, name, plain_json(getattr(made, name)))
+    if type(record) is Note:
+        try:
+            check_note(record.name, record.value)
+        except ValueError as error:
+            raise TypeError(f"the note {record.name!r} could not be read back: {error}") from None
     return kind, made
 
 
@@ -331,21 +337,24 @@ def plain_json(value: Any, depth: int = 0) -> Any:
 
 def _require_plain(value: Any, depth: int = 0) -> Any:
     """Return *value*, which was read, if it is nested no deeper than what is written, with numbers to use."""
-    if isinstance(value, int) and value.bit_length() > _LARGEST_INTEGER_BITS:
+    kind = type(value)
+    if kind is int and value.bit_length() > _LARGEST_INTEGER_BITS:
         raise ValueError(f"a number of more than {_LARGEST_INTEGER_BITS:,} bits")
-    if isinstance(value, dict | list):
+    if kind is dict or kind is list:
         if depth >= _DEEPEST_JSON:
             raise ValueError(f"JSON of more than {_DEEPEST_JSON} levels")
-        for item in value.values() if isinstance(value, dict) else value:
-            _require_plain(item, depth + 1)
+        for item in value.values() if kind is dict else value:
+            if type(item) in _TO_LOOK_AT:  # a call for each text would be half of what reading a run costs
+                _require_plain(item, depth + 1)
     return value
 
 
 def _require_amount(value: Any) -> None:
     """Refuse what no amount of money is: below zero, endless, or so fine that it takes gigabytes to write."""
     if type(value) is Decimal:
-        is_known = value.is_finite() and _NOTHING <= value < _LARGEST_AMOUNT
-        if not is_known or value.adjusted() < _FINEST_EXPONENT:
+        # The exponent is that of the first digit, and 0 for what is no number.
+        is_usual = _FINEST_EXPONENT <= value.adjusted() < _LARGEST_EXPONENT and value.is_finite()
+        if not is_usual or value < _NOTHING:
             raise ValueError("an amount below zero, or one that nobody could pay")
     elif type(value) is tuple:
         for item in value:
@@ -367,7 +376,7 @@ def _checked(line: bytes) -> dict[str, Any] | None:
     if found is None:
         return None
     checksum = zlib.crc32(b"}", zlib.crc32(memoryview(line)[:-_CHECKSUM_BYTES]))
-    if int(found[1], 16) != checksum or _is_crowded(line):
+    if int(found[1], 16) != checksum or (len(line) > _LARGE_LINE_BYTES and _is_crowded(line)):
         return None
     try:
         fields = _decode_json(line)
@@ -378,8 +387,6 @@ def _checked(line: bytes) -> dict[str, Any] | None:
 
 def _is_crowded(line: bytes) -> bool:
     """Whether *line* has so many values that they take much more memory than the line itself."""
-    if len(line) <= _LARGE_LINE_BYTES:
-        return False
     found = _VALUE.finditer(line)
     return next(itertools.islice(found, _MOST_VALUES, None), None) is not None
 

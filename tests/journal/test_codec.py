@@ -15,6 +15,7 @@ from sunwell.core.price import OutputEstimate
 from sunwell.errors import JournalError
 from sunwell.journal import records
 from sunwell.journal.codec import ENVELOPE, decode, encode
+from sunwell.journal.notes import check_note
 from sunwell.journal.records import Answer, Note, Record, Refused, RunOpened, Unknown
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates among them
@@ -33,6 +34,15 @@ KINDS = [
 ]
 
 
+def holds_anything(name: str) -> bool:
+    """Whether notes of that name may have any value."""
+    try:
+        check_note(name, object())
+    except ValueError:
+        return False
+    return True
+
+
 def values(of: Any) -> st.SearchStrategy:
     """Every value that a field of the type *of* can have."""
     if of is Any:
@@ -48,6 +58,8 @@ def values(of: Any) -> st.SearchStrategy:
         return st.lists(values(arguments[0]), max_size=3).map(tuple)
     if of is Usage:
         return st.builds(Usage, *[st.integers(0, 2**60)] * 6)
+    if of is Note:
+        return st.builds(Note, TEXTS, TEXTS.filter(holds_anything), JSON)
     if of is OutputEstimate:  # its figures are in order
         figures = st.lists(st.integers(0, 2**60), min_size=3, max_size=3).map(sorted)
         sentences = st.lists(TEXTS, max_size=3)
@@ -77,6 +89,13 @@ def test_every_record_comes_back_exactly(kind, data):
     assert (got.seq, got.synced, got.record) == (7, 5, record)
     assert b"\n" not in line
     assert json.loads(line)["kind"] == kind.kind
+
+
+def test_a_note_that_could_not_be_read_back_is_not_written():
+    """Whoever looks a note up by its name relies on what it is."""
+    for name, value in (("lens-outcome", None), ("start-0", [["1", "x"]]), ("told-1", [1])):
+        with pytest.raises(TypeError, match=f"the note '{name}' could not be read back"):
+            encode(Note("run", name, value), 1)
 
 
 @settings(max_examples=150, deadline=None)
