@@ -318,6 +318,17 @@ def test_a_negative_amount_gives_no_room(left) -> None:
             left.resume(budget=MORE)
 
 
+@pytest.mark.parametrize("span", ["", "other", "runner/work", "../run", "/etc", "a\x1b[2J"])
+def test_work_that_is_not_the_runs_is_damage(left, span: str) -> None:
+    """What it cost could be booked nowhere."""
+    [path] = left.journals
+    records = [attrs.evolve(one, span=span) if isinstance(one, Intent) else one for one in read_records(path)]
+    path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate(records)))
+    with pytest.raises(JournalError, match="is of work that is not the run's"):
+        left.resume(budget=MORE)
+    assert left.asked == 0
+
+
 def test_a_count_below_zero_bounds_nothing(left) -> None:
     """A count is recorded before a call is made: one that would lower a bound below nothing is damage."""
     [path] = left.journals
