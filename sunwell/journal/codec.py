@@ -47,7 +47,7 @@ _ESCAPE = re.compile(r"\\(\\|u[0-9a-f]{4})")
 _SIGNED = frozenset({"exit_code"})  # a command that a signal ended has one below zero
 _LARGEST_COUNT = 2**63 - 1
 _LATEST_SECONDS = 253_402_128_000  # in the year 9999, the last one that a date can have
-_NOTHING = Decimal(0)
+_NOTHING, _SMALL, _LARGE = Decimal(0), Decimal("1e-40"), Decimal("1e40")
 _FINEST_EXPONENT, _LARGEST_EXPONENT = -6000, 40
 _LARGEST_INTEGER_BITS = 4096  # Python does not write longer ones
 _TO_LOOK_AT = frozenset({dict, list, int})
@@ -306,8 +306,12 @@ def _made(value: Any) -> Any:
             for place in value.holding:
                 values[place] = _made(values[place])
         for place in value.amounts:
-            if values[place] is not None:
-                _require_amount(values[place])
+            amount = values[place]
+            # Nearly all are usual ones, and a call for each would be felt in a long listing.
+            if amount is not None and not (
+                type(amount) is Decimal and amount.is_finite() and _SMALL < amount < _LARGE
+            ):
+                _require_amount(amount)
         return value.made_of(*values[: value.width])
     return tuple(map(_made, value)) if type(value) is tuple else value
 
