@@ -9,7 +9,9 @@ import attrs
 from sunwell.checks.steering import programs_of, steering_sentences
 from sunwell.core.check import Checking, CommandEnd, Shell, Verdict
 from sunwell.core.markdown import one_line
+from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, ToolError
+from sunwell.tools.environment import command_environment
 from sunwell.tools.shell import CommandRunner
 
 CHECK_SECONDS = 300.0
@@ -51,7 +53,7 @@ def unfound_program(command: str, environ: Mapping[str, str]) -> str:
     looked = ("/bin/sh", "-c", 'command -v -- "$1" >/dev/null 2>&1 || exit 9', "sh", word)
     try:
         done = subprocess.run(
-            looked, env={"PATH": environ.get("PATH", os.defpath)}, stdin=subprocess.DEVNULL, timeout=5
+            looked, env=command_environment(environ, Secrets()), stdin=subprocess.DEVNULL, timeout=5
         )
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return ""

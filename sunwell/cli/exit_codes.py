@@ -82,7 +82,9 @@ class Commands(click.Group):
             sentence = f"cannot read or write{where} ({reason}): check that it exists and the disk has space"
             _fail(ctx, sentence, FAILED)
         except Exception as error:
-            _say_json(ctx, f"{type(error).__name__}: {error}")
+            from sunwell.cli.own_process import told_safely
+
+            _say_json(ctx, told_safely(f"{type(error).__name__}: {error}"))
             raise
 
 
@@ -101,9 +103,11 @@ def _suggested(error: click.NoSuchOption) -> click.UsageError:
 
 
 def _fail(ctx: click.Context, sentence: str, code: int, status: str = "error") -> NoReturn:
+    from sunwell.cli.own_process import told_safely
     from sunwell.cli.terminal import fitted_error
     from sunwell.report.figures import one_line
 
+    sentence = told_safely(sentence)
     click.echo(fitted_error(f"sunwell: {one_line(sentence, _WHOLE * 100)}"), err=True)
     with suppress(OSError):  # standard output may be what failed
         _say_json(ctx, sentence, status)

@@ -1,6 +1,7 @@
 """The command ``sunwell``. Loads nothing heavy: each command imports what it needs when it runs."""
 
 import logging
+import sys
 
 import click
 
@@ -9,6 +10,7 @@ from sunwell.cli.batch_command import batch
 from sunwell.cli.demo_command import demo
 from sunwell.cli.estimate_commands import estimate, lens
 from sunwell.cli.exit_codes import Commands
+from sunwell.cli.own_process import SafeFormatter, protect_process, report_bug
 from sunwell.cli.record_commands import adopt, export, prune, runs, show, undo
 from sunwell.cli.resume_commands import fork, record, replay, resume
 from sunwell.cli.run_command import run
@@ -60,6 +62,10 @@ for _command in (
 
 def main() -> None:
     """Run the command line and exit."""
+    protect_process()
+    sys.excepthook = report_bug
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(SafeFormatter())
     for name in _NOISY:  # our events report the same, in our own words
         logging.getLogger(name).setLevel(logging.CRITICAL)
     exit_after(lambda: cli(prog_name="sunwell"))

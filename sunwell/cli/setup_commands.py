@@ -2,10 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -19,6 +18,7 @@ from sunwell.cli.shared_options import (
     model_options,
 )
 from sunwell.cli.terminal import fitted
+from sunwell.cli.trust_commands import place_options, trust, untrust
 
 if TYPE_CHECKING:
     from sunwell.cli.shared_options import Configured
@@ -138,31 +138,20 @@ def init(workspace: str, force: bool) -> None:
         click.echo("         then run: sunwell config check")
 
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _place(function: F) -> F:
-    function = click.option(
-        "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Project folder."
-    )(function)
-    config = click.option("--config", metavar="FILE", help="Use this file instead of the project's own.")
-    return config(function)
-
-
 @click.group()
 def config() -> None:
     """Show, check and trust the settings of a project."""
 
 
 @config.command(cls=StrictCommand)
-@_place
+@place_options
 @click.option("--all", "everything", is_flag=True, help="Also show defaults.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(workspace: str, config: str | None, everything: bool, as_json: bool) -> None:
     """Print each setting with its value and where it comes from; secrets are masked."""
     from sunwell.cli.shared_options import sources_of
     from sunwell.cli.terminal import print_json
-    from sunwell.config.setting_lines import rows
+    from sunwell.config.setting_lines import file_rows, rows
     from sunwell.tools.wording import on_one_line
 
     loaded = sources_of({"workspace": workspace, "config": config}).load()
@@ -170,18 +159,21 @@ def show(workspace: str, config: str | None, everything: bool, as_json: bool) ->
         click.echo(f"sunwell: {warning}", err=True)
     shown = rows(loaded, everything=everything)
     if as_json:
-        print_json({"settings": [_object(row) for row in shown]})
+        files = [{"file": row.file, "trust": row.trust} for row in file_rows(loaded)]
+        print_json({"files": files, "settings": [_object(row) for row in shown]})
         return
     wide = max((len(f"{row.key} = {row.value}") for row in shown), default=0)
     for row in shown:
         trust = "" if row.is_trusted else "  (not trusted: ignored)"
         click.echo(on_one_line(f"{f'{row.key} = {row.value}':<{min(wide, 60)}}  # {row.origin}{trust}"))
+    for file in file_rows(loaded):
+        click.echo(on_one_line(f"# read {file.file} ({file.trust})"))
     if not shown:
         click.echo("nothing is set: all settings have their defaults (show them with --all)")
 
 
 @config.command(cls=StrictCommand)
-@_place
+@place_options
 @click.option("--online", is_flag=True, help="Also ask the servers if they have the models; free of charge.")
 @click.pass_context
 def check(ctx: click.Context, workspace: str, config: str | None, online: bool) -> None:
@@ -193,11 +185,12 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     from sunwell.cli.shared_options import sources_of
     from sunwell.config.preflight import findings, plugin_rows, unlisted_models, useless_caps
     from sunwell.config.resolution import resolve
+    from sunwell.config.setting_lines import file_rows
     from sunwell.tools.wording import on_one_line
 
     loaded = sources_of({"workspace": workspace, "config": config}).load()
-    for file in loaded.files:
-        click.echo(on_one_line(f"read     {file}"))  # whole, so that it can be copied
+    for row in file_rows(loaded):
+        click.echo(on_one_line(f"read     {row.file} ({row.trust})"))  # whole, so that it can be copied
     for warning in loaded.warnings:
         click.echo(fitted(on_one_line(f"warning  {warning}"), 9))
     loaded.require_trust()
@@ -205,8 +198,8 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     found = findings(resolved) + useless_caps(resolved)
     if online:
         found += asyncio.run(unlisted_models(resolved))
-    for row in plugin_rows(resolved, loaded.values):
-        click.echo(fitted(plugin_line(row), 9))
+    for plugin in plugin_rows(resolved, loaded.values):
+        click.echo(fitted(plugin_line(plugin), 9))
     for finding in found:
         word = "error" if finding.is_error else "warning"
         click.echo(fitted(on_one_line(f"{word:<8} {finding.sentence}"), 9))
@@ -215,35 +208,8 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     click.echo("all settings are valid")
 
 
-@config.command(cls=StrictCommand)
-@_place
-@click.argument("file", required=False, metavar="[FILE]")
-def trust(workspace: str, config: str | None, file: str | None) -> None:
-    """Trust the current version of a project's file, with all settings in it.
-
-    Settings that need trust are listed: models, addresses, key variables, shell and so on. Settings that
-    only narrow your own need none. The trust ends when the file changes.
-    """
-    from sunwell.config.setting import dotted
-    from sunwell.config.setting_lines import shown
-    from sunwell.config.sources import Sources
-    from sunwell.config.trust import TrustRecord
-    from sunwell.errors import ConfigurationError
-    from sunwell.tools.wording import on_one_line
-
-    named = file or config
-    reading = Sources(Path(workspace), None if named is None else Path(named).resolve()).read()
-    if reading.project is None:
-        why = "; ".join(reading.warnings)
-        raise ConfigurationError(why or f"{Path(workspace).resolve()} has no configuration file to trust")
-    asked = reading.needing_trust()
-    document = reading.project
-    TrustRecord.of_user().add(document.file, document.data)  # exactly the bytes that are shown here
-    click.echo(f"trusted  {document.file.resolve()} in this version{', with' if asked else ''}")
-    for setting in asked:
-        click.echo(on_one_line(f"         {dotted(setting.path)} = {shown(setting.path, setting.value)}"))
-    if not asked:
-        click.echo("         no setting needs trust")
+config.add_command(trust)
+config.add_command(untrust)
 
 
 def _object(row: "SettingRow") -> dict[str, Any]:
@@ -329,17 +295,20 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.cli.shared_options import configured
     from sunwell.cli.terminal import print_json
     from sunwell.config.preflight import findings, plugin_rows, useless_caps
+    from sunwell.config.setting_lines import file_rows
     from sunwell.tools.wording import on_one_line
 
     usd = chosen.pop("max_usd")
     held = configured(chosen)
-    plugins = plugin_rows(held.resolved, held.loaded.values)
+    plugins, files = plugin_rows(held.resolved, held.loaded.values), file_rows(held.loaded)
     examining = _Examining(held, chosen["suite"], usd, quiet=chosen["as_json"])
     sandbox = _sandbox(held, chosen["workspace"])
     found = findings(held.resolved, names=False) + useless_caps(held.resolved)
     if not examining.quiet:
         mark = _MARKS["yes" if sandbox["works"] else "no"]
         click.echo(fitted(f"sandbox  {mark} {sandbox['detail']}", 9) + "\n")
+        for file in files:
+            click.echo(on_one_line(f"read     {file.file} ({file.trust})"))
         for row in plugins:
             click.echo(fitted(plugin_line(row), 9))
         for finding in found:
@@ -349,6 +318,7 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     if examining.quiet:
         told = {
             "models": [_check_object(*pair) for pair in examined],
+            "files": [{"file": file.file, "trust": file.trust} for file in files],
             "plugins": [plugin_object(row) for row in plugins],
             "sandbox": sandbox,
             "settings": [{"sentence": each.sentence, "is_error": each.is_error} for each in found],

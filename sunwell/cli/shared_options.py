@@ -485,13 +485,38 @@ def configured(
         loaded = reading.load(**options).require_trust()
     for warning in loaded.warnings:
         click.echo(on_one_line(f"sunwell: {warning}"), err=True)
+    _tell_accepted(loaded)
     held = Configured(loaded, resolve(loaded.values))
+    _tell_plugins(held)
     if chosen.get("plugins"):
         from sunwell.config.preflight import not_installed
 
         for sentence in not_installed(held.resolved):
             raise ConfigurationError(f"{sentence}: leave it out, or install its package")
     return held
+
+
+def _tell_plugins(held: Configured) -> None:
+    """Say which packages' code is about to be imported."""
+    values = held.loaded.values
+    if not (values.plugins or values.run.tool_names or held.resolved.names):
+        return
+    from sunwell.config.preflight import plugins_in_use
+    from sunwell.tools.wording import on_one_line
+
+    if used := plugins_in_use(held.resolved, values):
+        click.echo(on_one_line(f"sunwell: plugins in use: {', '.join(used)}"), err=True)
+
+
+def _tell_accepted(loaded: "Loaded") -> None:
+    """Say what a file may do that is trusted this once, before anything runs; --quiet does not hide it."""
+    if not loaded.accepted:
+        return
+    from sunwell.cli.trust_commands import told
+    from sunwell.config.powers import power_lines
+
+    for line in told(power_lines(loaded.accepted)):
+        click.echo(f"sunwell: trusted this once, it {line}", err=True)
 
 
 _ALSO_SETTINGS = ("sub_calls_enabled", "plugins", "verbose", "explore_max_steps")

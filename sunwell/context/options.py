@@ -699,7 +699,6 @@ estimate_output`."""
             "Maximum wall time of each check command; one that has not ended by then has failed.",
             metavar="S",
             typed="check_timeout",
-            untrusted="lower",
         ),
     )
     protect: tuple[Text, ...] = attrs.field(
@@ -724,8 +723,6 @@ estimate_output`."""
         metadata=_option(
             "checks",
             "Begin with the cheap model, and go up to dearer ways only if a check fails.",
-            untrusted="only",
-            harmless=False,
         ),
     )
     ladder: tuple[Text, ...] | None = attrs.field(

@@ -10,6 +10,7 @@ from typing import Self, cast
 
 import attrs
 
+from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError
 from sunwell.journal.codec import decode, encode
 from sunwell.journal.disk import Disk, PosixDisk, as_journal_error, sentence
@@ -207,6 +208,8 @@ class FileJournal:
     """Offset and length of the latest line for each kind and key."""
     _key: bytes | None = None
     """What marks the first line as this user's; ``None``: nothing does."""
+    secrets: Secrets = attrs.field(factory=Secrets, init=False)
+    """Replaced in each record: whoever writes one has left out what it knows, and this is the last guard."""
     _sync: SharedSync = attrs.field(init=False)
     _space: Space = attrs.field(init=False)
     _refusal: str | None = attrs.field(default=None, init=False)
@@ -352,6 +355,7 @@ class FileJournal:
     def _write(self, record: Record) -> None:
         if not self._count and not (isinstance(record, RunOpened) and record.run_id == self.run_id):
             raise JournalError(f"the journal {self.path} begins with the record of run {self.run_id}")
+        record = self.secrets.cleaned(record)
         key, line = record.key, encode(record, self._count, self._sync.synced)
         if not self._count and self._key is not None:
             line = marked(line, self._key)

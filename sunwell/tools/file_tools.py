@@ -338,6 +338,7 @@ class WriteFile:
         content = as_in_file(content, file.text)
         if file.crlf and "\r" in content:
             file = attrs.evolve(file, crlf=False)
+        _require_no_placeholder("content", content, "" if old is None else file.text, self.view)
         new = encoded(where, file, content)
         _require_size(new, self.view)
         size = f"{counted(len(lines_of(content)), 'line')}, {counted(len(new), 'byte')}"
@@ -400,7 +401,10 @@ class EditFile:
             raise ToolError("old is empty; write the piece to replace, or use write_file")
         if old == new:
             raise ToolError("old and new are the same; nothing was changed")
+        _require_no_placeholder("old", old, file.text, self.view)
+        _require_no_placeholder("new", new, old, self.view)
         start, end, remark = _found(content.path, file.text, old, self.view.redact)
+        _require_apart(content.path, (start, end), file.text, self.view)
         piece = file.text[start:end]
         is_mixed = "\r" in file.text and "\r" not in new
         written = replacement(file.text, start, end, new) if remark or is_mixed else new
@@ -470,6 +474,34 @@ def _spots(content: str, old: str) -> Iterator[int]:
     while at >= 0:
         yield at
         at = content.find(old, at + 1)
+
+
+def _require_no_placeholder(key: str, value: str, before: str, view: WorkspaceView) -> None:
+    """Raise :exc:`~sunwell.errors.ToolError` if *value* has the name of a secret in place of it.
+
+    A file would get the name, where the model means the secret. Names that stand *before* in the text itself
+    are just text.
+    """
+    for shown in view.secrets.placeholders_in(value):
+        if value.count(shown) > before.count(shown):
+            raise ToolError(
+                f"{key} has {shown} in it, which stands for a secret that is hidden from you: the file has "
+                "the secret there, and would get these characters; nothing was changed; leave the secret "
+                "where it is, and change only pieces before or after it with edit_file"
+            )
+
+
+def _require_apart(path: str, piece: tuple[int, int], content: str, view: WorkspaceView) -> None:
+    """Raise :exc:`~sunwell.errors.ToolError` if *piece* touches a secret.
+
+    A part of one that is changed is no longer recognized, and the rest would be shown from then on.
+    """
+    for start, end, shown in view.secrets.spans(content):
+        if start < piece[1] and piece[0] < end:
+            raise ToolError(
+                f"old is a part of {shown} in {quoted(path)}, a secret that is hidden from you; nothing was "
+                "changed; leave the secret where it is, and change only pieces before or after it"
+            )
 
 
 def _require_text(key: str, value: str) -> None:

@@ -261,6 +261,14 @@ class RunCommand:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
         self._runner.require_sandbox()
 
+    def require_valid(self, arguments: Mapping[str, Any]) -> None:
+        """Raise :exc:`~sunwell.errors.ToolError` if the command has the name of a secret in place of it."""
+        if hidden := self.secrets.placeholders_in(arguments["command"]):
+            raise ToolError(
+                f"command has {hidden[0]} in it, which stands for a secret that is hidden from you, and "
+                "commands run without secrets; write a command that does without it"
+            )
+
     def summary(self, arguments: Mapping[str, Any]) -> str:
         """Return one line that says what would be run."""
         return "run " + " ".join(arguments["command"].split())

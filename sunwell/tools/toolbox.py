@@ -103,7 +103,9 @@ class Toolbox:
         view = (
             None
             if self.workspace is None
-            else WorkspaceView(self.workspace, self.limits, self.secrets.redact, self.secrets.may_show)
+            else WorkspaceView(
+                self.workspace, self.limits, self.secrets.redact, self.secrets.may_show, self.secrets
+            )
         )
         self._terms = CallTerms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
         built_in = [tool for tool in self._built_in(view) if tool.spec.name in offered]
@@ -262,7 +264,7 @@ class Toolbox:
                 if self._claimant is not None:
                     return await self._claimant.write(call, tool, arguments, self._terms, self._terms.view)
                 return StagedWrite(call, tool.plan(arguments), self._terms, self._terms.view)
-            if isinstance(tool, FunctionTool):
+            if isinstance(tool, FunctionTool | RunCommand):
                 tool.require_valid(arguments)  # before anybody is asked to approve it
         except ToolError as error:
             return StagedAnswer(self._terms.failure(call, error.sentence))

@@ -10,6 +10,7 @@ from typing import Literal
 import attrs
 
 from sunwell.core.message import FileRead
+from sunwell.core.secrets import Secrets
 from sunwell.errors import ToolError
 from sunwell.tools.ignore_rules import IGNORE_FILES, MOST_BYTES, Ignores, exclude_of, ignores_above
 from sunwell.tools.limits import ToolLimits
@@ -53,6 +54,8 @@ class WorkspaceView:
     """Replaces known secrets. Text passes through it before it is cut or split into lines."""
     may_show: Callable[[str], bool] = attrs.field(default=lambda _: False)
     """Whether what *redact* puts in place of a secret could contain, or be a part of, a text."""
+    secrets: Secrets = attrs.field(factory=Secrets)
+    """Tells where in a file they are, so that no edit touches one."""
     planned: dict[str, bytes] = attrs.field(factory=dict)
     """By path relative to the root, links resolved."""
 

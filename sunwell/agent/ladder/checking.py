@@ -80,8 +80,9 @@ class Checker:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the checks are called."""
-        return () if self.run.checks is None else self.run.checks.names(self.own)
+        """What the checks are called, without known secrets: a command may have one in it."""
+        names = () if self.run.checks is None else self.run.checks.names(self.own)
+        return tuple(map(self.run.gateway.redact, names))
 
     async def check(self, done: WorkDone, rung: str = "") -> tuple[Checked, bool]:
         """Return what the checks find of *done*, and whether they looked just now; *rung* pays for it.
@@ -128,7 +129,7 @@ class Checker:
             seconds,
             time.time(),
             done.digest,
-            verdict.missed,
+            tuple(map(run.gateway.redact, verdict.missed)),
         )
         await run.journal.append(made, durable=False)  # a resume without it checks again
         run.tell(CHECK_FINISHED, _finished(made))

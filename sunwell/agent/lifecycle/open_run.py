@@ -43,6 +43,7 @@ from sunwell.events import MODEL_FELL_BACK, WARNED, Warned
 from sunwell.gateway.model_call import ModelCall
 from sunwell.journal.file import FileJournal
 from sunwell.journal.layout import new_run_id
+from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import (
@@ -295,7 +296,7 @@ class RunStart:
         for name in ("system_prompt", "work_prompt"):
             if text := getattr(session.options, name):
                 settings["options"][name] = self.secrets.redact(text)
-        return settings
+        return self.secrets.cleaned(settings)
 
     def given_lens(self, session: SessionContext) -> EphemeralLens | None:
         """Return the lens that the run is given; older records have that of a batch beside its tasks."""
@@ -327,6 +328,8 @@ class RunStart:
 
     async def begin(self, sender: object, config: LoopConfig, session: SessionContext, roles: Roles) -> Run:
         """Return the run, with its first record written, or with what it spent before booked."""
+        if isinstance(self.journal, FileJournal | MemoryJournal):
+            self.journal.secrets = self.secrets
         tools = self._tools(session)
         settings = self.settings_now(session, roles, tools)
         if self.checks is not None:
@@ -367,7 +370,7 @@ class RunStart:
         run.gateway.accept_changes = self.accept_changes
         run.gateway.heed_refusals = self.heed_refusals
         run.gateway.recorded_only = self.recorded_only
-        run.gateway.redact = self.secrets.redact
+        run.gateway.secrets = self.secrets
         run.gateway.compare = self.compare
         run.files.hashes = hashes_of(self.executor)
         if self.settings is None:

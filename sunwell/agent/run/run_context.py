@@ -39,6 +39,7 @@ from sunwell.events import (
     RUN_FINISHED,
     BudgetWarning,
     Event,
+    ModelTextArrived,
     RunFinished,
     RunStarted,
     emit,
@@ -372,7 +373,12 @@ class Run:
         )
 
     def tell(self, signal: NamedSignal, event: Event) -> None:
-        """Send *event* to the receivers of *signal* and to whoever iterates over the run."""
+        """Send *event* to the receivers of *signal* and to whoever iterates over the run.
+
+        Known secrets in it are replaced.
+        """
+        if not isinstance(event, ModelTextArrived):  # the gateway has held back what may be part of one
+            event = self.gateway.secrets.cleaned(event)
         if signal.receivers:  # mostly nobody listens besides who iterates
             emit(signal, self.sender, event)
         self.stream.put(event)
@@ -492,7 +498,7 @@ class Run:
             changes += (change for change in worker.files if change.path not in self._shared)
         for shared in self._shared.values():
             changes += shared
-        return TaskResult(
+        result = TaskResult(
             task=self.task,
             status=ended.status,
             stop_reason=ended.stop_reason,
@@ -521,6 +527,7 @@ class Run:
             ),
             verification=self._verification(),
         )
+        return self.gateway.secrets.cleaned(result)
 
 
 def came_to_its_end(records: Iterable[Record]) -> bool:
