@@ -11,7 +11,7 @@ from sunwell.cli.demo_command import demo
 from sunwell.cli.estimate_commands import estimate, lens
 from sunwell.cli.exit_codes import Commands
 from sunwell.cli.own_process import SafeFormatter, protect_process, report_bug
-from sunwell.cli.record_commands import export, prune, runs, show, undo
+from sunwell.cli.record_commands import adopt, export, prune, runs, show, undo
 from sunwell.cli.resume_commands import fork, record, replay, resume
 from sunwell.cli.run_command import run
 from sunwell.cli.setup_commands import config, doctor, init, models
@@ -47,6 +47,7 @@ for _command in (
     models,
     runs,
     show,
+    adopt,
     undo,
     prune,
     record,

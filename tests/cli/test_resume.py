@@ -83,7 +83,7 @@ def test_a_folder_in_the_place_of_a_journal_is_named(sunwell, shop: Path) -> Non
     place.mkdir(parents=True)
     done = sunwell("resume", "0", "-w", shop)
     assert done.exit_code == 2
-    assert f"the journal {place} is not a file: move it out of the way" in done.stderr
+    assert f"{place} is not a file: move it out of the way" in done.stderr
     [listed] = json.loads(sunwell("runs", "-w", shop, "--json").stdout)["runs"]
     assert (listed["status"], "is not a file" in listed["error"]) == ("damaged", True)
 
@@ -186,6 +186,7 @@ def test_a_ceiling_that_was_raised_in_the_record_does_not_pass_the_users_own(
     settings["options"] |= ceilings | {"budget_usd": "1000"}
     records = [attrs.evolve(opened, settings=settings), *others]
     journal.write_bytes(b"".join(encode(record, i) + b"\n" for i, record in enumerate(records)))
+    assert sunwell("adopt", run_id, "-w", shop).exit_code == 0
     asked = len(simulator.requests)
     done = sunwell(
         "resume", run_id, "-w", shop, "--json", env={**keys, "SUNWELL_BUDGET_CALLS": str(asked + 1)}
@@ -203,6 +204,7 @@ def test_a_damaged_record_is_one_sentence_for_every_command(sunwell, shop: Path)
     settings["options"]["max_concurrent"] = "many"
     records = [attrs.evolve(opened, settings=settings), *others]
     journal.write_bytes(b"".join(encode(record, i) + b"\n" for i, record in enumerate(records)))
+    assert sunwell("adopt", run_id, "-w", shop).exit_code == 0
     for command in (("resume", run_id), ("replay", run_id), ("fork", run_id, "--at", "run/direct")):
         done = sunwell(*command, "-w", shop)
         assert done.exit_code == 2, done.output

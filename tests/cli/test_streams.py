@@ -31,6 +31,7 @@ LINES = {
     "models": "models",
     "runs": "runs -w .",
     "show": "show RUN -w .",
+    "adopt": "adopt RUN -w .",
     "undo": "undo RUN -w .",
     "prune": "prune --keep 9 -w .",
     "record": "record JOURNAL",

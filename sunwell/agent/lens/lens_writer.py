@@ -41,7 +41,14 @@ from sunwell.core.message import FileRead, History, user
 from sunwell.core.model import Caching, Completion, ModelProtocol, Request, ResponseSchema
 from sunwell.core.span import Span
 from sunwell.core.task import Task
-from sunwell.errors import BudgetExhausted, LensError, ModelError, RequestTooLong
+from sunwell.errors import (
+    BudgetExhausted,
+    ConfigurationError,
+    JournalError,
+    LensError,
+    ModelError,
+    RequestTooLong,
+)
 from sunwell.events import (
     EPHEMERAL_LENS_CREATED,
     LENS_FAILED,
@@ -441,7 +448,10 @@ async def _written(
 
 def item_of(fields: Mapping[str, Any]) -> Task:
     """Return the recorded item: a model wrote it, so that it has no check."""
-    return attrs.evolve(task_of(fields), check=())
+    try:
+        return attrs.evolve(task_of(fields), check=())
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, ConfigurationError) as error:
+        raise JournalError(f"the journal is damaged: an item of its lens cannot be read ({error})") from None
 
 
 def _left_out_before(order: LensOrder, smart: ModelProtocol) -> tuple[str, ...]:

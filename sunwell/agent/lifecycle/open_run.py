@@ -1,6 +1,5 @@
 """A run is opened: journal, toolbox and settings, for a new run or one that is taken up again."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -52,7 +51,6 @@ from sunwell.journal.records import (
     Answer,
     Failure,
     Forked,
-    InputCounted,
     Intent,
     NewTokensCounted,
     Note,
@@ -81,8 +79,9 @@ def restore(run: Run) -> None:
     """Book every answer of *run*'s journal, and the reservation of each intent that came to none.
 
     An intent without an answer may have been billed: its whole reservation counts, as uncertain.
-    If a ceiling is passed with that, no call under it is made. Raises
-    :exc:`~sunwell.errors.JournalError` for an amount below zero: it would raise a ceiling.
+    If a ceiling is passed with that, no call under it is made. No amount is below zero, which would raise a
+    ceiling: a record with such a one cannot be read. Raises :exc:`~sunwell.errors.JournalError` for work that
+    is not the run's.
     """
     open_intents: dict[_Attempt, Intent] = {}
     answered: set[tuple[str, int]] = set()
@@ -90,7 +89,7 @@ def restore(run: Run) -> None:
     is_copied = run.journal.find(Forked, ()) is not None  # up to that record, another run has paid
     for record in run.journal.records():
         run.files.see(record)
-        _check(record)
+        _require_own_span(run, record)
         if is_copied:
             if isinstance(record, Answer):
                 answered.add((record.span, record.number))
@@ -119,35 +118,14 @@ def restore(run: Run) -> None:
     run.ledger.restore(run.root.path, Amount(seconds=max(0.0, seconds.total)))
 
 
-def _check(record: Record) -> None:
-    amounts: tuple[Decimal | float | None, ...] = ()
-    match record:
-        case Intent():
-            amounts = (record.reserved_usd, record.reserved_tokens, record.max_output_tokens)
-            amounts += (record.reserved_new_tokens,)
-        case Answer():
-            stated = record.completion.stated_cost_usd
-            amounts = (record.cost_usd, record.duration_seconds, record.at, stated)
-        case Failure():
-            stated = None if record.completion is None else record.completion.stated_cost_usd
-            amounts = (record.cost_usd, record.at, stated)
-        case InputCounted() | NewTokensCounted():
-            amounts = (record.tokens, record.at)
-        case Paused():
-            amounts = (record.seconds, record.at)
-        case _:
-            amounts = (getattr(record, "at", None),)
-    if not all(amount is None or _is_amount(amount) for amount in amounts):
+def _require_own_span(run: Run, record: Record) -> None:
+    root = run.root.path
+    span: str = getattr(record, "span", root)
+    if span != root and not span.startswith(f"{root}/"):
         raise JournalError(
-            f"the journal is damaged: a record of the kind {record.kind} has an amount below zero or one "
-            "that is not finite; restore it from a copy, or start the task again"
+            f"the journal is damaged: a record of the kind {record.kind} is of work that is not the run's; "
+            "restore it from a copy, or start the task again"
         )
-
-
-def _is_amount(amount: Decimal | float) -> bool:
-    if isinstance(amount, Decimal) and not amount.is_finite():  # NaN cannot be compared
-        return False
-    return 0 <= amount < math.inf
 
 
 def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:

@@ -337,8 +337,19 @@ def test_a_negative_amount_gives_no_room(left) -> None:
     for kind, changed in kinds.items():
         edited = [attrs.evolve(one, **changed) if isinstance(one, kind) else one for one in records]
         path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate(edited)))
-        with pytest.raises(JournalError, match=f"a record of the kind {kind.kind} has an amount below zero"):
+        with pytest.raises(JournalError, match=f"is no '{kind.kind}' .* an amount below zero"):
             left.resume(budget=MORE)
+
+
+@pytest.mark.parametrize("span", ["", "other", "runner/work", "../run", "/etc", "a\x1b[2J"])
+def test_work_that_is_not_the_runs_is_damage(left, span: str) -> None:
+    """What it cost could be booked nowhere."""
+    [path] = left.journals
+    records = [attrs.evolve(one, span=span) if isinstance(one, Intent) else one for one in read_records(path)]
+    path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate(records)))
+    with pytest.raises(JournalError, match="is of work that is not the run's"):
+        left.resume(budget=MORE)
+    assert left.asked == 0
 
 
 def test_a_count_below_zero_bounds_nothing(left) -> None:
@@ -347,12 +358,15 @@ def test_a_count_below_zero_bounds_nothing(left) -> None:
     records = list(read_records(path))
     first = next(one for one in records if isinstance(one, Intent))
     counts: list[Any] = [
-        InputCounted(first.span, 99, first.digest, -1_000_000, first.at),
-        NewTokensCounted(first.span, 99, 0, -1_000_000, first.at),
+        InputCounted(first.span, 99, first.digest, 7_654_321, first.at),
+        NewTokensCounted(first.span, 99, 0, 7_654_321, first.at),
     ]
     for count in counts:
-        path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate([*records, count])))
-        with pytest.raises(JournalError, match=f"a record of the kind {count.kind} has an amount below zero"):
+        lines = [encode(one, i) for i, one in enumerate([*records, count])]
+        body = lines[-1].rpartition(b',"crc"')[0].replace(b"7654321", b"-7654321")
+        lines[-1] = body + b',"crc":"%08x"}' % zlib.crc32(body + b"}")
+        path.write_bytes(b"\n".join(lines) + b"\n")
+        with pytest.raises(JournalError, match=f"is no '{count.kind}' .* >= 0"):
             left.resume(budget=MORE)
 
 
@@ -375,7 +389,7 @@ def test_a_failure_gives_no_room_either(left) -> None:
     )
     edited = [failed if one is last or one == last else one for one in read_records(path)]
     path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate(edited)))
-    with pytest.raises(JournalError, match="a record of the kind failure has an amount below zero"):
+    with pytest.raises(JournalError, match=r"is no 'failure' .* an amount below zero"):
         left.resume(budget=MORE)
 
 
