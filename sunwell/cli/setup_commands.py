@@ -1,6 +1,5 @@
 """Commands about settings and models: ``init``, ``config``, ``models`` and ``doctor``."""
 
-import asyncio
 import os
 from collections.abc import Callable
 from decimal import Decimal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
+from sunwell.cli.ending import run_async
 from sunwell.cli.shared_options import (
     DOLLARS,
     StrictCommand,
@@ -204,7 +204,7 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     resolved = resolve(loaded.values)
     found = findings(resolved) + useless_caps(resolved)
     if online:
-        found += asyncio.run(unlisted_models(resolved))
+        found += run_async(unlisted_models(resolved))
     for row in plugin_rows(resolved, loaded.values):
         click.echo(fitted(plugin_line(row), 9))
     for finding in found:
@@ -345,7 +345,7 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
         for finding in found:
             mark = _MARKS["failed" if finding.is_error else "no"]
             click.echo(fitted(on_one_line(f"settings {mark} {finding.sentence}"), 9))
-    examined = asyncio.run(examining.all())
+    examined = run_async(examining.all())
     if examining.quiet:
         told = {
             "models": [_check_object(*pair) for pair in examined],

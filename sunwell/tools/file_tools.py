@@ -14,6 +14,7 @@ import attrs
 from sunwell.core.marks import as_in_file, guarded, piece_of_file, unguarded
 from sunwell.core.message import FileChange, FileRead
 from sunwell.core.model import ToolSpec
+from sunwell.core.threads import in_thread
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.edit_hints import why_not_found
@@ -250,7 +251,7 @@ class ReadFile:
                 raise ToolError("cancelled")
 
         try:
-            found = await asyncio.to_thread(
+            found = await in_thread(
                 lines_of_file,
                 self.view.workspace,
                 path,

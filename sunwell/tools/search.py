@@ -17,6 +17,7 @@ import attrs
 
 from sunwell.core.message import FileRead
 from sunwell.core.model import ToolSpec
+from sunwell.core.threads import in_thread
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text
 from sunwell.tools.file_glob import FileGlob
@@ -96,7 +97,7 @@ class SearchFiles:
             else:
                 return
         try:
-            await asyncio.to_thread(deque, steps, 0)
+            await in_thread(deque, steps, 0)
         finally:
             search.stop.set()  # the thread of a call that is cancelled ends soon
 

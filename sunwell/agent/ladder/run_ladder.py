@@ -22,6 +22,7 @@ from sunwell.checks.suite import ChosenChecks
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
 from sunwell.core.task import Budget, TaskResult
+from sunwell.core.threads import in_thread
 from sunwell.core.tool import ToolExecutor
 from sunwell.core.verdict import Verification
 from sunwell.events import WARNED, Warned
@@ -180,7 +181,7 @@ class RunLadder:
     async def _outcomes(self) -> KnownOutcomes:
         if self._known is None:
             self._store = OutcomeStore(self.run.ladder_terms.outcomes, warn=self._warn)
-            self._known = await asyncio.to_thread(self._store.read) if self._store.file else KnownOutcomes()
+            self._known = await in_thread(self._store.read) if self._store.file else KnownOutcomes()
         return self._known
 
     def _warn(self, sentence: str) -> None:
