@@ -247,7 +247,7 @@ def _check_depth(file: File, values: Any) -> None:
 
 _PROJECT_NAMES = ("sunwell.toml", "sunwell.yaml", "sunwell.yml")
 _USER_NAMES = ("config.toml", "config.yaml", "config.yml")
-_SECTION = re.compile(r"^\s*\[\[?\s*tool\s*\.\s*[\"']?sunwell\b", re.MULTILINE)
+_SECTION = re.compile(r"^[ \t]*\[\[?[ \t]*tool[ \t]*\.[ \t]*[\"']?sunwell\b", re.MULTILINE)
 
 
 def project_file(folder: Path) -> Path | None:

@@ -192,7 +192,8 @@ class RunLadder:
 async def _checked_once(checker: Checker, done: WorkDone, ended: Ending) -> Climbed:
     checked, _ = await checker.check(done)
     verification = Verification(checked.passed, checked.by, checked.evidence, missed=checked.missed)
-    return Climbed(not_passed(ended, checked.passed, checked.missed or checked.by), verification)
+    ended = not_passed(checker.in_time(ended), checked.passed, checked.missed or checked.by)
+    return Climbed(ended, verification)
 
 
 def verification_of(results: Sequence[TaskResult]) -> Verification | None:
