@@ -1,6 +1,5 @@
 """The tools that list, read and change files: list_files, read_file, write_file and edit_file."""
 
-import asyncio
 import difflib
 import hashlib
 import sys
@@ -145,7 +144,7 @@ def _numbered(header: str, offset: int) -> str:
     return f"@@ {' '.join(moved)} @@\n"
 
 
-_STEP = 50  # entries between two points at which other tasks can run
+_STEP = 50  # entries between two looks at whether the call was cancelled
 _DEPTH = 3
 
 
@@ -171,13 +170,18 @@ class ListFiles:
         depth = _DEPTH if arguments["depth"] is None else arguments["depth"]
         if depth < 1:
             raise ToolError("depth must be at least 1")
+        stop = Event()
+        try:  # in a thread: a single folder may have hundreds of thousands of entries
+            return await in_thread(self._listed, arguments["path"], min(depth, 50), stop)
+        finally:
+            stop.set()  # the thread of a call that is cancelled ends soon
+
+    def _listed(self, path: str, depth: int, stop: Event) -> str:
         shown: list[FolderEntry] = []
         more = hidden = 0
-        for count, (entry, ignored) in enumerate(
-            self.view.walk(self.view.meant(arguments["path"]), min(depth, 50))
-        ):
-            if count % _STEP == _STEP - 1:
-                await asyncio.sleep(0)
+        for count, (entry, ignored) in enumerate(self.view.walk(self.view.meant(path), depth)):
+            if count % _STEP == _STEP - 1 and stop.is_set():
+                raise ToolError("cancelled")
             if ignored:
                 hidden += 1
             elif len(shown) < self.view.limits.list_entries:
@@ -230,7 +234,9 @@ class ReadFile:
         path = self.view.meant(arguments["path"])
         if self.view.size_of(path) > self.view.limits.file_bytes:
             return await self._by_lines(path, arguments)
-        content = self.view.read(path)
+        content = self.view.look(path)
+        if content is None:
+            raise await in_thread(self.view.no_file, path)  # it looks for similar names
         file = text_of(content.path, content.data)
         lines = lines_of(self.view.redact(file.text))
         name = on_one_line(content.path)

@@ -1,6 +1,5 @@
 """The tool that searches: search_files."""
 
-import asyncio
 import os
 import re
 import unicodedata
@@ -34,7 +33,7 @@ _LONGEST_PATTERN = 1_000
 _LONGEST_LINE = 300
 _MOST_NODES = 100_000  # of a compiled expression, at about 400 bytes each
 _PROBE_BYTES = 8_192
-_STEP = 20  # files between two points at which other tasks can run
+_STEP = 20  # files between two looks at the clock
 _FIRST_BATCH = 200  # files that are looked through before starting a program is worth it
 _SHORTEST = 3  # a shorter text is in nearly every file
 _BATCH_BYTES = 400_000  # of names in one command line; systems take 2 MB and more
@@ -84,18 +83,7 @@ class SearchFiles:
         return search.outcome(path, arguments["glob"] or "")
 
     async def _carry_out(self, search: "_Search", steps: Iterator[None]) -> None:
-        """Do a short search for plain text here, anything else in a thread.
-
-        On the event loop an expression that explodes, or a large tree, would stop every worker.
-        """
-        if search.is_plain:
-            for count, _ in enumerate(steps):
-                if count == _FIRST_BATCH:
-                    break
-                if count % _STEP == _STEP - 1:
-                    await asyncio.sleep(0)
-            else:
-                return
+        """Search in a thread: an expression that explodes, or a large tree, would stop the event loop."""
         try:
             await in_thread(deque, steps, 0)
         finally:
@@ -117,6 +105,7 @@ class _Search:
     """Files that were looked through, binary ones included."""
     _left_out: int = attrs.field(default=0, init=False)
     _ignored: int = attrs.field(default=0, init=False)
+    _too_large: int = attrs.field(default=0, init=False)
     _size_bytes: int = attrs.field(default=0, init=False)
     _remark: str = attrs.field(default="", init=False)
     _reads: list[FileRead] = attrs.field(factory=list, init=False)
@@ -194,10 +183,12 @@ class _Search:
             if ignored:
                 self._ignored += 1
             elif entry.kind == "file":
-                if self.glob is None or self.glob.takes(entry.path):
-                    yield entry
-                else:
+                if self.glob is not None and not self.glob.takes(entry.path):
                     self._left_out += 1
+                elif entry.size_bytes > self.view.limits.search_bytes:
+                    self._too_large += 1  # it must not keep the search from all others
+                else:
+                    yield entry
 
     def _check(self) -> None:
         if self.stop.is_set():
@@ -260,6 +251,9 @@ class _Search:
             lines.append(f"(more than {most:,} matches; narrow pattern, path or glob)")
         elif not self.hits:
             lines.append(self._nothing(path, glob))
+        if self._too_large:
+            most_bytes = counted(self.view.limits.search_bytes, "byte")
+            lines.append(f"({counted(self._too_large, 'file')} of more than {most_bytes} not searched)")
         if self._remark:
             lines.append(f"({self._remark})")
         return Outcome("\n".join(lines), reads=tuple(self._reads))

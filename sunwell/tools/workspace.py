@@ -420,7 +420,11 @@ def read_beside(path: str | Path, most_bytes: int, *, follow: bool = False) -> b
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
             return None
-        return b"".join(iter(lambda: os.read(file, _CHUNK), b""))[:most_bytes]
+        parts, left = [], most_bytes  # a file of the system may have the size 0 and no end
+        while left > 0 and (part := os.read(file, min(_CHUNK, left))):
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
     except OSError:
         return None
     finally:
@@ -599,10 +603,11 @@ class Workspace:
                 os.unlink(place.name, dir_fd=place.folder)
                 os.fsync(place.folder)
 
-    def entries(self, path: str) -> list[FolderEntry] | None:
+    def entries(self, path: str, most: int | None = None) -> list[FolderEntry] | None:
         """Return the entries of the folder at *path*, sorted by name, without following links.
 
-        ``None`` if *path* does not exist. Private entries are left out.
+        ``None`` if *path* does not exist. Private entries are left out. Only the first *most* in the order
+        of the file system are looked at, if it is given.
         """
         with self._descent() as descent:
             place = descent.to(path)
@@ -613,7 +618,7 @@ class Workspace:
             with told(place.path or "."):
                 folder = os.open(place.name, FOLDER, dir_fd=place.folder)
                 try:
-                    return _entries(folder, place.path)
+                    return _entries(folder, place.path, most)
                 finally:
                     os.close(folder)
 
@@ -624,10 +629,10 @@ class Workspace:
         return Descent(self.root, self._aliases, self._folds_case)
 
 
-def _entries(folder: int, path: str) -> list[FolderEntry]:
+def _entries(folder: int, path: str, most: int | None) -> list[FolderEntry]:
     found = []
     with os.scandir(folder) as items:
-        for item in items:
+        for item in islice(items, most):
             if why_private(item.name) is not None:
                 continue
             where = f"{path}/{item.name}" if path else item.name
