@@ -104,6 +104,8 @@ def _check_tag(node: Any, kind: str, line: int) -> None:
         raise _Refused(f"the tag {str(node.tag)[:60]} is not taken", line)
 
 
+_MOST_DOTS = 1_000
+"""In one line: the time to read a dotted key grows with the square of its parts."""
 MAX_BYTES = 256 * 1024
 """Longest configuration file that is read."""
 MAX_DEPTH = 16
@@ -202,16 +204,20 @@ def _no_file(file: File) -> ConfigurationError:
 
 
 def _read_toml(file: File, text: str) -> tuple[dict[str, Any], dict[SettingPath, int]]:
-    import tomllib
-
     try:
-        return tomllib.loads(text), _toml_lines(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{file} is not valid TOML: {error}") from None
+        return _values_of_toml(text), _toml_lines(text)
     except RecursionError:
         raise ConfigurationError(f"{file} is nested deeper than {MAX_DEPTH} levels") from None
     except (ValueError, OverflowError) as error:
         raise ConfigurationError(f"{file} is not valid TOML: {str(error)[:200]}") from None
+
+
+def _values_of_toml(text: str) -> dict[str, Any]:
+    import tomllib
+
+    if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
+        raise ValueError(f"a line has more than {_MOST_DOTS:,} dots")
+    return tomllib.loads(text)
 
 
 def _toml_lines(text: str) -> dict[SettingPath, int]:
@@ -303,8 +309,6 @@ def _only(folder: Path, found: list[Path]) -> Path:
 
 def _has_section(file: Path) -> bool:
     """Whether *file* has ``[tool.sunwell]``; one that has not may be as broken as it likes."""
-    import tomllib
-
     try:
         if not file.is_file() or file.stat().st_size > MAX_BYTES:
             return False
@@ -314,7 +318,7 @@ def _has_section(file: Path) -> bool:
     if "sunwell" not in text:
         return False
     try:
-        tool = tomllib.loads(text).get("tool")
+        tool = _values_of_toml(text).get("tool")
     except (ValueError, RecursionError):  # settings that cannot be read must not be passed over
         return _SECTION.search(text) is not None
     return isinstance(tool, dict) and "sunwell" in tool

@@ -174,7 +174,7 @@ class _Rules:
     def of(cls, text: bytes) -> "_Rules":
         names: dict[bytes, list[tuple[int, _Line]]] = {}
         endings: dict[bytes, list[tuple[int, _Line]]] = {}
-        others = []
+        others: list[tuple[int, _Line, re.Pattern[bytes]]] = []
         lines = list(enumerate(_lines(text)))
         for number, line in reversed(lines):
             if not _SPECIAL.search(line.glob):

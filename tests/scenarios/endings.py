@@ -1,8 +1,9 @@
-"""Starts one command, interrupts it in the middle of something, and prints how and how fast it ended.
+"""Starts commands, interrupts each in the middle of something, and prints how and how fast it ended.
 
-Started as a program by ``test_ends_at_once.py`` and ``benchmarks/ends.py``: ``endings.py ROW HOW``. HOW is the
-name of a signal, ``SIGINT+SIGINT`` for Ctrl-C twice, or ``limit`` for the run's own time limit. This process
-adopts what the command leaves behind, so it knows whether a child is left.
+Started as a program by ``test_ends_at_once.py`` and ``benchmarks/ends.py``: ``endings.py AT_ONCE ROW HOW ROW
+HOW ...``. HOW is the name of a signal, ``SIGINT+SIGINT`` for Ctrl-C twice, or ``limit`` for the time limit of
+the run; without arguments it lists the rows. A process for each row adopts what the command leaves behind, so
+that it knows whether a child is left.
 """
 
 import ctypes
@@ -77,7 +78,7 @@ class Row:
     models: Mapping[str, Script | SimulatedModel] = attrs.field(factory=lambda: {CHEAP: says("Done.")})
     faults: tuple[FaultRule, ...] = ()
     server: str = ""
-    """A server that is no provider, in place of the simulator: ``silent``, ``trickle`` or ``tls``."""
+    """A server of its own in place of the simulator: ``silent``, ``trickle``, ``tls``, or ``large``."""
     files: Callable[[Path], None] = lambda _: None
     """Fills the workspace."""
     ready: str = "model_call"
@@ -91,6 +92,8 @@ class Row:
     environ: Callable[[Path], Mapping[str, str]] = lambda _: {}
     program: str = ""
     """A Python program in place of the command."""
+    has_bill: bool = True
+    """Whether the provider of this row has billed all that its journal books."""
 
 
 def _many(count: int, line: str = "nothing to see here\n") -> Callable[[Path], None]:
@@ -171,9 +174,9 @@ try:
 except KeyboardInterrupt:
     sys.exit(130)
 """
+_BOTH = ("--smart-model", SMART, "--delegation-model", CHEAP)
 _OFF = ("--sandbox", "off")
 _DEAF = "trap '' INT TERM HUP; touch begun; while :; do sleep 600; done"
-_BOMB = "x = []\nwhile True:\n    x.append('a' * 1000)\n"
 ROWS: Mapping[str, Row] = {
     "start": Row(ready="", limited=False),
     "slow-answer": Row(models={CHEAP: stuck(says("Done."))}, ready="asked"),
@@ -184,7 +187,7 @@ ROWS: Mapping[str, Row] = {
         faults=(FaultRule(Fault(status=429, retry_after_seconds=50)),), ready="asked", limited=True
     ),
     "stalled-stream": Row(faults=(FaultRule(Fault(stall_midway_seconds=_FOREVER_SECONDS)),), ready="asked"),
-    "answer-50mb": Row(models={CHEAP: says("A long answer. " * 3_500_000)}, ready="asked", limited=False),
+    "answer-50mb": Row(server="large", ready="asked"),
     "deaf-command": shell(_DEAF, options=_OFF),
     "deaf-in-sandbox": shell(_DEAF, needs=("bwrap",)),
     "stopped-command": shell("touch begun; kill -STOP $$", options=_OFF),
@@ -194,8 +197,7 @@ ROWS: Mapping[str, Row] = {
     "floods": shell("touch begun; exec yes", options=_OFF),
     "check": Row(("run", TASK, "-m", CHEAP, "--sandbox", "off", "--check", _DEAF), ready="file:begun"),
     "ladder": Row(
-        ("run", TASK, "--smart-model", SMART, "--delegation-model", CHEAP, "--escalate", "--sandbox", "off")
-        + ("--check", _DEAF),
+        ("run", TASK, *_BOTH, "--escalate", "--sandbox", "off", "--check", _DEAF),
         {CHEAP: says("Done."), SMART: says("Done.")},
         ready="file:begun",
     ),
@@ -210,21 +212,14 @@ ROWS: Mapping[str, Row] = {
         ready="tool_started",
         needs=("monty",),
     ),
-    "python-bomb": Row(
-        ("run", TASK, "-m", CHEAP, "--allow-python"),
-        {CHEAP: calling("execute_python", code=_BOMB)},
-        ready="tool_started",
-        needs=("monty",),
-        limited=False,
-    ),
     "search": Row(
         models={CHEAP: calling("search_files", pattern="(x+x+)+y", literal=False, path=None, glob=None)},
         files=_many(20_000, "x" * 30 + "\n"),
         ready="tool_started",
+        limited=False,  # a search has a limit of its own, which is shorter
     ),
     "gathering": Row(
-        ("run", "Generate CRUD endpoints for 5 entities", "--smart-model", SMART, "--delegation-model", CHEAP)
-        + ("--delegate",),
+        ("run", "Generate CRUD endpoints for 5 entities", *_BOTH, "--delegate"),
         {CHEAP: says("Done."), SMART: stuck(says("{}"))},
         files=_many(20_000),
         ready="run_opened",
@@ -243,8 +238,7 @@ ROWS: Mapping[str, Row] = {
         ("batch", "tasks.jsonl", "-m", CHEAP), {CHEAP: stuck(says("Done."))}, files=_tasks, ready="asked"
     ),
     "orchestrated": Row(
-        ("run", "Generate CRUD endpoints for 5 entities", "--smart-model", SMART, "--delegation-model", CHEAP)
-        + ("--orchestrate",),
+        ("run", "Generate CRUD endpoints for 5 entities", *_BOTH, "--orchestrate"),
         {SMART: DEMO_MODELS[SMART], CHEAP: stuck(says("Done."))},
         ready="asked:2",
     ),
@@ -252,16 +246,22 @@ ROWS: Mapping[str, Row] = {
         ("lens", TASK, "--smart-model", SMART), {SMART: stuck(says("{}"))}, ready="asked", limited=False
     ),
     "estimate": Row(
-        ("estimate", TASK, "--smart-model", SMART, "--delegation-model", CHEAP),
+        ("estimate", TASK, *_BOTH),
         files=_many(20_000),
         ready="after:0.9",
         limited=False,
     ),
     "doctor": Row(("doctor",), server="silent", ready="asked", limited=False),
     "replay": Row(
-        ("resume", "RUN"), {CHEAP: stuck(says("Done."))}, files=_long_journal, ready="resumed", limited=False
+        ("resume", "RUN"),
+        {CHEAP: stuck(says("Done."))},
+        files=_long_journal,
+        ready="resumed",
+        limited=False,
+        has_bill=False,
     ),
-    "slow-disk": Row(environ=_slow_sync, needs=("gcc",), ready="after:1.5"),
+    # No limit: what a run has done must be on the disk before it ends, and only a signal goes without.
+    "slow-disk": Row(environ=_slow_sync, needs=("gcc",), ready="after:1.5", limited=False),
     "own-async-tool": Row(
         models={CHEAP: calling("waits")}, ready="file:begun", program=OWN_TOOL + "\n# waits"
     ),
@@ -285,6 +285,9 @@ def _start(
         preexec_fn=plain,
         **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
     )
+
+
+_LARGE_EVENT = b'event: content_block_delta\ndata: {"text": "%s"}\n\n' % (b"[{" * 25_000_000)
 
 
 @attrs.define(eq=False)
@@ -312,8 +315,10 @@ class Server:
         with suppress(OSError), connection:
             connection.recv(1 << 16)
             self.asked += 1
-            if self.kind == "trickle":
+            if self.kind in ("trickle", "large"):
                 connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+            if self.kind == "large":
+                connection.sendall(_LARGE_EVENT)
             while True:
                 time.sleep(0.5)
                 if self.kind == "trickle":
@@ -411,10 +416,10 @@ def ended(row: Row, how: str, root: Path) -> dict[str, object]:
     else:
         with Server(row.server).run() as server:
             told = _interrupted(row, how, root, server.url, lambda: server.asked, environ)
-    return told | _state(root, simulator)
+    return told | _state(root, row, simulator)
 
 
-def _state(root: Path, simulator: Simulator | None) -> dict[str, object]:
+def _state(root: Path, row: Row, simulator: Simulator | None) -> dict[str, object]:
     runs = list_runs(root)
     if not runs:
         return {"journal": None, "bill": ""}
@@ -423,7 +428,8 @@ def _state(root: Path, simulator: Simulator | None) -> dict[str, object]:
     except JournalError as error:
         return {"journal": str(error), "bill": ""}
     closed = [record for record in records if isinstance(record, RunClosed)]
-    return {"journal": closed[-1].stop_reason if closed else "open", "bill": _bill(runs[-1].path, simulator)}
+    bill = _bill(runs[-1].path, simulator) if row.has_bill else ""
+    return {"journal": closed[-1].stop_reason if closed else "open", "bill": bill}
 
 
 def _interrupted(
@@ -454,16 +460,17 @@ def _interrupted(
             process.kill()
             return {"seconds": None, "code": None, "said": "never ready", "left": _left(process)}
         time.sleep(0.005)
-    time.sleep(_SETTLED_SECONDS)
-    since, wall = time.monotonic(), time.time()
-    was_over = process.poll() is not None
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_SETTLED_SECONDS)
+    was_over, since = process.poll() is not None, time.monotonic()
     if how != "limit":
         for name in how.split("+"):
             with suppress(ProcessLookupError):
                 process.send_signal(getattr(signal, name))
             time.sleep(0.05 if "+" in how else 0)
     try:
-        process.wait(_LONGEST_SECONDS)
+        if not was_over:
+            process.wait(_LONGEST_SECONDS)
         seconds: float | None = time.monotonic() - since
     except subprocess.TimeoutExpired:
         seconds = None
@@ -472,14 +479,14 @@ def _interrupted(
     if how == "limit" and seconds is not None and watch.journal is not None:
         opened = next(iter(read_records(watch.journal)), None)
         assert isinstance(opened, RunOpened)
-        seconds = wall + seconds - opened.at - LIMIT_SECONDS
+        seconds = time.time() - opened.at - LIMIT_SECONDS
     lines = "".join(watch.err).strip().splitlines()
     return {
         "seconds": seconds,
         "code": process.returncode,
         "said": lines[-1] if lines else "",
         "err": "".join(watch.err)[-2000:],
-        "was_over": was_over,
+        "was_over": was_over and how != "limit",
         "left": _left(process),
     }
 
@@ -489,19 +496,49 @@ def _left(process: "subprocess.Popen[str]") -> list[str]:
     return _children()
 
 
-def main(name: str, how: str) -> None:
+def tell(name: str, how: str) -> None:
     """Print how the row *name* ended as one line of JSON."""
     assert ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0) == 0
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="sunwell-ends-", dir=place))
     try:
         (folder / "workspace").mkdir()
-        print(json.dumps({"row": name, "how": how, **ended(ROWS[name], how, folder / "workspace")}))
+        told = {"row": name, "how": how, **ended(ROWS[name], how, folder / "workspace")}
+    except BaseException as error:
+        told = {"row": name, "how": how, "seconds": None, "error": repr(error)}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    sys.stdout.flush()
-    os._exit(0)  # threads of a server may still wait for a command
+    os.write(1, json.dumps(told).encode() + b"\n")
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:3])
+def main(at_once: int, pairs: list[str]) -> None:
+    """Tell of each row in a process of its own, *at_once* of them at a time."""
+    going: set[int] = set()
+    for name, how in zip(pairs[::2], pairs[1::2], strict=True):
+        while len(going) >= at_once:
+            going.discard(os.wait()[0])
+        child = os.fork()
+        if child == 0:
+            tell(name, how)
+            os._exit(0)  # threads of a server may still wait for a command
+        going.add(child)
+    while going:
+        going.discard(os.wait()[0])
+
+
+def describe() -> None:
+    """Print the names of all rows, what they need, and whether they have a time limit."""
+    print(
+        json.dumps(
+            [
+                {"row": name, "needs": row.needs, "limited": row.limited, "is_program": bool(row.program)}
+                for name, row in ROWS.items()
+            ]
+        )
+    )
+
+
+if __name__ == "__main__" and not sys.argv[1:]:
+    describe()
+elif __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])
