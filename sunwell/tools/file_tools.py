@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from threading import Event
+from time import monotonic
 from typing import Any, Protocol
 
 import attrs
@@ -179,9 +180,17 @@ class ListFiles:
     def _listed(self, path: str, depth: int, stop: Event) -> str:
         shown: list[FolderEntry] = []
         more = hidden = 0
+        remark = "list a deeper folder or use a smaller depth"
+        seconds = min(self.view.limits.search_seconds, self.view.limits.call_seconds * 0.9)
+        end = monotonic() + seconds
         for count, (entry, ignored) in enumerate(self.view.walk(self.view.meant(path), depth)):
-            if count % _STEP == _STEP - 1 and stop.is_set():
-                raise ToolError("cancelled")
+            if count % _STEP == _STEP - 1:
+                if stop.is_set():
+                    raise ToolError("cancelled")
+                if monotonic() > end:
+                    more += 1
+                    remark = f"stopped after {seconds:g} seconds; {remark}"
+                    break
             if ignored:
                 hidden += 1
             elif len(shown) < self.view.limits.list_entries:
@@ -192,7 +201,7 @@ class ListFiles:
         sizes = [counted(entry.size_bytes, "byte") for entry in shown]
         lines = [_line(*each) for each in zip(shown, names, sizes, strict=True)]
         if more:
-            lines.append(f"({more:,} more; list a deeper folder or use a smaller depth)")
+            lines.append(f"({more:,} more; {remark})")
         if hidden:
             lines.append(f"({hidden:,} ignored, not shown)")
         return "\n".join(lines) or "(empty)"

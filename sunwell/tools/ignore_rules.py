@@ -18,7 +18,7 @@ OWN_FILES = (".ignore", ".sunwellignore")
 IGNORE_FILES = (GIT_FILE, *OWN_FILES)
 MOST_BYTES = 1_000_000
 """A larger ignore file is not read."""
-_MOST_EXPRESSIONS = 5_000
+_MOST_EXPRESSIONS = 2_000
 """Lines with special characters, other than ``*.py``, that count in one ignore file: the last ones."""
 _MOST_INDEX_BYTES = 200_000_000
 _MARK = b"\xef\xbb\xbf"

@@ -106,6 +106,7 @@ class _Search:
     _left_out: int = attrs.field(default=0, init=False)
     _ignored: int = attrs.field(default=0, init=False)
     _too_large: int = attrs.field(default=0, init=False)
+    _too_deep: int = attrs.field(default=0, init=False)
     _size_bytes: int = attrs.field(default=0, init=False)
     _remark: str = attrs.field(default="", init=False)
     _reads: list[FileRead] = attrs.field(factory=list, init=False)
@@ -177,6 +178,7 @@ class _Search:
                 self._count(entry)
 
     def _chosen(self, path: str) -> Iterator[FolderEntry]:
+        deepest = _DEEPEST - 1 + (0 if path in ("", ".") else path.count("/") + 1)
         for count, (entry, ignored) in enumerate(self.view.walk(path, _DEEPEST)):
             if count % _STEP == 0:
                 self._check()
@@ -189,6 +191,8 @@ class _Search:
                     self._too_large += 1  # it must not keep the search from all others
                 else:
                     yield entry
+            elif entry.kind == "folder" and entry.path.count("/") >= deepest:
+                self._too_deep += 1
 
     def _check(self) -> None:
         if self.stop.is_set():
@@ -254,6 +258,8 @@ class _Search:
         if self._too_large:
             most_bytes = counted(self.view.limits.search_bytes, "byte")
             lines.append(f"({counted(self._too_large, 'file')} of more than {most_bytes} not searched)")
+        if self._too_deep:
+            lines.append(f"({counted(self._too_deep, 'folder')} below {_DEEPEST} levels not searched)")
         if self._remark:
             lines.append(f"({self._remark})")
         return Outcome("\n".join(lines), reads=tuple(self._reads))
