@@ -407,6 +407,18 @@ def flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:
         yield path.replace("_", " "), "none" if value == [] else value
 
 
+def ends(found: Found) -> list[str]:
+    """Seconds until a command has ended, by what it was doing."""
+    head = ("what it was doing", "after a signal, s", "slowest", "after the time limit, s")
+    return rows(head, (_ends_row(name, row) for name, row in found["rows"].items()))
+
+
+def _ends_row(name: str, row: Found) -> list[object]:
+    limit = row["limit_seconds"]
+    figures = (f"{row['signal_seconds']:.2f}", f"{row['signal_most_seconds']:.2f}")
+    return [name, *figures, "-" if limit is None else f"{max(limit, 0):.2f}"]
+
+
 TABLES: dict[str, Callable[[Found], list[str]]] = {
     table.__name__: table
     for table in (
@@ -432,6 +444,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         gathering,
         ladder_worlds,
         ladder_twins,
+        ends,
     )
 }
 

@@ -204,22 +204,28 @@ class AgentLoop:
         """Carry *run* out and return its result, however it ends; cancelling gives a result, too."""
         while_asking.set(partial(run.time_limits.pause, "approval"))
         try:
-            if lens_only:
-                ended = await self._write_lens(run)
-            elif batch is not None:
-                ended = await run_batch(run, batch, self._worker, self._smart, self._ladder(run))
-            else:
-                ended = await self._do_task(run)
-                if not self.config.escalate:
-                    ended = await self._ladder(run).verify(ended)
+            async with run.time_limits.limit(run.seconds_to_the_end):
+                ended = await self._ending_of(run, batch, lens_only)
             if (refusal := too_small_a_cap(run, ended)) is not None and not run.gateway.recorded_only:
                 raise refusal
         except asyncio.CancelledError:
             ended = run.composed_end("cancelled", "cancelled", "the run was stopped")
+        except TimeoutError:
+            if run.has_time:
+                raise
+            ended = run.composed_end("incomplete", "timeout", "the time limit was reached")
         except SunwellError as error:
             error.result = run.so_far(error)
             raise
         return await run.finish(ended)
+
+    async def _ending_of(self, run: Run, batch: Batch | None, lens_only: bool) -> Ending:
+        if lens_only:
+            return await self._write_lens(run)
+        if batch is not None:
+            return await run_batch(run, batch, self._worker, self._smart, self._ladder(run))
+        ended = await self._do_task(run)
+        return ended if self.config.escalate else await self._ladder(run).verify(ended)
 
     async def _do_task(self, run: Run) -> Ending:
         config = self.config

@@ -19,6 +19,7 @@ import attrs
 import click
 
 from sunwell.cli.shared_options import StrictCommand
+from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -286,7 +287,6 @@ def _withheld(folder: Path, simulator: "Simulator", claims: DemoClaims) -> None:
 
 def _climbed(folder: Path, simulator: "Simulator", claims: DemoClaims) -> None:
     """Have the task climb: cheap first, and up when the shop's own tests fail."""
-    import asyncio
 
     from sunwell.cli.plain_view import PlainView
     from sunwell.context.options import RunOptions
@@ -299,7 +299,7 @@ def _climbed(folder: Path, simulator: "Simulator", claims: DemoClaims) -> None:
     found: list[str] = []
 
     async def the_shops_tests(checking: Checking) -> Verdict:
-        outcome = await asyncio.to_thread(run_tests, shop)
+        outcome = await in_thread(run_tests, shop)
         found.append(_tested(outcome))
         return Verdict(outcome.is_green, ", ".join(outcome.failed) or found[-1])
 

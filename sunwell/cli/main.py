@@ -8,8 +8,9 @@ import click
 import sunwell
 from sunwell.cli.batch_command import batch
 from sunwell.cli.demo_command import demo
+from sunwell.cli.ending import interruptible, leave
 from sunwell.cli.estimate_commands import estimate, lens
-from sunwell.cli.exit_codes import Commands
+from sunwell.cli.exit_codes import CANCELLED, Commands
 from sunwell.cli.own_process import SafeFormatter, protect_process, report_bug
 from sunwell.cli.record_commands import adopt, export, prune, runs, show, undo
 from sunwell.cli.resume_commands import fork, record, replay, resume
@@ -68,4 +69,13 @@ def main() -> None:
         logging.lastResort.setFormatter(SafeFormatter())
     for name in _NOISY:  # our events report the same, in our own words
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    exit_after(lambda: cli(prog_name="sunwell"))
+    code: str | int | None = None
+    with interruptible():
+        try:
+            exit_after(lambda: cli(prog_name="sunwell"))
+        except SystemExit as ended:
+            code = ended.code
+        except KeyboardInterrupt:
+            print("sunwell: cancelled", file=sys.stderr)
+            code = CANCELLED
+        leave(code)

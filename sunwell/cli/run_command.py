@@ -1,6 +1,5 @@
 """``sunwell run``: a task, or one question about a context."""
 
-import asyncio
 import os
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from sunwell.cli.ending import run_async
 from sunwell.cli.shared_options import (
     DOLLARS,
     Chosen,
@@ -291,7 +291,7 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     session = session_of(chosen, options)
     warnings = require_sound(held.resolved)
     _require_material_fits(session, held)
-    unlisted = asyncio.run(unlisted_models(held.resolved))
+    unlisted = run_async(unlisted_models(held.resolved))
     for warning in (*warnings, *(finding.sentence for finding in unlisted)):
         view.say(warning)
     agent = held.agent()

@@ -1,6 +1,5 @@
 """Commands about settings and models: ``init``, ``config``, ``models`` and ``doctor``."""
 
-import asyncio
 import os
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from sunwell.cli.ending import run_async
 from sunwell.cli.shared_options import (
     DOLLARS,
     StrictCommand,
@@ -198,7 +198,7 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     resolved = resolve(loaded.values)
     found = findings(resolved) + useless_caps(resolved)
     if online:
-        found += asyncio.run(unlisted_models(resolved))
+        found += run_async(unlisted_models(resolved))
     for plugin in plugin_rows(resolved, loaded.values):
         click.echo(fitted(plugin_line(plugin), 9))
     for finding in found:
@@ -315,7 +315,7 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
         for finding in found:
             mark = _MARKS["failed" if finding.is_error else "no"]
             click.echo(fitted(on_one_line(f"settings {mark} {finding.sentence}"), 9))
-    examined = asyncio.run(examining.all())
+    examined = run_async(examining.all())
     if examining.quiet:
         told = {
             "models": [_check_object(*pair) for pair in examined],

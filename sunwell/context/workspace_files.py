@@ -8,6 +8,8 @@ from sunwell.tools.protected import KEY_ENDINGS
 from sunwell.tools.workspace import FolderEntry, Workspace
 from sunwell.tools.workspace_view import rules_in
 
+_DEEPEST = 50
+_MOST_IN_FOLDER = 20_000
 MOST_ENTRIES = 10_000
 """Limit of files and folders that are listed; of a larger workspace, only the upper levels."""
 
@@ -21,10 +23,12 @@ def list_files(workspace: Workspace, most_entries: int = MOST_ENTRIES) -> tuple[
     """Return the files that may be shown, upper levels first, and whether these are all.
 
     Ignore files are respected; links are neither followed nor listed. Paths that are closed to tools, files
-    that may hold keys, and build folders are always left out. Unreadable files are skipped.
+    that may hold keys, and build folders are always left out. Unreadable files are skipped. Of a folder with
+    more than 20,000 entries only so many are looked at, and nothing below 50 levels.
     """
     files: list[FolderEntry] = []
     seen = 0
+    is_cut = False
     waiting = deque([("", ignores_above(workspace.root))])
     while waiting:
         folder, above = waiting.popleft()
@@ -37,17 +41,20 @@ def list_files(workspace: Workspace, most_entries: int = MOST_ENTRIES) -> tuple[
             if entry.path in hidden:
                 continue
             if entry.kind == "folder":
-                waiting.append((entry.path, rules.inside(entry.path)))
+                if entry.path.count("/") < _DEEPEST:
+                    waiting.append((entry.path, rules.inside(entry.path)))
+                else:
+                    is_cut = True
             elif entry.kind == "file":
                 files.append(entry)
         if seen > most_entries:
             return files, False
-    return files, True
+    return files, not is_cut
 
 
 def _entries(workspace: Workspace, folder: str) -> list[FolderEntry]:
     try:
-        return workspace.entries(folder) or []
+        return workspace.entries(folder, _MOST_IN_FOLDER) or []
     except ToolError:  # deleted or not readable: the rest is still useful
         return []
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import functools
+import importlib
 import os
 import re
 import sys
@@ -24,6 +25,7 @@ from weakref import WeakKeyDictionary
 import attrs
 
 from sunwell.core.secrets import Secrets
+from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError, MissingKeyError
 
 OWN_URLS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
@@ -464,6 +466,9 @@ async def sender_for(sdk: Sdk, connection: Connection) -> Sender:
     sender = pool.senders.get((sdk, connection)) if pool else None
     if sender is None:
         connection.check_key()
+        if sdk not in sys.modules:
+            await in_thread(importlib.import_module, sdk)  # it takes a second, in which others must go on
+            return await sender_for(sdk, connection)  # somebody else may have made it meanwhile
         sender = _anthropic(connection) if sdk == "anthropic" else _openai(connection)
         with _pools_lock:
             pool = _pools.setdefault(loop, _Pool())

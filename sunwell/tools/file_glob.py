@@ -11,6 +11,7 @@ from sunwell.tools.ignore_rules import glob_expression
 from sunwell.tools.workspace import same_letters
 
 _MOST_PATTERNS = 1_000
+_LONGEST_GLOB = 2_000
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _COMMA_IN_CLASS = re.compile(r"(?![^\[\]]*\])")
 
@@ -58,6 +59,8 @@ class FileGlob:
 
         *inside* makes an absolute path in the workspace relative to it.
         """
+        if len(glob) > _LONGEST_GLOB:
+            raise ToolError(f"glob is longer than {_LONGEST_GLOB:,} characters; write a shorter one")
         parts = [part for part in map(str.strip, _split(same_letters(glob))) if part]
         words = [word for part in parts for word in part.split()]
         if len(words) > len(parts) and all("*" in word for word in words):

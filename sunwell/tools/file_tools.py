@@ -1,12 +1,12 @@
 """The tools that list, read and change files: list_files, read_file, write_file and edit_file."""
 
-import asyncio
 import difflib
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from threading import Event
+from time import monotonic
 from typing import Any, Protocol
 
 import attrs
@@ -14,6 +14,7 @@ import attrs
 from sunwell.core.marks import as_in_file, guarded, piece_of_file, unguarded
 from sunwell.core.message import FileChange, FileRead
 from sunwell.core.model import ToolSpec
+from sunwell.core.threads import in_thread
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.edit_hints import why_not_found
@@ -146,7 +147,7 @@ def _numbered(header: str, offset: int) -> str:
     return f"@@ {' '.join(moved)} @@\n"
 
 
-_STEP = 50  # entries between two points at which other tasks can run
+_STEP = 50  # entries between two looks at whether the call was cancelled
 _DEPTH = 3
 
 
@@ -172,13 +173,26 @@ class ListFiles:
         depth = _DEPTH if arguments["depth"] is None else arguments["depth"]
         if depth < 1:
             raise ToolError("depth must be at least 1")
+        stop = Event()
+        try:  # in a thread: a single folder may have hundreds of thousands of entries
+            return await in_thread(self._listed, arguments["path"], min(depth, 50), stop)
+        finally:
+            stop.set()  # the thread of a call that is cancelled ends soon
+
+    def _listed(self, path: str, depth: int, stop: Event) -> str:
         shown: list[FolderEntry] = []
         more = hidden = 0
-        for count, (entry, ignored) in enumerate(
-            self.view.walk(self.view.meant(arguments["path"]), min(depth, 50))
-        ):
+        remark = "list a deeper folder or use a smaller depth"
+        seconds = min(self.view.limits.search_seconds, self.view.limits.call_seconds * 0.9)
+        end = monotonic() + seconds
+        for count, (entry, ignored) in enumerate(self.view.walk(self.view.meant(path), depth)):
             if count % _STEP == _STEP - 1:
-                await asyncio.sleep(0)
+                if stop.is_set():
+                    raise ToolError("cancelled")
+                if monotonic() > end:
+                    more += 1
+                    remark = f"stopped after {seconds:g} seconds; {remark}"
+                    break
             if ignored:
                 hidden += 1
             elif len(shown) < self.view.limits.list_entries:
@@ -189,7 +203,7 @@ class ListFiles:
         sizes = [counted(entry.size_bytes, "byte") for entry in shown]
         lines = [_line(*each) for each in zip(shown, names, sizes, strict=True)]
         if more:
-            lines.append(f"({more:,} more; list a deeper folder or use a smaller depth)")
+            lines.append(f"({more:,} more; {remark})")
         if hidden:
             lines.append(f"({hidden:,} ignored, not shown)")
         return "\n".join(lines) or "(empty)"
@@ -231,7 +245,9 @@ class ReadFile:
         path = self.view.meant(arguments["path"])
         if self.view.size_of(path) > self.view.limits.file_bytes:
             return await self._by_lines(path, arguments)
-        content = self.view.read(path)
+        content = self.view.look(path)
+        if content is None:
+            raise await in_thread(self.view.no_file, path)  # it looks for similar names
         file = text_of(content.path, content.data)
         lines = lines_of(self.view.redact(file.text))
         name = on_one_line(content.path)
@@ -252,7 +268,7 @@ class ReadFile:
                 raise ToolError("cancelled")
 
         try:
-            found = await asyncio.to_thread(
+            found = await in_thread(
                 lines_of_file,
                 self.view.workspace,
                 path,

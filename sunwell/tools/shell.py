@@ -15,6 +15,7 @@ from sunwell.core.confinement import Confinement
 from sunwell.core.marks import guarded
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
+from sunwell.core.threads import in_thread
 from sunwell.core.tool import Sandbox
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
@@ -232,7 +233,7 @@ class CommandRunner:
         async with self._finding:  # no command runs while the workspace is still being examined
             if self._ready is None:
                 try:
-                    self._ready = await asyncio.to_thread(self._made_ready, environ)
+                    self._ready = await in_thread(self._made_ready, environ)
                 except ConfigurationError as error:
                     raise ToolError(f"the command was not run: {error}") from None
         return self._ready

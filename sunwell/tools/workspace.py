@@ -410,7 +410,11 @@ def read_beside(path: str | Path, most_bytes: int, *, follow: bool = False) -> b
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
             return None
-        return b"".join(iter(lambda: os.read(file, _CHUNK), b""))[:most_bytes]
+        parts, left = [], most_bytes  # a file of the system may have the size 0 and no end
+        while left > 0 and (part := os.read(file, min(_CHUNK, left))):
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
     except OSError:
         return None
     finally:
@@ -615,10 +619,11 @@ class Workspace:
                 os.unlink(place.name, dir_fd=place.folder)
                 os.fsync(place.folder)
 
-    def entries(self, path: str) -> list[FolderEntry] | None:
+    def entries(self, path: str, most: int | None = None) -> list[FolderEntry] | None:
         """Return the entries of the folder at *path*, sorted by name, without following links.
 
-        ``None`` if *path* does not exist. Private entries are left out.
+        ``None`` if *path* does not exist. Private entries are left out. Only the first *most* in the order
+        of the file system are looked at, if it is given.
         """
         with self._descent() as descent:
             place = descent.to(path)
@@ -630,7 +635,7 @@ class Workspace:
                 folder = os.open(place.name, FOLDER, dir_fd=place.folder)
                 try:
                     above = place.path.rpartition("/")[2] or self.root.name
-                    return _entries(folder, place.path, above)
+                    return _entries(folder, place.path, above, most)
                 finally:
                     os.close(folder)
 
@@ -711,10 +716,10 @@ def _has(folder: int | Path, name: str) -> bool:
     return True
 
 
-def _entries(folder: int, path: str, above: str) -> list[FolderEntry]:
+def _entries(folder: int, path: str, above: str, most: int | None) -> list[FolderEntry]:
     found = []
     with os.scandir(folder) as items:
-        for item in items:
+        for item in islice(items, most):
             if rules_for(item.name) and why_private(item.name, above) is not None:
                 continue
             where = f"{path}/{item.name}" if path else item.name

@@ -45,6 +45,10 @@ def rules_in(
     return above.below(folder, texts) if texts else above
 
 
+_MOST_IN_FOLDER = 5_000
+_DEEPEST = 50
+
+
 @attrs.define(eq=False)
 class WorkspaceView:
     """The files that tools read. Writes planned by a dry run are visible as if they were done."""
@@ -164,9 +168,9 @@ class WorkspaceView:
         """Whether *path* exists and is not a folder."""
         return self.workspace.locate(path) in self.planned or self.workspace.is_file(path)
 
-    def entries(self, folder: str) -> list[FolderEntry]:
-        """Return the entries of *folder* by name, including ignored ones."""
-        found = self.workspace.entries(folder)
+    def entries(self, folder: str, most: int | None = None) -> list[FolderEntry]:
+        """Return the entries of *folder* by name, including ignored ones; at most *most*, if it is given."""
+        found = self.workspace.entries(folder, most)
         where = self.workspace.locate(folder)
         planned = {entry.path: entry for entry in self._planned_in(where)}
         if found is None and not planned:
@@ -204,12 +208,12 @@ class WorkspaceView:
                     continue
 
     def walk_broadly(self) -> Iterator[FolderEntry]:
-        """Yield all entries that are not ignored, those near the root first."""
+        """Yield all entries that are not ignored, those near the root first; of a large folder, a part."""
         waiting = deque([("", ignores_above(self.workspace.root))])
         while waiting:
             folder, above = waiting.popleft()
             try:
-                entries = self.entries(folder)
+                entries = self.entries(folder, _MOST_IN_FOLDER)
             except ToolError:  # deleted or not readable: the rest is still useful
                 continue
             rules = rules_in(self.workspace, folder, above, entries, self.planned)
@@ -217,7 +221,7 @@ class WorkspaceView:
             for entry in entries:
                 if entry.path not in hidden:
                     yield entry
-                    if entry.kind == "folder":
+                    if entry.kind == "folder" and entry.path.count("/") < _DEEPEST:
                         waiting.append((entry.path, rules.inside(entry.path)))
 
     def _planned_in(self, folder: str) -> Iterator[FolderEntry]:

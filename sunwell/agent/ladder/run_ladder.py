@@ -23,6 +23,7 @@ from sunwell.core.confinement import Confinement
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
 from sunwell.core.task import Budget, TaskResult
+from sunwell.core.threads import in_thread
 from sunwell.core.tool import ToolExecutor
 from sunwell.core.verdict import Verification
 from sunwell.events import WARNED, Warned
@@ -202,7 +203,7 @@ class RunLadder:
     async def _outcomes(self) -> KnownOutcomes:
         if self._known is None:
             self._store = OutcomeStore(self.run.ladder_terms.outcomes, warn=self._warn)
-            self._known = await asyncio.to_thread(self._store.read) if self._store.file else KnownOutcomes()
+            self._known = await in_thread(self._store.read) if self._store.file else KnownOutcomes()
         return self._known
 
     def _warn(self, sentence: str) -> None:
@@ -213,7 +214,8 @@ class RunLadder:
 async def _checked_once(checker: Checker, done: WorkDone, ended: Ending) -> Climbed:
     checked, _ = await checker.check(done)
     verification = Verification(checked.passed, checked.by, checked.evidence, missed=checked.missed)
-    return Climbed(not_passed(ended, checked.passed, checked.missed or checked.by), verification)
+    ended = not_passed(checker.in_time(ended), checked.passed, checked.missed or checked.by)
+    return Climbed(ended, verification)
 
 
 def verification_of(results: Sequence[TaskResult]) -> Verification | None:

@@ -65,6 +65,10 @@ if TYPE_CHECKING:  # most runs have no checks, and do not load their room
     from sunwell.checks.suite import ChosenChecks
 
 
+_CLOSING_SECONDS = 0.2
+_RESUMED_SECONDS = 3.0
+
+
 @attrs.define(eq=False)
 class EventStream:
     """A queue with one consumer, which also tells the run whether anybody still listens."""
@@ -367,6 +371,8 @@ class Run:
     _shared: dict[str, list[FileChange]] = attrs.field(factory=dict, init=False)
     """Changes of files that several workers changed, in the order in which they happened."""
     _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, init=False)
+    _used_before: float | None = attrs.field(default=None, init=False)
+    """Seconds that earlier processes of the run used."""
 
     def __attrs_post_init__(self) -> None:
         prices = self.config.prices
@@ -465,6 +471,28 @@ class Run:
             raise
         self.tell(RUN_FINISHED, RunFinished(self.journal.run_id, result))
         return result
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the time limit of the run is not reached, or it has none."""
+        left = self.ledger.seconds_left(self.root.path)
+        return left is None or left > 0
+
+    def seconds_to_the_end(self) -> float | None:
+        """Return the time after which all work of the run ends, whatever it is doing; ``None``: no limit.
+
+        Work that knows its time limit gets a moment more, to end with what it has. A resumed run gets longer:
+        what is on record takes some time to be played again, although it may have none left.
+        """
+        limit = self.budget.seconds
+        if limit is None or self.gateway.recorded_only:
+            return None
+        used = self.ledger.used(self.root.path).seconds
+        if self._used_before is None:
+            self._used_before = used
+        if self.resumed:
+            return max(limit, self._used_before) + _RESUMED_SECONDS - used
+        return limit + _CLOSING_SECONDS - used
 
     def so_far_done(self, ended: Ending) -> TaskResult:
         """Return the result of the run if it ended now with *ended*, before anything is recorded or told."""
