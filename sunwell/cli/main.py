@@ -9,6 +9,7 @@ from sunwell.cli.batch_command import batch
 from sunwell.cli.demo_command import demo
 from sunwell.cli.estimate_commands import estimate, lens
 from sunwell.cli.exit_codes import Commands
+from sunwell.cli.output import take_over
 from sunwell.cli.record_commands import export, prune, runs, show, undo
 from sunwell.cli.resume_commands import fork, record, replay, resume
 from sunwell.cli.run_command import run
@@ -61,4 +62,5 @@ def main() -> None:
     """Run the command line and exit."""
     for name in _NOISY:  # our events report the same, in our own words
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    take_over()
     exit_after(lambda: cli(prog_name="sunwell"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from sunwell.cli.output import cell, console, say, say_json
 from sunwell.cli.shared_options import Chosen, StrictCommand
 from sunwell.context.kinds import Seconds, read_text
 from sunwell.errors import ConfigurationError, JournalError
@@ -86,9 +87,9 @@ def runs(workspace: str, as_json: bool) -> None:
     width = terminal_width() if sys.stdout.isatty() else _UNBOUNDED
     shown = 36 if width >= _WIDE else _telling([run["run_id"] for run in listed])
     for each in listed:
-        click.echo(_line(each, width, shown))
+        say(_line(each, width, shown))
     if not listed:
-        click.echo("no runs in this folder yet")
+        say("no runs in this folder yet")
 
 
 def _object(run: "RunFile", root: "Node") -> dict[str, Any]:
@@ -270,12 +271,10 @@ def _figures(node: Node, width: int) -> list[str]:
 
 
 def _wrapped(text: str, indent: str, width: int) -> Iterator[str]:
-    from sunwell.report.figures import pieces
-    from sunwell.tools.wording import visible
+    from sunwell.cli.change_text import change_lines, is_diff
 
-    room = max(20, width - len(indent))
-    for line in visible(text).splitlines():
-        yield from (f"{indent}{piece}" for piece in pieces(line, room))
+    for row in change_lines(text, max(20, width - len(indent)), is_diff=is_diff(text)):
+        yield f"{indent}{row.text}"
 
 
 _LOOK_SECONDS = 0.5
@@ -301,7 +300,7 @@ def show(**chosen: Any) -> None:
         _follow(run, chosen)
         return
     for line in _lines(run, chosen):
-        click.echo(line)
+        say(line)
 
 
 def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]:
@@ -357,27 +356,28 @@ def _style(chosen: Chosen) -> "TreeStyle":
 
 def _follow(run: "RunFile", chosen: Chosen) -> None:
     """Show the tree again whenever the journal has grown, until no process is working on the run."""
-    from rich.console import Console
+    from rich.console import Group
     from rich.live import Live
-    from rich.text import Text
 
     from sunwell.journal.retention import is_running
 
-    console = Console(highlight=False)
-    if console.is_terminal:
-        with Live(console=console, screen=True, auto_refresh=False) as live:
+    page = console()
+    if page.is_terminal:
+        with Live(
+            console=page, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        ) as live:
             size = -1
             while is_running(run):
                 if (now := run.path.stat().st_size) != size:
                     size = now
-                    lines = _lines(run, chosen, console.height - 1)
-                    live.update(Text("\n".join(lines), no_wrap=True), refresh=True)
+                    lines = _lines(run, chosen, page.height - 1)
+                    live.update(Group(*[cell(line, no_wrap=True) for line in lines]), refresh=True)
                 time.sleep(_LOOK_SECONDS)
     else:
         while is_running(run):
             time.sleep(_LOOK_SECONDS)
     for line in _lines(run, chosen):
-        click.echo(line)
+        say(line)
 
 
 def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
@@ -419,11 +419,11 @@ def export(run_id: str, workspace: str, form: str) -> None:
 
     records = read_records(run_in(Path(workspace), run_id).path)
     if form == "json":
-        click.echo(export_json(tree(records)))
+        say_json(export_json(tree(records)))
     elif form == "chrome-trace":
-        click.echo(export_chrome_trace(records))
+        say_json(export_chrome_trace(records))
     else:
-        click.echo(export_otlp_json(records))
+        say_json(export_otlp_json(records))
 
 
 @click.command(cls=StrictCommand)
@@ -451,13 +451,13 @@ def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
     told = (("restored", report.restored), ("removed", report.removed), ("unchanged", report.unchanged))
     for word, paths in told:
         for path in paths:
-            click.echo(f"{word:<9} {one_line(path, 200)}")
+            say(f"{word:<9} {one_line(path, 200)}")
     for refusal in report.refused:
-        click.echo(f"skipped   {one_line(refusal.reason, 300)}", err=True)
+        say(f"skipped   {one_line(refusal.reason, 300)}", err=True)
     for calls in report.uncovered:
-        click.echo(f"not saved {one_line(str(calls), 300)}: check yourself what they changed", err=True)
+        say(f"not saved {one_line(str(calls), 300)}: check yourself what they changed", err=True)
     if report.unread:
-        click.echo(f"not saved unknown calls: {one_line(report.unread, 300)}", err=True)
+        say(f"not saved unknown calls: {one_line(report.unread, 300)}", err=True)
     if report.refused or any(calls.paths for calls in report.uncovered):
         ctx.exit(INCOMPLETE)
 
@@ -490,8 +490,7 @@ def prune(workspace: str, older_than: float | None, keep: int | None, dry_run: b
 
     A running run is never removed. With both options, a run must be old and not among the newest.
     """
-    import json
-
+    from sunwell.cli.terminal import print_json
     from sunwell.journal.retention import prune as remove
     from sunwell.tools.wording import counted
 
@@ -504,12 +503,12 @@ def prune(workspace: str, older_than: float | None, keep: int | None, dry_run: b
             "freed_bytes": done.freed_bytes,
             "dry_run": dry_run,
         }
-        click.echo(json.dumps(told, indent=2))
+        print_json(told)
         return
     word = "would be removed" if dry_run else "removed"
     wide = len(word) + 2
     for run in done.removed:
-        click.echo(f"{word:<{wide}} {run.run_id}")
+        say(f"{word:<{wide}} {run.run_id}")
     for run in done.running:
-        click.echo(f"{'kept':<{wide}} {run.run_id} (it is running in another process)")
-    click.echo(f"{counted(len(done.removed), 'run')}, {counted(done.freed_bytes, 'byte')}")
+        say(f"{'kept':<{wide}} {run.run_id} (it is running in another process)")
+    say(f"{counted(len(done.removed), 'run')}, {counted(done.freed_bytes, 'byte')}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 import attrs
 import click
 
+from sunwell.cli.output import say
 from sunwell.context.kinds import Lines, allowed, read_text, without_none
 from sunwell.context.options import MODEL_ROLES, SECTIONS, OptionSpec, option_specs
 from sunwell.context.spellings import flat_names
@@ -471,7 +472,6 @@ def configured(
     :exc:`~sunwell.errors.ConfigurationError` for what is wrong, or not trusted.
     """
     from sunwell.config.resolution import resolve
-    from sunwell.tools.wording import on_one_line
 
     reading, options = (sources or sources_of(chosen)).read(), typed(chosen)
     loaded = reading.load(**options).require_trust()
@@ -484,7 +484,7 @@ def configured(
             options["delegation_model"] = cheap
         loaded = reading.load(**options).require_trust()
     for warning in loaded.warnings:
-        click.echo(on_one_line(f"sunwell: {warning}"), err=True)
+        say(f"sunwell: {warning}", err=True)
     held = Configured(loaded, resolve(loaded.values))
     if chosen.get("plugins"):
         from sunwell.config.preflight import not_installed
