@@ -27,6 +27,7 @@ _SAID = {
     None: "The checks could not tell whether the work is right.",
 }
 _PASSED_SO_FAR = "All checks that can run now passed. What is left decides after your last message:"
+_NAMED = 20
 _CODES = {True: 0, False: 1, None: None}
 
 
@@ -73,8 +74,12 @@ class RunChecksTool:
         async with self.chosen.quiet():
             verdict = await self.chosen.verdict_of(checks, self._checking(self.place))
         head = _PASSED_SO_FAR if verdict.passed and later else _SAID[verdict.passed]
-        said = "\n\n".join(part for part in (head, verdict.evidence, later) if part)
+        others = _named(self._others(self.place)) if verdict.passed is False else ""
+        said = "\n\n".join(part for part in (head, others, verdict.evidence, later) if part)
         return ToolResult(call.id, said, exit_code=_CODES[verdict.passed])
+
+    def _others(self, place: Place) -> tuple[str, ...]:
+        return self.chosen.at_work(self.chosen.owner(place.span.path))
 
     def _checks(self, place: Place) -> tuple[tuple[Check, ...], str]:
         """Return the checks that can run now, and a sentence on those that cannot."""
@@ -85,7 +90,14 @@ class RunChecksTool:
 
     def _checking(self, place: Place) -> Checking:
         changes = net_changes(tuple(self._changes(self.chosen.owner(place.span.path))))
-        return Checking(task=self.task, answer="", files=changes, secrets=self.secrets)
+        return Checking(
+            task=self.task,
+            answer="",
+            files=changes,
+            workspace=self.chosen.root,
+            unfinished=self._others(place),
+            secrets=self.secrets,
+        )
 
     def _changes(self, path: str) -> Iterator[FileChange]:
         for record in self.journal.records():
@@ -93,6 +105,17 @@ class RunChecksTool:
                 record.span == path or record.span.startswith(f"{path}/")
             ):
                 yield from record.result.changes
+
+
+def _named(others: tuple[str, ...]) -> str:
+    """Return a sentence on workers whose half-done files the checks may have seen; empty without any."""
+    if not others:
+        return ""
+    more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
+    return (
+        f"Other workers are still at work in this folder: {', '.join(others[:_NAMED])}{more}. If what failed "
+        "is not part of your task, leave it: your work is checked again when they pause."
+    )
 
 
 def is_midway(check: Check) -> bool:

@@ -121,6 +121,10 @@ def as_check(check: Check | str, timeout_seconds: float) -> Check:
     return CommandCheck(check, timeout_seconds) if isinstance(check, str) else check
 
 
+def _nobody(path: str) -> tuple[str, ...]:
+    return ()
+
+
 @attrs.define(eq=False)
 class ChosenChecks:
     """The checks of a run: those of all its work, the shell of their commands, and the files they watch."""
@@ -145,6 +149,8 @@ class ChosenChecks:
     """Whether the run is only played again: nothing is run or asked then."""
     own: dict[str, tuple[Check | str, ...]] = attrs.field(factory=dict)
     """Checks of single tasks, by the path of the span in which the task is done."""
+    at_work: Callable[[str], tuple[str, ...]] = _nobody
+    """Returns who else is at work in the folder, by ids, while the task at a path of :attr:`own` is done."""
     quiet: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     """Entered while checks run before the work has ended: nobody else writes in the folder then."""
 

@@ -14,7 +14,9 @@ LINE = "the sandbox is off: commands run with all rights of your account"
 def test_a_run_without_the_sandbox_it_needs_spends_nothing(
     sunwell, simulator, tmp_path: Path, command
 ) -> None:
-    """Exit code 2, one sentence, and no request."""
+    """Exit code 2, one sentence, no request, and no run; what the machine had there before is left alone."""
+    runs = Path("/.sunwell/runs")
+    before = sorted(runs.glob("*"))
     tasks = tmp_path / "tasks.jsonl"
     tasks.write_text('"Say hello"\n')
     what = "Say hello" if command == "run" else tasks
@@ -22,7 +24,7 @@ def test_a_run_without_the_sandbox_it_needs_spends_nothing(
     assert done.exit_code == 2, done.output
     assert "no sandbox can protect" in done.stderr
     assert not any("messages" in request.path for request in simulator.requests)
-    assert not Path("/.sunwell").exists()
+    assert sorted(runs.glob("*")) == before
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TREES = 2_500
 CONDUCTS = ("steady", "hidden", "changing", "small", "large", "missing", "routed")
-CHUNKS = 8
+CHUNKS = 3
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def bench(monkeypatch) -> Any:
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_the_bill_of_twenty_thousand_interleavings_stays_within_every_ceiling(bench, chunk) -> None:
+def test_the_bill_of_thousands_of_interleavings_stays_within_every_ceiling(bench, chunk) -> None:
     """Of the run and of each part, unless a provider bills the same bytes differently: then it is told.
 
     Books, bill and journal agree, exactly if nothing hid the bill. A dead-lock would end the test: parents

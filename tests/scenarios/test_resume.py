@@ -9,24 +9,24 @@ from typing import Any
 import pytest
 
 PROGRAM = Path(__file__).parent / "killed_runs.py"
-PARTS = 5
+PARTS = 2
 
 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("first", range(PARTS))
-def test_a_run_of_twenty_turns_survives_a_kill_at_any_record(first: int) -> None:
+def test_a_run_of_ten_turns_survives_a_kill_at_any_record(first: int) -> None:
     """Killed by SIGKILL before, after and inside the line of every record, each third again while resuming.
 
     The answer and the files are those of the unbroken run, byte for byte. Only a call that was in
     flight at a kill is asked again, and it is listed as uncertain. Each part takes its share of the records.
     """
-    program = [sys.executable, PROGRAM, "20", str(PARTS), "2", str(first)]
+    program = [sys.executable, PROGRAM, "10", str(PARTS), "2", str(first)]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     unbroken, *killed = [json.loads(line) for line in done.stdout.splitlines()]
     whole: dict[str, Any] = unbroken["unbroken"]
-    assert whole["turns"] == 21
-    assert len(killed) > 300 / PARTS
+    assert whole["turns"] == 11
+    assert len(killed) > 150 / PARTS
     assert {one["at"] % PARTS for one in killed} == {first}
     assert {one["code"] for one in killed} == {-9}
     for one in killed:

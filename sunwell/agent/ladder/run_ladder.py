@@ -62,6 +62,8 @@ class RunLadder:
     climbs: bool
     """Whether work that fails its check goes up; if not, it is checked once."""
     siblings: WorkersAtWork = attrs.field(factory=WorkersAtWork, init=False)
+    _workers: dict[str, str] = attrs.field(factory=dict, init=False)
+    """Ids of workers, by the paths of their spans."""
     _known: KnownOutcomes | None = attrs.field(default=None, init=False)
     _store: OutcomeStore | None = attrs.field(default=None, init=False)
     _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
@@ -113,8 +115,18 @@ class RunLadder:
         run.verification = climbed.verification
         return climbed.ended
 
+    def __attrs_post_init__(self) -> None:
+        if self.run.checks is not None:
+            self.run.checks.at_work = self._beside
+
+    def _beside(self, path: str) -> tuple[str, ...]:
+        """Return who is at work besides the worker at *path*; nobody beside other work."""
+        worker_id = self._workers.get(path)
+        return () if worker_id is None else self.siblings.others(worker_id)
+
     def expect(self, worker: Worker) -> None:
         """Count *worker* as at work from now on."""
+        self._workers[worker.span.path] = worker.id
         self.siblings.expect(worker.id)
 
     def left(self, worker: Worker) -> None:

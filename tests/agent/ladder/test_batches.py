@@ -9,12 +9,12 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.core import Budget, Completion, Request, Task
+from sunwell.core import Budget, Completion, Request, Task, ToolCall, Usage
 from sunwell.core.check import Checking, Verdict
 from sunwell.errors import ConnectionFailed
 from sunwell.events import CheckStarted, RungStarted, ToolCallFinished, WorkerFinished
-from sunwell.journal.records import Checked, Intent
-from sunwell.testing import run_virtual
+from sunwell.journal.records import Checked, Intent, ToolFinished
+from sunwell.testing import completion, run_virtual
 from tests.agent.ladder.batch_parts import (
     RIGHT,
     WRONG,
@@ -147,6 +147,41 @@ def test_a_failure_while_siblings_are_at_work_is_looked_at_again_when_all_pause(
     assert sorted(seen[3:]) == [("task-0", 1, True, ()), ("task-1", 1, True, ())]
     assert [rungs(result) for result in done] == [["cheap"]] * 3
     assert {result.status for result in done} == {"ok"}
+
+
+@attrs.define(eq=False)
+class Careful(Writer):
+    """A writer that runs the checks before its last message."""
+
+    async def complete(self, request: Request) -> Completion:
+        """Write, run the checks, or end."""
+        if len(request.messages) != 3:  # the task, the call that writes, and its result
+            return await super().complete(request)
+        self.calls.append(request)
+        return completion(ToolCall("c", "run_checks", "{}"), usage=Usage(100, 10), model=self.name)
+
+
+@attrs.frozen
+class Three:
+    """Three items are right; it can be looked at before the work is done."""
+
+    midway = True
+    __name__ = "three"
+
+    async def __call__(self, checking: Checking) -> Verdict:
+        """Look at the files."""
+        return await three_are_right(checking)
+
+
+def test_a_worker_that_runs_the_checks_is_told_who_else_is_at_work(crew: Crew) -> None:
+    """What failed may be a sibling's half-done work; after it, nobody is named any more."""
+    crew.cheap = Careful("cheap")
+    crew.batch(items(3), checks=(Three(),), max_concurrent=1, escalate=False, ladder=None, worth_usd=None)
+    told = [record.result.content for record in crew.records(ToolFinished) if record.result.call_id == "c"]
+    assert len(told) == 3
+    assert "Other workers are still at work in this folder: task-1, task-2. If what failed" in told[0]
+    assert "at work" not in told[2]
+    assert told[2].startswith("All checks passed.")
 
 
 def test_all_that_paused_look_before_anyone_goes_on(crew: Crew) -> None:
