@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
+from sunwell.cli.output import console, say
 from sunwell.cli.shared_options import StrictCommand
 from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError
@@ -39,14 +40,14 @@ class DemoClaims:
     def say(self, holds: bool, sentence: str) -> None:
         """Print *sentence* with a mark: ✓ if it *holds*, else ✗."""
         self.all_hold = self.all_hold and holds
-        mark = click.style("✓" if holds else "✗", fg="green" if holds else "red")
-        click.echo(f"  {mark} {sentence}")
+        say(f"  {'✓' if holds else '✗'} {sentence}", fg="green" if holds else "red")
 
     def exit_code(self) -> int:
         """Return 0 if all claims are true; otherwise say so on standard error and return 1."""
         if self.all_hold:
             return 0
-        click.echo("\nNot all claims above are true: see the lines with ✗.", err=True)
+        say(err=True)
+        say("Not all claims above are true: see the lines with ✗.", err=True)
         return 1
 
 
@@ -173,14 +174,15 @@ def demo(ctx: click.Context, keep: bool) -> None:
         _perform(folder, claims)
     finally:
         if keep:
-            click.echo(f"\nFolder kept: {folder}")
+            say()
+            say(f"Folder kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
     ctx.exit(claims.exit_code())
 
 
 def _perform(folder: Path, claims: DemoClaims) -> None:
-    click.secho("Sunwell: think once, generate many", bold=True)
+    say("Sunwell: think once, generate many", bold=True)
     _say(
         "A smart model reads a task once and writes down what it knows; a cheap model uses this to do the "
         "work. In this demo both are scripts behind a real HTTP server on this machine: no network, no keys.",
@@ -222,11 +224,11 @@ def _compare_bills(result: "TaskResult", simulator: "Simulator", account: str, c
     from sunwell.report.figures import exact
 
     billed = simulator.bill.by_model(account)
-    click.echo(f"  {'':<18}{'calls':>6}{'input':>9}{'output':>9}{'booked':>15}{'billed':>15}")
+    say(f"  {'':<18}{'calls':>6}{'input':>9}{'output':>9}{'booked':>15}{'billed':>15}")
     for line in result.bill.models:
         total = billed.get(line.model)
         theirs = None if total is None else total.usd
-        click.echo(
+        say(
             f"  {line.model:<18}{line.calls:>6}{line.usage.input_tokens:>9,}{line.usage.output_tokens:>9,}"
             f"{_exactly(line.cost_usd):>15}{_exactly(theirs):>15}"
         )
@@ -256,7 +258,7 @@ def _alone(folder: Path, simulator: "Simulator", delegated: "TaskResult", claims
     estimate = None if comparison is None else comparison.estimated_usd
     alone, ours = result.bill.cost_usd, delegated.bill.cost_usd
     billed = simulator.bill.total_usd("demo-alone")
-    click.echo(f"  estimated after the delegated run: {dollars(estimate)}")
+    say(f"  estimated after the delegated run: {dollars(estimate)}")
     outcome = run_tests(shop)
     claims.say(outcome.is_green and alone == billed, f"really run: {dollars(alone)}; {_tested(outcome)}")
     cheaper = alone is not None and ours is not None and ours < alone
@@ -314,7 +316,7 @@ def _climbed(folder: Path, simulator: "Simulator", claims: DemoClaims) -> None:
     result = work(shop, options, PlainView(quiet=True))
     verification = result.verification
     for attempt, said in zip(verification.attempts if verification else (), found, strict=False):
-        click.echo(f"  {attempt.rung:<12} {attempt.model}: {dollars(attempt.cost_usd)}, {said}")
+        say(f"  {attempt.rung:<12} {attempt.model}: {dollars(attempt.cost_usd)}, {said}")
     billed = simulator.bill.total_usd("demo-climbed")
     is_verified = verification is not None and verification.passed is True and run_tests(shop).is_green
     claims.say(is_verified and result.bill.cost_usd == billed, verdict_line(result))
@@ -327,11 +329,9 @@ def _close() -> None:
         "The models are scripts, so the demo shows nothing about the quality of any model."
     )
     _head("Next steps, with an API key")
-    click.echo(
-        "  export ANTHROPIC_API_KEY=...          (or OPENAI_API_KEY)\n"
-        f'  {_command()} estimate "Add tests for every module"\n'
-        f'  {_command()} run "Add tests for every module" --enable-delegation --budget-usd 0.50'
-    )
+    say("  export ANTHROPIC_API_KEY=...          (or OPENAI_API_KEY)")
+    say(f'  {_command()} estimate "Add tests for every module"')
+    say(f'  {_command()} run "Add tests for every module" --enable-delegation --budget-usd 0.50')
 
 
 def _command() -> str:
@@ -358,23 +358,22 @@ def _view(cap: Decimal) -> "View":
 
     if not sys.stdout.isatty():
         return PlainView(to_stderr=False)
-    from rich.console import Console
-
     from sunwell.cli.live_view import LiveView
 
-    return LiveView(Console(highlight=False), cap)
+    return LiveView(console(), cap)
 
 
 def _say(text: str, indent: str = "  ") -> None:
     from sunwell.cli.terminal import terminal_width
 
     width = min(terminal_width(), PAGE_WIDTH)
-    click.echo(click.wrap_text(text, width, initial_indent=indent, subsequent_indent=indent))
+    for line in click.wrap_text(text, width, initial_indent=indent, subsequent_indent=indent).split("\n"):
+        say(line)
 
 
 def _head(text: str) -> None:
-    click.echo("")
-    click.secho(text, bold=True)
+    say()
+    say(text, bold=True)
 
 
 def _tested(outcome: "DemoVerdict") -> str:

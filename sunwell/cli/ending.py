@@ -22,6 +22,7 @@ from typing import Any, NoReturn, TypeVar
 import attrs
 
 from sunwell.cli.exit_codes import CANCELLED
+from sunwell.cli.output import say, say_at_once
 from sunwell.core.threads import DaemonThreads
 
 T = TypeVar("T")
@@ -113,9 +114,9 @@ class Interrupts:
         kill_children()
         sentence = f"ended at once; all answers so far are in the journal{self.recovery}"
         if self.as_json:
-            _write_if_taken(1, json.dumps({"status": "cancelled", "error": sentence}).encode() + b"\n")
+            say_at_once(json.dumps({"status": "cancelled", "error": sentence}).encode() + b"\n", err=False)
         shown = _SHOW_CURSOR if os.isatty(2) else b""
-        _write_if_taken(2, shown + f"\nsunwell: {sentence}\n".encode("utf-8", "replace"))
+        say_at_once(shown + f"\nsunwell: {sentence}\n".encode("utf-8", "replace"))
         os._exit(CANCELLED)
 
 
@@ -175,7 +176,7 @@ def leave(code: str | int | None) -> NoReturn:
     import atexit
 
     if isinstance(code, str):
-        print(code, file=sys.stderr)
+        say(code, err=True)
     with suppress(Exception):  # each function's own error is printed by Python
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -183,10 +184,3 @@ def leave(code: str | int | None) -> NoReturn:
             if stream is not None:
                 stream.flush()
     os._exit(code & 0xFF if isinstance(code, int) else int(code is not None))
-
-
-def _write_if_taken(number: int, data: bytes) -> None:
-    """Write *data* if that does not block: a reader that is stuck must not keep the process alive."""
-    with suppress(OSError):
-        if select.select([], [number], [], 0)[1]:
-            os.write(number, data)

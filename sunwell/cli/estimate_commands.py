@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from sunwell.cli.output import say, say_text
 from sunwell.cli.run_command import EXIT_CODES
 from sunwell.cli.shared_options import (
     Chosen,
@@ -60,11 +61,12 @@ def estimate(**chosen: Any) -> None:
         print_json(forecast_object(made))
         return
     for line in _lines(made):
-        click.echo(line)
+        for piece in line.split("\n"):  # wrapped
+            say(piece)
     for name, value in chosen.items():
         if name.startswith("budget_") and value is not None:
             option = f"--{name.replace('_', '-')}"
-            click.echo(f"Whichever way is taken, {option} {value} holds.")
+            say(f"Whichever way is taken, {option} {value} holds.")
 
 
 def _lines(made: "Forecast") -> list[str]:
@@ -162,7 +164,6 @@ def lens(**chosen: Any) -> None:
     from sunwell.agent.lens.lens_file import LensOrigin, lens_json, read_saved_lens
     from sunwell.errors import ConfigurationError, LensError
     from sunwell.tools.environment import secrets_from_environment
-    from sunwell.tools.wording import visible
 
     if (chosen["task"] is None) == (chosen["check"] is None):
         raise ConfigurationError("name a task to write a lens for, or --check LENS.json to check one")
@@ -184,7 +185,7 @@ def lens(**chosen: Any) -> None:
         _save(Path(chosen["output"]), lens_json(result.lens, origin))
     _show(result.lens)
     for sentence in result.lens_left_out:
-        click.echo(visible(f"sunwell: left out: {sentence}"), err=True)
+        say(f"sunwell: left out: {sentence}", err=True)
 
 
 def _words_of(chosen: Chosen) -> str:
@@ -194,8 +195,6 @@ def _words_of(chosen: Chosen) -> str:
 
 
 def _tell_origin(saved: "SavedLens") -> None:
-    from sunwell.tools.wording import on_one_line
-
     origin = saved.origin
     parts = [
         f"written by {saved.lens.generated_by}" if saved.lens.generated_by else "",
@@ -203,7 +202,7 @@ def _tell_origin(saved: "SavedLens") -> None:
         f"for: {origin.task}" if origin.task else "",
     ]
     if any(parts):
-        click.echo(on_one_line(f"sunwell: {' '.join(part for part in parts if part)}"), err=True)
+        say(f"sunwell: {' '.join(part for part in parts if part)}", err=True)
 
 
 def _write(chosen: Chosen) -> "TaskResult":
@@ -226,17 +225,16 @@ def _save(path: Path, text: str) -> None:
         raise ConfigurationError(
             f"the lens cannot be written to {path}: {error.strerror or error}; it is in the journal"
         ) from None
-    click.echo(f"sunwell: wrote {path}", err=True)
+    say(f"sunwell: wrote {path}", err=True)
 
 
 def _show(shown: "EphemeralLens") -> None:
     from sunwell.agent.lens.lens_file import lens_remarks
     from sunwell.agent.lens.lens_parser import lens_tokens
-    from sunwell.tools.wording import visible
 
-    click.echo(visible(shown.to_context()))
-    click.echo(f"sunwell: about {lens_tokens(shown):,} tokens for each reader", err=True)
+    say_text(shown.to_context())
+    say(f"sunwell: about {lens_tokens(shown):,} tokens for each reader", err=True)
     if shown.target_files:
-        click.echo(visible(f"sunwell: target files: {', '.join(shown.target_files)}"), err=True)
+        say(f"sunwell: target files: {', '.join(shown.target_files)}", err=True)
     for remark in lens_remarks(shown):
-        click.echo(visible(f"sunwell: look again: {remark}"), err=True)
+        say(f"sunwell: look again: {remark}", err=True)

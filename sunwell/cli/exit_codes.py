@@ -1,5 +1,7 @@
 """How a command reports failure: one sentence on standard error, and an exit code."""
 
+import io
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -48,6 +50,23 @@ class OutputFailed(OSError):
 
 class Commands(click.Group):
     """The commands, in the order in which they were added. Sunwell's own errors become one sentence."""
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run a command and exit with its code. What is wrong with its options is printed as all else is."""
+        from sunwell.cli.output import say
+
+        try:
+            code: Any = super().main(*args, **extra | {"standalone_mode": False})
+        except click.ClickException as error:
+            page = io.StringIO()
+            error.show(file=page)
+            for line in page.getvalue().rstrip("\n").split("\n"):
+                say(line, err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            say("sunwell: cancelled", err=True)
+            sys.exit(CANCELLED)
+        sys.exit(code if isinstance(code, int) else OK)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -120,12 +139,11 @@ def _suggested(error: click.NoSuchOption) -> click.UsageError:
 
 
 def _fail(ctx: click.Context, sentence: str, code: int, status: str = "error") -> NoReturn:
+    from sunwell.cli.output import say
     from sunwell.cli.own_process import told_safely
-    from sunwell.cli.terminal import fitted_error
     from sunwell.report.figures import one_line
 
-    sentence = told_safely(sentence)
-    click.echo(fitted_error(f"sunwell: {one_line(sentence, _WHOLE * 100)}"), err=True)
+    say(f"sunwell: {one_line(told_safely(sentence), _WHOLE * 100)}", err=True, wrap=0)
     with suppress(OSError):  # standard output may be what failed
         _say_json(ctx, sentence, status)
     ctx.exit(code)

@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import attrs
 
+from sunwell.cli.output import above, cell, holding, when_free
 from sunwell.cli.plain_view import Refusals, line_of, notice
 from sunwell.cli.progress import Progress, Row
 from sunwell.events import Event, ModelTextArrived
-from sunwell.report.figures import dollars, one_line, seconds_text, told_line
+from sunwell.report.figures import dollars, one_line, seconds_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -34,6 +35,7 @@ class LiveView:
     verbose: bool = False
     progress: Progress = attrs.field(factory=Progress, init=False)
     _live: "Live | None" = attrs.field(default=None, init=False)
+    _lines: AbstractContextManager[None] = attrs.field(factory=nullcontext, init=False)
     _began: float = attrs.field(factory=time.monotonic, init=False)
     _is_over: bool = attrs.field(default=False, init=False)
     _refusals: Refusals = attrs.field(factory=Refusals, init=False)
@@ -50,26 +52,28 @@ class LiveView:
             self.say(line)
 
     def say(self, line: str) -> None:
-        """Print a line above the table."""
-        from rich.padding import Padding
-        from rich.text import Text
+        """Print a line above the table, or after the question that is open."""
+        when_free(lambda: self._print(line))
 
-        self.console.print(Padding(Text(told_line(line), style="dim"), (0, 0, 0, 2), expand=False))
+    def _print(self, line: str) -> None:
+        from rich.padding import Padding
+
+        self.console.print(Padding(cell(line, "dim"), (0, 0, 0, 2), expand=False))
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Hide the table while the user is asked a question."""
+        """Hide the table while the user is asked a question; what comes meanwhile is printed after it."""
         live = self._live
-        if live is None:
-            yield
-            return
-        live.transient = True
-        live.stop()
-        try:
-            yield
-        finally:
-            live.transient = False
-            live.start(refresh=True)
+        with holding():
+            if live is not None:
+                live.transient = True
+                live.stop()
+            try:
+                yield
+            finally:
+                if live is not None and self._live is not None:  # not left meanwhile
+                    live.transient = False
+                    live.start(refresh=True)
 
     def render(self) -> "RenderableType":
         """Return the table in its current state."""
@@ -79,8 +83,16 @@ class LiveView:
         from rich.live import Live
 
         self._began = time.monotonic()
-        self._live = Live(console=self.console, get_renderable=self.render, refresh_per_second=10)
+        self._live = Live(
+            console=self.console,
+            get_renderable=self.render,
+            refresh_per_second=10,
+            redirect_stdout=False,  # it would take escapes in what others print for styles
+            redirect_stderr=False,
+        )
         self._live.start()
+        self._lines = above(self.say)
+        self._lines.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,6 +100,7 @@ class LiveView:
         if self._live is not None:
             self._live.stop()
             self._live = None
+            self._lines.__exit__(None, None, None)
 
     def _frame(self) -> str:
         return _FRAMES[int(time.monotonic() * 10) % len(_FRAMES)]
@@ -117,12 +130,17 @@ def draw(progress: Progress, footer: str, width: int, frame: str = " ") -> "Tabl
     for row in shown:
         table.add_row(*_cells(row, progress.name(row), width, frame))
     counts = progress.crowd.counts()
-    more = f"  … and {hidden:,} more\n" if hidden else ""
-    tail = Text.assemble((more, "dim"), f"  {counts}\n" if counts else "", (f"  {footer}", "bold"))
+    tail = Text("\n").join(
+        [
+            *([cell(f"  … and {hidden:,} more", "dim")] if hidden else ()),
+            *([cell(f"  {counts}")] if counts else ()),
+            cell(f"  {footer}", "bold"),
+        ]
+    )
     grid = Table.grid()
     grid.add_column(no_wrap=True, overflow="ellipsis")
     if progress.task:
-        grid.add_row(Text(f"  {one_line(progress.task, max(20, width - 4))}", style="bold"))
+        grid.add_row(cell(f"  {one_line(progress.task, max(20, width - 4))}", "bold"))
     grid.add_row(table)
     grid.add_row(tail)
     return grid
@@ -135,17 +153,17 @@ def _cells(row: Row, name: str, width: int, frame: str) -> list["RenderableType"
     calls = f"{row.calls} {'call' if row.calls == 1 else 'calls'}"
     who = one_line(name, max(24, width - _WIDE_COLUMNS))
     cells: list[RenderableType] = [
-        Text.assemble("  " + "  " * row.level, (mark, style), f" {who}", no_wrap=True)
+        Text.assemble("  " + "  " * row.level, cell(mark, style), " ", cell(who), no_wrap=True)
     ]
     if width >= _NARROW_COLUMNS:
-        cells.append(Text(one_line(row.model, 40), style="dim" if row.level else ""))
-    cells.append(Text(calls))
+        cells.append(cell(one_line(row.model, 40), "dim" if row.level else ""))
+    cells.append(cell(calls))
     if width >= _WIDE_COLUMNS:
-        cells.append(Text(f"{row.usage.input_tokens:,} in {row.usage.output_tokens:,} out", style="dim"))
+        cells.append(cell(f"{row.usage.input_tokens:,} in {row.usage.output_tokens:,} out", "dim"))
     return [
         *cells,
-        Text(dollars(row.cost_usd)),
-        Text(_doing(row), style="dim" if row.state == "busy" else style, no_wrap=True),
+        cell(dollars(row.cost_usd)),
+        cell(_doing(row), "dim" if row.state == "busy" else style, no_wrap=True),
     ]
 
 

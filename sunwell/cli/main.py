@@ -1,7 +1,6 @@
 """The command ``sunwell``. Loads nothing heavy: each command imports what it needs when it runs."""
 
 import logging
-import sys
 
 import click
 
@@ -11,7 +10,8 @@ from sunwell.cli.demo_command import demo
 from sunwell.cli.ending import interruptible, leave
 from sunwell.cli.estimate_commands import estimate, lens
 from sunwell.cli.exit_codes import CANCELLED, Commands
-from sunwell.cli.own_process import SafeFormatter, protect_process, report_bug
+from sunwell.cli.output import say, take_over
+from sunwell.cli.own_process import protect_process
 from sunwell.cli.record_commands import adopt, export, prune, runs, show, undo
 from sunwell.cli.resume_commands import fork, record, replay, resume
 from sunwell.cli.run_command import run
@@ -64,11 +64,9 @@ for _command in (
 def main() -> None:
     """Run the command line and exit."""
     protect_process()
-    sys.excepthook = report_bug
-    if logging.lastResort is not None:
-        logging.lastResort.setFormatter(SafeFormatter())
     for name in _NOISY:  # our events report the same, in our own words
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    take_over()
     code: str | int | None = None
     with interruptible():
         try:
@@ -76,6 +74,6 @@ def main() -> None:
         except SystemExit as ended:
             code = ended.code
         except KeyboardInterrupt:
-            print("sunwell: cancelled", file=sys.stderr)
+            say("sunwell: cancelled", err=True)
             code = CANCELLED
         leave(code)

@@ -1,12 +1,9 @@
 """The process of the command line: closed to other processes, and no secret in its last words."""
 
-import logging
 import os
 import sys
-import traceback
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 _PR_SET_DUMPABLE = 4
 
@@ -41,15 +38,3 @@ def told_safely(message: str) -> str:
     from sunwell.tools.environment import secrets_from_environment  # many modules, and only after an error
 
     return without_credentials(secrets_from_environment().redact(message))
-
-
-class SafeFormatter(logging.Formatter):
-    """Formats log records, with their tracebacks, without secrets."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return told_safely(super().format(record))
-
-
-def report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print the traceback of *error*, which nobody has caught, without secrets."""
-    print(told_safely("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import attrs
-import click
 
 from sunwell.budget.standing import Standing
+from sunwell.cli.output import holding, say
 from sunwell.events import (
     BoundExceeded,
     BudgetRefused,
@@ -29,7 +29,7 @@ from sunwell.events import (
     ToolCallStarted,
     Warned,
 )
-from sunwell.report.figures import dollars, one_line, seconds_text, told_arguments, told_line, told_tool
+from sunwell.report.figures import dollars, one_line, seconds_text, told_arguments, told_tool
 
 _GOES_ON = {
     "direct": "continuing without a lens",
@@ -163,12 +163,13 @@ class PlainView:
 
     def say(self, line: str) -> None:
         """Print a line of the command itself."""
-        click.echo(told_line(line), err=self.to_stderr)
+        say(line, err=self.to_stderr)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Let other code use the terminal while the context is open."""
-        yield
+        """Print nothing while the user is asked a question; what comes meanwhile is printed after it."""
+        with holding():
+            yield
 
     def __enter__(self) -> "PlainView":
         return self

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from sunwell.cli.output import cell, console, say, say_json
 from sunwell.cli.shared_options import Chosen, StrictCommand
 from sunwell.context.kinds import Seconds, read_text
 from sunwell.errors import ConfigurationError, JournalError
@@ -94,9 +95,9 @@ def runs(workspace: str, as_json: bool) -> None:
     width = terminal_width() if sys.stdout.isatty() else _UNBOUNDED
     shown = 36 if width >= _WIDE else _telling([run["run_id"] for run in listed])
     for each in listed:
-        click.echo(_line(each, width, shown))
+        say(_line(each, width, shown))
     if not listed:
-        click.echo("no runs in this folder yet")
+        say("no runs in this folder yet")
 
 
 def _object(run: "RunFile", folder: int | None, key: bytes | None) -> dict[str, Any]:
@@ -286,12 +287,10 @@ def _figures(node: Node, width: int) -> list[str]:
 
 
 def _wrapped(text: str, indent: str, width: int) -> Iterator[str]:
-    from sunwell.report.figures import pieces
-    from sunwell.tools.wording import visible
+    from sunwell.cli.change_text import change_lines, is_diff
 
-    room = max(20, width - len(indent))
-    for line in visible(text).splitlines():
-        yield from (f"{indent}{piece}" for piece in pieces(line, room))
+    for row in change_lines(text, max(20, width - len(indent)), is_diff=is_diff(text)):
+        yield f"{indent}{row.text}"
 
 
 _LOOK_SECONDS = 0.5
@@ -317,7 +316,7 @@ def show(**chosen: Any) -> None:
         _follow(run, chosen)
         return
     for line in _lines(run, chosen):
-        click.echo(line)
+        say(line)
 
 
 def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]:
@@ -373,27 +372,28 @@ def _style(chosen: Chosen) -> "TreeStyle":
 
 def _follow(run: "RunFile", chosen: Chosen) -> None:
     """Show the tree again whenever the journal has grown, until no process is working on the run."""
-    from rich.console import Console
+    from rich.console import Group
     from rich.live import Live
-    from rich.text import Text
 
     from sunwell.journal.retention import is_running
 
-    console = Console(highlight=False)
-    if console.is_terminal:
-        with Live(console=console, screen=True, auto_refresh=False) as live:
+    page = console()
+    if page.is_terminal:
+        with Live(
+            console=page, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        ) as live:
             size = -1
             while is_running(run):
                 if (now := run.path.stat().st_size) != size:
                     size = now
-                    lines = _lines(run, chosen, console.height - 1)
-                    live.update(Text("\n".join(lines), no_wrap=True), refresh=True)
+                    lines = _lines(run, chosen, page.height - 1)
+                    live.update(Group(*[cell(line, no_wrap=True) for line in lines]), refresh=True)
                 time.sleep(_LOOK_SECONDS)
     else:
         while is_running(run):
             time.sleep(_LOOK_SECONDS)
     for line in _lines(run, chosen):
-        click.echo(line)
+        say(line)
 
 
 def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
@@ -429,7 +429,7 @@ def adopt(run_id: str, workspace: str) -> None:
     from sunwell.journal.ownership import adopt as make_own
 
     found = make_own(require_folder(Path(workspace)), run_id)
-    click.echo(f"adopted {found.run_id}")
+    say(f"adopted {found.run_id}")
 
 
 @click.command(cls=StrictCommand)
@@ -451,11 +451,11 @@ def export(run_id: str, workspace: str, form: str) -> None:
 
     records = read_records(run_in(Path(workspace), run_id).path)
     if form == "json":
-        click.echo(export_json(tree(records)))
+        say_json(export_json(tree(records)))
     elif form == "chrome-trace":
-        click.echo(export_chrome_trace(records))
+        say_json(export_chrome_trace(records))
     else:
-        click.echo(export_otlp_json(records))
+        say_json(export_otlp_json(records))
 
 
 @click.command(cls=StrictCommand)
@@ -483,13 +483,13 @@ def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
     told = (("restored", report.restored), ("removed", report.removed), ("unchanged", report.unchanged))
     for word, paths in told:
         for path in paths:
-            click.echo(f"{word:<9} {one_line(path, 200)}")
+            say(f"{word:<9} {one_line(path, 200)}")
     for refusal in report.refused:
-        click.echo(f"skipped   {one_line(refusal.reason, 300)}", err=True)
+        say(f"skipped   {one_line(refusal.reason, 300)}", err=True)
     for calls in report.uncovered:
-        click.echo(f"not saved {one_line(str(calls), 300)}: check yourself what they changed", err=True)
+        say(f"not saved {one_line(str(calls), 300)}: check yourself what they changed", err=True)
     if report.unread:
-        click.echo(f"not saved unknown calls: {one_line(report.unread, 300)}", err=True)
+        say(f"not saved unknown calls: {one_line(report.unread, 300)}", err=True)
     if report.refused or any(calls.paths for calls in report.uncovered):
         ctx.exit(INCOMPLETE)
 
@@ -531,9 +531,8 @@ def prune(
     A running run is never removed. With both options, a run must be old and not among the newest. The exit
     code is 3 if a run could not be removed, for example since it is a link.
     """
-    import json
-
     from sunwell.cli.exit_codes import INCOMPLETE
+    from sunwell.cli.terminal import print_json
     from sunwell.journal.retention import prune as remove
     from sunwell.tools.wording import counted
 
@@ -547,15 +546,15 @@ def prune(
             "freed_bytes": done.freed_bytes,
             "dry_run": dry_run,
         }
-        click.echo(json.dumps(told, indent=2))
+        print_json(told)
         ctx.exit(INCOMPLETE if done.left else 0)
     word = "would be removed" if dry_run else "removed"
     wide = len(word) + 2
     for run in done.removed:
-        click.echo(f"{word:<{wide}} {run.run_id}")
+        say(f"{word:<{wide}} {run.run_id}")
     for run in done.running:
-        click.echo(f"{'kept':<{wide}} {run.run_id} (it is running in another process)")
+        say(f"{'kept':<{wide}} {run.run_id} (it is running in another process)")
     for one in done.left:
-        click.echo(f"{'left':<{wide}} {one.run.run_id}: {one.reason}", err=True)
-    click.echo(f"{counted(len(done.removed), 'run')}, {counted(done.freed_bytes, 'byte')}")
+        say(f"{'left':<{wide}} {one.run.run_id}: {one.reason}", err=True)
+    say(f"{counted(len(done.removed), 'run')}, {counted(done.freed_bytes, 'byte')}")
     ctx.exit(INCOMPLETE if done.left else 0)

@@ -9,6 +9,7 @@ import attrs
 import click
 
 from sunwell.cli.ending import run_async
+from sunwell.cli.output import say, say_text
 from sunwell.cli.shared_options import (
     DOLLARS,
     Chosen,
@@ -63,10 +64,10 @@ class Question:
 
     def say_beginning(self) -> None:
         """Say who answers, and how long the context is."""
-        click.echo(f"Model: {self.model}", err=True)
+        say(f"Model: {self.model}", err=True)
         if self.child_model:
-            click.echo(f"Child model: {self.child_model}", err=True)
-        click.echo(f"Context: {len(self.context):,} chars", err=True)
+            say(f"Child model: {self.child_model}", err=True)
+        say(f"Context: {len(self.context):,} chars", err=True)
 
 
 _OF_A_LENS = (
@@ -146,24 +147,24 @@ def _has_children(options: "RunOptions") -> bool:
 
 def tell_end(result: "TaskResult", *, verbose: bool) -> None:
     """Print the answer; with *verbose*, time, tokens and cost go to standard error."""
-    from sunwell.report.figures import printable
     from sunwell.report.summary import unresolved_lines
 
     if result.answer:
-        click.echo(printable(result.answer))
+        say_text(result.answer)
     if result.error:
-        click.echo(f"sunwell: {result.error}", err=True)
+        say(f"sunwell: {result.error}", err=True)
     for line in unresolved_lines(result.unresolved):
-        click.echo(line, err=True)
+        say(line, err=True)
     if not verbose and result.stop_reason != "not_recorded":
         return
     usage, cost = result.bill.usage, result.bill.cost_usd
-    click.echo(f"\nCompleted in {result.duration_seconds:.1f}s", err=True)
-    click.echo(
+    say(err=True)
+    say(f"Completed in {result.duration_seconds:.1f}s", err=True)
+    say(
         f"Tokens: {usage.input_tokens:,} in + {usage.output_tokens:,} out = {usage.total_tokens:,} total",
         err=True,
     )
-    click.echo(f"Estimated cost: {'unknown' if cost is None else f'${cost:.4f}'}", err=True)
+    say(f"Estimated cost: {'unknown' if cost is None else f'${cost:.4f}'}", err=True)
 
 
 def require_place(trace: str) -> None:
@@ -346,7 +347,7 @@ def _confirm(above: Decimal | None, agent: "Agent", session: "SessionContext", v
     """Ask if the way that will be taken is expected to cost more than *above*, or if nobody knows."""
     if above is None:
         return
-    from sunwell.cli.approval_prompt import require_terminal
+    from sunwell.cli.approval_prompt import confirmed, require_terminal
     from sunwell.report.figures import dollars
 
     made = _forecast(agent, session)
@@ -357,5 +358,5 @@ def _confirm(above: Decimal | None, agent: "Agent", session: "SessionContext", v
     expected = f"the {side.name} way is expected to cost {dollars(side.expected_usd)}"
     require_terminal(f"{expected}, more than --confirm-above {dollars(above)}, which")
     view.say(f"{expected} ({dollars(side.worst_usd)} at worst)")
-    if not click.confirm("Go on?", err=True):
+    if not run_async(confirmed("Go on?")):
         raise ConfigurationError("not begun: nothing was spent")

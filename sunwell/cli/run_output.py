@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import click
 
 from sunwell.agent.agent import Agent
 from sunwell.cli.ending import Interrupts, interruptible, run_async
 from sunwell.cli.exit_codes import code_of_result
+from sunwell.cli.output import say, say_change, say_text
 from sunwell.cli.shared_options import Chosen
-from sunwell.cli.terminal import fitted, if_output_fails, terminal_width
+from sunwell.cli.terminal import if_output_fails, terminal_width
 from sunwell.cli.views import View
 from sunwell.core.task import TaskResult
 from sunwell.errors import ConfigurationError, JournalError, SunwellError
@@ -29,7 +29,6 @@ from sunwell.events import (
     RunFinished,
     RunStarted,
 )
-from sunwell.report.figures import printable
 from sunwell.report.summary import summarize, summary_text
 
 _MORE = {
@@ -63,18 +62,20 @@ def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
         print_json(told)
         return code_of_result(result, strict=bool(chosen.get("strict")))
     if sys.stderr is not None and sys.stderr.isatty():
-        click.echo("", err=True)  # an empty line after the live view
+        say(err=True)  # an empty line after the live view
     for text in planned or ():
-        click.echo(printable(text) + "\n", err=aside)
+        say_change(text, err=aside)
+        say(err=aside)
     if result.answer:
-        click.echo(printable(result.answer) + "\n", err=aside)
+        say_text(result.answer, err=aside)
+        say(err=aside)
     for line in summary_text(result, width=terminal_width()).splitlines():
         is_path = line.startswith(_PATHS)  # whole, so that it can be copied
-        click.echo(line if is_path else fitted(line, indent=9), err=True)
+        say(line, err=True, wrap=None if is_path else 9)
     if result.stop_reason == "not_recorded":  # whole: the line above may be cut
-        click.echo(f"sunwell: {result.error}", err=True)
+        say(f"sunwell: {result.error}", err=True)
     if result.status in ("cancelled", "incomplete") and result.journal and not _is_settled(result):
-        click.echo(f"continue {_resume_command(result, chosen)}", err=True)
+        say(f"continue {_resume_command(result, chosen)}", err=True)
     return code_of_result(result, strict=bool(chosen.get("strict")))
 
 

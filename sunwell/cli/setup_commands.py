@@ -9,6 +9,7 @@ import attrs
 import click
 
 from sunwell.cli.ending import run_async
+from sunwell.cli.output import say
 from sunwell.cli.shared_options import (
     DOLLARS,
     StrictCommand,
@@ -17,7 +18,6 @@ from sunwell.cli.shared_options import (
     has_key,
     model_options,
 )
-from sunwell.cli.terminal import fitted
 from sunwell.cli.trust_commands import place_options, trust, untrust
 
 if TYPE_CHECKING:
@@ -127,16 +127,16 @@ def init(workspace: str, force: bool) -> None:
         TrustRecord.of_user().add(file, data)
     except ConfigurationError as error:
         problem = str(error)
-    click.echo(f"written  {file}")
+    say(f"written  {file}")
     if problem:
-        click.echo(f"sunwell: the file is not trusted yet: {problem}", err=True)
+        say(f"sunwell: the file is not trusted yet: {problem}", err=True)
     else:
-        click.echo("trusted  in this version; after each change, run: sunwell config trust")
+        say("trusted  in this version; after each change, run: sunwell config trust")
     if has_key():
-        click.echo("next     run: sunwell config check")
+        say("next     run: sunwell config check")
     else:
-        click.echo("next     set ANTHROPIC_API_KEY, or name other models in the file")
-        click.echo("         then run: sunwell config check")
+        say("next     set ANTHROPIC_API_KEY, or name other models in the file")
+        say("         then run: sunwell config check")
 
 
 @click.group()
@@ -153,11 +153,10 @@ def show(workspace: str, config: str | None, everything: bool, as_json: bool) ->
     from sunwell.cli.shared_options import sources_of
     from sunwell.cli.terminal import print_json
     from sunwell.config.setting_lines import file_rows, rows
-    from sunwell.tools.wording import on_one_line
 
     loaded = sources_of({"workspace": workspace, "config": config}).load()
     for warning in loaded.warnings:
-        click.echo(f"sunwell: {warning}", err=True)
+        say(f"sunwell: {warning}", err=True)
     shown = rows(loaded, everything=everything)
     if as_json:
         files = [{"file": row.file, "trust": row.trust} for row in file_rows(loaded)]
@@ -166,11 +165,11 @@ def show(workspace: str, config: str | None, everything: bool, as_json: bool) ->
     wide = max((len(f"{row.key} = {row.value}") for row in shown), default=0)
     for row in shown:
         trust = "" if row.is_trusted else "  (not trusted: ignored)"
-        click.echo(on_one_line(f"{f'{row.key} = {row.value}':<{min(wide, 60)}}  # {row.origin}{trust}"))
+        say(f"{f'{row.key} = {row.value}':<{min(wide, 60)}}  # {row.origin}{trust}")
     for file in file_rows(loaded):
-        click.echo(on_one_line(f"# read {file.file} ({file.trust})"))
+        say(f"# read {file.file} ({file.trust})")
     if not shown:
-        click.echo("nothing is set: all settings have their defaults (show them with --all)")
+        say("nothing is set: all settings have their defaults (show them with --all)")
 
 
 @config.command(cls=StrictCommand)
@@ -187,26 +186,25 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     from sunwell.config.preflight import findings, plugin_rows, unlisted_models, useless_caps
     from sunwell.config.resolution import resolve
     from sunwell.config.setting_lines import file_rows
-    from sunwell.tools.wording import on_one_line
 
     loaded = sources_of({"workspace": workspace, "config": config}).load()
     for row in file_rows(loaded):
-        click.echo(on_one_line(f"read     {row.file} ({row.trust})"))  # whole, so that it can be copied
+        say(f"read     {row.file} ({row.trust})")  # whole, so that it can be copied
     for warning in loaded.warnings:
-        click.echo(fitted(on_one_line(f"warning  {warning}"), 9))
+        say(f"warning  {warning}", wrap=9)
     loaded.require_trust()
     resolved = resolve(loaded.values)
     found = findings(resolved) + useless_caps(resolved)
     if online:
         found += run_async(unlisted_models(resolved))
     for plugin in plugin_rows(resolved, loaded.values):
-        click.echo(fitted(plugin_line(plugin), 9))
+        say(plugin_line(plugin), wrap=9)
     for finding in found:
         word = "error" if finding.is_error else "warning"
-        click.echo(fitted(on_one_line(f"{word:<8} {finding.sentence}"), 9))
+        say(f"{word:<8} {finding.sentence}", wrap=9)
     if any(finding.is_error for finding in found):
         ctx.exit(BAD_INPUT)
-    click.echo("all settings are valid")
+    say("all settings are valid")
 
 
 config.add_command(trust)
@@ -234,28 +232,25 @@ def models(as_json: bool) -> None:
         return
     names = max(len(row.alias) for row in rows)
     ids = max(len(row.model_id) for row in rows)
-    click.echo(fitted(f"{'name':<{names}} {'model':<{ids}} {'input':>7} {'output':>7}  key", names + 1))
+    say(f"{'name':<{names}} {'model':<{ids}} {'input':>7} {'output':>7}  key", wrap=names + 1)
     for row in rows:
         line = (
             f"{row.alias:<{names}} {row.model_id:<{ids}} {dollars(row.input_usd):>7} "
             f"{dollars(row.output_usd):>7}  {row.key_variable} {'is set' if row.has_key else 'is not set'}"
         )
-        click.echo(fitted(line, names + 1))
+        say(line, wrap=names + 1)
     date = max(row.price_date for row in rows)
     dated = f", as of {date}" if date else ""
-    click.echo("")
-    click.echo(fitted(f"US dollars per million tokens, lowest tier, without caching{dated}."))
-    click.echo(
-        fitted(
-            "Other models: provider/model. Set PROVIDER_API_KEY, and PROVIDER_BASE_URL for any other "
-            "OpenAI-compatible server."
-        )
+    say()
+    say(f"US dollars per million tokens, lowest tier, without caching{dated}.", wrap=0)
+    say(
+        "Other models: provider/model. Set PROVIDER_API_KEY, and PROVIDER_BASE_URL for any other "
+        "OpenAI-compatible server.",
+        wrap=0,
     )
     if plugins:
         names_of = ", ".join(plugins)
-        click.echo(
-            fitted(f"Installed plugins: {names_of}. If a plugin has several models, write PLUGIN/MODEL.")
-        )
+        say(f"Installed plugins: {names_of}. If a plugin has several models, write PLUGIN/MODEL.", wrap=0)
 
 
 def _model_object(row: "ModelRow") -> dict[str, Any]:
@@ -297,7 +292,6 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.cli.terminal import print_json
     from sunwell.config.preflight import findings, plugin_rows, useless_caps
     from sunwell.config.setting_lines import file_rows
-    from sunwell.tools.wording import on_one_line
 
     usd = chosen.pop("max_usd")
     held = configured(chosen)
@@ -307,14 +301,15 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     found = findings(held.resolved, names=False) + useless_caps(held.resolved)
     if not examining.quiet:
         mark = _MARKS["yes" if sandbox["works"] else "no"]
-        click.echo(fitted(f"sandbox  {mark} {sandbox['detail']}", 9) + "\n")
+        say(f"sandbox  {mark} {sandbox['detail']}", wrap=9)
+        say()
         for file in files:
-            click.echo(on_one_line(f"read     {file.file} ({file.trust})"))
+            say(f"read     {file.file} ({file.trust})")
         for row in plugins:
-            click.echo(fitted(plugin_line(row), 9))
+            say(plugin_line(row), wrap=9)
         for finding in found:
             mark = _MARKS["failed" if finding.is_error else "no"]
-            click.echo(fitted(on_one_line(f"settings {mark} {finding.sentence}"), 9))
+            say(f"settings {mark} {finding.sentence}", wrap=9)
     examined = run_async(examining.all())
     if examining.quiet:
         told = {
@@ -331,7 +326,7 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     if any(finding.is_error for finding in found):
         lacking.append("settings")
     if not examining.quiet:
-        click.echo(fitted(_last_line(len(examined), lacking)))
+        say(_last_line(len(examined), lacking), wrap=0)
     if lacking:
         ctx.exit(FAILED)
 
@@ -387,13 +382,13 @@ class _Examining:
         try:
             model = self.held.resolved.registry.get(name)
         except SunwellError as error:
-            self._say(f"{name}\n  ✗ {error}\n")
+            self._say(name, f"  ✗ {error}", "")
             return str(error)
         self._say(f"{name} ({model.name})" if name != model.name else name)
         prices = self.held.resolved.prices
         budget = Budget(usd=self.usd, tokens=MOST_TOKENS)
         report = await examine(model, prices, suite=self.suite, budget=budget, tell=self._tell)
-        self._say(_cost_line(report, has_price=prices.price(model) is not None) + "\n")
+        self._say(_cost_line(report, has_price=prices.price(model) is not None), "")
         return report
 
     def _tell(self, check: "Trial") -> None:
@@ -403,10 +398,9 @@ class _Examining:
         needed = "" if check.verdict == "yes" or check.is_required else " (optional)"
         self._say(f"  {_MARKS[check.verdict]} {check.name}{detail}{needed}")
 
-    def _say(self, text: str) -> None:
-        if not self.quiet:
-            for line in text.split("\n"):
-                click.echo(fitted(line, 4))
+    def _say(self, *lines: str) -> None:
+        for line in () if self.quiet else lines:
+            say(line, wrap=4)
 
 
 def _cost_line(report: "ConformanceReport", *, has_price: bool) -> str:

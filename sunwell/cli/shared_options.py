@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 import attrs
 import click
 
+from sunwell.cli.output import say
 from sunwell.context.kinds import Lines, allowed, read_text, without_none
 from sunwell.context.options import MODEL_ROLES, SECTIONS, OptionSpec, option_specs
 from sunwell.context.spellings import flat_names
@@ -486,7 +487,6 @@ def configured(
     :exc:`~sunwell.errors.ConfigurationError` for what is wrong, or not trusted.
     """
     from sunwell.config.resolution import resolve
-    from sunwell.tools.wording import on_one_line
 
     reading, options = (sources or sources_of(chosen)).read(), typed(chosen)
     loaded = reading.load(**options).require_trust()
@@ -499,7 +499,7 @@ def configured(
             options["delegation_model"] = cheap
         loaded = reading.load(**options).require_trust()
     for warning in loaded.warnings:
-        click.echo(on_one_line(f"sunwell: {warning}"), err=True)
+        say(f"sunwell: {warning}", err=True)
     _tell_accepted(loaded)
     held = Configured(loaded, resolve(loaded.values))
     _tell_plugins(held)
@@ -517,10 +517,9 @@ def _tell_plugins(held: Configured) -> None:
     if not (values.plugins or values.run.tool_names or held.resolved.names):
         return
     from sunwell.config.preflight import plugins_in_use
-    from sunwell.tools.wording import on_one_line
 
     if used := plugins_in_use(held.resolved, values):
-        click.echo(on_one_line(f"sunwell: plugins in use: {', '.join(used)}"), err=True)
+        say(f"sunwell: plugins in use: {', '.join(used)}", err=True)
 
 
 def _tell_accepted(loaded: "Loaded") -> None:
@@ -531,7 +530,7 @@ def _tell_accepted(loaded: "Loaded") -> None:
     from sunwell.config.powers import power_lines
 
     for line in told(power_lines(loaded.accepted)):
-        click.echo(f"sunwell: trusted this once, it {line}", err=True)
+        say(f"sunwell: trusted this once, it {line}", err=True)
 
 
 _ALSO_SETTINGS = ("sub_calls_enabled", "plugins", "verbose", "explore_max_steps")

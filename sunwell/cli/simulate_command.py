@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sunwell.cli.ending import run_async
+from sunwell.cli.output import say
 from sunwell.cli.shared_options import StrictCommand
 
 if TYPE_CHECKING:
@@ -96,12 +97,12 @@ def _played(name: str, known: tuple[str, ...]) -> str:
 
 def _tell(news: "AnswerNews") -> None:
     if news.what == "refused":
-        click.echo(f"refused: {news.model}; {news.pending} pending")
+        say(f"refused: {news.model}; {news.pending} pending")
     else:
         about = f"{news.number:03d} {news.what}: {news.model}, conversation {news.conversation:03d}"
-        click.echo(f"{about}; {news.pending} pending; {news.file}")
+        say(f"{about}; {news.pending} pending; {news.file}")
     if news.note:
-        click.echo(f"    {news.note}")
+        say(f"    {news.note}")
 
 
 def _reason(error: OSError) -> str:
@@ -112,22 +113,20 @@ def _reason(error: OSError) -> str:
 def _greet(simulator: "Simulator") -> None:
     from sunwell.simulator import Player
 
-    click.echo("# Simulated models on this machine. In another terminal:")
-    click.echo(f"export ANTHROPIC_BASE_URL={simulator.url} ANTHROPIC_API_KEY=simulated")
-    click.echo(f"export OPENAI_BASE_URL={simulator.openai_url} OPENAI_API_KEY=simulated")
+    say("# Simulated models on this machine. In another terminal:")
+    say(f"export ANTHROPIC_BASE_URL={simulator.url} ANTHROPIC_API_KEY=simulated")
+    say(f"export OPENAI_BASE_URL={simulator.openai_url} OPENAI_API_KEY=simulated")
     if any(isinstance(model, Player) for model in (simulator.models or {}).values()):
-        click.echo("# The client's time limits hold while you think: docs/testing.md says how to raise them.")
-    click.echo("# Press Ctrl-C to stop and print the bill.")
+        say("# The client's time limits hold while you think: docs/testing.md says how to raise them.")
+    say("# Press Ctrl-C to stop and print the bill.")
 
 
 def _print_bill(simulator: "Simulator") -> None:
-    click.echo("")
+    say()
     totals = simulator.bill.by_model()
     for name, total in sorted(totals.items()):
-        click.echo(
+        say(
             f"{name:<20} {total.calls:>4} calls {total.input_tokens:>10,} in {total.output_tokens:>9,} out  "
             f"${total.usd.normalize():f}"
         )
-    click.echo(
-        f"total billed: ${simulator.bill.total_usd().normalize():f}" if totals else "nothing was billed"
-    )
+    say(f"total billed: ${simulator.bill.total_usd().normalize():f}" if totals else "nothing was billed")

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from sunwell.cli.exit_codes import FAILED, JSON_WANTED, READER_GONE, OutputFailed
+from sunwell.cli.output import Screen, say, say_json
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -34,8 +35,22 @@ def terminal_width() -> int:
     return shutil.get_terminal_size().columns if is_terminal() else PLAIN_WIDTH
 
 
+def error_width() -> int:
+    """Return the width of the terminal at standard error in columns; of a page if there is none."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return PLAIN_WIDTH
+    try:
+        width = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
+    except (OSError, ValueError):
+        width = 0
+    return width if width > 0 else PLAIN_WIDTH
+
+
 def fitted(line: str, indent: int = 0) -> str:
     """Return *line* wrapped to the terminal's width; elsewhere it stays one line, for programs."""
+    from sunwell.tools.wording import shown
+
+    line = shown(line, kept="\t")
     return broken(line, terminal_width(), indent) if is_terminal() else line
 
 
@@ -43,11 +58,7 @@ def fitted_error(line: str, indent: int = 0) -> str:
     """Return *line* wrapped to the width of the terminal at standard error; elsewhere it stays one line."""
     if sys.stderr is None or not sys.stderr.isatty():
         return line
-    try:
-        width = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
-    except (OSError, ValueError):
-        width = 0
-    return broken(line, width if width > 0 else PLAIN_WIDTH, indent)
+    return broken(line, error_width(), indent)
 
 
 def broken(line: str, width: int, indent: int = 0) -> str:
@@ -82,7 +93,7 @@ def read_input(what: str, advice: str = "", longest_seconds: float | None = None
             if is_told:
                 raise TimeoutError(f"nothing arrived within {longest_seconds:g} s")
             is_told = True
-            print(f"sunwell: waiting for {what} on standard input{advice}", file=sys.stderr, flush=True)
+            say(f"sunwell: waiting for {what} on standard input{advice}", err=True)
             continue
         chunk = os.read(number, _CHUNK_BYTES)
         if not chunk:
@@ -93,16 +104,14 @@ def read_input(what: str, advice: str = "", longest_seconds: float | None = None
 
 def print_json(value: Any, indent: int | None = 2) -> None:
     """Print *value* as JSON. If standard output is not UTF-8, all other characters become JSON escapes."""
+    import json
+
     import click
 
-    from sunwell.report.figures import json_text
-
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    is_utf8 = codecs.lookup(encoding).name == "utf-8"
     context = click.get_current_context(silent=True)
     if context is not None:
         context.meta[JSON_WANTED] = False  # one object is on standard output; no error may add a second
-    click.echo(json_text(value, indent, ascii_only=not is_utf8))
+    say_json(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
 def if_output_fails(sentence: str) -> None:
@@ -199,13 +208,13 @@ def exit_after(command: Callable[[], object]) -> NoReturn:
         code = READER_GONE if failure.errno == errno.EPIPE else code or FAILED
         if code != READER_GONE:
             advice = "" if failure.errno == errno.EBADF else "check that its disk has space, or "
-            print(
+            say(
                 f"sunwell: cannot write to standard output ({failure.strerror}): {advice}redirect it"
                 f"{recovery and '; '}{recovery}",
-                file=sys.stderr,
+                err=True,
             )
         elif recovery:
-            print(f"sunwell: standard output was closed by its reader: {recovery}", file=sys.stderr)
+            say(f"sunwell: standard output was closed by its reader: {recovery}", err=True)
     sys.exit(code)
 
 
@@ -230,13 +239,13 @@ def _replaced(stream: TextIO | None, kind: type[_Descriptor]) -> tuple[TextIO, _
     stream.flush()
     descriptor = kind(number, "wb", closefd=False)
     at_once = stream.line_buffering or stream.write_through
-    text = io.TextIOWrapper(io.BufferedWriter(descriptor), stream.encoding, _ESCAPES, line_buffering=at_once)
+    text = Screen(io.BufferedWriter(descriptor), stream.encoding, _ESCAPES, line_buffering=at_once)
     return text, descriptor
 
 
 def _closed_output() -> tuple[TextIO, _Descriptor]:
     descriptor = _Closed(1, "wb", closefd=False)
-    text = io.TextIOWrapper(io.BufferedWriter(descriptor), "utf-8", _ESCAPES, line_buffering=True)
+    text = Screen(io.BufferedWriter(descriptor), "utf-8", _ESCAPES, line_buffering=True)
     return text, descriptor
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sunwell.cli.exit_codes import FAILED
+from sunwell.cli.output import say, say_now
 from sunwell.cli.shared_options import StrictCommand
 from sunwell.errors import ConfigurationError
 
@@ -69,7 +70,7 @@ def trust(
     digest = hash_of(document.data)
     _print(document, digest, power_lines(reading.needing_trust()))
     if not _agreed(document, digest, yes=yes, seen=seen):
-        click.echo("not trusted")
+        say("not trusted")
         ctx.exit(FAILED)
     now = sources.read().project
     if now is None or now.data != document.data:
@@ -77,22 +78,24 @@ def trust(
             f"{document.file} has changed since it was shown, and is not trusted: read it again"
         )
     TrustRecord.of_user().add(document.file, document.data)  # exactly the bytes that were shown
-    click.echo("trusted  in this version")
+    say("trusted  in this version")
 
 
 def _print(document: "Document", digest: str, powers: "tuple[PowerLine, ...]") -> None:
-    from sunwell.tools.wording import on_one_line, visible
+    from sunwell.tools.wording import visible
 
-    click.echo(on_one_line(f"file     {document.file.resolve()}"))
-    click.echo(f"hash     {digest}\n")
+    say(f"file     {document.file.resolve()}")
+    say(f"hash     {digest}")
+    say()
     text = document.data.decode("utf-8-sig").removesuffix("\n").split("\n")
     width = len(str(len(text)))
     for number, line in enumerate(text, 1):
         # A line break of Windows is one; any other carriage return could hide what stands before it.
-        click.echo(f"  {number:>{width}} | {visible(line.removesuffix(chr(13)), kept=chr(9))}")
-    click.echo("\nonce trusted, this file:" if powers else "\nno setting needs trust: all narrow your own")
+        say(f"  {number:>{width}} | {visible(line.removesuffix(chr(13)), kept=chr(9))}")
+    say()
+    say("once trusted, this file:" if powers else "no setting needs trust: all narrow your own")
     for line in told(powers):
-        click.echo(f"  {line}")
+        say(f"  {line}")
 
 
 def told(powers: "Iterable[PowerLine]") -> tuple[str, ...]:
@@ -122,14 +125,14 @@ def _asked() -> bool:
 
     # What was typed before the question was there is no answer to it.
     termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-    click.echo("\ntrust this version? [y]es, [n]o: ", nl=False)
+    say()
+    say_now("trust this version? [y]es, [n]o: ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _list() -> None:
     from sunwell.config.documents import read_content
     from sunwell.config.trust import TrustRecord, digest_of
-    from sunwell.tools.wording import on_one_line
 
     known, problem = TrustRecord.of_user().entries()
     if problem:
@@ -139,9 +142,9 @@ def _list() -> None:
             state = "trusted" if digest_of(read_content(Path(name)).data) == digest else "changed"
         except ConfigurationError:
             state = "missing"
-        click.echo(on_one_line(f"{state:<8} {name}  sha256:{digest}"))
+        say(f"{state:<8} {name}  sha256:{digest}")
     if not known:
-        click.echo("no file is trusted")
+        say("no file is trusted")
 
 
 @click.command(cls=StrictCommand)
@@ -151,7 +154,6 @@ def untrust(workspace: str, config: str | None, file: str | None) -> None:
     """Trust a project's file no longer, whatever its content; it need not exist any more."""
     from sunwell.config.documents import project_file
     from sunwell.config.trust import TrustRecord
-    from sunwell.tools.wording import on_one_line
 
     named = file or config
     found = project_file(Path(workspace)) if named is None else Path(named)
@@ -159,4 +161,4 @@ def untrust(workspace: str, config: str | None, file: str | None) -> None:
         raise ConfigurationError(f"{Path(workspace).resolve()} has no configuration file: name one")
     is_known = TrustRecord.of_user().remove(found)
     words = "trusted no longer:" if is_known else "was not trusted:"
-    click.echo(on_one_line(f"{words} {os.path.realpath(found)}"))
+    say(f"{words} {os.path.realpath(found)}")

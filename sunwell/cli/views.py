@@ -20,7 +20,7 @@ class View(Protocol):
         ...
 
     def paused(self) -> AbstractContextManager[None]:
-        """Let other code use the terminal while the context is open."""
+        """Print nothing while the user is asked a question; what comes meanwhile is printed after it."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -34,8 +34,7 @@ def choose_view(*, as_json: bool, verbose: bool, max_usd: Decimal | None = None)
 
     if sys.stderr is None or not sys.stderr.isatty():  # None if it is closed
         return PlainView(verbose, quiet=as_json and not verbose)
-    from rich.console import Console
-
     from sunwell.cli.live_view import LiveView
+    from sunwell.cli.output import console
 
-    return LiveView(Console(stderr=True, highlight=False), max_usd, verbose)
+    return LiveView(console(err=True), max_usd, verbose)

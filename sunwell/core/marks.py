@@ -1,7 +1,8 @@
 """Marks that Sunwell puts into texts for models, and a guard against texts of others that look like one.
 
 A mark stands at the start of a line. A line of a file, of a command's output or of a tool's text that would
-look like one gets a backslash before it, so that a line without one is Sunwell's.
+look like one gets a backslash before it, so that a line without one is Sunwell's. So does, for
+people, a line of an answer that would look like a line of Sunwell's report.
 """
 
 import re
@@ -58,3 +59,25 @@ def piece_of_file(piece: str, content: str) -> str | None:
     if plain == piece or f"\n{plain}" not in f"\n{content}":
         return piece
     return None if piece in content else plain
+
+
+_REPORT = re.compile(
+    r"^(\\*)(?=[ \t]*(?:"
+    r"(?i:verdict\b|(?:not )?verified(?: by\b|:)|approved\b)"
+    r"|(?:done|error|incomplete|cancelled|bill|cost|files|commands|journal|lens|note|quoted)(?: {2}| *\t)"
+    r"|(?:incomplete|cancelled) [^\n]{0,200}after \d+ turns?\b"
+    r"|sunwell: |run [0-9a-f-]{8,36} |unresolved: |unconfirmed: |continue sunwell "
+    r"|compared with [^\n]{1,200} alone\b|check (?:passed|failed|could not tell): "
+    r"|[^\n]{0,400}\? \(y, n, all, details, \?\)"
+    r"))",
+    re.MULTILINE,
+)
+
+
+def guarded_from_report(text: str) -> str:
+    """Return *text* with one more backslash before each line that looks like one of Sunwell's report.
+
+    Such a line says how a run ended, what was verified or approved, what was paid, or asks for approval.
+    Different texts stay different.
+    """
+    return _REPORT.sub(lambda found: f"{found[1]}\\", text)

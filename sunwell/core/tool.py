@@ -157,7 +157,13 @@ class Proposal:
     """Exactly what will run or be written, with known secrets replaced: command, arguments, or diff.
 
     A model wrote this text: pass it through :func:`sunwell.tools.visible` before you print it."""
+    path: str = ""
+    """The file that is written, relative to the workspace; empty if the call itself writes none."""
+    conditions: str = ""
+    """How a command would run: folder, sandbox, network, time limit; empty for other tools."""
+    asked_by: str = ""
+    """The worker whose call it is, with its task; empty if the run has no workers."""
     reason: str = ""
-    """Why this is asked, if not every such call is; the end of a sentence about the file or command."""
+    """Why a person must decide this one, for example that the file is protected; empty: like any other."""
     always: bool = False
-    """Whether it must be asked whatever was approved before: an answer for all calls does not cover it."""
+    """Whether a person must decide although they have said yes to everything."""

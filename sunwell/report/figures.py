@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from sunwell.tools.wording import visible, without_escapes
+from sunwell.core.marks import guarded_from_report
+from sunwell.tools.wording import shown, visible
 
 _CENT = Decimal("0.01")
 _SPACES = re.compile("[ \n\t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
-_ACTING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_NOT_ASCII = re.compile("[^ -~\n]")
 
 
 def dollars(amount: Decimal | None) -> str:
@@ -47,26 +47,32 @@ def seconds_text(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return *text* without control sequences and marks that change the direction of writing.
+    """Return *text*, an answer or another text of several lines, safe for a terminal.
 
-    Use it for answers. For text that a user must approve, use :func:`~sunwell.tools.wording.visible`.
+    What a terminal acts on or does not show is shown as an escape, see :func:`~sunwell.tools.wording.shown`;
+    a line that looks like one of Sunwell's own report gets a backslash. Line ends become line feeds.
     """
-    return _DIRECTIONS.sub("", without_escapes(text))
-
-
-def told_line(line: str) -> str:
-    """Return *line* safe for a terminal; parts that are already escaped stay as they are."""
-    is_safe = all(sign.isprintable() or sign in "\n\t" for sign in line)
-    return line if is_safe else visible(line)
+    return guarded_from_report(shown(text.replace("\r\n", "\n")))
 
 
 def json_text(value: Any, indent: int | None = 2, *, ascii_only: bool = False) -> str:
-    """Return *value* as JSON; characters that a terminal acts on become JSON escapes.
+    """Return *value* as JSON; see :func:`json_shown`."""
+    return json_shown(json.dumps(value, ensure_ascii=ascii_only, indent=indent), ascii_only=ascii_only)
 
-    With *ascii_only* so do all that are not ASCII.
+
+def json_shown(text: str, *, ascii_only: bool = False) -> str:
+    """Return *text*, which is JSON; what a terminal acts on or does not show becomes an escape.
+
+    So does half of a surrogate pair, and with *ascii_only* all that is not ASCII. The value stays the same.
     """
-    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
-    return _ACTING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return _NOT_ASCII.sub(lambda match: _json_escape(match[0], ascii_only), text)
+
+
+def _json_escape(sign: str, ascii_only: bool) -> str:
+    if not ascii_only and shown(sign) == sign:
+        return sign
+    units = sign.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def columns_of(text: str) -> int:
@@ -112,7 +118,7 @@ def one_line(text: str, limit_chars: int = 100) -> str:
     """Return *text* as one line, cut with an ellipsis; white space collapses, the invisible is escaped."""
     line = _SPACES.sub(" ", text).strip(" ")
     if not (line.isascii() and line.isprintable()) or "\\" in line:
-        line = visible(line, kept="\ufe0f")  # it turns a character into an emoji
+        line = visible(line, kept="", joins=True)
     return line if len(line) <= limit_chars else line[: limit_chars - 1] + "…"
 
 

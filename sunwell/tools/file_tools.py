@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -83,7 +84,7 @@ def difference(plan: Plan, redact: Callable[[str], str], *, whole: bool = False)
         return _with_all(said, new) if whole else said
     old = lines_of(redact(_text(plan.path, plan.old)))
     start, end = _same_ends(old, new)
-    form = _form_changed(plan) if whole else ""
+    form = _form_changed(plan)
     if max(len(old), len(new)) - start - end > _MOST_DIFF_LINES:
         said = f"{plan.path}: {len(old):,} lines become {len(new):,}; too many differ to show"
         if not whole:
@@ -96,11 +97,26 @@ def difference(plan: Plan, redact: Callable[[str], str], *, whole: bool = False)
     shown = difflib.unified_diff(
         old[first:last_old],
         new[first:last_new],
-        "/dev/null" if plan.old is None else f"a/{plan.path}",
-        f"b/{plan.path}",
+        "/dev/null" if plan.old is None else _named("a", plan.path),
+        _named("b", plan.path),
     )
     lines = [_numbered(line, first) if line.startswith("@@ ") else line for line in shown]
     return form + _closed(lines)
+
+
+def counts_in(shown: str) -> str:
+    """Return how many lines *shown*, which :func:`difference` returned, adds and removes: ``+12 -3``."""
+    lines = shown.split("\n")
+    head = next((number for number, line in enumerate(lines) if line.startswith("@@ ")), -1)
+    signs = [line[:1] for line in lines[head + 1 :]]  # above the first "@@" are the names of the file
+    removed = signs.count("-")
+    return f"+{signs.count('+')}" + (f" -{removed}" if removed else "")
+
+
+def _named(side: str, path: str) -> str:
+    """Return the name of a file for the head of a diff: as JSON if it could break out of its line."""
+    name = f"{side}/{path}"
+    return name if name.isprintable() else json.dumps(name)
 
 
 def _closed(lines: Iterable[str]) -> str:

@@ -280,8 +280,9 @@ class GovernedCall:
         kept: list[FileChange] = []
         if self._acts:
             try:
-                asked = self._asked_for()
-                await self.terms.require_approval(self.call.name, self._summary(), self._details(), asked)
+                await self.terms.require_approval(
+                    self.call.name, self._summary(), self._details(), reason=self._asked_for()
+                )
                 kept = [change for change in self.inner.changes if self._keep(change)]
             except ToolError as error:
                 return self.terms.failure(self.call, error.sentence)

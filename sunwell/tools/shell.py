@@ -322,7 +322,7 @@ class RunCommand:
         asked = arguments["timeout_seconds"]
         if asked is not None and asked < 1:
             raise ToolError("timeout_seconds must be at least 1")
-        seconds = min(asked or self.limits.command_seconds, self.limits.command_seconds)
+        seconds = self._seconds(arguments)
         ended = await self._runner.run(arguments["command"], seconds, self.limits.output_chars)
         return self._outcome(ended, seconds)
 
@@ -350,6 +350,18 @@ class RunCommand:
     def details(self, arguments: Mapping[str, Any]) -> str:
         """Return the whole command."""
         return str(arguments["command"])
+
+    def conditions(self, arguments: Mapping[str, Any]) -> str:
+        """Return where and how the command would run, for a person who decides about it."""
+        how = (
+            "without a sandbox: with network, and with all rights of your account"
+            if self.sandbox == "off"
+            else "in a sandbox: without network, and only this folder can be written to"
+        )
+        return f"in {self.root}, {how}; killed after {self._seconds(arguments):g} s"
+
+    def _seconds(self, arguments: Mapping[str, Any]) -> float:
+        return min(arguments["timeout_seconds"] or self.limits.command_seconds, self.limits.command_seconds)
 
     def _outcome(self, ended: ProcessEnd, seconds: float) -> Outcome:
         if ended.exit_code is None:

@@ -19,7 +19,7 @@ from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Proposal
 from sunwell.errors import ToolError
-from sunwell.tools.file_tools import Plan, difference
+from sunwell.tools.file_tools import Plan, counts_in, difference
 from sunwell.tools.limits import Approve, Outcome, ToolLimits, as_text
 from sunwell.tools.originals import Keeper
 from sunwell.tools.wording import cut, on_one_line, refusal_of
@@ -31,6 +31,8 @@ while_asking: ContextVar[Callable[[], AbstractAsyncContextManager[None]]] = Cont
     "while_asking", default=nullcontext
 )
 """Entered while an approval is pending: this time does not count as working time."""
+asking_for: ContextVar[str] = ContextVar("asking_for", default="")
+"""The worker whose calls are executed, with its task; empty outside workers."""
 
 
 class Runnable(Protocol):
@@ -72,17 +74,29 @@ class CallTerms:
         """Return *sentence* as a result with ``is_error``."""
         return self.result(call, Outcome(sentence, is_error=True))
 
-    async def require_approval(self, tool: str, summary: str, details: str, reason: str = "") -> None:
+    async def require_approval(
+        self, tool: str, summary: str, details: str, *, path: str = "", conditions: str = "", reason: str = ""
+    ) -> None:
         """Ask for approval, one question at a time; raise :exc:`ToolError` unless it is given.
 
         With a *reason* it is always asked, whatever was approved before.
         """
         if self.approve is None:
             return
-        line = on_one_line(self.secrets.redact(summary))
+        redact = self.secrets.redact
+        line = on_one_line(redact(summary))
         if len(line) > _LONGEST_SUMMARY:  # the details are complete
             line = line[: _LONGEST_SUMMARY - 1] + "…"
-        proposal = Proposal(tool, line, self.secrets.redact(details), reason=reason, always=bool(reason))
+        proposal = Proposal(
+            tool,
+            line,
+            redact(details),
+            path=redact(path),
+            conditions=redact(conditions),
+            asked_by=redact(asking_for.get()),
+            reason=reason,
+            always=bool(reason),
+        )
         async with self._asking, while_asking.get()():
             try:
                 said = self.approve(proposal)
@@ -143,8 +157,10 @@ class StagedWrite:
             return self._done()
         try:
             if self.terms.approve is not None:
+                whole = self._whole_difference()
+                summary = f"{self._verb()} {self.plan.path} ({counts_in(whole)})"
                 await self.terms.require_approval(
-                    self.call.name, self._summary(), self._whole_difference(), self.plan.asked
+                    self.call.name, summary, whole, path=self.plan.path, reason=self.plan.asked
                 )
             self._write()
         except ToolError as error:
@@ -165,9 +181,8 @@ class StagedWrite:
     def _whole_difference(self) -> str:
         return difference(self.plan, self.view.redact, whole=True)
 
-    def _summary(self) -> str:
-        verb = "make" if self.plan.old is None else "change"
-        return f"{verb} {self.plan.path}"
+    def _verb(self) -> str:
+        return "make" if self.plan.old is None else "change"
 
     def _write(self) -> None:
         plan, change = self.plan, self.plan.change
@@ -214,7 +229,9 @@ class StagedRun:
                 summary, details = self._proposed()
                 if self.terms.dry_run:
                     return self.terms.result(self.call, Outcome(f"dry run, not done: {summary}"))
-                await self.terms.require_approval(self.call.name, summary, details)
+                conditions = getattr(self.tool, "conditions", None)
+                how = conditions(self.arguments) if callable(conditions) else ""
+                await self.terms.require_approval(self.call.name, summary, details, conditions=how)
             return self.terms.result(self.call, await self._run())
         except ToolError as error:
             return self.terms.failure(self.call, error.sentence)

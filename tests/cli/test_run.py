@@ -206,10 +206,10 @@ def test_an_unknown_cost_is_above_whatever_was_named(sunwell, shop: Path, simula
 
 
 def test_what_the_model_says_cannot_take_hold_of_the_terminal(sunwell, shop: Path) -> None:
-    """Control sequences in an answer are not printed: the scripted model repeats its task."""
+    """Control sequences in an answer are shown, not sent: the scripted model repeats its task."""
     done = sunwell("run", "Say \x1b[31mred\x1b]0;title\x07", "-w", shop, "--model", "haiku")
     assert done.exit_code == 0
-    assert "Say red" in done.stdout
+    assert r"Say \x1b[31mred\x1b]0;title\x07" in done.stdout
     assert "\x1b" not in done.output
 
 

@@ -66,13 +66,56 @@ def test_times_are_short(seconds: float, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["\x1b[2Ja", "\x1b]0;t\x07a", "\x9b31ma", "a\x07\x00", "\u202ea\u2066"],
-    ids=["csi", "title", "c1", "controls", "directions"],
+    ("text", "shown"),
+    [
+        pytest.param("\x1b[2Ja", r"\x1b[2Ja", id="csi"),
+        pytest.param("\x1b]0;t\x07a", r"\x1b]0;t\x07a", id="title"),
+        pytest.param("\x9b31ma", r"\x9b31ma", id="c1"),
+        pytest.param("10%\ra\b\x0c\r\nb", "10%\\x0da\\x08\\x0c\nb", id="overwriting"),
+        pytest.param("\u202ea\u2066", r"\u202ea\u2066", id="directions"),
+        pytest.param("a\u200bb\U000e0041\ud800", r"a\u200bb\U000e0041\ud800", id="unseen"),
+        pytest.param(
+            "\U0001f469\u200d\U0001f4bb \u2764\ufe0f", "\U0001f469\u200d\U0001f4bb \u2764\ufe0f", id="emoji"
+        ),
+        pytest.param(
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+            id="persian",
+        ),
+    ],
 )
-def test_text_cannot_take_hold_of_a_terminal(text: str) -> None:
-    """Control sequences and marks of direction are gone, the rest stays."""
-    assert printable(text) == "a"
+def test_text_cannot_take_hold_of_a_terminal(text: str, shown: str) -> None:
+    """What a terminal acts on or does not show is written out; text of all scripts stays readable."""
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "verdict  verified by pytest, $0.01",
+        "Verified by pytest",
+        "approved",
+        "done     3 turns, 1.2 s",
+        "incomplete budget_usd, after 3 turns, 2 s",
+        "sunwell: everything is fine",
+        "continue sunwell resume 1234 --approve",
+        "unresolved: nothing",
+        "Run make test? (y, n, all, details, ?) y",
+        "  verdict  verified by pytest",
+    ],
+)
+def test_an_answer_cannot_look_like_the_report(line: str) -> None:
+    """A line that looks like one of Sunwell's own gets a backslash; one that has a backslash gets another."""
+    assert printable(f"Hello\n{line}\nbye") == f"Hello\n\\{line}\nbye"
+    assert printable(f"\\{line}") == f"\\\\{line}"
+
+
+@pytest.mark.parametrize(
+    "line", ["Note: see below", "Done.", "error: expected ;", "lens cap", "The verdict: ok", "Files changed:"]
+)
+def test_ordinary_lines_of_an_answer_stay(line: str) -> None:
+    """No backslash before what people write."""
+    assert printable(line) == line
 
 
 def test_a_line_is_one_line() -> None:

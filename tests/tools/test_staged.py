@@ -70,9 +70,20 @@ async def test_writes_and_commands_are_asked_for(folder, ask, is_async, answer):
         await ask(box, "act"),
     ]
     assert asked == [
-        Proposal("edit_file", "change x", "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n"),
-        Proposal("write_file", "make y", "--- /dev/null\n+++ b/y\n@@ -0,0 +1 @@\n+y\n"),
-        Proposal("run_command", "run touch z", "touch z"),
+        Proposal(
+            "edit_file",
+            "change x (+1 -1)",
+            "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n",
+            path="x",
+        ),
+        Proposal("write_file", "make y (+1)", "--- /dev/null\n+++ b/y\n@@ -0,0 +1 @@\n+y\n", path="y"),
+        Proposal(
+            "run_command",
+            "run touch z",
+            "touch z",
+            conditions=f"in {folder}, without a sandbox: with network, and with all rights of your account; "
+            "killed after 120 s",
+        ),
         Proposal("act", "run the tool act", "{}"),
     ]
     assert [result.is_error for result in results] == [False, *[not answer] * 3, False, not answer]

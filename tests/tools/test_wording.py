@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sunwell.tools.wording import counted, cut, on_one_line, visible, without_escapes
+from sunwell.tools.wording import TAB, counted, cut, exact_lines, on_one_line, shown, visible, without_escapes
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ TRICKY = st.text(
 @example("\\\r\n\\x0D\\X0d")
 def test_what_is_shown_says_exactly_what_is_there(text):
     """No two texts look the same; nothing is hidden, and nothing that acts on a terminal is left."""
-    for shown, kept in ((visible(text), "\n\t"), (on_one_line(text), "")):
-        assert read_back(shown) == text
-        assert all(sign in kept or sign.isprintable() for sign in shown)
+    for seen, kept in ((visible(text), "\n\t"), (on_one_line(text), "")):
+        assert read_back(seen) == text
+        assert all(sign in kept or sign.isprintable() for sign in seen)
         assert all(
             unicodedata.category(sign) not in ("Cc", "Cf", "Zl", "Zp", "Cs")
-            for sign in shown
+            for sign in seen
             if sign not in kept
         )
 
@@ -125,3 +125,68 @@ def test_a_long_run_of_backslashes_is_no_work():
     """Whatever a model sends is shown at once."""
     assert visible("\\" * 1_000_000) == "\\" * 1_000_000
     assert len(visible("\\" * 1_000_000 + "\x1b")) == 2_000_004
+
+
+UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn")
+ALIKE = st.text(
+    st.sampled_from("ab \t\n\\x1\u21e5\u00e9e\u0301\u0323\u0327\u212aK\u1100\u1161\uac00\ufe0f\u200d\x1b\r"),
+    max_size=12,
+)
+
+
+@given(ALIKE | TRICKY, ALIKE | TRICKY)
+@example("a\tb", "a\u21e5   b")
+@example("a ", "a")
+@example("a\\ ", r"a\x20")
+@example("\u00e9", "e\u0301")
+@example("e\u0316\u0301", "e\u0301\u0316")
+@example("K", "\u212a")
+def test_two_commands_never_look_the_same(one, other):
+    """Also if they differ in a tab, in spaces at an end, or in how a letter and its accent are written."""
+    shown_one, shown_other = exact_lines(one), exact_lines(other)
+    looks = [[unicodedata.normalize("NFC", line) for line in lines] for lines in (shown_one, shown_other)]
+    assert (looks[0] == looks[1]) == (one == other)
+    assert not any(line.endswith((" ", "\t")) for line in shown_one if not line.endswith(TAB))
+    for sign in "".join(shown_one):
+        assert sign.isprintable()
+        assert unicodedata.category(sign) not in UNSEEN
+
+
+@given(TRICKY | st.text())
+def test_what_any_text_looks_like_is_safe_and_stays(text):
+    """No sign is left that a terminal acts on, and what is safe already is not escaped again."""
+    safe = shown(text)
+    assert shown(safe) == safe
+    assert not re.search(
+        r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]", safe
+    )
+    assert not any(unicodedata.category(sign) in UNSEEN for sign in safe if sign not in "\n\t\u200c\u200d")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Z\u00fcrich \u2014 \u6771\u4eac \ud55c\uad6d\uc5b4 \u0939\u093f\u0928\u094d\u0926\u0940",
+        "\u05e9\u05dc\u05d5\u05dd \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u0915\u094d\u200d\u0937 \u0e20\u0e32\u0e29\u0e32\u0e44\u0e17\u0e22 vie\u0323\u0302t",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f\u200d\U0001f525 1\ufe0f\u20e3",
+    ],
+    ids=["europe-and-asia", "right-to-left", "india-and-further", "emoji"],
+)
+def test_ordinary_text_stays_readable(text):
+    """Of all scripts, with the joiners that they are written with."""
+    assert shown(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["a\u200db", "rm\u200c -rf", "x\ufe0f", "\U0001f468\u200da", "\u200d\U0001f469"]
+)
+def test_a_joiner_anywhere_else_is_shown(text):
+    """Where no script and no emoji needs it, it only hides."""
+    assert "\\u" in shown(text)
+
+
+def test_a_flood_of_sequences_takes_linear_time():
+    """10 MB of the beginning of a control sequence; quadratic time would be hours."""
+    flood = "\x1b[" * 5_000_000
+    assert len(shown(flood)) == len(flood) // 2 * 5

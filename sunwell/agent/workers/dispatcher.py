@@ -37,6 +37,7 @@ from sunwell.events import (
     WorkerWaiting,
 )
 from sunwell.journal.records import Held, HoldReason, WorkerOpened
+from sunwell.tools.staged_calls import asking_for
 
 Body = Callable[[str], Coroutine[Any, Any, None]]
 """Carries out the worker with the given id to its end, and writes the end down."""
@@ -389,6 +390,7 @@ class Dispatcher:
             told=told,
         )
         await run.journal.append(opened, durable=False)  # the intent of its first call is synced after it
+        asking_for.set(f"{worker.id}: {task.text}")
         run.tell(WORKER_STARTED, WorkerStarted(span.path, worker.id, model, span.depth))
         terms = self._gates[worker.id].terms(worker.id, terms)
         given = terms.assignment(worker.first_span, task, told, run.ledger.seconds_left(span.path))

@@ -1,0 +1,208 @@
+"""The one place that writes to the terminal. A test finds any other.
+
+Texts of models, files, tools, providers, journals and configurations come through here. What a terminal acts
+on or does not show is written out as an escape, and a line stays one line. Only styles and the cursor
+movements of the live view are written as they are, and nobody else can give them.
+"""
+
+import io
+import logging
+import os
+import select
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+
+class Screen(io.TextIOWrapper):
+    """A standard stream that shows control characters instead of sending them, whoever writes to it."""
+
+    def write(self, text: str, /) -> int:
+        """Write *text*, safe for a terminal; also what Python or a library prints."""
+        from sunwell.tools.wording import shown
+
+        super().write(text if text.isascii() and text.isprintable() else shown(text))
+        return len(text)
+
+    def write_own(self, text: str) -> int:
+        """Write *text* as it is: Sunwell's styles and cursor movements around texts that are safe."""
+        return super().write(text)
+
+
+@contextmanager
+def holding() -> Iterator[None]:
+    """Keep all lines back while the context is open; they are written at its end, in their order.
+
+    Only :func:`say_now` writes meanwhile: nothing comes between a question and its answer.
+    """
+    global _held
+    before, _held = _held, [] if _held is None else _held
+    try:
+        yield
+    finally:
+        held, _held = _held, before
+        if before is None:
+            for write in held:
+                write()
+
+
+_held: list[Callable[[], None]] | None = None
+_above: Callable[[str], None] | None = None
+
+
+@contextmanager
+def above(say_above: Callable[[str], None]) -> Iterator[None]:
+    """Have *say_above* print each line for standard error, such as a warning, above a live view."""
+    global _above
+    before, _above = _above, say_above
+    try:
+        yield
+    finally:
+        _above = before
+
+
+def when_free(write: Callable[[], None]) -> None:
+    """Call *write* now, or when no question is open any more."""
+    if _held is None:
+        write()
+    else:
+        _held.append(write)
+
+
+def say(line: str = "", *, err: bool = False, wrap: int | None = None, **style: Any) -> None:
+    """Print *line* to standard output, or with *err* to standard error.
+
+    It stays one line: a line break in it is shown as an escape. In a terminal, with *wrap*, it is wrapped
+    between words, from the second line on indented by *wrap* columns. *style* is that of ``click.style``.
+    """
+    if err and _above is not None and not style:
+        _above(line)
+    else:
+        when_free(lambda: say_now(line, err=err, wrap=wrap, **style))
+
+
+def say_now(
+    line: str = "", *, err: bool = False, wrap: int | None = None, end: str = "\n", **style: Any
+) -> None:
+    """Print *line* as :func:`say`, also while all others wait; *end* follows it."""
+    from sunwell.cli.terminal import fitted, fitted_error
+    from sunwell.tools.wording import shown
+
+    line = shown(line, kept="\t")
+    if wrap is not None:
+        line = (fitted_error if err else fitted)(line, wrap)
+    _write(line, end, err, style)
+
+
+def say_text(text: str, *, err: bool = False) -> None:
+    """Print *text* of several lines that is not Sunwell's, such as an answer, and a line break.
+
+    See :func:`~sunwell.report.figures.printable`.
+    """
+    from sunwell.report.figures import printable
+
+    safe = printable(text)
+    when_free(lambda: _write(safe, "\n", err, {}))
+
+
+def say_change(text: str, *, err: bool = False) -> None:
+    """Print *text*, what a dry run would have done, as a person would see it who is asked to approve it."""
+    from sunwell.cli.change_text import change_lines, is_diff
+    from sunwell.cli.terminal import error_width, terminal_width
+
+    for row in change_lines(text, error_width() if err else terminal_width(), is_diff=is_diff(text)):
+        say(row.text, err=err, fg=row.colour)
+
+
+def say_json(text: str) -> None:
+    """Print *text*, which is JSON; what standard output cannot take or a terminal acts on becomes escapes."""
+    import codecs
+
+    from sunwell.report.figures import json_shown
+
+    is_utf8 = codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name == "utf-8"
+    _write(json_shown(text, ascii_only=not is_utf8), "\n", False, {})
+
+
+def say_at_once(data: bytes, *, err: bool = True) -> None:
+    """Write *data*, Sunwell's own, while the process is being ended; nothing if that would have to wait."""
+    number = 2 if err else 1
+    with suppress(OSError):  # a reader that is stuck or gone must not keep the process alive
+        if select.select([], [number], [], 0)[1]:
+            os.write(number, data)
+
+
+def _write(safe: str, end: str, err: bool, style: dict[str, Any]) -> None:
+    stream = sys.stderr if err else sys.stdout
+    if stream is None:  # it was closed from the beginning
+        return
+    is_styled = any(style.values()) and stream.isatty() and not os.environ.get("NO_COLOR")
+    text = click.style(safe, **style) if is_styled else safe
+    (stream.write_own if isinstance(stream, Screen) else stream.write)(text + end)
+    stream.flush()
+
+
+class _Own:
+    """Writes what rich draws as it is; the texts in it come from :func:`cell`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        stream = self._stream
+        return stream.write_own(text) if isinstance(stream, Screen) else stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def console(*, err: bool = False) -> "Console":
+    """Return rich's console for standard output, or with *err* for standard error."""
+    from rich.console import Console
+
+    stream: Any = _Own(sys.stderr if err else sys.stdout)
+    return Console(file=stream, highlight=False, markup=False, emoji=False)
+
+
+def cell(text: str, style: str = "", *, no_wrap: bool = False) -> "Text":
+    """Return *text* for rich: one line, safe for a terminal, and never read as markup."""
+    from rich.text import Text
+
+    from sunwell.tools.wording import shown
+
+    return Text(shown(text, kept=""), style=style, no_wrap=no_wrap)
+
+
+class _LogLines(logging.Handler):
+    """Prints warnings of the log line by line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from sunwell.cli.own_process import told_safely
+
+        for line in told_safely(self.format(record)).split("\n"):
+            say(line, err=True)
+
+
+def take_over() -> None:
+    """Have warnings and tracebacks printed here, too, for the rest of the process."""
+    logging.getLogger().addHandler(_LogLines(logging.WARNING))
+    logging.captureWarnings(True)
+    sys.excepthook = _print_bug
+    threading.excepthook = lambda told: _print_bug(told.exc_type, told.exc_value, told.exc_traceback)
+
+
+def _print_bug(kind: type[BaseException], error: BaseException | None, where: Any) -> None:
+    from sunwell.cli.own_process import told_safely
+
+    text = "".join(traceback.format_exception(kind, error, where))
+    for line in told_safely(text).rstrip("\n").split("\n"):
+        say(line, err=True)
