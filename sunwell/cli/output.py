@@ -141,6 +141,14 @@ def say_at_once(data: bytes, *, err: bool = True) -> None:
             os.write(number, data)
 
 
+def flush_all() -> None:
+    """Write out what is still held back of both streams, as far as they take it."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
+
+
 def _write(safe: str, end: str, err: bool, style: dict[str, Any]) -> None:
     stream = sys.stderr if err else sys.stdout
     if stream is None:  # it was closed from the beginning

@@ -42,6 +42,20 @@ class DaemonThreads(ThreadPoolExecutor):
 _threads = DaemonThreads()
 
 
+async def in_thread_to_the_end(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what *function* returns, as :func:`in_thread`; a cancellation waits until it has returned."""
+    calling = asyncio.ensure_future(in_thread(function, *args, **kwargs))
+    cancelled = False
+    while not calling.done():
+        try:
+            await asyncio.wait((calling,))
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    return calling.result()
+
+
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Return what *function* returns, called in a thread with the variables of this context.
 

@@ -16,7 +16,6 @@ from sunwell.tools.protected import (
     MADE_FOLDERS,
     PROTECTED,
     ProtectedKind,
-    folded,
     is_git_folder,
     kind_of_name,
     secret_in,
@@ -50,14 +49,16 @@ class GuardedFile:
     is_link: bool = False
 
 
-def guarded_in(root: Path) -> dict[str, GuardedFile]:
+def guarded_in(root: Path, most_entries: int | None = None) -> dict[str, GuardedFile]:
     """Return the protected files and folders below *root* by path, as they are now.
+
+    With *most_entries*, the search ends after so many files and folders.
 
     Folders of secrets and of repositories are returned as one; of other folders each file. Links are not
     followed, and folders that package managers fill are not entered. Other names (hard links) of protected
     files, and of those in the home folder, are returned with them.
     """
-    found = {one.path: one for one in _scan(root)}
+    found = {one.path: one for one in _scan(root, most_entries)}
     linked = _linked(root, found.values())
     if linked:
         for path, status in _files_of(root, linked):
@@ -118,16 +119,18 @@ def named_by_git(root: Path) -> dict[str, ProtectedKind]:
     return found
 
 
-def _scan(root: Path) -> Iterator[GuardedFile]:
+def _scan(root: Path, most_entries: int | None = None) -> Iterator[GuardedFile]:
     named = named_by_git(root)
     waiting: list[tuple[str, str, ProtectedKind | None, str]] = [("", root.name, None, "")]
-    while waiting:
+    seen = 0
+    while waiting and (most_entries is None or seen < most_entries):
         folder, above, within, top = waiting.pop()
         try:
             with os.scandir(root / folder) as items:
                 entries = list(items)
         except OSError:  # gone, or not readable
             continue
+        seen += len(entries)
         if is_git_folder(entry.name for entry in entries):
             with suppress(OSError):
                 yield _guarded(folder, _BARE, (root / folder).lstat(), folder)
@@ -196,7 +199,10 @@ def _in_home() -> Iterator[tuple[Path, ProtectedKind]]:
         return
     for kind in PROTECTED:
         for pattern in kind.patterns:
-            if "*" not in pattern and pattern.startswith(".") and pattern not in (".git/", ".sunwell/"):
+            is_folder = pattern.endswith("/")
+            if "*" in pattern or not pattern.startswith(".") or pattern in (".git/", ".sunwell/"):
+                continue
+            if kind.level == "secret" or not is_folder:  # folders of editors and agents are large
                 yield home / pattern.rstrip("/"), kind
 
 
@@ -281,23 +287,28 @@ _SET_ASIDE = ".sunwell/set-aside"
 
 
 def left_behind(
-    root: Path, before: Mapping[str, GuardedFile], allows: Callable[[str], bool], *, may_move: bool = True
+    root: Path,
+    before: Mapping[str, GuardedFile],
+    allows: Callable[[str], bool],
+    *,
+    may_move: bool = True,
+    most_entries: int | None = None,
 ) -> tuple[str, ...]:
     """Set aside the protected files that were made since *before*; return a sentence for each.
 
-    They are moved to ``.sunwell/set-aside``, or, unless *may_move*, only named. Secret files may be made. A
-    file that was there *before* and has changed is only named: what it was is not known.
+    They are moved to ``.sunwell/set-aside``, or, unless *may_move*, only named. Secret files may be made, and
+    so may runs: those of others are not used, and one may be the user's, started meanwhile. A file that was
+    there *before* and has changed is only named: what it was is not known. *most_entries* is that of
+    :func:`guarded_in`.
     """
 
     def matters(one: GuardedFile) -> bool:
-        is_open = one.kind.level == "asked" and allows(one.path)
-        is_fine = one.kind.level == "secret" and folded(one.path.rpartition("/")[2]) != ".sunwell"
-        return not (is_open or is_fine)
+        return one.kind.level != "secret" and not (one.kind.level == "asked" and allows(one.path))
 
     known = {one.identity for one in before.values() if matters(one)}
     tops = {one.top for one in before.values()}
     said: dict[str, str] = {}
-    for path, one in sorted(guarded_in(root).items()):
+    for path, one in sorted(guarded_in(root, most_entries).items()):
         was = before.get(path)
         if not matters(one):
             continue
@@ -319,11 +330,7 @@ def left_behind(
 
 def _set_aside(root: Path, path: str, why: str) -> str:
     try:
-        if path == ".sunwell":
-            kept = root / f"sunwell-{time.time_ns():x}"
-        else:
-            folder = _room_for(root)
-            kept = folder / f"{time.time_ns():x}-{path.replace('/', '%')[-150:]}"
+        kept = _room_for(root) / f"{time.time_ns():x}-{path.replace('/', '%')[-150:]}"
         (root / path).rename(kept)
     except OSError as error:
         return f"{quoted(path)}, which this command made, could not be set aside ({error.strerror}): {why}"

@@ -11,7 +11,7 @@ import attrs
 
 from sunwell.errors import ConfigurationError
 from sunwell.tools.file_glob import GlobSet
-from sunwell.tools.guarded_files import guarded_in, mounts_for
+from sunwell.tools.guarded_files import GuardedFile, guarded_in, mounts_for
 from sunwell.tools.own_code import own_folders_in
 from sunwell.tools.sandbox_view import SystemView
 from sunwell.tools.system_calls import opened_filter
@@ -91,12 +91,18 @@ class Bubblewrap:
         return attrs.evolve(self.with_missing_made(), sockets=sockets_in(root))
 
     def wrapped(
-        self, command: tuple[str, ...], root: Path, environ: Mapping[str, str], call_filter: int | None = None
+        self,
+        command: tuple[str, ...],
+        root: Path,
+        environ: Mapping[str, str],
+        call_filter: int | None = None,
+        *,
+        guarded: Iterable[GuardedFile] | None = None,
     ) -> tuple[str, ...]:
         """Return the full command that runs *command* in the sandbox.
 
         *call_filter* is the open file of :func:`~sunwell.tools.system_calls.opened_filter`, which the command
-        must inherit.
+        must inherit. *guarded* are the protected files of the workspace, if they were looked for already.
 
         Of the system, it sees what :class:`~sunwell.tools.sandbox_view.SystemView` lists, read-only; home,
         ``/tmp`` and ``/var/tmp`` are empty. The workspace is writable, but its ``.git``, the code of this
@@ -128,7 +134,7 @@ class Bubblewrap:
         for path in closed:
             line += ["--ro-bind", str(path), str(path)]
         allowed = GlobSet(self.allow_write)
-        found = guarded_in(root).values()
+        found = guarded_in(root).values() if guarded is None else guarded
         for form, path in mounts_for(found, root, allowed.takes, any_allowed=bool(self.allow_write)):
             if form == "empty folder":
                 line += ["--tmpfs", str(path)]

@@ -15,7 +15,7 @@ from sunwell.core.confinement import Confinement
 from sunwell.core.marks import guarded
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
-from sunwell.core.threads import in_thread
+from sunwell.core.threads import in_thread, in_thread_to_the_end
 from sunwell.core.tool import Sandbox
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
@@ -29,6 +29,8 @@ from sunwell.tools.system_calls import opened_filter
 from sunwell.tools.wording import KILLED, cut, without_escapes
 
 _SLACK_BYTES = 65_536
+_MOST_NAMED_IN = 50_000
+"""Files and folders that are looked through without a sandbox, where nothing is prevented anyway."""
 """Extra output that is kept, so that a secret is not cut in two before it is replaced."""
 _DRAIN_SECONDS = 1.0
 _LONGEST_COMMAND = 100_000
@@ -182,28 +184,32 @@ class CommandRunner:
         """
         _require_command(command)
         environ = command_environment(self.environ, self.secrets)
-        before = await asyncio.to_thread(guarded_in, self.root)
+        sandbox = None if self.sandbox == "off" else await self._sandbox(environ)
+        most = _MOST_NAMED_IN if sandbox is None else None
+        before = await in_thread(guarded_in, self.root, most)
         left: tuple[str, ...] = ()
         try:
-            ended = await self._ended(command, environ, seconds, 4 * output_chars)
+            with opened_filter() as file:
+                plain = ("/bin/sh", "-c", command)
+                line: tuple[str, ...] = plain
+                if sandbox is not None:
+                    line = await in_thread(
+                        sandbox.wrapped, plain, self.root, environ, file, guarded=before.values()
+                    )
+                files = (file,) if sandbox is not None else ()
+                ended = await run_group(line, self.root, environ, seconds, 4 * output_chars, files=files)
         except OSError as error:
             raise ToolError(f"the command could not be started: {error.strerror or error}") from None
-        finally:  # not in a thread: a second cancellation must not leave it undone
-            left = left_behind(
-                self.root, before, GlobSet(self.allow_write).takes, may_move=self.sandbox != "off"
+        finally:
+            left = await in_thread_to_the_end(
+                left_behind,
+                self.root,
+                before,
+                GlobSet(self.allow_write).takes,
+                may_move=sandbox is not None,
+                most_entries=most,
             )
         return attrs.evolve(ended, left=left)
-
-    async def _ended(
-        self, command: str, environ: Mapping[str, str], seconds: float, most_bytes: int
-    ) -> ProcessEnd:
-        plain = ("/bin/sh", "-c", command)
-        if self.sandbox == "off":
-            return await run_group(plain, self.root, environ, seconds, most_bytes)
-        sandbox = await self._sandbox(environ)
-        with opened_filter() as file:
-            line = sandbox.wrapped(plain, self.root, environ, file)
-            return await run_group(line, self.root, environ, seconds, most_bytes, files=(file,))
 
     def printed(self, ended: ProcessEnd, most_chars: int, tail_thirds: int = 1) -> str:
         """Return the output of *ended* as text for a model: secrets replaced, forged marks made harmless.

@@ -230,7 +230,7 @@ ROWS: Mapping[str, Row] = {
     "approval": Row(
         ("run", TASK, "-m", CHEAP, "--approve"),
         {CHEAP: calling("write_file", path="new.txt", content="x\n")},
-        ready="err:Allow this?",
+        ready="err:Make new.txt",
         terminal=True,
         limited=False,  # a person may take any time
     ),

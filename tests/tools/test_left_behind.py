@@ -164,16 +164,6 @@ async def test_without_a_sandbox_new_and_changed_files_are_named_and_nothing_is_
 
 
 @needs_bubblewrap
-async def test_a_folder_of_records_that_a_command_makes_is_put_away(folder, shell, ask) -> None:
-    """A record in it could be resumed by a person who takes it for their own."""
-    said = (
-        await ask(shell, "run_command", command="mkdir -p .sunwell/runs/x; echo {} > .sunwell/runs/x/j")
-    ).content
-    assert "'.sunwell', which this command made, was moved to 'sunwell-" in said
-    assert not (folder / ".sunwell").exists()
-
-
-@needs_bubblewrap
 async def test_a_link_in_place_of_the_folder_for_what_is_set_aside_is_not_followed(
     folder, shell, ask
 ) -> None:

@@ -215,6 +215,8 @@ async def test_a_cancelled_search_leaves_no_thread_behind(folder, box, ask):
         await searching
     started = time.monotonic()
     await asyncio.get_running_loop().shutdown_default_executor()
+    for one in added:
+        one.join(10)
     assert not any(one.is_alive() for one in added)
     assert time.monotonic() - started < 10
 

@@ -11,6 +11,7 @@ import attrs
 from sunwell.agent.lens.lens_request import RULE_PARTS
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
+from sunwell.core.secrets import Secrets
 from sunwell.errors import LensError
 
 MOST_BYTES = 256_000
@@ -438,14 +439,20 @@ def lens_tokens(lens: EphemeralLens) -> int:
 
 
 def without_secrets(
-    lens: EphemeralLens, redact: Callable[[str], str]
+    lens: EphemeralLens, secrets: Secrets, *, is_answer: bool = False
 ) -> tuple[EphemeralLens, tuple[str, ...]]:
-    """Return *lens* with its texts as *redact* leaves them, and a sentence for each part that it changed."""
+    """Return *lens* without known *secrets*, and a sentence for each part that had one.
+
+    With *is_answer* the lens comes from a model's answer, in which they have been replaced by their names.
+    """
     clean: dict[str, Any] = {}
+    replaced = []
     for name in (*RULE_PARTS, "target_files", "task_scope"):
         value = getattr(lens, name)
-        seen: Any = redact(value) if isinstance(value, str) else tuple(map(redact, value))
-        if seen != value:
-            clean[name] = seen
-    replaced = tuple(f"a secret in {name} was replaced" for name in clean)
-    return (attrs.evolve(lens, **clean), replaced) if clean else (lens, ())
+        texts = (value,) if isinstance(value, str) else value
+        seen = tuple(map(secrets.redact, texts))
+        if seen != texts:
+            clean[name] = seen[0] if isinstance(value, str) else seen
+        if seen != texts or (is_answer and any(map(secrets.placeholders_in, texts))):
+            replaced.append(f"a secret in {name} was replaced")
+    return (attrs.evolve(lens, **clean) if clean else lens), tuple(replaced)

@@ -440,7 +440,7 @@ async def _written(
     if written.items:  # before the lens: where that is found, they are known to be all
         items = [task_fields(item) for item in written.items]
         await run.journal.append(Note(span.path, _ITEMS, items), durable=False)
-    lens, replaced = without_secrets(written.lens, run.gateway.redact)
+    lens, replaced = without_secrets(written.lens, run.gateway.secrets, is_answer=True)
     left_out = (*_left_out_before(order, smart), *written.left_out, *replaced)
     await run.journal.append(_record_of(run, span.path, lens, left_out))
     run.tell(EPHEMERAL_LENS_CREATED, _created(run, span.path, lens, left_out))

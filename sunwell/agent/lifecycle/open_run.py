@@ -292,7 +292,7 @@ class RunStart:
         if self.settings is not None and "watched" in self.settings:
             settings["watched"] = self.settings["watched"]
         if (lens := self.given_lens(session)) is not None:
-            clean, replaced = without_secrets(lens, self.secrets.redact)
+            clean, replaced = without_secrets(lens, self.secrets)
             settings["lens"] = lens_fields_of(clean)
             before = (self.settings or {}).get("lens_left_out", [])
             if replaced or before:

@@ -181,7 +181,7 @@ def test_a_fork_of_a_run_that_asked_asks(story, call) -> None:
     asked.clear()
     lines = (completion(call.writing("a.txt", "1\n")), "Not done: a.txt was not approved.")
     story.fork("run/direct", *lines, given={"approve": approve})
-    assert asked == ["make a.txt"]
+    assert asked == ["make a.txt (+1)"]
 
 
 @pytest.mark.parametrize(

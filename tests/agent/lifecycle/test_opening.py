@@ -32,7 +32,7 @@ def test_a_run_that_asked_is_not_taken_up_without_somebody_to_ask(story, call) -
             story.resume("Never said.", accept_changes=accept)
     done = story.resume("Not done: a.txt was not approved.", options=story.options)
     assert done.answer == "Not done: a.txt was not approved."
-    assert asked == ["make a.txt"]
+    assert asked == ["make a.txt (+1)"]
     assert not (story.workspace / "a.txt").exists()
 
 
