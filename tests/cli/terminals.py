@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -99,8 +100,9 @@ class Begun:
 
     def send_signal(self, number: int) -> None:
         """Send a signal unless the command has ended."""
-        if self.returncode is None:
-            os.kill(self.pid, number)
+        with suppress(ProcessLookupError):
+            if self.returncode is None:
+                os.kill(self.pid, number)
 
     def wait(self) -> int:
         """Return the exit code once the command has ended."""
