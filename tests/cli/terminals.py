@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 60.0
 
 # Begins each command in a copy of a process that has imported everything: most of the time would go there.
 _BEGINNER = """
-import json, os, signal, socket, sys
+import gc, json, os, signal, socket, sys
 import anthropic.resources.messages, genai_prices, httpcore2, truststore, uuid_utils, yaml
 import rich.live, rich.table
 import sunwell.agent.agent, sunwell.agent.loop, sunwell.report.summary, sunwell.tools.shell
@@ -33,6 +33,7 @@ import sunwell.cli.live_view, sunwell.cli.main, sunwell.cli.run_output, sunwell.
 import sunwell.config.preflight, sunwell.config.resolution, sunwell.journal.exports
 import sunwell.models.anthropic_messages
 
+gc.freeze()
 control = socket.socket(fileno=int(sys.argv[1]))
 while True:
     asked, streams, _, _ = socket.recv_fds(control, 1 << 20, 3)
@@ -62,7 +63,11 @@ while True:
         exec(program, {"__name__": "__main__"})
         sys.stdout.flush()
         os._exit(0)
-    sunwell.cli.main.main()
+    try:
+        sunwell.cli.main.main()
+    except SystemExit as ended:  # what has been imported need not be taken down
+        sys.stdout.flush()
+        os._exit(ended.code)
 """
 
 
