@@ -18,12 +18,13 @@ from sunwell.report.figures import one_line
 _PASTE_SECONDS = 0.05
 """Lines that come within this time were not typed one after the other."""
 _ANSWERS = "(y, n, all, details, ?)"
+_ALL = "approved from here on: each write, command and tool of this run, without showing it"
 _HELP = (
     "y        yes, do this",
     "n        no: it is not done, and the model is told that it was not approved",
-    "all      yes to this and to everything that this run still asks about, without showing it:",
+    "all      yes to this and to everything that this run would still ask about, without showing it:",
     "         each write, command and tool of every worker. What must always be asked is still asked.",
-    "         It holds until this command ends, also if the run is resumed later.",
+    "         It ends with this command: a run that is resumed asks again.",
     "details  show all of it again, nothing left out",
     "Ctrl-C   end the run; it can be resumed",
 )
@@ -59,6 +60,7 @@ class Asker:
                             return True
                         case "all":
                             self._all = True
+                            say_now(f"  {_ALL}", err=True)
                             return True
                         case "n" | "no" | None:
                             return False
@@ -118,7 +120,7 @@ async def answer(question: str) -> str | None:
         typed = bytearray()
         while not typed.endswith(b"\n") and (piece := await _read(number)):
             typed += piece
-        if not typed:
+        if not typed.endswith(b"\n"):  # the input ended, perhaps in the middle of a line
             say_now(err=True)  # the cursor is still behind the question
             return None
         if not await _comes_more(number):

@@ -97,13 +97,15 @@ def test_anything_but_an_answer_asks_again(tmp_path: Path) -> None:
 
 def test_the_end_of_the_input_is_a_no(tmp_path: Path) -> None:
     """Ctrl-D approves nothing, and the next question is asked."""
-    with proposing(tmp_path, writing("a.txt", "one\n"), writing("b.txt", "two\n")) as screen:
+    with proposing(tmp_path, *(writing(f"{name}.txt", "one\n") for name in "abc")) as screen:
         screen.asked()
         os.write(screen.master, b"\x04")
         assert "Make b.txt" in screen.asked()
+        os.write(screen.master, b"y\x04\x04")  # a line that was not ended
+        assert "Make c.txt" in screen.asked()
         screen.type(b"y")
         screen.result()
-    assert sorted(path.name for path in tmp_path.glob("*.txt")) == ["b.txt"]
+    assert [path.name for path in tmp_path.glob("*.txt")] == ["c.txt"]
 
 
 def test_what_was_typed_before_the_question_is_no_answer(tmp_path: Path) -> None:
@@ -259,7 +261,10 @@ def test_questions_come_one_after_another_and_some_even_after_all() -> None:
         assert screen.asked() == "x\n  no answer yet: type y, n, all, details or ?\nAct once? "
         screen.type(b"all")
         shown = screen.asked()
-        assert shown.startswith("all\na line of another worker\none more\n")
+        assert shown.startswith(
+            "all\n  approved from here on: each write, command and tool of this run, without showing it\n"
+            "a line of another worker\none more\n"
+        )
         assert shown.endswith("| {}\nasked because it is protected\nAct on a guarded file? ")
         screen.type(b"n")
         assert screen.result() == "[True, False, True]\n"

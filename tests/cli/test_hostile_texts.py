@@ -124,7 +124,8 @@ def test_a_run_its_questions_and_its_record(tmp_path: Path) -> None:
         require_safe(screen.all, "at-content", "at-command", "at-answer")
         (journal,) = tmp_path.glob(".sunwell/runs/*/journal.jsonl")
         run_id = journal.parent.name
-        resume = ["resume", run_id, *place, "--approve", "--allow-shell", "--sandbox", "off", "--allow-checks"]
+        allowed = ["--approve", "--allow-shell", "--sandbox", "off", "--allow-checks"]
+        resume = ["resume", run_id, *place, *allowed]
         shown = told(["show", run_id, *place, "-v", "--all", "--spans"], env)
         require_safe(shown, "at-task", "at-words", "at-tool", "at-command", "at-content")
         require_safe(told(["runs", *place], env), "at-task")
