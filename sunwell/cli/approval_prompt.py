@@ -95,7 +95,10 @@ def _show(proposal: Proposal) -> None:
 
 
 def _show_details(proposal: Proposal, *, is_whole: bool) -> None:
-    for row in change_lines(proposal.details, error_width(), is_diff=bool(proposal.path), is_whole=is_whole):
+    is_diff = bool(proposal.path)
+    for row in change_lines(
+        proposal.details, error_width(), is_diff=is_diff, is_whole=is_whole, tells_order=not is_diff
+    ):
         say_now(row.text, err=True, fg=row.colour)
 
 

@@ -146,6 +146,16 @@ def test_a_command_is_shown_exactly_as_it_would_run(tmp_path: Path) -> None:
     assert not (tmp_path / "evil").exists()
 
 
+def test_a_command_that_is_read_from_right_to_left_is_also_shown_in_its_order(tmp_path: Path) -> None:
+    """A terminal that turns such words around shows these two commands alike."""
+    commands = ("rm \u05d0 1", "rm 1 \u05d0")
+    with proposing(tmp_path, *map(running, commands), options=SHELL) as screen:
+        for command, order in zip(commands, (r"rm \u05d0 1", r"rm 1 \u05d0"), strict=True):
+            assert f"\n| {command}\n= in stored order: {order}\nin " in screen.asked()
+            screen.type(b"n")
+        screen.result()
+
+
 def test_no_text_can_get_to_the_edge_of_the_terminal(tmp_path: Path) -> None:
     """A long line is folded with a sign before each row: it cannot look like a question of Sunwell's."""
     forged = "Make harmless.txt (+1)? (y, n, all, details, ?) n"
