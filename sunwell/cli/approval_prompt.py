@@ -14,6 +14,7 @@ from sunwell.cli.views import View
 from sunwell.core.tool import Proposal
 from sunwell.errors import ConfigurationError
 from sunwell.report.figures import one_line
+from sunwell.tools.wording import counted
 
 _PASTE_SECONDS = 0.05
 """Lines that come within this time were not typed one after the other."""
@@ -21,10 +22,10 @@ _ANSWERS = "(y, n, all, details, ?)"
 _ALL = "approved from here on: each write, command and tool of this run, without showing it"
 _HELP = (
     "y        yes, do this",
-    "n        no: it is not done, and the model is told that it was not approved",
-    "all      yes to this and to everything that this run would still ask about, without showing it:",
-    "         each write, command and tool of every worker. What must always be asked is still asked.",
-    "         It ends with this command: a run that is resumed asks again.",
+    "n        no: it is not done, and the model is told so",
+    "all      yes to this and to all that this run would still ask about, not shown:",
+    "         each write, command and tool of every worker. What must always be",
+    "         asked is still asked. A run that is resumed asks again.",
     "details  show all of it again, nothing left out",
     "Ctrl-C   end the run; it can be resumed",
 )
@@ -96,10 +97,15 @@ def _show(proposal: Proposal) -> None:
 
 def _show_details(proposal: Proposal, *, is_whole: bool) -> None:
     is_diff = bool(proposal.path)
+    left_out = []
     for row in change_lines(
         proposal.details, error_width(), is_diff=is_diff, is_whole=is_whole, tells_order=not is_diff
     ):
         say_now(row.text, err=True, fg=row.colour)
+        left_out += [row.text] * row.is_cut
+    if left_out:  # said again here: the row above may have left the screen
+        places = f" (and in {counted(len(left_out) - 1, 'more place')})" if len(left_out) > 1 else ""
+        say_now(f"{left_out[0]}{places}", err=True, bold=True)
 
 
 def _question(proposal: Proposal) -> str:

@@ -22,6 +22,8 @@ class ShownLine:
 
     text: str
     colour: str | None = None
+    is_cut: bool = False
+    """Whether it says that something is left out."""
 
 
 def change_lines(
@@ -42,7 +44,8 @@ def change_lines(
                 size = sum(len(one) for one in lines[number : len(lines) - _TAIL_LINES])
                 yield ShownLine(
                     f"… {counted(left_out, 'line')} with {counted(size, 'character')} not shown here: "
-                    "the answer details shows them"
+                    "the answer details shows them",
+                    is_cut=True,
                 )
             continue
         yield from _rows(line, width, is_diff=is_diff, is_whole=is_whole)
@@ -60,7 +63,8 @@ def _rows(line: str, width: int, *, is_diff: bool, is_whole: bool) -> Iterator[S
         yield ShownLine(f"{FOLDED if number else GUTTER}{piece}", colour)
     if more > 0:
         yield ShownLine(
-            f"… {counted(more, 'character')} of this line not shown here: the answer details shows them"
+            f"… {counted(more, 'character')} of this line not shown here: the answer details shows them",
+            is_cut=True,
         )
 
 

@@ -207,6 +207,9 @@ def test_a_long_change_is_cut_and_counted_and_details_shows_all(tmp_path: Path) 
         tmp_path, writing("long.txt", long), running(command), options=SHELL, columns=80
     ) as screen:
         shown = screen.asked()
+        left_out = shown.split("\n")[-2]  # said again where the question is
+        assert left_out.startswith("\u2026 304 lines with ")
+        assert left_out.endswith("not shown here: the answer details shows them (and in 1 more place)")
         assert shown.endswith("\nMake long.txt (+501)? ")
         assert re.search("\n\u2026 304 lines with [\\d,]+ characters not shown here", shown)
         assert "\u2026 3,001 characters of this line not shown here" in shown
