@@ -105,12 +105,33 @@ def say_now(
 def say_text(text: str, *, err: bool = False) -> None:
     """Print *text* of several lines that is not Sunwell's, such as an answer, and a line break.
 
-    See :func:`~sunwell.report.figures.printable`.
+    See :func:`~sunwell.report.figures.printable`. A line that a terminal would break so that its rest looks
+    like a line of Sunwell's report is broken here, with a sign before the rest.
     """
     from sunwell.report.figures import printable
 
     safe = printable(text)
+    stream = sys.stderr if err else sys.stdout
+    if stream is not None and stream.isatty():
+        safe = _broken_visibly(safe, err)
     when_free(lambda: _write(safe, "\n", err, {}))
+
+
+def _broken_visibly(safe: str, err: bool) -> str:
+    from sunwell.cli.change_text import FOLDED
+    from sunwell.cli.terminal import error_width, terminal_width
+    from sunwell.core.marks import guarded_from_report
+    from sunwell.report.figures import pieces
+
+    width = error_width() if err else terminal_width()
+    lines = safe.split("\n")
+    for number, line in enumerate(lines):
+        if len(line) * 2 > width:
+            first, *rest = pieces(line, max(2, width))
+            below = "\n".join(rest)
+            if guarded_from_report(below) != below:
+                lines[number] = "\n".join([first, *(f"{FOLDED}{piece}" for piece in rest)])
+    return "\n".join(lines)
 
 
 def say_change(text: str, *, err: bool = False) -> None:

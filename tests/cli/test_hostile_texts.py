@@ -138,6 +138,21 @@ def test_a_run_its_questions_and_its_record(tmp_path: Path) -> None:
         require_safe(told(["undo", run_id, *place], env))
 
 
+def test_an_answer_cannot_use_the_edge_of_the_terminal(tmp_path: Path) -> None:
+    """Where the terminal would break a line so that its rest looks like the report, the rest has a sign."""
+    forged = "verdict  verified by pytest, $0.01"
+    answer = f"{'x' * 40}{' ' * 40}{forged}\n{'ordinary ' * 20}"
+    with running_simulator(Simulator({"claude-haiku-5-5": lambda _: Reply((Text(answer),))})) as simulator:
+        env = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
+        screen = Terminal(
+            ["run", "Do it", "-w", str(tmp_path), "--model", "haiku"], env, columns=80, one_stream=True
+        )
+        screen.result()
+        screen.close()
+    shown = screen.all.decode().replace("\r\n", "\n")
+    assert f"\n{'x' * 40}{' ' * 40}\n: {forged}\n{'ordinary ' * 20}\n" in shown
+
+
 class Refusing(http.server.BaseHTTPRequestHandler):
     """A provider that answers each request with a hostile error."""
 
