@@ -225,6 +225,14 @@ def import_time(found: Found) -> list[str]:
     return rows(("import", "ms", "ratio"), body)
 
 
+def sandbox_start(found: Found) -> list[str]:
+    """What a command takes longer in the sandbox, to its first output and to its end."""
+    head = ("measured", "without, ms", "in the sandbox, ms", "difference, ms", "ninth decile, ms")
+    columns = ("bare_ms", "sandbox_ms", "difference_ms", "ninth_decile_ms")
+    parts = (("until the first output", "start"), ("until the end is known", "runner"))
+    return rows(head, ([name, *(found[part][column] for column in columns)] for name, part in parts))
+
+
 def tokenizer(found: Found) -> list[str]:
     """How far the tokenizer's bounds are from what was billed, by model and kind of request."""
     head = ("model: kind of request", "requests", "bounded", "exact", "0 to +5 %", "below", "highest")
@@ -399,6 +407,18 @@ def flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:
         yield path.replace("_", " "), "none" if value == [] else value
 
 
+def ends(found: Found) -> list[str]:
+    """Seconds until a command has ended, by what it was doing."""
+    head = ("what it was doing", "after a signal, s", "slowest", "after the time limit, s")
+    return rows(head, (_ends_row(name, row) for name, row in found["rows"].items()))
+
+
+def _ends_row(name: str, row: Found) -> list[object]:
+    limit = row["limit_seconds"]
+    figures = (f"{row['signal_seconds']:.2f}", f"{row['signal_most_seconds']:.2f}")
+    return [name, *figures, "-" if limit is None else f"{max(limit, 0):.2f}"]
+
+
 TABLES: dict[str, Callable[[Found], list[str]]] = {
     table.__name__: table
     for table in (
@@ -418,11 +438,13 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         resume,
         orchestrated,
         import_time,
+        sandbox_start,
         tokenizer,
         file_search,
         gathering,
         ladder_worlds,
         ladder_twins,
+        ends,
     )
 }
 

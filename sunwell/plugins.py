@@ -1,7 +1,10 @@
 """Plugins of other packages: found by entry point without an import, loaded on first use."""
 
+import re
+import sys
 from collections.abc import Callable, Iterable
-from importlib.metadata import EntryPoint, distributions, entry_points
+from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import attrs
@@ -13,12 +16,26 @@ Find = Callable[[Group], Iterable[EntryPoint]]
 
 
 def installed(group: Group) -> tuple[EntryPoint, ...]:
-    """Return the entry points of *group*; a package with an unreadable list counts as having none."""
+    """Return the entry points of *group*; a package with an unreadable list counts as having none.
+
+    A package counts only if it lies in a folder that is on the import path under its full name. What is
+    found in the current folder, often a workspace, was installed by nobody.
+    """
+    folders = [folder for folder in sys.path if Path(folder).is_absolute()]
+    points, seen = list[EntryPoint](), set[str]()
+    for distribution in distributions(path=folders):
+        found = _listed(distribution).select(group=group)
+        if found and (name := _name(distribution)) not in seen:  # of two versions the first is imported
+            seen.add(name)
+            points += found
+    return tuple(points)
+
+
+def _name(distribution: Any) -> str:
     try:
-        return tuple(entry_points(group=group))
-    except Exception:  # one malformed list makes the whole lookup fail: read them one by one
-        every = map(_listed, distributions())
-        return tuple(point for listed in every for point in listed.select(group=group))
+        return re.sub(r"[-_.]+", "-", distribution.name).lower()
+    except Exception:  # its own description cannot be read, so it is nobody's other version
+        return f" {id(distribution)}"
 
 
 def _listed(distribution: Any) -> Any:

@@ -13,7 +13,7 @@ from attrs.validators import optional
 from sunwell.agent.batches.batch_run import run_batch, run_items
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.conversation.conversation import Assignment, Conversation
-from sunwell.agent.ladder.run_ladder import RunLadder, checks_of_loop, workspace_of
+from sunwell.agent.ladder.run_ladder import RunLadder, checks_of_loop, confinement_of, workspace_of
 from sunwell.agent.ladder.rungs import LadderModels
 from sunwell.agent.lens.lens_writer import (
     first_lens_request,
@@ -49,7 +49,6 @@ from sunwell.events import (
     DELEGATION_SKIPPED,
     DELEGATION_STARTED,
     MODEL_FELL_BACK,
-    RUN_STARTED,
     DelegationSkipped,
     DelegationStarted,
     Event,
@@ -126,6 +125,7 @@ class AgentLoop:
             given_lens=self.config.lens,
             checks=checks,
             ladder_terms=LadderTerms(workspace=workspace_of(self.executor)),
+            confinement=confinement_of(self.executor, checks, tuple(known.granted)),
         )
         await run.journal.append(RunOpened(run.journal.run_id, task, time.time()))
         async with self.events_of(run) as events:
@@ -204,26 +204,32 @@ class AgentLoop:
         """Carry *run* out and return its result, however it ends; cancelling gives a result, too."""
         while_asking.set(partial(run.time_limits.pause, "approval"))
         try:
-            if lens_only:
-                ended = await self._write_lens(run)
-            elif batch is not None:
-                ended = await run_batch(run, batch, self._worker, self._smart, self._ladder(run))
-            else:
-                ended = await self._do_task(run)
-                if not self.config.escalate:
-                    ended = await self._ladder(run).verify(ended)
+            async with run.time_limits.limit(run.seconds_to_the_end):
+                ended = await self._ending_of(run, batch, lens_only)
             if (refusal := too_small_a_cap(run, ended)) is not None and not run.gateway.recorded_only:
                 raise refusal
         except asyncio.CancelledError:
             ended = run.composed_end("cancelled", "cancelled", "the run was stopped")
+        except TimeoutError:
+            if run.has_time:
+                raise
+            ended = run.composed_end("incomplete", "timeout", "the time limit was reached")
         except SunwellError as error:
             error.result = run.so_far(error)
             raise
         return await run.finish(ended)
 
+    async def _ending_of(self, run: Run, batch: Batch | None, lens_only: bool) -> Ending:
+        if lens_only:
+            return await self._write_lens(run)
+        if batch is not None:
+            return await run_batch(run, batch, self._worker, self._smart, self._ladder(run))
+        ended = await self._do_task(run)
+        return ended if self.config.escalate else await self._ladder(run).verify(ended)
+
     async def _do_task(self, run: Run) -> Ending:
         config = self.config
-        run.tell(RUN_STARTED, run.started(self._smart if config.orchestrate else self.model))
+        run.tell_start(self._smart if config.orchestrate else self.model)
         if config.orchestrate:
             take_given_lens(run)
             given = Assignment.of(run, run.root.child("orchestrator"), self._smart, effort=config.effort)
@@ -338,7 +344,7 @@ class AgentLoop:
 
     async def _write_lens(self, run: Run) -> Ending:
         """Have the smart model write the lens of *run*, and end with it."""
-        run.tell(RUN_STARTED, run.started(self._smart))
+        run.tell_start(self._smart)
         written = await write_run_lens(run, self._smart)
         if written.lens is None:
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")

@@ -9,7 +9,9 @@ import attrs
 from sunwell.checks.steering import programs_of, steering_sentences
 from sunwell.core.check import Checking, CommandEnd, Shell, Verdict
 from sunwell.core.markdown import one_line
+from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, ToolError
+from sunwell.tools.environment import command_environment
 from sunwell.tools.shell import CommandRunner
 
 CHECK_SECONDS = 300.0
@@ -31,7 +33,7 @@ class CheckShell:
         if checking.workspace is None:
             return None
         root, found = checking.workspace.resolve(), os.environ if environ is None else environ
-        return cls(CommandRunner(root, checking.secrets, found, checking.sandbox))
+        return cls(CommandRunner(root, checking.secrets, found, checking.sandbox, checking.allow_network))
 
     async def __call__(self, command: str, timeout_seconds: float) -> CommandEnd:
         """Run *command* to its end, or until its time is over."""
@@ -52,7 +54,7 @@ def unfound_program(command: str, environ: Mapping[str, str]) -> str:
     try:
         done = subprocess.run(
             looked,
-            env={"PATH": environ.get("PATH", os.defpath)},
+            env=command_environment(environ, Secrets()),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

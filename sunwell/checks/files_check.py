@@ -14,7 +14,7 @@ from sunwell.context.options import read_globs
 from sunwell.core.check import Checking, Verdict
 from sunwell.core.message import FileChange
 from sunwell.errors import ConfigurationError, ToolError
-from sunwell.tools.file_glob import FileGlob
+from sunwell.tools.file_glob import GlobSet
 from sunwell.tools.ignore_rules import ignores_above
 from sunwell.tools.workspace import FolderEntry, Workspace
 from sunwell.tools.workspace_view import rules_in
@@ -28,29 +28,6 @@ _MADE_FOLDERS = frozenset(
     | {".pytest_cache", ".ruff_cache", ".hypothesis"}
 )
 """Folders that programs fill: what changes in them is watched only if a glob names the folder."""
-
-
-@attrs.define(eq=False)
-class GlobSet:
-    """The files that any of several globs selects."""
-
-    globs: tuple[str, ...]
-    _compiled: tuple[FileGlob, ...] = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._compiled = tuple(FileGlob.of(glob) for glob in self.globs)
-
-    def takes(self, path: str) -> bool:
-        """Whether the file *path* is selected."""
-        return any(glob.takes(path) for glob in self._compiled)
-
-    def names(self, path: str) -> bool:
-        """Whether a glob without wildcards is *path*."""
-        return any(glob.lstrip("/").removeprefix("./") == path for glob in self.globs)
-
-    def enters(self, folder: str) -> bool:
-        """Whether a glob has the name of *folder*, the last part of a path, in it."""
-        return any(folder in glob.split("/") for glob in self.globs)
 
 
 @attrs.define(eq=False)

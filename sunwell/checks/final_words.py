@@ -142,10 +142,15 @@ _MAYBE = (
 """An announcement has one of these, or ends with a colon: to look for them costs less than the patterns."""
 
 
+_LONGEST_SENTENCE = 1_000
+"""Characters; the patterns go back over a sentence, and what is longer announces nothing."""
+
+
 def _is_announcement(sentence: str, *, is_item: bool) -> bool:
     may_be = sentence.endswith(":") or any(word in sentence for word in _MAYBE)
     if (
         is_item
+        or len(sentence) > _LONGEST_SENTENCE
         or not may_be
         or re.search(_NO_ANNOUNCEMENT, sentence)
         or re.match(_REPORTING, sentence)
@@ -167,7 +172,8 @@ def _sentences(text: str) -> list[str]:
 
 def _plain(sentences: list[str]) -> list[str]:
     """Return *sentences* in lower case, without ornaments around them."""
-    return [re.sub(_ORNAMENT, "", re.sub(_ORNAMENT, "", one.strip())).strip().lower() for one in sentences]
+    plain = [re.sub(_ORNAMENT, "", re.sub(_ORNAMENT, "", one.strip())).strip() for one in sentences]
+    return [" ".join(one.lower().split()) for one in plain]
 
 
 _PASSING = (
@@ -212,7 +218,7 @@ def passing_claim_in(answer: str) -> str:
         if (
             match is not None
             and not re.search(_HEDGED, said[: match.end()])
-            and not re.search(r"\b(?:but|except)\b|\d+ fail", said)
+            and not re.search(r"\b(?:but|except)\b|\d fail", said)
         ):
             return sentence
     return ""

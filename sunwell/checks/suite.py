@@ -19,6 +19,7 @@ from sunwell.checks.steering import NAMES_CHANGED
 from sunwell.context.json_text import read_schema
 from sunwell.context.options import RunOptions
 from sunwell.core.check import Check, Checking, Verdict, name_of
+from sunwell.core.confinement import Confinement
 from sunwell.core.markdown import one_line
 from sunwell.core.message import FileChange
 from sunwell.core.model import ModelProtocol
@@ -171,7 +172,14 @@ class ChosenChecks:
         """
         checks = checks_of(options, schema)
         found = os.environ if environ is None else environ
-        runner = CommandRunner(root.resolve(), secrets, found, options.sandbox)
+        runner = CommandRunner(
+            root.resolve(),
+            secrets,
+            found,
+            options.sandbox,
+            options.allow_network,
+            allow_write=options.allow_write,
+        )
         all_checks = (*checks, *(as_check(one, options.check_timeout_seconds) for one in of_tasks))
         commands = tuple(check.command for check in all_checks if isinstance(check, CommandCheck))
         return cls(options, checks, CheckShell(runner), runner.root, commands=commands)
@@ -190,8 +198,8 @@ class ChosenChecks:
             if unseen := runner.unseen(command):
                 raise ConfigurationError(
                     f"the check {one_line(command)!r} names {unseen[0]}, which a command in the sandbox "
-                    "cannot see, since /tmp and the home folder are empty there: put it into the workspace, "
-                    "or use --sandbox off"
+                    "cannot see, since only the workspace, programs and the folders of PATH are there: put "
+                    "it into the workspace, or use --sandbox off"
                 )
 
     @property
@@ -200,9 +208,11 @@ class ChosenChecks:
         return bool(self.commands)
 
     @property
-    def are_unconfined(self) -> bool:
-        """Whether commands of checks run with all rights of the user's account."""
-        return self.has_commands and self.options.sandbox == "off" and not self.options.dry_run
+    def confinement(self) -> Confinement:
+        """How commands of checks are confined."""
+        if not self.has_commands or self.shell is None or self.options.dry_run:
+            return Confinement()
+        return self.shell.runner.confinement
 
     def watch(self, root: Path, record: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """Note the content of the files that the checks look at, or take it from *record*.

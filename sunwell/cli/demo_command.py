@@ -20,6 +20,7 @@ import click
 
 from sunwell.cli.output import console, say
 from sunwell.cli.shared_options import StrictCommand
+from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -288,7 +289,6 @@ def _withheld(folder: Path, simulator: "Simulator", claims: DemoClaims) -> None:
 
 def _climbed(folder: Path, simulator: "Simulator", claims: DemoClaims) -> None:
     """Have the task climb: cheap first, and up when the shop's own tests fail."""
-    import asyncio
 
     from sunwell.cli.plain_view import PlainView
     from sunwell.context.options import RunOptions
@@ -301,7 +301,7 @@ def _climbed(folder: Path, simulator: "Simulator", claims: DemoClaims) -> None:
     found: list[str] = []
 
     async def the_shops_tests(checking: Checking) -> Verdict:
-        outcome = await asyncio.to_thread(run_tests, shop)
+        outcome = await in_thread(run_tests, shop)
         found.append(_tested(outcome))
         return Verdict(outcome.is_green, ", ".join(outcome.failed) or found[-1])
 

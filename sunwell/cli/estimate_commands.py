@@ -206,15 +206,14 @@ def _tell_origin(saved: "SavedLens") -> None:
 
 
 def _write(chosen: Chosen) -> "TaskResult":
-    import asyncio
-
+    from sunwell.cli.ending import run_async
     from sunwell.cli.shared_options import configured
     from sunwell.context.session import SessionContext
 
     held = configured(chosen)
     options = attrs.evolve(held.resolved.options, on_lens_failure="fail")
     session = SessionContext.build(chosen["workspace"], task_of(chosen), options=options)
-    return asyncio.run(held.agent().lens_events(session).result())
+    return run_async(held.agent().lens_events(session).result())
 
 
 def _save(path: Path, text: str) -> None:

@@ -76,6 +76,14 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(n, c.get_short_help_str(limit=_WHOLE)) for n, c in self.commands.items()])
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            raise _without_secrets(error) from None
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -88,7 +96,7 @@ class Commands(click.Group):
         except SunwellError as error:
             _fail(ctx, str(error), _code_of(error))
         except click.UsageError as error:
-            told = _suggested(error) if isinstance(error, click.NoSuchOption) else error
+            told = _without_secrets(_suggested(error) if isinstance(error, click.NoSuchOption) else error)
             _say_json(ctx, told.format_message())
             raise told from None
         except (KeyboardInterrupt, click.Abort):
@@ -101,8 +109,19 @@ class Commands(click.Group):
             sentence = f"cannot read or write{where} ({reason}): check that it exists and the disk has space"
             _fail(ctx, sentence, FAILED)
         except Exception as error:
-            _say_json(ctx, f"{type(error).__name__}: {error}")
+            from sunwell.cli.own_process import told_safely
+
+            _say_json(ctx, told_safely(f"{type(error).__name__}: {error}"))
             raise
+
+
+def _without_secrets(error: click.UsageError) -> click.UsageError:
+    """Return *error* without known secrets: it repeats what was typed, and logs keep it."""
+    from sunwell.cli.own_process import told_safely
+
+    message = error.format_message()
+    safe = told_safely(message)
+    return error if safe == message else click.UsageError(safe, error.ctx)
 
 
 def _suggested(error: click.NoSuchOption) -> click.UsageError:
@@ -121,9 +140,10 @@ def _suggested(error: click.NoSuchOption) -> click.UsageError:
 
 def _fail(ctx: click.Context, sentence: str, code: int, status: str = "error") -> NoReturn:
     from sunwell.cli.output import say
+    from sunwell.cli.own_process import told_safely
     from sunwell.report.figures import one_line
 
-    say(f"sunwell: {one_line(sentence, _WHOLE * 100)}", err=True, wrap=0)
+    say(f"sunwell: {one_line(told_safely(sentence), _WHOLE * 100)}", err=True, wrap=0)
     with suppress(OSError):  # standard output may be what failed
         _say_json(ctx, sentence, status)
     ctx.exit(code)

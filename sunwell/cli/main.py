@@ -7,10 +7,12 @@ import click
 import sunwell
 from sunwell.cli.batch_command import batch
 from sunwell.cli.demo_command import demo
+from sunwell.cli.ending import interruptible, leave
 from sunwell.cli.estimate_commands import estimate, lens
-from sunwell.cli.exit_codes import Commands
-from sunwell.cli.output import take_over
-from sunwell.cli.record_commands import export, prune, runs, show, undo
+from sunwell.cli.exit_codes import CANCELLED, Commands
+from sunwell.cli.output import say, take_over
+from sunwell.cli.own_process import protect_process
+from sunwell.cli.record_commands import adopt, export, prune, runs, show, undo
 from sunwell.cli.resume_commands import fork, record, replay, resume
 from sunwell.cli.run_command import run
 from sunwell.cli.setup_commands import config, doctor, init, models
@@ -46,6 +48,7 @@ for _command in (
     models,
     runs,
     show,
+    adopt,
     undo,
     prune,
     record,
@@ -60,7 +63,17 @@ for _command in (
 
 def main() -> None:
     """Run the command line and exit."""
+    protect_process()
     for name in _NOISY:  # our events report the same, in our own words
         logging.getLogger(name).setLevel(logging.CRITICAL)
     take_over()
-    exit_after(lambda: cli(prog_name="sunwell"))
+    code: str | int | None = None
+    with interruptible():
+        try:
+            exit_after(lambda: cli(prog_name="sunwell"))
+        except SystemExit as ended:
+            code = ended.code
+        except KeyboardInterrupt:
+            say("sunwell: cancelled", err=True)
+            code = CANCELLED
+        leave(code)

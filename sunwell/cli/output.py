@@ -8,6 +8,7 @@ movements of the live view are written as they are, and nobody else can give the
 import io
 import logging
 import os
+import select
 import sys
 import threading
 import traceback
@@ -153,10 +154,12 @@ def say_json(text: str) -> None:
     _write(json_shown(text, ascii_only=not is_utf8), "\n", False, {})
 
 
-def say_at_once(line: bytes) -> None:
-    """Write *line*, Sunwell's own, in a signal handler that ends the process."""
-    with suppress(OSError):  # a full or broken standard error must not keep the process alive
-        os.write(2, line)
+def say_at_once(data: bytes, *, err: bool = True) -> None:
+    """Write *data*, Sunwell's own, while the process is being ended; nothing if that would have to wait."""
+    number = 2 if err else 1
+    with suppress(OSError):  # a reader that is stuck or gone must not keep the process alive
+        if select.select([], [number], [], 0)[1]:
+            os.write(number, data)
 
 
 def _write(safe: str, end: str, err: bool, style: dict[str, Any]) -> None:
@@ -204,7 +207,9 @@ class _LogLines(logging.Handler):
     """Prints warnings of the log line by line."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        for line in self.format(record).split("\n"):
+        from sunwell.cli.own_process import told_safely
+
+        for line in told_safely(self.format(record)).split("\n"):
             say(line, err=True)
 
 
@@ -217,6 +222,8 @@ def take_over() -> None:
 
 
 def _print_bug(kind: type[BaseException], error: BaseException | None, where: Any) -> None:
-    for text in traceback.format_exception(kind, error, where):
-        for line in text.rstrip("\n").split("\n"):
-            say(line, err=True)
+    from sunwell.cli.own_process import told_safely
+
+    text = "".join(traceback.format_exception(kind, error, where))
+    for line in told_safely(text).rstrip("\n").split("\n"):
+        say(line, err=True)

@@ -24,6 +24,7 @@ from sunwell.events import (
     RunFinished,
     RungStarted,
     RunStarted,
+    SandboxChosen,
     ToolCallFinished,
     ToolCallStarted,
     Warned,
@@ -65,6 +66,8 @@ def notice(event: Event) -> str | None:
             return f"no lens: {one_line(event.reason, 200)}; {_GOES_ON[event.outcome]}"
         case ModelFellBack():
             return f"using {event.used} instead of {event.wanted}: {one_line(event.reason, 200)}"
+        case SandboxChosen() if event.confinement.sandbox != "off":  # of that a note warns
+            return f"sandbox: {one_line(event.confinement.sentence, 200)}"
         case BudgetWarning():
             return _warning(event)
         case BudgetRefused():

@@ -1,8 +1,9 @@
-"""Commands about recorded runs: ``runs``, ``show``, ``export``, ``undo`` and ``prune``."""
+"""Commands about recorded runs: ``runs``, ``show``, ``adopt``, ``export``, ``undo`` and ``prune``."""
 
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -38,11 +39,18 @@ def run_in(workspace: Path, run_id: str) -> RunFile:
     return find_run(require_folder(workspace), run_id)
 
 
+def own_run_in(workspace: Path, run_id: str) -> RunFile:
+    """Return the run as :func:`run_in` does, to go on from; raises a Sunwell error if others prepared it."""
+    from sunwell.journal.ownership import find_own_run
+
+    return find_own_run(require_folder(workspace), run_id)
+
+
 def settings_of_run(workspace: Path, run_id: str) -> Mapping[str, Any]:
-    """Return the last settings of a run."""
+    """Return the last settings of a run, to go on from."""
     from sunwell.agent.lifecycle.run_settings import latest_settings
 
-    found = run_in(workspace, run_id)
+    found = own_run_in(workspace, run_id)
     settings = latest_settings(read_records(found.path))
     if not settings:
         raise JournalError(f"{found.path} does not record how the run was started: start a new run")
@@ -67,20 +75,20 @@ def runs(workspace: str, as_json: bool) -> None:
     """List the runs of a workspace, newest first: time, status, cost, number of calls, task.
 
     Status "open" means that the run was interrupted and can be resumed; "running", that a process is
-    working on it.
+    working on it. A run with "foreign" before its task was not started by you on this machine: see adopt.
     """
     from sunwell.cli.terminal import print_json, terminal_width
-    from sunwell.errors import JournalError
-    from sunwell.journal.layout import list_runs
-    from sunwell.journal.reading import read_records
-    from sunwell.journal.tree import tree
+    from sunwell.journal.layout import opened_runs, runs_in
+    from sunwell.journal.ownership import user_key
 
+    root, key = require_folder(Path(workspace)), user_key()
     listed: list[dict[str, Any]] = []
-    for run in reversed(list_runs(require_folder(Path(workspace)))):
-        try:
-            listed.append(_object(run, tree(read_records(run.path))))
-        except JournalError as error:
-            listed.append({"run_id": run.run_id, "status": "damaged", "error": str(error)})
+    with opened_runs(root) as folder:
+        for run in () if folder is None else reversed(runs_in(root, folder)):
+            try:
+                listed.append(_object(run, folder, key))
+            except JournalError as error:
+                listed.append({"run_id": run.run_id, "status": "damaged", "error": str(error)})
     if as_json:
         print_json({"runs": listed})
         return
@@ -92,16 +100,23 @@ def runs(workspace: str, as_json: bool) -> None:
         say("no runs in this folder yet")
 
 
-def _object(run: "RunFile", root: "Node") -> dict[str, Any]:
+def _object(run: "RunFile", folder: int | None, key: bytes | None) -> dict[str, Any]:
+    from sunwell.journal.ownership import is_own
+    from sunwell.journal.reading import read_records
     from sunwell.journal.retention import is_running
+    from sunwell.journal.tree import tree
     from sunwell.report.figures import exact
 
+    first: list[bytes] = []
+    root = tree(read_records(run.path, first=first.append, runs=folder))
+    kinds = Counter(node.type for node in root.walk() if node.type != "call" or node.status == "answered")
     return {
         "run_id": run.run_id,
         "started_at": root.started_at,
-        "status": "running" if root.status == "open" and is_running(run) else root.status,
-        "calls": sum(node.type == "call" and node.status == "answered" for node in root.walk()),
-        "tool_calls": sum(node.type == "tool" for node in root.walk()),
+        "status": "running" if root.status == "open" and is_running(run, runs=folder) else root.status,
+        "foreign": not is_own(run, first[0], key),
+        "calls": kinds["call"],
+        "tool_calls": kinds["tool"],
         "cost_usd": exact(root.total_cost_usd),
         "uncertain_usd": exact(root.total_uncertain_usd),
         "task": root.query,
@@ -132,6 +147,7 @@ def _line(run: dict[str, Any], width: int, shown: int) -> str:
     far = f"{_many(run['calls'], 'call')} {_many(run['tool_calls'], 'tool')}"
     parts = [name, when if width >= _NARROW else when[5:10], f"{run['status']:<10} {cost:>9}"]
     line = "  ".join([*parts, far] if width >= _MIDDLE else parts) + "  "
+    line += "foreign: " if run["foreign"] else ""
     return line + fitted(run["task"] or "", max(4, width - len(line)))
 
 
@@ -403,6 +419,22 @@ def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
 @click.command(cls=StrictCommand)
 @click.argument("run_id", metavar="RUN")
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
+def adopt(run_id: str, workspace: str) -> None:
+    """Make RUN yours if it was not started by you on this machine.
+
+    A workspace from elsewhere may bring runs that somebody prepared. They can be shown; resume, fork, replay,
+    undo and --after use them only after this command. Read such a run first: its recorded answers count as
+    those of a model, and undo writes what it kept.
+    """
+    from sunwell.journal.ownership import adopt as make_own
+
+    found = make_own(require_folder(Path(workspace)), run_id)
+    say(f"adopted {found.run_id}")
+
+
+@click.command(cls=StrictCommand)
+@click.argument("run_id", metavar="RUN")
+@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.option(
     "--format",
     "form",
@@ -444,7 +476,7 @@ def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
     from sunwell.tools.originals import undo as put_back
     from sunwell.tools.workspace import Workspace
 
-    found = run_in(Path(workspace), run_id)
+    found = own_run_in(Path(workspace), run_id)
     if is_running(found):
         raise ConfigurationError(f"the run {found.run_id} is running in another process: stop it first")
     report = put_back(found.path.parent / "originals", Workspace(workspace))
@@ -485,11 +517,21 @@ class _Age(click.ParamType[float]):
 @click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Always keep the newest N runs.")
 @click.option("--dry-run", is_flag=True, help="List what would be removed; remove nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def prune(workspace: str, older_than: float | None, keep: int | None, dry_run: bool, as_json: bool) -> None:
+@click.pass_context
+def prune(
+    ctx: click.Context,
+    workspace: str,
+    older_than: float | None,
+    keep: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Remove runs with all their records; their changes can then no longer be undone.
 
-    A running run is never removed. With both options, a run must be old and not among the newest.
+    A running run is never removed. With both options, a run must be old and not among the newest. The exit
+    code is 3 if a run could not be removed, for example since it is a link.
     """
+    from sunwell.cli.exit_codes import INCOMPLETE
     from sunwell.cli.terminal import print_json
     from sunwell.journal.retention import prune as remove
     from sunwell.tools.wording import counted
@@ -500,15 +542,19 @@ def prune(workspace: str, older_than: float | None, keep: int | None, dry_run: b
         told = {
             "removed": [run.run_id for run in done.removed],
             "running": [run.run_id for run in done.running],
+            "left": [{"run_id": one.run.run_id, "reason": one.reason} for one in done.left],
             "freed_bytes": done.freed_bytes,
             "dry_run": dry_run,
         }
         print_json(told)
-        return
+        ctx.exit(INCOMPLETE if done.left else 0)
     word = "would be removed" if dry_run else "removed"
     wide = len(word) + 2
     for run in done.removed:
         say(f"{word:<{wide}} {run.run_id}")
     for run in done.running:
         say(f"{'kept':<{wide}} {run.run_id} (it is running in another process)")
+    for one in done.left:
+        say(f"{'left':<{wide}} {one.run.run_id}: {one.reason}", err=True)
     say(f"{counted(len(done.removed), 'run')}, {counted(done.freed_bytes, 'byte')}")
+    ctx.exit(INCOMPLETE if done.left else 0)

@@ -1,6 +1,5 @@
 """``sunwell run``: a task, or one question about a context."""
 
-import asyncio
 import os
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from sunwell.cli.ending import run_async
 from sunwell.cli.output import say, say_text
 from sunwell.cli.shared_options import (
     DOLLARS,
@@ -292,7 +292,7 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     session = session_of(chosen, options)
     warnings = require_sound(held.resolved)
     _require_material_fits(session, held)
-    unlisted = asyncio.run(unlisted_models(held.resolved))
+    unlisted = run_async(unlisted_models(held.resolved))
     for warning in (*warnings, *(finding.sentence for finding in unlisted)):
         view.say(warning)
     agent = held.agent()
@@ -358,5 +358,5 @@ def _confirm(above: Decimal | None, agent: "Agent", session: "SessionContext", v
     expected = f"the {side.name} way is expected to cost {dollars(side.expected_usd)}"
     require_terminal(f"{expected}, more than --confirm-above {dollars(above)}, which")
     view.say(f"{expected} ({dollars(side.worst_usd)} at worst)")
-    if not asyncio.run(confirmed("Go on?")):
+    if not run_async(confirmed("Go on?")):
         raise ConfigurationError("not begun: nothing was spent")

@@ -1,21 +1,20 @@
 """A run on the command line: its events in a view, Ctrl-C, and the report at its end."""
 
 import asyncio
-import os
 import shlex
-import signal
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import attrs
 
 from sunwell.agent.agent import Agent
-from sunwell.cli.exit_codes import CANCELLED, code_of_result
-from sunwell.cli.output import say, say_at_once, say_change, say_text
+from sunwell.cli.ending import Interrupts, interruptible, run_async
+from sunwell.cli.exit_codes import code_of_result
+from sunwell.cli.output import say, say_change, say_text
 from sunwell.cli.shared_options import Chosen
 from sunwell.cli.terminal import if_output_fails, terminal_width
 from sunwell.cli.views import View
@@ -41,7 +40,7 @@ _MORE = {
     "check_failed": " --budget-usd X",
 }
 """The option that lets a run continue after it reached a limit, by stop reason."""
-_AGAIN = ("allow_shell", "allow_python", "approve")
+_AGAIN = ("allow_shell", "allow_python", "allow_network", "approve")
 _PATHS = ("journal", "files", "commands", "         ")
 
 
@@ -110,15 +109,21 @@ def _is_settled(result: TaskResult) -> bool:
 
 def _resume_command(result: TaskResult, chosen: Chosen) -> str:
     """Return the command that resumes the run, with the options that its record does not hold."""
+    has_task_checks = any(worker.verification is not None for worker in result.workers)
+    again = _again(result.run_id, chosen, has_checks=has_task_checks)
+    return f"{again}{_MORE.get(result.stop_reason, '')}"
+
+
+def _again(run_id: str, chosen: Chosen, *, has_checks: bool = False) -> str:
     place = _place(chosen)
     again = "".join(f" --{name.replace('_', '-')}" for name in _AGAIN if chosen.get(name))
-    has_task_checks = any(worker.verification is not None for worker in result.workers)
-    again += " --allow-checks" if chosen.get("checks") or has_task_checks else ""
+    again += " --allow-checks" if chosen.get("checks") or has_checks else ""
     again += " --sandbox off" if chosen.get("sandbox") == "off" else ""
+    again += "".join(f" --allow-write {shlex.quote(glob)}" for glob in chosen.get("allow_write") or ())
     again += "".join(f" --plugins {shlex.quote(name)}" for name in chosen.get("plugins") or ())
     if chosen.get("results"):
         again += f" --results {shlex.quote(str(chosen['results']))}"
-    return f"sunwell resume {result.run_id}{place}{again}{_MORE.get(result.stop_reason, '')}"
+    return f"sunwell resume {run_id}{place}{again}"
 
 
 def _place(chosen: Chosen) -> str:
@@ -142,33 +147,30 @@ def _planned(result: TaskResult) -> list[str] | None:
     return [text for text in texts if text.startswith("dry run")]
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
 def drive(
     agent: Agent, events: AsyncGenerator[Event, None], view: View, chosen: Chosen | None = None
 ) -> TaskResult:
     """Show *events* in *view* until the run ends, and return its result.
 
-    The first Ctrl-C stops the run cleanly, the second ends the process immediately. Raises
-    :exc:`KeyboardInterrupt` if it comes before the run has begun, and the run's own error if no model was
-    called. After a call, an error such as a journal that cannot be written becomes a failed result: with
-    the bill so far, and with the command of *chosen* that resumes the run.
+    The first Ctrl-C stops the run cleanly; the second ends the process immediately, and so does a run that
+    does not stop within a second. Raises :exc:`KeyboardInterrupt` if it comes before the run has begun, and
+    the run's own error if no model was called. After a call, an error such as a journal that cannot be
+    written becomes a failed result: with the bill so far, and with the command of *chosen* that resumes it.
     """
-    seen = _Seen()
-    with view, _Interrupts(agent, view) as interrupts:
+    seen = _Seen(chosen or {})
+    with view, interruptible() as interrupts:
+        interrupts.as_json = bool(seen.chosen.get("as_json"))
         try:
-            result = asyncio.run(_follow(events, view, interrupts, seen))
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
+            result = run_async(_follow(agent, events, view, interrupts, seen))
         except SunwellError as error:
-            result = seen.result_after(error, chosen or {})
+            result = seen.result_after(error)
         except Exception:
             if seen.has_called and seen.begun is not None:  # a bug: its traceback follows
                 view.say(f"run {seen.begun.run_id} broke off; its journal is {seen.begun.journal}")
             raise
+        interrupts.report()
     if seen.has_called and result.journal:
-        place = _place(chosen or {})
+        place = _place(seen.chosen)
         command = f"resume {result.run_id}" if result.success else f"show {result.run_id} --verbose"
         if_output_fails(f"sunwell {command}{place} prints the answer again, free of charge")
     return result
@@ -178,12 +180,15 @@ def drive(
 class _Seen:
     """What the events of a run have told."""
 
+    chosen: Chosen
     begun: RunStarted | None = None
     finished: TaskResult | None = None
+    has_begun: bool = False
     has_called: bool = False
     """Whether a model was called, so that money may have been spent."""
 
     def see(self, event: Event) -> None:
+        self.has_begun = True
         match event:
             case RunStarted():
                 self.begun = event
@@ -192,35 +197,44 @@ class _Seen:
             case ModelCallStarted():
                 self.has_called = True
 
-    def result_after(self, error: SunwellError, chosen: Chosen) -> TaskResult:
+    def result_after(self, error: SunwellError) -> TaskResult:
         """Return the failed result of a run that ended with *error*; raises it if nothing was spent."""
         made = self.finished or error.result
         if not self.has_called or not isinstance(made, TaskResult):
             raise error
         if isinstance(error, ConfigurationError) and not made.bill.lines:
             raise error  # the first call did not fit into the budget
-        again = _resume_command(made, {"workspace": ".", **chosen})
+        again = _resume_command(made, {"workspace": ".", **self.chosen})
         sentence = f"{error}; then continue with: {again}"
         reason = "not_recorded" if isinstance(error, JournalError) else made.stop_reason
         return attrs.evolve(made, status="error", stop_reason=reason, error=sentence)
 
 
 async def _follow(
-    events: AsyncGenerator[Event, None], view: View, interrupts: "_Interrupts", seen: _Seen
+    agent: Agent, events: AsyncGenerator[Event, None], view: View, interrupts: Interrupts, seen: _Seen
 ) -> TaskResult:
-    loop = asyncio.get_running_loop()
-    interrupts.watch(loop, asyncio.current_task())
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
     waits = Waits(loop.time)
     telling = asyncio.create_task(_tell_waits(waits, view))
+
+    def stop() -> None:
+        if seen.has_begun:
+            view.say("stopping; press Ctrl-C again to end immediately")
+            agent.stop()
+        elif task is not None:
+            task.cancel()
+
     try:
-        async with aclosing(events) as stream:
-            async for event in stream:
-                interrupts.has_begun = True
-                seen.see(event)
-                waits.see(event)
-                view.see(event)
-                if isinstance(event, RunFinished):
-                    return event.result
+        with interrupts.stopping_with(partial(loop.call_soon_threadsafe, stop)):
+            async with aclosing(events) as stream:
+                async for event in stream:
+                    seen.see(event)
+                    if isinstance(event, RunStarted):
+                        interrupts.recovery = f"; continue with: {_again(event.run_id, seen.chosen)}"
+                    waits.see(event)
+                    view.see(event)
+                    if isinstance(event, RunFinished):
+                        return event.result
     finally:
         telling.cancel()
     raise AssertionError("the run ended without a result")
@@ -283,44 +297,3 @@ class Waits:
                 calls = f" ({len(seconds):,} calls)" if len(seconds) > 1 else ""
                 lines.append(f"waiting for {model}{calls}, {longest:.0f} s")
         return lines
-
-
-@attrs.define(eq=False)
-class _Interrupts:
-    agent: Agent
-    view: View
-    has_begun: bool = attrs.field(default=False, init=False)
-    _count: int = attrs.field(default=0, init=False)
-    _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
-    _task: "asyncio.Task[Any] | None" = attrs.field(default=None, init=False)
-    _before: dict[signal.Signals, Any] = attrs.field(factory=dict, init=False)
-
-    def watch(self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any] | None") -> None:
-        self._loop, self._task = loop, task
-
-    def __enter__(self) -> "_Interrupts":
-        for number in _SIGNALS:
-            self._before[number] = signal.signal(number, self._interrupted)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _interrupted(self, _: int, __: FrameType | None) -> None:
-        self._count += 1
-        if self._loop is None:
-            raise KeyboardInterrupt
-        if self._count == 1:
-            self._loop.call_soon_threadsafe(self._stop)
-            return
-        self.view.__exit__(None, None, None)
-        say_at_once(b"sunwell: ended at once; all answers so far are in the journal\n")
-        os._exit(CANCELLED)
-
-    def _stop(self) -> None:
-        if self.has_begun:
-            self.view.say("stopping; press Ctrl-C again to end immediately")
-            self.agent.stop()
-        elif self._task is not None:
-            self._task.cancel()

@@ -1,15 +1,14 @@
 """Commands about settings and models: ``init``, ``config``, ``models`` and ``doctor``."""
 
-import asyncio
 import os
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
+from sunwell.cli.ending import run_async
 from sunwell.cli.output import say
 from sunwell.cli.shared_options import (
     DOLLARS,
@@ -19,6 +18,7 @@ from sunwell.cli.shared_options import (
     has_key,
     model_options,
 )
+from sunwell.cli.trust_commands import place_options, trust, untrust
 
 if TYPE_CHECKING:
     from sunwell.cli.shared_options import Configured
@@ -69,6 +69,7 @@ delegation_model = "{cheap}"
 # fallback = "fail"                  # or "parent": if the delegation model cannot be used
 # allow_shell = false
 # sandbox = "required"               # for shell commands; "off": with all rights of your account
+# allow_network = false              # in the sandbox
 # allow_python = false
 
 [budget]
@@ -138,49 +139,41 @@ def init(workspace: str, force: bool) -> None:
         say("         then run: sunwell config check")
 
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _place(function: F) -> F:
-    function = click.option(
-        "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Project folder."
-    )(function)
-    config = click.option("--config", metavar="FILE", help="Use this file instead of the project's own.")
-    return config(function)
-
-
 @click.group()
 def config() -> None:
     """Show, check and trust the settings of a project."""
 
 
 @config.command(cls=StrictCommand)
-@_place
+@place_options
 @click.option("--all", "everything", is_flag=True, help="Also show defaults.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(workspace: str, config: str | None, everything: bool, as_json: bool) -> None:
     """Print each setting with its value and where it comes from; secrets are masked."""
     from sunwell.cli.shared_options import sources_of
     from sunwell.cli.terminal import print_json
-    from sunwell.config.setting_lines import rows
+    from sunwell.config.setting_lines import file_rows, rows
 
     loaded = sources_of({"workspace": workspace, "config": config}).load()
     for warning in loaded.warnings:
         say(f"sunwell: {warning}", err=True)
     shown = rows(loaded, everything=everything)
     if as_json:
-        print_json({"settings": [_object(row) for row in shown]})
+        files = [{"file": row.file, "trust": row.trust} for row in file_rows(loaded)]
+        print_json({"files": files, "settings": [_object(row) for row in shown]})
         return
     wide = max((len(f"{row.key} = {row.value}") for row in shown), default=0)
     for row in shown:
         trust = "" if row.is_trusted else "  (not trusted: ignored)"
         say(f"{f'{row.key} = {row.value}':<{min(wide, 60)}}  # {row.origin}{trust}")
+    for file in file_rows(loaded):
+        say(f"# read {file.file} ({file.trust})")
     if not shown:
         say("nothing is set: all settings have their defaults (show them with --all)")
 
 
 @config.command(cls=StrictCommand)
-@_place
+@place_options
 @click.option("--online", is_flag=True, help="Also ask the servers if they have the models; free of charge.")
 @click.pass_context
 def check(ctx: click.Context, workspace: str, config: str | None, online: bool) -> None:
@@ -192,19 +185,20 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     from sunwell.cli.shared_options import sources_of
     from sunwell.config.preflight import findings, plugin_rows, unlisted_models, useless_caps
     from sunwell.config.resolution import resolve
+    from sunwell.config.setting_lines import file_rows
 
     loaded = sources_of({"workspace": workspace, "config": config}).load()
-    for file in loaded.files:
-        say(f"read     {file}")  # whole, so that it can be copied
+    for row in file_rows(loaded):
+        say(f"read     {row.file} ({row.trust})")  # whole, so that it can be copied
     for warning in loaded.warnings:
         say(f"warning  {warning}", wrap=9)
     loaded.require_trust()
     resolved = resolve(loaded.values)
     found = findings(resolved) + useless_caps(resolved)
     if online:
-        found += asyncio.run(unlisted_models(resolved))
-    for row in plugin_rows(resolved, loaded.values):
-        say(plugin_line(row), wrap=9)
+        found += run_async(unlisted_models(resolved))
+    for plugin in plugin_rows(resolved, loaded.values):
+        say(plugin_line(plugin), wrap=9)
     for finding in found:
         word = "error" if finding.is_error else "warning"
         say(f"{word:<8} {finding.sentence}", wrap=9)
@@ -213,34 +207,8 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     say("all settings are valid")
 
 
-@config.command(cls=StrictCommand)
-@_place
-@click.argument("file", required=False, metavar="[FILE]")
-def trust(workspace: str, config: str | None, file: str | None) -> None:
-    """Trust the current version of a project's file, with all settings in it.
-
-    Settings that need trust are listed: models, addresses, key variables, shell and so on. Settings that
-    only narrow your own need none. The trust ends when the file changes.
-    """
-    from sunwell.config.setting import dotted
-    from sunwell.config.setting_lines import shown
-    from sunwell.config.sources import Sources
-    from sunwell.config.trust import TrustRecord
-    from sunwell.errors import ConfigurationError
-
-    named = file or config
-    reading = Sources(Path(workspace), None if named is None else Path(named).resolve()).read()
-    if reading.project is None:
-        why = "; ".join(reading.warnings)
-        raise ConfigurationError(why or f"{Path(workspace).resolve()} has no configuration file to trust")
-    asked = reading.needing_trust()
-    document = reading.project
-    TrustRecord.of_user().add(document.file, document.data)  # exactly the bytes that are shown here
-    say(f"trusted  {document.file.resolve()} in this version{', with' if asked else ''}")
-    for setting in asked:
-        say(f"         {dotted(setting.path)} = {shown(setting.path, setting.value)}")
-    if not asked:
-        say("         no setting needs trust")
+config.add_command(trust)
+config.add_command(untrust)
 
 
 def _object(row: "SettingRow") -> dict[str, Any]:
@@ -323,10 +291,11 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.cli.shared_options import configured
     from sunwell.cli.terminal import print_json
     from sunwell.config.preflight import findings, plugin_rows, useless_caps
+    from sunwell.config.setting_lines import file_rows
 
     usd = chosen.pop("max_usd")
     held = configured(chosen)
-    plugins = plugin_rows(held.resolved, held.loaded.values)
+    plugins, files = plugin_rows(held.resolved, held.loaded.values), file_rows(held.loaded)
     examining = _Examining(held, chosen["suite"], usd, quiet=chosen["as_json"])
     sandbox = _sandbox(held, chosen["workspace"])
     found = findings(held.resolved, names=False) + useless_caps(held.resolved)
@@ -334,15 +303,18 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
         mark = _MARKS["yes" if sandbox["works"] else "no"]
         say(f"sandbox  {mark} {sandbox['detail']}", wrap=9)
         say()
+        for file in files:
+            say(f"read     {file.file} ({file.trust})")
         for row in plugins:
             say(plugin_line(row), wrap=9)
         for finding in found:
             mark = _MARKS["failed" if finding.is_error else "no"]
             say(f"settings {mark} {finding.sentence}", wrap=9)
-    examined = asyncio.run(examining.all())
+    examined = run_async(examining.all())
     if examining.quiet:
         told = {
             "models": [_check_object(*pair) for pair in examined],
+            "files": [{"file": file.file, "trust": file.trust} for file in files],
             "plugins": [plugin_object(row) for row in plugins],
             "sandbox": sandbox,
             "settings": [{"sentence": each.sentence, "is_error": each.is_error} for each in found],
@@ -363,22 +335,31 @@ def _sandbox(held: "Configured", workspace: str) -> dict[str, Any]:
     """Return whether shell commands can run in a sandbox on this machine, with the program or the reason."""
     import os
 
+    from sunwell.core.confinement import Confinement
     from sunwell.errors import ConfigurationError
     from sunwell.tools.environment import command_environment, secrets_from_environment
-    from sunwell.tools.sandbox import require_sandbox
+    from sunwell.tools.sandbox import require_sandbox, sandbox_name
     from sunwell.tools.workspace import Workspace
 
     options = held.resolved.options
-    told: dict[str, Any] = {"required": options.allow_shell and options.sandbox == "required"}
+    runs = options.allow_shell or bool(options.check_commands)
+    told: dict[str, Any] = {
+        "required": runs and options.sandbox == "required",
+        "is_off": options.sandbox == "off",
+        "network": options.sandbox == "off" or options.allow_network,
+    }
     environ = command_environment(os.environ, secrets_from_environment())
     try:
-        found = require_sandbox(Workspace(workspace).root, environ)
+        root = Workspace(workspace).root
+        found = require_sandbox(root, environ, network=options.allow_network)
     except ConfigurationError as error:
         return told | {"works": False, "detail": error.sentence}
     lacks = ""
     if not found.disables_namespaces:
         lacks = "; commands can create user namespaces: a newer version of bubblewrap prevents that"
-    return told | {"works": True, "detail": f"{found.program} works{lacks}"}
+    confined = Confinement("required", sandbox_name(root, environ), options.allow_network)
+    chosen = "; it is off: commands run with all rights of your account" if told["is_off"] else ""
+    return told | {"works": True, "detail": f"{found.program} works ({confined.sentence}){lacks}{chosen}"}
 
 
 @attrs.frozen

@@ -276,9 +276,24 @@ def _text_of(file: str | None, what: str, longest_seconds: float | None = None) 
         raise ConfigurationError(f"the context {place} is no text: it must be UTF-8") from None
     if len(data) > MOST_INPUT_BYTES:
         raise ConfigurationError(f"the context {place} is longer than {MOST_INPUT_BYTES:,} bytes")
+    if file is not None:
+        _require_no_secret(file, data)
     if file is not None and not text.strip():
         raise ConfigurationError(f"the context {place} is empty: name another file, or leave --context out")
     return text
+
+
+def _require_no_secret(file: str, data: bytes) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if *file* is one that tools do not read either."""
+    from sunwell.tools.protected import kind_of_path, secret_in
+
+    real = os.path.realpath(file)
+    kind = kind_of_path(real.lstrip("/"))
+    if (kind is not None and kind.level == "secret") or secret_in(real, data):
+        raise ConfigurationError(
+            f"the context {file} would be sent to a model, and it is a file with secrets: name another one, "
+            f"or pipe it in if you mean it (--context - < {file})"
+        )
 
 
 def _descriptor() -> int | None:
@@ -485,13 +500,37 @@ def configured(
         loaded = reading.load(**options).require_trust()
     for warning in loaded.warnings:
         say(f"sunwell: {warning}", err=True)
+    _tell_accepted(loaded)
     held = Configured(loaded, resolve(loaded.values))
+    _tell_plugins(held)
     if chosen.get("plugins"):
         from sunwell.config.preflight import not_installed
 
         for sentence in not_installed(held.resolved):
             raise ConfigurationError(f"{sentence}: leave it out, or install its package")
     return held
+
+
+def _tell_plugins(held: Configured) -> None:
+    """Say which packages' code is about to be imported."""
+    values = held.loaded.values
+    if not (values.plugins or values.run.tool_names or held.resolved.names):
+        return
+    from sunwell.config.preflight import plugins_in_use
+
+    if used := plugins_in_use(held.resolved, values):
+        say(f"sunwell: plugins in use: {', '.join(used)}", err=True)
+
+
+def _tell_accepted(loaded: "Loaded") -> None:
+    """Say what a file may do that is trusted this once, before anything runs; --quiet does not hide it."""
+    if not loaded.accepted:
+        return
+    from sunwell.cli.trust_commands import told
+    from sunwell.config.powers import power_lines
+
+    for line in told(power_lines(loaded.accepted)):
+        say(f"sunwell: trusted this once, it {line}", err=True)
 
 
 _ALSO_SETTINGS = ("sub_calls_enabled", "plugins", "verbose", "explore_max_steps")

@@ -1,12 +1,12 @@
 """``sunwell simulate``: a provider on loopback with scripted models and its own bill."""
 
-import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from sunwell.cli.ending import run_async
 from sunwell.cli.output import say
 from sunwell.cli.shared_options import StrictCommand
 
@@ -58,7 +58,7 @@ def simulate(
 
     simulator = Simulator(_models(answers, play, ignoring, no_wait), port=port)
     try:
-        asyncio.run(simulator.serve_forever(_greet))
+        run_async(simulator.serve_forever(_greet))
     except KeyboardInterrupt:
         _print_bill(simulator)
     except OutputFailed:

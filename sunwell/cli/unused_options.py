@@ -166,6 +166,14 @@ _RULES: tuple[Rule, ...] = (
         "no commands run; add --allow-shell or --check",
     ),
     (
+        ("allow_network",),
+        lambda use: (
+            use.options.sandbox == "required"
+            and ((use.options.allow_shell and use.has_tool("run_command")) or use.check_commands)
+        ),
+        "no commands run in a sandbox; add --allow-shell or --check, without --sandbox off",
+    ),
+    (
         ("ladder", "worth_usd", "passes_wrong", "fresh"),
         lambda use: use.options.escalate,
         "nothing climbs; add --escalate",
@@ -191,7 +199,7 @@ _RULES: tuple[Rule, ...] = (
         "--dry-run makes no change that could be approved",
     ),
     (
-        ("approve", "dry_run"),
+        ("approve", "dry_run", "allow_write"),
         lambda use: not use.is_question or use.options.allow_shell or use.options.allow_python,
         "a question has no tools that change anything; add --allow-shell or --allow-python, or leave it out",
     ),

@@ -3,7 +3,6 @@
 import os
 import re
 import stat
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pathlib import Path as File
@@ -14,6 +13,8 @@ import yaml
 
 from sunwell.config.setting import SettingPath
 from sunwell.errors import ConfigurationError
+from sunwell.tools.environment import user_folder
+from sunwell.tools.file_owners import PathStep, open_with_steps
 
 _DEEPEST = 32  # below what a parser survives, above what any configuration needs
 _PLAIN = {
@@ -80,7 +81,7 @@ def _value(node: Any, path: SettingPath, lines: dict[SettingPath, int], loader: 
         return [_value(child, (*path, "[]"), {}, loader) for child in node.value]
     if node.tag not in _PLAIN:
         raise _Refused(f"the tag {str(node.tag)[:60]} is not taken", line)
-    if node.tag.endswith((":timestamp", ":value")):
+    if node.tag.endswith((":timestamp", ":value")) or ":" in node.value:  # 1:30 would be a number to base 60
         return node.value
     return loader.construct_object(node)
 
@@ -104,26 +105,32 @@ def _check_tag(node: Any, kind: str, line: int) -> None:
         raise _Refused(f"the tag {str(node.tag)[:60]} is not taken", line)
 
 
+_MOST_DOTS = 1_000
+"""In one line: the time to read a dotted key grows with the square of its parts."""
 MAX_BYTES = 256 * 1024
 """Longest configuration file that is read."""
+_MAX_YAML_BYTES = 64 * 1024  # its parser takes seconds for more
 MAX_DEPTH = 16
 """Deepest nesting of tables and lists."""
-_HEADER = re.compile(r"\s*\[\[?\s*([^\]#]+?)\s*\]\]?\s*(?:#.*)?$")
+_HEADER = re.compile(r"[ \t]*\[\[?([^\]#]+)\]\]?[ \t]*(?:#.*)?$")
 _KEY = re.compile(
     r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*="""
 )
 _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
+_LONG_KEY = re.compile(
+    r"""(?:(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
+    r"""(?:[ \t]*+\.[ \t]*+(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')){32}"""
+)
+"""A key of more parts than any setting has: the time that the parser takes grows with their square."""
 
 
 @attrs.frozen
 class DocumentContent:
-    """The bytes of a file and who may write it, all from one descriptor: what is judged is what is used."""
+    """The bytes of a file and the way to it, all from one descriptor: what is judged is what is used."""
 
     data: bytes = attrs.field(repr=False)
-    owner: int | None = None
-    """User id of the owner; ``None`` if the system has none."""
-    mode: int = 0o600
-    """The permissions."""
+    steps: tuple[PathStep, ...] = ()
+    """Every folder and link on the way, and the file; none if the system has no user ids."""
 
 
 ReadContent = Callable[[File], DocumentContent]
@@ -156,6 +163,10 @@ def document_of(file: File, content: DocumentContent) -> Document:
     except UnicodeDecodeError:
         raise ConfigurationError(f"{file} is no UTF-8 text: a configuration file must be") from None
     if file.suffix.lower() in (".yaml", ".yml"):
+        if len(data) > _MAX_YAML_BYTES:
+            raise ConfigurationError(
+                f"{file} is longer than {_MAX_YAML_BYTES} bytes: shorten it, or write it as TOML"
+            )
         values, lines = read_yaml(file, text)
     elif file.suffix.lower() == ".toml":
         values, lines = _read_toml(file, text)
@@ -180,21 +191,21 @@ def _section(file: File, values: dict[str, Any]) -> dict[str, Any]:
 def read_content(file: File) -> DocumentContent:
     """Read *file* once. Raises :exc:`~sunwell.errors.ConfigurationError` if that is not possible."""
     try:
-        # A pipe must not block us. What a descriptor leads to does not change, whatever becomes of the name.
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        descriptor, steps = open_with_steps(file)
+        # What a descriptor leads to does not change, whatever becomes of the name.
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise _no_file(file)
         with os.fdopen(descriptor, "rb") as opened:
-            state = os.fstat(descriptor)
-            if not stat.S_ISREG(state.st_mode):
-                raise _no_file(file)
             data = opened.read(MAX_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError):
         raise _no_file(file) from None
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        why = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"{file} cannot be read: {why}") from None
     if len(data) > MAX_BYTES:
         raise ConfigurationError(f"{file} is longer than {MAX_BYTES} bytes: it can be no configuration")
-    owner = state.st_uid if hasattr(os, "geteuid") else None
-    return DocumentContent(data, owner, stat.S_IMODE(state.st_mode))
+    return DocumentContent(data, steps)
 
 
 def _no_file(file: File) -> ConfigurationError:
@@ -202,16 +213,23 @@ def _no_file(file: File) -> ConfigurationError:
 
 
 def _read_toml(file: File, text: str) -> tuple[dict[str, Any], dict[SettingPath, int]]:
-    import tomllib
-
     try:
-        return tomllib.loads(text), _toml_lines(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{file} is not valid TOML: {error}") from None
+        return _toml_values(text), _toml_lines(text)
     except RecursionError:
         raise ConfigurationError(f"{file} is nested deeper than {MAX_DEPTH} levels") from None
     except (ValueError, OverflowError) as error:
         raise ConfigurationError(f"{file} is not valid TOML: {str(error)[:200]}") from None
+
+
+def _toml_values(text: str) -> dict[str, Any]:
+    """Return what *text* says. RecursionError: it is nested too deep; ValueError: it is no TOML."""
+    import tomllib
+
+    if _LONG_KEY.search(text):
+        raise RecursionError
+    if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
+        raise ValueError(f"a line has more than {_MOST_DOTS:,} dots")
+    return tomllib.loads(text)
 
 
 def _toml_lines(text: str) -> dict[SettingPath, int]:
@@ -247,7 +265,7 @@ def _check_depth(file: File, values: Any) -> None:
 
 _PROJECT_NAMES = ("sunwell.toml", "sunwell.yaml", "sunwell.yml")
 _USER_NAMES = ("config.toml", "config.yaml", "config.yml")
-_SECTION = re.compile(r"^\s*\[\[?\s*tool\s*\.\s*[\"']?sunwell\b", re.MULTILINE)
+_SECTION = re.compile(r"^[ \t]*\[\[?[ \t]*tool[ \t]*\.[ \t]*[\"']?sunwell\b", re.MULTILINE)
 
 
 def project_file(folder: Path) -> Path | None:
@@ -266,18 +284,6 @@ def project_file(folder: Path) -> Path | None:
         if (place / ".git").exists():
             return None
     return None
-
-
-def user_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """Return the folder of the user's own settings, where the platform has it; it may not exist."""
-    read = os.environ if environ is None else environ
-    if chosen := read.get("SUNWELL_HOME", "").strip():
-        return Path(chosen)
-    home = Path(read.get("HOME") or Path.home())
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "sunwell"
-    chosen = read.get("XDG_CONFIG_HOME", "").strip()
-    return (Path(chosen) if chosen.startswith("/") else home / ".config") / "sunwell"
 
 
 def user_file(environ: Mapping[str, str] | None = None) -> Path | None:
@@ -303,18 +309,20 @@ def _only(folder: Path, found: list[Path]) -> Path:
 
 def _has_section(file: Path) -> bool:
     """Whether *file* has ``[tool.sunwell]``; one that has not may be as broken as it likes."""
-    import tomllib
-
     try:
-        if not file.is_file() or file.stat().st_size > MAX_BYTES:
+        if not file.is_file():
             return False
-        text = file.read_text("utf-8-sig", errors="replace")
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
     except OSError:
         return False
+    text = data.decode("utf-8-sig", errors="replace")
     if "sunwell" not in text:
         return False
+    if len(data) > MAX_BYTES:
+        return _SECTION.search(text) is not None  # then it is an error when it is read
     try:
-        tool = tomllib.loads(text).get("tool")
+        tool = _toml_values(text).get("tool")
     except (ValueError, RecursionError):  # settings that cannot be read must not be passed over
         return _SECTION.search(text) is not None
     return isinstance(tool, dict) and "sunwell" in tool

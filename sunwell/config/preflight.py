@@ -66,12 +66,10 @@ def plugin_rows(resolved: Resolved, values: Configuration) -> tuple[PluginRow, .
 
 
 def _tool_rows(tools: ToolPlugins, values: Configuration) -> Iterator[PluginRow]:
-    there, named = tools.plugins.names(), set(values.run.tool_names or ()) - BUILT_IN
-    offered = set() if values.run.tools is not None else set(values.plugins or ())
-    searches_all = bool(named - set(there))  # so does a run, for a tool that is called unlike its plugin
-    for plugin in there:
+    loaded, offered, named = _searched(tools, values)
+    for plugin in tools.plugins.names():
         row = PluginRow(plugin, "sunwell.tools", tools.plugins.package(plugin))
-        if searches_all or plugin in named | offered:
+        if plugin in loaded:
             try:
                 offers = tuple(tool.spec.name for tool in tools.tools_of(plugin))
                 used = plugin in offered or bool(named & set(offers))
@@ -79,6 +77,26 @@ def _tool_rows(tools: ToolPlugins, values: Configuration) -> Iterator[PluginRow]
             except PluginError as error:
                 row = attrs.evolve(row, is_used=True, problem=error.sentence)
         yield row
+
+
+def _searched(tools: ToolPlugins, values: Configuration) -> tuple[set[str], set[str], set[str]]:
+    """Return the plugins that a run imports for its tools, those offered, and the tools that are named."""
+    there, named = set(tools.plugins.names()), set(values.run.tool_names or ()) - BUILT_IN
+    offered = set() if values.run.tools is not None else set(values.plugins or ()) & there
+    # A tool may be called unlike its plugin, and is then searched in all.
+    return there if named - there else (named & there) | offered, offered, named
+
+
+def plugins_in_use(resolved: Resolved, values: Configuration) -> tuple[str, ...]:
+    """Return each plugin whose code a run imports, with its package; nothing is imported for that."""
+    models, tools = resolved.model_plugins, resolved.tool_plugins
+    wanted = {name.partition("/")[0] for name in resolved.names.values() if is_beyond_built_in(name)}
+    found = [(name, models.plugins.package(name)) for name in models.names() if name in wanted]
+    if values.plugins or values.run.tool_names:
+        loaded, _, _ = _searched(tools, values)
+        found += [(name, tools.plugins.package(name)) for name in tools.plugins.names() if name in loaded]
+    told = (f"{name} ({package})" if package else name for name, package in found)
+    return tuple(dict.fromkeys(told))
 
 
 def not_installed(resolved: Resolved) -> tuple[str, ...]:

@@ -124,6 +124,9 @@ class Configuration:
     cache_dir: Text | None = None
     plugins: tuple[Text, ...] | None = None
     """Plugins that may be loaded; ``None``: all that are installed."""
+    safe: tuple[Text, ...] = ()
+    """Files, and folders with all in them, that are used although somebody else can change them: full paths.
+    Only the user's own file may set it."""
     explore: Explore = Explore()
     context_source: ContextSourceSettings = ContextSourceSettings()
     providers: Mapping[str, ProviderSettings] = attrs.field(factory=dict, hash=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
@@ -10,7 +10,7 @@ import attrs
 from sunwell.config.schema import Configuration
 from sunwell.config.setting import SettingPath, dotted
 from sunwell.config.shape import leaves, options_by_path
-from sunwell.config.sources import Loaded
+from sunwell.config.sources import Loaded, Trust
 
 _MASK = "********"
 _SECRET = frozenset({"api_key", "headers"})
@@ -24,6 +24,24 @@ class SettingRow:
     value: str
     origin: str
     is_trusted: bool = True
+
+
+@attrs.frozen
+class FileRow:
+    """One file that was read, and whether all of it holds."""
+
+    file: str
+    trust: Literal["yours", "trusted", "trusted this once", "not trusted"]
+    """A file that is not trusted may only narrow; ``yours`` is your own, which needs no trust."""
+
+
+def file_rows(loaded: Loaded) -> tuple[FileRow, ...]:
+    """Return the files that were read, the user's own first."""
+    words: dict[Trust, Any] = {"none": "not trusted", "recorded": "trusted", "once": "trusted this once"}
+    return tuple(
+        FileRow(str(file), words[loaded.trust] if file == loaded.project else "yours")
+        for file in loaded.files
+    )
 
 
 def rows(loaded: Loaded, *, everything: bool = False) -> tuple[SettingRow, ...]:

@@ -2,18 +2,16 @@
 
 import os
 import shlex
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import attrs
 
 from sunwell.config.documents import (
     Document,
-    DocumentContent,
     ReadContent,
     document_of,
     project_file,
@@ -32,12 +30,16 @@ from sunwell.config.shape import (
     options_by_path,
     settings_by_name,
 )
-from sunwell.config.trust import TrustRecord, narrows, refusal
+from sunwell.config.trust import TrustRecord, is_in, narrows, refusal
 from sunwell.context.kinds import allowed, read_text, read_value
 from sunwell.context.options import RunOptions
 from sunwell.context.spellings import RLM_VARIABLES, SPELLINGS, SWITCHES, UNSET_WHEN_EMPTY, canonical
 from sunwell.core.task import Budget
+from sunwell.errors import ConfigurationError
 from sunwell.models.catalog import preset, preset_names
+from sunwell.tools.environment import user_folder
+from sunwell.tools.file_owners import doubt, own_user, user_name, users_behind
+from sunwell.tools.wording import quoted
 
 _PER_MILLION = Decimal(1_000_000)
 _RATES = {
@@ -341,6 +343,10 @@ USER, PROJECT, ENVIRONMENT, OPTION = 1, 2, 3, 4
 _SUNWELL_CONFIG, _TRUST = "SUNWELL_CONFIG", "SUNWELL_TRUST_CONFIG"
 
 
+Trust = Literal["none", "recorded", "once"]
+"""Whether a project's file is trusted: no, by the user's record, or this once."""
+
+
 @attrs.frozen
 class Loaded:
     """The configuration, and where each of its values comes from."""
@@ -350,8 +356,14 @@ class Loaded:
     """What was set, by its name in the schema; everything else is a default."""
     untrusted: tuple[Setting, ...] = ()
     """Settings of a project's file that hold only once the file is trusted."""
+    accepted: tuple[Setting, ...] = ()
+    """Settings of a project's file that hold only because it is trusted this once."""
+    trust: Trust = "none"
+    """What holds of the project's file."""
     files: tuple[Path, ...] = ()
     """The files that were read, the user's own first."""
+    project: Path | None = None
+    """The project's file, or the one that was named in its place."""
     warnings: tuple[str, ...] = ()
 
     def require_trust(self) -> "Loaded":
@@ -368,8 +380,8 @@ class Reading:
     user: Document | None
     project: Document | None
     environ: Mapping[str, str] = attrs.field(repr=False)
-    is_trusted: bool
-    """Whether all of the project's file holds."""
+    trust: Trust
+    """Whether all of the project's file holds, and why."""
     warnings: tuple[str, ...] = ()
 
     def load(self, **options: Any) -> Loaded:
@@ -384,13 +396,17 @@ class Reading:
             settings += _from_document(document, is_project=document is self.project)
         settings += from_variables(self.environ, ENVIRONMENT)
         settings += _from_options(options)
-        every = tuple(map(checked, settings))
+        every = tuple(map(_permitted, map(checked, settings)))
         chosen = winners(every)
+        wider = () if self.trust == "recorded" else _untrusted(every, chosen)
         return Loaded(
             assembled(chosen),
             chosen,
-            () if self.is_trusted else _untrusted(every, chosen),
+            wider if self.trust == "none" else (),
+            wider if self.trust == "once" else (),
+            self.trust,
             tuple(document.file for document in documents),
+            None if self.project is None else self.project.file,
             (*self.warnings, *unread_warnings(chosen)),
         )
 
@@ -422,53 +438,111 @@ class Sources:
     def read(self) -> Reading:
         """Read the user's file and the project's, each once, and say whether the project's is trusted.
 
-        A project's file that was found, and not named, is left out with a warning if it belongs to another
-        user or if every user may write it. Raises :exc:`~sunwell.errors.ConfigurationError`.
+        A project's file that was found, and not named, is left out with a warning if somebody else can change
+        it, unless the user's own ``safe`` names it. Raises :exc:`~sunwell.errors.ConfigurationError`, also
+        for a file of the user's own, or one that ``SUNWELL_CONFIG`` names, that somebody else can change.
         """
         environ = dict(os.environ if self.environ is None else self.environ)
-        user = user_file(environ)
+        home = environ.get("SUNWELL_HOME", "").strip()
+        if home and not Path(home).is_absolute():
+            raise ConfigurationError(
+                f"SUNWELL_HOME is {quoted(home)}, which is another folder in each folder: give its full path"
+            )
+        own = self._own(environ)
+        safe = _safe_paths(own)
         named = self._named(environ)
         file = project_file(self.workspace) if named is None else named
-        project, doubt = None, ""
+        project, warnings = None, list[str]()
         if file is not None:
             content = self.read_content(file)
-            doubt = _doubt(file, content) if named is None else ""
-            project = None if doubt else document_of(file, content)
-        return Reading(
-            None if user is None else document_of(user, self.read_content(user)),
-            project,
-            environ,
-            self._trusts(environ, project),
-            (doubt,) if doubt else (),
-        )
+            is_typed = self.config is not None
+            who = "" if is_typed or _is_safe(file, safe) else doubt(content.steps, users_behind(environ))
+            if who and named is not None:  # a variable may come from a file of the project
+                raise ConfigurationError(_left_out(file, who, environ))
+            if who:
+                warnings.append(_left_out(file, who, environ))
+            else:
+                project = document_of(file, content)
+        if not warnings and not _is_safe(self.workspace, safe):
+            warnings += _of_workspace(self.workspace, environ)
+        trust, problem = self._trust(environ, project)
+        return Reading(own, project, environ, trust, tuple(filter(None, (*warnings, problem))))
+
+    def _own(self, environ: Mapping[str, str]) -> Document | None:
+        """Return the user's own file. Unlike a project's it is not left out: it may hold their limits."""
+        file = user_file(environ)
+        if file is None:
+            return None
+        content = self.read_content(file)
+        if who := doubt(content.steps, own_user()):
+            raise ConfigurationError(
+                f"your own settings in {file} are not used: {who}; make file and folder yours alone "
+                "(chown, chmod go-w), or set SUNWELL_HOME to another folder"
+            )
+        return document_of(file, content)
 
     def _named(self, environ: Mapping[str, str]) -> Path | None:
         if self.config is not None:
             return self.config
         return Path(environ[_SUNWELL_CONFIG]) if environ.get(_SUNWELL_CONFIG, "").strip() else None
 
-    def _trusts(self, environ: Mapping[str, str], project: Document | None) -> bool:
+    def _trust(self, environ: Mapping[str, str], project: Document | None) -> tuple[Trust, str]:
+        """Return whether *project* is trusted, and what is wrong with the record."""
+        if project is None:
+            return "none", ""
+        known, problem = TrustRecord.of_user(environ).entries()
+        if is_in(known, project.file, project.data):
+            return "recorded", ""
         if self.trust_config or environ.get(_TRUST, "").strip().lower() in ("1", "true", "yes", "on"):
-            return True
-        return project is None or TrustRecord.of_user(environ).holds(project.file, project.data)
+            return "once", problem
+        return "none", problem
 
 
-def _doubt(file: Path, content: DocumentContent) -> str:
-    """Return why a file that was found does not count; empty if it does."""
-    use = f"to use it, read it and name it with --config {shlex.quote(str(file))}"
-    if content.owner is not None and not {content.owner, _owner_of_name(file)} <= {os.geteuid()}:
-        return f"{file} belongs to another user and is left out; {use}"
-    if content.mode & stat.S_IWOTH:
-        return f"{file} can be written by every user and is left out; {use}"
-    return ""
+def _safe_paths(own: Document | None) -> tuple[str, ...]:
+    """Return the paths that the user's own file calls safe, each checked. Raises ConfigurationError."""
+    if own is None:
+        return ()
+    settings = map(checked, _from_document(own, is_project=False))
+    chosen = next((setting for setting in settings if setting.path == ("safe",)), None)
+    if chosen is None:
+        return ()
+    for path in chosen.value:
+        if not Path(path).is_absolute():
+            raise wrong_value(chosen.origin, path, "a list of full paths of files and folders")
+    return tuple(map(os.path.realpath, chosen.value))
 
 
-def _owner_of_name(file: Path) -> int | None:
-    """Return who made *file*, or the link of that name; ``None`` if it is gone by now."""
+def _is_safe(path: Path, safe: tuple[str, ...]) -> bool:
+    real = Path(os.path.realpath(path))
+    return any(real.is_relative_to(each) for each in safe)
+
+
+def _left_out(file: Path, who: str, environ: Mapping[str, str]) -> str:
+    own = user_file(environ) or user_folder(environ) / "config.toml"
+    return (
+        f"{file} is not used: {who}; to use it, read it and name it with --config {shlex.quote(str(file))}, "
+        f"or add it to safe in {own}"
+    )
+
+
+def _of_workspace(workspace: Path, environ: Mapping[str, str]) -> Iterator[str]:
     try:
-        return os.lstat(file).st_uid
+        owner = workspace.stat().st_uid
     except OSError:
-        return None
+        return  # whoever uses it says so
+    if os.name == "posix" and owner not in users_behind(environ) | {0}:
+        own = user_file(environ) or user_folder(environ) / "config.toml"
+        yield (
+            f"the workspace {os.path.realpath(workspace)} belongs to {user_name(owner)}, who can change it "
+            f"at any time; no settings in it are used; if that is right, add it to safe in {own}"
+        )
+
+
+def _permitted(setting: Setting) -> Setting:
+    """Return *setting*. Raises ConfigurationError for one that may only stand in the user's own file."""
+    if setting.path == ("safe",) and setting.origin.rank != USER:
+        raise ConfigurationError(f"{setting.origin}: safe can only be set in your own file: remove it here")
+    return setting
 
 
 def load_config(
@@ -497,7 +571,7 @@ def load_config(
 
 def settings_in(document: Document) -> tuple[Setting, ...]:
     """Return what a project's file sets, each value checked. Raises ConfigurationError."""
-    return tuple(map(checked, _from_document(document, is_project=True)))
+    return tuple(map(_permitted, map(checked, _from_document(document, is_project=True))))
 
 
 def _from_document(document: Document, *, is_project: bool) -> list[Setting]:

@@ -11,12 +11,14 @@ from typing import Any
 
 import attrs
 
-from sunwell.config.documents import user_folder
+from sunwell.config.documents import ReadContent, read_content
 from sunwell.config.schema import Configuration
 from sunwell.config.setting import Setting, SettingPath, dotted
 from sunwell.config.shape import options_by_path
 from sunwell.context.options import Untrusted
 from sunwell.errors import ConfigurationError
+from sunwell.tools.environment import user_folder
+from sunwell.tools.file_owners import doubt, own_user
 from sunwell.tools.tool_plugins import BUILT_IN
 
 _UNSET_TURNS = 50
@@ -107,9 +109,18 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def hash_of(data: bytes) -> str:
+    """Return the hash of a file as it is shown and typed."""
+    return f"sha256:{digest_of(data)}"
+
+
 @attrs.frozen
 class TrustRecord:
-    """The record in the user's folder; a file that changes is no longer trusted."""
+    """The record in the user's folder: files by their real path, each with the hash of what was trusted.
+
+    A file that changes, or is moved, is no longer trusted. Whose file it is does not matter: its content is
+    what was read.
+    """
 
     folder: Path
 
@@ -119,29 +130,62 @@ class TrustRecord:
         return cls(user_folder(environ))
 
     def holds(self, file: Path, data: bytes) -> bool:
-        """Whether *file* was trusted with exactly this content."""
-        return self._read().get(str(file.resolve())) == digest_of(data)
+        """Whether *file* was trusted with exactly this content. A record with a problem trusts nothing."""
+        return is_in(self.entries()[0], file, data)
+
+    def entries(self, read: ReadContent = read_content) -> tuple[dict[str, str], str]:
+        """Return the hash of each trusted file, and what is wrong with the record, in words, or nothing."""
+        file = self.folder / _RECORD
+        if not os.path.lexists(file):
+            return {}, ""
+        try:
+            content = read(file)
+        except ConfigurationError as error:
+            return {}, f"{error}; nothing is trusted"
+        if who := doubt(content.steps, own_user()):
+            return {}, f"{file} is not used, and nothing is trusted: {who}; delete it, and trust files again"
+        try:
+            found = json.loads(content.data)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+            return {}, f"{file} is damaged, so nothing is trusted: delete it, and trust files again"
+        return found, ""
 
     def add(self, file: Path, data: bytes) -> None:
         """Record *file* as trusted with this content. Raises ConfigurationError where that cannot be."""
-        known = self._read() | {str(file.resolve()): digest_of(data)}
+        self._write(self.entries()[0] | {_real(file): digest_of(data)})
+
+    def remove(self, file: Path) -> bool:
+        """Trust *file* no longer; return whether it was recorded. Raises ConfigurationError."""
+        known = self.entries()[0]
+        if known.pop(_real(file), None) is None:
+            return False
+        self._write(known)
+        return True
+
+    def _write(self, known: Mapping[str, str]) -> None:
+        fresh = self.folder / f".{_RECORD}.{os.getpid()}"
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh = self.folder / f".{_RECORD}.{os.getpid()}"
-            fresh.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", "utf-8")
-            fresh.chmod(0o600)
+            fresh.unlink(missing_ok=True)
+            # A name that somebody else put there is not followed.
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+                opened.write(json.dumps(known, indent=2, sort_keys=True) + "\n")
             fresh.replace(self.folder / _RECORD)
         except OSError as error:
             raise ConfigurationError(
                 f"{self.folder / _RECORD} cannot be written ({error.strerror}): use --trust-config"
             ) from None
 
-    def _read(self) -> dict[str, str]:
-        try:
-            found = json.loads((self.folder / _RECORD).read_text("utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+
+def is_in(known: Mapping[str, str], file: Path, data: bytes) -> bool:
+    """Whether *known*, the entries of a record, have *file* with exactly this content."""
+    return known.get(_real(file)) == digest_of(data)
+
+
+def _real(file: Path) -> str:
+    return os.path.realpath(file)
 
 
 def refusal(settings: tuple[Setting, ...]) -> ConfigurationError:

@@ -168,8 +168,8 @@ def gather(
     those named in the task, then those whose names, definitions and text fit its words, with what they import
     and what tests them, then guides and the rest of the source until the room is filled. Each is in a
     fence that its text cannot close. The text has at most *limit_tokens*, at 4 bytes per token, and is the
-    same for the same files and task. Ignored files, ``.git``, ``.sunwell``, ``.env``, key files, links,
-    binary and very large files are never read. Known *secrets* are replaced.
+    same for the same files and task. Ignored files, protected ones (see :mod:`~sunwell.tools.protected`),
+    links, binary and very large files are never read. Known *secrets* are replaced.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` if the root is not a folder.
     """

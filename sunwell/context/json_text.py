@@ -2,6 +2,7 @@
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from sunwell.errors import ConfigurationError
 
 _MOST_BYTES = 1_000_000
-_FENCE = re.compile(r"^(`{3,}|~{3,})[^\n`]*\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"(`{3,}|~{3,})[^`]*\Z")
 
 
 def read_schema(given: str) -> Mapping[str, Any]:
@@ -54,8 +55,29 @@ def json_object(text: str, where: str) -> Mapping[str, Any]:
 def json_in(answer: str) -> str:
     """Return *answer*, or what its one fenced block contains if it is not JSON itself."""
     text = answer.strip()
-    blocks = _FENCE.findall(text)
-    return blocks[0][1] if text[:1] not in ("{", "[") and len(blocks) == 1 else text
+    if text[:1] in ("{", "["):
+        return text
+    blocks = _fenced_blocks(text)
+    return blocks[0] if len(blocks) == 1 else text
+
+
+def _fenced_blocks(text: str) -> list[str]:
+    """Return what stands between each fence and the next line that is the same fence alone."""
+    lines = text.split("\n")
+    bare = [line.rstrip(" \t") for line in lines]
+    closing: dict[str, list[int]] = {}  # looked up, since a fence that is never closed must not cost a search
+    for number, line in enumerate(bare):
+        closing.setdefault(line, []).append(number)
+    blocks, number = [], 0
+    while number < len(lines):
+        opened = _FENCE.match(lines[number])
+        ends = closing.get(opened[1], []) if opened else []
+        at = bisect_right(ends, number)
+        if at < len(ends):
+            blocks.append("".join(f"{line}\n" for line in lines[number + 1 : ends[at]]))
+            number = ends[at]
+        number += 1
+    return blocks
 
 
 def strict_json(text: str) -> Any:

@@ -35,6 +35,7 @@ Secret = Annotated[str, Meta(pattern=_NOT_BLANK, title="secret")]
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_LONGEST_TIME = 100
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -106,6 +107,8 @@ def _number_of_seconds(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.replace(" ", "")
+    if len(text) > _LONGEST_TIME:
+        raise ValueError(value[:_LONGEST_TIME])
     pieces = _TIME.findall(text)
     if not pieces or "".join(number + unit for number, unit in pieces) != text:
         raise ValueError(value)

@@ -238,6 +238,10 @@ def _must_change(value: Any) -> tuple[str, ...]:
     return read_globs("must_change", value)
 
 
+def _allow_write(value: Any) -> tuple[str, ...]:
+    return read_globs("allow_write", value)
+
+
 def _tools(value: Iterable[ToolChoice] | None) -> tuple[str | Tool, ...] | None:
     if value is None:
         return None
@@ -463,6 +467,16 @@ class RunOptions:
             is_permission=True,
         ),
     )
+    allow_network: bool = attrs.field(
+        default=False,
+        metadata=_option(
+            "permissions",
+            "Let commands in the sandbox use the network, with the services of this machine.",
+            untrusted="only",
+            harmless=False,
+            is_permission=True,
+        ),
+    )
     allow_python: bool = attrs.field(
         default=False,
         metadata=_option(
@@ -470,6 +484,18 @@ class RunOptions:
             "Let the model run Python in a sandbox (needs sunwell[python]).",
             untrusted="only",
             harmless=False,
+            is_permission=True,
+        ),
+    )
+    allow_write: tuple[Text, ...] = attrs.field(
+        default=(),
+        converter=_allow_write,
+        metadata=_option(
+            "permissions",
+            "Files that may be written without asking although other programs run them, such as .envrc.",
+            metavar="GLOB",
+            otherwise="none",
+            harmless=(),
             is_permission=True,
         ),
     )
@@ -699,7 +725,6 @@ estimate_output`."""
             "Maximum wall time of each check command; one that has not ended by then has failed.",
             metavar="S",
             typed="check_timeout",
-            untrusted="lower",
         ),
     )
     protect: tuple[Text, ...] = attrs.field(
@@ -724,8 +749,6 @@ estimate_output`."""
         metadata=_option(
             "checks",
             "Begin with the cheap model, and go up to dearer ways only if a check fails.",
-            untrusted="only",
-            harmless=False,
         ),
     )
     ladder: tuple[Text, ...] | None = attrs.field(
@@ -882,7 +905,7 @@ def option_specs() -> Mapping[str, OptionSpec]:
         elif "option" in field.metadata:
             kind = Text | None if field.name in MODEL_ROLES else field.type
             kind = tuple[Text, ...] | None if field.name == "tools" else kind
-            kind = Lines if field.name in ("checks", "protect", "must_change") else kind
+            kind = Lines if field.name in ("checks", "protect", "must_change", "allow_write") else kind
             kind = Text | None if field.name in ("answer_schema", "judge") else kind
             spec: OptionSpec = field.metadata["option"]
             specs[field.name] = attrs.evolve(spec, name=field.name, kind=kind, default=field.default)

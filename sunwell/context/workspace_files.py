@@ -4,30 +4,31 @@ from collections import deque
 
 from sunwell.errors import ToolError
 from sunwell.tools.ignore_rules import ignores_above
+from sunwell.tools.protected import KEY_ENDINGS
 from sunwell.tools.workspace import FolderEntry, Workspace
 from sunwell.tools.workspace_view import rules_in
 
+_DEEPEST = 50
+_MOST_IN_FOLDER = 20_000
 MOST_ENTRIES = 10_000
 """Limit of files and folders that are listed; of a larger workspace, only the upper levels."""
 
 _BUILT_FOLDERS = frozenset(
-    {".hg", ".svn", ".venv", "node_modules", "__pycache__", ".tox", ".nox", ".mypy_cache"}
-    | {".pytest_cache", ".ruff_cache", ".hypothesis", ".ssh", ".aws", ".gnupg"}
+    {".venv", "node_modules", "__pycache__", ".tox", ".nox", ".mypy_cache"}
+    | {".pytest_cache", ".ruff_cache", ".hypothesis"}
 )
-_KEY_FILES = frozenset({".netrc", ".npmrc", ".pypirc", ".git-credentials", ".htpasswd"})
-_KEY_ENDINGS = (".pem", ".key", ".p12", ".pfx", ".keystore", ".jks")
-_KEY_BEGINNINGS = ("id_rsa", "id_ed25519", "id_ecdsa", "id_dsa")
 
 
 def list_files(workspace: Workspace, most_entries: int = MOST_ENTRIES) -> tuple[list[FolderEntry], bool]:
     """Return the files that may be shown, upper levels first, and whether these are all.
 
-    Ignore files are respected; links are neither followed nor listed. Paths that are closed to tools
-    (``.git``, ``.sunwell``, ``.env``), files that usually hold keys, and build folders are always left
-    out. Unreadable files are skipped.
+    Ignore files are respected; links are neither followed nor listed. Paths that are closed to tools, files
+    that may hold keys, and build folders are always left out. Unreadable files are skipped. Of a folder with
+    more than 20,000 entries only so many are looked at, and nothing below 50 levels.
     """
     files: list[FolderEntry] = []
     seen = 0
+    is_cut = False
     waiting = deque([("", ignores_above(workspace.root))])
     while waiting:
         folder, above = waiting.popleft()
@@ -40,25 +41,24 @@ def list_files(workspace: Workspace, most_entries: int = MOST_ENTRIES) -> tuple[
             if entry.path in hidden:
                 continue
             if entry.kind == "folder":
-                waiting.append((entry.path, rules.inside(entry.path)))
+                if entry.path.count("/") < _DEEPEST:
+                    waiting.append((entry.path, rules.inside(entry.path)))
+                else:
+                    is_cut = True
             elif entry.kind == "file":
                 files.append(entry)
         if seen > most_entries:
             return files, False
-    return files, True
+    return files, not is_cut
 
 
 def _entries(workspace: Workspace, folder: str) -> list[FolderEntry]:
     try:
-        return workspace.entries(folder) or []
+        return workspace.entries(folder, _MOST_IN_FOLDER) or []
     except ToolError:  # deleted or not readable: the rest is still useful
         return []
 
 
 def _is_kept_back(entry: FolderEntry) -> bool:
     name = entry.path.rpartition("/")[2].casefold()
-    return (
-        name in (_BUILT_FOLDERS if entry.kind == "folder" else _KEY_FILES)
-        or name.endswith(_KEY_ENDINGS)
-        or name.startswith(_KEY_BEGINNINGS)
-    )
+    return name in _BUILT_FOLDERS if entry.kind == "folder" else name.endswith(KEY_ENDINGS)

@@ -84,6 +84,8 @@ class Checking:
     """Siblings in the same folder whose work is not finished, by their ids: files may be theirs."""
     sandbox: Sandbox = "required"
     """Whether a command of a check runs in a sandbox."""
+    allow_network: bool = False
+    """Whether a command of a check may use the network in it."""
     secrets: Secrets = attrs.field(factory=Secrets)
     """What must not be shown in evidence, nor given to a command."""
     ask: Ask = _nobody

@@ -1,27 +1,105 @@
 """Keeps known secrets out of everything that is shown, sent or written."""
 
 import base64
-import json
-from collections.abc import Iterator
-from urllib.parse import quote, quote_plus
+import functools
+import html.entities
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn, TypeVar, cast
 
 import attrs
 
+_Value = TypeVar("_Value")
 _SHORTEST = 6  # shorter values occur in ordinary text, which would be damaged
+_SHORTEST_WRAPPED = 12  # parts of a shorter value stand at the ends of lines by chance
+_LONGEST_WHOLE = 240
+_PIECE = 160
+"""Of a longer value, such as a private key, each piece of this length counts by itself, so that a part of
+it, one line for example, is found, too."""
+_SHORTEST_LINE = 20
+_SHORTEST_ANCHOR = 4
+
+_ANSI = r"\x1b\[[0-?]*[ -/]*[@-~]"
+_ANSI_CODE = re.compile(_ANSI)
+_WITHIN = f"(?:{_ANSI})*"
+"""What may stand between two characters of a secret: colours."""
+_WRAPPED_WITHIN = rf"(?:(?:{_ANSI})*(?:\r?\n)?(?:{_ANSI})*)"
+"""The same, and a line break."""
+_ALL_ESCAPED = tuple(
+    map(
+        re.compile,  # each begins with one plain character and no second one: that is searched for fastest
+        (
+            "%(?=[0-9A-Fa-f]{2}%[0-9A-Fa-f]{2}%)",
+            r"\\(?=x[0-9A-Fa-f]{2}\\{1,4}x)",
+            r"\\(?=u00[0-9A-Fa-f]{2}\\{1,4}u)",
+            r"&(?=#[xX]?[0-9A-Fa-f]{2,6};&)",
+        ),
+    )
+)
+"""What is in every text with a word of which all characters are escaped."""
+
+
+@attrs.define(eq=False)
+class _SecretForm:
+    """One way in which a secret is written: as it is, in hex or in base64."""
+
+    characters: tuple[str, ...]
+    """A regular expression for each character."""
+    anchors: tuple[str, ...]
+    """Texts of which one is in each text that this form is in; none: it has to be searched for."""
+    escaped: tuple[str, ...]
+    """The same for texts in which every character is escaped."""
+    shown: str
+    prefixes: tuple[str, ...]
+    """How it may be written plainly."""
+    is_piece: bool = False
+
+    @functools.cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Finds it. Compiled when it is needed for the first time: that takes milliseconds."""
+        is_long = len(self.characters) >= _SHORTEST_WRAPPED
+        return re.compile((_WRAPPED_WITHIN if is_long else _WITHIN).join(self.characters))
+
+    @property
+    def longest_chars(self) -> int:
+        """Length of the longest text that it usually is."""
+        return 8 * len(self.characters) + 64
+
+    def may_be_in(self, squeezed: str, is_escaped: bool) -> bool:
+        """Whether it can be in the text that is *squeezed*.
+
+        *is_escaped*: whether there are words in it of which all characters are escaped.
+        """
+        if not self.anchors:
+            return True
+        for anchor in self.anchors:
+            if anchor in squeezed:
+                return True
+        return is_escaped and any(anchor in squeezed for anchor in self.escaped)
 
 
 @attrs.define(eq=False)
 class Secrets:
     """The values that must not appear in prompts, journals, events, logs or errors.
 
-    Each is also found in base64 (alone or inside longer data), in percent-encoding, in hex and in JSON
-    escapes. Values shorter than 6 characters are ignored: replacing them would damage ordinary text.
+    Each is also found in base64 (alone or inside longer data), in hex, with percent-encoding, in the escapes
+    of JSON, of Python, of shells and of HTML, with colours of a terminal in it, and across a line break.
+    Of a value with several lines or more than 240 characters, each line and each piece is found. Values
+    shorter than 6 characters are ignored: replacing them would damage ordinary text.
+
+    It cannot be pickled or copied.
     """
 
-    _forms: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
-    """Texts to find and their replacements, longest first: a short one may be the start of a longer one."""
+    _known: dict[str, tuple[_SecretForm, ...]] = attrs.field(factory=dict, init=False, repr=False)
     _joined: tuple["Secrets", ...] = attrs.field(default=(), init=False, repr=False)
     """Other ``Secrets`` whose values are replaced, too, including values added to them later."""
+    _built: tuple[tuple[object, ...], tuple[_SecretForm, ...]] | None = attrs.field(
+        default=None, init=False, repr=False
+    )
+    """All forms, and from what they were put together."""
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("known secrets are not pickled or copied: pass the object itself")
 
     def joined(self, other: "Secrets") -> "Secrets":
         """Return one that replaces all values that this one and *other* know, now or later."""
@@ -36,37 +114,204 @@ class Secrets:
         value = value.strip()
         if len(value) < _SHORTEST:
             return
-        forms = self._forms | dict.fromkeys(_forms_of(value), f"[{name}]")
-        self._forms = dict(sorted(forms.items(), key=lambda item: -len(item[0])))
+        # A new dictionary: other threads may be reading the old one.
+        self._known = self._known | {value: tuple(_forms_of(value, f"[{name}]"))}
 
     @property
     def longest_chars(self) -> int:
         """Length of the longest text that is replaced; 0 if no secret is known."""
-        return max(map(len, self._known()), default=0)
+        return max((form.longest_chars for form in self._forms()), default=0)
 
     def redact(self, text: str) -> str:
         """Return *text* with every known secret replaced by its name."""
-        for form, shown in self._known().items():
-            if form in text:
-                text = text.replace(form, shown)
-        return text
+        spans = self.spans(text)
+        if not spans:
+            return text
+        parts: list[str] = []
+        done = 0
+        for start, end, shown in spans:
+            parts += (text[done:start], shown)
+            done = end
+        return "".join((*parts, text[done:]))
+
+    def spans(self, text: str) -> list[tuple[int, int, str]]:
+        """Return where known secrets are in *text*, in their order, and what is shown in place of each."""
+        forms = self._forms()
+        if not forms:
+            return []
+        squeezed = _squeezed(text)
+        is_escaped = any(kind.search(squeezed) for kind in _ALL_ESCAPED)
+        found = [
+            (match.start(), -match.end(), form.is_piece, form.shown)
+            for form in forms
+            if form.may_be_in(squeezed, is_escaped)
+            for match in form.pattern.finditer(text)
+        ]
+        spans: list[tuple[int, int, str]] = []
+        was_piece = False
+        for start, negative_end, is_piece, shown in sorted(found):
+            end = -negative_end
+            if spans and (start < spans[-1][1] or (was_piece and _is_next(text, spans[-1], start, shown))):
+                # Of two that overlap nothing may be left; the longer one gives the name.
+                first, last, name = spans[-1]
+                name = shown if end - start > last - first else name
+                spans[-1] = (first, max(end, last), name)
+            else:
+                spans.append((start, end, shown))
+            was_piece = is_piece
+        return spans
+
+    def cleaned(self, value: _Value) -> _Value:
+        """Return *value* with every known secret replaced in all strings in it, at any depth.
+
+        That goes through attrs objects, tuples, lists and mappings. If there is none, it is *value* itself.
+        """
+        if not self._forms() or not self.spans("\0".join(_strings_in(value))):
+            return value  # nearly always: much cheaper than building everything anew
+        return cast(_Value, _replaced(value, self.redact))
 
     def may_show(self, text: str) -> bool:
         """Whether :meth:`redact` may put *text*, or a part of it, where it was not before."""
-        return any(_overlap(text, shown) for shown in set(self._known().values()))
+        return any(_overlap(text, shown) for shown in self._shown())
 
-    def _known(self) -> dict[str, str]:
-        if not self._joined:
-            return self._forms
-        forms = dict(self._forms)
+    def placeholders_in(self, text: str) -> tuple[str, ...]:
+        """Return the names in brackets that :meth:`redact` shows and that are in *text*."""
+        return tuple(sorted(shown for shown in self._shown() if shown in text))
+
+    def _shown(self) -> set[str]:
+        return {form.shown for form in self._forms()}
+
+    def _forms(self) -> tuple[_SecretForm, ...]:
+        sources = tuple(self._sources())
+        if (
+            self._built is None
+            or len(self._built[0]) != len(sources)
+            or not all(map(lambda one, other: one is other, self._built[0], sources))
+        ):
+            merged: dict[str, tuple[_SecretForm, ...]] = {}
+            for source in sources:
+                merged |= source
+            self._built = (sources, tuple(form for forms in merged.values() for form in forms))
+        return self._built[1]
+
+    def _sources(self) -> Iterator[dict[str, tuple[_SecretForm, ...]]]:
+        yield self._known
         for other in self._joined:
-            known = other._known()
-            forms |= known
-        if forms == known:  # mostly both are of one environment
-            return known
-        # Sorted together: a short value of one may be part of a longer value of the other, whose rest
-        # would stay visible if the short one were replaced first.
-        return dict(sorted(forms.items(), key=lambda item: -len(item[0])))
+            yield from other._sources()
+
+
+def _strings_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _strings_in(each)
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _strings_in(name)
+            yield from _strings_in(each)
+    elif attrs.has(type(value)):
+        for name in _fields_of(type(value)):
+            yield from _strings_in(getattr(value, name))
+
+
+def _replaced(value: Any, redact: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, tuple) and type(value) is not tuple:  # a named one
+        return type(value)(*(_replaced(each, redact) for each in value))
+    if isinstance(value, tuple | list):
+        return type(value)(_replaced(each, redact) for each in value)
+    if isinstance(value, Mapping):
+        return {_replaced(name, redact): _replaced(each, redact) for name, each in value.items()}
+    if attrs.has(type(value)):
+        found = {name: getattr(value, name) for name in _fields_of(type(value))}
+        made = {name: _replaced(each, redact) for name, each in found.items()}
+        return attrs.evolve(value, **{name: each for name, each in made.items() if each != found[name]})
+    return value
+
+
+_fields: dict[type, tuple[str, ...]] = {}
+
+
+def _fields_of(kind: Any) -> tuple[str, ...]:
+    """Return the fields of the attrs class *kind*; noted, because it is asked for every event."""
+    if kind not in _fields:
+        _fields[kind] = tuple(field.name for field in attrs.fields(kind) if field.init)
+    return _fields[kind]
+
+
+@attrs.define(eq=False)
+class SecretStream:
+    """Redacts a text that arrives in pieces: what may be the beginning of a secret is held back."""
+
+    secrets: Secrets
+    _held: str = attrs.field(default="", init=False, repr=False)
+    _seen: tuple[_SecretForm, ...] = attrs.field(default=(), init=False, repr=False)
+    _prefixes: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False)
+    """All beginnings of the forms that were seen."""
+    _longest_prefix: int = attrs.field(default=0, init=False)
+
+    def feed(self, text: str) -> str:
+        """Return what can be shown after *text* has arrived; it may be empty."""
+        self._held += text
+        end = self._safe_end()
+        shown, self._held = self._held[:end], self._held[end:]
+        return self.secrets.redact(shown)
+
+    def end(self) -> str:
+        """Return the rest, when nothing more arrives."""
+        rest, self._held = self._held, ""
+        return self.secrets.redact(rest)
+
+    def _safe_end(self) -> int:
+        held, forms = self._held, self.secrets._forms()
+        if not forms:
+            return len(held)
+        if forms is not self._seen:
+            plain = [one for form in forms for one in form.prefixes]
+            self._seen, self._longest_prefix = forms, max(map(len, plain))
+            self._prefixes = frozenset(one[:size] for one in plain for size in range(1, len(one) + 1))
+        first = max(len(held) - max(form.longest_chars for form in forms), 0)
+        # Every form without white space in it is in the last word, however it is escaped.
+        end = len(held)
+        while end > first and not held[end - 1].isspace():
+            end -= 1
+        places: list[int] = []
+        done = first
+        for mark in _BETWEEN.finditer(held, first):
+            places += range(done, mark.start())
+            done = mark.end()
+        places += range(done, len(held))
+        tail = "".join(held[at] for at in places)
+        most = min(self._longest_prefix, len(tail))
+        size = next((n for n in range(most, 0, -1) if tail[-n:] in self._prefixes), 0)
+        end = min(end, places[-size]) if size else end
+        for start, stop, _ in self.secrets.spans(held):
+            if start < end < stop:
+                end = start
+        return end
+
+
+_BETWEEN = re.compile(rf"\s+|{_ANSI}|\x1b(?:\[[0-?]*[ -/]*)?\Z")
+"""What may stand within a secret that arrives in pieces, also if it has only begun."""
+
+
+def _squeezed(text: str) -> str:
+    """Return *text* without what may stand within a secret: line breaks and colours."""
+    if "\x1b" in text:
+        text = _ANSI_CODE.sub("", text)
+    if "\r" in text:
+        text = text.replace("\r", "")
+    return text.replace("\n", "")
+
+
+_GAP = re.compile(r"(?:\s|\\{1,3}[nr]){0,8}")
+
+
+def _is_next(text: str, before: tuple[int, int, str], start: int, shown: str) -> bool:
+    """Whether a piece that begins at *start* goes on with what was found before it."""
+    return shown == before[2] and _GAP.fullmatch(text, before[1], start) is not None
 
 
 def _overlap(text: str, shown: str) -> bool:
@@ -76,20 +321,152 @@ def _overlap(text: str, shown: str) -> bool:
     return any(text.endswith(shown[:n]) or shown.endswith(text[:n]) for n in range(1, most))
 
 
-def _forms_of(value: str) -> Iterator[str]:
+def _forms_of(value: str, shown: str) -> Iterator[_SecretForm]:
+    lines = [line.strip() for line in value.splitlines()]
+    for line in lines if len(lines) > 1 else ():
+        if len(line) >= _SHORTEST_LINE and not line.startswith("-----"):
+            yield from _forms_of_line(line, shown, is_piece=True)
+    if len(value) <= _LONGEST_WHOLE:
+        yield from _forms_of_line(value, shown)
+    else:  # as it is, all of it: pieces of a text that repeats itself can be found side by side with gaps
+        yield _SecretForm((re.escape(value),), (_squeezed(value),), (), shown, ())
+    if len(value) > _LONGEST_WHOLE and len(lines) == 1:
+        # They overlap: of the first and last characters of a piece in base64, not all bits are its own.
+        starts = [*range(0, len(value) - _PIECE, _PIECE - 4), len(value) - _PIECE]
+        for start in starts:
+            yield from _forms_of_line(value[start : start + _PIECE], shown, is_piece=True)
+
+
+def _forms_of_line(value: str, shown: str, *, is_piece: bool = False) -> Iterator[_SecretForm]:
     data = value.encode("utf-8", "surrogatepass")
-    yield value
-    yield quote(data, safe="")
-    yield quote(data)
-    yield quote_plus(data)
-    yield json.dumps(value)[1:-1]
-    yield json.dumps(value, ensure_ascii=False)[1:-1]
-    yield data.hex()
-    yield data.hex().upper()
+    anchor = _anchor(value)
+    squeezed = "".join(value.split())
+    yield _SecretForm(
+        tuple(map(_any_spelling, value)),
+        (anchor,) if anchor else (),
+        tuple(_escaped(anchor)),
+        shown,
+        (squeezed,),
+        is_piece,
+    )
+    digits = data.hex()
+    yield _SecretForm(
+        tuple(map(_either_case, re.findall("..", digits))),
+        tuple(dict.fromkeys((digits, digits.upper()))),
+        (),
+        shown,
+        (digits, digits.upper()),
+        is_piece,
+    )
     for before in range(3):
         # The encoding depends on the offset of the value within a group of three bytes. Of the first and
         # last group, only the characters that depend on the value alone can be searched for.
         written = base64.b64encode(bytes(before) + data).decode()
         own = written[(0, 2, 3)[before] : (before + len(data)) * 8 // 6]
-        yield own
-        yield own.replace("+", "-").replace("/", "_")
+        anchor = _anchor(own)
+        yield _SecretForm(
+            tuple(_OF_BASE64.get(sign, sign) for sign in own),
+            (anchor,) if anchor else (),
+            (),
+            shown,
+            (own, own.replace("+", "-").replace("/", "_")),
+            is_piece,
+        )
+
+
+_OF_BASE64 = {
+    "+": r"(?:[+-]|%(?:25)?2[Bb]|\\{1,3}u002[Bb]|&#43;)",
+    "/": r"(?:\\{0,3}/|_|%(?:25)?2[Ff]|\\{1,3}u002[Ff]|&#47;)",
+}
+_PLAIN_RUN = re.compile("[A-Za-z0-9]+")
+
+
+def _anchor(written: str) -> str:
+    """Return the longest part that is written the same however the rest is; empty if that is too short."""
+    longest = max(_PLAIN_RUN.findall(written), key=len, default="")
+    return longest if len(longest) >= _SHORTEST_ANCHOR else ""
+
+
+_ESCAPES = (
+    "%{:02X}",
+    "%{:02x}",
+    "\\x{:02x}",
+    "\\x{:02X}",
+    "\\u{:04x}",
+    "\\u{:04X}",
+    "&#{};",
+    "&#x{:x};",
+    "&#x{:X};",
+)
+
+
+def _escaped(anchor: str) -> Iterator[str]:
+    """Yield *anchor* with each character escaped, in all ways in which a program does that to all."""
+    for escape in _ESCAPES if anchor else ():
+        yield "".join(escape.format(ord(character)) for character in anchor)
+
+
+@functools.cache
+def _any_spelling(character: str) -> str:
+    """Return a regular expression for *character* in every usual escape."""
+    code = ord(character)
+    data = character.encode("utf-8", "surrogatepass")
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    ways = [
+        "".join(f"%(?:25)?{_either_case(f'{byte:02x}')}" for byte in data),
+        "".join(rf"\\{{1,4}}x{_either_case(f'{byte:02x}')}" for byte in data),
+        "".join(rf"\\{{1,4}}u{_either_case(unit)}" for unit in re.findall("....", units)),
+        rf"\\{{1,4}}U{_either_case(f'{code:08x}')}",
+        f"&#0{{0,5}}{code};",
+        f"&#[xX]0{{0,5}}{_either_case(f'{code:x}')};",
+    ]
+    if 127 < code < 256:
+        ways.append(rf"\\{{1,4}}x{_either_case(f'{code:02x}')}")
+    if (entity := html.entities.codepoint2name.get(code)) is not None:
+        ways.append(f"&{entity};")
+    ways += _SPECIAL.get(character, ())
+    literal = character if character.isalnum() else rf"\\{{0,4}}{re.escape(character)}"
+    return f"(?:{'|'.join((literal, *ways))})"
+
+
+_SPECIAL = {
+    " ": (r"\+", r"\r?\n"),
+    "\n": (r"\r\n", r"(?:\\{1,4}r)?\\{1,4}n", "[ \t]++"),
+    "\t": (r"\\{1,4}t",),
+    "'": (r"'\\''", "'\"'\"'", "&apos;"),
+}
+
+
+def _either_case(digits: str) -> str:
+    return "".join(f"[{one}{one.upper()}]" if one.isalpha() else one for one in digits)
+
+
+_HEADER = (
+    r"\b(?i:((?:proxy-)?authorization|(?:x-)?(?:goog-)?api-key|(?:set-)?cookie)"
+    r"(['\"]{0,2}\s{0,3}[:=]\s{0,3}['\"]{0,2})(?:(?:Bearer|Basic)\s{1,3})?[^\s'\",;\[]{6,})"
+)
+_WELL_KNOWN = (
+    r"\b(?:sk-[A-Za-z0-9_*-]{12,}|gh[oprsu]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}"
+    r"|(?:AKIA|ASIA)[A-Z0-9]{16}|xox[abeprs]-[A-Za-z0-9-]{10,}|AIza[\w-]{30,}|hf_[A-Za-z0-9]{20,}"
+    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{0,2000})"
+)
+_CREDENTIALS = (
+    (r"\b(?i:([a-z][a-z0-9+.-]{0,20}://)[^\s/@\"'<>]{0,500}:[^\s/@\"'<>]{1,500}@)", r"\1[login]@"),
+    (_HEADER, r"\1\2[credential]"),
+    (r"\b(?i:(Bearer|Basic)(\s{1,3})[A-Za-z0-9._~+/=-]{12,})", r"\1\2[credential]"),
+    (_WELL_KNOWN, "[credential]"),
+    (r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{0,20000}(?:-----END[A-Z -]{0,50})?", "[private key]"),
+)
+
+
+def without_credentials(message: str) -> str:
+    """Return *message* without what looks like a credential, whether or not it is known.
+
+    That is the login in an address, the value of a header for authorization or cookies, a token in the form
+    of a well-known provider, and a private key. It is meant for messages of errors, which repeat what was
+    sent. Files and answers must not pass through it: there, most of these are examples, and a model that
+    edits a file has to see what is in it.
+    """
+    for pattern, shown in _CREDENTIALS:
+        message = re.sub(pattern, shown, message)
+    return message

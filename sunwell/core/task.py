@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 import attrs
 
+from sunwell.core.confinement import Confinement
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
 from sunwell.core.model import Usage
@@ -345,6 +346,8 @@ class TaskResult:
     """What the checks found; ``None`` if there was no check."""
     unresolved: tuple[str, ...] = ()
     """What Sunwell itself saw that does not fit a finished task, a sentence each."""
+    confinement: Confinement = attrs.field(default=Confinement(), kw_only=True)
+    """How the commands of the run were confined; of a worker, see the run."""
 
     @property
     def success(self) -> bool:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import attrs
 
+from sunwell.core.confinement import Confinement
 from sunwell.core.model import Purpose, Usage
 from sunwell.core.task import Status, StopReason, TaskResult
 
@@ -26,6 +27,13 @@ class RunStarted(Event):
     resumed: bool = False
     spent_usd: Decimal | None = Decimal(0)
     """Known cost of the run in earlier processes; ``None`` if a price is unknown."""
+
+
+@attrs.frozen
+class SandboxChosen(Event):
+    """How commands are kept from the rest of the machine; sent once, if any may run."""
+
+    confinement: Confinement
 
 
 @attrs.frozen

@@ -6,6 +6,8 @@ _signals = Namespace()
 
 RUN_STARTED = _signals.signal("run-started")
 """Sent when a run has started, with :class:`RunStarted`."""
+SANDBOX_CHOSEN = _signals.signal("sandbox-chosen")
+"""Sent after the start of a run in which commands may run, with :class:`SandboxChosen`."""
 RUN_FINISHED = _signals.signal("run-finished")
 """Sent last, with :class:`RunFinished`."""
 DELEGATION_STARTED = _signals.signal("delegation-started")
@@ -93,6 +95,7 @@ __all__ = [
     "MODEL_TEXT_ARRIVED",
     "RUN_FINISHED",
     "RUN_STARTED",
+    "SANDBOX_CHOSEN",
     "TOOL_CALL_FINISHED",
     "TOOL_CALL_STARTED",
     "WARNED",

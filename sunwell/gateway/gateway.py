@@ -13,6 +13,7 @@ from sunwell import errors
 from sunwell.budget.ledger_protocol import Claim, Ledger, Reservation
 from sunwell.budget.tally import Tally
 from sunwell.core.model import Completion, ModelProtocol, Purpose, Request
+from sunwell.core.secrets import Secrets, SecretStream
 from sunwell.core.span import Span
 from sunwell.errors import (
     BadAnswer,
@@ -38,6 +39,7 @@ from sunwell.events import (
     Warned,
 )
 from sunwell.gateway.booking import Booking, sound
+from sunwell.gateway.cleaning import clean_error, cleaned_answer, cleaned_message
 from sunwell.gateway.model_call import ModelCall
 from sunwell.gateway.retry import MOST_CHANGES, RetryPolicy
 from sunwell.journal.protocol import Journal
@@ -151,8 +153,8 @@ class Gateway:
     """Whether a recorded answer counts although the question has changed since."""
     heed_refusals: bool = True
     """Whether a recorded refusal of the ledger counts; not if the budget was raised since."""
-    redact: Callable[[str], str] = str
-    """Replaces known secrets in what providers say of their failures: some repeat the key."""
+    secrets: Secrets = attrs.field(factory=Secrets)
+    """Replaced in all that providers send, in answers and failures: some repeat the key."""
     recorded_only: bool = False
     """Whether nobody is asked: a call without a recorded answer fails as it did, or as not recorded."""
     compare: Callable[[ModelCall, Answer], None] | None = None
@@ -171,6 +173,10 @@ class Gateway:
 
     def __attrs_post_init__(self) -> None:
         self._booking = Booking(self.journal, self.ledger, self.tally, self.prices, self.emit)
+
+    def redact(self, text: str) -> str:
+        """Return *text* with known secrets replaced."""
+        return self.secrets.redact(text)
 
     def pin(self, span: Span, model: ModelProtocol) -> None:
         """From now on nothing at or below *span* runs on another model than *model*.
@@ -325,6 +331,7 @@ class Gateway:
         except BaseException as error:
             is_stopped = isinstance(error, asyncio.CancelledError)
             said = "it was cancelled" if is_stopped else str(error) or type(error).__name__
+            said = cleaned_message(said, self.secrets)
             seconds = clock.time() - started
             self.emit(MODEL_CALL_FINISHED, call.finished(error=said, duration_seconds=seconds))
             raise
@@ -413,7 +420,7 @@ class Gateway:
             completion = await self._complete(call, request)
         except BaseException as error:  # a cancellation too: if the request is out, it may be billed
             if isinstance(error, ModelError):
-                error.detail = self.redact(error.detail)
+                clean_error(error, call.model.name, self.secrets)
                 silent.seconds += clock.time() - started if error.silent else 0.0
                 if isinstance(error, RequestTooLong):
                     self._learn_limits(call, error, reservation.max_output_tokens)
@@ -427,7 +434,7 @@ class Gateway:
     async def _complete(self, call: ModelCall, request: Request) -> Completion:
         name = call.model.name
         try:
-            return sound(await self._answer(call, request), name)
+            return cleaned_answer(sound(await self._answer(call, request), name), self.secrets)
         except TimeoutError as error:  # the model's own: a limit of ours reaches it as a cancellation
             raise ConnectionFailed(
                 name, "it gave no answer in its own time; ask again", True, True, silent=True
@@ -445,11 +452,15 @@ class Gateway:
             return await call.model.complete(request)
         completion = None
         has_begun = False
+        shown = SecretStream(self.secrets)
         async for delta in call.model.stream(request):
-            if delta.text or not has_begun:  # the first piece tells that the answer has begun
+            text = shown.feed(delta.text)
+            if text or not has_begun:  # the first piece tells that the answer has begun
                 has_begun = True
-                self.emit(MODEL_TEXT_ARRIVED, ModelTextArrived(call.span.path, delta.text))
+                self.emit(MODEL_TEXT_ARRIVED, ModelTextArrived(call.span.path, text))
             completion = delta.completion or completion
+        if rest := shown.end():
+            self.emit(MODEL_TEXT_ARRIVED, ModelTextArrived(call.span.path, rest))
         if completion is None:  # a cut stream can end like a whole one: only the last delta tells them apart
             raise BadAnswer(call.model.name, "the stream ended without an answer; ask again", True, True)
         return completion

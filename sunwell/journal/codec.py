@@ -3,7 +3,8 @@
 A line is an object in UTF-8: ``{"seq":4,"kind":"answer","synced":3,…fields…,"crc":"90a1b2c3"}``.
 ``seq`` counts the records from 0. ``synced`` is the number of records that were known to be
 durable when the line was written. ``crc`` is the CRC-32 of the line's bytes without the checksum:
-of the same object with ``,"crc":"…"`` taken out. The first line also has ``format``, the version.
+of the same object with ``,"crc":"…"`` taken out. The first line also has ``format``, the version, and
+before the checksum ``mark``, which shows whose run it is.
 
 If a record has text that UTF-8 cannot carry (lone surrogates), the line has ``"escaped":true``:
 in all its strings a backslash is doubled and a surrogate is written as ``\\udxxx``.
@@ -14,9 +15,9 @@ union of attrs classes, which the parts of a message are.
 """
 
 import functools
+import itertools
 import math
 import re
-import sys
 import types
 import zlib
 from collections.abc import Callable, Mapping
@@ -29,7 +30,8 @@ import msgspec
 from sunwell.core.message import Part
 from sunwell.errors import JournalError
 from sunwell.journal import records
-from sunwell.journal.records import Record, RunOpened, Unknown
+from sunwell.journal.notes import check_note
+from sunwell.journal.records import Note, Record, RunOpened, Unknown
 
 FORMAT = (1, 5)
 """Major and minor version of the format written here. A newer major one is refused."""
@@ -42,7 +44,15 @@ _CHECKSUM = re.compile(rb',"crc":"([0-9a-f]{8})"}\Z')
 _CHECKSUM_BYTES = len(b',"crc":"00000000"}')
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(\\|u[0-9a-f]{4})")
-_LARGEST_FLOAT = sys.float_info.max
+_SIGNED = frozenset({"exit_code"})  # a command that a signal ended has one below zero
+_LARGEST_COUNT = 2**63 - 1
+_LATEST_SECONDS = 253_402_128_000  # in the year 9999, the last one that a date can have
+_NOTHING, _SMALL, _LARGE = Decimal(0), Decimal("1e-40"), Decimal("1e40")
+_FINEST_EXPONENT, _LARGEST_EXPONENT = -6000, 40
+_LARGEST_INTEGER_BITS = 4096  # Python does not write longer ones
+_TO_LOOK_AT = frozenset({dict, list, int})
+_LARGE_LINE_BYTES, _MOST_VALUES = 1 << 20, 1_000_000
+_VALUE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{,]')
 _NOT_FROM_TEXT = (Decimal,)  # an amount that is written must be one, not text that would make one
 _ENCODER, _DECODER = msgspec.json.Encoder(), msgspec.json.Decoder()
 
@@ -74,7 +84,18 @@ def encode(record: Record, seq: int, synced: int = 0) -> bytes:
     head = b'{"seq":%d,"kind":%b,"synced":%d' % (seq, kind, synced)
     if members != b"{}":  # only an unknown record can be without fields
         head += b"," + members[1:-1]
-    return b'%b,"crc":"%08x"}' % (head, zlib.crc32(b"}", zlib.crc32(head)))
+    return _with_checksum(head)
+
+
+def without_checksum(line: bytes) -> bytes:
+    """Return what of *line*, which is whole, its checksum is of, but for the closing brace."""
+    return line[:-_CHECKSUM_BYTES]
+
+
+def with_mark(line: bytes, mark: str) -> bytes:
+    """Return the first *line* of a journal with the *mark* of whose run it is."""
+    head = b'%b,"mark":"%b"' % (without_checksum(line), mark.encode())
+    return _with_checksum(head)
 
 
 def decode(line: bytes) -> Line | None:
@@ -94,11 +115,15 @@ def decode(line: bytes) -> Line | None:
     if not (isinstance(seq, int) and isinstance(synced, int) and isinstance(kind, str)):
         return None
     del fields["crc"]
-    if fields.pop("escaped", False):
-        fields = _walk(fields, _unescape)
+    try:
+        if fields.pop("escaped", False):
+            fields = _walk(fields, _unescape)
+    except RecursionError:
+        return None
     if kind == RunOpened.kind:
         _check_format(fields.pop("format", None))
-    return Line(seq, synced, _record(seq, kind, fields))
+        fields.pop("mark", None)
+    return Line(seq, synced, _record(seq, kind, fields, line))
 
 
 def newer_format(line: bytes) -> str | None:
@@ -132,6 +157,8 @@ class _Form(msgspec.Struct):
     """How many of the members are fields of the attrs class: all but the name of a part."""
     holding: ClassVar[tuple[int, ...]] = ()
     """Which of them hold forms."""
+    amounts: ClassVar[tuple[int, ...]] = ()
+    """Which of them hold decimals."""
 
 
 class _PartForm:
@@ -185,7 +212,7 @@ def _form(
     fields = [
         field for field in attrs.fields(cls) if field.init and not (is_short and field.metadata.get("sparse"))
     ]
-    wanted = [_type_in_form(field.type) for field in fields]
+    wanted = [_type_in_form(field.type, is_signed=field.name in _SIGNED) for field in fields]
     members = [(field.name, of, _default(field.default)) for field, of in zip(fields, wanted, strict=True)]
     made = msgspec.defstruct(
         cls.__name__,
@@ -195,6 +222,7 @@ def _form(
             "made_of": cls,
             "width": len(fields),
             "holding": tuple(place for place, of in enumerate(wanted) if _holds_form(of)),
+            "amounts": tuple(place for place, of in enumerate(wanted) if _holds_decimal(of)),
         },
         kw_only=True,
         gc=False,  # forms live for one line, and hold no cycles
@@ -206,6 +234,10 @@ def _holds_form(of: Any) -> bool:
     return any(map(_holds_form, get_args(of))) or (isinstance(of, type) and issubclass(of, _Form | _PartForm))
 
 
+def _holds_decimal(of: Any) -> bool:
+    return of is Decimal or any(map(_holds_decimal, get_args(of)))
+
+
 def _default(value: Any) -> Any:
     if value is attrs.NOTHING:
         return msgspec.NODEFAULT
@@ -213,16 +245,18 @@ def _default(value: Any) -> Any:
     return value if factory is None else msgspec.field(default_factory=factory)
 
 
-def _type_in_form(of: Any) -> Any:
+def _type_in_form(of: Any, *, is_signed: bool = False) -> Any:
     origin, arguments = get_origin(of), get_args(of)
     if of is float:  # JSON has neither NaN nor infinity, and msgspec would write null
-        return Annotated[float, msgspec.Meta(ge=-_LARGEST_FLOAT, le=_LARGEST_FLOAT)]
+        return Annotated[float, msgspec.Meta(ge=0, le=_LATEST_SECONDS)]
+    if of is int:  # a count or an amount: one below zero would give back what was spent
+        return Annotated[int, msgspec.Meta(ge=-_LARGEST_COUNT if is_signed else 0, le=_LARGEST_COUNT)]
     if of == Part:
         return _PartForm
     if origin is tuple:
         return tuple[_type_in_form(arguments[0]), ...]  # type: ignore[misc]
     if origin in (Union, types.UnionType):
-        return Union[tuple(_type_in_form(each) for each in arguments)]  # noqa: UP007
+        return Union[tuple(_type_in_form(each, is_signed=is_signed) for each in arguments)]  # noqa: UP007
     return _form(of) if attrs.has(of) else of
 
 
@@ -241,6 +275,11 @@ def _filled(record: Record) -> tuple[bytes, _Form]:
         raise TypeError(f"{type(record).__name__} could not be read back: {said}") from None
     for name in free:
         setattr(made, name, plain_json(getattr(made, name)))
+    if type(record) is Note:
+        try:
+            check_note(record.name, record.value)
+        except ValueError as error:
+            raise TypeError(f"the note {record.name!r} could not be read back: {error}") from None
     return kind, made
 
 
@@ -266,6 +305,13 @@ def _made(value: Any) -> Any:
             values = list(values)
             for place in value.holding:
                 values[place] = _made(values[place])
+        for place in value.amounts:
+            amount = values[place]
+            # Nearly all are usual ones, and a call for each would be felt in a long listing.
+            if amount is not None and not (
+                type(amount) is Decimal and amount.is_finite() and _SMALL < amount < _LARGE
+            ):
+                _require_amount(amount)
         return value.made_of(*values[: value.width])
     return tuple(map(_made, value)) if type(value) is tuple else value
 
@@ -293,10 +339,40 @@ def plain_json(value: Any, depth: int = 0) -> Any:
     raise TypeError(f"a record holds JSON values, not {type(value).__name__}: make it a list, dict or string")
 
 
+def _require_plain(value: Any, depth: int = 0) -> Any:
+    """Return *value*, which was read, if it is nested no deeper than what is written, with numbers to use."""
+    kind = type(value)
+    if kind is int and value.bit_length() > _LARGEST_INTEGER_BITS:
+        raise ValueError(f"a number of more than {_LARGEST_INTEGER_BITS:,} bits")
+    if kind is dict or kind is list:
+        if depth >= _DEEPEST_JSON:
+            raise ValueError(f"JSON of more than {_DEEPEST_JSON} levels")
+        for item in value.values() if kind is dict else value:
+            if type(item) in _TO_LOOK_AT:  # a call for each text would be half of what reading a run costs
+                _require_plain(item, depth + 1)
+    return value
+
+
+def _require_amount(value: Any) -> None:
+    """Refuse what no amount of money is: below zero, endless, or so fine that it takes gigabytes to write."""
+    if type(value) is Decimal:
+        # The exponent is that of the first digit, and 0 for what is no number.
+        is_usual = _FINEST_EXPONENT <= value.adjusted() < _LARGEST_EXPONENT and value.is_finite()
+        if not is_usual or value < _NOTHING:
+            raise ValueError("an amount below zero, or one that nobody could pay")
+    elif type(value) is tuple:
+        for item in value:
+            _require_amount(item)
+
+
 def _unknown(record: Unknown) -> tuple[bytes, dict[str, Any]]:
     if record.name in kinds() or not ENVELOPE.isdisjoint(record.fields):
         raise TypeError(f"a record of the known kind {record.name!r} is not written as unknown")
     return _ENCODER.encode(record.name), plain_json(record.fields)
+
+
+def _with_checksum(head: bytes) -> bytes:
+    return b'%b,"crc":"%08x"}' % (head, zlib.crc32(b"}", zlib.crc32(head)))
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:
@@ -304,7 +380,7 @@ def _checked(line: bytes) -> dict[str, Any] | None:
     if found is None:
         return None
     checksum = zlib.crc32(b"}", zlib.crc32(memoryview(line)[:-_CHECKSUM_BYTES]))
-    if int(found[1], 16) != checksum:
+    if int(found[1], 16) != checksum or (len(line) > _LARGE_LINE_BYTES and _is_crowded(line)):
         return None
     try:
         fields = _decode_json(line)
@@ -313,12 +389,24 @@ def _checked(line: bytes) -> dict[str, Any] | None:
     return fields if isinstance(fields, dict) else None
 
 
-def _record(seq: int, kind: str, fields: dict[str, Any]) -> Record:
+def _is_crowded(line: bytes) -> bool:
+    """Whether *line* has so many values that they take much more memory than the line itself."""
+    found = _VALUE.finditer(line)
+    return next(itertools.islice(found, _MOST_VALUES, None), None) is not None
+
+
+def _record(seq: int, kind: str, fields: dict[str, Any], line: bytes) -> Record:
     cls = kinds().get(kind)
-    if cls is None:
-        return Unknown(kind, fields)
     try:
-        form = msgspec.convert(fields, _record_forms()[cls][1], dec_hook=_part_that_was_read)
+        if cls is None:
+            return Unknown(kind, _require_plain(fields))
+        _, wanted, free = _record_forms()[cls]
+        form = msgspec.convert(fields, wanted, dec_hook=_part_that_was_read)
+        if cls is Note:
+            check_note(fields["name"], _require_plain(fields["value"]))
+        elif free and line.count(b"[") + line.count(b"{") > _DEEPEST_JSON:
+            for name in free:
+                _require_plain(getattr(form, name))
         return cast(Record, _made(form))
     except Exception as error:
         raise JournalError(

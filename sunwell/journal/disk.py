@@ -4,7 +4,6 @@ import errno
 import fcntl
 import functools
 import os
-import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Protocol, Self
 import attrs
 
 from sunwell.errors import JournalError
+from sunwell.journal.folders import open_file, open_folder
 
 # FALLOC_FL_KEEP_SIZE of linux/falloc.h. A longer file would end in bytes of zero, which after a crash look
 # like blocks that were lost.
@@ -126,15 +126,20 @@ class PosixDisk:
     @classmethod
     def _locked(cls, path: Path, doing: str, flags: int, threaded: bool) -> Self:
         with as_journal_error(path, doing):
-            if not flags and not stat.S_ISREG(path.lstat().st_mode):
-                raise JournalError(f"the journal {path} is not a file: move it out of the way")
-            lock = _take_lock(path)  # before the file: two processes must not both find it and repair it
+            folder = open_folder(path.parent)
             try:
-                flags |= os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-                file = os.open(path, flags, 0o600)
-            except OSError:
-                os.close(lock)
-                raise
+                if not flags:  # without a journal, no lock is left behind
+                    os.close(open_file(path, folder=folder))
+                lock = _take_lock(
+                    path, folder
+                )  # first: two processes must not both find the file and repair it
+                try:
+                    file = open_file(path, flags | os.O_RDWR | os.O_APPEND, folder=folder)
+                except (OSError, JournalError):
+                    os.close(lock)
+                    raise
+            finally:
+                os.close(folder)
         return cls(path, file, lock, threaded)
 
     def size(self) -> int:
@@ -177,8 +182,7 @@ class PosixDisk:
     def set_aside(self, data: bytes) -> None:
         """Add *data* to ``journal.torn`` beside the file."""
         beside = self.path.with_suffix(".torn")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        kept = PosixDisk(beside, os.open(beside, flags, 0o600), -1)
+        kept = PosixDisk(beside, open_file(beside, os.O_WRONLY | os.O_CREAT | os.O_APPEND), -1)
         try:
             kept.write(data)
             kept.sync()
@@ -194,7 +198,7 @@ class PosixDisk:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in *folder* durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    handle = open_folder(folder)
     try:
         os.fsync(handle)
     finally:
@@ -210,13 +214,14 @@ def _sync_drive(file: int) -> None:
         os.fsync(file)  # network file systems do not know the call
 
 
-def _take_lock(path: Path) -> int:
+def _take_lock(path: Path, folder: int) -> int:
     # A file of its own: it can name the holder, and readers of the journal never meet it.
-    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    lock = open_file(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, folder=folder)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        said = os.pread(lock, 20, 0).strip()
+        holder = said.decode() if said.isdigit() else "unknown"
         os.close(lock)
         raise JournalError(
             f"the journal {path} is in use by process {holder}: wait until it ends, or end it"

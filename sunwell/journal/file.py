@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,10 +10,13 @@ from typing import Self, cast
 
 import attrs
 
+from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError
 from sunwell.journal.codec import decode, encode
-from sunwell.journal.disk import Disk, PosixDisk, as_journal_error, sentence, sync_folder
-from sunwell.journal.layout import FOLDER, journal_path
+from sunwell.journal.disk import Disk, PosixDisk, as_journal_error, sentence
+from sunwell.journal.folders import FOLDER, open_folder
+from sunwell.journal.layout import journal_path
+from sunwell.journal.ownership import marked, user_key
 from sunwell.journal.protocol import R
 from sunwell.journal.reading import LONGEST_LINE_BYTES, Repair, Scan
 from sunwell.journal.records import Answer, Failure, Intent, Key, Record, RunOpened
@@ -185,50 +187,6 @@ class SharedSync:
                 waiter.set_result(self.failure is None)
 
 
-def make_folders(root: Path, folder: Path) -> None:
-    """Make *folder*, which is below ``.sunwell`` of the workspace *root*; the folders above it durably.
-
-    ``.sunwell`` gets mode 0700 and a ``.gitignore`` that hides all in it. A link in place of a folder is
-    refused: in a workspace from elsewhere it could lead anywhere.
-    """
-    top = root / FOLDER
-    depth = len(folder.relative_to(top).parts)
-    with as_journal_error(top, "kept there"):
-        for parent in (*reversed(folder.parents[:depth]), folder):
-            kind = _kind_of(parent)
-            if stat.S_ISLNK(kind):
-                raise JournalError(f"{parent} is a link, which journals do not follow: make it a folder")
-            if not stat.S_ISDIR(kind):
-                parent.mkdir(mode=0o700)
-                # A sync of the file does not cover names: after a loss of power it could be in no folder. The
-                # journal makes the name of its own folder durable; these are the folders of other runs, too.
-                if parent != folder:
-                    sync_folder(parent.parent)
-        if top.stat().st_mode & 0o077:
-            top.chmod(0o700)
-        _hide_from_git(top)
-
-
-def _kind_of(path: Path) -> int:
-    """Return the mode of *path* itself, which tells links from folders; 0: there is nothing."""
-    try:
-        return path.lstat().st_mode
-    except FileNotFoundError:
-        return 0
-
-
-def _hide_from_git(top: Path) -> None:
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = os.open(top / ".gitignore", flags, 0o600)
-    except FileExistsError:
-        return
-    try:
-        os.write(file, b"*\n")
-    finally:
-        os.close(file)
-
-
 @attrs.define(eq=False)
 class FileJournal:
     """The record of a run in ``journal.jsonl``; made by :meth:`create` or :meth:`open`.
@@ -248,6 +206,10 @@ class FileJournal:
     _count: int = 0
     _index: dict[tuple[str, Key], tuple[int, int]] = attrs.field(factory=dict)
     """Offset and length of the latest line for each kind and key."""
+    _key: bytes | None = None
+    """What marks the first line as this user's; ``None``: nothing does."""
+    secrets: Secrets = attrs.field(factory=Secrets, init=False)
+    """Replaced in each record: whoever writes one has left out what it knows, and this is the last guard."""
     _sync: SharedSync = attrs.field(init=False)
     _space: Space = attrs.field(init=False)
     _refusal: str | None = attrs.field(default=None, init=False)
@@ -269,9 +231,10 @@ class FileJournal:
         """
         path = journal_path(directory, run_id)
         if disk is None:
-            make_folders(directory, path.parent)
+            with as_journal_error(directory / FOLDER, "kept there"):
+                os.close(open_folder(path.parent, make=True))
             disk = PosixDisk.create(path, threaded=threaded)
-        return cls(run_id, path, disk)
+        return cls(run_id, path, disk, key=user_key(make=True))
 
     @classmethod
     def open(cls, path: Path, *, disk: Disk | None = None, threaded: bool = True) -> Self:
@@ -392,7 +355,10 @@ class FileJournal:
     def _write(self, record: Record) -> None:
         if not self._count and not (isinstance(record, RunOpened) and record.run_id == self.run_id):
             raise JournalError(f"the journal {self.path} begins with the record of run {self.run_id}")
+        record = self.secrets.cleaned(record)
         key, line = record.key, encode(record, self._count, self._sync.synced)
+        if not self._count and self._key is not None:
+            line = marked(line, self._key)
         if len(line) > LONGEST_LINE_BYTES:
             raise JournalError(
                 f"a record of {len(line):,} bytes is too long for the journal {self.path}, which takes "

@@ -3,13 +3,15 @@
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
 
 from sunwell.errors import JournalError
+from sunwell.journal.folders import FOLDER, open_folder
 
-FOLDER = ".sunwell"
 FILE = "journal.jsonl"
 
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}\Z")
@@ -48,30 +50,63 @@ def journal_path(root: Path, run_id: str) -> Path:
 def list_runs(root: Path) -> tuple[RunFile, ...]:
     """Return the runs that have a journal under the workspace *root*, in the order of their ids.
 
-    What stands in a journal's place and is no file is listed, too: whoever reads it says what it is.
+    What stands in a journal's place and is no file is listed, too, and so is a link in place of a run's
+    folder: whoever reads it says what it is. Raises :exc:`~sunwell.errors.JournalError` if ``.sunwell`` or
+    the folder of runs is a link, no folder, or another user's.
+    """
+    with opened_runs(root) as folder:
+        return () if folder is None else runs_in(root, folder)
+
+
+@contextmanager
+def opened_runs(root: Path) -> Iterator[int | None]:
+    """Open the folder of runs under the workspace *root*; ``None`` if there is none.
+
+    Raises as :func:`list_runs` does.
     """
     runs = root / FOLDER / "runs"
     try:
-        folders = sorted(entry for entry in runs.iterdir() if _RUN_ID.match(entry.name))
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
+        folder = open_folder(runs)
+    except FileNotFoundError:
+        yield None
+        return
     except OSError as error:
         raise JournalError(f"the runs in {runs} cannot be listed: {error.strerror}") from error
-    return tuple(RunFile(entry.name, entry / FILE) for entry in folders if os.path.lexists(entry / FILE))
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def runs_in(root: Path, folder: int) -> tuple[RunFile, ...]:
+    """Return the runs in the open *folder* of runs under the workspace *root*."""
+    runs = root / FOLDER / "runs"
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if _is_run(folder, entry))
+    return tuple(RunFile(name, runs / name / FILE) for name in names)
+
+
+def _is_run(folder: int, entry: "os.DirEntry[str]") -> bool:
+    if not _RUN_ID.match(entry.name):
+        return False
+    if entry.is_symlink():
+        return True
+    try:
+        os.stat(f"{entry.name}/{FILE}", dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def find_run(root: Path, prefix: str) -> RunFile:
     """Return the run under the workspace *root* whose id is *prefix* or alone begins with it.
 
-    Raises :exc:`~sunwell.errors.JournalError` where no run or more than one fits, and if a link leads
-    out of the workspace to it.
+    Raises :exc:`~sunwell.errors.JournalError` where no run or more than one fits.
     """
     runs = [run for run in list_runs(root) if run.run_id.startswith(prefix)]
     exact = [run for run in runs if run.run_id == prefix]
     if len(exact or runs) == 1:
-        found = (exact or runs)[0]
-        _refuse_links(root, found.path)
-        return found
+        return (exact or runs)[0]
     if not runs:
         raise JournalError(f"no run under {root / FOLDER} begins with {prefix!r}")
     shown = ", ".join(run.run_id for run in runs[:3]) + (", …" if len(runs) > 3 else "")
@@ -81,9 +116,3 @@ def find_run(root: Path, prefix: str) -> RunFile:
 def is_run_id(text: str) -> bool:
     """Whether *text* can be the id of a run: it is shown in commands to copy, and names a folder."""
     return _RUN_ID.match(text) is not None
-
-
-def _refuse_links(root: Path, journal: Path) -> None:
-    for place in (root / FOLDER, root / FOLDER / "runs", journal.parent, journal):
-        if place.is_symlink():
-            raise JournalError(f"{place} is a link, which journals do not follow: put what it leads to there")

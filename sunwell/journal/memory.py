@@ -6,6 +6,7 @@ from typing import cast
 
 import attrs
 
+from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError
 from sunwell.journal.codec import encode
 from sunwell.journal.protocol import R
@@ -18,6 +19,8 @@ class MemoryJournal:
     """The record of a run without a file. It takes exactly the records that a file would take."""
 
     run_id: str
+    secrets: Secrets = attrs.field(factory=Secrets, kw_only=True)
+    """Replaced in each record, as in a file."""
     _records: list[Record] = attrs.field(factory=list, init=False)
     _latest: dict[tuple[str, Key], Record] = attrs.field(factory=dict, init=False)
     _closed: bool = attrs.field(default=False, init=False)
@@ -39,6 +42,7 @@ class MemoryJournal:
         """Add *record*. Nothing here survives the process, *durable* or not."""
         if self._closed:
             raise JournalError(f"the journal of run {self.run_id} is closed")
+        record = self.secrets.cleaned(record)
         encode(record, len(self._records))  # what a file would refuse must not pass here
         self._add(record)
 

@@ -6,8 +6,8 @@ from typing import Protocol
 import attrs
 
 from sunwell.journal.file import FileJournal
-from sunwell.journal.layout import find_run
 from sunwell.journal.memory import ReplayedJournal
+from sunwell.journal.ownership import find_own_run
 from sunwell.journal.protocol import Journal
 
 
@@ -29,7 +29,10 @@ class Journals(Protocol):
 
 @attrs.frozen
 class JournalFiles:
-    """Keeps each journal in a file under ``.sunwell/runs`` of its workspace."""
+    """Keeps each journal in a file under ``.sunwell/runs`` of its workspace.
+
+    A run that somebody else prepared there is neither opened nor read, unless the user has adopted it.
+    """
 
     def create(self, workspace: Path, run_id: str) -> Journal:
         """Begin ``journal.jsonl`` of a new run; see :meth:`FileJournal.create`."""
@@ -37,8 +40,8 @@ class JournalFiles:
 
     def open(self, workspace: Path, run_id: str) -> Journal:
         """Open the one run that *run_id* names; see :meth:`FileJournal.open`."""
-        return FileJournal.open(find_run(workspace, run_id).path)
+        return FileJournal.open(find_own_run(workspace, run_id).path)
 
     def read(self, workspace: Path, run_id: str) -> Journal:
         """Read the one run that *run_id* names; see :meth:`ReplayedJournal.read`."""
-        return ReplayedJournal.read(find_run(workspace, run_id).path)
+        return ReplayedJournal.read(find_own_run(workspace, run_id).path)

@@ -1,7 +1,6 @@
 """Reading a journal: in order, in one pass, and with a judgement of what is damaged."""
 
 import os
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import attrs
 from sunwell.errors import JournalError
 from sunwell.journal.codec import Line, decode, newer_format
 from sunwell.journal.disk import as_journal_error
+from sunwell.journal.folders import open_file, open_folder
 from sunwell.journal.layout import is_run_id
 from sunwell.journal.records import Record, RunOpened
 
@@ -18,6 +18,9 @@ LONGEST_LINE_BYTES = 64 << 20
 
 _CHUNK_BYTES = 256 << 10
 
+_Piece = tuple[int, int, bytes, bool]
+"""Offset of a line, its size with its end, its text without it, and whether it has one. Of a line that is too
+long, the text is a byte of zero if there is one in it, or else empty."""
 Read = Callable[[int, int], bytes]
 """Returns up to so many bytes (second) from an offset (first); none at the end of the file."""
 
@@ -66,30 +69,32 @@ class Scan:
     """Whether the last good line lacks its line end."""
     repair: Repair | None = None
     """The torn tail; ``None`` if there is none."""
+    first: bytes = b""
+    """The first line, without its end."""
 
     def __iter__(self) -> Iterator[RunEntry]:
         before = b""
-        lines = _split(self.read)
-        for offset, raw in lines:
-            text = _without_end(raw)
+        pieces = _split(self.read)
+        for offset, size, text, is_ended in pieces:
             line = self._decode(text)
             if line is None:
-                self._judge_tail(raw, lines)
+                self._judge_tail(size, text, pieces)
                 return
             repeated = line.seq == self.count - 1 and text == before
             if not repeated:
                 self._check_order(line)
+                self.first = self.first or text
                 yield RunEntry(offset, len(text), line)
                 self.count += 1
             before = text
-            self.end = offset + len(raw)
-            self.ends_open = not raw.endswith(b"\n")
+            self.end = offset + size
+            self.ends_open = not is_ended
         if not self.count:
             raise JournalError(f"the journal {self.name} is empty: no run was begun in it")
 
     def _decode(self, text: bytes) -> Line | None:
         try:
-            return decode(text) if len(text) <= LONGEST_LINE_BYTES else None
+            return decode(text)
         except JournalError as error:
             raise JournalError(f"the journal {self.name} cannot be read: {error.sentence}") from error
 
@@ -104,20 +109,21 @@ class Scan:
         if isinstance(line.record, RunOpened) and not is_run_id(line.record.run_id):
             raise JournalError(f"the journal {self.name} is damaged: its first record has no run id")
 
-    def _judge_tail(self, raw: bytes, rest: Iterator[tuple[int, bytes]]) -> None:
+    def _judge_tail(self, size: int, text: bytes, rest: Iterator[_Piece]) -> None:
         if not self.count:
-            newer = newer_format(_without_end(raw))
+            newer = newer_format(text)
             if newer:
                 raise JournalError(f"the journal {self.name} cannot be read: {newer}")
-        lost_blocks, seen_good = b"\0" in raw, False
-        dropped_bytes, dropped_lines = len(raw), 1
+        lost_blocks, seen_good = b"\0" in text, False
+        dropped_bytes, dropped_lines = size, 1
+        self._check_tail(dropped_bytes)
         # After a loss of power, a file system may have written a later block and not an earlier one, which
         # then reads as zeros. Good lines behind it were appended, but nobody was told that they are durable,
         # unless one of them was written after a sync that covered the bad part.
-        for _, raw in rest:
-            line = self._decode(_without_end(raw))
+        for _, size, text, _ in rest:
+            line = self._decode(text)
             if line is None:
-                lost_blocks = lost_blocks or (not seen_good and b"\0" in raw)
+                lost_blocks = lost_blocks or (not seen_good and b"\0" in text)
             elif not lost_blocks or line.synced > self.count:
                 raise JournalError(
                     f"the journal {self.name} is damaged: record {self.count} is unreadable and good ones "
@@ -125,28 +131,50 @@ class Scan:
                 )
             else:
                 seen_good = True
-            dropped_bytes += len(raw)
+            dropped_bytes += size
             dropped_lines += 1
+            self._check_tail(dropped_bytes)
         if not self.count:
             raise JournalError(f"the journal {self.name} does not begin with the record of a run")
         self.repair = Repair(dropped_bytes, dropped_lines)
 
+    def _check_tail(self, dropped_bytes: int) -> None:
+        # No crash leaves so much. To read on could take hours: a file with a hole has any length.
+        if dropped_bytes > LONGEST_LINE_BYTES:
+            raise JournalError(
+                f"the journal {self.name} is damaged: more than {LONGEST_LINE_BYTES:,} bytes after record "
+                f"{self.count} are unreadable; restore the file from a copy"
+            )
 
-def read_records(path: Path, *, torn: Callable[[Repair], None] | None = None) -> Iterator[Record]:
+
+def read_records(
+    path: Path,
+    *,
+    torn: Callable[[Repair], None] | None = None,
+    first: Callable[[bytes], None] | None = None,
+    runs: int | None = None,
+) -> Iterator[Record]:
     """Yield the records of the journal at *path* in order; the file is never changed.
 
     Memory does not grow with the file, no lock is needed, and a run that goes on may be read: what
-    is at the end and no whole line yet is left out, and *torn* is told of it. If the file cannot
-    be read or is damaged before its end, going through it raises :exc:`~sunwell.errors.JournalError`.
+    is at the end and no whole line yet is left out, and *torn* is told of it. *first* gets the first line.
+    *runs* is the open folder of runs, if there is one already.
+    If the file cannot be read or is damaged before its end, going through it raises
+    :exc:`~sunwell.errors.JournalError`.
     """
     with as_journal_error(path, "read"):
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not block us
+        folder = None if runs is None else open_folder(path.parent, above=runs)
+        try:
+            file = open_file(path, folder=folder)
+        finally:
+            if folder is not None:
+                os.close(folder)
     try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise JournalError(f"the journal {path} is not a file: move it out of the way")
         scan = Scan(lambda offset, size: os.pread(file, size, offset), str(path))
         with as_journal_error(path, "read"):
             for entry in scan:
+                if first and not scan.count:
+                    first(scan.first)
                 yield entry.line.record
         if scan.repair and torn:
             torn(scan.repair)
@@ -154,26 +182,43 @@ def read_records(path: Path, *, torn: Callable[[Repair], None] | None = None) ->
         os.close(file)
 
 
-def _split(read: Read) -> Iterator[tuple[int, bytes]]:
-    """Yield each line with its end and its offset; a piece over the longest line comes by itself."""
-    offset, position, pieces, held = 0, 0, [b""], 0
+def first_line(path: Path) -> bytes:
+    """Return the first line of the journal at *path*, without its end.
+
+    Raises :exc:`~sunwell.errors.JournalError` as :func:`read_records` does.
+    """
+    lines: list[bytes] = []
+    for _ in read_records(path, first=lines.append):
+        break
+    return lines[0]
+
+
+def _split(read: Read) -> Iterator[_Piece]:
+    """Yield the lines; of one that is too long no more than the longest line is held."""
+    offset, position, held = 0, 0, 0
+    pieces: list[bytes] = []
     while chunk := read(position, _CHUNK_BYTES):
         position += len(chunk)
         *whole, rest = chunk.split(b"\n")
-        for part in whole:
-            line = b"".join([*pieces, part, b"\n"])
-            yield offset, line
-            offset += len(line)
-            pieces, held = [], 0
-        pieces.append(rest)
-        held += len(rest)
+        for text in whole:
+            size = held + len(text) + 1
+            if pieces or size > LONGEST_LINE_BYTES:
+                text = _joined([*pieces, text], size)
+                pieces, held = [], 0
+            yield offset, size, text[:-1] if text.endswith(b"\r") else text, True
+            offset += size
+        if rest:
+            pieces.append(rest)
+            held += len(rest)
         if held > LONGEST_LINE_BYTES + 2:
-            yield offset, b"".join(pieces)
+            yield offset, held, _joined(pieces, held), False
             offset += held
             pieces, held = [], 0
     if held:
-        yield offset, b"".join(pieces)
+        yield offset, held, _joined(pieces, held).removesuffix(b"\r"), False
 
 
-def _without_end(raw: bytes) -> bytes:
-    return raw.removesuffix(b"\n").removesuffix(b"\r")
+def _joined(pieces: list[bytes], size: int) -> bytes:
+    if size > LONGEST_LINE_BYTES + 2:
+        return b"\0" if any(b"\0" in part for part in pieces) else b""
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

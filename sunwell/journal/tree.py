@@ -9,6 +9,7 @@ import attrs
 
 from sunwell.core.message import ToolCall
 from sunwell.core.model import Purpose, Usage
+from sunwell.errors import JournalError
 from sunwell.journal.records import (
     Answer,
     Checked,
@@ -371,6 +372,7 @@ def _asked(arguments: Any) -> str | None:
 
 
 _ROOT = "run"
+_DEEPEST = 100  # far more than any run has, and no more than can be written as one nested tree
 _NOTED = frozenset({"query", "context_query", "parent_turn"})
 
 
@@ -379,7 +381,8 @@ def tree(records: Iterable[Record]) -> Node:
 
     What a worker was asked, its context query and the turn that started it are taken from the notes
     ``query``, ``context_query`` and ``parent_turn`` in its span, else from the tool call after whose id
-    its span is named, if there is one.
+    its span is named, if there is one. Raises :exc:`~sunwell.errors.JournalError` for spans that are nested
+    deeper than those of any run.
     """
     growing = _Growing()
     for order, record in enumerate(records):
@@ -437,7 +440,15 @@ class _Growing:
                 self.branch(record.span, order).notes[record.name] = record.value
 
     def branch(self, path: str, order: int) -> SpanBranch:
-        return self.branches.setdefault(path, SpanBranch(order))
+        branch = self.branches.get(path)
+        if branch is None:
+            if path.count("/") > _DEEPEST:
+                raise JournalError(
+                    f"the journal is damaged: it has work within work, more than {_DEEPEST} levels; restore "
+                    "it from a copy"
+                )
+            branch = self.branches[path] = SpanBranch(order)
+        return branch
 
     def grown(self) -> Node:
         """Build the nodes, children before parents: a child's path is longer than its parent's."""

@@ -5,7 +5,6 @@ result is in it.
 """
 
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
+
+from sunwell.journal.ownership import state_folder
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -138,14 +139,7 @@ def outcomes_file(environ: Mapping[str, str] | None = None) -> Path | None:
     read = os.environ if environ is None else environ
     if read.get("SUNWELL_OUTCOMES", "").strip().lower() in _OFF:
         return None
-    if chosen := read.get("SUNWELL_HOME", "").strip():
-        return Path(chosen) / "outcomes.sqlite3"
-    home = Path(read.get("HOME") or Path.home())
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "sunwell" / "outcomes.sqlite3"
-    chosen = read.get("XDG_STATE_HOME", "").strip()
-    state = Path(chosen) if chosen.startswith("/") else home / ".local" / "state"
-    return state / "sunwell" / "outcomes.sqlite3"
+    return state_folder(read) / "outcomes.sqlite3"
 
 
 @attrs.define(eq=False)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import functools
+import importlib
 import os
 import re
 import sys
@@ -24,6 +25,7 @@ from weakref import WeakKeyDictionary
 import attrs
 
 from sunwell.core.secrets import Secrets
+from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError, MissingKeyError
 
 OWN_URLS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
@@ -70,7 +72,8 @@ def _is_positive(_: object, field: "attrs.Attribute[int | None]", value: int | N
 class Connection:
     """How to reach a provider. Models with equal connections share one client.
 
-    Its ``repr`` contains neither the key nor the values of headers.
+    Its ``repr`` contains neither the key nor the values of headers, and one that has any is not pickled: a
+    pickle would hold them.
     """
 
     provider: str
@@ -100,6 +103,20 @@ class Connection:
     """The preset whose prices, usage and limits apply; ``None``: that of the name or the address, if any."""
     first_byte_seconds: float = 180.0
     """Longest wait until a streamed answer begins."""
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.api_key or self.headers or _login_in(self.base_url) is not None:
+            raise TypeError(
+                "a connection with a key, headers or a login is not pickled: a pickle would hold them; "
+                "make it anew with Connection.from_environment in the other process"
+            )
+        return super().__reduce_ex__(protocol)
 
     @classmethod
     def from_environment(
@@ -449,6 +466,9 @@ async def sender_for(sdk: Sdk, connection: Connection) -> Sender:
     sender = pool.senders.get((sdk, connection)) if pool else None
     if sender is None:
         connection.check_key()
+        if sdk not in sys.modules:
+            await in_thread(importlib.import_module, sdk)  # it takes a second, in which others must go on
+            return await sender_for(sdk, connection)  # somebody else may have made it meanwhile
         sender = _anthropic(connection) if sdk == "anthropic" else _openai(connection)
         with _pools_lock:
             pool = _pools.setdefault(loop, _Pool())

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from sunwell.core.secrets import Secrets
+from sunwell.core.secrets import Secrets, without_credentials
 from sunwell.errors import (
     BadAnswer,
     BadRequest,
@@ -191,7 +191,7 @@ class Failures:
         return f"{self.connection.provider} at {self.connection.shown_url}"
 
     def _clean(self, text: str) -> str:
-        shown = " ".join(self._secrets.redact(text).split())
+        shown = " ".join(without_credentials(self._secrets.redact(text)).split())
         return shown if len(shown) <= _LONGEST_MESSAGE else shown[:_LONGEST_MESSAGE] + "…"
 
 

@@ -17,6 +17,8 @@ _OF_SIZE = re.compile(
 )
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 Features = TypeVar("Features")
+_READ_CHARACTERS = 4_000
+"""Of a refusal, which may be any text of a server."""
 
 
 @attrs.frozen
@@ -52,6 +54,7 @@ def learned(features: Features, refusal: str, lessons: Sequence[Lesson[Features]
     The first lesson that changes something counts. Each feature is changed once for the same refusal, so a
     chain of refusals ends.
     """
+    refusal = refusal[:_READ_CHARACTERS]
     for one in lessons:
         if one.pattern.search(refusal) and (one.is_about_size or not _OF_SIZE.search(refusal)):
             changed = one.change(features, refusal)

@@ -135,6 +135,8 @@ _WINDOW = tuple(re.compile(wording, re.IGNORECASE | re.DOTALL) for wording in _W
 _OUTPUT = tuple(re.compile(wording, re.IGNORECASE) for wording in _OUTPUT_WORDINGS)
 _LEAST_WINDOW_TOKENS, _LARGEST_TOKENS = 256, 10**9
 _TOO_LARGE = 413
+_READ_CHARACTERS = 2_000
+"""Of an error message, whose figures stand at its beginning: a server may send any text."""
 
 
 def length_refusal(status: int, error: Mapping[str, Any], message: str) -> LengthRefusal | None:
@@ -143,6 +145,7 @@ def length_refusal(status: int, error: Mapping[str, Any], message: str) -> Lengt
     *error* is the provider's error object. A refusal with status 413 is one whatever it says. Figures that
     cannot be a window are dropped.
     """
+    message = message[:_READ_CHARACTERS]
     for pattern in _OUTPUT:
         if (match := pattern.search(message)) is not None:
             return LengthRefusal(output_limit_tokens=_figure(match, "output"))

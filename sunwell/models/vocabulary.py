@@ -4,7 +4,6 @@
 package's own files instead: without network, without a cache folder, and without a variable that names one.
 """
 
-import asyncio
 import functools
 import importlib.util
 import re
@@ -13,6 +12,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import attrs
+
+from sunwell.core.threads import in_thread
 
 if TYPE_CHECKING:
     import tiktoken
@@ -105,7 +106,7 @@ def load(name: VocabularyName) -> "tiktoken.Encoding":
 async def load_in_thread(name: VocabularyName) -> None:
     """Load the vocabulary *name* while the event loop goes on."""
     if name not in _loaded:
-        await asyncio.to_thread(load, name)
+        await in_thread(load, name)
 
 
 def _built(vocabulary: Vocabulary) -> "tiktoken.Encoding":

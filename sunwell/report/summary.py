@@ -87,6 +87,7 @@ def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[st
         "task": result.task,
         "files": [_file(change) for change in result.files],
         "commands": [attrs.asdict(command) for command in result.commands],
+        "sandbox": attrs.asdict(result.confinement) | {"sentence": result.confinement.sentence},
         "unresolved": list(result.unresolved),
         "run_id": result.run_id,
         "journal": result.journal,
@@ -184,6 +185,7 @@ def summary_text(
         *_not_delegated(result),
         *_lens_of(result),
         *_files(result),
+        *_sandbox(result),
         *command_lines(result.commands),
         *unresolved_lines(result.unresolved),
         "",
@@ -284,6 +286,11 @@ def _files(result: TaskResult) -> Iterator[str]:
     paths = [one_line(change.path, 200) for change in result.files]
     for i, (change, path) in enumerate(zip(result.files, paths, strict=True)):
         yield f"{'files' if i == 0 else '':<8} {change.verb:<8} {path}"
+
+
+def _sandbox(result: TaskResult) -> Iterator[str]:
+    if result.confinement.sandbox != "none":
+        yield f"sandbox  {one_line(result.confinement.sentence, 200)}"
 
 
 _MOST_COMMANDS = 10

@@ -11,6 +11,7 @@ from sunwell.tools.ignore_rules import glob_expression
 from sunwell.tools.workspace import same_letters
 
 _MOST_PATTERNS = 1_000
+_LONGEST_GLOB = 2_000
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _COMMA_IN_CLASS = re.compile(r"(?![^\[\]]*\])")
 
@@ -58,6 +59,8 @@ class FileGlob:
 
         *inside* makes an absolute path in the workspace relative to it.
         """
+        if len(glob) > _LONGEST_GLOB:
+            raise ToolError(f"glob is longer than {_LONGEST_GLOB:,} characters; write a shorter one")
         parts = [part for part in map(str.strip, _split(same_letters(glob))) if part]
         words = [word for part in parts for word in part.split()]
         if len(words) > len(parts) and all("*" in word for word in words):
@@ -97,6 +100,29 @@ class FileGlob:
             said = said or (bool(above) and self._any_folder(patterns, above))
             self._folders[key] = said
         return said
+
+
+@attrs.define(eq=False)
+class GlobSet:
+    """The files that any of several globs selects."""
+
+    globs: tuple[str, ...]
+    _compiled: tuple[FileGlob, ...] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._compiled = tuple(FileGlob.of(glob) for glob in self.globs)
+
+    def takes(self, path: str) -> bool:
+        """Whether the file *path* is selected."""
+        return any(glob.takes(path) for glob in self._compiled)
+
+    def names(self, path: str) -> bool:
+        """Whether a glob without wildcards is *path*."""
+        return any(glob.lstrip("/").removeprefix("./") == path for glob in self.globs)
+
+    def enters(self, folder: str) -> bool:
+        """Whether a glob has the name of *folder*, the last part of a path, in it."""
+        return any(folder in glob.split("/") for glob in self.globs)
 
 
 def _split(glob: str) -> list[str]:

@@ -1,6 +1,5 @@
 """The tools that list, read and change files: list_files, read_file, write_file and edit_file."""
 
-import asyncio
 import difflib
 import hashlib
 import json
@@ -8,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from threading import Event
+from time import monotonic
 from typing import Any, Protocol
 
 import attrs
@@ -15,6 +15,7 @@ import attrs
 from sunwell.core.marks import as_in_file, guarded, piece_of_file, unguarded
 from sunwell.core.message import FileChange, FileRead
 from sunwell.core.model import ToolSpec
+from sunwell.core.threads import in_thread
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.edit_hints import why_not_found
@@ -40,6 +41,8 @@ class Plan:
     new: bytes
     done: str
     """The result for the model after the write."""
+    asked: str = ""
+    """Why a person is asked for this write, whatever else was approved; empty if it is an ordinary one."""
 
     change: FileChange = attrs.field(init=False)
     changes: tuple[FileChange, ...] = attrs.field(init=False)
@@ -160,7 +163,7 @@ def _numbered(header: str, offset: int) -> str:
     return f"@@ {' '.join(moved)} @@\n"
 
 
-_STEP = 50  # entries between two points at which other tasks can run
+_STEP = 50  # entries between two looks at whether the call was cancelled
 _DEPTH = 3
 
 
@@ -186,13 +189,26 @@ class ListFiles:
         depth = _DEPTH if arguments["depth"] is None else arguments["depth"]
         if depth < 1:
             raise ToolError("depth must be at least 1")
+        stop = Event()
+        try:  # in a thread: a single folder may have hundreds of thousands of entries
+            return await in_thread(self._listed, arguments["path"], min(depth, 50), stop)
+        finally:
+            stop.set()  # the thread of a call that is cancelled ends soon
+
+    def _listed(self, path: str, depth: int, stop: Event) -> str:
         shown: list[FolderEntry] = []
         more = hidden = 0
-        for count, (entry, ignored) in enumerate(
-            self.view.walk(self.view.meant(arguments["path"]), min(depth, 50))
-        ):
+        remark = "list a deeper folder or use a smaller depth"
+        seconds = min(self.view.limits.search_seconds, self.view.limits.call_seconds * 0.9)
+        end = monotonic() + seconds
+        for count, (entry, ignored) in enumerate(self.view.walk(self.view.meant(path), depth)):
             if count % _STEP == _STEP - 1:
-                await asyncio.sleep(0)
+                if stop.is_set():
+                    raise ToolError("cancelled")
+                if monotonic() > end:
+                    more += 1
+                    remark = f"stopped after {seconds:g} seconds; {remark}"
+                    break
             if ignored:
                 hidden += 1
             elif len(shown) < self.view.limits.list_entries:
@@ -203,7 +219,7 @@ class ListFiles:
         sizes = [counted(entry.size_bytes, "byte") for entry in shown]
         lines = [_line(*each) for each in zip(shown, names, sizes, strict=True)]
         if more:
-            lines.append(f"({more:,} more; list a deeper folder or use a smaller depth)")
+            lines.append(f"({more:,} more; {remark})")
         if hidden:
             lines.append(f"({hidden:,} ignored, not shown)")
         return "\n".join(lines) or "(empty)"
@@ -245,7 +261,9 @@ class ReadFile:
         path = self.view.meant(arguments["path"])
         if self.view.size_of(path) > self.view.limits.file_bytes:
             return await self._by_lines(path, arguments)
-        content = self.view.read(path)
+        content = self.view.look(path)
+        if content is None:
+            raise await in_thread(self.view.no_file, path)  # it looks for similar names
         file = text_of(content.path, content.data)
         lines = lines_of(self.view.redact(file.text))
         name = on_one_line(content.path)
@@ -266,7 +284,7 @@ class ReadFile:
                 raise ToolError("cancelled")
 
         try:
-            found = await asyncio.to_thread(
+            found = await in_thread(
                 lines_of_file,
                 self.view.workspace,
                 path,
@@ -347,13 +365,14 @@ class WriteFile:
         if "\\" in path and not self.view.exists(path):
             plain = path.replace("\\", "/")
             raise ToolError(f"{quoted(path)} has backslashes; folders end with '/': write {quoted(plain)}")
-        self.view.workspace.require_writable(path)
+        asked = self.view.asked_for(path)
         old = self.view.look(path)
         where = self.view.workspace.locate(path)
         file = (self._old_text(where, old.data) if old else None) or TextFile("")
         content = as_in_file(content, file.text)
         if file.crlf and "\r" in content:
             file = attrs.evolve(file, crlf=False)
+        _require_no_placeholder("content", content, "" if old is None else file.text, self.view)
         new = encoded(where, file, content)
         _require_size(new, self.view)
         size = f"{counted(len(lines_of(content)), 'line')}, {counted(len(new), 'byte')}"
@@ -363,7 +382,7 @@ class WriteFile:
         elif old is not None and (was := binary_kind(old.data)) is not None:
             kind = f"replaced a file that was no text ({was})"
         done = f"wrote {on_one_line(where)}: {size} ({kind}{_form_after(where, file, new)})"
-        return Plan(where, old.data if old else None, new, done)
+        return Plan(where, old.data if old else None, new, done, asked)
 
     def _old_text(self, path: str, data: bytes) -> TextFile | None:
         if binary_kind(data) is not None:
@@ -399,7 +418,7 @@ class EditFile:
         old, new = arguments["old"], arguments["new"]
         _require_text("new", new)
         path = self.view.meant(arguments["path"])
-        self.view.workspace.require_writable(path)
+        asked = self.view.asked_for(path)
         content = self.view.read(path)
         file = text_of(content.path, content.data)
         if file.crlf:
@@ -416,7 +435,10 @@ class EditFile:
             raise ToolError("old is empty; write the piece to replace, or use write_file")
         if old == new:
             raise ToolError("old and new are the same; nothing was changed")
+        _require_no_placeholder("old", old, file.text, self.view)
+        _require_no_placeholder("new", new, old, self.view)
         start, end, remark = _found(content.path, file.text, old, self.view.redact)
+        _require_apart(content.path, (start, end), file.text, self.view)
         piece = file.text[start:end]
         is_mixed = "\r" in file.text and "\r" not in new
         written = replacement(file.text, start, end, new) if remark or is_mixed else new
@@ -433,7 +455,7 @@ class EditFile:
             f"replaced by {counted(len(lines_of(new)), 'line')}{remark}"
         )
         done += _form_after(content.path, file, data)
-        return Plan(content.path, content.data, data, done)
+        return Plan(content.path, content.data, data, done, asked)
 
 
 def _form_after(path: str, before: TextFile, data: bytes) -> str:
@@ -486,6 +508,34 @@ def _spots(content: str, old: str) -> Iterator[int]:
     while at >= 0:
         yield at
         at = content.find(old, at + 1)
+
+
+def _require_no_placeholder(key: str, value: str, before: str, view: WorkspaceView) -> None:
+    """Raise :exc:`~sunwell.errors.ToolError` if *value* has the name of a secret in place of it.
+
+    A file would get the name, where the model means the secret. Names that stand *before* in the text itself
+    are just text.
+    """
+    for shown in view.secrets.placeholders_in(value):
+        if value.count(shown) > before.count(shown):
+            raise ToolError(
+                f"{key} has {shown} in it, which stands for a secret that is hidden from you: the file has "
+                "the secret there, and would get these characters; nothing was changed; leave the secret "
+                "where it is, and change only pieces before or after it with edit_file"
+            )
+
+
+def _require_apart(path: str, piece: tuple[int, int], content: str, view: WorkspaceView) -> None:
+    """Raise :exc:`~sunwell.errors.ToolError` if *piece* touches a secret.
+
+    A part of one that is changed is no longer recognized, and the rest would be shown from then on.
+    """
+    for start, end, shown in view.secrets.spans(content):
+        if start < piece[1] and piece[0] < end:
+            raise ToolError(
+                f"old is a part of {shown} in {quoted(path)}, a secret that is hidden from you; nothing was "
+                "changed; leave the secret where it is, and change only pieces before or after it"
+            )
 
 
 def _require_text(key: str, value: str) -> None:

@@ -1,6 +1,5 @@
 """Turns typed functions into tools."""
 
-import asyncio
 import enum
 import functools
 import inspect
@@ -13,6 +12,7 @@ from typing import Any, get_type_hints, overload
 import attrs
 
 from sunwell.core.model import ToolSpec
+from sunwell.core.threads import in_thread
 from sunwell.core.tool import Tool
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import Schema, closed, nullable, takes_null
@@ -72,7 +72,7 @@ class FunctionTool:
         values = self._values(arguments)
         if self._is_async:
             return as_text(await self.function(**values))
-        said = await asyncio.to_thread(self.function, **values)
+        said = await in_thread(self.function, **values)
         return as_text(await said if inspect.isawaitable(said) else said)
 
     def require_valid(self, arguments: Mapping[str, Any]) -> None:

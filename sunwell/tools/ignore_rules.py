@@ -18,6 +18,8 @@ OWN_FILES = (".ignore", ".sunwellignore")
 IGNORE_FILES = (GIT_FILE, *OWN_FILES)
 MOST_BYTES = 1_000_000
 """A larger ignore file is not read."""
+_MOST_EXPRESSIONS = 2_000
+"""Lines with special characters, other than ``*.py``, that count in one ignore file: the last ones."""
 _MOST_INDEX_BYTES = 200_000_000
 _MARK = b"\xef\xbb\xbf"
 _SPECIAL = re.compile(rb"[*?\[\\]")
@@ -172,7 +174,7 @@ class _Rules:
     def of(cls, text: bytes) -> "_Rules":
         names: dict[bytes, list[tuple[int, _Line]]] = {}
         endings: dict[bytes, list[tuple[int, _Line]]] = {}
-        others = []
+        others: list[tuple[int, _Line, re.Pattern[bytes]]] = []
         lines = list(enumerate(_lines(text)))
         for number, line in reversed(lines):
             if not _SPECIAL.search(line.glob):
@@ -180,6 +182,8 @@ class _Rules:
                 names.setdefault(key, []).append((number, line))
             elif not line.is_path and re.fullmatch(rb"\*\.[^.*?\[\\]+", line.glob):
                 endings.setdefault(line.glob[1:], []).append((number, line))
+            elif len(others) == _MOST_EXPRESSIONS:  # compiling a million bytes of them takes half a minute
+                continue
             elif (expression := glob_expression(line.glob, is_path=line.is_path)) is not None:
                 others.append((number, line, expression))
         return cls(names, endings, others, any(line.is_path for _, line in lines))

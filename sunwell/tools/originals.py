@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ import attrs
 from sunwell.core.marks import guarded
 from sunwell.core.message import FileChange
 from sunwell.errors import ConfigurationError, JournalError, ToolError
+from sunwell.journal.folders import open_file, open_folder, read_file
 from sunwell.journal.layout import FILE
 from sunwell.journal.reading import read_records
 from sunwell.journal.records import Forked, ToolFinished, ToolStarted
@@ -79,8 +81,10 @@ def _left_by(change: FileChange, workspace: Workspace) -> tuple[str, str | None]
 
 _MOST_SHOWN_BYTES = 2_000_000
 _INDEX = "index.jsonl"
+_MOST_INDEX_BYTES = 256 << 20
+_MOST_ORIGINAL_BYTES = 1 << 30
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -110,22 +114,25 @@ class Originals:
 
     def keep(self, path: str, before_hash: str | None, content: bytes | None) -> None:
         """Keep the content of *path*, ``None`` if there was no file; only the first call counts."""
-        if self._kept is None:
-            self._kept = {line["path"] for line in _index(self.folder) if "before" in line}
-        if path in self._kept:
-            return
-        if content is not None and before_hash is not None:
-            self._store(before_hash, content)
-        self._note({"path": path, "before": before_hash})
-        self._kept.add(path)
+        with _as_refusal(path):
+            if self._kept is None:
+                self._kept = {line["path"] for line in _index(self.folder) if "before" in line}
+            if path in self._kept:
+                return
+            if content is not None and before_hash is not None:
+                self._store(before_hash, content)
+            self._note({"path": path, "before": before_hash})
+            self._kept.add(path)
 
     def expect(self, path: str, after_hash: str | None) -> None:
         """Record the content that the run is about to write to *path*, ``None`` for no file."""
-        self._note({"path": path, "after": after_hash})
+        with _as_refusal(path):
+            self._note({"path": path, "after": after_hash})
 
     def miss(self, path: str, after_hash: str | None) -> None:
         """Record that a call changed a different file of this name, since its executor works elsewhere."""
-        self._note({"path": path, "missed": after_hash})
+        with _as_refusal(path):
+            self._note({"path": path, "missed": after_hash})
 
     def _store(self, name: str, content: bytes) -> None:
         self._make_folder()
@@ -141,15 +148,24 @@ class Originals:
         self._make_folder()
         is_new = not (self.folder / _INDEX).exists()
         # The line break comes first: a line that a crash cut off then damages no other line.
-        _put(os.open(self.folder / _INDEX, _APPEND, 0o600), b"\n" + json.dumps(line).encode())
+        _put(open_file(self.folder / _INDEX, _APPEND), b"\n" + json.dumps(line).encode())
         if is_new:
             _sync(self.folder)
             _sync(self.folder.parent)
 
     def _make_folder(self) -> None:
-        if self.folder.is_symlink():  # in a foreign workspace it could lead anywhere
-            raise ToolError(f"{self.folder} is a link, so no original can be kept; nothing was changed")
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(open_folder(self.folder, make=True))
+
+
+@contextmanager
+def _as_refusal(path: str) -> Iterator[None]:
+    """Turn a folder of originals that is not ours to use into the refusal of a change of *path*."""
+    try:
+        yield
+    except JournalError as error:
+        raise ToolError(
+            f"the original of {path} cannot be kept ({error.sentence}); it was not changed"
+        ) from None
 
 
 def _put(file: int, data: bytes) -> None:
@@ -172,13 +188,13 @@ def _sync(folder: Path) -> None:
 
 def _index(folder: Path) -> Iterator[dict[str, Any]]:
     try:
-        text = (folder / _INDEX).read_text("utf-8", "replace")
+        text = read_file(folder / _INDEX, _MOST_INDEX_BYTES).decode("utf-8", "replace")
     except FileNotFoundError:
         return
     for line in text.split("\n"):
         try:
             said = json.loads(line)
-        except ValueError:  # empty, or cut off by a crash before the workspace was changed
+        except (ValueError, RecursionError):  # empty, or cut off by a crash before the workspace was changed
             continue
         if isinstance(said, dict) and isinstance(said.get("path"), str) and _has_hashes(said):
             yield said
@@ -186,7 +202,7 @@ def _index(folder: Path) -> Iterator[dict[str, Any]]:
 
 def _has_hashes(said: dict[str, Any]) -> bool:
     """Whether the hashes in a line of the index are valid; others may be able to write to the index."""
-    hashes = [said[name] for name in ("before", "after") if name in said]
+    hashes = [said[name] for name in ("before", "after", "missed") if name in said]
     return all(one is None or (isinstance(one, str) and _HASH.fullmatch(one)) for one in hashes)
 
 
@@ -235,14 +251,18 @@ def undo(
     Changes by commands, by the caller's tools and by executors without staging cannot be undone: the
     report lists these calls, from the journal next to *folder* if there is one.
     Raises :exc:`~sunwell.errors.ConfigurationError` if *folder* contains no originals; the error lists the
-    calls that are not covered.
+    calls that are not covered. Raises :exc:`~sunwell.errors.JournalError` if they cannot be read, or are a
+    link's or another user's.
     """
     place = Path(folder)
     for part in (place, place / _INDEX):
         if part.is_symlink():
             raise ConfigurationError(f"{part} is a symbolic link, which is not followed; nothing was undone")
-    known = _known(place)
-    missed = {(line["path"], line["missed"]) for line in _index(place) if "missed" in line}
+    try:
+        known = _known(place)
+        missed = {(line["path"], line["missed"]) for line in _index(place) if "missed" in line}
+    except OSError as error:
+        raise JournalError(f"{place / _INDEX} cannot be read: {error.strerror}") from None
     left = {(path, after) for path, kept in known.items() for after in kept.afters}
     uncovered, unread = uncovered_calls(place.parent / FILE, workspace, left - missed)
     if not known and not (place / _INDEX).exists():
@@ -323,9 +343,11 @@ def original_of(folder: Path | None, path: str, name: str) -> bytes:
     if folder is None:
         raise ToolError(f"the original of {quoted(path)} was not kept")
     try:
-        data = (folder / Path(name).name).read_bytes()
+        data = read_file(folder / Path(name).name, _MOST_ORIGINAL_BYTES)
     except OSError:
         raise ToolError(f"the original of {quoted(path)} is missing from {folder}") from None
+    except JournalError as error:
+        raise ToolError(f"the original of {quoted(path)} cannot be read: {error.sentence}") from None
     if hashlib.sha256(data).hexdigest() != name:
         raise ToolError(f"the original of {quoted(path)} in {folder} is damaged; nothing was restored")
     return data

@@ -20,6 +20,7 @@ import attrs
 
 import sunwell
 from sunwell.errors import ToolError
+from sunwell.tools.environment import user_folder
 from sunwell.tools.wording import quoted
 
 _ALWAYS_TRIED = frozenset({"sitecustomize", "usercustomize", "sunwell"})
@@ -205,6 +206,8 @@ def _closed_places() -> Iterator[OwnPlace]:
     packages = (paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages())
     yield from _places(packages, "a folder of installed packages")
     yield from _places([str(Path(sunwell.__file__).parent)], "the code")
+    with suppress(RuntimeError):  # this user has no home folder
+        yield from _places([str(user_folder())], "the folder of settings")
 
 
 def _import_places() -> Iterator[OwnPlace]:

@@ -21,11 +21,13 @@ from sunwell.core.tool import (
     ToolExecutor,
 )
 from sunwell.errors import ConfigurationError, ToolError
+from sunwell.tools.file_glob import GlobSet
 from sunwell.tools.limits import Approve, ToolLimits, both_approve
 from sunwell.tools.originals import Originals
+from sunwell.tools.protected import kind_of_path
 from sunwell.tools.staged_calls import CallTerms
 from sunwell.tools.toolbox import Toolbox
-from sunwell.tools.workspace import FileContent, Workspace
+from sunwell.tools.workspace import FileContent, Workspace, not_allowed
 
 _LEFT_OUT = "dry run, not done: "
 _MOST_KEPT_BYTES = 1 << 30
@@ -42,9 +44,13 @@ class Rules:
     approve: Approve | None = None
     dry_run: bool = False
     sandbox: Sandbox = "required"
+    allow_network: bool = False
+    """Whether commands in the sandbox may use the network."""
     secrets: Secrets = attrs.field(factory=Secrets)
     originals: Originals | None = None
     """Keeps the original content of files in the workspace; ``None``: not kept."""
+    allow_write: tuple[str, ...] = ()
+    """Globs of files that may be written although other programs run them by themselves."""
 
 
 def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
@@ -65,9 +71,11 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             approve=rules.approve,
             dry_run=rules.dry_run,
             sandbox=rules.sandbox,
+            allow_network=rules.allow_network,
             secrets=rules.secrets,
             # Paths are relative: originals of another folder would be restored into this one.
             originals=rules.originals if is_here else None,
+            allow_write=rules.allow_write,
         )
     kind = type(executor.inner if isinstance(executor, GovernedExecutor) else executor).__name__
     for option in ("allow_shell", "allow_python"):
@@ -76,7 +84,14 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
                 f"{option} adds a tool to a Toolbox, but the executor {kind} is not one: leave {option} out, "
                 "or use a Toolbox"
             )
-    terms = CallTerms(ToolLimits(), rules.secrets, rules.dry_run, rules.approve, rules.originals)
+    terms = CallTerms(
+        ToolLimits(),
+        rules.secrets,
+        rules.dry_run,
+        rules.approve,
+        rules.originals,
+        allow_write=rules.allow_write,
+    )
     files = rules.workspace
     if isinstance(executor, GovernedExecutor):
         inner = executor.terms
@@ -86,6 +101,7 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             inner.dry_run or rules.dry_run,
             both_approve(inner.approve, rules.approve),
             rules.originals if inner.originals is None else inner.originals,
+            allow_write=(*inner.allow_write, *rules.allow_write),
         )
         files = rules.workspace if inner.originals is None else executor.files
         executor = executor.inner
@@ -264,7 +280,9 @@ class GovernedCall:
         kept: list[FileChange] = []
         if self._acts:
             try:
-                await self.terms.require_approval(self.call.name, self._summary(), self._details())
+                await self.terms.require_approval(
+                    self.call.name, self._summary(), self._details(), reason=self._asked_for()
+                )
                 kept = [change for change in self.inner.changes if self._keep(change)]
             except ToolError as error:
                 return self.terms.failure(self.call, error.sentence)
@@ -285,6 +303,27 @@ class GovernedCall:
             for change in self.inner.changes
         ]
         return "\n".join([f"{self.call.name} {self.call.arguments}", *lines])
+
+    def _asked_for(self) -> str:
+        """Return why a person is asked for the files that change; raise if one of them is never written.
+
+        What is not in the workspace is the executor's own matter.
+        """
+        allowed = GlobSet(self.terms.allow_write)
+        reasons = []
+        for change in self.inner.changes:
+            try:
+                where = self.files.locate(change.path)
+            except ToolError:
+                if kind_of_path(change.path) is None:
+                    continue
+                raise
+            why = self.files.asked_for(where)
+            if why and not (self.terms.allow_write and allowed.takes(where)):
+                if self.terms.approve is None:
+                    raise not_allowed(where, why)
+                reasons.append(why)
+        return "; ".join(dict.fromkeys(reasons))
 
     @property
     def _originals(self) -> Originals | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from sunwell.tools.environment import bare_environment
 from sunwell.tools.sandbox import trusted_program
 
 _LINE = ("--no-config", "--fixed-strings", "--files-with-matches", "--null", "--text", "--no-messages")
@@ -48,7 +49,7 @@ class Sieve:
         process = subprocess.Popen(
             line,
             cwd=root,
-            env={"LC_ALL": "C.UTF-8"},
+            env=bare_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,18 +1,21 @@
 """Runs commands in a bubblewrap sandbox, and explains if that is impossible."""
 
 import os
-import pwd
 import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
 from sunwell.errors import ConfigurationError
+from sunwell.tools.file_glob import GlobSet
+from sunwell.tools.guarded_files import guarded_in, mounts_for
 from sunwell.tools.own_code import own_folders_in
+from sunwell.tools.sandbox_view import SystemView
+from sunwell.tools.system_calls import opened_filter
+from sunwell.tools.unix_sockets import is_socket, listening_sockets, sockets_in
 
 PROGRAMS = (
     "/usr/bin/bwrap",
@@ -25,15 +28,14 @@ OFF_WARNING = (
     "the sandbox is off: commands run with all rights of your account "
     "(they can read and delete other files and use the network)"
 )
-_INTERPRETERS = ("python3", "python", "node", "ruby", "perl", "java", "go")
-"""Programs that need the installation they are part of."""
-_MOST_LINKS = 10
 _PROBE_SECONDS = 5.0
+_LONGEST_NAME = 60
 _PROBE_SCRIPT = """
 while read -r name value; do
   case $name in
     CapInh:|CapPrm:|CapEff:|CapBnd:|CapAmb:) [ "$value" = 0000000000000000 ] || exit 81 ;;
     NoNewPrivs:) [ "$value" = 1 ] || exit 82 ;;
+    Seccomp:) [ "$value" = 2 ] || exit 83 ;;
   esac
 done < /proc/self/status
 """
@@ -42,7 +44,7 @@ _OFF = "or use --sandbox off to let commands run with all rights of your account
 
 @attrs.frozen
 class Bubblewrap:
-    """A trusted ``bwrap`` program."""
+    """A trusted ``bwrap`` program, and what commands see in it."""
 
     program: str
     """Absolute path, links resolved."""
@@ -54,6 +56,16 @@ class Bubblewrap:
     later, a command could replace one by a link, whose target would then be mounted."""
     missing: tuple[Path, ...] = ()
     """Folders of the workspace that would be read-only if they existed. See :meth:`with_missing_made`."""
+    view: SystemView | None = None
+    """What commands see besides the workspace; ``None``: it is computed for each command."""
+    sockets: tuple[Path, ...] = ()
+    """Unix sockets that were in the workspace before the first command: they cannot be connected to."""
+    network: bool = False
+    """Whether commands have the network of this machine, its loopback and its abstract sockets."""
+    limits_sizes: bool = False
+    """Whether the size of the empty folders can be limited; an old ``bwrap`` cannot do that."""
+    allow_write: tuple[str, ...] = ()
+    """Globs of files that commands may write although other programs run them by themselves."""
 
     def with_missing_made(self) -> "Bubblewrap":
         """Return a copy whose missing folders have been created, empty, as read-only folders.
@@ -71,50 +83,82 @@ class Bubblewrap:
                 raise ConfigurationError(_unmade(path, "a parent folder is a link"))
         return attrs.evolve(self, closed=tuple(sorted({*self.closed, *self.missing})), missing=())
 
-    def wrapped(self, command: tuple[str, ...], root: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+    def made_ready(self, root: Path) -> "Bubblewrap":
+        """Return a copy for the first command: missing folders are made, and the sockets of *root* are known.
+
+        Raises as :meth:`with_missing_made`.
+        """
+        return attrs.evolve(self.with_missing_made(), sockets=sockets_in(root))
+
+    def wrapped(
+        self, command: tuple[str, ...], root: Path, environ: Mapping[str, str], call_filter: int | None = None
+    ) -> tuple[str, ...]:
         """Return the full command that runs *command* in the sandbox.
 
-        The system is read-only; ``/tmp``, ``/run`` and the home folder are empty except for the folders of
-        ``PATH`` in them and the installations that programs there belong to. The workspace is writable, but
-        its ``.git`` and the code of this process are read-only, and its ``.sunwell`` and ``.env`` are empty.
-        There is no network, other processes are
-        invisible, and all capabilities are dropped, also for root.
+        *call_filter* is the open file of :func:`~sunwell.tools.system_calls.opened_filter`, which the command
+        must inherit.
+
+        Of the system, it sees what :class:`~sunwell.tools.sandbox_view.SystemView` lists, read-only; home,
+        ``/tmp`` and ``/var/tmp`` are empty. The workspace is writable, but its ``.git``, the code of this
+        process and what other programs run by themselves are read-only, and its ``.sunwell`` and secret files
+        are empty, see :mod:`~sunwell.tools.protected`. There is no network unless it is allowed, no Unix
+        socket of another program can be reached, other processes are invisible, and all capabilities are
+        dropped, also for root. With *call_filter*, the kernel's key rings are closed.
         """
         line = [self.program, "--unshare-all", "--unshare-user"]
+        if self.network:
+            line.append("--share-net")
         if self.disables_namespaces:
             line.append("--disable-userns")
         line += ["--cap-drop", "ALL", "--die-with-parent", "--new-session"]
+        if call_filter is not None:
+            line += ["--seccomp", str(call_filter)]
+        view = self.view or SystemView.of(root, environ, network=self.network)
         # Root is mapped to root, so that it keeps owning its files. Without capabilities it still owns
         # the files in /proc/sys, where core_pattern names a program that the host runs.
-        line += ["--ro-bind", "/", "/", "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
-        hidden = _hidden(environ)
-        for folder in hidden:
-            # A read-only mount does not prevent connections to sockets in it, and those in /run belong to
-            # services that would start a program outside.
-            line += ["--tmpfs", folder]
-        for shown in _shown_again(environ, hidden, root):
-            line += ["--ro-bind-try", shown, shown]
-        line += ["--bind", str(root), str(root)]
-        for path in self.closed:
-            for parent in reversed(path.relative_to(root).parents[:-1]):
-                # A folder that contains a mount can be renamed, a mounted folder cannot.
-                line += ["--bind", str(root / parent), str(root / parent)]
+        line += view.arguments(sized=self.limits_sizes)
+        line += ["--bind", str(root), str(root), "--remount-ro", "/"]
+        # Outer folders come first. A writable mount in a read-only one would open it again.
+        closed = [path for path in self.closed if not any(one in self.closed for one in path.parents)]
+        there = [path for path in self.sockets if path.parent.is_dir() and _is_real(str(path.parent))]
+        inside = [path for path in there if not any(map(path.is_relative_to, closed))]
+        for parent in _folders_between(root, (*closed, *inside)):
+            # A folder that contains a mount can be renamed, a mounted folder cannot.
+            line += ["--bind", str(parent), str(parent)]
+        for path in closed:
             line += ["--ro-bind", str(path), str(path)]
-        if (root / ".sunwell").is_dir():
-            line += ["--tmpfs", str(root / ".sunwell")]
-        for name in sorted(path.name for path in root.glob(".env*") if path.is_file()):
-            if name == ".env" or name.startswith(".env."):
-                line += ["--ro-bind", "/dev/null", str(root / name)]
+        allowed = GlobSet(self.allow_write)
+        found = guarded_in(root).values()
+        for form, path in mounts_for(found, root, allowed.takes, any_allowed=bool(self.allow_write)):
+            if form == "empty folder":
+                line += ["--tmpfs", str(path)]
+            elif form == "empty file":
+                line += ["--ro-bind", "/dev/null", str(path)]
+            elif path not in self.closed:
+                line += ["--ro-bind-try", str(path), str(path)]
+        for socket in self._open_sockets(root, view):
+            line += ["--ro-bind", "/dev/null", socket]
         return (*line, "--setenv", "TMPDIR", "/tmp", "--chdir", str(root), "--", *command)
+
+    def _open_sockets(self, root: Path, view: SystemView) -> Iterator[str]:
+        """Yield the sockets that the command could connect to: a read-only mount does not prevent it."""
+        found = {os.fspath(path) for path in self.sockets}
+        own = os.fspath(root / ".sunwell")  # it is empty already
+        for path in sorted(found.union(map(os.path.realpath, listening_sockets()))):
+            is_there = view.shows(path) or Path(path).is_relative_to(root)
+            # bwrap would create what is gone, also behind a link that a command left.
+            if is_there and not path.startswith(f"{own}/") and is_socket(path) and _is_real(path):
+                yield path
 
     def why_broken(self, root: Path, environ: Mapping[str, str]) -> str:
         """Return why commands cannot run in this sandbox in the workspace *root*; empty if they can.
 
         A test command is run. It also checks that all capabilities are dropped.
         """
-        line = self.wrapped(("/bin/sh", "-c", _PROBE_SCRIPT), root, environ)
+        probe = ("/bin/sh", "-c", _PROBE_SCRIPT)
         try:
-            done = _quietly(line, environ)
+            with opened_filter() as file:
+                done = _quietly(self.wrapped(probe, root, environ, file), environ, (file,))
         except subprocess.TimeoutExpired:
             return f"a test command did not end within {_PROBE_SECONDS:g} seconds"
         except OSError as error:
@@ -127,23 +171,35 @@ class Bubblewrap:
         return said[-1].removeprefix("bwrap: ")
 
 
-def require_sandbox(root: Path, environ: Mapping[str, str], programs: Iterable[str] = PROGRAMS) -> Bubblewrap:
-    """Return a sandbox that works in the workspace *root*.
+def require_sandbox(
+    root: Path, environ: Mapping[str, str], programs: Iterable[str] = PROGRAMS, *, network: bool = False
+) -> Bubblewrap:
+    """Return a sandbox that works in the workspace *root*, for commands that are run with *environ*.
 
+    *network*: whether they may use the network.
     Raises :exc:`~sunwell.errors.ConfigurationError` if there is none; it says why, and what to do.
     """
     if root == Path(root.anchor):
         raise ConfigurationError(
             "the workspace is the root of the file system, which no sandbox can protect: use another folder"
         )
-    candidates = tuple(programs)
-    found = [path for path in map(Path, candidates) if path.exists()]
+    found = [path for path in map(Path, programs) if path.exists()]
     program = next((path for one in found if (path := trusted_program(one, root))), None)
     if program is None:
         raise ConfigurationError(_missing(found, root))
     git = [path for path in (root / ".git",) if path.exists() and not path.is_symlink()]
     there, missing = own_folders_in(root, environ)
-    sandbox = Bubblewrap(str(program), _can_disable_namespaces(program, environ), (*git, *there), missing)
+    # Running a program that says nothing shows what is wrong with it.
+    options = _said_by(program, "--help", environ) or "--disable-userns"
+    sandbox = Bubblewrap(
+        str(program),
+        disables_namespaces="--disable-userns" in options and not program.stat().st_mode & stat.S_ISUID,
+        closed=(*git, *there),
+        missing=missing,
+        view=SystemView.of(root, environ, network=network),
+        network=network,
+        limits_sizes="--size" in options,
+    )
     why = sandbox.why_broken(root, environ)
     if why:
         raise ConfigurationError(
@@ -151,6 +207,13 @@ def require_sandbox(root: Path, environ: Mapping[str, str], programs: Iterable[s
             f"forbid namespaces: allow unprivileged user namespaces, {_OFF}"
         )
     return sandbox
+
+
+def sandbox_name(root: Path, environ: Mapping[str, str]) -> str:
+    """Return the program of the sandbox for the workspace *root* and its version, as it says itself."""
+    program = next((path for one in PROGRAMS if (path := trusted_program(Path(one), root))), None)
+    said = "" if program is None else _said_by(program, "--version", environ)
+    return "".join(said.splitlines()[:1])[:_LONGEST_NAME] or "bubblewrap"
 
 
 def trusted_program(path: Path, root: Path) -> Path | None:
@@ -182,109 +245,33 @@ def _is_ours(status: os.stat_result) -> bool:
     return is_sticky or not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _hidden(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the folders that are empty in the sandbox; none of them is inside another."""
-    folders = ["/tmp", "/run", "/var/run", environ.get("HOME", "")]
-    with suppress(KeyError):  # this user has no passwd entry
-        folders.append(pwd.getpwuid(os.getuid()).pw_dir)  # sudo may have left another HOME
-    real = {os.path.realpath(folder) for folder in folders if folder.startswith("/")} - {"/"}
-    return tuple(sorted(folder for folder in real if Path(folder).is_dir()))
-
-
-def unseen_paths(paths: Iterable[str], root: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return those of *paths*, absolute ones that exist, that a command in the folder *root* cannot see."""
-    hidden = _hidden(environ)
-    shown = tuple(Path(one) for one in _shown_again(environ, hidden, root))
-    found = []
-    for path in paths:
-        real = Path(os.path.realpath(path))
-        is_hidden = any(real.is_relative_to(folder) for folder in hidden) and str(real) not in hidden
-        if is_hidden and real.exists() and not any(real.is_relative_to(one) for one in (root, *shown)):
-            found.append(path)
-    return tuple(found)
-
-
-def _shown_again(environ: Mapping[str, str], hidden: tuple[str, ...], root: Path) -> Iterator[str]:
-    """Yield the folders in *hidden* that programs on ``PATH`` need, except those reached through *root*.
-
-    An interpreter in the home folder (pyenv, uv, conda, nvm) does not start without its installation, and a
-    virtual environment elsewhere is a link to one.
-    """
-    yield from _program_folders(environ, hidden, root)
-    entries = [Path(entry) for entry in environ.get("PATH", "").split(os.pathsep) if entry.startswith("/")]
-    for place in dict.fromkeys(_installations(entries)):
-        is_hidden = any(str(place).startswith(f"{one}/") for one in hidden)
-        ways = (place, Path(os.path.realpath(place)))
-        if is_hidden and not any(way.is_relative_to(root) or root.is_relative_to(way) for way in ways):
-            yield str(place)
-
-
-def _installations(folders: Iterable[Path]) -> Iterator[Path]:
-    """Yield the installations that the programs in *folders* belong to, under each name that leads there."""
-    waiting = [way for folder in folders for way in (folder, Path(os.path.realpath(folder)))]
-    seen: set[Path] = set()
-    while waiting:
-        folder = waiting.pop(0)
-        if folder in seen:
-            continue
-        seen.add(folder)
-        if folder.name in ("bin", "shims") and _is_installation(folder.parent):
-            yield folder.parent
-        for program in _INTERPRETERS:
-            waiting += _folders_of_links(folder / program)
-
-
-def _folders_of_links(program: Path) -> Iterator[Path]:
-    """Yield the folders that *program* is linked to, each as it is named and as it really is."""
-    for _ in range(_MOST_LINKS):
-        try:
-            program = Path(os.path.normpath(program.parent / program.readlink()))
-        except OSError:  # it is no link, is not there, or may not be looked at
-            return
-        yield program.parent
-        yield Path(os.path.realpath(program.parent))
-
-
-def _is_installation(place: Path) -> bool:
-    """Whether *place* holds programs and their libraries, and nothing of the user's own."""
-    is_own = place.name == ".local"  # it looks like an installation, and holds keyrings and histories, too
-    with suppress(OSError):  # what this user may not look at is not shown
-        is_manager = (place / "shims").is_dir() and (place / "libexec").is_dir()
-        has_interpreter = any((place / "bin" / program).exists() for program in _INTERPRETERS)
-        is_complete = (place / "lib").is_dir() and has_interpreter
-        return (place / "pyvenv.cfg").is_file() or is_manager or (is_complete and not is_own)
-    return False
-
-
-def _program_folders(environ: Mapping[str, str], hidden: tuple[str, ...], root: Path) -> Iterator[str]:
-    for entry in (*environ.get("PATH", "").split(os.pathsep), "/run/current-system"):
-        ways = (Path(entry), *Path(entry).parents)
-        if entry.startswith("/") and not any(
-            Path(os.path.realpath(way)).is_relative_to(root) for way in ways
-        ):
-            for folder in dict.fromkeys((os.path.normpath(entry), os.path.realpath(entry))):
-                is_hidden = any(folder.startswith(f"{place}/") for place in hidden)
-                with suppress(OSError):  # what this user may not look at is not shown
-                    if is_hidden and Path(folder).is_dir():
-                        yield folder
-
-
-def _can_disable_namespaces(program: Path, environ: Mapping[str, str]) -> bool:
-    if program.stat().st_mode & stat.S_ISUID:
-        return False
+def _said_by(program: Path, option: str, environ: Mapping[str, str]) -> str:
     try:
-        return b"--disable-userns" in _quietly((str(program), "--help"), environ).stdout
+        return _quietly((str(program), option), environ).stdout.decode("utf-8", "replace")
     except (OSError, subprocess.TimeoutExpired):
-        return True  # then it does not work either, and running it shows why
+        return ""
 
 
-def _quietly(line: tuple[str, ...], environ: Mapping[str, str]) -> "subprocess.CompletedProcess[bytes]":
+def _folders_between(root: Path, paths: Iterable[Path]) -> list[Path]:
+    """Return the folders between *root* and each of *paths*, outer ones first."""
+    between = {root / parent for path in paths for parent in path.relative_to(root).parents[:-1]}
+    return sorted(between, key=lambda path: len(path.parts))
+
+
+def _is_real(path: str) -> bool:
+    return os.path.realpath(path) == path
+
+
+def _quietly(
+    line: tuple[str, ...], environ: Mapping[str, str], files: tuple[int, ...] = ()
+) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(
         line,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env=dict(environ),
         cwd="/",
+        pass_fds=files,
         timeout=_PROBE_SECONDS,
         check=False,
     )

@@ -1,6 +1,5 @@
 """The tool that searches: search_files."""
 
-import asyncio
 import os
 import re
 import unicodedata
@@ -17,6 +16,7 @@ import attrs
 
 from sunwell.core.message import FileRead
 from sunwell.core.model import ToolSpec
+from sunwell.core.threads import in_thread
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text
 from sunwell.tools.file_glob import FileGlob
@@ -33,7 +33,7 @@ _LONGEST_PATTERN = 1_000
 _LONGEST_LINE = 300
 _MOST_NODES = 100_000  # of a compiled expression, at about 400 bytes each
 _PROBE_BYTES = 8_192
-_STEP = 20  # files between two points at which other tasks can run
+_STEP = 20  # files between two looks at the clock
 _FIRST_BATCH = 200  # files that are looked through before starting a program is worth it
 _SHORTEST = 3  # a shorter text is in nearly every file
 _BATCH_BYTES = 400_000  # of names in one command line; systems take 2 MB and more
@@ -83,20 +83,9 @@ class SearchFiles:
         return search.outcome(path, arguments["glob"] or "")
 
     async def _carry_out(self, search: "_Search", steps: Iterator[None]) -> None:
-        """Do a short search for plain text here, anything else in a thread.
-
-        On the event loop an expression that explodes, or a large tree, would stop every worker.
-        """
-        if search.is_plain:
-            for count, _ in enumerate(steps):
-                if count == _FIRST_BATCH:
-                    break
-                if count % _STEP == _STEP - 1:
-                    await asyncio.sleep(0)
-            else:
-                return
+        """Search in a thread: an expression that explodes, or a large tree, would stop the event loop."""
         try:
-            await asyncio.to_thread(deque, steps, 0)
+            await in_thread(deque, steps, 0)
         finally:
             search.stop.set()  # the thread of a call that is cancelled ends soon
 
@@ -116,6 +105,8 @@ class _Search:
     """Files that were looked through, binary ones included."""
     _left_out: int = attrs.field(default=0, init=False)
     _ignored: int = attrs.field(default=0, init=False)
+    _too_large: int = attrs.field(default=0, init=False)
+    _too_deep: int = attrs.field(default=0, init=False)
     _size_bytes: int = attrs.field(default=0, init=False)
     _remark: str = attrs.field(default="", init=False)
     _reads: list[FileRead] = attrs.field(factory=list, init=False)
@@ -187,16 +178,21 @@ class _Search:
                 self._count(entry)
 
     def _chosen(self, path: str) -> Iterator[FolderEntry]:
+        deepest = _DEEPEST - 1 + (0 if path in ("", ".") else path.count("/") + 1)
         for count, (entry, ignored) in enumerate(self.view.walk(path, _DEEPEST)):
             if count % _STEP == 0:
                 self._check()
             if ignored:
                 self._ignored += 1
             elif entry.kind == "file":
-                if self.glob is None or self.glob.takes(entry.path):
-                    yield entry
-                else:
+                if self.glob is not None and not self.glob.takes(entry.path):
                     self._left_out += 1
+                elif entry.size_bytes > self.view.limits.search_bytes:
+                    self._too_large += 1  # it must not keep the search from all others
+                else:
+                    yield entry
+            elif entry.kind == "folder" and entry.path.count("/") >= deepest:
+                self._too_deep += 1
 
     def _check(self) -> None:
         if self.stop.is_set():
@@ -259,6 +255,11 @@ class _Search:
             lines.append(f"(more than {most:,} matches; narrow pattern, path or glob)")
         elif not self.hits:
             lines.append(self._nothing(path, glob))
+        if self._too_large:
+            most_bytes = counted(self.view.limits.search_bytes, "byte")
+            lines.append(f"({counted(self._too_large, 'file')} of more than {most_bytes} not searched)")
+        if self._too_deep:
+            lines.append(f"({counted(self._too_deep, 'folder')} below {_DEEPEST} levels not searched)")
         if self._remark:
             lines.append(f"({self._remark})")
         return Outcome("\n".join(lines), reads=tuple(self._reads))

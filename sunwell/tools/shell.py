@@ -11,15 +11,21 @@ from typing import Any
 
 import attrs
 
+from sunwell.core.confinement import Confinement
 from sunwell.core.marks import guarded
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
+from sunwell.core.threads import in_thread
 from sunwell.core.tool import Sandbox
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.environment import command_environment
+from sunwell.tools.file_glob import GlobSet
+from sunwell.tools.guarded_files import guarded_in, left_behind
 from sunwell.tools.limits import Outcome, ToolLimits
-from sunwell.tools.sandbox import Bubblewrap, require_sandbox, unseen_paths
+from sunwell.tools.sandbox import Bubblewrap, require_sandbox, sandbox_name
+from sunwell.tools.sandbox_view import unseen_paths
+from sunwell.tools.system_calls import opened_filter
 from sunwell.tools.wording import KILLED, cut, without_escapes
 
 _SLACK_BYTES = 65_536
@@ -39,6 +45,8 @@ class ProcessEnd:
     cut_bytes: int = 0
     """Bytes that are missing between :attr:`head_bytes` and the rest."""
     head_bytes: int = 0
+    left: tuple[str, ...] = ()
+    """Sentences on protected files that it made or changed, for the model and the user."""
 
 
 @attrs.define(eq=False)
@@ -69,12 +77,19 @@ class _Spool(asyncio.Protocol):
 
 
 async def run_group(
-    command: tuple[str, ...], folder: Path, environ: Mapping[str, str], seconds: float, output_bytes: int
+    command: tuple[str, ...],
+    folder: Path,
+    environ: Mapping[str, str],
+    seconds: float,
+    output_bytes: int,
+    *,
+    files: tuple[int, ...] = (),
 ) -> ProcessEnd:
     """Run *command* and return how it ended; the whole process group has ended when this returns.
 
     This also applies after a timeout, after cancellation, and to processes that the command left in the
-    background. Standard input is empty. About *output_bytes* are kept of head and tail each.
+    background. Standard input is empty. About *output_bytes* are kept of head and tail each. It inherits
+    the open *files* and no others.
     """
     loop = asyncio.get_running_loop()
     reading, writing = os.pipe()
@@ -91,6 +106,7 @@ async def run_group(
                 stdout=writing,
                 stderr=writing,
                 start_new_session=True,
+                pass_fds=files,
             )
         finally:
             os.close(writing)
@@ -128,6 +144,10 @@ class CommandRunner:
     secrets: Secrets
     environ: Mapping[str, str]
     sandbox: Sandbox = "required"
+    allow_network: bool = False
+    """Whether a command in the sandbox may use the network."""
+    allow_write: tuple[str, ...] = ()
+    """Globs of files that commands may write although other programs run them by themselves."""
     _found: Bubblewrap | None = attrs.field(default=None, init=False)
     _ready: Bubblewrap | None = attrs.field(default=None, init=False)
     _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
@@ -135,7 +155,15 @@ class CommandRunner:
     def require_sandbox(self) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
         if self.sandbox != "off":
-            self._found = require_sandbox(self.root, command_environment(self.environ, self.secrets))
+            self._found = self._require(command_environment(self.environ, self.secrets))
+
+    @property
+    def confinement(self) -> Confinement:
+        """How commands are confined if they can run at all."""
+        if self.sandbox == "off":
+            return Confinement("off", network=True)
+        environ = command_environment(self.environ, self.secrets)
+        return Confinement("required", sandbox_name(self.root, environ), self.allow_network)
 
     def unseen(self, command: str) -> tuple[str, ...]:
         """Return the paths in *command* that exist, but not for a command in the sandbox."""
@@ -149,21 +177,48 @@ class CommandRunner:
     async def run(self, command: str, seconds: float, output_chars: int) -> ProcessEnd:
         """Run *command* and return how it ended, with enough output to show *output_chars* of it.
 
-        Raises :exc:`~sunwell.errors.ToolError` if it is not a command, or could not be started.
+        Protected files that it made are set aside, also if it is cancelled. Raises
+        :exc:`~sunwell.errors.ToolError` if it is not a command, or could not be started.
         """
         _require_command(command)
         environ = command_environment(self.environ, self.secrets)
+        before = await asyncio.to_thread(guarded_in, self.root)
+        left: tuple[str, ...] = ()
         try:
-            line = await self._line(command, environ)
-            return await run_group(line, self.root, environ, seconds, 4 * output_chars)
+            ended = await self._ended(command, environ, seconds, 4 * output_chars)
         except OSError as error:
             raise ToolError(f"the command could not be started: {error.strerror or error}") from None
+        finally:  # not in a thread: a second cancellation must not leave it undone
+            left = left_behind(
+                self.root, before, GlobSet(self.allow_write).takes, may_move=self.sandbox != "off"
+            )
+        return attrs.evolve(ended, left=left)
+
+    async def _ended(
+        self, command: str, environ: Mapping[str, str], seconds: float, most_bytes: int
+    ) -> ProcessEnd:
+        plain = ("/bin/sh", "-c", command)
+        if self.sandbox == "off":
+            return await run_group(plain, self.root, environ, seconds, most_bytes)
+        sandbox = await self._sandbox(environ)
+        with opened_filter() as file:
+            line = sandbox.wrapped(plain, self.root, environ, file)
+            return await run_group(line, self.root, environ, seconds, most_bytes, files=(file,))
 
     def printed(self, ended: ProcessEnd, most_chars: int, tail_thirds: int = 1) -> str:
         """Return the output of *ended* as text for a model: secrets replaced, forged marks made harmless.
 
-        Of a longer output, head and tail are kept; the tail gets *tail_thirds* of three parts.
+        Of a longer output, head and tail are kept; the tail gets *tail_thirds* of three parts. What it did to
+        protected files is said at the end.
         """
+        return "\n".join([self._output(ended, most_chars, tail_thirds), *map(self._told, ended.left)]).lstrip(
+            "\n"
+        )
+
+    def _told(self, sentence: str) -> str:
+        return f"[From the harness: {self.secrets.redact(sentence)}]"
+
+    def _output(self, ended: ProcessEnd, most_chars: int, tail_thirds: int) -> str:
         if not ended.cut_bytes:
             return cut(self._clean(ended.output), most_chars, tail_thirds)
         # Next to the cut there may be half a secret, which would not be recognized.
@@ -174,21 +229,21 @@ class CommandRunner:
         gone = ended.cut_bytes + len(ended.output) - len((head + tail).encode())
         return f"{head}\n[about {gone:,} bytes were cut out here]\n{tail}"
 
-    async def _line(self, command: str, environ: Mapping[str, str]) -> tuple[str, ...]:
-        plain = ("/bin/sh", "-c", command)
-        if self.sandbox == "off":
-            return plain
+    async def _sandbox(self, environ: Mapping[str, str]) -> Bubblewrap:
         async with self._finding:  # no command runs while the workspace is still being examined
             if self._ready is None:
                 try:
-                    self._ready = await asyncio.to_thread(self._made_ready, environ)
+                    self._ready = await in_thread(self._made_ready, environ)
                 except ConfigurationError as error:
                     raise ToolError(f"the command was not run: {error}") from None
-        return self._ready.wrapped(plain, self.root, environ)
+        return self._ready
 
     def _made_ready(self, environ: Mapping[str, str]) -> Bubblewrap:
-        found = require_sandbox(self.root, environ) if self._found is None else self._found
-        return found.with_missing_made()
+        found = self._require(environ) if self._found is None else self._found
+        return attrs.evolve(found.made_ready(self.root), allow_write=self.allow_write)
+
+    def _require(self, environ: Mapping[str, str]) -> Bubblewrap:
+        return require_sandbox(self.root, environ, network=self.allow_network)
 
     def _clean(self, output: bytes) -> str:
         raw = output.decode("utf-8", "replace")
@@ -221,6 +276,8 @@ class RunCommand:
     secrets: Secrets
     environ: Mapping[str, str]
     sandbox: Sandbox = "required"
+    allow_network: bool = False
+    allow_write: tuple[str, ...] = ()
     parallel = False
     repeatable = False
     ask = True
@@ -230,12 +287,24 @@ class RunCommand:
 
     @_runner.default
     def _make_runner(self) -> CommandRunner:
-        return CommandRunner(self.root, self.secrets, self.environ, self.sandbox)
+        return CommandRunner(
+            self.root,
+            self.secrets,
+            self.environ,
+            self.sandbox,
+            self.allow_network,
+            allow_write=self.allow_write,
+        )
 
     @spec.default
     def _describe(self) -> ToolSpec:
         most = f"{self.limits.command_seconds:g}"
-        bounds = "" if self.sandbox == "off" else " There is no network, and /tmp is empty in each call."
+        network = "" if self.allow_network else "there is no network, "
+        bounds = (
+            ""
+            if self.sandbox == "off"
+            else f" Of the machine, only programs can be seen; {network}and /tmp is empty in each call."
+        )
         return ToolSpec(
             "run_command",
             "Run a shell command (sh) in the workspace. Standard input is empty; what it leaves in the "
@@ -260,6 +329,19 @@ class RunCommand:
     def require_sandbox(self) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
         self._runner.require_sandbox()
+
+    def require_valid(self, arguments: Mapping[str, Any]) -> None:
+        """Raise :exc:`~sunwell.errors.ToolError` if the command has the name of a secret in place of it."""
+        if hidden := self.secrets.placeholders_in(arguments["command"]):
+            raise ToolError(
+                f"command has {hidden[0]} in it, which stands for a secret that is hidden from you, and "
+                "commands run without secrets; write a command that does without it"
+            )
+
+    @property
+    def confinement(self) -> Confinement:
+        """How commands are confined if they can run at all."""
+        return self._runner.confinement
 
     def summary(self, arguments: Mapping[str, Any]) -> str:
         """Return one line that says what would be run."""

@@ -54,6 +54,8 @@ class CallTerms:
     approve: Approve | None = None
     originals: Keeper | None = None
     view: WorkspaceView | None = None
+    allow_write: tuple[str, ...] = ()
+    """Globs of files that may be written although other programs run them by themselves."""
     _asking: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
 
     def in_turn_with(self, other: "CallTerms") -> "CallTerms":
@@ -73,9 +75,12 @@ class CallTerms:
         return self.result(call, Outcome(sentence, is_error=True))
 
     async def require_approval(
-        self, tool: str, summary: str, details: str, *, path: str = "", conditions: str = ""
+        self, tool: str, summary: str, details: str, *, path: str = "", conditions: str = "", reason: str = ""
     ) -> None:
-        """Ask for approval, one question at a time; raise :exc:`ToolError` unless it is given."""
+        """Ask for approval, one question at a time; raise :exc:`ToolError` unless it is given.
+
+        With a *reason* it is always asked, whatever was approved before.
+        """
         if self.approve is None:
             return
         redact = self.secrets.redact
@@ -89,6 +94,8 @@ class CallTerms:
             path=redact(path),
             conditions=redact(conditions),
             asked_by=redact(asking_for.get()),
+            reason=reason,
+            always=bool(reason),
         )
         async with self._asking, while_asking.get()():
             try:
@@ -152,7 +159,9 @@ class StagedWrite:
             if self.terms.approve is not None:
                 whole = self._whole_difference()
                 summary = f"{self._verb()} {self.plan.path} ({counts_in(whole)})"
-                await self.terms.require_approval(self.call.name, summary, whole, path=self.plan.path)
+                await self.terms.require_approval(
+                    self.call.name, summary, whole, path=self.plan.path, reason=self.plan.asked
+                )
             self._write()
         except ToolError as error:
             return self.terms.failure(self.call, error.sentence)
@@ -186,7 +195,8 @@ class StagedWrite:
                 raise ToolError(
                     f"the original of {plan.path} cannot be kept ({error}); it was not changed"
                 ) from None
-        self.view.workspace.write(plan.path, plan.new, change.before)
+        allowed = bool(plan.asked and self.terms.approve is not None) or self.view.allows(plan.path)
+        self.view.workspace.write(plan.path, plan.new, change.before, allowed=allowed)
 
 
 @attrs.frozen

@@ -31,11 +31,11 @@ _MARKS = (
 _DECLARED = (
     re.compile(r"\A[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)"),  # Python, Ruby; also the first line of a script
     re.compile(r"\A[^\n]*\n[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)"),
-    re.compile(r"\A(?:[^\n]*\n)?[^\n]*-\*-.*?coding:[ \t]*([-\w.]+).*?-\*-"),  # Emacs
+    re.compile(r"\A(?:[^\n]*\n)?[^\n]*-\*-.{0,200}?coding:[ \t]*([-\w.]{1,40}).{0,200}?-\*-"),  # Emacs
     re.compile(r"""\A<\?xml[^>]*?\bencoding[ \t]*=[ \t]*["']([-\w.]+)"""),
     re.compile(r"""\A@charset "([-\w.]+)";"""),
     re.compile(
-        r"""(?is)\A\s*(?=<(?:!doctype html|html|head|meta)\b).*?<meta[^>]*?\bcharset=["']?([-\w.]+)"""
+        r"""(?is)\A\s*(?=<(?:!doctype html|html|head|meta)\b).*?<meta[^>]{0,400}?\bcharset=["']?([-\w.]+)"""
     ),
 )
 _KNOWN = re.compile(

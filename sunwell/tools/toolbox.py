@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.core.confinement import Confinement
 from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
@@ -43,6 +44,12 @@ def _secrets(value: Secrets | None) -> Secrets:
     return secrets_from_environment() if value is None else value
 
 
+def _globs(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise TypeError(f"expected several globs, got the single string {value!r}")
+    return tuple(value)
+
+
 def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
     tools = tuple(value)
     for tool in tools:
@@ -63,7 +70,11 @@ class Toolbox:
     ``originals`` keeps the content of files before their first change. ``secrets`` are replaced in all
     text for a model, an approver or a log; by default they are those of the environment.
 
-    Commands run in a sandbox, or not at all, unless ``sandbox`` is ``"off"``.
+    Commands run in a sandbox, or not at all, unless ``sandbox`` is ``"off"``. There they have no network
+    unless ``allow_network`` is set.
+
+    Files that other programs run by themselves (see :mod:`~sunwell.tools.protected`) are only written if
+    ``approve`` approves it or a glob of ``allow_write`` selects them.
 
     The caller's tools may have ``timeout_seconds`` (infinite: no limit) and ``ask``.
     """
@@ -80,6 +91,8 @@ class Toolbox:
     sandbox: Sandbox = attrs.field(
         default="required", kw_only=True, validator=attrs.validators.in_(SANDBOXES)
     )
+    allow_network: bool = attrs.field(default=False, kw_only=True)
+    allow_write: Sequence[str] = attrs.field(default=(), kw_only=True, converter=_globs)
     _terms: CallTerms = attrs.field(init=False)
     _by_name: dict[str, AnyTool] = attrs.field(init=False)
     _granted: frozenset[str] = attrs.field(init=False)
@@ -103,7 +116,15 @@ class Toolbox:
         view = (
             None
             if self.workspace is None
-            else WorkspaceView(self.workspace, self.limits, self.secrets.redact, self.secrets.may_show)
+            else WorkspaceView(
+                self.workspace,
+                self.limits,
+                self.secrets.redact,
+                self.secrets.may_show,
+                self.secrets,
+                allow_write=tuple(self.allow_write),
+                asks=self.approve is not None,
+            )
         )
         self._terms = CallTerms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
         built_in = [tool for tool in self._built_in(view) if tool.spec.name in offered]
@@ -128,10 +149,15 @@ class Toolbox:
 
     def warning(self, names: Iterable[str] | None = None) -> str:
         """Return the warning that commands run without a sandbox; empty if none does."""
+        return OFF_WARNING if self.confinement(names).sandbox == "off" else ""
+
+    def confinement(self, names: Iterable[str] | None = None) -> Confinement:
+        """Return how commands are confined; *names* are the tools that may be used, all by default."""
+        tool = self._by_name.get("run_command")
         is_open = "run_command" in self._granted and (names is None or "run_command" in names)
-        return (
-            OFF_WARNING if self.allow_shell and self.sandbox == "off" and is_open and not self.dry_run else ""
-        )
+        if isinstance(tool, RunCommand) and is_open and not self.dry_run:
+            return tool.confinement
+        return Confinement()
 
     def with_tools(self, names: Iterable[str]) -> "Toolbox":
         """Return this toolbox restricted to *names*; it grants no tool that is not granted here.
@@ -157,15 +183,18 @@ class Toolbox:
         approve: Approve | None = None,
         dry_run: bool = False,
         sandbox: Sandbox = "required",
+        allow_network: bool = False,
         secrets: Secrets | None = None,
         originals: Keeper | None = None,
+        allow_write: Iterable[str] = (),
     ) -> "Toolbox":
         """Return a copy of this toolbox for one run; its rules apply in addition to the toolbox's own.
 
         It is a dry run if either side says so. Both approvers are asked, this toolbox's first, and both
-        must approve. Commands run without a sandbox if either side says ``"off"``, since this is never the
-        default. Secrets of both are replaced. *originals* are used if the toolbox has none. Claims of
-        workers and planned files are separate from those of the original toolbox.
+        must approve. Commands run without a sandbox if either side says ``"off"``, and with the network if
+        either side allows it, since neither is the default; the globs of both in ``allow_write`` hold.
+        Secrets of both are replaced. *originals* are used if the toolbox has none. Claims of workers and
+        planned files are separate from those of the original toolbox.
         Raises :exc:`~sunwell.errors.ConfigurationError` for commands or scripts without a workspace,
         or in a toolbox that was narrowed to other tools.
         """
@@ -184,6 +213,8 @@ class Toolbox:
         box.approve = both_approve(self.approve, approve)
         box.dry_run = self.dry_run or dry_run
         box.sandbox = "off" if "off" in (self.sandbox, sandbox) else "required"
+        box.allow_network = self.allow_network or allow_network
+        box.allow_write = (*self.allow_write, *allow_write)
         box.secrets = self.secrets if secrets is None else self.secrets.joined(secrets)
         box.originals = originals if self.originals is None else self.originals
         own = {tool.spec.name for tool in self.tools}
@@ -262,7 +293,7 @@ class Toolbox:
                 if self._claimant is not None:
                     return await self._claimant.write(call, tool, arguments, self._terms, self._terms.view)
                 return StagedWrite(call, tool.plan(arguments), self._terms, self._terms.view)
-            if isinstance(tool, FunctionTool):
+            if isinstance(tool, FunctionTool | RunCommand):
                 tool.require_valid(arguments)  # before anybody is asked to approve it
         except ToolError as error:
             return StagedAnswer(self._terms.failure(call, error.sentence))
@@ -313,7 +344,17 @@ class Toolbox:
             tools.append(ExecutePython(view))
         if self.allow_shell:
             root = view.workspace.root
-            tools.append(RunCommand(root, self.limits, self.secrets, os.environ, self.sandbox))
+            tools.append(
+                RunCommand(
+                    root,
+                    self.limits,
+                    self.secrets,
+                    os.environ,
+                    self.sandbox,
+                    self.allow_network,
+                    allow_write=tuple(self.allow_write),
+                )
+            )
         return tools
 
 

@@ -9,9 +9,9 @@ import stat
 import sys
 import unicodedata
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -19,7 +19,17 @@ from typing import Literal
 import attrs
 
 from sunwell.errors import ConfigurationError, ToolError
+from sunwell.tools.guarded_files import LinkedKinds, named_by_git
 from sunwell.tools.own_code import require_not_own
+from sunwell.tools.protected import (
+    ProtectedKind,
+    is_git_folder,
+    kind_of_path,
+    may_be_secret,
+    rules_for,
+    secret_in,
+    why_private,
+)
 from sunwell.tools.wording import counted, quoted
 
 _MOST_LINKS = 40
@@ -29,8 +39,6 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_CHARS = 4_096
 _MOST_NAME_BYTES = 255
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
-_TEMPORARY = re.compile(r"\.sunwell-[0-9a-f]+\.tmp")
-_PRIVATE_FOLDERS = (".git", ".sunwell")
 
 
 def parts_of(path: str) -> tuple[str, ...]:
@@ -49,24 +57,6 @@ def parts_of(path: str) -> tuple[str, ...]:
     if len(path) > _MOST_CHARS or max(map(len, names)) > _MOST_NAME_BYTES:
         raise ToolError(f"the path {quoted(path)} is too long for a file system; write a shorter one")
     return tuple(part for part in path.split("/") if part not in ("", "."))
-
-
-def why_private(name: str) -> str | None:
-    """Return why tools may not access a file or folder called *name*; ``None`` if they may.
-
-    Names are compared as the most tolerant file systems do: ignoring case and invisible characters.
-    """
-    if name.isascii() and not name.startswith("."):
-        return None
-    seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
-    folded = seen.casefold()
-    if folded in _PRIVATE_FOLDERS:
-        return f"{folded} is not open to tools"
-    if folded == ".env" or folded.startswith(".env."):
-        return "files named .env hold secrets and are not open to tools"
-    if _TEMPORARY.fullmatch(folded):
-        return "it is a temporary file of a write"
-    return None
 
 
 def as_stored(wanted: str, names: list[str]) -> str:
@@ -163,7 +153,7 @@ class Descent:
             if name == "..":
                 self._go_back(path)
                 continue
-            reason = why_private(name)
+            reason = why_private(name, self._names[-1] if self._names else self.root.name)
             if reason is not None:
                 raise ToolError(f"{quoted(path)} is refused: {reason}")
             status = self._look(name, path)
@@ -230,8 +220,8 @@ class Descent:
         names = (name, *after)
         if ".." in names:
             raise ToolError(f"{quoted(path)} goes through {quoted(name)}, which does not exist")
-        for further in after:
-            if (reason := why_private(further)) is not None:
+        for above, further in pairwise(names):
+            if (reason := why_private(further, above)) is not None:
                 raise ToolError(f"{quoted(path)} is refused: {reason}")
         return FilePlace(self._open[-1], names[-1], "/".join((*self._names, *names)), None, names[:-1])
 
@@ -420,7 +410,11 @@ def read_beside(path: str | Path, most_bytes: int, *, follow: bool = False) -> b
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
             return None
-        return b"".join(iter(lambda: os.read(file, _CHUNK), b""))[:most_bytes]
+        parts, left = [], most_bytes  # a file of the system may have the size 0 and no end
+        while left > 0 and (part := os.read(file, min(_CHUNK, left))):
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
     except OSError:
         return None
     finally:
@@ -463,15 +457,16 @@ def _root(value: str | os.PathLike[str]) -> Path:
 class Workspace:
     """A folder that tools may work in; they cannot access anything outside.
 
-    Paths are relative to the root. Links are followed if they stay inside. ``.git``, ``.sunwell`` and
-    ``.env`` files are rejected under every name that leads to them. Pipes, sockets and devices are never
-    opened. A failure raises :exc:`~sunwell.errors.ToolError`; a root that is not a folder raises
-    :exc:`~sunwell.errors.ConfigurationError`.
+    Paths are relative to the root. Links are followed if they stay inside. Secret files, ``.git`` and
+    ``.sunwell`` are rejected under every name that leads to them, see :mod:`~sunwell.tools.protected`. Pipes,
+    sockets and devices are never opened. A failure raises :exc:`~sunwell.errors.ToolError`; a root that is
+    not a folder raises :exc:`~sunwell.errors.ConfigurationError`.
     """
 
     root: Path
     _aliases: tuple[str, ...]
     _folds_case: bool
+    _links: LinkedKinds
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = _root(root)
@@ -479,6 +474,7 @@ class Workspace:
         self._aliases = tuple({str(self.root).rstrip("/"), given.rstrip("/")})
         swapped = Path(str(self.root).swapcase())
         self._folds_case = swapped != self.root and swapped.exists() and swapped.samefile(self.root)
+        self._links = LinkedKinds(self.root)
 
     def inside(self, path: str) -> str:
         """Return *path* relative to the root if it is an absolute path in it; any other unchanged.
@@ -517,12 +513,15 @@ class Workspace:
             if place.status is None:
                 return None
             with opened(place) as file:
-                size = os.fstat(file).st_size
+                status = os.fstat(file)
+                self._refuse_secret_link(place.path, status)
+                size = status.st_size
                 if size <= limit_bytes:
                     data = b"".join(chunks(file, place, limit_bytes + 1))
                     size = max(size, len(data))
                 if size > limit_bytes:
                     raise too_large(place.path, size, limit_bytes)
+        refuse_secret(place.path, data)
         return FileContent(place.path, data)
 
     @contextmanager
@@ -533,6 +532,8 @@ class Workspace:
             if place.status is None:
                 raise ToolError(f"there is no file {quoted(path)}; list_files shows what there is")
             with opened(place) as file:
+                self._refuse_secret_link(place.path, os.fstat(file))
+                refuse_secret(place.path, os.pread(file, _CHUNK, 0))
                 yield place, file
 
     def size_bytes(self, path: str) -> int:
@@ -553,23 +554,41 @@ class Workspace:
             place = descent.to(path)
             return None if place.status is None else hash_of(place)
 
-    def require_writable(self, path: str) -> None:
-        """Raise :exc:`~sunwell.errors.ToolError` if *path* is part of the running program's code."""
-        with self._descent() as descent:
-            self._refuse_own_code(descent, descent.to(path))
+    def asked_for(self, path: str) -> str:
+        """Return why a person is asked before *path* is written, as :meth:`write` has it; empty if nobody is.
 
-    def write(self, path: str, data: bytes, before: str | None, *, restores: bool = False) -> None:
+        Raises :exc:`~sunwell.errors.ToolError` if it is never written.
+        """
+        with self._descent() as descent:
+            place = descent.to(path)
+            self._refuse_own_code(descent, place)
+            kind = self._refuse_closed(descent, place)
+        return "" if kind is None else kind.why
+
+    def write(
+        self,
+        path: str,
+        data: bytes,
+        before: str | None,
+        *,
+        restores: bool = False,
+        allowed: bool = False,
+    ) -> None:
         """Write *data* to *path* atomically, if the hash of the file is still *before*.
 
         Missing folders are created. The mode of an existing file is kept. A file with several names (hard
         links) keeps them all: it is written in place, which is not atomic. The file is durable when this
         returns. The code of the running program is rejected, unless the write *restores* the state
-        before a run.
+        before a run. So is a file that other programs run by themselves, unless a person has *allowed* it;
+        repositories and Sunwell's own configuration are always rejected.
         """
         with self._descent() as descent:
             place = descent.to(path)
+            kind = self._refuse_closed(descent, place)
             if not restores:
                 self._refuse_own_code(descent, place)
+                if kind is not None and not allowed:
+                    raise not_allowed(place.path, kind.why)
             mode = mode_for_writing(place)
             if place.status is not None and place.status.st_nlink > 1:
                 with told(place.path):
@@ -594,15 +613,17 @@ class Workspace:
         """Delete the file at *path* if its hash is still *before*."""
         with self._descent() as descent:
             place = descent.to(path)
+            self._refuse_closed(descent, place)
             require_still(place, before)
             with told(place.path):
                 os.unlink(place.name, dir_fd=place.folder)
                 os.fsync(place.folder)
 
-    def entries(self, path: str) -> list[FolderEntry] | None:
+    def entries(self, path: str, most: int | None = None) -> list[FolderEntry] | None:
         """Return the entries of the folder at *path*, sorted by name, without following links.
 
-        ``None`` if *path* does not exist. Private entries are left out.
+        ``None`` if *path* does not exist. Private entries are left out. Only the first *most* in the order
+        of the file system are looked at, if it is given.
         """
         with self._descent() as descent:
             place = descent.to(path)
@@ -613,22 +634,93 @@ class Workspace:
             with told(place.path or "."):
                 folder = os.open(place.name, FOLDER, dir_fd=place.folder)
                 try:
-                    return _entries(folder, place.path)
+                    above = place.path.rpartition("/")[2] or self.root.name
+                    return _entries(folder, place.path, above, most)
                 finally:
                     os.close(folder)
 
     def _refuse_own_code(self, descent: Descent, place: FilePlace) -> None:
         require_not_own(self.root, descent.folders, place.path, place.status)
 
+    def _refuse_closed(self, descent: Descent, place: FilePlace) -> ProtectedKind | None:
+        """Raise if the file at *place* is never written; return its kind if a person must be asked."""
+        name = place.missing[0] if place.missing else place.name
+        if _is_in_repository(descent.folders, place, name) or any(map(_is_repository, self.root.parents)):
+            raise ToolError(
+                f"{quoted(place.path)} is not written: it would be, or is, part of a git repository, and git "
+                "runs what a repository's files name; choose other names or another folder"
+            )
+        kind = kind_of_path(place.path, self.root.name) or self._named_by_git(place.path)
+        if kind is None and place.status is not None:
+            kind = self._links.kind_of(place.status)
+        if kind is not None and kind.level != "asked":
+            raise ToolError(f"{quoted(place.path)} is not written: {kind.why}")
+        return kind
+
+    def _named_by_git(self, path: str) -> ProtectedKind | None:
+        named = named_by_git(self.root)
+        parts = path.split("/") if named else []
+        ways = ("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+        return next((named[way] for way in ways if way in named), None)
+
+    def _refuse_secret_link(self, path: str, status: os.stat_result) -> None:
+        if status.st_nlink < 2:
+            return
+        kind = self._links.kind_of(status)
+        if kind is not None and kind.level in ("secret", "repository"):
+            raise ToolError(f"{quoted(path)} is refused: it has another name (a hard link), and {kind.why}")
+
     def _descent(self) -> Descent:
         return Descent(self.root, self._aliases, self._folds_case)
 
 
-def _entries(folder: int, path: str) -> list[FolderEntry]:
+def refuse_secret(path: str, data: bytes) -> None:
+    """Raise :exc:`~sunwell.errors.ToolError` if *data*, the content of the file at *path*, is a secret."""
+    why = secret_in(path, data)
+    if why is not None:
+        raise ToolError(f"{quoted(path)} is refused: {why}")
+
+
+def not_allowed(path: str, why: str) -> ToolError:
+    """Return the error that nobody may be asked for a write to *path*."""
+    return ToolError(
+        f"{quoted(path)} was not written: {why}, so only a person can allow it (--approve, or --allow-write "
+        "with its path); do not try it again, do the rest, and say at the end what should stand in it"
+    )
+
+
+def _is_in_repository(folders: Sequence[int], place: FilePlace, name: str) -> bool:
+    """Whether a folder on the way to *place* is a repository of git, or would be one with *name* in it."""
+    if place.name == ".":
+        return any(map(_is_repository, folders))
+    return any(map(_is_repository, folders[:-1])) or _is_repository(folders[-1], name)
+
+
+def _is_repository(folder: int | Path, new: str = "") -> bool:
+    """Whether git takes *folder*, with an entry called *new*, for a repository."""
+    new = "HEAD" if new.lower() == "head" else new.lower()
+    if new != "HEAD" and not _has(folder, "HEAD"):
+        return False
+    there = [name for name in ("refs", "objects", "commondir") if name == new or _has(folder, name)]
+    return is_git_folder(("HEAD", *there))
+
+
+def _has(folder: int | Path, name: str) -> bool:
+    try:
+        if isinstance(folder, int):
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
+        else:
+            os.lstat(folder / name)
+    except OSError:
+        return False
+    return True
+
+
+def _entries(folder: int, path: str, above: str, most: int | None) -> list[FolderEntry]:
     found = []
     with os.scandir(folder) as items:
-        for item in items:
-            if why_private(item.name) is not None:
+        for item in islice(items, most):
+            if rules_for(item.name) and why_private(item.name, above) is not None:
                 continue
             where = f"{path}/{item.name}" if path else item.name
             if item.is_symlink():
@@ -683,11 +775,15 @@ class FileReader:
                     raise ToolError(f"{quoted(path)} is {kind_of(status)}, not a file")
                 if status.st_size > limit_bytes:
                     raise too_large(path, status.st_size, limit_bytes)
+                if status.st_nlink > 1:
+                    self.workspace._refuse_secret_link(path, status)
                 data = os.read(file, status.st_size + 1)
-                if len(data) == status.st_size:
-                    return data
-                rest = iter(lambda: os.read(file, _CHUNK), b"")  # it grows, or it has no size as in /proc
-                return b"".join([data, *islice(rest, limit_bytes // _CHUNK + 1)])
+                if len(data) != status.st_size:  # it grows, or it has no size as in /proc
+                    rest = iter(lambda: os.read(file, _CHUNK), b"")
+                    data = b"".join([data, *islice(rest, limit_bytes // _CHUNK + 1)])
+                if may_be_secret(name, data):
+                    refuse_secret(path, data)
+                return data
             finally:
                 os.close(file)
         except OSError as error:

@@ -10,12 +10,14 @@ from typing import Literal
 import attrs
 
 from sunwell.core.message import FileRead
+from sunwell.core.secrets import Secrets
 from sunwell.errors import ToolError
+from sunwell.tools.file_glob import GlobSet
 from sunwell.tools.ignore_rules import IGNORE_FILES, MOST_BYTES, Ignores, exclude_of, ignores_above
 from sunwell.tools.limits import ToolLimits
 from sunwell.tools.near_names import near_names
 from sunwell.tools.wording import quoted
-from sunwell.tools.workspace import FileContent, FolderEntry, Workspace, read_beside
+from sunwell.tools.workspace import FileContent, FolderEntry, Workspace, not_allowed, read_beside
 
 
 def rules_in(
@@ -43,6 +45,10 @@ def rules_in(
     return above.below(folder, texts) if texts else above
 
 
+_MOST_IN_FOLDER = 5_000
+_DEEPEST = 50
+
+
 @attrs.define(eq=False)
 class WorkspaceView:
     """The files that tools read. Writes planned by a dry run are visible as if they were done."""
@@ -53,8 +59,30 @@ class WorkspaceView:
     """Replaces known secrets. Text passes through it before it is cut or split into lines."""
     may_show: Callable[[str], bool] = attrs.field(default=lambda _: False)
     """Whether what *redact* puts in place of a secret could contain, or be a part of, a text."""
+    secrets: Secrets = attrs.field(factory=Secrets)
+    """Tells where in a file they are, so that no edit touches one."""
     planned: dict[str, bytes] = attrs.field(factory=dict)
     """By path relative to the root, links resolved."""
+    allow_write: tuple[str, ...] = ()
+    """Globs of files that may be written although other programs run them by themselves."""
+    asks: bool = False
+    """Whether a person can be asked for a write."""
+
+    def allows(self, path: str) -> bool:
+        """Whether *path*, relative to the root with links resolved, is among ``allow_write``."""
+        return bool(self.allow_write) and GlobSet(self.allow_write).takes(path)
+
+    def asked_for(self, path: str) -> str:
+        """Return why a person is asked before *path* is written, whatever else was approved; empty if not.
+
+        Raises :exc:`~sunwell.errors.ToolError` if it is never written, or if nobody can be asked.
+        """
+        why = self.workspace.asked_for(path)
+        if why and self.allows(where := self.workspace.locate(path)):
+            return ""
+        if why and not self.asks:
+            raise not_allowed(where, why)
+        return why
 
     def meant(self, path: str) -> str:
         """Return *path*, written as a model writes it, relative to the root; it may not exist.
@@ -140,9 +168,9 @@ class WorkspaceView:
         """Whether *path* exists and is not a folder."""
         return self.workspace.locate(path) in self.planned or self.workspace.is_file(path)
 
-    def entries(self, folder: str) -> list[FolderEntry]:
-        """Return the entries of *folder* by name, including ignored ones."""
-        found = self.workspace.entries(folder)
+    def entries(self, folder: str, most: int | None = None) -> list[FolderEntry]:
+        """Return the entries of *folder* by name, including ignored ones; at most *most*, if it is given."""
+        found = self.workspace.entries(folder, most)
         where = self.workspace.locate(folder)
         planned = {entry.path: entry for entry in self._planned_in(where)}
         if found is None and not planned:
@@ -180,12 +208,12 @@ class WorkspaceView:
                     continue
 
     def walk_broadly(self) -> Iterator[FolderEntry]:
-        """Yield all entries that are not ignored, those near the root first."""
+        """Yield all entries that are not ignored, those near the root first; of a large folder, a part."""
         waiting = deque([("", ignores_above(self.workspace.root))])
         while waiting:
             folder, above = waiting.popleft()
             try:
-                entries = self.entries(folder)
+                entries = self.entries(folder, _MOST_IN_FOLDER)
             except ToolError:  # deleted or not readable: the rest is still useful
                 continue
             rules = rules_in(self.workspace, folder, above, entries, self.planned)
@@ -193,7 +221,7 @@ class WorkspaceView:
             for entry in entries:
                 if entry.path not in hidden:
                     yield entry
-                    if entry.kind == "folder":
+                    if entry.kind == "folder" and entry.path.count("/") < _DEEPEST:
                         waiting.append((entry.path, rules.inside(entry.path)))
 
     def _planned_in(self, folder: str) -> Iterator[FolderEntry]:

@@ -18,6 +18,7 @@ from sunwell.errors import ConfigurationError, JournalError, ServerFailed
 from sunwell.events import DelegationStarted, LensGiven, RunFinished
 from sunwell.journal import read_records
 from sunwell.journal.codec import encode
+from sunwell.journal.ownership import adopt
 from sunwell.journal.records import RunOpened
 from sunwell.models.registry import ModelRegistry
 from sunwell.testing import Line, ScriptedModel
@@ -101,6 +102,7 @@ async def test_a_batch_of_before_has_its_lens_beside_its_tasks(tmp_path: Path) -
     settings["batch"] = {**settings["batch"], "lens": settings.pop("lens")}
     records = [attrs.evolve(opened, settings=settings), *rest]
     path.write_bytes(b"".join(encode(record, seq) + b"\n" for seq, record in enumerate(records)))
+    adopt(tmp_path, failed.run.run_id)
     again, _, cheap = agent_with("Done.")
     result = await again.resume(failed.run.run_id, workspace=tmp_path)
     assert (result.status, result.lens) == ("ok", LENS)

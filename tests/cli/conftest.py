@@ -51,6 +51,18 @@ def sunwell(keys: dict[str, str]) -> Invoke:
     return invoke
 
 
+@pytest.fixture
+def trust(sunwell: Invoke) -> Invoke:
+    """Return a function that trusts a file: it takes the hash that is printed, and says yes with it."""
+
+    def accept(*place: str | Path, env: dict[str, str] | None = None) -> Result:
+        shown = sunwell("config", "trust", *place, env=env)
+        digest = next(line.split()[1] for line in shown.stdout.splitlines() if line.startswith("hash "))
+        return sunwell("config", "trust", *place, "--yes", "--hash", digest, env=env)
+
+    return accept
+
+
 def started(arguments: Sequence[str | Path], env: dict[str, str]) -> "subprocess.Popen[str]":
     """Start ``python -m sunwell`` in a process of its own, which Ctrl-C reaches.
 

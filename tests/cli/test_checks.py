@@ -114,11 +114,13 @@ def test_without_a_sandbox_the_commands_of_checks_are_warned_of(sunwell, shop: P
     assert "the sandbox is off: commands run with all rights of your account" in done.stderr
 
 
-def test_a_check_whose_program_is_missing_is_found_before_a_run(sunwell, shop: Path, tmp_path: Path) -> None:
+def test_a_check_whose_program_is_missing_is_found_before_a_run(
+    sunwell, trust, shop: Path, tmp_path: Path
+) -> None:
     """Its verdict would be that it cannot tell, after all has been paid."""
     file = tmp_path / "own.toml"
     file.write_text('checks = ["no-such-program-5f1d -q", "cd . && true"]\n')
-    assert sunwell("config", "trust", file).exit_code == 0
+    assert trust(file).exit_code == 0
     done = sunwell("config", "check", "-w", shop, "--config", file)
     assert "checks: no-such-program-5f1d is not found on PATH" in done.stdout + done.stderr
     assert "cd is not found" not in done.stdout + done.stderr

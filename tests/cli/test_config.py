@@ -52,7 +52,7 @@ def test_secrets_are_masked(sunwell, env, tmp_path: Path) -> None:
 
 
 def test_a_cloned_repository_gets_nothing_until_it_is_trusted(
-    sunwell, env, tmp_path: Path, simulator
+    sunwell, trust, env, tmp_path: Path, simulator
 ) -> None:
     """The run is refused before anything is sent; after ``config trust`` it holds until the file changes."""
     file = tmp_path / "sunwell.toml"
@@ -67,10 +67,10 @@ def test_a_cloned_repository_gets_nothing_until_it_is_trusted(
     assert "not trusted" in sunwell("config", "show", "-w", tmp_path, env=env).stdout
     assert sunwell("config", "check", "-w", tmp_path, env=env).exit_code == 2
     assert sunwell(*arguments, "--trust-config", env=env).exit_code == 0
-    told = sunwell("config", "trust", "-w", tmp_path, env=env)
+    told = trust("-w", tmp_path, env=env)
     assert told.exit_code == 0
-    assert f'providers.anthropic.base_url = "{simulator.url}"' in told.stdout
-    assert 'providers.anthropic.api_key_env = "ANTHROPIC_API_KEY"' in told.stdout
+    assert f'sends everything for the provider anthropic to "{simulator.url}"' in told.stdout
+    assert 'sends the key in the variable "ANTHROPIC_API_KEY" to the provider anthropic' in told.stdout
     assert sunwell(*arguments, env=env).exit_code == 0
     file.write_text(file.read_text() + "\nallow_shell = false\n")
     assert sunwell(*arguments, env=env).exit_code == 2
@@ -167,14 +167,12 @@ def test_a_file_of_another_user_is_left_out_and_named(sunwell, env, tmp_path: Pa
     os.chown(file, 12345, -1)
     done = sunwell(*command, "-w", tmp_path, env=env)
     assert (done.exit_code, lines in done.stdout) == (0, True)
-    assert (
-        f"{file} belongs to another user and is left out; to use it, read it and name it with" in done.output
-    )
+    assert f"{file} is not used: it belongs to the user 12345; to use it, read it and name it" in done.output
     refused = sunwell("config", "trust", "-w", tmp_path, env=env)
-    assert (refused.exit_code, "belongs to another user" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "belongs to the user 12345" in refused.stderr) == (2, True)
 
 
-def test_a_file_of_another_user_that_is_named_and_trusted_holds(sunwell, env, tmp_path: Path) -> None:
+def test_a_file_of_another_user_that_is_named_and_trusted_holds(sunwell, trust, env, tmp_path: Path) -> None:
     """Who names it has read it; trust is needed all the same."""
     require_root()
     file = tmp_path / "sunwell.toml"
@@ -182,7 +180,7 @@ def test_a_file_of_another_user_that_is_named_and_trusted_holds(sunwell, env, tm
     os.chown(file, 12345, -1)
     command = ("config", "check", "-w", tmp_path, "--config", file)
     assert sunwell(*command, env=env).exit_code == 2
-    assert sunwell("config", "trust", file, env=env).exit_code == 0
+    assert trust(file, env=env).exit_code == 0
     assert sunwell(*command, env=env).exit_code == 0
 
 
@@ -276,6 +274,5 @@ def test_what_a_file_would_have_trusted_is_shown_exactly(sunwell, env, tmp_path:
     """A terminal acts on nothing in it: neither on sequences nor on marks of direction."""
     (tmp_path / "sunwell.toml").write_text('plugins = ["good\\u001b[8m\\u202eevil"]\n')
     done = sunwell("config", "trust", "-w", tmp_path, env=env)
-    assert done.exit_code == 0, done.output
     assert r"good\x1b[8m\u202eevil" in done.stdout
     assert "\x1b" not in done.stdout

@@ -46,6 +46,20 @@ def test_the_material_follows_the_task(
     assert FENCED in asked(simulator)
 
 
+@pytest.mark.parametrize("name", [".env", "id_rsa", "notes.txt", "link.txt"])
+def test_a_file_with_secrets_is_no_material(
+    sunwell: Invoke, tmp_path: Path, simulator: Simulator, name: str
+) -> None:
+    """Under any name and through a link; who means it pipes it in."""
+    for one in (".env", "id_rsa", "notes.txt"):
+        (tmp_path / one).write_text("-----BEGIN PRIVATE KEY-----\n")
+    (tmp_path / "link.txt").symlink_to(".env")
+    done = sunwell("run", "Say hello", "-c", tmp_path / name, "-w", tmp_path, "-m", "haiku")
+    assert done.exit_code == 2
+    assert "is a file with secrets: name another one, or pipe it in if you mean it" in done.stderr
+    assert not simulator.requests
+
+
 @pytest.mark.parametrize("said", ["", " \n"])
 def test_an_empty_pipe_is_no_material(
     sunwell: Invoke, tmp_path: Path, simulator: Simulator, said: str

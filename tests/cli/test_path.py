@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -44,14 +45,44 @@ def test_no_program_of_the_workspace_is_started(start, simulator, tmp_path: Path
     assert not (tmp_path / "started").exists(), (tmp_path / "started").read_text()
 
 
-def test_no_module_of_the_current_folder_is_loaded(simulator, tmp_path: Path) -> None:
-    """Not even if Sunwell is started as a module there, and whatever the file is called."""
-    for name in ("openai", "anthropic", "json_repair", "rich", "aiohttp", "secrets", "difflib", "tomllib"):
+LATE = ("openai", "anthropic", "json_repair", "rich", "aiohttp", "secrets", "difflib", "tomllib", "click")
+EARLY = ("attr", "attrs", "typing", "importlib", "runpy", "contextlib", "warnings", "types", "sunwell")
+"""What Python itself loads before the first line of ``python -m sunwell``, among them the package's name."""
+AT_START = ("sitecustomize", "usercustomize")
+SCRIPT = Path(sysconfig.get_path("scripts")) / "sunwell"
+requires_script = pytest.mark.skipif(not SCRIPT.exists(), reason="requires the installed command")
+
+
+@pytest.mark.parametrize(
+    ("command", "names", "python_path"),
+    [
+        pytest.param(("-m", "sunwell"), LATE, "", id="module"),
+        pytest.param(("-m", "sunwell"), LATE, ".", id="path-dot"),
+        pytest.param(("-m", "sunwell"), LATE, os.pathsep, id="path-empty"),
+        pytest.param(("-P", "-m", "sunwell"), (*LATE, *EARLY, *AT_START), "", id="safe-module"),
+        pytest.param((str(SCRIPT),), (*LATE, *EARLY, *AT_START), "", id="script", marks=requires_script),
+    ],
+)
+def test_no_module_of_the_current_folder_is_loaded(
+    simulator, tmp_path: Path, command: tuple[str, ...], names: tuple[str, ...], python_path: str
+) -> None:
+    """Not even if Sunwell is started as a module there, and whatever the file is called; no plugin either."""
+    for name in names:
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'loaded')!r}, 'a').write({name!r})\n")
+    info = tmp_path / "evil-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[sunwell.models]\nevil = openai\n[sunwell.tools]\nevil = openai\n"
+    )
     env = {**os.environ, "ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
+    repository = str(Path(__file__).parents[2])
+    # A run loads the most; what is at stake with the others is loaded at once.
+    is_run = not python_path and command[0] == "-m"
+    words = ("run", "Say hello", "--model", "haiku", "--json") if is_run else ("models",)
     done = subprocess.run(
-        [sys.executable, "-m", "sunwell", "run", "Say hello", "--model", "haiku", "--json"],
-        env={**env, "PYTHONPATH": str(Path(__file__).parents[2])},
+        [sys.executable, *command, *words],
+        env={**env, "PYTHONPATH": f"{repository}{os.pathsep}{python_path}" if python_path else repository},
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -59,3 +90,23 @@ def test_no_module_of_the_current_folder_is_loaded(simulator, tmp_path: Path) ->
         check=False,
     )
     assert (done.returncode, (tmp_path / "loaded").exists()) == (0, False), done.stderr
+    assert "evil" not in done.stdout
+    assert bool(simulator.requests) is is_run
+
+
+def test_a_package_in_the_current_folder_offers_no_plugin(tmp_path: Path) -> None:
+    """In an interpreter with the current folder on its path, which is how it starts without a script."""
+    info = tmp_path / "evil-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[sunwell.tools]\nevil = evil\n")
+    code = (
+        "import sys; from importlib.metadata import entry_points; from sunwell.plugins import Plugins\n"
+        "print('' in sys.path, [point.name for point in entry_points(group='sunwell.tools')], "
+        "Plugins('sunwell.tools').names())"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True ['evil'] ()\n"

@@ -83,7 +83,7 @@ def test_a_folder_in_the_place_of_a_journal_is_named(sunwell, shop: Path) -> Non
     place.mkdir(parents=True)
     done = sunwell("resume", "0", "-w", shop)
     assert done.exit_code == 2
-    assert f"the journal {place} is not a file: move it out of the way" in done.stderr
+    assert f"{place} is not a file: move it out of the way" in done.stderr
     [listed] = json.loads(sunwell("runs", "-w", shop, "--json").stdout)["runs"]
     assert (listed["status"], "is not a file" in listed["error"]) == ("damaged", True)
 
@@ -105,6 +105,18 @@ def cut_off(sunwell, shop: Path, *options: str, env: dict[str, str] | None = Non
     told = json.loads(done.stdout)
     assert told["status"] == "incomplete", done.output
     return str(told["run_id"])
+
+
+def test_a_file_that_others_run_is_allowed_again_or_refused(sunwell, shop: Path, simulator, keys) -> None:
+    """The record alone opens nothing; the option does, and so does the user's own environment."""
+    run_id = cut_off(sunwell, shop, "--allow-write", ".envrc")
+    said = "with --allow-write .envrc, which its record cannot grant"
+    assert said in sunwell("resume", run_id, "-w", shop, "--accept-changes").stderr
+    assert said in sunwell("fork", run_id, "--at", "run/direct", "-w", shop).stderr
+    done = sunwell("resume", run_id, "-w", shop, "--max-turns", "3", "--allow-write", ".envrc")
+    assert done.exit_code == 3, done.output
+    env = {**keys, "SUNWELL_ALLOW_WRITE": ".envrc"}
+    assert sunwell("resume", run_id, "-w", shop, "--max-turns", "20", env=env).exit_code == 0
 
 
 @pytest.mark.parametrize("option", ["--allow-shell", "--allow-python"])
@@ -174,6 +186,7 @@ def test_a_ceiling_that_was_raised_in_the_record_does_not_pass_the_users_own(
     settings["options"] |= ceilings | {"budget_usd": "1000"}
     records = [attrs.evolve(opened, settings=settings), *others]
     journal.write_bytes(b"".join(encode(record, i) + b"\n" for i, record in enumerate(records)))
+    assert sunwell("adopt", run_id, "-w", shop).exit_code == 0
     asked = len(simulator.requests)
     done = sunwell(
         "resume", run_id, "-w", shop, "--json", env={**keys, "SUNWELL_BUDGET_CALLS": str(asked + 1)}
@@ -191,6 +204,7 @@ def test_a_damaged_record_is_one_sentence_for_every_command(sunwell, shop: Path)
     settings["options"]["max_concurrent"] = "many"
     records = [attrs.evolve(opened, settings=settings), *others]
     journal.write_bytes(b"".join(encode(record, i) + b"\n" for i, record in enumerate(records)))
+    assert sunwell("adopt", run_id, "-w", shop).exit_code == 0
     for command in (("resume", run_id), ("replay", run_id), ("fork", run_id, "--at", "run/direct")):
         done = sunwell(*command, "-w", shop)
         assert done.exit_code == 2, done.output

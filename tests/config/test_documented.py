@@ -10,8 +10,9 @@ from typing import Literal, get_args, get_origin
 import attrs
 import pytest
 
-from sunwell.config.schema import ModelEntry, ProviderSettings, Quirks, Role
-from sunwell.config.shape import leaves
+from sunwell.config.powers import DANGERS, POWERS
+from sunwell.config.schema import ROLES, ModelEntry, ProviderSettings, Quirks, Role
+from sunwell.config.shape import leaves, options_by_path
 from sunwell.context.kinds import without_none
 from sunwell.context.options import SECTIONS, OptionSpec, option_specs
 from sunwell.context.spellings import RLM_VARIABLES, SPELLINGS
@@ -27,7 +28,7 @@ OF_ROLES = {field.name for field in attrs.fields(Role)}
 
 
 UNTRUSTED = {
-    "nothing": "needs trust",
+    "nothing": "not set it",
     "lower": "lower it",
     "ceiling": "set or lower it",
     "subset": "name fewer",
@@ -41,24 +42,45 @@ def row(spec: OptionSpec) -> str:
     kind = without_none(spec.kind)
     words = ", ".join(f"`{word}`" for word in get_args(kind)) if get_origin(kind) is Literal else ""
     told = f"{spec.help} {words}".strip()
-    may = UNTRUSTED.get(spec.untrusted, "")
-    if spec.untrusted == "only":
-        harmless = {True: "on", False: "off", None: "switch it off"}.get(spec.harmless, f"`{spec.harmless}`")
-        may = harmless if spec.harmless is None else f"set {harmless}"
+    return f"| `{spec.name}` | `{'.'.join(spec.path)}` | {told} | {default} |"
+
+
+def may_do(spec: OptionSpec) -> str:
+    """Return what a file that nobody trusts may do with one option."""
     if spec.path == ("budget", "turns"):
-        may = "set at most 50, or lower it"
-    return f"| `{spec.name}` | `{'.'.join(spec.path)}` | {told} | {default} | {may} |"
+        return "set at most 50, or lower it"
+    if spec.untrusted != "only":
+        return UNTRUSTED[spec.untrusted]
+    harmless = {True: "on", False: "off", None: "switch it off"}.get(spec.harmless, f"`{spec.harmless}`")
+    return harmless if spec.harmless is None else f"set {harmless}"
 
 
 def reference() -> str:
     """Return the reference of all options as it must be."""
     lines = []
     for section, title in SECTIONS.items():
-        lines += [f"### {title}", "", "| option | key | meaning | default | an untrusted file may |"]
-        lines += ["| --- | --- | --- | --- | --- |"]
+        lines += [f"### {title}", "", "| option | key | meaning | default |"]
+        lines += ["| --- | --- | --- | --- |"]
         lines += [row(spec) for spec in option_specs().values() if spec.section == section]
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines + decisions())
+
+
+def decisions() -> list[str]:
+    """Return the table with the decision on every setting, in order of danger."""
+    lines = ["### What a project's file may do", ""]
+    lines += [f"ROLE is one of {', '.join(f'`{role}`' for role in ROLES)}; NAME is a name of your own.", ""]
+    lines += ["| key | untrusted, it may | once it is trusted, it |", "| --- | --- | --- |"]
+    specs = options_by_path()
+    shown = [path for path in POWERS if path[0] not in ROLES or len(path) == 1 or path[0] == "model"]
+    shown += [path for path in POWERS if path[0] in ROLES and path[1] not in OF_ROLES]
+    for path in sorted(shown, key=lambda path: list(DANGERS).index(POWERS[path].danger)):
+        power, spec = POWERS[path], specs.get(path)
+        may = may_do(spec) if spec else "lower it" if path[0] == "explore" else "not set it"
+        key = ".".join(path).replace("*", "NAME").replace("model.", "ROLE.")
+        words = power.words.replace("{value}", "…").replace("{name}", "NAME" if "*" in path else "ROLE")
+        lines.append(f"| `{key}` | {may} | {words} |")
+    return [*lines, ""]
 
 
 def test_the_reference_is_made_from_the_options():

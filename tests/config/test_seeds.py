@@ -158,8 +158,8 @@ def test_the_example_with_a_source_says_what_is_not_queried(tmp_path):
     ]
 
 
-SHOWN_ELSEWHERE = {("verbose",), ("use_nix",), ("gateway",)}
-"""How a run is shown, what is not carried over and said to be, and what ``test_roles.py`` holds."""
+SHOWN_ELSEWHERE = {("verbose",), ("use_nix",), ("gateway",), ("safe",)}
+"""How a run is shown, what is not carried over and said to be, and what other tests hold."""
 A_VALUE = {
     Count: 7,
     Natural: 7,

@@ -1,14 +1,20 @@
 """Known secrets do not come through, in whatever writing."""
 
 import base64
+import copy
+import html
 import json
-from urllib.parse import quote
+import pickle
+import shlex
+import textwrap
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunwell.core.secrets import Secrets
+from sunwell.core.secrets import Secrets, SecretStream
 
 KEY = 'sk-"abc/def+ghi?jkl'
 
@@ -20,25 +26,164 @@ def known(*values: str) -> Secrets:
     return secrets
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        pytest.param(KEY, id="plain"),
-        pytest.param(quote(KEY, safe=""), id="percent-encoded"),
-        pytest.param(json.dumps(KEY), id="in-json"),
-        pytest.param(base64.b64encode(KEY.encode()).decode(), id="base64"),
-        pytest.param(base64.urlsafe_b64encode(KEY.encode()).decode(), id="base64-for-urls"),
-        pytest.param(base64.b64encode(f"u:{KEY}".encode()).decode(), id="base64-after-two-bytes"),
-        pytest.param(base64.b64encode(f"a{KEY}b".encode()).decode(), id="base64-inside"),
-    ],
-)
-def test_a_secret_is_replaced_in_every_usual_writing(written):
-    """A secret becomes its name, plain and as headers, addresses and JSON write it."""
-    shown = known(KEY).redact(f"before {written} after")
+def folded(written: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(written, width, break_on_hyphens=False))
+
+
+def coloured(written: str) -> str:
+    return f"{written[:4]}\x1b[01;31m\x1b[K{written[4:9]}\x1b[m\x1b[K{written[9:]}"
+
+
+LONG = "sk-ant-\"api03/Abc+Def=é$Ghi'jkl-0123456789abcdefghijklmnopqrstuvwxyz"
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "percent-encoded": lambda key: quote(key, safe=""),
+    "percent-encoded-but-slashes": quote,
+    "percent-encoded-in-small-letters": lambda key: quote(key, safe="").replace("%2F", "%2f"),
+    "as-a-form-field": quote_plus,
+    "percent-encoded-twice": lambda key: quote(quote(key, safe=""), safe=""),
+    "percent-encoded-here-and-there": lambda key: key.replace("/", "%2f").replace('"', "%22"),
+    "percent-encoded-all": lambda key: "".join(f"%{byte:02X}" for byte in key.encode()),
+    "json": lambda key: json.dumps(key)[1:-1],
+    "json-with-all-letters": lambda key: json.dumps(key, ensure_ascii=False)[1:-1],
+    "json-of-json": lambda key: json.dumps(json.dumps(key))[1:-1],
+    "json-with-escaped-slashes": lambda key: json.dumps(key)[1:-1].replace("/", "\\/"),
+    "json-all-escaped": lambda key: "".join(f"\\u{ord(one):04x}" for one in key),
+    "python": lambda key: repr(key)[1:-1],
+    "python-bytes": lambda key: repr(key.encode())[2:-1],
+    "python-all-escaped": lambda key: "".join(f"\\x{byte:02x}" for byte in key.encode()),
+    "quoted-for-a-shell": lambda key: shlex.quote(key)[1:-1],
+    "escaped-for-a-shell": lambda key: "".join(one if one.isalnum() else f"\\{one}" for one in key),
+    "html": html.escape,
+    "html-with-numbers": lambda key: "".join(f"&#{ord(one)};" for one in key),
+    "html-with-hex-numbers": lambda key: "".join(f"&#x{ord(one):X};" for one in key),
+    "hex": lambda key: key.encode().hex(),
+    "hex-in-capitals": lambda key: key.encode().hex().upper(),
+    "base64": lambda key: base64.b64encode(key.encode()).decode(),
+    "base64-without-padding": lambda key: base64.b64encode(key.encode()).decode().rstrip("="),
+    "base64-for-urls": lambda key: base64.urlsafe_b64encode(key.encode()).decode(),
+    "base64-after-one-byte": lambda key: base64.b64encode(f":{key}".encode()).decode(),
+    "base64-after-two-bytes": lambda key: base64.b64encode(f"u:{key}".encode()).decode(),
+    "base64-inside": lambda key: base64.b64encode(f"a{key}b".encode()).decode(),
+    "base64-percent-encoded": lambda key: quote(base64.b64encode(key.encode()).decode(), safe=""),
+    "base64-in-lines": lambda key: base64.encodebytes(key.encode() * 3).decode(),
+    "hex-in-lines": lambda key: folded(key.encode().hex(), 60),
+    "in-lines": lambda key: folded(key, 20),
+    "in-lines-of-a-file-from-windows": lambda key: folded(key, 20).replace("\n", "\r\n"),
+    "with-colours": coloured,
+    "with-colours-and-in-lines": lambda key: folded(coloured(key), 30),
+}
+
+
+def remains(key: str, shown: str) -> list[str]:
+    """Return what *shown* still tells of *key*: a dozen characters in any writing."""
+    data = key.encode()
+    told = [
+        key,
+        data.hex(),
+        data.hex().upper(),
+        *(base64.b64encode(b"-" * n + data).decode()[4:-4] for n in range(3)),
+    ]
+    return [
+        word[at : at + 12] for word in told for at in range(len(word) - 11) if word[at : at + 12] in shown
+    ]
+
+
+@pytest.mark.parametrize("key", [KEY, LONG], ids=["short", "long"])
+@pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
+def test_a_secret_is_replaced_in_every_usual_writing(encoding, key):
+    """A secret becomes its name, as programs, headers, addresses and terminals write it; nothing is left."""
+    written = encoding(key)
+    shown = known(key).redact(f"before {written} after")
     assert "[KEY_0]" in shown
     assert written not in shown
+    assert remains(key, shown) == []
     assert shown.startswith("before ")
     assert shown.endswith(" after")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 50])
+@pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
+def test_no_border_between_pieces_of_a_stream_lets_a_secret_through(encoding, size):
+    """However the text is cut, what is shown never holds a part of the secret, and nothing else is lost."""
+    text = f"before {encoding(LONG)} after, and the end"
+    secrets = known(LONG)
+    stream, shown = SecretStream(secrets), ""
+    for at in range(0, len(text), size):
+        shown += stream.feed(text[at : at + size])
+        assert remains(LONG, shown) == []
+    shown += stream.end()
+    assert shown == secrets.redact(text)
+
+
+def test_a_stream_holds_back_no_more_than_what_may_become_a_secret():
+    """Ordinary words are shown as they come, up to the last one; without secrets, everything is."""
+    stream = SecretStream(known(LONG))
+    assert stream.feed("All of this is ordinary, and so is th") == "All of this is ordinary, and so is "
+    assert stream.feed("at.\n") == "that.\n"
+    assert stream.feed("sk-ant-\n") == ""
+    assert stream.feed("but not.\n") == "sk-ant-\nbut not.\n"
+    assert SecretStream(Secrets()).feed("half a wo") == "half a wo"
+
+
+PEM = (
+    "-----BEGIN PRIVATE KEY-----\n"
+    + folded("MIIEvQIBADANBgkqhkiG9w0BAQEFAASC" * 9, 64)
+    + "\n-----END PRIVATE KEY-----"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param(PEM, "[K]", id="whole"),
+        pytest.param(
+            json.dumps(PEM), '"-----BEGIN PRIVATE KEY-----\\n[K]\\n-----END PRIVATE KEY-----"', id="json"
+        ),
+        pytest.param(PEM.splitlines()[2], "[K]", id="one-line"),
+        pytest.param(textwrap.indent(PEM, "  ").splitlines()[1], "  [K]", id="a-line-in-yaml"),
+    ],
+)
+def test_of_a_secret_with_several_lines_no_line_is_shown(text, shown):
+    """A private key is recognized by each of its lines: a search shows one, a reader some."""
+    secrets = Secrets()
+    secrets.add(PEM, "K")
+    assert secrets.redact(text) == shown
+
+
+def test_of_a_very_long_secret_no_part_is_shown():
+    """A token of some thousand characters is one name, and so is most of it."""
+    secrets, token = Secrets(), "".join(f"{n:x}Zq" for n in range(1_000))
+    secrets.add(token, "T")
+    assert secrets.redact(f"<{token}>") == "<[T]>"
+    assert secrets.redact(f"<{base64.b64encode(token.encode()).decode()}>").count("[T]") == 1
+    assert len(secrets.redact(token[100:2_000])) < 300
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("\\" * 3_000_000, id="backslashes"),
+        pytest.param("sk-abc" + " " * 3_000_000, id="spaces"),
+        pytest.param("sk-abc" + "\n" * 3_000_000, id="lines"),
+        pytest.param("sk-abc def" * 300_000, id="beginnings"),
+        pytest.param("s\x1b[1m" * 600_000, id="colours"),
+        pytest.param("%73" * 1_000_000, id="percent"),
+        pytest.param("&#115;" * 500_000, id="entities"),
+        pytest.param("\\x73" * 800_000, id="escapes"),
+    ],
+)
+def test_no_text_takes_long(text):
+    """Texts that nearly match take time in proportion to their length; otherwise this test would not end."""
+    assert known("sk-abc def\nghi-JKLMNOP", "p@s/w+r#d!$", "a'b\"c\\d&e<f").redact(text) == text
+
+
+def test_known_secrets_are_neither_pickled_nor_copied():
+    """A pickle or a copy of something that holds them would hold the values."""
+    secrets = known(KEY)
+    for taken in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="known secrets are not pickled or copied"):
+            taken(secrets)
 
 
 @pytest.mark.parametrize(

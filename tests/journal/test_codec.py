@@ -15,11 +15,13 @@ from sunwell.core.price import OutputEstimate
 from sunwell.errors import JournalError
 from sunwell.journal import records
 from sunwell.journal.codec import ENVELOPE, decode, encode
+from sunwell.journal.notes import check_note
 from sunwell.journal.records import Answer, Note, Record, Refused, RunOpened, Unknown
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates among them
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 INTEGERS = st.integers(-(2**70), 2**70)
+COUNTS, SECONDS = st.integers(0, 2**63 - 1), st.floats(0, 253_402_128_000)
 JSON = st.recursive(
     st.none() | st.booleans() | INTEGERS | FLOATS | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
@@ -30,6 +32,15 @@ KINDS = [
     for item in (*vars(records).values(), *vars(records).values())
     if isinstance(item, type) and issubclass(item, Record) and item not in (Record, Unknown)
 ]
+
+
+def holds_anything(name: str) -> bool:
+    """Whether notes of that name may have any value."""
+    try:
+        check_note(name, object())
+    except ValueError:
+        return False
+    return True
 
 
 def values(of: Any) -> st.SearchStrategy:
@@ -47,6 +58,8 @@ def values(of: Any) -> st.SearchStrategy:
         return st.lists(values(arguments[0]), max_size=3).map(tuple)
     if of is Usage:
         return st.builds(Usage, *[st.integers(0, 2**60)] * 6)
+    if of is Note:
+        return st.builds(Note, TEXTS, TEXTS.filter(holds_anything), JSON)
     if of is OutputEstimate:  # its figures are in order
         figures = st.lists(st.integers(0, 2**60), min_size=3, max_size=3).map(sorted)
         sentences = st.lists(TEXTS, max_size=3)
@@ -61,8 +74,8 @@ def values(of: Any) -> st.SearchStrategy:
         return st.builds(
             of, **{field.name: values(hints[field.name]) for field in attrs.fields(of) if field.init}
         )
-    plain = {str: TEXTS, int: INTEGERS, float: FLOATS, bool: st.booleans(), type(None): st.none()}
-    return st.decimals(allow_nan=False) if of is Decimal else plain[of]
+    plain = {str: TEXTS, int: COUNTS, float: SECONDS, bool: st.booleans(), type(None): st.none()}
+    return st.decimals(0, 10**30, allow_nan=False) if of is Decimal else plain[of]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
@@ -76,6 +89,13 @@ def test_every_record_comes_back_exactly(kind, data):
     assert (got.seq, got.synced, got.record) == (7, 5, record)
     assert b"\n" not in line
     assert json.loads(line)["kind"] == kind.kind
+
+
+def test_a_note_that_could_not_be_read_back_is_not_written():
+    """Whoever looks a note up by its name relies on what it is."""
+    for name, value in (("lens-outcome", None), ("start-0", [["1", "x"]]), ("told-1", [1])):
+        with pytest.raises(TypeError, match=f"the note '{name}' could not be read back"):
+            encode(Note("run", name, value), 1)
 
 
 @settings(max_examples=150, deadline=None)

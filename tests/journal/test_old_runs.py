@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sunwell.cli.main import cli
+from sunwell.journal.layout import list_runs
+from sunwell.journal.ownership import adopt
 from sunwell.journal.reading import read_records
 from sunwell.journal.records import RunClosed
 
@@ -40,6 +42,8 @@ def restored(tmp_path: Path) -> Callable[[Path], Path]:
         workspace = tmp_path / "journal-example"
         shutil.copytree(folder / "workspace", workspace)
         shutil.copytree(folder / "runs", workspace / ".sunwell" / "runs")
+        for run in list_runs(workspace):  # they came from elsewhere
+            adopt(workspace, run.run_id)
         return workspace
 
     return lay

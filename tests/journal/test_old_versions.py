@@ -15,6 +15,7 @@ from sunwell.events import RunFinished
 from sunwell.journal import FileJournal, list_runs, read_records
 from sunwell.journal.codec import kinds
 from sunwell.journal.exports import export_json
+from sunwell.journal.ownership import adopt
 from sunwell.journal.records import Answer, RunClosed, ToolFinished, Unknown
 from sunwell.journal.tree import Node, tree
 from sunwell.models.registry import ModelRegistry
@@ -75,6 +76,7 @@ def test_tree_and_export_say_what_it_did_and_cost(recorded: Path, version: str):
 
 async def test_the_finished_run_gives_its_result_without_a_model(recorded: Path, version: str):
     """Whatever the code of today would ask."""
+    adopt(recorded, "recorded")
     agent = Agent(registry=ModelRegistry())
     async with aclosing(agent.resume("recorded", workspace=recorded)) as events:
         told = [event async for event in events]

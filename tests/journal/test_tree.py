@@ -4,6 +4,7 @@ import attrs
 import pytest
 
 from sunwell.core import ToolCall, ToolResult, Usage
+from sunwell.errors import JournalError
 from sunwell.journal.exports import export_json
 from sunwell.journal.records import (
     Failure,
@@ -249,12 +250,16 @@ def test_a_child_that_is_seen_before_its_parent_still_nests(opened, intent):
     assert shape == [("run", "run"), ("sub_completion", "run/a"), ("sub_completion", "run/a/b")]
 
 
-def test_a_deep_tree_is_walked_without_recursion(opened, intent):
-    """Two thousand levels are built and summed."""
-    spans = ["run" + "/w" * level for level in range(1, 2000)]
-    root = tree([opened, *(intent(span, depth=level) for level, span in enumerate(spans, 1))])
-    assert sum(1 for _ in root.walk()) == 2 * 1999 + 1
-    assert root.total_uncertain_usd == Decimal("19.99")
+def test_a_deep_tree_can_be_built_exported_and_no_deeper_one(opened, intent):
+    """A hundred levels are summed and written; a forged journal with more is refused in one sentence."""
+    spans = ["run" + "/w" * level for level in range(1, 102)]
+    records = [opened, *(intent(span, depth=level) for level, span in enumerate(spans, 1))]
+    root = tree(records[:-1])
+    assert sum(1 for _ in root.walk()) == 2 * 100 + 1
+    assert root.total_uncertain_usd == Decimal("1.00")
+    assert export_json(root).count('"sub_completion"') == 100
+    with pytest.raises(JournalError, match="more than 100 levels"):
+        tree(records)
 
 
 def test_a_part_at_its_parents_depth_is_no_worker(opened, intent):

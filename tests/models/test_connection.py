@@ -1,6 +1,8 @@
 """Connections hold keys, show none, and read the environment in one place."""
 
 import base64
+import copy
+import pickle
 from urllib.parse import quote
 
 import pytest
@@ -111,3 +113,21 @@ def test_a_limit_of_nothing_is_refused(limit):
     """Nothing could ever be sent."""
     with pytest.raises(ConfigurationError, match=f"{limit} cannot be 0"):
         Connection("lab", "http://lab.test", **{limit: 0})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"api_key": "Zq8vLm2XwT5nRk7J"}, id="key"),
+        pytest.param({"headers": {"x-api-key": "Zq8vLm2XwT5nRk7J"}}, id="header"),
+        pytest.param({"base_url": "https://me:Zq8vLm2XwT5nRk7J@host.example/v1"}, id="login"),
+    ],
+)
+def test_a_pickle_never_holds_a_key(given):
+    """Whoever queues or caches a pickle would store the key with it; in the process, a copy is the same."""
+    connection = Connection("openai", **given)
+    with pytest.raises(TypeError, match="is not pickled"):
+        pickle.dumps(connection)
+    assert copy.deepcopy([connection])[0] is copy.copy(connection) is connection
+    without = Connection("openai", base_url="http://localhost:1/v1", needs_key=False)
+    assert pickle.loads(pickle.dumps(without)) == without

@@ -118,6 +118,8 @@ def test_a_plugins_model_and_tool_do_the_work_of_a_run_and_of_workers(place: Pla
     place.configure('plugins = ["forecast", "oracle"]\n')
     done = place.sunwell("run", "What will the weather be?", "-m", "oracle", "--json")
     assert done.returncode == 0, done.stderr
+    package = "(sunwell-weather 1.0)"
+    assert f"sunwell: plugins in use: oracle {package}, forecast {package}\n" in done.stderr
     told = json.loads(done.stdout)
     assert told["answer"] == "I foresee rain in Turin"
     (place.project / "tasks.jsonl").write_text(
@@ -138,6 +140,7 @@ def test_nothing_of_a_plugin_is_imported_before_it_is_named(place: Place) -> Non
     assert imported(place.site) == set()
     done = place.sunwell("run", "What will the weather be?", "-m", "oracle", "--json")
     assert json.loads(done.stdout)["answer"] == "I foresee nothing"
+    assert "plugins in use: oracle (sunwell-weather 1.0)\n" in done.stderr
     assert imported(place.site) == {"sunwell_weather"}
 
 

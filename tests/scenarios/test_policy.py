@@ -187,7 +187,7 @@ class Place:
                 return (await agent.batch(["Do it."], workspace=self.root, options=options)).run
             if way == "resume":
                 # What a record may say it says: approvals and permissions must be given again.
-                again = options if options.approve or options.allow_shell else None
+                again = options if options.approve or options.allow_shell or options.allow_write else None
                 events = agent.resume("", workspace=self.root, options=again)
                 async for event in events:
                     if isinstance(event, RunFinished):
@@ -280,6 +280,42 @@ def test_undo_puts_back_what_it_can_and_names_the_rest(place: Place, way: str) -
     uncovered = (Uncovered("launch", 1),) if place.kind == "toolbox" else ()
     assert place.undo() == UndoReport(restored=("a.txt",), uncovered=uncovered)
     assert place.text == "old"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("who", ["nobody", "approver", "glob"])
+@pytest.mark.parametrize("path", [".envrc", "sub/AGENTS.md"])
+def test_a_file_that_others_run_is_asked_for_in_every_way(
+    place: Place, way: str, who: str, path: str
+) -> None:
+    """Nobody who can be asked: refused. Somebody: asked, with the reason. A glob: written."""
+    if place.kind == "plain":
+        pytest.skip("an executor that only executes does not say which file it changes")
+    (place.root / "sub").mkdir()
+    given: dict[str, Any] = {"approver": {"approve": place.answers(True)}, "glob": {"allow_write": (path,)}}
+    name = "put" if place.kind == "staging" else "write_file"
+    place.go(way, RunOptions(**given.get(who, {})), call_of(name, path=path, content="new"))
+    assert (place.root / path).exists() == (who != "nobody")
+    is_refused = "only a person can allow it (--approve, or --allow-write" in place.told()[0]
+    assert is_refused == (who == "nobody")
+    assert [(one.always, bool(one.reason)) for one in place.asked] == [(True, True)] * (who == "approver")
+
+
+@pytest.mark.parametrize("path", [".git/config", ".env", "sunwell.toml", "a/.ssh/x", "repo/config"])
+def test_a_closed_file_is_written_by_no_executor_that_says_what_it_changes(place: Place, path: str) -> None:
+    """Not even approved, nor with a glob."""
+    if place.kind == "plain":
+        pytest.skip("an executor that only executes does not say which file it changes")
+    for folder in (".git", "a/.ssh", "repo/refs", "repo/objects"):
+        (place.root / folder).mkdir(parents=True)
+    (place.root / "repo/HEAD").write_text("ref: refs/heads/a")
+    name = "put" if place.kind == "staging" else "write_file"
+    place.go(
+        "run",
+        RunOptions(approve=place.answers(True), allow_write=("**",)),
+        call_of(name, path=path, content="new"),
+    )
+    assert not (place.root / path).exists()
 
 
 def test_calls_that_were_not_made_need_no_undo(place: Place) -> None:

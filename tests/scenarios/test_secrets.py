@@ -17,7 +17,7 @@ from sunwell.agent import Agent
 from sunwell.cli.main import cli
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core import ToolCall, ToolResult, ToolSpec
+from sunwell.core import Thinking, ToolCall, ToolResult, ToolSpec
 from sunwell.errors import ServerFailed
 from sunwell.events import Event, RunFinished
 from sunwell.gateway import RetryPolicy
@@ -169,6 +169,70 @@ def test_a_callers_own_executor_leaves_no_secret(
     assert b"line 0: [ANTHROPIC_API_KEY] and more" in left_by(planted)
     assert found_in(left_by(planted)) == []
     assert found_in("".join(map(repr, events)).encode() + caplog.text.encode()) == []
+
+
+def test_a_provider_that_repeats_secrets_in_its_answers_leaves_none(
+    planted: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In its text, its reasoning, its calls and its ids: nothing of it is recorded or shown."""
+    caplog.set_level(logging.DEBUG)
+    call = ToolCall(
+        TOKEN, "read_file", json.dumps({"path": EVERYTHING, "start_line": None, "end_line": None})
+    )
+    unknown = ToolCall("c1", TOKEN, json.dumps({EVERYTHING: EVERYTHING}))
+    thought = Thinking(EVERYTHING, json.dumps({"thinking": EVERYTHING}), "any")
+    lines = [
+        attrs.evolve(completion(part, call, unknown, EVERYTHING), id=TOKEN, provider_stop=TOKEN)
+        for part in (thought, EVERYTHING[: len(EVERYTHING) // 2])
+    ]
+    model = ScriptedModel("opus-x", [*lines, EVERYTHING])
+    events = told(Agent(model=model, registry=ModelRegistry()), planted, RunOptions())
+    last = events[-1]
+    assert isinstance(last, RunFinished)
+    assert "line 0: [ANTHROPIC_API_KEY] and more" in last.result.answer
+    assert found_in(left_by(planted) + shown_of(planted)) == []
+    assert found_in("".join(map(repr, events)).encode() + caplog.text.encode()) == []
+    assert found_in("".join(map(repr, model.calls)).encode()) == []
+
+
+def test_a_run_that_edits_around_a_secret_keeps_it_in_the_file(planted: Path) -> None:
+    """The model reads a file, writes its line back as it saw it, is refused, and changes what it may."""
+    written = f"token = {TOKEN}\nport = 1\n"
+    (planted / "conf").write_text(written)
+    shown = "token = [PLANTED_SERVICE_TOKEN]\nport = 1\n"
+    calls = [
+        ("read_file", {"path": "conf", "start_line": None, "end_line": None}),
+        ("write_file", {"path": "conf", "content": shown.replace("1", "2")}),
+        ("edit_file", {"path": "conf", "old": shown, "new": shown.replace("1", "2")}),
+        ("edit_file", {"path": "conf", "old": "port = 1", "new": "port = 2"}),
+    ]
+    model = ScriptedModel(
+        "opus-x",
+        [
+            *(
+                completion(ToolCall(f"c{i}", name, json.dumps(given)))
+                for i, (name, given) in enumerate(calls)
+            ),
+            "Done.",
+        ],
+    )
+    told(Agent(model=model, registry=ModelRegistry()), planted, RunOptions())
+    model.assert_finished()
+    results = [part for part in model.calls[-1].messages[-1].parts if isinstance(part, ToolResult)]
+    assert not results[0].is_error
+    assert (planted / "conf").read_text() == written.replace("1\n", "2\n")
+    assert found_in(left_by(planted)) == []
+
+
+def test_settings_of_a_run_are_recorded_without_secrets(planted: Path) -> None:
+    """Commands of checks, protected paths, names of tools and stop words are somebody's texts, too."""
+    options = RunOptions(
+        checks=[f"curl -H 'Authorization: Bearer {TOKEN}' localhost"], sandbox="off", allow_shell=True
+    )
+    model = ScriptedModel("opus-x", ["Done."] * 5)
+    events = told(Agent(model=model, registry=ModelRegistry()), planted, options)
+    assert found_in(left_by(planted) + shown_of(planted)) == []
+    assert found_in("".join(map(repr, events)).encode()) == []
 
 
 def test_a_provider_that_repeats_secrets_in_its_errors_leaves_none(planted: Path) -> None:

@@ -177,6 +177,85 @@ async def test_a_file_with_hidden_secrets_is_not_replaced_as_a_whole(folder, ask
     assert (folder / "conf").read_text() == "key = sk-hidden-value\nport = 2\n"
 
 
+SECRET = "sk-hidden-value-0123456789"
+CONFIG = f'key = "{SECRET}"  # see [OTHER]\nport = 1\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        pytest.param(
+            "write_file",
+            {"path": "copy", "content": 'key = "[KEY]"\n'},
+            "content has [KEY] in it",
+            id="a-copy",
+        ),
+        pytest.param(
+            "write_file", {"path": "conf", "content": 'key = "[KEY]"\n'}, "holds secrets", id="all-of-it"
+        ),
+        pytest.param(
+            "edit_file",
+            {"path": "conf", "old": 'key = "[KEY]"', "new": 'api_key = "[KEY]"'},
+            "old has [KEY] in it",
+            id="the-line",
+        ),
+        pytest.param(
+            "edit_file",
+            {"path": "conf", "old": "port = 1", "new": 'port = 2\nkey_2 = "[KEY]"'},
+            "new has [KEY] in it",
+            id="once-more",
+        ),
+        pytest.param(
+            "edit_file",
+            {"path": "conf", "old": "sk-", "new": "sk-\n"},
+            "old is a part of [KEY]",
+            id="cut-in-two",
+        ),
+        pytest.param(
+            "edit_file",
+            {"path": "conf", "old": '"sk-', "new": '"'},
+            "old is a part of [KEY]",
+            id="its-beginning",
+        ),
+        pytest.param(
+            "run_command", {"command": "echo '[KEY]' > conf"}, "command has [KEY] in it", id="command"
+        ),
+    ],
+)
+async def test_no_call_puts_a_name_in_place_of_a_secret(folder, ask, name, given, said):
+    """Whatever a model does with a secret that it cannot see, the file keeps it, and the model is told."""
+    secrets = Secrets()
+    secrets.add(SECRET, "KEY")
+    box = Toolbox(folder, secrets=secrets, allow_shell=True, sandbox="off")
+    (folder / "conf").write_text(CONFIG)
+    result = await ask(box, name, **given)
+    assert result.is_error
+    assert said in result.content
+    assert SECRET not in result.content
+    assert (folder / "conf").read_text() == CONFIG
+    assert not (folder / "copy").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        pytest.param("port = 1", "port = 2", CONFIG.replace("1\n", "2\n"), id="another-line"),
+        pytest.param('key = "', 'api_key = "', f"api_{CONFIG}", id="before-it"),
+        pytest.param("  # see [OTHER]", "  # [OTHER]", CONFIG.replace("see ", ""), id="after-it"),
+    ],
+)
+async def test_the_text_around_a_secret_can_be_edited(folder, ask, old, new, text):
+    """On its own line, too; the secret stays byte by byte. A name that is in the file itself is just text."""
+    secrets = Secrets()
+    secrets.add(SECRET, "KEY")
+    secrets.add("another-secret-value", "OTHER")
+    box = Toolbox(folder, secrets=secrets)
+    (folder / "conf").write_text(CONFIG)
+    result = await ask(box, "edit_file", path="conf", old=old, new=new)
+    assert not result.is_error
+    assert (folder / "conf").read_text() == text
+
+
 async def test_a_file_with_several_names_keeps_them(folder, ask):
     """A hard link stays one: both names show what was written, and undo gives both the old text back."""
     (folder / "one").write_text("old text\n")

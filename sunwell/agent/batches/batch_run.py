@@ -15,7 +15,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
 from sunwell.core.model import ModelProtocol
 from sunwell.core.task import Task, TaskResult
-from sunwell.events import RUN_STARTED, WARNED, Warned
+from sunwell.events import WARNED, Warned
 from sunwell.journal.records import Checked, RungChosen, ToolFinished, WorkerOpened
 from sunwell.models.room import own_output_tokens
 
@@ -28,7 +28,7 @@ async def run_batch(
     *smart* writes the lens if delegation is on and none is given, unless the tasks climb: then none is
     written before a check has failed. *ladder* has the work of each task checked.
     """
-    run.tell(RUN_STARTED, run.started(worker))
+    run.tell_start(worker)
     file = None
     if batch.results is not None:
         file = ResultsFile.open(batch.results, resumed=run.resumed, count=len(batch.tasks))

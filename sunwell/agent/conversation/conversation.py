@@ -85,6 +85,8 @@ _LIMITS: dict[str, StopReason] = {
     "seconds": "timeout",
 }
 _MOST_CONTINUATIONS = 3
+_TURNS_AT_ONCE = 8
+"""Turns of a record that are played again before other tasks can run."""
 _MOST_THOUGHTS = 2
 _NEARLY = 0.95
 """Part of an answer's limit from which on it is not worth continuing."""
@@ -255,6 +257,8 @@ class Conversation:
     async def _all_turns(self) -> Ending:
         while True:
             await self.run.gateway.hold()  # outside the time limit: our caller's time is not ours
+            if self.run.resumed and self.turns % _TURNS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # turns on record wait for nothing, and others may want to stop us
             try:
                 async with self.run.time_limits.limit(self._seconds):
                     ended = await self._turn()

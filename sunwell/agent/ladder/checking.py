@@ -3,14 +3,15 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Self
 
 import attrs
 
 from sunwell.agent.ladder.workers_at_work import WorkersAtWork
-from sunwell.agent.run.run_context import Run, Work
+from sunwell.agent.run.run_context import Ending, Run, Work
 from sunwell.agent.workers.slots import Seat
-from sunwell.core.check import Check, Checking
+from sunwell.core.check import Check, Checking, Verdict
 from sunwell.core.message import FileChange, digest_of, net_changes
 from sunwell.core.model import Completion, ModelProtocol, Request
 from sunwell.core.span import Span
@@ -19,6 +20,7 @@ from sunwell.events import CHECK_FINISHED, CHECK_STARTED, CheckFinished, CheckSt
 from sunwell.journal.records import Checked
 
 _NAMED = 20
+OUT_OF_TIME = "the time limit was reached before the checks had ended"
 
 
 @attrs.frozen(kw_only=True)
@@ -76,12 +78,15 @@ class Checker:
     """The slot of a worker of a batch; ``None``: it has no siblings."""
     judges: tuple[ModelProtocol, ...] = ()
     """Models that may judge; one that did the work comes last."""
+    out_of_time: bool = attrs.field(default=False, init=False)
+    """Whether the time limit of the run ended the checks: what they would have found is not known."""
     _made: int = attrs.field(default=0, init=False)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the checks are called."""
-        return () if self.run.checks is None else self.run.checks.names(self.own)
+        """What the checks are called, without known secrets: a command may have one in it."""
+        names = () if self.run.checks is None else self.run.checks.names(self.own)
+        return tuple(map(self.run.gateway.redact, names))
 
     async def check(self, done: WorkDone, rung: str = "") -> tuple[Checked, bool]:
         """Return what the checks find of *done*, and whether they looked just now; *rung* pays for it.
@@ -94,6 +99,12 @@ class Checker:
             return found
         async with self.siblings.all_pause(self.worker_id, self.seat):
             return await self._once(attrs.evolve(done, unfinished=()), rung)
+
+    def in_time(self, ended: Ending) -> Ending:
+        """Return *ended*, which is incomplete if no time was left to check it."""
+        if not self.out_of_time or ended.status != "ok":
+            return ended
+        return attrs.evolve(ended, status="incomplete", stop_reason="timeout", error=OUT_OF_TIME)
 
     async def _once(self, done: WorkDone, rung: str) -> tuple[Checked, bool]:
         number, self._made = self._made, self._made + 1
@@ -111,12 +122,21 @@ class Checker:
         if recorded is not None and recorded.work == done.digest:
             run.tell(CHECK_FINISHED, _finished(recorded, replayed=True))
             return recorded, False
-        async with run.quiet.checking():
-            run.tell(CHECK_STARTED, CheckStarted(span.path, self.names))
-            begun = asyncio.get_running_loop().time()
-            assert run.checks is not None
-            verdict = await run.checks.verdict(self._checking(number, done), self.own)
-            seconds = asyncio.get_running_loop().time() - begun
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        try:
+            async with (
+                run.time_limits.limit(partial(run.ledger.seconds_left, span.path)),
+                run.quiet.checking(),
+            ):
+                run.tell(CHECK_STARTED, CheckStarted(span.path, self.names))
+                begun = clock()
+                assert run.checks is not None
+                verdict = await run.checks.verdict(self._checking(number, done), self.own)
+        except TimeoutError:
+            self.out_of_time = True
+            verdict = Verdict(None, f"{OUT_OF_TIME}: resume the run with more time to check it")
+        seconds = clock() - begun
         made = Checked(
             span.path,
             number,
@@ -128,11 +148,12 @@ class Checker:
             seconds,
             time.time(),
             done.digest,
-            verdict.missed,
+            tuple(map(run.gateway.redact, verdict.missed)),
         )
-        await run.journal.append(made, durable=False)  # a resume without it checks again
+        if not self.out_of_time:
+            await run.journal.append(made, durable=False)  # a resume without it checks again
         run.tell(CHECK_FINISHED, _finished(made))
-        return made, True
+        return made, not self.out_of_time
 
     def _checking(self, number: int, done: WorkDone) -> Checking:
         run, terms = self.run, self.run.ladder_terms

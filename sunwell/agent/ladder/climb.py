@@ -10,7 +10,7 @@ from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import closing_seconds
 from sunwell.agent.ladder.attempt_files import PutBack, diff_text, restore_files
-from sunwell.agent.ladder.checking import Checker, WorkDone
+from sunwell.agent.ladder.checking import OUT_OF_TIME, Checker, WorkDone
 from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes
 from sunwell.agent.ladder.rungs import LadderModels, PlannedRung, open_to
 from sunwell.agent.lens.lens_writer import LensPlace, write_lens_at
@@ -135,6 +135,8 @@ class Climb:
         tried = [one.attempt for one in self._tried]
         if tried and not self._tried[-1].has_asked and tried[-1].passed is not True:
             return Step(None, self._tried[-1].ended.error or "no model could be asked any more")
+        if self.errand.checker.out_of_time:
+            return Step(None, OUT_OF_TIME)
         offered = open_to(self.rungs, [one.rung for one in tried], may_repair=self._may_repair)
         attempts = [Attempt(one.rung, one.passed, one.cost_usd) for one in tried]
         left_usd = self.run.ledger.usd_left(self.errand.span.path)
@@ -331,6 +333,7 @@ class Climb:
         verification = Verification(
             passed, by, tried[-1].evidence, tuple(tried), gave_up, *alone, missed=self._missed
         )
+        ended = self.errand.checker.in_time(ended)
         return Climbed(not_passed(ended, passed, self._missed or by, gave_up), verification)
 
     def _alone_usd(self) -> Decimal | None:

@@ -1,6 +1,5 @@
 """What a climb knows of outcomes so far, what it adds to them, and what it is expected to cost."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -14,6 +13,7 @@ from sunwell.agent.policy.rung_outcomes import DEFAULT_PRIORS, EXPECTED_PRIORS, 
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Side
+from sunwell.core.threads import in_thread
 from sunwell.core.verdict import RungAttempt
 from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount, OutcomeStore, RungOutcome
 
@@ -76,7 +76,7 @@ class ClimbOutcomes:
         )
         self.known.add(made)
         if self.store is not None and self.store.file is not None:
-            await asyncio.to_thread(self.store.record, [made])  # others may write, and it waits for them
+            await in_thread(self.store.record, [made])  # others may write, and it waits for them
 
 
 @attrs.frozen

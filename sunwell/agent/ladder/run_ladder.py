@@ -1,7 +1,7 @@
 """How the work of a run is verified: checked once at its end, or carried up the ladder."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -19,14 +19,17 @@ from sunwell.agent.run.run_context import Ending, Run, Work
 from sunwell.agent.workers.dispatcher import Carried
 from sunwell.agent.workers.worker import Worker
 from sunwell.checks.suite import ChosenChecks
+from sunwell.core.confinement import Confinement
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
 from sunwell.core.task import Budget, TaskResult
+from sunwell.core.threads import in_thread
 from sunwell.core.tool import ToolExecutor
 from sunwell.core.verdict import Verification
 from sunwell.events import WARNED, Warned
 from sunwell.journal.records import Checked, RungChosen
 from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount, OutcomeStore
+from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
 
 
@@ -34,6 +37,14 @@ def workspace_of(executor: ToolExecutor | None) -> Workspace | None:
     """Return the workspace of *executor*, if it is a toolbox that has one."""
     found = getattr(executor, "workspace", None)
     return found if isinstance(found, Workspace) else None
+
+
+def confinement_of(
+    executor: ToolExecutor | None, checks: ChosenChecks | None, names: Iterable[str] | None
+) -> Confinement:
+    """Return how the commands are confined that *executor* and *checks* may run, of the tools *names*."""
+    found = executor.confinement(names) if isinstance(executor, Toolbox) else Confinement()
+    return found if checks is None else found.joined(checks.confinement)
 
 
 def checks_of_loop(config: LoopConfig, executor: ToolExecutor | None) -> ChosenChecks | None:
@@ -192,7 +203,7 @@ class RunLadder:
     async def _outcomes(self) -> KnownOutcomes:
         if self._known is None:
             self._store = OutcomeStore(self.run.ladder_terms.outcomes, warn=self._warn)
-            self._known = await asyncio.to_thread(self._store.read) if self._store.file else KnownOutcomes()
+            self._known = await in_thread(self._store.read) if self._store.file else KnownOutcomes()
         return self._known
 
     def _warn(self, sentence: str) -> None:
@@ -203,7 +214,8 @@ class RunLadder:
 async def _checked_once(checker: Checker, done: WorkDone, ended: Ending) -> Climbed:
     checked, _ = await checker.check(done)
     verification = Verification(checked.passed, checked.by, checked.evidence, missed=checked.missed)
-    return Climbed(not_passed(ended, checked.passed, checked.missed or checked.by), verification)
+    ended = not_passed(checker.in_time(ended), checked.passed, checked.missed or checked.by)
+    return Climbed(ended, verification)
 
 
 def verification_of(results: Sequence[TaskResult]) -> Verification | None:

@@ -41,7 +41,15 @@ from sunwell.core.message import FileRead, History, user
 from sunwell.core.model import Caching, Completion, ModelProtocol, Request, ResponseSchema
 from sunwell.core.span import Span
 from sunwell.core.task import Task
-from sunwell.errors import BudgetExhausted, LensError, ModelError, RequestTooLong
+from sunwell.core.threads import in_thread
+from sunwell.errors import (
+    BudgetExhausted,
+    ConfigurationError,
+    JournalError,
+    LensError,
+    ModelError,
+    RequestTooLong,
+)
 from sunwell.events import (
     EPHEMERAL_LENS_CREATED,
     LENS_FAILED,
@@ -441,7 +449,10 @@ async def _written(
 
 def item_of(fields: Mapping[str, Any]) -> Task:
     """Return the recorded item: a model wrote it, so that it has no check."""
-    return attrs.evolve(task_of(fields), check=())
+    try:
+        return attrs.evolve(task_of(fields), check=())
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, ConfigurationError) as error:
+        raise JournalError(f"the journal is damaged: an item of its lens cannot be read ({error})") from None
 
 
 def _left_out_before(order: LensOrder, smart: ModelProtocol) -> tuple[str, ...]:
@@ -526,10 +537,11 @@ async def _shown(run: Run, smart: ModelProtocol, path: str, order: LensOrder) ->
     noted = run.journal.find(Note, (path, CONTEXT))
     if noted is not None:
         return str(noted.value["text"])
+    # In a thread: a large workspace takes seconds to read, in which other work must go on.
     if order.task != run.task and run.gather is not None:
-        made: str | Shown = run.gather(order.task)
+        made: str | Shown = await in_thread(run.gather, order.task)
     else:
-        made = run.context() if callable(run.context) else run.context
+        made = await in_thread(run.context) if callable(run.context) else run.context
     shown = Shown(made) if isinstance(made, str) else made
     shown = attrs.evolve(shown, text=_fitted(order, shown.text, _lens_room(run, smart).prompt_tokens))
     needs = turns_of_scouting(shown, run.config, run.tools.specs) > 0

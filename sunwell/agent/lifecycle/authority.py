@@ -21,11 +21,11 @@ from sunwell.context.options import MODEL_ROLES, OptionSpec, RunOptions, option_
 from sunwell.core.markdown import one_line
 from sunwell.errors import ConfigurationError
 from sunwell.models.registry import ModelRegistry
+from sunwell.tools.protected import kind_of_path
 from sunwell.tools.tool_plugins import ToolPlugins
 
 _KINDS = ("usd", "tokens", "calls", "turns", "seconds")
 ALLOW_CHECKS = "allow those of the record with --allow-checks (allow_checks=True in Python)"
-_PRIVATE_FOLDERS = (".git", ".sunwell")
 
 
 @cache
@@ -236,7 +236,7 @@ def batch_now(
 ) -> tuple[Batch | None, str]:
     """Return *batch* with the results file that may be written, and a sentence if none may.
 
-    The recorded file counts if it is in the workspace, outside of private folders and not behind a link;
+    The recorded file counts if it is in the workspace, is not protected and not behind a link;
     any other only if the caller *named* it. Raises :exc:`~sunwell.errors.ConfigurationError` if it would
     be needed; a run that is finished leaves the file as it is.
     """
@@ -262,5 +262,4 @@ def _is_inside(file: Path, workspace: Path) -> bool:
         return False
     if not file.is_absolute() or file.name in ("", "..") or not place.is_relative_to(root):
         return False
-    private = {part.lower() for part in place.relative_to(root).parts} & set(_PRIVATE_FOLDERS)
-    return not private and not place.is_symlink()
+    return kind_of_path(place.relative_to(root).as_posix()) is None and not place.is_symlink()

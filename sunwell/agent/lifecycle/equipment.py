@@ -110,8 +110,10 @@ class Equipment:
             approve=options.approve,
             dry_run=options.dry_run,
             sandbox=options.sandbox,
+            allow_network=options.allow_network,
             secrets=secrets,
             originals=kept,
+            allow_write=options.allow_write,
         )
         return under_rules(executor, rules)
 

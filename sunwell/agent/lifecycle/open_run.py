@@ -1,6 +1,5 @@
 """A run is opened: journal, toolbox and settings, for a new run or one that is taken up again."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -35,6 +34,7 @@ from sunwell.budget.tally import BilledCall
 from sunwell.context.excerpts import Shown, gather
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
+from sunwell.core.confinement import Confinement
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
@@ -44,13 +44,13 @@ from sunwell.events import MODEL_FELL_BACK, WARNED, Warned
 from sunwell.gateway.model_call import ModelCall
 from sunwell.journal.file import FileJournal
 from sunwell.journal.layout import new_run_id
+from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import (
     Answer,
     Failure,
     Forked,
-    InputCounted,
     Intent,
     NewTokensCounted,
     Note,
@@ -79,8 +79,9 @@ def restore(run: Run) -> None:
     """Book every answer of *run*'s journal, and the reservation of each intent that came to none.
 
     An intent without an answer may have been billed: its whole reservation counts, as uncertain.
-    If a ceiling is passed with that, no call under it is made. Raises
-    :exc:`~sunwell.errors.JournalError` for an amount below zero: it would raise a ceiling.
+    If a ceiling is passed with that, no call under it is made. No amount is below zero, which would raise a
+    ceiling: a record with such a one cannot be read. Raises :exc:`~sunwell.errors.JournalError` for work that
+    is not the run's.
     """
     open_intents: dict[_Attempt, Intent] = {}
     answered: set[tuple[str, int]] = set()
@@ -88,7 +89,7 @@ def restore(run: Run) -> None:
     is_copied = run.journal.find(Forked, ()) is not None  # up to that record, another run has paid
     for record in run.journal.records():
         run.files.see(record)
-        _check(record)
+        _require_own_span(run, record)
         if is_copied:
             if isinstance(record, Answer):
                 answered.add((record.span, record.number))
@@ -117,35 +118,14 @@ def restore(run: Run) -> None:
     run.ledger.restore(run.root.path, Amount(seconds=max(0.0, seconds.total)))
 
 
-def _check(record: Record) -> None:
-    amounts: tuple[Decimal | float | None, ...] = ()
-    match record:
-        case Intent():
-            amounts = (record.reserved_usd, record.reserved_tokens, record.max_output_tokens)
-            amounts += (record.reserved_new_tokens,)
-        case Answer():
-            stated = record.completion.stated_cost_usd
-            amounts = (record.cost_usd, record.duration_seconds, record.at, stated)
-        case Failure():
-            stated = None if record.completion is None else record.completion.stated_cost_usd
-            amounts = (record.cost_usd, record.at, stated)
-        case InputCounted() | NewTokensCounted():
-            amounts = (record.tokens, record.at)
-        case Paused():
-            amounts = (record.seconds, record.at)
-        case _:
-            amounts = (getattr(record, "at", None),)
-    if not all(amount is None or _is_amount(amount) for amount in amounts):
+def _require_own_span(run: Run, record: Record) -> None:
+    root = run.root.path
+    span: str = getattr(record, "span", root)
+    if span != root and not span.startswith(f"{root}/"):
         raise JournalError(
-            f"the journal is damaged: a record of the kind {record.kind} has an amount below zero or one "
-            "that is not finite; restore it from a copy, or start the task again"
+            f"the journal is damaged: a record of the kind {record.kind} is of work that is not the run's; "
+            "restore it from a copy, or start the task again"
         )
-
-
-def _is_amount(amount: Decimal | float) -> bool:
-    if isinstance(amount, Decimal) and not amount.is_finite():  # NaN cannot be compared
-        return False
-    return 0 <= amount < math.inf
 
 
 def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
@@ -306,6 +286,9 @@ class RunStart:
             settings["answer_schema"] = schema
         if foreign := own_checks(session.options):
             settings["own_checks"] = foreign
+        confinement = self._confinement(session)
+        if confinement.sandbox != "none":
+            settings["confinement"] = attrs.asdict(confinement)
         if self.settings is not None and "watched" in self.settings:
             settings["watched"] = self.settings["watched"]
         if (lens := self.given_lens(session)) is not None:
@@ -317,7 +300,17 @@ class RunStart:
         for name in ("system_prompt", "work_prompt"):
             if text := getattr(session.options, name):
                 settings["options"][name] = self.secrets.redact(text)
-        return settings
+        return self.secrets.cleaned(settings)
+
+    def _confinement(self, session: SessionContext) -> Confinement:
+        """Return how commands are confined; of a run that is played again, how they were."""
+        if self.recorded_only:
+            return Confinement.read((self.settings or {}).get("confinement"))
+        if self.lens_only:
+            return Confinement()
+        names, box = self.equipment.names(session.options), self.executor
+        found = box.confinement(names) if isinstance(box, Toolbox) else Confinement()
+        return found if self.checks is None else found.joined(self.checks.confinement)
 
     def given_lens(self, session: SessionContext) -> EphemeralLens | None:
         """Return the lens that the run is given; older records have that of a batch beside its tasks."""
@@ -349,6 +342,8 @@ class RunStart:
 
     async def begin(self, sender: object, config: LoopConfig, session: SessionContext, roles: Roles) -> Run:
         """Return the run, with its first record written, or with what it spent before booked."""
+        if isinstance(self.journal, FileJournal | MemoryJournal):
+            self.journal.secrets = self.secrets
         tools = self._tools(session)
         settings = self.settings_now(session, roles, tools)
         if self.checks is not None:
@@ -383,13 +378,14 @@ class RunStart:
             lens_left_out=tuple(settings.get("lens_left_out", ())),
             checks=self.checks,
             resumed=self.settings is not None,
+            confinement=Confinement.read(settings.get("confinement")),
         )
         if self.checks is not None:
             self.checks.quiet = run.quiet.checking
         run.gateway.accept_changes = self.accept_changes
         run.gateway.heed_refusals = self.heed_refusals
         run.gateway.recorded_only = self.recorded_only
-        run.gateway.redact = self.secrets.redact
+        run.gateway.secrets = self.secrets
         run.gateway.compare = self.compare
         run.files.hashes = hashes_of(self.executor)
         if self.settings is None:
@@ -413,11 +409,10 @@ class RunStart:
 
     async def _tell_findings(self, run: Run, session: SessionContext, roles: Roles) -> None:
         """Warn of what was found on the way, and say that another model takes a part if one does."""
-        options, box = session.options, self.executor
+        options = session.options
         dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
-        unconfined = box.warning(self.equipment.names(options)) if isinstance(box, Toolbox) else ""
-        if not unconfined and self.checks is not None and self.checks.are_unconfined:
-            unconfined = OFF_WARNING
+        is_off = run.confinement.sandbox == "off" and not self.recorded_only
+        unconfined = OFF_WARNING if is_off else ""
         unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
         found = [said for said in (*self.notes, dearer, unconfined, unused) if said]
         for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):

@@ -55,6 +55,7 @@ _PARTS: Mapping[str, Any] = MappingProxyType(
         "own_checks": list[str],
         "answer_schema": str,
         "watched": dict[str, Any],
+        "confinement": dict[str, Any],
     }
 )
 """What each part of the settings is."""

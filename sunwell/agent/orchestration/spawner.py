@@ -25,6 +25,7 @@ from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
 from sunwell.errors import (
     ConfigurationError,
+    JournalError,
     SubCallBudgetExhausted,
     SubCallCostExceeded,
     SubCallDepthExceeded,
@@ -270,6 +271,8 @@ class Spawner:
         if at_once is not None:
             few = FewAtOnce(Slots(at_once))
             gate = few if gate is None else BothGates(gate, few)
+        if len(ceilings) != len(orders):
+            raise JournalError("the journal is damaged: it has other workers than the call that started them")
         made = []
         for name, order, ceiling in zip(names, orders, ceilings, strict=True):
             span = parent.worker(name)

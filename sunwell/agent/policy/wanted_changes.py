@@ -159,6 +159,8 @@ def wanted_changes(task: str) -> WantedChanges:
     """Return what the words of *task* ask for. Fenced blocks are material and ask for nothing."""
     words, material = split_material(task[:_MOST_READ].replace("\u2019", "'"))
     plain = re.sub(r'"[^"\n]{0,300}"|“[^”\n]{0,300}”', " ", words)
+    plain = re.sub(r"[^\S\n]+", " ", plain)  # the patterns go back over long blanks
+    plain = re.sub(r"\n(?: ?\n)+", "\n\n", plain)
     lower = plain.lower()
     is_prose = re.search(_PROSE, lower) is not None
     expects = re.search(_FAILURE, lower) is not None

@@ -26,6 +26,7 @@ from sunwell.budget.ledger import TreeLedger
 from sunwell.budget.ledger_protocol import Budget, Ledger
 from sunwell.budget.tally import Tally
 from sunwell.context.excerpts import Shown
+from sunwell.core.confinement import Confinement
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange, net_changes
 from sunwell.core.model import ModelProtocol
@@ -37,10 +38,14 @@ from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
     BUDGET_WARNING,
     RUN_FINISHED,
+    RUN_STARTED,
+    SANDBOX_CHOSEN,
     BudgetWarning,
     Event,
+    ModelTextArrived,
     RunFinished,
     RunStarted,
+    SandboxChosen,
     emit,
 )
 from sunwell.gateway.gateway import Gateway
@@ -58,6 +63,10 @@ from sunwell.journal.records import (
 
 if TYPE_CHECKING:  # most runs have no checks, and do not load their room
     from sunwell.checks.suite import ChosenChecks
+
+
+_CLOSING_SECONDS = 0.2
+_RESUMED_SECONDS = 3.0
 
 
 @attrs.define(eq=False)
@@ -333,6 +342,8 @@ class Run:
     """Returns what the smart model is shown for another task than that of the run; ``None``: ``context``."""
     checks: "ChosenChecks | None" = attrs.field(default=None, kw_only=True)
     """What says whether results stand; ``None`` if nothing does."""
+    confinement: Confinement = attrs.field(default=Confinement(), kw_only=True)
+    """How the commands of the run, and of its checks, are confined."""
     root: Span = attrs.field(default=Span(), init=False)
     stream: EventStream = attrs.field(factory=EventStream, init=False)
     files: FilesSeen = attrs.field(factory=FilesSeen, init=False)
@@ -360,6 +371,8 @@ class Run:
     _shared: dict[str, list[FileChange]] = attrs.field(factory=dict, init=False)
     """Changes of files that several workers changed, in the order in which they happened."""
     _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, init=False)
+    _used_before: float | None = attrs.field(default=None, init=False)
+    """Seconds that earlier processes of the run used."""
 
     def __attrs_post_init__(self) -> None:
         prices = self.config.prices
@@ -372,7 +385,12 @@ class Run:
         )
 
     def tell(self, signal: NamedSignal, event: Event) -> None:
-        """Send *event* to the receivers of *signal* and to whoever iterates over the run."""
+        """Send *event* to the receivers of *signal* and to whoever iterates over the run.
+
+        Known secrets in it are replaced.
+        """
+        if not isinstance(event, ModelTextArrived):  # the gateway has held back what may be part of one
+            event = self.gateway.secrets.cleaned(event)
         if signal.receivers:  # mostly nobody listens besides who iterates
             emit(signal, self.sender, event)
         self.stream.put(event)
@@ -396,11 +414,16 @@ class Run:
             async with self.time_limits.pause("reader"):
                 await self.stream.hold()
 
-    def started(self, model: ModelProtocol) -> RunStarted:
-        """Return the event of the run's beginning."""
+    def tell_start(self, model: ModelProtocol) -> None:
+        """Tell that the run has started, and how its commands are confined if any may run."""
         path = str(self.journal.path) if self.journal.path else None
         spent_usd = self.tally.bill(self.root.path).cost_usd if self.resumed else Decimal(0)
-        return RunStarted(self.journal.run_id, self.task, model.name, path, self.resumed, spent_usd)
+        self.tell(
+            RUN_STARTED,
+            RunStarted(self.journal.run_id, self.task, model.name, path, self.resumed, spent_usd),
+        )
+        if self.confinement.sandbox != "none" and not self.gateway.recorded_only:
+            self.tell(SANDBOX_CHOSEN, SandboxChosen(self.confinement))
 
     def take(self, workers: tuple[TaskResult, ...]) -> None:
         """Keep the results of *workers*, with all conflicts that they were a side of."""
@@ -449,6 +472,28 @@ class Run:
         self.tell(RUN_FINISHED, RunFinished(self.journal.run_id, result))
         return result
 
+    @property
+    def has_time(self) -> bool:
+        """Whether the time limit of the run is not reached, or it has none."""
+        left = self.ledger.seconds_left(self.root.path)
+        return left is None or left > 0
+
+    def seconds_to_the_end(self) -> float | None:
+        """Return the time after which all work of the run ends, whatever it is doing; ``None``: no limit.
+
+        Work that knows its time limit gets a moment more, to end with what it has. A resumed run gets longer:
+        what is on record takes some time to be played again, although it may have none left.
+        """
+        limit = self.budget.seconds
+        if limit is None or self.gateway.recorded_only:
+            return None
+        used = self.ledger.used(self.root.path).seconds
+        if self._used_before is None:
+            self._used_before = used
+        if self.resumed:
+            return max(limit, self._used_before) + _RESUMED_SECONDS - used
+        return limit + _CLOSING_SECONDS - used
+
     def so_far_done(self, ended: Ending) -> TaskResult:
         """Return the result of the run if it ended now with *ended*, before anything is recorded or told."""
         return self._result(ended)
@@ -492,7 +537,7 @@ class Run:
             changes += (change for change in worker.files if change.path not in self._shared)
         for shared in self._shared.values():
             changes += shared
-        return TaskResult(
+        result = TaskResult(
             task=self.task,
             status=ended.status,
             stop_reason=ended.stop_reason,
@@ -520,7 +565,9 @@ class Run:
                 *(f"{one.task_id}: {said}" for one in self.workers for said in one.unresolved),
             ),
             verification=self._verification(),
+            confinement=self.confinement,
         )
+        return self.gateway.secrets.cleaned(result)
 
 
 def came_to_its_end(records: Iterable[Record]) -> bool:

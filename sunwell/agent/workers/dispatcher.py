@@ -346,7 +346,8 @@ class Dispatcher:
             raise
         except Exception as error:  # a bug in one worker must not lose what its siblings have paid for
             log.exception("the worker %s failed", worker.id)
-            ended = _end_of(worker, "error", "bug", f"{type(error).__name__}: {error}")
+            said = self.run.gateway.redact(f"{type(error).__name__}: {error}")
+            ended = _end_of(worker, "error", "bug", said)
         finally:
             self.run.ledger.close(worker.span.path)
             worker.terms.tools.release(worker.id)

@@ -12,6 +12,8 @@ import attrs
 import pytest
 
 from sunwell.agent import Agent
+from sunwell.agent.batches.task_batch import Batch
+from sunwell.agent.lifecycle.authority import batch_now
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
@@ -70,7 +72,7 @@ def left(story, call):
 MORE = Budget(turns=9)
 
 
-@pytest.mark.parametrize("name", ["allow_shell", "allow_python"])
+@pytest.mark.parametrize("name", ["allow_shell", "allow_python", "allow_network"])
 @pytest.mark.parametrize("what", ["resume", "fork"])
 def test_a_permission_that_only_the_record_gives_is_refused(left, name, what) -> None:
     """Nobody is asked; the sentence names the option on the command line and in Python."""
@@ -94,6 +96,27 @@ def test_a_record_cannot_switch_the_sandbox_off(left, what) -> None:
     with pytest.raises(ConfigurationError, match="with --sandbox off, which its record cannot grant"):
         begin(given={"allow_shell": True}, budget=MORE, accept_changes=True)
     assert left.asked == 0
+
+
+@pytest.mark.parametrize("what", ["resume", "fork"])
+def test_a_record_cannot_open_files_that_others_run(left, what) -> None:
+    """The glob is named as it must be given again; given again, it holds."""
+    edit(left.journals[0], options(allow_write=[".github/workflows/**"]))
+    begin = {"resume": left.resume, "fork": lambda **given: left.fork("run/direct", **given)}[what]
+    with pytest.raises(ConfigurationError) as caught:
+        begin(budget=MORE, accept_changes=True)
+    assert "with --allow-write '.github/workflows/**', which its record cannot grant" in str(caught.value)
+    assert left.asked == 0
+
+
+@pytest.mark.parametrize(
+    "path", [".git/hooks/out.jsonl", ".github/workflows/out.yml", ".envrc", "a/.husky/x"]
+)
+def test_a_record_cannot_have_results_written_to_a_protected_file(tmp_path: Path, path: str) -> None:
+    """The results file of a batch is named again, or it is an ordinary file of the workspace."""
+    batch = Batch(["Do it."], results=tmp_path / path)
+    with pytest.raises(ConfigurationError, match="name it again with --results"):
+        batch_now(batch, tmp_path, None, is_finished=False)
 
 
 def test_a_permission_that_is_given_again_holds(story, call) -> None:
@@ -314,8 +337,19 @@ def test_a_negative_amount_gives_no_room(left) -> None:
     for kind, changed in kinds.items():
         edited = [attrs.evolve(one, **changed) if isinstance(one, kind) else one for one in records]
         path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate(edited)))
-        with pytest.raises(JournalError, match=f"a record of the kind {kind.kind} has an amount below zero"):
+        with pytest.raises(JournalError, match=f"is no '{kind.kind}' .* an amount below zero"):
             left.resume(budget=MORE)
+
+
+@pytest.mark.parametrize("span", ["", "other", "runner/work", "../run", "/etc", "a\x1b[2J"])
+def test_work_that_is_not_the_runs_is_damage(left, span: str) -> None:
+    """What it cost could be booked nowhere."""
+    [path] = left.journals
+    records = [attrs.evolve(one, span=span) if isinstance(one, Intent) else one for one in read_records(path)]
+    path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate(records)))
+    with pytest.raises(JournalError, match="is of work that is not the run's"):
+        left.resume(budget=MORE)
+    assert left.asked == 0
 
 
 def test_a_count_below_zero_bounds_nothing(left) -> None:
@@ -324,12 +358,15 @@ def test_a_count_below_zero_bounds_nothing(left) -> None:
     records = list(read_records(path))
     first = next(one for one in records if isinstance(one, Intent))
     counts: list[Any] = [
-        InputCounted(first.span, 99, first.digest, -1_000_000, first.at),
-        NewTokensCounted(first.span, 99, 0, -1_000_000, first.at),
+        InputCounted(first.span, 99, first.digest, 7_654_321, first.at),
+        NewTokensCounted(first.span, 99, 0, 7_654_321, first.at),
     ]
     for count in counts:
-        path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate([*records, count])))
-        with pytest.raises(JournalError, match=f"a record of the kind {count.kind} has an amount below zero"):
+        lines = [encode(one, i) for i, one in enumerate([*records, count])]
+        body = lines[-1].rpartition(b',"crc"')[0].replace(b"7654321", b"-7654321")
+        lines[-1] = body + b',"crc":"%08x"}' % zlib.crc32(body + b"}")
+        path.write_bytes(b"\n".join(lines) + b"\n")
+        with pytest.raises(JournalError, match=f"is no '{count.kind}' .* >= 0"):
             left.resume(budget=MORE)
 
 
@@ -352,7 +389,7 @@ def test_a_failure_gives_no_room_either(left) -> None:
     )
     edited = [failed if one is last or one == last else one for one in read_records(path)]
     path.write_bytes(b"".join(encode(one, i) + b"\n" for i, one in enumerate(edited)))
-    with pytest.raises(JournalError, match="a record of the kind failure has an amount below zero"):
+    with pytest.raises(JournalError, match=r"is no 'failure' .* an amount below zero"):
         left.resume(budget=MORE)
 
 

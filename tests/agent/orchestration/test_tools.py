@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from sunwell.agent.orchestration.delegate_tools import EXCERPT_CHARACTERS, MOST_TASKS, delegating_tools
+from sunwell.agent.orchestration.delegate_tools import MOST_TASKS, delegating_tools
+from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS
 from sunwell.agent.orchestration.spawner_tool import AnswerTool
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.budget.ledger_protocol import Budget

@@ -1,0 +1,109 @@
+"""What the value of a note is, by the note's name: whoever finds one relies on it."""
+
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+import msgspec
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_ExitCode = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+# As str() writes a Decimal that is an amount of money.
+_Amount = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,40}(\.[0-9]{1,99})?(E(\+[0-9]|-[0-9]{1,3}))?$")]
+_Ceiling = tuple[_Count | None, _Amount | None]
+
+
+class _Context(TypedDict):
+    text: str
+    reads: list[tuple[str, str | None]]
+    needs_scouting: NotRequired[bool]
+
+
+class _Scouting(TypedDict):
+    most_turns: _Count
+    turns: _Count
+    tools: list[str]
+    is_afresh: bool
+
+
+class _LensOutcome(TypedDict):
+    outcome: Literal["fail", "direct", "generic"]
+    reason: str
+
+
+class _Ids(TypedDict):
+    run: str
+    milliseconds: _Count
+
+
+class _ChangedFile(TypedDict):
+    path: str
+    before: str | None
+    after: str | None
+
+
+class _RanCommand(TypedDict):
+    command: str
+    exit_code: _ExitCode | None
+
+
+class _NotedEntry(TypedDict):
+    key: str
+    type: Literal["analysis", "decision"]
+    summary: str
+    raw: dict[str, Any]
+    files: list[_ChangedFile]
+    commands: list[_RanCommand]
+    tools_called: dict[str, _Count]
+    run_id: str
+
+
+class _HistoryCut(TypedDict):
+    kept: _Count
+    unread_characters: _Count
+    text_characters: NotRequired[_Count | None]
+
+
+class _FactsTold(TypedDict):
+    turn: _Count
+    text: str
+
+
+class _Plan(TypedDict):
+    key: NotRequired[str | None]
+    life: NotRequired[str | None]
+
+
+_SHAPES: dict[str, Any] = {
+    "attempt": str,
+    "cache-pad": _Count,
+    "cache-plan": _Plan,
+    "compacted": _HistoryCut | _Count,
+    "context": _Context,
+    "facts-told": _FactsTold,
+    "items": list[dict[str, Any]],
+    "lens-outcome": _LensOutcome,
+    "scouting": _Scouting,
+    "status": str,
+    "task-ids": _Ids,
+    "timed-out": _Count,
+}
+_BEGINNINGS: dict[str, Any] = {
+    "answer-": bool,
+    "delivered-": str,
+    "scratchpad:": _NotedEntry,
+    "start-": list[_Ceiling | None],
+    "told-": list[str],
+}
+
+
+def check_note(name: str, value: Any) -> None:
+    """Raise :exc:`ValueError` if *value*, which was read, is not what notes of this *name* hold.
+
+    Notes that nobody looks up by name, and those of newer versions, may hold anything.
+    """
+    wanted = _SHAPES.get(name)
+    if wanted is None:
+        for mark in ":-":
+            kind, found, _ = name.partition(mark)
+            wanted = wanted or _BEGINNINGS.get(kind + found)
+    if wanted is not None:
+        msgspec.convert(value, wanted)

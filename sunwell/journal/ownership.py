@@ -1,0 +1,178 @@
+"""Whose run it is: a mark in its first line, made with a key that no workspace has.
+
+A workspace may come with a ``.sunwell`` that somebody prepared: a clone, an archive, a cache. To look at its
+runs does no harm. Going on from one would: recorded answers stand for those of a model, and originals are
+written back over files. So only a run that bears this user's mark is gone on from, and a run without it
+after the user has adopted it by name.
+"""
+
+import hashlib
+import os
+import re
+import stat
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from sunwell.errors import ConfigurationError, JournalError
+from sunwell.journal.codec import with_mark, without_checksum
+from sunwell.journal.disk import as_journal_error
+from sunwell.journal.folders import open_file, read_file
+from sunwell.journal.layout import RunFile, find_run
+from sunwell.journal.reading import first_line, read_records
+
+_KEY, _ADOPTED = "journal.key", "adopted"
+_KEY_BYTES = 32
+_MARK_BYTES = 16
+_MARK = re.compile(rb',"mark":"([0-9a-f]{32})","crc":"[0-9a-f]{8}"}\Z')
+_TAIL_BYTES = 64
+
+
+def state_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the user's folder for what programs remember; it may not exist.
+
+    It is ``SUNWELL_HOME`` if that is set, otherwise where the platform has it. Raises
+    :exc:`~sunwell.errors.ConfigurationError` if there is neither that nor a home.
+    """
+    read = os.environ if environ is None else environ
+    if chosen := read.get("SUNWELL_HOME", "").strip():
+        return Path(chosen)
+    try:
+        home = Path(read.get("HOME") or Path.home())
+    except RuntimeError:  # in a container, a user may be a number alone
+        raise ConfigurationError(
+            "this user has no home folder: name a folder for what Sunwell remembers with SUNWELL_HOME"
+        ) from None
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "sunwell"
+    chosen = read.get("XDG_STATE_HOME", "").strip()
+    return (Path(chosen) if chosen.startswith("/") else home / ".local" / "state") / "sunwell"
+
+
+def _key_file() -> Path:
+    return state_folder() / _KEY
+
+
+def user_key(*, make: bool = False) -> bytes | None:
+    """Return the key that marks this user's runs; with *make* a new one if there is none.
+
+    ``None`` if there is none, if others can read or replace it, and if none can be kept: runs then bear no
+    mark.
+    """
+    path = _key_file()
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return _new_key(path) if make else None
+    except OSError:
+        return None
+    try:
+        status = os.fstat(file)
+        is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+        # A clone or an archive that brings a key with it brings it readable for all.
+        if not is_ours or status.st_mode & 0o077 or status.st_size != _KEY_BYTES:
+            return None
+        return os.read(file, _KEY_BYTES)
+    finally:
+        os.close(file)
+
+
+def _new_key(path: Path) -> bytes | None:
+    fresh = path.with_name(f".{_KEY}.{os.urandom(8).hex()}")
+    key = os.urandom(_KEY_BYTES)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(file, key)
+            os.fsync(file)
+        finally:
+            os.close(file)
+        try:
+            os.link(fresh, path)  # whole or not at all, and not over another process's key
+        except FileExistsError:
+            return user_key()
+        finally:
+            fresh.unlink()
+    except OSError:
+        return None
+    return key
+
+
+def mark_of(line: bytes, key: bytes) -> str:
+    """Return the mark that a first line, as far as *line*, gets with *key*."""
+    return hashlib.blake2b(line, key=key, digest_size=_MARK_BYTES).hexdigest()
+
+
+def marked(line: bytes, key: bytes) -> bytes:
+    """Return *line*, the first of a journal, with the mark of *key*."""
+    return with_mark(line, mark_of(without_checksum(line), key))
+
+
+def is_marked(line: bytes, key: bytes | None) -> bool:
+    """Whether the first *line* of a journal bears the mark of *key*."""
+    found = _MARK.search(line, max(0, len(line) - _TAIL_BYTES)) if key is not None else None
+    if found is None or key is None:
+        return False
+    return mark_of(line[: found.start()], key).encode() == found[1]
+
+
+def is_own(run: RunFile, line: bytes, key: bytes | None) -> bool:
+    """Whether *run*, whose first line is *line*, was started or adopted by who has *key*."""
+    if key is None:
+        return False
+    if is_marked(line, key):
+        return True
+    try:
+        kept = read_file(run.path.with_name(_ADOPTED), 2 * _MARK_BYTES)
+    except (OSError, JournalError):
+        return False
+    return kept == _adoption(line, key)
+
+
+def _adoption(line: bytes, key: bytes) -> bytes:
+    return mark_of(b"adopted\n" + line, key).encode()
+
+
+def find_own_run(root: Path, prefix: str) -> RunFile:
+    """Return the run under the workspace *root* whose id is *prefix* or alone begins with it, to go on from.
+
+    Raises :exc:`~sunwell.errors.JournalError` as :func:`~sunwell.journal.layout.find_run` does, and if the
+    run is not this user's.
+    """
+    run = find_run(root, prefix)
+    if not is_own(run, first_line(run.path), user_key()):
+        raise JournalError(
+            f"the run {run.run_id} was not started by you on this machine, as far as {_key_file()} can tell: "
+            f"read it with sunwell show {run.run_id} -v, then make it yours with sunwell adopt {run.run_id}"
+        )
+    return run
+
+
+def adopt(root: Path, prefix: str) -> RunFile:
+    """Make a run under the workspace *root* this user's, and return it: it may then be gone on from.
+
+    Its id is *prefix* or alone begins with it. Only the run's first line is sealed, as in a run of one's own.
+    Raises :exc:`~sunwell.errors.JournalError` if the run cannot be read, or there is no place for a key.
+    """
+    run = find_run(root, prefix)
+    for _ in read_records(run.path):
+        pass
+    key = user_key(make=True)
+    if key is None:
+        raise JournalError(
+            f"the key {_key_file()} cannot be used or made: it must be a file of your own with mode 0600; "
+            "remove it, or name another folder with SUNWELL_HOME"
+        )
+    place = run.path.with_name(_ADOPTED)
+    with as_journal_error(place, "written"):
+        with suppress(FileNotFoundError):
+            place.unlink()
+        file = open_file(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            os.write(file, _adoption(first_line(run.path), key))
+            os.fsync(file)
+        finally:
+            os.close(file)
+    return run

@@ -1,0 +1,348 @@
+"""Finds the protected files of a workspace: what a command must not see or change, and what it left."""
+
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from sunwell.tools.protected import (
+    JUDGED_ENDINGS,
+    MADE_FOLDERS,
+    PROTECTED,
+    ProtectedKind,
+    folded,
+    is_git_folder,
+    kind_of_name,
+    secret_in,
+)
+from sunwell.tools.wording import quoted
+
+_COARSE_NS = 100_000_000
+_MOST_JUDGED_BYTES = 64_000
+_ACCOUNT_WORDS = ("account", "credential", "secret", "firebase", "google", "gcp", "key", "sa.")
+_MOST_MOUNTS = 1_000  # bubblewrap takes 9,000 words
+_BARE = ProtectedKind("repository", "git takes it for a repository and runs what its files name", ())
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+Identity = tuple[int, int]
+
+
+@attrs.frozen
+class GuardedFile:
+    """A protected file or folder of a workspace."""
+
+    path: str
+    """Relative to the root; empty for the root itself."""
+    kind: ProtectedKind
+    is_folder: bool
+    identity: Identity
+    changed_ns: int
+    """When its content or status changed last, by the clock of the file system."""
+    names: int
+    """How many names it has (hard links)."""
+    top: str
+    """The protected folder that it was found in, else its own path."""
+    is_link: bool = False
+
+
+def guarded_in(root: Path) -> dict[str, GuardedFile]:
+    """Return the protected files and folders below *root* by path, as they are now.
+
+    Folders of secrets and of repositories are returned as one; of other folders each file. Links are not
+    followed, and folders that package managers fill are not entered. Other names (hard links) of protected
+    files, and of those in the home folder, are returned with them.
+    """
+    found = {one.path: one for one in _scan(root)}
+    linked = _linked(root, found.values())
+    if linked:
+        for path, status in _files_of(root, linked):
+            kind = linked.get((status.st_dev, status.st_ino))
+            if kind is not None and path not in found:
+                found[path] = _guarded(path, kind, status, path)
+    return found
+
+
+def _guarded(path: str, kind: ProtectedKind, status: os.stat_result, top: str) -> GuardedFile:
+    return GuardedFile(
+        path,
+        kind,
+        stat.S_ISDIR(status.st_mode),
+        (status.st_dev, status.st_ino),
+        status.st_ctime_ns,
+        status.st_nlink,
+        top,
+        stat.S_ISLNK(status.st_mode),
+    )
+
+
+_NAMED = ProtectedKind("asked", "the configuration of git names it, so git runs or reads it by itself", ())
+_MOST_CONFIG_BYTES = 1_000_000
+_PATH_IN_CONFIG = re.compile(
+    r'^\s*(hookspath|path|attributesfile)\s*=\s*"?([^"\n#;]+)', re.IGNORECASE | re.MULTILINE
+)
+
+
+def named_by_git(root: Path) -> dict[str, ProtectedKind]:
+    """Return the files and folders below *root* that the configuration of its repository names, by path.
+
+    These are the folder of hooks (``core.hooksPath``), files that it includes, and its attributes. The
+    repository is the one that *root* is in.
+    """
+    top = next((folder for folder in (root, *root.parents) if os.path.lexists(folder / ".git")), None)
+    if top is None:
+        return {}
+    git = top / ".git"
+    try:
+        if git.is_file():
+            git = top / git.read_text("utf-8", "replace")[:4_096].removeprefix("gitdir:").strip()
+        shared = git / "commondir"
+        if shared.is_file():
+            git = git / shared.read_text("utf-8", "replace")[:4_096].strip()
+        with (git / "config").open("rb") as file:
+            text = file.read(_MOST_CONFIG_BYTES).decode("utf-8", "replace")
+    except (OSError, ValueError):  # the file .git may contain anything
+        return {}
+    found = {}
+    for key, value in _PATH_IN_CONFIG.findall(text):
+        # A folder of hooks is relative to the working tree, an included file to the one that includes it.
+        base = git if key.lower() == "path" else top
+        named = value.strip()
+        place = Path(os.path.realpath(Path.home() / named[2:] if named.startswith("~/") else base / named))
+        if place != root and place.is_relative_to(root):
+            found[place.relative_to(root).as_posix()] = _NAMED
+    return found
+
+
+def _scan(root: Path) -> Iterator[GuardedFile]:
+    named = named_by_git(root)
+    waiting: list[tuple[str, str, ProtectedKind | None, str]] = [("", root.name, None, "")]
+    while waiting:
+        folder, above, within, top = waiting.pop()
+        try:
+            with os.scandir(root / folder) as items:
+                entries = list(items)
+        except OSError:  # gone, or not readable
+            continue
+        if is_git_folder(entry.name for entry in entries):
+            with suppress(OSError):
+                yield _guarded(folder, _BARE, (root / folder).lstat(), folder)
+            continue
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            kind = within or kind_of_name(entry.name, above) or named.get(path)
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if kind is None and not is_folder and _ending(entry.name) in JUDGED_ENDINGS:
+                kind = _judged(entry)
+            if is_folder and (kind is None or kind.level == "asked"):
+                if entry.name not in MADE_FOLDERS:
+                    waiting.append((path, entry.name, kind, top or (path if kind else "")))
+            elif kind is not None:
+                with suppress(OSError):  # gone
+                    yield _guarded(path, kind, entry.stat(follow_symlinks=False), top or path)
+
+
+def _ending(name: str) -> str:
+    return name[name.rfind(".") :].lower()
+
+
+def _judged(entry: "os.DirEntry[str]") -> ProtectedKind | None:
+    """Return the kind of a file that its content decides on, if that is a secret."""
+    name = entry.name.lower()
+    if name.endswith(".json") and not any(word in name for word in _ACCOUNT_WORDS):
+        return None
+    try:
+        file = os.open(entry.path, _READ)
+        try:
+            data = os.read(file, _MOST_JUDGED_BYTES) if stat.S_ISREG(os.fstat(file).st_mode) else b""
+        finally:
+            os.close(file)
+    except OSError:
+        return None
+    why = secret_in(entry.name, data)
+    return None if why is None else ProtectedKind("secret", why, ())
+
+
+def _linked(root: Path, guarded: Iterable[GuardedFile]) -> dict[Identity, ProtectedKind]:
+    """Return the kinds of protected files with several names: those *guarded*, and the home folder's."""
+    linked: dict[Identity, ProtectedKind] = {}
+    for one in guarded:
+        if one.is_folder:
+            for status in _several_names_below(root / one.path):
+                linked[status.st_dev, status.st_ino] = one.kind
+        elif one.names > 1 and not one.is_link:
+            linked[one.identity] = one.kind
+    for path, kind in _in_home():
+        try:
+            status = path.lstat()
+        except OSError:
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            for inner in _several_names_below(path):
+                linked.setdefault((inner.st_dev, inner.st_ino), kind)
+        elif stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            linked.setdefault((status.st_dev, status.st_ino), kind)
+    return linked
+
+
+def _in_home() -> Iterator[tuple[Path, ProtectedKind]]:
+    try:
+        home = Path.home()
+    except RuntimeError:  # this user has none
+        return
+    for kind in PROTECTED:
+        for pattern in kind.patterns:
+            if "*" not in pattern and pattern.startswith(".") and pattern not in (".git/", ".sunwell/"):
+                yield home / pattern.rstrip("/"), kind
+
+
+def _several_names_below(folder: Path) -> Iterator[os.stat_result]:
+    for place, folders, files in os.walk(folder):
+        # What git stores under a digest is shared between clones, and nothing is run from it.
+        folders[:] = [name for name in folders if name not in ("objects", *MADE_FOLDERS)]
+        for name in files:
+            with suppress(OSError):
+                status = os.lstat(os.path.join(place, name))  # noqa: PTH118 - called for every file
+                if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                    yield status
+
+
+def _files_of(root: Path, wanted: Mapping[Identity, object]) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the files below *root* that may be among those *wanted*."""
+    numbers = {number for _, number in wanted}
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(root / folder) as items:
+                for entry in items:
+                    path = f"{folder}/{entry.name}" if folder else entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name not in (".git", ".sunwell"):
+                            waiting.append(path)
+                    elif entry.inode() in numbers:
+                        yield path, entry.stat(follow_symlinks=False)
+        except OSError:  # gone, or not readable
+            continue
+
+
+@attrs.define(eq=False)
+class LinkedKinds:
+    """Knows which files of a workspace are protected under another of their names (hard links)."""
+
+    root: Path
+    _kinds: dict[Identity, ProtectedKind] = attrs.field(factory=dict, init=False)
+    _looked_ns: int = attrs.field(default=0, init=False)
+
+    def kind_of(self, status: os.stat_result) -> ProtectedKind | None:
+        """Return the kind of the file with *status* if another name of it is protected."""
+        if status.st_nlink < 2 or not stat.S_ISREG(status.st_mode):
+            return None
+        # A new name is a change of status, so what was found before the last one may be out of date.
+        if status.st_ctime_ns > self._looked_ns - _COARSE_NS:
+            now = time.time_ns()
+            self._kinds = _linked(self.root, _scan(self.root))
+            self._looked_ns = now
+        return self._kinds.get((status.st_dev, status.st_ino))
+
+
+def mounts_for(
+    guarded: Iterable[GuardedFile], root: Path, allows: Callable[[str], bool], *, any_allowed: bool
+) -> Iterator[tuple[Literal["empty file", "empty folder", "read-only"], Path]]:
+    """Yield what is mounted over protected files in the sandbox of a command, outer folders first.
+
+    Of very many files only the upper ones are mounted; what a command does to the others is noticed when it
+    has ended. *allows* says whether a file may be written that needs a person's word.
+    """
+    by_place: dict[Path, Literal["empty file", "empty folder", "read-only"]] = {}
+    for one in sorted(guarded, key=lambda one: (one.path.count("/"), one.path)):
+        place = root / one.path
+        if one.is_link:
+            place = Path(os.path.realpath(place))
+            if one.kind.level != "secret" or not place.is_relative_to(root) or not place.is_file():
+                continue  # what it leads to is protected by what that is
+        if one.kind.level == "secret":
+            by_place[place] = "empty folder" if one.is_folder else "empty file"
+        elif one.kind.level != "asked" or not any_allowed:
+            by_place.setdefault(place if one.kind.level != "asked" else root / one.top, "read-only")
+        elif not allows(one.path):
+            by_place.setdefault(place, "read-only")
+        if len(by_place) >= _MOST_MOUNTS:
+            break
+    for place in sorted(by_place):
+        yield by_place[place], place
+
+
+_SET_ASIDE = ".sunwell/set-aside"
+
+
+def left_behind(
+    root: Path, before: Mapping[str, GuardedFile], allows: Callable[[str], bool], *, may_move: bool = True
+) -> tuple[str, ...]:
+    """Set aside the protected files that were made since *before*; return a sentence for each.
+
+    They are moved to ``.sunwell/set-aside``, or, unless *may_move*, only named. Secret files may be made. A
+    file that was there *before* and has changed is only named: what it was is not known.
+    """
+
+    def matters(one: GuardedFile) -> bool:
+        is_open = one.kind.level == "asked" and allows(one.path)
+        is_fine = one.kind.level == "secret" and folded(one.path.rpartition("/")[2]) != ".sunwell"
+        return not (is_open or is_fine)
+
+    known = {one.identity for one in before.values() if matters(one)}
+    tops = {one.top for one in before.values()}
+    said: dict[str, str] = {}
+    for path, one in sorted(guarded_in(root).items()):
+        was = before.get(path)
+        if not matters(one):
+            continue
+        if was is not None and was.identity == one.identity:
+            if not one.is_folder and was.changed_ns != one.changed_ns and was.names == one.names:
+                said[path] = f"{quoted(path)} was changed by this command, and {one.kind.why}"
+        elif one.identity not in known:
+            place = one.top if one.top not in tops else path
+            if one.kind is _BARE:  # without it the rest is ordinary files
+                place = f"{path}/HEAD".lstrip("/")
+            if place in said or not os.path.lexists(root / place):
+                continue
+            if may_move:
+                said[place] = _set_aside(root, place, one.kind.why)
+            else:  # its rights are the user's, and so may be what appeared meanwhile
+                said[place] = f"{quoted(place)} was made while this command ran, and {one.kind.why}"
+    return tuple(said.values())
+
+
+def _set_aside(root: Path, path: str, why: str) -> str:
+    try:
+        if path == ".sunwell":
+            kept = root / f"sunwell-{time.time_ns():x}"
+        else:
+            folder = _room_for(root)
+            kept = folder / f"{time.time_ns():x}-{path.replace('/', '%')[-150:]}"
+        (root / path).rename(kept)
+    except OSError as error:
+        return f"{quoted(path)}, which this command made, could not be set aside ({error.strerror}): {why}"
+    shown = kept.relative_to(root)
+    return (
+        f"{quoted(path)}, which this command made, was moved to {quoted(str(shown))}: {why}; do not make it "
+        "again, and say at the end that it is wanted"
+    )
+
+
+def _room_for(root: Path) -> Path:
+    """Return the folder for what is set aside; raises :exc:`OSError`, also if a link is in its place."""
+    own = root / ".sunwell"
+    if not own.is_dir() and not own.is_symlink():
+        own.mkdir(mode=0o700)
+        (own / ".gitignore").write_text("*\n")
+    folder = root / _SET_ASIDE
+    for part in (own, folder):
+        if part.is_symlink():
+            raise OSError(0, f"{part} is a link")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
