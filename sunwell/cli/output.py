@@ -154,6 +154,14 @@ def say_json(text: str) -> None:
     _write(json_shown(text, ascii_only=not is_utf8), "\n", False, {})
 
 
+def flush() -> None:
+    """Write out what is kept back in a buffer, if that is possible."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
+
+
 def say_at_once(data: bytes, *, err: bool = True) -> None:
     """Write *data*, Sunwell's own, while the process is being ended; nothing if that would have to wait."""
     number = 2 if err else 1

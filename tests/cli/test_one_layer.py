@@ -92,8 +92,9 @@ def _call(node: ast.Call) -> str | None:
     if function.attr in ("from_markup", "from_ansi", "addHandler"):
         return function.attr
     if function.attr in ("write", "fdopen", "writev", "FileIO") and node.args:
-        aim = node.args[0]
-        if isinstance(aim, ast.Constant) and aim.value in (1, 2):
+        aim, *rest = node.args
+        is_fixed = function.attr == "write" and all(isinstance(part, ast.Constant) for part in rest)
+        if isinstance(aim, ast.Constant) and aim.value in (1, 2) and not is_fixed:
             return f"{function.attr} to {aim.value}"
     is_drawn = function.attr in ("add_row", "add_column") or (
         function.attr == "print" and ast.unparse(function.value).endswith("console")
@@ -162,7 +163,7 @@ def test_only_the_layer_writes_to_the_terminal() -> None:
         "import click\nclick.secho('a')",
         "import click\nclick.echo_via_pager('a')",
         "from click import style",
-        "import os\nos.write(2, b'a')",
+        "import os\nos.write(2, text)",
         "import os\nos.fdopen(1, 'w')",
         "open('/dev/tty', 'w')",
         "open(1, 'w')",
@@ -194,7 +195,8 @@ def test_the_search_finds(source: str) -> None:
         "import sys\nx = sys.stdout is None",
         "import subprocess\nsubprocess.run(['ls'], capture_output=True)",
         "from rich.text import Text\nText('…')",
-        "import os\nos.write(file, b'a')",
+        "import os\nos.write(file, text)",
+        "import os\nos.write(2, b'cancelled')",
         "from sunwell.cli.output import say\nsay('a')",
         "if TYPE_CHECKING:\n    from rich.console import Console",
     ],
