@@ -212,7 +212,7 @@ async def test_a_file_that_others_run_is_asked_for_each_time(folder, ask) -> Non
 
     def approve(proposal) -> bool:
         asked.append(proposal)
-        return proposal.summary != "make AGENTS.md"
+        return proposal.path != "AGENTS.md"
 
     box = Toolbox(folder, secrets=Secrets(), approve=approve)
     assert not (await ask(box, "write_file", path="a.py", content="ok\n")).is_error
