@@ -286,6 +286,23 @@ def test_questions_come_one_after_another_and_some_even_after_all() -> None:
         screen.close()
 
 
+def test_all_does_not_cover_a_file_that_other_programs_run(tmp_path: Path) -> None:
+    """It is shown with the reason, and a no holds."""
+    with proposing(
+        tmp_path, writing("a.txt", "a\n"), writing(".envrc", "b\n"), writing("c.txt", "c\n")
+    ) as screen:
+        screen.asked()
+        screen.type(b"all")
+        shown = screen.asked()
+        assert (
+            "| +b\nasked because direnv runs it when a shell enters the folder\nMake .envrc (+1)? " in shown
+        )
+        screen.type(b"n")
+        screen.result()
+    assert sorted(path.name for path in tmp_path.glob("*") if path.is_file()) == ["a.txt", "c.txt"]
+    assert not (tmp_path / ".envrc").exists()
+
+
 def test_a_worker_that_asks_is_named(terminal: Begin, shop: Path) -> None:
     """With its task; each question is complete before the next one comes."""
     screen = terminal("--orchestrate", "--smart-model", "opus", "--delegation-model", "haiku", "--approve")
