@@ -53,7 +53,12 @@ def unfound_program(command: str, environ: Mapping[str, str]) -> str:
     looked = ("/bin/sh", "-c", 'command -v -- "$1" >/dev/null 2>&1 || exit 9', "sh", word)
     try:
         done = subprocess.run(
-            looked, env=command_environment(environ, Secrets()), stdin=subprocess.DEVNULL, timeout=5
+            looked,
+            env=command_environment(environ, Secrets()),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=5,
         )
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return ""

@@ -14,16 +14,18 @@ from sunwell.cli.views import View
 from sunwell.core.tool import Proposal
 from sunwell.errors import ConfigurationError
 from sunwell.report.figures import one_line
+from sunwell.tools.wording import counted
 
 _PASTE_SECONDS = 0.05
 """Lines that come within this time were not typed one after the other."""
 _ANSWERS = "(y, n, all, details, ?)"
+_ALL = "approved from here on: each write, command and tool of this run, without showing it"
 _HELP = (
     "y        yes, do this",
-    "n        no: it is not done, and the model is told that it was not approved",
-    "all      yes to this and to everything that this run still asks about, without showing it:",
-    "         each write, command and tool of every worker. What must always be asked is still asked.",
-    "         It holds until this command ends, also if the run is resumed later.",
+    "n        no: it is not done, and the model is told so",
+    "all      yes to this and to all that this run would still ask about, not shown:",
+    "         each write, command and tool of every worker. What must always be",
+    "         asked is still asked. A run that is resumed asks again.",
     "details  show all of it again, nothing left out",
     "Ctrl-C   end the run; it can be resumed",
 )
@@ -59,6 +61,7 @@ class Asker:
                             return True
                         case "all":
                             self._all = True
+                            say_now(f"  {_ALL}", err=True)
                             return True
                         case "n" | "no" | None:
                             return False
@@ -93,8 +96,16 @@ def _show(proposal: Proposal) -> None:
 
 
 def _show_details(proposal: Proposal, *, is_whole: bool) -> None:
-    for row in change_lines(proposal.details, error_width(), is_diff=bool(proposal.path), is_whole=is_whole):
+    is_diff = bool(proposal.path)
+    left_out = []
+    for row in change_lines(
+        proposal.details, error_width(), is_diff=is_diff, is_whole=is_whole, tells_order=not is_diff
+    ):
         say_now(row.text, err=True, fg=row.colour)
+        left_out += [row.text] * row.is_cut
+    if left_out:  # said again here: the row above may have left the screen
+        places = f" (and in {counted(len(left_out) - 1, 'more place')})" if len(left_out) > 1 else ""
+        say_now(f"{left_out[0]}{places}", err=True, bold=True)
 
 
 def _question(proposal: Proposal) -> str:
@@ -118,7 +129,7 @@ async def answer(question: str) -> str | None:
         typed = bytearray()
         while not typed.endswith(b"\n") and (piece := await _read(number)):
             typed += piece
-        if not typed:
+        if not typed.endswith(b"\n"):  # the input ended, perhaps in the middle of a line
             say_now(err=True)  # the cursor is still behind the question
             return None
         if not await _comes_more(number):

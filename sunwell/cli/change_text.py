@@ -1,5 +1,6 @@
 """A command or the change of a file as a person sees it: when it is to be approved, planned or recorded."""
 
+import unicodedata
 from collections.abc import Iterator
 
 import attrs
@@ -10,7 +11,7 @@ from sunwell.tools.wording import counted, exact_lines
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 _HEAD_LINES, _TAIL_LINES = 160, 40
 _LONGEST_LINE = 2_000
-GUTTER, FOLDED = "| ", ": "
+GUTTER, FOLDED, ORDERED = "| ", ": ", "= in stored order: "
 """What stands before each line, and before the rest of a line that is longer than the terminal is wide: so no
 text can look like a line of Sunwell's own."""
 
@@ -21,13 +22,19 @@ class ShownLine:
 
     text: str
     colour: str | None = None
+    is_cut: bool = False
+    """Whether it says that something is left out."""
 
 
-def change_lines(text: str, width: int, *, is_diff: bool, is_whole: bool = True) -> Iterator[ShownLine]:
+def change_lines(
+    text: str, width: int, *, is_diff: bool, is_whole: bool = True, tells_order: bool = False
+) -> Iterator[ShownLine]:
     """Yield *text* in rows of at most *width* columns, each with a sign before it.
 
     Different texts look different, see :func:`~sunwell.tools.wording.exact_lines`. Without *is_whole*, the
-    middle of a long text and the end of a long line are left out, and a row says how much that is.
+    middle of a long text and the end of a long line are left out, and a row says how much that is. With
+    *tells_order*, a line with letters that are read from right to left is followed by the same line with
+    escapes for them: many terminals show its words in another order than they are stored in.
     """
     lines = exact_lines(text.removesuffix("\n") if is_diff else text, is_diff=is_diff)
     left_out = 0 if is_whole else len(lines) - _HEAD_LINES - _TAIL_LINES
@@ -37,10 +44,15 @@ def change_lines(text: str, width: int, *, is_diff: bool, is_whole: bool = True)
                 size = sum(len(one) for one in lines[number : len(lines) - _TAIL_LINES])
                 yield ShownLine(
                     f"… {counted(left_out, 'line')} with {counted(size, 'character')} not shown here: "
-                    "the answer details shows them"
+                    "the answer details shows them",
+                    is_cut=True,
                 )
             continue
         yield from _rows(line, width, is_diff=is_diff, is_whole=is_whole)
+        if tells_order and any(unicodedata.bidirectional(sign) in ("R", "AL", "AN") for sign in line):
+            stored = ORDERED + line.encode("ascii", "backslashreplace").decode()
+            for number, piece in enumerate(pieces(stored, max(20, width - len(FOLDED)))):
+                yield ShownLine(f"{FOLDED if number else ''}{piece}")
 
 
 def _rows(line: str, width: int, *, is_diff: bool, is_whole: bool) -> Iterator[ShownLine]:
@@ -51,7 +63,8 @@ def _rows(line: str, width: int, *, is_diff: bool, is_whole: bool) -> Iterator[S
         yield ShownLine(f"{FOLDED if number else GUTTER}{piece}", colour)
     if more > 0:
         yield ShownLine(
-            f"… {counted(more, 'character')} of this line not shown here: the answer details shows them"
+            f"… {counted(more, 'character')} of this line not shown here: the answer details shows them",
+            is_cut=True,
         )
 
 

@@ -21,7 +21,7 @@ from typing import Any, NoReturn, TypeVar
 import attrs
 
 from sunwell.cli.exit_codes import CANCELLED
-from sunwell.cli.output import flush_all, say, say_at_once
+from sunwell.cli.output import flush, say, say_at_once
 from sunwell.core.threads import DaemonThreads
 
 T = TypeVar("T")
@@ -178,5 +178,5 @@ def leave(code: str | int | None) -> NoReturn:
         say(code, err=True)
     with suppress(Exception):  # each function's own error is printed by Python
         atexit._run_exitfuncs()
-    flush_all()
+    flush()
     os._exit(code & 0xFF if isinstance(code, int) else int(code is not None))

@@ -106,12 +106,33 @@ def say_now(
 def say_text(text: str, *, err: bool = False) -> None:
     """Print *text* of several lines that is not Sunwell's, such as an answer, and a line break.
 
-    See :func:`~sunwell.report.figures.printable`.
+    See :func:`~sunwell.report.figures.printable`. A line that a terminal would break so that its rest looks
+    like a line of Sunwell's report is broken here, with a sign before the rest.
     """
     from sunwell.report.figures import printable
 
     safe = printable(text)
+    stream = sys.stderr if err else sys.stdout
+    if stream is not None and stream.isatty():
+        safe = _broken_visibly(safe, err)
     when_free(lambda: _write(safe, "\n", err, {}))
+
+
+def _broken_visibly(safe: str, err: bool) -> str:
+    from sunwell.cli.change_text import FOLDED
+    from sunwell.cli.terminal import error_width, terminal_width
+    from sunwell.core.marks import guarded_from_report
+    from sunwell.report.figures import pieces
+
+    width = error_width() if err else terminal_width()
+    lines = safe.split("\n")
+    for number, line in enumerate(lines):
+        if len(line) * 2 > width:
+            first, *rest = pieces(line, max(2, width))
+            below = "\n".join(rest)
+            if guarded_from_report(below) != below:
+                lines[number] = "\n".join([first, *(f"{FOLDED}{piece}" for piece in rest)])
+    return "\n".join(lines)
 
 
 def say_change(text: str, *, err: bool = False) -> None:
@@ -133,20 +154,20 @@ def say_json(text: str) -> None:
     _write(json_shown(text, ascii_only=not is_utf8), "\n", False, {})
 
 
+def flush() -> None:
+    """Write out what is kept back in a buffer, if that is possible."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
+
+
 def say_at_once(data: bytes, *, err: bool = True) -> None:
     """Write *data*, Sunwell's own, while the process is being ended; nothing if that would have to wait."""
     number = 2 if err else 1
     with suppress(OSError):  # a reader that is stuck or gone must not keep the process alive
         if select.select([], [number], [], 0)[1]:
             os.write(number, data)
-
-
-def flush_all() -> None:
-    """Write out what is still held back of both streams, as far as they take it."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            if stream is not None:
-                stream.flush()
 
 
 def _write(safe: str, end: str, err: bool, style: dict[str, Any]) -> None:

@@ -69,7 +69,7 @@ def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
     if result.answer:
         say_text(result.answer, err=aside)
         say(err=aside)
-    for line in summary_text(result, width=terminal_width()).splitlines():
+    for line in summary_text(result, width=terminal_width()).split("\n"):
         is_path = line.startswith(_PATHS)  # whole, so that it can be copied
         say(line, err=True, wrap=None if is_path else 9)
     if result.stop_reason == "not_recorded":  # whole: the line above may be cut

@@ -62,7 +62,7 @@ def piece_of_file(piece: str, content: str) -> str | None:
 
 
 _REPORT = re.compile(
-    r"^(\\*)(?=[ \t]*(?:"
+    r"^(\\*+)(?=[ \t]*+(?:"  # without going back: a text may be one long run of either
     r"(?i:verdict\b|(?:not )?verified(?: by\b|:)|approved\b)"
     r"|(?:done|error|incomplete|cancelled|bill|cost|files|commands|journal|lens|note|quoted)(?: {2}| *\t)"
     r"|(?:incomplete|cancelled) [^\n]{0,200}after \d+ turns?\b"

@@ -228,7 +228,9 @@ class StagedRun:
             if self._asks:
                 summary, details = self._proposed()
                 if self.terms.dry_run:
-                    return self.terms.result(self.call, Outcome(f"dry run, not done: {summary}"))
+                    # A summary is one line and may be cut.
+                    exactly = "" if details in summary else f"\n{details}"
+                    return self.terms.result(self.call, Outcome(f"dry run, not done: {summary}{exactly}"))
                 conditions = getattr(self.tool, "conditions", None)
                 how = conditions(self.arguments) if callable(conditions) else ""
                 await self.terms.require_approval(self.call.name, summary, details, conditions=how)

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,13 +97,15 @@ def test_anything_but_an_answer_asks_again(tmp_path: Path) -> None:
 
 def test_the_end_of_the_input_is_a_no(tmp_path: Path) -> None:
     """Ctrl-D approves nothing, and the next question is asked."""
-    with proposing(tmp_path, writing("a.txt", "one\n"), writing("b.txt", "two\n")) as screen:
+    with proposing(tmp_path, *(writing(f"{name}.txt", "one\n") for name in "abc")) as screen:
         screen.asked()
         os.write(screen.master, b"\x04")
         assert "Make b.txt" in screen.asked()
+        os.write(screen.master, b"y\x04\x04")  # a line that was not ended
+        assert "Make c.txt" in screen.asked()
         screen.type(b"y")
         screen.result()
-    assert sorted(path.name for path in tmp_path.glob("*.txt")) == ["b.txt"]
+    assert [path.name for path in tmp_path.glob("*.txt")] == ["c.txt"]
 
 
 def test_what_was_typed_before_the_question_is_no_answer(tmp_path: Path) -> None:
@@ -119,13 +120,13 @@ def test_what_was_typed_before_the_question_is_no_answer(tmp_path: Path) -> None
     assert not (tmp_path / "a.txt").exists()
 
 
-@pytest.mark.parametrize("text", [b"y\ny\n", b"all\nrm -rf /\n", b"y\n\n"], ids=["yes", "all", "empty"])
-def test_a_pasted_text_is_no_answer(tmp_path: Path, text: bytes) -> None:
+def test_a_pasted_text_is_no_answer(tmp_path: Path) -> None:
     """Neither to this question nor to the next."""
     with proposing(tmp_path, writing("a.txt", "one\n"), writing("b.txt", "two\n")) as screen:
         screen.asked()
-        os.write(screen.master, text)
-        assert "several lines came at once" in screen.asked()
+        for text in (b"y\ny\n", b"all\nrm -rf /\n", b"y\n\n", b"\n" * 3 + b"y\n"):
+            os.write(screen.master, text)
+            assert "several lines came at once" in screen.asked()
         screen.type(b"n")
         assert "Make b.txt" in screen.asked()
         screen.type(b"n")
@@ -143,6 +144,16 @@ def test_a_command_is_shown_exactly_as_it_would_run(tmp_path: Path) -> None:
         screen.type(b"n")
         assert json.loads(screen.result())["status"] == "ok"
     assert not (tmp_path / "evil").exists()
+
+
+def test_a_command_that_is_read_from_right_to_left_is_also_shown_in_its_order(tmp_path: Path) -> None:
+    """A terminal that turns such words around shows these two commands alike."""
+    commands = ("rm \u05d0 1", "rm 1 \u05d0")
+    with proposing(tmp_path, *map(running, commands), options=SHELL) as screen:
+        for command, order in zip(commands, (r"rm \u05d0 1", r"rm 1 \u05d0"), strict=True):
+            assert f"\n| {command}\n= in stored order: {order}\nin " in screen.asked()
+            screen.type(b"n")
+        screen.result()
 
 
 def test_no_text_can_get_to_the_edge_of_the_terminal(tmp_path: Path) -> None:
@@ -173,18 +184,19 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_what_a_diff_does_not_show_is_shown(tmp_path: Path, name: str) -> None:
+def test_what_a_diff_does_not_show_is_shown(tmp_path: Path) -> None:
     """Line ends, the end of the file, white space, encoding; the question names the file again."""
-    old, new, said = CHANGES[name]
-    (tmp_path / "f").write_bytes(old)
-    with proposing(tmp_path, writing("f", new)) as screen:
-        shown = screen.asked()
-        assert said in shown
-        assert shown.rpartition("\n")[2].startswith("Change f (+")
-        screen.type(b"y")
+    for name, (old, _, _) in CHANGES.items():
+        (tmp_path / name).write_bytes(old)
+    with proposing(tmp_path, *(writing(name, new) for name, (_, new, _) in CHANGES.items())) as screen:
+        for name, (_, _, said) in CHANGES.items():
+            shown = screen.asked()
+            assert said in shown
+            assert shown.rpartition("\n")[2].startswith(f"Change {name} (+")
+            screen.type(b"y")
         screen.result()
-    assert (tmp_path / "f").read_bytes().decode("utf-8") == new
+    for name, (_, new, _) in CHANGES.items():
+        assert (tmp_path / name).read_bytes().decode("utf-8") == new
 
 
 def test_a_long_change_is_cut_and_counted_and_details_shows_all(tmp_path: Path) -> None:
@@ -195,6 +207,9 @@ def test_a_long_change_is_cut_and_counted_and_details_shows_all(tmp_path: Path) 
         tmp_path, writing("long.txt", long), running(command), options=SHELL, columns=80
     ) as screen:
         shown = screen.asked()
+        left_out = shown.split("\n")[-2]  # said again where the question is
+        assert left_out.startswith("\u2026 304 lines with ")
+        assert left_out.endswith("not shown here: the answer details shows them (and in 1 more place)")
         assert shown.endswith("\nMake long.txt (+501)? ")
         assert re.search("\n\u2026 304 lines with [\\d,]+ characters not shown here", shown)
         assert "\u2026 3,001 characters of this line not shown here" in shown
@@ -252,20 +267,40 @@ asyncio.run(main())
 
 def test_questions_come_one_after_another_and_some_even_after_all() -> None:
     """Nothing comes between a question and its answer; what must always be asked says why."""
-    screen = Terminal([sys.executable, "-c", ALWAYS], {})
+    screen = Terminal(["-c", ALWAYS], {})
     try:
         assert screen.asked() == "\nasked by task-1: Do this\n| {}\nAct once? "
         screen.type(b"x")
         assert screen.asked() == "x\n  no answer yet: type y, n, all, details or ?\nAct once? "
         screen.type(b"all")
         shown = screen.asked()
-        assert shown.startswith("all\na line of another worker\none more\n")
+        assert shown.startswith(
+            "all\n  approved from here on: each write, command and tool of this run, without showing it\n"
+            "a line of another worker\none more\n"
+        )
         assert shown.endswith("| {}\nasked because it is protected\nAct on a guarded file? ")
         screen.type(b"n")
         assert screen.result() == "[True, False, True]\n"
         assert b"Act again" not in screen.all
     finally:
         screen.close()
+
+
+def test_all_does_not_cover_a_file_that_other_programs_run(tmp_path: Path) -> None:
+    """It is shown with the reason, and a no holds."""
+    with proposing(
+        tmp_path, writing("a.txt", "a\n"), writing(".envrc", "b\n"), writing("c.txt", "c\n")
+    ) as screen:
+        screen.asked()
+        screen.type(b"all")
+        shown = screen.asked()
+        assert (
+            "| +b\nasked because direnv runs it when a shell enters the folder\nMake .envrc (+1)? " in shown
+        )
+        screen.type(b"n")
+        screen.result()
+    assert sorted(path.name for path in tmp_path.glob("*") if path.is_file()) == ["a.txt", "c.txt"]
+    assert not (tmp_path / ".envrc").exists()
 
 
 def test_a_worker_that_asks_is_named(terminal: Begin, shop: Path) -> None:

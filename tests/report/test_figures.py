@@ -110,6 +110,27 @@ def test_an_answer_cannot_look_like_the_report(line: str) -> None:
     assert printable(f"\\{line}") == f"\\\\{line}"
 
 
+PARTS = (
+    *"a\\ \n\r\t\x1b\u202e\u200b?(",
+    "verdict",
+    "approved",
+    "done  ",
+    "sunwell: ",
+    "? (y, n, all, details, ?)",
+)
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=12).map("".join))
+def test_no_text_acts_or_looks_like_the_report(text: str) -> None:
+    """Whatever it is made of; and with its backslashes, two texts never become the same."""
+    said = printable(text)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u200b]", said)
+    for line in said.split("\n"):
+        assert not re.match(
+            r"\s*(?i:verdict|approved)\b|\s*(?:done {2}|sunwell: )|.*\? \(y, n, all", line
+        ) or (line.startswith("\\"))
+
+
 @pytest.mark.parametrize(
     "line", ["Note: see below", "Done.", "error: expected ;", "lens cap", "The verdict: ok", "Files changed:"]
 )

@@ -154,7 +154,7 @@ async def test_a_dry_run_shows_the_difference_and_changes_nothing(folder, ask):
     assert listed == ["new/", "new/deep/", "new/deep/y (8 bytes)", "x (6 bytes)"]
     assert (await ask(box, "search_files", pattern="needle")).content == "new/deep/y:1: needles"
     assert (await ask(box, "run_command", command="touch z")).content == "dry run, not done: run touch z"
-    assert (await ask(box, "act")).content == "dry run, not done: run the tool act"
+    assert (await ask(box, "act")).content == "dry run, not done: run the tool act\n{}"
     assert [path.name for path in folder.rglob("*")] == ["x"]
     assert (folder / "x").read_text() == "one\ntwo\n"
     assert asked == []
