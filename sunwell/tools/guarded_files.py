@@ -52,14 +52,14 @@ class GuardedFile:
 def guarded_in(root: Path, most_entries: int | None = None) -> dict[str, GuardedFile]:
     """Return the protected files and folders below *root* by path, as they are now.
 
-    With *most_entries*, the search ends after so many files and folders.
+    With *most_entries*, the search ends after so many files and folders, and leaves out other names.
 
     Folders of secrets and of repositories are returned as one; of other folders each file. Links are not
     followed, and folders that package managers fill are not entered. Other names (hard links) of protected
     files, and of those in the home folder, are returned with them.
     """
     found = {one.path: one for one in _scan(root, most_entries)}
-    linked = _linked(root, found.values())
+    linked = _linked(root, found.values()) if most_entries is None else {}
     if linked:
         for path, status in _files_of(root, linked):
             kind = linked.get((status.st_dev, status.st_ino))
