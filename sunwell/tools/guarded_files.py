@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from sunwell.tools.protected import (
     ProtectedKind,
     is_git_folder,
     kind_of_name,
+    kind_of_path,
+    kinds_below,
     secret_in,
 )
 from sunwell.tools.wording import quoted
@@ -27,6 +30,10 @@ _MOST_JUDGED_BYTES = 64_000
 _ACCOUNT_WORDS = ("account", "credential", "secret", "firebase", "google", "gcp", "key", "sa.")
 _MOST_MOUNTS = 1_000  # bubblewrap takes 9,000 words
 _BARE = ProtectedKind("repository", "git takes it for a repository and runs what its files name", ())
+_MOST_LINKED_IN = 5_000
+"""Files and folders among which links are looked for: protected ones are near the root."""
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 Identity = tuple[int, int]
 
@@ -49,16 +56,19 @@ class GuardedFile:
     is_link: bool = False
 
 
-def guarded_in(root: Path, most_entries: int | None = None) -> dict[str, GuardedFile]:
+def guarded_in(
+    root: Path, most_entries: int | None = None, *, opens_all: bool = False
+) -> dict[str, GuardedFile]:
     """Return the protected files and folders below *root* by path, as they are now.
 
-    With *most_entries*, the search ends after so many files and folders, and leaves out other names.
+    With *most_entries*, the search ends after so many files and folders, and leaves out other names. With
+    *opens_all*, folders of this user that cannot be looked into are opened to their owner first.
 
     Folders of secrets and of repositories are returned as one; of other folders each file. Links are not
     followed, and folders that package managers fill are not entered. Other names (hard links) of protected
     files, and of those in the home folder, are returned with them.
     """
-    found = {one.path: one for one in _scan(root, most_entries)}
+    found = {one.path: one for one in _scan(root, most_entries, opens_all=opens_all)}
     linked = _linked(root, found.values()) if most_entries is None else {}
     if linked:
         for path, status in _files_of(root, linked):
@@ -104,11 +114,17 @@ def named_by_git(root: Path) -> dict[str, ProtectedKind]:
         shared = git / "commondir"
         if shared.is_file():
             git = git / shared.read_text("utf-8", "replace")[:4_096].strip()
-        with (git / "config").open("rb") as file:
-            text = file.read(_MOST_CONFIG_BYTES).decode("utf-8", "replace")
     except (OSError, ValueError):  # the file .git may contain anything
         return {}
+    text = ""
+    with suppress(OSError, ValueError), (git / "config").open("rb") as file:
+        text = file.read(_MOST_CONFIG_BYTES).decode("utf-8", "replace")
     found = {}
+    with suppress(OSError):
+        for hook in (git / "hooks").iterdir():
+            target = Path(os.path.realpath(hook))
+            if hook.is_symlink() and target != root and target.is_relative_to(root):
+                found[target.relative_to(root).as_posix()] = _NAMED
     for key, value in _PATH_IN_CONFIG.findall(text):
         # A folder of hooks is relative to the working tree, an included file to the one that includes it.
         base = git if key.lower() == "path" else top
@@ -119,54 +135,154 @@ def named_by_git(root: Path) -> dict[str, ProtectedKind]:
     return found
 
 
-def _scan(root: Path, most_entries: int | None = None) -> Iterator[GuardedFile]:
-    named = named_by_git(root)
-    waiting: list[tuple[str, str, ProtectedKind | None, str]] = [("", root.name, None, "")]
+def _named_by_links(root: Path) -> dict[str, ProtectedKind]:
+    """Return what protected links lead to below *root*: it is run, or read, under the name of the link."""
+    found: dict[str, ProtectedKind] = {}
+    for folder, above, entries, _ in _walk(root, _MOST_LINKED_IN):
+        for entry in entries:
+            if not entry.is_symlink():
+                continue
+            way = f"{folder}/{entry.name}" if folder else entry.name
+            target = Path(os.path.realpath(root / way))
+            if target == root or not target.is_relative_to(root):
+                continue
+            path = target.relative_to(root).as_posix()
+            kind = kind_of_name(entry.name, above)
+            if kind is not None:
+                found.setdefault(path, kind)
+            for name, inner in kinds_below(entry.name).items():
+                found.setdefault(f"{path}/{name}", inner)
+    return found
+
+
+def named_in(root: Path) -> dict[str, ProtectedKind]:
+    """Return files and folders below *root* that are protected by what names them, not by their own names.
+
+    That is the configuration of git (see :func:`named_by_git`), and protected links.
+    """
+    return _named_by_links(root) | named_by_git(root)
+
+
+def _walk(
+    root: Path, most_entries: int | None = None, *, opens_all: bool = False
+) -> Iterator[tuple[str, str, list["os.DirEntry[str]"], int]]:
+    """Yield each folder below *root*, upper ones first: its path, its name, its entries, its descriptor.
+
+    No link is followed, whatever is swapped meanwhile. The caller may take names out of the entries: folders
+    that are left are entered, except what package managers fill. With *opens_all*, folders of this user that
+    cannot be looked into are opened to their owner first. With *most_entries*, it ends after so many.
+    """
+    try:
+        top = os.open(root, FOLDER & ~os.O_NOFOLLOW)
+    except OSError:
+        if not opens_all:
+            return
+        root.chmod(stat.S_IMODE(root.stat().st_mode) | stat.S_IRWXU)
+        top = os.open(root, FOLDER & ~os.O_NOFOLLOW)
+    waiting = deque([""])
     seen = 0
-    while waiting and (most_entries is None or seen < most_entries):
-        folder, above, within, top = waiting.pop()
-        try:
-            with os.scandir(root / folder) as items:
-                entries = list(items)
-        except OSError:  # gone, or not readable
-            continue
-        seen += len(entries)
+    try:
+        while waiting and (most_entries is None or seen < most_entries):
+            path = waiting.popleft()
+            try:
+                folder = open_below(top, path, opens_all=opens_all)
+            except OSError:  # gone, a link by now, or not readable
+                continue
+            try:
+                with os.scandir(folder) as items:
+                    entries = list(items)
+                seen += len(entries)
+                yield path, path.rpartition("/")[2] or root.name, entries, folder
+                for entry in entries:
+                    if entry.name not in MADE_FOLDERS and entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{path}/{entry.name}" if path else entry.name)
+            except OSError:
+                continue
+            finally:
+                os.close(folder)
+    finally:
+        os.close(top)
+
+
+def open_below(top: int, path: str, *, opens_all: bool = False) -> int:
+    """Return a descriptor of the folder *path* below the open folder *top*, reached without any link.
+
+    With *opens_all*, folders of this user on the way are opened to their owner if they are not.
+    """
+    here = os.dup(top)
+    try:
+        for name in path.split("/") if path else ():
+            try:
+                below = os.open(name, FOLDER, dir_fd=here)
+            except PermissionError:
+                if not opens_all:
+                    raise
+                give_owner_rights(here, name)
+                below = os.open(name, FOLDER, dir_fd=here)
+            os.close(here)
+            here = below
+    except BaseException:
+        os.close(here)
+        raise
+    return here
+
+
+def give_owner_rights(folder: int, name: str) -> None:
+    """Let this user read, write and enter the folder *name* in the open *folder*, if it is theirs."""
+    held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        mode = stat.S_IMODE(os.fstat(held).st_mode)
+        os.chmod(f"/proc/self/fd/{held}", mode | stat.S_IRWXU)  # noqa: PTH101 - the opened folder itself
+    finally:
+        os.close(held)
+
+
+def _scan(root: Path, most_entries: int | None = None, *, opens_all: bool = False) -> Iterator[GuardedFile]:
+    named = named_in(root)
+    inside: dict[str, tuple[ProtectedKind, str]] = {}
+    for folder, above, entries, opened in _walk(root, most_entries, opens_all=opens_all):
+        within, top = inside.pop(folder, (None, ""))
         if is_git_folder(entry.name for entry in entries):
-            with suppress(OSError):
-                yield _guarded(folder, _BARE, (root / folder).lstat(), folder)
+            entries.clear()
+            yield _guarded(folder, _BARE, os.fstat(opened), folder)
             continue
+        left: list[os.DirEntry[str]] = []
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
             kind = within or kind_of_name(entry.name, above) or named.get(path)
+            if kind is None and entry.is_symlink():
+                kind = next(iter(kinds_below(entry.name).values()), None)
             is_folder = entry.is_dir(follow_symlinks=False)
             if kind is None and not is_folder and _ending(entry.name) in JUDGED_ENDINGS:
-                kind = _judged(entry)
+                kind = _judged(entry.name, opened)
             if is_folder and (kind is None or kind.level == "asked"):
-                if entry.name not in MADE_FOLDERS:
-                    waiting.append((path, entry.name, kind, top or (path if kind else "")))
+                left.append(entry)
+                if kind is not None:
+                    inside[path] = (kind, top or path)
             elif kind is not None:
                 with suppress(OSError):  # gone
                     yield _guarded(path, kind, entry.stat(follow_symlinks=False), top or path)
+        entries[:] = left
 
 
 def _ending(name: str) -> str:
     return name[name.rfind(".") :].lower()
 
 
-def _judged(entry: "os.DirEntry[str]") -> ProtectedKind | None:
+def _judged(name: str, folder: int) -> ProtectedKind | None:
     """Return the kind of a file that its content decides on, if that is a secret."""
-    name = entry.name.lower()
-    if name.endswith(".json") and not any(word in name for word in _ACCOUNT_WORDS):
+    small = name.lower()
+    if small.endswith(".json") and not any(word in small for word in _ACCOUNT_WORDS):
         return None
     try:
-        file = os.open(entry.path, _READ)
+        file = os.open(name, _READ, dir_fd=folder)
         try:
             data = os.read(file, _MOST_JUDGED_BYTES) if stat.S_ISREG(os.fstat(file).st_mode) else b""
         finally:
             os.close(file)
     except OSError:
         return None
-    why = secret_in(entry.name, data)
+    why = secret_in(name, data)
     return None if why is None else ProtectedKind("secret", why, ())
 
 
@@ -308,10 +424,17 @@ def left_behind(
     known = {one.identity for one in before.values() if matters(one)}
     tops = {one.top for one in before.values()}
     said: dict[str, str] = {}
-    for path, one in sorted(guarded_in(root, most_entries).items()):
+    found = guarded_in(root, most_entries, opens_all=may_move)
+    fresh = [one for one in found.values() if one.is_link and one.identity not in known and matters(one)]
+    ends = tuple(os.path.realpath(root / one.path) for one in fresh)
+    for path, one in sorted(found.items()):
         was = before.get(path)
         if not matters(one):
             continue
+        if kind_of_path(path, root.name) is None and one.kind is not _BARE:
+            place = str(root / path)
+            if not one.is_link and any(place == end or place.startswith(f"{end}/") for end in ends):
+                continue  # protected by nothing but a link that is set aside
         if was is not None and was.identity == one.identity:
             if not one.is_folder and was.changed_ns != one.changed_ns and was.names == one.names:
                 said[path] = f"{quoted(path)} was changed by this command, and {one.kind.why}"
@@ -329,27 +452,50 @@ def left_behind(
 
 
 def _set_aside(root: Path, path: str, why: str) -> str:
+    above, _, name = path.rpartition("/")
+    kept = f"{time.time_ns():x}-{path.replace('/', '%')[-150:]}"
+    top = os.open(root, FOLDER & ~os.O_NOFOLLOW)
     try:
-        kept = _room_for(root) / f"{time.time_ns():x}-{path.replace('/', '%')[-150:]}"
-        (root / path).rename(kept)
+        room, folder = _room_in(top), open_below(top, above, opens_all=True)
+        try:
+            _move(name, folder, kept, room)
+        finally:
+            os.close(room)
+            os.close(folder)
     except OSError as error:
         return f"{quoted(path)}, which this command made, could not be set aside ({error.strerror}): {why}"
-    shown = kept.relative_to(root)
+    finally:
+        os.close(top)
     return (
-        f"{quoted(path)}, which this command made, was moved to {quoted(str(shown))}: {why}; do not make it "
-        "again, and say at the end that it is wanted"
+        f"{quoted(path)}, which this command made, was moved to {quoted(f'{_SET_ASIDE}/{kept}')}: {why}; do "
+        "not make it again, and say at the end that it is wanted"
     )
 
 
-def _room_for(root: Path) -> Path:
-    """Return the folder for what is set aside; raises :exc:`OSError`, also if a link is in its place."""
-    own = root / ".sunwell"
-    if not own.is_dir() and not own.is_symlink():
-        own.mkdir(mode=0o700)
-        (own / ".gitignore").write_text("*\n")
-    folder = root / _SET_ASIDE
-    for part in (own, folder):
-        if part.is_symlink():
-            raise OSError(0, f"{part} is a link")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+def _move(name: str, folder: int, kept: str, room: int) -> None:
+    try:
+        os.rename(name, kept, src_dir_fd=folder, dst_dir_fd=room)
+    except PermissionError:  # a folder must be writable to be moved, and so must the one that it is in
+        mode = stat.S_IMODE(os.fstat(folder).st_mode)
+        os.fchmod(folder, mode | stat.S_IRWXU)
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            give_owner_rights(folder, name)
+        os.rename(name, kept, src_dir_fd=folder, dst_dir_fd=room)
+
+
+def _room_in(top: int) -> int:
+    """Return a descriptor of the folder for what is set aside; OSError, also if a link is in its place."""
+    here = os.dup(top)
+    for part in _SET_ASIDE.split("/"):
+        try:
+            with suppress(FileExistsError):
+                os.mkdir(part, 0o700, dir_fd=here)
+                if part == ".sunwell":
+                    ignoring = os.open(f"{part}/.gitignore", _NEW, 0o600, dir_fd=here)
+                    os.write(ignoring, b"*\n")
+                    os.close(ignoring)
+            below = os.open(part, FOLDER, dir_fd=here)
+        finally:
+            os.close(here)
+        here = below
+    return here

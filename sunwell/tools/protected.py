@@ -6,9 +6,10 @@ that one of them keeps closed is not open to another.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import product
+from types import MappingProxyType
 from typing import Literal
 
 import attrs
@@ -97,7 +98,7 @@ PROTECTED = (
         ".vscode/tasks.json .vscode/settings.json .vscode/launch.json .vscode/mcp.json "
         ".vscode/extensions.json *.code-workspace .idea/ .fleet/ .zed/ .vs/ .exrc .vimrc .nvimrc "
         ".nvim.lua .dir-locals.el .dir-locals-2.el .devcontainer/ .devcontainer.json .gitpod.yml "
-        ".gitpod.Dockerfile .idx/",
+        ".gitpod.Dockerfile .idx/ .helix/ .lvimrc .run/ .theia/ .nova/ .kakrc",
     ),
     _kind(
         "asked",
@@ -106,7 +107,8 @@ PROTECTED = (
         ".gitlab-ci.yaml .gitlab/ci/ .circleci/ .travis.yml azure-pipelines.yml azure-pipelines.yaml "
         ".azure-pipelines/ Jenkinsfile bitbucket-pipelines.yml .drone.yml .woodpecker.yml "
         ".woodpecker/ .buildkite/ appveyor.yml .appveyor.yml .cirrus.yml .semaphore/ .teamcity/ "
-        "cloudbuild.yaml cloudbuild.yml buildspec.yml",
+        "cloudbuild.yaml cloudbuild.yml buildspec.yml .builds/ .build.yml .tekton/ bitrise.yml codemagic.yaml "
+        "netlify.toml vercel.json render.yaml .readthedocs.yaml .readthedocs.yml",
     ),
     _kind(
         "asked",
@@ -118,7 +120,8 @@ PROTECTED = (
         "it runs at commits or other actions of git",
         ".pre-commit-config.yaml .pre-commit-config.yml .pre-commit-hooks.yaml .husky/ .huskyrc "
         ".huskyrc.* .githooks/ lefthook.yml lefthook.yaml lefthook.toml lefthook.json .lefthook.yml "
-        ".lefthook.yaml lefthook-local.yml .lefthook/ .lefthook-local.yml .overcommit.yml .git-hooks/",
+        ".lefthook.yaml lefthook-local.yml .lefthook/ .lefthook-local.yml .overcommit.yml .git-hooks/ .lefthook.toml .lefthook.json simple-git-hooks.json "
+        ".simple-git-hooks.json prek.toml captainhook.json hk.pkl",
     ),
     _kind(
         "asked",
@@ -127,7 +130,8 @@ PROTECTED = (
         ".cursorrules .mcp.json mcp.json .codex/ .gemini/ .windsurf/ .windsurfrules "
         ".clinerules/ .roo/ .roorules .continue/ .aider.conf.yml .amazonq/ .kiro/ .junie/ .opencode/ "
         "opencode.json opencode.jsonc .goosehints .github/copilot-instructions.md "
-        ".github/instructions/ .github/prompts/ .github/agents/",
+        ".github/instructions/ .github/prompts/ .github/agents/ .github/hooks/ .github/chatmodes/ QWEN.md .qwen/ "
+        "crush.json .crush.json CRUSH.md .agents/ .agent/ .kilocode/ .factory/ .amp/ .rules .augment/ .trae/",
     ),
     _kind(
         "asked",
@@ -141,7 +145,8 @@ PROTECTED = (
         "asked",
         "an interpreter or a debugger runs it at every start, whatever is run",
         "*.pth sitecustomize.py usercustomize.py .gdbinit .lldbinit .Rprofile .irbrc .pryrc .psqlrc "
-        ".sqliterc .ipython/",
+        ".sqliterc .ipython/ .pdbrc .pdbrc.py .rdbgrc .byebugrc .ghci .ocamlinit .iex.exs "
+        "jupyter_notebook_config.py jupyter_server_config.py",
     ),
     _kind(
         "asked",
@@ -149,7 +154,8 @@ PROTECTED = (
         ".tool-versions mise.toml .mise.toml mise.local.toml .mise.local.toml .mise/ .config/mise/ "
         ".config/mise.toml .bazelrc .cargo/config.toml .cargo/config .yarnrc .yarnrc.yml "
         ".yarn/releases/ .yarn/plugins/ .pnpmfile.cjs .mvn/ .wgetrc .curlrc .condarc .gemrc .bundle/ "
-        ".pip/ pip.conf",
+        ".pip/ pip.conf uv.toml nuget.config bunfig.toml rust-toolchain rust-toolchain.toml "
+        "gradle-wrapper.properties .bazeliskrc mise-tasks/ .mise-tasks/",
     ),
 )
 """All kinds of protected files. The first one that fits counts."""
@@ -244,6 +250,14 @@ def kind_of_name(name: str, above: str = "") -> ProtectedKind | None:
     if not rules:
         return None
     return next((rule.kind for rule in rules if not rule.above or rule.above == folded(above)), None)
+
+
+@lru_cache(maxsize=4_096)
+def kinds_below(above: str) -> Mapping[str, ProtectedKind]:
+    """Return the kinds of files that are protected in a folder called *above* only, by their names."""
+    key = folded(above)
+    rules = ((name, rule) for name, rules in _BY_NAME.items() for rule in rules if rule.above == key)
+    return MappingProxyType({name: rule.kind for name, rule in rules})
 
 
 def why_private(name: str, above: str = "") -> str | None:

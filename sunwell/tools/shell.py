@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import attrs
 
@@ -185,6 +186,24 @@ class CommandRunner:
         _require_command(command)
         environ = command_environment(self.environ, self.secrets)
         sandbox = None if self.sandbox == "off" else await self._sandbox(environ)
+        if sandbox is None:
+            return await self._run(command, environ, seconds, output_chars, None)
+        found = await in_thread(guarded_in, self.root)
+        if not any("/" in one.path for one in found.values()):
+            return await self._run(command, environ, seconds, output_chars, sandbox)
+        # A folder with a protected file in it can be renamed, and another command that begins at that moment
+        # would see the file. What is in the root cannot: it is mounted itself.
+        async with _turn_in(self.root):
+            return await self._run(command, environ, seconds, output_chars, sandbox)
+
+    async def _run(
+        self,
+        command: str,
+        environ: Mapping[str, str],
+        seconds: float,
+        output_chars: int,
+        sandbox: Bubblewrap | None,
+    ) -> ProcessEnd:
         most = _MOST_NAMED_IN if sandbox is None else None
         before = await in_thread(guarded_in, self.root, most)
         left: tuple[str, ...] = ()
@@ -254,6 +273,14 @@ class CommandRunner:
     def _clean(self, output: bytes) -> str:
         raw = output.decode("utf-8", "replace")
         return guarded(self.secrets.redact(without_escapes(self.secrets.redact(raw))))
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Path, asyncio.Lock]] = WeakKeyDictionary()
+
+
+def _turn_in(root: Path) -> asyncio.Lock:
+    """Return the lock of the commands in *root* that have to wait for each other."""
+    return _turns.setdefault(asyncio.get_running_loop(), {}).setdefault(root, asyncio.Lock())
 
 
 def _require_command(command: str) -> None:

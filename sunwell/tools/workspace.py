@@ -19,7 +19,7 @@ from typing import Literal
 import attrs
 
 from sunwell.errors import ConfigurationError, ToolError
-from sunwell.tools.guarded_files import LinkedKinds, named_by_git
+from sunwell.tools.guarded_files import LinkedKinds, named_in
 from sunwell.tools.own_code import require_not_own
 from sunwell.tools.protected import (
     ProtectedKind,
@@ -166,6 +166,8 @@ class Descent:
                 links += 1
                 if links > _MOST_LINKS:
                     raise ToolError(f"{quoted(path)} goes through too many links")
+                if waiting and (reason := why_private(waiting[0], name)) is not None:
+                    raise ToolError(f"{quoted(path)} is refused: {reason}")
                 waiting.extendleft(reversed(self._follow(name, path)))
                 continue
             name = self._stored(name)
@@ -650,15 +652,15 @@ class Workspace:
                 f"{quoted(place.path)} is not written: it would be, or is, part of a git repository, and git "
                 "runs what a repository's files name; choose other names or another folder"
             )
-        kind = kind_of_path(place.path, self.root.name) or self._named_by_git(place.path)
+        kind = kind_of_path(place.path, self.root.name) or self._named(place.path)
         if kind is None and place.status is not None:
             kind = self._links.kind_of(place.status)
         if kind is not None and kind.level != "asked":
             raise ToolError(f"{quoted(place.path)} is not written: {kind.why}")
         return kind
 
-    def _named_by_git(self, path: str) -> ProtectedKind | None:
-        named = named_by_git(self.root)
+    def _named(self, path: str) -> ProtectedKind | None:
+        named = named_in(self.root)
         parts = path.split("/") if named else []
         ways = ("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
         return next((named[way] for way in ways if way in named), None)

@@ -1,6 +1,8 @@
 """What a command in the sandbox sees of protected files, and what becomes of those that it makes."""
 
+import asyncio
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from sunwell.core.secrets import Secrets
 from sunwell.tools import Toolbox
 from sunwell.tools.guarded_files import guarded_in
-from tests.bubblewrap import Users, needs_bubblewrap, needs_root
+from tests.bubblewrap import WHY, Users, needs_bubblewrap, needs_root
 
 CANARY = "canary-93d1"
 
@@ -35,6 +37,9 @@ MADE = {
     "deep-envrc": ("mkdir -p a/b && echo evil > a/b/.envrc", "a%b%.envrc"),
     "in-capitals": ("echo evil > .ENVRC", ".ENVRC"),
     "link": ("echo evil > x; ln -s x .envrc", ".envrc"),
+    "link-of-a-folder": ("mkdir v; echo {} > v/tasks.json; ln -s v .vscode", ".vscode"),
+    "unreadable": ("mkdir -p c/.git/hooks; chmod 0311 c", "c%.git"),
+    "unwritable": ("mkdir -p c/.git/hooks; chmod 0555 c/.git c", "c%.git"),
     "workflow": ("mkdir -p .github/workflows && echo evil > .github/workflows/ci.yml", ".github%workflows"),
     "git": ("git init -q . || mkdir .git", ".git"),
     "nested-git": ("mkdir -p a/.git/hooks && echo evil > a/.git/hooks/pre-push", "a%.git"),
@@ -174,3 +179,67 @@ async def test_a_link_in_place_of_the_folder_for_what_is_set_aside_is_not_follow
     said = (await ask(shell, "run_command", command="echo evil > .envrc")).content
     assert "could not be set aside" in said
     assert not (outside / ".envrc").exists()
+
+
+LED_TO = {
+    "envrc": (".envrc", "env/dev.envrc", "env/dev.envrc"),
+    "folder-of-an-editor": (".vscode", "ed/tasks.json", "ed"),
+    "workflows": (".github", "ci/workflows/a.yml", "ci"),
+    "hook": (".git/hooks/pre-commit", "scripts/pre-commit", "../../scripts/pre-commit"),
+}
+
+
+@pytest.mark.parametrize(("link", "path", "target"), LED_TO.values(), ids=LED_TO)
+async def test_what_a_protected_link_leads_to_is_protected(folder, ask, link, path, target) -> None:
+    """It is run under the name of the link: by file tools, under both names, and by commands."""
+    make(folder, {path: "ok\n"})
+    (folder / link).parent.mkdir(parents=True, exist_ok=True)
+    (folder / link).symlink_to(target)
+    box = Toolbox(folder, secrets=Secrets(), allow_shell=True)
+    for way in (path, link if (folder / link).is_file() else f"{link}/{path.partition('/')[2]}"):
+        assert (await ask(box, "write_file", path=way, content="evil\n")).is_error
+    if not WHY:
+        await ask(box, "run_command", command=f"echo evil >> {path}; echo evil >> {link}")
+    assert (folder / path).read_text() == "ok\n"
+
+
+@needs_bubblewrap
+async def test_nothing_outside_is_moved_by_a_folder_that_becomes_a_link(folder, ask) -> None:
+    """One command swaps a folder and a link out of the workspace, while others end."""
+    outside = folder.parent / "outside"
+    make(outside, {".envrc": "theirs", ".vscode/tasks.json": "theirs", "AGENTS.md": "theirs"})
+    make(folder, {"d/a.txt": "", "swap.py": SWAP})
+    (folder / "l").symlink_to("../outside")
+    box = Toolbox(folder, secrets=Secrets(), allow_shell=True)
+    swapping = asyncio.create_task(ask(box, "run_command", command=f"{sys.executable} swap.py"))
+    await ask(box, "run_command", command="while ! test -e begun; do :; done")
+    for _ in range(8):
+        await ask(box, "run_command", command="true")
+    (folder / "enough").touch()
+    await swapping
+    assert (outside / ".envrc").exists()
+    assert (outside / ".vscode/tasks.json").exists()
+    assert (outside / "AGENTS.md").exists()
+    assert kept_in(folder) == []
+
+
+SWAP = """
+import ctypes, os
+libc = ctypes.CDLL(None)
+open("begun", "w").close()
+while not os.path.exists("enough"):
+    libc.renameat2(-100, b"d", -100, b"l", 2)  # RENAME_EXCHANGE
+"""
+
+
+@needs_bubblewrap
+async def test_commands_beside_each_other_see_no_secret_of_a_folder_that_moves(folder, ask) -> None:
+    """Where a protected file lies in a folder, one command begins only when the last one has ended."""
+    make(folder, {"d/.env": CANARY, "d2/x": ""})
+    box = Toolbox(folder, secrets=Secrets(), allow_shell=True)
+    to_and_fro = "for i in $(seq 200); do mv d e; mv e d; done"
+    moving = asyncio.create_task(ask(box, "run_command", command=to_and_fro))
+    said = [(await ask(box, "run_command", command="cat d/.env e/.env")).content for _ in range(6)]
+    await moving
+    assert not any(CANARY in one for one in said)
+    assert (folder / "d/.env").read_text() == CANARY
