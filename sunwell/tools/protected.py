@@ -107,7 +107,8 @@ PROTECTED = (
         ".gitlab-ci.yaml .gitlab/ci/ .circleci/ .travis.yml azure-pipelines.yml azure-pipelines.yaml "
         ".azure-pipelines/ Jenkinsfile bitbucket-pipelines.yml .drone.yml .woodpecker.yml "
         ".woodpecker/ .buildkite/ appveyor.yml .appveyor.yml .cirrus.yml .semaphore/ .teamcity/ "
-        "cloudbuild.yaml cloudbuild.yml buildspec.yml .builds/ .build.yml .tekton/ bitrise.yml codemagic.yaml "
+        "cloudbuild.yaml cloudbuild.yml buildspec.yml .builds/ .build.yml .tekton/ bitrise.yml "
+        "codemagic.yaml "
         "netlify.toml vercel.json render.yaml .readthedocs.yaml .readthedocs.yml",
     ),
     _kind(
@@ -120,7 +121,8 @@ PROTECTED = (
         "it runs at commits or other actions of git",
         ".pre-commit-config.yaml .pre-commit-config.yml .pre-commit-hooks.yaml .husky/ .huskyrc "
         ".huskyrc.* .githooks/ lefthook.yml lefthook.yaml lefthook.toml lefthook.json .lefthook.yml "
-        ".lefthook.yaml lefthook-local.yml .lefthook/ .lefthook-local.yml .overcommit.yml .git-hooks/ .lefthook.toml .lefthook.json simple-git-hooks.json "
+        ".lefthook.yaml lefthook-local.yml .lefthook/ .lefthook-local.yml .overcommit.yml .git-hooks/ "
+        ".lefthook.toml .lefthook.json simple-git-hooks.json "
         ".simple-git-hooks.json prek.toml captainhook.json hk.pkl",
     ),
     _kind(
@@ -130,8 +132,10 @@ PROTECTED = (
         ".cursorrules .mcp.json mcp.json .codex/ .gemini/ .windsurf/ .windsurfrules "
         ".clinerules/ .roo/ .roorules .continue/ .aider.conf.yml .amazonq/ .kiro/ .junie/ .opencode/ "
         "opencode.json opencode.jsonc .goosehints .github/copilot-instructions.md "
-        ".github/instructions/ .github/prompts/ .github/agents/ .github/hooks/ .github/chatmodes/ QWEN.md .qwen/ "
-        "crush.json .crush.json CRUSH.md .agents/ .agent/ .kilocode/ .factory/ .amp/ .rules .augment/ .trae/",
+        ".github/instructions/ .github/prompts/ .github/agents/ .github/hooks/ .github/chatmodes/ "
+        "QWEN.md .qwen/ "
+        "crush.json .crush.json CRUSH.md .agents/ .agent/ .kilocode/ .factory/ .amp/ .rules .augment/ "
+        ".trae/",
     ),
     _kind(
         "asked",
@@ -261,7 +265,8 @@ def kinds_below(above: str) -> Mapping[str, ProtectedKind]:
 
 
 def why_private(name: str, above: str = "") -> str | None:
-    """Return why tools may not look at a file or folder *name* in a folder *above*; ``None`` if they may."""
+    """Return why tools may not look at a file or folder *name* in a folder *above*; ``None`` if they "
+    "may."""
     kind = kind_of_name(name, above)
     return kind.why if kind is not None and kind.level in ("secret", "repository") else None
 
