@@ -358,7 +358,7 @@ class FileJournal:
         record = self.secrets.cleaned(record)
         key, line = record.key, encode(record, self._count, self._sync.synced)
         if not self._count and self._key is not None:
-            line = marked(line, self._key)
+            line = marked(line, self._key, self.path)
         if len(line) > LONGEST_LINE_BYTES:
             raise JournalError(
                 f"a record of {len(line):,} bytes is too long for the journal {self.path}, which takes "

@@ -100,39 +100,43 @@ def _new_key(path: Path) -> bytes | None:
     return key
 
 
-def mark_of(line: bytes, key: bytes) -> str:
-    """Return the mark that a first line, as far as *line*, gets with *key*."""
-    return hashlib.blake2b(line, key=key, digest_size=_MARK_BYTES).hexdigest()
+def mark_of(line: bytes, key: bytes, journal: Path) -> str:
+    """Return the mark that a first line, as far as *line*, gets with *key* in the file *journal*.
+
+    It holds in this place only: a journal that was published could stand in any workspace otherwise.
+    """
+    place = os.fsencode(os.path.realpath(journal.parent))
+    return hashlib.blake2b(place + b"\0" + line, key=key, digest_size=_MARK_BYTES).hexdigest()
 
 
-def marked(line: bytes, key: bytes) -> bytes:
-    """Return *line*, the first of a journal, with the mark of *key*."""
-    return with_mark(line, mark_of(without_checksum(line), key))
+def marked(line: bytes, key: bytes, journal: Path) -> bytes:
+    """Return *line*, the first of the file *journal*, with the mark of *key*."""
+    return with_mark(line, mark_of(without_checksum(line), key, journal))
 
 
-def is_marked(line: bytes, key: bytes | None) -> bool:
-    """Whether the first *line* of a journal bears the mark of *key*."""
+def is_marked(line: bytes, key: bytes | None, journal: Path) -> bool:
+    """Whether the first *line* of the file *journal* bears the mark of *key* for this place."""
     found = _MARK.search(line, max(0, len(line) - _TAIL_BYTES)) if key is not None else None
     if found is None or key is None:
         return False
-    return mark_of(line[: found.start()], key).encode() == found[1]
+    return mark_of(line[: found.start()], key, journal).encode() == found[1]
 
 
 def is_own(run: RunFile, line: bytes, key: bytes | None) -> bool:
     """Whether *run*, whose first line is *line*, was started or adopted by who has *key*."""
     if key is None:
         return False
-    if is_marked(line, key):
+    if is_marked(line, key, run.path):
         return True
     try:
         kept = read_file(run.path.with_name(_ADOPTED), 2 * _MARK_BYTES)
     except (OSError, JournalError):
         return False
-    return kept == _adoption(line, key)
+    return kept == _adoption(line, key, run.path)
 
 
-def _adoption(line: bytes, key: bytes) -> bytes:
-    return mark_of(b"adopted\n" + line, key).encode()
+def _adoption(line: bytes, key: bytes, journal: Path) -> bytes:
+    return mark_of(b"adopted\n" + line, key, journal).encode()
 
 
 def find_own_run(root: Path, prefix: str) -> RunFile:
@@ -171,7 +175,7 @@ def adopt(root: Path, prefix: str) -> RunFile:
             place.unlink()
         file = open_file(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            os.write(file, _adoption(first_line(run.path), key))
+            os.write(file, _adoption(first_line(run.path), key, run.path))
             os.fsync(file)
         finally:
             os.close(file)

@@ -28,6 +28,7 @@ from sunwell.tools.sandbox import Bubblewrap, require_sandbox, sandbox_name
 from sunwell.tools.sandbox_view import unseen_paths
 from sunwell.tools.system_calls import opened_filter
 from sunwell.tools.wording import KILLED, cut, without_escapes
+from sunwell.tools.workspace import REPLACED, identity_of
 
 _SLACK_BYTES = 65_536
 _MOST_NAMED_IN = 50_000
@@ -151,6 +152,7 @@ class CommandRunner:
     """Whether a command in the sandbox may use the network."""
     allow_write: tuple[str, ...] = ()
     """Globs of files that commands may write although other programs run them by themselves."""
+    _identity: tuple[int, int] = attrs.field(init=False)
     _found: Bubblewrap | None = attrs.field(default=None, init=False)
     _ready: Bubblewrap | None = attrs.field(default=None, init=False)
     _finding: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
@@ -159,6 +161,10 @@ class CommandRunner:
         """Raise :exc:`~sunwell.errors.ConfigurationError` if commands need a sandbox that does not work."""
         if self.sandbox != "off":
             self._found = self._require(command_environment(self.environ, self.secrets))
+
+    @_identity.default
+    def _look_at_root(self) -> tuple[int, int]:
+        return identity_of(self.root.stat())
 
     @property
     def confinement(self) -> Confinement:
@@ -204,6 +210,8 @@ class CommandRunner:
         output_chars: int,
         sandbox: Bubblewrap | None,
     ) -> ProcessEnd:
+        if identity_of(self.root.stat()) != self._identity:
+            raise ToolError(f"the command was not run: {REPLACED}")
         most = _MOST_NAMED_IN if sandbox is None else None
         before = await in_thread(guarded_in, self.root, most)
         left: tuple[str, ...] = ()

@@ -93,6 +93,14 @@ def told(path: str) -> Iterator[None]:
         raise refusal(path, error) from None
 
 
+REPLACED = "another folder has taken the place of the workspace since this began"
+
+
+def identity_of(status: os.stat_result) -> tuple[int, int]:
+    """Return what tells a folder from every other one of the machine."""
+    return status.st_dev, status.st_ino
+
+
 @attrs.frozen
 class FilePlace:
     """The target of a path: a name in an open folder."""
@@ -125,12 +133,17 @@ class Descent:
     aliases: tuple[str, ...]
     """Absolute paths that links may use for the root."""
     folds_case: bool = False
+    identity: tuple[int, int] | None = None
+    """Device and number of the root, if it must still be the same folder."""
     _open: list[int] = attrs.field(factory=list, init=False)
     _names: list[str] = attrs.field(factory=list, init=False)
 
     def __enter__(self) -> "Descent":
         with told(str(self.root)):
             self._open.append(os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        if self.identity is not None and identity_of(os.fstat(self._open[0])) != self.identity:
+            os.close(self._open.pop())
+            raise ToolError(f"{quoted(str(self.root))} is refused: {REPLACED}")
         return self
 
     def __exit__(
@@ -469,6 +482,8 @@ class Workspace:
     _aliases: tuple[str, ...]
     _folds_case: bool
     _links: LinkedKinds
+    identity: tuple[int, int]
+    """Device and number of the root: another folder in its place, or a link there, is refused."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = _root(root)
@@ -477,6 +492,7 @@ class Workspace:
         swapped = Path(str(self.root).swapcase())
         self._folds_case = swapped != self.root and swapped.exists() and swapped.samefile(self.root)
         self._links = LinkedKinds(self.root)
+        self.identity = identity_of(self.root.stat())
 
     def inside(self, path: str) -> str:
         """Return *path* relative to the root if it is an absolute path in it; any other unchanged.
@@ -673,7 +689,7 @@ class Workspace:
             raise ToolError(f"{quoted(path)} is refused: it has another name (a hard link), and {kind.why}")
 
     def _descent(self) -> Descent:
-        return Descent(self.root, self._aliases, self._folds_case)
+        return Descent(self.root, self._aliases, self._folds_case, self.identity)
 
 
 def refuse_secret(path: str, data: bytes) -> None:

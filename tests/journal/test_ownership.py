@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sunwell.cli.main import cli
 from sunwell.errors import ConfigurationError, JournalError
-from sunwell.journal import FileJournal, find_run, list_runs
+from sunwell.journal import FileJournal, list_runs
 from sunwell.journal.ownership import adopt, find_own_run, is_marked, is_own, marked, state_folder, user_key
 from sunwell.journal.reading import first_line
 from sunwell.journal.records import RunOpened
@@ -124,7 +124,7 @@ def test_a_mark_of_somebody_elses_is_none(tmp_path: Path, monkeypatch: pytest.Mo
         with pytest.raises(JournalError, match="was not started by you on this machine"):
             find_own_run(tmp_path, "theirs")
         assert user_key(make=True) is not None
-    assert not is_marked(first_line(path), user_key())
+    assert not is_marked(first_line(path), user_key(), path)
 
 
 def test_a_lost_key_costs_an_adoption(tmp_path: Path, home: Path) -> None:
@@ -242,20 +242,21 @@ LINE = b'{"seq":0,"kind":"run_opened","synced":0,"run_id":"r","crc":"00000000"}'
 @given(st.data())
 def test_no_change_of_a_line_keeps_its_mark(data: st.DataObject) -> None:
     """Not one bit of what the mark is of, nor of the mark."""
-    key = bytes(32)
-    line = bytearray(marked(LINE, key))
-    assert is_marked(bytes(line), key)
-    assert not is_marked(bytes(line), bytes(31) + b"\1")
+    key, here = bytes(32), Path("/w/.sunwell/runs/r/journal.jsonl")
+    line = bytearray(marked(LINE, key, here))
+    assert is_marked(bytes(line), key, here)
+    assert not is_marked(bytes(line), bytes(31) + b"\1", here)
+    assert not is_marked(bytes(line), key, Path("/elsewhere/.sunwell/runs/r/journal.jsonl"))
     place = data.draw(st.integers(0, len(line) - len(b',"crc":"00000000"}') - 1))
     line[place] ^= 1 << data.draw(st.integers(0, 7))
-    assert not is_marked(bytes(line), key)
+    assert not is_marked(bytes(line), key, here)
 
 
-def test_every_run_of_one_place_is_told_apart(tmp_path: Path, workspace: Path) -> None:
-    """The mark is in the line: a run that was moved with its folder stays one's own."""
+def test_a_published_journal_gives_no_mark_to_another_place(tmp_path: Path, workspace: Path) -> None:
+    """Its first line may come back with other lines after it, in any clone: each run is of its own place."""
     begun(tmp_path / "clone", "mine")
     moved = Path(shutil.copytree(workspace, tmp_path / "moved"))
     key = user_key()
-    own = {run.run_id: is_own(run, first_line(run.path), key) for run in list_runs(moved)}
-    assert own == {"mine": True, "theirs": False}
-    assert find_run(moved, "the").run_id == "theirs"
+    for root, is_mine in ((workspace, True), (moved, False)):
+        own = {run.run_id: is_own(run, first_line(run.path), key) for run in list_runs(root)}
+        assert own == {"mine": is_mine, "theirs": False}

@@ -17,6 +17,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core import Text, ToolCall
 from sunwell.core.task import TaskResult
 from sunwell.journal.layout import list_runs
+from sunwell.journal.ownership import adopt
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Answer, ToolFinished
 from sunwell.models.registry import ModelRegistry
@@ -108,6 +109,7 @@ def agent() -> Agent:
 
 
 async def taken_up(run_id: str, folder: Path) -> TaskResult:
+    adopt(folder, run_id)  # it was copied here
     events = [event async for event in agent().resume(run_id, workspace=folder, given={"allow_python": True})]
     result = getattr(events[-1], "result", None)
     assert isinstance(result, TaskResult)

@@ -1,12 +1,14 @@
 """Names that no tool touches, whatever way they are written."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sunwell.errors import ToolError
 from sunwell.tools.wording import quoted
-from sunwell.tools.workspace import as_stored, parts_of, why_private
+from sunwell.tools.workspace import Workspace, as_stored, parts_of, why_private
 
 
 @pytest.mark.parametrize(
@@ -95,3 +97,17 @@ async def test_a_name_that_could_be_two_files_is_refused(folder, box, ask):
     said = (await ask(box, "read_file", path="a b")).content
     assert said == "'a b' could be any of 'a\\xa0b', 'a\\u202fb'; rename all but one"
     assert not (await ask(box, "read_file", path="a\u00a0b")).is_error
+
+
+def test_a_workspace_whose_place_another_folder_takes_is_left_alone(tmp_path: Path) -> None:
+    """Whoever can write the folder above could put a link to any folder of the user's there meanwhile."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/a.txt").write_text("theirs")
+    workspace = Workspace(tmp_path / "work")
+    (tmp_path / "work").rename(tmp_path / "away")
+    (tmp_path / "work").symlink_to("theirs")
+    with pytest.raises(ToolError, match="another folder has taken the place"):
+        workspace.read("a.txt", 100)
+    with pytest.raises(ToolError, match="another folder has taken the place"):
+        workspace.locate("b.txt")
