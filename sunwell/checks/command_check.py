@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
 
 import attrs
@@ -17,6 +18,8 @@ from sunwell.tools.shell import CommandRunner
 CHECK_SECONDS = 300.0
 """Time limit of a check command if nobody sets another."""
 _EVIDENCE_CHARS = 6_000
+_CACHE_IN_SANDBOX = "/tmp/bytecode"
+"""The folder /tmp of a sandbox is empty in each call."""
 _NOT_STARTED = (126, 127)
 """What ``sh`` gives if it cannot run a program, or does not find it."""
 
@@ -36,8 +39,18 @@ class CheckShell:
         return cls(CommandRunner(root, checking.secrets, found, checking.sandbox, checking.allow_network))
 
     async def __call__(self, command: str, timeout_seconds: float) -> CommandEnd:
-        """Run *command* to its end, or until its time is over."""
-        ended = await self.runner.run(command, timeout_seconds, _EVIDENCE_CHARS)
+        """Run *command* to its end, or until its time is over.
+
+        Python uses no bytecode that lies in the workspace: it may be of other source than the files have now.
+        """
+        if self.runner.sandbox != "off":
+            return await self._run(_CACHE_IN_SANDBOX, command, timeout_seconds)
+        with tempfile.TemporaryDirectory(prefix="sunwell-check-", ignore_cleanup_errors=True) as folder:
+            return await self._run(folder, command, timeout_seconds)
+
+    async def _run(self, cache: str, command: str, timeout_seconds: float) -> CommandEnd:
+        variables = {"PYTHONPYCACHEPREFIX": cache}
+        ended = await self.runner.run(command, timeout_seconds, _EVIDENCE_CHARS, variables)
         # The result of a test run is at its end, its first failure at the beginning.
         return CommandEnd(ended.exit_code, self.runner.printed(ended, _EVIDENCE_CHARS, tail_thirds=2))
 

@@ -64,7 +64,8 @@ _STEERING_FOLDERS = _named(
 )
 """What lies in them runs, or is loaded, when a program of the project runs."""
 _INTERPRETERS = _named(
-    "sh bash dash zsh python pypy node deno bun tsx ruby perl php lua env time npx exec timeout"
+    "sh bash dash zsh python pypy node deno bun tsx ruby perl php lua env time npx exec timeout nice source "
+    "uv poetry pipenv pdm hatch run coverage"
 )
 _ASSIGNMENT = re.compile(r"\w+=")
 _MODULES = frozenset(sys.stdlib_module_names) | {"pytest", "_pytest", "pluggy", "coverage", "xdist", "nose"}
@@ -88,7 +89,8 @@ def steering_kind(path: str, command: str = "") -> SteeringKind | None:
     """
     *folders, name = path.casefold().split("/")
     programs = programs_of(command)
-    if _STEERING.fullmatch(name) or _STEERING_FOLDERS.intersection(folders):
+    is_plugin = name == "entry_points.txt" and folders and folders[-1].endswith((".egg-info", ".dist-info"))
+    if is_plugin or _STEERING.fullmatch(name) or _STEERING_FOLDERS.intersection(folders):
         return "steering"
     if _TEST.fullmatch(name) or _TEST_FOLDERS.intersection(folders):
         return "test"

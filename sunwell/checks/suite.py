@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from sunwell.checks.command_check import CheckShell, CommandCheck
 from sunwell.checks.files_check import FilesCheck, WatchedFiles
 from sunwell.checks.judge_check import JudgeCheck
 from sunwell.checks.schema_check import SchemaCheck
-from sunwell.checks.steering import NAMES_CHANGED
+from sunwell.checks.steering import NAMES_CHANGED, programs_of
 from sunwell.context.json_text import read_schema
 from sunwell.context.options import RunOptions
 from sunwell.core.check import Check, Checking, Verdict, name_of
@@ -24,6 +24,7 @@ from sunwell.core.markdown import one_line
 from sunwell.core.message import FileChange
 from sunwell.core.model import ModelProtocol
 from sunwell.core.secrets import Secrets
+from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError, JournalError, PinError
 from sunwell.tools.originals import work_diff
 from sunwell.tools.shell import CommandRunner
@@ -31,9 +32,14 @@ from sunwell.tools.workspace import Workspace
 
 log = logging.getLogger("sunwell.checks")
 _MOST_DIFF_CHARS = 60_000
+_MOST_NAMED = 20
 
 
-async def run_checks(checks: Sequence[Check], checking: Checking) -> Verdict:
+async def run_checks(
+    checks: Sequence[Check],
+    checking: Checking,
+    look_again: Callable[[], Awaitable[Checking]] | None = None,
+) -> Verdict:
     """Return the one verdict of *checks* on *checking*, each run in order.
 
     It has passed if all of them passed, and has not if any of them did not; else they could not tell. The
@@ -42,6 +48,10 @@ async def run_checks(checks: Sequence[Check], checking: Checking) -> Verdict:
     failed. A check that raises, or that returns anything else than a
     :class:`~sunwell.core.check.Verdict`, could not tell, and its evidence says so. In a dry run nothing was
     changed, so that no check is run.
+
+    What a check runs can change files. So *look_again* returns what checks are given now; it is called after
+    each check that may run code, and checks that look at files (their ``watches`` name some) fail for what
+    they find then, too.
     """
     if checking.dry_run and checks:
         return Verdict(None, "nothing was checked: in a dry run no file is changed")
@@ -54,7 +64,28 @@ async def run_checks(checks: Sequence[Check], checking: Checking) -> Verdict:
         else:
             verdict = await _verdict(check, checking)
         found.append((name_of(check), verdict))
+        if look_again is None or not _runs_code(check):
+            continue
+        before, checking = checking.files, await look_again()
+        if during := [change for change in checking.files if change not in before]:
+            found[-1] = (name_of(check), _with_changes(verdict, during))
+        if set(checking.files) != set(before):
+            for at, (name, earlier) in enumerate(found):
+                if earlier.passed and getattr(checks[at], "watches", None):
+                    later = await _verdict(checks[at], checking)
+                    found[at] = (name, later if later.passed is not True else earlier)
     return joined(found)
+
+
+def _runs_code(check: Check) -> bool:
+    return not isinstance(check, FilesCheck | SchemaCheck | JudgeCheck)
+
+
+def _with_changes(verdict: Verdict, during: Sequence[FileChange]) -> Verdict:
+    named = ", ".join(f"{change.path} ({change.verb})" for change in during[:_MOST_NAMED])
+    more = f", and {len(during) - _MOST_NAMED:,} more" if len(during) > _MOST_NAMED else ""
+    said = f"While this check ran, files that checks look at were changed: {named}{more}."
+    return attrs.evolve(verdict, evidence=f"{said}\n{verdict.evidence}".strip())
 
 
 def joined(found: Sequence[tuple[str, Verdict]]) -> Verdict:
@@ -224,11 +255,16 @@ class ChosenChecks:
         steering = self.options.allow_shell and self.has_commands
         if self.options.dry_run or not (globs or steering):
             return None
-        if record is not None and (record["globs"], record["steering"]) == (globs, steering):
-            self.watched = WatchedFiles.of(root, record)
-        else:
-            self.watched = WatchedFiles.begin(root, globs, steering=steering)
-            self.watched.before = {**self.watched.before, **(record or {}).get("before", {})}
+        made = self._watching(root, globs, steering=steering)
+        if record is not None:
+            then = WatchedFiles.of(root, record)
+            asked = (made.globs, made.steering, made.programs)
+            if asked == (then.globs, then.steering, then.programs):
+                made = then
+            else:
+                made.before = {**made.before, **then.before}
+                made.ignoring = made.ignoring if then.ignoring is None else then.ignoring
+        self.watched = made
         return self.watched.record()
 
     def owner(self, path: str) -> str:
@@ -265,20 +301,36 @@ class ChosenChecks:
         """Return the one verdict of *checks*, which are some of this run's, on *checking*."""
         if self.recorded_only:
             return Verdict(None, "the record of the run ends here")
-        return await run_checks(checks, self.prepared(checking, checks))
+
+        if self.watched is None and self.root is not None and any(map(_runs_code, checks)):
+            # What a check runs can rewrite tests, also where models have no commands.
+            with suppress(ConfigurationError):  # too many files
+                self.watched = await in_thread(self._watching, self.root)
+
+        async def look() -> Checking:
+            # Reading files may take long, and the time limit of the run must be able to end it.
+            found = () if self.watched is None else await in_thread(self.watched.changes)
+            return self.prepared(checking, checks, found)
+
+        return await run_checks(checks, await look(), None if self.watched is None else look)
+
+    def _watching(self, root: Path, globs: Sequence[str] = (), *, steering: bool = True) -> WatchedFiles:
+        programs = (name for command in self.commands for name in programs_of(command))
+        return WatchedFiles.begin(root, globs, steering=steering, programs=programs)
 
     def has_midway(self) -> bool:
         """Whether any check can look at work that is not finished."""
         return self.has_commands or any(getattr(check, "midway", False) for check in self.of_run)
 
-    def prepared(self, checking: Checking, checks: Sequence[Check] = ()) -> Checking:
-        """Return *checking* with the means of this run, and with what commands changed unrecorded.
+    def prepared(
+        self, checking: Checking, checks: Sequence[Check] = (), found: Sequence[FileChange] = ()
+    ) -> Checking:
+        """Return *checking* with the means of this run, and with what of *found* no tool has recorded.
 
         The diff is made only if any of *checks* may read it.
         """
         reads_diff = any(not isinstance(one, CommandCheck | FilesCheck | SchemaCheck) for one in checks)
         known = {change.path for change in checking.files}
-        found = () if self.watched is None else self.watched.changes()
         others = self.recorded_states() if found else frozenset()
         new = [change for change in found if change.path not in known]
         unrecorded = [change for change in new if (change.path, change.after) not in others]

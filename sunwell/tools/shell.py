@@ -183,14 +183,17 @@ class CommandRunner:
         environ = command_environment(self.environ, self.secrets)
         return unseen_paths([word for word in words if word.startswith("/")], self.root, environ)
 
-    async def run(self, command: str, seconds: float, output_chars: int) -> ProcessEnd:
+    async def run(
+        self, command: str, seconds: float, output_chars: int, variables: Mapping[str, str] | None = None
+    ) -> ProcessEnd:
         """Run *command* and return how it ended, with enough output to show *output_chars* of it.
 
+        *variables* are added to its environment.
         Protected files that it made are set aside, also if it is cancelled. Raises
         :exc:`~sunwell.errors.ToolError` if it is not a command, or could not be started.
         """
         _require_command(command)
-        environ = command_environment(self.environ, self.secrets)
+        environ = {**command_environment(self.environ, self.secrets), **(variables or {})}
         sandbox = None if self.sandbox == "off" else await self._sandbox(environ)
         if sandbox is None:
             return await self._run(command, environ, seconds, output_chars, None)

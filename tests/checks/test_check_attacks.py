@@ -4,6 +4,7 @@ Such a file can still make the check pass: it is then named in the evidence, and
 """
 
 import os
+import py_compile
 import shutil
 import socket
 import sys
@@ -15,7 +16,8 @@ import pytest
 
 from sunwell.checks.command_check import CheckShell, CommandCheck
 from sunwell.checks.files_check import FilesCheck
-from sunwell.checks.suite import run_checks
+from sunwell.checks.suite import ChosenChecks, run_checks
+from sunwell.context.options import RunOptions
 from sunwell.core.message import FileChange
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError
@@ -218,3 +220,102 @@ async def test_a_check_without_a_sandbox_on_the_machine_is_not_run(folder, check
     verdict = await CommandCheck("true")(checking(workspace=Path("/"), sandbox="required", secrets=Secrets()))
     assert verdict.passed is None
     assert "no sandbox can protect" in verdict.evidence
+
+
+REWRITES = "import pathlib\npathlib.Path('tests/test_a.py').write_text('def test_a(): pass\\n')\n"
+FAILING = "def test_a():\n    assert 1 == 2\n"
+
+
+def begun(folder, **options) -> ChosenChecks:
+    """Return the checks of a run that begins in *folder*."""
+    made = ChosenChecks.of(RunOptions(**options), folder, Secrets(), environ=ENVIRON)
+    made.watch(folder)
+    return made
+
+
+def written(folder, **files: str) -> None:
+    """Write files; two underscores in a name stand for a slash."""
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_DOT_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize("allow_shell", [True, False])
+async def test_a_check_that_rewrites_a_protected_test_fails(folder, checking, allow_shell):
+    """The work rewrites it while one check runs, and puts it back in the next one."""
+    written(folder, tests__gold_DOT_txt="gold", src_DOT_py="")
+    commands = ["echo evil > tests/gold.txt", "grep -q evil tests/gold.txt; echo gold > tests/gold.txt"]
+    chosen = begun(folder, checks=commands, protect=["tests/**"], allow_shell=allow_shell)
+    verdict = await chosen.verdict(checking())
+    assert verdict.passed is False
+    assert "Protected files were changed; undo that: tests/gold.txt (changed)" in verdict.evidence
+    assert "While this check ran, files that checks look at were changed: tests/gold.txt" in verdict.evidence
+
+
+async def test_a_test_that_a_check_rewrites_is_named_without_protection(folder, checking):
+    """Also where models have no commands, so that nothing was noted when the run began."""
+    written(folder, tests__test_a_DOT_py=FAILING, src_DOT_py=REWRITES)
+    chosen = begun(folder, checks=["python src.py"])
+    assert chosen.watched is None
+    verdict = await chosen.verdict(checking())
+    assert "were changed: tests/test_a.py (changed)" in verdict.evidence
+
+
+@pytest.mark.parametrize("sandbox", ["required", "off"])
+async def test_bytecode_of_another_source_is_not_used(folder, checking, sandbox):
+    """Bytecode is known by size and time of its source, and both can be forged."""
+    written(folder, one_DOT_py="RIGHT = 1\n")
+    source = folder / "one.py"
+    py_compile.compile(str(source))
+    times = source.stat()
+    source.write_text("RIGHT = 0\n")
+    os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns))
+    chosen = begun(folder, checks=["python -c 'import one; raise SystemExit(one.RIGHT)'"], sandbox=sandbox)
+    assert (await chosen.verdict(checking())).passed is True
+
+
+async def test_a_file_with_holes_is_compared_without_reading_it(folder, checking):
+    """Two hundred gigabytes of nothing would be read for minutes."""
+    chosen = begun(folder, checks=["true"], allow_shell=True)
+    (folder / "conftest.py").touch()
+    os.truncate(folder / "conftest.py", 200 << 30)
+    verdict = await chosen.verdict(checking())
+    assert "conftest.py (created)" in verdict.evidence
+
+
+async def test_programs_of_a_check_that_a_command_changed_are_named(folder, checking):
+    """Its own script, installed programs and plugins, also where git ignores them."""
+    paths = ("ci/check.sh", "node_modules/.bin/jest", ".venv/bin/tool", "z.egg-info/entry_points.txt")
+    plugin = ".venv/lib/python3/site-packages/z.dist-info/entry_points.txt"
+    written(folder, _DOT_gitignore="ci\n*.egg-info\n.venv\nnode_modules\n")
+    for path in (*paths, plugin):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("exit 1")
+    chosen = begun(folder, checks=["sh ci/check.sh"], allow_shell=True)
+    for path in (*paths, plugin):
+        (folder / path).write_text("exit 0")
+    verdict = await chosen.verdict(checking())
+    assert verdict.passed is True
+    for path in (*paths, plugin):
+        assert f"{path} (changed)" in verdict.evidence
+
+
+async def test_a_new_ignore_file_or_a_link_to_a_copy_does_not_get_past_a_protection(folder, checking):
+    """The ignore files of the start hold, and a link is another file."""
+    written(folder, data__gold_DOT_txt="gold", data__deep__a_DOT_txt="a", keep__gold_DOT_txt="gold")
+    chosen = begun(folder, protect=["data/**", "keep/**"])
+    written(folder, _DOT_gitignore="data/\n", data__new_DOT_txt="x", copy_DOT_txt="gold")
+    (folder / "data/gold.txt").unlink()
+    (folder / "data/gold.txt").symlink_to("../copy.txt")
+    (folder / "data/link.txt").symlink_to("../copy.txt")
+    (folder / "keep").rename(folder / "other")
+    (folder / "keep").symlink_to("other")
+    verdict = await chosen.verdict(checking())
+    for said in (
+        "new.txt (created)",
+        "data/gold.txt (changed)",
+        "link.txt (created)",
+        "keep/gold.txt (removed)",
+    ):
+        assert said in verdict.evidence

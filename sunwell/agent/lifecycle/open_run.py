@@ -38,6 +38,7 @@ from sunwell.core.confinement import Confinement
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
+from sunwell.core.threads import in_thread
 from sunwell.core.tool import StagingExecutor, ToolExecutor, has_methods_of
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import MODEL_FELL_BACK, WARNED, Warned
@@ -354,7 +355,7 @@ class RunStart:
             if self.batch is not None:
                 self.checks.recorded_states = self._states
         if self.checks is not None and not self.recorded_only:
-            watched = self.checks.watch(session.workspace, settings.get("watched"))
+            watched = await in_thread(self.checks.watch, session.workspace, settings.get("watched"))
             settings |= {} if watched is None else {"watched": watched}
         run = Run(
             sender,

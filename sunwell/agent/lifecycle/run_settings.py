@@ -196,6 +196,8 @@ def _check(settings: Mapping[str, Any]) -> None:
         _read("watched.globs", watched.get("globs"), list[str])
         _read("watched.steering", watched.get("steering"), bool)
         _read("watched.before", watched.get("before"), dict[str, str])
+        _read("watched.programs", watched.get("programs", []), list[str])
+        _read("watched.ignoring", watched.get("ignoring", {}), dict[str, str])
     if code := settings.get("code"):
         _read("code.tools", code.get("tools"), list[tuple[str, str]])
         _read("code.prompts", code.get("prompts"), dict[str, int])
