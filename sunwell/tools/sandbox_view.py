@@ -45,6 +45,8 @@ _OF_AN_ENVIRONMENT = {
     *("pyvenv.cfg", ".gitignore", "CACHEDIR.TAG", ".lock", ".project"),
 }
 """What is at the top of a virtual environment; with anything else it may be somebody's folder of work."""
+_OF_ALL_USERS = ("/proc/keys", "/proc/key-users")
+"""What no process namespace covers in ``/proc``: names and owners of keys in the kernel."""
 _MOST_LINKS = 10
 _MOST_BYTES = 1 << 30
 """Size of each empty folder: what is written there takes the machine's memory."""
@@ -98,7 +100,10 @@ class SystemView:
         inner = [path for path in outer if any(_is_in(path, one) for one in self.empty)]
         for path in outer:
             line += [] if path in inner else ["--ro-bind-try", path, path]
-        line += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
+        line += ["--proc", "/proc"]
+        for path in _OF_ALL_USERS:
+            line += ["--ro-bind", "/dev/null", path] if Path(path).exists() else []
+        line += ["--remount-ro", "/proc", "--dev", "/dev"]
         for path in self.empty:
             line += [*(("--size", str(_MOST_BYTES)) if sized else ()), "--tmpfs", path]
         for path in inner:

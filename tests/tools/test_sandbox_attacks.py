@@ -343,6 +343,120 @@ def test_tickets_in_the_kernel_s_key_rings_are_not_there(public: Path) -> None:
     assert done.stdout == "-1 b'' True\n"
 
 
+SET_ID = """
+import ctypes, mmap, os, socket, stat
+libc = ctypes.CDLL(None, use_errno=True)
+def told(name, result):
+    print(name, result, ctypes.get_errno())
+def tried(name, work):
+    try:
+        work()
+        print(name, "done")
+    except OSError as error:
+        print(name, error.errno)
+for mode in (0o4755, 0o2755):
+    open("plain", "w").close()
+    file = os.open("plain", os.O_RDWR)
+    tried("chmod", lambda: os.chmod("plain", mode))
+    tried("fchmod", lambda: os.fchmod(file, mode))
+    tried("fchmodat", lambda: os.chmod("plain", mode, dir_fd=os.open(".", os.O_RDONLY)))
+    told("fchmodat2", libc.syscall(452, -100, b"plain", mode, 0))
+    tried("openat", lambda: os.open("made", os.O_CREAT | os.O_WRONLY, mode))
+    tried("unnamed", lambda: os.open(".", os.O_TMPFILE | os.O_WRONLY, mode))
+    told("creat", libc.creat(b"made", mode))
+    tried("mknod", lambda: os.mknod("made", stat.S_IFREG | mode))
+    told("mknodat", libc.mknodat(-100, b"made", stat.S_IFREG | mode, 0))
+    tried("mkdir", lambda: os.mkdir("folder", mode))
+told("openat2", libc.syscall(437, -100, b"plain", (ctypes.c_uint64 * 3)(0o101, 0o4755, 0), 24))
+told("io_uring", libc.syscall(425, 1, (ctypes.c_uint64 * 15)()))
+"""
+OTHER_TABLES = """
+import ctypes, mmap, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+file = os.open("plain", os.O_RDWR)
+print(libc.syscall(0x40000000 + 91, file, 0o4755), ctypes.get_errno())
+memory = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+memory.write(bytes.fromhex("53 89f8 89f3 89d1 cd80 5b c3"))  # a 32-bit call with two arguments
+place = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+call = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int] * 3)(place)
+print(call(94, file, 0o4755), call(359, 40, 1), call(102, 1, 0), call(425, 1, 0), flush=True)
+"""
+ORDINARY_WORK = """
+set -e
+echo text > a; chmod 1777 .; chmod 755 .; cp -p a b; install -m 755 a c; mkdir -m 1755 folder
+tar cf all.tar a b c folder; mkdir out; tar xpf all.tar -C out; cp -a out again; test -x again/c
+sed -i s/text/other/ a; mktemp > name; ls -lR > listing
+"""
+
+
+def test_no_file_of_another_s_rights_is_left(user: Users) -> None:
+    """A set-uid file of the workspace would stay, and give whoever runs it the rights of its owner."""
+    user.runs(
+        "cp /bin/ls own; chmod 4755 own; chmod 755 own; chmod u+s own; chmod g+s own; install -m 6755 own two"
+    )
+    found = [path for path in user.folder.rglob("*") if path.lstat().st_mode & 0o6000]
+    assert (user.folder / "own").exists()
+    assert found == []
+
+
+@needs_python
+@pytest.mark.skipif(os.uname().machine not in ("x86_64", "aarch64"), reason="requires a known machine")
+def test_no_system_call_sets_such_rights(user: Users) -> None:
+    """Nor makes a file with them; what the filter cannot look into is not there."""
+    (user.folder / "try.py").write_text(SET_ID)
+    done = user.runs(f"{PYTHON} try.py")
+    *tries, openat2, ring = done.stdout.splitlines()
+    assert len(tries) == 20, done.stderr
+    assert {line.split(maxsplit=1)[1] for line in tries} == {"1", "-1 1"}
+    assert (openat2, ring) == ("openat2 -1 38", "io_uring -1 38")
+    assert [path for path in user.folder.rglob("*") if path.lstat().st_mode & 0o6000] == []
+
+
+@needs_python
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="requires x86_64")
+def test_other_tables_of_calls_do_not_get_around_the_filter(user: Users) -> None:
+    """Each kind of program has its own numbers: 32-bit ones, and x32."""
+    (user.folder / "try.py").write_text(OTHER_TABLES)
+    done = user.runs(f"touch plain; {PYTHON} try.py")
+    x32, *old = done.stdout.splitlines()
+    assert x32 == "-1 38"
+    assert (user.folder / "plain").stat().st_mode & 0o6000 == 0
+    if not old or old[0].startswith("-38"):
+        pytest.skip("requires a kernel with 32-bit calls")
+    assert old == ["-1 -97 -38 -38"]
+
+
+@needs_python
+def test_the_host_of_a_virtual_machine_is_not_reached(user: Users) -> None:
+    """Only local sockets and those of the internet are there, also with the network."""
+    user.network = True
+    script = (
+        "import socket\n"
+        "for family in (40, 38, 17, 31):\n"
+        "    for make in (socket.socket, socket.socketpair):\n"
+        "        try: make(family, socket.SOCK_STREAM)\n"
+        "        except OSError as error: print(error.errno)\n"
+        "socket.socketpair(); socket.socket(socket.AF_INET6); socket.getaddrinfo('localhost', 80)\n"
+        "print(len(socket.if_nameindex()) > 0)\n"
+    )
+    (user.folder / "try.py").write_text(script)
+    assert user.runs(f"{PYTHON} try.py").stdout.split() == [*["97"] * 8, "True"]
+
+
+def test_ordinary_work_goes_on_under_the_filter(user: Users) -> None:
+    """Programs that set modes and make files."""
+    (user.folder / "work.sh").write_text(ORDINARY_WORK)
+    done = user.runs(
+        "sh work.sh && git init -q repository && cd repository && git add . && git status --short"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_names_of_keys_are_not_told(user: Users) -> None:
+    """``/proc/keys`` lists keys of the whole machine."""
+    assert user.runs("cat /proc/keys /proc/key-users").stdout == ""
+
+
 async def test_every_command_has_the_filter_of_system_calls(folder: Path, ask) -> None:
     """That of the tool, and that of a check; it inherits no file."""
     script = "grep ^Seccomp: /proc/self/status; ls /proc/$$/fd"
