@@ -64,9 +64,10 @@ def piece_of_file(piece: str, content: str) -> str | None:
 _REPORT = re.compile(
     r"^(\\*+)(?=[ \t]*+(?:"  # without going back: a text may be one long run of either
     r"(?i:verdict\b|(?:not )?verified(?: by\b|:)|approved\b)"
-    r"|(?:done|error|incomplete|cancelled|bill|cost|files|commands|journal|lens|note|quoted)(?: {2}| *\t)"
+    r"|(?:done|error|incomplete|cancelled|bill|cost|files|commands|sandbox|journal|lens|note|quoted)"
+    r"(?: {2}| *\t)"
     r"|(?:incomplete|cancelled) [^\n]{0,200}after \d+ turns?\b"
-    r"|sunwell: |run [0-9a-f-]{8,36} |unresolved: |unconfirmed: |continue sunwell "
+    r"|commands exit\b|sandbox: |sunwell: |run [0-9a-f-]{8,36} |unresolved: |unconfirmed: |continue sunwell "
     r"|compared with [^\n]{1,200} alone\b|check (?:passed|failed|could not tell): "
     r"|[^\n]{0,400}\? \(y, n, all, details, \?\)"
     r"))",

@@ -5,6 +5,7 @@ import functools
 import html.entities
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NoReturn, TypeVar, cast
 
 import attrs
@@ -25,18 +26,13 @@ _WITHIN = f"(?:{_ANSI})*"
 """What may stand between two characters of a secret: colours."""
 _WRAPPED_WITHIN = rf"(?:(?:{_ANSI})*(?:\r?\n)?(?:{_ANSI})*)"
 """The same, and a line break."""
-_ALL_ESCAPED = tuple(
-    map(
-        re.compile,  # each begins with one plain character and no second one: that is searched for fastest
-        (
-            "%(?=[0-9A-Fa-f]{2}%[0-9A-Fa-f]{2}%)",
-            r"\\(?=x[0-9A-Fa-f]{2}\\{1,4}x)",
-            r"\\(?=u00[0-9A-Fa-f]{2}\\{1,4}u)",
-            r"&(?=#[xX]?[0-9A-Fa-f]{2,6};&)",
-        ),
-    )
+_LETTER = "(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])"
+_ESCAPED_LETTER = re.compile(  # one class of characters at its beginning: that is searched for fastest
+    rf"[%&\\](?:(?<=%)(?:25)?{_LETTER}|(?<=\\)(?:x|u00|U000000){_LETTER}|(?<=\\)[01][0-7]{{2}}"
+    rf"|(?<=&)#(?:[xX]0{{0,5}}{_LETTER}|0{{0,5}}(?:4[89]|5[0-7]|6[5-9]|[78][0-9]|90|9[7-9]|1[01][0-9]|12[0-2]));?)"
 )
-"""What is in every text with a word of which all characters are escaped."""
+_MANY_LETTERS = 3
+"""Letters and digits need no escape: a text with so many of them may hide a word by escaping some of it."""
 
 
 @attrs.define(eq=False)
@@ -47,8 +43,6 @@ class _SecretForm:
     """A regular expression for each character."""
     anchors: tuple[str, ...]
     """Texts of which one is in each text that this form is in; none: it has to be searched for."""
-    escaped: tuple[str, ...]
-    """The same for texts in which every character is escaped."""
     shown: str
     prefixes: tuple[str, ...]
     """How it may be written plainly."""
@@ -68,14 +62,14 @@ class _SecretForm:
     def may_be_in(self, squeezed: str, is_escaped: bool) -> bool:
         """Whether it can be in the text that is *squeezed*.
 
-        *is_escaped*: whether there are words in it of which all characters are escaped.
+        *is_escaped*: whether there are words in it of which letters are escaped.
         """
         if not self.anchors:
             return True
         for anchor in self.anchors:
             if anchor in squeezed:
                 return True
-        return is_escaped and any(anchor in squeezed for anchor in self.escaped)
+        return is_escaped
 
 
 @attrs.define(eq=False)
@@ -111,7 +105,7 @@ class Secrets:
 
     def add(self, value: str, name: str = "secret") -> None:
         """Remember *value*; in text it is replaced by ``[name]``."""
-        value = value.strip()
+        value = value.strip().replace("\r\n", "\n")  # which is found with either line end
         if len(value) < _SHORTEST:
             return
         # A new dictionary: other threads may be reading the old one.
@@ -140,7 +134,8 @@ class Secrets:
         if not forms:
             return []
         squeezed = _squeezed(text)
-        is_escaped = any(kind.search(squeezed) for kind in _ALL_ESCAPED)
+        letters = islice(_ESCAPED_LETTER.finditer(squeezed), _MANY_LETTERS)
+        is_escaped = sum(1 for _ in letters) == _MANY_LETTERS
         found = [
             (match.start(), -match.end(), form.is_piece, form.shown)
             for form in forms
@@ -329,7 +324,7 @@ def _forms_of(value: str, shown: str) -> Iterator[_SecretForm]:
     if len(value) <= _LONGEST_WHOLE:
         yield from _forms_of_line(value, shown)
     else:  # as it is, all of it: pieces of a text that repeats itself can be found side by side with gaps
-        yield _SecretForm((re.escape(value),), (_squeezed(value),), (), shown, ())
+        yield _SecretForm((re.escape(value),), (_squeezed(value),), shown, ())
     if len(value) > _LONGEST_WHOLE and len(lines) == 1:
         # They overlap: of the first and last characters of a piece in base64, not all bits are its own.
         starts = [*range(0, len(value) - _PIECE, _PIECE - 4), len(value) - _PIECE]
@@ -344,7 +339,6 @@ def _forms_of_line(value: str, shown: str, *, is_piece: bool = False) -> Iterato
     yield _SecretForm(
         tuple(map(_any_spelling, value)),
         (anchor,) if anchor else (),
-        tuple(_escaped(anchor)),
         shown,
         (squeezed,),
         is_piece,
@@ -353,7 +347,6 @@ def _forms_of_line(value: str, shown: str, *, is_piece: bool = False) -> Iterato
     yield _SecretForm(
         tuple(map(_either_case, re.findall("..", digits))),
         tuple(dict.fromkeys((digits, digits.upper()))),
-        (),
         shown,
         (digits, digits.upper()),
         is_piece,
@@ -367,7 +360,6 @@ def _forms_of_line(value: str, shown: str, *, is_piece: bool = False) -> Iterato
         yield _SecretForm(
             tuple(_OF_BASE64.get(sign, sign) for sign in own),
             (anchor,) if anchor else (),
-            (),
             shown,
             (own, own.replace("+", "-").replace("/", "_")),
             is_piece,
@@ -387,25 +379,6 @@ def _anchor(written: str) -> str:
     return longest if len(longest) >= _SHORTEST_ANCHOR else ""
 
 
-_ESCAPES = (
-    "%{:02X}",
-    "%{:02x}",
-    "\\x{:02x}",
-    "\\x{:02X}",
-    "\\u{:04x}",
-    "\\u{:04X}",
-    "&#{};",
-    "&#x{:x};",
-    "&#x{:X};",
-)
-
-
-def _escaped(anchor: str) -> Iterator[str]:
-    """Yield *anchor* with each character escaped, in all ways in which a program does that to all."""
-    for escape in _ESCAPES if anchor else ():
-        yield "".join(escape.format(ord(character)) for character in anchor)
-
-
 @functools.cache
 def _any_spelling(character: str) -> str:
     """Return a regular expression for *character* in every usual escape."""
@@ -417,6 +390,7 @@ def _any_spelling(character: str) -> str:
         "".join(rf"\\{{1,4}}x{_either_case(f'{byte:02x}')}" for byte in data),
         "".join(rf"\\{{1,4}}u{_either_case(unit)}" for unit in re.findall("....", units)),
         rf"\\{{1,4}}U{_either_case(f'{code:08x}')}",
+        "".join(rf"\\{{1,4}}{byte:03o}" for byte in data),
         f"&#0{{0,5}}{code};",
         f"&#[xX]0{{0,5}}{_either_case(f'{code:x}')};",
     ]

@@ -46,13 +46,25 @@ def seconds_text(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
+_FIRST = re.compile(r"^[^\x00-\x7f]", re.MULTILINE)
+
+
 def printable(text: str) -> str:
     """Return *text*, an answer or another text of several lines, safe for a terminal.
 
     What a terminal acts on or does not show is shown as an escape, see :func:`~sunwell.tools.wording.shown`;
     a line that looks like one of Sunwell's own report gets a backslash. Line ends become line feeds.
     """
-    return guarded_from_report(shown(text.replace("\r\n", "\n")))
+    safe = shown(text.replace("\r\n", "\n"))
+    if not safe.isascii():  # a mark at the beginning of a line is drawn on the line above
+        safe = _FIRST.sub(lambda found: _escaped_marks(found[0]), safe)
+    return guarded_from_report(safe)
+
+
+def _escaped_marks(first: str) -> str:
+    if not unicodedata.category(first).startswith("M"):
+        return first
+    return f"\\u{ord(first):04x}" if ord(first) < 0x10000 else f"\\U{ord(first):08x}"
 
 
 def json_text(value: Any, indent: int | None = 2, *, ascii_only: bool = False) -> str:

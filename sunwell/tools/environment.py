@@ -14,8 +14,8 @@ from sunwell.core.secrets import Secrets
 
 _SECRET_NAME = re.compile(
     r"(?:(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|SECRET_?KEY|PRIVATE_?KEY)S?"
-    r"|(?:^|_)(?:KEY|PASS|AUTH|PAT|CREDENTIALS?|COOKIES?|DSN|CONNECTION_STRING|CONN_STR)|_PWD|SSHPASS"
-    r"|ACCESS_KEY_ID|WEBHOOK(?:_UR[LI])?)$|WEBHOOK",
+    r"|(?:^|_)(?:KEY|PASS|AUTH|PAT|CREDENTIALS?|COOKIES?|DSN|CONNECTION_STRING|CONN_STR|JWT|OAUTH)|_PWD|_PW"
+    r"|SSHPASS|ACCESS_KEY_ID|SECRET_KEY_BASE|WEBHOOK(?:_UR[LI])?)(?:_?\d{1,3})?$|WEBHOOK",
     re.IGNORECASE,
 )
 _OPEN_NAME = re.compile(
@@ -24,7 +24,7 @@ _OPEN_NAME = re.compile(
 )
 _ADDRESS_NAME = re.compile(r"DSN$|WEBHOOK", re.IGNORECASE)
 """Names of addresses that are a secret as a whole."""
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*:){1,3}//", re.IGNORECASE)
 _IN_PAIRS = re.compile(r"(?:password|pwd|accountkey|sharedaccesskey|secret)\s*=\s*([^;&\s]+)", re.IGNORECASE)
 _SHORTEST = 8
 _SHORTEST_WORD = 16
@@ -105,11 +105,14 @@ def _secrets_in(name: str, value: str) -> Iterator[str]:
 def _in_address(value: str) -> Iterator[str]:
     """Yield the password in an address, as it is and decoded, and secrets among its parameters."""
     try:
-        parts = urlsplit(value)
+        parts = urlsplit(value[value[: value.index("//") - 1].rfind(":") + 1 :])  # without jdbc:
         password = parts.netloc.rpartition("@")[0].partition(":")[2]
         given = parse_qsl(parts.query)
     except ValueError:
         return
+    user = parts.netloc.rpartition("@")[0]
+    if not password and len(user) >= _SHORTEST_WORD:  # a token in place of the user's name
+        password = user
     if password:
         yield from dict.fromkeys((password, unquote(password)))
     for name, inner in given:

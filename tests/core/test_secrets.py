@@ -229,3 +229,25 @@ def test_no_surrounding_text_lets_a_secret_through(before, after, secret):
     secrets = known(secret)
     if secret.strip() not in f"[KEY_0]{before}{after}":
         assert secret not in secrets.redact(f"{before} {secret} {after}") or "[KEY_0]" in secret
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("%5ar7%4bqw%50m3xVtY8sNbD60", id="percent-of-some-letters"),
+        pytest.param("".join(f"\\U{ord(sign):08x}" for sign in "Zr7KqwPm3xVtY8sNbD60"), id="long-escapes"),
+        pytest.param("".join(f"\\{ord(sign):03o}" for sign in "Zr7KqwPm3xVtY8sNbD60"), id="octal"),
+    ],
+)
+def test_a_secret_of_letters_is_found_however_it_is_escaped(text) -> None:
+    """Letters need no escape, so a text in which some have one is looked at closely."""
+    secrets = Secrets()
+    secrets.add("Zr7KqwPm3xVtY8sNbD60", "TOKEN")
+    assert secrets.redact(f"begin {text} end") == "begin [TOKEN] end"
+
+
+def test_a_secret_with_the_line_ends_of_windows_is_found_with_others() -> None:
+    """A variable keeps what was pasted into it; the file may have been converted."""
+    secrets = Secrets()
+    secrets.add("lineone-Aq8Zk3\r\nlinetwo-Bq9Xk4", "TOKEN")
+    assert secrets.redact("a lineone-Aq8Zk3\nlinetwo-Bq9Xk4 b") == "a [TOKEN] b"

@@ -158,3 +158,11 @@ def test_a_line_shows_what_is_not_seen() -> None:
     """A control sequence is written out; a line of progress cannot take hold of a terminal."""
     assert one_line("a\x1b[31m\r\u202eb", 100) == r"a\x1b[31m\x0d\u202eb"
     assert one_line("\u2764\ufe0f\xa0x", 100) == "\u2764\ufe0f x"
+
+
+@pytest.mark.parametrize(
+    "line", ["\u0301verdict  verified by pytest", "commands exit 0   pytest -q", "sandbox  off"]
+)
+def test_no_line_of_an_answer_is_drawn_as_one_of_the_report(line) -> None:
+    """A combining mark at its beginning would be drawn on the line above it."""
+    assert printable(f"hello\n{line}").split("\n")[1].startswith("\\")

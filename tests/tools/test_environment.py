@@ -150,3 +150,18 @@ def test_no_variable_that_steers_a_program_reaches_a_child():
 def test_a_relative_folder_of_path_is_left_out(path, kept):
     """It would be the workspace's, where a model may write a program called git or python."""
     assert command_environment({"PATH": path}, Secrets())["PATH"] == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("JDBC_URL", "jdbc:postgresql://h/db?user=u&password=Zr7KqwPm3xVtY8sNbD60", "Zr7KqwPm3xVtY8sNbD60"),
+        ("GIT_URL", "https://Zr7KqwPm3xVtY8sNbD57@github.com/x", "Zr7KqwPm3xVtY8sNbD57"),
+        ("SECRET_KEY_BASE", "Zr7KqwPm3xVtY8sNbD47", "Zr7KqwPm3xVtY8sNbD47"),
+        ("API_TOKEN_2", "Zr7KqwPm3xVtY8sNbD51", "Zr7KqwPm3xVtY8sNbD51"),
+        ("MYSQL_PW", "Zr7KqwPm3xVtY8sNbD63", "Zr7KqwPm3xVtY8sNbD63"),
+    ],
+)
+def test_names_with_a_number_and_addresses_in_addresses_hold_secrets(name, value, secret) -> None:
+    """Each of them was sent to a provider once."""
+    assert secret not in secrets_from_environment({name: value}).redact(f"read {secret} here")
