@@ -347,7 +347,8 @@ def test_the_sandbox_hides_home_and_what_tools_may_not_touch(folder) -> None:
     for part in (
         "bwrap --unshare-all --unshare-user --disable-userns --cap-drop ALL --die-with-parent",
         "--ro-bind-try /usr /usr ",
-        "--proc /proc --remount-ro /proc ",
+        "--proc /proc ",
+        "--remount-ro /proc ",
         f"--tmpfs {home} ",
         f"--ro-bind-try {home}/bin {home}/bin",
         f"--bind {folder} {folder} --remount-ro / ",

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,7 +109,12 @@ def test_it_ends_with_sunwell_itself(folder, life, kind, number) -> None:
     """Also if that is killed in a way that lets it do nothing more."""
     command = f"exec 3>life; {{ {LEAVERS[kind]}; }} & sleep 1000"
     arguments = json.dumps({"command": command, "timeout_seconds": None})
-    process = subprocess.Popen([sys.executable, "-c", RUNNER, folder, arguments], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUNNER, folder, arguments],
+        stderr=subprocess.DEVNULL,
+        # A shell that starts the tests in the background has them, and their children, ignore SIGINT.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     life.begun()
     process.send_signal(number)
     process.wait()
