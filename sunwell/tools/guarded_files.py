@@ -135,7 +135,7 @@ def named_by_git(root: Path) -> dict[str, ProtectedKind]:
     return found
 
 
-def _named_by_links(root: Path) -> dict[str, ProtectedKind]:
+def named_by_links(root: Path) -> dict[str, ProtectedKind]:
     """Return what protected links lead to below *root*: it is run, or read, under the name of the link."""
     found: dict[str, ProtectedKind] = {}
     for folder, above, entries, _ in _walk(root, _MOST_LINKED_IN):
@@ -160,7 +160,7 @@ def named_in(root: Path) -> dict[str, ProtectedKind]:
 
     That is the configuration of git (see :func:`named_by_git`), and protected links.
     """
-    return _named_by_links(root) | named_by_git(root)
+    return named_by_links(root) | named_by_git(root)
 
 
 def _walk(

@@ -7,6 +7,7 @@ import re
 import secrets
 import stat
 import sys
+import time
 import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from typing import Literal
 import attrs
 
 from sunwell.errors import ConfigurationError, ToolError
-from sunwell.tools.guarded_files import LinkedKinds, named_in
+from sunwell.tools.guarded_files import LinkedKinds, named_by_git, named_by_links
 from sunwell.tools.own_code import require_not_own
 from sunwell.tools.protected import (
     ProtectedKind,
@@ -93,6 +94,8 @@ def told(path: str) -> Iterator[None]:
         raise refusal(path, error) from None
 
 
+_LINKS_SECONDS = 1.0
+"""So long, what protected links lead to is taken from the last look: writes often come in a row."""
 REPLACED = "another folder has taken the place of the workspace since this began"
 
 
@@ -482,6 +485,8 @@ class Workspace:
     _aliases: tuple[str, ...]
     _folds_case: bool
     _links: LinkedKinds
+    _by_links: dict[str, ProtectedKind]
+    _links_seen: float
     identity: tuple[int, int]
     """Device and number of the root: another folder in its place, or a link there, is refused."""
 
@@ -493,6 +498,8 @@ class Workspace:
         self._folds_case = swapped != self.root and swapped.exists() and swapped.samefile(self.root)
         self._links = LinkedKinds(self.root)
         self.identity = identity_of(self.root.stat())
+        self._by_links = {}
+        self._links_seen = -_LINKS_SECONDS
 
     def inside(self, path: str) -> str:
         """Return *path* relative to the root if it is an absolute path in it; any other unchanged.
@@ -676,7 +683,10 @@ class Workspace:
         return kind
 
     def _named(self, path: str) -> ProtectedKind | None:
-        named = named_in(self.root)
+        now = time.monotonic()
+        if now > self._links_seen + _LINKS_SECONDS:
+            self._by_links, self._links_seen = named_by_links(self.root), now
+        named = self._by_links | named_by_git(self.root)
         parts = path.split("/") if named else []
         ways = ("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
         return next((named[way] for way in ways if way in named), None)
