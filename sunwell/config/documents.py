@@ -12,8 +12,8 @@ import attrs
 import yaml
 
 from sunwell.config.setting import SettingPath
+from sunwell.core.user_folders import settings_folder
 from sunwell.errors import ConfigurationError
-from sunwell.tools.environment import user_folder
 from sunwell.tools.file_owners import PathStep, open_with_steps
 
 _DEEPEST = 32  # below what a parser survives, above what any configuration needs
@@ -291,7 +291,7 @@ def user_file(environ: Mapping[str, str] | None = None) -> Path | None:
 
     Raises :exc:`~sunwell.errors.ConfigurationError` where there are two.
     """
-    folder = user_folder(environ)
+    folder = settings_folder(environ)
     found = _there(folder, _USER_NAMES)
     return _only(folder, found) if found else None
 

@@ -35,9 +35,9 @@ from sunwell.context.kinds import allowed, read_text, read_value
 from sunwell.context.options import RunOptions
 from sunwell.context.spellings import RLM_VARIABLES, SPELLINGS, SWITCHES, UNSET_WHEN_EMPTY, canonical
 from sunwell.core.task import Budget
+from sunwell.core.user_folders import settings_folder
 from sunwell.errors import ConfigurationError
 from sunwell.models.catalog import preset, preset_names
-from sunwell.tools.environment import user_folder
 from sunwell.tools.file_owners import doubt, own_user, user_name, users_behind
 from sunwell.tools.wording import quoted
 
@@ -518,7 +518,7 @@ def _is_safe(path: Path, safe: tuple[str, ...]) -> bool:
 
 
 def _left_out(file: Path, who: str, environ: Mapping[str, str]) -> str:
-    own = user_file(environ) or user_folder(environ) / "config.toml"
+    own = user_file(environ) or settings_folder(environ) / "config.toml"
     return (
         f"{file} is not used: {who}; to use it, read it and name it with --config {shlex.quote(str(file))}, "
         f"or add it to safe in {own}"
@@ -531,7 +531,7 @@ def _of_workspace(workspace: Path, environ: Mapping[str, str]) -> Iterator[str]:
     except OSError:
         return  # whoever uses it says so
     if os.name == "posix" and owner not in users_behind(environ) | {0}:
-        own = user_file(environ) or user_folder(environ) / "config.toml"
+        own = user_file(environ) or settings_folder(environ) / "config.toml"
         yield (
             f"the workspace {os.path.realpath(workspace)} belongs to {user_name(owner)}, who can change it "
             f"at any time; no settings in it are used; if that is right, add it to safe in {own}"

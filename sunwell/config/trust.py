@@ -16,8 +16,8 @@ from sunwell.config.schema import Configuration
 from sunwell.config.setting import Setting, SettingPath, dotted
 from sunwell.config.shape import options_by_path
 from sunwell.context.options import Untrusted
+from sunwell.core.user_folders import settings_folder
 from sunwell.errors import ConfigurationError
-from sunwell.tools.environment import user_folder
 from sunwell.tools.file_owners import doubt, own_user
 from sunwell.tools.tool_plugins import BUILT_IN
 
@@ -127,7 +127,7 @@ class TrustRecord:
     @classmethod
     def of_user(cls, environ: Mapping[str, str] | None = None) -> "TrustRecord":
         """Return the record of whoever runs this process."""
-        return cls(user_folder(environ))
+        return cls(settings_folder(environ))
 
     def holds(self, file: Path, data: bytes) -> bool:
         """Whether *file* was trusted with exactly this content. A record with a problem trusts nothing."""

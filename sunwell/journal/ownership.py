@@ -10,12 +10,11 @@ import hashlib
 import os
 import re
 import stat
-import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from sunwell.errors import ConfigurationError, JournalError
+from sunwell.core.user_folders import state_folder
+from sunwell.errors import JournalError
 from sunwell.journal.codec import with_mark, without_checksum
 from sunwell.journal.disk import as_journal_error
 from sunwell.journal.folders import open_file, read_file
@@ -27,27 +26,6 @@ _KEY_BYTES = 32
 _MARK_BYTES = 16
 _MARK = re.compile(rb',"mark":"([0-9a-f]{32})","crc":"[0-9a-f]{8}"}\Z')
 _TAIL_BYTES = 64
-
-
-def state_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """Return the user's folder for what programs remember; it may not exist.
-
-    It is ``SUNWELL_HOME`` if that is set, otherwise where the platform has it. Raises
-    :exc:`~sunwell.errors.ConfigurationError` if there is neither that nor a home.
-    """
-    read = os.environ if environ is None else environ
-    if chosen := read.get("SUNWELL_HOME", "").strip():
-        return Path(chosen)
-    try:
-        home = Path(read.get("HOME") or Path.home())
-    except RuntimeError:  # in a container, a user may be a number alone
-        raise ConfigurationError(
-            "this user has no home folder: name a folder for what Sunwell remembers with SUNWELL_HOME"
-        ) from None
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "sunwell"
-    chosen = read.get("XDG_STATE_HOME", "").strip()
-    return (Path(chosen) if chosen.startswith("/") else home / ".local" / "state") / "sunwell"
 
 
 def _key_file() -> Path:

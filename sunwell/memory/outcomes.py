@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from sunwell.journal.ownership import state_folder
+from sunwell.core.user_folders import state_folder
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

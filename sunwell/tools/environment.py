@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import pairwise
@@ -138,15 +137,3 @@ def command_environment(environ: Mapping[str, str], secrets: Secrets) -> dict[st
 def bare_environment() -> dict[str, str]:
     """Return the environment of a program that needs nothing of the user's."""
     return {"LC_ALL": "C.UTF-8"}
-
-
-def user_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """Return the folder of the user's own settings, where the platform has it; it may not exist."""
-    read = os.environ if environ is None else environ
-    if chosen := read.get("SUNWELL_HOME", "").strip():
-        return Path(chosen)
-    home = Path(read.get("HOME") or Path.home())
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "sunwell"
-    chosen = read.get("XDG_CONFIG_HOME", "").strip()
-    return (Path(chosen) if chosen.startswith("/") else home / ".config") / "sunwell"

@@ -19,8 +19,8 @@ from pathlib import Path
 import attrs
 
 import sunwell
+from sunwell.core.user_folders import settings_folder
 from sunwell.errors import ToolError
-from sunwell.tools.environment import user_folder
 from sunwell.tools.wording import quoted
 
 _ALWAYS_TRIED = frozenset({"sitecustomize", "usercustomize", "sunwell"})
@@ -207,7 +207,7 @@ def _closed_places() -> Iterator[OwnPlace]:
     yield from _places(packages, "a folder of installed packages")
     yield from _places([str(Path(sunwell.__file__).parent)], "the code")
     with suppress(RuntimeError):  # this user has no home folder
-        yield from _places([str(user_folder())], "the folder of settings")
+        yield from _places([str(settings_folder())], "the folder of settings")
 
 
 def _import_places() -> Iterator[OwnPlace]:

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunwell.cli.main import cli
+from sunwell.core.user_folders import state_folder
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal import FileJournal, list_runs
-from sunwell.journal.ownership import adopt, find_own_run, is_marked, is_own, marked, state_folder, user_key
+from sunwell.journal.ownership import adopt, find_own_run, is_marked, is_own, marked, user_key
 from sunwell.journal.reading import first_line
 from sunwell.journal.records import RunOpened
 

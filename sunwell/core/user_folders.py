@@ -1,0 +1,38 @@
+"""Where the user keeps what belongs to no workspace: settings, and what Sunwell remembers."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sunwell.errors import ConfigurationError
+
+
+def settings_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of the user's own settings; it may not exist.
+
+    It is ``SUNWELL_HOME`` if that is set, otherwise where the platform has it. Raises
+    :exc:`~sunwell.errors.ConfigurationError` if there is neither that nor a home.
+    """
+    return _folder(environ, "XDG_CONFIG_HOME", ".config")
+
+
+def state_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the user's folder for what programs remember, found as :func:`settings_folder`."""
+    return _folder(environ, "XDG_STATE_HOME", ".local/state")
+
+
+def _folder(environ: Mapping[str, str] | None, variable: str, default: str) -> Path:
+    read = os.environ if environ is None else environ
+    if chosen := read.get("SUNWELL_HOME", "").strip():
+        return Path(chosen)
+    try:
+        home = Path(read.get("HOME") or Path.home())
+    except RuntimeError:  # in a container, a user may be a number alone
+        raise ConfigurationError(
+            "this user has no home folder: name a folder for what Sunwell remembers with SUNWELL_HOME"
+        ) from None
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "sunwell"
+    chosen = read.get(variable, "").strip()
+    return (Path(chosen) if chosen.startswith("/") else home / default) / "sunwell"  # a relative one is none
