@@ -251,6 +251,7 @@ class FilesCheck:
     must_change: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_must_change)
     """Globs, of each of which at least one file must be changed or created."""
     midway = True
+    runs_code = False
 
     @property
     def name(self) -> str:

@@ -106,6 +106,7 @@ class JudgeCheck:
     """Who judges; ``None``: a model of the run."""
 
     costs = True
+    runs_code = False
 
     @property
     def told(self) -> str:

@@ -34,6 +34,7 @@ class SchemaCheck:
     """The JSON schema, as a dict."""
     name: str = "answer schema"
     """What it is called in a verdict."""
+    runs_code = False
     _validator: Any = attrs.field(init=False, repr=False, eq=False)
 
     @_validator.default

@@ -78,7 +78,8 @@ async def run_checks(
 
 
 def _runs_code(check: Check) -> bool:
-    return not isinstance(check, FilesCheck | SchemaCheck | JudgeCheck)
+    """Whether *check* may run code of the workspace: unless it says that it does not."""
+    return getattr(check, "runs_code", True) is not False
 
 
 def _with_changes(verdict: Verdict, during: Sequence[FileChange]) -> Verdict:

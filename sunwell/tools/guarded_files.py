@@ -1,17 +1,18 @@
-"""Finds the protected files of a workspace: what a command must not see or change, and what it left."""
+"""Finds the protected files of a workspace: what a command must not see or change."""
 
 import os
 import re
 import stat
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Literal
 
 import attrs
 
+from sunwell.tools.folder_walk import walk
 from sunwell.tools.protected import (
     JUDGED_ENDINGS,
     MADE_FOLDERS,
@@ -19,21 +20,19 @@ from sunwell.tools.protected import (
     ProtectedKind,
     is_git_folder,
     kind_of_name,
-    kind_of_path,
     kinds_below,
     secret_in,
 )
-from sunwell.tools.wording import quoted
 
 _COARSE_NS = 100_000_000
 _MOST_JUDGED_BYTES = 64_000
 _ACCOUNT_WORDS = ("account", "credential", "secret", "firebase", "google", "gcp", "key", "sa.")
 _MOST_MOUNTS = 1_000  # bubblewrap takes 9,000 words
-_BARE = ProtectedKind("repository", "git takes it for a repository and runs what its files name", ())
+BARE = ProtectedKind("repository", "git takes it for a repository and runs what its files name", ())
+"""A folder that is a repository without being called ``.git``."""
 _MOST_LINKED_IN = 5_000
 """Files and folders among which links are looked for: protected ones are near the root."""
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LINKS_SECONDS = 1.0
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 Identity = tuple[int, int]
 
@@ -135,10 +134,10 @@ def named_by_git(root: Path) -> dict[str, ProtectedKind]:
     return found
 
 
-def named_by_links(root: Path) -> dict[str, ProtectedKind]:
+def _named_by_links(root: Path) -> dict[str, ProtectedKind]:
     """Return what protected links lead to below *root*: it is run, or read, under the name of the link."""
     found: dict[str, ProtectedKind] = {}
-    for folder, above, entries, _ in _walk(root, _MOST_LINKED_IN):
+    for folder, above, entries, _ in walk(root, _MOST_LINKED_IN):
         for entry in entries:
             if not entry.is_symlink():
                 continue
@@ -155,96 +154,40 @@ def named_by_links(root: Path) -> dict[str, ProtectedKind]:
     return found
 
 
-def named_in(root: Path) -> dict[str, ProtectedKind]:
-    """Return files and folders below *root* that are protected by what names them, not by their own names.
+@attrs.define(eq=False)
+class NamedKinds:
+    """Knows which files and folders of a workspace are protected by what names them, not by their own names.
 
     That is the configuration of git (see :func:`named_by_git`), and protected links.
     """
-    return named_by_links(root) | named_by_git(root)
 
+    root: Path
+    _by_links: dict[str, ProtectedKind] = attrs.field(factory=dict, init=False)
+    _looked_at: float = attrs.field(default=-inf, init=False)
 
-def _walk(
-    root: Path, most_entries: int | None = None, *, opens_all: bool = False
-) -> Iterator[tuple[str, str, list["os.DirEntry[str]"], int]]:
-    """Yield each folder below *root*, upper ones first: its path, its name, its entries, its descriptor.
+    def found(self) -> dict[str, ProtectedKind]:
+        """Return all of them by path. Links are looked for again after a second: writes come in a row."""
+        now = time.monotonic()
+        if now > self._looked_at + _LINKS_SECONDS:
+            self._by_links, self._looked_at = _named_by_links(self.root), now
+        return self._by_links | named_by_git(self.root)
 
-    No link is followed, whatever is swapped meanwhile. The caller may take names out of the entries: folders
-    that are left are entered, except what package managers fill. With *opens_all*, folders of this user that
-    cannot be looked into are opened to their owner first. With *most_entries*, it ends after so many.
-    """
-    try:
-        top = os.open(root, FOLDER & ~os.O_NOFOLLOW)
-    except OSError:
-        if not opens_all:
-            return
-        root.chmod(stat.S_IMODE(root.stat().st_mode) | stat.S_IRWXU)
-        top = os.open(root, FOLDER & ~os.O_NOFOLLOW)
-    waiting = deque([""])
-    seen = 0
-    try:
-        while waiting and (most_entries is None or seen < most_entries):
-            path = waiting.popleft()
-            try:
-                folder = open_below(top, path, opens_all=opens_all)
-            except OSError:  # gone, a link by now, or not readable
-                continue
-            try:
-                with os.scandir(folder) as items:
-                    entries = list(items)
-                seen += len(entries)
-                yield path, path.rpartition("/")[2] or root.name, entries, folder
-                for entry in entries:
-                    if entry.name not in MADE_FOLDERS and entry.is_dir(follow_symlinks=False):
-                        waiting.append(f"{path}/{entry.name}" if path else entry.name)
-            except OSError:
-                continue
-            finally:
-                os.close(folder)
-    finally:
-        os.close(top)
-
-
-def open_below(top: int, path: str, *, opens_all: bool = False) -> int:
-    """Return a descriptor of the folder *path* below the open folder *top*, reached without any link.
-
-    With *opens_all*, folders of this user on the way are opened to their owner if they are not.
-    """
-    here = os.dup(top)
-    try:
-        for name in path.split("/") if path else ():
-            try:
-                below = os.open(name, FOLDER, dir_fd=here)
-            except PermissionError:
-                if not opens_all:
-                    raise
-                give_owner_rights(here, name)
-                below = os.open(name, FOLDER, dir_fd=here)
-            os.close(here)
-            here = below
-    except BaseException:
-        os.close(here)
-        raise
-    return here
-
-
-def give_owner_rights(folder: int, name: str) -> None:
-    """Let this user read, write and enter the folder *name* in the open *folder*, if it is theirs."""
-    held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        mode = stat.S_IMODE(os.fstat(held).st_mode)
-        os.chmod(f"/proc/self/fd/{held}", mode | stat.S_IRWXU)  # noqa: PTH101 - the opened folder itself
-    finally:
-        os.close(held)
+    def kind_of(self, path: str) -> ProtectedKind | None:
+        """Return the kind of *path*, relative to the root, or of a folder that it is in."""
+        found = self.found()
+        parts = path.split("/") if found else []
+        ways = ("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+        return next((found[way] for way in ways if way in found), None)
 
 
 def _scan(root: Path, most_entries: int | None = None, *, opens_all: bool = False) -> Iterator[GuardedFile]:
-    named = named_in(root)
+    named = NamedKinds(root).found()
     inside: dict[str, tuple[ProtectedKind, str]] = {}
-    for folder, above, entries, opened in _walk(root, most_entries, opens_all=opens_all):
+    for folder, above, entries, opened in walk(root, most_entries, opens_all=opens_all):
         within, top = inside.pop(folder, (None, ""))
         if is_git_folder(entry.name for entry in entries):
             entries.clear()
-            yield _guarded(folder, _BARE, os.fstat(opened), folder)
+            yield _guarded(folder, BARE, os.fstat(opened), folder)
             continue
         left: list[os.DirEntry[str]] = []
         for entry in entries:
@@ -397,105 +340,3 @@ def mounts_for(
             break
     for place in sorted(by_place):
         yield by_place[place], place
-
-
-_SET_ASIDE = ".sunwell/set-aside"
-
-
-def left_behind(
-    root: Path,
-    before: Mapping[str, GuardedFile],
-    allows: Callable[[str], bool],
-    *,
-    may_move: bool = True,
-    most_entries: int | None = None,
-) -> tuple[str, ...]:
-    """Set aside the protected files that were made since *before*; return a sentence for each.
-
-    They are moved to ``.sunwell/set-aside``, or, unless *may_move*, only named. Secret files may be made, and
-    so may runs: those of others are not used, and one may be the user's, started meanwhile. A file that was
-    there *before* and has changed is only named: what it was is not known. *most_entries* is that of
-    :func:`guarded_in`.
-    """
-
-    def matters(one: GuardedFile) -> bool:
-        return one.kind.level != "secret" and not (one.kind.level == "asked" and allows(one.path))
-
-    known = {one.identity for one in before.values() if matters(one)}
-    tops = {one.top for one in before.values()}
-    said: dict[str, str] = {}
-    found = guarded_in(root, most_entries, opens_all=may_move)
-    fresh = [one for one in found.values() if one.is_link and one.identity not in known and matters(one)]
-    ends = tuple(os.path.realpath(root / one.path) for one in fresh)
-    for path, one in sorted(found.items()):
-        was = before.get(path)
-        if not matters(one):
-            continue
-        if kind_of_path(path, root.name) is None and one.kind is not _BARE:
-            place = str(root / path)
-            if not one.is_link and any(place == end or place.startswith(f"{end}/") for end in ends):
-                continue  # protected by nothing but a link that is set aside
-        if was is not None and was.identity == one.identity:
-            if not one.is_folder and was.changed_ns != one.changed_ns and was.names == one.names:
-                said[path] = f"{quoted(path)} was changed by this command, and {one.kind.why}"
-        elif one.identity not in known:
-            place = one.top if one.top not in tops else path
-            if one.kind is _BARE:  # without it the rest is ordinary files
-                place = f"{path}/HEAD".lstrip("/")
-            if place in said or not os.path.lexists(root / place):
-                continue
-            if may_move:
-                said[place] = _set_aside(root, place, one.kind.why)
-            else:  # its rights are the user's, and so may be what appeared meanwhile
-                said[place] = f"{quoted(place)} was made while this command ran, and {one.kind.why}"
-    return tuple(said.values())
-
-
-def _set_aside(root: Path, path: str, why: str) -> str:
-    above, _, name = path.rpartition("/")
-    kept = f"{time.time_ns():x}-{path.replace('/', '%')[-150:]}"
-    top = os.open(root, FOLDER & ~os.O_NOFOLLOW)
-    try:
-        room, folder = _room_in(top), open_below(top, above, opens_all=True)
-        try:
-            _move(name, folder, kept, room)
-        finally:
-            os.close(room)
-            os.close(folder)
-    except OSError as error:
-        return f"{quoted(path)}, which this command made, could not be set aside ({error.strerror}): {why}"
-    finally:
-        os.close(top)
-    return (
-        f"{quoted(path)}, which this command made, was moved to {quoted(f'{_SET_ASIDE}/{kept}')}: {why}; do "
-        "not make it again, and say at the end that it is wanted"
-    )
-
-
-def _move(name: str, folder: int, kept: str, room: int) -> None:
-    try:
-        os.rename(name, kept, src_dir_fd=folder, dst_dir_fd=room)
-    except PermissionError:  # a folder must be writable to be moved, and so must the one that it is in
-        mode = stat.S_IMODE(os.fstat(folder).st_mode)
-        os.fchmod(folder, mode | stat.S_IRWXU)
-        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            give_owner_rights(folder, name)
-        os.rename(name, kept, src_dir_fd=folder, dst_dir_fd=room)
-
-
-def _room_in(top: int) -> int:
-    """Return a descriptor of the folder for what is set aside; OSError, also if a link is in its place."""
-    here = os.dup(top)
-    for part in _SET_ASIDE.split("/"):
-        try:
-            with suppress(FileExistsError):
-                os.mkdir(part, 0o700, dir_fd=here)
-                if part == ".sunwell":
-                    ignoring = os.open(f"{part}/.gitignore", _NEW, 0o600, dir_fd=here)
-                    os.write(ignoring, b"*\n")
-                    os.close(ignoring)
-            below = os.open(part, FOLDER, dir_fd=here)
-        finally:
-            os.close(here)
-        here = below
-    return here

@@ -4,8 +4,8 @@ import asyncio
 import os
 import shlex
 import signal
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,10 +22,11 @@ from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.environment import command_environment
 from sunwell.tools.file_glob import GlobSet
-from sunwell.tools.guarded_files import guarded_in, left_behind
+from sunwell.tools.guarded_files import GuardedFile, guarded_in
 from sunwell.tools.limits import Outcome, ToolLimits
 from sunwell.tools.sandbox import Bubblewrap, require_sandbox, sandbox_name
 from sunwell.tools.sandbox_view import unseen_paths
+from sunwell.tools.set_aside import left_behind
 from sunwell.tools.system_calls import opened_filter
 from sunwell.tools.wording import KILLED, cut, without_escapes
 from sunwell.tools.workspace import REPLACED, identity_of
@@ -136,6 +137,14 @@ async def _wait(process: asyncio.subprocess.Process, seconds: float) -> int | No
 
 
 @attrs.define(eq=False)
+class _Watch:
+    """The protected files before a command, and what became of those that it made."""
+
+    before: dict[str, GuardedFile]
+    left: tuple[str, ...] = ()
+
+
+@attrs.define(eq=False)
 class CommandRunner:
     """Runs shell commands in a folder, without the caller's secrets in their environment.
 
@@ -188,58 +197,55 @@ class CommandRunner:
     ) -> ProcessEnd:
         """Run *command* and return how it ended, with enough output to show *output_chars* of it.
 
-        *variables* are added to its environment.
-        Protected files that it made are set aside, also if it is cancelled. Raises
-        :exc:`~sunwell.errors.ToolError` if it is not a command, or could not be started.
+        *variables* are added to its environment. Protected files that it made are set aside, also if it is
+        cancelled. Raises :exc:`~sunwell.errors.ToolError` if it is not a command, or could not be started.
         """
         _require_command(command)
         environ = {**command_environment(self.environ, self.secrets), **(variables or {})}
-        sandbox = None if self.sandbox == "off" else await self._sandbox(environ)
-        if sandbox is None:
-            return await self._run(command, environ, seconds, output_chars, None)
-        found = await in_thread(guarded_in, self.root)
-        if not any("/" in one.path for one in found.values()):
-            return await self._run(command, environ, seconds, output_chars, sandbox)
-        # A folder with a protected file in it can be renamed, and another command that begins at that moment
-        # would see the file. What is in the root cannot: it is mounted itself.
-        async with _turn_in(self.root):
-            return await self._run(command, environ, seconds, output_chars, sandbox)
+        plain, most_bytes = ("/bin/sh", "-c", command), 4 * output_chars
+        if self.sandbox == "off":
+            async with self._watched(most_entries=_MOST_NAMED_IN) as watch:
+                ended = await run_group(plain, self.root, environ, seconds, most_bytes)
+            return attrs.evolve(ended, left=watch.left)
+        sandbox = await self._sandbox(environ)
+        async with self._watched() as watch:
+            with opened_filter() as file:
+                known = watch.before.values()
+                line = await in_thread(sandbox.wrapped, plain, self.root, environ, file, guarded=known)
+                ended = await run_group(line, self.root, environ, seconds, most_bytes, files=(file,))
+        return attrs.evolve(ended, left=watch.left)
 
-    async def _run(
-        self,
-        command: str,
-        environ: Mapping[str, str],
-        seconds: float,
-        output_chars: int,
-        sandbox: Bubblewrap | None,
-    ) -> ProcessEnd:
+    @asynccontextmanager
+    async def _watched(self, most_entries: int | None = None) -> AsyncIterator["_Watch"]:
+        """Look at the protected files before the body, which runs a command, and after it, whatever happens.
+
+        With *most_entries* only so many files are looked at, and what was made is named, not moved.
+        """
         if identity_of(self.root.stat()) != self._identity:
             raise ToolError(f"the command was not run: {REPLACED}")
-        most = _MOST_NAMED_IN if sandbox is None else None
-        before = await in_thread(guarded_in, self.root, most)
-        left: tuple[str, ...] = ()
-        try:
-            with opened_filter() as file:
-                plain = ("/bin/sh", "-c", command)
-                line: tuple[str, ...] = plain
-                if sandbox is not None:
-                    line = await in_thread(
-                        sandbox.wrapped, plain, self.root, environ, file, guarded=before.values()
-                    )
-                files = (file,) if sandbox is not None else ()
-                ended = await run_group(line, self.root, environ, seconds, 4 * output_chars, files=files)
-        except OSError as error:
-            raise ToolError(f"the command could not be started: {error.strerror or error}") from None
-        finally:
-            left = await in_thread_to_the_end(
-                left_behind,
-                self.root,
-                before,
-                GlobSet(self.allow_write).takes,
-                may_move=sandbox is not None,
-                most_entries=most,
-            )
-        return attrs.evolve(ended, left=left)
+        watch = _Watch(await in_thread(guarded_in, self.root, most_entries))
+        async with AsyncExitStack() as stack:
+            if most_entries is None and any("/" in one.path for one in watch.before.values()):
+                # A folder with a protected file in it can be renamed, and another command that begins at that
+                # moment would see the file. What is in the root cannot: it is mounted itself.
+                turn = _turn_in(self.root)
+                waits = turn.locked()
+                await stack.enter_async_context(turn)
+                if waits:
+                    watch.before = await in_thread(guarded_in, self.root)
+            try:
+                yield watch
+            except OSError as error:
+                raise ToolError(f"the command could not be started: {error.strerror or error}") from None
+            finally:
+                watch.left = await in_thread_to_the_end(
+                    left_behind,
+                    self.root,
+                    watch.before,
+                    GlobSet(self.allow_write).takes,
+                    may_move=most_entries is None,
+                    most_entries=most_entries,
+                )
 
     def printed(self, ended: ProcessEnd, most_chars: int, tail_thirds: int = 1) -> str:
         """Return the output of *ended* as text for a model: secrets replaced, forged marks made harmless.
@@ -397,10 +403,11 @@ class RunCommand:
 
     def conditions(self, arguments: Mapping[str, Any]) -> str:
         """Return where and how the command would run, for a person who decides about it."""
+        network = "with network" if self.allow_network else "without network"
         how = (
             "without a sandbox: with network, and with all rights of your account"
             if self.sandbox == "off"
-            else "in a sandbox: without network, and only this folder can be written to"
+            else f"in a sandbox: {network}, and only this folder can be written to"
         )
         return f"in {self.root}, {how}; killed after {self._seconds(arguments):g} s"
 

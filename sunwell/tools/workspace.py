@@ -7,7 +7,6 @@ import re
 import secrets
 import stat
 import sys
-import time
 import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,8 @@ from typing import Literal
 import attrs
 
 from sunwell.errors import ConfigurationError, ToolError
-from sunwell.tools.guarded_files import LinkedKinds, named_by_git, named_by_links
+from sunwell.tools.folder_walk import FOLDER
+from sunwell.tools.guarded_files import LinkedKinds, NamedKinds
 from sunwell.tools.own_code import require_not_own
 from sunwell.tools.protected import (
     ProtectedKind,
@@ -34,7 +34,6 @@ from sunwell.tools.protected import (
 from sunwell.tools.wording import counted, quoted
 
 _MOST_LINKS = 40
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 _MOST_CHARS = 4_096
@@ -94,8 +93,6 @@ def told(path: str) -> Iterator[None]:
         raise refusal(path, error) from None
 
 
-_LINKS_SECONDS = 1.0
-"""So long, what protected links lead to is taken from the last look: writes often come in a row."""
 REPLACED = "another folder has taken the place of the workspace since this began"
 
 
@@ -485,8 +482,7 @@ class Workspace:
     _aliases: tuple[str, ...]
     _folds_case: bool
     _links: LinkedKinds
-    _by_links: dict[str, ProtectedKind]
-    _links_seen: float
+    _named: NamedKinds
     identity: tuple[int, int]
     """Device and number of the root: another folder in its place, or a link there, is refused."""
 
@@ -498,8 +494,7 @@ class Workspace:
         self._folds_case = swapped != self.root and swapped.exists() and swapped.samefile(self.root)
         self._links = LinkedKinds(self.root)
         self.identity = identity_of(self.root.stat())
-        self._by_links = {}
-        self._links_seen = -_LINKS_SECONDS
+        self._named = NamedKinds(self.root)
 
     def inside(self, path: str) -> str:
         """Return *path* relative to the root if it is an absolute path in it; any other unchanged.
@@ -675,21 +670,12 @@ class Workspace:
                 f"{quoted(place.path)} is not written: it would be, or is, part of a git repository, and git "
                 "runs what a repository's files name; choose other names or another folder"
             )
-        kind = kind_of_path(place.path, self.root.name) or self._named(place.path)
+        kind = kind_of_path(place.path, self.root.name) or self._named.kind_of(place.path)
         if kind is None and place.status is not None:
             kind = self._links.kind_of(place.status)
         if kind is not None and kind.level != "asked":
             raise ToolError(f"{quoted(place.path)} is not written: {kind.why}")
         return kind
-
-    def _named(self, path: str) -> ProtectedKind | None:
-        now = time.monotonic()
-        if now > self._links_seen + _LINKS_SECONDS:
-            self._by_links, self._links_seen = named_by_links(self.root), now
-        named = self._by_links | named_by_git(self.root)
-        parts = path.split("/") if named else []
-        ways = ("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
-        return next((named[way] for way in ways if way in named), None)
 
     def _refuse_secret_link(self, path: str, status: os.stat_result) -> None:
         if status.st_nlink < 2:

@@ -20,9 +20,8 @@ from sunwell.checks.suite import ChosenChecks, run_checks
 from sunwell.context.options import RunOptions
 from sunwell.core.message import FileChange
 from sunwell.core.secrets import Secrets
-from sunwell.errors import ConfigurationError
 from sunwell.tools.environment import secrets_from_environment
-from sunwell.tools.sandbox import require_sandbox
+from tests.bubblewrap import needs_bubblewrap
 
 ENVIRON = {
     "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
@@ -31,17 +30,7 @@ ENVIRON = {
 KEY = "sk-ant-attack-0123456789"
 
 
-def why_there_is_none() -> str:
-    """Return why this machine has no sandbox; empty if it has one."""
-    try:
-        require_sandbox(Path(__file__).parent, ENVIRON)
-    except ConfigurationError as error:
-        return error.sentence
-    return ""
-
-
-WHY = why_there_is_none()
-pytestmark = pytest.mark.skipif(bool(WHY), reason=f"no working bubblewrap: {WHY}")
+pytestmark = needs_bubblewrap
 PYTEST = f"{sys.executable} -m pytest -q -p no:cacheprovider --rootdir ."
 
 

@@ -10,6 +10,7 @@ from sunwell.context.options import RunOptions
 from sunwell.core.check import Checking, Verdict
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError
+from tests.bubblewrap import needs_bubblewrap
 
 
 def says(name: str, passed: bool | None, *, costs: bool = False) -> Callable[..., object]:
@@ -71,10 +72,9 @@ def test_models_are_told_beforehand_what_must_hold(tmp_path: Path) -> None:
     )
 
 
+@needs_bubblewrap
 def test_a_command_that_names_a_file_it_cannot_see_is_refused(tmp_path: Path) -> None:
     """It would fail on every rung, whatever the work is; a path in the workspace or of the system is fine."""
-    if not Path("/usr/bin/bwrap").exists():
-        pytest.skip("bubblewrap is not installed")
     outside = tmp_path / "outside.py"
     outside.write_text("")
     root = tmp_path / "work"

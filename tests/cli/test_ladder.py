@@ -1,15 +1,13 @@
 """The ladder on the command line: a task that is given up leaves its evidence and the reason."""
 
 import json
-import shutil
 from pathlib import Path
 
-import pytest
-
+from tests.bubblewrap import needs_bubblewrap
 from tests.cli.conftest import TASK
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+@needs_bubblewrap
 def test_a_give_up_leaves_evidence_and_reason(sunwell, shop: Path) -> None:
     """In the exit code, in --json, and later in show."""
     given = (
@@ -47,7 +45,7 @@ def test_a_give_up_leaves_evidence_and_reason(sunwell, shop: Path) -> None:
 MODELS = ("--smart-model", "claude-opus-5-5", "--delegation-model", "claude-haiku-5-5")
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+@needs_bubblewrap
 def test_a_batch_without_room_says_how_it_goes_on(sunwell, shop: Path) -> None:
     """With more money, and with the checks of its tasks allowed again; a give-up says nothing of the kind."""
     tasks = shop / "tasks.jsonl"

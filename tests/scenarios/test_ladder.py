@@ -24,6 +24,7 @@ from sunwell.models.registry import ModelRegistry
 from sunwell.report.verdict_text import verdict_line
 from sunwell.simulator import Asked, Reply, Script, Simulator
 from sunwell.simulator.scripts import smart
+from tests.bubblewrap import needs_bubblewrap
 from tests.scenarios.ladder_scripts import FileWriter, hasty, path_in
 from tests.scenarios.test_bill import model
 
@@ -84,7 +85,7 @@ def require_true_bill(result: TaskResult, sim: Simulator) -> None:
     assert {name: total.cost_usd for name, total in result.bill.split("rung")} == by_rung
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+@needs_bubblewrap
 async def test_the_shop_passes_on_the_second_rung(tmp_path: Path) -> None:
     """The cheap model breaks conventions that it has not read. Shown the failed tests, it reads them.
 

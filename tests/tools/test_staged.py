@@ -465,3 +465,18 @@ async def test_a_tool_acts_unless_its_author_says_that_it_does_not(options, acts
     assert made == ([] if acts else ["deed"])
     await Toolbox(None, [deed], approve=lambda proposal: asked.append(proposal.tool)).execute(call("deed"))
     assert (asked, made) == ((["deed"], []) if acts else ([], ["deed", "deed"]))
+
+
+@pytest.mark.parametrize(("network", "words"), [(False, "without network"), (True, "with network")])
+async def test_who_approves_a_command_is_told_whether_it_has_the_network(folder, ask, network, words) -> None:
+    """The sandbox keeps it away unless the caller has opened it."""
+    asked: list[Proposal] = []
+    box = Toolbox(
+        folder,
+        secrets=Secrets(),
+        allow_shell=True,
+        allow_network=network,
+        approve=lambda one: asked.append(one),
+    )
+    await ask(box, "run_command", command="true")
+    assert f"in a sandbox: {words}, and only" in asked[0].conditions

@@ -11,7 +11,7 @@ from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.testing import ScriptedModel, completion
 from tests.agent.conftest import PRICE
-from tests.checks.test_check_attacks import WHY
+from tests.bubblewrap import needs_bubblewrap
 
 VERDICT = json.dumps({"passed": False, "evidence": "Nothing says why."})
 
@@ -60,7 +60,7 @@ def test_the_options_of_checks_go_on_as_they_were_recorded(story, call):
     assert "a.txt (created)" in result.verification.evidence
 
 
-@pytest.mark.skipif(bool(WHY), reason=f"no working bubblewrap: {WHY}")
+@needs_bubblewrap
 def test_a_written_conftest_gets_no_key_and_is_named_in_the_result(story, call, monkeypatch):
     """From the option to the verdict: the command runs in the sandbox, without what the run itself needs."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")

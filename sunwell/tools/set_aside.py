@@ -1,0 +1,98 @@
+"""Takes out of a workspace what a command left there for other programs to run."""
+
+import os
+import stat
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sunwell.errors import JournalError
+from sunwell.journal.folders import open_folder
+from sunwell.tools.folder_walk import TOP, give_owner_rights, open_below
+from sunwell.tools.guarded_files import BARE, GuardedFile, guarded_in
+from sunwell.tools.protected import kind_of_path
+from sunwell.tools.wording import quoted
+
+_SET_ASIDE = ".sunwell/set-aside"
+
+
+def left_behind(
+    root: Path,
+    before: Mapping[str, GuardedFile],
+    allows: Callable[[str], bool],
+    *,
+    may_move: bool = True,
+    most_entries: int | None = None,
+) -> tuple[str, ...]:
+    """Set aside the protected files that were made since *before*; return a sentence for each.
+
+    They are moved to ``.sunwell/set-aside``, or, unless *may_move*, only named. Secret files may be made, and
+    so may runs: those of others are not used, and one may be the user's, started meanwhile. A file that was
+    there *before* and has changed is only named: what it was is not known. *most_entries* is that of
+    :func:`guarded_in`.
+    """
+
+    def matters(one: GuardedFile) -> bool:
+        return one.kind.level != "secret" and not (one.kind.level == "asked" and allows(one.path))
+
+    known = {one.identity for one in before.values() if matters(one)}
+    tops = {one.top for one in before.values()}
+    said: dict[str, str] = {}
+    found = guarded_in(root, most_entries, opens_all=may_move)
+    fresh = [one for one in found.values() if one.is_link and one.identity not in known and matters(one)]
+    ends = tuple(os.path.realpath(root / one.path) for one in fresh)
+    for path, one in sorted(found.items()):
+        was = before.get(path)
+        if not matters(one):
+            continue
+        if kind_of_path(path, root.name) is None and one.kind is not BARE:
+            place = str(root / path)
+            if not one.is_link and any(place == end or place.startswith(f"{end}/") for end in ends):
+                continue  # protected by nothing but a link that is set aside
+        if was is not None and was.identity == one.identity:
+            if not one.is_folder and was.changed_ns != one.changed_ns and was.names == one.names:
+                said[path] = f"{quoted(path)} was changed by this command, and {one.kind.why}"
+        elif one.identity not in known:
+            place = one.top if one.top not in tops else path
+            if one.kind is BARE:  # without it the rest is ordinary files
+                place = f"{path}/HEAD".lstrip("/")
+            if place in said or not os.path.lexists(root / place):
+                continue
+            if may_move:
+                said[place] = _set_aside(root, place, one.kind.why)
+            else:  # its rights are the user's, and so may be what appeared meanwhile
+                said[place] = f"{quoted(place)} was made while this command ran, and {one.kind.why}"
+    return tuple(said.values())
+
+
+def _set_aside(root: Path, path: str, why: str) -> str:
+    above, _, name = path.rpartition("/")
+    kept = f"{time.time_ns():x}-{path.replace('/', '%')[-150:]}"
+    top = os.open(root, TOP)
+    try:
+        room, folder = open_folder(root / _SET_ASIDE, make=True), open_below(top, above, opens_all=True)
+        try:
+            _move(name, folder, kept, room)
+        finally:
+            os.close(room)
+            os.close(folder)
+    except (OSError, JournalError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        return f"{quoted(path)}, which this command made, could not be set aside ({said}): {why}"
+    finally:
+        os.close(top)
+    return (
+        f"{quoted(path)}, which this command made, was moved to {quoted(f'{_SET_ASIDE}/{kept}')}: {why}; do "
+        "not make it again, and say at the end that it is wanted"
+    )
+
+
+def _move(name: str, folder: int, kept: str, room: int) -> None:
+    try:
+        os.rename(name, kept, src_dir_fd=folder, dst_dir_fd=room)
+    except PermissionError:  # a folder must be writable to be moved, and so must the one that it is in
+        mode = stat.S_IMODE(os.fstat(folder).st_mode)
+        os.fchmod(folder, mode | stat.S_IRWXU)
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            give_owner_rights(folder, name)
+        os.rename(name, kept, src_dir_fd=folder, dst_dir_fd=room)
