@@ -265,7 +265,7 @@ class ReadFile:
         if content is None:
             raise await in_thread(self.view.no_file, path)  # it looks for similar names
         file = text_of(content.path, content.data)
-        lines = lines_of(self.view.redact(file.text))
+        lines = lines_of(self.view.secrets.redact(file.text))
         name = on_one_line(content.path)
         said = f"{name}: the file is empty"
         if lines:
@@ -290,7 +290,7 @@ class ReadFile:
                 path,
                 (first, last),
                 4 * self._room,
-                self.view.redact,
+                self.view.secrets.redact,
                 check,
             )
         finally:
@@ -299,7 +299,7 @@ class ReadFile:
         said = self._said(
             on_one_line(found.path), lines_of(found.text), first, found.lines, found.remarks, is_long=True
         )
-        is_open = self.view.redact(found.path) == found.path
+        is_open = self.view.secrets.redact(found.path) == found.path
         return Outcome(said, reads=(FileRead(found.path, found.sha256),) if is_open else ())
 
     @property
@@ -388,7 +388,7 @@ class WriteFile:
         if binary_kind(data) is not None:
             return None
         file = text_of(path, data)
-        if self.view.redact(file.text) != file.text:
+        if self.view.secrets.redact(file.text) != file.text:
             raise ToolError(
                 f"{quoted(path)} holds secrets that are hidden from you, so replacing the whole file would "
                 "lose them; change the parts you mean with edit_file"
@@ -437,7 +437,7 @@ class EditFile:
             raise ToolError("old and new are the same; nothing was changed")
         _require_no_placeholder("old", old, file.text, self.view)
         _require_no_placeholder("new", new, old, self.view)
-        start, end, remark = _found(content.path, file.text, old, self.view.redact)
+        start, end, remark = _found(content.path, file.text, old, self.view.secrets.redact)
         _require_apart(content.path, (start, end), file.text, self.view)
         piece = file.text[start:end]
         is_mixed = "\r" in file.text and "\r" not in new

@@ -170,7 +170,7 @@ class _Files:
             raise PermissionError("the tool read_file is not open to you")
         try:
             content = self.view.read(self.view.meant(_text(path)))
-            said = self.view.redact(text_of(content.path, content.data).text)
+            said = self.view.secrets.redact(text_of(content.path, content.data).text)
         except ToolError as error:
             raise OSError(error.sentence) from None
         self._left_bytes -= len(content.data)
@@ -185,7 +185,7 @@ class _Files:
         paths: list[str] = []
         try:
             for entry, ignored in self.view.walk(self.view.meant(_text(folder)), _DEEPEST):
-                if entry.kind != "file" or ignored or self.view.redact(entry.path) != entry.path:
+                if entry.kind != "file" or ignored or self.view.secrets.redact(entry.path) != entry.path:
                     continue
                 if len(paths) == _MOST_FILES:
                     raise OSError(f"more than {_MOST_FILES:,} files; list a deeper folder")

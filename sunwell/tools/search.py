@@ -121,7 +121,7 @@ class _Search:
         if not self.is_plain:
             self._expression = _Expression(self.pattern, self._check)
         needed = self.pattern if self.is_plain else _literal_in(self.pattern)
-        if not self.view.may_show(needed):  # a secret's name in place of it could make a match
+        if not self.view.secrets.may_show(needed):  # a secret's name in place of it could make a match
             self._needed = max(re.findall(rb"[\x01-\x7f]*", needed.encode("utf-8", "replace")), key=len)
         with FileReader(self.view.workspace) as reader:
             try:
@@ -216,7 +216,7 @@ class _Search:
             data = self.view.planned.get(path)
             if data is None and entry.size_bytes > self.view.limits.file_bytes:
                 for line, part in parts_of_file(
-                    self.view.workspace, path, self._needed, self.view.redact, self._check
+                    self.view.workspace, path, self._needed, self.view.secrets.redact, self._check
                 ):
                     self._lines(path, part, line)
                 return
@@ -226,7 +226,7 @@ class _Search:
                 return
             if binary_kind(data) is None:
                 # Before matching: a cut line could hold half a secret, and a match tell of a hidden one.
-                self._lines(path, self.view.redact(text_of(path, data).text), 1)
+                self._lines(path, self.view.secrets.redact(text_of(path, data).text), 1)
         except ToolError:  # gone, or not readable: the other files still count
             return
         finally:

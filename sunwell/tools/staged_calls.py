@@ -176,10 +176,10 @@ class StagedWrite:
         return self.terms.result(self.call, Outcome(said))
 
     def _difference(self) -> str:
-        return difference(self.plan, self.view.redact)
+        return difference(self.plan, self.view.secrets.redact)
 
     def _whole_difference(self) -> str:
-        return difference(self.plan, self.view.redact, whole=True)
+        return difference(self.plan, self.view.secrets.redact, whole=True)
 
     def _verb(self) -> str:
         return "make" if self.plan.old is None else "change"

@@ -119,8 +119,6 @@ class Toolbox:
             else WorkspaceView(
                 self.workspace,
                 self.limits,
-                self.secrets.redact,
-                self.secrets.may_show,
                 self.secrets,
                 allow_write=tuple(self.allow_write),
                 asks=self.approve is not None,

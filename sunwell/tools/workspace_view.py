@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -55,12 +55,8 @@ class WorkspaceView:
 
     workspace: Workspace
     limits: ToolLimits
-    redact: Callable[[str], str]
-    """Replaces known secrets. Text passes through it before it is cut or split into lines."""
-    may_show: Callable[[str], bool] = attrs.field(default=lambda _: False)
-    """Whether what *redact* puts in place of a secret could contain, or be a part of, a text."""
-    secrets: Secrets = attrs.field(factory=Secrets)
-    """Tells where in a file they are, so that no edit touches one."""
+    secrets: Secrets
+    """What is replaced in text before it is cut or split into lines, and what no edit may touch."""
     planned: dict[str, bytes] = attrs.field(factory=dict)
     """By path relative to the root, links resolved."""
     allow_write: tuple[str, ...] = ()
@@ -128,7 +124,7 @@ class WorkspaceView:
 
     def reads_of(self, path: str, data: bytes | None) -> tuple[FileRead, ...]:
         """Return the file *path* as it was read; *data* is ``None`` if it was too large to be kept."""
-        if path in self.planned or self.redact(path) != path:
+        if path in self.planned or self.secrets.redact(path) != path:
             return ()
         sha256 = self.workspace.sha256(path) if data is None else FileContent(path, data).sha256
         return () if sha256 is None else (FileRead(path, sha256),)

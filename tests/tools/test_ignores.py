@@ -33,7 +33,7 @@ def shown_by_git(folder: Path) -> set[str]:
 
 def shown(folder: Path) -> set[str]:
     """Return the files that the tools list and search."""
-    view = WorkspaceView(Workspace(folder), ToolLimits(), Secrets().redact)
+    view = WorkspaceView(Workspace(folder), ToolLimits(), Secrets())
     return {e.path for e, ignored in view.walk(".", 50) if not ignored and e.kind in ("file", "link")}
 
 

@@ -156,7 +156,7 @@ def test_a_path_means_a_file_of_the_workspace_or_none(tmp_path, names, start, be
         (root / "out").symlink_to(tmp_path)
         (tmp_path / "canary.txt").write_text("canary\n")
     path = start.format(root=root) + between.join(names)
-    view = WorkspaceView(Workspace(root), ToolLimits(), str)
+    view = WorkspaceView(Workspace(root), ToolLimits(), Secrets())
     try:
         where = view.workspace.locate(view.meant(path))
     except ToolError:
