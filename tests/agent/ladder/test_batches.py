@@ -149,6 +149,23 @@ def test_a_failure_while_siblings_are_at_work_is_looked_at_again_when_all_pause(
     assert {result.status for result in done} == {"ok"}
 
 
+def test_nobody_writes_in_the_folder_while_a_check_looks(crew: Crew) -> None:
+    """Siblings go on with all else: their writes wait until the check, which takes its time, has ended."""
+    moved: list[bool] = []
+
+    async def slow(checking: Checking) -> Verdict:
+        assert checking.workspace is not None
+        before = {path.name: path.read_text() for path in checking.workspace.glob("item-*")}
+        await asyncio.sleep(10)
+        after = {path.name: path.read_text() for path in checking.workspace.glob("item-*")}
+        moved.append(before != after)
+        return await is_right(checking)
+
+    crew.cheap = Writer("cheap", seconds=lambda item: 1.0 + 3.0 * int(item[5]))
+    crew.batch(items(4), checks=(slow,), max_concurrent=4)
+    assert moved == [False] * 4
+
+
 @attrs.define(eq=False)
 class Careful(Writer):
     """A writer that runs the checks before its last message."""
