@@ -9,10 +9,11 @@ import pytest
 from sunwell.agent import Agent
 from sunwell.context import RunOptions, SessionContext
 from sunwell.core.check import Checking, Verdict
+from sunwell.core.model import Completion, Request
 from sunwell.core.task import Budget
 from sunwell.errors import ConfigurationError, ModelError
 from sunwell.events import CHECK_FINISHED, RUNG_STARTED
-from sunwell.testing import ScriptedModel
+from sunwell.testing import ScriptedModel, completion
 from tests.agent.ladder.ladder_parts import LENS, TASK, climb, holds_42, priced, writes
 
 ALL = ("cheap", "cheap_again", "second", "smart", "lens")
@@ -264,3 +265,17 @@ def test_a_run_that_gave_up_for_money_goes_on_with_more(workspace: Path) -> None
     assert rungs(result) == ["cheap", "cheap_again", "smart"]
     assert result.verification is not None
     assert result.verification.passed
+
+
+def test_each_rung_has_the_turns_of_a_piece_of_work(workspace: Path) -> None:
+    """A model that goes round in circles on the first one leaves the next one all of its own."""
+
+    def circling(request: Request) -> Completion:
+        may_act = request.tool_choice != "none" and bool(request.tools)
+        return writes("1") if may_act else completion("Out of turns.")
+
+    cheap = priced("cheap", [circling] * 80, 1)
+    smart = priced("smart", [*([writes("3")] * 40), writes("42"), "Done."], 10)
+    result = asyncio.run(climb(workspace, cheap, smart, ladder=("cheap", "smart")))
+    assert (result.status, result.answer, rungs(result)) == ("ok", "Done.", ["cheap", "smart"])
+    assert (len(cheap.calls), len(smart.calls)) == (51, 42)
