@@ -49,10 +49,12 @@ from sunwell.events import (
     DELEGATION_SKIPPED,
     DELEGATION_STARTED,
     MODEL_FELL_BACK,
+    WARNED,
     DelegationSkipped,
     DelegationStarted,
     Event,
     ModelFellBack,
+    Warned,
 )
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.memory import MemoryJournal
@@ -231,7 +233,8 @@ class AgentLoop:
         config = self.config
         run.tell_start(self._smart if config.orchestrate else self.model)
         if config.orchestrate:
-            take_given_lens(run)
+            if ended := await self._lens_of_workers(run):
+                return ended
             given = Assignment.of(run, run.root.child("orchestrator"), self._smart, effort=config.effort)
             return await self._delegating(run).orchestrate(given)
         if config.escalate:
@@ -356,6 +359,21 @@ class AgentLoop:
     @property
     def _ladder_models(self) -> LadderModels:
         return LadderModels(self._worker, self._smart, self.second_model)
+
+    async def _lens_of_workers(self, run: Run) -> Ending | None:
+        """Have the lens written that the workers of an orchestrated run read, if delegation is on.
+
+        Return the end of the run if it fails without one.
+        """
+        smart, worker = self._smart, self.delegation_model or self._smart
+        if take_given_lens(run) or not self.config.enable_delegation or smart.name == worker.name:
+            return None
+        written = await write_run_lens(run, smart, worker=worker)
+        if written.lens is None and written.outcome == "fail":
+            return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
+        if written.lens is None:
+            run.tell(WARNED, Warned(f"the workers go on without a lens: {written.reason}"))
+        return None
 
     def _delegating(self, run: Run) -> Delegating:
         worker = self.delegation_model or (self._smart if self.config.orchestrate else self.model)

@@ -204,6 +204,18 @@ def gather(
     )
 
 
+def outline_of(workspace: Workspace, task: str, *, limit_bytes: int, secrets: Secrets) -> str:
+    """Return the files of *workspace* with their sizes and what source files define, as :func:`gather` does.
+
+    What fits *task* comes first if not all have room. The text has at most *limit_bytes*; it is empty
+    if there are no files.
+    """
+    entries, complete = list_files(workspace)
+    files = _read(workspace, entries, Sought.of(task), secrets)
+    ranked, _ = _ranked(files, Sought.of(task), _named(files, task))
+    return _listing(entries, ranked, complete, limit_bytes, secrets)[0]
+
+
 def _read(
     workspace: Workspace, entries: Sequence[FolderEntry], sought: Sought, secrets: Secrets
 ) -> dict[str, _File]:

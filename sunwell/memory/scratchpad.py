@@ -76,6 +76,20 @@ class ScratchpadEntry:
         """Return page *number* of the text, from 1; all pages together are exactly the text."""
         return self.text[(number - 1) * PAGE_CHARACTERS : number * PAGE_CHARACTERS]
 
+    def between(self, first: int, last: int) -> tuple[str, int]:
+        """Return the text from character *first* on, to *last* or the end of a page, and where it ends.
+
+        It has at least half a page if there is so much, so that it is worth asking for.
+        """
+        end = (first // PAGE_CHARACTERS + 1) * PAGE_CHARACTERS
+        end += PAGE_CHARACTERS if end - first < PAGE_CHARACTERS // 2 else 0
+        end = min(end, last)
+        return self.text[first:end], end
+
+    def page_of(self, character: int) -> int:
+        """Return the number of the page that has *character*, counted from 0."""
+        return character // PAGE_CHARACTERS + 1
+
     @property
     def pages(self) -> int:
         """Number of pages of the text, at least 1."""

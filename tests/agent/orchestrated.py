@@ -29,7 +29,7 @@ def batch(*tasks: str) -> Completion:
     return call("delegate_batch", tasks=[{"task": task, "tools": None} for task in tasks])
 
 
-def answer(content: str, *, ready: bool = True, confidence: float | None = None) -> Completion:
+def answer(content: str, *, ready: bool | None = True, confidence: float | None = None) -> Completion:
     """Return an answer that sets the answer."""
     return call("set_answer", content=content, ready=ready, confidence=confidence)
 

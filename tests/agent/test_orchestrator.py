@@ -18,7 +18,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core import Completion, Request, ToolCall, Usage
 from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, ServerFailed
-from sunwell.events import AnswerSet, RunFinished, RunStarted, WorkerQueued
+from sunwell.events import AnswerSet, RunFinished, RunStarted, ToolCallFinished, WorkerQueued
 from sunwell.testing import Line, ScriptedModel, completion, run_virtual, task_in
 from sunwell.tools import tool
 from tests.agent.orchestrated import (
@@ -51,8 +51,10 @@ def test_the_prompt_says_role_tools_pattern_parallel_work_and_budget() -> None:
     smart = boss(batch("one"), WAIT, answer("ok"))
     run(smart, worker("1"))
     for request in smart.calls:
-        assert request.system == (ORCHESTRATOR_PROMPT,)
-    for heading in ("Your role", "Tools", "Pattern", "Parallel work", "What workers say", "Budget"):
+        assert request.system[0] == ORCHESTRATOR_PROMPT
+        assert request.system == smart.calls[0].system
+    headings = ("Your role", "Tools", "Pattern", "Parallel work", "How the run ends", "What workers say")
+    for heading in headings:
         assert f"## {heading}\n" in ORCHESTRATOR_PROMPT
     for number in range(1, 7):
         assert f"\n{number}. " in ORCHESTRATOR_PROMPT
@@ -70,7 +72,7 @@ def test_the_callers_system_prompt_comes_first_and_binds_workers_too() -> None:
             pass
 
     run_virtual(gather())
-    assert smart.calls[0].system == ("Never delete anything.", ORCHESTRATOR_PROMPT)
+    assert smart.calls[0].system[:2] == ("Never delete anything.", ORCHESTRATOR_PROMPT)
     assert cheap.calls[0].system == ("Never delete anything.", work_prompt(()))
 
 
@@ -97,34 +99,98 @@ def test_a_ready_answer_ends_the_run_with_its_confidence() -> None:
     assert told == [AnswerSet("run/orchestrator", "42", True, 0.7, 2)]
 
 
-@pytest.mark.parametrize(
-    ("confidence", "ends"),
-    [
-        pytest.param(0.9, True, id="at-the-threshold"),
-        pytest.param(0.89, False, id="below"),
-        pytest.param(None, False, id="unsaid"),
-    ],
-)
-def test_confidence_at_the_threshold_ends_the_run(confidence: float | None, ends: bool) -> None:
-    """From the threshold on a draft is the answer; below it the run goes on."""
-    smart = boss(answer("draft", ready=False, confidence=confidence), "final")
-    result, _ = run(smart, worker())
-    assert result.answer == ("draft" if ends else "final")
-
-
-def test_confidence_ends_nothing_without_content() -> None:
-    """To be sure of nothing is no answer."""
-    result, _ = run(boss(answer("  ", ready=False, confidence=1.0), "final"), worker())
+@pytest.mark.parametrize("ready", [False, None], ids=["a-draft", "left-out"])
+@pytest.mark.parametrize("confidence", [0.89, 0.9, 1.0, None])
+def test_confidence_ends_nothing(ready: bool | None, confidence: float | None) -> None:
+    """How sure a model is of its draft does not say that it is done."""
+    draft = answer("draft", ready=ready, confidence=confidence)
+    result, _ = run(boss(draft, draft, "final"), worker())
     assert result.answer == "final"
 
 
-def test_confidence_ends_nothing_while_a_worker_is_at_work() -> None:
-    """The draft is kept, the model is told why, and the run ends once it is set again."""
-    sure = answer("sure", ready=False, confidence=1.0)
-    smart = boss(batch("one"), sure, WAIT, sure)
-    result, _ = run(smart, worker("1"))
-    assert "still at work" in results_in(smart.calls[2])[1]
-    assert (result.answer, len(smart.calls)) == ("sure", 4)
+def test_a_draft_without_content_is_not_asked_about() -> None:
+    """To be sure of nothing is no answer."""
+    smart = boss(answer("  ", ready=None, confidence=1.0), "final")
+    result, _ = run(smart, worker())
+    assert result.answer == "final"
+    assert "is it your final answer?" not in results_in(smart.calls[1])[0]
+
+
+def test_the_first_ready_answer_of_a_message_counts_and_the_rest_is_not_carried_out() -> None:
+    """Neither a later draft nor a later worker changes anything; each call is told so."""
+    message = calls(
+        ("set_answer", {"content": "first", "ready": True, "confidence": 0.5}),
+        ("set_answer", {"content": "second", "ready": True, "confidence": 1.0}),
+        ("set_answer", {"content": "draft", "ready": False, "confidence": None}),
+        ("delegate", {"task": "more", "tools": None}),
+    )
+    result, events = run(boss(message), worker())
+    assert (result.answer, result.confidence, result.workers) == ("first", 0.5, ())
+    told = [event for event in events if isinstance(event, ToolCallFinished)]
+    assert [event.is_error for event in told] == [False, True, True, True]
+
+
+def test_a_draft_before_a_ready_answer_in_one_message_is_replaced() -> None:
+    """Only what comes after the end is left out."""
+    message = calls(
+        ("set_answer", {"content": "draft", "ready": False, "confidence": None}),
+        ("set_answer", {"content": "answer", "ready": True, "confidence": None}),
+    )
+    result, _ = run(boss(message), worker())
+    assert result.answer == "answer"
+
+
+def test_words_without_a_call_end_nothing_while_reports_are_open() -> None:
+    """The next report is handed over; once all were given, words are the answer."""
+    smart = boss(batch("one"), "I am waiting for the worker.", "It was found.")
+    result, _ = run(smart, worker("a finding", seconds=5.0))
+    assert (result.answer, len(smart.calls)) == ("It was found.", 3)
+    told = smart.calls[2].messages[-1]
+    assert told.role == "user"
+    assert "a finding" in told.text
+    assert "call set_answer with ready=true" in told.text
+    assert "[Status, from the harness: turn 3 of 20;" in told.text
+    assert result.duration_seconds == pytest.approx(5.0)
+
+
+def test_a_model_that_only_talks_gets_the_first_report_and_then_all_others() -> None:
+    """So it pays for two more turns, however many workers it has started."""
+    tasks = [f"t{number}" for number in range(6)]
+    smart = boss(batch(*tasks), "Waiting.", "Still waiting.", "All is known.")
+    cheap = ScriptedModel("worker", [lambda r: f"report of {task_in(r)}"] * 6, seconds=1.0)
+    result, _ = run(smart, cheap, orchestrated(max_concurrent=2))
+    assert result.answer == "All is known."
+    first, second = smart.calls[2].messages[-1].text, smart.calls[3].messages[-1].text
+    assert [f"report of {task}" in first for task in tasks] == [True, True, False, False, False, False]
+    assert [f"report of {task}" in second for task in tasks] == [False, False, True, True, True, True]
+
+
+def test_words_end_the_work_if_every_report_was_given() -> None:
+    """Also if a worker has failed."""
+    smart = boss(batch("one"), WAIT, "It failed.")
+    result, _ = run(smart, worker(ServerFailed("worker", "it broke")))
+    assert (result.answer, len(smart.calls)) == ("It failed.", 3)
+
+
+def test_a_report_that_nobody_has_asked_for_is_handed_over_at_the_end() -> None:
+    """A model that forgot a worker reads what it found before its words count."""
+    smart = boss(
+        batch("one", "two"), call("await_results", task_ids=None, wait_for="any"), "Done.", "Now done."
+    )
+    cheap = ScriptedModel("worker", [lambda r: f"report of {task_in(r)}"] * 2, seconds=1.0)
+    result, _ = run(smart, cheap, orchestrated(max_concurrent=1))
+    assert result.answer == "Now done."
+    assert "report of two" in smart.calls[3].messages[-1].text
+    assert "report of one" not in smart.calls[3].messages[-1].text
+
+
+def test_a_limit_of_time_holds_while_a_report_is_waited_for() -> None:
+    """The words of the model are not lost: they stand in the closing call."""
+    smart = boss(batch("slow"), "I wait.", lambda r: f"closed after {r.messages[-2].text[:7]}")
+    result, _ = run(smart, worker("late", seconds=900.0), orchestrated(budget=Budget(seconds=60)))
+    assert (result.status, result.stop_reason) == ("incomplete", "timeout")
+    assert result.duration_seconds <= 60
+    assert result.answer == "closed after I wait."
 
 
 def test_a_ready_answer_stops_who_is_still_at_work() -> None:
@@ -327,6 +393,25 @@ def test_a_worker_hands_on_no_more_tools_than_it_has() -> None:
     assert "There is no tool 'step' here" in result.workers[0].answer
 
 
+def test_words_of_a_worker_with_workers_end_nothing_either() -> None:
+    """It gets their report first, as the model at the root does."""
+
+    def cheap_says(request: Request) -> Completion | str:
+        if task_in(request) == "inner":
+            return "an inner finding"
+        if len(request.messages) == 1:
+            return call("delegate", task="inner", tools=None)
+        return "I wait." if len(request.messages) == 3 else f"read: {request.messages[-1].text}"
+
+    lines: list[Line] = [cheap_says] * 9
+    smart = boss(batch("outer"), WAIT, answer("ok"))
+    result, _ = run(smart, ScriptedModel("worker", lines, seconds=1.0), orchestrated(max_depth=2))
+    said = {one.task: one.answer for one in result.workers}["outer"]
+    assert said.startswith("read: ")
+    assert "an inner finding" in said
+    assert "set_answer" not in said  # it has no such tool
+
+
 def test_a_worker_that_ends_takes_its_own_workers_with_it() -> None:
     """Nobody works on for somebody who has gone, though the run goes on long enough."""
     turns = {"inner": 4, "late": 9}
@@ -334,14 +419,16 @@ def test_a_worker_that_ends_takes_its_own_workers_with_it() -> None:
     def cheap_says(request: Request) -> Completion | str:
         task, made = task_in(request), len(results_in(request))
         if task == "outer":
-            return "I do not wait." if made else call("delegate", task="inner", tools=None)
+            if made:
+                raise ServerFailed("worker", "it is down")
+            return call("delegate", task="inner", tools=None)
         return f"{task} is done" if made == turns[task] else call("look", place=str(made))
 
     smart = boss(batch("outer"), WAIT, batch("late"), WAIT, answer("ok"))
     lines: list[Line] = [cheap_says] * 20
     result, _ = run(smart, ScriptedModel("worker", lines, seconds=1.0), orchestrated(max_depth=2))
     ends = {one.task: (one.status, one.answer) for one in result.workers}
-    assert ends["outer"] == ("ok", "I do not wait.")
+    assert ends["outer"][0] == "error"
     assert ends["late"] == ("ok", "late is done")
     assert ends["inner"][0] == "cancelled"
 
@@ -367,7 +454,7 @@ def test_any_loop_may_delegate(kind: Any) -> None:
     assert "found" in last.result.answer
     offered = [spec.name for spec in smart.calls[0].tools]
     assert offered[0] == "step"
-    names = {"delegate": 5, "rlm": 3, "subagent": 2}
+    names = {"delegate": 6, "rlm": 3, "subagent": 2}
     assert len(offered) == 1 + names[kind]
     assert "inspect" in offered
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sunwell.agent import Agent
+from sunwell.agent.orchestration.answer_tool import AnswerTool
 from sunwell.agent.orchestration.delegate_tools import delegating_tools
-from sunwell.agent.orchestration.spawner_tool import AnswerTool
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions

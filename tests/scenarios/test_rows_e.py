@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,15 @@ from sunwell.testing import ScriptedModel, completion, run_virtual, task_in
 from sunwell.tools import tool
 
 SEEDS = Path(__file__).parents[1] / "config" / "seeds"
-TOOLS = {"delegate", "delegate_batch", "stream_results", "await_results", "inspect", "set_answer"}
+TOOLS = {
+    "delegate",
+    "delegate_batch",
+    "write_brief",
+    "stream_results",
+    "await_results",
+    "inspect",
+    "set_answer",
+}
 
 
 @tool(parallel=True, repeatable=True)
@@ -64,7 +73,7 @@ def waiting() -> Any:
     return call("await_results", task_ids=None, timeout_seconds=None)
 
 
-def answer(content: str, *, ready: bool = True, confidence: float | None = None) -> Any:
+def answer(content: str, *, ready: bool | None = True, confidence: float | None = None) -> Any:
     """Return an answer that sets the answer."""
     return call("set_answer", content=content, ready=ready, confidence=confidence)
 
@@ -101,17 +110,24 @@ def test_an_orchestrator_has_no_tools_but_those_to_hand_work_out() -> None:
 def test_the_prompt_says_role_tools_pattern_parallel_work_and_budget() -> None:
     """Six steps from breaking down to the answer; as many as possible at once; nothing is waited for idly."""
     _, boss, _ = ran("Done.")
-    prompt = boss.calls[0].system[-1]
-    steps = [line[:2] for line in prompt.splitlines() if line[:1].isdigit()]
+    prompt, place = boss.calls[0].system
+    steps = re.findall(r"^\d\.", prompt, re.MULTILINE)
     assert steps == ["1.", "2.", "3.", "4.", "5.", "6."]
-    order = ["delegate_batch", "stream_results", "Put them together", "inspect", "set_answer"]
+    order = [
+        "delegate_batch",
+        "stream_results",
+        "Put them together",
+        "inspect only",
+        "set_answer",
+    ]
     pattern = prompt.partition("## Pattern")[2]
     places = [pattern.index(word) for word in order]
     assert places == sorted(places)
-    for words in ("as many independent tasks as you can", "Do not wait for all", "await_results only where"):
+    for words in ("as many independent tasks as you can", "Do not wait for all", "Wait for all only if"):
         assert words in prompt
     assert all(name in prompt for name in TOOLS)
-    assert "tokens, money and time are left" in prompt
+    assert "The status line after each turn says what is left" in prompt
+    assert "Workers have these tools: look." in place
 
 
 def test_every_turn_says_what_is_used_and_left() -> None:
@@ -121,8 +137,8 @@ def test_every_turn_says_what_is_used_and_left() -> None:
     lines = [request.messages[-1].text for request in boss.calls]
     assert "turn 1 of 4" in lines[0]
     assert all(word in lines[0] for word in ("0 tokens spent", "100,000 tokens left", "10 min left"))
-    assert "1 at work" in lines[1]
-    assert "1 finished" not in lines[2]
+    assert "workers: 1 running, 0 queued, 0 not given yet" in lines[1]
+    assert "workers: 0 running, 0 queued, 0 not given yet" in lines[2]
     assert ["Little is left" in line for line in lines] == [False, False, False]
     _, short, _ = ran(*[waiting()] * 8, "Done.", orchestrator_max_turns=10)
     assert "Little is left" in short.calls[-1].messages[-1].text
@@ -146,26 +162,30 @@ def test_an_orchestrated_run_has_half_an_hour() -> None:
 
 
 @pytest.mark.parametrize(
-    ("confidence", "ends"), [(0.89, False), (0.9, True), (1.0, True)], ids=["below", "at", "above"]
+    ("ready", "confidence", "asks"),
+    [
+        pytest.param(None, 0.89, False, id="left-out-below"),
+        pytest.param(None, 0.9, True, id="left-out-at"),
+        pytest.param(None, 1.0, True, id="left-out-above"),
+        pytest.param(False, 1.0, False, id="a-draft-however-sure"),
+    ],
 )
-def test_a_sure_answer_ends_the_run(confidence: float, ends: bool) -> None:
-    """At the threshold of 0.9 a draft is the answer; below it the run goes on."""
-    result, _, events = ran(answer("A draft.", ready=False, confidence=confidence), "Another answer.")
-    assert result.answer == ("A draft." if ends else "Another answer.")
-    (told_of,) = [event for event in events if isinstance(event, AnswerSet)]
-    assert (told_of.content, told_of.ready, told_of.confidence, told_of.turn) == (
-        "A draft.",
-        ends,
-        confidence,
-        0,
-    )
+def test_a_sure_answer_is_asked_about_once(ready: bool | None, confidence: float, asks: bool) -> None:
+    """At the threshold of 0.9, and only if ``ready`` is left out; it never ends the run."""
+    draft = answer("A draft.", ready=ready, confidence=confidence)
+    result, boss, events = ran(draft, draft, answer("The answer."))
+    assert result.answer == "The answer."
+    assert ["is it your final answer?" in told(boss, turn) for turn in (1, 2)] == [asks, False]
+    seen = [(one.content, one.ready, one.turn) for one in events if isinstance(one, AnswerSet)]
+    assert seen == [("A draft.", False, 0), ("A draft.", False, 1), ("The answer.", True, 2)]
 
 
-def test_a_sure_answer_ends_nothing_while_a_worker_is_at_work() -> None:
-    """What was asked for is waited for; an empty answer ends nothing, either."""
+def test_only_ready_ends_the_run() -> None:
+    """A draft while workers are at work says who is; an empty answer ends nothing."""
     sure = answer("Too early.", ready=False, confidence=1.0)
     result, boss, _ = ran(batch("9 a"), sure, waiting(), answer("", ready=True), answer("Found."))
-    assert "still at work" in told(boss, 2)
+    assert "Running: 1 (" in told(boss, 2)
+    assert "until set_answer with ready=true" in told(boss, 2)
     assert "empty" in told(boss, 4)
     assert result.answer == "Found."
 
@@ -221,13 +241,13 @@ def test_the_scratchpad_of_a_run_has_so_many_entries_at_most(most: int) -> None:
     assert kept == ["1 a", "2 b", "3 c"][-most:]
 
 
-@pytest.mark.parametrize(("threshold", "ends"), [(0.5, True), (0.7, False)])
-def test_how_sure_is_sure_enough_is_the_callers(threshold: float, ends: bool) -> None:
-    """The same draft is the answer, or is not."""
+@pytest.mark.parametrize(("threshold", "asks"), [(0.5, True), (0.7, False)])
+def test_how_sure_is_sure_enough_is_the_callers(threshold: float, asks: bool) -> None:
+    """The same draft is asked about, or is not."""
     settings = {"orchestrator_confidence_threshold": threshold}
-    draft = answer("A draft.", ready=False, confidence=0.6)
-    result, _, _ = ran(draft, "Another answer.", **settings)
-    assert result.answer == ("A draft." if ends else "Another answer.")
+    draft = answer("A draft.", ready=None, confidence=0.6)
+    _, boss, _ = ran(draft, "Another answer.", **settings)
+    assert ("is it your final answer?" in told(boss, 1)) is asks
 
 
 def test_a_batch_with_a_mistake_in_it_starts_nobody() -> None:

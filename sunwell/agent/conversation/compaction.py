@@ -11,6 +11,7 @@ import attrs
 from sunwell.agent.prompts import (
     ARGUMENT_LEFT_OUT,
     BUDGET_LOW,
+    HANDED_OVER_BEGINS,
     LIST_LEFT_OUT,
     STATUS_BEGINS,
     argument_left_out,
@@ -40,8 +41,10 @@ class WorkProgress:
     turn: int
     """From 0."""
     turns: int
-    working: int
-    unread: int
+    running: int
+    queued: int
+    ready: int
+    """Workers that have finished and whose results were not given yet."""
 
 
 def status_line(ledger: Ledger, path: str, progress: WorkProgress) -> str:
@@ -62,7 +65,9 @@ def status_line(ledger: Ledger, path: str, progress: WorkProgress) -> str:
     seconds = ledger.seconds_left(path)
     if seconds is not None:
         parts.append(f"{_time(seconds)} left")
-    parts.append(f"workers: {progress.working} at work, {progress.unread} finished and not yet read")
+    parts.append(
+        f"workers: {progress.running} running, {progress.queued} queued, {progress.ready} not given yet"
+    )
     line = f"{STATUS_BEGINS} {'; '.join(parts)}.]"
     is_low = (
         (progress.turns - progress.turn) * _LOW <= progress.turns
@@ -184,6 +189,8 @@ def compacted(history: History, cut: HistoryCut, *, can_read: bool = False) -> H
                 part = _with_note(part, left_out.get(part.call_id, 0))
             elif isinstance(part, Text) and message.role == "assistant" and cut.text_characters is not None:
                 part = _beginning_of_text(part, cut.text_characters)
+            elif isinstance(part, Text) and _is_handed_over(message, part) and number < read:
+                part = Text(result_left_out(len(part.text), "await_results", can_inspect=True))
             if not _is_status(message, part):
                 parts.append(part)
         shorter.append(Message(message.role, tuple(parts)))
@@ -191,7 +198,14 @@ def compacted(history: History, cut: HistoryCut, *, can_read: bool = False) -> H
 
 
 def _is_status(message: Message, part: Part) -> bool:
-    return message.role == "tool" and isinstance(part, Text) and part.text.startswith(STATUS_BEGINS)
+    if not isinstance(part, Text) or not part.text.startswith(STATUS_BEGINS):
+        return False
+    return message.role == "tool" or _is_handed_over(message, message.parts[0])
+
+
+def _is_handed_over(message: Message, part: Part) -> bool:
+    """Whether *part* of *message* gives workers' reports to a model that did not call for them."""
+    return message.role == "user" and isinstance(part, Text) and part.text.startswith(HANDED_OVER_BEGINS)
 
 
 def _stub(part: ToolResult, names: dict[str, str]) -> ToolResult:

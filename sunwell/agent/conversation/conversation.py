@@ -1,7 +1,7 @@
 """One piece of work: a model, its tools and a conversation, turn by turn, to an answer or a limit."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Protocol, Self
 
@@ -159,6 +159,9 @@ class Conversation:
     calls: CallRunner = attrs.field(init=False)
     on_turn: Callable[[int], None] | None = attrs.field(default=None, init=False)
     """Told after each turn how many there were."""
+    hand_over: Callable[[int], Awaitable[str]] | None = attrs.field(default=None, init=False)
+    """Asked, with the number of turns so far, when the model writes words without a call; it returns what its
+    workers report, or nothing if the words are the end. ``None``: they always are."""
     end_pays: Callable[[int], bool] | None = attrs.field(default=None, init=False)
     """Asked, with the number of turns so far, whether the end is written to the cache; ``None``: yes."""
     keeps_reserve: Callable[[int], bool] | None = attrs.field(default=None, init=False)
@@ -485,7 +488,16 @@ class Conversation:
         answer = self._answer(completion)
         if answer.strip():
             self._history = self._history.plus(message)
-            return self._end_at_limit(completion) or await self._look_over(answer)
+            if ended := self._end_at_limit(completion):
+                return ended
+            if self.hand_over is not None and (more := await self.hand_over(self.turns)):
+                self._results = user(more)
+                if self.hooks is None:
+                    self._keep_results()
+                self._pieces.clear()
+                self._piece_tokens = 0
+                return None
+            return await self._look_over(answer)
         self._empty += 1
         if self._empty > 1:
             twice = f"{completion.model} ended without an answer, twice"

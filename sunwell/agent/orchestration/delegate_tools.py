@@ -1,23 +1,26 @@
 """``delegate`` and its companions: start workers, go on meanwhile, and read what they found."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, told_reports
-from sunwell.agent.orchestration.spawner import Order, Spawner
+from sunwell.agent.orchestration.reports import fitting, left_out_of, told_reports
+from sunwell.agent.orchestration.spawner import MOST_PASSED_ON, Order, Spawner, WorkerStates
 from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
+from sunwell.agent.prompts import BRIEF_STANDING
 from sunwell.agent.workers.worker_result import command_line
+from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.marks import guarded
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
-from sunwell.memory.scratchpad import ScratchpadEntry
+from sunwell.memory.scratchpad import PAGE_CHARACTERS, ScratchpadEntry
+from sunwell.models.tokens import estimate_tokens
 from sunwell.tools.arguments import closed, nullable, text, whole
 
 _SHOWN_TASK = 100
-_MOST_NAMED = 50
 
 
 def told_start(ids: Sequence[str], tasks: Sequence[str]) -> str:
@@ -27,32 +30,45 @@ def told_start(ids: Sequence[str], tasks: Sequence[str]) -> str:
     return "\n".join([f"Started {count}; nothing is waited for. task_id and task of each:", *lines])
 
 
-def told_results(results: Sequence[TaskResult], working: Sequence[str]) -> str:
-    """Return *results*, and who is still at work."""
-    head = [f"Finished: {len(results)}. Still at work: {_named(working)}."]
-    return "\n\n".join([*head, *told_reports(results)])
+def told_results(results: Sequence[TaskResult], left: int, states: WorkerStates, most_characters: int) -> str:
+    """Return *results*, how many more did not fit, and what the other workers do."""
+    head = [f"Finished: {len(results)}." if results else "None of them has finished yet."]
+    if left:
+        head.append(f"{left} more did not fit in here: ask again.")
+    return "\n\n".join([" ".join([*head, states.sentence()]), *told_reports(results, most_characters)])
 
 
-def told_nothing_new(working: Sequence[str]) -> str:
+def told_nothing_new(states: WorkerStates) -> str:
     """Return what is said where no worker has finished since the last time."""
-    if not working:
+    if states.is_over:
         return "Nothing new, and nobody is at work. Delegate more, or set the answer."
     return (
-        f"Nothing new yet. Still at work: {_named(working)}. Do not ask again and again: await_results "
-        "waits for them without costing a turn each time."
+        f"Nothing new yet. {states.sentence()} Do not ask again and again: await_results waits for them "
+        "without costing a turn each time."
     )
 
 
-def told_entry(entry: ScratchpadEntry, page: int) -> str:
-    """Return *page* of *entry* in full."""
-    where = f"page {page} of {entry.pages}" if entry.pages > 1 else "whole"
+def told_entry(entry: ScratchpadEntry, page: int | None, most_characters: int) -> str:
+    """Return *page* of the text of *entry*; ``None``: what its report left out, or the first page."""
+    text = entry.text
+    first, last = left_out_of(len(text), most_characters)
+    is_part = page is None and entry.type == "analysis" and first < last
+    if is_part:
+        shown, end = entry.between(first, last)
+        where = f"characters {first + 1:,} to {end:,} of {len(text):,}, which the report left out"
+        more = end < last
+        next_page = entry.page_of(end)
+    else:
+        shown, number = entry.page(page or 1), page or 1
+        where = f"page {number} of {entry.pages}" if entry.pages > 1 else "whole"
+        more, next_page = number < entry.pages, number + 1
     lines = [f"{entry.key} · {entry.type} · {where}"]
-    if page == 1 and entry.type == "analysis":
+    if not is_part and next_page <= 2 and entry.type == "analysis":
         lines += _facts(entry)
     whose = "The worker reports (its own words, not verified):" if entry.type == "analysis" else "Noted:"
-    lines += [whose, fenced(guarded(entry.page(page)) or "(nothing)")]
-    if page < entry.pages:
-        lines.append(f'The text goes on: inspect("{entry.key}", page={page + 1}).')
+    lines += [whose, fenced(guarded(shown) or "(nothing)")]
+    if more:
+        lines.append(f'The text goes on: inspect("{entry.key}", page={next_page}).')
     return "\n".join(lines)
 
 
@@ -70,13 +86,6 @@ def _facts(entry: ScratchpadEntry) -> list[str]:
     return [*lines, *(f"- unresolved: {one_line(str(said))}" for said in raw.get("unresolved") or ())]
 
 
-def _named(ids: Sequence[str]) -> str:
-    if not ids:
-        return "nobody"
-    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
-    return f"{len(ids)} ({', '.join(ids[:_MOST_NAMED])}{more})"
-
-
 MOST_TASKS = 100
 """Most workers that one call may start."""
 _LISTED_KEYS = 40
@@ -84,6 +93,14 @@ _LISTED_KEYS = 40
 _TASK = text(
     "What to do, complete in itself: the worker sees this text and nothing of your conversation. Say what "
     "to look at, what to find or change, and what to report."
+)
+_CONTEXT = nullable(
+    {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": f"At most {MOST_PASSED_ON} keys of the scratchpad, such as task:<task_id>: the worker "
+        "is shown these reports, so do not copy them into the task. null: none.",
+    }
 )
 _TOOLS = nullable(
     {
@@ -96,38 +113,49 @@ _DELEGATE = spec(
     "delegate",
     "Start one worker on a task and return its task_id at once, without waiting. The worker has the tools "
     'of the workspace and reports back. Example: {"task": "Read src/auth.py and report how tokens are '
-    'checked, with line numbers.", "tools": null}',
-    {"task": _TASK, "tools": _TOOLS},
+    'checked, with line numbers.", "tools": null, "context": null}',
+    {"task": _TASK, "tools": _TOOLS, "context": _CONTEXT},
 )
 _DELEGATE_BATCH = spec(
     "delegate_batch",
     "Start several workers at once, one for each task, and return their task_ids without waiting. For "
     'tasks that do not need each other\'s results. Example: {"tasks": [{"task": "Count the tests in '
-    'tests/a", "tools": null}, {"task": "Count the tests in tests/b", "tools": null}]}',
+    'tests/a", "tools": null, "context": null}, {"task": "Count the tests in tests/b", "tools": null, '
+    '"context": null}]}',
     {
         "tasks": {
             "type": "array",
-            "items": closed({"task": _TASK, "tools": _TOOLS}),
+            "items": closed({"task": _TASK, "tools": _TOOLS, "context": _CONTEXT}),
             "description": f"The tasks, 1 to {MOST_TASKS}.",
         }
     },
 )
 _STREAM = spec(
     "stream_results",
-    "Return the results that have come in since the last call, without waiting. Read them as they come; "
-    "where nothing is new and you cannot go on, call await_results instead.",
+    "Return the reports that have come in since the last call, without waiting. If nothing is new and you "
+    "cannot go on, call await_results instead.",
     {},
 )
 _AWAIT = spec(
     "await_results",
-    "Wait until all the named workers are done and return their results; results stay available, so "
-    'asking twice is fine. Example: {"task_ids": ["01J8…"], "timeout_seconds": 60}',
+    "Wait for workers and return their reports. task_ids null: those whose reports you were not given yet; "
+    "workers that you name are given again. "
+    'Example: {"task_ids": null, "wait_for": "any", "timeout_seconds": null}',
     {
         "task_ids": nullable(
             {
                 "type": "array",
                 "items": {"type": "string"},
-                "description": "task_ids that delegate or delegate_batch returned; null: all of yours.",
+                "description": "task_ids that delegate or delegate_batch returned; null: all whose reports "
+                "you were not given yet.",
+            }
+        ),
+        "wait_for": nullable(
+            {
+                "type": "string",
+                "enum": ["all", "any"],
+                "description": "any: return as soon as a report is there that you were not given yet; all: "
+                "wait for all of them. null: all.",
             }
         ),
         "timeout_seconds": nullable(
@@ -141,15 +169,34 @@ _AWAIT = spec(
 )
 _INSPECT = spec(
     "inspect",
-    "Return in full, in pages, what a worker reported (a worker is whoever did a task or answered a question "
-    f"for you). Reports of more than {EXCERPT_CHARACTERS:,} characters, or of fewer if many came at once, "
-    "were shown to you in part. The reports are kept in the scratchpad. "
+    "Return what was left out of a long report, or an entry of the scratchpad. "
     'Example: {"key": "task:01J8…", "page": null}',
     {
         "key": text(
             "task:<task_id> (the worker's id), or another key of the scratchpad; an empty text lists them."
         ),
-        "page": nullable(whole("Page of a long text, from 1; null: the first.")),
+        "page": nullable(
+            whole(
+                f"null: the part that the report left out. 1, 2, …: the whole text in pages of "
+                f"{PAGE_CHARACTERS:,} characters."
+            )
+        ),
+    },
+)
+_RULES = {"type": "array", "items": {"type": "string"}}
+_WRITE_BRIEF = spec(
+    "write_brief",
+    "Write what all workers must know that you start from now on: they read it before their task, so do not "
+    "repeat it there. It replaces an earlier brief. One rule to an item, in one or two plain sentences; an "
+    "empty list for a part with nothing to say. "
+    'Example: {"heuristics": ["Read the function before you describe it."], "patterns": [], "anti_patterns": '
+    '[], "constraints": ["Give path and line for each finding."], "examples": []}',
+    {
+        "heuristics": {**_RULES, "description": "Steps and rules of thumb, in the order of the work."},
+        "patterns": {**_RULES, "description": "How things are done in this workspace."},
+        "anti_patterns": {**_RULES, "description": "Likely mistakes, and what to do instead."},
+        "constraints": {**_RULES, "description": "What must hold of each result without exception."},
+        "examples": {**_RULES, "description": "Short snippets of the wanted style or form."},
     },
 )
 
@@ -159,6 +206,7 @@ def delegating_tools() -> tuple[SpawnerTool, ...]:
     return (
         SpawnerTool(_DELEGATE, _delegate, _recall_delegate),
         SpawnerTool(_DELEGATE_BATCH, _delegate_batch, _recall_delegate_batch),
+        SpawnerTool(_WRITE_BRIEF, _brief, _recall_brief),
         SpawnerTool(_STREAM, _stream, _recall_told),
         SpawnerTool(_AWAIT, _await, _recall_told),
         inspecting_tool(),
@@ -177,7 +225,19 @@ def order_of(spawner: Spawner, arguments: Mapping[str, Any]) -> Order:
     """
     if not str(arguments["task"]).strip():
         raise ToolError("the task is empty: say in words what the worker is to do")
-    return Order(Task(arguments["task"], tools=known_tools(spawner, arguments["tools"])))
+    keys = tuple(dict.fromkeys(_key_of(key) for key in arguments["context"] or ()))
+    if len(keys) > MOST_PASSED_ON:
+        raise ToolError(
+            f"context takes at most {MOST_PASSED_ON} keys, got {len(keys)}: name those that the task needs"
+        )
+    task = Task(arguments["task"], tools=known_tools(spawner, arguments["tools"]))
+    return Order(task, context=keys)
+
+
+def _key_of(key: str) -> str:
+    """Return the key of the scratchpad that *key*, which may be the id of a worker alone, names."""
+    key = key.strip()
+    return f"task:{key}" if re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{26}", key) else key
 
 
 def known_tools(spawner: Spawner, names: list[str] | None) -> tuple[str, ...] | None:
@@ -222,25 +282,77 @@ def _recall_delegate_batch(spawner: Spawner, place: Place, arguments: Arguments)
     spawner.recall(place, _orders(spawner, arguments))
 
 
+async def _brief(spawner: Spawner, place: Place, arguments: Arguments) -> str:
+    lens = _lens_of(spawner, arguments)
+    if lens.is_empty:
+        raise ToolError("the brief is empty: write at least one rule")
+    tokens, most = estimate_tokens(lens.to_context()), spawner.options.max_lens_tokens
+    if tokens > most:
+        raise ToolError(
+            f"the brief has about {tokens:,} tokens, and at most {most:,} are allowed: shorten it"
+        )
+    await spawner.decide(place, "brief for the workers", lens.to_context())
+    spawner.write_brief(place.span, f"{lens.to_context()}\n\n{BRIEF_STANDING}")
+    at_work = len(spawner.working(place.span))
+    others = f" {at_work} workers at work were started without it." if at_work else ""
+    return f"Workers that you start from now on read this brief (about {tokens:,} tokens).{others}"
+
+
+def _recall_brief(spawner: Spawner, place: Place, arguments: Arguments) -> None:
+    lens = _lens_of(spawner, arguments)
+    if not lens.is_empty and estimate_tokens(lens.to_context()) <= spawner.options.max_lens_tokens:
+        spawner.write_brief(place.span, f"{lens.to_context()}\n\n{BRIEF_STANDING}")
+
+
+def _lens_of(spawner: Spawner, arguments: Arguments) -> EphemeralLens:
+    return EphemeralLens(
+        arguments["heuristics"],
+        arguments["patterns"],
+        arguments["anti_patterns"],
+        arguments["constraints"],
+        arguments["examples"],
+        one_line(spawner.run.task)[:_SHOWN_TASK],
+    )
+
+
 async def _stream(spawner: Spawner, place: Place, arguments: Arguments) -> str:
     await asyncio.sleep(0)  # who is done in this very step is told, too
-    new, working = spawner.unread(place.span), spawner.working(place.span)
-    await spawner.note_told(place, [result.task_id for result in new])
-    return told_results(new, working) if new else told_nothing_new(working)
+    return await _given(spawner, place, spawner.unread(place.span)) or told_nothing_new(
+        spawner.states(place.span)
+    )
+
+
+async def _given(spawner: Spawner, place: Place, results: Sequence[TaskResult]) -> str:
+    """Return those of *results* that fit, which are given from now on; empty if there are none."""
+    given = fitting(results, spawner.report_characters)
+    await spawner.note_told(place, [result.task_id for result in given])
+    if not given:
+        return ""
+    left = len(results) - len(given)
+    return told_results(given, left, spawner.states(place.span), spawner.report_characters)
 
 
 async def _await(spawner: Spawner, place: Place, arguments: Arguments) -> str:
     wanted, seconds = arguments["task_ids"], arguments["timeout_seconds"]
     if seconds is not None and not 0 <= seconds < float("inf"):
         raise ToolError(f"timeout_seconds must be 0 or more, got {seconds}; null is no limit")
-    ids = list(spawner.own(place.span)) if wanted is None else spawner.known(place.span, wanted)
-    if not ids:
+    own, fresh = spawner.own(place.span), spawner.not_given(place.span)
+    ids = list(fresh) if wanted is None else spawner.known(place.span, wanted)
+    if not own or (wanted is not None and not ids):
         raise ToolError("there is nobody to wait for: name the task_ids that delegate returned")
-    results = await spawner.dispatcher.await_results(ids, seconds)
-    done = [result for result in results if result is not None]
-    await spawner.note_told(place, [result.task_id for result in done])
-    missing = [one for one, result in zip(ids, results, strict=True) if result is None]
-    return told_results(done, missing)
+    if not ids:
+        return f"Nothing to wait for: you were given all {len(own)} reports. inspect(key) shows one again."
+    if arguments["wait_for"] == "any":
+        # Of those that are named, too, only what is new: the first that is done would come back each time.
+        ids = [one for one in ids if one in fresh] or ids
+        await spawner.dispatcher.wait_for_any(ids, seconds)
+        await asyncio.sleep(0)  # who is done in this very step is told, too
+        done = [result for result in map(spawner.dispatcher.result, ids) if result is not None]
+    else:
+        done = [one for one in await spawner.dispatcher.await_results(ids, seconds) if one is not None]
+    return await _given(spawner, place, done) or told_results(
+        (), 0, spawner.states(place.span), spawner.report_characters
+    )
 
 
 def _recall_told(spawner: Spawner, place: Place, arguments: Arguments) -> None:
@@ -248,20 +360,13 @@ def _recall_told(spawner: Spawner, place: Place, arguments: Arguments) -> None:
 
 
 async def _inspect(spawner: Spawner, place: Place, arguments: Arguments) -> str:
-    key, page = arguments["key"].strip(), arguments["page"] or 1
-    entries = {entry.key: entry for entry in spawner.scratchpad.entries()}
-    entry = entries.get(key) or entries.get(f"task:{key}")
-    if entry is not None:
-        if not 1 <= page <= entry.pages:
-            raise ToolError(f"{entry.key} has the pages 1 to {entry.pages}, and no page {page}")
-        return told_entry(entry, page)
+    key, page = _key_of(arguments["key"]), arguments["page"]
     if not key:
-        return _listed(list(entries.values())[-_LISTED_KEYS:])
-    task_id = key.removeprefix("task:")
-    if task_id in spawner.own(place.span):
-        raise ToolError(f"{task_id} is still at work: await_results waits for it")
-    there = ", ".join(list(entries)[-_LISTED_KEYS:]) or "none yet"
-    raise ToolError(f"the scratchpad has no entry {one_line(key)[:60]!r}; its keys: {there}")
+        return _listed(list(spawner.scratchpad.entries())[-_LISTED_KEYS:])
+    entry = spawner.require_entry(place.span, key)
+    if page is not None and not 1 <= page <= entry.pages:
+        raise ToolError(f"{entry.key} has the pages 1 to {entry.pages}, and no page {page}")
+    return told_entry(entry, page, spawner.report_characters)
 
 
 def _listed(entries: list[Any]) -> str:

@@ -1,5 +1,7 @@
 """Work whose model hands out other work: its prompt, its status lines, its answer and its end."""
 
+from functools import partial
+
 import attrs
 
 from sunwell.agent.batches.batch_run import dispatcher_for
@@ -7,10 +9,12 @@ from sunwell.agent.conversation.compaction import WorkProgress, status_line
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import closing_seconds
+from sunwell.agent.orchestration.answer_tool import AnswerTool
 from sunwell.agent.orchestration.delegate_tools import delegating_tools, inspecting_tool
-from sunwell.agent.orchestration.reports import excerpt
+from sunwell.agent.orchestration.orchestrator_place import orchestrator_place
+from sunwell.agent.orchestration.reports import ANSWER_CHARACTERS, EXCERPT_CHARACTERS, excerpt
 from sunwell.agent.orchestration.spawner import Spawner, SubCallRoom
-from sunwell.agent.orchestration.spawner_tool import AnswerTool, SpawnerTool, SpawnerTools
+from sunwell.agent.orchestration.spawner_tool import SpawnerTool, SpawnerTools
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.agent.prompts import WORKERS_DELIVERED, WORKERS_LEFT_OUT
 from sunwell.agent.run.composed_answer import quoted_reports
@@ -50,8 +54,9 @@ class DelegationHooks:
         # A call that was answered was sent with what is on record. The first new one gets the figures of now.
         if noted is not None and (run.gateway.recorded_only or run.gateway.has_answer(self.span)):
             return str(noted.value)
-        working, unread = len(spawner.working(self.span)), len(spawner.unread(self.span))
-        said = status_line(run.ledger, self.span.path, WorkProgress(turn, self.most_turns, working, unread))
+        states = spawner.states(self.span)
+        counts = (len(states.running), len(states.queued), len(states.ready))
+        said = status_line(run.ledger, self.span.path, WorkProgress(turn, self.most_turns, *counts))
         await run.journal.append(Note(*key, said), durable=False)
         return said
 
@@ -146,12 +151,11 @@ class Delegating:
         spawner = await self._spawner()
         config = self.run.config
         answers = AnswerTool(given.span, config.orchestrator_confidence_threshold)
-        tools = Toolset((), frozenset(), {}).joined(
-            SpawnerTools(spawner, (*tools_called(self.kind), answers.tool()))
-        )
+        calls = SpawnerTools(spawner, (*tools_called(self.kind), answers.tool()), answers.ends_before)
+        tools = Toolset((), frozenset(), {}).joined(calls)
         given = attrs.evolve(
             given,
-            system=self.run.guidance.orchestrator_sections(),
+            system=self.run.guidance.orchestrator_sections(await orchestrator_place(spawner), self.lens),
             purpose="orchestrate",
             most_turns=config.orchestrator_max_turns,
             facts=FactsAsked("announced"),
@@ -179,7 +183,8 @@ class Delegating:
         names = [tool.spec.name for tool in tools_called(self.kind)]
         leaf = run.tools.without(names, SubCallDepthExceeded().sentence)
         unnamed = TaskIds(run.journal.run_id, 0)
-        spawner = Spawner(run, dispatcher, pad, unnamed, config, leaf, leaf, counted)
+        size = ANSWER_CHARACTERS if self.kind == "rlm" else EXCERPT_CHARACTERS
+        spawner = Spawner(run, dispatcher, pad, unnamed, config, leaf, leaf, counted, size)
         spawner.deeper = run.tools.joined(SpawnerTools(spawner, tools_called(self.kind)))
         await spawner.open(config.earlier)
         if run.resumed:
@@ -202,6 +207,7 @@ class Delegating:
         turns = given.most_turns or self.run.config.budget.turns or DEFAULT_TURNS
         hooks = DelegationHooks(spawner, given.span, turns, answers)
         work = Conversation(self.run, given, tools, hooks)
+        work.hand_over = partial(spawner.hand_over, given.span, can_set_answer=answers is not None)
         self.run.works.append(work)
         try:
             return await work.to_the_end()

@@ -1,6 +1,6 @@
 """How much of workers' reports a tool result holds: one rule for all tools that return them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -8,48 +8,59 @@ from sunwell.agent.workers.worker_result import reported
 from sunwell.core.marks import guarded
 from sunwell.core.task import TaskResult
 
-EXCERPT_CHARACTERS = 16_000
-"""Most characters of one report that a tool result holds; the rest is in the scratchpad."""
-RESULT_CHARACTERS = 32_000
-"""Most characters of all reports in one tool result, unless each is at its least length."""
-LEAST_CHARACTERS = 1_500
-"""What a tool result holds of each report at least."""
+EXCERPT_CHARACTERS = 4_000
+"""Maximum of one report that a tool result holds; the rest is in the scratchpad."""
+ANSWER_CHARACTERS = 16_000
+"""The same for answers whose length the model itself has chosen when it asked, 4,000 tokens by default."""
+RESULT_CHARACTERS = 40_000
+"""Maximum of the reports in one tool result of ``await_results`` or ``stream_results``."""
 
 
-def told_reports(results: Sequence[TaskResult]) -> list[str]:
+def told_reports(results: Sequence[TaskResult], most_characters: int) -> list[str]:
     """Return *results* as the model that asked for them reads them.
 
-    A report that is too long keeps its beginning and its end, and says how to read the rest with
-    ``inspect``, which every set of delegation tools has. Short reports leave their room to long ones.
+    A longer report than *most_characters* shows its beginning and its end, however many come at once, so
+    that ``inspect`` knows what was left out.
     """
-    most = _most_characters([len(result.answer) for result in results])
-    return [_told(result, most) for result in results]
+    return [_told(result, most_characters) for result in results]
 
 
-def excerpt(text: str, most_characters: int) -> str:
-    """Return the beginning and the end of *text*, and between them how much is left out."""
-    if len(text) <= most_characters:
-        return text
+def fitting(results: Sequence[TaskResult], most_characters: int) -> tuple[TaskResult, ...]:
+    """Return those of *results*, from the first on, whose reports fit into one tool result; at least one."""
+    room, taken = RESULT_CHARACTERS, 0
+    for result in results:
+        room -= min(len(result.answer), most_characters)
+        if room < 0 and taken:
+            break
+        taken += 1
+    return tuple(results[:taken])
+
+
+def left_out_of(length: int, most_characters: int) -> tuple[int, int]:
+    """Return where the part begins and ends that an excerpt of a text of *length* leaves out."""
+    if length <= most_characters:
+        return length, length
     tail = most_characters // 3
-    head = most_characters - tail
-    left_out = f"[{len(text) - head - tail:,} characters are left out here]"
-    return f"{text[:head]}\n\n{left_out}\n\n{text[len(text) - tail :]}"
+    return most_characters - tail, length - tail
+
+
+def excerpt(text: str, most_characters: int, clean: Callable[[str], str] = str) -> str:
+    """Return the beginning and the end of *text*, and between them how much is left out.
+
+    *clean* is applied to each part: it must not change our own mark between them.
+    """
+    first, last = left_out_of(len(text), most_characters)
+    if first == last:
+        return clean(text)
+    mark = f"[{last - first:,} characters are left out here]"
+    return f"{clean(text[:first])}\n\n{mark}\n\n{clean(text[last:])}"
 
 
 def _told(result: TaskResult, most_characters: int) -> str:
-    answer = result.answer if result.answer_by == "harness" else guarded(result.answer)
-    if len(answer) <= most_characters:
-        return reported(attrs.evolve(result, answer=answer))
-    shown = reported(attrs.evolve(result, answer=excerpt(answer, most_characters)))
-    size = f"{len(result.answer):,} characters"
-    return f'{shown}\n- the report has {size}; all of it: inspect("{result.scratchpad_key}")'
-
-
-def _most_characters(lengths: Sequence[int]) -> int:
-    room = RESULT_CHARACTERS
-    for index, length in enumerate(sorted(lengths)):
-        share = room // (len(lengths) - index)
-        if length > share:
-            return min(EXCERPT_CHARACTERS, max(LEAST_CHARACTERS, share))
-        room -= length
-    return EXCERPT_CHARACTERS
+    answer, size = result.answer, len(result.answer)
+    shown = excerpt(answer, most_characters, str if result.answer_by == "harness" else guarded)
+    told = reported(attrs.evolve(result, answer=shown))
+    if size <= most_characters:
+        return told
+    key = result.scratchpad_key
+    return f'{told}\n- the report has {size:,} characters; what is left out here: inspect("{key}")'

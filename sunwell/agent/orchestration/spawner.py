@@ -1,14 +1,18 @@
 """Where workers are asked for: what each piece of work has started, been told, and may still start."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import attrs
 
 from sunwell.agent.batches.batch_run import planning_for
+from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, excerpt, fitting, told_reports
+from sunwell.agent.prompts import handed_over_text, passed_on_text
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
@@ -19,6 +23,7 @@ from sunwell.budget.ledger_protocol import Budget
 from sunwell.budget.standing import Standing
 from sunwell.context.options import RunOptions, SubCallLimits
 from sunwell.core.markdown import one_line
+from sunwell.core.marks import guarded
 from sunwell.core.model import Caching
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
@@ -33,7 +38,7 @@ from sunwell.errors import (
 )
 from sunwell.events import Event, WorkerFinished, WorkerStarted
 from sunwell.journal.records import Note, WorkerClosed
-from sunwell.memory.scratchpad import ENTRY_NOTE, IDS_NOTE, Scratchpad, ScratchpadEntry, TaskIds
+from sunwell.memory.scratchpad import ENTRY_NOTE, IDS_NOTE, Scratchpad, ScratchpadEntry, TaskIds, entries_of
 
 SUB_CALLS = "sub-calls"
 """Name of the span below which all sub-calls of a run stand."""
@@ -94,7 +99,14 @@ class SubCallRoom:
         return f"{span.path.partition(f'/{SUB_CALLS}/')[0]}/{SUB_CALLS}"
 
 
-_TOLD = "told-"
+_TOLD, _USED, HANDED_OVER = "told-", "used-", "handed-over"
+_MOST_NAMED = 8
+_LISTED_KEYS = 40
+_SHOWN_TASK = 100
+_PASSED_ON_CHARACTERS = 12_000
+"""Maximum of one entry that is passed on to a worker; a longer one keeps its beginning and its end."""
+MOST_PASSED_ON = 4
+"""Maximum number of entries that are passed on to one worker."""
 
 
 @attrs.frozen
@@ -104,8 +116,43 @@ class Order:
     task: Task
     system: str = ""
     """Said to it after the system prompt that all workers have."""
+    context: tuple[str, ...] = ()
+    """Keys of the scratchpad whose text it is shown behind its task."""
     max_answer_tokens: int | None = None
     """Most tokens of its whole answer; ``None``: no limit but that of each message."""
+
+
+@attrs.frozen
+class WorkerStates:
+    """The workers of one piece of work that it has not been given yet, by id, in the order of their start."""
+
+    running: tuple[str, ...] = ()
+    queued: tuple[str, ...] = ()
+    ready: tuple[str, ...] = ()
+    """Those that have finished."""
+
+    def sentence(self) -> str:
+        """Return how many there are of each, with the first ids, for a model."""
+        parts = [
+            f"{title}: {_named(ids)}."
+            for title, ids in (
+                ("Running", self.running),
+                ("Queued", self.queued),
+                ("Finished and not given", self.ready),
+            )
+            if ids
+        ]
+        return " ".join(parts) or "Nobody is at work, and every report was given."
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody is at work and nothing is left to give."""
+        return not (self.running or self.queued or self.ready)
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
+    return f"{len(ids)} ({', '.join(ids[:_MOST_NAMED])}{more})"
 
 
 @attrs.define(eq=False)
@@ -128,6 +175,8 @@ class Spawner:
     """Tools of a worker that may."""
     sub_calls: SubCallRoom | None = None
     """What holds the workers to the limits of sub-calls; ``None``: they are none."""
+    report_characters: int = EXCERPT_CHARACTERS
+    """What a tool result holds of one report."""
     _started: dict[str, list[str]] = attrs.field(factory=dict, init=False)
     _finished: dict[str, list[str]] = attrs.field(factory=dict, init=False)
     _parents: dict[str, str] = attrs.field(factory=dict, init=False)
@@ -135,7 +184,12 @@ class Spawner:
     _begun: set[str] = attrs.field(factory=set, init=False)
     _told: set[str] = attrs.field(factory=set, init=False)
     """Ids of the results that a call of this process gave, or a recorded one."""
-    _told_before: set[str] = attrs.field(factory=set, init=False)
+    _stands: set[str] = attrs.field(factory=set, init=False)
+    """Ids of the results that a conversation on record rests on: they stand, however the worker ended."""
+    _handed_over: set[str] = attrs.field(factory=set, init=False)
+    """Paths of the work that reports were handed to once."""
+    _briefs: dict[str, str] = attrs.field(factory=dict, init=False)
+    """What workers of the work at a span have at the end of their system prompt, by its path."""
 
     async def open(self, earlier: Iterable[ScratchpadEntry]) -> None:
         """Fill the scratchpad with *earlier*, or with what the journal says, and follow the run."""
@@ -151,8 +205,10 @@ class Spawner:
         for record in journal.records():
             if isinstance(record, Note) and record.name.startswith(ENTRY_NOTE):
                 self.scratchpad.put(ScratchpadEntry.from_json(record.value))
-            elif isinstance(record, Note) and record.name.startswith(_TOLD):
-                self._told_before.update(record.value)
+            elif isinstance(record, Note) and record.name.startswith((_TOLD, _USED)):
+                self._stands.update(record.value)
+            elif isinstance(record, Note) and record.name == HANDED_OVER:
+                self._stands.update(record.value["told"])
         self.run.watch(self._see)
 
     async def close(self) -> None:
@@ -177,6 +233,7 @@ class Spawner:
         Raises :exc:`~sunwell.errors.ToolError` where none may be started.
         """
         self._check_room(place, len(orders))
+        await self._note_used(place, orders)
         noted = self._noted(place, "start")
         if noted is None:
             noted = [self._ceiling(place, share) for _ in orders]
@@ -200,6 +257,19 @@ class Spawner:
         """Return the results that no call has given yet, in the order in which they came."""
         done = [self.dispatcher.result(one) for one in self._finished.get(span.path, ())]
         return tuple(one for one in done if one is not None and one.task_id not in self._told)
+
+    def not_given(self, span: Span) -> tuple[str, ...]:
+        """Return the ids of the workers of *span* whose results were not given, in order of start."""
+        return tuple(one for one in self.own(span) if one not in self._told)
+
+    def states(self, span: Span) -> WorkerStates:
+        """Return the workers of *span* that are at work, or whose results were not given."""
+        working = self.working(span)
+        return WorkerStates(
+            tuple(one for one in working if one in self._begun),
+            tuple(one for one in working if one not in self._begun),
+            tuple(one.task_id for one in self.unread(span)),
+        )
 
     def results(self, span: Span) -> tuple[TaskResult, ...]:
         """Return all results that are there, in the order in which the workers were started."""
@@ -237,6 +307,10 @@ class Spawner:
         """Write *value* down for the call at *place*."""
         await self.run.journal.append(Note(_path(place), f"{name}-{place.index}", value), durable=False)
 
+    def write_brief(self, span: Span, text: str) -> None:
+        """Have all workers that the work at *span* starts from now on read *text* in their system prompt."""
+        self._briefs[span.path] = text
+
     async def decide(self, place: Place, summary: str, output: str) -> None:
         """Keep a decision of the model in the scratchpad, where that is wanted."""
         if not self.options.scratchpad_persist_decisions:
@@ -267,7 +341,7 @@ class Spawner:
         if self.sub_calls is not None:
             self.sub_calls.count(place, len(orders))
         names = [f"task-{place.turn}-{place.index}-{number}" for number in range(len(orders))]
-        caching, gate = self._planned(parent, orders, [parent.worker(name) for name in names])
+        caching, gate = self._planned(place.span, parent, orders, [parent.worker(name) for name in names])
         if at_once is not None:
             few = FewAtOnce(Slots(at_once))
             gate = few if gate is None else BothGates(gate, few)
@@ -281,15 +355,16 @@ class Spawner:
             self._parents[task_id] = place.span.path
             self._grants[span.path] = task.tools
             self._started.setdefault(place.span.path, []).append(task_id)
-            origin = WorkerOrigin(task_id, place.turn, task_id in self._told_before)
-            terms = self._terms(span, order)
+            origin = WorkerOrigin(task_id, place.turn, task_id in self._stands)
+            terms = self._terms(span, order, place.span)
+            terms = attrs.evolve(terms, passed_on=self._passed_on(order.context))
             terms = terms if caching is None else attrs.evolve(terms, caching=caching)
             self.dispatcher.start(task, parent, name=name, terms=terms, gate=gate, origin=origin)
             made.append(task_id)
         return made
 
     def _planned(
-        self, parent: Span, orders: Sequence[Order], spans: Sequence[Span]
+        self, asking: Span, parent: Span, orders: Sequence[Order], spans: Sequence[Span]
     ) -> tuple[Caching | None, StartGate | None]:
         """Return how the prompt that *orders* share is cached, and the gate; ``None``: they share none."""
         if len(orders) < 2 or len({order.system.strip() for order in orders}) > 1:
@@ -297,7 +372,7 @@ class Spawner:
         paths = {self.ids.of(span.path): span.path for span in spans}
         tasks = [order.task for order in orders]
         terms, gate = planning_for(self.run).plan_spawned(
-            self._terms(spans[0], orders[0]), parent, tasks, paths
+            self._terms(spans[0], orders[0], asking), parent, tasks, paths
         )
         return terms.caching, gate
 
@@ -312,11 +387,96 @@ class Spawner:
             budget = Budget(tokens=tokens, usd=None if usd is None else Decimal(usd))
         return attrs.evolve(task, tools=tools, budget=budget)
 
-    def _terms(self, span: Span, order: Order) -> WorkerTerms:
-        terms = self.dispatcher.terms
-        system = (*terms.system, order.system) if order.system.strip() else terms.system
-        tools = self.deeper if self.dispatcher.may_start(span) else self.leaf
-        return attrs.evolve(terms, tools=tools, system=system, max_answer_tokens=order.max_answer_tokens)
+    def _terms(self, span: Span, order: Order, asking: Span) -> WorkerTerms:
+        """Return the terms of the worker at *span*, which the work at *asking* has ordered."""
+        terms, brief = self.dispatcher.terms, self._briefs.get(asking.path, "")
+        may_start = self.dispatcher.may_start(span)
+        if brief:  # its own workers read it, too, unless it writes another one
+            self._briefs.setdefault(span.path, brief)
+        more = [text for text in (brief, order.system) if text.strip()]
+        return attrs.evolve(
+            terms,
+            tools=self.deeper if may_start else self.leaf,
+            system=(*terms.system, *more),
+            max_answer_tokens=order.max_answer_tokens,
+            report_characters=self.report_characters,
+            hand_over=partial(self.hand_over, span) if may_start else None,
+        )
+
+    async def hand_over(self, span: Span, turn: int, *, can_set_answer: bool = False) -> str:
+        """Return the next reports for the work at *span*, which wrote words without a call in *turn*.
+
+        Empty if nobody is at work and every report was given. Waits until one is there, at the second time
+        until all are. What is returned is written down before.
+        """
+        key, journal = (f"{span.path}/turn-{turn}", HANDED_OVER), self.run.journal
+        noted = journal.find(Note, key)
+        if noted is not None:
+            self.tell(noted.value["told"])
+            self._handed_over.add(span.path)
+            return str(noted.value["text"])
+        if self.run.gateway.recorded_only or self.states(span).is_over:
+            return ""
+        working = self.working(span)
+        if span.path in self._handed_over:
+            await self.dispatcher.await_results(working)
+        elif not self.unread(span):
+            await self.dispatcher.wait_for_any(working)
+        await asyncio.sleep(0)  # who is done in this very step is told, too
+        given = fitting(self.unread(span), self.report_characters)
+        self.tell(one.task_id for one in given)
+        self._handed_over.add(span.path)
+        reports = told_reports(given, self.report_characters)
+        said = handed_over_text(self.states(span).sentence(), reports, can_set_answer=can_set_answer)
+        text = self.run.gateway.redact(said)
+        value = {"told": [one.task_id for one in given], "text": text}
+        await journal.append(Note(*key, value), durable=False)
+        return text
+
+    async def _note_used(self, place: Place, orders: Sequence[Order]) -> None:
+        """Check the keys that *orders* pass on, and write down whose results they rest on.
+
+        Raises :exc:`~sunwell.errors.ToolError` for a key that is no entry of the scratchpad.
+        """
+        keys = list(dict.fromkeys(key for order in orders for key in order.context))
+        for key in keys:
+            self.require_entry(place.span, key)
+        used = [key.removeprefix("task:") for key in keys if key.startswith("task:")]
+        if used:
+            await self.note(place, _USED.rstrip("-"), used)
+            self._stands.update(used)
+
+    def require_entry(self, span: Span, key: str) -> ScratchpadEntry:
+        """Return the entry with *key*, for the work at *span*.
+
+        Raises :exc:`~sunwell.errors.ToolError` if there is none, with what to do.
+        """
+        entry = self.scratchpad.get(key)
+        if entry is not None:
+            return entry
+        task_id = key.removeprefix("task:")
+        if task_id in self.working(span):
+            raise ToolError(f"{task_id} is still at work and has no report yet: await_results waits for it")
+        keys = [one.key for one in self.scratchpad.entries()]
+        there = ", ".join(keys[-_LISTED_KEYS:]) or "none yet"
+        raise ToolError(f"the scratchpad has no entry {one_line(key)[:60]!r}; its keys: {there}")
+
+    def _passed_on(self, keys: Sequence[str]) -> str:
+        if not keys:
+            return ""
+        found = {key: self.scratchpad.get(key) for key in keys}
+        if (
+            None in found.values()
+        ):  # a resumed run starts workers again before those that they build on are done
+            recorded = {entry.key: entry for entry in entries_of(self.run.journal.records())}
+            found = {key: entry or recorded.get(key) for key, entry in found.items()}
+        told = []
+        for key, entry in found.items():
+            if entry is None:
+                raise JournalError(f"the journal is damaged: the entry {key} was passed on, and is not there")
+            about = one_line(str(entry.raw.get("task") or entry.summary))[:_SHOWN_TASK]
+            told.append((f"{key} · {about}", excerpt(entry.text, _PASSED_ON_CHARACTERS, guarded)))
+        return passed_on_text(told)
 
     def _ceiling(self, place: Place, share: float | None) -> list[Any] | None:
         """Return the tokens and dollars that a worker may take, as JSON values; ``None``: no ceiling."""

@@ -1,4 +1,4 @@
-"""Tools that start workers or set an answer: their place in a run, and what is recorded of them."""
+"""Tools whose calls ask something of the spawner: their place in a run, and what is recorded of them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -8,15 +8,14 @@ import attrs
 from sunwell.agent.orchestration.spawner import Spawner
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
-from sunwell.core.span import Span
 from sunwell.core.tool import Place, Staged
 from sunwell.errors import ToolError
-from sunwell.events import ANSWER_SET, AnswerSet
-from sunwell.tools.arguments import Schema, closed, nullable, read_arguments, text
+from sunwell.tools.arguments import Schema, closed, read_arguments
 from sunwell.tools.limits import Outcome
 from sunwell.tools.tool_plugins import unknown_tool
 
 Arguments = Mapping[str, Any]
+AFTER_THE_END = "Not carried out: an earlier call of this message has set the answer with ready=true."
 
 
 def _forget(spawner: Spawner, place: Place, arguments: Arguments) -> None:
@@ -45,6 +44,8 @@ class SpawnerTools:
 
     spawner: Spawner
     tools: Sequence[SpawnerTool]
+    ends_before: Callable[[Place], bool] = lambda _: False
+    """Whether the run has ended with a call of the same message before this place."""
     place: Place | None = None
     _by_name: dict[str, SpawnerTool] = attrs.field(init=False)
 
@@ -65,7 +66,7 @@ class SpawnerTools:
 
     def at(self, place: Place) -> "SpawnerTools":
         """Return the tools for a call at *place*."""
-        return SpawnerTools(self.spawner, self.tools, place)
+        return SpawnerTools(self.spawner, self.tools, self.ends_before, place)
 
     def recall(self, call: ToolCall, place: Place) -> None:
         """Do again what *call*, which is on record, has left behind."""
@@ -83,6 +84,8 @@ class SpawnerTools:
         """Carry *call* out; a mistake in it is told to the model."""
         if self.place is None:
             raise RuntimeError(f"{call.name} is carried out at a place in a run, and none was given")
+        if self.ends_before(self.place):
+            return ToolResult(call.id, AFTER_THE_END, is_error=True)
         try:
             tool, arguments = self._read(call)
             said = await tool.carry_out(self.spawner, self.place, arguments)
@@ -108,76 +111,3 @@ class _StagedCall:
 
     async def finish(self) -> ToolResult:
         return await self.tools.execute(self.call)
-
-
-_SET_ANSWER = spec(
-    "set_answer",
-    "Write the answer to the task, or a draft that you will replace. ready=true ends the run with it, and "
-    'workers still at work are stopped. Example: {"content": "There are 12 tests.", "ready": true, '
-    '"confidence": 0.95}',
-    {
-        "content": text("The whole answer, as the user is to read it."),
-        "ready": {"type": "boolean", "description": "Whether the answer is complete."},
-        "confidence": nullable(
-            {"type": "number", "description": "How sure you are, 0 to 1; null where you cannot say."}
-        ),
-    },
-)
-
-
-@attrs.frozen
-class DeclaredAnswer:
-    """What an orchestrator has set as its answer."""
-
-    content: str
-    ready: bool
-    """Whether the run ends with it."""
-    confidence: float | None
-    iteration: int
-    """Turn in which it was set, from 0."""
-
-
-@attrs.define(eq=False)
-class AnswerTool:
-    """Keeps the latest answer of the work at one span."""
-
-    span: Span
-    threshold: float
-    answer: DeclaredAnswer | None = attrs.field(default=None, init=False)
-
-    def tool(self) -> SpawnerTool:
-        """Return it as a tool."""
-        return SpawnerTool(_SET_ANSWER, self._set, self._recall)
-
-    async def _set(self, spawner: Spawner, place: Place, arguments: Arguments) -> str:
-        content, ready, confidence = (arguments[name] for name in ("content", "ready", "confidence"))
-        if confidence is not None and not 0 <= confidence <= 1:
-            raise ToolError(f"confidence is a number from 0 to 1, got {confidence}")
-        if ready and not content.strip():
-            raise ToolError("the answer is empty: write its content, or go on with ready=false")
-        working = spawner.working(place.span)
-        is_sure = confidence is not None and confidence >= self.threshold and bool(content.strip())
-        ends = ready or (is_sure and not working)
-        await spawner.note(place, "answer", ends)
-        await spawner.decide(place, f"{'answer' if ends else 'draft'}, confidence {confidence}", content)
-        self._keep(spawner, place, arguments, ends=ends)
-        if ends:
-            return "The run ends with this answer."
-        if is_sure:
-            count = len(working)
-            return (
-                f"Kept as a draft: {count} workers are still at work. ready=true ends the run all the same."
-            )
-        return "Kept as a draft: the run goes on."
-
-    def _recall(self, spawner: Spawner, place: Place, arguments: Arguments) -> None:
-        ends = spawner.noted(place, "answer")
-        if ends is not None:
-            self._keep(spawner, place, arguments, ends=bool(ends))
-
-    def _keep(self, spawner: Spawner, place: Place, arguments: Arguments, *, ends: bool) -> None:
-        confidence: Any = arguments["confidence"]
-        confidence = None if confidence is None else float(confidence)
-        self.answer = DeclaredAnswer(arguments["content"], ends, confidence, place.turn)
-        told = AnswerSet(place.span.path, self.answer.content, ends, confidence, place.turn)
-        spawner.run.tell(ANSWER_SET, told)

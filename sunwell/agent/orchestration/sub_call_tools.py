@@ -49,7 +49,7 @@ async def _ask(spawner: Spawner, place: Place, arguments: Arguments) -> Outcome:
     results = await spawner.dispatcher.await_results(ids)
     result = next(one for one in results if one is not None)
     await spawner.note_told(place, ids)
-    return Outcome(told_reports([result])[0], is_error=not _is_of_use(result))
+    return Outcome(told_reports([result], spawner.report_characters)[0], is_error=not _is_of_use(result))
 
 
 def _is_of_use(result: TaskResult) -> bool:
@@ -128,7 +128,9 @@ def _order(spawner: Spawner, arguments: Mapping[str, Any], max_tokens: int) -> O
     if max_tokens < 1:
         raise ToolError(f"max_tokens must be at least 1, got {max_tokens}")
     tools = known_tools(spawner, arguments.get("tools"))
-    return Order(Task(arguments["query"], tools=tools), arguments.get("system") or "", max_tokens)
+    return Order(
+        Task(arguments["query"], tools=tools), arguments.get("system") or "", max_answer_tokens=max_tokens
+    )
 
 
 def _order_of(spawner: Spawner, arguments: Arguments) -> Order:
@@ -140,7 +142,7 @@ async def _complete(spawner: Spawner, place: Place, arguments: Arguments) -> Out
     share = spawner.options.sub_calls_budget_inheritance
     ids = await spawner.start(place, [_order_of(spawner, arguments)], share=share)
     result = (await _answers(spawner, place, ids, 1))[0]
-    return Outcome(told_reports([result])[0], is_error=not _is_of_use(result))
+    return Outcome(told_reports([result], spawner.report_characters)[0], is_error=not _is_of_use(result))
 
 
 def _recall_complete(spawner: Spawner, place: Place, arguments: Arguments) -> None:
@@ -172,12 +174,15 @@ async def _batch(spawner: Spawner, place: Place, arguments: Arguments) -> Outcom
         raise ToolError(f"max_parallel must be at least 1, got {at_once}")
     ids = await spawner.start(place, orders, at_once=at_once)
     results = await _answers(spawner, place, ids, at_once)
-    return Outcome(joined(orders, results), is_error=not any(_is_of_use(result) for result in results))
+    return Outcome(
+        joined(orders, results, spawner.report_characters),
+        is_error=not any(_is_of_use(result) for result in results),
+    )
 
 
-def joined(orders: Sequence[Order], results: Sequence[TaskResult]) -> str:
+def joined(orders: Sequence[Order], results: Sequence[TaskResult], most_characters: int) -> str:
     """Return the answers in the order of the questions, each under its own."""
-    parts = zip(orders, told_reports(results), strict=True)
+    parts = zip(orders, told_reports(results, most_characters), strict=True)
     return "\n\n---\n\n".join(f"## Result for: {order.task.text}\n{told}" for order, told in parts)
 
 

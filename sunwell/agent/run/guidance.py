@@ -5,16 +5,24 @@ from typing import Self
 
 import attrs
 
-from sunwell.agent.prompts import ORCHESTRATOR_PROMPT, after_lens, checks_text, surroundings_text, work_prompt
+from sunwell.agent.prompts import (
+    ORCHESTRATOR_PROMPT,
+    after_lens,
+    checks_text,
+    orchestrator_lens_text,
+    surroundings_text,
+    work_prompt,
+)
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.context.surroundings import look_around
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.secrets import Secrets
 
-_OF_THE_WORKSPACE = frozenset(
+TOOLS_OF_THE_WORKSPACE = frozenset(
     {"list_files", "read_file", "search_files", "write_file", "edit_file", "run_command"}
 )
+"""Names of the tools that look at the workspace or change it."""
 
 
 @attrs.frozen
@@ -55,14 +63,18 @@ class Guidance:
         under = (lens.to_context(), after_lens(lens.target_files)) if lens is not None else ()
         return _written(self.caller, self.how_to_work, self.checks, self.surroundings, *under)
 
-    def orchestrator_sections(self) -> tuple[str, ...]:
-        """Return the system prompt of a model that only hands out work."""
-        return _written(self.caller, ORCHESTRATOR_PROMPT, self.surroundings)
+    def orchestrator_sections(self, place: str, lens: EphemeralLens | None = None) -> tuple[str, ...]:
+        """Return the system prompt of a model that only hands out work.
+
+        *place* says what there is in this run; *lens* is what its workers read.
+        """
+        read = orchestrator_lens_text(lens.to_context()) if lens is not None else ""
+        return _written(self.caller, ORCHESTRATOR_PROMPT, self.surroundings, place, read)
 
 
 def surroundings_of(session: SessionContext, tools: Collection[str], secrets: Secrets) -> str:
     """Return the surroundings of work in the workspace of *session*; empty if no tool looks at it."""
-    if _OF_THE_WORKSPACE.isdisjoint(tools):
+    if TOOLS_OF_THE_WORKSPACE.isdisjoint(tools):
         return ""
     advice = session.options.workspace_advice
     return surroundings_text(look_around(session.workspace, secrets=secrets, reads_advice=advice))

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Protocol
@@ -246,6 +246,27 @@ class Dispatcher:
         self._raise_fatal()
         return tuple(worker.result for worker in workers)
 
+    async def wait_for_any(self, task_ids: Iterable[str], timeout_seconds: float | None = None) -> None:
+        """Return once one of these workers is done, or there is none, or the time is over.
+
+        Who is a worker itself gives up its slot meanwhile. No time-out is no limit.
+        """
+        workers = [self._workers[task_id] for task_id in task_ids]
+
+        def is_any_done() -> bool:
+            self._raise_fatal()
+            return not workers or any(worker.done.is_set() for worker in workers)
+
+        if is_any_done():
+            return
+        async with self._without_slot():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_seconds):
+                    while not is_any_done():
+                        # Nothing is awaited between the look and this line, so no news is missed; a worker
+                        # that ends sets this very event before it puts a new one in its place.
+                        await self._news.wait()
+
     async def results(self, task_ids: Iterable[str]) -> AsyncIterator[TaskResult]:
         """Yield the results of workers as they finish."""
         wanted, cursor = set(task_ids), 0
@@ -395,6 +416,7 @@ class Dispatcher:
         terms = self._gates[worker.id].terms(worker.id, terms)
         given = terms.assignment(worker.first_span, task, told, run.ledger.seconds_left(span.path))
         work = Conversation(run, given, terms.tools.granting(task.tools, worker.id))
+        work.hand_over = terms.hand_over
         work.on_turn = partial(self._tell_progress, worker)
         work.end_pays = partial(self._entrance.end_pays, worker)
         work.keeps_reserve = partial(self._entrance.keeps_reserve, worker)

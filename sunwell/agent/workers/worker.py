@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -159,6 +159,12 @@ class WorkerTerms:
     """Most turns of a worker whose budget names none."""
     larger_task: str = ""
     """The task that the workers' tasks are parts of; empty: each stands for itself."""
+    passed_on: str = ""
+    """What a worker is shown behind its task of what others have found; empty: nothing."""
+    report_characters: int | None = None
+    """What a model reads of the report at once; ``None``: no model asked for it."""
+    hand_over: Callable[[int], Awaitable[str]] | None = None
+    """See :attr:`Conversation.hand_over`; ``None``: the worker starts no workers."""
 
     def ceilings(self, task: Task) -> Budget:
         """Return the ceilings of a worker's own account."""
@@ -175,13 +181,15 @@ class WorkerTerms:
         """
         has_tools = bool(self.tools.granted) and task.tools != ()
         limits = self.ceilings(task)
-        return worker_terms_text(
+        terms = worker_terms_text(
             self.larger_task,
             task.tools if self.tools.granted else None,
             limits.turns if has_tools else None,
             limits.seconds if has_tools else None,
             checks,
+            self.report_characters,
         )
+        return "\n\n".join(part for part in (self.passed_on, terms) if part)
 
     def assignment(self, span: Span, task: Task, told: str, left_seconds: float | None) -> Assignment:
         """Return what the worker at *span* is given, of whose own and its parents' time so much is left.
