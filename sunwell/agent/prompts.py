@@ -374,7 +374,7 @@ conversation.
 - delegate_batch(tasks): start several workers at once; returns their task_ids.
 - write_brief(...): rules that all workers you start afterwards read. Write once what you would repeat in \
 each task.
-- await_results(task_ids, wait_for, timeout_seconds): wait for workers; gives their reports.
+- await_results(task_ids, at_least, timeout_seconds): wait for workers; gives their reports.
 - stream_results(): the reports that have come in since, without waiting.
 - inspect(key, page): what was left out of a long report, or an entry of the scratchpad.
 - set_answer(content, ready, confidence): your answer, or a draft of it.
@@ -382,8 +382,9 @@ each task.
 ## Pattern
 1. Break the task down into parts that do not need each other. The outline below says what there is.
 2. Start them together with delegate_batch. You can make several calls in one message.
-3. Take reports in as they come: await_results with wait_for="any" waits for the next ones, stream_results \
-does not wait. A wait costs one turn however long it takes; asking again and again costs many.
+3. Take reports in as they come: await_results with at_least=1 waits for the next one, at_least=5 for five; \
+stream_results does not wait. Each turn reads this whole conversation again: of many workers, take several \
+reports at once, and never ask again and again.
 4. Put them together as you go. Delegate again what failed or is missing, and say what was wrong.
 5. inspect only if what you see of a long report is not enough. If a task builds on a report, name its key \
 in context; do not copy the report into the task.

@@ -53,6 +53,12 @@ Sections 2 and 3 together have at most 500 tokens without the advice. If no tool
 section 3 is left out.
 """
 
+PLACE_LIMITS = (
+    "5 workers run at the same time; more wait in a queue.",
+    "Each worker has at most 50 messages and 300 seconds. A worker that reaches a limit reports what it has.",
+    "You have at most 20 messages. Several calls fit into one.",
+)
+
 
 def page() -> str:
     """Return the page as it must be."""
@@ -75,6 +81,12 @@ def page() -> str:
             "What a worker is told behind its task",
             prompts.worker_terms_text("Make prices exact everywhere", TOOLS[:3], 50, 300.0),
         ),
+        (
+            "What a worker is told that a model has started, and whose task builds on a report",
+            f"{prompts.passed_on_text([('task:01J8XK2M · find the price', 'It is in shop.py, line 7.')])}\n\n"
+            + prompts.worker_terms_text("Make prices exact everywhere", None, 50, 300.0, (), 4_000),
+        ),
+        ("What stands after a brief", prompts.BRIEF_STANDING),
         ("The lens writer", prompts.LENS_PROMPT),
         ("The lens writer, if the task may be split", prompts.SPLIT_PROMPT.strip()),
         (
@@ -95,6 +107,23 @@ def page() -> str:
             ),
         ),
         ("An orchestrator", prompts.ORCHESTRATOR_PROMPT),
+        (
+            "What it is told of its run",
+            prompts.orchestrator_place_text(
+                TOOLS,
+                PLACE_LIMITS,
+                ["- task:01J8XK2M · 'The price is in shop.py'"],
+                "Files of the workspace, with their sizes in bytes and what they define:\nshop.py 812",
+            ),
+        ),
+        (
+            "What it is shown of a lens that its workers have",
+            prompts.orchestrator_lens_text("# Task Expertise"),
+        ),
+        (
+            "If it writes words while reports are open",
+            prompts.handed_over_text("Running: 1 (01J8XK2N).", ["Worker 01J8XK2M: …"], can_set_answer=True),
+        ),
         ("A judge", JUDGE_PROMPT),
         ("At a limit", prompts.closing_text("budget_usd", 600)),
         (

@@ -421,7 +421,7 @@ class Spawner:
         if span.path in self._handed_over:
             await self.dispatcher.await_results(working)
         elif not self.unread(span):
-            await self.dispatcher.wait_for_any(working)
+            await self.dispatcher.wait_for_some(working)
         await asyncio.sleep(0)  # who is done in this very step is told, too
         given = fitting(self.unread(span), self.report_characters)
         self.tell(one.task_id for one in given)

@@ -246,23 +246,25 @@ class Dispatcher:
         self._raise_fatal()
         return tuple(worker.result for worker in workers)
 
-    async def wait_for_any(self, task_ids: Iterable[str], timeout_seconds: float | None = None) -> None:
-        """Return once one of these workers is done, or there is none, or the time is over.
+    async def wait_for_some(
+        self, task_ids: Iterable[str], least: int = 1, timeout_seconds: float | None = None
+    ) -> None:
+        """Return once *least* of these workers are done, or all of them, or the time is over.
 
         Who is a worker itself gives up its slot meanwhile. No time-out is no limit.
         """
         workers = [self._workers[task_id] for task_id in task_ids]
 
-        def is_any_done() -> bool:
+        def are_enough_done() -> bool:
             self._raise_fatal()
-            return not workers or any(worker.done.is_set() for worker in workers)
+            return sum(worker.done.is_set() for worker in workers) >= min(least, len(workers))
 
-        if is_any_done():
+        if are_enough_done():
             return
         async with self._without_slot():
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_seconds):
-                    while not is_any_done():
+                    while not are_enough_done():
                         # Nothing is awaited between the look and this line, so no news is missed; a worker
                         # that ends sets this very event before it puts a new one in its place.
                         await self._news.wait()

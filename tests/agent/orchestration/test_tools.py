@@ -39,11 +39,11 @@ ALL_TOOLS = [
 
 
 def awaiting(
-    which: Callable[[list[str]], list[str]], seconds: float | None = None, wait_for: str | None = None
+    which: Callable[[list[str]], list[str]], seconds: float | None = None, least: int | None = None
 ) -> Line:
     """Return a line that awaits those of the started workers that *which* chooses."""
     return lambda request: call(
-        "await_results", task_ids=which(ids_in(request)), wait_for=wait_for, timeout_seconds=seconds
+        "await_results", task_ids=which(ids_in(request)), at_least=least, timeout_seconds=seconds
     )
 
 
@@ -356,14 +356,14 @@ def test_reports_that_do_not_fit_into_one_result_come_with_the_next() -> None:
     assert [sum(f"Task: {task}\n" in text for text in told) for task in tasks] == [1] * 25
 
 
-def test_waiting_for_any_gives_each_report_once_as_it_comes() -> None:
+def test_waiting_for_the_next_gives_each_report_once_as_it_comes() -> None:
     """Also if the model names the same workers again and again."""
     says = {"a": ("A", 3.0), "b": ("B", 1.0), "c": ("C", 2.0)}
     named = [
-        lambda r, ids=ids: call("await_results", task_ids=ids and ids_in(r), wait_for="any")
+        lambda r, ids=ids: call("await_results", task_ids=ids and ids_in(r), at_least=1)
         for ids in (None, True, None)
     ]
-    smart = boss(batch(*says), *named, call("await_results", task_ids=None, wait_for="any"), answer("ok"))
+    smart = boss(batch(*says), *named, call("await_results", task_ids=None, at_least=1), answer("ok"))
     result, _ = run(smart, Crowd(says))
     told = results_in(smart.calls[-1])[1:]
     assert [re.findall(r"Task: (\w)\n", text) for text in told] == [["b"], ["c"], ["a"], []]
@@ -662,8 +662,8 @@ def schedule(seed: int) -> tuple[list[str], list[str]]:
         ways = [
             call("stream_results"),
             awaiting(some, seconds),
-            awaiting(some, seconds, "any"),
-            call("await_results", task_ids=None, wait_for="any", timeout_seconds=seconds),
+            awaiting(some, seconds, chance.randint(1, 3)),
+            call("await_results", task_ids=None, at_least=1, timeout_seconds=seconds),
             talking,
         ]
         lines.append(chance.choice(ways))
