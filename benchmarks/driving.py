@@ -1,11 +1,12 @@
 """How much does an orchestrator read and write that thirty workers report to? Beside an earlier version.
 
-Run ``python benchmarks/driving.py --against FOLDER`` with a checkout of an earlier version in FOLDER. The same
-behaviour (``tests/scenarios/reading_orchestrator.py``) drives both on a virtual clock and a provider that
-bills: thirty workers, five at once, one of which fails at first, and five more that build on what others
-found. It prints what the orchestrator read (input tokens of all its calls), its turns, its output and its cost,
-writes ``benchmarks/results/driving.json``, and fails if it reads more than half of what it read in the earlier
-version. The models are scripts: the figures are those of the harness, not of any model's skill.
+Run ``python benchmarks/driving.py --against FOLDER`` with a checkout of an earlier version in FOLDER. The
+same behaviour (``tests/scenarios/reading_orchestrator.py``) drives both on a virtual clock and a provider
+that bills: thirty workers, five at once, one of which fails at first, and five more that build on what
+others found. It prints what the orchestrator read (input tokens of all its calls), its turns, its output
+and its cost, writes ``benchmarks/results/driving.json``, and fails if it reads more than half of what it
+read in the earlier version. The models are scripts: the figures are those of the harness, not of any
+model's skill.
 """
 
 import argparse

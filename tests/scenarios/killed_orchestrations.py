@@ -1,9 +1,11 @@
 """Kills an orchestrated run at its records, resumes it in another process, and prints what came of it.
 
 Started as a program by ``test_orchestrated.py`` and ``benchmarks/orchestrated.py``: the orchestrator plans,
-streams, waits, inspects what failed, repairs it and answers; its workers write a file each. Arguments: number
-of workers, step from one record to the next, how many times a run is killed again while it is resumed. Prints
-one JSON line for the unbroken run and for each kill.
+streams, waits, inspects what failed, repairs it and answers; its workers write a file each. Arguments:
+number of workers, step from one record to the next, how many times a run is killed again while it is
+resumed. With a fourth argument, ``reading``, the orchestrator is that of ``reading_orchestrator.py``, which
+waits for the next reports and so has another number of turns each time. Prints one JSON line for the
+unbroken run and for each kill.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from killed_runs import PLACE, DeadlyJournals, How, counted, files_of, has_begun, in_a_process
+from reading_orchestrator import ReadingOrchestrator, reading_worker
 
 from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
@@ -30,15 +33,20 @@ from sunwell.simulator import InProcessModel
 from sunwell.simulator.scripts.scripted_orchestrator import orchestrator, part_worker
 
 TASK = "Write all parts down"
+IS_READING = sys.argv[4:] == ["reading"]
 
 
 def agent_in(folder: Path, workers: int, journals: DeadlyJournals | None) -> Agent:
     """Return an agent with an orchestrator and workers, of which every tenth fails at first."""
     log = folder / "asked.txt"
     fails = tuple(range(3, workers, 10))
-    cheap = counted(part_worker(fails), log)
+    smart, worker = orchestrator(workers), part_worker(fails)
+    if IS_READING:
+        smart = ReadingOrchestrator(workers, follow_ups=2, looks_at=1, at_once=2)
+        worker = reading_worker({part: 300 + 2_500 * (part % 3) for part in range(workers)}, fails)
+    cheap = counted(worker, log)
     return Agent(
-        smart_model=InProcessModel("claude-opus-5-5", counted(orchestrator(workers), log)),
+        smart_model=InProcessModel("claude-opus-5-5", counted(smart, log)),
         delegation_model=InProcessModel("claude-haiku-5-5", cheap, latency_seconds=0.002),
         registry=ModelRegistry(),
         journals=journals or JournalFiles(),

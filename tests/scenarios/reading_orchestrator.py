@@ -1,10 +1,11 @@
 """A scripted orchestrator that behaves as a person did who played one by hand.
 
-It sets a draft early, says that it is waiting instead of calling a tool, takes reports in a few at a time, looks
-at long ones, hands out again what failed, has further workers build on what others found, and sets its answer
-twice in one message. It knows nothing but its prompt, so it does the same in a run that is resumed. With the tools
-of an earlier version, which have no brief, no wait for a number and no context, it does the same work with
-what there is: it repeats its rules in each task, asks for what has come in, and types again what it passes on.
+It sets a draft early, says that it is waiting instead of calling a tool, takes reports in a few at a time,
+looks at long ones, hands out again what failed, has further workers build on what others found, and sets
+its answer twice in one message. It knows nothing but its prompt, so it does the same in a run that is
+resumed. With the tools of an earlier version, which have no brief, no wait for a number and no context, it
+does the same work with what there is: it repeats its rules in each task, asks for what has come in, and
+types again what it passes on.
 """
 
 import json

@@ -68,6 +68,26 @@ def test_thirty_workers_survive_kills_while_the_orchestrator_plans_streams_and_r
         assert one["uncertain_calls"] >= again, case
 
 
+@pytest.mark.timeout(280)
+def test_waits_for_the_next_words_briefs_and_passed_on_reports_survive_kills() -> None:
+    """The same by an orchestrator that waits for a few, talks instead of calling, and passes reports on.
+
+    How many turns it takes depends on who finishes when; what is answered and handed out does not.
+    """
+    command = [sys.executable, str(PROGRAM), "8", "13", "2", "reading"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    unbroken, *killed = [json.loads(line) for line in done.stdout.splitlines()]
+    whole = unbroken["unbroken"]
+    assert whole["answer"].count("- part ") == 10
+    assert len(whole["workers"]) == 11
+    assert len(killed) >= 8
+    for one in killed:
+        case = (one["at"], one["how"])
+        for name in ("status", "answer", "workers"):
+            assert (case, name, one[name]) == (case, name, whole[name])
+
+
 async def finished(events: Any) -> TaskResult:
     """Return the result that the last of *events* carries."""
     told = [event async for event in events]

@@ -264,7 +264,8 @@ class Spawner:
 
     def states(self, span: Span) -> WorkerStates:
         """Return the workers of *span* that are at work, or whose results were not given."""
-        working = self.working(span)
+        # After a resume, a worker whose result was given may still be on its way to it.
+        working = [one for one in self.working(span) if one not in self._told]
         return WorkerStates(
             tuple(one for one in working if one in self._begun),
             tuple(one for one in working if one not in self._begun),
@@ -417,7 +418,7 @@ class Spawner:
             return str(noted.value["text"])
         if self.run.gateway.recorded_only or self.states(span).is_over:
             return ""
-        working = self.working(span)
+        working = [one for one in self.working(span) if one not in self._told]
         if span.path in self._handed_over:
             await self.dispatcher.await_results(working)
         elif not self.unread(span):

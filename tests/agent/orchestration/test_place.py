@@ -1,0 +1,236 @@
+"""What an orchestrator and its workers are told of where they are: true, bounded, the same after a resume."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sunwell.agent import Agent
+from sunwell.agent.orchestration.answer_tool import AnswerTool
+from sunwell.agent.orchestration.delegate_tools import delegating_tools
+from sunwell.agent.prompts import ORCHESTRATOR_PROMPT
+from sunwell.context.options import RunOptions
+from sunwell.context.session import SessionContext
+from sunwell.core import Completion, EphemeralLens
+from sunwell.core.span import Span
+from sunwell.core.task import TaskResult
+from sunwell.errors import ServerFailed
+from sunwell.journal.places import JournalFiles
+from sunwell.journal.records import Note
+from sunwell.models.tokens import estimate_tokens
+from sunwell.testing import ScriptedModel, task_in
+from tests.agent.orchestrated import answer, batch, call, orchestrated, results_in, run
+
+WAIT = call("await_results", task_ids=None)
+
+
+async def ran(folder: Path, smart: ScriptedModel, cheap: ScriptedModel, **given: Any) -> TaskResult:
+    """Return the result of an orchestrated run in *folder*."""
+    options = RunOptions(orchestrate=True, **given)
+    agent = Agent(smart_model=smart, delegation_model=cheap)
+    return await agent.result(SessionContext.build(folder, "Find the price", options))
+
+
+def shop(folder: Path) -> Path:
+    """Fill *folder* with a small package."""
+    (folder / "shop").mkdir()
+    (folder / "shop" / "cart.py").write_text("class Cart:\n    def total(self):\n        return 0\n")
+    (folder / "README.md").write_text("A shop.\n")
+    return folder
+
+
+async def test_the_orchestrator_is_told_files_tools_and_limits(tmp_path: Path) -> None:
+    """By name and number; and that several calls fit into one message."""
+    smart = ScriptedModel("boss", [answer("Nothing.")])
+    await ran(shop(tmp_path), smart, ScriptedModel("worker", []), max_concurrent=3, worker_timeout_seconds=60)
+    place = smart.calls[0].system[-1]
+    assert "shop/cart.py 50\n  class Cart: total" in place
+    assert "README.md 8" in place
+    assert "read_file" in place
+    assert "They cannot run commands, so no tests either: do not ask for it." in place
+    assert "3 workers run at the same time; more wait in a queue." in place
+    assert "Each worker has at most 50 messages and 60 seconds." in place
+    assert "You have at most 20 messages. Several calls fit into one." in place
+    assert "earlier runs" not in place
+
+
+async def test_commands_are_named_if_workers_may_run_them(tmp_path: Path) -> None:
+    """So that the model asks for tests, or does not."""
+    smart = ScriptedModel("boss", [answer("Nothing.")])
+    settings = {"allow_shell": True, "sandbox": "off"}
+    await ran(shop(tmp_path), smart, ScriptedModel("worker", []), **settings)
+    assert "They can run commands, so tests, too." in smart.calls[0].system[-1]
+
+
+def test_workers_without_tools_are_said_to_have_none() -> None:
+    """And there is no outline of files that nobody could read."""
+    smart = ScriptedModel("boss", [answer("Nothing.")])
+    run(smart, ScriptedModel("worker", []))
+    place = smart.calls[0].system[-1]
+    assert "Workers have no tools" in place
+    assert "Outline" not in place
+
+
+async def test_findings_of_earlier_runs_are_listed(tmp_path: Path) -> None:
+    """Each with its key, and a line of what it says; a run without any says nothing of them."""
+    cheap = ScriptedModel("worker", ["The price is in shop.py."])
+    first = await ran(tmp_path, ScriptedModel("boss", [batch("look"), WAIT, answer("Found.")]), cheap)
+    key = first.workers[0].scratchpad_key
+    smart = ScriptedModel("boss", [call("inspect", key=key, page=None), answer("Known.")])
+    await ran(tmp_path, smart, ScriptedModel("worker", []), earlier_runs=(first.run_id,))
+    place = smart.calls[0].system[-1]
+    assert f"- {key} · 'The price is in shop.py.'" in place
+    assert "inspect(key) gives the text; context passes it on." in place
+    assert "The price is in shop.py." in results_in(smart.calls[1])[0]
+
+
+async def test_a_report_of_an_earlier_run_can_be_passed_on(tmp_path: Path) -> None:
+    """Under its key, as one of this run."""
+    cheap = ScriptedModel("worker", ["The price is in shop.py."])
+    first = await ran(tmp_path, ScriptedModel("boss", [batch("look"), WAIT, answer("Found.")]), cheap)
+    key = first.workers[0].scratchpad_key
+    passes = call("delegate", task="change it", tools=None, context=[key])
+    smart = ScriptedModel("boss", [passes, WAIT, answer("Changed.")])
+    later = ScriptedModel("worker", ["Done."])
+    result = await ran(tmp_path, smart, later, earlier_runs=(first.run_id,))
+    assert result.status == "ok"
+    assert "The price is in shop.py." in later.calls[0].messages[0].text
+
+
+async def test_the_place_is_written_down_and_a_resume_sends_the_same(tmp_path: Path) -> None:
+    """Although a file was added meanwhile."""
+    smart = ScriptedModel("boss", [batch("look"), ServerFailed("boss", "down")])
+    cheap = ScriptedModel("worker", ["seen"])
+    first = await ran(shop(tmp_path), smart, cheap)
+    assert first.stop_reason == "model_error"
+    (tmp_path / "new.py").write_text("x = 1\n")
+    again = ScriptedModel("boss", [WAIT, answer("Seen.")])
+    agent = Agent(smart_model=again, delegation_model=ScriptedModel("worker", ["seen"]))
+    result = await agent.resume(first.run_id, workspace=tmp_path)
+    assert result.status == "ok"
+    assert again.calls[0].system == smart.calls[0].system
+    assert "new.py" not in again.calls[0].system[-1]
+    records = JournalFiles().read(tmp_path, first.run_id).records()
+    notes = [one for one in records if isinstance(one, Note) and one.name == "orchestrator-place"]
+    assert len(notes) == 1
+
+
+async def test_reports_that_were_handed_over_are_not_handed_over_again(tmp_path: Path) -> None:
+    """The note holds what was said; the run goes on from there."""
+    smart = ScriptedModel("boss", [batch("one"), "I wait.", ServerFailed("boss", "down")])
+    first = await ran(tmp_path, smart, ScriptedModel("worker", ["a finding"]))
+    assert first.stop_reason == "model_error"
+    again = ScriptedModel("boss", ["It is found."])
+    agent = Agent(smart_model=again, delegation_model=ScriptedModel("worker", []))
+    result = await agent.resume(first.run_id, workspace=tmp_path)
+    assert (result.status, result.answer) == ("ok", "It is found.")
+    told = again.calls[0].messages[-1].text
+    assert "a finding" in told
+    before = smart.calls[-1].messages[-1].text
+    assert told.partition("[Status")[0] == before.partition("[Status")[0]
+
+
+async def test_a_report_that_was_passed_on_stands_after_a_crash(tmp_path: Path) -> None:
+    """A worker that failed is not asked again if another builds on its report, although nobody read that."""
+
+    def failing(request: Any) -> Completion | str:
+        if task_in(request) == "find":
+            raise ServerFailed("worker", "it broke")
+        return "built on it"
+
+    passes = [
+        batch("find"),
+        call("await_results", task_ids=None, at_least=1, timeout_seconds=0),
+        lambda r: call("delegate", task="build", tools=None, context=[_first_id(r)]),
+        WAIT,
+    ]
+    smart = ScriptedModel("boss", [*passes, ServerFailed("boss", "down")])
+    first = await ran(tmp_path, smart, ScriptedModel("worker", [failing] * 9))
+    assert first.stop_reason == "model_error"
+    again = ScriptedModel("boss", [answer("Done.")])
+    agent = Agent(smart_model=again, delegation_model=ScriptedModel("worker", []))
+    result = await agent.resume(first.run_id, workspace=tmp_path)
+    assert [(one.task, one.status) for one in result.workers] == [("find", "error"), ("build", "ok")]
+
+
+def _first_id(request: Any) -> str:
+    return results_in(request)[0].split("- ")[1].split(" ")[0]
+
+
+def test_a_worker_is_told_the_larger_task_and_how_its_report_is_read() -> None:
+    """In a paragraph behind its task."""
+    cheap = ScriptedModel("worker", ["seen"])
+    run(ScriptedModel("boss", [batch("look"), WAIT, answer("ok")]), cheap)
+    told = cheap.calls[0].messages[0].text.partition("[From the harness: ")[2]
+    assert 'It belongs to a larger task: "the task".' in told
+    assert "longer than 4,000 characters" in told
+    assert "Put the result first, and what you did not check last." in told
+
+
+LENS = EphemeralLens(heuristics=("Read the cart first.",), task_scope="prices")
+WRITTEN = json.dumps(
+    {
+        "task_scope": "prices",
+        "heuristics": ["Read the cart first."],
+        "patterns": [],
+        "anti_patterns": [],
+        "constraints": [],
+        "examples": [],
+        "target_files": [],
+    }
+)
+
+
+@pytest.mark.parametrize("is_given", [True, False], ids=["given", "written"])
+async def test_with_delegation_on_workers_have_a_lens_that_the_orchestrator_is_shown(
+    tmp_path: Path, is_given: bool
+) -> None:
+    """Written by the smart model before it begins, or the caller's; a brief comes after it."""
+    brief = {"heuristics": ["Name the line."], "patterns": [], "anti_patterns": [], "constraints": []}
+    lines = [call("write_brief", **brief, examples=[]), batch("look"), WAIT, answer("ok")]
+    smart = ScriptedModel("boss", lines if is_given else [WRITTEN, *lines])
+    cheap = ScriptedModel("worker", ["seen"])
+    given: dict[str, Any] = {"lens": LENS} if is_given else {"enable_delegation": True}
+    result = await ran(tmp_path, smart, cheap, **given)
+    assert result.status == "ok"
+    shown = smart.calls[-1].system[-1]
+    assert shown.startswith("# What your workers read")
+    assert "- Read the cart first." in shown
+    read = cheap.calls[0].system
+    assert "- Read the cart first." in read[-3]
+    assert "- Name the line." in read[-1]
+
+
+async def test_a_lens_that_fails_does_not_stop_an_orchestrated_run(tmp_path: Path) -> None:
+    """Unless it is told to: the workers go on without it."""
+    smart = ScriptedModel("boss", ["no JSON", "still none", batch("look"), WAIT, answer("ok")])
+    cheap = ScriptedModel("worker", ["seen"])
+    result = await ran(tmp_path, smart, cheap, enable_delegation=True, on_lens_failure="direct")
+    assert result.status == "ok"
+    smart = ScriptedModel("boss", ["no JSON", "still none"])
+    result = await ran(tmp_path, smart, cheap, enable_delegation=True, on_lens_failure="fail")
+    assert (result.status, result.stop_reason) == ("error", "lens_failed")
+
+
+def test_what_an_orchestrator_reads_before_its_task_is_bounded() -> None:
+    """Its prompt has at most 1,100 tokens, its tools 1,700, the workers' share of a task 120."""
+    assert estimate_tokens(ORCHESTRATOR_PROMPT) <= 1_100
+    specs = [*(one.spec for one in delegating_tools()), AnswerTool(Span(), 0.9).tool().spec]
+    assert sum(estimate_tokens(f"{one.name}{one.description}{one.schema_text}") for one in specs) <= 1_700
+    cheap = ScriptedModel("worker", ["seen"])
+    run(ScriptedModel("boss", [batch("look"), WAIT, answer("ok")]), cheap, orchestrated())
+    assert estimate_tokens(cheap.calls[0].messages[0].text) <= 120
+
+
+async def test_the_outline_of_a_large_workspace_is_bounded(tmp_path: Path) -> None:
+    """4,000 bytes, whatever there is; what fits the task comes first, and the rest is counted."""
+    for number in range(600):
+        (tmp_path / f"module_{number:03d}.py").write_text(f"def function_{number}():\n    return {number}\n")
+    (tmp_path / "price.py").write_text("def price():\n    return 1\n")
+    smart = ScriptedModel("boss", [answer("Nothing.")])
+    await ran(tmp_path, smart, ScriptedModel("worker", []))
+    outline = smart.calls[0].system[-1].partition("## Outline of the workspace\n\n")[2]
+    assert 2_000 < len(outline.encode()) <= 4_000
+    assert "price.py" in outline
+    assert "more files)" in outline
