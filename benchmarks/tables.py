@@ -329,6 +329,38 @@ def resume(found: Found) -> list[str]:
     return rows(head, [*body, ["runs that ended otherwise", f"{len(found['wrong']):,}"]])
 
 
+def _reading(kills: Found | None) -> Iterator[tuple[str, int]]:
+    if kills is not None:
+        yield f"killed runs with {kills['workers']} workers, reports a few at a time", kills["killed_runs"]
+        yield "kills of them", kills["kills"]
+
+
+def driving(found: Found) -> list[str]:
+    """What an orchestrator reads and writes, before and now."""
+    head = ("reports are taken", "figure", "before", "now", "share")
+    names = {
+        "tokens_read": "tokens read",
+        "tokens_written": "tokens written",
+        "turns": "turns",
+        "usd": "cost",
+    }
+
+    def shown(name: str, value: Any) -> str:
+        return f"${float(value):.3f}" if name == "usd" else f"{value:,}"
+
+    body = [
+        [
+            rhythm,
+            words,
+            *(shown(name, found[when][rhythm][name]) for when in ("before", "now")),
+            found["shares"][rhythm][name],
+        ]
+        for rhythm in found["shares"]
+        for name, words in names.items()
+    ]
+    return rows(head, body)
+
+
 def orchestrated(found: Found) -> list[str]:
     """The same for orchestrated runs, then random schedules."""
     kills, schedules = found["kills"], found["schedules"]
@@ -336,6 +368,7 @@ def orchestrated(found: Found) -> list[str]:
         ("killed runs", kills["killed_runs"]),
         ("kills", kills["kills"]),
         ("calls asked again, of all", kills["calls_asked_again"]),
+        *_reading(found.get("reading")),
         ("random schedules", schedules["schedules"]),
         ("workers in them", schedules["workers"]),
     )
@@ -445,6 +478,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         ladder_worlds,
         ladder_twins,
         ends,
+        driving,
     )
 }
 
