@@ -4,9 +4,10 @@ import attrs
 
 from sunwell.agent.batches.batch_run import dispatcher_for
 from sunwell.agent.conversation.compaction import WorkProgress, status_line
-from sunwell.agent.conversation.conversation import Assignment, Conversation
+from sunwell.agent.conversation.conversation import Assignment
 from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import closing_seconds
+from sunwell.agent.conversation.root_conversation import root_conversation
 from sunwell.agent.orchestration.delegate_tools import delegating_tools, inspecting_tool
 from sunwell.agent.orchestration.reports import excerpt
 from sunwell.agent.orchestration.spawner import Spawner, SubCallRoom
@@ -201,7 +202,7 @@ class Delegating:
     ) -> Ending:
         turns = given.most_turns or self.run.config.budget.turns or DEFAULT_TURNS
         hooks = DelegationHooks(spawner, given.span, turns, answers)
-        work = Conversation(self.run, given, tools, hooks)
+        work = root_conversation(self.run, given, tools, hooks)
         self.run.works.append(work)
         try:
             return await work.to_the_end()
