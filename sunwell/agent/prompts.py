@@ -270,10 +270,7 @@ def answer_cut(most_tokens: int) -> str:
 EMPTY_MESSAGE = "Your last message was empty. Go on with the task, or give your answer."
 CALL_NOT_RUN = "Not carried out: a limit of the task was reached before."
 CALL_OF_ENDED_RUN = "Not carried out: the run ended before."
-WAIT_OF_ENDED_RUN = (
-    "The run ended while this call was under way. Its workers are over; what they reported by then is in the "
-    "scratchpad."
-)
+WAIT_OF_ENDED_RUN = "The run ended while this call was under way. Its workers are over; inspect has what was reported by then."
 CALL_CUT_OFF = (
     "Not carried out: your message was cut off at its length limit, so this call may be incomplete. Send the "
     "calls again, with less in each message: write a long file in several smaller steps."
@@ -317,15 +314,17 @@ def continued_text(
     if shown:
         parts.append(f"[The user was shown this as its result:]\n{fenced(shown)}")
     if unfinished:
-        listed = ", ".join(unfinished)
+        many = f" and {len(unfinished) - _MOST_IDS} more" if len(unfinished) > _MOST_IDS else ""
+        listed = ", ".join(unfinished[:_MOST_IDS])
         parts.append(
-            f"[These workers had not finished and are over: {listed}. Delegate again what is missing.]"
+            f"[Workers that had not finished are over: {listed}{many}. Delegate again what is missing.]"
         )
     if changed:
         parts.append(f"[Changed by others since you saw them: {', '.join(changed)}. Read them again.]")
     return "\n\n".join([*parts, words])
 
 
+_MOST_IDS = 8
 _ENDED_OTHERWISE: dict[str, str] = {
     "model_error": "a call of the model failed",
     "check_failed": "it did not pass its check",

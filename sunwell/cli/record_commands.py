@@ -75,7 +75,8 @@ def runs(workspace: str, as_json: bool) -> None:
     """List the runs of a workspace, newest first: time, status, cost, number of calls, task.
 
     Status "open" means that the run was interrupted and can be resumed; "running", that a process is
-    working on it. "continues" names the run whose conversation a run goes on with. A run with "foreign" before its task was not started by you on this machine: see adopt.
+    working on it. "continues" names the run whose conversation a run goes on with. A run with "foreign"
+    before its task was not started by you on this machine: see adopt.
     """
     from sunwell.cli.terminal import print_json, terminal_width
     from sunwell.journal.layout import opened_runs, runs_in
@@ -110,8 +111,8 @@ def _object(run: "RunFile", folder: int | None, key: bytes | None) -> dict[str, 
 
     first: list[bytes] = []
     records = read_records(run.path, first=first.append, runs=folder)
-    opened = next(records)
-    root = tree(chain((opened,), records))
+    opened = next(records, None)
+    root = tree(records if opened is None else chain((opened,), records))
     kinds = Counter(node.type for node in root.walk() if node.type != "call" or node.status == "answered")
     return {
         "run_id": run.run_id,

@@ -44,7 +44,6 @@ from sunwell.journal.records import (
     ToolFinished,
     ToolStarted,
     WorkerClosed,
-    WorkerOpened,
 )
 from sunwell.journal.retention import is_running
 from sunwell.memory.scratchpad import IDS_NOTE, TaskIds, entries_of
@@ -146,7 +145,7 @@ async def earlier_conversation(journals: Journals, asked: NextQuestion, equipmen
         reason=reason,
         shown="" if _has(history, shown) else shown,
         changed=changed,
-        unfinished=_unfinished(records, run.root.path),
+        unfinished=_unfinished(run, records),
     )
     place = _place_of(work, session.options, roles.worker)
     return Continuation(
@@ -211,14 +210,18 @@ async def _files_since(
 
 
 def _end_of(records: Iterable[Record]) -> tuple[str, str]:
-    """Return how the run of *records* ended, and the answer that was shown then."""
+    """Return how the run of *records* ended, and the answer that its model gave then.
+
+    What the harness puts together in place of an answer says nothing that the conversation does not have.
+    """
     last: Record | None = None
     for record in records:
         if isinstance(record, RunOpened | RunResumed | RunClosed):
             last = record
     if not isinstance(last, RunClosed):
         return "interrupted", ""
-    return "end" if last.status == "ok" else last.stop_reason, last.answer.strip()
+    answer = last.answer.strip() if last.answer_by == "model" else ""
+    return "end" if last.status == "ok" else last.stop_reason, answer
 
 
 def _as_left(work: Conversation | None, run: Run, records: Sequence[Record]) -> History:
@@ -265,19 +268,16 @@ def _content(arguments: str) -> str:
     return str(value.get("content", "")).strip() if isinstance(value, dict) else ""
 
 
-def _unfinished(records: Iterable[Record], root: str) -> tuple[str, ...]:
-    """Return the ids of the workers of a model that had begun and not ended."""
+def _unfinished(run: Run, records: Iterable[Record]) -> tuple[str, ...]:
+    """Return the ids of the workers of a model that had not ended, those that had not begun among them."""
     ids: TaskIds | None = None
-    open_spans: dict[str, None] = {}
+    ended: set[str] = set()
     for record in records:
-        match record:
-            case Note(name=name) if name == IDS_NOTE:
-                ids = TaskIds.from_json(record.value)
-            case WorkerOpened() if record.parent.count("/") == root.count("/") + 1:
-                open_spans[record.span] = None
-            case WorkerClosed():
-                open_spans.pop(record.span, None)
-    return () if ids is None else tuple(ids.of(span) for span in open_spans)
+        if isinstance(record, Note) and record.name == IDS_NOTE:
+            ids = TaskIds.from_json(record.value)
+        elif isinstance(record, WorkerClosed) and ids is not None:
+            ended.add(ids.of(record.span))
+    return tuple(one.task_id for one in run.workers if one.task_id not in ended)
 
 
 def _place_of(work: Conversation | None, options: RunOptions, worker: ModelProtocol | None) -> Place:
