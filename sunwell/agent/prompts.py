@@ -270,7 +270,9 @@ def answer_cut(most_tokens: int) -> str:
 EMPTY_MESSAGE = "Your last message was empty. Go on with the task, or give your answer."
 CALL_NOT_RUN = "Not carried out: a limit of the task was reached before."
 CALL_OF_ENDED_RUN = "Not carried out: the run ended before."
-WAIT_OF_ENDED_RUN = "The run ended while this call was under way. Its workers are over; inspect has what was reported by then."
+WAIT_OF_ENDED_RUN = (
+    "The run ended while this call was under way. Workers are over; inspect has what was reported by then."
+)
 CALL_CUT_OFF = (
     "Not carried out: your message was cut off at its length limit, so this call may be incomplete. Send the "
     "calls again, with less in each message: write a long file in several smaller steps."
