@@ -438,9 +438,9 @@ def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
 def adopt(run_id: str, workspace: str) -> None:
     """Make RUN yours if it was not started by you on this machine.
 
-    A workspace from elsewhere may bring runs that somebody prepared. They can be shown; resume, fork, replay,
-    undo and --after use them only after this command. Read such a run first: its recorded answers count as
-    those of a model, and undo writes what it kept.
+    A workspace from elsewhere may bring runs that somebody prepared. They can be shown; resume, continue,
+    fork, replay, undo and --after use them only after this command. Read such a run first: its recorded
+    answers count as those of a model, and undo writes what it kept.
     """
     from sunwell.journal.ownership import adopt as make_own
 

@@ -323,8 +323,7 @@ def _require_used(
         if isinstance(name, str) and name != getattr(recorded, role) and role not in used:
             wrong, right = (f"--{one.replace('_', '-')}" for one in (role, continuation.role))
             raise ConfigurationError(
-                f"{wrong} {name} would not be asked, since the conversation is that of the {right}: name the "
-                f"model that goes on with {right}"
+                f"{wrong} {name} would not be asked: the model that goes on is the one that {right} names"
             )
 
 

@@ -405,14 +405,18 @@ class RunStart:
             restore(run)
             new = {} if settings == self.settings else settings
             await run.journal.append(RunResumed(time.time(), new, self.accept_changes))
+        await self._take_conversation(run)
+        await self._tell_findings(run, session, roles)
+        return run
+
+    async def _take_conversation(self, run: Run) -> None:
+        """Have *run* go on with the conversation of another one, if it does: the recorded one counts."""
         run.begun = run.journal.find(Continued, ())
         if run.begun is None and self.continuation is not None:
-            await run.journal.append(self.continuation.record(run.guidance, tools.specs))
+            await run.journal.append(self.continuation.record(run.guidance, run.tools.specs))
             run.begun = run.journal.find(Continued, ())
             assert run.begun is not None
             run.files.see(run.begun)
-        await self._tell_findings(run, session, roles)
-        return run
 
     def _states(self) -> set[tuple[str, str | None]]:
         """Return each file with each hash that a recorded call has left it with."""
