@@ -341,11 +341,17 @@ def _events(
     from sunwell.agent.lifecycle.equipment import Equipment
     from sunwell.agent.lifecycle.run_settings import batch_in
     from sunwell.context.session import SessionContext
+    from sunwell.errors import ConfigurationError
     from sunwell.journal.memory import ReplayedJournal
     from sunwell.journal.records import RunOpened
 
     opened = ReplayedJournal.read(path).find(RunOpened, ())
     assert opened is not None
+    if opened.continues:
+        raise ConfigurationError(
+            f"{path} continues the run {opened.continues}, so it cannot be recorded again by itself: "
+            "record a run that begins its own conversation"
+        )
     nobody: dict[str, Any] = dict.fromkeys(_ROLES)  # the agent has the models
     given = {name: True for name in permissions() if chosen.get(name)}
     terms = CallerTerms(given=given, allow_checks=chosen["allow_checks"])

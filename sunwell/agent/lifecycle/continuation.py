@@ -11,6 +11,7 @@ from sunwell.agent.run.guidance import Guidance
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileRead, Message
 from sunwell.core.model import ToolSpec
+from sunwell.errors import JournalError
 from sunwell.journal.records import Continued
 from sunwell.memory.scratchpad import ScratchpadEntry
 
@@ -66,5 +67,16 @@ class Continuation:
 
 
 def earlier_entries(begun: Continued) -> tuple[ScratchpadEntry, ...]:
-    """Return the scratchpad of the run whose conversation goes on."""
-    return tuple(ScratchpadEntry.from_json(entry) for entry in begun.entries)
+    """Return the scratchpad of the run whose conversation goes on.
+
+    Raises :exc:`~sunwell.errors.JournalError` for what is no scratchpad, or no conversation.
+    """
+    try:
+        if not begun.messages:
+            raise ValueError("it has no messages")
+        return tuple(ScratchpadEntry.from_json(entry) for entry in begun.entries)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise JournalError(
+            f"the journal is damaged: the conversation that the run continues cannot be read ({error}); "
+            f"continue {begun.run_id} again"
+        ) from None

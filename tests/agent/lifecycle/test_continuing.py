@@ -1,5 +1,8 @@
 """The next question in the conversation of a run that has ended, in a run of its own."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from sunwell.agent import Agent
@@ -10,11 +13,18 @@ from sunwell.core import EphemeralLens, Text, ToolResult
 from sunwell.errors import ConfigurationError, JournalError, ServerFailed
 from sunwell.events import RunFinished
 from sunwell.journal import read_records
+from sunwell.journal.ownership import adopt
 from sunwell.journal.records import Continued, Note, RunClosed, RunOpened, ToolFinished, ToolStarted
 from sunwell.journal.tree import tree
 from sunwell.models.registry import ModelRegistry
+from sunwell.simulator import InProcessModel
+from sunwell.simulator.scripts import cheap, smart
 from sunwell.testing import ScriptedModel, completion
 from tests.agent import orchestrated
+from tests.agent.conftest import PRICE, UnthreadedFiles
+
+SHOP = Path(__file__).parents[3] / "examples" / "shop"
+OLD = Path(__file__).parents[2] / "data" / "journals"
 
 
 def wrote(story, call, *more):
@@ -211,8 +221,6 @@ async def test_a_run_that_only_wrote_a_lens_is_refused(tmp_path):
 def test_a_run_that_is_going_on_is_refused(story, call):
     """Its conversation has no end yet."""
     wrote(story, call)
-    from tests.agent.conftest import UnthreadedFiles
-
     held = UnthreadedFiles().open(story.workspace, newest(story))
     try:
         with pytest.raises(ConfigurationError, match="is running in another process"):
@@ -281,6 +289,85 @@ async def test_workers_that_had_not_finished_are_named(tmp_path):
     text = "\n".join(said(boss.calls[0]))
     assert f"[Workers that had not finished are over: {first.workers[0].task_id}." in text
     assert "record" not in text.lower()
+
+
+def test_the_changes_of_a_dry_run_are_planned_again(story, call):
+    """They are on no disk, and the model reads them all the same."""
+    story.options = RunOptions(dry_run=True)
+    wrote(story, call)
+    model = ScriptedModel("opus-x", [completion(call.reading("a.txt")), "A one."])
+    assert story.go_on("What is in it?", model=model).answer == "A one."
+    assert not (story.workspace / "a.txt").exists()
+    assert "1" in said(model.calls[1])[-1]
+
+
+class Narrow(ScriptedModel):
+    """A model with a window of its own."""
+
+    context_window = 20_000
+
+
+def test_a_long_conversation_is_not_cut_on_a_guess(story, call):
+    """How many tokens it has is known from the earlier run: what fitted then is sent whole now."""
+    (story.workspace / "long.txt").write_text("a line of words\n" * 1900)
+    first = Narrow("opus-x", [completion(call.reading("long.txt")), "Read."])
+    story.run(model=first)
+    model = Narrow("opus-x", ["Again."])
+    story.go_on("Again?", model=model)
+    [before] = orchestrated.results_in(first.calls[-1])
+    assert len(before) > 20_000
+    assert orchestrated.results_in(model.calls[0]) == [before]
+    assert "HistoryCompacted" not in [type(event).__name__ for event in story.events]
+
+
+async def test_a_task_that_was_split_is_refused(tmp_path):
+    """Each of its parts had a conversation of its own."""
+    shop = shutil.copytree(SHOP, tmp_path / "shop", ignore=shutil.ignore_patterns("__pycache__"))
+    agent = Agent(
+        smart_model=InProcessModel("claude-opus-5-5", smart),
+        delegation_model=InProcessModel("claude-haiku-5-5", cheap),
+        registry=ModelRegistry(),
+    )
+    options = RunOptions(enable_delegation=True, split=True)
+    task = "Generate CRUD endpoints for 5 entities"
+    first = await agent.run(SessionContext.build(shop, task, options=options))
+    assert len(first.workers) > 1
+    with pytest.raises(ConfigurationError, match=r"the task was split.*--orchestrate --after"):
+        await agent.continue_run("last", "And now?", workspace=shop)
+
+
+@pytest.mark.parametrize(
+    ("folder", "run"),
+    [
+        pytest.param(path.parent.parent, path.name, id=f"{path.parent.parent.name}-{number}")
+        for folder in sorted(OLD.iterdir())
+        if folder.is_dir()
+        for number, path in enumerate(sorted((folder / "runs").iterdir()), 1)
+    ],
+)
+async def test_a_run_of_an_older_version_is_continued_or_refused_in_a_sentence(tmp_path, folder, run):
+    """Its prompts were others; that is a warning."""
+    workspace = tmp_path / "journal-example"
+    shutil.copytree(folder / "workspace", workspace)
+    shutil.copytree(folder / "runs", workspace / ".sunwell" / "runs")
+    adopt(workspace, run)
+    say = [orchestrated.answer("Yes."), "Yes."]
+    models = [ScriptedModel(name, say, PRICE) for name in ("opus-x", "smart-x", "cheap-x")]
+    agent = Agent(*models, registry=ModelRegistry())
+    given = {"allow_shell": True, "sandbox": "off"} if folder.name == "commands" else {}
+    accepted = {"accept_changes": True, "allow_checks": True, "budget": Budget(usd="1")}
+    events = agent.continue_run(run, "And now?", workspace=workspace, given=given, **accepted)
+    result, refusal = None, ""
+    try:
+        result = await events
+    except ConfigurationError as error:
+        refusal = str(error)
+    if result is None:
+        assert "conversation to continue" in refusal
+        return
+    assert (result.status, result.answer) == ("ok", "Yes."), result.error
+    asked = next(request for model in models for request in model.calls)
+    assert "And now?" in "\n".join(said(asked)[-2:])
 
 
 def test_the_run_is_not_told_of_again(story, call):
