@@ -54,8 +54,8 @@ class Agent:
     Models given here come before those in the session's options; names are looked up in
     ``registry``, which is the process's own unless given.
 
-    :meth:`run`, :meth:`resume`, :meth:`replay`, :meth:`fork` and :meth:`batch_events` return
-    :class:`~sunwell.RunEvents`: ``async for event in agent.run(session)`` gives the events,
+    :meth:`run`, :meth:`resume`, :meth:`continue_run`, :meth:`replay`, :meth:`fork` and :meth:`batch_events`
+    return :class:`~sunwell.RunEvents`: ``async for event in agent.run(session)`` gives the events,
     ``await agent.run(session)`` the result. What they raise is raised there, not at the call.
 
     ``async with Agent(...) as agent:`` is optional. Leaving it stops the runs that are still going, waits
@@ -225,6 +225,49 @@ class Agent:
                 allow_checks=allow_checks,
             )
             return self._runs().forked(Path(workspace), run_id, at, terms)
+
+        return self._events(begin)
+
+    def continue_run(
+        self,
+        run_id: str,
+        words: str,
+        *,
+        workspace: str | Path = ".",
+        options: RunOptions | None = None,
+        given: Mapping[str, Any] | None = None,
+        budget: Budget | None = None,
+        ceilings: Budget | None = None,
+        accept_changes: bool = False,
+        allow_checks: bool = False,
+    ) -> RunEvents:
+        """Return the events of a new run that goes on with the conversation of an ended one.
+
+        Its conversation begins with all of the other one, byte for byte as it was sent; then come *words*.
+        The new run has its own journal, limits and bill; the other run is only read, however it ended.
+
+        Args:
+            run_id: The other run's id, or a beginning of it, or ``last``.
+            words: What the user says next.
+            options: As in :meth:`resume`, and so are *given*, *budget*, *ceilings* and *allow_checks*.
+            accept_changes: Go on although files that the run had seen have changed; the model is told which.
+
+        Raises :exc:`~sunwell.errors.JournalError` where the run cannot be found or read, or files have
+        changed; :exc:`~sunwell.errors.ConfigurationError` if it is still running, or has no conversation of
+        its own, as a batch; and what :meth:`run` raises.
+        """
+
+        def begin() -> AbstractAsyncContextManager[EventStream]:
+            terms = lazy.CallerTerms.of(
+                options,
+                given,
+                budget,
+                ceilings,
+                None,
+                accept_changes=accept_changes,
+                allow_checks=allow_checks,
+            )
+            return self._runs().continued(Path(workspace), run_id, words, terms)
 
         return self._events(begin)
 

@@ -12,7 +12,8 @@ from attrs.validators import optional
 
 from sunwell.agent.batches.batch_run import run_batch, run_items
 from sunwell.agent.batches.task_batch import Batch
-from sunwell.agent.conversation.conversation import Assignment, Conversation
+from sunwell.agent.conversation.conversation import Assignment
+from sunwell.agent.conversation.root_conversation import root_conversation
 from sunwell.agent.ladder.run_ladder import RunLadder, checks_of_loop, confinement_of, workspace_of
 from sunwell.agent.ladder.rungs import LadderModels
 from sunwell.agent.lens.lens_writer import (
@@ -58,7 +59,7 @@ from sunwell.events import (
 )
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.memory import MemoryJournal
-from sunwell.journal.records import Decided, RunOpened
+from sunwell.journal.records import Continued, Decided, RunOpened
 from sunwell.tools.staged_calls import while_asking
 
 __all__ = ["AgentLoop", "LoopConfig"]
@@ -231,6 +232,8 @@ class AgentLoop:
 
     async def _do_task(self, run: Run) -> Ending:
         config = self.config
+        if run.begun is not None:
+            return await self._go_on(run, run.begun)
         run.tell_start(self._smart if config.orchestrate else self.model)
         if config.orchestrate:
             if ended := await self._lens_of_workers(run):
@@ -341,9 +344,25 @@ class AgentLoop:
         if self.config.split:
             turns = self.config.budget.turns
             run.ledger.open(given.span.path, Budget(turns=DEFAULT_TURNS if turns is None else turns))
-        work = Conversation(run, given, run.tools)
+        work = root_conversation(run, given, run.tools)
         run.works.append(work)
         return await work.to_the_end()
+
+    async def _go_on(self, run: Run, begun: Continued) -> Ending:
+        """Go on with the conversation of another run, in the place that it had there."""
+        models = {
+            "model": self.model,
+            "smart_model": self._smart,
+            "delegation_model": self._worker,
+            "second_model": self.second_model or self._smart,
+        }
+        model = models[begun.role]
+        run.tell_start(model)
+        take_given_lens(run)
+        if begun.place == "orchestrator":
+            given = Assignment.of(run, run.root.child("orchestrator"), model, effort=self.config.effort)
+            return await self._delegating(run).orchestrate(given)
+        return await (self._do_directly if begun.place == "direct" else self._under_lens)(run, model)
 
     async def _write_lens(self, run: Run) -> Ending:
         """Have the smart model write the lens of *run*, and end with it."""

@@ -277,6 +277,10 @@ def answer_cut(most_tokens: int) -> str:
 
 EMPTY_MESSAGE = "Your last message was empty. Go on with the task, or give your answer."
 CALL_NOT_RUN = "Not carried out: a limit of the task was reached before."
+CALL_OF_ENDED_RUN = "Not carried out: the run ended before."
+WAIT_OF_ENDED_RUN = (
+    "The run ended while this call was under way. Workers are over; inspect has what was reported by then."
+)
 CALL_CUT_OFF = (
     "Not carried out: your message was cut off at its length limit, so this call may be incomplete. Send the "
     "calls again, with less in each message: write a long file in several smaller steps."
@@ -301,6 +305,41 @@ _LIMIT_MET: dict[str, str] = {
     "turns": "the turns for this task are used up",
     "window": "the conversation has filled the context window",
     "timeout": "the time for this task is up",
+}
+
+
+def continued_text(
+    words: str, *, reason: str, shown: str, changed: Sequence[str], unfinished: Sequence[str]
+) -> str:
+    """Return the user's next *words* in a conversation that had ended, after what is to be known first.
+
+    *reason* says how it had ended: ``end`` as it should, ``interrupted``, or the limit or failure. *shown* is
+    the answer that the user read if the conversation does not have it, *changed* are files that others have
+    changed since, *unfinished* the ids of workers that had not finished.
+    """
+    parts = []
+    if reason != "end":
+        why = _LIMIT_MET.get(reason) or _ENDED_OTHERWISE.get(reason, "it was stopped")
+        parts.append(f"[The work above ended early: {why}. It goes on now, with new limits.]")
+    if shown:
+        parts.append(f"[The user was shown this as its result:]\n{fenced(shown)}")
+    if unfinished:
+        many = f" and {len(unfinished) - _MOST_IDS} more" if len(unfinished) > _MOST_IDS else ""
+        listed = ", ".join(unfinished[:_MOST_IDS])
+        parts.append(
+            f"[Workers that had not finished are over: {listed}{many}. Delegate again what is missing.]"
+        )
+    if changed:
+        parts.append(f"[Changed by others since you saw them: {', '.join(changed)}. Read them again.]")
+    return "\n\n".join([*parts, words])
+
+
+_MOST_IDS = 8
+_ENDED_OTHERWISE: dict[str, str] = {
+    "model_error": "a call of the model failed",
+    "check_failed": "it did not pass its check",
+    "length": "the answer was too long",
+    "refusal": "the model refused",
 }
 
 

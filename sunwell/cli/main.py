@@ -13,7 +13,7 @@ from sunwell.cli.exit_codes import CANCELLED, Commands
 from sunwell.cli.output import say, take_over
 from sunwell.cli.own_process import protect_process
 from sunwell.cli.record_commands import adopt, export, prune, runs, show, undo
-from sunwell.cli.resume_commands import fork, record, replay, resume
+from sunwell.cli.resume_commands import continue_, fork, record, replay, resume
 from sunwell.cli.run_command import run
 from sunwell.cli.setup_commands import config, doctor, init, models
 from sunwell.cli.simulate_command import simulate
@@ -41,6 +41,7 @@ for _command in (
     run,
     batch,
     resume,
+    continue_,
     replay,
     fork,
     lens,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,8 @@ def runs(workspace: str, as_json: bool) -> None:
     """List the runs of a workspace, newest first: time, status, cost, number of calls, task.
 
     Status "open" means that the run was interrupted and can be resumed; "running", that a process is
-    working on it. A run with "foreign" before its task was not started by you on this machine: see adopt.
+    working on it. "continues" names the run whose conversation a run goes on with. A run with "foreign"
+    before its task was not started by you on this machine: see adopt.
     """
     from sunwell.cli.terminal import print_json, terminal_width
     from sunwell.journal.layout import opened_runs, runs_in
@@ -103,12 +104,15 @@ def runs(workspace: str, as_json: bool) -> None:
 def _object(run: "RunFile", folder: int | None, key: bytes | None) -> dict[str, Any]:
     from sunwell.journal.ownership import is_own
     from sunwell.journal.reading import read_records
+    from sunwell.journal.records import RunOpened
     from sunwell.journal.retention import is_running
     from sunwell.journal.tree import tree
     from sunwell.report.figures import exact
 
     first: list[bytes] = []
-    root = tree(read_records(run.path, first=first.append, runs=folder))
+    records = read_records(run.path, first=first.append, runs=folder)
+    opened = next(records, None)
+    root = tree(records if opened is None else chain((opened,), records))
     kinds = Counter(node.type for node in root.walk() if node.type != "call" or node.status == "answered")
     return {
         "run_id": run.run_id,
@@ -120,6 +124,7 @@ def _object(run: "RunFile", folder: int | None, key: bytes | None) -> dict[str, 
         "cost_usd": exact(root.total_cost_usd),
         "uncertain_usd": exact(root.total_uncertain_usd),
         "task": root.query,
+        "continues": opened.continues if isinstance(opened, RunOpened) else "",
         "journal": str(run.path),
     }
 
@@ -148,6 +153,7 @@ def _line(run: dict[str, Any], width: int, shown: int) -> str:
     parts = [name, when if width >= _NARROW else when[5:10], f"{run['status']:<10} {cost:>9}"]
     line = "  ".join([*parts, far] if width >= _MIDDLE else parts) + "  "
     line += "foreign: " if run["foreign"] else ""
+    line += f"(continues: {run['continues'][:shown]}) " if run["continues"] else ""
     return line + fitted(run["task"] or "", max(4, width - len(line)))
 
 
@@ -326,12 +332,22 @@ def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]
     said = dict(_texts(run.path)) if chosen["verbose"] else {}
     root = tree(read_records(run.path))
     lines = list(tree_lines(root, _style(chosen), said))
+    lines += _continues_lines(run.path)
     lines += _lens_lines(run.path)
     lines += _end_lines(run.path, root.total_cost_usd)
     lines.append(f"journal  {run.path}")
     if most is not None and len(lines) > most:  # the latest events are at the end
         lines = [lines[0], f"… {len(lines) - most + 1:,} lines above", *lines[len(lines) - most + 2 :]]
     return lines
+
+
+def _continues_lines(path: Path) -> list[str]:
+    """Return the run whose conversation a run goes on with, if it does."""
+    from sunwell.journal.records import RunOpened
+
+    opened = next(iter(read_records(path)), None)
+    before = opened.continues if isinstance(opened, RunOpened) else ""
+    return [f"continues: {before}"] if before else []
 
 
 def _lens_lines(path: Path) -> list[str]:
@@ -422,9 +438,9 @@ def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
 def adopt(run_id: str, workspace: str) -> None:
     """Make RUN yours if it was not started by you on this machine.
 
-    A workspace from elsewhere may bring runs that somebody prepared. They can be shown; resume, fork, replay,
-    undo and --after use them only after this command. Read such a run first: its recorded answers count as
-    those of a model, and undo writes what it kept.
+    A workspace from elsewhere may bring runs that somebody prepared. They can be shown; resume, continue,
+    fork, replay, undo and --after use them only after this command. Read such a run first: its recorded
+    answers count as those of a model, and undo writes what it kept.
     """
     from sunwell.journal.ownership import adopt as make_own
 

@@ -16,10 +16,13 @@ from sunwell.cli.shared_options import (
     ceilings_line,
     checks_line,
     config_options,
+    context_option,
+    next_options,
     output_options,
     plugins_option,
     settings_options,
     strict_option,
+    task_of,
     terms_of,
 )
 
@@ -174,6 +177,72 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
     ctx.exit(tell(drive(agent, events, view, chosen), chosen))
 
 
+@click.command("continue", cls=SettingsCommand, epilog=EXIT_CODES)
+@click.argument("run_id", metavar="RUN")
+@click.argument("task", metavar="TEXT")
+@click.option(
+    "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The folder of the run."
+)
+@context_option
+@settings_options("models", "budget", only=("effort",))
+@next_options
+@click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Go on although files have changed that the run had seen; the model is told which.",
+)
+@config_options
+@output_options
+@strict_option
+@click.pass_context
+def continue_(ctx: click.Context, /, **chosen: Any) -> None:
+    """Say TEXT next in the conversation of RUN, as a new run; "-" reads TEXT from standard input.
+
+    RUN is an id, its beginning, or "last". It may have ended in any way; it stays as it is, and must not be
+    running. The new run knows all that was said and done, which the provider's cache may still have, and has
+    its own limits and bill. It keeps the models and options of RUN; as for resume, the record grants no
+    shell, Python, plugin or check. A batch has no single conversation and cannot be continued.
+    """
+    from sunwell.agent.lifecycle.authority import ceilings_now
+    from sunwell.agent.lifecycle.run_settings import options_from
+    from sunwell.cli.approval_prompt import Asker, require_terminal
+    from sunwell.cli.record_commands import own_run_in, settings_of_run
+    from sunwell.cli.run_output import drive, tell
+    from sunwell.cli.shared_options import configured
+    from sunwell.cli.views import choose_view
+
+    workspace = Path(chosen["workspace"])
+    run_id = own_run_in(workspace, chosen["run_id"]).run_id
+    settings = settings_of_run(workspace, run_id)
+    recorded, words = options_from(settings), task_of(chosen)
+    held = configured(chosen, needs_key=False)
+    changed = {name: chosen[name] for name in _CHANGED if chosen[name] is not None}
+    terms = terms_of(chosen, held, recorded, None, changed)
+    ceilings = ceilings_now(recorded.budget, terms)
+    view = choose_view(
+        as_json=chosen["as_json"], verbose=held.loaded.values.verbose, max_usd=ceilings[0].value
+    )
+    if chosen["approve"]:
+        require_terminal("--approve")
+        terms = terms_of(chosen, held, recorded, Asker(view), changed)
+    agent = held.agent()
+    events = agent.continue_run(
+        run_id,
+        words,
+        workspace=workspace,
+        given=terms.given,
+        budget=terms.budget,
+        ceilings=terms.ceilings,
+        accept_changes=terms.accept_changes,
+        allow_checks=terms.allow_checks,
+    )
+    view.say(f"continues: {run_id}")
+    view.say(ceilings_line(ceilings, held))
+    if checks := checks_line(settings, terms):
+        view.say(checks)
+    ctx.exit(tell(drive(agent, events, view, chosen), chosen))
+
+
 @click.command(cls=StrictCommand, epilog=EXIT_CODES)
 @click.argument("run_id", metavar="RUN")
 @click.option(
@@ -272,11 +341,17 @@ def _events(
     from sunwell.agent.lifecycle.equipment import Equipment
     from sunwell.agent.lifecycle.run_settings import batch_in
     from sunwell.context.session import SessionContext
+    from sunwell.errors import ConfigurationError
     from sunwell.journal.memory import ReplayedJournal
     from sunwell.journal.records import RunOpened
 
     opened = ReplayedJournal.read(path).find(RunOpened, ())
     assert opened is not None
+    if opened.continues:
+        raise ConfigurationError(
+            f"{path} continues the run {opened.continues}, so it cannot be recorded again by itself: "
+            "record a run that begins its own conversation"
+        )
     nobody: dict[str, Any] = dict.fromkeys(_ROLES)  # the agent has the models
     given = {name: True for name in permissions() if chosen.get(name)}
     terms = CallerTerms(given=given, allow_checks=chosen["allow_checks"])

@@ -551,16 +551,23 @@ _AGAIN = (
         help="Run the commands that the record names as checks; they are printed first.",
     ),
     click.option("--approve", is_flag=True, help="Ask before each write and command."),
-    click.option(
-        "--results",
-        metavar="OUT.jsonl",
-        help="The results file of a batch; needed again if it is not in the workspace.",
-    ),
+)
+_RESULTS_AGAIN = click.option(
+    "--results",
+    metavar="OUT.jsonl",
+    help="The results file of a batch; needed again if it is not in the workspace.",
 )
 
 
 def again_options(function: F) -> F:
     """Add what a record cannot decide."""
+    return _with(*_AGAIN, _RESULTS_AGAIN, _PLUGINS, settings_options("permissions", only=_CHECKS_AGAIN))(
+        function
+    )
+
+
+def next_options(function: F) -> F:
+    """Add what the record of one task cannot decide; it has no results file."""
     return _with(*_AGAIN, _PLUGINS, settings_options("permissions", only=_CHECKS_AGAIN))(function)
 
 
@@ -598,7 +605,7 @@ def terms_of(
         given=given,
         budget=budget_of(held),
         ceilings=usual_ceilings(held),
-        results=None if chosen["results"] is None else Path(chosen["results"]),
+        results=None if chosen.get("results") is None else Path(chosen["results"]),
         accept_changes=chosen["accept_changes"],
         allow_checks=chosen["allow_checks"],
     )

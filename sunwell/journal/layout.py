@@ -13,6 +13,7 @@ from sunwell.errors import JournalError
 from sunwell.journal.folders import FOLDER, open_folder
 
 FILE = "journal.jsonl"
+_LAST = "last"
 
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}\Z")
 
@@ -101,9 +102,13 @@ def _is_run(folder: int, entry: "os.DirEntry[str]") -> bool:
 def find_run(root: Path, prefix: str) -> RunFile:
     """Return the run under the workspace *root* whose id is *prefix* or alone begins with it.
 
-    Raises :exc:`~sunwell.errors.JournalError` where no run or more than one fits.
+    ``last`` is the newest run, unless an id begins like that. Raises :exc:`~sunwell.errors.JournalError`
+    where no run or more than one fits.
     """
-    runs = [run for run in list_runs(root) if run.run_id.startswith(prefix)]
+    known = list_runs(root)
+    runs = [run for run in known if run.run_id.startswith(prefix)]
+    if prefix == _LAST and known and not runs:
+        return known[-1]  # ids sort by time
     exact = [run for run in runs if run.run_id == prefix]
     if len(exact or runs) == 1:
         return (exact or runs)[0]

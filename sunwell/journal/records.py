@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import attrs
 
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.message import FileChange, ToolCall, ToolResult
+from sunwell.core.message import FileChange, FileRead, Message, ToolCall, ToolResult
 from sunwell.core.model import Completion, Purpose
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.task import AnswerBy, CommandRun, Conflict, Status, StopReason
@@ -48,6 +48,13 @@ class RunOpened(Record):
     def key(self) -> Key:
         return ()
 
+    @property
+    def continues(self) -> str:
+        """The run whose conversation this one goes on with; empty if it begins its own."""
+        other = self.settings.get("continues")
+        name = other.get("run_id") if isinstance(other, Mapping) else ""
+        return name if isinstance(name, str) else ""
+
 
 @attrs.frozen
 class RunResumed(Record):
@@ -79,6 +86,34 @@ class Forked(Record):
     at: float
     accepted: bool = False
     """Whether the files were taken as they were found."""
+
+    @property
+    def key(self) -> Key:
+        return ()
+
+
+@attrs.frozen
+class Continued(Record):
+    """The conversation of another run that this one goes on with; it follows the first record."""
+
+    kind: ClassVar[str] = "continued"
+    run_id: str
+    """The other run."""
+    at: float
+    place: Literal["direct", "work", "orchestrator"]
+    """The span, below the root, in which the conversation goes on."""
+    role: Literal["model", "smart_model", "delegation_model", "second_model"]
+    """Who goes on with it."""
+    system: tuple[str, ...]
+    """Its system prompt, to be sent byte for byte; empty: as the options of this run have it."""
+    messages: tuple[Message, ...]
+    """All of it, and the user's next words at the end."""
+    tokens_per_byte: float | None = None
+    """Of its latest request, as the provider counted them; ``None``: unknown."""
+    files: tuple[FileRead, ...] = ()
+    """The files that it rests on, as they were when this run began."""
+    entries: Any = attrs.field(factory=list)
+    """The scratchpad of the other run, as JSON."""
 
     @property
     def key(self) -> Key:

@@ -88,6 +88,10 @@ class Story:
         """Go on in a new run with a model that says *lines*."""
         return run_virtual(self.process("fork", lines, at=at, **given))
 
+    def go_on(self, words: str, *lines: Any, **given: Any) -> TaskResult:
+        """Say *words* next in the conversation of the run, to a model that says *lines*."""
+        return run_virtual(self.process("continue_run", lines, words=words, **given))
+
     async def process(self, what: str, lines: Sequence[Any], **given: Any) -> TaskResult:
         """Do *what* in a process of its own and return its result; every line must be asked for."""
         own = given.pop("model", None) or ScriptedModel("opus-x", list(lines), PRICE)

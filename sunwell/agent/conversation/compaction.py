@@ -317,6 +317,10 @@ class Compactor:
         if input_tokens and request_bytes:
             self._tokens_per_byte = input_tokens / request_bytes
 
+    def start_with(self, tokens_per_byte: float | None) -> None:
+        """Take *tokens_per_byte* as known: a conversation that goes on need not be guessed at."""
+        self._tokens_per_byte = tokens_per_byte
+
     def fitting_bytes(self, other_bytes: int, output_tokens: int) -> int | None:
         """Return how long a conversation may be beside *other_bytes*, with an answer of *output_tokens*."""
         window = self.run.gateway.prices.window_tokens(self.model)

@@ -155,6 +155,8 @@ class Conversation:
     """Who stands by work that hands out other work."""
     begun: History | None = None
     """A conversation that this one goes on with, instead of beginning with the prompt."""
+    tokens_per_byte: float | None = None
+    """Of the latest request of that conversation, as the provider counted them; ``None``: unknown."""
     turns: int = attrs.field(default=0, init=False)
     calls: CallRunner = attrs.field(init=False)
     on_turn: Callable[[int], None] | None = attrs.field(default=None, init=False)
@@ -206,6 +208,7 @@ class Conversation:
         self._price = self.run.gateway.prices.price(given.model)
         can_read = any(spec.name == "read_file" for spec in self.tools.specs)
         self._compactor = Compactor(self.run, given.span, given.model, given.max_output_tokens, can_read)
+        self._compactor.start_with(self.tokens_per_byte)
 
     async def to_the_end(self) -> Ending:
         """Return how the work ended. Limits, refusals and providers' failures are ends, not exceptions.
@@ -251,11 +254,20 @@ class Conversation:
 
     def continued(self, words: str) -> History:
         """Return the conversation after its end with *words* of the user behind it, for one that goes on."""
+        return with_words(self.until_now(CALL_NOT_RUN), words)
+
+    def until_now(self, why: str) -> History:
+        """Return the conversation after its end; calls without a result are answered with *why*."""
         self._keep_results()
         history = self._history
         if history[-1].tool_calls:
-            history = history.plus(unanswered(history[-1], CALL_NOT_RUN))
-        return with_words(history, words)
+            history = history.plus(unanswered(history[-1], why))
+        return history
+
+    @property
+    def measured_tokens_per_byte(self) -> float | None:
+        """Tokens of a byte of the latest request, as the provider counted them; ``None``: unknown."""
+        return self._compactor.tokens_per_byte
 
     async def _all_turns(self) -> Ending:
         while True:
@@ -324,7 +336,9 @@ class Conversation:
     def _keep_results(self, remark: str = "") -> None:
         """Add the results of the last turn to the conversation, with *remark* after them."""
         message, self._results = self._results, None
-        if message is None and remark:
+        if message is None and remark and self.begun is not None:
+            self._history = with_words(self._history, remark)
+        elif message is None and remark:
             self._history = History([user(f"{self.given.prompt}\n\n{remark}")])
         elif message is not None:
             more = (Text(remark),) if remark else ()

@@ -27,7 +27,7 @@ from sunwell.errors import JournalError
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Forked, Note, Record, Refused, RunOpened, ToolFinished
+from sunwell.journal.records import Continued, Forked, Note, Record, Refused, RunOpened, ToolFinished
 from sunwell.tools.environment import secrets_from_environment
 
 
@@ -177,9 +177,9 @@ async def open_fork(
     )
     now = start.settings_now(session, roles)
     origin = {"run_id": source.run_id, "at": str(fork.cut)}
-    await _copy(
-        journal, start.first_record(session, {**now, "forked": origin}), kept, _forked(source.run_id, fork)
-    )
+    begun = [record for record in records if isinstance(record, Continued)]
+    first = start.first_record(session, {**now, "forked": origin})
+    await _copy(journal, first, [*begun, *kept], _forked(source.run_id, fork))
     return attrs.evolve(start, settings=now, lens_only=bool(settings.get("lens_only"))), session, roles
 
 

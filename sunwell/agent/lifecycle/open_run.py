@@ -12,6 +12,7 @@ import attrs
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.lens.lens_parser import without_secrets
 from sunwell.agent.lifecycle.authority import CallerTerms, batch_now, options_now, require_task_checks
+from sunwell.agent.lifecycle.continuation import Continuation
 from sunwell.agent.lifecycle.drift import changes_between, code_of, digests_of, files_clause
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Roles, dearer_worker
@@ -50,6 +51,7 @@ from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import (
     Answer,
+    Continued,
     Failure,
     Forked,
     Intent,
@@ -226,6 +228,10 @@ class RunStart:
     """Gets each question of a run that is played again, with the recorded answer."""
     checks: "ChosenChecks | None" = None
     """What says whether results stand; ``None`` if nothing does."""
+    continuation: Continuation | None = None
+    """The conversation of another run that this one goes on with, unless its journal has it already."""
+    is_told: bool = True
+    """Whether receivers of the signals hear of the run."""
 
     @property
     def is_finished(self) -> bool:
@@ -269,7 +275,9 @@ class RunStart:
             self.secrets.redact(self.recalled) if self.settings is None else self.settings.get("recalled", "")
         )
         settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
-        if self.settings is None:
+        if self.settings is None and self.continuation is not None:
+            settings |= self.continuation.settings()
+        elif self.settings is None:
             settings["surroundings"] = surroundings_of(session, tools.granted, self.secrets)
         else:  # as they were when the run opened: what follows must begin with the same bytes
             settings["surroundings"] = self.settings.get("surroundings", "")
@@ -290,8 +298,9 @@ class RunStart:
         confinement = self._confinement(session)
         if confinement.sandbox != "none":
             settings["confinement"] = attrs.asdict(confinement)
-        if self.settings is not None and "watched" in self.settings:
-            settings["watched"] = self.settings["watched"]
+        for name in ("watched", "continues"):
+            if self.settings is not None and name in self.settings:
+                settings[name] = self.settings[name]
         if (lens := self.given_lens(session)) is not None:
             clean, replaced = without_secrets(lens, self.secrets)
             settings["lens"] = lens_fields_of(clean)
@@ -380,6 +389,7 @@ class RunStart:
             checks=self.checks,
             resumed=self.settings is not None,
             confinement=Confinement.read(settings.get("confinement")),
+            is_told=self.is_told,
         )
         if self.checks is not None:
             self.checks.quiet = run.quiet.checking
@@ -395,8 +405,18 @@ class RunStart:
             restore(run)
             new = {} if settings == self.settings else settings
             await run.journal.append(RunResumed(time.time(), new, self.accept_changes))
+        await self._take_conversation(run)
         await self._tell_findings(run, session, roles)
         return run
+
+    async def _take_conversation(self, run: Run) -> None:
+        """Have *run* go on with the conversation of another one, if it does: the recorded one counts."""
+        run.begun = run.journal.find(Continued, ())
+        if run.begun is None and self.continuation is not None:
+            await run.journal.append(self.continuation.record(run.guidance, run.tools.specs))
+            run.begun = run.journal.find(Continued, ())
+            assert run.begun is not None
+            run.files.see(run.begun)
 
     def _states(self) -> set[tuple[str, str | None]]:
         """Return each file with each hash that a recorded call has left it with."""

@@ -14,6 +14,7 @@ from sunwell.agent.lifecycle.open_run import RunStart, chosen_checks
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.run_context import Run
 from sunwell.context.options import MODEL_ROLES, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.message import FileChange, Message, ToolCall, ToolResult
@@ -53,6 +54,8 @@ class RecordedTools:
     """The tools of a run as a model is told of them. What has no recorded result is not carried out."""
 
     inner: ToolExecutor
+    said: str = "The record of the run ends here."
+    """What a call comes to that has no recorded result."""
 
     def specs(self) -> tuple[ToolSpec, ...]:
         """Return the tools on offer."""
@@ -69,23 +72,24 @@ class RecordedTools:
 
     async def stage(self, call: ToolCall) -> Staged:
         """Return a call that is not carried out."""
-        return _NotDone(call)
+        return _NotDone(call, self.said)
 
     async def execute(self, call: ToolCall) -> ToolResult:
         """Carry nothing out."""
-        return await _NotDone(call).finish()
+        return await _NotDone(call, self.said).finish()
 
 
 @attrs.frozen
 class _NotDone:
     call: ToolCall
+    said: str
     changes: tuple[FileChange, ...] = ()
     repeatable: bool = True
     foretold: ToolResult | None = None
 
     async def finish(self) -> ToolResult:
         await asyncio.sleep(0)  # a recorded time-out comes now
-        return ToolResult(self.call.id, "The record of the run ends here.", is_error=True)
+        return ToolResult(self.call.id, self.said, is_error=True)
 
 
 def open_replay(
@@ -198,6 +202,12 @@ async def replay_journal(
 
 
 async def _played(start: RunStart, session: SessionContext, roles: Roles) -> TaskResult:
+    _, result = await played_run(start, session, roles)
+    return result
+
+
+async def played_run(start: RunStart, session: SessionContext, roles: Roles) -> tuple[Run, TaskResult]:
+    """Play the run of *start* again to the end of its record, and return it with its result."""
     loop = AgentLoop(
         model=roles.own,
         config=LoopConfig.of(session.options),
@@ -210,7 +220,7 @@ async def _played(start: RunStart, session: SessionContext, roles: Roles) -> Tas
     async with loop.events_of(run, start.batch, lens_only=start.lens_only) as events:
         async for event in events:
             if isinstance(event, RunFinished):
-                return event.result
+                return run, event.result
     raise AssertionError("the run ended without a result")
 
 

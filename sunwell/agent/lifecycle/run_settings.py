@@ -49,6 +49,7 @@ _PARTS: Mapping[str, Any] = MappingProxyType(
         "code": dict[str, Any],
         "batch": dict[str, Any],
         "forked": dict[str, str],
+        "continues": dict[str, str],
         "lens": dict[str, Any],
         "lens_left_out": list[str],
         "own_tools": list[tuple[str, str]],

@@ -13,6 +13,7 @@ import attrs
 from sunwell.agent.batches.results_file import ResultsFile
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.lifecycle.authority import CallerTerms, require_own_models
+from sunwell.agent.lifecycle.continuation import earlier_entries
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Choices, Roles, resolve_roles
 from sunwell.agent.lifecycle.open_run import RunStart, learn_keys, open_new, reopen
@@ -26,6 +27,7 @@ from sunwell.context.session import SessionContext
 from sunwell.errors import ConfigurationError
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.places import Journals
+from sunwell.journal.records import Continued, RunOpened
 from sunwell.memory.scratchpad import left_by
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry
@@ -104,6 +106,7 @@ class RunStarter:
                 roles = self._roles_again(session.options, terms=terms)
                 learn_keys(start.secrets, roles)
                 await start.check(session, roles)
+                start = await self._continued_again(start, workspace, terms)
         except BaseException:
             start.journal.close()
             raise
@@ -138,6 +141,40 @@ class RunStarter:
             yield events
 
     @asynccontextmanager
+    async def continued(
+        self, workspace: Path, run_id: str, words: str, terms: CallerTerms
+    ) -> AsyncIterator[EventStream]:
+        """Start a run that goes on with the conversation of a recorded one: the user says *words* in it."""
+        from sunwell.agent.lifecycle.continue_run import NextQuestion, open_continued
+
+        asked = NextQuestion(workspace, run_id, words, terms)
+        made: list[AgentLoop] = []
+
+        def resolve(options: RunOptions) -> Roles:
+            roles = self._roles_again(options, terms=terms)
+            loop = self._loop(options, roles)
+            loop.check()  # before there is a journal
+            made.append(loop)
+            return roles
+
+        start, session, roles = await open_continued(self.journals, asked, self.equipment, resolve)
+        async with self._events(start, session, roles, made[-1]) as events:
+            yield events
+
+    async def _continued_again(self, start: RunStart, workspace: Path, terms: CallerTerms) -> RunStart:
+        """Return *start* with the conversation that it goes on with if it ended before that was recorded."""
+        continues = (start.settings or {}).get("continues")
+        if continues is None or start.journal.find(Continued, ()) is not None:
+            return start
+        from sunwell.agent.lifecycle.continue_run import NextQuestion, earlier_conversation
+
+        opened = start.journal.find(RunOpened, ())
+        assert opened is not None
+        asked = NextQuestion(workspace, continues["run_id"], opened.task, terms)
+        continuation = await earlier_conversation(self.journals, asked, self.equipment)
+        return attrs.evolve(start, continuation=continuation)
+
+    @asynccontextmanager
     async def _events(
         self, start: RunStart, session: SessionContext, roles: Roles, checked: AgentLoop | None = None
     ) -> AsyncIterator[EventStream]:
@@ -152,6 +189,8 @@ class RunStarter:
                 earlier = left_by(self.journals, session.workspace, named)
                 loop.config = attrs.evolve(loop.config, earlier=earlier)
             run = await start.begin(loop, loop.config, session, roles)
+            if run.begun is not None:
+                run.config = attrs.evolve(run.config, earlier=earlier_entries(run.begun))
             async with loop.events_of(run, start.batch, lens_only=start.lens_only) as events:
                 yield events
         finally:

@@ -7,9 +7,10 @@ import attrs
 
 from sunwell.agent.batches.batch_run import dispatcher_for
 from sunwell.agent.conversation.compaction import WorkProgress, status_line
-from sunwell.agent.conversation.conversation import Assignment, Conversation
+from sunwell.agent.conversation.conversation import Assignment
 from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import closing_seconds
+from sunwell.agent.conversation.root_conversation import root_conversation
 from sunwell.agent.orchestration.answer_tool import AnswerTool
 from sunwell.agent.orchestration.delegate_tools import delegating_tools, inspecting_tool
 from sunwell.agent.orchestration.reports import ANSWER_CHARACTERS, EXCERPT_CHARACTERS, excerpt
@@ -211,7 +212,7 @@ class Delegating:
     ) -> Ending:
         turns = given.most_turns or self.run.config.budget.turns or DEFAULT_TURNS
         hooks = DelegationHooks(spawner, given.span, turns, answers)
-        work = Conversation(self.run, given, tools, hooks)
+        work = root_conversation(self.run, given, tools, hooks)
         work.hand_over = partial(spawner.hand_over, given.span, can_set_answer=answers is not None)
         self.run.works.append(work)
         try:

@@ -5,7 +5,16 @@ from collections.abc import Awaitable, Callable, Iterable
 import attrs
 
 from sunwell.core.message import FileRead, ToolResult
-from sunwell.journal.records import Forked, Key, Note, Record, RunResumed, ToolFinished, ToolStarted
+from sunwell.journal.records import (
+    Continued,
+    Forked,
+    Key,
+    Note,
+    Record,
+    RunResumed,
+    ToolFinished,
+    ToolStarted,
+)
 
 CONTEXT = "context"
 """Name of the note with what the smart model was shown of the workspace."""
@@ -40,6 +49,8 @@ class FilesSeen:
                 self.take(record.result)
             case Note(name="context"):
                 self._read(FileRead(path, sha256) for path, sha256 in record.value["reads"])
+            case Continued():
+                self._read(record.files)
             case RunResumed(accepted=True) | Forked(accepted=True):
                 self._expected.clear()
                 self._changed.clear()

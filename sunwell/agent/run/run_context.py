@@ -51,6 +51,7 @@ from sunwell.events import (
 from sunwell.gateway.gateway import Gateway
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import (
+    Continued,
     Key,
     Record,
     RunClosed,
@@ -344,6 +345,10 @@ class Run:
     """What says whether results stand; ``None`` if nothing does."""
     confinement: Confinement = attrs.field(default=Confinement(), kw_only=True)
     """How the commands of the run, and of its checks, are confined."""
+    is_told: bool = attrs.field(default=True, kw_only=True)
+    """Whether receivers of the signals hear of it."""
+    begun: Continued | None = attrs.field(default=None, init=False)
+    """The conversation that it goes on with; ``None``: it begins one."""
     root: Span = attrs.field(default=Span(), init=False)
     stream: EventStream = attrs.field(factory=EventStream, init=False)
     files: FilesSeen = attrs.field(factory=FilesSeen, init=False)
@@ -391,7 +396,7 @@ class Run:
         """
         if not isinstance(event, ModelTextArrived):  # the gateway has held back what may be part of one
             event = self.gateway.secrets.cleaned(event)
-        if signal.receivers:  # mostly nobody listens besides who iterates
+        if signal.receivers and self.is_told:  # mostly nobody listens besides who iterates
             emit(signal, self.sender, event)
         self.stream.put(event)
         for watch in tuple(self._watchers):
