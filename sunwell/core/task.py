@@ -103,7 +103,7 @@ class Receipts:
     commands: tuple[CommandRun, ...] = ()
     """Commands in the order in which they ran."""
     tools_called: tuple[tuple[str, int], ...] = ()
-    """Names of tools and the number of calls of each."""
+    """Names of tools and the number of calls of each. Refused calls do not count."""
 
 
 Status = Literal["ok", "incomplete", "error", "cancelled"]
@@ -309,7 +309,7 @@ class TaskResult:
     files: tuple[FileChange, ...] = ()
     """Files that have changed, each once, as Sunwell observed."""
     tools_called: tuple[tuple[str, int], ...] = ()
-    """Names of tools and the number of calls of each."""
+    """Names of tools and the number of calls of each. Refused calls do not count."""
     turns: int = 0
     """Turns of the work."""
     bill: Bill = Bill()

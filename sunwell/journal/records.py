@@ -342,9 +342,9 @@ class WorkerClosed(Record):
     """US dollars of the answered calls, its own workers' included; ``None``: a price is unknown."""
     duration_ms: int
     tools_called: tuple[str, ...]
-    """Names of tools, each as often as it was called."""
+    """Names of tools, each as often as it was called; refused calls do not count."""
     result_tokens: int | None
-    """Output tokens of the last answer; ``None`` where nobody said."""
+    """Output tokens of the messages that hold the answer; ``None`` if nobody said, or the harness wrote it."""
     files: tuple[FileChange, ...]
     commands: tuple[CommandRun, ...]
     conflicts: tuple[Conflict, ...]

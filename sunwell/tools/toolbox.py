@@ -286,15 +286,18 @@ class Toolbox:
         try:
             tool = self._tool(call.name)
             arguments = read_arguments(call, tool.spec)
-            if isinstance(tool, WriteFile | EditFile):
-                assert self._terms.view is not None
-                if self._claimant is not None:
-                    return await self._claimant.write(call, tool, arguments, self._terms, self._terms.view)
-                return StagedWrite(call, tool.plan(arguments), self._terms, self._terms.view)
             if isinstance(tool, FunctionTool | RunCommand):
                 tool.require_valid(arguments)  # before anybody is asked to approve it
         except ToolError as error:
-            return StagedAnswer(self._terms.failure(call, error.sentence))
+            return StagedAnswer(self._terms.refusal(call, error.sentence))
+        if isinstance(tool, WriteFile | EditFile):
+            assert self._terms.view is not None
+            try:
+                if self._claimant is not None:
+                    return await self._claimant.write(call, tool, arguments, self._terms, self._terms.view)
+                return StagedWrite(call, tool.plan(arguments), self._terms, self._terms.view)
+            except ToolError as error:
+                return StagedAnswer(self._terms.failure(call, error.sentence))
         staged = StagedRun(call, tool, arguments, self._terms)
         if self._claimant is None:
             return staged

@@ -323,7 +323,13 @@ class Climb:
         answered = [one.ended for one in self._tried if one.ended.answer]
         ended = self._tried[-1].ended
         if not ended.answer and answered:
-            ended = attrs.evolve(ended, answer=answered[-1].answer, answer_by=answered[-1].answer_by)
+            last_said = answered[-1]
+            ended = attrs.evolve(
+                ended,
+                answer=last_said.answer,
+                answer_by=last_said.answer_by,
+                answer_tokens=last_said.answer_tokens,
+            )
         if not self._by:  # each attempt failed before there was any work: no check has looked
             passed = None
             ended = attrs.evolve(ended, error=one_line(f"{ended.error}; {last.reason}"))

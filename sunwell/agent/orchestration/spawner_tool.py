@@ -87,7 +87,7 @@ class SpawnerTools:
             tool, arguments = self._read(call)
             said = await tool.carry_out(self.spawner, self.place, arguments)
         except ToolError as error:
-            return ToolResult(call.id, error.sentence, is_error=True)
+            return ToolResult(call.id, error.sentence, is_error=True, refused=True)  # nothing came of it
         outcome = said if isinstance(said, Outcome) else Outcome(said)
         return ToolResult(call.id, outcome.text, outcome.is_error)
 

@@ -184,12 +184,12 @@ class Toolset:
     def refusal(self, call: ToolCall) -> ToolResult:
         """Return what the model is told of a call to a tool that it does not have."""
         if call.name in self._refusals:
-            return ToolResult(call.id, self._refusals[call.name], is_error=True)
+            return ToolResult(call.id, self._refusals[call.name], is_error=True, refused=True)
         names = ", ".join(sorted(self.granted)) or "none"
         near = nearest(call.name, self.granted)
         hint = f" Did you mean {near}?" if near else ""
         sentence = f"There is no tool {call.name[:64]!r} here.{hint} Your tools: {names}."
-        return ToolResult(call.id, sentence, is_error=True)
+        return ToolResult(call.id, sentence, is_error=True, refused=True)
 
 
 def _specs_of(executor: ToolExecutor | None) -> tuple[ToolSpec, ...]:

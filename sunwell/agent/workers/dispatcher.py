@@ -352,11 +352,15 @@ class Dispatcher:
             self.run.ledger.close(worker.span.path)
             worker.terms.tools.release(worker.id)
         conflicts = worker.terms.tools.conflicts_of(worker.id)
-        result = result_of(self.run, worker, ended, verification, clock.time() - begun, conflicts)
-        tokens = worker.works[-1].last_output_tokens if worker.works else None
+        seconds = clock.time() - begun
+        # Cleaned as its record is: a secret may be whole only where the pieces of an answer are joined, and
+        # what is said of a report's size must be true of the report that is kept.
+        result = self.run.gateway.secrets.cleaned(
+            result_of(self.run, worker, ended, verification, seconds, conflicts)
+        )
         # Not durable by itself: after a crash before the next sync, a resume goes through the recorded
         # answers again and comes to the same end without a call.
-        await self.run.journal.append(closed(worker, result, tokens), durable=False)
+        await self.run.journal.append(closed(worker, result, ended.answer_tokens), durable=False)
         return result
 
     async def _work(self, worker: Worker) -> Carried:
