@@ -21,7 +21,7 @@ from sunwell.core.tool import Proposal
 from sunwell.errors import ToolError
 from sunwell.tools.file_tools import Plan, counts_in, difference
 from sunwell.tools.limits import Approve, Outcome, ToolLimits, as_text
-from sunwell.tools.originals import Keeper
+from sunwell.tools.originals import Keeper, Originals
 from sunwell.tools.wording import cut, on_one_line, refusal_of
 from sunwell.tools.workspace_view import WorkspaceView
 
@@ -117,8 +117,8 @@ class CallTerms:
                 approved = await said if isawaitable(said) else said
             except Exception as error:
                 log.exception("approve failed on a call to %s; the call was not made", tool)
-                said = f"{tool} could not be approved ({type(error).__name__}); not done"
-                raise CallNotApproved(said) from None
+                sentence = f"{tool} could not be approved ({type(error).__name__}); not done"
+                raise CallNotApproved(sentence) from None
         if approved is not True:  # the string "no" is true in a condition
             raise CallNotApproved(refusal_of(tool))
 
@@ -144,6 +144,8 @@ class StagedWrite:
     plan: Plan
     terms: CallTerms
     view: WorkspaceView
+    holds: bool = False
+    """Whether the content before is kept although it is not that of before the run: a worker wrote it."""
 
     changes: tuple[FileChange, ...] = attrs.field(init=False)
     """The change of the file; nothing in a dry run."""
@@ -204,6 +206,8 @@ class StagedWrite:
         if self.view.workspace.sha256(plan.path) == change.before and self.terms.originals is not None:
             assert change.after is not None
             try:
+                if self.holds and isinstance(self.terms.originals, Originals):
+                    self.terms.originals.hold(plan.old)
                 self.terms.originals.keep(plan.path, change.before, plan.old)
                 self.terms.originals.expect(plan.path, change.after)
             except OSError as error:

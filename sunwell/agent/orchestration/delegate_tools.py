@@ -7,7 +7,8 @@ from typing import Any
 from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, told_reports
 from sunwell.agent.orchestration.spawner import Order, Spawner
 from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
-from sunwell.agent.workers.worker_result import command_line
+from sunwell.agent.workers.receipt_lines import error_lines, receipt_lines
+from sunwell.core.addresses import without_addresses
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.marks import guarded
 from sunwell.core.task import Task, TaskResult
@@ -60,14 +61,17 @@ def _facts(entry: ScratchpadEntry) -> list[str]:
     raw, seen = entry.raw, entry.receipts
     lines = [f"Task: {one_line(str(raw.get('task', '')))}"]
     lines.append(f"Ended: {raw.get('status')} ({raw.get('stop_reason')}), {raw.get('turns')} turns")
-    if raw.get("error"):
-        lines.append(f"Error: {one_line(str(raw['error']))}")
-    lines.append("Recorded by the harness itself:")
-    lines += [f"- file {one_line(change.path)}" for change in seen.files] or ["- no file was changed"]
-    lines += [f"- {command_line(run)}" for run in seen.commands]
-    called = ", ".join(f"{name} {count}" for name, count in seen.tools_called)
-    lines.append(f"- tools called: {called or 'none'}")
-    return [*lines, *(f"- unresolved: {one_line(str(said))}" for said in raw.get("unresolved") or ())]
+    return [
+        *lines,
+        *error_lines(str(raw.get("error") or "")),
+        *receipt_lines(
+            seen,
+            diff=str(raw.get("diff") or ""),
+            conflicts=raw.get("conflicts") or (),
+            verification=raw.get("verification"),
+            unresolved=[str(said) for said in raw.get("unresolved") or ()],
+        ),
+    ]
 
 
 def _named(ids: Sequence[str]) -> str:
@@ -264,8 +268,14 @@ async def _inspect(spawner: Spawner, place: Place, arguments: Arguments) -> str:
     raise ToolError(f"the scratchpad has no entry {one_line(key)[:60]!r}; its keys: {there}")
 
 
+def _summary(entry: ScratchpadEntry) -> str:
+    """Return one line on *entry*; of a failed worker it is its error, which has no addresses."""
+    said = one_line(entry.summary)
+    return without_addresses(said) if entry.raw.get("error") else said
+
+
 def _listed(entries: list[Any]) -> str:
     if not entries:
         return "The scratchpad is empty."
-    lines = [f"- {entry.key} · {entry.type} · {one_line(entry.summary)[:160]!r}" for entry in entries]
+    lines = [f"- {entry.key} · {entry.type} · {_summary(entry)[:160]!r}" for entry in entries]
     return "\n".join(["Keys of the scratchpad, with what each reports in its own words:", *lines])

@@ -8,7 +8,7 @@ from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import closing_seconds
 from sunwell.agent.orchestration.delegate_tools import delegating_tools, inspecting_tool
-from sunwell.agent.orchestration.reports import excerpt
+from sunwell.agent.orchestration.reports import excerpt, guard_of
 from sunwell.agent.orchestration.spawner import Spawner, SubCallRoom
 from sunwell.agent.orchestration.spawner_tool import AnswerTool, SpawnerTool, SpawnerTools
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
@@ -109,7 +109,8 @@ def _delivered(results: tuple[TaskResult, ...], most_bytes: int) -> str:
     room = most_bytes
     for result in told:
         size = max(1, len(result.answer.encode("utf-8", "replace")))
-        shown = excerpt(result.answer, len(result.answer) * min(each, size) // size)
+        most = len(result.answer) * min(each, size) // size
+        shown = excerpt(result.answer, most, guard_of(result))
         part = reported(attrs.evolve(result, answer=shown))
         room -= len(part.encode("utf-8", "replace"))
         if room < 0:

@@ -1,6 +1,6 @@
 """How much of workers' reports a tool result holds: one rule for all tools that return them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -26,21 +26,29 @@ def told_reports(results: Sequence[TaskResult]) -> list[str]:
     return [_told(result, most) for result in results]
 
 
-def excerpt(text: str, most_characters: int) -> str:
-    """Return the beginning and the end of *text*, and between them how much is left out."""
+def excerpt(text: str, most_characters: int, guard: Callable[[str], str] = str) -> str:
+    """Return the beginning and the end of *text*, and between them how much of it is left out.
+
+    *guard* is applied to what is shown, after it was cut: what it adds is not counted.
+    """
     if len(text) <= most_characters:
-        return text
+        return guard(text)
     tail = most_characters // 3
     head = most_characters - tail
     left_out = f"[{len(text) - head - tail:,} characters are left out here]"
-    return f"{text[:head]}\n\n{left_out}\n\n{text[len(text) - tail :]}"
+    return f"{guard(text[:head])}\n\n{left_out}\n\n{guard(text[len(text) - tail :])}"
+
+
+def guard_of(result: TaskResult) -> Callable[[str], str]:
+    """Return what guards the answer of *result* for a model; marks in the harness's own are its own."""
+    return str if result.answer_by == "harness" else guarded
 
 
 def _told(result: TaskResult, most_characters: int) -> str:
-    answer = result.answer if result.answer_by == "harness" else guarded(result.answer)
-    if len(answer) <= most_characters:
-        return reported(attrs.evolve(result, answer=answer))
-    shown = reported(attrs.evolve(result, answer=excerpt(answer, most_characters)))
+    answer = excerpt(result.answer, most_characters, guard_of(result))
+    shown = reported(attrs.evolve(result, answer=answer))
+    if len(result.answer) <= most_characters:
+        return shown
     size = f"{len(result.answer):,} characters"
     return f'{shown}\n- the report has {size}; all of it: inspect("{result.scratchpad_key}")'
 
