@@ -7,6 +7,7 @@ from typing import Any
 from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, told_reports
 from sunwell.agent.orchestration.spawner import Order, Spawner
 from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
+from sunwell.agent.orchestration.worker_checks import CHECK
 from sunwell.agent.workers.receipt_lines import error_lines, receipt_lines
 from sunwell.core.addresses import without_addresses
 from sunwell.core.markdown import fenced, one_line
@@ -100,18 +101,19 @@ _DELEGATE = spec(
     "delegate",
     "Start one worker on a task and return its task_id at once, without waiting. The worker has the tools "
     'of the workspace and reports back. Example: {"task": "Read src/auth.py and report how tokens are '
-    'checked, with line numbers.", "tools": null}',
-    {"task": _TASK, "tools": _TOOLS},
+    'checked, with line numbers.", "tools": null, "check": null}',
+    {"task": _TASK, "tools": _TOOLS, "check": CHECK},
 )
 _DELEGATE_BATCH = spec(
     "delegate_batch",
     "Start several workers at once, one for each task, and return their task_ids without waiting. For "
     'tasks that do not need each other\'s results. Example: {"tasks": [{"task": "Count the tests in '
-    'tests/a", "tools": null}, {"task": "Count the tests in tests/b", "tools": null}]}',
+    'tests/a", "tools": null, "check": null}, {"task": "Fix tests/b", "tools": null, "check": "pytest -q '
+    'tests/b"}]}',
     {
         "tasks": {
             "type": "array",
-            "items": closed({"task": _TASK, "tools": _TOOLS}),
+            "items": closed({"task": _TASK, "tools": _TOOLS, "check": CHECK}),
             "description": f"The tasks, 1 to {MOST_TASKS}.",
         }
     },
@@ -174,14 +176,19 @@ def inspecting_tool() -> SpawnerTool:
     return SpawnerTool(_INSPECT, _inspect)
 
 
-def order_of(spawner: Spawner, arguments: Mapping[str, Any]) -> Order:
-    """Return the order that a model wrote.
+def order_of(
+    spawner: Spawner, place: Place, arguments: Mapping[str, Any], *, recalled: bool = False
+) -> Order:
+    """Return the order that a model wrote at *place*; *recalled*: in an earlier process.
 
-    Raises :exc:`~sunwell.errors.ToolError` for an empty task and for a tool that no worker has.
+    Raises :exc:`~sunwell.errors.ToolError` for an empty task, for a tool that no worker has, and for a check
+    that may not be run.
     """
     if not str(arguments["task"]).strip():
         raise ToolError("the task is empty: say in words what the worker is to do")
-    return Order(Task(arguments["task"], tools=known_tools(spawner, arguments["tools"])))
+    tools = known_tools(spawner, arguments["tools"])
+    check = spawner.check_of(place.span, arguments["check"], recalled=recalled)
+    return Order(Task(arguments["task"], tools=tools, check=check))
 
 
 def known_tools(spawner: Spawner, names: list[str] | None) -> tuple[str, ...] | None:
@@ -196,34 +203,54 @@ def known_tools(spawner: Spawner, names: list[str] | None) -> tuple[str, ...] | 
 
 
 async def _delegate(spawner: Spawner, place: Place, arguments: Arguments) -> str:
-    order = order_of(spawner, arguments)
+    order = order_of(spawner, place, arguments)
+    await spawner.approve_checks([order])
     ids = await spawner.start(place, [order], share=spawner.options.worker_share)
     await spawner.decide(place, f"delegated: {one_line(order.task.text)[:120]}", order.task.text)
     return told_start(ids, [order.task.text])
 
 
 def _recall_delegate(spawner: Spawner, place: Place, arguments: Arguments) -> None:
-    spawner.recall(place, [order_of(spawner, arguments)])
+    spawner.recall(place, [order_of(spawner, place, arguments, recalled=True)])
 
 
-def _orders(spawner: Spawner, arguments: Arguments) -> list[Order]:
-    tasks = arguments["tasks"]
+_REFUSED = "refused"
+
+
+def _items(arguments: Arguments) -> list[Mapping[str, Any]]:
+    tasks: list[Mapping[str, Any]] = arguments["tasks"]
     if not 1 <= len(tasks) <= MOST_TASKS:
         raise ToolError(f"delegate_batch takes 1 to {MOST_TASKS} tasks, got {len(tasks)}")
-    return [order_of(spawner, task) for task in tasks]
+    return tasks
 
 
 async def _delegate_batch(spawner: Spawner, place: Place, arguments: Arguments) -> str:
-    orders = _orders(spawner, arguments)
+    items, orders, refused = _items(arguments), [], {}
+    for number, item in enumerate(items):
+        order = order_of(spawner, place, {**item, "check": None})
+        try:
+            order = order_of(spawner, place, item)
+            await spawner.approve_checks([order])
+        except ToolError as error:  # its check alone: the others start
+            refused[number] = error.sentence
+            continue
+        orders.append(order)
+    told = [f"- refused · {one_line(str(items[at]['task']))[:_SHOWN_TASK]}: {refused[at]}" for at in refused]
+    if not orders:
+        raise ToolError("\n".join(["nothing was started:", *told]))
+    if refused:  # before any starts: a resume must start the same ones
+        await spawner.note(place, _REFUSED, list(refused))
     tasks = [order.task.text for order in orders]
     ids = await spawner.start(place, orders)
     listed = "\n".join(f"- {one_line(task)}" for task in tasks)
     await spawner.decide(place, f"delegated {len(tasks)} tasks", listed)
-    return told_start(ids, tasks)
+    return "\n".join([told_start(ids, tasks), *told])
 
 
 def _recall_delegate_batch(spawner: Spawner, place: Place, arguments: Arguments) -> None:
-    spawner.recall(place, _orders(spawner, arguments))
+    refused = spawner.noted(place, _REFUSED) or ()
+    items = [item for number, item in enumerate(_items(arguments)) if number not in refused]
+    spawner.recall(place, [order_of(spawner, place, item, recalled=True) for item in items])
 
 
 async def _stream(spawner: Spawner, place: Place, arguments: Arguments) -> str:

@@ -2,16 +2,19 @@
 
 import attrs
 
-from sunwell.agent.batches.batch_run import dispatcher_for
+from sunwell.agent.batches.batch_run import dispatcher_for, recall_calls
 from sunwell.agent.conversation.compaction import WorkProgress, status_line
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import closing_seconds
+from sunwell.agent.ladder.run_ladder import RunLadder
+from sunwell.agent.ladder.rungs import LadderModels
 from sunwell.agent.orchestration.delegate_tools import delegating_tools, inspecting_tool
 from sunwell.agent.orchestration.reports import excerpt, guard_of
 from sunwell.agent.orchestration.spawner import Spawner, SubCallRoom
 from sunwell.agent.orchestration.spawner_tool import AnswerTool, SpawnerTool, SpawnerTools
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
+from sunwell.agent.orchestration.worker_checks import WorkerChecks
 from sunwell.agent.prompts import WORKERS_DELIVERED, WORKERS_LEFT_OUT
 from sunwell.agent.run.composed_answer import quoted_reports
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
@@ -24,7 +27,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason, TaskResult
 from sunwell.errors import ConfigurationError, SubCallDepthExceeded
-from sunwell.journal.records import Note, ToolFinished, WorkerOpened
+from sunwell.journal.records import Note
 from sunwell.memory.scratchpad import Scratchpad, TaskIds
 
 _STATUS = "status"
@@ -140,6 +143,8 @@ class Delegating:
     worker: ModelProtocol
     """The one model of all workers, at any depth."""
     kind: DelegationTools
+    models: LadderModels
+    """Who works on each rung if the work of workers may climb."""
     lens: EphemeralLens | None = None
 
     async def orchestrate(self, given: Assignment) -> Ending:
@@ -182,20 +187,15 @@ class Delegating:
         unnamed = TaskIds(run.journal.run_id, 0)
         spawner = Spawner(run, dispatcher, pad, unnamed, config, leaf, leaf, counted)
         spawner.deeper = run.tools.joined(SpawnerTools(spawner, tools_called(self.kind)))
+        if self.kind == "delegate":
+            spawner.checks = WorkerChecks.of(run)
+            dispatcher.verifier = RunLadder(
+                run, self.models, config.escalate, spawner.checks.suite(), pauses=False
+            )
         await spawner.open(config.earlier)
         if run.resumed:
-            self._recall_calls(spawner)
+            recall_calls(run, spawner.ids.of)
         return spawner
-
-    def _recall_calls(self, spawner: Spawner) -> None:
-        """Tell the tools what workers read and changed before this process took the run up."""
-        workers: set[str] = set()
-        for record in self.run.journal.records():
-            match record:
-                case WorkerOpened():
-                    workers.add(record.span)
-                case ToolFinished() if record.span in workers:
-                    self.run.tools.note(spawner.ids.of(record.span), record.result)
 
     async def _to_the_end(
         self, spawner: Spawner, given: Assignment, tools: Toolset, answers: AnswerTool | None

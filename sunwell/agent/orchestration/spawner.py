@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from sunwell.agent.batches.batch_run import planning_for
+from sunwell.agent.orchestration.worker_checks import WorkerChecks
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
@@ -128,6 +129,8 @@ class Spawner:
     """Tools of a worker that may."""
     sub_calls: SubCallRoom | None = None
     """What holds the workers to the limits of sub-calls; ``None``: they are none."""
+    checks: WorkerChecks | None = None
+    """Runs the checks that a model names for its workers; ``None``: it cannot name any."""
     _started: dict[str, list[str]] = attrs.field(factory=dict, init=False)
     _finished: dict[str, list[str]] = attrs.field(factory=dict, init=False)
     _parents: dict[str, str] = attrs.field(factory=dict, init=False)
@@ -248,6 +251,21 @@ class Spawner:
         note = Note(_path(place), f"{ENTRY_NOTE}{key}", entry.as_json())
         await self.run.journal.append(note, durable=False)
 
+    def check_of(self, span: Span, given: str | None, *, recalled: bool) -> tuple[str, ...]:
+        """Return the check that the work at *span* has *given* a worker, as a task has it.
+
+        Raises :exc:`~sunwell.errors.ToolError` if it may not be run; not if it is *recalled*, since the call
+        was accepted then.
+        """
+        if self.checks is None or recalled:
+            return (given.strip(),) if given and given.strip() else ()
+        return self.checks.read(given, self._grants.get(span.path))
+
+    async def approve_checks(self, orders: Iterable[Order]) -> None:
+        """Have the checks of *orders* approved if somebody approves; raise unless all of them are."""
+        if self.checks is not None:
+            await self.checks.require_approval([check for order in orders for check in order.task.check])
+
     def noted(self, place: Place, name: str) -> Any:
         """Return what was written down for the call at *place*; ``None`` for nothing."""
         return self._noted(place, name)
@@ -306,6 +324,10 @@ class Spawner:
         tools, above = task.tools, self._grants.get(span.path)
         if above is not None:
             tools = above if tools is None else tuple(name for name in tools if name in above)
+        if task.check and self.options.escalate and self.deeper is not self.leaf:
+            # On a dearer rung it would hand its work out from another place in the run. So it hands out none.
+            named = [spec.name for spec in self.leaf.specs] if tools is None else tools
+            tools = tuple(name for name in named if name in self.leaf.granted)
         budget = task.budget
         if ceiling is not None:
             tokens, usd = ceiling

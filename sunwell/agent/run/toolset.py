@@ -161,6 +161,10 @@ class Toolset:
         executor = placed.at(place)
         return executor, executor
 
+    def executor_of(self, name: str) -> ToolExecutor | None:
+        """Return who carries out calls of the tool *name*; ``None`` if it is not granted."""
+        return self._executors.get(name) if name in self.granted else None
+
     def repaired(self, call: ToolCall) -> ToolCall:
         """Return *call* as it is run and recorded, see :func:`sunwell.tools.arguments.repaired`."""
         spec = self._by_name.get(call.name)

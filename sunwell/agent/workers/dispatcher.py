@@ -129,6 +129,10 @@ class Verifier(Protocol):
         """Whether the work of *worker* goes up if it fails its check."""
         ...
 
+    def told(self, worker: Worker) -> tuple[str, ...]:
+        """Return what *worker* is told of the checks of its task alone."""
+        ...
+
     def expect(self, worker: Worker) -> None:
         """Count *worker* as at work from now on."""
         ...
@@ -381,7 +385,7 @@ class Dispatcher:
         run.gateway.pin(worker.first_span, terms.model)
         model = terms.model.name
         before = run.journal.find(WorkerOpened, (span.path,))
-        own = () if run.checks is None else run.checks.told(task.check)
+        own = () if self.verifier is None else self.verifier.told(worker)
         told = terms.told(task, own) if before is None else before.told
         opened = WorkerOpened(
             span.path,
