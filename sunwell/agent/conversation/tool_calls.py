@@ -175,7 +175,8 @@ class CallRunner:
             return ToolResult(call.id, CALL_SHORTENED, is_error=True, refused=True), None
         if executor is None:
             return self.tools.refusal(call), None
-        if self.tools.is_parallel(call):  # it changes nothing
+        # A call that waits for workers must not count as writing: their checks wait until nobody writes.
+        if self.tools.is_parallel(call) or not self.tools.may_write(call):
             return await self._begin(executor, staging, call, key)
         async with self.run.quiet.writing():
             return await self._begin(executor, staging, call, key)

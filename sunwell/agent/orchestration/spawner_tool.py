@@ -1,7 +1,7 @@
 """Tools that start workers or set an answer: their place in a run, and what is recorded of them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -46,6 +46,8 @@ class SpawnerTools:
     spawner: Spawner
     tools: Sequence[SpawnerTool]
     place: Place | None = None
+    writes: ClassVar[bool] = False
+    """A call changes no file itself; the workers that it starts do, in calls of their own."""
     _by_name: dict[str, SpawnerTool] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

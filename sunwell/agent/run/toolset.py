@@ -185,6 +185,10 @@ class Toolset:
         """Whether *call* may run beside others."""
         return call.name in self._parallel
 
+    def may_write(self, call: ToolCall) -> bool:
+        """Whether *call* itself may change files: not if its executor says that none of its calls does."""
+        return getattr(self._executors.get(call.name), "writes", True) is not False
+
     def refusal(self, call: ToolCall) -> ToolResult:
         """Return what the model is told of a call to a tool that it does not have."""
         if call.name in self._refusals:
