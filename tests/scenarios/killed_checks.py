@@ -1,9 +1,9 @@
-"""Kills a run whose model starts workers with checks, resumes it in another process, and prints what came of it.
+"""Kills a run whose workers have checks, resumes it in another process, and prints what came of it.
 
-Started as a program by ``test_killed_checks.py``: three workers write a word into a file each; the cheap model
-writes the wrong one into one of them, so that this work goes up to the smart model. A fourth task has a check
-that is refused. Arguments: the step from one record to the next, the record to begin with, how many times a
-run is killed again while it is resumed. Prints one JSON line for the unbroken run and for each kill.
+Started as a program by ``test_killed_checks.py``: three workers write a word into a file each; the cheap
+model writes the wrong one into one of them, so that this work goes up to the smart model. A fourth task has a
+check that is refused. Arguments: the step from one record to the next, the record to begin with, how many
+times a run is killed again while it is resumed. Prints one JSON line for the unbroken run and for each kill.
 """
 
 import asyncio

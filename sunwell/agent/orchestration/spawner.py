@@ -295,7 +295,7 @@ class Spawner:
         for name, order, ceiling in zip(names, orders, ceilings, strict=True):
             span = parent.worker(name)
             task_id = self.ids.of(span.path)
-            task = self._granted(place.span, order.task, ceiling)
+            task = self._granted(place.span, span, order.task, ceiling)
             self._parents[task_id] = place.span.path
             self._grants[span.path] = task.tools
             self._started.setdefault(place.span.path, []).append(task_id)
@@ -319,12 +319,12 @@ class Spawner:
         )
         return terms.caching, gate
 
-    def _granted(self, span: Span, task: Task, ceiling: Sequence[Any] | None) -> Task:
-        """Return *task* with no more tools than its parent has, and its ceiling."""
+    def _granted(self, span: Span, own: Span, task: Task, ceiling: Sequence[Any] | None) -> Task:
+        """Return *task*, done at *own* for the work at *span*, with no more tools, and its ceiling."""
         tools, above = task.tools, self._grants.get(span.path)
         if above is not None:
             tools = above if tools is None else tuple(name for name in tools if name in above)
-        if task.check and self.options.escalate and self.deeper is not self.leaf:
+        if task.check and self.options.escalate and self.dispatcher.may_start(own):
             # On a dearer rung it would hand its work out from another place in the run. So it hands out none.
             named = [spec.name for spec in self.leaf.specs] if tools is None else tools
             tools = tuple(name for name in named if name in self.leaf.granted)
