@@ -213,10 +213,8 @@ CUT = completion("one ", usage=Usage(10, 7), stop="length")
     [
         pytest.param([completion("whole", usage=Usage(10, 9))], {}, 9, id="one-message"),
         pytest.param([CUT, completion("two", usage=Usage(10, 4))], {}, 11, id="continued"),
-        pytest.param(
-            [call("nope"), completion("so far", usage=Usage(10, 3))], {"turns": 1}, 3, id="last-call"
-        ),
-        pytest.param([call("nope"), ServerFailed("worker", "gone")], {}, None, id="composed"),
+        pytest.param([NOPE, completion("so far", usage=Usage(10, 3))], {"turns": 1}, 3, id="last-call"),
+        pytest.param([NOPE, ServerFailed("worker", "gone")], {}, None, id="composed"),
     ],
 )
 def test_the_recorded_size_of_an_answer_is_that_of_the_messages_that_hold_it(
