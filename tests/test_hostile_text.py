@@ -34,6 +34,7 @@ from sunwell.context.json_text import json_in, strict_json
 from sunwell.context.kinds import Seconds, read_text
 from sunwell.context.outline import outline
 from sunwell.context.relevance import Sought, words_of
+from sunwell.core.addresses import without_addresses
 from sunwell.core.markdown import bullet_list, fenced
 from sunwell.core.marks import guarded, piece_of_file, unguarded
 from sunwell.core.message import ToolCall
@@ -54,6 +55,7 @@ from sunwell.tools.ignore_rules import Ignores
 from sunwell.tools.near_names import near_names
 from sunwell.tools.piece import spans
 from sunwell.tools.search import _Expression, _literal_in, _nodes
+from sunwell.tools.short_diff import first_lines
 from sunwell.tools.text_file import text_of
 from sunwell.tools.wording import cut, visible, without_escapes
 from sunwell.tools.workspace import FolderEntry
@@ -159,6 +161,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "page": lambda given: text_of("a", f"<html>{given}".encode("latin-1", "replace") + b"\xe9"),
     "terminal": lambda given: (visible(given), without_escapes(given), cut(given, 1000)),
     "expression": _expression,
+    "error": lambda given: (without_addresses(given), first_lines(given)),
 }
 _PIECES = (
     *" a1\n\t\r`'\"[]{}()\\-._/,:;*#~<>|&$=!?é\u2014",

@@ -24,6 +24,7 @@ from sunwell.agent.lens.lens_writer import (
     write_run_lens,
 )
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
+from sunwell.agent.orchestration.worker_checks import require_worker_checks
 from sunwell.agent.run.decision import (
     Candidates,
     LensOutlook,
@@ -112,6 +113,8 @@ class AgentLoop:
         if not task.strip():
             raise ConfigurationError("the task is empty: say in a sentence what is to be done")
         self.check()
+        if self.config.escalate and self._hands_out:
+            require_worker_checks(self.executor)
         known = Toolset.of(tools, self.executor)
         checks = checks_of_loop(self.config, self.executor)
         run = Run(
@@ -172,16 +175,22 @@ class AgentLoop:
         config = self.config
         if lens_only:
             raise ConfigurationError("only a lens is written, so nothing can be checked: leave escalate out")
-        for name, is_on in (
-            ("orchestrate", config.orchestrate),
-            ("delegation_tools", config.delegation_tools is not None),
-            ("split", config.split),
-        ):
-            if is_on:
+        if config.split:
+            raise ConfigurationError(
+                "escalate has the harness hand the work out, and split has a model do it: leave one out"
+            )
+        if self._hands_out and batch is None:
+            if config.delegation_tools in ("rlm", "subagent"):
                 raise ConfigurationError(
-                    f"escalate has the harness hand the work out, and {name} has a model do it: leave one out"
+                    "escalate goes up when a check fails, and sub-calls have no checks: use the tools of "
+                    "delegate (--delegation-tools delegate, or --orchestrate), or leave escalate out"
                 )
-        if not config.has_checks and (batch is None or not batch.checks):
+            if config.fresh:
+                raise ConfigurationError(
+                    "fresh puts files back as they were before the run, so what other workers did in them "
+                    "would be lost: leave it out"
+                )
+        elif not config.has_checks and (batch is None or not batch.checks):
             raise ConfigurationError(
                 "escalate goes up when a check fails, and there is no check: name one (--check COMMAND, "
                 "checks= in Python)"
@@ -228,7 +237,8 @@ class AgentLoop:
         if batch is not None:
             return await run_batch(run, batch, self._worker, self._smart, self._ladder(run))
         ended = await self._do_task(run)
-        return ended if self.config.escalate else await self._ladder(run).verify(ended)
+        climbs = self.config.escalate and not self._hands_out  # else its workers climb, each by itself
+        return ended if climbs else await self._ladder(run).verify(ended)
 
     async def _do_task(self, run: Run) -> Ending:
         config = self.config
@@ -240,7 +250,7 @@ class AgentLoop:
                 return ended
             given = Assignment.of(run, run.root.child("orchestrator"), self._smart, effort=config.effort)
             return await self._delegating(run).orchestrate(given)
-        if config.escalate:
+        if config.escalate and not self._hands_out:
             take_given_lens(run)
             return await self._ladder(run).do_task()
         if not config.enable_delegation and run.given_lens is None:
@@ -396,7 +406,13 @@ class AgentLoop:
 
     def _delegating(self, run: Run) -> Delegating:
         worker = self.delegation_model or (self._smart if self.config.orchestrate else self.model)
-        return Delegating(run, worker, self.config.delegation_tools or "delegate", run.lens)
+        models = LadderModels(worker, self._smart, self.second_model)
+        return Delegating(run, worker, self.config.delegation_tools or "delegate", models, run.lens)
+
+    @property
+    def _hands_out(self) -> bool:
+        """Whether a model starts workers, whose work may climb if it names a check for them."""
+        return self.config.orchestrate or self.config.delegation_tools is not None
 
     def stop(self) -> None:
         """End all runs of this loop: no new call starts, and each yields its cancelled result."""

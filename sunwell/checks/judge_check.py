@@ -5,6 +5,7 @@ from typing import Any
 import attrs
 
 from sunwell.context.json_text import json_in, strict_json
+from sunwell.core.addresses import without_addresses
 from sunwell.core.check import Checking, Verdict
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.marks import guarded
@@ -136,7 +137,9 @@ class JudgeCheck:
         except ValueError as error:
             return Verdict(None, f"{judge.name} gave no verdict: {one_line(str(error))}")
         except (ModelError, BudgetExhausted) as error:
-            return Verdict(None, f"{judge.name} could not be asked: {one_line(str(error))}")
+            return Verdict(
+                None, f"{judge.name} could not be asked: {without_addresses(one_line(str(error)))}"
+            )
         own = " (the model that did the work)" if judge.name in checking.models else ""
         said = cut(guarded(verdict.evidence), _MOST_EVIDENCE_CHARS)
         return attrs.evolve(verdict, evidence=f"{judge.name}{own}: {said}")

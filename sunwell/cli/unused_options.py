@@ -185,7 +185,8 @@ _RULES: tuple[Rule, ...] = (
     ),
     (
         ("check_timeout_seconds",),
-        lambda use: use.check_commands,
+        # A model that starts workers may name commands as their checks.
+        lambda use: use.check_commands or (use.scratchpad and use.options.allow_shell),
         "no check is a command; add --check",
     ),
     (

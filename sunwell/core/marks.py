@@ -67,7 +67,8 @@ _REPORT = re.compile(
     r"|(?:done|error|incomplete|cancelled|bill|cost|files|commands|sandbox|journal|lens|note|quoted)"
     r"(?: {2}| *\t)"
     r"|(?:incomplete|cancelled) [^\n]{0,200}after \d+ turns?\b"
-    r"|commands exit\b|sandbox: |sunwell: |run [0-9a-f-]{8,36} |unresolved: |unconfirmed: |continue sunwell "
+    r"|commands exit\b|sandbox: |sunwell: |run [0-9a-f-]{8,36} |unresolved: |conflict over |unconfirmed: "
+    r"|continue sunwell "
     r"|compared with [^\n]{1,200} alone\b|check (?:passed|failed|could not tell): "
     r"|[^\n]{0,400}\? \(y, n, all, details, \?\)"
     r"))",

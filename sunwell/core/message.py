@@ -96,6 +96,9 @@ class ToolResult:
     """Exit code of a command; ``None`` if no command finished."""
     reads: tuple[FileRead, ...] = ()
     """Files whose text is in ``content``; after a call that may have changed anything, all known files."""
+    refused: bool = attrs.field(default=False, metadata={"sparse": True})
+    """Whether the call was refused before it began: there is no such tool, its arguments are invalid, or it
+    was not approved. Such a call does not count as called."""
 
 
 Part = Text | Thinking | ToolCall | ToolResult

@@ -91,7 +91,10 @@ class Conflict:
     first: str
     second: str
     what: str
-    """One sentence: what the second worker wanted, and what happened."""
+    """One sentence: what the second worker wanted, and what happened. It names both."""
+    diff: str = ""
+    """What the second one wanted to change in the file of the first, as a diff of limited length; empty if a
+    command made the change."""
 
 
 @attrs.frozen
@@ -103,7 +106,7 @@ class Receipts:
     commands: tuple[CommandRun, ...] = ()
     """Commands in the order in which they ran."""
     tools_called: tuple[tuple[str, int], ...] = ()
-    """Names of tools and the number of calls of each."""
+    """Names of tools and the number of calls of each. Refused calls do not count."""
 
 
 Status = Literal["ok", "incomplete", "error", "cancelled"]
@@ -309,7 +312,7 @@ class TaskResult:
     files: tuple[FileChange, ...] = ()
     """Files that have changed, each once, as Sunwell observed."""
     tools_called: tuple[tuple[str, int], ...] = ()
-    """Names of tools and the number of calls of each."""
+    """Names of tools and the number of calls of each. Refused calls do not count."""
     turns: int = 0
     """Turns of the work."""
     bill: Bill = Bill()
@@ -346,6 +349,9 @@ class TaskResult:
     """What the checks found; ``None`` if there was no check."""
     unresolved: tuple[str, ...] = ()
     """What Sunwell itself saw that does not fit a finished task, a sentence each."""
+    diff: str = attrs.field(default="", kw_only=True)
+    """What a worker that a model started has changed in files, as diffs of limited length without known
+    secrets. Empty for other work."""
     confinement: Confinement = attrs.field(default=Confinement(), kw_only=True)
     """How the commands of the run were confined; of a worker, see the run."""
 

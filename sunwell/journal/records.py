@@ -377,9 +377,9 @@ class WorkerClosed(Record):
     """US dollars of the answered calls, its own workers' included; ``None``: a price is unknown."""
     duration_ms: int
     tools_called: tuple[str, ...]
-    """Names of tools, each as often as it was called."""
+    """Names of tools, each as often as it was called; refused calls do not count."""
     result_tokens: int | None
-    """Output tokens of the last answer; ``None`` where nobody said."""
+    """Output tokens of the messages that hold the answer; ``None``: unknown, or the harness wrote it."""
     files: tuple[FileChange, ...]
     commands: tuple[CommandRun, ...]
     conflicts: tuple[Conflict, ...]
@@ -392,6 +392,8 @@ class WorkerClosed(Record):
     """What the harness saw that does not fit a finished task; none in records of older versions."""
     verification: Verification | None = None
     """What the checks found; ``None`` if there was no check."""
+    diff: str = ""
+    """What it changed in files, as diffs of limited length, if a model started it."""
 
     @property
     def key(self) -> Key:

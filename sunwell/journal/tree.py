@@ -244,6 +244,11 @@ class ToolBranch:
     is_kept: bool = False
     """Whether another run has carried it out."""
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the call was refused, so that it does not count as called."""
+        return self.finished is not None and self.finished.result.refused
+
     def node(self, span: str, depth: int) -> Node:
         """Return the finished node; the time of one that another run carried out is not this run's."""
         done = self.finished
@@ -490,7 +495,11 @@ class _Growing:
             model=branch.model,
             started_at=started,
             duration_ms=lasted,
-            tools_called=tuple(child.name for child in children if child.type == "tool"),
+            tools_called=tuple(
+                tool.name
+                for tool in sorted(branch.tools.values(), key=lambda tool: tool.order)
+                if not tool.is_refused
+            ),
             children=children,
         )
 
@@ -505,7 +514,9 @@ class _Growing:
             parent_turn=turn if isinstance(turn, int) else None,
             query=query if isinstance(query, str) else None,
             context_query=context if isinstance(context, str) else None,
-            result_tokens=next((tokens for tokens in reversed(results) if tokens is not None), None),
+            result_tokens=branch.closed.result_tokens
+            if branch.closed
+            else next((tokens for tokens in reversed(results) if tokens is not None), None),
             status=branch.status,
             stop_reason=branch.closed.stop_reason if branch.closed else None,
             duration_ms=branch.closed.duration_ms if branch.closed else node.duration_ms,

@@ -8,6 +8,7 @@ import attrs
 
 from sunwell.core.message import FileChange, digest_of
 from sunwell.core.task import CommandRun, Receipts, TaskResult
+from sunwell.core.verdict import verification_fields
 from sunwell.journal.places import Journals
 from sunwell.journal.records import Note, Record, RunOpened, WorkerClosed
 
@@ -116,6 +117,9 @@ class ScratchpadEntry:
             "tokens_used": record.tokens_used,
             "cost_usd": None if record.cost is None else str(record.cost),
             "unresolved": list(record.unresolved),
+            "diff": record.diff,
+            "conflicts": [attrs.asdict(conflict) for conflict in record.conflicts],
+            "verification": verification_fields(record.verification),
         }
         receipts = Receipts(record.files, record.commands, tuple(called.items()))
         return cls(f"task:{task_id}", "analysis", ended.summary, raw, receipts, run_id)

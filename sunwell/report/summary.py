@@ -89,6 +89,7 @@ def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[st
         "commands": [attrs.asdict(command) for command in result.commands],
         "sandbox": attrs.asdict(result.confinement) | {"sentence": result.confinement.sentence},
         "unresolved": list(result.unresolved),
+        "conflicts": [attrs.asdict(conflict) for conflict in result.conflicts],
         "run_id": result.run_id,
         "journal": result.journal,
         "turns": result.turns,
@@ -188,6 +189,7 @@ def summary_text(
         *_sandbox(result),
         *command_lines(result.commands),
         *unresolved_lines(result.unresolved),
+        *_conflicts(result),
         "",
         *bill_lines(result.bill, width),
     ]
@@ -304,6 +306,15 @@ def command_lines(commands: Sequence[CommandRun]) -> Iterator[str]:
         yield f"{'commands' if i == 0 else '':<8} {end:<8} {one_line(command.command, 200)}"
     if earlier := len(commands) - len(shown):
         yield f"{'':<8} and {earlier:,} earlier: --json lists all"
+
+
+def _conflicts(result: TaskResult) -> Iterator[str]:
+    """Yield a line for each conflict of two workers, which names both; at most ten."""
+    for met in result.conflicts[:_MOST_COMMANDS]:
+        between = f"conflict over {on_one_line(met.path)} between {met.first} and {met.second}"
+        yield f"{between}: {one_line(met.what, 300)}"
+    if (left_out := len(result.conflicts) - _MOST_COMMANDS) > 0:
+        yield f"{'':<8} and {left_out:,} more conflicts: --json lists all"
 
 
 def unresolved_lines(unresolved: Iterable[str]) -> Iterator[str]:

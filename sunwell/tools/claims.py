@@ -11,6 +11,7 @@ from sunwell.core.task import Conflict
 from sunwell.core.tool import Staged
 from sunwell.errors import ToolError
 from sunwell.tools.file_tools import EditFile, Plan, WriteFile
+from sunwell.tools.short_diff import Redact, short_difference
 from sunwell.tools.staged_calls import CallTerms, StagedAnswer, StagedWrite
 from sunwell.tools.wording import quoted
 from sunwell.tools.workspace_view import WorkspaceView
@@ -76,10 +77,14 @@ class Claims:
             self._current[change.path] = change.after
             self._writer[change.path] = worker
 
-    def conflict(self, path: str, first: str, second: str, what: str) -> None:
-        """Record a conflict of *second* with the work of *first*, which is told with its next result."""
-        self.conflicts.append(Conflict(path, first, second, what))
-        self._notices.setdefault(first, []).append(f"{second} {what}")
+    def last_writer(self, path: str) -> str | None:
+        """Return the last worker that changed *path*; ``None``: no one."""
+        return self._writer.get(path)
+
+    def conflict(self, met: Conflict, notice: str) -> None:
+        """Record *met*; its first worker is told *notice*, after the second's name, with its next result."""
+        self.conflicts.append(met)
+        self._notices.setdefault(met.first, []).append(f"{met.second} {notice}")
 
     def look_again(self, worker: str) -> tuple[str, ...]:
         """Find the changes that a command of *worker* made to known files; return remarks for this worker."""
@@ -92,9 +97,9 @@ class Claims:
             others = [other for other, seen in self._seen.items() if other != worker and path in seen]
             self.note(worker, ToolResult("", "", changes=(FileChange(path, before, now),)))
             for other in others:
-                self.conflict(
-                    path, other, worker, f"{verb} {quoted(path)} with a command, which you had seen"
-                )
+                done = f"{verb} {quoted(path)} with a command"
+                what = f"{worker} {done}, after {other} had seen it"
+                self.conflict(Conflict(path, other, worker, what), f"{done}, which you had seen")
             if others:
                 told.append(f"your command {verb} {quoted(path)}, which {_listed(others)} had seen")
         return tuple(told)
@@ -106,6 +111,12 @@ class Claims:
     def conflicts_of(self, worker: str) -> tuple[Conflict, ...]:
         """Return the conflicts that *worker* is part of."""
         return tuple(one for one in self.conflicts if worker in (one.first, one.second))
+
+
+def _wanted(path: str, arguments: Mapping[str, Any], redact: Redact) -> str:
+    """Return the edit that *arguments* ask for as a diff of the piece alone."""
+    old, new = (str(arguments[name]).encode("utf-8", "replace") for name in ("old", "new"))
+    return short_difference(Plan(path, old, new, ""), redact)
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -174,21 +185,27 @@ class Claimant:
         try:
             plan = tool.plan(arguments)
             if other is not None and isinstance(tool, WriteFile) and plan.changes:
-                raise self._refused(other, path, "replace")
+                diff = short_difference(plan, terms.secrets.redact)
+                raise self._refused(Conflict(path, other, self.worker, "replace", diff))
         except ToolError as error:
             if other is not None and isinstance(tool, EditFile) and self.claims.has_seen(self.worker, path):
-                error = self._refused(other, path, "edit", error.sentence)
+                diff = _wanted(path, arguments, terms.secrets.redact)
+                error = self._refused(Conflict(path, other, self.worker, "edit", diff), error.sentence)
             return self.done(StagedAnswer(terms.failure(call, error.sentence)))
-        return self.done(StagedWrite(call, plan, terms, view), remark=self._remark(other, plan))
+        # Else what this worker changed could not be shown later: only the run's first content is kept.
+        is_others = self.claims.last_writer(plan.path) not in (None, self.worker)
+        staged = StagedWrite(call, plan, terms, view, holds=is_others)
+        return self.done(staged, remark=self._remark(other, plan))
 
     def done(self, staged: Staged, *, looks_again: bool = False, remark: str = "") -> Staged:
         """Return *staged* as a call of this worker."""
         return ClaimedCall(staged, self.claims, self.worker, looks_again, remark)
 
-    def _refused(self, other: str, path: str, verb: str, why: str = "") -> ToolError:
-        self.claims.conflict(
-            path, other, self.worker, f"wanted to {verb} {quoted(path)}, which you changed; nothing was lost"
-        )
+    def _refused(self, met: Conflict, why: str = "") -> ToolError:
+        """Record *met*, whose ``what`` is the verb, and return what this worker is told."""
+        path, other, wanted = met.path, met.first, f"wanted to {met.what} {quoted(met.path)}"
+        what = f"{self.worker} {wanted}, which {other} had changed; nothing was written"
+        self.claims.conflict(attrs.evolve(met, what=what), f"{wanted}, which you changed; nothing was lost")
         reason = f"{why}. " if why else ""
         return ToolError(
             f"{reason}{other} has changed {quoted(path)} and you have not seen how; nothing was written. "

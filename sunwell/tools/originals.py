@@ -124,6 +124,11 @@ class Originals:
             self._note({"path": path, "before": before_hash})
             self._kept.add(path)
 
+    def hold(self, content: bytes | None) -> None:
+        """Keep *content* of a file by its hash alone, to show later what was changed; undo ignores it."""
+        if content is not None:
+            self._store(hashlib.sha256(content).hexdigest(), content)
+
     def expect(self, path: str, after_hash: str | None) -> None:
         """Record the content that the run is about to write to *path*, ``None`` for no file."""
         with _as_refusal(path):

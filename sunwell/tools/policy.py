@@ -152,7 +152,7 @@ class GovernedExecutor:
         try:
             await self.terms.require_approval(call.name, f"run the tool {call.name}", call.arguments)
         except ToolError as error:
-            return self.terms.failure(call, error.sentence)
+            return self.terms.failed(call, error)
         return await self.inner.execute(call)
 
     def beside(self, tools: Iterable[Tool]) -> Toolbox:
@@ -285,7 +285,7 @@ class GovernedCall:
                 )
                 kept = [change for change in self.inner.changes if self._keep(change)]
             except ToolError as error:
-                return self.terms.failure(self.call, error.sentence)
+                return self.terms.failed(self.call, error)
         result = await self.inner.finish()
         if not isinstance(result, ToolResult):  # the caller reports what is wrong with it
             return result

@@ -389,6 +389,11 @@ class RunCommand:
             )
 
     @property
+    def runner(self) -> CommandRunner:
+        """Who runs the commands."""
+        return self._runner
+
+    @property
     def confinement(self) -> Confinement:
         """How commands are confined if they can run at all."""
         return self._runner.confinement

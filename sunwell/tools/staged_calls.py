@@ -21,7 +21,7 @@ from sunwell.core.tool import Proposal
 from sunwell.errors import ToolError
 from sunwell.tools.file_tools import Plan, counts_in, difference
 from sunwell.tools.limits import Approve, Outcome, ToolLimits, as_text
-from sunwell.tools.originals import Keeper
+from sunwell.tools.originals import Keeper, Originals
 from sunwell.tools.wording import cut, on_one_line, refusal_of
 from sunwell.tools.workspace_view import WorkspaceView
 
@@ -33,6 +33,11 @@ while_asking: ContextVar[Callable[[], AbstractAsyncContextManager[None]]] = Cont
 """Entered while an approval is pending: this time does not count as working time."""
 asking_for: ContextVar[str] = ContextVar("asking_for", default="")
 """The worker whose calls are executed, with its task; empty outside workers."""
+
+
+@attrs.define(eq=False)
+class CallNotApproved(ToolError):
+    """A call was not made, because nobody approved it. The sentence goes to the model."""
 
 
 class Runnable(Protocol):
@@ -74,10 +79,19 @@ class CallTerms:
         """Return *sentence* as a result with ``is_error``."""
         return self.result(call, Outcome(sentence, is_error=True))
 
+    def refusal(self, call: ToolCall, sentence: str) -> ToolResult:
+        """Return *sentence* as the result of a call that was refused before it began."""
+        return attrs.evolve(self.failure(call, sentence), refused=True)
+
+    def failed(self, call: ToolCall, error: ToolError) -> ToolResult:
+        """Return what the model is told of *error*: a failure, or a refusal if nobody approved the call."""
+        is_refused = isinstance(error, CallNotApproved)
+        return (self.refusal if is_refused else self.failure)(call, error.sentence)
+
     async def require_approval(
         self, tool: str, summary: str, details: str, *, path: str = "", conditions: str = "", reason: str = ""
     ) -> None:
-        """Ask for approval, one question at a time; raise :exc:`ToolError` unless it is given.
+        """Ask for approval, one question at a time; raise :exc:`CallNotApproved` unless it is given.
 
         With a *reason* it is always asked, whatever was approved before.
         """
@@ -103,9 +117,10 @@ class CallTerms:
                 approved = await said if isawaitable(said) else said
             except Exception as error:
                 log.exception("approve failed on a call to %s; the call was not made", tool)
-                raise ToolError(f"{tool} could not be approved ({type(error).__name__}); not done") from None
+                sentence = f"{tool} could not be approved ({type(error).__name__}); not done"
+                raise CallNotApproved(sentence) from None
         if approved is not True:  # the string "no" is true in a condition
-            raise ToolError(refusal_of(tool))
+            raise CallNotApproved(refusal_of(tool))
 
 
 @attrs.frozen
@@ -129,6 +144,8 @@ class StagedWrite:
     plan: Plan
     terms: CallTerms
     view: WorkspaceView
+    holds: bool = False
+    """Whether the content before is kept although it is not that of before the run: a worker wrote it."""
 
     changes: tuple[FileChange, ...] = attrs.field(init=False)
     """The change of the file; nothing in a dry run."""
@@ -164,7 +181,7 @@ class StagedWrite:
                 )
             self._write()
         except ToolError as error:
-            return self.terms.failure(self.call, error.sentence)
+            return self.terms.failed(self.call, error)
         return self.foretold or self._done()
 
     def _done(self) -> ToolResult:
@@ -189,6 +206,8 @@ class StagedWrite:
         if self.view.workspace.sha256(plan.path) == change.before and self.terms.originals is not None:
             assert change.after is not None
             try:
+                if self.holds and isinstance(self.terms.originals, Originals):
+                    self.terms.originals.hold(plan.old)
                 self.terms.originals.keep(plan.path, change.before, plan.old)
                 self.terms.originals.expect(plan.path, change.after)
             except OSError as error:
@@ -236,7 +255,7 @@ class StagedRun:
                 await self.terms.require_approval(self.call.name, summary, details, conditions=how)
             return self.terms.result(self.call, await self._run())
         except ToolError as error:
-            return self.terms.failure(self.call, error.sentence)
+            return self.terms.failed(self.call, error)
 
     def _proposed(self) -> tuple[str, str]:
         summary = getattr(self.tool, "summary", None)

@@ -26,7 +26,7 @@ from sunwell.tools.originals import Keeper
 from sunwell.tools.python import ExecutePython, require_interpreter
 from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.search import SearchFiles
-from sunwell.tools.shell import RunCommand
+from sunwell.tools.shell import CommandRunner, RunCommand
 from sunwell.tools.staged_calls import CallTerms, StagedAnswer, StagedRun, StagedWrite
 from sunwell.tools.tool_plugins import BUILT_IN, unknown_tool
 from sunwell.tools.workspace import Workspace
@@ -144,6 +144,27 @@ class Toolbox:
             is_open = name in self._granted and (names is None or name in names)
             if isinstance(tool, RunCommand) and is_open and not self.dry_run:
                 tool.require_sandbox()
+
+    @property
+    def command_runner(self) -> CommandRunner | None:
+        """Who runs the commands of models; ``None`` if this toolbox runs none."""
+        tool = self._by_name.get("run_command")
+        is_open = isinstance(tool, RunCommand) and "run_command" in self._granted
+        return tool.runner if is_open and isinstance(tool, RunCommand) else None
+
+    async def require_command_approval(self, command: str, what: str = "") -> None:
+        """Ask for approval of *command* as of a call of ``run_command``; the question begins with *what*.
+
+        Raises :exc:`~sunwell.errors.ToolError` if it is invalid or not approved. A dry run asks nobody.
+        """
+        tool = self._tool("run_command")
+        arguments = {"command": command, "timeout_seconds": None}
+        if not isinstance(tool, RunCommand) or self.dry_run:
+            return
+        tool.require_valid(arguments)
+        summary, details = f"{what}{tool.summary(arguments)}", tool.details(arguments)
+        how = tool.conditions(arguments)
+        await self._terms.require_approval("run_command", summary, details, conditions=how)
 
     def warning(self, names: Iterable[str] | None = None) -> str:
         """Return the warning that commands run without a sandbox; empty if none does."""
@@ -286,15 +307,18 @@ class Toolbox:
         try:
             tool = self._tool(call.name)
             arguments = read_arguments(call, tool.spec)
-            if isinstance(tool, WriteFile | EditFile):
-                assert self._terms.view is not None
-                if self._claimant is not None:
-                    return await self._claimant.write(call, tool, arguments, self._terms, self._terms.view)
-                return StagedWrite(call, tool.plan(arguments), self._terms, self._terms.view)
             if isinstance(tool, FunctionTool | RunCommand):
                 tool.require_valid(arguments)  # before anybody is asked to approve it
         except ToolError as error:
-            return StagedAnswer(self._terms.failure(call, error.sentence))
+            return StagedAnswer(self._terms.refusal(call, error.sentence))
+        if isinstance(tool, WriteFile | EditFile):
+            assert self._terms.view is not None
+            try:
+                if self._claimant is not None:
+                    return await self._claimant.write(call, tool, arguments, self._terms, self._terms.view)
+                return StagedWrite(call, tool.plan(arguments), self._terms, self._terms.view)
+            except ToolError as error:
+                return StagedAnswer(self._terms.failure(call, error.sentence))
         staged = StagedRun(call, tool, arguments, self._terms)
         if self._claimant is None:
             return staged

@@ -1,5 +1,7 @@
 """A run that is a batch: one lens, a worker for each task, a result for each worker."""
 
+from collections.abc import Callable
+
 from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.results_file import ResultsFile
 from sunwell.agent.batches.task_batch import Batch, joined_end, run_tasks
@@ -73,10 +75,11 @@ async def _results(
             file.finish()
 
 
-def recall_calls(run: Run) -> None:
+def recall_calls(run: Run, id_of: Callable[[str], str] | None = None) -> None:
     """Tell the tools what workers read and changed before this process took the run up.
 
-    The bill is told which calls belong to which rung: a worker with a recorded result does not climb again.
+    *id_of* returns the id of the worker at a path; ``None``: it is the path below the run's own. The bill is
+    told which calls belong to which rung: a worker with a recorded result does not climb again.
     """
     root = f"{run.root.path}/"
     workers: set[str] = set()
@@ -94,7 +97,8 @@ def recall_calls(run: Run) -> None:
                 # What a worker did on a rung of the ladder was done in a span below its own.
                 worker = next((path for path in upwards(record.span) if path in workers), None)
                 if worker is not None:
-                    run.tools.note(worker.removeprefix(root), record.result)
+                    task_id = worker.removeprefix(root) if id_of is None else id_of(worker)
+                    run.tools.note(task_id, record.result)
 
 
 def planning_for(run: Run) -> Planning:

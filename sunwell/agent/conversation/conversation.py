@@ -177,8 +177,8 @@ class Conversation:
     """Whether messages have the usual limit although the answer has one."""
     last_text: str = attrs.field(default="", init=False)
     """The latest plain text that the model said."""
-    last_output_tokens: int | None = attrs.field(default=None, init=False)
-    """Output tokens of the latest answer; ``None`` where nobody said."""
+    _answer_tokens: int | None = attrs.field(default=0, init=False)
+    """Output tokens of the pieces of the answer so far; ``None`` where nobody said."""
     _price: Price | None = attrs.field(default=None, init=False)
     _bare_tokens: int = attrs.field(default=0, init=False)
     _empty: int = attrs.field(default=0, init=False)
@@ -452,7 +452,11 @@ class Conversation:
         """Take one answer into the conversation; return the end where it is one."""
         message = with_sound_ids(completion.as_message(), len(self._history) if self.begun else self.turns)
         self.last_text = completion.text or self.last_text
-        self.last_output_tokens = completion.usage.output_tokens if completion.usage else None
+        if not self._pieces:
+            self._answer_tokens = 0
+        if self._answer_tokens is not None:
+            usage = completion.usage
+            self._answer_tokens = None if usage is None else self._answer_tokens + usage.output_tokens
         if message.tool_calls and completion.stop not in ("refusal", "window", "other"):
             self._history = self._history.plus(message)
             if completion.stop == "length":
@@ -493,7 +497,8 @@ class Conversation:
         if ended := self._end_at_limit(completion):
             return ended
         if len(self._pieces) >= _MOST_CONTINUATIONS:
-            return Ending("incomplete", "length", self._answer(completion), _TOO_LONG)
+            answer, tokens = self._answer(completion), self._answer_tokens
+            return Ending("incomplete", "length", answer, _TOO_LONG, answer_tokens=tokens)
         self._pieces.append(completion.text)
         self._history = self._history.plus(message, user(CONTINUE))
         return None
@@ -523,7 +528,8 @@ class Conversation:
     async def _look_over(self, answer: str) -> Ending | None:
         """Return the end with *answer*, or ``None`` if the model is told once what does not fit it."""
         facts = self._facts_about(answer)
-        ended = Ending("ok", "end", answer, unresolved=tuple(fact.sentence for fact in facts))
+        sentences = tuple(fact.sentence for fact in facts)
+        ended = Ending("ok", "end", answer, unresolved=sentences, answer_tokens=self._answer_tokens)
         text = "" if self._first is not None else await self._text_on(facts)
         if not text:
             return ended
@@ -597,12 +603,13 @@ class Conversation:
             text = text[: len(text) * max(0, left) // taken]
         elif not is_cut or self._piece_tokens < most * _NEARLY:
             return None
-        return Ending("incomplete", "length", "".join([*self._pieces, text]), answer_cut(most))
+        answer, tokens = "".join([*self._pieces, text]), self._answer_tokens
+        return Ending("incomplete", "length", answer, answer_cut(most), answer_tokens=tokens)
 
     def _incomplete(self, reason: StopReason, answer: str, sentence: str) -> Ending:
         """Return an end with what the model wrote of its answer; if that is nothing, with what is there."""
         if answer.strip():
-            return Ending("incomplete", reason, answer, sentence)
+            return Ending("incomplete", reason, answer, sentence, answer_tokens=self._answer_tokens)
         return self.composed_end("incomplete", reason, sentence)
 
     def _answer(self, completion: Completion) -> str:
@@ -643,7 +650,8 @@ class Conversation:
         if completion.stop != "end" or not completion.text.strip():
             is_cut = completion.stop in ("length", "window")
             return self.composed_end("incomplete", reason, sentence, completion.text, is_cut=is_cut)
-        return Ending("incomplete", reason, completion.text, sentence)
+        tokens = None if completion.usage is None else completion.usage.output_tokens
+        return Ending("incomplete", reason, completion.text, sentence, answer_tokens=tokens)
 
     async def _last_answer(self, span: Span, reason: StopReason, delivered: str) -> Completion:
         """Make the closing call, with less of the conversation if there is no room for more.

@@ -43,6 +43,7 @@ def sound_result(value: Any, call: ToolCall) -> ToolResult:
         "is_error": (bool,),
         "changes": (tuple, list),
         "exit_code": (int, type(None)),
+        "refused": (bool,),
     }
     for name, types in wanted.items():
         given = getattr(value, name)
@@ -92,7 +93,7 @@ class CallRunner:
     span: Span
     tools: Toolset
     called: Counter[str] = attrs.field(factory=Counter, init=False)
-    """How often each tool was called."""
+    """How often each tool was called; calls that were refused do not count."""
     changes: list[FileChange] = attrs.field(factory=list, init=False)
     """Changes of files in the order in which they happened."""
     commands: list[CommandRun] = attrs.field(factory=list, init=False)
@@ -171,10 +172,11 @@ class CallRunner:
         """Return the result of *call*, and the record of its beginning if it has begun."""
         executor, staging = self.tools.executors_of(call, Place(self.span, *key[1:]))
         if repeats_a_cut(call):
-            return ToolResult(call.id, CALL_SHORTENED, is_error=True), None
+            return ToolResult(call.id, CALL_SHORTENED, is_error=True, refused=True), None
         if executor is None:
             return self.tools.refusal(call), None
-        if self.tools.is_parallel(call):  # it changes nothing
+        # A call that waits for workers must not count as writing: their checks wait until nobody writes.
+        if self.tools.is_parallel(call) or not self.tools.may_write(call):
             return await self._begin(executor, staging, call, key)
         async with self.run.quiet.writing():
             return await self._begin(executor, staging, call, key)
@@ -261,7 +263,8 @@ class CallRunner:
         return result
 
     def _count(self, call: ToolCall, result: ToolResult, started: ToolStarted | None) -> None:
-        self.called[call.name] += 1
+        if not result.refused:
+            self.called[call.name] += 1
         self.changes += result.changes
         self.seen.append(seen_call(call, result, started))
         command = command_of(call, result)

@@ -77,7 +77,6 @@ class PutBack:
     before: Work
     """The attempt whose files they were: if the run stops here, it has the last word."""
     turns: int = 0
-    last_output_tokens: int | None = None
     calls: PutBackCalls = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
@@ -19,7 +19,11 @@ from sunwell.core.task import CommandRun
 from sunwell.events import CHECK_FINISHED, CHECK_STARTED, CheckFinished, CheckStarted
 from sunwell.journal.records import Checked
 
+if TYPE_CHECKING:  # most runs have no checks, and do not load their room
+    from sunwell.checks.suite import ChosenChecks
+
 _NAMED = 20
+NOBODY_CHECKS = "no commands may run here, so the check was not run"
 OUT_OF_TIME = "the time limit was reached before the checks had ended"
 
 
@@ -78,6 +82,12 @@ class Checker:
     """The slot of a worker of a batch; ``None``: it has no siblings."""
     judges: tuple[ModelProtocol, ...] = ()
     """Models that may judge; one that did the work comes last."""
+    checks: "ChosenChecks | None" = attrs.field(
+        default=attrs.Factory(lambda self: self.run.checks, takes_self=True)
+    )
+    """What runs the checks; ``None``: nobody can, and only what is on record is known."""
+    pauses: bool = True
+    """Whether a failure that siblings may have caused is looked at again when all of them pause."""
     out_of_time: bool = attrs.field(default=False, init=False)
     """Whether the time limit of the run ended the checks: what they would have found is not known."""
     _made: int = attrs.field(default=0, init=False)
@@ -85,7 +95,7 @@ class Checker:
     @property
     def names(self) -> tuple[str, ...]:
         """What the checks are called, without known secrets: a command may have one in it."""
-        names = () if self.run.checks is None else self.run.checks.names(self.own)
+        names = () if self.checks is None else self.checks.names(self.own)
         return tuple(map(self.run.gateway.redact, names))
 
     async def check(self, done: WorkDone, rung: str = "") -> tuple[Checked, bool]:
@@ -96,6 +106,8 @@ class Checker:
         others = () if self.seat is None else self.siblings.others(self.worker_id)
         found = await self._once(attrs.evolve(done, unfinished=others), rung)
         if self.seat is None or found[0].passed is not False or not found[0].unfinished:
+            return found
+        if not self.pauses:
             return found
         async with self.siblings.all_pause(self.worker_id, self.seat):
             return await self._once(attrs.evolve(done, unfinished=()), rung)
@@ -131,8 +143,9 @@ class Checker:
             ):
                 run.tell(CHECK_STARTED, CheckStarted(span.path, self.names))
                 begun = clock()
-                assert run.checks is not None
-                verdict = await run.checks.verdict(self._checking(number, done), self.own)
+                verdict = Verdict(None, NOBODY_CHECKS)
+                if self.checks is not None:
+                    verdict = await self.checks.verdict(self._checking(number, done), self.own)
         except TimeoutError:
             self.out_of_time = True
             verdict = Verdict(None, f"{OUT_OF_TIME}: resume the run with more time to check it")

@@ -18,6 +18,7 @@ from sunwell.agent.policy.ladder import Attempt, Rung, Step, next_step
 from sunwell.agent.prompts import attempt_text, before_you, repair_text
 from sunwell.agent.run.run_context import Ending, Run, Work
 from sunwell.agent.run.toolset import Toolset
+from sunwell.core.addresses import without_addresses
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
 from sunwell.core.message import FileChange, digest_of, net_changes
@@ -75,6 +76,12 @@ class _Tried:
     """``None`` if the work did not begin: there was no lens."""
     has_asked: bool
     """Whether any model was asked."""
+
+    @property
+    def told_evidence(self) -> str:
+        """What the next model is told of it: an error may be a provider's, and has no addresses then."""
+        evidence = self.attempt.evidence
+        return without_addresses(evidence) if self.ended.status == "error" else evidence
 
 
 @attrs.define(eq=False)
@@ -254,7 +261,7 @@ class Climb:
     ) -> Conversation:
         run, prompt = self.run, self.errand.prompt
         if self._tried:
-            evidence = self._tried[-1].attempt.evidence
+            evidence = self._tried[-1].told_evidence
             report = self._tried[-1].ended.answer
             before = before_you(evidence, report, self._changed, diff=diff, restored=run.config.fresh)
             prompt = f"{prompt}\n\n{before}"
@@ -296,7 +303,7 @@ class Climb:
         text = attempt_text(
             diff,
             last.ended.answer[:_SHOWN_CHARACTERS],
-            last.attempt.evidence,
+            last.told_evidence,
             [one.attempt.model for one in self._tried],
             restored=self.run.config.fresh,
         )
@@ -323,7 +330,13 @@ class Climb:
         answered = [one.ended for one in self._tried if one.ended.answer]
         ended = self._tried[-1].ended
         if not ended.answer and answered:
-            ended = attrs.evolve(ended, answer=answered[-1].answer, answer_by=answered[-1].answer_by)
+            last_said = answered[-1]
+            ended = attrs.evolve(
+                ended,
+                answer=last_said.answer,
+                answer_by=last_said.answer_by,
+                answer_tokens=last_said.answer_tokens,
+            )
         if not self._by:  # each attempt failed before there was any work: no check has looked
             passed = None
             ended = attrs.evolve(ended, error=one_line(f"{ended.error}; {last.reason}"))

@@ -72,6 +72,12 @@ class RunLadder:
     models: LadderModels
     climbs: bool
     """Whether work that fails its check goes up; if not, it is checked once."""
+    checks: ChosenChecks | None = attrs.field(
+        default=attrs.Factory(lambda self: self.run.checks, takes_self=True)
+    )
+    """What runs the checks: those of the run, or of its workers alone; ``None``: there are none."""
+    pauses: bool = True
+    """Whether a failure that siblings may have caused is looked at again when all of them pause."""
     siblings: WorkersAtWork = attrs.field(factory=WorkersAtWork, init=False)
     _workers: dict[str, str] = attrs.field(factory=dict, init=False)
     """Ids of workers, by the paths of their spans."""
@@ -127,8 +133,8 @@ class RunLadder:
         return climbed.ended
 
     def __attrs_post_init__(self) -> None:
-        if self.run.checks is not None:
-            self.run.checks.at_work = self._beside
+        if self.checks is not None:
+            self.checks.at_work = self._beside
 
     def _beside(self, path: str) -> tuple[str, ...]:
         """Return who is at work besides the worker at *path*; nobody beside other work."""
@@ -144,12 +150,16 @@ class RunLadder:
         """Note that *worker* has ended."""
         self.siblings.left(worker.id)
 
+    def told(self, worker: Worker) -> tuple[str, ...]:
+        """Return what *worker* is told of the checks of its task alone."""
+        return () if self.checks is None else self.checks.told(worker.task.check)
+
     def may_climb(self, worker: Worker) -> bool:
         """Whether the work of *worker* goes up if it fails its check."""
         return self.climbs and self._has_checks(worker)
 
     def _has_checks(self, worker: Worker) -> bool:
-        if self.run.checks is not None and self.run.checks.for_task(worker.task.check):
+        if worker.task.check if self.checks is None else self.checks.for_task(worker.task.check):
             return True
         # A run that is played again may be without the caller's own checks, but it has what they found.
         path = worker.span.path
@@ -162,7 +172,17 @@ class RunLadder:
         if worker is None:
             return Checker(self.run, span, judges=judges)
         own = worker.task.check
-        return Checker(self.run, span, own, self.siblings, worker.id, worker.seat, judges)
+        return Checker(
+            self.run,
+            span,
+            own,
+            self.siblings,
+            worker.id,
+            worker.seat,
+            judges,
+            checks=self.checks,
+            pauses=self.pauses,
+        )
 
     async def carry_out(self, worker: Worker, first: Conversation, limits: Budget) -> Carried:
         """Carry out what *worker* has begun in *first*, and verify it. *limits* hold for each rung."""

@@ -18,6 +18,7 @@ from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.model_roles import Choices, Roles, resolve_roles
 from sunwell.agent.lifecycle.open_run import RunStart, learn_keys, open_new, reopen
 from sunwell.agent.loop import AgentLoop
+from sunwell.agent.orchestration.worker_checks import require_worker_checks
 from sunwell.agent.policy.cache_planner import CacheLessons
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import EventStream
@@ -78,6 +79,9 @@ class RunStarter:
         A run that is refused leaves no journal behind.
         """
         left_by(self.journals, session.workspace, session.options.earlier_runs)
+        options = session.options
+        if options.escalate and (options.orchestrate or options.delegation_tools) and batch is None:
+            require_worker_checks(self.equipment.preview(session), self.equipment.names(options))
         if batch is None:
             return
         if batch.results is not None:
@@ -85,7 +89,6 @@ class RunStarter:
         named = {name for task in batch.tasks for name in task.tools or ()}
         if not named:
             return
-        options = session.options
         tools = Toolset.of(self.equipment.names(options), self.equipment.preview(session))
         has_checks = options.has_checks or bool(batch.checks)
         for number, task in enumerate(batch.tasks, 1):

@@ -8,8 +8,10 @@ from typing import Any
 from sunwell.agent.orchestration.reports import fitting, left_out_of, told_reports
 from sunwell.agent.orchestration.spawner import MOST_PASSED_ON, Order, Spawner, WorkerStates
 from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
+from sunwell.agent.orchestration.worker_checks import CHECK
 from sunwell.agent.prompts import BRIEF_STANDING
-from sunwell.agent.workers.worker_result import command_line
+from sunwell.agent.workers.receipt_lines import error_lines, receipt_lines
+from sunwell.core.addresses import without_addresses
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.marks import guarded
@@ -76,14 +78,17 @@ def _facts(entry: ScratchpadEntry) -> list[str]:
     raw, seen = entry.raw, entry.receipts
     lines = [f"Task: {one_line(str(raw.get('task', '')))}"]
     lines.append(f"Ended: {raw.get('status')} ({raw.get('stop_reason')}), {raw.get('turns')} turns")
-    if raw.get("error"):
-        lines.append(f"Error: {one_line(str(raw['error']))}")
-    lines.append("Recorded by the harness itself:")
-    lines += [f"- file {one_line(change.path)}" for change in seen.files] or ["- no file was changed"]
-    lines += [f"- {command_line(run)}" for run in seen.commands]
-    called = ", ".join(f"{name} {count}" for name, count in seen.tools_called)
-    lines.append(f"- tools called: {called or 'none'}")
-    return [*lines, *(f"- unresolved: {one_line(str(said))}" for said in raw.get("unresolved") or ())]
+    return [
+        *lines,
+        *error_lines(str(raw.get("error") or "")),
+        *receipt_lines(
+            seen,
+            diff=str(raw.get("diff") or ""),
+            conflicts=raw.get("conflicts") or (),
+            verification=raw.get("verification"),
+            unresolved=[str(said) for said in raw.get("unresolved") or ()],
+        ),
+    ]
 
 
 MOST_TASKS = 100
@@ -113,19 +118,19 @@ _DELEGATE = spec(
     "delegate",
     "Start one worker on a task and return its task_id at once, without waiting. The worker has the tools "
     'of the workspace and reports back. Example: {"task": "Read src/auth.py and report how tokens are '
-    'checked, with line numbers.", "tools": null, "context": null}',
-    {"task": _TASK, "tools": _TOOLS, "context": _CONTEXT},
+    'checked, with line numbers.", "tools": null, "context": null, "check": null}',
+    {"task": _TASK, "tools": _TOOLS, "context": _CONTEXT, "check": CHECK},
 )
 _DELEGATE_BATCH = spec(
     "delegate_batch",
     "Start several workers at once, one for each task, and return their task_ids without waiting. For "
     'tasks that do not need each other\'s results. Example: {"tasks": [{"task": "Count the tests in '
-    'tests/a", "tools": null, "context": null}, {"task": "Count the tests in tests/b", "tools": null, '
-    '"context": null}]}',
+    'tests/a", "tools": null, "context": null, "check": null}, {"task": "Fix tests/b", "tools": null, '
+    '"context": null, "check": "pytest -q tests/b"}]}',
     {
         "tasks": {
             "type": "array",
-            "items": closed({"task": _TASK, "tools": _TOOLS, "context": _CONTEXT}),
+            "items": closed({"task": _TASK, "tools": _TOOLS, "context": _CONTEXT, "check": CHECK}),
             "description": f"The tasks, 1 to {MOST_TASKS}.",
         }
     },
@@ -216,10 +221,13 @@ def inspecting_tool() -> SpawnerTool:
     return SpawnerTool(_INSPECT, _inspect)
 
 
-def order_of(spawner: Spawner, arguments: Mapping[str, Any]) -> Order:
-    """Return the order that a model wrote.
+def order_of(
+    spawner: Spawner, place: Place, arguments: Mapping[str, Any], *, recalled: bool = False
+) -> Order:
+    """Return the order that a model wrote at *place*; *recalled*: in an earlier process.
 
-    Raises :exc:`~sunwell.errors.ToolError` for an empty task and for a tool that no worker has.
+    Raises :exc:`~sunwell.errors.ToolError` for an empty task, for a tool that no worker has, and for a check
+    that may not be run.
     """
     if not str(arguments["task"]).strip():
         raise ToolError("the task is empty: say in words what the worker is to do")
@@ -228,8 +236,9 @@ def order_of(spawner: Spawner, arguments: Mapping[str, Any]) -> Order:
         raise ToolError(
             f"context takes at most {MOST_PASSED_ON} keys, got {len(keys)}: name those that the task needs"
         )
-    task = Task(arguments["task"], tools=known_tools(spawner, arguments["tools"]))
-    return Order(task, context=keys)
+    tools = known_tools(spawner, arguments["tools"])
+    check = spawner.check_of(place.span, arguments["check"], recalled=recalled)
+    return Order(Task(arguments["task"], tools=tools, check=check), context=keys)
 
 
 def _key_of(key: str) -> str:
@@ -250,34 +259,54 @@ def known_tools(spawner: Spawner, names: list[str] | None) -> tuple[str, ...] | 
 
 
 async def _delegate(spawner: Spawner, place: Place, arguments: Arguments) -> str:
-    order = order_of(spawner, arguments)
+    order = order_of(spawner, place, arguments)
+    await spawner.approve_checks([order])
     ids = await spawner.start(place, [order], share=spawner.options.worker_share)
     await spawner.decide(place, f"delegated: {one_line(order.task.text)[:120]}", order.task.text)
     return told_start(ids, [order.task.text])
 
 
 def _recall_delegate(spawner: Spawner, place: Place, arguments: Arguments) -> None:
-    spawner.recall(place, [order_of(spawner, arguments)])
+    spawner.recall(place, [order_of(spawner, place, arguments, recalled=True)])
 
 
-def _orders(spawner: Spawner, arguments: Arguments) -> list[Order]:
-    tasks = arguments["tasks"]
+_REFUSED = "refused"
+
+
+def _items(arguments: Arguments) -> list[Mapping[str, Any]]:
+    tasks: list[Mapping[str, Any]] = arguments["tasks"]
     if not 1 <= len(tasks) <= MOST_TASKS:
         raise ToolError(f"delegate_batch takes 1 to {MOST_TASKS} tasks, got {len(tasks)}")
-    return [order_of(spawner, task) for task in tasks]
+    return tasks
 
 
 async def _delegate_batch(spawner: Spawner, place: Place, arguments: Arguments) -> str:
-    orders = _orders(spawner, arguments)
+    items, orders, refused = _items(arguments), [], {}
+    for number, item in enumerate(items):
+        order = order_of(spawner, place, {**item, "check": None})
+        try:
+            order = order_of(spawner, place, item)
+            await spawner.approve_checks([order])
+        except ToolError as error:  # its check alone: the others start
+            refused[number] = error.sentence
+            continue
+        orders.append(order)
+    told = [f"- refused · {one_line(str(items[at]['task']))[:_SHOWN_TASK]}: {refused[at]}" for at in refused]
+    if not orders:
+        raise ToolError("\n".join(["nothing was started:", *told]))
+    if refused:  # before any starts: a resume must start the same ones
+        await spawner.note(place, _REFUSED, list(refused))
     tasks = [order.task.text for order in orders]
     ids = await spawner.start(place, orders)
     listed = "\n".join(f"- {one_line(task)}" for task in tasks)
     await spawner.decide(place, f"delegated {len(tasks)} tasks", listed)
-    return told_start(ids, tasks)
+    return "\n".join([told_start(ids, tasks), *told])
 
 
 def _recall_delegate_batch(spawner: Spawner, place: Place, arguments: Arguments) -> None:
-    spawner.recall(place, _orders(spawner, arguments))
+    refused = spawner.noted(place, _REFUSED) or ()
+    items = [item for number, item in enumerate(_items(arguments)) if number not in refused]
+    spawner.recall(place, [order_of(spawner, place, item, recalled=True) for item in items])
 
 
 async def _brief(spawner: Spawner, place: Place, arguments: Arguments) -> str:
@@ -369,8 +398,14 @@ async def _inspect(spawner: Spawner, place: Place, arguments: Arguments) -> str:
     return told_entry(entry, page, spawner.report_characters)
 
 
+def _summary(entry: ScratchpadEntry) -> str:
+    """Return one line on *entry*; of a failed worker it is its error, which has no addresses."""
+    said = one_line(entry.summary)
+    return without_addresses(said) if entry.raw.get("error") else said
+
+
 def _listed(entries: list[Any]) -> str:
     if not entries:
         return "The scratchpad is empty."
-    lines = [f"- {entry.key} · {entry.type} · {one_line(entry.summary)[:160]!r}" for entry in entries]
+    lines = [f"- {entry.key} · {entry.type} · {_summary(entry)[:160]!r}" for entry in entries]
     return "\n".join(["Keys of the scratchpad, with what each reports in its own words:", *lines])

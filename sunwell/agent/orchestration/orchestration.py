@@ -5,18 +5,21 @@ from functools import partial
 
 import attrs
 
-from sunwell.agent.batches.batch_run import dispatcher_for
+from sunwell.agent.batches.batch_run import dispatcher_for, recall_calls
 from sunwell.agent.conversation.compaction import WorkProgress, status_line
 from sunwell.agent.conversation.conversation import Assignment
 from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import closing_seconds
 from sunwell.agent.conversation.root_conversation import root_conversation
+from sunwell.agent.ladder.run_ladder import RunLadder
+from sunwell.agent.ladder.rungs import LadderModels
 from sunwell.agent.orchestration.answer_tool import AnswerTool
 from sunwell.agent.orchestration.delegate_tools import delegating_tools, inspecting_tool
-from sunwell.agent.orchestration.reports import ANSWER_CHARACTERS, EXCERPT_CHARACTERS, excerpt
+from sunwell.agent.orchestration.reports import ANSWER_CHARACTERS, EXCERPT_CHARACTERS, excerpt, guard_of
 from sunwell.agent.orchestration.spawner import Spawner, SubCallRoom
 from sunwell.agent.orchestration.spawner_tool import SpawnerTool, SpawnerTools
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
+from sunwell.agent.orchestration.worker_checks import WorkerChecks
 from sunwell.agent.prompts import WORKERS_DELIVERED, WORKERS_LEFT_OUT, orchestrator_place_text
 from sunwell.agent.run.composed_answer import quoted_reports
 from sunwell.agent.run.guidance import TOOLS_OF_THE_WORKSPACE
@@ -34,7 +37,7 @@ from sunwell.core.span import Span
 from sunwell.core.task import StopReason, TaskResult
 from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError, SubCallDepthExceeded, ToolError
-from sunwell.journal.records import Note, ToolFinished, WorkerOpened
+from sunwell.journal.records import Note
 from sunwell.memory.scratchpad import Scratchpad, TaskIds
 
 _STATUS = "status"
@@ -120,7 +123,8 @@ def _delivered(results: tuple[TaskResult, ...], most_bytes: int) -> str:
     room = most_bytes
     for result in told:
         size = max(1, len(result.answer.encode("utf-8", "replace")))
-        shown = excerpt(result.answer, len(result.answer) * min(each, size) // size)
+        most = len(result.answer) * min(each, size) // size
+        shown = excerpt(result.answer, most, guard_of(result))
         part = reported(attrs.evolve(result, answer=shown))
         room -= len(part.encode("utf-8", "replace"))
         if room < 0:
@@ -150,6 +154,8 @@ class Delegating:
     worker: ModelProtocol
     """The one model of all workers, at any depth."""
     kind: DelegationTools
+    models: LadderModels
+    """Who works on each rung if the work of workers may climb."""
     lens: EphemeralLens | None = None
 
     async def orchestrate(self, given: Assignment) -> Ending:
@@ -192,20 +198,15 @@ class Delegating:
         size = ANSWER_CHARACTERS if self.kind == "rlm" else EXCERPT_CHARACTERS
         spawner = Spawner(run, dispatcher, pad, unnamed, config, leaf, leaf, counted, size)
         spawner.deeper = run.tools.joined(SpawnerTools(spawner, tools_called(self.kind)))
+        if self.kind == "delegate":
+            spawner.checks = WorkerChecks.of(run)
+            dispatcher.verifier = RunLadder(
+                run, self.models, config.escalate, spawner.checks.suite(), pauses=False
+            )
         await spawner.open(config.earlier)
         if run.resumed:
-            self._recall_calls(spawner)
+            recall_calls(run, spawner.ids.of)
         return spawner
-
-    def _recall_calls(self, spawner: Spawner) -> None:
-        """Tell the tools what workers read and changed before this process took the run up."""
-        workers: set[str] = set()
-        for record in self.run.journal.records():
-            match record:
-                case WorkerOpened():
-                    workers.add(record.span)
-                case ToolFinished() if record.span in workers:
-                    self.run.tools.note(spawner.ids.of(record.span), record.result)
 
     async def _to_the_end(
         self, spawner: Spawner, given: Assignment, tools: Toolset, answers: AnswerTool | None

@@ -29,7 +29,7 @@ def fitting(results: Sequence[TaskResult], most_characters: int) -> tuple[TaskRe
     """Return those of *results*, from the first on, whose reports fit into one tool result; at least one."""
     room, taken = RESULT_CHARACTERS, 0
     for result in results:
-        room -= min(len(result.answer), most_characters)
+        room -= len(_told(result, most_characters))
         if room < 0 and taken:
             break
         taken += 1
@@ -44,21 +44,26 @@ def left_out_of(length: int, most_characters: int) -> tuple[int, int]:
     return most_characters - tail, length - tail
 
 
-def excerpt(text: str, most_characters: int, clean: Callable[[str], str] = str) -> str:
+def excerpt(text: str, most_characters: int, guard: Callable[[str], str] = str) -> str:
     """Return the beginning and the end of *text*, and between them how much is left out.
 
-    *clean* is applied to each part: it must not change our own mark between them.
+    *guard* is applied to each part: it must not change our own mark between them.
     """
     first, last = left_out_of(len(text), most_characters)
     if first == last:
-        return clean(text)
+        return guard(text)
     mark = f"[{last - first:,} characters are left out here]"
-    return f"{clean(text[:first])}\n\n{mark}\n\n{clean(text[last:])}"
+    return f"{guard(text[:first])}\n\n{mark}\n\n{guard(text[last:])}"
+
+
+def guard_of(result: TaskResult) -> Callable[[str], str]:
+    """Return what guards the answer of *result* for a model; marks in the harness's own are its own."""
+    return str if result.answer_by == "harness" else guarded
 
 
 def _told(result: TaskResult, most_characters: int) -> str:
     answer, size = result.answer, len(result.answer)
-    shown = excerpt(answer, most_characters, str if result.answer_by == "harness" else guarded)
+    shown = excerpt(answer, most_characters, guard_of(result))
     told = reported(attrs.evolve(result, answer=shown))
     if size <= most_characters:
         return told

@@ -12,6 +12,7 @@ import attrs
 
 from sunwell.agent.batches.batch_run import planning_for
 from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, excerpt, fitting, told_reports
+from sunwell.agent.orchestration.worker_checks import WorkerChecks
 from sunwell.agent.prompts import handed_over_text, passed_on_text
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
@@ -177,6 +178,8 @@ class Spawner:
     """What holds the workers to the limits of sub-calls; ``None``: they are none."""
     report_characters: int = EXCERPT_CHARACTERS
     """What a tool result holds of one report."""
+    checks: WorkerChecks | None = None
+    """Runs the checks that a model names for its workers; ``None``: it cannot name any."""
     _started: dict[str, list[str]] = attrs.field(factory=dict, init=False)
     _finished: dict[str, list[str]] = attrs.field(factory=dict, init=False)
     _parents: dict[str, str] = attrs.field(factory=dict, init=False)
@@ -323,6 +326,21 @@ class Spawner:
         note = Note(_path(place), f"{ENTRY_NOTE}{key}", entry.as_json())
         await self.run.journal.append(note, durable=False)
 
+    def check_of(self, span: Span, given: str | None, *, recalled: bool) -> tuple[str, ...]:
+        """Return the check that the work at *span* has *given* a worker, as a task has it.
+
+        Raises :exc:`~sunwell.errors.ToolError` if it may not be run; not if it is *recalled*, since the call
+        was accepted then.
+        """
+        if self.checks is None or recalled:
+            return (given.strip(),) if given and given.strip() else ()
+        return self.checks.read(given, self._grants.get(span.path))
+
+    async def approve_checks(self, orders: Iterable[Order]) -> None:
+        """Have the checks of *orders* approved if somebody approves; raise unless all of them are."""
+        if self.checks is not None:
+            await self.checks.require_approval([check for order in orders for check in order.task.check])
+
     def noted(self, place: Place, name: str) -> Any:
         """Return what was written down for the call at *place*; ``None`` for nothing."""
         return self._noted(place, name)
@@ -352,7 +370,7 @@ class Spawner:
         for name, order, ceiling in zip(names, orders, ceilings, strict=True):
             span = parent.worker(name)
             task_id = self.ids.of(span.path)
-            task = self._granted(place.span, order.task, ceiling)
+            task = self._granted(place.span, span, order.task, ceiling)
             self._parents[task_id] = place.span.path
             self._grants[span.path] = task.tools
             self._started.setdefault(place.span.path, []).append(task_id)
@@ -377,11 +395,15 @@ class Spawner:
         )
         return terms.caching, gate
 
-    def _granted(self, span: Span, task: Task, ceiling: Sequence[Any] | None) -> Task:
-        """Return *task* with no more tools than its parent has, and its ceiling."""
+    def _granted(self, span: Span, own: Span, task: Task, ceiling: Sequence[Any] | None) -> Task:
+        """Return *task*, done at *own* for the work at *span*, with no more tools, and its ceiling."""
         tools, above = task.tools, self._grants.get(span.path)
         if above is not None:
             tools = above if tools is None else tuple(name for name in tools if name in above)
+        if task.check and self.options.escalate and self.dispatcher.may_start(own):
+            # On a dearer rung it would hand its work out from another place in the run. So it hands out none.
+            named = [spec.name for spec in self.leaf.specs] if tools is None else tools
+            tools = tuple(name for name in named if name in self.leaf.granted)
         budget = task.budget
         if ceiling is not None:
             tokens, usd = ceiling

@@ -1,7 +1,7 @@
 """Tools whose calls ask something of the spawner: their place in a run, and what is recorded of them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -47,6 +47,8 @@ class SpawnerTools:
     ends_before: Callable[[Place], bool] = lambda _: False
     """Whether the run has ended with a call of the same message before this place."""
     place: Place | None = None
+    writes: ClassVar[bool] = False
+    """A call changes no file itself; the workers that it starts do, in calls of their own."""
     _by_name: dict[str, SpawnerTool] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -90,7 +92,7 @@ class SpawnerTools:
             tool, arguments = self._read(call)
             said = await tool.carry_out(self.spawner, self.place, arguments)
         except ToolError as error:
-            return ToolResult(call.id, error.sentence, is_error=True)
+            return ToolResult(call.id, error.sentence, is_error=True, refused=True)  # nothing came of it
         outcome = said if isinstance(said, Outcome) else Outcome(said)
         return ToolResult(call.id, outcome.text, outcome.is_error)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from sunwell.core.addresses import without_addresses
 from sunwell.core.markdown import block_quote, one_line
 from sunwell.core.message import FileChange
 from sunwell.core.task import CommandRun, TaskResult
@@ -46,7 +47,9 @@ def composed_answer(
     blocks += _listed("Commands that were run:", [_command(run) for run in commands])
     if not blocks:
         return ""
-    stopped = f"The task was not finished: {why.strip().rstrip('.')}."
+    # Models read this, too: of a provider's error it is one line, without addresses.
+    reason = without_addresses(one_line(why)).rstrip(".")
+    stopped = f"The task was not finished: {reason}."
     return "\n\n".join([COMPOSED, stopped, *blocks])
 
 

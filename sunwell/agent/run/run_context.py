@@ -274,6 +274,8 @@ class Ending:
     answer_by: AnswerBy = "model"
     unresolved: tuple[str, ...] = ()
     """What does not fit a finished task, a sentence each."""
+    answer_tokens: int | None = None
+    """Output tokens of the messages that hold the answer; ``None``: unknown, or the harness wrote it."""
 
 
 class CallLog(Protocol):
@@ -306,11 +308,6 @@ class Work(Protocol):
     @property
     def calls(self) -> CallLog:
         """Its tool calls."""
-        ...
-
-    @property
-    def last_output_tokens(self) -> int | None:
-        """Output tokens of its latest answer; ``None`` if unknown."""
         ...
 
     def composed_end(self, status: Status, reason: StopReason, sentence: str) -> Ending:
@@ -595,7 +592,8 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
     closed: RunClosed | None = None
     for record in given:
         if isinstance(record, ToolFinished):
-            called[record.tool] += 1
+            if not record.result.refused:
+                called[record.tool] += 1
             changes += record.result.changes
         elif isinstance(record, RunClosed):
             closed = record

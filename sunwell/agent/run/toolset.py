@@ -161,6 +161,10 @@ class Toolset:
         executor = placed.at(place)
         return executor, executor
 
+    def executor_of(self, name: str) -> ToolExecutor | None:
+        """Return who carries out calls of the tool *name*; ``None`` if it is not granted."""
+        return self._executors.get(name) if name in self.granted else None
+
     def repaired(self, call: ToolCall) -> ToolCall:
         """Return *call* as it is run and recorded, see :func:`sunwell.tools.arguments.repaired`."""
         spec = self._by_name.get(call.name)
@@ -181,15 +185,19 @@ class Toolset:
         """Whether *call* may run beside others."""
         return call.name in self._parallel
 
+    def may_write(self, call: ToolCall) -> bool:
+        """Whether *call* itself may change files: not if its executor says that none of its calls does."""
+        return getattr(self._executors.get(call.name), "writes", True) is not False
+
     def refusal(self, call: ToolCall) -> ToolResult:
         """Return what the model is told of a call to a tool that it does not have."""
         if call.name in self._refusals:
-            return ToolResult(call.id, self._refusals[call.name], is_error=True)
+            return ToolResult(call.id, self._refusals[call.name], is_error=True, refused=True)
         names = ", ".join(sorted(self.granted)) or "none"
         near = nearest(call.name, self.granted)
         hint = f" Did you mean {near}?" if near else ""
         sentence = f"There is no tool {call.name[:64]!r} here.{hint} Your tools: {names}."
-        return ToolResult(call.id, sentence, is_error=True)
+        return ToolResult(call.id, sentence, is_error=True, refused=True)
 
 
 def _specs_of(executor: ToolExecutor | None) -> tuple[ToolSpec, ...]:

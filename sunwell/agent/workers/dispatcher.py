@@ -129,6 +129,10 @@ class Verifier(Protocol):
         """Whether the work of *worker* goes up if it fails its check."""
         ...
 
+    def told(self, worker: Worker) -> tuple[str, ...]:
+        """Return what *worker* is told of the checks of its task alone."""
+        ...
+
     def expect(self, worker: Worker) -> None:
         """Count *worker* as at work from now on."""
         ...
@@ -375,11 +379,15 @@ class Dispatcher:
             self.run.ledger.close(worker.span.path)
             worker.terms.tools.release(worker.id)
         conflicts = worker.terms.tools.conflicts_of(worker.id)
-        result = result_of(self.run, worker, ended, verification, clock.time() - begun, conflicts)
-        tokens = worker.works[-1].last_output_tokens if worker.works else None
+        seconds = clock.time() - begun
+        # Cleaned as its record is: a secret may be whole only where the pieces of an answer are joined, and
+        # what is said of a report's size must be true of the report that is kept.
+        result = self.run.gateway.secrets.cleaned(
+            result_of(self.run, worker, ended, verification, seconds, conflicts)
+        )
         # Not durable by itself: after a crash before the next sync, a resume goes through the recorded
         # answers again and comes to the same end without a call.
-        await self.run.journal.append(closed(worker, result, tokens), durable=False)
+        await self.run.journal.append(closed(worker, result, ended.answer_tokens), durable=False)
         return result
 
     async def _work(self, worker: Worker) -> Carried:
@@ -400,7 +408,7 @@ class Dispatcher:
         run.gateway.pin(worker.first_span, terms.model)
         model = terms.model.name
         before = run.journal.find(WorkerOpened, (span.path,))
-        own = () if run.checks is None else run.checks.told(task.check)
+        own = () if self.verifier is None else self.verifier.told(worker)
         told = terms.told(task, own) if before is None else before.told
         opened = WorkerOpened(
             span.path,

@@ -2,17 +2,20 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 
 import attrs
 
 from sunwell.agent.run.run_context import Ending, Run
+from sunwell.agent.workers.receipt_lines import error_lines, receipt_lines
 from sunwell.agent.workers.worker import Worker
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.message import FileChange, net_changes
-from sunwell.core.task import CommandRun, Conflict, TaskResult
-from sunwell.core.verdict import Verification
+from sunwell.core.task import Conflict, TaskResult
+from sunwell.core.verdict import Verification, verification_fields
 from sunwell.journal.records import WorkerClosed
+from sunwell.tools.short_diff import short_diffs
 
 
 def result_of(
@@ -42,10 +45,12 @@ def result_of(
         verification=verification,
     )
     works = worker.works
+    files = net_changes([change for work in works for change in work.calls.changes])
     called = sum((work.calls.called for work in works), Counter[str]())
     return attrs.evolve(
         result,
-        files=net_changes([change for work in works for change in work.calls.changes]),
+        files=files,
+        diff=_diff(run, files) if worker.origin is not None else "",
         tools_called=tuple(sorted(called.items())),
         commands=tuple(command for work in works for command in work.calls.commands),
         turns=sum(work.turns for work in works),
@@ -76,6 +81,7 @@ def closed(worker: Worker, result: TaskResult, result_tokens: int | None) -> Wor
         answer_by=result.answer_by,
         unresolved=result.unresolved,
         verification=result.verification,
+        diff=result.diff,
     )
 
 
@@ -113,19 +119,20 @@ def recorded_result(run: Run, worker: Worker) -> TaskResult | None:
         conflicts=record.conflicts,
         unresolved=record.unresolved,
         verification=record.verification,
+        diff=record.diff,
     )
 
 
 def reported(result: TaskResult) -> str:
     """Return *result* as another model reads it: the worker's words marked as a report, then what was seen.
 
-    No text of the worker can close the fence that it stands in, nor pass for a receipt.
+    No text of the worker, of a file or of a provider can close the fence that it stands in, nor pass for a
+    receipt.
     """
     cost = _usd(result.bill.cost_usd)
     head = f"Worker {result.task_id}: {result.status} ({result.stop_reason}), {result.turns} turns, {cost}."
     lines = [head, f"Task: {one_line(result.task)[:300]}"]
-    if result.error:
-        lines.append(f"Error: {one_line(result.error)}")
+    lines += error_lines(result.error)
     composed = result.answer_by == "harness"
     lines.append(
         "What there is of its work, put together by the harness:"
@@ -133,27 +140,23 @@ def reported(result: TaskResult) -> str:
         else "The worker reports (its own words, not verified):"
     )
     lines.append(fenced(result.answer or "(nothing)"))
-    lines.append("Recorded by the harness itself:")
-    lines += [f"- file {_changed(change)}" for change in result.files] or ["- no file was changed"]
-    lines += [f"- {command_line(run)}" for run in result.commands]
-    called = ", ".join(f"{name} {count}" for name, count in result.tools_called)
-    lines.append(f"- tools called: {called or 'none'}")
-    lines += [f"- conflict over {conflict.path}: {conflict.what}" for conflict in result.conflicts]
-    lines += [f"- unresolved: {one_line(sentence)}" for sentence in result.unresolved]
+    lines += receipt_lines(
+        result.receipts,
+        diff=result.diff,
+        conflicts=[attrs.asdict(conflict) for conflict in result.conflicts],
+        verification=verification_fields(result.verification),
+        unresolved=result.unresolved,
+    )
     return "\n".join(lines)
 
 
-def command_line(run: CommandRun) -> str:
-    """Return one line on a command, for a model."""
-    ended = "was killed at its time limit" if run.exit_code is None else f"exited with {run.exit_code}"
-    return f"command {ended}: {one_line(run.command)}"
-
-
-def _changed(change: FileChange) -> str:
-    def short(sha256: str | None) -> str:
-        return "nothing" if sha256 is None else sha256[:12]
-
-    return f"{one_line(change.path)}: {short(change.before)} -> {short(change.after)}"
+def _diff(run: Run, files: Sequence[FileChange]) -> str:
+    """Return what changed in *files*. It is recorded with the worker's end, since they may change later."""
+    terms = run.ladder_terms
+    if terms.workspace is None or not files:
+        return ""
+    folder = None if terms.originals is None else terms.originals.folder
+    return short_diffs(files, terms.workspace, folder, terms.secrets.redact)
 
 
 def _usd(amount: Decimal | None) -> str:

@@ -11,7 +11,8 @@ from sunwell.simulator.script import Asked, Reply, Script
 from sunwell.simulator.scripts.conversation_state import ScriptedConversation, Wanted
 
 _REPORT = re.compile(
-    r"^Worker (?P<id>\S+): (?P<status>\w+) .*\nTask: (?P<task>.*)\n(?:Error: .*\n)?"
+    r"^Worker (?P<id>\S+): (?P<status>\w+) .*\nTask: (?P<task>.*)\n"
+    r"(?:Error.*\n(?P<error>`{3,})\n(?:.*\n)*?(?P=error)\n)?"
     r"(?:The worker reports|What there is of its work).*\n"
     r"(?P<fence>`{3,})\n(?P<said>(?:.*\n)*?)(?P=fence)$",
     re.MULTILINE,

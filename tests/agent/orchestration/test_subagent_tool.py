@@ -51,7 +51,7 @@ def test_a_failure_carries_the_error_beside_the_question() -> None:
     message = smart.calls[1].messages[-1]
     assert getattr(message.parts[0], "is_error", False)
     assert "Task: where?" in results_in(smart.calls[1])[0]
-    assert "Error: worker: it is down" in results_in(smart.calls[1])[0]
+    assert "worker: it is down" in results_in(smart.calls[1])[0]
     assert result.status == "ok"
 
 

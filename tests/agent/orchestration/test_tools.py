@@ -283,7 +283,7 @@ def test_a_failed_worker_is_told_of_and_stands_in_the_scratchpad() -> None:
     assert "error (model_error)" in told
     assert "it broke" in told
     assert "fine" in told
-    assert "Error: worker: it broke" in inspected
+    assert "worker: it broke" in inspected
     failed = [event for event in events if isinstance(event, WorkerFailed)]
     assert [(one.task_id, one.status) for one in failed] == [(ids_in(smart.calls[1])[1], "error")]
     assert [one.success for one in result.workers] == [True, False]
@@ -350,8 +350,8 @@ def test_reports_that_do_not_fit_into_one_result_come_with_the_next() -> None:
     run(smart, cheap, orchestrated(max_concurrent=25))
     told = results_in(smart.calls[-1])[1:]
     counts = [text.count("characters are left out here]") for text in told]
-    assert counts == [10, 10, 5, 0]
-    assert "15 more did not fit in here: ask again. Finished and not given: 15 (" in told[0]
+    assert counts == [9, 9, 7, 0]
+    assert "16 more did not fit in here: ask again. Finished and not given: 16 (" in told[0]
     assert "you were given all 25 reports" in told[3]
     assert [sum(f"Task: {task}\n" in text for text in told) for task in tasks] == [1] * 25
 
