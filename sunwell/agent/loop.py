@@ -22,6 +22,12 @@ from sunwell.agent.lens.lens_writer import (
     take_given_lens,
     write_run_lens,
 )
+from sunwell.agent.orchestration.handed_out_quote import (
+    PromptParts,
+    hands_out,
+    quote_handed_out,
+    with_handed_out,
+)
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
 from sunwell.agent.run.decision import (
     Candidates,
@@ -56,7 +62,7 @@ from sunwell.events import (
 )
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.memory import MemoryJournal
-from sunwell.journal.records import Decided, RunOpened
+from sunwell.journal.records import Decided, Quoted, RunOpened
 from sunwell.tools.staged_calls import while_asking
 
 __all__ = ["AgentLoop", "LoopConfig"]
@@ -232,12 +238,14 @@ class AgentLoop:
         run.tell_start(self._smart if config.orchestrate else self.model)
         if config.orchestrate:
             take_given_lens(run)
+            run.quote = await self._quote(run)
             given = Assignment.of(run, run.root.child("orchestrator"), self._smart, effort=config.effort)
             return await self._delegating(run).orchestrate(given)
         if config.escalate:
             take_given_lens(run)
             return await self._ladder(run).do_task()
         if not config.enable_delegation and run.given_lens is None:
+            run.quote = await self._quote(run)
             return await self._do_directly(run, self.model)
         run.decision, run.quote = await self._decide(run)
         if not run.decision:
@@ -254,8 +262,7 @@ class AgentLoop:
         recorded = run.journal.find(Decided, (path,))
         if recorded is not None:
             return recorded.decision, recorded.quote
-        models = (self._smart, self.model, self._worker)
-        candidates = Candidates(*[PricedModel.of(one, self.config.prices, self.config) for one in models])
+        candidates = self._candidates()
         usd_left = run.ledger.usd_left(path)
 
         output = expected_output(run.task, self.config)  # once: the estimator may be the caller's own
@@ -286,8 +293,32 @@ class AgentLoop:
             decision, quote = decided(lens=attrs.evolve(outlook, least_usd=least_usd))
         if decision:
             decision = after_outcomes(decision, quote, await self._ladder(run).cheap_alone())
+        quote = with_handed_out(quote, decision, self._prompt_parts(run), self.config, candidates)
         await run.journal.append(Decided(path, decision, quote))
         return decision, quote
+
+    async def _quote(self, run: Run) -> Quote | None:
+        """Return the recorded quote of a run that takes no decision, or make it and record it.
+
+        ``None`` if no model hands work out, and if a run of an older version is played again.
+        """
+        recorded = run.journal.find(Quoted, (run.root.path,))
+        if recorded is not None:
+            return recorded.quote
+        if not hands_out(self.config) or run.gateway.recorded_only:
+            return None
+        output = expected_output(run.task, self.config)
+        quote = quote_handed_out(self._prompt_parts(run), output, self.config, self._candidates())
+        await run.journal.append(Quoted(run.root.path, quote), durable=False)
+        return quote
+
+    def _candidates(self) -> Candidates:
+        worker = self._child if self.config.orchestrate else self._worker
+        models = (self._smart, self.model, worker)
+        return Candidates(*[PricedModel.of(one, self.config.prices, self.config) for one in models])
+
+    def _prompt_parts(self, run: Run) -> PromptParts:
+        return PromptParts(run.task, run.guidance, run.tools.specs, run.given_lens)
 
     async def _lens_usd(self, run: Run, asked: Request, usd_left: Decimal) -> Decimal | None:
         """Return the dollars without which the lens and the first call of the work would be refused."""
@@ -358,8 +389,7 @@ class AgentLoop:
         return LadderModels(self._worker, self._smart, self.second_model)
 
     def _delegating(self, run: Run) -> Delegating:
-        worker = self.delegation_model or (self._smart if self.config.orchestrate else self.model)
-        return Delegating(run, worker, self.config.delegation_tools or "delegate", run.lens)
+        return Delegating(run, self._child, self.config.delegation_tools or "delegate", run.lens)
 
     def stop(self) -> None:
         """End all runs of this loop: no new call starts, and each yields its cancelled result."""
@@ -373,6 +403,11 @@ class AgentLoop:
     @property
     def _worker(self) -> ModelProtocol:
         return self.delegation_model or self.model
+
+    @property
+    def _child(self) -> ModelProtocol:
+        """The model of workers that a model starts."""
+        return self.delegation_model or (self._smart if self.config.orchestrate else self.model)
 
 
 async def _stopped(working: asyncio.Task[TaskResult]) -> None:

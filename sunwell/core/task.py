@@ -323,7 +323,8 @@ class TaskResult:
     decision: DelegationDecision | None = None
     """Whether the task was delegated, and why; ``None`` if delegation was off."""
     quote: Quote | None = None
-    """What each way to do the task would cost, as the decision was made; ``None`` if delegation was off."""
+    """What each way to do the task would cost, as the run began; ``None`` if delegation was off and no model
+    handed work out."""
     lens: EphemeralLens | None = None
     """The lens that the work was done under; ``None`` if there is none."""
     lens_left_out: tuple[str, ...] = attrs.field(default=(), kw_only=True)

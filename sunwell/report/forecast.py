@@ -13,6 +13,13 @@ from sunwell.agent.lens.lens_writer import input_tokens, lens_request
 from sunwell.agent.lens.scouting import turns_of_scouting
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.open_run import chosen_checks, shown_for_lens
+from sunwell.agent.orchestration.handed_out_quote import (
+    PromptParts,
+    hands_out,
+    orchestrator_tools,
+    with_handed_out,
+)
+from sunwell.agent.policy.handed_out_cost import ASSUMED, HandedOutShape
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.decision import (
     Candidates,
@@ -25,6 +32,7 @@ from sunwell.agent.run.decision import (
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
+from sunwell.budget.ledger_protocol import Claim
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
@@ -40,7 +48,7 @@ from sunwell.models.http_model import Tuning
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry, resolve_model
 from sunwell.models.room import own_output_tokens
-from sunwell.report.figures import exact
+from sunwell.report.figures import dollars, exact
 from sunwell.tools.environment import secrets_from_environment
 
 
@@ -67,14 +75,21 @@ class Forecast:
 
     @property
     def without_lens(self) -> str:
-        """Name of the model that does the task if no lens is written for it."""
+        """Name of the model that makes the first call if no lens is written."""
+        if self.is_orchestrated:
+            return self.smart_model
         if self.lens is not None:
             return self.delegation_model
         return self.delegation_model if self.decision.without_lens == "delegation_model" else self.own_model
 
     @property
+    def is_orchestrated(self) -> bool:
+        """Whether an orchestrator hands all work out, so that nobody decides on a lens."""
+        return self.quote.handed_out is not None and self.quote.handed_out.name == "orchestrated"
+
+    @property
     def chosen(self) -> Side:
-        """The side of the quote that the decision chooses."""
+        """The side of the quote that is taken: that of the decision, unless a model hands the work out."""
         return self.quote.chosen(self.decision)
 
 
@@ -94,6 +109,7 @@ def forecast(
     prices: PriceBook | None = None,
     registry: ModelRegistry | None = None,
     equipment: Equipment | None = None,
+    assumed: HandedOutShape = ASSUMED,
 ) -> Forecast:
     """Return the policy's decision for *session* and the price of both ways, as in a run.
 
@@ -105,23 +121,24 @@ def forecast(
     Args:
         equipment: What the agent has to make tools from (:attr:`Agent.equipment
             <sunwell.agent.Agent.equipment>`); ``None``: the toolbox of the workspace.
+        assumed: Workers, turns and tokens of a run whose model hands out work itself.
     """
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
     models, found = _candidates(options, prices, registry)
     own, worker = found.own, found.worker
-    lens = options.lens
+    lens, config = options.lens, LoopConfig.of(options, prices=prices)
     alone = worker if lens is not None or models.without_lens == "delegation_model" else own
     known = Toolset.of(equipment.names(options), equipment.preview(session))
     guidance = _guidance(session, known, secrets)
     text = secrets.redact(session.goal)
-    limit = own_output_tokens(alone, options.max_output_tokens)
-    asked = Request(History([user(text)]), guidance.sections(lens), known.specs, limit)
-    first = first_claim(alone, asked, prices, "work")
+    parts = PromptParts(text, guidance, known.specs, lens)
+    first = _first_claim(found.smart if options.orchestrate else alone, parts, config)
     least = first.least_output_tokens
-    config = LoopConfig.of(options, prices=prices)
     lens_tokens, scout_turns = None, 0
-    if lens is None:
+    # A run in which nobody decides does not read the workspace for its quote either.
+    takes_decision = not options.orchestrate and (options.enable_delegation or not hands_out(config))
+    if lens is None and takes_decision:
         lens_tokens, scout_turns = _lens_reading(session, secrets, models.smart, known.specs, config)
     output = expected_output(text, config)  # once: the estimator may be the caller's own
     decision, made = decide(
@@ -136,6 +153,8 @@ def forecast(
     )
     outcomes = OutcomeStore(outcomes_file(), warn=lambda _: None).read()
     decision = after_outcomes(decision, made, cheap_alone(outcomes, text, worker))
+    taken = decision if takes_decision or lens is not None else None
+    made = with_handed_out(made, taken, parts, config, models, assumed=assumed)
     return Forecast(
         session.goal,
         decision,
@@ -148,6 +167,16 @@ def forecast(
         lens,
         _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
     )
+
+
+def _first_claim(model: ModelProtocol, parts: PromptParts, config: LoopConfig) -> Claim:
+    """Return the claim of the first call of the work."""
+    limit = own_output_tokens(model, config.max_output_tokens)
+    system, tools = parts.guidance.sections(parts.lens), parts.tools
+    if config.orchestrate:
+        system, tools = parts.guidance.orchestrator_sections(), orchestrator_tools(config)
+    asked = Request(History([user(parts.task)]), system, tools, limit)
+    return first_claim(model, asked, config.prices, "work")
 
 
 def _guidance(session: SessionContext, known: Toolset, secrets: Secrets) -> Guidance:
@@ -207,11 +236,34 @@ def _lens_reading(
     return tokens, turns_of_scouting(shown, config, tools)
 
 
+def handed_out_sentence(quote: Quote) -> str:
+    """Return one sentence on what work that a model hands out costs beside the smart model alone.
+
+    It is empty if no model hands work out, or if a price is unknown.
+    """
+    side, times = quote.handed_out, quote.times_smart_alone
+    if side is None or times is None:
+        return ""
+    run = "An orchestrated run" if side.name == "orchestrated" else "This run with delegation tools"
+    figures = f"{dollars(side.expected_usd)} against {dollars(quote.smart_alone_usd)}"
+    spread = f"its range is {dollars(side.low_usd)} to {dollars(side.high_usd)}"
+    word = "dearer" if times > 1 else "cheaper" if times < 1 else "neither dearer nor cheaper"
+    return (
+        f"{run} costs about {_multiple(times)} times the smart model alone here ({figures}), so it is "
+        f"expected to be {word}; {spread}."
+    )
+
+
+def _multiple(times: Decimal) -> str:
+    """Return *times* with one digit after the point, or two where one would hide which side of 1 it is on."""
+    return f"{times:.1f}" if times >= 10 or abs(times - 1) >= Decimal("0.05") else f"{times:.3f}"
+
+
 def forecast_object(made: Forecast) -> dict[str, object]:
     """Return the whole forecast as JSON values."""
     return {
         "task": made.task,
-        "decision": attrs.asdict(made.decision),
+        "decision": None if made.is_orchestrated else attrs.asdict(made.decision),
         "models": {
             "smart_model": made.smart_model,
             "model": made.own_model,
@@ -268,9 +320,10 @@ def _output_object(output: OutputEstimate | None) -> dict[str, object] | None:
 
 
 def quote_object(
-    quote: Quote, decision: DelegationDecision, actual_usd: Decimal | None = None
+    quote: Quote, decision: DelegationDecision | None, actual_usd: Decimal | None = None
 ) -> dict[str, object]:
-    """Return *quote* as JSON values, with the way that *decision* takes, and the actual cost, if known."""
+    """Return *quote* as JSON values, with the way that is taken, and the actual cost, if known."""
+    times = quote.times_smart_alone
     return {
         "chosen": quote.chosen(decision).name,
         "output": _output_object(quote.output),
@@ -284,6 +337,8 @@ def quote_object(
             for side in quote.sides
         },
         "became_usd": exact(actual_usd),
+        "smart_alone_usd": exact(quote.smart_alone_usd),
+        "times_smart_alone": None if times is None else round(float(times), 3),
         "assumptions": list(quote.assumptions),
         "price_date": quote.price_date,
     }
@@ -303,6 +358,8 @@ def _candidates(
     if options.second_model is not None:
         second = _priced(options, options.second_model, prices, registry)[2]
     alone = Candidates(smart, own, own), _Models(model, smart_model, model, second)
+    if options.orchestrate:  # without a delegation model, the smart one works, too
+        alone = Candidates(smart, own, smart), _Models(model, smart_model, smart_model, second)
     if options.delegation_model is None:
         return alone
     falls_back = options.fallback == "parent"

@@ -74,7 +74,7 @@ def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[st
     """Return *result* as JSON values: how it ended, the total bill and its parts, the comparison.
 
     An unknown amount is ``None``, never 0. ``smart_alone`` is ``None`` if nothing was delegated,
-    ``quote`` if nothing was decided. Each set of parts adds up to the total.
+    ``quote`` if nothing was decided and no model hands work out. Each set of parts adds up to the total.
     """
     bill, decision = result.bill, result.decision
     comparison = compare_with_smart_model(result, prices)
@@ -326,17 +326,18 @@ def _uncertain(whole: Total) -> str:
 
 
 def _quote(result: TaskResult) -> dict[str, object] | None:
-    if result.quote is None or result.decision is None:
+    if result.quote is None:
         return None
     return quote_object(result.quote, result.decision, result.bill.cost_usd)
 
 
 def _quoted(result: TaskResult) -> Iterator[str]:
-    if result.quote is None or result.decision is None:
+    if result.quote is None:
         return
     side = result.quote.chosen(result.decision)
     span = f"{dollars(side.low_usd)} at the low end"
     if side.high_usd is not None:
         span = f"{dollars(side.low_usd)} to {dollars(side.high_usd)}"
     actual = dollars(result.bill.cost_usd)
-    yield f"quoted   {dollars(side.expected_usd)} expected, {span}; actual cost {actual}"
+    way = f" ({side.name})" if side is result.quote.handed_out else ""
+    yield f"quoted   {dollars(side.expected_usd)} expected{way}, {span}; actual cost {actual}"
