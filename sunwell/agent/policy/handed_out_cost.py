@@ -44,7 +44,7 @@ class HandedOutShape:
         default=None, validator=attrs.validators.optional(_three)
     )
     """How many workers are started; ``None``: one for each ``worker_output_tokens``, in these bounds."""
-    worker_output_tokens: tuple[int, int, int] = _range(4_000, 2_000, 800)
+    worker_output_tokens: tuple[int, int, int] = _range(4_000, 2_000, 1_200)
     """Output of the task that one worker writes; a smaller share means more workers."""
     least_workers: tuple[int, int, int] = _range(1, 4, 8)
     most_workers: tuple[int, int, int] = _range(30, 30, 100)
@@ -68,7 +68,7 @@ class HandedOutShape:
     """Turns of a worker in which it looks around and reports, without those that write."""
     worker_result_tokens: tuple[int, int, int] = _range(50, 800, 1_600)
     """What tools answer a worker in one turn."""
-    redone_share: tuple[float, float, float] = _range(0, 0.1, 0.5)
+    redone_share: tuple[float, float, float] = _range(0, 0.1, 0.25)
     """Share of the workers whose task is handed out once more."""
     reasoning_share: tuple[float, float, float] = _range(0, 0.3, 0.6)
     """Output that goes into reasoning, of the model that hands out and of its workers."""
@@ -182,8 +182,8 @@ def handed_out_assumptions(
         (
             f"{who} starts {expected:,} {_plural(expected, 'worker')} ({low:,} to {high:,}), hands "
             f"{assumed.redone_share[1]:.0%} of their tasks out once more, and takes {turns[1]:,} turns "
-            f"({turns[0]:,} to {turns[2]:,}) that begin with {lead.prompt_tokens:,} tokens of prompt and read "
-            "its conversation again, from the cache if there is one."
+            f"({turns[0]:,} to {turns[2]:,}); each begins with {lead.prompt_tokens:,} tokens of prompt and "
+            "reads its conversation again, from the cache if there is one."
         ),
         (
             f"A report is {assumed.report_tokens[1]:,} tokens ({assumed.report_tokens[0]:,} to "
