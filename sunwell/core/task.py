@@ -333,6 +333,8 @@ class TaskResult:
     """The worker's place in the run, such as ``task-3``; empty for a whole run."""
     commands: tuple[CommandRun, ...] = ()
     """Commands that ran, with their exit codes, as Sunwell observed."""
+    span: str = attrs.field(default="", kw_only=True)
+    """Path of the worker in the run's tree; empty for a whole run."""
     conflicts: tuple[Conflict, ...] = ()
     """Conflicts: files that this worker and another one worked on."""
     workers: "tuple[TaskResult, ...]" = ()
