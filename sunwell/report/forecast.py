@@ -126,20 +126,15 @@ def forecast(
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
     models, found = _candidates(options, prices, registry)
-    own, worker = found.own, found.worker
     lens, config = options.lens, LoopConfig.of(options, prices=prices)
-    alone = worker if lens is not None or models.without_lens == "delegation_model" else own
     known = Toolset.of(equipment.names(options), equipment.preview(session))
     guidance = _guidance(session, known, secrets)
     text = secrets.redact(session.goal)
     parts = PromptParts(text, guidance, known.specs, lens)
-    first = _first_claim(found.smart if options.orchestrate else alone, parts, config)
-    least = first.least_output_tokens
-    lens_tokens, scout_turns = None, 0
-    # A run in which nobody decides does not read the workspace for its quote either.
-    takes_decision = not options.orchestrate and (options.enable_delegation or not hands_out(config))
-    if lens is None and takes_decision:
-        lens_tokens, scout_turns = _lens_reading(session, secrets, models.smart, known.specs, config)
+    first = _first_claim(found, models, parts, config)
+    outlook, decides = LensOutlook(given=lens), _takes_decision(config)
+    if lens is None and decides:
+        outlook = _lens_outlook(session, secrets, models.smart, known.specs, config)
     output = expected_output(text, config)  # once: the estimator may be the caller's own
     decision, made = decide(
         text,
@@ -149,11 +144,11 @@ def forecast(
         system=guidance.sections(),
         tools=known.specs,
         tokens_left=options.budget.tokens,
-        lens=LensOutlook(given=lens, input_tokens=lens_tokens, scout_turns=scout_turns),
+        lens=outlook,
     )
     outcomes = OutcomeStore(outcomes_file(), warn=lambda _: None).read()
-    decision = after_outcomes(decision, made, cheap_alone(outcomes, text, worker))
-    taken = decision if takes_decision or lens is not None else None
+    decision = after_outcomes(decision, made, cheap_alone(outcomes, text, found.worker))
+    taken = decision if decides or lens is not None else None
     made = with_handed_out(made, taken, parts, config, models, assumed=assumed)
     return Forecast(
         session.goal,
@@ -162,15 +157,22 @@ def forecast(
         models.smart.name,
         models.own.name,
         models.worker.name,
-        first.most_usd(least),
-        first.input_tokens + least,
+        first.most_usd(first.least_output_tokens),
+        first.input_tokens + first.least_output_tokens,
         lens,
         _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
     )
 
 
-def _first_claim(model: ModelProtocol, parts: PromptParts, config: LoopConfig) -> Claim:
+def _takes_decision(config: LoopConfig) -> bool:
+    """Whether the run decides on a lens itself. One that does not reads no workspace for its quote."""
+    return not config.orchestrate and (config.enable_delegation or not hands_out(config))
+
+
+def _first_claim(found: _Models, models: Candidates, parts: PromptParts, config: LoopConfig) -> Claim:
     """Return the claim of the first call of the work."""
+    is_cheap = parts.lens is not None or models.without_lens == "delegation_model"
+    model = found.smart if config.orchestrate else found.worker if is_cheap else found.own
     limit = own_output_tokens(model, config.max_output_tokens)
     system, tools = parts.guidance.sections(parts.lens), parts.tools
     if config.orchestrate:
@@ -218,13 +220,13 @@ def _ladder(
     )
 
 
-def _lens_reading(
+def _lens_outlook(
     session: SessionContext,
     secrets: Secrets,
     smart: PricedModel,
     tools: Sequence[ToolSpec],
     config: LoopConfig,
-) -> tuple[int, int]:
+) -> LensOutlook:
     """Return the size of what the smart model reads to write the lens, and how many turns it may look first.
 
     The workspace is read for it.
@@ -233,7 +235,7 @@ def _lens_reading(
     order = LensOrder(goal, "", tuple(tools), config.max_lens_tokens, config.effort, most, config.split)
     shown = shown_for_lens(session, secrets)
     tokens = input_tokens(lens_request(order, shown.text, smart.lens_prompt_tokens))
-    return tokens, turns_of_scouting(shown, config, tools)
+    return LensOutlook(input_tokens=tokens, scout_turns=turns_of_scouting(shown, config, tools))
 
 
 def handed_out_sentence(quote: Quote) -> str:

@@ -18,7 +18,8 @@ PAIR = ("--smart-model", "opus", "--delegation-model", "haiku")
 SAME = ("workers", "confidence", "conflicts", "unresolved")
 FIELDS = [
     "id", "parent", "task", "status", "stop_reason", "error", "answer_by", "turns", "duration_seconds",
-    "usage", "cost_usd", "tools_called", "files", "commands", "conflicts", "unresolved", "verification", "texts",
+    "usage", "cost_usd", "tools_called", "files", "commands", "conflicts", "unresolved", "verification",
+    "texts",
 ]  # fmt: skip
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 
