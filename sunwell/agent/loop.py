@@ -24,6 +24,7 @@ from sunwell.agent.lens.lens_writer import (
 )
 from sunwell.agent.orchestration.handed_out_quote import (
     PromptParts,
+    handed_out_sentence,
     hands_out,
     quote_handed_out,
     with_handed_out,
@@ -55,10 +56,12 @@ from sunwell.events import (
     DELEGATION_SKIPPED,
     DELEGATION_STARTED,
     MODEL_FELL_BACK,
+    WARNED,
     DelegationSkipped,
     DelegationStarted,
     Event,
     ModelFellBack,
+    Warned,
 )
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.memory import MemoryJournal
@@ -295,6 +298,7 @@ class AgentLoop:
             decision = after_outcomes(decision, quote, await self._ladder(run).cheap_alone())
         quote = with_handed_out(quote, decision, self._prompt_parts(run), self.config, candidates)
         await run.journal.append(Decided(path, decision, quote))
+        self._warn_if_dearer(run, quote)
         return decision, quote
 
     async def _quote(self, run: Run) -> Quote | None:
@@ -310,7 +314,13 @@ class AgentLoop:
         output = expected_output(run.task, self.config)
         quote = quote_handed_out(self._prompt_parts(run), output, self.config, self._candidates())
         await run.journal.append(Quoted(run.root.path, quote), durable=False)
+        self._warn_if_dearer(run, quote)
         return quote
+
+    def _warn_if_dearer(self, run: Run, quote: Quote) -> None:
+        """Tell, before a model is asked, that handing the work out is expected to cost more than not to."""
+        if (quote.times_smart_alone or 0) > 1:
+            run.tell(WARNED, Warned(handed_out_sentence(quote)))
 
     def _candidates(self) -> Candidates:
         worker = self._child if self.config.orchestrate else self._worker

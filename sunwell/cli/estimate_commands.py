@@ -100,8 +100,8 @@ def estimate(**chosen: Any) -> None:
 
 
 def _lines(made: "Forecast") -> list[str]:
+    from sunwell.agent.orchestration.handed_out_quote import handed_out_sentence
     from sunwell.report.figures import exact
-    from sunwell.report.forecast import handed_out_sentence
 
     verdict = "would be delegated" if made.decision else "would not be delegated"
     head = f"{verdict}: {made.decision.reason}"

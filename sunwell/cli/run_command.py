@@ -344,31 +344,22 @@ def _forecast(agent: "Agent", session: "SessionContext") -> "Forecast":
 
 
 def _confirm(above: Decimal | None, agent: "Agent", session: "SessionContext", view: "View") -> None:
-    """Say if work that a model hands out is expected to be dearer than the smart model alone.
-
-    Ask if the way that will be taken is expected to cost more than *above*, or if nobody knows.
-    """
-    options = session.options
-    if above is None and not (options.orchestrate or options.delegation_tools):
+    """Ask if the way that will be taken is expected to cost more than *above*, or if nobody knows."""
+    if above is None:
         return
     from sunwell.cli.approval_prompt import confirmed, require_terminal
     from sunwell.report.figures import dollars
-    from sunwell.report.forecast import handed_out_sentence
 
     made = _forecast(agent, session)
-    if (made.quote.times_smart_alone or 0) > 1:
-        view.say(handed_out_sentence(made.quote))
-    if above is None:
-        return
+    options = session.options
     is_decided = options.enable_delegation or options.lens is not None
     side = made.chosen if is_decided or made.quote.handed_out is not None else made.quote.direct
     if side.expected_usd is not None and side.expected_usd <= above:
         return
     expected = f"the {side.name} way is expected to cost {dollars(side.expected_usd)}"
     require_terminal(f"{expected}, more than --confirm-above {dollars(above)}, which")
-    worst = (
-        "nothing but a budget bounds it" if side.worst_usd is None else f"{dollars(side.worst_usd)} at worst"
-    )
+    is_unbounded = side.worst_usd is None and side.expected_usd is not None
+    worst = "only a budget bounds it" if is_unbounded else f"{dollars(side.worst_usd)} at worst"
     view.say(f"{expected} ({worst})")
     if not run_async(confirmed("Go on?")):
         raise ConfigurationError("not begun: nothing was spent")

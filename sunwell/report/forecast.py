@@ -48,7 +48,7 @@ from sunwell.models.http_model import Tuning
 from sunwell.models.prices import PriceBook
 from sunwell.models.registry import ModelRegistry, get_registry, resolve_model
 from sunwell.models.room import own_output_tokens
-from sunwell.report.figures import dollars, exact
+from sunwell.report.figures import exact
 from sunwell.tools.environment import secrets_from_environment
 
 
@@ -236,29 +236,6 @@ def _lens_outlook(
     shown = shown_for_lens(session, secrets)
     tokens = input_tokens(lens_request(order, shown.text, smart.lens_prompt_tokens))
     return LensOutlook(input_tokens=tokens, scout_turns=turns_of_scouting(shown, config, tools))
-
-
-def handed_out_sentence(quote: Quote) -> str:
-    """Return one sentence on what work that a model hands out costs beside the smart model alone.
-
-    It is empty if no model hands work out, or if a price is unknown.
-    """
-    side, times = quote.handed_out, quote.times_smart_alone
-    if side is None or times is None:
-        return ""
-    run = "An orchestrated run" if side.name == "orchestrated" else "This run with delegation tools"
-    figures = f"{dollars(side.expected_usd)} against {dollars(quote.smart_alone_usd)}"
-    spread = f"its range is {dollars(side.low_usd)} to {dollars(side.high_usd)}"
-    word = "dearer" if times > 1 else "cheaper" if times < 1 else "neither dearer nor cheaper"
-    return (
-        f"{run} costs about {_multiple(times)} times the smart model alone here ({figures}), so it is "
-        f"expected to be {word}; {spread}."
-    )
-
-
-def _multiple(times: Decimal) -> str:
-    """Return *times* with one digit after the point, or two where one would hide which side of 1 it is on."""
-    return f"{times:.1f}" if times >= 10 or abs(times - 1) >= Decimal("0.05") else f"{times:.3f}"
 
 
 def forecast_object(made: Forecast) -> dict[str, object]:

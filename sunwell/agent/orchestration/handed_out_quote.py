@@ -1,6 +1,7 @@
 """The quote of a run whose model hands the work out itself: one computation for runs and forecasts."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 import attrs
 
@@ -111,6 +112,35 @@ def with_handed_out(
         smart_alone_usd=smart_alone_usd(output, smart, shape),
         assumptions=(*handed_out_assumptions(output, side, lead, assumed), *made.assumptions),
     )
+
+
+def handed_out_sentence(quote: Quote) -> str:
+    """Return one sentence on what work that a model hands out costs beside the smart model alone.
+
+    It is empty if no model hands work out, or if a price is unknown.
+    """
+    side, times = quote.handed_out, quote.times_smart_alone
+    if side is None or times is None:
+        return ""
+    run = "An orchestrated run" if side.name == "orchestrated" else "This run with delegation tools"
+    figures = f"{_dollars(side.expected_usd)} against {_dollars(quote.smart_alone_usd)}"
+    spread = f"its range is {_dollars(side.low_usd)} to {_dollars(side.high_usd)}"
+    word = "dearer" if times > 1 else "cheaper" if times < 1 else "neither dearer nor cheaper"
+    return (
+        f"{run} costs about {_multiple(times)} times the smart model alone here ({figures}), so it is "
+        f"expected to be {word}; {spread}."
+    )
+
+
+def _multiple(times: Decimal) -> str:
+    """Return *times* with one digit after the point, or two where one would hide which side of 1 it is on."""
+    return f"{times:.1f}" if times >= 10 or abs(times - 1) >= Decimal("0.05") else f"{times:.3f}"
+
+
+def _dollars(amount: Decimal | None) -> str:
+    if amount is None:
+        return "unknown"
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
 
 
 def _tokens(task: str, system: Sequence[str], tools: Sequence[ToolSpec]) -> int:
