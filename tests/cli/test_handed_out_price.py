@@ -130,6 +130,22 @@ def test_a_run_asks_first_if_the_orchestrated_way_is_above_the_amount(sunwell, s
     assert "the orchestrated way is expected to cost $0.06" in done.stderr
 
 
+def test_a_question_that_is_handed_out_is_quoted_too(sunwell, tmp_path: Path) -> None:
+    """With its own prompt, which holds the context; nothing of a lens is in it."""
+    asked = ("run", "-q", "What is this?", "-w", tmp_path, "--model", "opus", "--child-model", "haiku")
+    done = sunwell(*asked, "--orchestrate", "--json", said="A shop. " * 40)
+    assert done.exit_code == 0, done.output
+    quote = json.loads(done.stdout)["quote"]
+    assert quote["chosen"] == "orchestrated"
+    assert Decimal(quote["sides"]["orchestrated"]["low_usd"]) > 0
+
+
+def test_sub_calls_that_no_depth_allows_are_not_priced(sunwell, shop: Path) -> None:
+    """No model hands anything out then."""
+    found = estimated(sunwell, shop, QUESTION, *MODELS, "--sub-calls", "--sub-calls-max-depth", "0")
+    assert "with-workers" not in found["quote"]["sides"]
+
+
 def test_a_resumed_and_a_replayed_run_keep_their_quote(sunwell, shop: Path) -> None:
     """It was written down as the run began."""
     first = json.loads(sunwell("run", QUESTION, "-w", shop, *ORCHESTRATED, "--json").stdout)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +22,7 @@ FIELDS = [
     "usage", "cost_usd", "tools_called", "files", "commands", "conflicts", "unresolved", "verification",
     "texts",
 ]  # fmt: skip
+OLD = Path(__file__).parents[1] / "data" / "journals" / "orchestrated"
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
@@ -180,6 +182,20 @@ def test_a_run_that_was_killed_exports_who_is_open(sunwell, tmp_path: Path) -> N
     opened = next(worker for worker in cut["workers"] if worker["status"] == "open")
     assert (opened["stop_reason"], opened["duration_seconds"]) == (None, None)
     assert cut["confidence"] is None
+
+
+def test_an_older_orchestrated_run_has_its_workers_and_no_quote(sunwell, tmp_path: Path) -> None:
+    """Nothing new is needed in its journal, and no quote is made up for it."""
+    workspace = tmp_path / "journal-example"
+    shutil.copytree(OLD / "workspace", workspace)
+    shutil.copytree(OLD / "runs", workspace / ".sunwell" / "runs")
+    (run,) = (path.name for path in (OLD / "runs").iterdir())
+    assert sunwell("adopt", run, "-w", workspace).exit_code == 0
+    resumed = json.loads(sunwell("resume", run, "-w", workspace, "--json").stdout)
+    exported = json.loads(sunwell("export", run, "-w", workspace).stdout)
+    assert resumed["workers"]
+    assert {name: exported[name] for name in SAME} == {name: resumed[name] for name in SAME}
+    assert resumed["quote"] is None
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,10 @@ from sunwell.models.tokens import estimate_tokens
 
 def hands_out(config: LoopConfig) -> bool:
     """Whether a model of the run hands out work itself."""
-    return config.orchestrate or (config.delegation_tools is not None and config.max_depth > 0)
+    depth = config.max_depth
+    if config.delegation_tools == "rlm":
+        depth = min(depth, config.sub_call_limits.max_depth)
+    return config.orchestrate or (config.delegation_tools is not None and depth > 0)
 
 
 def writes_lens_first(config: LoopConfig, given: EphemeralLens | None) -> bool:

@@ -228,7 +228,7 @@ def _lead_usd(case: int, output_tokens: int, lead: Lead, shape: Shape, assumed: 
     words = turns * each_turn + count * assumed.task_tokens[case] + assumed.answer_tokens[case]
     told = turns * each_turn + count * shown
     written = round(words * (1 + assumed.reasoning_share[case]))
-    lens = shape.lens_output_tokens if lead.writes_lens else 0
+    lens = shape.lens_output_tokens if lead.writes_lens and case > 0 else 0
     prompt = lead.prompt_tokens + assumed.place_tokens[case] + lens
     return talk_usd(lead.price, Talk(prompt, written, turns, told // turns), shape)
 
