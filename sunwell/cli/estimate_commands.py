@@ -116,7 +116,7 @@ def _lines(made: "Forecast") -> list[str]:
         "smart-low-effort": f"{made.smart_model} alone at low effort",
         "cheap": f"{made.delegation_model} alone, without a lens",
         "orchestrated": f"{made.smart_model} hands all work out, {made.delegation_model} works",
-        "with-workers": f"{made.without_lens} works and may hand parts out to {made.delegation_model}",
+        "with-workers": f"{made.worker_with_tools} works and may hand parts out to {made.delegation_model}",
     }
     lines = [
         fitted(head),

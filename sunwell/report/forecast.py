@@ -83,6 +83,11 @@ class Forecast:
         return self.delegation_model if self.decision.without_lens == "delegation_model" else self.own_model
 
     @property
+    def worker_with_tools(self) -> str:
+        """Name of the model that has delegation tools, if one has."""
+        return self.delegation_model if self.decision else self.without_lens
+
+    @property
     def is_orchestrated(self) -> bool:
         """Whether an orchestrator hands all work out, so that nobody decides on a lens."""
         return self.quote.handed_out is not None and self.quote.handed_out.name == "orchestrated"
@@ -148,8 +153,9 @@ def forecast(
     )
     outcomes = OutcomeStore(outcomes_file(), warn=lambda _: None).read()
     decision = after_outcomes(decision, made, cheap_alone(outcomes, text, found.worker))
-    taken = decision if decides or lens is not None else None
-    made = with_handed_out(made, taken, parts, config, models, assumed=assumed)
+    if lens is None and not decides:
+        decision = _off(decision, models)
+    made = with_handed_out(made, decision, parts, config, models, assumed=assumed)
     return Forecast(
         session.goal,
         decision,
@@ -167,6 +173,12 @@ def forecast(
 def _takes_decision(config: LoopConfig) -> bool:
     """Whether the run decides on a lens itself. One that does not reads no workspace for its quote."""
     return not config.orchestrate and (config.enable_delegation or not hands_out(config))
+
+
+def _off(decision: DelegationDecision, models: Candidates) -> DelegationDecision:
+    """Return *decision* as it is in a run that has a model hand work out and no lens written."""
+    reason = f"delegation is off: {models.own.name} does the task"
+    return attrs.evolve(decision, delegate=False, reason=reason, without_lens="model")
 
 
 def _first_claim(found: _Models, models: Candidates, parts: PromptParts, config: LoopConfig) -> Claim:

@@ -103,6 +103,17 @@ def test_delegation_tools_are_priced_and_quoted(sunwell, shop: Path, kind: str) 
     assert told["quote"]["chosen"] == "with-workers"
 
 
+def test_a_task_with_tools_and_no_lens_is_not_said_to_be_delegated(sunwell, shop: Path) -> None:
+    """Without a delegation model no lens is written, however large the task."""
+    task, tools = "Generate CRUD endpoints for 5 entities", ("--model", "opus", "--delegation-tools", "rlm")
+    said = sunwell("estimate", task, "-w", shop, *tools).stdout
+    assert said.startswith("would not be delegated: delegation is off: claude-opus-5-5 does the task")
+    assert "claude-opus-5-5 works and may hand parts out to claude-opus-5-5" in said
+    under = sunwell("estimate", task, "-w", shop, *MODELS, "--delegation-tools", "rlm").stdout
+    assert under.startswith("would be delegated")
+    assert "claude-haiku-5-5 works and may hand parts out to claude-haiku-5-5" in under
+
+
 def test_tools_under_a_decision_are_quoted_as_the_estimate_does(sunwell, shop: Path) -> None:
     """With a delegation model, the run decides on a lens as well, and its quote is that of the way taken."""
     tools = (*MODELS, "--delegation-tools", "delegate")
