@@ -376,6 +376,24 @@ def orchestrated(found: Found) -> list[str]:
     return rows(head, ([name, f"{count:,}"] for name, count in body))
 
 
+def orchestrated_cost(found: Found) -> list[str]:
+    """Each simulated run with its estimate, its bill, and the same beside the smart model alone."""
+    head = ("task", "workers", "low", "expected", "high", "billed", "billed to expected", "to smart alone")
+    body = (
+        [
+            row["task"],
+            row["workers"],
+            *(f"${float(row[key]):.4f}" for key in ("low_usd", "expected_usd", "high_usd", "billed_usd")),
+            f"{row['to_expected']:.2f}",
+            f"{row['to_smart_alone']:.2f}",
+        ]
+        for row in found["rows"]
+    )
+    within = f"Within the range: {found['within']} of {len(found['rows'])}. Billed to expected: "
+    spread = f"{found['least']:.2f} to {found['most']:.2f}, median {found['median']:.2f}."
+    return [*rows(head, body), "", within + spread]
+
+
 def ladder_worlds(found: Found) -> list[str]:
     """Each family of worlds, then solves by the sensitivity of the check, then other policies."""
     head = ("bill, mean", "most", "seeds above 1.05", "solves, 5th percentile", "median", "to always up")
@@ -470,6 +488,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         interleavings,
         resume,
         orchestrated,
+        orchestrated_cost,
         import_time,
         sandbox_start,
         tokenizer,

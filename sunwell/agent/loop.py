@@ -23,6 +23,13 @@ from sunwell.agent.lens.lens_writer import (
     take_given_lens,
     write_run_lens,
 )
+from sunwell.agent.orchestration.handed_out_quote import (
+    PromptParts,
+    handed_out_sentence,
+    hands_out,
+    quote_handed_out,
+    with_handed_out,
+)
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
 from sunwell.agent.orchestration.worker_checks import require_worker_checks
 from sunwell.agent.run.decision import (
@@ -60,7 +67,7 @@ from sunwell.events import (
 )
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.memory import MemoryJournal
-from sunwell.journal.records import Continued, Decided, RunOpened
+from sunwell.journal.records import Continued, Decided, Quoted, RunOpened
 from sunwell.tools.staged_calls import while_asking
 
 __all__ = ["AgentLoop", "LoopConfig"]
@@ -246,7 +253,9 @@ class AgentLoop:
             return await self._go_on(run, run.begun)
         run.tell_start(self._smart if config.orchestrate else self.model)
         if config.orchestrate:
-            if ended := await self._lens_of_workers(run):
+            is_given = take_given_lens(run)
+            run.quote = await self._quote(run)
+            if not is_given and (ended := await self._lens_of_workers(run)):
                 return ended
             given = Assignment.of(run, run.root.child("orchestrator"), self._smart, effort=config.effort)
             return await self._delegating(run).orchestrate(given)
@@ -254,6 +263,7 @@ class AgentLoop:
             take_given_lens(run)
             return await self._ladder(run).do_task()
         if not config.enable_delegation and run.given_lens is None:
+            run.quote = await self._quote(run)
             return await self._do_directly(run, self.model)
         run.decision, run.quote = await self._decide(run)
         if not run.decision:
@@ -270,8 +280,7 @@ class AgentLoop:
         recorded = run.journal.find(Decided, (path,))
         if recorded is not None:
             return recorded.decision, recorded.quote
-        models = (self._smart, self.model, self._worker)
-        candidates = Candidates(*[PricedModel.of(one, self.config.prices, self.config) for one in models])
+        candidates = self._candidates()
         usd_left = run.ledger.usd_left(path)
 
         output = expected_output(run.task, self.config)  # once: the estimator may be the caller's own
@@ -302,8 +311,39 @@ class AgentLoop:
             decision, quote = decided(lens=attrs.evolve(outlook, least_usd=least_usd))
         if decision:
             decision = after_outcomes(decision, quote, await self._ladder(run).cheap_alone())
+        quote = with_handed_out(quote, decision, self._prompt_parts(run), self.config, candidates)
         await run.journal.append(Decided(path, decision, quote))
+        self._warn_if_dearer(run, quote)
         return decision, quote
+
+    async def _quote(self, run: Run) -> Quote | None:
+        """Return the recorded quote of a run that takes no decision, or make it and record it.
+
+        ``None`` if no model hands work out, and if a run of an older version is played again.
+        """
+        recorded = run.journal.find(Quoted, (run.root.path,))
+        if recorded is not None:
+            return recorded.quote
+        if not hands_out(self.config) or run.gateway.recorded_only:
+            return None
+        output = expected_output(run.task, self.config)
+        quote = quote_handed_out(self._prompt_parts(run), output, self.config, self._candidates())
+        await run.journal.append(Quoted(run.root.path, quote), durable=False)
+        self._warn_if_dearer(run, quote)
+        return quote
+
+    def _warn_if_dearer(self, run: Run, quote: Quote) -> None:
+        """Tell, before a model is asked, that handing the work out is expected to cost more than not to."""
+        if (quote.times_smart_alone or 0) > 1:
+            run.tell(WARNED, Warned(handed_out_sentence(quote)))
+
+    def _candidates(self) -> Candidates:
+        worker = self._child if self.config.orchestrate else self._worker
+        models = (self._smart, self.model, worker)
+        return Candidates(*[PricedModel.of(one, self.config.prices, self.config) for one in models])
+
+    def _prompt_parts(self, run: Run) -> PromptParts:
+        return PromptParts(run.task, run.guidance, run.tools.specs, run.given_lens)
 
     async def _lens_usd(self, run: Run, asked: Request, usd_left: Decimal) -> Decimal | None:
         """Return the dollars without which the lens and the first call of the work would be refused."""
@@ -394,8 +434,8 @@ class AgentLoop:
 
         Return the end of the run if it fails without one.
         """
-        smart, worker = self._smart, self.delegation_model or self._smart
-        if take_given_lens(run) or not self.config.enable_delegation or smart.name == worker.name:
+        smart, worker = self._smart, self._child
+        if not self.config.enable_delegation or smart.name == worker.name:
             return None
         written = await write_run_lens(run, smart, worker=worker)
         if written.lens is None and written.outcome == "fail":
@@ -405,14 +445,13 @@ class AgentLoop:
         return None
 
     def _delegating(self, run: Run) -> Delegating:
-        worker = self.delegation_model or (self._smart if self.config.orchestrate else self.model)
-        models = LadderModels(worker, self._smart, self.second_model)
-        return Delegating(run, worker, self.config.delegation_tools or "delegate", models, run.lens)
+        models = LadderModels(self._child, self._smart, self.second_model)
+        return Delegating(run, self._child, self.config.delegation_tools or "delegate", models, run.lens)
 
     @property
     def _hands_out(self) -> bool:
         """Whether a model starts workers, whose work may climb if it names a check for them."""
-        return self.config.orchestrate or self.config.delegation_tools is not None
+        return hands_out(self.config)
 
     def stop(self) -> None:
         """End all runs of this loop: no new call starts, and each yields its cancelled result."""
@@ -426,6 +465,11 @@ class AgentLoop:
     @property
     def _worker(self) -> ModelProtocol:
         return self.delegation_model or self.model
+
+    @property
+    def _child(self) -> ModelProtocol:
+        """The model of workers that a model starts."""
+        return self.delegation_model or (self._smart if self.config.orchestrate else self.model)
 
 
 async def _stopped(working: asyncio.Task[TaskResult]) -> None:

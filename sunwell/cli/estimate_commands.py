@@ -22,6 +22,7 @@ from sunwell.cli.shared_options import (
     workspace_option,
 )
 from sunwell.cli.terminal import fitted
+from sunwell.context.options import SECTIONS
 
 if TYPE_CHECKING:
     from sunwell.agent.ladder.climb_outcomes import ExpectedClimb
@@ -40,23 +41,52 @@ _MOST_REASONS = 6
 @context_option
 @lens_option
 @workspace_option
-@settings_options("models", "delegation", "work", "permissions", "checks", "budget")
+@settings_options(*SECTIONS)
+@click.option(
+    "--expect-workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Price a run whose model starts N workers. Default: assumed from the expected output.",
+)
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def estimate(**chosen: Any) -> None:
     """Show whether TASK would be delegated, and what each way would cost.
 
+    With --orchestrate or --delegation-tools, it shows what a run costs whose model hands the work out, beside
+    the other ways, and how that compares with the smart model alone.
+
     No model is called, nothing is spent and no API key is needed. Without any model named, the two models of
     the provider whose API key is set are used, or opus with haiku.
     """
+    from sunwell.agent.policy.handed_out_cost import ASSUMED
     from sunwell.cli.shared_options import configured
     from sunwell.cli.terminal import print_json
+    from sunwell.errors import ConfigurationError
     from sunwell.report.forecast import forecast, forecast_object
 
-    held = configured(chosen, needs_key=False, delegates=True)
-    options = attrs.evolve(held.resolved.options, enable_delegation=True, lens=given_lens(chosen))
+    # Whoever has a model hand the work out is shown the price of that, with the models that such a run takes.
+    has_tools = bool(chosen["delegation_tools"] or chosen["sub_calls_enabled"])
+    held = configured(chosen, needs_key=False, delegates=not has_tools)
+    options = attrs.evolve(held.resolved.options, lens=given_lens(chosen))
+    if not options.orchestrate and options.delegation_tools is None:
+        options = attrs.evolve(options, enable_delegation=True)
     agent, session = held.agent(), session_of(chosen, options)
-    made = forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
+    assumed, count = ASSUMED, chosen["expect_workers"]
+    if count is not None:
+        if not options.orchestrate and options.delegation_tools is None:
+            raise ConfigurationError(
+                "--expect-workers has no effect here: no model hands work out; add --orchestrate or "
+                "--delegation-tools"
+            )
+        assumed = assumed.with_workers(count)
+    made = forecast(
+        session,
+        prices=agent.prices,
+        registry=agent.registry,
+        equipment=agent.equipment,
+        assumed=assumed,
+    )
     if chosen["as_json"]:
         print_json(forecast_object(made))
         return
@@ -70,9 +100,14 @@ def estimate(**chosen: Any) -> None:
 
 
 def _lines(made: "Forecast") -> list[str]:
+    from sunwell.agent.orchestration.handed_out_quote import handed_out_sentence
     from sunwell.report.figures import exact
 
     verdict = "would be delegated" if made.decision else "would not be delegated"
+    head = f"{verdict}: {made.decision.reason}"
+    if made.is_orchestrated:
+        head = f"would be orchestrated: {made.smart_model} hands all work out to {made.delegation_model}"
+    compared = handed_out_sentence(made.quote)
     who = {
         "delegated": f"{made.smart_model} writes the lens, {made.delegation_model} works"
         if made.lens is None
@@ -80,9 +115,12 @@ def _lines(made: "Forecast") -> list[str]:
         "direct": f"{made.own_model} alone",
         "smart-low-effort": f"{made.smart_model} alone at low effort",
         "cheap": f"{made.delegation_model} alone, without a lens",
+        "orchestrated": f"{made.smart_model} hands all work out, {made.delegation_model} works",
+        "with-workers": f"{made.worker_with_tools} works and may hand parts out to {made.delegation_model}",
     }
     lines = [
-        fitted(f"{verdict}: {made.decision.reason}"),
+        fitted(head),
+        *([fitted(compared)] if compared else []),
         "",
         *_output_lines(made.quote.output),
         f"{'':<18}{'low':>11}{'expected':>11}{'high':>11}{'worst':>11}",
@@ -143,7 +181,9 @@ def _row(side: "Side", who: str, is_chosen: bool) -> str:
     from sunwell.report.figures import dollars
 
     several = (side.low_usd, side.expected_usd, side.high_usd, side.worst_usd)
-    amounts = "".join(f"{dollars(usd):>11}" for usd in several)
+    amounts = "".join(f"{dollars(usd):>11}" for usd in several[:3])
+    is_unbounded = side.worst_usd is None and side.expected_usd is not None
+    amounts += f"{'no bound' if is_unbounded else dollars(side.worst_usd):>11}"
     row = f"{'→ ' if is_chosen else '  '}{side.name:<16}{amounts}   "
     return fitted(row + who, len(row))
 

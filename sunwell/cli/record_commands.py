@@ -459,15 +459,18 @@ def adopt(run_id: str, workspace: str) -> None:
     show_default=True,
     help="Nested JSON, a trace for Perfetto and speedscope, or OpenTelemetry.",
 )
-def export(run_id: str, workspace: str, form: str) -> None:
+@click.option("--with-texts", is_flag=True, help="Give the tasks and reports of workers in full, with json.")
+def export(run_id: str, workspace: str, form: str, with_texts: bool) -> None:
     """Write RUN to standard output in another format."""
-    from sunwell.journal.exports import export_chrome_trace, export_json, export_otlp_json
+    from sunwell.journal.exports import export_chrome_trace, export_otlp_json
     from sunwell.journal.reading import read_records
-    from sunwell.journal.tree import tree
+    from sunwell.report.worker_entries import exported
 
+    if with_texts and form != "json":
+        raise ConfigurationError(f"--with-texts has no effect here: {form} has no texts; leave it out")
     records = read_records(run_in(Path(workspace), run_id).path)
     if form == "json":
-        say_json(export_json(tree(records)))
+        say_json(exported(records, with_texts=with_texts))
     elif form == "chrome-trace":
         say_json(export_chrome_trace(records))
     else:

@@ -352,11 +352,14 @@ def _confirm(above: Decimal | None, agent: "Agent", session: "SessionContext", v
 
     made = _forecast(agent, session)
     options = session.options
-    side = made.chosen if options.enable_delegation or options.lens is not None else made.quote.direct
+    is_decided = options.enable_delegation or options.lens is not None
+    side = made.chosen if is_decided or made.quote.handed_out is not None else made.quote.direct
     if side.expected_usd is not None and side.expected_usd <= above:
         return
     expected = f"the {side.name} way is expected to cost {dollars(side.expected_usd)}"
     require_terminal(f"{expected}, more than --confirm-above {dollars(above)}, which")
-    view.say(f"{expected} ({dollars(side.worst_usd)} at worst)")
+    is_unbounded = side.worst_usd is None and side.expected_usd is not None
+    worst = "only a budget bounds it" if is_unbounded else f"{dollars(side.worst_usd)} at worst"
+    view.say(f"{expected} ({worst})")
     if not run_async(confirmed("Go on?")):
         raise ConfigurationError("not begun: nothing was spent")

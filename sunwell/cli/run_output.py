@@ -56,7 +56,7 @@ def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
     result = traced(result, chosen)
     planned = _planned(result)
     if chosen["as_json"]:
-        told: dict[str, Any] = summarize(result)
+        told: dict[str, Any] = summarize(result, with_texts=bool(chosen.get("with_texts")))
         if planned is not None:
             told["planned"] = planned
         print_json(told)
@@ -81,15 +81,15 @@ def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
 
 def traced(result: TaskResult, chosen: Chosen) -> TaskResult:
     """Write the trace if *chosen* names a file for it, and return *result*, failed if that failed."""
-    from sunwell.journal.exports import export_json
     from sunwell.journal.reading import read_records
-    from sunwell.journal.tree import tree
+    from sunwell.report.worker_entries import exported
 
     path = chosen.get("trace")
     if path is None or result.journal is None:
         return result
     try:
-        Path(path).write_text(export_json(tree(read_records(Path(result.journal)))) + "\n", "utf-8")
+        text = exported(read_records(Path(result.journal)), with_texts=bool(chosen.get("with_texts")))
+        Path(path).write_text(f"{text}\n", "utf-8")
     except (OSError, JournalError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         command = f"sunwell export {result.run_id}{_place(chosen)}"

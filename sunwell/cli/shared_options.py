@@ -73,7 +73,7 @@ class SettingOption(click.Option):
 
 
 class StrictCommand(click.Command):
-    """A command that refuses an option with a value that is given twice: one value would have no effect."""
+    """A command that refuses an option without effect: a value that is given twice, texts without JSON."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse *args* as click does, and count what was given."""
@@ -84,7 +84,12 @@ class StrictCommand(click.Command):
             )
             if takes_one and given.count(param) > 1:
                 raise click.UsageError(f"{'/'.join(param.opts)} is given twice: keep one", ctx)
-        return super().parse_args(ctx, args)
+        left = super().parse_args(ctx, args)
+        if ctx.params.get("with_texts") and not (ctx.params.get("as_json", True) or ctx.params.get("trace")):
+            raise click.UsageError(
+                "--with-texts has no effect here: texts are given only as JSON; add --json", ctx
+            )
+        return left
 
 
 class SettingsCommand(StrictCommand):
@@ -162,6 +167,11 @@ _CONFIG = (
 )
 _OUTPUT = (
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output."),
+    click.option(
+        "--with-texts",
+        is_flag=True,
+        help="Give the tasks and reports of workers in full, in the JSON or the trace.",
+    ),
     click.option("-v", "--verbose/--no-verbose", default=None, help="Show every call and every tool."),
 )
 
@@ -212,7 +222,7 @@ def config_options(function: F) -> F:
 
 
 def output_options(function: F) -> F:
-    """Add ``--json`` and ``-v``."""
+    """Add ``--json``, ``--with-texts`` and ``-v``."""
     return _with(*_OUTPUT)(function)
 
 

@@ -200,11 +200,12 @@ class Side:
     """
 
     name: str
-    """``delegated``, ``direct``, or ``smart-low-effort``."""
+    """``delegated``, ``direct``, ``cheap``, ``smart-low-effort``, ``orchestrated`` or ``with-workers``."""
     low_usd: Decimal | None
     expected_usd: Decimal | None
     """``None`` if a price is unknown."""
     worst_usd: Decimal | None
+    """``None`` if a price is unknown, or if nothing but a budget bounds the side."""
     high_usd: Decimal | None = None
     """What the high end of the expected output costs; ``None``: unknown, or not computed."""
 
@@ -225,16 +226,33 @@ class Quote:
     price_date: str = ""
     output: OutputEstimate | None = None
     """The range of output that the figures follow; ``None``: not given."""
+    handed_out: Side | None = None
+    """The way taken if a model hands the work out itself: an orchestrator's (``orchestrated``), or that of a
+    model with delegation tools (``with-workers``); ``None``: no model does."""
+    smart_alone_usd: Decimal | None = None
+    """What the smart model alone is expected to cost, to compare ``handed_out`` with; ``None``: unknown, or
+    no model hands work out."""
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """The ways to do the task: delegated, the loop's own model alone, the smart model alone at low
-        effort, and the delegation model alone, if one is named."""
-        several = (self.delegated, self.direct, *self.alternatives)
-        return several if self.cheap is None else (*several, self.cheap)
+        """The ways to do the task: by a model that hands it out, if one does; delegated, the loop's own model
+        alone, the smart model alone at low effort, and the delegation model alone, if one is named."""
+        several = (self.handed_out, self.delegated, self.direct, *self.alternatives, self.cheap)
+        return tuple(side for side in several if side is not None)
 
-    def chosen(self, decision: "DelegationDecision") -> Side:
-        """Return the way that *decision* takes."""
+    @property
+    def times_smart_alone(self) -> Decimal | None:
+        """Expected cost of work that is handed out, in multiples of that of the smart model alone; ``None``:
+        unknown, or no model hands work out."""
+        ours = None if self.handed_out is None else self.handed_out.expected_usd
+        return None if ours is None or not self.smart_alone_usd else ours / self.smart_alone_usd
+
+    def chosen(self, decision: "DelegationDecision | None") -> Side:
+        """Return the way that is taken: that of *decision*, unless a model hands the work out itself."""
+        if self.handed_out is not None:
+            return self.handed_out
+        if decision is None:
+            return self.direct
         if decision:
             return self.delegated
         cheap = self.cheap if decision.without_lens == "delegation_model" else None

@@ -326,7 +326,8 @@ class TaskResult:
     decision: DelegationDecision | None = None
     """Whether the task was delegated, and why; ``None`` if delegation was off."""
     quote: Quote | None = None
-    """What each way to do the task would cost, as the decision was made; ``None`` if delegation was off."""
+    """What each way to do the task would cost, as the run began; ``None`` if delegation was off and no model
+    handed work out."""
     lens: EphemeralLens | None = None
     """The lens that the work was done under; ``None`` if there is none."""
     lens_left_out: tuple[str, ...] = attrs.field(default=(), kw_only=True)
@@ -335,6 +336,8 @@ class TaskResult:
     """The worker's place in the run, such as ``task-3``; empty for a whole run."""
     commands: tuple[CommandRun, ...] = ()
     """Commands that ran, with their exit codes, as Sunwell observed."""
+    span: str = attrs.field(default="", kw_only=True)
+    """Path of the worker in the run's tree; empty for a whole run."""
     conflicts: tuple[Conflict, ...] = ()
     """Conflicts: files that this worker and another one worked on."""
     workers: "tuple[TaskResult, ...]" = ()

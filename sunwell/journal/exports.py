@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -12,15 +13,16 @@ from sunwell.journal.records import Record
 from sunwell.journal.tree import Node, tree
 
 
-def export_json(root: Node) -> str:
-    """Return ``{"timestamp": …, "root": …}``, the whole tree nested in ``children``.
+def export_json(root: Node, more: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Return ``{"timestamp": …, "root": …}``, the whole tree nested in ``children``; *more* stands between.
 
     Each node carries all its fields, and besides the totals over itself and all below: ``tokens_used``
     and ``cost``, in US dollars as a number, ``null`` where a price is unknown.
     """
     at = root.started_at
     stamp = None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
-    return json.dumps({"timestamp": stamp, "root": _with_totals(root, msgspec.to_builtins(root))}, indent=2)
+    nested = _with_totals(root, msgspec.to_builtins(root))
+    return json.dumps({"timestamp": stamp, **more, "root": nested}, indent=2)
 
 
 def export_chrome_trace(records: Iterable[Record]) -> str:

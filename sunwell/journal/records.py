@@ -136,6 +136,19 @@ class Decided(Record):
 
 
 @attrs.frozen
+class Quoted(Record):
+    """What each way to do the task would cost, of a run that takes no decision, as it began."""
+
+    kind: ClassVar[str] = "quote"
+    span: str
+    quote: Quote
+
+    @property
+    def key(self) -> Key:
+        return (self.span,)
+
+
+@attrs.frozen
 class LensWritten(Record):
     """The lens as it was taken from the smart model's answer."""
 

@@ -13,6 +13,14 @@ from sunwell.agent.lens.lens_writer import input_tokens, lens_request
 from sunwell.agent.lens.scouting import turns_of_scouting
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.open_run import chosen_checks, shown_for_lens
+from sunwell.agent.orchestration.handed_out_quote import (
+    PromptParts,
+    hands_out,
+    orchestrator_tools,
+    with_handed_out,
+)
+from sunwell.agent.orchestration.orchestrator_place import orchestrator_place
+from sunwell.agent.policy.handed_out_cost import ASSUMED, HandedOutShape
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.decision import (
     Candidates,
@@ -25,6 +33,7 @@ from sunwell.agent.run.decision import (
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
+from sunwell.budget.ledger_protocol import Claim
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.lens import EphemeralLens
@@ -42,6 +51,7 @@ from sunwell.models.registry import ModelRegistry, get_registry, resolve_model
 from sunwell.models.room import own_output_tokens
 from sunwell.report.figures import exact
 from sunwell.tools.environment import secrets_from_environment
+from sunwell.tools.workspace import Workspace
 
 
 @attrs.frozen
@@ -67,14 +77,26 @@ class Forecast:
 
     @property
     def without_lens(self) -> str:
-        """Name of the model that does the task if no lens is written for it."""
+        """Name of the model that makes the first call if no lens is written."""
+        if self.is_orchestrated:
+            return self.smart_model
         if self.lens is not None:
             return self.delegation_model
         return self.delegation_model if self.decision.without_lens == "delegation_model" else self.own_model
 
     @property
+    def worker_with_tools(self) -> str:
+        """Name of the model that has delegation tools, if one has."""
+        return self.delegation_model if self.decision else self.without_lens
+
+    @property
+    def is_orchestrated(self) -> bool:
+        """Whether an orchestrator hands all work out, so that nobody decides on a lens."""
+        return self.quote.handed_out is not None and self.quote.handed_out.name == "orchestrated"
+
+    @property
     def chosen(self) -> Side:
-        """The side of the quote that the decision chooses."""
+        """The side of the quote that is taken: that of the decision, unless a model hands the work out."""
         return self.quote.chosen(self.decision)
 
 
@@ -94,6 +116,7 @@ def forecast(
     prices: PriceBook | None = None,
     registry: ModelRegistry | None = None,
     equipment: Equipment | None = None,
+    assumed: HandedOutShape = ASSUMED,
 ) -> Forecast:
     """Return the policy's decision for *session* and the price of both ways, as in a run.
 
@@ -105,24 +128,23 @@ def forecast(
     Args:
         equipment: What the agent has to make tools from (:attr:`Agent.equipment
             <sunwell.agent.Agent.equipment>`); ``None``: the toolbox of the workspace.
+        assumed: Workers, turns and tokens of a run whose model hands out work itself.
     """
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
     models, found = _candidates(options, prices, registry)
-    own, worker = found.own, found.worker
-    lens = options.lens
-    alone = worker if lens is not None or models.without_lens == "delegation_model" else own
+    lens, config = options.lens, LoopConfig.of(options, prices=prices)
     known = Toolset.of(equipment.names(options), equipment.preview(session))
     guidance = _guidance(session, known, secrets)
     text = secrets.redact(session.goal)
-    limit = own_output_tokens(alone, options.max_output_tokens)
-    asked = Request(History([user(text)]), guidance.sections(lens), known.specs, limit)
-    first = first_claim(alone, asked, prices, "work")
-    least = first.least_output_tokens
-    config = LoopConfig.of(options, prices=prices)
-    lens_tokens, scout_turns = None, 0
-    if lens is None:
-        lens_tokens, scout_turns = _lens_reading(session, secrets, models.smart, known.specs, config)
+    parts = PromptParts(text, guidance, known.specs, lens)
+    place = ""
+    if config.orchestrate:
+        place = orchestrator_place(text, config, known, Workspace(session.workspace), secrets)
+    first = _first_claim(found, models, parts, config, place)
+    outlook, decides = LensOutlook(given=lens), _takes_decision(config)
+    if lens is None and decides:
+        outlook = _lens_outlook(session, secrets, models.smart, known.specs, config)
     output = expected_output(text, config)  # once: the estimator may be the caller's own
     decision, made = decide(
         text,
@@ -132,10 +154,13 @@ def forecast(
         system=guidance.sections(),
         tools=known.specs,
         tokens_left=options.budget.tokens,
-        lens=LensOutlook(given=lens, input_tokens=lens_tokens, scout_turns=scout_turns),
+        lens=outlook,
     )
     outcomes = OutcomeStore(outcomes_file(), warn=lambda _: None).read()
-    decision = after_outcomes(decision, made, cheap_alone(outcomes, text, worker))
+    decision = after_outcomes(decision, made, cheap_alone(outcomes, text, found.worker))
+    if lens is None and not decides:
+        decision = _off(decision, models)
+    made = with_handed_out(made, decision, parts, config, models, assumed=assumed)
     return Forecast(
         session.goal,
         decision,
@@ -143,11 +168,36 @@ def forecast(
         models.smart.name,
         models.own.name,
         models.worker.name,
-        first.most_usd(least),
-        first.input_tokens + least,
+        first.most_usd(first.least_output_tokens),
+        first.input_tokens + first.least_output_tokens,
         lens,
         _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
     )
+
+
+def _takes_decision(config: LoopConfig) -> bool:
+    """Whether the run decides on a lens itself. One that does not reads no workspace for its quote."""
+    return not config.orchestrate and (config.enable_delegation or not hands_out(config))
+
+
+def _off(decision: DelegationDecision, models: Candidates) -> DelegationDecision:
+    """Return *decision* as it is in a run that has a model hand work out and no lens written."""
+    reason = f"delegation is off: {models.own.name} does the task"
+    return attrs.evolve(decision, delegate=False, reason=reason, without_lens="model")
+
+
+def _first_claim(
+    found: _Models, models: Candidates, parts: PromptParts, config: LoopConfig, place: str
+) -> Claim:
+    """Return the claim of the first call of the work; *place* is what an orchestrator is told of its run."""
+    is_cheap = parts.lens is not None or models.without_lens == "delegation_model"
+    model = found.smart if config.orchestrate else found.worker if is_cheap else found.own
+    limit = own_output_tokens(model, config.max_output_tokens)
+    system, tools = parts.guidance.sections(parts.lens), parts.tools
+    if config.orchestrate:
+        system, tools = parts.guidance.orchestrator_sections(place, parts.lens), orchestrator_tools(config)
+    asked = Request(History([user(parts.task)]), system, tools, limit)
+    return first_claim(model, asked, config.prices, "work")
 
 
 def _guidance(session: SessionContext, known: Toolset, secrets: Secrets) -> Guidance:
@@ -189,13 +239,13 @@ def _ladder(
     )
 
 
-def _lens_reading(
+def _lens_outlook(
     session: SessionContext,
     secrets: Secrets,
     smart: PricedModel,
     tools: Sequence[ToolSpec],
     config: LoopConfig,
-) -> tuple[int, int]:
+) -> LensOutlook:
     """Return the size of what the smart model reads to write the lens, and how many turns it may look first.
 
     The workspace is read for it.
@@ -204,14 +254,14 @@ def _lens_reading(
     order = LensOrder(goal, "", tuple(tools), config.max_lens_tokens, config.effort, most, config.split)
     shown = shown_for_lens(session, secrets)
     tokens = input_tokens(lens_request(order, shown.text, smart.lens_prompt_tokens))
-    return tokens, turns_of_scouting(shown, config, tools)
+    return LensOutlook(input_tokens=tokens, scout_turns=turns_of_scouting(shown, config, tools))
 
 
 def forecast_object(made: Forecast) -> dict[str, object]:
     """Return the whole forecast as JSON values."""
     return {
         "task": made.task,
-        "decision": attrs.asdict(made.decision),
+        "decision": None if made.is_orchestrated else attrs.asdict(made.decision),
         "models": {
             "smart_model": made.smart_model,
             "model": made.own_model,
@@ -268,9 +318,10 @@ def _output_object(output: OutputEstimate | None) -> dict[str, object] | None:
 
 
 def quote_object(
-    quote: Quote, decision: DelegationDecision, actual_usd: Decimal | None = None
+    quote: Quote, decision: DelegationDecision | None, actual_usd: Decimal | None = None
 ) -> dict[str, object]:
-    """Return *quote* as JSON values, with the way that *decision* takes, and the actual cost, if known."""
+    """Return *quote* as JSON values, with the way that is taken, and the actual cost, if known."""
+    times = quote.times_smart_alone
     return {
         "chosen": quote.chosen(decision).name,
         "output": _output_object(quote.output),
@@ -284,6 +335,8 @@ def quote_object(
             for side in quote.sides
         },
         "became_usd": exact(actual_usd),
+        "smart_alone_usd": exact(quote.smart_alone_usd),
+        "times_smart_alone": None if times is None else round(float(times), 3),
         "assumptions": list(quote.assumptions),
         "price_date": quote.price_date,
     }
@@ -303,6 +356,8 @@ def _candidates(
     if options.second_model is not None:
         second = _priced(options, options.second_model, prices, registry)[2]
     alone = Candidates(smart, own, own), _Models(model, smart_model, model, second)
+    if options.orchestrate:  # without a delegation model, the smart one works, too
+        alone = Candidates(smart, own, smart), _Models(model, smart_model, smart_model, second)
     if options.delegation_model is None:
         return alone
     falls_back = options.fallback == "parent"

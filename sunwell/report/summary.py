@@ -7,13 +7,13 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.message import FileChange
 from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult, Total
 from sunwell.core.verdict import verification_fields
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import dollars, exact, one_line, seconds_text
 from sunwell.report.forecast import lens_object, quote_object
 from sunwell.report.verdict_text import verdict_lines
+from sunwell.report.worker_entries import file_object, usage_object, workers_of_result
 from sunwell.tools.wording import on_one_line
 
 BASIS = (
@@ -70,11 +70,14 @@ def _answered(lines: list[BillLine]) -> BillLine:
     return max(lines, key=lambda line: line.total.calls)
 
 
-def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[str, Any]:
-    """Return *result* as JSON values: how it ended, the total bill and its parts, the comparison.
+def summarize(
+    result: TaskResult, *, prices: PriceBook | None = None, with_texts: bool = False
+) -> dict[str, Any]:
+    """Return *result* as JSON values: how it ended, the bill and its parts, the workers, the comparison.
 
     An unknown amount is ``None``, never 0. ``smart_alone`` is ``None`` if nothing was delegated,
-    ``quote`` if nothing was decided. Each set of parts adds up to the total.
+    ``quote`` if nothing was decided and no model hands work out. Each set of parts adds up to the total.
+    *with_texts*: the tasks and reports of the workers are given in full.
     """
     bill, decision = result.bill, result.decision
     comparison = compare_with_smart_model(result, prices)
@@ -85,17 +88,16 @@ def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[st
         "answer_by": result.answer_by,
         "error": result.error or None,
         "task": result.task,
-        "files": [_file(change) for change in result.files],
+        "files": [file_object(change) for change in result.files],
         "commands": [attrs.asdict(command) for command in result.commands],
         "sandbox": attrs.asdict(result.confinement) | {"sentence": result.confinement.sentence},
-        "unresolved": list(result.unresolved),
-        "conflicts": [attrs.asdict(conflict) for conflict in result.conflicts],
+        **workers_of_result(result, with_texts=with_texts),
         "run_id": result.run_id,
         "journal": result.journal,
         "turns": result.turns,
         "duration_seconds": round(result.duration_seconds, 3),
         "tools_called": dict(result.tools_called),
-        "usage": _usage(Total.of([line.total for line in bill.lines])),
+        "usage": usage_object(Total.of([line.total for line in bill.lines]).usage),
         "cost_usd": exact(bill.cost_usd),
         "uncertain_usd": exact(bill.uncertain_usd),
         "price_date": bill.price_date or None,
@@ -120,11 +122,6 @@ def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[st
     }
 
 
-def _file(change: FileChange) -> dict[str, Any]:
-    kind = "made" if change.before is None else "removed" if change.after is None else "changed"
-    return {"path": change.path, "change": kind, "before": change.before, "after": change.after}
-
-
 def model_total(model: ModelBill) -> Total:
     """Return the totals of all calls of one model."""
     return Total(
@@ -137,14 +134,10 @@ def model_total(model: ModelBill) -> Total:
     )
 
 
-def _usage(total: Total) -> dict[str, int]:
-    return {**attrs.asdict(total.usage), "total_tokens": total.usage.total_tokens}
-
-
 def _total(total: Total) -> dict[str, Any]:
     return {
         "calls": total.calls,
-        "usage": _usage(total),
+        "usage": usage_object(total.usage),
         "cost_usd": exact(total.cost_usd),
         "uncertain_calls": total.uncertain_calls,
         "uncertain_tokens": total.uncertain_tokens,
@@ -337,17 +330,18 @@ def _uncertain(whole: Total) -> str:
 
 
 def _quote(result: TaskResult) -> dict[str, object] | None:
-    if result.quote is None or result.decision is None:
+    if result.quote is None:
         return None
     return quote_object(result.quote, result.decision, result.bill.cost_usd)
 
 
 def _quoted(result: TaskResult) -> Iterator[str]:
-    if result.quote is None or result.decision is None:
+    if result.quote is None:
         return
     side = result.quote.chosen(result.decision)
     span = f"{dollars(side.low_usd)} at the low end"
     if side.high_usd is not None:
         span = f"{dollars(side.low_usd)} to {dollars(side.high_usd)}"
     actual = dollars(result.bill.cost_usd)
-    yield f"quoted   {dollars(side.expected_usd)} expected, {span}; actual cost {actual}"
+    way = f" ({side.name})" if side is result.quote.handed_out else ""
+    yield f"quoted   {dollars(side.expected_usd)} expected{way}, {span}; actual cost {actual}"

@@ -27,7 +27,16 @@ from sunwell.errors import JournalError
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.places import Journals
 from sunwell.journal.protocol import Journal
-from sunwell.journal.records import Continued, Forked, Note, Record, Refused, RunOpened, ToolFinished
+from sunwell.journal.records import (
+    Continued,
+    Forked,
+    Note,
+    Quoted,
+    Record,
+    Refused,
+    RunOpened,
+    ToolFinished,
+)
 from sunwell.tools.environment import secrets_from_environment
 
 
@@ -70,7 +79,8 @@ def divide(records: Sequence[Record], cut: Cut) -> tuple[list[Record], list[Reco
     for order, record in enumerate(records):
         path = getattr(record, "span", None)
         if path is not None:
-            stays = not isinstance(record, Refused) and _stays(record, path, cut, order < at, begun)
+            # A fork may have other models: its quote is its own.
+            stays = not isinstance(record, Refused | Quoted) and _stays(record, path, cut, order < at, begun)
             stays = stays and begun[_branch(path, cut.span)] < at if _is_beside(path, cut.span) else stays
             (kept if stays else left).append(record)
     return kept, left

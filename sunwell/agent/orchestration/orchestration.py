@@ -1,6 +1,5 @@
 """Work whose model hands out other work: its prompt, its status lines, its answer and its end."""
 
-from collections.abc import Iterator
 from functools import partial
 
 import attrs
@@ -15,28 +14,25 @@ from sunwell.agent.ladder.run_ladder import RunLadder
 from sunwell.agent.ladder.rungs import LadderModels
 from sunwell.agent.orchestration.answer_tool import AnswerTool
 from sunwell.agent.orchestration.delegate_tools import delegating_tools, inspecting_tool
+from sunwell.agent.orchestration.orchestrator_place import orchestrator_place
 from sunwell.agent.orchestration.reports import ANSWER_CHARACTERS, EXCERPT_CHARACTERS, excerpt, guard_of
 from sunwell.agent.orchestration.spawner import Spawner, SubCallRoom
 from sunwell.agent.orchestration.spawner_tool import SpawnerTool, SpawnerTools
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.agent.orchestration.worker_checks import WorkerChecks
-from sunwell.agent.prompts import WORKERS_DELIVERED, WORKERS_LEFT_OUT, orchestrator_place_text
+from sunwell.agent.prompts import WORKERS_DELIVERED, WORKERS_LEFT_OUT
 from sunwell.agent.run.composed_answer import quoted_reports
-from sunwell.agent.run.guidance import TOOLS_OF_THE_WORKSPACE
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.worker_result import reported
-from sunwell.context.excerpts import outline_of
 from sunwell.context.options import DelegationTools
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.markdown import one_line
-from sunwell.core.marks import guarded
 from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason, TaskResult
 from sunwell.core.threads import in_thread
-from sunwell.errors import ConfigurationError, SubCallDepthExceeded, ToolError
+from sunwell.errors import ConfigurationError, SubCallDepthExceeded
 from sunwell.journal.records import Note
 from sunwell.memory.scratchpad import Scratchpad, TaskIds
 
@@ -167,7 +163,7 @@ class Delegating:
         tools = Toolset((), frozenset(), {}).joined(calls)
         given = attrs.evolve(
             given,
-            system=self.run.guidance.orchestrator_sections(await _orchestrator_place(spawner), self.lens),
+            system=self.run.guidance.orchestrator_sections(await _recorded_place(spawner), self.lens),
             purpose="orchestrate",
             most_turns=config.orchestrator_max_turns,
             facts=FactsAsked("announced"),
@@ -223,14 +219,11 @@ class Delegating:
             self.run.take(spawner.dispatcher.all_results())
 
 
-_OUTLINE_BYTES = 4_000
-"""Maximum size of the outline of the workspace."""
-_MOST_EARLIER, _SHOWN_SUMMARY = 20, 120
 _PLACE = "orchestrator-place"
 
 
-async def _orchestrator_place(spawner: Spawner) -> str:
-    """Return the text for the system prompt of the orchestrator of a run.
+async def _recorded_place(spawner: Spawner) -> str:
+    """Return what the orchestrator is told of its run.
 
     It is taken once, when the run begins to delegate, and recorded: files and limits may change until the run
     is resumed, and the prompt must not.
@@ -240,49 +233,15 @@ async def _orchestrator_place(spawner: Spawner) -> str:
     noted = run.journal.find(Note, key)
     if noted is not None:
         return str(noted.value)
-    earlier = list(_earlier(spawner))
-    tools = [spec.name for spec in spawner.leaf.specs if spec.name in spawner.leaf.granted]
-    text = orchestrator_place_text(tools, list(_limits(spawner)), earlier, await _outline(run))
-    text = run.gateway.redact(text)
+    mine = run.journal.run_id
+    earlier = [entry for entry in spawner.scratchpad.entries() if entry.run_id != mine]
+    workspace, secrets = run.ladder_terms.workspace, run.gateway.secrets
+    # In a thread: a large workspace takes seconds to read, in which other work must go on.
+    text = await in_thread(
+        orchestrator_place, run.task, run.config, spawner.leaf, workspace, secrets, earlier
+    )
     await run.journal.append(Note(*key, text), durable=False)
     return text
-
-
-def _limits(spawner: Spawner) -> Iterator[str]:
-    config, terms = spawner.options, spawner.dispatcher.terms
-    at_once = spawner.dispatcher.slots.limit
-    those = "One worker runs" if at_once == 1 else f"{at_once} workers run"
-    yield f"{those} at the same time; more wait in a queue."
-    each = [f"{terms.turns} messages"]
-    if terms.timeout_seconds is not None:
-        each.append(f"{terms.timeout_seconds:,.0f} seconds")
-    yield f"Each worker has at most {' and '.join(each)}. A worker that reaches a limit reports what it has."
-    if spawner.dispatcher.max_depth > 1:
-        yield "Workers may start workers of their own."
-    yield f"You have at most {config.orchestrator_max_turns} messages. Several calls fit into one."
-
-
-def _earlier(spawner: Spawner) -> Iterator[str]:
-    run_id = spawner.run.journal.run_id
-    entries = [entry for entry in spawner.scratchpad.entries() if entry.run_id != run_id]
-    for entry in entries[-_MOST_EARLIER:]:
-        yield f"- {entry.key} · {guarded(one_line(entry.summary))[:_SHOWN_SUMMARY]!r}"
-    if len(entries) > _MOST_EARLIER:
-        yield f"- and {len(entries) - _MOST_EARLIER} more: inspect with an empty key lists them"
-
-
-async def _outline(run: Run) -> str:
-    workspace = run.ladder_terms.workspace
-    if workspace is None or TOOLS_OF_THE_WORKSPACE.isdisjoint(run.tools.granted):
-        return ""
-    try:
-        secrets = run.gateway.secrets
-        # In a thread: a large workspace takes seconds to read, in which other work must go on.
-        return await in_thread(
-            lambda: outline_of(workspace, run.task, limit_bytes=_OUTLINE_BYTES, secrets=secrets)
-        )
-    except ToolError:  # the folder is gone or cannot be read: the workers will say so
-        return ""
 
 
 def check_delegating(config: LoopConfig, worker: ModelProtocol) -> None:

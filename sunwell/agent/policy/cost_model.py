@@ -9,7 +9,7 @@ import attrs
 from sunwell.core.model import CacheLife, Usage
 from sunwell.core.price import OutputEstimate, Price, Quote, Side
 
-_TOKENS_PER_TURN = 1_500  # output of a common turn: one file written, or a few places changed
+TOKENS_PER_TURN = 1_500  # output of a common turn: one file written, or a few places changed
 _EXPECTED_SCOUTING = 2  # turns in which a lens writer looks, if it is not shown enough
 _SCOUTING_OUTPUT_TOKENS = 200
 _SCOUTING_RESULT_TOKENS = 2_500
@@ -70,7 +70,7 @@ class Shape:
 
 
 @attrs.frozen
-class _Talk:
+class Talk:
     """A conversation that reads its own history again in every turn."""
 
     prompt_tokens: int
@@ -96,17 +96,17 @@ def quote(estimated: int | OutputEstimate, prices: Prices, shape: Shape | None =
     Raises :exc:`ValueError` if *estimated* is negative.
     """
     output = OutputEstimate.around(estimated) if isinstance(estimated, int) else estimated
-    shape = _with_given_lens(Shape() if shape is None else shape)
-    direct = _alone("direct", prices.own, output, shape)
-    unhurried = _with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
-    work = _with_limit(shape, shape.worker_output_tokens)
-    low_effort = _alone("smart-low-effort", prices.smart, output, unhurried)
+    shape = with_given_lens(Shape() if shape is None else shape)
+    direct = alone("direct", prices.own, output, shape)
+    unhurried = with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
+    work = with_limit(shape, shape.worker_output_tokens)
+    low_effort = alone("smart-low-effort", prices.smart, output, unhurried)
     lens_output = _with_reasoning(shape.lens_output_tokens, shape)
     return Quote(
         delegated=_delegated(prices, output, shape, direct),
         direct=direct,
         alternatives=(low_effort,),
-        cheap=_alone("cheap", prices.delegation, output, work),
+        cheap=alone("cheap", prices.delegation, output, work),
         lens_tokens=shape.lens_input_tokens + lens_output if shape.given_lens_tokens is None else 0,
         assumptions=_assumptions(output, prices, shape),
         price_date=min((p.date for p in _known(prices) if p.date), default=""),
@@ -128,15 +128,15 @@ def rung_sides(
     as much; ``lens`` is a lens, with the work of the cheap model under it. The figures are as in
     :func:`quote`.
     """
-    shape = _with_given_lens(shape)
-    work = _with_limit(shape, shape.worker_output_tokens)
-    unhurried = _with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
+    shape = with_given_lens(shape)
+    work = with_limit(shape, shape.worker_output_tokens)
+    unhurried = with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
     return (
-        _alone("cheap", worker, output, work),
+        alone("cheap", worker, output, work),
         _repair(worker, output, work),
         _under_new_lens(smart, worker, output, shape, work),
-        _alone("second", second, output, shape),
-        _alone("smart", smart, output, unhurried),
+        alone("second", second, output, shape),
+        alone("smart", smart, output, unhurried),
     )
 
 
@@ -148,9 +148,9 @@ def _repair(price: Price | None, output: OutputEstimate, shape: Shape) -> Side:
         before = _talk(tokens, turns, shape)
         history = before.prompt_tokens + before.output_tokens + turns * shape.result_tokens
         written = round(before.output_tokens * _REPAIR_SHARE)
-        again = _Talk(history, written, _turns(written, shape), shape.result_tokens, warm_tokens=history)
-        costs.append(_talk_usd(price, again, shape))
-    low, expected, high = _ascending(costs)
+        again = Talk(history, written, _turns(written, shape), shape.result_tokens, warm_tokens=history)
+        costs.append(talk_usd(price, again, shape))
+    low, expected, high = ascending(costs)
     return Side("cheap_again", low, expected, _worst_talk_usd(price, shape.prompt_tokens, shape, "5m"), high)
 
 
@@ -159,8 +159,8 @@ def _under_new_lens(
 ) -> Side:
     if smart is None or worker is None:
         return Side("lens", None, None, None)
-    lens_usd = _lens_usd(smart, attrs.evolve(shape, scout_turns=0))
-    low, expected, high = _ascending(
+    lens_usd = lens_cost_usd(smart, attrs.evolve(shape, scout_turns=0))
+    low, expected, high = ascending(
         lens_usd + _workers_usd(worker, tokens, turns, work) for tokens, turns in _cases(output, shape)
     )
     worst_usd = _worst_lens_usd(smart, attrs.evolve(shape, scout_turns=0))
@@ -168,7 +168,7 @@ def _under_new_lens(
     return Side("lens", low, expected, worst_usd, high)
 
 
-def _with_given_lens(shape: Shape) -> Shape:
+def with_given_lens(shape: Shape) -> Shape:
     """Return *shape* with the length of the lens that is given, if one is."""
     tokens = shape.given_lens_tokens
     if tokens is None:
@@ -176,21 +176,21 @@ def _with_given_lens(shape: Shape) -> Shape:
     return attrs.evolve(shape, lens_output_tokens=max(1, tokens), max_lens_tokens=max(1, tokens))
 
 
-def _with_limit(shape: Shape, output_tokens: int | None) -> Shape:
+def with_limit(shape: Shape, output_tokens: int | None) -> Shape:
     return shape if output_tokens is None else attrs.evolve(shape, max_output_tokens=output_tokens)
 
 
-def _alone(name: str, price: Price | None, output: OutputEstimate, shape: Shape) -> Side:
+def alone(name: str, price: Price | None, output: OutputEstimate, shape: Shape) -> Side:
     """Return the side on which one model does all of the work."""
     if price is None:
         return Side(name, None, None, None)
-    low, expected, high = _ascending(
-        _talk_usd(price, _talk(tokens, turns, shape), shape) for tokens, turns in _cases(output, shape)
+    low, expected, high = ascending(
+        talk_usd(price, _talk(tokens, turns, shape), shape) for tokens, turns in _cases(output, shape)
     )
     return Side(name, low, expected, _worst_talk_usd(price, shape.prompt_tokens, shape, "5m"), high)
 
 
-def _ascending(amounts: Iterable[Decimal]) -> tuple[Decimal, ...]:
+def ascending(amounts: Iterable[Decimal]) -> tuple[Decimal, ...]:
     """Return *amounts*, each at least as large as the one before.
 
     More turns have shorter prompts, so that a little more output may stay below the limit of a dearer tier.
@@ -203,12 +203,12 @@ def _delegated(prices: Prices, output: OutputEstimate, shape: Shape, direct: Sid
     smart = cheap if is_given else prices.smart
     if smart is None or cheap is None:
         return Side("delegated", None, None, None)
-    work = _with_limit(shape, shape.worker_output_tokens)
-    low, expected, high = _ascending(
+    work = with_limit(shape, shape.worker_output_tokens)
+    low, expected, high = ascending(
         _workers_usd(cheap, tokens, turns, work) for tokens, turns in _cases(output, shape)
     )
-    lens_usd = Decimal(0) if is_given else _lens_usd(smart, shape)
-    plain_usd = lens_usd if is_given else _lens_usd(smart, attrs.evolve(shape, scout_turns=0))
+    lens_usd = Decimal(0) if is_given else lens_cost_usd(smart, shape)
+    plain_usd = lens_usd if is_given else lens_cost_usd(smart, attrs.evolve(shape, scout_turns=0))
     expected_usd = high_usd = worst = None
     if direct.expected_usd is not None and direct.high_usd is not None:
         expected_usd = lens_usd + expected + shape.redone_share * direct.expected_usd
@@ -221,14 +221,14 @@ def _delegated(prices: Prices, output: OutputEstimate, shape: Shape, direct: Sid
     return Side("delegated", plain_usd + low, expected_usd, worst, high_usd)
 
 
-def _lens_usd(price: Price, shape: Shape) -> Decimal:
+def lens_cost_usd(price: Price, shape: Shape) -> Decimal:
     """Return what the lens costs, with the looking before it: each turn reads what was seen again."""
     written = _with_reasoning(shape.lens_output_tokens, shape)
     if not shape.scout_turns:
         return price.cost_usd(Usage(shape.lens_input_tokens, written))
     turns = _expected_scouting(shape)
     output = turns * _SCOUTING_OUTPUT_TOKENS + written
-    return _talk_usd(price, _Talk(shape.lens_input_tokens, output, turns + 1, _SCOUTING_RESULT_TOKENS), shape)
+    return talk_usd(price, Talk(shape.lens_input_tokens, output, turns + 1, _SCOUTING_RESULT_TOKENS), shape)
 
 
 def _expected_scouting(shape: Shape) -> int:
@@ -241,16 +241,16 @@ def _workers_usd(price: Price, output_tokens: int, turns: int, shape: Shape) -> 
     each = _talk(-(-output_tokens // count), -(-turns // count), shape)
     first = attrs.evolve(each, prompt_tokens=each.prompt_tokens + shape.lens_output_tokens)
     sibling = attrs.evolve(first, warm_tokens=first.prompt_tokens)
-    total = _talk_usd(price, first, shape)
-    return total + (count - 1) * _talk_usd(price, sibling, shape) if count > 1 else total
+    total = talk_usd(price, first, shape)
+    return total + (count - 1) * talk_usd(price, sibling, shape) if count > 1 else total
 
 
-def _talk(output_tokens: int, turns: int, shape: Shape) -> _Talk:
+def _talk(output_tokens: int, turns: int, shape: Shape) -> Talk:
     output = min(_with_reasoning(output_tokens, shape), turns * shape.max_output_tokens)
-    return _Talk(shape.prompt_tokens, output, turns, shape.result_tokens)
+    return Talk(shape.prompt_tokens, output, turns, shape.result_tokens)
 
 
-def _talk_usd(price: Price, talk: _Talk, shape: Shape) -> Decimal:
+def talk_usd(price: Price, talk: Talk, shape: Shape) -> Decimal:
     """Return what *talk* costs turn by turn, each at the rates of its own length."""
     caches = _caches(price)
     turns: list[tuple[int, int, int, int]] = []
@@ -287,12 +287,12 @@ def _cases(output: OutputEstimate, shape: Shape) -> tuple[tuple[int, int], ...]:
     """Return output and turns of the low, the expected and the high case."""
     low, expected, high = output.low_tokens, output.expected_tokens, output.high_tokens
     turns = _turns(expected, shape)
-    fewest = max(1, min(turns, -(-low // _TOKENS_PER_TURN)))
+    fewest = max(1, min(turns, -(-low // TOKENS_PER_TURN)))
     return (low, fewest), (expected, turns), (high, _turns(high, shape))
 
 
 def _turns(output_tokens: int, shape: Shape) -> int:
-    guess = 1 + -(-output_tokens // _TOKENS_PER_TURN)
+    guess = 1 + -(-output_tokens // TOKENS_PER_TURN)
     return min(shape.turns or guess, shape.max_turns)
 
 

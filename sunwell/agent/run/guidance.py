@@ -63,10 +63,10 @@ class Guidance:
         under = (lens.to_context(), after_lens(lens.target_files)) if lens is not None else ()
         return _written(self.caller, self.how_to_work, self.checks, self.surroundings, *under)
 
-    def orchestrator_sections(self, place: str, lens: EphemeralLens | None = None) -> tuple[str, ...]:
+    def orchestrator_sections(self, place: str = "", lens: EphemeralLens | None = None) -> tuple[str, ...]:
         """Return the system prompt of a model that only hands out work.
 
-        *place* says what there is in this run; *lens* is what its workers read.
+        *place* says what there is in this run, empty if it is not known yet; *lens* is what its workers read.
         """
         read = orchestrator_lens_text(lens.to_context()) if lens is not None else ""
         return _written(self.caller, ORCHESTRATOR_PROMPT, self.surroundings, place, read)
