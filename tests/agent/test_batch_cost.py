@@ -11,7 +11,7 @@ import pytest
 from sunwell.agent import Agent
 from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.task_batch import run_tasks
-from sunwell.agent.policy.cache_planner import CacheLessons
+from sunwell.agent.policy.cache_planner import USD_PER_WAITING_SECOND, CacheLessons
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
@@ -51,11 +51,18 @@ def bench(monkeypatch) -> Any:
 def test_siblings_cost_the_least_that_the_cache_allows(
     bench, name: str, workers: int, prefix_tokens: int
 ) -> None:
-    """Within one percent, and at most one time to the first answer later than all at once."""
+    """Within one percent, and at most one time to the first answer later than all at once.
+
+    Two or ten workers on a short prefix cost more, if what a wait would save is less than the wait is worth.
+    """
     case = bench.Case(name, prefix_tokens, workers)
     found = case.run()
     least = case.least_usd(found)
-    assert least * Decimal("0.9999") <= found.input_usd <= least * Decimal("1.01")
+    assert least * Decimal("0.9999") <= found.input_usd
+    if found.input_usd > least * Decimal("1.01"):
+        assert workers < 100
+        assert found.input_usd - least <= 2 * USD_PER_WAITING_SECOND
+        assert (found.seconds, found.held) == (case.latency_seconds, ())
     assert found.seconds <= 2 * case.latency_seconds
     assert len(found.held) == (workers - 1 if found.choice == "after-first" else 0)
     assert all(one.reason == "planner" and one.seconds <= case.latency_seconds for one in found.held)
@@ -67,7 +74,7 @@ def test_a_batch_ends_no_later_than_one_time_to_the_first_answer(
     bench, slots: int, chunk_seconds: float
 ) -> None:
     """Whatever the slots, and however long answers take once they have begun: it is one hold for all."""
-    case = bench.Case(MODELS["anthropic"], 2_000, 30, slots, chunk_seconds=chunk_seconds)
+    case = bench.Case(MODELS["anthropic"], 30_000, 30, slots, chunk_seconds=chunk_seconds)
     planned, at_once = case.run(), case.run("at-once")
     assert planned.choice == "after-first"
     assert planned.seconds - at_once.seconds <= case.latency_seconds + chunk_seconds

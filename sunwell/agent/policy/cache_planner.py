@@ -1,4 +1,4 @@
-"""Which way of starting siblings is the cheapest for the prefix that they share, waiting included: arithmetic."""
+"""Which way of starting siblings makes their common prefix cheapest, waiting included: arithmetic alone."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -149,8 +149,8 @@ class Schedule:
 USD_PER_WAITING_SECOND = Decimal("0.0005")
 """What a second is worth by which all siblings together are done later: $1.80 an hour.
 
-Far less than a person's hour, who often does something else meanwhile, and enough that nobody waits 16 seconds
-for $0.0002. Two seconds, the usual wait, are worth it from a tenth of a cent on.
+Far less than an hour of a person, who can do something else meanwhile, and enough that nobody waits 16
+seconds for $0.0002. The usual wait of two seconds is worth it from a tenth of a cent on.
 """
 _PER_MILLION = Decimal(1_000_000)
 _LONG_LIFE_SECONDS = 3_600.0
@@ -170,8 +170,8 @@ class Siblings:
     least_cacheable_tokens: int
     """The shortest prefix that the provider's cache keeps."""
     price: Price | None
-    """``None``: unknown. The usual ratios of rates are taken then, at an assumed $1 per million tokens of input:
-    waiting has to be weighed against something. The plan then tells no amount as what the prefix costs."""
+    """``None``: unknown. The usual ratios of rates are taken then, at an assumed $1 per million input tokens,
+    since waiting has to be weighed against something; no amount is told as what the prefix costs."""
     at_once: int = 4
     """Most workers that make progress at once."""
     first_answer_seconds: float = 2.0
