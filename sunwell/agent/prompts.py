@@ -214,6 +214,8 @@ def after_lens(target_files: Sequence[str]) -> str:
 
 
 _LARGER_TASK_CHARACTERS = 300
+CALL_NO_TOOLS = "You may call no tools: answer at once."
+"""What work is told that is offered tools and may call none."""
 TOLD_BEGINS = "[From the harness: "
 
 
@@ -236,9 +238,7 @@ def worker_terms_text(
         lines.append(f'It belongs to a larger task: "{short}". Do only what is asked above.')
     if tools is not None:
         named = ", ".join(tools)
-        lines.append(
-            f"You may call only these tools: {named}." if named else "You may call no tools: answer at once."
-        )
+        lines.append(f"You may call only these tools: {named}." if named else CALL_NO_TOOLS)
     if checks:
         lines.append(f"This task counts as done only if also: {'; '.join(checks)}.")
     limits = [

@@ -15,16 +15,33 @@ from sunwell.core.tool import Place
 from sunwell.errors import ToolError
 from sunwell.memory.scratchpad import ScratchpadEntry
 from sunwell.tools.arguments import closed, nullable, text, whole
+from sunwell.tools.limits import Outcome
 
 _SHOWN_TASK = 100
 _MOST_NAMED = 50
+_MOST_STRANGE = 5
 
 
-def told_start(ids: Sequence[str], tasks: Sequence[str]) -> str:
-    """Return what a call that started workers says."""
-    lines = [f"- {one} · {one_line(task)[:_SHOWN_TASK]}" for one, task in zip(ids, tasks, strict=True)]
+def told_start(ids: Sequence[str], tasks: Sequence[str], refused: Mapping[int, str] | None = None) -> str:
+    """Return what a call that started workers says.
+
+    *refused* says by the places in *tasks* which of them were not started, and why; the others have *ids*.
+    """
+    no, left = refused or {}, iter(ids)
+    lines = []
+    for number, task in enumerate(tasks):
+        shown = one_line(task)[:_SHOWN_TASK] or "(no text)"
+        lines.append(
+            f"- not started · {shown} · {no[number]}" if number in no else f"- {next(left)} · {shown}"
+        )
     count = "1 worker" if len(ids) == 1 else f"{len(ids)} workers"
-    return "\n".join([f"Started {count}; nothing is waited for. task_id and task of each:", *lines])
+    head = f"Started {count}; nothing is waited for. task_id and task of each:"
+    if no:
+        head = (
+            f"Started {count} for {len(tasks)} tasks; nothing is waited for. What was not started says why: "
+            "send only that again, put right. In the order of your tasks:"
+        )
+    return "\n".join([head, *lines])
 
 
 def told_results(results: Sequence[TaskResult], working: Sequence[str]) -> str:
@@ -89,7 +106,8 @@ _TOOLS = nullable(
     {
         "type": "array",
         "items": {"type": "string"},
-        "description": "Names of the tools that the worker may use; null: all, []: none.",
+        "description": "Names of the tools that the worker may use; null: all; []: none, for work that needs "
+        "only the text of the task.",
     }
 )
 _DELEGATE = spec(
@@ -157,8 +175,8 @@ _INSPECT = spec(
 def delegating_tools() -> tuple[SpawnerTool, ...]:
     """Return the tools with which a model starts workers and reads their results."""
     return (
-        SpawnerTool(_DELEGATE, _delegate, _recall_delegate),
-        SpawnerTool(_DELEGATE_BATCH, _delegate_batch, _recall_delegate_batch),
+        SpawnerTool(_DELEGATE, _delegate, _recall_delegate, _order_asked),
+        SpawnerTool(_DELEGATE_BATCH, _delegate_batch, _recall_delegate_batch, _orders_asked),
         SpawnerTool(_STREAM, _stream, _recall_told),
         SpawnerTool(_AWAIT, _await, _recall_told),
         inspecting_tool(),
@@ -170,56 +188,91 @@ def inspecting_tool() -> SpawnerTool:
     return SpawnerTool(_INSPECT, _inspect)
 
 
-def order_of(spawner: Spawner, arguments: Mapping[str, Any]) -> Order:
-    """Return the order that a model wrote.
+def order_of(spawner: Spawner, place: Place, arguments: Mapping[str, Any]) -> Order:
+    """Return the order that a model wrote in the call at *place*.
 
-    Raises :exc:`~sunwell.errors.ToolError` for an empty task and for a tool that no worker has.
+    Raises :exc:`~sunwell.errors.ToolError` for an empty task and for a tool that the worker cannot have.
     """
     if not str(arguments["task"]).strip():
         raise ToolError("the task is empty: say in words what the worker is to do")
-    return Order(Task(arguments["task"], tools=known_tools(spawner, arguments["tools"])))
+    return Order(Task(arguments["task"], tools=known_tools(spawner, place, arguments["tools"])))
 
 
-def known_tools(spawner: Spawner, names: list[str] | None) -> tuple[str, ...] | None:
-    """Return *names*, which are tools of the workers; ``None`` is all of them."""
+def known_tools(spawner: Spawner, place: Place, names: list[str] | None) -> tuple[str, ...] | None:
+    """Return *names*, which are tools that a worker of the call at *place* can have; ``None`` is all of them.
+
+    What has started is not looked at again: a run that is resumed starts the same workers, whatever an
+    earlier version allowed.
+    """
     if names is None:
         return None
-    there = [one.name for one in spawner.deeper.specs]
+    there = spawner.tools_below(place.span)
     strange = [name for name in names if name not in there]
-    if strange:
-        raise ToolError(f"workers have no tool {one_line(strange[0])[:60]!r}; theirs are: {', '.join(there)}")
+    if strange and not spawner.has_started(place):
+        unknown = ", ".join(repr(one_line(name)[:60]) for name in strange[:_MOST_STRANGE])
+        raise ToolError(
+            f"this worker cannot have the tool {unknown}; it can have: {', '.join(there) or 'none'}"
+        )
     return tuple(names)
 
 
 async def _delegate(spawner: Spawner, place: Place, arguments: Arguments) -> str:
-    order = order_of(spawner, arguments)
+    order = order_of(spawner, place, arguments)
     ids = await spawner.start(place, [order], share=spawner.options.worker_share)
     await spawner.decide(place, f"delegated: {one_line(order.task.text)[:120]}", order.task.text)
     return told_start(ids, [order.task.text])
 
 
+def _order_asked(spawner: Spawner, place: Place, arguments: Arguments) -> list[Order]:
+    return [order_of(spawner, place, arguments)]
+
+
 def _recall_delegate(spawner: Spawner, place: Place, arguments: Arguments) -> None:
-    spawner.recall(place, [order_of(spawner, arguments)])
+    spawner.recall(place, _order_asked(spawner, place, arguments))
 
 
-def _orders(spawner: Spawner, arguments: Arguments) -> list[Order]:
+_REFUSED = "refused"
+
+
+def _sorted_out(spawner: Spawner, place: Place, arguments: Arguments) -> tuple[list[Order], dict[int, str]]:
+    """Return what a batch starts, in order, and why its other tasks are refused, by their places.
+
+    What was refused is on record, because a resumed run has to start the same workers.
+    """
     tasks = arguments["tasks"]
     if not 1 <= len(tasks) <= MOST_TASKS:
         raise ToolError(f"delegate_batch takes 1 to {MOST_TASKS} tasks, got {len(tasks)}")
-    return [order_of(spawner, task) for task in tasks]
+    orders: list[Order] = []
+    refused = {int(number): str(why) for number, why in spawner.noted(place, _REFUSED) or ()}
+    for number, task in enumerate(tasks):
+        if number in refused:
+            continue
+        try:
+            orders.append(order_of(spawner, place, task))
+        except ToolError as error:
+            refused[number] = error.sentence
+    return orders, refused
 
 
-async def _delegate_batch(spawner: Spawner, place: Place, arguments: Arguments) -> str:
-    orders = _orders(spawner, arguments)
-    tasks = [order.task.text for order in orders]
+async def _delegate_batch(spawner: Spawner, place: Place, arguments: Arguments) -> Outcome:
+    orders, refused = _sorted_out(spawner, place, arguments)
+    tasks = [str(task["task"]) for task in arguments["tasks"]]
+    if not orders:
+        return Outcome(told_start([], tasks, refused), is_error=True)
+    if refused:
+        await spawner.note(place, _REFUSED, [list(one) for one in sorted(refused.items())])
     ids = await spawner.start(place, orders)
-    listed = "\n".join(f"- {one_line(task)}" for task in tasks)
-    await spawner.decide(place, f"delegated {len(tasks)} tasks", listed)
-    return told_start(ids, tasks)
+    listed = "\n".join(f"- {one_line(order.task.text)}" for order in orders)
+    await spawner.decide(place, f"delegated {len(orders)} tasks", listed)
+    return Outcome(told_start(ids, tasks, refused))
+
+
+def _orders_asked(spawner: Spawner, place: Place, arguments: Arguments) -> list[Order]:
+    return _sorted_out(spawner, place, arguments)[0]
 
 
 def _recall_delegate_batch(spawner: Spawner, place: Place, arguments: Arguments) -> None:
-    spawner.recall(place, _orders(spawner, arguments))
+    spawner.recall(place, _orders_asked(spawner, place, arguments))
 
 
 async def _stream(spawner: Spawner, place: Place, arguments: Arguments) -> str:

@@ -9,17 +9,18 @@ from typing import Any
 import attrs
 
 from sunwell.agent.batches.batch_run import planning_for
+from sunwell.agent.orchestration.prompt_sharing import Asked, PromptSharing
+from sunwell.agent.prompts import CALL_NO_TOOLS
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
-from sunwell.agent.workers.start_gate import BothGates, FewAtOnce, StartGate
+from sunwell.agent.workers.start_gate import BothGates, FewAtOnce
 from sunwell.agent.workers.worker import WorkerOrigin, WorkerTerms
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.budget.standing import Standing
 from sunwell.context.options import RunOptions, SubCallLimits
 from sunwell.core.markdown import one_line
-from sunwell.core.model import Caching
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
@@ -32,7 +33,7 @@ from sunwell.errors import (
     ToolError,
 )
 from sunwell.events import Event, WorkerFinished, WorkerStarted
-from sunwell.journal.records import Note, WorkerClosed
+from sunwell.journal.records import Note, WorkerClosed, WorkerOpened
 from sunwell.memory.scratchpad import ENTRY_NOTE, IDS_NOTE, Scratchpad, ScratchpadEntry, TaskIds
 
 SUB_CALLS = "sub-calls"
@@ -95,6 +96,7 @@ class SubCallRoom:
 
 
 _TOLD = "told-"
+_NO_TOOLS = Toolset((), frozenset(), {})
 
 
 @attrs.frozen
@@ -136,6 +138,12 @@ class Spawner:
     _told: set[str] = attrs.field(factory=set, init=False)
     """Ids of the results that a call of this process gave, or a recorded one."""
     _told_before: set[str] = attrs.field(factory=set, init=False)
+    _sharing: PromptSharing = attrs.field(init=False)
+    _expected: dict[tuple[str, int], tuple[Order, ...]] = attrs.field(factory=dict, init=False)
+    """What all calls of a message ask for, by its span and turn."""
+
+    def __attrs_post_init__(self) -> None:
+        self._sharing = PromptSharing(planning_for(self.run))
 
     async def open(self, earlier: Iterable[ScratchpadEntry]) -> None:
         """Fill the scratchpad with *earlier*, or with what the journal says, and follow the run."""
@@ -187,6 +195,24 @@ class Spawner:
         """Start again the workers that a recorded call at *place* has started, if it did."""
         noted = self._noted(place, "start")
         return [] if noted is None else self._start(place, orders, noted)
+
+    def tools_below(self, span: Span) -> tuple[str, ...]:
+        """Return the names of the tools that a worker of the work at *span* can have."""
+        below = self.deeper if self.dispatcher.may_start(span.worker("below")) else self.leaf
+        above = self._grants.get(span.path)
+        return tuple(one.name for one in below.specs if above is None or one.name in above)
+
+    def has_started(self, place: Place) -> bool:
+        """Whether the call at *place* has started workers, perhaps in an earlier process."""
+        return self._noted(place, "start") is not None
+
+    def expects(self, place: Place) -> bool:
+        """Whether it is known what all calls of the message of *place* ask for."""
+        return (place.span.path, place.turn) in self._expected
+
+    def expect(self, place: Place, orders: Iterable[Order]) -> None:
+        """Take note that all calls of the message of *place* ask for *orders*: they are planned together."""
+        self._expected[place.span.path, place.turn] = tuple(orders)
 
     def own(self, span: Span) -> tuple[str, ...]:
         """Return the ids of the workers that the work at *span* has started, in that order."""
@@ -266,40 +292,31 @@ class Spawner:
         parent = self._parent(place.span)
         if self.sub_calls is not None:
             self.sub_calls.count(place, len(orders))
-        names = [f"task-{place.turn}-{place.index}-{number}" for number in range(len(orders))]
-        caching, gate = self._planned(parent, orders, [parent.worker(name) for name in names])
-        if at_once is not None:
-            few = FewAtOnce(Slots(at_once))
-            gate = few if gate is None else BothGates(gate, few)
         if len(ceilings) != len(orders):
             raise JournalError("the journal is damaged: it has other workers than the call that started them")
-        made = []
-        for name, order, ceiling in zip(names, orders, ceilings, strict=True):
-            span = parent.worker(name)
-            task_id = self.ids.of(span.path)
-            task = self._granted(place.span, order.task, ceiling)
-            self._parents[task_id] = place.span.path
-            self._grants[span.path] = task.tools
-            self._started.setdefault(place.span.path, []).append(task_id)
-            origin = WorkerOrigin(task_id, place.turn, task_id in self._told_before)
-            terms = self._terms(span, order)
-            terms = terms if caching is None else attrs.evolve(terms, caching=caching)
-            self.dispatcher.start(task, parent, name=name, terms=terms, gate=gate, origin=origin)
-            made.append(task_id)
-        return made
+        spans = [parent.worker(f"task-{place.turn}-{place.index}-{number}") for number in range(len(orders))]
+        asked = [self._asked(place, *one) for one in zip(spans, orders, ceilings, strict=True)]
+        planned = self._sharing.plan(place, parent, asked, lambda: self._asked_beside(place, parent), at_once)
+        few = None if at_once is None else FewAtOnce(Slots(at_once))
+        for one, (caching, gate) in zip(asked, planned, strict=True):
+            if few is not None:
+                gate = few if gate is None else BothGates(gate, few)
+            self._parents[one.id] = place.span.path
+            self._grants[one.span.path] = one.task.tools
+            self._started.setdefault(place.span.path, []).append(one.id)
+            origin = WorkerOrigin(one.id, place.turn, one.id in self._told_before)
+            terms, name = attrs.evolve(one.terms, caching=caching), one.span.path.rpartition("/")[2]
+            self.dispatcher.start(one.task, parent, name=name, terms=terms, gate=gate, origin=origin)
+        return [one.id for one in asked]
 
-    def _planned(
-        self, parent: Span, orders: Sequence[Order], spans: Sequence[Span]
-    ) -> tuple[Caching | None, StartGate | None]:
-        """Return how the prompt that *orders* share is cached, and the gate; ``None``: they share none."""
-        if len(orders) < 2 or len({order.system.strip() for order in orders}) > 1:
-            return None, None
-        paths = {self.ids.of(span.path): span.path for span in spans}
-        tasks = [order.task for order in orders]
-        terms, gate = planning_for(self.run).plan_spawned(
-            self._terms(spans[0], orders[0]), parent, tasks, paths
-        )
-        return terms.caching, gate
+    def _asked(self, place: Place, span: Span, order: Order, ceiling: Sequence[Any] | None) -> Asked:
+        task = self._granted(place.span, order.task, ceiling)
+        return Asked(self.ids.of(span.path), span, task, self._terms(span, order, task))
+
+    def _asked_beside(self, place: Place, parent: Span) -> list[Asked]:
+        """Return the workers that all calls of the message of *place* ask for, without their places."""
+        expected = self._expected.get((place.span.path, place.turn), ())
+        return [self._asked(place, parent.worker("expected"), order, None) for order in expected]
 
     def _granted(self, span: Span, task: Task, ceiling: Sequence[Any] | None) -> Task:
         """Return *task* with no more tools than its parent has, and its ceiling."""
@@ -312,11 +329,22 @@ class Spawner:
             budget = Budget(tokens=tokens, usd=None if usd is None else Decimal(usd))
         return attrs.evolve(task, tools=tools, budget=budget)
 
-    def _terms(self, span: Span, order: Order) -> WorkerTerms:
+    def _terms(self, span: Span, order: Order, task: Task) -> WorkerTerms:
         terms = self.dispatcher.terms
-        system = (*terms.system, order.system) if order.system.strip() else terms.system
         tools = self.deeper if self.dispatcher.may_start(span) else self.leaf
+        if task.tools == () and not self._was_offered(span):
+            bare = self.run.guidance.without_tools(terms.system, self.options)
+            terms, tools = attrs.evolve(terms, system=bare), _NO_TOOLS
+        system = (*terms.system, order.system) if order.system.strip() else terms.system
         return attrs.evolve(terms, tools=tools, system=system, max_answer_tokens=order.max_answer_tokens)
+
+    def _was_offered(self, span: Span) -> bool:
+        """Whether the worker at *span* was offered tools of which it may call none.
+
+        Earlier versions did that: recorded answers are to that question.
+        """
+        opened = self.run.journal.find(WorkerOpened, (span.path,))
+        return opened is not None and CALL_NO_TOOLS in opened.told
 
     def _ceiling(self, place: Place, share: float | None) -> list[Any] | None:
         """Return the tokens and dollars that a worker may take, as JSON values; ``None``: no ceiling."""

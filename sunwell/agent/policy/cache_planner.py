@@ -25,7 +25,7 @@ class _Known:
     call_seconds: float | None = None
 
 
-_SURELY = 0.9
+SURELY = 0.9
 """Part of an entry's life in which it is counted on: the rest is for clocks and ways."""
 
 
@@ -68,7 +68,7 @@ class CacheLessons:
 
     def saw_kept(self, key: str, at: float, life_seconds: float) -> None:
         """Take note that the prefix that *key* names was read or written *at* that time."""
-        until = at + life_seconds * _SURELY
+        until = at + life_seconds * SURELY
         self._kept_until[key] = max(until, self._kept_until.get(key, 0.0))
 
     def saw_first_answer(self, model: ModelProtocol, seconds: float) -> None:

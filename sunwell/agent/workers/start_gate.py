@@ -107,8 +107,9 @@ class PilotGate:
     on_begun: Callable[[float], None]
     """Told how long it took until the first answer began."""
     paths: Mapping[str, str] = attrs.field(factory=dict)
-    """Paths of the workers' spans by their ids, if those are not the ends of the paths."""
-    _is_open: bool = attrs.field(default=False, init=False)
+    """Paths of the workers' spans by their ids, if those are not the ends of the paths; more may come."""
+    opened_at: float | None = attrs.field(default=None, init=False)
+    """When the first answer began, on the clock of the event loop; ``None``: not yet."""
     _pilot: str | None = attrs.field(default=None, init=False)
     _begun_at: float = attrs.field(default=0.0, init=False)
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -117,9 +118,9 @@ class PilotGate:
         """Return at once for the pilot, for all others once the gate is open."""
         # A loop: when a pilot fails, all who wait wake up. The first to run becomes the pilot, and the others
         # have to wait again.
-        while not self._is_open and self._pilot is not None:
+        while self.opened_at is None and self._pilot is not None:
             await self._changed.wait()
-        if not self._is_open:
+        if self.opened_at is None:
             self._pilot = task_id
             self._begun_at = asyncio.get_running_loop().time()
             self._changed = asyncio.Event()
@@ -127,7 +128,7 @@ class PilotGate:
 
     def left(self, task_id: str) -> None:
         """Let the next one go first if the pilot is over and no answer had begun."""
-        if task_id == self._pilot and not self._is_open:
+        if task_id == self._pilot and self.opened_at is None:
             self.run.unwatch(self._see)
             self._pilot = None
             self._changed.set()
@@ -157,8 +158,8 @@ class PilotGate:
 
     def _open(self) -> None:
         self.run.unwatch(self._see)
-        self._is_open = True
-        self.on_begun(asyncio.get_running_loop().time() - self._begun_at)
+        self.opened_at = asyncio.get_running_loop().time()
+        self.on_begun(self.opened_at - self._begun_at)
         self._changed.set()
 
 
