@@ -106,8 +106,7 @@ _TOOLS = nullable(
     {
         "type": "array",
         "items": {"type": "string"},
-        "description": "Names of the tools that the worker may use; null: all; []: none, for work that needs "
-        "only the text of the task.",
+        "description": "Names of the tools that the worker may use; null: all, []: none.",
     }
 )
 _DELEGATE = spec(
@@ -210,9 +209,7 @@ def known_tools(spawner: Spawner, place: Place, names: list[str] | None) -> tupl
     strange = [name for name in names if name not in there]
     if strange and not spawner.has_started(place):
         unknown = ", ".join(repr(one_line(name)[:60]) for name in strange[:_MOST_STRANGE])
-        raise ToolError(
-            f"this worker cannot have the tool {unknown}; it can have: {', '.join(there) or 'none'}"
-        )
+        raise ToolError(f"this worker cannot have {unknown}; its tools: {', '.join(there) or 'none'}")
     return tuple(names)
 
 
