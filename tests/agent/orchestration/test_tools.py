@@ -398,7 +398,7 @@ def test_workers_have_the_tools_they_were_given_and_the_orchestrator_has_none() 
 
 
 def test_workers_of_one_depth_are_sent_the_same_tools_in_the_same_order() -> None:
-    """What a worker may not call is refused when it calls it: the prefix is the same for all that have tools."""
+    """What a worker may not call is refused when it calls it: all that have tools have the same prefix."""
     tasks = [{"task": "a", "tools": None}, {"task": "b", "tools": ["_nap"]}]
     smart = boss(call("delegate_batch", tasks=tasks), awaiting(lambda ids: ids), answer("ok"))
     cheap = worker("1", "2")
