@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from sunwell.agent import Agent
@@ -78,6 +79,27 @@ def test_a_batch_ends_no_later_than_one_time_to_the_first_answer(
     planned, at_once = case.run(), case.run("at-once")
     assert planned.choice == "after-first"
     assert planned.seconds - at_once.seconds <= case.latency_seconds + chunk_seconds
+
+
+@pytest.mark.parametrize(
+    ("workers", "prefix_tokens", "seconds"),
+    [
+        pytest.param(5, 3_000, 4.0, id="twice-what-was-expected"),
+        pytest.param(30, 2_000, 10.34, id="what-it-saves"),
+        pytest.param(100, 2_000, 16.0, id="worth-all-of-it"),
+    ],
+)
+def test_nobody_is_held_for_longer_than_it_is_worth(
+    bench, workers: int, prefix_tokens: int, seconds: float
+) -> None:
+    """An unknown model is taken to begin after 2 s; if it does not, the rest goes on. Then it is known."""
+    case = bench.Case(MODELS["anthropic"], prefix_tokens, workers, latency_seconds=16.0)
+    first = case.run()
+    assert first.choice == "after-first"
+    assert [one.seconds for one in first.held] == pytest.approx([seconds] * (workers - 1))
+    assert first.seconds == pytest.approx(16.0 + seconds)
+    waits = attrs.evolve(case, is_known=True).run().choice == "after-first"
+    assert waits == (seconds == 16.0)
 
 
 @pytest.mark.parametrize("chunk", range(4))

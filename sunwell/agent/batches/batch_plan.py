@@ -117,9 +117,11 @@ class Planning:
         if not made.waits:
             return caching, None
         # Workers of an earlier message may still wait for their first: it writes the prompt for all.
-        if prompt.gate is None or prompt.gate.opened_at is not None:
+        if prompt.gate is None or not prompt.gate.holds:
             lesson.judge(spans)
-            prompt.gate = PilotGate(self.run, prompt.parent.path, lesson.begun, prompt.paths)
+            prompt.gate = PilotGate(
+                self.run, prompt.parent.path, lesson.begun, prompt.paths, made.longest_hold_seconds
+            )
         return caching, prompt.gate
 
     def _learn_of(
@@ -150,7 +152,8 @@ class Planning:
             return OpenGate()
         if made.choice == "pre-warm":
             return WarmGate(self.run, terms, parent.child("pre-warm"), lesson.begun)
-        return PilotGate(self.run, parent.path, lesson.begun)
+        longest = made.longest_hold_seconds
+        return PilotGate(self.run, parent.path, lesson.begun, longest_hold_seconds=longest)
 
     def _life_seconds(self, terms: WorkerTerms, life: str) -> float:
         return _LIFE_SECONDS.get(life) or cache_life_seconds(*provider_and_id(terms.model))

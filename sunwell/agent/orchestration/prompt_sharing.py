@@ -14,7 +14,7 @@ from sunwell.core.tool import Place
 
 
 @attrs.frozen
-class Asked:
+class AskedWorker:
     """A worker that a call asks for."""
 
     id: str
@@ -52,8 +52,8 @@ class PromptSharing:
         self,
         place: Place,
         parent: Span,
-        workers: Sequence[Asked],
-        expected: Callable[[], Sequence[Asked]],
+        workers: Sequence[AskedWorker],
+        expected: Callable[[], Sequence[AskedWorker]],
         at_once: int | None = None,
     ) -> list[tuple[Caching, StartGate | None]]:
         """Return for each of *workers*, which the call at *place* starts below *parent*, how it starts.

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from sunwell.agent.batches.batch_run import planning_for
-from sunwell.agent.orchestration.prompt_sharing import Asked, PromptSharing
+from sunwell.agent.orchestration.prompt_sharing import AskedWorker, PromptSharing
 from sunwell.agent.prompts import CALL_NO_TOOLS
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
@@ -309,11 +309,11 @@ class Spawner:
             self.dispatcher.start(one.task, parent, name=name, terms=terms, gate=gate, origin=origin)
         return [one.id for one in asked]
 
-    def _asked(self, place: Place, span: Span, order: Order, ceiling: Sequence[Any] | None) -> Asked:
+    def _asked(self, place: Place, span: Span, order: Order, ceiling: Sequence[Any] | None) -> AskedWorker:
         task = self._granted(place.span, order.task, ceiling)
-        return Asked(self.ids.of(span.path), span, task, self._terms(span, order, task))
+        return AskedWorker(self.ids.of(span.path), span, task, self._terms(span, order, task))
 
-    def _asked_beside(self, place: Place, parent: Span) -> list[Asked]:
+    def _asked_beside(self, place: Place, parent: Span) -> list[AskedWorker]:
         """Return the workers that all calls of the message of *place* ask for, without their places."""
         expected = self._expected.get((place.span.path, place.turn), ())
         return [self._asked(place, parent.worker("expected"), order, None) for order in expected]

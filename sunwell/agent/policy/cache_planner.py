@@ -225,6 +225,8 @@ class CachePlan:
     """What the prefix is expected to cost; ``None`` where no price is known."""
     pad_tokens: int = 0
     """Tokens by which the prefix is lengthened."""
+    longest_hold_seconds: float | None = None
+    """How long the rest is held at most if no answer begins; ``None``: no limit."""
 
     @property
     def life(self) -> CacheLife | None:
@@ -266,9 +268,23 @@ def plan(siblings: Siblings, choice: CacheChoice | None = None) -> CachePlan:
     ways = tuple(sorted(_ways(siblings), key=lambda way: (way.weighed_usd, way.held_seconds)))
     limit = siblings.longest_hold_seconds
     best = next(way for way in ways if limit is None or way.held_seconds <= limit)
-    if choice is None or choice == best.choice:
-        return _taken(siblings, best.choice, _reason(siblings, best, ways), ways)
+    if choice is None:
+        made = _taken(siblings, best.choice, _reason(siblings, best, ways), ways)
+        return attrs.evolve(made, longest_hold_seconds=_longest_hold(best, ways))
     return _taken(siblings, choice, f"{choice} was asked for", ways)
+
+
+_OVERDUE = 2
+"""An answer that takes so many times what was expected shows that the expectation was wrong."""
+
+
+def _longest_hold(best: Way, ways: tuple[Way, ...]) -> float | None:
+    """Return for how long a hold is worth what it saves, and no less than until the answer is overdue."""
+    prompt = [way.input_usd for way in ways if way.late_seconds < best.late_seconds]
+    if not prompt:
+        return None
+    worth = float((min(prompt) - best.input_usd) / USD_PER_WAITING_SECOND)
+    return max(worth, _OVERDUE * best.held_seconds)
 
 
 def _taken(siblings: Siblings, choice: CacheChoice, reason: str, ways: tuple[Way, ...]) -> CachePlan:
