@@ -89,7 +89,7 @@ def main() -> None:
         raise SystemExit(done.stderr)
     before = json.loads(done.stdout)
     now = {name: measure(*rhythm) for name, rhythm in RHYTHMS.items()}
-    names = ("tokens_read", "turns", "tokens_written", "usd")
+    names = ("tokens_read", "turns", "tokens_written", "usd", "worker_usd")
     shares = {
         rhythm: {
             name: round(float(Decimal(now[rhythm][name]) / Decimal(before[rhythm][name])), 3)

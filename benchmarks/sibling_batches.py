@@ -12,7 +12,7 @@ import attrs
 
 from sunwell.agent.batches.batch_plan import Planning
 from sunwell.agent.batches.task_batch import run_tasks
-from sunwell.agent.policy.cache_planner import CacheLessons
+from sunwell.agent.policy.cache_planner import USD_PER_WAITING_SECOND, CacheLessons
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
@@ -29,6 +29,10 @@ from sunwell.testing import run_virtual
 
 UNIT = Decimal(1_000_000)
 LATENCY_SECONDS = 3.0
+ASSUMED_SECONDS = 2.0
+"""Time until an answer begins, where the planner knows nothing of the model."""
+_DOUBT = 1.4
+"""A prefix that is so much shorter than a cache keeps may be tried."""
 WAYS: tuple[CacheChoice, ...] = ("at-once", "after-first", "pre-warm", "after-first-1h", "uncached")
 """All ways that can be asked for without asking for padding as well."""
 
@@ -45,6 +49,10 @@ class Batched:
     prefix_tokens: int
     seconds: float
     held: tuple[Held, ...]
+
+    def weighed_usd(self, quickest_seconds: float) -> Decimal:
+        """Return the bill, with what the time is worth that the batch took beyond *quickest_seconds*."""
+        return self.input_usd + Decimal(str(self.seconds - quickest_seconds)) * USD_PER_WAITING_SECOND
 
 
 @attrs.frozen
@@ -81,6 +89,18 @@ class Case:
             first = rates.read_usd if self.is_warm else rates.write_usd
             ways.append(prefix * (first + (self.workers - 1) * rates.read_usd))
         return (min(ways) + found.own_tokens * rates.input_usd) / UNIT
+
+    @property
+    def doubt_usd(self) -> Decimal:
+        """What the planner may pay for what it cannot know before the first batch.
+
+        That is how soon answers begin, and whether a prefix that is nearly long enough is kept: then siblings
+        may wait once in vain.
+        """
+        row, latency = self.prices[self.model], self.latency_seconds + self.chunk_seconds
+        in_vain = row.least_prefix_tokens / _DOUBT <= self.prefix_tokens < row.least_prefix_tokens
+        wrong_by = latency if in_vain else 0.0 if self.is_known else abs(latency - ASSUMED_SECONDS)
+        return Decimal(str(wrong_by)) * USD_PER_WAITING_SECOND
 
     async def _run(self, choice: CacheChoice | None, lessons: CacheLessons) -> Batched:
         model = InProcessModel(

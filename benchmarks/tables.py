@@ -343,10 +343,11 @@ def driving(found: Found) -> list[str]:
         "tokens_written": "tokens written",
         "turns": "turns",
         "usd": "cost",
+        "worker_usd": "cost of the workers",
     }
 
     def shown(name: str, value: Any) -> str:
-        return f"${float(value):.3f}" if name == "usd" else f"{value:,}"
+        return f"${float(value):.3f}" if name.endswith("usd") else f"{value:,}"
 
     body = [
         [

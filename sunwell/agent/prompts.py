@@ -218,6 +218,8 @@ _REPORT_READ = (
     "A model reads your report. If it is longer than {most:,} characters, it reads beginning and end at once "
     "and the rest only if it asks. Put the result first, and what you did not check last."
 )
+CALL_NO_TOOLS = "You may call no tools: answer at once."
+"""What work is told that is offered tools and may call none."""
 TOLD_BEGINS = "[From the harness: "
 
 
@@ -242,9 +244,7 @@ def worker_terms_text(
         lines.append(f'It belongs to a larger task: "{short}". Do only what is asked above.')
     if tools is not None:
         named = ", ".join(tools)
-        lines.append(
-            f"You may call only these tools: {named}." if named else "You may call no tools: answer at once."
-        )
+        lines.append(f"You may call only these tools: {named}." if named else CALL_NO_TOOLS)
     if checks:
         lines.append(f"This task counts as done only if also: {'; '.join(checks)}.")
     limits = [
@@ -409,7 +409,8 @@ workspace. It sees the text of its task, what you pass on with it and your brief
 conversation.
 
 ## Tools
-- delegate(task, tools, context): start one worker; returns its task_id at once.
+- delegate(task, tools, context, check): start one worker; returns its task_id at once. check is a command \
+that decides whether the result counts.
 - delegate_batch(tasks): start several workers at once; returns their task_ids.
 - write_brief(...): rules that all workers you start afterwards read. Write once what you would repeat in \
 each task.

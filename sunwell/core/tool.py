@@ -130,6 +130,8 @@ class Place:
     """Number of the turn in this span, from 0."""
     index: int
     """Number of the call in its turn, from 0."""
+    message: tuple[ToolCall, ...] = attrs.field(default=(), eq=False, repr=False)
+    """All calls of the message that the call is in; empty if that is not known."""
 
 
 @runtime_checkable

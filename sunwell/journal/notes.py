@@ -89,6 +89,7 @@ _SHAPES: dict[str, Any] = {
 _BEGINNINGS: dict[str, Any] = {
     "answer-": bool,
     "delivered-": str,
+    "refused-": list[tuple[_Count, str]],
     "scratchpad:": _NotedEntry,
     "start-": list[_Ceiling | None],
     "told-": list[str],

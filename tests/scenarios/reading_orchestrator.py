@@ -1,11 +1,11 @@
 """A scripted orchestrator that behaves as a person did who played one by hand.
 
-It sets a draft early, says that it is waiting instead of calling a tool, takes reports in a few at a time,
-looks at long ones, hands out again what failed, has further workers build on what others found, and sets
-its answer twice in one message. It knows nothing but its prompt, so it does the same in a run that is
-resumed. With the tools of an earlier version, which have no brief, no wait for a number and no context, it
-does the same work with what there is: it repeats its rules in each task, asks for what has come in, and
-types again what it passes on.
+It asks for a tool that no worker has, sets a draft early, says that it is waiting instead of calling a
+tool, takes reports in a few at a time, looks at long ones, hands out again what failed, has further workers
+build on what others found, and sets its answer twice in one message. It knows nothing but its prompt, so it
+does the same in a run that is resumed. With the tools of an earlier version, which have no brief, no wait
+for a number and no context, it does the same work with what there is: it repeats its rules in each task,
+asks for what has come in, and types again what it passes on.
 """
 
 import json
@@ -75,6 +75,8 @@ class ReadingOrchestrator:
 
     parts: int
     follow_ups: int = 5
+    odd: int = 2
+    """The part for which it asks for a tool that is not there."""
     looks_at: int = 3
     """How many long reports it looks at in full."""
     at_once: int = 5
@@ -97,8 +99,12 @@ class ReadingOrchestrator:
         called = [call.name for message in asked.messages for call in message.tool_calls]
         if turn == 0:
             return "I split the task.", list(self._begin(is_new))
-        if turn == 1:
-            return "A first draft.", [_sets("Nothing is known yet.", ready=False, confidence=0.95)]
+        if turn == 1 and not is_new:  # one mistake has refused the whole batch: all of it is sent again
+            return "Without that tool.", list(self._begin(is_new, tools=None))
+        if turn == 1 + (not is_new):
+            again = [self._one(self.odd, None)] if is_new else []
+            draft = _sets("Nothing is known yet.", ready=False, confidence=0.95)
+            return "A first draft.", [*again, draft]
         if turn == 2 and is_new:
             return f"I have started {self.parts} workers and wait for their reports.", []
         if len(told) < self.parts:
@@ -106,7 +112,7 @@ class ReadingOrchestrator:
         long = [one for one in told.values() if one.is_cut and one.part < self.parts][: self.looks_at]
         if (seen := called.count("inspect")) < len(long):
             return "I look at a long one.", [("inspect", {"key": f"task:{long[seen].task_id}", "page": None})]
-        if "delegate" not in called:
+        if called.count("delegate") <= is_new:
             return "I hand out what failed, and what builds on the rest.", list(self._more(told, is_new))
         if len(told) < self.parts + self.follow_ups or not all(one.is_good for one in told.values()):
             return "I take the next reports in.", [self._wait(is_new)]
@@ -117,13 +123,28 @@ class ReadingOrchestrator:
         late = [_sets("A late draft.", ready=False)] if is_new else []
         return "That is it.", [_sets(answer, ready=True), *late]
 
-    def _begin(self, is_new: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _begin(
+        self, is_new: bool, tools: tuple[str, ...] | None = ("grep",)
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         rules = "" if is_new else " ".join(["", *RULES])
         if is_new:
             empty: dict[str, list[str]] = {"patterns": [], "anti_patterns": [], "examples": []}
             yield "write_brief", {"heuristics": list(RULES[:2]), "constraints": list(RULES[2:]), **empty}
-        tasks = [{"task": f"Part {part} of {self.parts}: look into it.{rules}"} for part in range(self.parts)]
-        yield "delegate_batch", {"tasks": [{**task, "tools": None} for task in tasks]}
+        yield (
+            "delegate_batch",
+            {
+                "tasks": [
+                    {"task": self._text(part) + rules, "tools": tools if part == self.odd else None}
+                    for part in range(self.parts)
+                ]
+            },
+        )
+
+    def _text(self, part: int) -> str:
+        return f"Part {part} of {self.parts}: look into it."
+
+    def _one(self, part: int, tools: Sequence[str] | None) -> tuple[str, dict[str, Any]]:
+        return "delegate", {"task": self._text(part), "tools": tools}
 
     def _wait(self, is_new: bool) -> tuple[str, dict[str, Any]]:
         if is_new:
@@ -133,7 +154,7 @@ class ReadingOrchestrator:
     def _more(self, told: Mapping[int, Report], is_new: bool) -> Iterator[tuple[str, dict[str, Any]]]:
         good = sorted((one for one in told.values() if one.is_good), key=lambda one: one.part)
         for one in (one for one in told.values() if not one.is_good):
-            task = f"Part {one.part} of {self.parts}: look into it. {AGAIN}: the first came to nothing."
+            task = f"{self._text(one.part)} {AGAIN}: the first came to nothing."
             yield "delegate", {"task": task, "tools": None}
         for number in range(self.follow_ups):
             on = [good[(3 * number + at) % len(good)] for at in range(3)]

@@ -250,12 +250,13 @@ def test_how_sure_is_sure_enough_is_the_callers(threshold: float, asks: bool) ->
     assert ("is it your final answer?" in told(boss, 1)) is asks
 
 
-def test_a_batch_with_a_mistake_in_it_starts_nobody() -> None:
-    """It is refused as a whole, so no worker is at work whose id nobody has."""
+def test_a_batch_with_a_mistake_in_it_gives_the_ids_of_what_it_started() -> None:
+    """No worker is at work whose id nobody has; only the task with the mistake has to be sent again."""
     wrong = call("delegate_batch", tasks=[{"task": "1 a", "tools": None}, {"task": " ", "tools": None}])
-    result, boss, _ = ran(wrong, "Done.")
+    result, boss, _ = ran(wrong, waiting(), "Done.")
+    (one,) = result.workers
+    assert f"- {one.task_id} · 1 a" in told(boss, 1)
     assert "the task is empty" in told(boss, 1)
-    assert result.workers == ()
 
 
 @pytest.mark.parametrize(

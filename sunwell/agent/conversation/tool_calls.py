@@ -102,6 +102,8 @@ class CallRunner:
     """All calls in the order in which they ended, as facts are told by."""
     _last: tuple[str, str, str] | None = attrs.field(default=None, init=False)
     _repeats: int = attrs.field(default=0, init=False)
+    _message: tuple[ToolCall, ...] = attrs.field(default=(), init=False)
+    """The calls that are carried out now."""
 
     async def carry_out(self, calls: Sequence[ToolCall], turn: int) -> Message:
         """Return the results of *calls* in their order, as the message for the model.
@@ -110,6 +112,7 @@ class CallRunner:
         and is recorded is the call with its arguments repaired; the model's message stays as it was.
         """
         calls = [self.tools.repaired(call) for call in calls]
+        self._message = tuple(calls)
         results: list[ToolResult] = []
         parallel = [self.tools.is_parallel(call) for call in calls]
         for is_parallel, group in groupby(enumerate(calls), lambda item: parallel[item[0]]):
@@ -138,7 +141,7 @@ class CallRunner:
         finished = self.run.journal.find(ToolFinished, (self.span.path, turn, index))
         if finished is None:
             return None
-        self.tools.recall(call, Place(self.span, turn, index), finished.result)
+        self.tools.recall(call, Place(self.span, turn, index, self._message), finished.result)
         started = self.run.journal.find(ToolStarted, (self.span.path, turn, index))
         self._count(call, finished.result, started)
         self._tell_finished(call, finished.result, finished.duration_seconds, replayed=True)
@@ -170,7 +173,7 @@ class CallRunner:
         self, call: ToolCall, key: tuple[str, int, int]
     ) -> tuple[ToolResult, ToolStarted | None]:
         """Return the result of *call*, and the record of its beginning if it has begun."""
-        executor, staging = self.tools.executors_of(call, Place(self.span, *key[1:]))
+        executor, staging = self.tools.executors_of(call, Place(self.span, *key[1:], self._message))
         if repeats_a_cut(call):
             return ToolResult(call.id, CALL_SHORTENED, is_error=True, refused=True), None
         if executor is None:
@@ -228,7 +231,7 @@ class CallRunner:
         return ToolResult(call.id, f"The tool failed: {type(error).__name__}: {error}", is_error=True)
 
     async def _take_up(self, call: ToolCall, key: tuple[str, int, int], started: ToolStarted) -> ToolResult:
-        place = Place(self.span, *key[1:])
+        place = Place(self.span, *key[1:], self._message)
         call = attrs.evolve(started.call, id=call.id)  # as it began, whatever this version would repair
         executor, staging = self.tools.executors_of(call, place)
         if executor is None:

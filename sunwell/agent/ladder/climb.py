@@ -56,6 +56,8 @@ class Errand:
     """What each attempt is looked over for."""
     limits: Budget = Budget()
     """Limits of turns and seconds of each rung."""
+    brief: str = ""
+    """What the model that asked for the work tells all its workers; it is at the end of the system prompt."""
 
 
 @attrs.frozen
@@ -269,7 +271,7 @@ class Climb:
             span,
             rung.model,
             prompt,
-            run.guidance.sections(lens),
+            (*run.guidance.sections(lens), *([self.errand.brief] if self.errand.brief else [])),
             own_output_tokens(rung.model, run.config.max_output_tokens),
             rung.effort,
             stream=run.config.stream,

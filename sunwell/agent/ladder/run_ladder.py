@@ -204,6 +204,7 @@ class RunLadder:
             first=lambda: first,
             facts=first.given.facts,
             limits=limits,
+            brief=worker.terms.brief,
         )
         climbed = await self._climb(errand, worker.works)
         return Carried(climbed.ended, climbed.verification)

@@ -21,15 +21,32 @@ from sunwell.errors import ToolError
 from sunwell.memory.scratchpad import PAGE_CHARACTERS, ScratchpadEntry
 from sunwell.models.tokens import estimate_tokens
 from sunwell.tools.arguments import closed, nullable, text, whole
+from sunwell.tools.limits import Outcome
 
 _SHOWN_TASK = 100
+_MOST_STRANGE = 5
 
 
-def told_start(ids: Sequence[str], tasks: Sequence[str]) -> str:
-    """Return what a call that started workers says."""
-    lines = [f"- {one} · {one_line(task)[:_SHOWN_TASK]}" for one, task in zip(ids, tasks, strict=True)]
+def told_start(ids: Sequence[str], tasks: Sequence[str], refused: Mapping[int, str] | None = None) -> str:
+    """Return what a call that started workers says.
+
+    *refused* says by the places in *tasks* which of them were not started, and why; the others have *ids*.
+    """
+    no, left = refused or {}, iter(ids)
+    lines = []
+    for number, task in enumerate(tasks):
+        shown = one_line(task)[:_SHOWN_TASK] or "(no text)"
+        lines.append(
+            f"- not started · {shown} · {no[number]}" if number in no else f"- {next(left)} · {shown}"
+        )
     count = "1 worker" if len(ids) == 1 else f"{len(ids)} workers"
-    return "\n".join([f"Started {count}; nothing is waited for. task_id and task of each:", *lines])
+    head = f"Started {count}; nothing is waited for. task_id and task of each:"
+    if no:
+        head = (
+            f"Started {count} for {len(tasks)} tasks; nothing is waited for. What was not started says why: "
+            "send only that again, put right. In the order of your tasks:"
+        )
+    return "\n".join([head, *lines])
 
 
 def told_results(results: Sequence[TaskResult], left: int, states: WorkerStates, most_characters: int) -> str:
@@ -207,8 +224,8 @@ _WRITE_BRIEF = spec(
 def delegating_tools() -> tuple[SpawnerTool, ...]:
     """Return the tools with which a model starts workers and reads their results."""
     return (
-        SpawnerTool(_DELEGATE, _delegate, _recall_delegate),
-        SpawnerTool(_DELEGATE_BATCH, _delegate_batch, _recall_delegate_batch),
+        SpawnerTool(_DELEGATE, _delegate, _recall_delegate, _order_asked),
+        SpawnerTool(_DELEGATE_BATCH, _delegate_batch, _recall_delegate_batch, _orders_asked),
         SpawnerTool(_WRITE_BRIEF, _brief, _recall_brief),
         SpawnerTool(_STREAM, _stream, _recall_told),
         SpawnerTool(_AWAIT, _await, _recall_told),
@@ -221,13 +238,11 @@ def inspecting_tool() -> SpawnerTool:
     return SpawnerTool(_INSPECT, _inspect)
 
 
-def order_of(
-    spawner: Spawner, place: Place, arguments: Mapping[str, Any], *, recalled: bool = False
-) -> Order:
-    """Return the order that a model wrote at *place*; *recalled*: in an earlier process.
+def order_of(spawner: Spawner, place: Place, arguments: Mapping[str, Any]) -> Order:
+    """Return the order that a model wrote in the call at *place*.
 
-    Raises :exc:`~sunwell.errors.ToolError` for an empty task, for a tool that no worker has, and for a check
-    that may not be run.
+    Raises :exc:`~sunwell.errors.ToolError` for an empty task, a tool that the worker cannot have, too many
+    keys, and a check that may not be run.
     """
     if not str(arguments["task"]).strip():
         raise ToolError("the task is empty: say in words what the worker is to do")
@@ -236,8 +251,8 @@ def order_of(
         raise ToolError(
             f"context takes at most {MOST_PASSED_ON} keys, got {len(keys)}: name those that the task needs"
         )
-    tools = known_tools(spawner, arguments["tools"])
-    check = spawner.check_of(place.span, arguments["check"], recalled=recalled)
+    tools = known_tools(spawner, place, arguments["tools"])
+    check = spawner.check_of(place.span, arguments["check"], recalled=spawner.has_started(place))
     return Order(Task(arguments["task"], tools=tools, check=check), context=keys)
 
 
@@ -247,66 +262,92 @@ def _key_of(key: str) -> str:
     return f"task:{key}" if re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{26}", key) else key
 
 
-def known_tools(spawner: Spawner, names: list[str] | None) -> tuple[str, ...] | None:
-    """Return *names*, which are tools of the workers; ``None`` is all of them."""
+def known_tools(spawner: Spawner, place: Place, names: list[str] | None) -> tuple[str, ...] | None:
+    """Return *names*, which are tools that a worker of the call at *place* can have; ``None`` is all of them.
+
+    What has started is not looked at again: a run that is resumed starts the same workers, whatever an
+    earlier version allowed.
+    """
     if names is None:
         return None
-    there = [one.name for one in spawner.deeper.specs]
+    there = spawner.tools_below(place.span)
     strange = [name for name in names if name not in there]
-    if strange:
-        raise ToolError(f"workers have no tool {one_line(strange[0])[:60]!r}; theirs are: {', '.join(there)}")
+    if strange and not spawner.has_started(place):
+        unknown = ", ".join(repr(one_line(name)[:60]) for name in strange[:_MOST_STRANGE])
+        raise ToolError(f"this worker cannot have {unknown}; its tools: {', '.join(there) or 'none'}")
     return tuple(names)
 
 
 async def _delegate(spawner: Spawner, place: Place, arguments: Arguments) -> str:
     order = order_of(spawner, place, arguments)
     await spawner.approve_checks([order])
+    await spawner.note_used(place, 0, order)
     ids = await spawner.start(place, [order], share=spawner.options.worker_share)
     await spawner.decide(place, f"delegated: {one_line(order.task.text)[:120]}", order.task.text)
     return told_start(ids, [order.task.text])
 
 
+def _order_asked(spawner: Spawner, place: Place, arguments: Arguments) -> list[Order]:
+    return [order_of(spawner, place, arguments)]
+
+
 def _recall_delegate(spawner: Spawner, place: Place, arguments: Arguments) -> None:
-    spawner.recall(place, [order_of(spawner, place, arguments, recalled=True)])
+    spawner.recall(place, _order_asked(spawner, place, arguments))
 
 
 _REFUSED = "refused"
 
 
-def _items(arguments: Arguments) -> list[Mapping[str, Any]]:
-    tasks: list[Mapping[str, Any]] = arguments["tasks"]
+def _sorted_out(
+    spawner: Spawner, place: Place, arguments: Arguments
+) -> tuple[dict[int, Order], dict[int, str]]:
+    """Return what a batch starts, and why its other tasks are refused, by their places.
+
+    What was refused is on record, because a resumed run has to start the same workers.
+    """
+    tasks = arguments["tasks"]
     if not 1 <= len(tasks) <= MOST_TASKS:
         raise ToolError(f"delegate_batch takes 1 to {MOST_TASKS} tasks, got {len(tasks)}")
-    return tasks
-
-
-async def _delegate_batch(spawner: Spawner, place: Place, arguments: Arguments) -> str:
-    items, orders, refused = _items(arguments), [], {}
-    for number, item in enumerate(items):
-        order = order_of(spawner, place, {**item, "check": None})
+    orders: dict[int, Order] = {}
+    refused = {int(number): str(why) for number, why in spawner.noted(place, _REFUSED) or ()}
+    for number, task in enumerate(tasks):
+        if number in refused:
+            continue
         try:
-            order = order_of(spawner, place, item)
+            orders[number] = order_of(spawner, place, task)
+        except ToolError as error:
+            refused[number] = error.sentence
+    return orders, refused
+
+
+async def _delegate_batch(spawner: Spawner, place: Place, arguments: Arguments) -> Outcome:
+    sorted_out, refused = _sorted_out(spawner, place, arguments)
+    orders = []
+    for number, order in sorted_out.items():
+        try:
             await spawner.approve_checks([order])
-        except ToolError as error:  # its check alone: the others start
+            await spawner.note_used(place, number, order)
+        except ToolError as error:
             refused[number] = error.sentence
             continue
         orders.append(order)
-    told = [f"- refused · {one_line(str(items[at]['task']))[:_SHOWN_TASK]}: {refused[at]}" for at in refused]
+    tasks = [str(task["task"]) for task in arguments["tasks"]]
     if not orders:
-        raise ToolError("\n".join(["nothing was started:", *told]))
-    if refused:  # before any starts: a resume must start the same ones
-        await spawner.note(place, _REFUSED, list(refused))
-    tasks = [order.task.text for order in orders]
+        return Outcome(told_start([], tasks, refused), is_error=True)
+    if refused:
+        await spawner.note(place, _REFUSED, [list(one) for one in sorted(refused.items())])
     ids = await spawner.start(place, orders)
-    listed = "\n".join(f"- {one_line(task)}" for task in tasks)
-    await spawner.decide(place, f"delegated {len(tasks)} tasks", listed)
-    return "\n".join([told_start(ids, tasks), *told])
+    listed = "\n".join(f"- {one_line(order.task.text)}" for order in orders)
+    await spawner.decide(place, f"delegated {len(orders)} tasks", listed)
+    return Outcome(told_start(ids, tasks, refused))
+
+
+def _orders_asked(spawner: Spawner, place: Place, arguments: Arguments) -> list[Order]:
+    return list(_sorted_out(spawner, place, arguments)[0].values())
 
 
 def _recall_delegate_batch(spawner: Spawner, place: Place, arguments: Arguments) -> None:
-    refused = spawner.noted(place, _REFUSED) or ()
-    items = [item for number, item in enumerate(_items(arguments)) if number not in refused]
-    spawner.recall(place, [order_of(spawner, place, item, recalled=True) for item in items])
+    spawner.recall(place, _orders_asked(spawner, place, arguments))
 
 
 async def _brief(spawner: Spawner, place: Place, arguments: Arguments) -> str:

@@ -11,21 +11,21 @@ from typing import Any
 import attrs
 
 from sunwell.agent.batches.batch_run import planning_for
+from sunwell.agent.orchestration.prompt_sharing import AskedWorker, PromptSharing
 from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, excerpt, fitting, told_reports
 from sunwell.agent.orchestration.worker_checks import WorkerChecks
-from sunwell.agent.prompts import handed_over_text, passed_on_text
+from sunwell.agent.prompts import CALL_NO_TOOLS, handed_over_text, passed_on_text
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.slots import Slots
-from sunwell.agent.workers.start_gate import BothGates, FewAtOnce, StartGate
+from sunwell.agent.workers.start_gate import BothGates, FewAtOnce
 from sunwell.agent.workers.worker import WorkerOrigin, WorkerTerms
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.budget.standing import Standing
 from sunwell.context.options import RunOptions, SubCallLimits
 from sunwell.core.markdown import one_line
 from sunwell.core.marks import guarded
-from sunwell.core.model import Caching
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
@@ -38,7 +38,7 @@ from sunwell.errors import (
     ToolError,
 )
 from sunwell.events import Event, WorkerFinished, WorkerStarted
-from sunwell.journal.records import Note, WorkerClosed
+from sunwell.journal.records import Note, WorkerClosed, WorkerOpened
 from sunwell.memory.scratchpad import ENTRY_NOTE, IDS_NOTE, Scratchpad, ScratchpadEntry, TaskIds, entries_of
 
 SUB_CALLS = "sub-calls"
@@ -108,6 +108,7 @@ _PASSED_ON_CHARACTERS = 12_000
 """Maximum of one entry that is passed on to a worker; a longer one keeps its beginning and its end."""
 MOST_PASSED_ON = 4
 """Maximum number of entries that are passed on to one worker."""
+_NO_TOOLS = Toolset((), frozenset(), {})
 
 
 @attrs.frozen
@@ -193,6 +194,12 @@ class Spawner:
     """Paths of the work that reports were handed to once."""
     _briefs: dict[str, str] = attrs.field(factory=dict, init=False)
     """What workers of the work at a span have at the end of their system prompt, by its path."""
+    _sharing: PromptSharing = attrs.field(init=False)
+    _expected: dict[tuple[str, int], tuple[Order, ...]] = attrs.field(factory=dict, init=False)
+    """What all calls of a message ask for, by its span and turn."""
+
+    def __attrs_post_init__(self) -> None:
+        self._sharing = PromptSharing(planning_for(self.run))
 
     async def open(self, earlier: Iterable[ScratchpadEntry]) -> None:
         """Fill the scratchpad with *earlier*, or with what the journal says, and follow the run."""
@@ -236,7 +243,6 @@ class Spawner:
         Raises :exc:`~sunwell.errors.ToolError` where none may be started.
         """
         self._check_room(place, len(orders))
-        await self._note_used(place, orders)
         noted = self._noted(place, "start")
         if noted is None:
             noted = [self._ceiling(place, share) for _ in orders]
@@ -247,6 +253,24 @@ class Spawner:
         """Start again the workers that a recorded call at *place* has started, if it did."""
         noted = self._noted(place, "start")
         return [] if noted is None else self._start(place, orders, noted)
+
+    def tools_below(self, span: Span) -> tuple[str, ...]:
+        """Return the names of the tools that a worker of the work at *span* can have."""
+        below = self.deeper if self.dispatcher.may_start(span.worker("below")) else self.leaf
+        above = self._grants.get(span.path)
+        return tuple(one.name for one in below.specs if above is None or one.name in above)
+
+    def has_started(self, place: Place) -> bool:
+        """Whether the call at *place* has started workers, perhaps in an earlier process."""
+        return self._noted(place, "start") is not None
+
+    def expects(self, place: Place) -> bool:
+        """Whether it is known what all calls of the message of *place* ask for."""
+        return (place.span.path, place.turn) in self._expected
+
+    def expect(self, place: Place, orders: Iterable[Order]) -> None:
+        """Take note that all calls of the message of *place* ask for *orders*: they are planned together."""
+        self._expected[place.span.path, place.turn] = tuple(orders)
 
     def own(self, span: Span) -> tuple[str, ...]:
         """Return the ids of the workers that the work at *span* has started, in that order."""
@@ -359,41 +383,33 @@ class Spawner:
         parent = self._parent(place.span)
         if self.sub_calls is not None:
             self.sub_calls.count(place, len(orders))
-        names = [f"task-{place.turn}-{place.index}-{number}" for number in range(len(orders))]
-        caching, gate = self._planned(place.span, parent, orders, [parent.worker(name) for name in names])
-        if at_once is not None:
-            few = FewAtOnce(Slots(at_once))
-            gate = few if gate is None else BothGates(gate, few)
         if len(ceilings) != len(orders):
             raise JournalError("the journal is damaged: it has other workers than the call that started them")
-        made = []
-        for name, order, ceiling in zip(names, orders, ceilings, strict=True):
-            span = parent.worker(name)
-            task_id = self.ids.of(span.path)
-            task = self._granted(place.span, span, order.task, ceiling)
-            self._parents[task_id] = place.span.path
-            self._grants[span.path] = task.tools
-            self._started.setdefault(place.span.path, []).append(task_id)
-            origin = WorkerOrigin(task_id, place.turn, task_id in self._stands)
-            terms = self._terms(span, order, place.span)
-            terms = attrs.evolve(terms, passed_on=self._passed_on(order.context))
-            terms = terms if caching is None else attrs.evolve(terms, caching=caching)
-            self.dispatcher.start(task, parent, name=name, terms=terms, gate=gate, origin=origin)
-            made.append(task_id)
-        return made
+        spans = [parent.worker(f"task-{place.turn}-{place.index}-{number}") for number in range(len(orders))]
+        asked = [self._asked(place, *one) for one in zip(spans, orders, ceilings, strict=True)]
+        planned = self._sharing.plan(place, parent, asked, lambda: self._asked_beside(place, parent), at_once)
+        few = None if at_once is None else FewAtOnce(Slots(at_once))
+        for order, one, (caching, gate) in zip(orders, asked, planned, strict=True):
+            if few is not None:
+                gate = few if gate is None else BothGates(gate, few)
+            self._parents[one.id] = place.span.path
+            self._grants[one.span.path] = one.task.tools
+            self._started.setdefault(place.span.path, []).append(one.id)
+            origin = WorkerOrigin(one.id, place.turn, one.id in self._stands)
+            passed_on, name = self._passed_on(order.context), one.span.path.rpartition("/")[2]
+            terms = attrs.evolve(one.terms, caching=caching, passed_on=passed_on)
+            self._pass_brief_on(place.span, one.span)
+            self.dispatcher.start(one.task, parent, name=name, terms=terms, gate=gate, origin=origin)
+        return [one.id for one in asked]
 
-    def _planned(
-        self, asking: Span, parent: Span, orders: Sequence[Order], spans: Sequence[Span]
-    ) -> tuple[Caching | None, StartGate | None]:
-        """Return how the prompt that *orders* share is cached, and the gate; ``None``: they share none."""
-        if len(orders) < 2 or len({order.system.strip() for order in orders}) > 1:
-            return None, None
-        paths = {self.ids.of(span.path): span.path for span in spans}
-        tasks = [order.task for order in orders]
-        terms, gate = planning_for(self.run).plan_spawned(
-            self._terms(spans[0], orders[0], asking), parent, tasks, paths
-        )
-        return terms.caching, gate
+    def _asked(self, place: Place, span: Span, order: Order, ceiling: Sequence[Any] | None) -> AskedWorker:
+        task = self._granted(place.span, span, order.task, ceiling)
+        return AskedWorker(self.ids.of(span.path), span, task, self._terms(span, order, task, place.span))
+
+    def _asked_beside(self, place: Place, parent: Span) -> list[AskedWorker]:
+        """Return the workers that all calls of the message of *place* ask for, without their places."""
+        expected = self._expected.get((place.span.path, place.turn), ())
+        return [self._asked(place, parent.worker("expected"), order, None) for order in expected]
 
     def _granted(self, span: Span, own: Span, task: Task, ceiling: Sequence[Any] | None) -> Task:
         """Return *task*, done at *own* for the work at *span*, with no more tools, and its ceiling."""
@@ -410,21 +426,29 @@ class Spawner:
             budget = Budget(tokens=tokens, usd=None if usd is None else Decimal(usd))
         return attrs.evolve(task, tools=tools, budget=budget)
 
-    def _terms(self, span: Span, order: Order, asking: Span) -> WorkerTerms:
-        """Return the terms of the worker at *span*, which the work at *asking* has ordered."""
-        terms, brief = self.dispatcher.terms, self._briefs.get(asking.path, "")
-        may_start = self.dispatcher.may_start(span)
-        if brief:  # its own workers read it, too, unless it writes another one
-            self._briefs.setdefault(span.path, brief)
+    def _terms(self, span: Span, order: Order, task: Task, asking: Span) -> WorkerTerms:
+        """Return the terms of the worker at *span*, which does *task* for the work at *asking*."""
+        terms, may_start = self.dispatcher.terms, self.dispatcher.may_start(span)
+        tools = self.deeper if may_start else self.leaf
+        if task.tools == () and not self._was_offered(span):
+            bare = self.run.guidance.without_tools(terms.system, self.options)
+            terms, tools = attrs.evolve(terms, system=bare), _NO_TOOLS
+        brief = self._briefs.get(asking.path, "")
         more = [text for text in (brief, order.system) if text.strip()]
         return attrs.evolve(
             terms,
-            tools=self.deeper if may_start else self.leaf,
+            tools=tools,
             system=(*terms.system, *more),
+            brief=brief,
             max_answer_tokens=order.max_answer_tokens,
             report_characters=self.report_characters,
             hand_over=partial(self.hand_over, span) if may_start else None,
         )
+
+    def _pass_brief_on(self, asking: Span, span: Span) -> None:
+        """Have the workers of the worker at *span* read the brief that it reads, unless it writes its own."""
+        if brief := self._briefs.get(asking.path):
+            self._briefs.setdefault(span.path, brief)
 
     async def hand_over(self, span: Span, turn: int, *, can_set_answer: bool = False) -> str:
         """Return the next reports for the work at *span*, which wrote words without a call in *turn*.
@@ -456,17 +480,17 @@ class Spawner:
         await journal.append(Note(*key, value), durable=False)
         return text
 
-    async def _note_used(self, place: Place, orders: Sequence[Order]) -> None:
-        """Check the keys that *orders* pass on, and write down whose results they rest on.
+    async def note_used(self, place: Place, number: int, order: Order) -> None:
+        """Check the keys that *order*, the given one of the call at *place*, passes on; write them down.
 
-        Raises :exc:`~sunwell.errors.ToolError` for a key that is no entry of the scratchpad.
+        The results that it rests on stand from now on. Raises :exc:`~sunwell.errors.ToolError` for a key that
+        is no entry of the scratchpad.
         """
-        keys = list(dict.fromkeys(key for order in orders for key in order.context))
-        for key in keys:
+        for key in order.context:
             self.require_entry(place.span, key)
-        used = [key.removeprefix("task:") for key in keys if key.startswith("task:")]
+        used = [key.removeprefix("task:") for key in order.context if key.startswith("task:")]
         if used:
-            await self.note(place, _USED.rstrip("-"), used)
+            await self.note(place, f"{_USED}{number}", used)
             self._stands.update(used)
 
     def require_entry(self, span: Span, key: str) -> ScratchpadEntry:
@@ -500,6 +524,14 @@ class Spawner:
             about = one_line(str(entry.raw.get("task") or entry.summary))[:_SHOWN_TASK]
             told.append((f"{key} · {about}", excerpt(entry.text, _PASSED_ON_CHARACTERS, guarded)))
         return passed_on_text(told)
+
+    def _was_offered(self, span: Span) -> bool:
+        """Whether the worker at *span* was offered tools of which it may call none.
+
+        Earlier versions did that: recorded answers are to that question.
+        """
+        opened = self.run.journal.find(WorkerOpened, (span.path,))
+        return opened is not None and CALL_NO_TOOLS in opened.told
 
     def _ceiling(self, place: Place, share: float | None) -> list[Any] | None:
         """Return the tokens and dollars that a worker may take, as JSON values; ``None``: no ceiling."""

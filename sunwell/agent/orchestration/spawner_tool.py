@@ -1,11 +1,12 @@
 """Tools whose calls ask something of the spawner: their place in a run, and what is recorded of them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import attrs
 
-from sunwell.agent.orchestration.spawner import Spawner
+from sunwell.agent.orchestration.spawner import Order, Spawner
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.tool import Place, Staged
@@ -22,6 +23,10 @@ def _forget(spawner: Spawner, place: Place, arguments: Arguments) -> None:
     """Leave nothing behind."""
 
 
+def _start_nobody(spawner: Spawner, place: Place, arguments: Arguments) -> Sequence[Order]:
+    return ()
+
+
 @attrs.frozen
 class SpawnerTool:
     """A tool whose calls ask something of the spawner."""
@@ -30,6 +35,8 @@ class SpawnerTool:
     carry_out: Callable[[Spawner, Place, Arguments], Awaitable[str | Outcome]]
     recall: Callable[[Spawner, Place, Arguments], None] = _forget
     """Does again what a recorded call has left behind; the model is told the recorded result."""
+    orders: Callable[[Spawner, Place, Arguments], Sequence[Order]] = _start_nobody
+    """Returns the workers that a call asks for; raises :exc:`~sunwell.errors.ToolError` for a mistake."""
     parallel: bool = False
 
 
@@ -72,6 +79,7 @@ class SpawnerTools:
 
     def recall(self, call: ToolCall, place: Place) -> None:
         """Do again what *call*, which is on record, has left behind."""
+        self._expect(place)
         try:
             tool, arguments = self._read(call)
             tool.recall(self.spawner, place, arguments)
@@ -87,7 +95,8 @@ class SpawnerTools:
         if self.place is None:
             raise RuntimeError(f"{call.name} is carried out at a place in a run, and none was given")
         if self.ends_before(self.place):
-            return ToolResult(call.id, AFTER_THE_END, is_error=True)
+            return ToolResult(call.id, AFTER_THE_END, is_error=True, refused=True)
+        self._expect(self.place)
         try:
             tool, arguments = self._read(call)
             said = await tool.carry_out(self.spawner, self.place, arguments)
@@ -95,6 +104,19 @@ class SpawnerTools:
             return ToolResult(call.id, error.sentence, is_error=True, refused=True)  # nothing came of it
         outcome = said if isinstance(said, Outcome) else Outcome(said)
         return ToolResult(call.id, outcome.text, outcome.is_error)
+
+    def _expect(self, place: Place) -> None:
+        """Tell the spawner which workers the whole message asks for, before the first of them starts."""
+        if self.spawner.expects(place):
+            return
+        orders: list[Order] = []
+        for index, call in enumerate(place.message):
+            if call.name in self._by_name:
+                with suppress(ToolError):  # the model is told when the call is carried out
+                    tool, arguments = self._read(call)
+                    there = attrs.evolve(place, index=index)
+                    orders += tool.orders(self.spawner, there, arguments)
+        self.spawner.expect(place, orders)
 
     def _read(self, call: ToolCall) -> tuple[SpawnerTool, dict[str, Any]]:
         tool = self._by_name.get(call.name)

@@ -30,7 +30,7 @@ _SUBAGENT = spec(
 
 def subagent_tools() -> tuple[SpawnerTool, ...]:
     """Return the one tool."""
-    return (SpawnerTool(_SUBAGENT, _ask, _recall, parallel=True),)
+    return (SpawnerTool(_SUBAGENT, _ask, _recall, _asked, parallel=True),)
 
 
 def _subagent_order(arguments: Arguments) -> Order:
@@ -57,8 +57,12 @@ def _is_of_use(result: TaskResult) -> bool:
     return result.success or (result.stop_reason == "length" and bool(result.answer.strip()))
 
 
+def _asked(spawner: Spawner, place: Place, arguments: Arguments) -> list[Order]:
+    return [_subagent_order(arguments)]
+
+
 def _recall(spawner: Spawner, place: Place, arguments: Arguments) -> None:
-    spawner.tell(spawner.recall(place, [_subagent_order(arguments)]))
+    spawner.tell(spawner.recall(place, _asked(spawner, place, arguments)))
 
 
 MAX_TOKENS = 4000
@@ -117,39 +121,39 @@ _BATCH_COMPLETE = spec(
 def rlm_tools() -> tuple[SpawnerTool, ...]:
     """Return the two tools."""
     return (
-        SpawnerTool(_SUB_COMPLETE, _complete, _recall_complete, parallel=True),
-        SpawnerTool(_BATCH_COMPLETE, _batch, _recall_batch),
+        SpawnerTool(_SUB_COMPLETE, _complete, _recall_complete, _orders_of, parallel=True),
+        SpawnerTool(_BATCH_COMPLETE, _batch, _recall_batch, batch_orders),
     )
 
 
-def _order(spawner: Spawner, arguments: Mapping[str, Any], max_tokens: int) -> Order:
+def _order(spawner: Spawner, place: Place, arguments: Mapping[str, Any], max_tokens: int) -> Order:
     if not str(arguments["query"]).strip():
         raise ToolError("the query is empty: ask in words")
     if max_tokens < 1:
         raise ToolError(f"max_tokens must be at least 1, got {max_tokens}")
-    tools = known_tools(spawner, arguments.get("tools"))
+    tools = known_tools(spawner, place, arguments.get("tools"))
     return Order(
         Task(arguments["query"], tools=tools), arguments.get("system") or "", max_answer_tokens=max_tokens
     )
 
 
-def _order_of(spawner: Spawner, arguments: Arguments) -> Order:
+def _orders_of(spawner: Spawner, place: Place, arguments: Arguments) -> list[Order]:
     given = arguments["max_tokens"]
-    return _order(spawner, arguments, MAX_TOKENS if given is None else given)
+    return [_order(spawner, place, arguments, MAX_TOKENS if given is None else given)]
 
 
 async def _complete(spawner: Spawner, place: Place, arguments: Arguments) -> Outcome:
     share = spawner.options.sub_calls_budget_inheritance
-    ids = await spawner.start(place, [_order_of(spawner, arguments)], share=share)
+    ids = await spawner.start(place, _orders_of(spawner, place, arguments), share=share)
     result = (await _answers(spawner, place, ids, 1))[0]
     return Outcome(told_reports([result], spawner.report_characters)[0], is_error=not _is_of_use(result))
 
 
 def _recall_complete(spawner: Spawner, place: Place, arguments: Arguments) -> None:
-    spawner.tell(spawner.recall(place, [_order_of(spawner, arguments)]))
+    spawner.tell(spawner.recall(place, _orders_of(spawner, place, arguments)))
 
 
-def batch_orders(spawner: Spawner, arguments: Arguments) -> list[Order]:
+def batch_orders(spawner: Spawner, place: Place, arguments: Arguments) -> list[Order]:
     """Return the orders of a batch, each with its even share of the budget at most.
 
     Raises :exc:`~sunwell.errors.ToolError` for an empty batch, and where nothing is left for each.
@@ -162,13 +166,13 @@ def batch_orders(spawner: Spawner, arguments: Arguments) -> list[Order]:
     if each < 1:
         raise ToolError(f"total_budget {total} leaves no token for each of {len(queries)} queries")
     return [
-        _order(spawner, query, each if query["max_tokens"] is None else min(query["max_tokens"], each))
+        _order(spawner, place, query, each if query["max_tokens"] is None else min(query["max_tokens"], each))
         for query in queries
     ]
 
 
 async def _batch(spawner: Spawner, place: Place, arguments: Arguments) -> Outcome:
-    orders = batch_orders(spawner, arguments)
+    orders = batch_orders(spawner, place, arguments)
     at_once = MAX_PARALLEL if arguments["max_parallel"] is None else arguments["max_parallel"]
     if at_once < 1:
         raise ToolError(f"max_parallel must be at least 1, got {at_once}")
@@ -187,7 +191,7 @@ def joined(orders: Sequence[Order], results: Sequence[TaskResult], most_characte
 
 
 def _recall_batch(spawner: Spawner, place: Place, arguments: Arguments) -> None:
-    spawner.tell(spawner.recall(place, batch_orders(spawner, arguments)))
+    spawner.tell(spawner.recall(place, batch_orders(spawner, place, arguments)))
 
 
 async def _answers(spawner: Spawner, place: Place, ids: Sequence[str], at_once: int) -> list[TaskResult]:

@@ -1,4 +1,4 @@
-"""Which way of starting siblings makes the prefix that they share the cheapest: arithmetic alone."""
+"""Which way of starting siblings makes their common prefix cheapest, waiting included: arithmetic alone."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ class _Known:
     call_seconds: float | None = None
 
 
-_SURELY = 0.9
+SURELY = 0.9
 """Part of an entry's life in which it is counted on: the rest is for clocks and ways."""
 
 
@@ -68,7 +68,7 @@ class CacheLessons:
 
     def saw_kept(self, key: str, at: float, life_seconds: float) -> None:
         """Take note that the prefix that *key* names was read or written *at* that time."""
-        until = at + life_seconds * _SURELY
+        until = at + life_seconds * SURELY
         self._kept_until[key] = max(until, self._kept_until.get(key, 0.0))
 
     def saw_first_answer(self, model: ModelProtocol, seconds: float) -> None:
@@ -146,6 +146,12 @@ class Schedule:
         return merge(*([begun + turn * self.call_seconds for begun in workers] for turn in turns))
 
 
+USD_PER_WAITING_SECOND = Decimal("0.0005")
+"""What a second is worth by which all siblings together are done later: $1.80 an hour.
+
+Far less than an hour of a person, who can do something else meanwhile, and enough that nobody waits 16
+seconds for $0.0002. The usual wait of two seconds is worth it from a tenth of a cent on.
+"""
 _PER_MILLION = Decimal(1_000_000)
 _LONG_LIFE_SECONDS = 3_600.0
 _DOUBT = Decimal("1.4")
@@ -164,7 +170,8 @@ class Siblings:
     least_cacheable_tokens: int
     """The shortest prefix that the provider's cache keeps."""
     price: Price | None
-    """``None``: unknown. The usual ratios of rates are taken then, and no amount is told."""
+    """``None``: unknown. The usual ratios of rates are taken then, at an assumed $1 per million input tokens,
+    since waiting has to be weighed against something; no amount is told as what the prefix costs."""
     at_once: int = 4
     """Most workers that make progress at once."""
     first_answer_seconds: float = 2.0
@@ -194,9 +201,16 @@ class Way:
 
     choice: CacheChoice
     input_usd: Decimal
-    """At the given price; without one, in units of the price of a million plain input tokens."""
+    """At the given price; without one, at $1 per million plain input tokens."""
     held_seconds: float = 0.0
     """How much later the rest starts."""
+    late_seconds: float = 0.0
+    """How much later all siblings are done."""
+
+    @property
+    def weighed_usd(self) -> Decimal:
+        """What the prefix costs, and what the time is worth by which all are done later."""
+        return self.input_usd + Decimal(str(self.late_seconds)) * USD_PER_WAITING_SECOND
 
 
 @attrs.frozen
@@ -206,11 +220,13 @@ class CachePlan:
     choice: CacheChoice
     reason: str
     ways: tuple[Way, ...]
-    """All ways that were compared, the cheapest first."""
+    """All ways that were compared, the best first."""
     input_usd: Decimal | None
     """What the prefix is expected to cost; ``None`` where no price is known."""
     pad_tokens: int = 0
     """Tokens by which the prefix is lengthened."""
+    longest_hold_seconds: float | None = None
+    """How long the rest is held at most if no answer begins; ``None``: no limit."""
 
     @property
     def life(self) -> CacheLife | None:
@@ -244,16 +260,31 @@ def end_pays(finished_turns: Sequence[int], done: int, rates: Rates | None = Non
 
 
 def plan(siblings: Siblings, choice: CacheChoice | None = None) -> CachePlan:
-    """Return the cheapest way to start *siblings*; of equally cheap ones, the one that holds up least.
+    """Return the cheapest way to start *siblings*, where time costs :data:`USD_PER_WAITING_SECOND`.
 
-    Where *choice* names a way, it is that one, whatever it costs.
+    Of equally good ones it is the one that holds up least. Where *choice* names a way, it is that one,
+    whatever it costs.
     """
-    ways = tuple(sorted(_ways(siblings), key=lambda way: (way.input_usd, way.held_seconds)))
+    ways = tuple(sorted(_ways(siblings), key=lambda way: (way.weighed_usd, way.held_seconds)))
     limit = siblings.longest_hold_seconds
     best = next(way for way in ways if limit is None or way.held_seconds <= limit)
-    if choice is None or choice == best.choice:
-        return _taken(siblings, best.choice, _reason(siblings, best, ways), ways)
+    if choice is None:
+        made = _taken(siblings, best.choice, _reason(siblings, best, ways), ways)
+        return attrs.evolve(made, longest_hold_seconds=_longest_hold(best, ways))
     return _taken(siblings, choice, f"{choice} was asked for", ways)
+
+
+_OVERDUE = 2
+"""An answer that takes so many times what was expected shows that the expectation was wrong."""
+
+
+def _longest_hold(best: Way, ways: tuple[Way, ...]) -> float | None:
+    """Return for how long a hold is worth what it saves, and no less than until the answer is overdue."""
+    prompt = [way.input_usd for way in ways if way.late_seconds < best.late_seconds]
+    if not prompt:
+        return None
+    worth = float((min(prompt) - best.input_usd) / USD_PER_WAITING_SECOND)
+    return max(worth, _OVERDUE * best.held_seconds)
 
 
 def _taken(siblings: Siblings, choice: CacheChoice, reason: str, ways: tuple[Way, ...]) -> CachePlan:
@@ -275,9 +306,8 @@ def _ways(siblings: Siblings) -> list[Way]:
     elif siblings.may_pad:
         long = prefix + _pad_tokens(siblings)
         written = _schedule(siblings).writes(siblings.life_seconds, held_seconds=held)
-        ways.append(
-            Way("padded", _cost(siblings, long, write=written, read=_reads(siblings) - written), held)
-        )
+        usd = _cost(siblings, long, write=written, read=_reads(siblings) - written)
+        ways.append(Way("padded", usd, held, _late(siblings, held)))
     return ways
 
 
@@ -286,16 +316,29 @@ def _cached(siblings: Siblings, prefix: int, held: float) -> list[Way]:
     schedule, warm = _schedule(siblings), life if siblings.is_warm else None
     crowd = schedule.writes(life, held_seconds=None, warm_seconds=warm)
     one = schedule.writes(life, held_seconds=held, warm_seconds=warm)
+    late = _late(siblings, held)
     ways = [
         Way("at-once", _cost(siblings, prefix, write=crowd, read=reads - crowd)),
-        Way("after-first", _cost(siblings, prefix, write=one, read=reads - one), held),
-        Way("pre-warm", _cost(siblings, prefix, write=one, read=reads + 1 - one), begun),
+        Way("after-first", _cost(siblings, prefix, write=one, read=reads - one), held, late),
+        Way("pre-warm", _cost(siblings, prefix, write=one, read=reads + 1 - one), begun, begun),
     ]
     if siblings.has_long_life:
         kept = schedule.writes(_LONG_LIFE_SECONDS, held_seconds=held, warm_seconds=warm)
         usd = _cost(siblings, prefix, write_1h=kept, read=reads - kept)
-        ways.append(Way("after-first-1h", usd, held))
+        ways.append(Way("after-first-1h", usd, held, late))
     return ways
+
+
+def _late(siblings: Siblings, held: float) -> float:
+    """Return how much later all are done if the rest is held until the first has begun its answer.
+
+    However many siblings there are, they are held once. If all slots but the first one's own are done by the
+    time at which the first one's slot does the last sibling, nobody is late at all.
+    """
+    schedule = _schedule(siblings)
+    length = schedule.calls_per_worker * schedule.call_seconds
+    is_last_alone = (siblings.workers - 1) % siblings.at_once == 0
+    return 0.0 if is_last_alone and held <= length else held
 
 
 def _may_be_kept(siblings: Siblings) -> bool:
@@ -356,7 +399,33 @@ def _reason(siblings: Siblings, best: Way, ways: tuple[Way, ...]) -> str:
         )
     warm = "; the cache holds it already" if siblings.is_warm else ""
     others = ", ".join(f"{way.choice} {_amount(siblings, way)}" for way in ways if way is not best)
-    return f"{best.choice} is the cheapest at {_amount(siblings, best)} for the shared prefix{warm}; {others}"
+    chosen = f"{best.choice} is the cheapest" if best is _cheapest(ways) else f"{best.choice} is chosen"
+    return (
+        f"{chosen} at {_amount(siblings, best)} for the shared prefix{warm}"
+        f"{_waiting(siblings, best, ways)}; {others}"
+    )
+
+
+def _cheapest(ways: tuple[Way, ...]) -> Way:
+    return min(ways, key=lambda way: (way.input_usd, way.held_seconds))
+
+
+def _waiting(siblings: Siblings, best: Way, ways: tuple[Way, ...]) -> str:
+    """Return what the wait saves, or would save; empty if nobody is late in any way that saves anything."""
+    assumed = " at an assumed $1 per million tokens" if siblings.price is None else ""
+    cheapest = _cheapest(ways)
+    if cheapest.late_seconds > best.late_seconds:
+        saved = _saved(best.input_usd - cheapest.input_usd)
+        return f": waiting {cheapest.late_seconds:,.3g} s would save only {saved}{assumed}"
+    prompt = [way for way in ways if way.late_seconds < best.late_seconds]
+    if not prompt:
+        return ""
+    saved = _saved(_cheapest(tuple(prompt)).input_usd - best.input_usd)
+    return f": waiting {best.late_seconds:,.3g} s saves {saved}{assumed}"
+
+
+def _saved(usd: Decimal) -> str:
+    return f"${usd:.4f}" if usd >= Decimal("0.00005") else "less than $0.0001"
 
 
 def _amount(siblings: Siblings, way: Way) -> str:

@@ -63,6 +63,16 @@ class Guidance:
         under = (lens.to_context(), after_lens(lens.target_files)) if lens is not None else ()
         return _written(self.caller, self.how_to_work, self.checks, self.surroundings, *under)
 
+    def without_tools(self, sections: Sequence[str], options: RunOptions) -> tuple[str, ...]:
+        """Return *sections*, which begin with this guidance, as they are for work without any tools.
+
+        How to work is another text, unless the caller has given one, and the workspace is left out: what has
+        no tools cannot look at it.
+        """
+        how = self.how_to_work if options.work_prompt is not None else work_prompt(())
+        kept = [section for section in sections if section != self.surroundings]
+        return tuple(how if section == self.how_to_work else section for section in kept)
+
     def orchestrator_sections(self, place: str = "", lens: EphemeralLens | None = None) -> tuple[str, ...]:
         """Return the system prompt of a model that only hands out work.
 

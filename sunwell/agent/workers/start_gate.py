@@ -98,7 +98,7 @@ class PilotGate:
 
     From then on the provider's cache holds the prefix that all share. The first worker's answers
     are streamed, so that it is known when one begins. If it ends or fails before that, the next
-    one goes first.
+    one goes first. If its answer has not begun after the longest hold, the rest begins without it.
     """
 
     run: Run
@@ -107,19 +107,30 @@ class PilotGate:
     on_begun: Callable[[float], None]
     """Told how long it took until the first answer began."""
     paths: Mapping[str, str] = attrs.field(factory=dict)
-    """Paths of the workers' spans by their ids, if those are not the ends of the paths."""
-    _is_open: bool = attrs.field(default=False, init=False)
+    """Paths of the workers' spans by their ids, if those are not the ends of the paths; more may come."""
+    longest_hold_seconds: float | None = None
+    """From the first worker's call on; ``None``: no limit."""
+    has_given_up: bool = attrs.field(default=False, init=False)
+    """Whether the longest hold is over and all may begin."""
+    opened_at: float | None = attrs.field(default=None, init=False)
+    """When the first answer began, on the clock of the event loop; ``None``: not yet."""
     _pilot: str | None = attrs.field(default=None, init=False)
     _begun_at: float = attrs.field(default=0.0, init=False)
+    _timer: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+
+    @property
+    def holds(self) -> bool:
+        """Whether all but the first have to wait."""
+        return self.opened_at is None and not self.has_given_up
 
     async def enter(self, task_id: str) -> None:
         """Return at once for the pilot, for all others once the gate is open."""
         # A loop: when a pilot fails, all who wait wake up. The first to run becomes the pilot, and the others
         # have to wait again.
-        while not self._is_open and self._pilot is not None:
+        while self.holds and self._pilot is not None:
             await self._changed.wait()
-        if not self._is_open:
+        if self.holds:
             self._pilot = task_id
             self._begun_at = asyncio.get_running_loop().time()
             self._changed = asyncio.Event()
@@ -127,8 +138,9 @@ class PilotGate:
 
     def left(self, task_id: str) -> None:
         """Let the next one go first if the pilot is over and no answer had begun."""
-        if task_id == self._pilot and not self._is_open:
+        if task_id == self._pilot and self.opened_at is None:
             self.run.unwatch(self._see)
+            self._stop_timer()
             self._pilot = None
             self._changed.set()
 
@@ -140,6 +152,7 @@ class PilotGate:
         match event:
             case ModelCallStarted() if self._is_pilots(event.span):
                 self._begun_at = asyncio.get_running_loop().time()
+                self._start_timer()
             # Anthropic's cache can be read from when the first answer begins, so the text is awaited and not
             # the end of the call.
             case ModelTextArrived() if self._is_pilots(event.span):
@@ -157,8 +170,24 @@ class PilotGate:
 
     def _open(self) -> None:
         self.run.unwatch(self._see)
-        self._is_open = True
-        self.on_begun(asyncio.get_running_loop().time() - self._begun_at)
+        self._stop_timer()
+        self.opened_at = asyncio.get_running_loop().time()
+        self.on_begun(self.opened_at - self._begun_at)
+        self._changed.set()
+
+    def _start_timer(self) -> None:
+        if self.longest_hold_seconds is not None and self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self.longest_hold_seconds, self._give_up)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        # The pilot is still watched: how long its answer took is worth knowing for the next plan.
+        self.has_given_up = True
         self._changed.set()
 
 

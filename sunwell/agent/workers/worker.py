@@ -159,6 +159,8 @@ class WorkerTerms:
     """Most turns of a worker whose budget names none."""
     larger_task: str = ""
     """The task that the workers' tasks are parts of; empty: each stands for itself."""
+    brief: str = ""
+    """The section of :attr:`system` that the model wrote that asked for the worker; empty: none."""
     passed_on: str = ""
     """What a worker is shown behind its task of what others have found; empty: nothing."""
     report_characters: int | None = None

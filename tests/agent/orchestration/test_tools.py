@@ -233,7 +233,7 @@ def _sets(content: str, confidence: float | None = None) -> Completion:
         pytest.param(_waits(None, -1), "0 or more", id="negative-time"),
         pytest.param(call("inspect", key="task:none", page=None), "no entry", id="unknown-key"),
         pytest.param(_delegates("  "), "the task is empty", id="empty-task"),
-        pytest.param(_delegates("x", ["fly"]), "workers have no tool 'fly'", id="unknown-tool"),
+        pytest.param(_delegates("x", ["fly"]), "this worker cannot have 'fly'", id="unknown-tool"),
         pytest.param(call("delegate_batch", tasks=[]), "1 to 100 tasks", id="empty-batch"),
         pytest.param(call("delegate", tools=None), "task is missing", id="missing-argument"),
         pytest.param(_delegates("x", model="opus"), "no argument 'model'", id="no-model"),
@@ -582,8 +582,8 @@ def test_workers_have_the_tools_they_were_given_and_the_orchestrator_has_none() 
 
 
 def test_workers_of_one_depth_are_sent_the_same_tools_in_the_same_order() -> None:
-    """What a worker may not call is refused when it calls it: the prefix is the same for all."""
-    tasks = [{"task": "a", "tools": None}, {"task": "b", "tools": []}]
+    """What a worker may not call is refused when it calls it: all that have tools have the same prefix."""
+    tasks = [{"task": "a", "tools": None}, {"task": "b", "tools": ["_nap"]}]
     smart = boss(call("delegate_batch", tasks=tasks), awaiting(lambda ids: ids), answer("ok"))
     cheap = worker("1", "2")
     run(smart, cheap, tools=[_nap])

@@ -85,8 +85,8 @@ async def test_a_check_that_may_not_run_refuses_its_item_alone(
     smart = boss(batch(("one", check), ("two", None)), AWAIT, answer("ok"))
     result = await orchestrate(tmp_path, smart, by_task({"two": ["2"]}), **options)
     told = results_in(smart.calls[-1])[0]
-    assert told.startswith("Started 1 worker;")
-    assert "- refused · one: " in told
+    assert told.startswith("Started 1 worker for 2 tasks;")
+    assert "- not started · one · " in told
     assert said in told
     assert [one.task for one in result.workers] == ["two"]
 
@@ -144,6 +144,29 @@ async def test_work_that_fails_its_check_goes_up_where_the_ladder_is_on(tmp_path
     told = results_in(smart.calls[-1])[1]
     assert "- check passed: grep -q right a.txt" in told
     assert "- tried on these rungs: cheap failed, cheap_again failed, smart passed" in told
+
+
+async def test_each_rung_reads_the_brief(tmp_path: Path) -> None:
+    """What the model tells all its workers holds for whoever does the work next."""
+    empty: dict[str, list[str]] = {"heuristics": [], "patterns": [], "anti_patterns": [], "examples": []}
+    smart = boss(
+        call("write_brief", constraints=["Name the line."], **empty),
+        batch(("dig", "grep -q right dig.txt")),
+        AWAIT,
+        writes("dig.txt", "right\n"),
+        "now it is right",
+        answer("ok"),
+    )
+    cheap = by_task({"dig": [writes("dig.txt", "wrong\n"), "done"]})
+    ladder = {"escalate": True, "worth_usd": 100, "ladder": ("cheap", "smart")}
+    result = await orchestrate(tmp_path, smart, cheap, **SHELL, **ladder)
+    assert result.workers[0].answer == "now it is right"
+    work = [
+        *cheap.calls,
+        *(one for one in smart.calls if any(spec.name == "write_file" for spec in one.tools)),
+    ]
+    assert len(work) == 4
+    assert all("- Name the line." in request.system[-1] for request in work)
 
 
 async def test_a_worker_that_may_climb_hands_nothing_out(tmp_path: Path) -> None:
