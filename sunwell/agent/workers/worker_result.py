@@ -17,6 +17,9 @@ from sunwell.core.verdict import Verification, verification_fields
 from sunwell.journal.records import WorkerClosed
 from sunwell.tools.short_diff import short_diffs
 
+_SHOWN_TASK = 150
+"""Characters of a task in a report: whoever reads it has written the task, and knows it by its id."""
+
 
 def result_of(
     run: Run,
@@ -133,7 +136,7 @@ def reported(result: TaskResult) -> str:
     """
     cost = _usd(result.bill.cost_usd)
     head = f"Worker {result.task_id}: {result.status} ({result.stop_reason}), {result.turns} turns, {cost}."
-    lines = [head, f"Task: {one_line(result.task)[:300]}"]
+    lines = [head, f"Task: {one_line(result.task)[:_SHOWN_TASK]}"]
     lines += error_lines(result.error)
     composed = result.answer_by == "harness"
     lines.append(
