@@ -251,7 +251,7 @@ def worker_terms_text(
         *([] if turns is None else ["1 message of yours" if turns == 1 else f"{turns:,} messages of yours"]),
         *([] if seconds is None else [f"{seconds:,.0f} seconds"]),
     ]
-    if report_characters is not None:
+    if report_characters is not None and tools != ():
         lines.append(_REPORT_READ.format(most=report_characters))
     if limits:
         lines.append(f"Limits: {', '.join(limits)}. Report before you reach them.")
@@ -500,10 +500,9 @@ def handed_over_text(states: str, reports: Sequence[str], *, can_set_answer: boo
     return "\n\n".join([head, *reports])
 
 
-def passed_on_text(entries: Sequence[tuple[str, str]]) -> str:
-    """Return what a worker is shown of reports that its task builds on; each is a head line and a text."""
-    parts = [f"{head}\n{fenced(text)}" for head, text in entries]
-    return "\n\n".join([_PASSED_ON, *parts])
+def passed_on_text(entries: Sequence[str]) -> str:
+    """Return what a worker is shown of reports that its task builds on; their texts stand in fences."""
+    return "\n\n".join([_PASSED_ON, *entries])
 
 
 _PASSED_ON = (

@@ -586,7 +586,7 @@ class RunOptions:
         default=0.9,
         metadata=_option(
             "orchestrator",
-            "Confidence at which an answer ends the run, once all workers are done.",
+            "Confidence from which on a draft without `ready` is asked about, once.",
             key="confidence_threshold",
             metavar="X",
         ),

@@ -37,3 +37,13 @@ def list_item(text: str) -> str:
 def one_line(text: str) -> str:
     """Return *text* with all white space, including line breaks, collapsed to single spaces."""
     return " ".join(text.split())
+
+
+def shortened(text: str, most_characters: int) -> str:
+    """Return *text* on one line, with ``…`` after its first words if it is longer than *most_characters*."""
+    line = one_line(text)
+    if len(line) <= most_characters:
+        return line
+    cut = line[: most_characters - 1]
+    words = cut.rpartition(" ")[0]
+    return f"{(words if len(words) > most_characters // 2 else cut).rstrip()}…"

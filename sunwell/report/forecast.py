@@ -138,10 +138,7 @@ def forecast(
     guidance = _guidance(session, known, secrets)
     text = secrets.redact(session.goal)
     parts = PromptParts(text, guidance, known.specs, lens)
-    place = ""
-    if config.orchestrate:
-        place = orchestrator_place(text, config, known, Workspace(session.workspace), secrets)
-    first = _first_claim(found, models, parts, config, place)
+    first = _first_claim(found, models, parts, config, _place(session, text, config, known, secrets))
     outlook, decides = LensOutlook(given=lens), _takes_decision(config)
     if lens is None and decides:
         outlook = _lens_outlook(session, secrets, models.smart, known.specs, config)
@@ -173,6 +170,13 @@ def forecast(
         lens,
         _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
     )
+
+
+def _place(session: SessionContext, task: str, config: LoopConfig, known: Toolset, secrets: Secrets) -> str:
+    """Return what an orchestrator would be told of its run; empty if there is none."""
+    if not config.orchestrate:
+        return ""
+    return orchestrator_place(task, config, known, Workspace(session.workspace), secrets)
 
 
 def _takes_decision(config: LoopConfig) -> bool:

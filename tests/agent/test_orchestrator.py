@@ -388,7 +388,7 @@ def test_a_worker_hands_on_no_more_tools_than_it_has() -> None:
 
     cheap = ScriptedModel("worker", [cheap_says] * 9)
     result, _ = run(smart, cheap, orchestrated(max_depth=2), tools=[step])
-    assert "There is no tool 'step' here" in result.workers[0].answer
+    assert "You may not call step in this task." in result.workers[0].answer
 
 
 def test_words_of_a_worker_with_workers_end_nothing_either() -> None:
@@ -472,7 +472,7 @@ def test_several_calls_of_one_turn_are_carried_out_in_order() -> None:
     first, second, told, streamed = results_in(smart.calls[1])
     assert len(ids_in(smart.calls[1])) == 2
     assert first != second
-    assert "Finished: 2" in told
+    assert "Reports given here: 2." in told
     assert "Nothing new" in streamed
 
 

@@ -83,7 +83,7 @@ def page() -> str:
         ),
         (
             "What a worker is told that a model has started, and whose task builds on a report",
-            f"{prompts.passed_on_text([('task:01J8XK2M · find the price', 'It is in shop.py, line 7.')])}\n\n"
+            f"{prompts.passed_on_text(['task:01J8XK2M · ok (end) · find the price'])}\n\n"
             + prompts.worker_terms_text("Make prices exact everywhere", None, 50, 300.0, (), 4_000),
         ),
         ("What stands after a brief", prompts.BRIEF_STANDING),
@@ -113,7 +113,8 @@ def page() -> str:
                 TOOLS,
                 PLACE_LIMITS,
                 ["- task:01J8XK2M · 'The price is in shop.py'"],
-                "Files of the workspace, with their sizes in bytes and what they define:\nshop.py 812",
+                "Files of the workspace, with their sizes in bytes and, as far as there is room, what they "
+                "define:\nshop.py 812",
             ),
         ),
         (

@@ -134,12 +134,14 @@ def test_a_run_goes_on_under_the_lens_that_it_was_given(
 def test_workers_of_an_orchestrator_read_the_lens(
     sunwell: Invoke, simulator: Simulator, shop: Path, lens: Path
 ) -> None:
-    """The orchestrator itself only hands out, so it is not told."""
+    """The orchestrator is shown it, as what its workers read, so that it repeats nothing of it."""
     done = sunwell("run", TASK, "--lens", lens, "--orchestrate", "-w", shop)
     assert done.exit_code == 0, done.output
     assert "lens given by opus-1" in done.stderr
     read = {(model, "# Task Expertise: the shop" in system) for model, system in asked_of(simulator)}
-    assert read == {("claude-opus-5-5", False), ("claude-haiku-5-5", True)}
+    assert read == {("claude-opus-5-5", True), ("claude-haiku-5-5", True)}
+    (shown,) = {system for model, system in asked_of(simulator) if model == "claude-opus-5-5"}
+    assert "All workers have this lens in their system prompt, so do not repeat it" in shown
 
 
 def test_a_secret_in_a_lens_reaches_neither_model_nor_record(

@@ -25,6 +25,7 @@ LINES = {
     "batch": "batch tasks -m gpt-6-luna -w .",
     "resume": "resume RUN -w .",
     "replay": "replay RUN -w .",
+    "continue": "continue RUN Again -w .",
     "fork": "fork RUN --at run/work:0 --accept-changes -w .",
     "lens": "lens --check lens.json",
     "estimate": "estimate Hello -w .",

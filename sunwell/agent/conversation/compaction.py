@@ -60,6 +60,10 @@ def status_line(ledger: Ledger, path: str, progress: WorkProgress) -> str:
     parts += [f"of {standing.amount(standing.ceiling)}: {standing.parts()}" for standing in known]
     if not any(standing.limit == "tokens" for standing in known):
         parts.append(f"{tokens:,} tokens used")
+    counted = [
+        one for one in (ledger.standing(path, limit) for limit in ("turns", "calls")) if one is not None
+    ]
+    parts += [f"{one.left:f} of {one.ceiling:f} {one.limit} left for you and all workers" for one in counted]
     if (more := _turns_that_fit(known, progress)) is not None:
         parts.append(f"enough for about {more:,} more {'turn' if more == 1 else 'turns'}")
     seconds = ledger.seconds_left(path)
@@ -71,7 +75,7 @@ def status_line(ledger: Ledger, path: str, progress: WorkProgress) -> str:
     line = f"{STATUS_BEGINS} {'; '.join(parts)}.]"
     is_low = (
         (progress.turns - progress.turn) * _LOW <= progress.turns
-        or any(_is_low(one.left, one.spent + one.unconfirmed) for one in known)
+        or any(_is_low(one.left, one.spent + one.unconfirmed) for one in (*known, *counted))
         or (seconds is not None and seconds * _LOW <= seconds + used.seconds)
     )
     return f"{line}\n{BUDGET_LOW}" if is_low else line

@@ -9,12 +9,12 @@ from sunwell.agent.orchestration.reports import fitting, left_out_of, told_repor
 from sunwell.agent.orchestration.spawner import MOST_PASSED_ON, Order, Spawner, WorkerStates
 from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
 from sunwell.agent.orchestration.worker_checks import CHECK
-from sunwell.agent.prompts import BRIEF_STANDING
 from sunwell.agent.workers.receipt_lines import error_lines, receipt_lines
 from sunwell.core.addresses import without_addresses
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.markdown import fenced, one_line
+from sunwell.core.markdown import fenced, one_line, shortened
 from sunwell.core.marks import guarded
+from sunwell.core.model import ToolSpec
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
@@ -23,7 +23,7 @@ from sunwell.models.tokens import estimate_tokens
 from sunwell.tools.arguments import closed, nullable, text, whole
 from sunwell.tools.limits import Outcome
 
-_SHOWN_TASK = 100
+_SHOWN_TASK, _SHOWN_SCOPE = 100, 200
 _MOST_STRANGE = 5
 
 
@@ -35,7 +35,7 @@ def told_start(ids: Sequence[str], tasks: Sequence[str], refused: Mapping[int, s
     no, left = refused or {}, iter(ids)
     lines = []
     for number, task in enumerate(tasks):
-        shown = one_line(task)[:_SHOWN_TASK] or "(no text)"
+        shown = shortened(task, _SHOWN_TASK) or "(no text)"
         lines.append(
             f"- not started · {shown} · {no[number]}" if number in no else f"- {next(left)} · {shown}"
         )
@@ -51,7 +51,7 @@ def told_start(ids: Sequence[str], tasks: Sequence[str], refused: Mapping[int, s
 
 def told_results(results: Sequence[TaskResult], left: int, states: WorkerStates, most_characters: int) -> str:
     """Return *results*, how many more did not fit, and what the other workers do."""
-    head = [f"Finished: {len(results)}." if results else "None of them has finished yet."]
+    head = [f"Reports given here: {len(results)}." if results else "None of them has finished yet."]
     if left:
         head.append(f"{left} more did not fit in here: ask again.")
     return "\n\n".join([" ".join([*head, states.sentence()]), *told_reports(results, most_characters)])
@@ -70,7 +70,7 @@ def told_nothing_new(states: WorkerStates) -> str:
 def told_entry(entry: ScratchpadEntry, page: int | None, most_characters: int) -> str:
     """Return *page* of the text of *entry*; ``None``: what its report left out, or the first page."""
     text = entry.text
-    first, last = left_out_of(len(text), most_characters)
+    first, last = left_out_of(text, most_characters)
     is_part = page is None and entry.type == "analysis" and first < last
     if is_part:
         shown, end = entry.between(first, last)
@@ -81,7 +81,8 @@ def told_entry(entry: ScratchpadEntry, page: int | None, most_characters: int) -
         shown, number = entry.page(page or 1), page or 1
         where = f"page {number} of {entry.pages}" if entry.pages > 1 else "whole"
         more, next_page = number < entry.pages, number + 1
-    lines = [f"{entry.key} · {entry.type} · {where}"]
+    kind = "report" if entry.type == "analysis" else entry.type
+    lines = [f"{entry.key} · {kind} · {where}"]
     if not is_part and next_page <= 2 and entry.type == "analysis":
         lines += _facts(entry)
     whose = "The worker reports (its own words, not verified):" if entry.type == "analysis" else "Noted:"
@@ -121,7 +122,7 @@ _CONTEXT = nullable(
         "type": "array",
         "items": {"type": "string"},
         "description": f"At most {MOST_PASSED_ON} keys of the scratchpad, such as task:<task_id>: the worker "
-        "is shown these reports, so do not copy them into the task. null: none.",
+        "is shown these reports, shorter if they are many, so do not copy them into the task. null: none.",
     }
 )
 _TOOLS = nullable(
@@ -131,27 +132,34 @@ _TOOLS = nullable(
         "description": "Names of the tools that the worker may use; null: all, []: none.",
     }
 )
-_DELEGATE = spec(
-    "delegate",
+_ITEM = {"task": _TASK, "tools": _TOOLS, "context": _CONTEXT}
+_DELEGATE_TEXT = (
     "Start one worker on a task and return its task_id at once, without waiting. The worker has the tools "
     'of the workspace and reports back. Example: {"task": "Read src/auth.py and report how tokens are '
-    'checked, with line numbers.", "tools": null, "context": null, "check": null}',
-    {"task": _TASK, "tools": _TOOLS, "context": _CONTEXT, "check": CHECK},
+    'checked, with line numbers.", "tools": null, "context": null%s}'
 )
-_DELEGATE_BATCH = spec(
-    "delegate_batch",
+_DELEGATE = spec("delegate", _DELEGATE_TEXT % ', "check": null', {**_ITEM, "check": CHECK})
+_DELEGATE_UNCHECKED = spec("delegate", _DELEGATE_TEXT % "", _ITEM)
+_BATCH_TEXT = (
     "Start several workers at once, one for each task, and return their task_ids without waiting. For "
     'tasks that do not need each other\'s results. Example: {"tasks": [{"task": "Count the tests in '
-    'tests/a", "tools": null, "context": null, "check": null}, {"task": "Fix tests/b", "tools": null, '
-    '"context": null, "check": "pytest -q tests/b"}]}',
-    {
-        "tasks": {
-            "type": "array",
-            "items": closed({"task": _TASK, "tools": _TOOLS, "context": _CONTEXT, "check": CHECK}),
-            "description": f"The tasks, 1 to {MOST_TASKS}.",
-        }
-    },
+    'tests/a", "tools": null, "context": null%s}, {"task": "Fix tests/b", "tools": null, "context": null%s}]}'
 )
+
+
+def _batch_spec(description: str, item: Mapping[str, Any]) -> ToolSpec:
+    tasks = {
+        "type": "array",
+        "items": closed(item),
+        "description": f"The tasks, 1 to {MOST_TASKS}.",
+    }
+    return spec("delegate_batch", description, {"tasks": tasks})
+
+
+_DELEGATE_BATCH = _batch_spec(
+    _BATCH_TEXT % (', "check": null', ', "check": "pytest -q tests/b"'), {**_ITEM, "check": CHECK}
+)
+_BATCH_UNCHECKED = _batch_spec(_BATCH_TEXT % ("", ""), _ITEM)
 _STREAM = spec(
     "stream_results",
     "Return the reports that have come in since the last call, without waiting. If nothing is new and you "
@@ -221,11 +229,15 @@ _WRITE_BRIEF = spec(
 )
 
 
-def delegating_tools() -> tuple[SpawnerTool, ...]:
-    """Return the tools with which a model starts workers and reads their results."""
+def delegating_tools(*, can_check: bool = True) -> tuple[SpawnerTool, ...]:
+    """Return the tools with which a model starts workers and reads their results.
+
+    They show the parameter ``check`` only if checks can run.
+    """
+    one, several = (None, None) if can_check else (_DELEGATE_UNCHECKED, _BATCH_UNCHECKED)
     return (
-        SpawnerTool(_DELEGATE, _delegate, _recall_delegate, _order_asked),
-        SpawnerTool(_DELEGATE_BATCH, _delegate_batch, _recall_delegate_batch, _orders_asked),
+        SpawnerTool(_DELEGATE, _delegate, _recall_delegate, _order_asked, shown=one),
+        SpawnerTool(_DELEGATE_BATCH, _delegate_batch, _recall_delegate_batch, _orders_asked, shown=several),
         SpawnerTool(_WRITE_BRIEF, _brief, _recall_brief),
         SpawnerTool(_STREAM, _stream, _recall_told),
         SpawnerTool(_AWAIT, _await, _recall_told),
@@ -283,7 +295,7 @@ async def _delegate(spawner: Spawner, place: Place, arguments: Arguments) -> str
     await spawner.approve_checks([order])
     await spawner.note_used(place, 0, order)
     ids = await spawner.start(place, [order], share=spawner.options.worker_share)
-    await spawner.decide(place, f"delegated: {one_line(order.task.text)[:120]}", order.task.text)
+    await spawner.decide(place, f"delegated: {shortened(order.task.text, 120)}", order.task.text)
     return told_start(ids, [order.task.text])
 
 
@@ -359,8 +371,7 @@ async def _brief(spawner: Spawner, place: Place, arguments: Arguments) -> str:
         raise ToolError(
             f"the brief has about {tokens:,} tokens, and at most {most:,} are allowed: shorten it"
         )
-    await spawner.decide(place, "brief for the workers", lens.to_context())
-    spawner.write_brief(place.span, f"{lens.to_context()}\n\n{BRIEF_STANDING}")
+    await spawner.keep_brief(place, lens.to_context())
     at_work = len(spawner.working(place.span))
     others = f" {at_work} workers at work were started without it." if at_work else ""
     return f"Workers that you start from now on read this brief (about {tokens:,} tokens).{others}"
@@ -369,7 +380,7 @@ async def _brief(spawner: Spawner, place: Place, arguments: Arguments) -> str:
 def _recall_brief(spawner: Spawner, place: Place, arguments: Arguments) -> None:
     lens = _lens_of(spawner, arguments)
     if not lens.is_empty and estimate_tokens(lens.to_context()) <= spawner.options.max_lens_tokens:
-        spawner.write_brief(place.span, f"{lens.to_context()}\n\n{BRIEF_STANDING}")
+        spawner.write_brief(place.span, lens.to_context())
 
 
 def _lens_of(spawner: Spawner, arguments: Arguments) -> EphemeralLens:
@@ -379,7 +390,7 @@ def _lens_of(spawner: Spawner, arguments: Arguments) -> EphemeralLens:
         arguments["anti_patterns"],
         arguments["constraints"],
         arguments["examples"],
-        one_line(spawner.run.task)[:_SHOWN_TASK],
+        shortened(spawner.run.task, _SHOWN_SCOPE),
     )
 
 

@@ -16,11 +16,11 @@ from sunwell.agent.orchestration.answer_tool import AnswerTool
 from sunwell.agent.orchestration.delegate_tools import delegating_tools, inspecting_tool
 from sunwell.agent.orchestration.orchestrator_place import orchestrator_place
 from sunwell.agent.orchestration.reports import ANSWER_CHARACTERS, EXCERPT_CHARACTERS, excerpt, guard_of
-from sunwell.agent.orchestration.spawner import Spawner, SubCallRoom
+from sunwell.agent.orchestration.spawner import BRIEF, Spawner, SubCallRoom
 from sunwell.agent.orchestration.spawner_tool import SpawnerTool, SpawnerTools
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.agent.orchestration.worker_checks import WorkerChecks
-from sunwell.agent.prompts import WORKERS_DELIVERED, WORKERS_LEFT_OUT
+from sunwell.agent.prompts import STATUS_BEGINS, TOLD_BEGINS, WORKERS_DELIVERED, WORKERS_LEFT_OUT
 from sunwell.agent.run.composed_answer import quoted_reports
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, Run
@@ -28,12 +28,13 @@ from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.worker_result import reported
 from sunwell.context.options import DelegationTools
 from sunwell.core.lens import EphemeralLens
+from sunwell.core.markdown import shortened
 from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason, TaskResult
 from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError, SubCallDepthExceeded
-from sunwell.journal.records import Note
+from sunwell.journal.records import Continued, Note
 from sunwell.memory.scratchpad import Scratchpad, TaskIds
 
 _STATUS = "status"
@@ -130,16 +131,18 @@ def _delivered(results: tuple[TaskResult, ...], most_bytes: int) -> str:
     return "\n\n".join(parts)
 
 
-_TOOLS = {"delegate": delegating_tools, "rlm": rlm_tools, "subagent": subagent_tools}
+_TOOLS = {"rlm": rlm_tools, "subagent": subagent_tools}
 
 
-def tools_called(kind: DelegationTools) -> tuple[SpawnerTool, ...]:
+def tools_called(kind: DelegationTools, *, can_check: bool = True) -> tuple[SpawnerTool, ...]:
     """Return the delegation tools of one kind; never two kinds are offered at once.
 
-    All have the tool that reads long results in full.
+    All have the tool that reads long results in full. Those of ``delegate`` show how to name a check only if
+    one can run.
     """
-    tools = _TOOLS[kind]()
-    return tools if kind == "delegate" else (*tools, inspecting_tool())
+    if kind == "delegate":
+        return delegating_tools(can_check=can_check)
+    return (*_TOOLS[kind](), inspecting_tool())
 
 
 @attrs.frozen
@@ -156,10 +159,10 @@ class Delegating:
 
     async def orchestrate(self, given: Assignment) -> Ending:
         """Carry *given* out with a model that has no tools but those of delegation and ``set_answer``."""
-        spawner = await self._spawner()
+        spawner = await self._spawner(given.span)
         config = self.run.config
         answers = AnswerTool(given.span, config.orchestrator_confidence_threshold)
-        calls = SpawnerTools(spawner, (*tools_called(self.kind), answers.tool()), answers.ends_before)
+        calls = SpawnerTools(spawner, (*self._tools(spawner), answers.tool()), answers.ends_before)
         tools = Toolset((), frozenset(), {}).joined(calls)
         given = attrs.evolve(
             given,
@@ -174,15 +177,15 @@ class Delegating:
 
     async def work(self, given: Assignment) -> Ending:
         """Carry *given* out with a model that may delegate besides what it does itself."""
-        spawner = await self._spawner()
+        spawner = await self._spawner(given.span)
         turns = self.run.config.budget.turns
         given = attrs.evolve(given, most_turns=DEFAULT_TURNS if turns is None else None)
         may = spawner.dispatcher.may_start(given.span)
         return await self._to_the_end(spawner, given, spawner.deeper if may else spawner.leaf, None)
 
-    async def _spawner(self) -> Spawner:
+    async def _spawner(self, asking: Span) -> Spawner:
         run, config = self.run, self.run.config
-        dispatcher = dispatcher_for(run, self.worker, self.lens, larger_task=run.task)
+        dispatcher = dispatcher_for(run, self.worker, self.lens, larger_task=_larger_task(run))
         limits = config.sub_call_limits
         counted = SubCallRoom(run, limits) if self.kind == "rlm" else None
         if counted is not None:
@@ -193,16 +196,22 @@ class Delegating:
         unnamed = TaskIds(run.journal.run_id, 0)
         size = ANSWER_CHARACTERS if self.kind == "rlm" else EXCERPT_CHARACTERS
         spawner = Spawner(run, dispatcher, pad, unnamed, config, leaf, leaf, counted, size)
-        spawner.deeper = run.tools.joined(SpawnerTools(spawner, tools_called(self.kind)))
         if self.kind == "delegate":
             spawner.checks = WorkerChecks.of(run)
+        spawner.deeper = run.tools.joined(SpawnerTools(spawner, self._tools(spawner)))
+        if spawner.checks is not None:
             dispatcher.verifier = RunLadder(
                 run, self.models, config.escalate, spawner.checks.suite(), pauses=False
             )
         await spawner.open(config.earlier)
+        if brief := _brief_of(run.begun):
+            spawner.write_brief(asking, brief)
         if run.resumed:
             recall_calls(run, spawner.ids.of)
         return spawner
+
+    def _tools(self, spawner: Spawner) -> tuple[SpawnerTool, ...]:
+        return tools_called(self.kind, can_check=spawner.checks is not None and spawner.checks.can_run)
 
     async def _to_the_end(
         self, spawner: Spawner, given: Assignment, tools: Toolset, answers: AnswerTool | None
@@ -219,6 +228,21 @@ class Delegating:
             self.run.take(spawner.dispatcher.all_results())
 
 
+def _brief_of(begun: Continued | None) -> str:
+    """Return the brief of the run whose conversation goes on: its model was told that workers read it."""
+    entries = () if begun is None else begun.entries
+    return next((str(one["raw"]["output"]) for one in entries if one["key"] == BRIEF), "")
+
+
+def _larger_task(run: Run) -> str:
+    """Return the task that workers' tasks are parts of; for words that continue a run, its first, too."""
+    if run.begun is None:
+        return run.task
+    first = run.begun.messages[0].text.partition(f"\n\n{STATUS_BEGINS}")[0]
+    return f"{shortened(first.partition(TOLD_BEGINS)[0], _SHOWN_FIRST)} Then: {run.task}"
+
+
+_SHOWN_FIRST = 140
 _PLACE = "orchestrator-place"
 
 

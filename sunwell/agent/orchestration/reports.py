@@ -12,6 +12,7 @@ EXCERPT_CHARACTERS = 4_000
 """Maximum of one report that a tool result holds; the rest is in the scratchpad."""
 ANSWER_CHARACTERS = 16_000
 """The same for answers whose length the model itself has chosen when it asked, 4,000 tokens by default."""
+_SLACK, _WORD_CHARACTERS = 4, 100
 RESULT_CHARACTERS = 40_000
 """Maximum of the reports in one tool result of ``await_results`` or ``stream_results``."""
 
@@ -36,12 +37,30 @@ def fitting(results: Sequence[TaskResult], most_characters: int) -> tuple[TaskRe
     return tuple(results[:taken])
 
 
-def left_out_of(length: int, most_characters: int) -> tuple[int, int]:
-    """Return where the part begins and ends that an excerpt of a text of *length* leaves out."""
-    if length <= most_characters:
+def left_out_of(text: str, most_characters: int) -> tuple[int, int]:
+    """Return where the part begins and ends that an excerpt of *text* leaves out.
+
+    A text that is longer by at most a quarter is not cut: to ask for the rest would cost more than it saves.
+    Others are cut between words if there are any.
+    """
+    length = len(text)
+    if length <= most_characters + most_characters // _SLACK:
         return length, length
     tail = most_characters // 3
-    return most_characters - tail, length - tail
+    first, last = most_characters - tail, length - tail
+    begin, end = _last_space(text, first - _WORD_CHARACTERS, first), _first_space(text, last)
+    return begin, end
+
+
+def _last_space(text: str, first: int, last: int) -> int:
+    """Return the place after the last white space of *text* between two places; *last* if there is none."""
+    return next((at for at in range(last, first, -1) if text[at - 1].isspace()), last)
+
+
+def _first_space(text: str, first: int) -> int:
+    """Return the place after the next white space of *text*; *first* if none is near."""
+    last = min(len(text), first + _WORD_CHARACTERS)
+    return next((at + 1 for at in range(first, last) if text[at].isspace()), first)
 
 
 def excerpt(text: str, most_characters: int, guard: Callable[[str], str] = str) -> str:
@@ -49,7 +68,7 @@ def excerpt(text: str, most_characters: int, guard: Callable[[str], str] = str) 
 
     *guard* is applied to each part: it must not change our own mark between them.
     """
-    first, last = left_out_of(len(text), most_characters)
+    first, last = left_out_of(text, most_characters)
     if first == last:
         return guard(text)
     mark = f"[{last - first:,} characters are left out here]"
@@ -65,7 +84,8 @@ def _told(result: TaskResult, most_characters: int) -> str:
     answer, size = result.answer, len(result.answer)
     shown = excerpt(answer, most_characters, guard_of(result))
     told = reported(attrs.evolve(result, answer=shown))
-    if size <= most_characters:
+    first, last = left_out_of(answer, most_characters)
+    if first == last:
         return told
     key = result.scratchpad_key
     return f'{told}\n- the report has {size:,} characters; what is left out here: inspect("{key}")'

@@ -14,17 +14,18 @@ from sunwell.agent.batches.batch_run import planning_for
 from sunwell.agent.orchestration.prompt_sharing import AskedWorker, PromptSharing
 from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, excerpt, fitting, told_reports
 from sunwell.agent.orchestration.worker_checks import WorkerChecks
-from sunwell.agent.prompts import CALL_NO_TOOLS, handed_over_text, passed_on_text
+from sunwell.agent.prompts import BRIEF_STANDING, CALL_NO_TOOLS, handed_over_text, passed_on_text
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
+from sunwell.agent.workers.receipt_lines import receipt_lines
 from sunwell.agent.workers.slots import Slots
 from sunwell.agent.workers.start_gate import BothGates, FewAtOnce
 from sunwell.agent.workers.worker import WorkerOrigin, WorkerTerms
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.budget.standing import Standing
 from sunwell.context.options import RunOptions, SubCallLimits
-from sunwell.core.markdown import one_line
+from sunwell.core.markdown import fenced, one_line, shortened
 from sunwell.core.marks import guarded
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
@@ -106,8 +107,12 @@ _LISTED_KEYS = 40
 _SHOWN_TASK = 100
 _PASSED_ON_CHARACTERS = 12_000
 """Maximum of one entry that is passed on to a worker; a longer one keeps its beginning and its end."""
-MOST_PASSED_ON = 4
+_ALL_PASSED_ON_CHARACTERS = 48_000
+"""Maximum of all of them together: of many, each has less."""
+MOST_PASSED_ON = 20
 """Maximum number of entries that are passed on to one worker."""
+BRIEF = "brief"
+"""Key of the scratchpad under which the brief of the workers is kept."""
 _NO_TOOLS = Toolset((), frozenset(), {})
 
 
@@ -337,13 +342,19 @@ class Spawner:
 
     def write_brief(self, span: Span, text: str) -> None:
         """Have all workers that the work at *span* starts from now on read *text* in their system prompt."""
-        self._briefs[span.path] = text
+        self._briefs[span.path] = f"{text}\n\n{BRIEF_STANDING}"
+
+    async def keep_brief(self, place: Place, text: str) -> None:
+        """Have the workers read *text*, as :meth:`write_brief`, and keep it in the scratchpad."""
+        await self._keep_decision(place, BRIEF, "brief for the workers", text)
+        self.write_brief(place.span, text)
 
     async def decide(self, place: Place, summary: str, output: str) -> None:
         """Keep a decision of the model in the scratchpad, where that is wanted."""
-        if not self.options.scratchpad_persist_decisions:
-            return
-        key = f"decision:{place.turn}-{place.index}"
+        if self.options.scratchpad_persist_decisions:
+            await self._keep_decision(place, f"decision:{place.turn}-{place.index}", summary, output)
+
+    async def _keep_decision(self, place: Place, key: str, summary: str, output: str) -> None:
         raw = {"output": output, "span": place.span.path, "turn": place.turn}
         entry = ScratchpadEntry(key, "decision", summary, raw, run_id=self.run.journal.run_id)
         self.scratchpad.put(entry)
@@ -487,7 +498,11 @@ class Spawner:
         is no entry of the scratchpad.
         """
         for key in order.context:
-            self.require_entry(place.span, key)
+            entry = self.require_entry(place.span, key)
+            if entry.type == "analysis" and not entry.text.strip():
+                raise ToolError(
+                    f"{key} has no report ({shortened(entry.summary, 120)}): leave it out of context"
+                )
         used = [key.removeprefix("task:") for key in order.context if key.startswith("task:")]
         if used:
             await self.note(place, f"{_USED}{number}", used)
@@ -517,12 +532,11 @@ class Spawner:
         ):  # a resumed run starts workers again before those that they build on are done
             recorded = {entry.key: entry for entry in entries_of(self.run.journal.records())}
             found = {key: entry or recorded.get(key) for key, entry in found.items()}
-        told = []
+        most, told = min(_PASSED_ON_CHARACTERS, _ALL_PASSED_ON_CHARACTERS // len(keys)), []
         for key, entry in found.items():
             if entry is None:
                 raise JournalError(f"the journal is damaged: the entry {key} was passed on, and is not there")
-            about = one_line(str(entry.raw.get("task") or entry.summary))[:_SHOWN_TASK]
-            told.append((f"{key} · {about}", excerpt(entry.text, _PASSED_ON_CHARACTERS, guarded)))
+            told.append(_as_material(entry, most))
         return passed_on_text(told)
 
     def _was_offered(self, span: Span) -> bool:
@@ -570,6 +584,18 @@ class Spawner:
         if record is None:
             raise ConfigurationError(f"the journal has no end of the worker {event.task_id}")
         self.scratchpad.put(ScratchpadEntry.of_worker(record, event.task_id, self.run.journal.run_id))
+
+
+def _as_material(entry: ScratchpadEntry, most_characters: int) -> str:
+    """Return *entry* as a worker is shown it whose task builds on it: with what is known of it besides."""
+    raw, text = entry.raw, fenced(excerpt(entry.text, most_characters, guarded))
+    if entry.type != "analysis":
+        return f"{entry.key} · {shortened(entry.summary, _SHOWN_TASK)}\n{text}"
+    ended = f"{raw.get('status')} ({raw.get('stop_reason')})"
+    head = f"{entry.key} · {ended} · {shortened(str(raw.get('task')), 150)}"
+    unresolved = [str(said) for said in raw.get("unresolved") or ()]
+    seen = receipt_lines(entry.receipts, verification=raw.get("verification"), unresolved=unresolved)
+    return "\n".join([head, "The worker reports (its own words, not verified):", text, *seen])
 
 
 def _path(place: Place) -> str:

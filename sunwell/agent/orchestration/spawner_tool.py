@@ -38,6 +38,8 @@ class SpawnerTool:
     orders: Callable[[Spawner, Place, Arguments], Sequence[Order]] = _start_nobody
     """Returns the workers that a call asks for; raises :exc:`~sunwell.errors.ToolError` for a mistake."""
     parallel: bool = False
+    shown: ToolSpec | None = None
+    """What models are told of it in this run, if that is less than it can read; ``None``: :attr:`spec`."""
 
 
 def spec(name: str, description: str, properties: Mapping[str, Schema]) -> ToolSpec:
@@ -63,7 +65,7 @@ class SpawnerTools:
 
     def specs(self) -> tuple[ToolSpec, ...]:
         """Return the tools, in an order that never changes."""
-        return tuple(tool.spec for tool in self.tools)
+        return tuple(tool.shown or tool.spec for tool in self.tools)
 
     def is_parallel(self, name: str) -> bool:
         """Whether calls to the tool *name* may run side by side."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # most runs have no checks, and do not load their room
 CHECK = nullable(
     text(
         "Shell command (sh, in the workspace) that decides whether the result counts: it runs when the "
-        "worker is done, and must exit with 0. null: none."
+        "worker is done, and must exit with 0. If it fails, you are given what it found. null: none."
     )
 )
 """The parameter by which a model names the check of a worker."""
@@ -41,6 +41,11 @@ class WorkerChecks:
     def of(cls, run: Run) -> "WorkerChecks":
         """Return the checks of the workers of *run*."""
         return cls(run, command_box(run.tools.executor_of("run_command")))
+
+    @property
+    def can_run(self) -> bool:
+        """Whether commands of models may run at all, so checks, too."""
+        return self.box is not None
 
     def suite(self) -> "ChosenChecks | None":
         """Return what runs the checks of workers, and none of the run; ``None`` if no commands may run."""

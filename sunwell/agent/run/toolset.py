@@ -196,7 +196,10 @@ class Toolset:
         names = ", ".join(sorted(self.granted)) or "none"
         near = nearest(call.name, self.granted)
         hint = f" Did you mean {near}?" if near else ""
-        sentence = f"There is no tool {call.name[:64]!r} here.{hint} Your tools: {names}."
+        if call.name in self._by_name:  # siblings are shown the same tools, and may call others of them
+            sentence = f"You may not call {call.name} in this task. Your tools: {names}."
+        else:
+            sentence = f"There is no tool {call.name[:64]!r} here.{hint} Your tools: {names}."
         return ToolResult(call.id, sentence, is_error=True, refused=True)
 
 

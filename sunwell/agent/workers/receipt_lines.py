@@ -47,8 +47,13 @@ def receipt_lines(
     """
     lines = ["Recorded by the harness itself:"]
     files = [f"- file {one_line(change.path)}: {change.verb}" for change in seen.files]
-    lines += _listed(files, "file") or ["- no file was changed"]
-    lines += _listed([f"- {command_line(run)}" for run in seen.commands], "command")
+    by_tool = "- no file was changed by a tool; what commands changed is not recorded"
+    lines += _listed(files, "file") or [by_tool if seen.commands else "- no file was changed"]
+    if files and seen.commands:
+        lines.append("- what commands changed besides is not recorded")
+    lines += _listed([f"- {command_line(run)}" for run in seen.commands], "command") or [
+        "- no command was run"
+    ]
     called = ", ".join(f"{name} {count}" for name, count in seen.tools_called)
     lines.append(f"- tools called: {called or 'none'}")
     lines += [f"- unresolved: {one_line(sentence)}" for sentence in unresolved]

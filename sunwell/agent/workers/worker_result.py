@@ -10,7 +10,7 @@ import attrs
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.workers.receipt_lines import error_lines, receipt_lines
 from sunwell.agent.workers.worker import Worker
-from sunwell.core.markdown import fenced, one_line
+from sunwell.core.markdown import fenced, shortened
 from sunwell.core.message import FileChange, net_changes
 from sunwell.core.task import Conflict, TaskResult
 from sunwell.core.verdict import Verification, verification_fields
@@ -136,7 +136,7 @@ def reported(result: TaskResult) -> str:
     """
     cost = _usd(result.bill.cost_usd)
     head = f"Worker {result.task_id}: {result.status} ({result.stop_reason}), {result.turns} turns, {cost}."
-    lines = [head, f"Task: {one_line(result.task)[:_SHOWN_TASK]}"]
+    lines = [head, f"Task: {shortened(result.task, _SHOWN_TASK)}"]
     lines += error_lines(result.error)
     composed = result.answer_by == "harness"
     lines.append(

@@ -12,14 +12,14 @@ from sunwell.agent.orchestration.delegate_tools import delegating_tools
 from sunwell.agent.prompts import ORCHESTRATOR_PROMPT
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core import Completion, EphemeralLens
+from sunwell.core import Completion, EphemeralLens, ToolCall
 from sunwell.core.span import Span
 from sunwell.core.task import TaskResult
 from sunwell.errors import ServerFailed
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Note
 from sunwell.models.tokens import estimate_tokens
-from sunwell.testing import ScriptedModel, task_in
+from sunwell.testing import ScriptedModel, completion, task_in
 from tests.agent.orchestrated import answer, batch, call, orchestrated, results_in, run
 
 WAIT = call("await_results", task_ids=None)
@@ -136,6 +136,8 @@ async def test_a_report_that_was_passed_on_stands_after_a_crash(tmp_path: Path) 
 
     def failing(request: Any) -> Completion | str:
         if task_in(request) == "find":
+            if len(request.messages) == 1:
+                return completion("I have seen a part.", ToolCall("c", "look", "{}"))
             raise ServerFailed("worker", "it broke")
         return "built on it"
 

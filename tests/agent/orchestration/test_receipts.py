@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sunwell.agent.orchestration.reports import excerpt
+from sunwell.agent.orchestration.reports import excerpt, left_out_of
 from sunwell.core import Budget, Completion, Request, Task, Usage
 from sunwell.core.marks import guarded
 from sunwell.errors import ServerFailed
@@ -255,8 +255,10 @@ async def test_the_size_of_a_report_is_that_of_the_report_that_is_kept(
 )
 def test_what_an_excerpt_leaves_out_is_counted_in_characters_of_the_report(line: str) -> None:
     """Marks that guard a line are not counted, so that what is shown and left out is the whole."""
-    text = line * 500
+    text = line * (6_000 // len(line))
     shown = excerpt(text, 3_000, guarded)
-    left_out = f"[{len(text) - 3_000:,} characters are left out here]"
-    head, tail = shown.split(f"\n\n{left_out}\n\n")
-    assert (head, tail) == (guarded(text[:2_000]), guarded(text[-1_000:]))
+    first, last = left_out_of(text, 3_000)
+    assert 1_900 <= first <= 2_000
+    assert 900 <= len(text) - last <= 1_000
+    head, tail = shown.split(f"\n\n[{last - first:,} characters are left out here]\n\n")
+    assert (head, tail) == (guarded(text[:first]), guarded(text[last:]))

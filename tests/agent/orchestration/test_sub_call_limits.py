@@ -335,7 +335,7 @@ def test_a_report_of_the_usual_length_is_told_whole(kind: str, words: int) -> No
 def test_each_long_answer_has_the_same_size() -> None:
     """However many come at once."""
     queries = [{"query": f"q{number}"} for number in range(5)]
-    texts = ["short", *["long " * 4_000] * 4]
+    texts = ["short", *["long " * 5_000] * 4]
     _, smart = run([call("rlm_batch_complete", queries=queries), "done"], ScriptedModel("child", list(texts)))
     (told,) = results_in(smart.calls[1])
     assert 4 * 16_000 < len(told) < 4 * 16_600
