@@ -211,6 +211,18 @@ def test_the_status_stands_at_the_end_of_each_prompt_and_stays_there() -> None:
         assert after.messages[: len(before.messages)] == before.messages[:]
 
 
+def test_the_status_tells_turns_and_calls_that_workers_take_as_well() -> None:
+    """A limit of the whole run may end the work before the orchestrator's own turns do.
+
+    Three turns of its own, this one included, and one of the worker; a call is kept for the last message.
+    """
+    smart = boss(batch("one"), WAIT, answer("ok"))
+    run(smart, worker("1"), orchestrated(budget=Budget(turns=10, calls=12)))
+    last = smart.calls[2].messages[-1].text
+    assert "6 of 10 turns left for you and all workers" in last
+    assert "8 of 12 calls left for you and all workers" in last
+
+
 def test_the_status_urges_as_a_budget_runs_low() -> None:
     """Where a fifth or less is left, the model is told to come to an end."""
     smart = boss(*[batch(f"t{i}") for i in range(4)], answer("ok"))

@@ -271,6 +271,24 @@ async def test_an_orchestrator_goes_on_and_inspects_what_its_workers_found(tmp_p
         assert text.count("[Status, from the harness: turn 1 of") == 1
 
 
+async def test_a_brief_holds_for_the_workers_of_the_next_question(tmp_path):
+    """The model was told that workers read it; and they are told the first task beside the new words."""
+    empty = {name: [] for name in ("heuristics", "patterns", "anti_patterns", "examples")}
+    brief = orchestrated.call("write_brief", constraints=["Name the line."], **empty)
+    boss = ScriptedModel("boss", [brief, orchestrated.answer("Nothing yet.")])
+    agent = Agent(smart_model=boss, delegation_model=ScriptedModel("worker", []))
+    await agent.run(SessionContext.build(tmp_path, "Find the price.", RunOptions(orchestrate=True)))
+    wait = orchestrated.call("await_results", task_ids=None)
+    for number in range(2):
+        lines = [orchestrated.batch("look"), wait, orchestrated.answer("Found.")]
+        worker = ScriptedModel("worker", ["seen"])
+        agent = Agent(smart_model=ScriptedModel("boss", lines), delegation_model=worker)
+        again = await agent.continue_run("last", f"And then {number}?", workspace=tmp_path)
+        assert again.status == "ok"
+        assert "- Name the line." in worker.calls[0].system[-1]
+        assert f"Find the price. Then: And then {number}?" in worker.calls[0].messages[0].text
+
+
 async def test_workers_that_had_not_finished_are_named(tmp_path):
     """Their orchestrator was killed while they worked; an open wait says that they are over."""
     wait = orchestrated.call("await_results", task_ids=None, timeout_seconds=None)
