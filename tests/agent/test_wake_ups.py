@@ -1,4 +1,4 @@
-"""Ten thousand random schedules of workers, waits, streams and cancellations: nobody waits in vain."""
+"""Ten thousand random schedules of workers, waits for all or some, streams and cancellations: nobody waits in vain."""
 
 import asyncio
 import random
@@ -39,7 +39,7 @@ class Quick:
 async def waits(dispatcher: Dispatcher, ids: list[str], chance: random.Random) -> None:
     """Wait for some workers in some way, and check what came of it."""
     chosen = [one for one in ids if chance.random() < 0.7] or ids
-    way = chance.randrange(3)
+    way = chance.randrange(4)
     if way == 0:
         got = await dispatcher.await_results(chosen)
         assert [one.task_id for one in got if one is not None] == chosen
@@ -47,6 +47,10 @@ async def waits(dispatcher: Dispatcher, ids: list[str], chance: random.Random) -
         seconds = chance.choice([0, 0.5, 1.0, 2.0])
         for task_id, result in zip(chosen, await dispatcher.await_results(chosen, seconds), strict=True):
             assert result is None or result.task_id == task_id
+    elif way == 2:
+        least = chance.randint(1, 3)
+        await dispatcher.wait_for_some(chosen, least)
+        assert sum(dispatcher.result(one) is not None for one in chosen) >= min(least, len(chosen))
     else:
         assert {result.task_id async for result in dispatcher.results(chosen)} == set(chosen)
 
