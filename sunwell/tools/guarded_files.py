@@ -22,7 +22,7 @@ from sunwell.tools.protected import (
     secret_in,
     strongest,
 )
-from sunwell.tools.user_files import linked_of_user, own_in, several_names_below
+from sunwell.tools.user_files import SETTINGS, STATE, linked_of_user, own_in, several_names_below
 
 _COARSE_NS = 100_000_000
 _MOST_JUDGED_BYTES = 64_000
@@ -346,8 +346,9 @@ def mounts_for(
     by_place: dict[Path, Literal["empty file", "empty folder", "read-only"]] = {}
 
     def order(one: GuardedFile) -> tuple[bool, int, str]:
-        is_of_user = one.kind.level == "secret" and not one.is_folder and one.names > 1
-        return not is_of_user, one.path.count("/"), one.path  # a tree full of .env must not hide it
+        is_linked = one.kind.level == "secret" and not one.is_folder and one.names > 1
+        is_of_user = is_linked or one.kind in (STATE, SETTINGS)
+        return not is_of_user, one.path.count("/"), one.path  # no number of other files leaves it out
 
     for one in sorted(guarded, key=order):
         place = root / one.path

@@ -252,7 +252,8 @@ def rules_for(name: str) -> tuple[_Rule, ...]:
     key = name.lower()
     if not key.isascii() or ":" in key or "~" in key or key.endswith((".", " ")):
         key = folded(name)
-    named, ending = _BY_NAME.get(key, ()), _BY_ENDING.get(key[key.rfind(".") + 1 :], ())
+    dot = key.rfind(".")
+    named, ending = _BY_NAME.get(key, ()), _BY_ENDING.get(key[dot + 1 :], ()) if dot >= 0 else ()
     # Looked up for each file of a search: the expression is for the few that may fit.
     other = _ANY_OTHER.fullmatch(key) if key[:1] in _OTHER_BEGINNINGS or "tfstate" in key else None
     if not (named or ending or other):
@@ -341,6 +342,9 @@ def secret_in(name: str, data: bytes) -> str | None:
 
 _MOST_VARIABLES_BYTES = 64_000
 _VARIABLE = re.compile(rb"(?:export[ \t]+)?[A-Z][A-Z0-9_]*[ \t]*=[ \t]*(.*)")
+_BEGINS_AS_VARIABLES = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s|#[^\n]*\n)*(?:export[ \t]+)?[A-Z][A-Z0-9_]*[ \t]*="
+)
 _STATE_WORDS = (b'"terraform_version"', b'"lineage"', b'"serial"')
 
 
@@ -351,9 +355,12 @@ def secret_of_elsewhere(data: bytes) -> str | None:
     are asked about that have a name outside of the workspace.
     """
     head = data[:_MOST_VARIABLES_BYTES]
-    if all(word in head for word in _STATE_WORDS):
+    if data[:1] == b"{" and all(word in head for word in _STATE_WORDS):
         return "it looks like a state of Terraform, which holds passwords"
-    return "it looks like a file .env, which holds secrets" if _is_all_variables(head) else None
+    # The expression is quick, for workspaces in which every file has a second name.
+    if _BEGINS_AS_VARIABLES.match(head) and _is_all_variables(head):
+        return "it looks like a file .env, which holds secrets"
+    return None
 
 
 def _is_all_variables(data: bytes) -> bool:

@@ -19,7 +19,7 @@ from sunwell.tools.protected import MADE_FOLDERS, PROTECTED, ProtectedKind, kind
 
 STATE = ProtectedKind(
     "secret",
-    "it is among what Sunwell keeps for its user, the key of runs included, and not open to tools; leave it alone",
+    "it is in the folder in which Sunwell keeps keys and outcomes and is not open to tools; leave it alone",
     (),
 )
 SETTINGS = ProtectedKind(
