@@ -341,10 +341,8 @@ def secret_in(name: str, data: bytes) -> str | None:
 
 
 _MOST_VARIABLES_BYTES = 64_000
-_VARIABLE = re.compile(rb"(?:export[ \t]+)?[A-Z][A-Z0-9_]*[ \t]*=[ \t]*(.*)")
-_BEGINS_AS_VARIABLES = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?:\s|#[^\n]*\n)*(?:export[ \t]+)?[A-Z][A-Z0-9_]*[ \t]*="
-)
+_VARIABLE = re.compile(rb"(?:export[ \t]+)?[A-Z][A-Z0-9_]*=(?![ \t]+[^ \t])(.*)")
+_BEGINS_AS_VARIABLES = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|#[^\n]*\n)*(?:export[ \t]+)?[A-Z][A-Z0-9_]*=")
 _STATE_WORDS = (b'"terraform_version"', b'"lineage"', b'"serial"')
 
 
@@ -364,7 +362,7 @@ def secret_of_elsewhere(data: bytes) -> str | None:
 
 
 def _is_all_variables(data: bytes) -> bool:
-    """Whether *data* is nothing but variables in capitals, as in a file ``.env``, and comments."""
+    """Whether *data* is nothing but variables of a shell, in capitals, and comments."""
     found, quote = False, b""
     for line in data.removeprefix(b"\xef\xbb\xbf").splitlines():
         line = line.strip()

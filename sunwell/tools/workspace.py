@@ -607,8 +607,8 @@ class Workspace:
         """
         with self._descent() as descent:
             place = descent.to(path)
-            self._refuse_own_code(descent, place)
             kind = self._refuse_closed(descent, place)
+            self._refuse_own_code(descent, place)
         return "" if kind is None else kind.why
 
     def write(
