@@ -22,7 +22,7 @@ from sunwell.tools.protected import (
     secret_in,
     strongest,
 )
-from sunwell.tools.user_files import SETTINGS, STATE, linked_of_user, own_in, several_names_below
+from sunwell.tools.user_files import SETTINGS, STATE, linked_of_user, of_user_in, several_names_below
 
 _COARSE_NS = 100_000_000
 _MOST_JUDGED_BYTES = 64_000
@@ -166,19 +166,19 @@ def _named_by_links(root: Path) -> dict[str, ProtectedKind]:
 class NamedKinds:
     """Knows which files and folders of a workspace are protected by what names them, not by their own names.
 
-    That is the configuration of git (see :func:`named_by_git`), and protected links. Sunwell's own folders
-    are among them, see :func:`~sunwell.tools.user_files.own_in`.
+    That is the configuration of git (see :func:`named_by_git`), and protected links. Files of the user's are
+    among them, see :func:`~sunwell.tools.user_files.of_user_in`.
     """
 
     root: Path
-    own: dict[str, ProtectedKind] = attrs.field(init=False)
-    """Sunwell's own folders and files, as they were at first."""
+    of_user: dict[str, ProtectedKind] = attrs.field(init=False)
+    """The user's files and folders, as they were at first."""
     _by_links: dict[str, ProtectedKind] = attrs.field(factory=dict, init=False)
     _looked_at: float = attrs.field(default=-inf, init=False)
 
-    @own.default
-    def _find_own(self) -> dict[str, ProtectedKind]:
-        return own_in(self.root)
+    @of_user.default
+    def _find_of_user(self) -> dict[str, ProtectedKind]:
+        return of_user_in(self.root)
 
     def found(self) -> dict[str, ProtectedKind]:
         """Return all of them by path. Links are looked for again after a second: writes come in a row."""
@@ -186,7 +186,7 @@ class NamedKinds:
         if now > self._looked_at + _LINKS_SECONDS:
             self._by_links, self._looked_at = _named_by_links(self.root), now
         found = self._by_links | named_by_git(self.root)
-        for path, kind in self.own.items():
+        for path, kind in self.of_user.items():
             found[path] = strongest(found.get(path), kind) or kind
         return found
 
@@ -227,7 +227,7 @@ def _scan(root: Path, most_entries: int | None = None, *, opens_all: bool = Fals
                 with suppress(OSError):  # gone
                     yield _guarded(path, kind, entry.stat(follow_symlinks=False), top or path)
         entries[:] = left
-    for path, kind in names.own.items():
+    for path, kind in names.of_user.items():
         if kind.level == "secret":  # it may lie in a folder that is not entered
             with suppress(OSError):
                 yield _guarded(path, kind, (root / path).lstat(), path)

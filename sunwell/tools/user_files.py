@@ -28,6 +28,13 @@ SETTINGS = ProtectedKind(
 _STATE_NAMES = ("journal.key", *(f"outcomes.sqlite3{end}" for end in ("", "-wal", "-shm", "-journal")))
 _SETTINGS_NAMES = ("config.toml", "config.yaml", "config.yml", "trusted.json")
 
+_NAMED = tuple(
+    (pattern.rstrip("/"), kind)
+    for kind in PROTECTED
+    for pattern in kind.patterns
+    if "*" not in pattern and pattern.startswith(".")
+)
+"""What the table names from a folder on: in the home folder, a program keeps it there."""
 _MOST_OWN = 1_000
 _MOST_ASKED = 1_000
 """Files that are looked at in a folder that may have very many: of an editor, an agent, a repository."""
@@ -54,10 +61,11 @@ def _own_folders() -> Iterator[tuple[Path, ProtectedKind, tuple[str, ...], Prote
         yield state, SETTINGS if state == settings else STATE, _STATE_NAMES, STATE
 
 
-def own_in(root: Path) -> dict[str, ProtectedKind]:
-    """Return the folders and files of Sunwell's own below *root* by relative path, whether they exist or not.
+def of_user_in(root: Path) -> dict[str, ProtectedKind]:
+    """Return what is below *root* of the user's protected files, by relative path, whether it exists or not.
 
-    Links are resolved: a configuration may be a link to a file among others of the user's.
+    These are the folders and files of Sunwell's own, and what links in the home folder lead to that have
+    names of the table: a folder of dot files may be a workspace.
     """
     found: dict[str, ProtectedKind] = {}
 
@@ -72,7 +80,20 @@ def own_in(root: Path) -> dict[str, ProtectedKind]:
             place = Path(os.path.realpath(folder / name))
             if kind is not inner or folder == root or place.parent != folder:
                 note(place, inner)
+    for path, kind in _named_in_home():
+        if (place := Path(os.path.realpath(path))) != path:
+            note(place, kind)
     return found
+
+
+def own_kind_of(file: Path) -> ProtectedKind | None:
+    """Return the kind of *file* if it is one of Sunwell's own, or in one of its folders; else ``None``."""
+    real = Path(os.path.realpath(file))
+    found = []
+    for folder, kind, names, inner in _own_folders():
+        found += [kind] if real.is_relative_to(folder) else []
+        found += [inner for name in names if real == Path(os.path.realpath(folder / name))]
+    return strongest(*found)
 
 
 def linked_of_user(device: int) -> Iterator[tuple[os.stat_result, ProtectedKind]]:
@@ -88,13 +109,9 @@ def linked_of_user(device: int) -> Iterator[tuple[os.stat_result, ProtectedKind]
                 yield from _if_several((folder / name).stat(), inner)
         for status in several_names_below(folder, _MOST_OWN):
             yield status, kind
-    try:
-        home = Path.home()
-    except RuntimeError:  # this user has none
-        return
-    for path, kind in _named_in(home):
+    for path, kind in _named_in_home():
         with suppress(OSError):
-            status = path.lstat()
+            status = path.stat()
             if stat.S_ISDIR(status.st_mode):
                 is_small = kind.level == "secret" and path.name != ".sunwell"
                 most = None if is_small else _MOST_ASKED
@@ -102,6 +119,9 @@ def linked_of_user(device: int) -> Iterator[tuple[os.stat_result, ProtectedKind]
                     yield one, kind
             else:
                 yield from _if_several(status, kind)
+    home = _home()
+    if home is None:
+        return
     for place, kind in _searched(os.fspath(home), device, int(time.monotonic() // _SEARCH_SECONDS)):
         with suppress(OSError):
             yield from _if_several(os.lstat(place), kind)
@@ -109,14 +129,11 @@ def linked_of_user(device: int) -> Iterator[tuple[os.stat_result, ProtectedKind]
 
 def why_secret_of_user(file: Path) -> str | None:
     """Return why *file* is not sent to a model: it is a secret of the user's, also under another name."""
-    real = Path(os.path.realpath(file))
-    for folder, kind, names, inner in _own_folders():
-        if kind is STATE and real.is_relative_to(folder):
-            return STATE.why
-        if inner is STATE and real.parent == folder and real.name in names:
-            return STATE.why
+    own = own_kind_of(file)
+    if own is not None and own.level == "secret":
+        return own.why
     try:
-        status = real.stat()
+        status = file.stat()
     except OSError:
         return None
     if not stat.S_ISREG(status.st_mode) or status.st_nlink < 2:
@@ -132,12 +149,23 @@ def _if_several(
         yield status, kind
 
 
-def _named_in(home: Path) -> Iterator[tuple[Path, ProtectedKind]]:
-    """Yield what the table names in the home folder itself: a program keeps it there."""
-    for kind in PROTECTED:
-        for pattern in kind.patterns:
-            if "*" not in pattern and pattern.startswith("."):
-                yield home / pattern.rstrip("/"), kind
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:  # this user has none
+        return None
+
+
+def _named_in_home() -> Iterator[tuple[Path, ProtectedKind]]:
+    """Yield what there is of it in the home folder, whose own links are resolved."""
+    home = _home()
+    if home is None:
+        return
+    start = os.path.realpath(home)
+    for name, kind in _NAMED:
+        place = f"{start}/{name}"  # a path is made only of what is there: this is done for each workspace
+        if os.path.lexists(place):
+            yield Path(place), kind
 
 
 def several_names_below(folder: Path, most: int | None = None) -> Iterator[os.stat_result]:

@@ -516,8 +516,9 @@ class Workspace:
         self._links = LinkedKinds(self.root)
         self.identity = identity_of(self.root.stat())
         self._named = NamedKinds(self.root)
-        own = self._named.own.items()
-        self._closed = {folded_path(path): kind.why for path, kind in own if kind.level == "secret"}
+        of_user = self._named.of_user.items()
+        hidden = ("secret", "repository")
+        self._closed = {folded_path(path): kind.why for path, kind in of_user if kind.level in hidden}
 
     def inside(self, path: str) -> str:
         """Return *path* relative to the root if it is an absolute path in it; any other unchanged.

@@ -39,9 +39,9 @@ def link(place: Path, target: Path) -> None:
     place.hardlink_to(target)
 
 
-async def asked_of_all(root: Path, *paths: str) -> str:
+async def asked_of_all(root: Path, *paths: str, allow_write: tuple[str, ...] = ("**",)) -> str:
     """Return what all tools say of *paths*: they read, change, run and delete, as far as they are let."""
-    box = Toolbox(root, allow_shell=not WHY, allow_python=True, secrets=Secrets(), allow_write=("**",))
+    box = Toolbox(root, allow_shell=not WHY, allow_python=True, secrets=Secrets(), allow_write=allow_write)
     calls = []
     for spec in box.specs():
         given = [arguments_for(spec, path) for path in paths]
@@ -295,6 +295,18 @@ async def test_a_configuration_that_is_a_link_into_the_workspace_is_not_written(
     (home / ".config/sunwell/config.toml").symlink_to(folder / "dots/mine.toml")
     await asked_of_all(folder, "dots/mine.toml")
     assert (folder / "dots/mine.toml").read_text() == f"{CANARY}\n"
+
+
+@pytest.mark.parametrize("link_of", [(".netrc", "netrc"), (".ssh", "ssh"), (".config", "config")])
+async def test_what_links_of_the_home_folder_lead_to_is_what_they_are(folder, home, link_of) -> None:
+    """A folder of dot files is a workspace: its names do not tell, those of the links do."""
+    name, target = link_of
+    files = {"netrc": CANARY, "ssh/config": CANARY, "config/gh/hosts.yml": CANARY, "config/fish/a.fish": "ok"}
+    make(folder, {path: f"{text}\n" for path, text in files.items() if path.startswith(target)})
+    (home / name).symlink_to(folder / target)
+    paths = [path for path in files if path.startswith(target)]
+    assert CANARY not in await asked_of_all(folder, *paths, allow_write=())
+    assert {(folder / path).read_text() for path in paths} == {f"{files[path]}\n" for path in paths}
 
 
 @pytest.mark.parametrize("which", [".config", ".config/sunwell", ".local/state", ".local/state/sunwell"])
