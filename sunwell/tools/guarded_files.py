@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from math import inf
@@ -309,6 +310,18 @@ def _files_of(
             continue
 
 
+def _several_names_in(root: Path) -> Iterator[Identity]:
+    """Yield each file below *root* that has several names, once for each name that is there."""
+    waiting = [os.fspath(root)]
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as items:
+            for entry in items:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif (status := entry.stat(follow_symlinks=False)).st_nlink > 1:
+                    yield status.st_dev, status.st_ino
+
+
 @attrs.define(eq=False)
 class LinkedKinds:
     """Knows which files of a workspace are protected under another of their names (hard links)."""
@@ -316,6 +329,8 @@ class LinkedKinds:
     root: Path
     _kinds: dict[Identity, ProtectedKind] = attrs.field(factory=dict, init=False)
     _looked_ns: int = attrs.field(default=0, init=False)
+    _inside: Counter[Identity] = attrs.field(factory=Counter, init=False)
+    _counted_ns: int = attrs.field(default=0, init=False)
 
     def kind_of(self, status: os.stat_result) -> ProtectedKind | None:
         """Return the kind of the file with *status* if another name of it is protected."""
@@ -330,9 +345,11 @@ class LinkedKinds:
 
     def has_other_names(self, status: os.stat_result) -> bool:
         """Whether the file with *status* has a name outside of the workspace, which nobody knows."""
-        identity = status.st_dev, status.st_ino
-        inside = sum(1 for _ in _files_of(self.root, (identity,), in_repositories=True))
-        return inside < status.st_nlink
+        if status.st_ctime_ns > self._counted_ns - _COARSE_NS:
+            now = time.time_ns()
+            self._inside = Counter(_several_names_in(self.root))  # once for all: there may be very many
+            self._counted_ns = now
+        return self._inside[status.st_dev, status.st_ino] < status.st_nlink
 
 
 def mounts_for(

@@ -1,6 +1,7 @@
 """Files with several names (hard links): the strongest of all names counts, in the workspace and outside."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,20 @@ async def test_what_looks_like_a_secret_and_has_an_unknown_name_is_closed_to_too
     (folder / "y.txt").write_text(content)
     link(folder / "z.txt", folder / "y.txt")
     assert CANARY in (await ask(box, "read_file", path="z.txt")).content
+
+
+async def test_many_files_with_such_content_do_not_hold_up_a_search(folder, home, box, ask) -> None:
+    """The names of all of them are counted at once, and again only if one gets another name."""
+    make(folder, {f"a{number}.txt": "A=needle\n" for number in range(1_500)})
+    for number in range(1_500):
+        link(folder / f"b/{number}.txt", folder / f"a{number}.txt")
+    began = time.process_time()
+    found = await ask(box, "search_files", pattern="[n]othing", glob="a*.txt")
+    assert found.content == "no match in 1,500 files"
+    assert time.process_time() - began < 5
+    link(folder.parent / "elsewhere.txt", folder / "a7.txt")
+    assert (await ask(box, "read_file", path="b/7.txt")).is_error
+    assert not (await ask(box, "read_file", path="b/8.txt")).is_error
 
 
 async def test_a_workspace_full_of_hard_links_can_be_worked_in(folder, home, box, ask) -> None:
