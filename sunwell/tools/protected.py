@@ -352,7 +352,7 @@ def secret_of_elsewhere(data: bytes) -> str | None:
     That is what a file ``.env`` or a state of Terraform looks like: its name cannot say it here. Only files
     are asked about that have a name outside of the workspace.
     """
-    head = data[:_MOST_VARIABLES_BYTES]
+    head = data if len(data) <= _MOST_VARIABLES_BYTES else data[:_MOST_VARIABLES_BYTES].rpartition(b"\n")[0]
     if data[:1] == b"{" and all(word in head for word in _STATE_WORDS):
         return "it looks like a state of Terraform, which holds passwords"
     # The expression is quick, for workspaces in which every file has a second name.

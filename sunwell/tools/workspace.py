@@ -190,7 +190,7 @@ class Descent:
                 continue
             name = self._stored(name)
             if self.closed:
-                self._refuse_closed((name,), path)
+                self._require_open((name,), path)
             if not waiting:
                 return FilePlace(self._open[-1], name, "/".join((*self._names, name)), status)
             self._enter(name, status, path)
@@ -246,10 +246,10 @@ class Descent:
             if (reason := why_private(further, above)) is not None:
                 raise ToolError(f"{quoted(path)} is refused: {reason}")
         if self.closed:
-            self._refuse_closed(names, path)
+            self._require_open(names, path)
         return FilePlace(self._open[-1], names[-1], "/".join((*self._names, *names)), None, names[:-1])
 
-    def _refuse_closed(self, names: tuple[str, ...], path: str) -> None:
+    def _require_open(self, names: tuple[str, ...], path: str) -> None:
         for depth in range(1, len(names) + 1):
             reason = self.closed.get(folded_path("/".join((*self._names, *names[:depth]))))
             if reason is not None:
