@@ -54,6 +54,7 @@ from sunwell.tools.file_glob import FileGlob
 from sunwell.tools.ignore_rules import Ignores
 from sunwell.tools.near_names import near_names
 from sunwell.tools.piece import spans
+from sunwell.tools.protected import secret_of_elsewhere
 from sunwell.tools.search import _Expression, _literal_in, _nodes
 from sunwell.tools.short_diff import first_lines
 from sunwell.tools.text_file import text_of
@@ -110,6 +111,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "name of a tool": lambda given: sound_name(given, 64),
     "answer": lambda given: decode(given.encode("utf-8", "replace")),
     "whole characters": whole,
+    "file with an unknown name": lambda given: secret_of_elsewhere(given.encode("utf-8", "replace")),
     "lens": lambda given: list(candidates(given)),
     "cut lens": lambda given: list(candidates(given, cut=True)),
     "shown lens": whole_part,

@@ -5,6 +5,7 @@ import stat
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sunwell.core.message import FileChange
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.file_glob import GlobSet
 from sunwell.tools.ignore_rules import IGNORE_FILES, MOST_BYTES, Ignores, ignores_above
-from sunwell.tools.workspace import FolderEntry, Workspace, read_beside
+from sunwell.tools.workspace import FolderEntry, Workspace
 from sunwell.tools.workspace_view import rules_in
 
 _MOST_NAMED = 20
@@ -195,9 +196,12 @@ class WatchedFiles:
     def _ignore_files(self, entries: list[FolderEntry]) -> Iterator[tuple[str, str]]:
         for entry in entries:
             if entry.kind == "file" and entry.path.rpartition("/")[2] in IGNORE_FILES:
-                text = read_beside(self.workspace.root / entry.path, MOST_BYTES)
+                data = b""
+                with suppress(ToolError):  # too large, or another name of a secret, which no journal holds
+                    found = self.workspace.read(entry.path, MOST_BYTES)
+                    data = b"" if found is None else found.data
                 # Not empty: what is planned without content would be read as it is now.
-                yield entry.path, (text or b"\n").decode("latin-1")
+                yield entry.path, (data or b"\n").decode("latin-1")
 
     def _rules(self, folder: str, above: Ignores, entries: list[FolderEntry]) -> Ignores:
         """Return the rules of the start: an ignore file that the work changes must hide nothing."""

@@ -296,10 +296,12 @@ def _text_of(file: str | None, what: str, longest_seconds: float | None = None) 
 def _require_no_secret(file: str, data: bytes) -> None:
     """Raise :exc:`~sunwell.errors.ConfigurationError` if *file* is one that tools do not read either."""
     from sunwell.tools.protected import kind_of_path, secret_in
+    from sunwell.tools.user_files import why_secret_of_user
 
     real = os.path.realpath(file)
     kind = kind_of_path(real.lstrip("/"))
-    if (kind is not None and kind.level == "secret") or secret_in(real, data):
+    is_named = kind is not None and kind.level == "secret"
+    if is_named or secret_in(real, data) or why_secret_of_user(Path(real)):
         raise ConfigurationError(
             f"the context {file} would be sent to a model, and it is a file with secrets: name another one, "
             f"or pipe it in if you mean it (--context - < {file})"

@@ -4,7 +4,8 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -15,14 +16,14 @@ import attrs
 from sunwell.tools.folder_walk import walk
 from sunwell.tools.protected import (
     JUDGED_ENDINGS,
-    MADE_FOLDERS,
-    PROTECTED,
     ProtectedKind,
     is_git_folder,
     kind_of_name,
     kinds_below,
     secret_in,
+    strongest,
 )
+from sunwell.tools.user_files import SETTINGS, STATE, linked_of_user, of_user_in, several_names_below
 
 _COARSE_NS = 100_000_000
 _MOST_JUDGED_BYTES = 64_000
@@ -65,16 +66,23 @@ def guarded_in(
 
     Folders of secrets and of repositories are returned as one; of other folders each file. Links are not
     followed, and folders that package managers fill are not entered. Other names (hard links) of protected
-    files, and of those in the home folder, are returned with them.
+    files, and of those of the user, are returned with them; of all names of a file, the strongest counts.
     """
     found = {one.path: one for one in _scan(root, most_entries, opens_all=opens_all)}
     linked = _linked(root, found.values()) if most_entries is None else {}
     if linked:
-        for path, status in _files_of(root, linked):
-            kind = linked.get((status.st_dev, status.st_ino))
-            if kind is not None and path not in found:
+        has_secret = any(kind.level == "secret" for kind in linked.values())
+        for path, status in _files_of(root, linked, in_repositories=has_secret):
+            kind, was = linked.get((status.st_dev, status.st_ino)), found.get(path)
+            if kind is None or (was is not None and was.kind.strength >= kind.strength):
+                continue
+            if kind.level == "secret" or not _is_in_repository(path):  # which is read-only as a whole
                 found[path] = _guarded(path, kind, status, path)
     return found
+
+
+def _is_in_repository(path: str) -> bool:
+    return ".git" in path.split("/")
 
 
 def _guarded(path: str, kind: ProtectedKind, status: os.stat_result, top: str) -> GuardedFile:
@@ -148,9 +156,10 @@ def _named_by_links(root: Path) -> dict[str, ProtectedKind]:
             path = target.relative_to(root).as_posix()
             kind = kind_of_name(entry.name, above)
             if kind is not None:
-                found.setdefault(path, kind)
+                found[path] = strongest(found.get(path), kind) or kind
             for name, inner in kinds_below(entry.name).items():
-                found.setdefault(f"{path}/{name}", inner)
+                below = f"{path}/{name}"
+                found[below] = strongest(found.get(below), inner) or inner
     return found
 
 
@@ -158,30 +167,41 @@ def _named_by_links(root: Path) -> dict[str, ProtectedKind]:
 class NamedKinds:
     """Knows which files and folders of a workspace are protected by what names them, not by their own names.
 
-    That is the configuration of git (see :func:`named_by_git`), and protected links.
+    That is the configuration of git (see :func:`named_by_git`), and protected links. Files of the user's are
+    among them, see :func:`~sunwell.tools.user_files.of_user_in`.
     """
 
     root: Path
+    of_user: dict[str, ProtectedKind] = attrs.field(init=False)
+    """The user's files and folders, as they were at first."""
     _by_links: dict[str, ProtectedKind] = attrs.field(factory=dict, init=False)
     _looked_at: float = attrs.field(default=-inf, init=False)
+
+    @of_user.default
+    def _find_of_user(self) -> dict[str, ProtectedKind]:
+        return of_user_in(self.root)
 
     def found(self) -> dict[str, ProtectedKind]:
         """Return all of them by path. Links are looked for again after a second: writes come in a row."""
         now = time.monotonic()
         if now > self._looked_at + _LINKS_SECONDS:
             self._by_links, self._looked_at = _named_by_links(self.root), now
-        return self._by_links | named_by_git(self.root)
+        found = self._by_links | named_by_git(self.root)
+        for path, kind in self.of_user.items():
+            found[path] = strongest(found.get(path), kind) or kind
+        return found
 
     def kind_of(self, path: str) -> ProtectedKind | None:
         """Return the kind of *path*, relative to the root, or of a folder that it is in."""
         found = self.found()
         parts = path.split("/") if found else []
         ways = ("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
-        return next((found[way] for way in ways if way in found), None)
+        return strongest(*(found[way] for way in ways if way in found))
 
 
 def _scan(root: Path, most_entries: int | None = None, *, opens_all: bool = False) -> Iterator[GuardedFile]:
-    named = NamedKinds(root).found()
+    names = NamedKinds(root)
+    named = names.found()
     inside: dict[str, tuple[ProtectedKind, str]] = {}
     for folder, above, entries, opened in walk(root, most_entries, opens_all=opens_all):
         within, top = inside.pop(folder, (None, ""))
@@ -192,7 +212,9 @@ def _scan(root: Path, most_entries: int | None = None, *, opens_all: bool = Fals
         left: list[os.DirEntry[str]] = []
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
-            kind = within or kind_of_name(entry.name, above) or named.get(path)
+            kind = kind_of_name(entry.name, above)
+            if within is not None or path in named:
+                kind = strongest(within, kind, named.get(path))
             if kind is None and entry.is_symlink():
                 kind = next(iter(kinds_below(entry.name).values()), None)
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -206,6 +228,10 @@ def _scan(root: Path, most_entries: int | None = None, *, opens_all: bool = Fals
                 with suppress(OSError):  # gone
                     yield _guarded(path, kind, entry.stat(follow_symlinks=False), top or path)
         entries[:] = left
+    for path, kind in names.of_user.items():
+        if kind.level == "secret":  # it may lie in a folder that is not entered
+            with suppress(OSError):
+                yield _guarded(path, kind, (root / path).lstat(), path)
 
 
 def _ending(name: str) -> str:
@@ -230,69 +256,70 @@ def _judged(name: str, folder: int) -> ProtectedKind | None:
 
 
 def _linked(root: Path, guarded: Iterable[GuardedFile]) -> dict[Identity, ProtectedKind]:
-    """Return the kinds of protected files with several names: those *guarded*, and the home folder's."""
+    """Return the kinds of protected files with several names: those *guarded*, and the user's own.
+
+    Of all names of a file, the one that forbids most counts.
+    """
     linked: dict[Identity, ProtectedKind] = {}
+
+    def note(identity: Identity, kind: ProtectedKind) -> None:
+        linked[identity] = strongest(linked.get(identity), kind) or kind
+
     for one in guarded:
         if one.is_folder:
-            for status in _several_names_below(root / one.path):
-                linked[status.st_dev, status.st_ino] = one.kind
+            for status in several_names_below(root / one.path):
+                note((status.st_dev, status.st_ino), one.kind)
         elif one.names > 1 and not one.is_link:
-            linked[one.identity] = one.kind
-    for path, kind in _in_home():
-        try:
-            status = path.lstat()
-        except OSError:
-            continue
-        if stat.S_ISDIR(status.st_mode):
-            for inner in _several_names_below(path):
-                linked.setdefault((inner.st_dev, inner.st_ino), kind)
-        elif stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
-            linked.setdefault((status.st_dev, status.st_ino), kind)
+            note(one.identity, one.kind)
+    with suppress(OSError):
+        for status, kind in linked_of_user(root.stat().st_dev):
+            note((status.st_dev, status.st_ino), kind)
     return linked
 
 
-def _in_home() -> Iterator[tuple[Path, ProtectedKind]]:
-    try:
-        home = Path.home()
-    except RuntimeError:  # this user has none
-        return
-    for kind in PROTECTED:
-        for pattern in kind.patterns:
-            is_folder = pattern.endswith("/")
-            if "*" in pattern or not pattern.startswith(".") or pattern in (".git/", ".sunwell/"):
-                continue
-            if kind.level == "secret" or not is_folder:  # folders of editors and agents are large
-                yield home / pattern.rstrip("/"), kind
+def _files_of(
+    root: Path, wanted: Iterable[Identity], *, in_repositories: bool
+) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the files below *root* that are among those *wanted*, until all names that they have are found.
 
-
-def _several_names_below(folder: Path) -> Iterator[os.stat_result]:
-    for place, folders, files in os.walk(folder):
-        # What git stores under a digest is shared between clones, and nothing is run from it.
-        folders[:] = [name for name in folders if name not in ("objects", *MADE_FOLDERS)]
-        for name in files:
-            with suppress(OSError):
-                status = os.lstat(os.path.join(place, name))  # noqa: PTH118 - called for every file
-                if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
-                    yield status
-
-
-def _files_of(root: Path, wanted: Mapping[Identity, object]) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the files below *root* that may be among those *wanted*."""
-    numbers = {number for _, number in wanted}
+    The files in ``.git`` are left out unless *in_repositories*.
+    """
+    left: dict[Identity, int | None] = dict.fromkeys(wanted)
+    numbers = {number for _, number in left}
     waiting = [""]
-    while waiting:
+    while waiting and left:
         folder = waiting.pop()
         try:
             with os.scandir(root / folder) as items:
                 for entry in items:
                     path = f"{folder}/{entry.name}" if folder else entry.name
                     if entry.is_dir(follow_symlinks=False):
-                        if entry.name not in (".git", ".sunwell"):
+                        if entry.name != ".sunwell" and (in_repositories or entry.name != ".git"):
                             waiting.append(path)
                     elif entry.inode() in numbers:
-                        yield path, entry.stat(follow_symlinks=False)
+                        status = entry.stat(follow_symlinks=False)
+                        identity = status.st_dev, status.st_ino
+                        if identity not in left:
+                            continue
+                        yield path, status
+                        known = left[identity]
+                        left[identity] = names = (status.st_nlink if known is None else known) - 1
+                        if names <= 0:
+                            del left[identity]
         except OSError:  # gone, or not readable
             continue
+
+
+def _several_names_in(root: Path) -> Iterator[Identity]:
+    """Yield each file below *root* that has several names, once for each name that is there."""
+    waiting = [os.fspath(root)]
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as items:
+            for entry in items:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif (status := entry.stat(follow_symlinks=False)).st_nlink > 1:
+                    yield status.st_dev, status.st_ino
 
 
 @attrs.define(eq=False)
@@ -302,6 +329,8 @@ class LinkedKinds:
     root: Path
     _kinds: dict[Identity, ProtectedKind] = attrs.field(factory=dict, init=False)
     _looked_ns: int = attrs.field(default=0, init=False)
+    _inside: Counter[Identity] = attrs.field(factory=Counter, init=False)
+    _counted_ns: int = attrs.field(default=0, init=False)
 
     def kind_of(self, status: os.stat_result) -> ProtectedKind | None:
         """Return the kind of the file with *status* if another name of it is protected."""
@@ -314,6 +343,14 @@ class LinkedKinds:
             self._looked_ns = now
         return self._kinds.get((status.st_dev, status.st_ino))
 
+    def has_other_names(self, status: os.stat_result) -> bool:
+        """Whether the file with *status* has a name outside of the workspace, which nobody knows."""
+        if status.st_ctime_ns > self._counted_ns - _COARSE_NS:
+            now = time.time_ns()
+            self._inside = Counter(_several_names_in(self.root))  # once for all: there may be very many
+            self._counted_ns = now
+        return self._inside[status.st_dev, status.st_ino] < status.st_nlink
+
 
 def mounts_for(
     guarded: Iterable[GuardedFile], root: Path, allows: Callable[[str], bool], *, any_allowed: bool
@@ -324,7 +361,13 @@ def mounts_for(
     has ended. *allows* says whether a file may be written that needs a person's word.
     """
     by_place: dict[Path, Literal["empty file", "empty folder", "read-only"]] = {}
-    for one in sorted(guarded, key=lambda one: (one.path.count("/"), one.path)):
+
+    def order(one: GuardedFile) -> tuple[bool, int, str]:
+        is_linked = one.kind.level == "secret" and not one.is_folder and one.names > 1
+        is_of_user = is_linked or one.kind in (STATE, SETTINGS)
+        return not is_of_user, one.path.count("/"), one.path  # no number of other files leaves it out
+
+    for one in sorted(guarded, key=order):
         place = root / one.path
         if one.is_link:
             place = Path(os.path.realpath(place))

@@ -19,8 +19,8 @@ from pathlib import Path
 import attrs
 
 import sunwell
-from sunwell.core.user_folders import settings_folder
-from sunwell.errors import ToolError
+from sunwell.core.user_folders import settings_folder, state_folder
+from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.wording import quoted
 
 _ALWAYS_TRIED = frozenset({"sitecustomize", "usercustomize", "sunwell"})
@@ -206,8 +206,9 @@ def _closed_places() -> Iterator[OwnPlace]:
     packages = (paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages())
     yield from _places(packages, "a folder of installed packages")
     yield from _places([str(Path(sunwell.__file__).parent)], "the code")
-    with suppress(RuntimeError):  # this user has no home folder
+    with suppress(ConfigurationError):  # this user has no home folder
         yield from _places([str(settings_folder())], "the folder of settings")
+        yield from _places([str(state_folder())], "the folder of keys and outcomes")
 
 
 def _import_places() -> Iterator[OwnPlace]:

@@ -27,6 +27,7 @@ from sunwell.tools.originals import Originals
 from sunwell.tools.protected import kind_of_path
 from sunwell.tools.staged_calls import CallTerms
 from sunwell.tools.toolbox import Toolbox
+from sunwell.tools.user_files import own_kind_of
 from sunwell.tools.workspace import FileContent, Workspace, not_allowed
 
 _LEFT_OUT = "dry run, not done: "
@@ -315,7 +316,7 @@ class GovernedCall:
             try:
                 where = self.files.locate(change.path)
             except ToolError:
-                if kind_of_path(change.path) is None:
+                if kind_of_path(change.path) is None and own_kind_of(self.files.root / change.path) is None:
                     continue
                 raise
             why = self.files.asked_for(where)

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from types import MappingProxyType
 from typing import Literal
 
@@ -18,6 +18,9 @@ Level = Literal["secret", "repository", "fixed", "asked"]
 """``secret``: neither listed, read nor written, and empty for commands. ``repository``: the same for tools,
 while commands may read it. ``fixed``: may be read, is never written. ``asked``: is written only if a person
 approves it, or has named it beforehand."""
+
+
+_STRENGTH: dict[Level, int] = {"secret": 3, "repository": 2, "fixed": 1, "asked": 0}
 
 
 @attrs.frozen
@@ -34,6 +37,19 @@ class ProtectedKind:
     patterns: tuple[str, ...]
     but: tuple[str, ...] = ()
     """Names that are open although a pattern fits."""
+
+    @property
+    def strength(self) -> int:
+        """How much the level forbids: of several names of one file, the strongest counts."""
+        return _STRENGTH[self.level]
+
+
+def strongest(*kinds: ProtectedKind | None) -> ProtectedKind | None:
+    """Return the kind that forbids most, the first of equal ones; ``None`` if there is none.
+
+    Otherwise a secret would be opened by giving it a second name that is only asked for.
+    """
+    return max((kind for kind in kinds if kind is not None), key=lambda kind: kind.strength, default=None)
 
 
 def _kind(level: Level, why: str, patterns: str, but: str = "") -> ProtectedKind:
@@ -162,7 +178,7 @@ PROTECTED = (
         "gradle-wrapper.properties .bazeliskrc mise-tasks/ .mise-tasks/",
     ),
 )
-"""All kinds of protected files. The first one that fits counts."""
+"""All kinds of protected files. The strongest one that fits counts, and the first of equal ones."""
 
 MADE_FOLDERS = frozenset(
     {"node_modules", "site-packages", "dist-packages", ".venv", "venv", "__pycache__", ".tox", ".nox"}
@@ -236,13 +252,15 @@ def rules_for(name: str) -> tuple[_Rule, ...]:
     key = name.lower()
     if not key.isascii() or ":" in key or "~" in key or key.endswith((".", " ")):
         key = folded(name)
-    named, ending = _BY_NAME.get(key, ()), _BY_ENDING.get(key[key.rfind(".") + 1 :], ())
+    dot = key.rfind(".")
+    named, ending = _BY_NAME.get(key, ()), _BY_ENDING.get(key[dot + 1 :], ()) if dot >= 0 else ()
     # Looked up for each file of a search: the expression is for the few that may fit.
     other = _ANY_OTHER.fullmatch(key) if key[:1] in _OTHER_BEGINNINGS or "tfstate" in key else None
     if not (named or ending or other):
         return ()
     found = (*named, *ending, *(rule for rule in _OTHERS if rule.name.fullmatch(key)))
-    return tuple(rule for rule in found if not any(one.fullmatch(key) for one in _OPEN.get(rule.kind, ())))
+    left = (rule for rule in found if not any(one.fullmatch(key) for one in _OPEN.get(rule.kind, ())))
+    return tuple(sorted(left, key=lambda rule: -rule.kind.strength))  # .env.pth is a secret
 
 
 def kind_of_name(name: str, above: str = "") -> ProtectedKind | None:
@@ -272,14 +290,12 @@ def why_private(name: str, above: str = "") -> str | None:
 
 
 def kind_of_path(path: str, root_name: str = "") -> ProtectedKind | None:
-    """Return the kind of the file at *path* in a folder called *root_name*; ``None`` if it is open."""
-    above = root_name
-    for name in path.split("/"):
-        kind = kind_of_name(name, above)
-        if kind is not None:
-            return kind
-        above = name
-    return None
+    """Return the kind of the file at *path* in a folder called *root_name*; ``None`` if it is open.
+
+    Of the names on the way, the strongest one counts.
+    """
+    names = [root_name, *path.split("/")]
+    return strongest(*(kind_of_name(name, above) for above, name in pairwise(names)))
 
 
 KEY_ENDINGS = (".pem", ".key")
@@ -322,6 +338,46 @@ def secret_in(name: str, data: bytes) -> str | None:
     if ending == ".key" and _is_bare_key(data):
         return f"it looks like a key and is {_SECRETS}"
     return None
+
+
+_MOST_VARIABLES_BYTES = 64_000
+_VARIABLE = re.compile(rb"(?:export[ \t]+)?[A-Z][A-Z0-9_]*=(?![ \t]+[^ \t])(.*)")
+_BEGINS_AS_VARIABLES = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|#[^\n]*\n)*(?:export[ \t]+)?[A-Z][A-Z0-9_]*=")
+_STATE_WORDS = (b'"terraform_version"', b'"lineage"', b'"serial"')
+
+
+def secret_of_elsewhere(data: bytes) -> str | None:
+    """Return why *data*, of a file whose other name is unknown, may be secret; ``None`` if nothing says so.
+
+    That is what a file ``.env`` or a state of Terraform looks like: its name cannot say it here. Only files
+    are asked about that have a name outside of the workspace.
+    """
+    head = data if len(data) <= _MOST_VARIABLES_BYTES else data[:_MOST_VARIABLES_BYTES].rpartition(b"\n")[0]
+    if data[:1] == b"{" and all(word in head for word in _STATE_WORDS):
+        return "it looks like a state of Terraform, which holds passwords"
+    # The expression is quick, for workspaces in which every file has a second name.
+    if _BEGINS_AS_VARIABLES.match(head) and _is_all_variables(head):
+        return "it looks like a file .env, which holds secrets"
+    return None
+
+
+def _is_all_variables(data: bytes) -> bool:
+    """Whether *data* is nothing but variables of a shell, in capitals, and comments."""
+    found, quote = False, b""
+    for line in data.removeprefix(b"\xef\xbb\xbf").splitlines():
+        line = line.strip()
+        if quote:  # a value over several lines, such as a key
+            quote = b"" if line.endswith(quote) else quote
+            continue
+        if not line or line.startswith(b"#"):
+            continue
+        match = _VARIABLE.fullmatch(line)
+        if match is None:
+            return False
+        found, value = True, match[1]
+        if value[:1] in (b'"', b"'") and value.count(value[:1]) == 1:
+            quote = value[:1]
+    return found
 
 
 def _is_bare_key(data: bytes) -> bool:

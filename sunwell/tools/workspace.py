@@ -9,7 +9,7 @@ import stat
 import sys
 import unicodedata
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice, pairwise
 from pathlib import Path
@@ -24,11 +24,14 @@ from sunwell.tools.guarded_files import LinkedKinds, NamedKinds
 from sunwell.tools.own_code import require_not_own
 from sunwell.tools.protected import (
     ProtectedKind,
+    folded,
     is_git_folder,
     kind_of_path,
     may_be_secret,
     rules_for,
     secret_in,
+    secret_of_elsewhere,
+    strongest,
     why_private,
 )
 from sunwell.tools.wording import counted, quoted
@@ -135,6 +138,8 @@ class Descent:
     folds_case: bool = False
     identity: tuple[int, int] | None = None
     """Device and number of the root, if it must still be the same folder."""
+    closed: Mapping[str, str] = attrs.field(factory=dict)
+    """Why paths are not open that no name closes, by :func:`folded_path`."""
     _open: list[int] = attrs.field(factory=list, init=False)
     _names: list[str] = attrs.field(factory=list, init=False)
 
@@ -184,6 +189,8 @@ class Descent:
                 waiting.extendleft(reversed(self._follow(name, path)))
                 continue
             name = self._stored(name)
+            if self.closed:
+                self._require_open((name,), path)
             if not waiting:
                 return FilePlace(self._open[-1], name, "/".join((*self._names, name)), status)
             self._enter(name, status, path)
@@ -238,7 +245,15 @@ class Descent:
         for above, further in pairwise(names):
             if (reason := why_private(further, above)) is not None:
                 raise ToolError(f"{quoted(path)} is refused: {reason}")
+        if self.closed:
+            self._require_open(names, path)
         return FilePlace(self._open[-1], names[-1], "/".join((*self._names, *names)), None, names[:-1])
+
+    def _require_open(self, names: tuple[str, ...], path: str) -> None:
+        for depth in range(1, len(names) + 1):
+            reason = self.closed.get(folded_path("/".join((*self._names, *names[:depth]))))
+            if reason is not None:
+                raise ToolError(f"{quoted(path)} is refused: {reason}")
 
     def _follow(self, name: str, path: str) -> tuple[str, ...]:
         with told(path):
@@ -264,6 +279,11 @@ class Descent:
             return name
         with os.scandir(self._open[-1]) as items:
             return as_stored(name, [item.name for item in items])
+
+
+def folded_path(path: str) -> str:
+    """Return *path* with each name as the most tolerant file systems compare it."""
+    return "/".join(map(folded, path.split("/")))
 
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -483,6 +503,7 @@ class Workspace:
     _folds_case: bool
     _links: LinkedKinds
     _named: NamedKinds
+    _closed: Mapping[str, str]
     identity: tuple[int, int]
     """Device and number of the root: another folder in its place, or a link there, is refused."""
 
@@ -495,6 +516,9 @@ class Workspace:
         self._links = LinkedKinds(self.root)
         self.identity = identity_of(self.root.stat())
         self._named = NamedKinds(self.root)
+        of_user = self._named.of_user.items()
+        hidden = ("secret", "repository")
+        self._closed = {folded_path(path): kind.why for path, kind in of_user if kind.level in hidden}
 
     def inside(self, path: str) -> str:
         """Return *path* relative to the root if it is an absolute path in it; any other unchanged.
@@ -542,6 +566,7 @@ class Workspace:
                 if size > limit_bytes:
                     raise too_large(place.path, size, limit_bytes)
         refuse_secret(place.path, data)
+        self._refuse_secret_elsewhere(place.path, status, data)
         return FileContent(place.path, data)
 
     @contextmanager
@@ -552,8 +577,10 @@ class Workspace:
             if place.status is None:
                 raise ToolError(f"there is no file {quoted(path)}; list_files shows what there is")
             with opened(place) as file:
-                self._refuse_secret_link(place.path, os.fstat(file))
-                refuse_secret(place.path, os.pread(file, _CHUNK, 0))
+                status, data = os.fstat(file), os.pread(file, _CHUNK, 0)
+                self._refuse_secret_link(place.path, status)
+                refuse_secret(place.path, data)
+                self._refuse_secret_elsewhere(place.path, status, data)
                 yield place, file
 
     def size_bytes(self, path: str) -> int:
@@ -581,8 +608,8 @@ class Workspace:
         """
         with self._descent() as descent:
             place = descent.to(path)
-            self._refuse_own_code(descent, place)
             kind = self._refuse_closed(descent, place)
+            self._refuse_own_code(descent, place)
         return "" if kind is None else kind.why
 
     def write(
@@ -655,7 +682,11 @@ class Workspace:
                 folder = os.open(place.name, FOLDER, dir_fd=place.folder)
                 try:
                     above = place.path.rpartition("/")[2] or self.root.name
-                    return _entries(folder, place.path, above, most)
+                    return [
+                        entry
+                        for entry in _entries(folder, place.path, above, most)
+                        if not self._closed or folded_path(entry.path) not in self._closed
+                    ]
                 finally:
                     os.close(folder)
 
@@ -670,9 +701,8 @@ class Workspace:
                 f"{quoted(place.path)} is not written: it would be, or is, part of a git repository, and git "
                 "runs what a repository's files name; choose other names or another folder"
             )
-        kind = kind_of_path(place.path, self.root.name) or self._named.kind_of(place.path)
-        if kind is None and place.status is not None:
-            kind = self._links.kind_of(place.status)
+        named = (kind_of_path(place.path, self.root.name), self._named.kind_of(place.path))
+        kind = strongest(*named, None if place.status is None else self._links.kind_of(place.status))
         if kind is not None and kind.level != "asked":
             raise ToolError(f"{quoted(place.path)} is not written: {kind.why}")
         return kind
@@ -684,8 +714,18 @@ class Workspace:
         if kind is not None and kind.level in ("secret", "repository"):
             raise ToolError(f"{quoted(path)} is refused: it has another name (a hard link), and {kind.why}")
 
+    def _refuse_secret_elsewhere(self, path: str, status: os.stat_result, data: bytes) -> None:
+        if status.st_nlink < 2:
+            return
+        why = secret_of_elsewhere(data)
+        if why is not None and self._links.has_other_names(status):
+            raise ToolError(
+                f"{quoted(path)} is refused: it has another name (a hard link) outside of the workspace, and "
+                f"{why}; do without it, or say that a copy of it is needed in its place"
+            )
+
     def _descent(self) -> Descent:
-        return Descent(self.root, self._aliases, self._folds_case, self.identity)
+        return Descent(self.root, self._aliases, self._folds_case, self.identity, self._closed)
 
 
 def refuse_secret(path: str, data: bytes) -> None:
@@ -797,6 +837,8 @@ class FileReader:
                     data = b"".join([data, *islice(rest, limit_bytes // _CHUNK + 1)])
                 if may_be_secret(name, data):
                     refuse_secret(path, data)
+                if status.st_nlink > 1:
+                    self.workspace._refuse_secret_elsewhere(path, status, data)
                 return data
             finally:
                 os.close(file)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sunwell.agent.request import RunOptions
-from sunwell.checks.files_check import FilesCheck
+from sunwell.checks.files_check import FilesCheck, WatchedFiles
 from sunwell.checks.suite import ChosenChecks
 from sunwell.core.check import Verdict, name_of
 from sunwell.core.message import FileChange
@@ -210,3 +210,14 @@ async def test_a_change_whose_time_was_set_back_is_found(project, checking):
     file.write_text("b")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert (await checks.verdict(checking())).passed is False
+
+
+def test_an_ignore_file_that_is_another_name_of_a_secret_is_not_recorded(folder: Path) -> None:
+    """The ignore files of the start are kept in the journal."""
+    (folder / ".env").write_text("canary-5f1d\n")
+    (folder / "sub").mkdir()
+    (folder / "sub/.gitignore").hardlink_to(folder / ".env")
+    (folder / ".gitignore").write_text("*.log\n")
+    record = WatchedFiles.begin(folder, ("**",)).record()
+    assert record["ignoring"][".gitignore"] == "*.log\n"
+    assert "canary" not in str(record)

@@ -60,6 +60,23 @@ def test_a_file_with_secrets_is_no_material(
     assert not simulator.requests
 
 
+@pytest.mark.parametrize("secret", [".netrc", ".local/state/sunwell/journal.key", "proj/.env"])
+def test_another_name_of_a_secret_is_no_material(
+    sunwell: Invoke, tmp_path: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    """A hard link to a file of the home folder."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    place = tmp_path / "home" / secret
+    place.parent.mkdir(parents=True)
+    place.write_text("canary\n")
+    (tmp_path / "notes.txt").hardlink_to(place)
+    for name in (tmp_path / "notes.txt", place):
+        done = sunwell("run", "Say hello", "-c", name, "-w", tmp_path, "-m", "haiku")
+        assert done.exit_code == 2
+        assert "is a file with secrets" in done.stderr
+    assert not simulator.requests
+
+
 @pytest.mark.parametrize("said", ["", " \n"])
 def test_an_empty_pipe_is_no_material(
     sunwell: Invoke, tmp_path: Path, simulator: Simulator, said: str

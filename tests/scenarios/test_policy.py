@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -316,6 +317,25 @@ def test_a_closed_file_is_written_by_no_executor_that_says_what_it_changes(place
         call_of(name, path=path, content="new"),
     )
     assert not (place.root / path).exists()
+
+
+@pytest.mark.parametrize("form", ["{home}/{path}", "../{name}/{path}"])
+@pytest.mark.parametrize("path", [".local/state/sunwell/journal.key", ".config/sunwell/trusted.json"])
+def test_no_executor_that_says_what_it_changes_writes_sunwells_own_files(
+    place: Place, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, form, path
+) -> None:
+    """They are outside of the workspace, where all else is the executor's own matter."""
+    if place.kind != "staging":
+        pytest.skip("only an executor that says which file it changes can name one outside")
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    (home / path).parent.mkdir(parents=True)
+    (home / path).write_text("old")
+    (home / path).chmod(0o644)  # no key that a run could be marked with, so it stays
+    named = form.format(home=home, name=os.path.relpath(home, place.root.parent), path=path)
+    allowed = RunOptions(approve=place.answers(True), allow_write=("**",))
+    place.go("run", allowed, call_of("put", path=named, content="new"))
+    assert (home / path).read_text() == "old"
 
 
 def test_calls_that_were_not_made_need_no_undo(place: Place) -> None:

@@ -236,7 +236,7 @@ def batch_now(
 ) -> tuple[Batch | None, str]:
     """Return *batch* with the results file that may be written, and a sentence if none may.
 
-    The recorded file counts if it is in the workspace, is not protected and not behind a link;
+    The recorded file counts if it is in the workspace, is not protected and not behind a link of any kind;
     any other only if the caller *named* it. Raises :exc:`~sunwell.errors.ConfigurationError` if it would
     be needed; a run that is finished leaves the file as it is.
     """
@@ -262,4 +262,6 @@ def _is_inside(file: Path, workspace: Path) -> bool:
         return False
     if not file.is_absolute() or file.name in ("", "..") or not place.is_relative_to(root):
         return False
-    return kind_of_path(place.relative_to(root).as_posix()) is None and not place.is_symlink()
+    if kind_of_path(place.relative_to(root).as_posix()) is not None or place.is_symlink():
+        return False
+    return not place.is_file() or place.stat().st_nlink < 2  # lines would be added to its other name

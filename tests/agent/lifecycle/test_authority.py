@@ -406,7 +406,8 @@ def _batch(story, results: Any, *, is_over: bool = False) -> Path:
 
 @pytest.mark.parametrize(
     "place", ["{outside}/out.jsonl", "{inside}/../out.jsonl", "out.jsonl", "{inside}/link/out.jsonl",
-              "{inside}/linked.jsonl", "{inside}/.git/config", "{inside}/.sunwell/x", "{inside}/..", "/"],
+              "{inside}/linked.jsonl", "{inside}/hard.jsonl", "{inside}/.git/config",
+              "{inside}/.sunwell/x", "{inside}/..", "/"],
 )  # fmt: skip
 def test_the_record_makes_nobody_write_outside_of_the_workspace(tmp_path, story, place) -> None:
     """A results file elsewhere, behind a link or in a private folder must be named again."""
@@ -416,10 +417,13 @@ def test_the_record_makes_nobody_write_outside_of_the_workspace(tmp_path, story,
         folder.mkdir(parents=True)
     (inside / "link").symlink_to(outside)
     (inside / "linked.jsonl").symlink_to(outside / "out.jsonl")
+    (tmp_path / "precious").write_text("precious")
+    (inside / "hard.jsonl").hardlink_to(tmp_path / "precious")
     _batch(story, place.format(inside=inside, outside=outside))
     with pytest.raises(ConfigurationError, match="is not a place in the workspace: name it again"):
         story.resume()
     assert list(outside.iterdir()) == []
+    assert (tmp_path / "precious").read_text() == "precious"
     assert story.resume(results=outside / "out.jsonl").status == "ok"
     assert len((outside / "out.jsonl").read_text().splitlines()) == 2
 
