@@ -1,4 +1,4 @@
-"""Ten thousand random schedules of workers, waits for all or some, streams and cancellations: nobody hangs."""
+"""Ten thousand random schedules of workers, waits for all or some, streams, cancellations: nobody hangs."""
 
 import asyncio
 import random
