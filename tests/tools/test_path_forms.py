@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from sunwell.core.message import ToolCall
@@ -264,7 +264,11 @@ FILES = [
 @given(st.lists(ALTERNATIVES, min_size=1, max_size=2).map("/".join))
 def test_braces_select_what_their_alternatives_select(glob):
     """A glob with braces, nested or not, is the same as all the globs that it stands for."""
-    whole = FileGlob.of(glob)
+    try:
+        whole = FileGlob.of(glob)
+    except ToolError as error:
+        assert "too many alternatives" in error.sentence
+        reject()
     parts = [FileGlob.of(one) for one in expanded(glob)]
     for path in FILES:
         assert whole.takes(path) == any(one.takes(path) for one in parts)
