@@ -239,7 +239,9 @@ def comparison_lines(comparison: Comparison | None, *, is_over: bool = True) -> 
         return []
     if not is_over:
         so_far = dollars(comparison.estimated_usd)
-        return [f"compared with {_name(comparison.smart_model)} alone, estimated for the work so far: {so_far}"]
+        return [
+            f"compared with {_name(comparison.smart_model)} alone, estimated for the work so far: {so_far}"
+        ]
     saved, share = comparison.saved_usd, comparison.saved_share
     estimated = dollars(comparison.estimated_usd)
     line = f"compared with {_name(comparison.smart_model)} alone, estimated: {estimated}"

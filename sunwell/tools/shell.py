@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import attrs
 
 from sunwell.core.confinement import Confinement
-from sunwell.core.marks import guarded
+from sunwell.core.marks import guarded, guarded_part
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
 from sunwell.core.threads import in_thread, in_thread_to_the_end
@@ -267,7 +267,8 @@ class CommandRunner:
         half = self.secrets.longest_chars
         head = self._clean(ended.output[: ended.head_bytes])
         head = head[: max(len(head) - half, 0)][: most_chars * (3 - tail_thirds) // 3]
-        tail = self._clean(ended.output[ended.head_bytes :])[half:][-(most_chars * tail_thirds // 3) :]
+        tail = self._clean(ended.output[ended.head_bytes :])
+        tail = guarded_part(tail, max(half, len(tail) - most_chars * tail_thirds // 3))
         gone = ended.cut_bytes + len(ended.output) - len((head + tail).encode())
         return f"{head}\n[about {gone:,} bytes were cut out here]\n{tail}"
 

@@ -71,8 +71,8 @@ class CallTerms:
         return ToolResult(call.id, text, outcome.is_error, changes, outcome.exit_code, outcome.reads)
 
     def failure(self, call: ToolCall, sentence: str) -> ToolResult:
-        """Return *sentence* as a result with ``is_error``."""
-        return self.result(call, Outcome(sentence, is_error=True))
+        """Return *sentence*, which may repeat lines of a file, as a result with ``is_error``."""
+        return self.result(call, Outcome(guarded(sentence), is_error=True))
 
     async def require_approval(
         self, tool: str, summary: str, details: str, *, path: str = "", conditions: str = "", reason: str = ""

@@ -28,7 +28,20 @@ from tests.filled import filled
 
 BREAKS = [
     pytest.param(sign, id=f"{ord(sign[0]):04x}")
-    for sign in ("\n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\x1b")
+    for sign in (
+        "\n",
+        "\r\n",
+        "\r",
+        "\x0b",
+        "\x0c",
+        "\x1c",
+        "\x1d",
+        "\x1e",
+        "\x85",
+        "\u2028",
+        "\u2029",
+        "\x1b",
+    )
 ]
 FORGED = "verdict  verified by FORGED"
 LINES = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
@@ -51,7 +64,9 @@ def result_of(text: str, choice: int = 0) -> TaskResult:
     made: TaskResult = filled(TaskResult, text, choice)
     bill: Bill = made.bill  # two of everything, so that each part of it is printed
     twice = [
-        attrs.evolve(line, model=f"{text}{n}", provider=f"{text}{n}", purpose=purpose, rung=f"{text}{n}", depth=n)
+        attrs.evolve(
+            line, model=f"{text}{n}", provider=f"{text}{n}", purpose=purpose, rung=f"{text}{n}", depth=n
+        )
         for n, purpose in enumerate(("lens", text))
         for line in bill.lines
     ]

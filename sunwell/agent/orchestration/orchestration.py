@@ -20,6 +20,7 @@ from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.worker_result import reported
 from sunwell.context.options import DelegationTools
 from sunwell.core.lens import EphemeralLens
+from sunwell.core.marks import guarded
 from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason, TaskResult
@@ -109,7 +110,8 @@ def _delivered(results: tuple[TaskResult, ...], most_bytes: int) -> str:
     room = most_bytes
     for result in told:
         size = max(1, len(result.answer.encode("utf-8", "replace")))
-        shown = excerpt(result.answer, len(result.answer) * min(each, size) // size)
+        answer = guarded(result.answer)
+        shown = excerpt(answer, len(answer) * min(each, size) // size)
         part = reported(attrs.evolve(result, answer=shown))
         room -= len(part.encode("utf-8", "replace"))
         if room < 0:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import attrs
 
 from sunwell.agent.workers.worker_result import reported
-from sunwell.core.marks import guarded
+from sunwell.core.marks import guarded, guarded_part
 from sunwell.core.task import TaskResult
 
 EXCERPT_CHARACTERS = 16_000
@@ -33,7 +33,7 @@ def excerpt(text: str, most_characters: int) -> str:
     tail = most_characters // 3
     head = most_characters - tail
     left_out = f"[{len(text) - head - tail:,} characters are left out here]"
-    return f"{text[:head]}\n\n{left_out}\n\n{text[len(text) - tail :]}"
+    return f"{text[:head]}\n\n{left_out}\n\n{guarded_part(text, len(text) - tail)}"
 
 
 def _told(result: TaskResult, most_characters: int) -> str:
