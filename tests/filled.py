@@ -24,7 +24,7 @@ def filled(kind: Any, text: str, choice: int = 0, depth: int = 0) -> Any:
         given = {
             field.name: filled(hints[field.name], text, choice, depth + 1)
             for field in attrs.fields(kind)
-            if field.init and field.name not in UNTYPED
+            if field.init and (field.default is attrs.NOTHING or field.name not in UNTYPED)
         }
         return kind(**given)
     origin, parts = get_origin(kind), get_args(kind)

@@ -28,7 +28,7 @@ def bullet_list(items: Iterable[str]) -> str:
 
 
 def list_item(text: str) -> str:
-    """Return *text* as one list item: none of its lines becomes a heading, a fence, a mark or another item."""
+    """Return *text* as one list item: no line of it becomes a heading, a fence, a mark or another item."""
     first, *rest = text.strip().splitlines() or [""]
     first = first.strip()
     if _BLOCK_START.match(first):

@@ -128,15 +128,28 @@ def _begins_line(piece: str, content: str) -> bool:
     return re.search(_AT_START + re.escape(piece), content) is not None
 
 
+_COLUMNS = (
+    "adopted|bill|cancelled|changed|commands|cost|created|done|error|files|incomplete|journal|kept|lens"
+    "|note|quoted|removed|restored|restores|sandbox|skipped|total|unchanged|warning|written"
+)
+"""What stands in the first or second column of a report, before two blanks."""
 _REPORT = re.compile(
     r"^(\\*+)(?=[ \t]*+(?:"  # without going back: a text may be one long run of either
     r"(?i:verdict\b|(?:not )?verified(?: by\b|:)|approved\b)"
-    r"|(?:done|error|incomplete|cancelled|bill|cost|files|commands|sandbox|journal|lens|note|quoted)"
-    r"(?: {2}| *\t)"
-    r"|(?:incomplete|cancelled) [^\n]{0,200}after \d+ turns?\b"
-    r"|commands exit\b|sandbox: |sunwell: |run [0-9a-f-]{8,36} |unresolved: |unconfirmed: |continue sunwell "
-    r"|compared with [^\n]{1,200} alone\b|check (?:passed|failed|could not tell): "
-    r"|[^\n]{0,400}\? \(y, n, all, details, \?\)"
+    rf"|(?i:{_COLUMNS})(?: {{2}}| *\t)"
+    r"|(?:incomplete|cancelled|error) [^\n]{0,200}after \d+ turns?\b"
+    r"|(?:exit -?\d+|killed) {2,}|commands (?:exit|killed)\b|not saved |adopted [0-9a-f-]{8,36}$"
+    r"|by (?:provider|depth|purpose|rung) {2}|(?:by provider|by purpose) \S|prices of \d{4}-"
+    r"|sandbox: |sunwell: |note: |warning: |budget: |time: \S+ \S+ of \S|unresolved: |unconfirmed: "
+    r"|(?:target files|left out): |continue sunwell "
+    r"|(?:the )?run [0-9a-f-]{8,36}\b|the run had finished: |ceilings: |checks of the record: "
+    r"|compared with [^\n]{1,200} alone\b|(?:task-\d+: )?(?:check (?:passed|failed|could not tell): "
+    r"|rung (?:cheap|cheap_again|lens|second|smart): )"
+    r"|delegating to [^\n]{1,200}: |not delegating: |no lens: |lens (?:given )?by |lens given: "
+    r"|using \S+ instead of "
+    r"|waiting for [^\n]{1,200}, \d+ s$|stopping; press |asked (?:by|because) "
+    r"|Completed in [\d.]+s$|Tokens: [\d,]+ in \+ |Estimated cost: (?:\$|unknown)"
+    r"|[^\n]{0,400}\? (?:\(y, n, all, details, \?\)|\[y/N\])"
     r"))",
     re.MULTILINE,
 )
