@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _SECRET_NAME = re.compile(
     r"(?:(?:PASSWORD|PASSWD|PASSPHRASE|PASSCODE|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|SECRET_?KEY|PRIVATE_?KEY)S?"
     r"|(?:^|_)(?:KEY|PASS|AUTH|AUTHORIZATION|BEARER|PAT|CREDENTIALS?|COOKIES?|DSN|CONNECTION_STRING|CONN_STR"
@@ -21,15 +26,18 @@ _OPEN_NAME = re.compile(
     r"(?:^|_)(?:PUBLIC|PUBLISHABLE|PRIMARY|FOREIGN|PARTITION|SORT|MAX|MIN|NUM)_?(?:API_?)?(?:KEYS?|TOKENS?)$",
     re.IGNORECASE,
 )
-_SECRET_WORDS = frozenset(
-    ["password", "passwords", "passwd", "passphrase", "passcode", "pass", "pwd", "pw", "secret", "secrets", "token", "key", "apikey", "auth", "authorization", "bearer", "pat", "credential", "credentials", "cookie", "cookies", "jwt", "oauth", "dsn"]
+_SECRET_WORDS = _words(
+    "password passwords passwd passphrase passcode pass pwd pw secret secrets token key apikey auth "
+    "authorization bearer pat credential credentials cookie cookies jwt oauth dsn"
 )
-_OPEN_WORDS = frozenset(
-    ["public", "publishable", "primary", "foreign", "partition", "sort", "max", "min", "num", "count", "limit", "per", "budget"]
-)
+_OPEN_WORDS = _words("public publishable primary foreign partition sort max min num count limit per budget")
 """Words that make a key or a token one that everybody may see, or a number of them."""
-_DESCRIBING = frozenset(
-    ["alg", "algorithm", "audience", "backend", "cache", "class", "cmd", "command", "count", "dir", "directory", "disabled", "domain", "enabled", "endpoint", "expires", "expiry", "file", "folder", "format", "header", "helper", "home", "host", "hostname", "id", "issuer", "length", "level", "limit", "location", "manager", "method", "mode", "model", "module", "name", "namespace", "path", "plugin", "policy", "port", "prefix", "program", "protocol", "provider", "realm", "region", "required", "role", "rotation", "scope", "scopes", "seconds", "server", "service", "size", "sock", "socket", "store", "style", "suffix", "timeout", "ttl", "type", "uri", "url", "urls", "user", "username", "vault", "version"]
+_DESCRIBING = _words(
+    "alg algorithm audience backend cache class cmd command count dir directory disabled domain enabled "
+    "endpoint expires expiry file folder format header helper home host hostname id issuer length level "
+    "limit location manager method mode model module name namespace path plugin policy port prefix "
+    "program protocol provider realm region required role rotation scope scopes seconds server service "
+    "size sock socket store style suffix timeout ttl type uri url urls user username vault version"
 )
 """Last words of names of what belongs to a secret and is none."""
 _WORD_IN_NAME = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -66,7 +74,7 @@ def secrets_in(name: str, value: str) -> Iterator[str]:
 
     In any variable that is passwords, tokens and secret parameters of all addresses in it, and the values of
     pairs such as ``password=``; in one whose name says so, also its value, without quotes and without the
-    word before it, as in ``Bearer TOKEN`` and ``user:TOKEN``. Only values that :func:`is_telling` should count.
+    word before it, as in ``Bearer TOKEN`` and ``user:TOKEN``. Only what :func:`is_telling` should count.
     """
     found = itertools.chain(_whole(name, value), _in_addresses(value), _in_pairs(value))
     yield from dict.fromkeys(itertools.islice(found, _MOST_PARTS))
