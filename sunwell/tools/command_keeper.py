@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 _SET_DEATH_SIGNAL, _SET_SUBREAPER = 1, 36
@@ -20,7 +21,7 @@ _PAUSE_SECONDS = 0.001
 
 
 def kept(command: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the command line that runs *command* below a keeper; *command* itself where there can be none."""
+    """Return the command line that runs *command* below a keeper; *command* itself if there can be none."""
     if sys.platform != "linux" or not sys.executable or getattr(sys, "frozen", False):
         return command
     return (sys.executable, "-I", "-S", __file__, *command)
@@ -62,16 +63,15 @@ def _below(parents: tuple[int, ...]) -> Iterator[int]:
 def _children_of(number: int) -> list[int]:
     found: list[int] = []
     with suppress(OSError):
-        for task in os.listdir(f"/proc/{number}/task"):
-            with suppress(OSError), open(f"/proc/{number}/task/{task}/children", encoding="ascii") as file:
-                found += map(int, file.read().split())
+        for task in Path(f"/proc/{number}/task").iterdir():
+            with suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
     return found
 
 
 def _is_dead(number: int) -> bool:
     try:
-        with open(f"/proc/{number}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[:1] in ([b"Z"], [b"X"])
+        return Path(f"/proc/{number}/stat").read_bytes().rpartition(b")")[2].split()[:1] in ([b"Z"], [b"X"])
     except OSError:
         return True
 
@@ -90,10 +90,10 @@ def _keep(command: list[str]) -> NoReturn:
     set_for_process(_SET_DEATH_SIGNAL, signal.SIGUSR2, 0, 0, 0)  # Sunwell itself was killed
     first = os.fork()
     if first == 0:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in (signal.SIGUSR2, signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores the last two
-            signal.signal(number, signal.SIG_DFL)
+        for ignored_one, handler in before.items():
+            signal.signal(ignored_one, handler)
+        for changed in (signal.SIGUSR2, signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores the last two
+            signal.signal(changed, signal.SIG_DFL)
         with suppress(OSError):
             os.execve(command[0], command, _given_environment())
         os._exit(127)
@@ -117,8 +117,7 @@ def _leave_nothing(ours: int) -> NoReturn:
 
 def _given_environment() -> dict[bytes, bytes]:
     """Return the environment as it was given: Python may have added the locale."""
-    with open("/proc/self/environ", "rb") as file:
-        given = [line.partition(b"=") for line in file.read().split(b"\0")]
+    given = [line.partition(b"=") for line in Path("/proc/self/environ").read_bytes().split(b"\0")]
     return {name: value for name, sign, value in given if sign and name}
 
 

@@ -47,10 +47,17 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}://", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*:){1,3}//", re.IGNORECASE)
 _ORACLE = re.compile(r"jdbc:oracle:[a-z0-9]+:[^/@\s]*/([^@\s]+)@", re.IGNORECASE)
 _PAIR = re.compile(
-    r"(?:^|[\s;,&?{(\"'])\s*[\"']?(?:[a-z0-9]+[ _-]){0,3}"
+    r"(?:^|[\s;,&?{(\"'])[\w.-]{0,60}?"
     r"(?:password|passwd|pwd|passphrase|pass|accountkey|sharedaccesskey|sharedaccesssignature|secret|api_?key"
     r"|access_?key|access_?token|auth_?token|_?authtoken|client_?secret|private_?key|token)[\"']?\s*[=:]\s*"
     r"(?:\"((?:[^\"\\]|\\.)+)\"|'((?:[^'\\]|\\.)+)'|\{([^{}]+)\}|([^;&\s,\"'{}]+))",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(
+    r"--[\w-]{0,40}(?:password|passwd|passphrase|token|secret|api-key)\s+([^\s-]\S*)", re.IGNORECASE
+)
+_HEADER = re.compile(
+    r"\b(?:(?:proxy-)?authorization\s*[:=]\s*|(?=(?:bearer|basic)\s))(?:(?:bearer|basic|token|digest)\s+)?([^\s\"',;]+)",
     re.IGNORECASE,
 )
 _SHORTEST = 8
@@ -66,6 +73,7 @@ _HOST = re.compile(
     r"|example|test|svc|co|ai|gov|edu|info|[a-z]{2})(?::\d{1,5})?/?"
 )
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,_:]\d+)*[a-z%]{0,3}")
+_LONG_WORD_AND_NUMBER = re.compile(r"[A-Z]?[a-z]+\d{1,2}")
 _VERSION = re.compile(r"v?\d+(?:\.\d+){1,3}(?:[-+.][a-z0-9.]+)?", re.IGNORECASE)
 
 
@@ -76,8 +84,11 @@ def secrets_in(name: str, value: str) -> Iterator[str]:
     pairs such as ``password=``; in one whose name says so, also its value, without quotes and without the
     word before it, as in ``Bearer TOKEN`` and ``user:TOKEN``. Only what :func:`is_telling` should count.
     """
-    found = itertools.chain(_whole(name, value), _in_addresses(value), _in_pairs(value))
-    yield from dict.fromkeys(itertools.islice(found, _MOST_PARTS))
+    found = itertools.chain(_whole(name, value), _in_addresses(value), _in_pairs(value), _in_json(value))
+    for secret in dict.fromkeys(itertools.islice(found, _MOST_PARTS)):
+        yield secret
+        if secret.endswith("="):  # base64 is often written without it
+            yield secret.rstrip("=")
 
 
 def names_secret(name: str) -> bool:
@@ -139,6 +150,8 @@ def _is_random(value: str) -> bool:
         return False
     if _WORDS.fullmatch(value):
         return _is_humped(value)
+    if _LONG_WORD_AND_NUMBER.fullmatch(value):
+        return False
     return not (_NUMBER.fullmatch(value) or _VERSION.fullmatch(value) or _PATH.match(value)) and any(
         one.isdigit() or one.isupper() for one in value
     )
@@ -159,10 +172,9 @@ def _whole(name: str, value: str) -> Iterator[str]:
         yield plain
     elif _is_random(plain):
         yield plain
-    with suppress(ValueError, RecursionError):
-        if plain.startswith(("{", "[")):
+    if plain.startswith("["):
+        with suppress(ValueError, RecursionError):
             yield from _in_fields(json.loads(plain))
-            return
     for part in re.split(r"[\s,;|]+", plain):
         for inner in (part, *_behind(part)):
             bare = inner.strip("\"'")
@@ -197,6 +209,14 @@ def _in_pairs(value: str) -> Iterator[str]:
     for found in _PAIR.finditer(value):
         inner = next(one for one in found.groups() if one is not None)
         yield from dict.fromkeys((inner, unquote(inner), inner.replace("''", "'").replace("\\", "")))
+    yield from _OPTION.findall(value)
+    yield from filter(_is_random, _HEADER.findall(value))
+
+
+def _in_json(value: str) -> Iterator[str]:
+    if value.lstrip().startswith("{"):
+        with suppress(ValueError, RecursionError):
+            yield from _in_fields(json.loads(value))
 
 
 def _in_addresses(value: str) -> Iterator[str]:

@@ -59,6 +59,12 @@ HIDDEN = [
     ("QUOTED_KEY", f"'{S}'", S),
     ("TWO_KEY", f"{T},{S}", S),
     ("TWO_KEY", f"{T},{S}", T),
+    ("CURL_HEADER", f"Authorization: Bearer {S}", S),
+    ("GIT_CONFIG_VALUE_0", f"AUTHORIZATION: basic {S}=", S),
+    ("JAVA_OPTIONS", f"-Xmx1g -Djavax.net.ssl.keyStorePassword={S}", S),
+    ("ANSIBLE_ARGS", f"--vault-password {S} -v", S),
+    ("SERVICE_ACCOUNT", f'{{"type":"x","private_key":"{S}"}}', S),
+    ("STORAGE", f"AccountName=a;AccountKey={S}==;EndpointSuffix=x", S),
     ("CRLF_KEY", f"{S}\r\n", S),
     ("JSON_SECRET", f'{{"a":"x","inner":{{"client_secret":"{S}"}}}}', S),
     *(
@@ -205,6 +211,8 @@ LESSKEY=/home/ada/.config/lesskey
 MAIL=/var/mail/ada
 EMAIL=ada@example.com
 GREETING=password: see the wiki
+ADVICE=use basic authentication2 with --token none and bearer tokens
+NODE_OPTIONS=--max-old-space-size=4096 --no-token-cache
 NOTE=token=none, secret=unset
 """
 )
