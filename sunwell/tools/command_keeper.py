@@ -22,7 +22,8 @@ _PAUSE_SECONDS = 0.001
 
 def kept(command: tuple[str, ...]) -> tuple[str, ...]:
     """Return the command line that runs *command* below a keeper; *command* itself if there can be none."""
-    if sys.platform != "linux" or not sys.executable or getattr(sys, "frozen", False):
+    is_program = Path(__file__).is_file() and not getattr(sys, "frozen", False)  # not in an archive
+    if sys.platform != "linux" or not sys.executable or not is_program:
         return command
     return (sys.executable, "-I", "-S", __file__, *command)
 
