@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 from sunwell.context.surroundings import Surroundings
 from sunwell.core.markdown import fenced, one_line
+from sunwell.core.marks import guarded
 
 # The lens
 
@@ -598,7 +599,7 @@ def before_you(evidence: str, report: str, changed: Sequence[str], *, diff: str 
         begins=TOLD_BEGINS,
         files=files if changed else _NO_FILES,
         evidence=fenced(evidence.strip() or "(nothing)"),
-        report=fenced(report.strip()[-_MOST_REPORT_CHARACTERS:] or "(nothing)"),
+        report=fenced(guarded(report.strip()[-_MOST_REPORT_CHARACTERS:]) or "(nothing)"),
         diff=_DIFF.format(diff=fenced(diff.strip())) if diff.strip() and not restored else "",
     )
 
@@ -611,7 +612,7 @@ def attempt_text(
     count = "1 attempt" if len(models) == 1 else f"{len(models)} attempts"
     parts = [
         ("What was changed in all:", diff or "(no file was changed)"),
-        ("What the last model reported:", answer or "(nothing)"),
+        ("What the last model reported:", guarded(answer) or "(nothing)"),
         ("What the check found of the last attempt:", evidence or "(nothing)"),
     ]
     told = [f"{head}\n{fenced(text.strip())}" for head, text in parts]

@@ -108,7 +108,7 @@ def _said_once(evidence: Sequence[str]) -> list[str]:
     seen: set[str] = set()
     kept: list[str] = []
     for text in evidence:
-        lines = [line for line in text.splitlines() if line not in seen or not line.startswith(NAMES_CHANGED)]
+        lines = [line for line in text.split("\n") if line not in seen or not line.startswith(NAMES_CHANGED)]
         seen.update(lines)
         kept.append("\n".join(lines))
     return kept

@@ -157,8 +157,15 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
 
 
 def kill_children() -> None:
-    """Kill all processes that this one has started, with their groups; only Linux knows which those are."""
+    """Kill all processes that this one has started, with their groups; only Linux knows which those are.
+
+    So are those below them, first: a keeper that is killed leaves them to nobody.
+    """
+    from sunwell.tools.command_keeper import end_below
+
     with suppress(OSError):
+        tasks = list(Path("/proc/self/task").iterdir())
+        end_below(*(int(number) for task in tasks for number in (task / "children").read_text().split()))
         for task in Path("/proc/self/task").iterdir():
             for number in map(int, (task / "children").read_text().split()):
                 with suppress(OSError):

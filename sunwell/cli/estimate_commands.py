@@ -21,7 +21,7 @@ from sunwell.cli.shared_options import (
     task_of,
     workspace_option,
 )
-from sunwell.cli.terminal import fitted
+from sunwell.cli.terminal import fitted_lines
 from sunwell.context.options import SECTIONS
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def estimate(**chosen: Any) -> None:
         print_json(forecast_object(made))
         return
     for line in _lines(made):
-        for piece in line.split("\n"):  # wrapped
-            say(piece)
+        say(line)
     for name, value in chosen.items():
         if name.startswith("budget_") and value is not None:
             option = f"--{name.replace('_', '-')}"
@@ -119,23 +118,29 @@ def _lines(made: "Forecast") -> list[str]:
         "with-workers": f"{made.worker_with_tools} works and may hand parts out to {made.delegation_model}",
     }
     lines = [
-        fitted(head),
-        *([fitted(compared)] if compared else []),
+        *fitted_lines(head),
+        *(fitted_lines(compared) if compared else []),
         "",
         *_output_lines(made.quote.output),
         f"{'':<18}{'low':>11}{'expected':>11}{'high':>11}{'worst':>11}",
     ]
-    lines += [_row(side, who[side.name], side is made.chosen) for side in made.quote.sides]
+    for side in made.quote.sides:
+        lines += _row(side, who[side.name], side is made.chosen)
     if made.lens is not None:
         from sunwell.report.summary import lens_about
 
-        lines += ["", *(fitted(line, 9) for line in lens_about(made.lens))]
+        lines.append("")
+        for line in lens_about(made.lens):
+            lines += fitted_lines(line, 9)
     if made.ladder is not None and made.ladder.rungs:
         lines += ["", *_ladder_lines(made.ladder)]
-    lines += ["", "Assumed:", *(fitted(f"  · {each}", 4) for each in made.quote.assumptions), ""]
+    lines += ["", "Assumed:"]
+    for each in made.quote.assumptions:
+        lines += fitted_lines(f"  · {each}", 4)
+    lines.append("")
     if made.least_usd is not None:
         least = f"{exact(made.least_usd)} dollars or {made.least_tokens:,} tokens"
-        lines.append(fitted(f"A cap of {least} holds the first call of {made.without_lens}; less may not."))
+        lines += fitted_lines(f"A cap of {least} holds the first call of {made.without_lens}; less may not.")
     dated = f"Prices of {made.quote.price_date}. " if made.quote.price_date else ""
     return [*lines, f"{dated}Nothing was asked and nothing was spent."]
 
@@ -148,12 +153,12 @@ def _ladder_lines(ladder: "ExpectedClimb") -> list[str]:
         f"With a check and --escalate: about {dollars(ladder.expected_usd)} expected, at most "
         f"{dollars(ladder.worst_usd)}; {ladder.passes:.0%} pass."
     )
-    lines = [fitted(head), f"{'':<18}{'expected':>11}{'worst':>11}{'climbed':>11}{'passes':>11}"]
+    lines = [*fitted_lines(head), f"{'':<18}{'expected':>11}{'worst':>11}{'climbed':>11}{'passes':>11}"]
     for rung in ladder.rungs:
         amounts = f"{dollars(rung.side.expected_usd):>11}{dollars(rung.side.worst_usd):>11}"
         row = f"  {rung.name:<16}{amounts}{rung.reached:>11.0%}{rung.chance:>11.0%}   "
         basis = f"{rung.tries:,} outcomes" if rung.tries else "assumed"
-        lines.append(fitted(f"{row}{_RUNGS[rung.name].format(model=rung.model)} ({basis})", len(row)))
+        lines += fitted_lines(f"{row}{_RUNGS[rung.name].format(model=rung.model)} ({basis})", len(row))
     return lines
 
 
@@ -174,10 +179,13 @@ def _output_lines(output: "OutputEstimate | None") -> list[str]:
     reasons = [*output.counted[:_MOST_REASONS], *output.unknown[:_MOST_REASONS]]
     left = len(output.counted) + len(output.unknown) - len(reasons)
     reasons += [f"and {left} more: --json shows them all"] if left else []
-    return [f"Expected output: {span}", *(fitted(f"  · {each}", 4) for each in reasons), ""]
+    lines = [f"Expected output: {span}"]
+    for each in reasons:
+        lines += fitted_lines(f"  · {each}", 4)
+    return [*lines, ""]
 
 
-def _row(side: "Side", who: str, is_chosen: bool) -> str:
+def _row(side: "Side", who: str, is_chosen: bool) -> list[str]:
     from sunwell.report.figures import dollars
 
     several = (side.low_usd, side.expected_usd, side.high_usd, side.worst_usd)
@@ -185,7 +193,7 @@ def _row(side: "Side", who: str, is_chosen: bool) -> str:
     is_unbounded = side.worst_usd is None and side.expected_usd is not None
     amounts += f"{'no bound' if is_unbounded else dollars(side.worst_usd):>11}"
     row = f"{'→ ' if is_chosen else '  '}{side.name:<16}{amounts}   "
-    return fitted(row + who, len(row))
+    return fitted_lines(row + who, len(row))
 
 
 @click.command(cls=SettingsCommand, epilog=EXIT_CODES)

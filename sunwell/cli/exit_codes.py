@@ -53,15 +53,14 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run a command and exit with its code. What is wrong with its options is printed as all else is."""
-        from sunwell.cli.output import say
+        from sunwell.cli.output import say, say_told
 
         try:
             code: Any = super().main(*args, **extra | {"standalone_mode": False})
         except click.ClickException as error:
             page = io.StringIO()
             error.show(file=page)
-            for line in page.getvalue().rstrip("\n").split("\n"):
-                say(line, err=True)
+            say_told(page.getvalue().rstrip("\n"))
             sys.exit(error.exit_code)
         except click.Abort:
             say("sunwell: cancelled", err=True)

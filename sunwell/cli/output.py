@@ -135,6 +135,19 @@ def _broken_visibly(safe: str, err: bool) -> str:
     return "\n".join(lines)
 
 
+def say_told(text: str) -> None:
+    """Print *text*, an error or a warning of several lines, to standard error.
+
+    Its first line is Sunwell's. Of the others, one that looks like a line of the report gets a backslash: an
+    error repeats what others said.
+    """
+    from sunwell.report.figures import printable
+
+    first, *rest = text.split("\n")
+    for line in [first, *map(printable, rest)]:
+        say(line, err=True)
+
+
 def say_change(text: str, *, err: bool = False) -> None:
     """Print *text*, what a dry run would have done, as a person would see it who is asked to approve it."""
     from sunwell.cli.change_text import change_lines, is_diff
@@ -217,8 +230,7 @@ class _LogLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from sunwell.cli.own_process import told_safely
 
-        for line in told_safely(self.format(record)).split("\n"):
-            say(line, err=True)
+        say_told(told_safely(self.format(record)))
 
 
 def take_over() -> None:
@@ -233,5 +245,4 @@ def _print_bug(kind: type[BaseException], error: BaseException | None, where: An
     from sunwell.cli.own_process import told_safely
 
     text = "".join(traceback.format_exception(kind, error, where))
-    for line in told_safely(text).rstrip("\n").split("\n"):
-        say(line, err=True)
+    say_told(told_safely(text).rstrip("\n"))

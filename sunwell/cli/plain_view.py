@@ -63,7 +63,7 @@ def notice(event: Event) -> str | None:
             words = {True: "passed", False: "failed", None: "could not tell"}
             return f"{_task(event.span)}check {words[event.passed]}: {', '.join(event.missed or event.by)}"
         case LensFailed():
-            return f"no lens: {one_line(event.reason, 200)}; {_GOES_ON[event.outcome]}"
+            return f"no lens: {one_line(event.reason, 200)}; {_GOES_ON.get(event.outcome, event.outcome)}"
         case ModelFellBack():
             return f"using {event.used} instead of {event.wanted}: {one_line(event.reason, 200)}"
         case SandboxChosen() if event.confinement.sandbox != "off":  # of that a note warns

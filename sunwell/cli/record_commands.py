@@ -1,4 +1,4 @@
-"""Commands about recorded runs: ``runs``, ``show``, ``adopt``, ``export``, ``undo`` and ``prune``."""
+"""Commands about recorded runs: ``runs``, ``show``, ``adopt``, ``export`` and ``prune``."""
 
 import re
 import sys
@@ -475,42 +475,6 @@ def export(run_id: str, workspace: str, form: str, with_texts: bool) -> None:
         say_json(export_chrome_trace(records))
     else:
         say_json(export_otlp_json(records))
-
-
-@click.command(cls=StrictCommand)
-@click.argument("run_id", metavar="RUN")
-@click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
-@click.pass_context
-def undo(ctx: click.Context, run_id: str, workspace: str) -> None:
-    """Restore the files that RUN changed.
-
-    A file that was changed after the run is left as it is and listed. Changes by shell commands and by your
-    own tools were not saved; these calls are listed with their number. The exit code is 3 if a file that
-    RUN is known to have changed was not restored.
-    """
-    from sunwell.cli.exit_codes import INCOMPLETE
-    from sunwell.errors import ConfigurationError
-    from sunwell.journal.retention import is_running
-    from sunwell.report.figures import one_line
-    from sunwell.tools.originals import undo as put_back
-    from sunwell.tools.workspace import Workspace
-
-    found = own_run_in(Path(workspace), run_id)
-    if is_running(found):
-        raise ConfigurationError(f"the run {found.run_id} is running in another process: stop it first")
-    report = put_back(found.path.parent / "originals", Workspace(workspace))
-    told = (("restored", report.restored), ("removed", report.removed), ("unchanged", report.unchanged))
-    for word, paths in told:
-        for path in paths:
-            say(f"{word:<9} {one_line(path, 200)}")
-    for refusal in report.refused:
-        say(f"skipped   {one_line(refusal.reason, 300)}", err=True)
-    for calls in report.uncovered:
-        say(f"not saved {one_line(str(calls), 300)}: check yourself what they changed", err=True)
-    if report.unread:
-        say(f"not saved unknown calls: {one_line(report.unread, 300)}", err=True)
-    if report.refused or any(calls.paths for calls in report.uncovered):
-        ctx.exit(INCOMPLETE)
 
 
 class _Age(click.ParamType[float]):

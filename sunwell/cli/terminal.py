@@ -54,6 +54,11 @@ def fitted(line: str, indent: int = 0) -> str:
     return broken(line, terminal_width(), indent) if is_terminal() else line
 
 
+def fitted_lines(line: str, indent: int = 0) -> list[str]:
+    """Return the lines of *line* wrapped as by :func:`fitted`; a line break in it is shown as an escape."""
+    return fitted(line, indent).split("\n")
+
+
 def fitted_error(line: str, indent: int = 0) -> str:
     """Return *line* wrapped to the width of the terminal at standard error; elsewhere it stays one line."""
     if sys.stderr is None or not sys.stderr.isatty():

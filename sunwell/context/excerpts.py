@@ -12,6 +12,7 @@ from sunwell.context.outline import Definition, is_code, outline
 from sunwell.context.relevance import Passage, Sought, ranked_passages, with_neighbours
 from sunwell.context.workspace_files import list_files
 from sunwell.core.markdown import fenced
+from sunwell.core.marks import guarded
 from sunwell.core.message import FileRead
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ToolError
@@ -112,13 +113,14 @@ class _File:
         """Take the text apart into lines; done only for files that may be shown."""
         if self.lines:
             return
-        self.lines = self.text.split("\n")
-        self.size_bytes = _size(self.text)
+        text = guarded(self.text)
+        self.lines = text.split("\n")
+        self.size_bytes = _size(text)
         at, self._ends = 0, [0]
         for line in self.lines:
             at += _size(line) + 1
             self._ends.append(at)
-        fence = _size(fenced(self.text)) - self.size_bytes
+        fence = _size(fenced(text)) - self.size_bytes
         digits = len(str(len(self.lines)))
         self.heading_bytes = _size(self.title) + len(", lines - of :\n\n\n") + 3 * digits + fence
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 
 from sunwell.context.workspace_files import list_files
+from sunwell.core.marks import guarded
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ToolError
 from sunwell.tools.text_file import text_of
@@ -108,7 +109,7 @@ def _advice(workspace: Workspace, secrets: Secrets) -> tuple[Advice, ...]:
         cut = text.encode("utf-8", "replace")[: max(0, room)].decode("utf-8", "ignore")
         room -= len(cut.encode("utf-8", "replace"))
         if cut.strip():
-            found.append(Advice(name, cut, is_cut=len(cut) < len(text)))
+            found.append(Advice(name, guarded(cut), is_cut=len(cut) < len(text)))
     return tuple(found)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import attrs
 
 from sunwell.core.markdown import bullet_list, fenced, one_line
+from sunwell.core.marks import guarded
 
 _SECTIONS = (
     ("heuristics", "Guidelines"),
@@ -75,7 +76,7 @@ class EphemeralLens:
         blocks += [f"## {title}\n{bullet_list(items)}" for title, items in sections if items]
         examples = _written(self.examples)
         if examples:
-            shown = [f"### Example {i}\n{fenced(text)}" for i, text in enumerate(examples, 1)]
+            shown = [f"### Example {i}\n{fenced(guarded(text))}" for i, text in enumerate(examples, 1)]
             blocks.append("\n".join(["## Style Examples", *shown]))
         return "\n\n".join(blocks)
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from sunwell.core.marks import guarded
+
 _BLOCK_START = re.compile(r"#{1,6}(?:\s|$)|`{3}|~{3}")
 _CONTINUATION = " " * 6
 # Four columns past the text of "- ": text indented this far starts no heading, fence or list.
@@ -26,12 +28,12 @@ def bullet_list(items: Iterable[str]) -> str:
 
 
 def list_item(text: str) -> str:
-    """Return *text* as one list item: none of its lines becomes a heading, a fence or another item."""
+    """Return *text* as one list item: no line of it becomes a heading, a fence, a mark or another item."""
     first, *rest = text.strip().splitlines() or [""]
     first = first.strip()
     if _BLOCK_START.match(first):
         first = "\\" + first
-    return "\n".join([f"- {first}", *(f"{_CONTINUATION}{line}".rstrip() for line in rest)])
+    return "\n".join([f"- {first}", *(f"{_CONTINUATION}{guarded(line)}".rstrip() for line in rest)])
 
 
 def one_line(text: str) -> str:

@@ -113,6 +113,11 @@ def is_own(run: RunFile, line: bytes, key: bytes | None) -> bool:
     return kept == _adoption(line, key, run.path)
 
 
+def is_adopted(run: RunFile) -> bool:
+    """Whether *run*, which is this user's, was not started but adopted."""
+    return not is_marked(first_line(run.path), user_key(), run.path)
+
+
 def _adoption(line: bytes, key: bytes, journal: Path) -> bytes:
     return mark_of(b"adopted\n" + line, key, journal).encode()
 

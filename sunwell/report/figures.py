@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -59,6 +59,15 @@ def printable(text: str) -> str:
     if not safe.isascii():  # a mark at the beginning of a line is drawn on the line above
         safe = _FIRST.sub(lambda found: _escaped_marks(found[0]), safe)
     return guarded_from_report(safe)
+
+
+def report_text(lines: Iterable[str]) -> str:
+    """Return *lines* of a report as one text, of which each stays one line, whatever was put into it.
+
+    All lines that are joined to a text pass here: what breaks a line in a value from outside, such as the id
+    that a provider gives its model, is shown as an escape.
+    """
+    return "\n".join([shown(line, kept="\t") for line in lines])
 
 
 def _escaped_marks(first: str) -> str:

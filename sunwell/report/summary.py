@@ -10,7 +10,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult, Total
 from sunwell.core.verdict import verification_fields
 from sunwell.models.prices import PriceBook
-from sunwell.report.figures import dollars, exact, one_line, seconds_text
+from sunwell.report.figures import dollars, exact, one_line, report_text, seconds_text
 from sunwell.report.forecast import lens_object, quote_object
 from sunwell.report.verdict_text import verdict_lines
 from sunwell.report.worker_entries import file_object, usage_object, workers_of_result
@@ -164,6 +164,7 @@ def _comparison(comparison: Comparison | None) -> dict[str, Any] | None:
     }
 
 
+_LONGEST_NAME = 120
 _PARTS: tuple[Literal["provider", "depth", "purpose", "rung"], ...] = ("provider", "depth", "purpose", "rung")
 
 
@@ -192,30 +193,36 @@ def summary_text(
     lines += verdict_lines(result)
     if result.journal:
         lines.append(f"journal  {on_one_line(str(result.journal))}")
-    return "\n".join(lines)
+    return report_text(lines)
 
 
 def bill_lines(bill: Bill, width: int = 100) -> list[str]:
     """Return the bill by model and the total; also by provider, depth and purpose if there are several."""
     if not bill.lines:
         return ["cost     $0: nothing was billed"]
-    wide = max(len(line.model) for line in bill.models)
+    names = [_name(model.model) for model in bill.models]
+    wide = max(map(len, names))
     lines = []
-    for i, model in enumerate(bill.models):
-        lines.append(_row("" if i else "bill", model.model, wide, model_total(model), width))
+    for i, (name, model) in enumerate(zip(names, bill.models, strict=True)):
+        lines.append(_row("" if i else "bill", name, wide, model_total(model), width))
     whole: Total = Total.of([line.total for line in bill.lines])
     if len(bill.models) > 1:
         lines.append(_row("", "total", wide, whole, width))
     if bill.price_date:
         lines.append(f"{'':<8} prices of {bill.price_date}")
-    for name in _PARTS:
-        parts = bill.split(name)
+    for by in _PARTS:
+        parts = bill.split(by)
         if len(parts) > 1:
-            shown = ", ".join(f"{part} {dollars(total.cost_usd)}" for part, total in parts)
-            lines.append(f"{f'by {name}':<11} {shown}")
+            shown = ", ".join(f"{_name(str(part))} {dollars(total.cost_usd)}" for part, total in parts)
+            lines.append(f"{f'by {by}':<11} {shown}")
     if whole.uncertain_calls:
         lines.append(_uncertain(whole))
     return lines
+
+
+def _name(given: str) -> str:
+    """Return the id of a model or another name from outside as a part of a line."""
+    return one_line(given, _LONGEST_NAME)
 
 
 def comparison_lines(comparison: Comparison | None, *, is_over: bool = True) -> list[str]:
@@ -227,10 +234,12 @@ def comparison_lines(comparison: Comparison | None, *, is_over: bool = True) -> 
         return []
     if not is_over:
         so_far = dollars(comparison.estimated_usd)
-        return [f"compared with {comparison.smart_model} alone, estimated for the work so far: {so_far}"]
+        return [
+            f"compared with {_name(comparison.smart_model)} alone, estimated for the work so far: {so_far}"
+        ]
     saved, share = comparison.saved_usd, comparison.saved_share
     estimated = dollars(comparison.estimated_usd)
-    line = f"compared with {comparison.smart_model} alone, estimated: {estimated}"
+    line = f"compared with {_name(comparison.smart_model)} alone, estimated: {estimated}"
     if saved is None or share is None:
         return [line + "; savings unknown"]
     word = "saved" if share >= 0 else "lost by delegating"

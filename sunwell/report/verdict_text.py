@@ -64,15 +64,16 @@ def _versus(found: Verification) -> str:
     if found.alone_usd is None:
         return ""
     if found.attempts and found.attempts[-1].model == found.alone_model:
-        return f", of which {dollars(found.alone_usd)} for {found.alone_model}"
-    return f", vs. about {dollars(found.alone_usd)} for {found.alone_model} alone"
+        return f", of which {dollars(found.alone_usd)} for {one_line(found.alone_model)}"
+    return f", vs. about {dollars(found.alone_usd)} for {one_line(found.alone_model)} alone"
 
 
 def _rung(found: Verification) -> str:
     if not found.attempts:
         return ""
     last = found.attempts[-1]
-    return f" on rung {len(found.attempts)} ({_WAYS[last.rung].format(model=last.model)})"
+    way = _WAYS.get(last.rung, "{model}").format(model=one_line(last.model))
+    return f" on rung {len(found.attempts)} ({way})"
 
 
 def _counted(count: int, noun: str) -> str:

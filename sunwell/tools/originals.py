@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -220,6 +220,33 @@ class UndoRefusal:
 
 
 @attrs.frozen
+class UndoStep:
+    """A file as an undo is about to change it."""
+
+    path: str
+    old: bytes | None
+    """What it holds now, if there is a reason to ask; ``None``: it does not exist, or cannot be shown."""
+    new: bytes | None
+    """What it will hold; ``None``: it is removed."""
+    is_new: bool
+    """Whether the undo makes the file."""
+    reason: str = ""
+    """Why a person has to decide it, for example that other programs run the file; empty: nobody has to."""
+    is_protected: bool = False
+    """Whether that is because of the file's name."""
+
+    @property
+    def verb(self) -> str:
+        """What will be done: ``creates``, ``restores`` or ``removes``."""
+        return "removes" if self.new is None else "creates" if self.is_new else "restores"
+
+
+def unless_protected(step: UndoStep) -> str:
+    """Return why *step* is not taken if nobody can be asked: its file is one that is asked for each time."""
+    return f"{step.reason}, so only a person can allow it" if step.is_protected else ""
+
+
+@attrs.frozen
 class UndoReport:
     """The result of an undo, by path."""
 
@@ -246,11 +273,18 @@ class _Kept:
 
 
 def undo(
-    folder: str | os.PathLike[str], workspace: Workspace, *, only: Collection[str] | None = None
+    folder: str | os.PathLike[str],
+    workspace: Workspace,
+    *,
+    only: Collection[str] | None = None,
+    refuses: Callable[[UndoStep], str] = unless_protected,
 ) -> UndoReport:
     """Restore the files that a run changed; *folder* contains its originals.
 
-    With *only*, no other files are restored than these, by their paths.
+    With *only*, no other files are restored than these, by their paths. Before each file, *refuses* is asked
+    why it must stay as it is, and returns an empty text if it need not. By default that are the files which a
+    person is asked about each time, such as ``.envrc``: originals lie in the workspace, where others may have
+    put them.
 
     A file that was changed after the run is not touched, and is reported. Calling it twice is safe.
     Changes by commands, by the caller's tools and by executors without staging cannot be undone: the
@@ -278,7 +312,7 @@ def undo(
         if only is not None and path not in only:
             continue
         try:
-            done[_put_back(place, workspace, path, kept)].append(path)
+            done[_put_back(place, workspace, path, kept, refuses)].append(path)
         except ToolError as error:
             refused.append(UndoRefusal(path, error.sentence))
     return UndoReport(
@@ -326,18 +360,39 @@ def _joined(known: dict[str, _Kept], workspace: Workspace) -> dict[str, _Kept]:
     return joined
 
 
-def _put_back(folder: Path, workspace: Workspace, path: str, kept: _Kept) -> str:
+def _put_back(
+    folder: Path, workspace: Workspace, path: str, kept: _Kept, refuses: Callable[[UndoStep], str]
+) -> str:
     now = workspace.sha256(path)
     if now == kept.before:
         return "unchanged"
     if now not in kept.afters:
         raise ToolError(f"{quoted(path)} was changed after the run; it is left as it is")
-    if kept.before is None:
+    new = None if kept.before is None else original_of(folder, path, kept.before)
+    if why := refuses(_step(workspace, path, new, is_new=now is None)):
+        raise ToolError(f"{quoted(path)} is left as it is: {why}")
+    if new is None:
         assert now is not None  # it differs from the original
         workspace.remove(path, now)
         return "removed"
-    workspace.write(path, original_of(folder, path, kept.before), now, restores=True)
+    workspace.write(path, new, now, restores=True)
     return "restored"
+
+
+def _step(workspace: Workspace, path: str, new: bytes | None, *, is_new: bool) -> UndoStep:
+    reason, is_protected = "", False
+    try:
+        reason = workspace.asked_for(path)
+        is_protected = bool(reason)
+    except (
+        ToolError
+    ) as error:  # code of the program that runs; or it is never written, as writing it will say
+        reason = error.sentence
+    found = None
+    if reason:
+        with suppress(ToolError):  # too large, or a key: it is not shown
+            found = workspace.read(path, _MOST_SHOWN_BYTES)
+    return UndoStep(path, None if found is None else found.data, new, is_new, reason, is_protected)
 
 
 def original_of(folder: Path | None, path: str, name: str) -> bytes:

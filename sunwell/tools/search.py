@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.core.marks import guarded
 from sunwell.core.message import FileRead
 from sunwell.core.model import ToolSpec
 from sunwell.core.threads import in_thread
@@ -262,7 +263,7 @@ class _Search:
             lines.append(f"({counted(self._too_deep, 'folder')} below {_DEEPEST} levels not searched)")
         if self._remark:
             lines.append(f"({self._remark})")
-        return Outcome("\n".join(lines), reads=tuple(self._reads))
+        return Outcome(guarded("\n".join(lines)), reads=tuple(self._reads))
 
     def _nothing(self, path: str, glob: str) -> str:
         if self._remark:

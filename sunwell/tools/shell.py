@@ -13,13 +13,14 @@ from weakref import WeakKeyDictionary
 import attrs
 
 from sunwell.core.confinement import Confinement
-from sunwell.core.marks import guarded
+from sunwell.core.marks import guarded, guarded_part
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
 from sunwell.core.threads import in_thread, in_thread_to_the_end
 from sunwell.core.tool import Sandbox
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import closed, nullable, text, whole
+from sunwell.tools.command_keeper import end_below, kept
 from sunwell.tools.environment import command_environment
 from sunwell.tools.file_glob import GlobSet
 from sunwell.tools.guarded_files import GuardedFile, guarded_in
@@ -131,6 +132,8 @@ async def _wait(process: asyncio.subprocess.Process, seconds: float) -> int | No
     except TimeoutError:
         return None
     finally:
+        if process.returncode is None:
+            end_below(process.pid)  # first: if the process itself is gone, nobody knows what it had started
         with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for a dead group
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
@@ -205,7 +208,7 @@ class CommandRunner:
         plain, most_bytes = ("/bin/sh", "-c", command), 4 * output_chars
         if self.sandbox == "off":
             async with self._watched(most_entries=_MOST_NAMED_IN) as watch:
-                ended = await run_group(plain, self.root, environ, seconds, most_bytes)
+                ended = await run_group(kept(plain), self.root, environ, seconds, most_bytes)
             return attrs.evolve(ended, left=watch.left)
         sandbox = await self._sandbox(environ)
         async with self._watched() as watch:
@@ -267,7 +270,8 @@ class CommandRunner:
         half = self.secrets.longest_chars
         head = self._clean(ended.output[: ended.head_bytes])
         head = head[: max(len(head) - half, 0)][: most_chars * (3 - tail_thirds) // 3]
-        tail = self._clean(ended.output[ended.head_bytes :])[half:][-(most_chars * tail_thirds // 3) :]
+        tail = self._clean(ended.output[ended.head_bytes :])
+        tail = guarded_part(tail, max(half, len(tail) - most_chars * tail_thirds // 3))
         gone = ended.cut_bytes + len(ended.output) - len((head + tail).encode())
         return f"{head}\n[about {gone:,} bytes were cut out here]\n{tail}"
 

@@ -76,8 +76,8 @@ class CallTerms:
         return ToolResult(call.id, text, outcome.is_error, changes, outcome.exit_code, outcome.reads)
 
     def failure(self, call: ToolCall, sentence: str) -> ToolResult:
-        """Return *sentence* as a result with ``is_error``."""
-        return self.result(call, Outcome(sentence, is_error=True))
+        """Return *sentence*, which may repeat lines of a file, as a result with ``is_error``."""
+        return self.result(call, Outcome(guarded(sentence), is_error=True))
 
     def refusal(self, call: ToolCall, sentence: str) -> ToolResult:
         """Return *sentence* as the result of a call that was refused before it began."""

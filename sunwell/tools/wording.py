@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Container, Iterable
 
+from sunwell.core.marks import guarded_part
 from sunwell.core.message import ToolResult
 
 _ESCAPES = re.compile(
@@ -146,7 +147,8 @@ def quoted(path: str) -> str:
 def cut(text: str, limit_chars: int, tail_thirds: int = 1) -> str:
     """Return *text*, or its head and tail within about *limit_chars*, with a note about the cut.
 
-    The tail gets *tail_thirds* of three parts.
+    The tail gets *tail_thirds* of three parts. It may begin anywhere in a line, and gets a backslash if it
+    would look like a note of Sunwell's.
     """
     if len(text) <= limit_chars:
         return text
@@ -154,7 +156,7 @@ def cut(text: str, limit_chars: int, tail_thirds: int = 1) -> str:
     head = limit_chars - tail
     gone = len(text) - head - tail
     middle = f"\n[{gone:,} of {len(text):,} characters were cut out here]\n"
-    return text[:head] + middle + text[len(text) - tail :]
+    return text[:head] + middle + guarded_part(text, len(text) - tail)
 
 
 def counted(number: int, thing: str) -> str:

@@ -6,7 +6,8 @@ import pytest
 
 from sunwell.core.secrets import Secrets
 from sunwell.tools import secrets_from_environment
-from sunwell.tools.environment import bare_environment, command_environment, is_telling
+from sunwell.tools.environment import bare_environment, command_environment
+from sunwell.tools.secret_values import is_telling
 
 VALUE = "value-1f2e"
 

@@ -15,7 +15,7 @@ from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ToolError
 from sunwell.tools import Toolbox, Workspace
-from sunwell.tools.originals import Originals, undo
+from sunwell.tools.originals import Originals, UndoStep, undo
 from sunwell.tools.protected import PROTECTED, ProtectedKind
 from tests.tools.test_sandbox import WHY
 
@@ -280,13 +280,22 @@ def test_undo_writes_into_no_repository_and_no_configuration(folder, workspace: 
 
 
 def test_undo_restores_a_file_that_was_approved(folder, workspace: Workspace) -> None:
-    """Undoing is the person's own command."""
+    """Only if a person says so again: the index lies in the workspace, where anybody may have written it."""
     make(folder, {".envrc": "new"})
     kept = Originals(folder / ".sunwell/originals")
     kept.keep(".envrc", sha256(b"old"), b"old")
     kept.expect(".envrc", sha256(b"new"))
-    assert undo(folder / ".sunwell/originals", workspace).restored == (".envrc",)
+    (left,) = undo(folder / ".sunwell/originals", workspace).refused
+    assert (left.path, "only a person can allow it" in left.reason) == (".envrc", True)
+    steps: list[UndoStep] = []
+
+    def seen(step: UndoStep) -> str:
+        steps.append(step)
+        return ""
+
+    assert undo(folder / ".sunwell/originals", workspace, refuses=seen).restored == (".envrc",)
     assert (folder / ".envrc").read_text() == "old"
+    assert [(one.verb, one.old, one.new) for one in steps] == [("restores", b"new", b"old")]
 
 
 def test_the_workspace_itself_refuses_what_nobody_allowed(folder, workspace: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import attrs
 
@@ -12,7 +13,8 @@ from sunwell.core.span import Span
 from sunwell.core.task import CommandRun, Status, StopReason
 from sunwell.events import WARNED, Warned
 from sunwell.journal.records import ToolFinished, ToolStarted
-from sunwell.tools.originals import undo, work_diff
+from sunwell.tools.file_glob import GlobSet
+from sunwell.tools.originals import UndoStep, undo, work_diff
 
 _MOST_DIFF_CHARACTERS = 24_000
 _TOOL = "restore_files"
@@ -46,7 +48,12 @@ async def restore_files(run: Run, span: Span, changes: Sequence[FileChange]) -> 
     if run.journal.find(ToolStarted, key) is None:
         await run.journal.append(ToolStarted(*key, call, repeatable=False, changes=wanted))
     async with run.quiet.writing():
-        report = undo(terms.originals.folder, terms.workspace, only={change.path for change in wanted})
+        report = undo(
+            terms.originals.folder,
+            terms.workspace,
+            only={change.path for change in wanted},
+            refuses=partial(_refusal, GlobSet(terms.allow_write)),
+        )
     for refused in report.refused:
         run.tell(WARNED, Warned(f"not restored before the next rung: {refused.reason}"))
     left = {refused.path for refused in report.refused}
@@ -58,6 +65,11 @@ async def restore_files(run: Run, span: Span, changes: Sequence[FileChange]) -> 
     await run.journal.append(ToolFinished(*key, _TOOL, result, 0.0))
     run.files.take(result)
     return done
+
+
+def _refusal(allowed: GlobSet, step: UndoStep) -> str:
+    """Return why the file of *step* is not put back: the originals of a run lie where others may write."""
+    return "" if not step.reason or allowed.takes(step.path) else f"{step.reason}: put it back yourself"
 
 
 @attrs.define(eq=False)

@@ -346,6 +346,7 @@ class RunStart:
             workspace=Workspace(session.workspace),
             secrets=self.secrets,
             originals=kept,
+            allow_write=session.options.allow_write,
             # What a run is played again from must not depend on what happened since.
             outcomes=None if self.recorded_only else outcomes_file(),
         )

@@ -15,7 +15,7 @@ from sunwell.agent.ladder.rungs import LadderModels
 from sunwell.agent.orchestration.answer_tool import AnswerTool
 from sunwell.agent.orchestration.delegate_tools import delegating_tools, inspecting_tool
 from sunwell.agent.orchestration.orchestrator_place import orchestrator_place
-from sunwell.agent.orchestration.reports import ANSWER_CHARACTERS, EXCERPT_CHARACTERS, excerpt, guard_of
+from sunwell.agent.orchestration.reports import ANSWER_CHARACTERS, EXCERPT_CHARACTERS, excerpt, is_ours
 from sunwell.agent.orchestration.spawner import BRIEF, Spawner, SubCallRoom
 from sunwell.agent.orchestration.spawner_tool import SpawnerTool, SpawnerTools
 from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
@@ -121,7 +121,7 @@ def _delivered(results: tuple[TaskResult, ...], most_bytes: int) -> str:
     for result in told:
         size = max(1, len(result.answer.encode("utf-8", "replace")))
         most = len(result.answer) * min(each, size) // size
-        shown = excerpt(result.answer, most, guard_of(result))
+        shown = excerpt(result.answer, most, is_ours=is_ours(result))
         part = reported(attrs.evolve(result, answer=shown))
         room -= len(part.encode("utf-8", "replace"))
         if room < 0:

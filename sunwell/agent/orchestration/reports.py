@@ -1,6 +1,6 @@
 """How much of workers' reports a tool result holds: one rule for all tools that return them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -63,26 +63,28 @@ def _first_space(text: str, first: int) -> int:
     return next((at + 1 for at in range(first, last) if text[at].isspace()), first)
 
 
-def excerpt(text: str, most_characters: int, guard: Callable[[str], str] = str) -> str:
+def excerpt(text: str, most_characters: int, *, is_ours: bool = False) -> str:
     """Return the beginning and the end of *text*, and between them how much is left out.
 
-    *guard* is applied to each part: it must not change our own mark between them.
+    What looks like a mark in it is guarded, after it was cut, unless the text is the harness's own.
     """
     first, last = left_out_of(text, most_characters)
     if first == last:
-        return guard(text)
-    mark = f"[{last - first:,} characters are left out here]"
-    return f"{guard(text[:first])}\n\n{mark}\n\n{guard(text[last:])}"
+        return text if is_ours else guarded(text)
+    head, tail = text[:first], text[last:]
+    if not is_ours:
+        head, tail = guarded(head), guarded(tail)  # the end begins a line here, wherever it was cut
+    return f"{head}\n\n[{last - first:,} characters are left out here]\n\n{tail}"
 
 
-def guard_of(result: TaskResult) -> Callable[[str], str]:
-    """Return what guards the answer of *result* for a model; marks in the harness's own are its own."""
-    return str if result.answer_by == "harness" else guarded
+def is_ours(result: TaskResult) -> bool:
+    """Whether the harness itself put the answer of *result* together: the marks in it are true."""
+    return result.answer_by == "harness"
 
 
 def _told(result: TaskResult, most_characters: int) -> str:
     answer, size = result.answer, len(result.answer)
-    shown = excerpt(answer, most_characters, guard_of(result))
+    shown = excerpt(answer, most_characters, is_ours=is_ours(result))
     told = reported(attrs.evolve(result, answer=shown))
     first, last = left_out_of(answer, most_characters)
     if first == last:

@@ -26,7 +26,6 @@ from sunwell.budget.ledger_protocol import Budget
 from sunwell.budget.standing import Standing
 from sunwell.context.options import RunOptions, SubCallLimits
 from sunwell.core.markdown import fenced, one_line, shortened
-from sunwell.core.marks import guarded
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
@@ -588,7 +587,7 @@ class Spawner:
 
 def _as_material(entry: ScratchpadEntry, most_characters: int) -> str:
     """Return *entry* as a worker is shown it whose task builds on it: with what is known of it besides."""
-    raw, text = entry.raw, fenced(excerpt(entry.text, most_characters, guarded))
+    raw, text = entry.raw, fenced(excerpt(entry.text, most_characters))
     if entry.type != "analysis":
         return f"{entry.key} · {shortened(entry.summary, _SHOWN_TASK)}\n{text}"
     ended = f"{raw.get('status')} ({raw.get('stop_reason')})"

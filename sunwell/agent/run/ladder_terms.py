@@ -17,5 +17,7 @@ class LadderTerms:
     secrets: Secrets = attrs.field(factory=Secrets)
     originals: Originals | None = None
     """Where the files are kept as they were before the run; ``None``: nowhere."""
+    allow_write: tuple[str, ...] = ()
+    """Globs of files that may be written although other programs run them by themselves."""
     outcomes: Path | None = None
     """The file in which outcomes are kept for later runs; ``None``: nowhere."""

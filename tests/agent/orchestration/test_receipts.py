@@ -256,7 +256,7 @@ async def test_the_size_of_a_report_is_that_of_the_report_that_is_kept(
 def test_what_an_excerpt_leaves_out_is_counted_in_characters_of_the_report(line: str) -> None:
     """Marks that guard a line are not counted, so that what is shown and left out is the whole."""
     text = line * (6_000 // len(line))
-    shown = excerpt(text, 3_000, guarded)
+    shown = excerpt(text, 3_000)
     first, last = left_out_of(text, 3_000)
     assert 1_900 <= first <= 2_000
     assert 900 <= len(text) - last <= 1_000
