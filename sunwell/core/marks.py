@@ -142,7 +142,7 @@ _REPORT = re.compile(
     r"|by (?:provider|depth|purpose|rung) {2}|(?:by provider|by purpose) \S|prices of \d{4}-"
     r"|sandbox: |sunwell: |conflict over |note: |warning: |budget: |time: \S+ \S+ of \S"
     r"|unresolved: |unconfirmed: "
-    r"|(?:target files|left out): |continue sunwell "
+    r"|(?:target files|left out|continues): |continue sunwell "
     r"|(?:the )?run [0-9a-f-]{3,36}\b|the run had finished: |ceilings: |checks of the record: "
     r"|compared with [^\n]{1,200} alone\b|(?:task-\d+: )?(?:check (?:passed|failed|could not tell): "
     r"|rung (?:cheap|cheap_again|lens|second|smart): )"
