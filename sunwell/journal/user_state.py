@@ -1,0 +1,47 @@
+"""Whether the user's folder for state is theirs alone: what others can change there is not used."""
+
+import os
+import stat
+from pathlib import Path
+
+_OTHERS_WRITE = stat.S_IWOTH
+
+
+def state_doubt(folder: Path) -> str:
+    """Return why what is in the state folder *folder* cannot be used; ``""`` if it can, or is not there yet.
+
+    It is a clause that begins with the folder. A link to a folder is followed: the user's own folders may be
+    kept elsewhere. Groups are not looked at: on many systems each user is the only member of theirs.
+    """
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        return f"{folder} is a link that leads nowhere" if folder.is_symlink() else ""
+    except OSError as error:
+        return f"{folder} cannot be looked at ({error.strerror})"
+    if not stat.S_ISDIR(status.st_mode):
+        return f"{folder} is not a folder"
+    if status.st_uid != os.geteuid():
+        return f"{folder} belongs to another user (number {status.st_uid})"
+    if status.st_mode & _OTHERS_WRITE:
+        return f"every user can write {folder} (chmod go-w makes it yours alone)"
+    return ""
+
+
+def file_doubt(file: Path, status: os.stat_result) -> str:
+    """Return why *file*, a file of state with *status*, cannot be used; ``""`` if it can be.
+
+    *status* is that of the name itself, or of the descriptor that was opened without following a link. A
+    second name of it could be in a workspace, where a command can write it.
+    """
+    if stat.S_ISLNK(status.st_mode):
+        return f"{file} is a link"
+    if not stat.S_ISREG(status.st_mode):
+        return f"{file} is not a file"
+    if status.st_uid != os.geteuid():
+        return f"{file} belongs to another user (number {status.st_uid})"
+    if status.st_mode & _OTHERS_WRITE:
+        return f"every user can write {file} (chmod go-w makes it yours alone)"
+    if status.st_nlink > 1:
+        return f"{file} has another name (a hard link), under which something else can change it"
+    return ""
