@@ -94,6 +94,7 @@ def _lines(made: "Forecast") -> list[str]:
         lines += ["", *(fitted(line, 9) for line in lens_about(made.lens))]
     if made.ladder is not None and made.ladder.rungs:
         lines += ["", *_ladder_lines(made.ladder)]
+    lines += [fitted(f"warning: {each}", 9) for each in made.warnings]
     lines += ["", "Assumed:", *(fitted(f"  · {each}", 4) for each in made.quote.assumptions), ""]
     if made.least_usd is not None:
         least = f"{exact(made.least_usd)} dollars or {made.least_tokens:,} tokens"

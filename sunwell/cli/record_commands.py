@@ -79,9 +79,9 @@ def runs(workspace: str, as_json: bool) -> None:
     """
     from sunwell.cli.terminal import print_json, terminal_width
     from sunwell.journal.layout import opened_runs, runs_in
-    from sunwell.journal.ownership import user_key
+    from sunwell.journal.ownership import foreign_warning, key_or_doubt
 
-    root, key = require_folder(Path(workspace)), user_key()
+    root, (key, doubt) = require_folder(Path(workspace)), key_or_doubt()
     listed: list[dict[str, Any]] = []
     with opened_runs(root) as folder:
         for run in () if folder is None else reversed(runs_in(root, folder)):
@@ -89,6 +89,8 @@ def runs(workspace: str, as_json: bool) -> None:
                 listed.append(_object(run, folder, key))
             except JournalError as error:
                 listed.append({"run_id": run.run_id, "status": "damaged", "error": str(error)})
+    if doubt and listed:
+        say(f"note: {foreign_warning(doubt)}", err=True)
     if as_json:
         print_json({"runs": listed})
         return

@@ -31,8 +31,7 @@ def state_doubt(folder: Path) -> str:
 def file_doubt(file: Path, status: os.stat_result) -> str:
     """Return why *file*, a file of state with *status*, cannot be used; ``""`` if it can be.
 
-    *status* is that of the name itself, or of the descriptor that was opened without following a link. A
-    second name of it could be in a workspace, where a command can write it.
+    *status* is that of the name itself, or of the descriptor that was opened without following a link.
     """
     if stat.S_ISLNK(status.st_mode):
         return f"{file} is a link"
@@ -42,6 +41,4 @@ def file_doubt(file: Path, status: os.stat_result) -> str:
         return f"{file} belongs to another user (number {status.st_uid})"
     if status.st_mode & _OTHERS_WRITE:
         return f"every user can write {file} (chmod go-w makes it yours alone)"
-    if status.st_nlink > 1:
-        return f"{file} has another name (a hard link), under which something else can change it"
     return ""

@@ -64,6 +64,8 @@ class Forecast:
     """The lens that is given: then the first call is that of the work under it."""
     ladder: ExpectedClimb | None = None
     """What the task would come to with a check and ``escalate``; ``None``: the options allow no ladder."""
+    warnings: tuple[str, ...] = ()
+    """What could not be used for it, in sentences."""
 
     @property
     def without_lens(self) -> str:
@@ -134,7 +136,7 @@ def forecast(
         tokens_left=options.budget.tokens,
         lens=LensOutlook(given=lens, input_tokens=lens_tokens, scout_turns=scout_turns),
     )
-    outcomes = OutcomeStore(outcomes_file(), warn=lambda _: None).read()
+    outcomes, warnings = _outcomes()
     decision = after_outcomes(decision, made, cheap_alone(outcomes, text, worker))
     return Forecast(
         session.goal,
@@ -147,7 +149,15 @@ def forecast(
         first.input_tokens + least,
         lens,
         _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
+        warnings,
     )
+
+
+def _outcomes() -> tuple[KnownOutcomes, tuple[str, ...]]:
+    """Return the outcomes of earlier runs, and what is wrong with their file, in sentences."""
+    warnings: list[str] = []
+    known = OutcomeStore(outcomes_file(), warn=warnings.append).read()
+    return known, tuple(warnings)
 
 
 def _guidance(session: SessionContext, known: Toolset, secrets: Secrets) -> Guidance:
@@ -221,6 +231,7 @@ def forecast_object(made: Forecast) -> dict[str, object]:
         "quote": quote_object(made.quote, made.decision),
         "least_cap": {"usd": exact(made.least_usd), "tokens": made.least_tokens},
         "ladder": None if made.ladder is None else _ladder_object(made.ladder),
+        "warnings": list(made.warnings),
     }
 
 

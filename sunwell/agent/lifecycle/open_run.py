@@ -415,7 +415,8 @@ class RunStart:
         is_off = run.confinement.sandbox == "off" and not self.recorded_only
         unconfined = OFF_WARNING if is_off else ""
         unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
-        found = [said for said in (*self.notes, dearer, unconfined, unused) if said]
+        unmarked = self.journal.unmarked if isinstance(self.journal, FileJournal) else ""
+        found = [said for said in (*self.notes, unmarked, dearer, unconfined, unused) if said]
         for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):
             run.tell(WARNED, Warned(warning))
         if roles.fell_back is not None:
