@@ -73,8 +73,8 @@ def key_or_doubt(*, make: bool = False) -> tuple[bytes | None, str]:
 def unmarked_warning(doubt: str) -> str:
     """Return what it means for a new run that its key cannot be used, because of *doubt*."""
     return (
-        f"this run bears no mark of yours, because {doubt}: resume, fork, replay and undo refuse it as somebody "
-        f"else's. {_REPAIR}, then sunwell adopt RUN"
+        f"this run bears no mark of yours, because {doubt}: resume, fork, replay and undo refuse it "
+        f"as somebody else's. {_REPAIR}, then sunwell adopt RUN"
     )
 
 

@@ -111,8 +111,7 @@ def forecast(
     prices, registry, equipment = prices or PriceBook(), registry or get_registry(), equipment or Equipment()
     options, secrets = session.options, secrets_from_environment()
     models, found = _candidates(options, prices, registry)
-    own, worker = found.own, found.worker
-    lens = options.lens
+    own, worker, lens = found.own, found.worker, options.lens
     alone = worker if lens is not None or models.without_lens == "delegation_model" else own
     known = Toolset.of(equipment.names(options), equipment.preview(session))
     guidance = _guidance(session, known, secrets)

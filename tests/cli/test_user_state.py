@@ -32,7 +32,8 @@ def home(tmp_path: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch) 
 
 
 def _view(connection: sqlite3.Connection) -> None:
-    columns = ", ".join(f"x AS {name}" for name in "id kind rung model after passed cost at".split())
+    names = ("id", "kind", "rung", "model", "after", "passed", "cost", "at")
+    columns = ", ".join(f"x AS {name}" for name in names)
     connection.execute("ALTER TABLE outcomes RENAME TO other")
     connection.execute(f"CREATE VIEW outcomes AS {ENDLESS} SELECT {columns} FROM r")
 
