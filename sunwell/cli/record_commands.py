@@ -353,9 +353,9 @@ def _lens_lines(path: Path) -> list[str]:
 
 def _end_lines(path: Path, cost_usd: Decimal | None) -> list[str]:
     """Return the commands of a run with their exit codes, what is unresolved, and what checks found."""
-    from sunwell.agent.run.run_context import commands_in
+    from sunwell.agent.run.run_context import commands_in, left_behind_in
     from sunwell.journal.records import RunClosed
-    from sunwell.report.summary import command_lines, unresolved_lines
+    from sunwell.report.summary import command_lines, left_behind_lines, unresolved_lines
     from sunwell.report.verdict_text import recorded_verdict_lines
 
     records = list(read_records(path))
@@ -363,7 +363,8 @@ def _end_lines(path: Path, cost_usd: Decimal | None) -> list[str]:
     unresolved = ends[-1].unresolved if ends else ()
     found = ends[-1].verification if ends else None
     verdict = () if found is None else recorded_verdict_lines(found, cost_usd)
-    return [*command_lines(commands_in(records)), *unresolved_lines(unresolved), *verdict]
+    left = left_behind_lines(left_behind_in(records))
+    return [*command_lines(commands_in(records)), *left, *unresolved_lines(unresolved), *verdict]
 
 
 def _style(chosen: Chosen) -> "TreeStyle":

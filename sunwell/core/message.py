@@ -96,6 +96,8 @@ class ToolResult:
     """Exit code of a command; ``None`` if no command finished."""
     reads: tuple[FileRead, ...] = ()
     """Files whose text is in ``content``; after a call that may have changed anything, all known files."""
+    left_behind: tuple[str, ...] = ()
+    """What the call left of files that other programs run by themselves, and what became of it: sentences."""
 
 
 Part = Text | Thinking | ToolCall | ToolResult

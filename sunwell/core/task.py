@@ -348,6 +348,9 @@ class TaskResult:
     """What Sunwell itself saw that does not fit a finished task, a sentence each."""
     confinement: Confinement = attrs.field(default=Confinement(), kw_only=True)
     """How the commands of the run were confined; of a worker, see the run."""
+    left_behind: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    """What commands of the run left of files that other programs run by themselves, and what became of it: a
+    sentence each. Of a worker, see the run."""
 
     @property
     def success(self) -> bool:

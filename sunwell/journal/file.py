@@ -14,7 +14,7 @@ from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError
 from sunwell.journal.codec import decode, encode
 from sunwell.journal.disk import Disk, PosixDisk, as_journal_error, sentence
-from sunwell.journal.folders import FOLDER, open_folder
+from sunwell.journal.folders import FOLDER, open_folder, require_folders
 from sunwell.journal.layout import journal_path
 from sunwell.journal.ownership import key_or_doubt, marked, unmarked_warning
 from sunwell.journal.protocol import R
@@ -235,6 +235,7 @@ class FileJournal:
         if disk is None:
             with as_journal_error(directory / FOLDER, "kept there"):
                 os.close(open_folder(path.parent, make=True))
+                require_folders(directory)
             disk = PosixDisk.create(path, threaded=threaded)
         key, doubt = key_or_doubt(make=True)
         return cls(run_id, path, disk, key=key, unmarked=doubt and unmarked_warning(doubt))

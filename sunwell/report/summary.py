@@ -89,6 +89,7 @@ def summarize(result: TaskResult, *, prices: PriceBook | None = None) -> dict[st
         "commands": [attrs.asdict(command) for command in result.commands],
         "sandbox": attrs.asdict(result.confinement) | {"sentence": result.confinement.sentence},
         "unresolved": list(result.unresolved),
+        "left_behind": list(result.left_behind),
         "run_id": result.run_id,
         "journal": result.journal,
         "turns": result.turns,
@@ -187,6 +188,7 @@ def summary_text(
         *_files(result),
         *_sandbox(result),
         *command_lines(result.commands),
+        *left_behind_lines(result.left_behind),
         *unresolved_lines(result.unresolved),
         "",
         *bill_lines(result.bill, width),
@@ -304,6 +306,12 @@ def command_lines(commands: Sequence[CommandRun]) -> Iterator[str]:
         yield f"{'commands' if i == 0 else '':<8} {end:<8} {one_line(command.command, 200)}"
     if earlier := len(commands) - len(shown):
         yield f"{'':<8} and {earlier:,} earlier: --json lists all"
+
+
+def left_behind_lines(left_behind: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each file that a command left behind for other programs to run."""
+    for sentence in left_behind:
+        yield f"note     {one_line(sentence, 1_000)}"
 
 
 def unresolved_lines(unresolved: Iterable[str]) -> Iterator[str]:

@@ -42,6 +42,7 @@ def sound_result(value: Any, call: ToolCall) -> ToolResult:
     wanted: dict[str, tuple[type, ...]] = {
         "is_error": (bool,),
         "changes": (tuple, list),
+        "left_behind": (tuple, list),
         "exit_code": (int, type(None)),
     }
     for name, types in wanted.items():
@@ -51,7 +52,10 @@ def sound_result(value: Any, call: ToolCall) -> ToolResult:
     for change in value.changes:
         if not isinstance(change, FileChange) or type(change.path) is not str:
             raise TypeError(f"changes of a ToolResult are FileChange objects, got {change!r}")
-    return attrs.evolve(value, call_id=call.id, content=as_text(value.content), changes=tuple(value.changes))
+    left = tuple(map(str, value.left_behind))
+    return attrs.evolve(
+        value, call_id=call.id, content=as_text(value.content), changes=tuple(value.changes), left_behind=left
+    )
 
 
 _SUMMARY_CHARACTERS = 160
@@ -153,9 +157,9 @@ class CallRunner:
             result = await self._take_up(call, key, started)
         else:
             result, started = await self._start(call, key)
-        redacted = self.run.gateway.redact(result.content)
-        if redacted != result.content:
-            result = attrs.evolve(result, content=redacted)
+        redact = self.run.gateway.redact
+        left = tuple(map(redact, result.left_behind))
+        result = attrs.evolve(result, content=redact(result.content), left_behind=left)
         result = await self._with_known_files(result, started)
         seconds = clock.time() - begun
         # Not synced on its own: the intent of the next model call is, and it comes later in the file.
@@ -163,6 +167,7 @@ class CallRunner:
         await self.run.journal.append(record, durable=False)
         self._count(call, result, started)
         self._tell_finished(call, result, seconds)
+        self.run.note_left_behind(left)
         return result
 
     async def _start(

@@ -149,10 +149,12 @@ class Checker:
             time.time(),
             done.digest,
             tuple(map(run.gateway.redact, verdict.missed)),
+            tuple(map(run.gateway.redact, verdict.left_behind)),
         )
         if not self.out_of_time:
             await run.journal.append(made, durable=False)  # a resume without it checks again
         run.tell(CHECK_FINISHED, _finished(made))
+        run.note_left_behind(made.left_behind)
         return made, not self.out_of_time
 
     def _checking(self, number: int, done: WorkDone) -> Checking:

@@ -27,7 +27,7 @@ from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.ladder_terms import LadderTerms
 from sunwell.agent.run.loop_config import LoopConfig
-from sunwell.agent.run.run_context import Run, came_to_its_end
+from sunwell.agent.run.run_context import Run, came_to_its_end, left_behind_in
 from sunwell.agent.run.toolset import Toolset
 from sunwell.budget.ledger_protocol import Amount
 from sunwell.budget.tally import BilledCall
@@ -90,6 +90,7 @@ def restore(run: Run) -> None:
     is_copied = run.journal.find(Forked, ()) is not None  # up to that record, another run has paid
     for record in run.journal.records():
         run.files.see(record)
+        run.left_behind += left_behind_in([record])
         _require_own_span(run, record)
         if is_copied:
             if isinstance(record, Answer):

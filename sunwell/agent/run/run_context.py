@@ -40,17 +40,20 @@ from sunwell.events import (
     RUN_FINISHED,
     RUN_STARTED,
     SANDBOX_CHOSEN,
+    WARNED,
     BudgetWarning,
     Event,
     ModelTextArrived,
     RunFinished,
     RunStarted,
     SandboxChosen,
+    Warned,
     emit,
 )
 from sunwell.gateway.gateway import Gateway
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import (
+    Checked,
     Key,
     Record,
     RunClosed,
@@ -368,6 +371,8 @@ class Run:
     """Results of workers, in the order of input."""
     delivered: str = attrs.field(default="", init=False)
     """What workers reported of a task that was split among them, if the run stopped before its answer."""
+    left_behind: list[str] = attrs.field(factory=list, init=False)
+    """What commands left of files that other programs run by themselves, a sentence each."""
     _shared: dict[str, list[FileChange]] = attrs.field(factory=dict, init=False)
     """Changes of files that several workers changed, in the order in which they happened."""
     _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, init=False)
@@ -383,6 +388,12 @@ class Run:
         self.gateway = Gateway(
             self.journal, self.ledger, self.tally, prices, self.tell, self.config.retry, self._hold
         )
+
+    def note_left_behind(self, sentences: Iterable[str]) -> None:
+        """Tell the user what a command has just left behind, and keep it for the report."""
+        for sentence in sentences:
+            self.left_behind.append(sentence)
+            self.tell(WARNED, Warned(sentence))
 
     def tell(self, signal: NamedSignal, event: Event) -> None:
         """Send *event* to the receivers of *signal* and to whoever iterates over the run.
@@ -566,6 +577,7 @@ class Run:
             ),
             verification=self._verification(),
             confinement=self.confinement,
+            left_behind=tuple(self.left_behind),
         )
         return self.gateway.secrets.cleaned(result)
 
@@ -609,7 +621,19 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         duration_seconds=closed.duration_seconds,
         commands=commands_in(given),
         unresolved=closed.unresolved,
+        left_behind=left_behind_in(given),
     )
+
+
+def left_behind_in(records: Iterable[Record]) -> tuple[str, ...]:
+    """Return what *records* tell of files that commands left behind for other programs, a sentence each."""
+    found: list[str] = []
+    for record in records:
+        if isinstance(record, ToolFinished):
+            found += record.result.left_behind
+        elif isinstance(record, Checked):
+            found += record.left_behind
+    return tuple(found)
 
 
 def commands_in(records: Iterable[Record]) -> tuple[CommandRun, ...]:
