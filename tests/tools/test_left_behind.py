@@ -253,7 +253,8 @@ async def test_what_cannot_be_set_aside_is_said_to_model_and_user(folder, shell,
     (folder / ".sunwell/set-aside").symlink_to(folder / "elsewhere")
     said = await ask(shell, "run_command", command="echo evil > .envrc")
     place = folder / ".sunwell/set-aside"
-    why = f"could not be set aside ({place} is a link, which journals do not follow: put what it leads to there)"
+    link = f"{place} is a link, which journals do not follow: put what it leads to there"
+    why = f"could not be set aside ({link})"
     assert f"[From the harness: '.envrc', which this command made, {why} and is still there: " in said.content
     (told,) = said.left_behind
     assert told.startswith(f"'.envrc', which a command made, {why} and is still there: direnv runs it")
