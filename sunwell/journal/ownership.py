@@ -58,8 +58,8 @@ def key_or_doubt(*, make: bool = False) -> tuple[bytes | None, str]:
         return None, f"{path} is a link" if path.is_symlink() else f"{path} cannot be read ({error.strerror})"
     try:
         status = os.fstat(file)
-        if said := file_doubt(path, status):
-            return None, said
+        if said := file_doubt(status):
+            return None, f"{path} {said}"
         # A clone or an archive that brings a key with it brings it readable for all.
         if status.st_mode & 0o077:
             return None, f"other users can read {path}, so its marks say nothing"

@@ -24,21 +24,22 @@ def state_doubt(folder: Path) -> str:
     if status.st_uid != os.geteuid():
         return f"{folder} belongs to another user (number {status.st_uid})"
     if status.st_mode & _OTHERS_WRITE:
-        return f"every user can write {folder} (chmod go-w makes it yours alone)"
+        return f"{folder} can be written by every user (chmod go-w makes it yours alone)"
     return ""
 
 
-def file_doubt(file: Path, status: os.stat_result) -> str:
-    """Return why *file*, a file of state with *status*, cannot be used; ``""`` if it can be.
+def file_doubt(status: os.stat_result) -> str:
+    """Return why a file of state with *status* cannot be used; ``""`` if it can be.
 
-    *status* is that of the name itself, or of the descriptor that was opened without following a link.
+    It is a clause that follows the name. *status* is that of the name itself, or of the descriptor that was
+    opened without following a link.
     """
     if stat.S_ISLNK(status.st_mode):
-        return f"{file} is a link"
+        return "is a link"
     if not stat.S_ISREG(status.st_mode):
-        return f"{file} is not a file"
+        return "is not a file"
     if status.st_uid != os.geteuid():
-        return f"{file} belongs to another user (number {status.st_uid})"
+        return f"belongs to another user (number {status.st_uid})"
     if status.st_mode & _OTHERS_WRITE:
-        return f"every user can write {file} (chmod go-w makes it yours alone)"
+        return "can be written by every user (chmod go-w makes it yours alone)"
     return ""

@@ -250,11 +250,11 @@ def _is_there(file: Path) -> bool:
         status = file.lstat()
     except FileNotFoundError:
         return False
-    said = file_doubt(file, status)
+    said = file_doubt(status)
     if not said and status.st_nlink > 1:  # the other one may be in a workspace, where commands write
-        said = f"{file} has another name (a hard link), under which something else can change it"
+        said = "has another name (a hard link), under which something else can change it"
     if said:
-        raise _FileError(said)
+        raise _FileError(f"it {said}")
     if status.st_size > _MOST_BYTES:
         raise _FileError(f"it has more than {_MOST_BYTES >> 20} MB")
     return True

@@ -89,7 +89,7 @@ HARM: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda home: ((home / "journal.key").rename(home / "k"), (home / "journal.key").symlink_to("k")),
         "journal.key is a link",
     ),
-    "folder for all": (lambda home: home.chmod(0o777), "every user can write "),
+    "folder for all": (lambda home: home.chmod(0o777), " can be written by every user ("),
 }
 
 

@@ -309,18 +309,18 @@ def _large(file: Path) -> None:
 
 
 OPEN_TO_OTHERS = {
-    "writable by all": (lambda file: file.chmod(0o666), "every user can write {file} ("),
-    "link": (_link, "{file} is a link"),
-    "hard link": (_hard_link, "{file} has another name (a hard link)"),
-    "pipe": (_pipe, "{file} is not a file"),
+    "writable by all": (lambda file: file.chmod(0o666), "it can be written by every user ("),
+    "link": (_link, "it is a link"),
+    "hard link": (_hard_link, "it has another name (a hard link)"),
+    "pipe": (_pipe, "it is not a file"),
     "large": (_large, "it has more than 32 MB"),
     "folder writable by all": (
         lambda file: file.parent.chmod(0o777),
-        "every user can write {folder} (",
+        "{folder} can be written by every user (",
     ),
     "folder with the sticky bit": (
         lambda file: file.parent.chmod(0o1777),
-        "every user can write {folder} (",
+        "{folder} can be written by every user (",
     ),
 }
 
@@ -336,7 +336,7 @@ def test_a_file_that_others_can_change_is_not_used(
     assert store.read().counts("fix") == {}
     store.record([CHEAP])
     assert len(warnings) == 1
-    expected = said.format(file=store.file, folder=store.file.parent)
+    expected = said.format(folder=store.file.parent)
     assert warnings[0].startswith(f"outcomes of rungs cannot be read: {store.file}: {expected}")
 
 
@@ -352,7 +352,8 @@ def test_the_file_of_another_user_is_not_used(
     os.chown(place, 65_534, 65_534)
     assert store.read().counts("fix") == {}
     assert len(warnings) == 1
-    assert f": {place} belongs to another user (number 65534); the run goes on" in warnings[0]
+    named = place if of_folder else "it"
+    assert f": {named} belongs to another user (number 65534); the run goes on" in warnings[0]
 
 
 def test_a_folder_that_cannot_be_made_is_one_warning(tmp_path: Path, warnings: list[str]) -> None:
