@@ -436,6 +436,8 @@ class RunClosed(Record):
     """As in :class:`WorkerClosed`, those of the workers included."""
     verification: Verification | None = None
     """What the checks found; ``None`` if there was no check."""
+    left_behind: tuple[str, ...] = ()
+    """What commands left of files that other programs run by themselves, a sentence each."""
 
     @property
     def key(self) -> Key:

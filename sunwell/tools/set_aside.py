@@ -3,7 +3,9 @@
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import attrs
@@ -40,6 +42,23 @@ class LeftFile:
     def for_user(self) -> str:
         """A sentence for the user, who reads it apart from the command."""
         return f"{quoted(self.path)}{self.did.replace('{}', 'a command', 1)} {self.why}"
+
+
+_seen: ContextVar["list[LeftFile] | None"] = ContextVar("left_behind", default=None)
+
+
+@contextmanager
+def seen_left_behind() -> Iterator[list[LeftFile]]:
+    """Give a list that gets all that commands in the body leave behind, also those that are cancelled.
+
+    A command that is cancelled has no result that could tell of it.
+    """
+    seen: list[LeftFile] = []
+    token = _seen.set(seen)
+    try:
+        yield seen
+    finally:
+        _seen.reset(token)
 
 
 def left_behind(
@@ -88,7 +107,10 @@ def left_behind(
                 said[place] = _set_aside(root, place, one.kind.why)
             else:  # its rights are the user's, and so may be what appeared meanwhile
                 said[place] = LeftFile(place, " was made while {} ran, and", one.kind.why)
-    return tuple(said.values())
+    left = tuple(said.values())
+    if (seen := _seen.get()) is not None:  # here, in the thread: who waits for it may be cancelled
+        seen += left
+    return left
 
 
 def _set_aside(root: Path, path: str, why: str) -> LeftFile:

@@ -140,3 +140,32 @@ def test_without_a_sandbox_what_stays_is_told_to_the_user(invoke, workspace: Pat
     done = invoke("run", "Do it", "-w", workspace, "-m", "haiku", "--allow-shell", "--sandbox", "off")
     said = f"'.envrc' was made while a command ran, and {WHY}"
     assert notes(done.stderr) == [f"note: {said}", f"note     {said}"]
+
+
+def waiting(asked: Asked) -> Reply:
+    """Run a command that leaves a file for direnv and does not end."""
+    given = {"command": f"{COMMAND}; sleep 600", "timeout_seconds": None}
+    return Reply((ToolCall("call_0", "run_command", json.dumps(given)),))
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("answer", [waiting])
+def test_what_a_command_left_that_was_cut_short_is_told_to_the_user(invoke, workspace: Path) -> None:
+    """It has no result: the time of the run is over."""
+    done = invoke("run", "Do it", "-w", workspace, "-m", "haiku", "--allow-shell", "--max-seconds", "3")
+    assert done.exit_code == 3
+    (kept,) = (workspace / ".sunwell" / "set-aside").iterdir()
+    said = f"'.envrc', which a command made, was moved to '.sunwell/set-aside/{kept.name}': {WHY}"
+    assert notes(done.stderr) == [f"note: {said}", f"note     {said}"]
+    (run,) = (workspace / ".sunwell" / "runs").iterdir()
+    assert notes(invoke("show", run.name, "-w", workspace).stdout) == [f"note     {said}"]
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("answer", [writing])
+def test_what_a_check_left_that_was_cut_short_is_told_to_the_user(invoke, workspace: Path) -> None:
+    """Its verdict is that nobody knows."""
+    check = ("--check", f"{COMMAND}; sleep 600", "--max-seconds", "3")
+    done = invoke("run", "Do it", "-w", workspace, "-m", "haiku", *check)
+    assert done.exit_code == 3
+    assert len(notes(done.stderr)) == 2

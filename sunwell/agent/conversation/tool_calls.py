@@ -153,12 +153,14 @@ class CallRunner:
         clock = asyncio.get_running_loop()
         begun = clock.time()
         started = self.run.journal.find(ToolStarted, key)
-        if started is not None:
-            result = await self._take_up(call, key, started)
-        else:
-            result, started = await self._start(call, key)
+        with self.run.noting_left_behind() as seen:
+            if started is not None:
+                result = await self._take_up(call, key, started)
+            else:
+                result, started = await self._start(call, key)
         redact = self.run.gateway.redact
-        left = tuple(map(redact, result.left_behind))
+        # An error in place of the result has lost what its command left.
+        left = tuple(map(redact, result.left_behind or (one.for_user for one in seen)))
         result = attrs.evolve(result, content=redact(result.content), left_behind=left)
         result = await self._with_known_files(result, started)
         seconds = clock.time() - begun

@@ -132,7 +132,8 @@ class Checker:
                 run.tell(CHECK_STARTED, CheckStarted(span.path, self.names))
                 begun = clock()
                 assert run.checks is not None
-                verdict = await run.checks.verdict(self._checking(number, done), self.own)
+                with run.noting_left_behind():
+                    verdict = await run.checks.verdict(self._checking(number, done), self.own)
         except TimeoutError:
             self.out_of_time = True
             verdict = Verdict(None, f"{OUT_OF_TIME}: resume the run with more time to check it")

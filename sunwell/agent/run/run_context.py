@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -63,6 +63,7 @@ from sunwell.journal.records import (
     ToolStarted,
     WorkerOpened,
 )
+from sunwell.tools.set_aside import LeftFile, seen_left_behind
 
 if TYPE_CHECKING:  # most runs have no checks, and do not load their room
     from sunwell.checks.suite import ChosenChecks
@@ -395,6 +396,19 @@ class Run:
             self.left_behind.append(sentence)
             self.tell(WARNED, Warned(sentence))
 
+    @contextmanager
+    def noting_left_behind(self) -> Iterator[list[LeftFile]]:
+        """Note what commands in the body leave behind if the body is cancelled or fails; give a list of it.
+
+        Otherwise it is in the result of the body.
+        """
+        with seen_left_behind() as seen:
+            try:
+                yield seen
+            except BaseException:
+                self.note_left_behind(self.gateway.redact(one.for_user) for one in seen)
+                raise
+
     def tell(self, signal: NamedSignal, event: Event) -> None:
         """Send *event* to the receivers of *signal* and to whoever iterates over the run.
 
@@ -472,6 +486,7 @@ class Run:
             result.answer_by,
             result.unresolved,
             result.verification,
+            result.left_behind,
         )
         try:
             await self._write_end(closed)
@@ -577,7 +592,7 @@ class Run:
             ),
             verification=self._verification(),
             confinement=self.confinement,
-            left_behind=tuple(self.left_behind),
+            left_behind=tuple(dict.fromkeys(self.left_behind)),
         )
         return self.gateway.secrets.cleaned(result)
 
@@ -631,9 +646,9 @@ def left_behind_in(records: Iterable[Record]) -> tuple[str, ...]:
     for record in records:
         if isinstance(record, ToolFinished):
             found += record.result.left_behind
-        elif isinstance(record, Checked):
+        elif isinstance(record, Checked | RunClosed):  # the end has what cancelled commands left, too
             found += record.left_behind
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def commands_in(records: Iterable[Record]) -> tuple[CommandRun, ...]:
