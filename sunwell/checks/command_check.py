@@ -52,7 +52,8 @@ class CheckShell:
         variables = {"PYTHONPYCACHEPREFIX": cache}
         ended = await self.runner.run(command, timeout_seconds, _EVIDENCE_CHARS, variables)
         # The result of a test run is at its end, its first failure at the beginning.
-        return CommandEnd(ended.exit_code, self.runner.printed(ended, _EVIDENCE_CHARS, tail_thirds=2))
+        printed = self.runner.printed(ended, _EVIDENCE_CHARS, tail_thirds=2)
+        return CommandEnd(ended.exit_code, printed, self.runner.left_behind(ended))
 
 
 def unfound_program(command: str, environ: Mapping[str, str]) -> str:
@@ -124,7 +125,8 @@ class CommandCheck:
         except ToolError as error:
             return Verdict(None, checking.secrets.redact(error.sentence))
         steering = " ".join(steering_sentences(checking.files, self.command))
-        return Verdict(self._passed(end), "\n".join(part for part in (steering, self._said(end)) if part))
+        evidence = "\n".join(part for part in (steering, self._said(end)) if part)
+        return Verdict(self._passed(end), evidence, left_behind=end.left_behind)
 
     def _passed(self, end: CommandEnd) -> bool | None:
         return None if end.exit_code in _NOT_STARTED else end.exit_code == 0

@@ -76,7 +76,8 @@ class RunChecksTool:
         head = _PASSED_SO_FAR if verdict.passed and later else _SAID[verdict.passed]
         others = _named(self._others(self.place)) if verdict.passed is False else ""
         said = "\n\n".join(part for part in (head, others, verdict.evidence, later) if part)
-        return ToolResult(call.id, said, exit_code=_CODES[verdict.passed])
+        left = verdict.left_behind
+        return ToolResult(call.id, said, exit_code=_CODES[verdict.passed], left_behind=left)
 
     def _others(self, place: Place) -> tuple[str, ...]:
         return self.chosen.at_work(self.chosen.owner(place.span.path))

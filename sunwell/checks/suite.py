@@ -100,7 +100,8 @@ def joined(found: Sequence[tuple[str, Verdict]]) -> Verdict:
     evidence = _said_once(evidence)
     # Where some failed, those that could not tell are not what has to be put right.
     missed = tuple(name for name, one in found if one.passed is not True and one.passed is whole)
-    return Verdict(whole, "\n\n".join(evidence), None if None in costs else cost_usd, missed)
+    left = tuple(sentence for _, one in found for sentence in one.left_behind)
+    return Verdict(whole, "\n\n".join(evidence), None if None in costs else cost_usd, missed, left)
 
 
 def _said_once(evidence: Sequence[str]) -> list[str]:

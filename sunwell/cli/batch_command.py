@@ -2,7 +2,6 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -35,6 +34,7 @@ def read_tasks(source: str) -> "tuple[Task, ...]":
     the first line that is no task.
     """
     from sunwell.cli.terminal import MOST_INPUT_BYTES, read_input
+    from sunwell.tools.given_files import read_given
 
     name = "standard input" if source == "-" else source
     if source == "-" and sys.stdin is None:
@@ -43,8 +43,8 @@ def read_tasks(source: str) -> "tuple[Task, ...]":
         if source == "-":
             data = read_input("the tasks")
         else:
-            with Path(source).open("rb") as file:
-                data = file.read(MOST_INPUT_BYTES + 1)
+            means = f", or pipe it in if you mean it (- < {source})"
+            data = read_given(source, "the batch", MOST_INPUT_BYTES, otherwise=means)
         if len(data) > MOST_INPUT_BYTES:
             raise ConfigurationError(f"{name} has more than {MOST_INPUT_BYTES:,} bytes: split the batch")
         text = data.decode("utf-8-sig").replace("\r\n", "\n")

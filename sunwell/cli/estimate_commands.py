@@ -134,6 +134,8 @@ def _lines(made: "Forecast") -> list[str]:
             lines += fitted_lines(line, 9)
     if made.ladder is not None and made.ladder.rungs:
         lines += ["", *_ladder_lines(made.ladder)]
+    for each in made.warnings:
+        lines += fitted_lines(f"warning: {each}", 9)
     lines += ["", "Assumed:"]
     for each in made.quote.assumptions:
         lines += fitted_lines(f"  · {each}", 4)

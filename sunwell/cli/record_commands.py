@@ -80,9 +80,9 @@ def runs(workspace: str, as_json: bool) -> None:
     """
     from sunwell.cli.terminal import print_json, terminal_width
     from sunwell.journal.layout import opened_runs, runs_in
-    from sunwell.journal.ownership import user_key
+    from sunwell.journal.ownership import foreign_warning, key_or_doubt
 
-    root, key = require_folder(Path(workspace)), user_key()
+    root, (key, doubt) = require_folder(Path(workspace)), key_or_doubt()
     listed: list[dict[str, Any]] = []
     with opened_runs(root) as folder:
         for run in () if folder is None else reversed(runs_in(root, folder)):
@@ -90,6 +90,8 @@ def runs(workspace: str, as_json: bool) -> None:
                 listed.append(_object(run, folder, key))
             except JournalError as error:
                 listed.append({"run_id": run.run_id, "status": "damaged", "error": str(error)})
+    if doubt and listed:
+        say(f"note: {foreign_warning(doubt)}", err=True)
     if as_json:
         print_json({"runs": listed})
         return
@@ -367,9 +369,9 @@ def _lens_lines(path: Path) -> list[str]:
 
 def _end_lines(path: Path, cost_usd: Decimal | None) -> list[str]:
     """Return the commands of a run with their exit codes, what is unresolved, and what checks found."""
-    from sunwell.agent.run.run_context import commands_in
+    from sunwell.agent.run.run_context import commands_in, left_behind_in
     from sunwell.journal.records import RunClosed
-    from sunwell.report.summary import command_lines, unresolved_lines
+    from sunwell.report.summary import command_lines, left_behind_lines, unresolved_lines
     from sunwell.report.verdict_text import recorded_verdict_lines
 
     records = list(read_records(path))
@@ -377,7 +379,8 @@ def _end_lines(path: Path, cost_usd: Decimal | None) -> list[str]:
     unresolved = ends[-1].unresolved if ends else ()
     found = ends[-1].verification if ends else None
     verdict = () if found is None else recorded_verdict_lines(found, cost_usd)
-    return [*command_lines(commands_in(records)), *unresolved_lines(unresolved), *verdict]
+    left = left_behind_lines(left_behind_in(records))
+    return [*command_lines(commands_in(records)), *left, *unresolved_lines(unresolved), *verdict]
 
 
 def _style(chosen: Chosen) -> "TreeStyle":

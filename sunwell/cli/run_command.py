@@ -148,13 +148,13 @@ def _has_children(options: "RunOptions") -> bool:
 
 def tell_end(result: "TaskResult", *, verbose: bool) -> None:
     """Print the answer; with *verbose*, time, tokens and cost go to standard error."""
-    from sunwell.report.summary import unresolved_lines
+    from sunwell.report.summary import left_behind_lines, unresolved_lines
 
     if result.answer:
         say_text(result.answer)
     if result.error:
         say(f"sunwell: {result.error}", err=True)
-    for line in unresolved_lines(result.unresolved):
+    for line in (*left_behind_lines(result.left_behind), *unresolved_lines(result.unresolved)):
         say(line, err=True)
     if not verbose and result.stop_reason != "not_recorded":
         return

@@ -271,14 +271,15 @@ def given_text(file: str | None, what: str, longest_seconds: float | None = None
 
 def _text_of(file: str | None, what: str, longest_seconds: float | None = None) -> str:
     from sunwell.cli.terminal import MOST_INPUT_BYTES
+    from sunwell.tools.given_files import read_given
 
     place = "standard input" if file is None else file
     try:
         if file is None:
             data = _piped(what, longest_seconds)
         else:
-            with Path(file).open("rb") as opened:
-                data = opened.read(MOST_INPUT_BYTES + 1)
+            means = f", or pipe it in if you mean it (--context - < {file})"
+            data = read_given(file, "the context", MOST_INPUT_BYTES, otherwise=means)
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise ConfigurationError(f"the context {place} cannot be read: {error.strerror}") from None
@@ -286,26 +287,9 @@ def _text_of(file: str | None, what: str, longest_seconds: float | None = None) 
         raise ConfigurationError(f"the context {place} is no text: it must be UTF-8") from None
     if len(data) > MOST_INPUT_BYTES:
         raise ConfigurationError(f"the context {place} is longer than {MOST_INPUT_BYTES:,} bytes")
-    if file is not None:
-        _require_no_secret(file, data)
     if file is not None and not text.strip():
         raise ConfigurationError(f"the context {place} is empty: name another file, or leave --context out")
     return text
-
-
-def _require_no_secret(file: str, data: bytes) -> None:
-    """Raise :exc:`~sunwell.errors.ConfigurationError` if *file* is one that tools do not read either."""
-    from sunwell.tools.protected import kind_of_path, secret_in
-    from sunwell.tools.user_files import why_secret_of_user
-
-    real = os.path.realpath(file)
-    kind = kind_of_path(real.lstrip("/"))
-    is_named = kind is not None and kind.level == "secret"
-    if is_named or secret_in(real, data) or why_secret_of_user(Path(real)):
-        raise ConfigurationError(
-            f"the context {file} would be sent to a model, and it is a file with secrets: name another one, "
-            f"or pipe it in if you mean it (--context - < {file})"
-        )
 
 
 def _descriptor() -> int | None:

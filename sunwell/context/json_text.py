@@ -5,10 +5,10 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from sunwell.errors import ConfigurationError
+from sunwell.tools.given_files import read_given
 
 _MOST_BYTES = 1_000_000
 _FENCE = re.compile(r"(`{3,}|~{3,})[^`]*\Z")
@@ -29,8 +29,7 @@ def json_object_in(file: str | PathLike[str], what: str) -> Mapping[str, Any]:
     Raises :exc:`~sunwell.errors.ConfigurationError`.
     """
     try:
-        with Path(file).open("rb") as opened:
-            data = opened.read(_MOST_BYTES + 1)
+        data = read_given(file, what, _MOST_BYTES)
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise ConfigurationError(f"{what}: {file} cannot be read: {error.strerror or error}") from None

@@ -30,6 +30,8 @@ class Verdict:
     :attr:`Checking.ask` does not count here: that is in the bill of the run."""
     missed: tuple[str, ...] = ()
     """Of the verdict of several checks: those that did not pass, as they are called."""
+    left_behind: tuple[str, ...] = ()
+    """What a command of the check left of files that other programs run by themselves: sentences."""
 
 
 class Ask(Protocol):
@@ -48,6 +50,8 @@ class CommandEnd:
     """``None``: it was ended after its time."""
     output: str
     """Head and tail of what it printed; known secrets are replaced."""
+    left_behind: tuple[str, ...] = ()
+    """As in :class:`Verdict`."""
 
 
 class Shell(Protocol):

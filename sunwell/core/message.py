@@ -96,6 +96,8 @@ class ToolResult:
     """Exit code of a command; ``None`` if no command finished."""
     reads: tuple[FileRead, ...] = ()
     """Files whose text is in ``content``; after a call that may have changed anything, all known files."""
+    left_behind: tuple[str, ...] = ()
+    """What the call left of files that other programs run by themselves, and what became of it: sentences."""
     refused: bool = attrs.field(default=False, metadata={"sparse": True})
     """Whether the call was refused before it began: there is no such tool, its arguments are invalid, or it
     was not approved. Such a call does not count as called."""

@@ -357,6 +357,9 @@ class TaskResult:
     secrets. Empty for other work."""
     confinement: Confinement = attrs.field(default=Confinement(), kw_only=True)
     """How the commands of the run were confined; of a worker, see the run."""
+    left_behind: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    """What commands of the run left of files that other programs run by themselves, and what became of it: a
+    sentence each. Of a worker, see the run."""
 
     @property
     def success(self) -> bool:

@@ -14,9 +14,9 @@ from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError
 from sunwell.journal.codec import decode, encode
 from sunwell.journal.disk import Disk, PosixDisk, as_journal_error, sentence
-from sunwell.journal.folders import FOLDER, open_folder
+from sunwell.journal.folders import FOLDER, open_folder, require_folders
 from sunwell.journal.layout import journal_path
-from sunwell.journal.ownership import marked, user_key
+from sunwell.journal.ownership import key_or_doubt, marked, unmarked_warning
 from sunwell.journal.protocol import R
 from sunwell.journal.reading import LONGEST_LINE_BYTES, Repair, Scan
 from sunwell.journal.records import Answer, Failure, Intent, Key, Record, RunOpened
@@ -208,6 +208,8 @@ class FileJournal:
     """Offset and length of the latest line for each kind and key."""
     _key: bytes | None = None
     """What marks the first line as this user's; ``None``: nothing does."""
+    unmarked: str = ""
+    """A sentence on why a new run bears no mark, and what that means; empty if it bears one."""
     secrets: Secrets = attrs.field(factory=Secrets, init=False)
     """Replaced in each record: whoever writes one has left out what it knows, and this is the last guard."""
     _sync: SharedSync = attrs.field(init=False)
@@ -233,8 +235,10 @@ class FileJournal:
         if disk is None:
             with as_journal_error(directory / FOLDER, "kept there"):
                 os.close(open_folder(path.parent, make=True))
+                require_folders(directory)
             disk = PosixDisk.create(path, threaded=threaded)
-        return cls(run_id, path, disk, key=user_key(make=True))
+        key, doubt = key_or_doubt(make=True)
+        return cls(run_id, path, disk, key=key, unmarked=doubt and unmarked_warning(doubt))
 
     @classmethod
     def open(cls, path: Path, *, disk: Disk | None = None, threaded: bool = True) -> Self:

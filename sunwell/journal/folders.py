@@ -8,11 +8,14 @@ then what is used.
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from sunwell.errors import JournalError
 
 FOLDER = ".sunwell"
+SET_ASIDE = "set-aside"
+"""The folder in it for what commands left behind for other programs to run."""
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _STEP = _OPEN | os.O_NOFOLLOW
@@ -52,6 +55,16 @@ def _open_steps(path: str, *, make: bool = False) -> int:
             os.close(here)
         here = below
     return here
+
+
+def require_folders(directory: Path) -> None:
+    """Check the folders that a run may need later in ``.sunwell`` of the workspace *directory*.
+
+    Raises :exc:`~sunwell.errors.JournalError` as :func:`open_folder` does: what a command leaves behind could
+    not be set aside otherwise, and the run would only notice then.
+    """
+    with suppress(FileNotFoundError):
+        os.close(open_folder(directory / FOLDER / SET_ASIDE))
 
 
 def open_file(path: Path, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:

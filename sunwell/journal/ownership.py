@@ -9,7 +9,6 @@ after the user has adopted it by name.
 import hashlib
 import os
 import re
-import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,12 +19,14 @@ from sunwell.journal.disk import as_journal_error
 from sunwell.journal.folders import open_file, read_file
 from sunwell.journal.layout import RunFile, find_run
 from sunwell.journal.reading import first_line, read_records
+from sunwell.journal.user_state import file_doubt, state_doubt
 
 _KEY, _ADOPTED = "journal.key", "adopted"
 _KEY_BYTES = 32
 _MARK_BYTES = 16
 _MARK = re.compile(rb',"mark":"([0-9a-f]{32})","crc":"[0-9a-f]{8}"}\Z')
 _TAIL_BYTES = 64
+_REPAIR = "Repair that, or set SUNWELL_HOME"
 
 
 def _key_file() -> Path:
@@ -38,25 +39,51 @@ def user_key(*, make: bool = False) -> bytes | None:
     ``None`` if there is none, if others can read or replace it, and if none can be kept: runs then bear no
     mark.
     """
+    return key_or_doubt(make=make)[0]
+
+
+def key_or_doubt(*, make: bool = False) -> tuple[bytes | None, str]:
+    """Return the key as :func:`user_key` does, and why there is none although there could be.
+
+    That is a clause that begins with a file or folder; empty if nothing is wrong.
+    """
     path = _key_file()
+    if said := state_doubt(path.parent):
+        return None, said
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return _new_key(path) if make else None
-    except OSError:
-        return None
+        return _new_key(path) if make else (None, "")
+    except OSError as error:
+        return None, f"{path} is a link" if path.is_symlink() else f"{path} cannot be read ({error.strerror})"
     try:
         status = os.fstat(file)
-        is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+        if said := file_doubt(status):
+            return None, f"{path} {said}"
         # A clone or an archive that brings a key with it brings it readable for all.
-        if not is_ours or status.st_mode & 0o077 or status.st_size != _KEY_BYTES:
-            return None
-        return os.read(file, _KEY_BYTES)
+        if status.st_mode & 0o077:
+            return None, f"other users can read {path}, so its marks say nothing"
+        if status.st_size != _KEY_BYTES:
+            return None, f"{path} is damaged: it has {status.st_size:,} bytes, and a key has {_KEY_BYTES}"
+        return os.read(file, _KEY_BYTES), ""
     finally:
         os.close(file)
 
 
-def _new_key(path: Path) -> bytes | None:
+def unmarked_warning(doubt: str) -> str:
+    """Return what it means for a new run that its key cannot be used, because of *doubt*."""
+    return (
+        f"this run bears no mark of yours, because {doubt}: resume, fork, replay and undo refuse it "
+        f"as somebody else's. {_REPAIR}, then sunwell adopt RUN"
+    )
+
+
+def foreign_warning(doubt: str) -> str:
+    """Return what it means for recorded runs that the key cannot be used, because of *doubt*."""
+    return f"all runs count as foreign, because {doubt}. {_REPAIR}"
+
+
+def _new_key(path: Path) -> tuple[bytes | None, str]:
     fresh = path.with_name(f".{_KEY}.{os.urandom(8).hex()}")
     key = os.urandom(_KEY_BYTES)
     try:
@@ -70,12 +97,12 @@ def _new_key(path: Path) -> bytes | None:
         try:
             os.link(fresh, path)  # whole or not at all, and not over another process's key
         except FileExistsError:
-            return user_key()
+            return key_or_doubt()
         finally:
             fresh.unlink()
-    except OSError:
-        return None
-    return key
+    except OSError as error:
+        return None, f"{path} cannot be made ({error.strerror})"
+    return key, ""
 
 
 def mark_of(line: bytes, key: bytes, journal: Path) -> str:
@@ -129,7 +156,13 @@ def find_own_run(root: Path, prefix: str) -> RunFile:
     run is not this user's.
     """
     run = find_run(root, prefix)
-    if not is_own(run, first_line(run.path), user_key()):
+    key, doubt = key_or_doubt()
+    if not is_own(run, first_line(run.path), key):
+        if doubt:
+            raise JournalError(
+                f"nobody can tell whether you started the run {run.run_id}: "
+                f"{foreign_warning(doubt)}; then sunwell adopt {run.run_id} if it is still refused"
+            )
         raise JournalError(
             f"the run {run.run_id} was not started by you on this machine, as far as {_key_file()} can tell: "
             f"read it with sunwell show {run.run_id} -v, then make it yours with sunwell adopt {run.run_id}"
@@ -146,11 +179,11 @@ def adopt(root: Path, prefix: str) -> RunFile:
     run = find_run(root, prefix)
     for _ in read_records(run.path):
         pass
-    key = user_key(make=True)
+    key, doubt = key_or_doubt(make=True)
     if key is None:
         raise JournalError(
-            f"the key {_key_file()} cannot be used or made: it must be a file of your own with mode 0600; "
-            "remove it, or name another folder with SUNWELL_HOME"
+            f"the key {_key_file()} cannot be used or made: {doubt}; it must be a file of your own with mode "
+            "0600 in a folder of your own. Remove it, or name another folder with SUNWELL_HOME"
         )
     place = run.path.with_name(_ADOPTED)
     with as_journal_error(place, "written"):

@@ -5,7 +5,9 @@ from typing import Protocol
 
 import attrs
 
+from sunwell.journal.disk import as_journal_error
 from sunwell.journal.file import FileJournal
+from sunwell.journal.folders import FOLDER, require_folders
 from sunwell.journal.memory import ReplayedJournal
 from sunwell.journal.ownership import find_own_run
 from sunwell.journal.protocol import Journal
@@ -40,7 +42,10 @@ class JournalFiles:
 
     def open(self, workspace: Path, run_id: str) -> Journal:
         """Open the one run that *run_id* names; see :meth:`FileJournal.open`."""
-        return FileJournal.open(find_own_run(workspace, run_id).path)
+        found = find_own_run(workspace, run_id)
+        with as_journal_error(workspace / FOLDER, "taken up"):
+            require_folders(workspace)
+        return FileJournal.open(found.path)
 
     def read(self, workspace: Path, run_id: str) -> Journal:
         """Read the one run that *run_id* names; see :meth:`ReplayedJournal.read`."""

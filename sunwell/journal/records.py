@@ -461,6 +461,8 @@ class Checked(Record):
     """Digest of the work that was checked. If the work went on since, it is checked anew."""
     missed: tuple[str, ...] = ()
     """The checks that did not pass, as they are called."""
+    left_behind: tuple[str, ...] = ()
+    """What their commands left of files that other programs run by themselves, a sentence each."""
 
     @property
     def key(self) -> Key:
@@ -484,6 +486,8 @@ class RunClosed(Record):
     """As in :class:`WorkerClosed`, those of the workers included."""
     verification: Verification | None = None
     """What the checks found; ``None`` if there was no check."""
+    left_behind: tuple[str, ...] = ()
+    """What commands left of files that other programs run by themselves, a sentence each."""
 
     @property
     def key(self) -> Key:

@@ -5,6 +5,7 @@ result is in it.
 """
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,14 +16,27 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from sunwell.core.user_folders import state_folder
+from sunwell.journal.user_state import file_doubt, state_doubt
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
 KEPT_OUTCOMES = 100
 """Outcomes of one kind that count, the latest ones: what was not tried for so long is unknown again."""
-_BUSY_SECONDS = 5.0
+_LONGEST_SECONDS = 0.5
 _FORMAT = 1
+_SCHEMA = {
+    "outcomes": "CREATE TABLE outcomes (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, "
+    "rung TEXT NOT NULL, model TEXT NOT NULL, after TEXT NOT NULL, passed INTEGER, cost TEXT, "
+    "at REAL NOT NULL)",
+    "outcomes_of_a_kind": "CREATE INDEX outcomes_of_a_kind ON outcomes (kind, id)",
+}
+_OF_SQLITE = {"sqlite_sequence": "CREATE TABLE sqlite_sequence(name,seq)"}
+"""What SQLite adds by itself."""
+_MOST_BYTES = 32 << 20
+_MOST_VALUE_BYTES = 100_000
+_STEPS = 1_000
+"""Steps of SQLite's machine between two looks at the clock: well below a millisecond."""
 _COLUMNS = "kind, rung, model, after, passed, cost, at"
 _OFF = frozenset({"0", "off", "no", "false"})
 
@@ -147,7 +161,9 @@ class OutcomeStore:
     """Outcomes in a file that many processes may read and write at once.
 
     It never raises for what is wrong with the file: it calls *warn* once, with a sentence, and from then on
-    reads nothing and writes nothing. Both methods block, for at most about five seconds if others write.
+    reads nothing and writes nothing. Both methods block for at most *longest_seconds*: outcomes are a hint,
+    for which no run waits. A file is used only if it is the user's alone, and its schema is exactly that of
+    this version: a view or a trigger that somebody else put there would be run.
     """
 
     file: Path | None
@@ -155,18 +171,26 @@ class OutcomeStore:
     warn: Callable[[str], None] = attrs.field(kw_only=True)
     kept: int = attrs.field(default=KEPT_OUTCOMES, kw_only=True)
     """Most outcomes of one kind in the file; older ones are deleted."""
+    longest_seconds: float = attrs.field(default=_LONGEST_SECONDS, kw_only=True)
+    """How long one call may take, waiting for others that write included."""
     _is_usable: bool = attrs.field(default=True, init=False)
 
     def read(self) -> KnownOutcomes:
-        """Return the outcomes in the file; none if there is no file or it cannot be read."""
+        """Return the outcomes in the file; none if there is no file or it cannot be used."""
         known = KnownOutcomes(self.kept)
-        if self.file is None or not self._is_usable or not os.path.lexists(self.file):
+        if self.file is None or not self._is_usable:
             return known
         found: list[RungOutcome] = []
-        with self._warned("read"), _opened(self.file) as connection:
-            if _has_table(connection):
-                rows = connection.execute(f"SELECT {_COLUMNS} FROM outcomes ORDER BY id")
-                found = [_outcome(row) for row in rows]
+        with self._warned("read"):
+            if not _is_there(self.file):
+                return known
+            with _opened(self.file, self.longest_seconds) as (connection, require_time):
+                connection.execute("PRAGMA query_only = ON")
+                connection.execute("BEGIN")  # the schema that is looked at is the one that is read
+                if _has_table(connection):
+                    for row in connection.execute(f"SELECT {_COLUMNS} FROM outcomes ORDER BY id"):
+                        require_time()
+                        found.append(_outcome(row))
         for outcome in found:
             known.add(outcome)
         return known
@@ -177,9 +201,10 @@ class OutcomeStore:
         if self.file is None or not self._is_usable or not rows:
             return
         with self._warned("written"):
-            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            with _opened(self.file) as connection:
+            if not _is_there(self.file):
+                self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            with _opened(self.file, self.longest_seconds) as (connection, _):
                 # IMMEDIATE: two processes that both read first and then write would block each other.
                 connection.execute("BEGIN IMMEDIATE")
                 if not _has_table(connection):
@@ -205,22 +230,61 @@ class OutcomeStore:
             yield
         except (Error, OSError, UnicodeError, _FileError) as error:
             self._is_usable = False
+            said = error.strerror if isinstance(error, OSError) else str(error)
+            advice = "Move the file away, or set SUNWELL_OUTCOMES=off"
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":
+                said, advice = "another program was writing it", "Nothing needs to be done"
+            elif getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+                said = f"it took longer than {self.longest_seconds:g} s"
             self.warn(
-                f"outcomes of rungs cannot be {done}: {self.file}: {error}; the run goes on without them. "
-                "Move the file away, or set SUNWELL_OUTCOMES=off"
+                f"outcomes of rungs cannot be {done}: {self.file}: {said}; the run goes on without them. "
+                f"{advice}"
             )
 
 
+def _is_there(file: Path) -> bool:
+    """Whether there is a *file* that is the user's alone. Raises :exc:`_FileError` if there is another."""
+    if said := state_doubt(file.parent):
+        raise _FileError(said)
+    try:
+        status = file.lstat()
+    except FileNotFoundError:
+        return False
+    said = file_doubt(status)
+    if not said and status.st_nlink > 1:  # the other one may be in a workspace, where commands write
+        said = "has another name (a hard link), under which something else can change it"
+    if said:
+        raise _FileError(f"it {said}")
+    if status.st_size > _MOST_BYTES:
+        raise _FileError(f"it has more than {_MOST_BYTES >> 20} MB")
+    return True
+
+
 @contextmanager
-def _opened(file: Path) -> "Iterator[Connection]":
-    """Open a file that exists; what is not committed is undone."""
+def _opened(file: Path, longest_seconds: float) -> "Iterator[tuple[Connection, Callable[[], None]]]":
+    """Open a file that exists, for at most *longest_seconds*; what is not committed is undone.
+
+    The function beside the connection raises :exc:`_FileError` if the time is up.
+    """
     import sqlite3
+
+    until = time.monotonic() + longest_seconds
+
+    def require_time() -> None:
+        if time.monotonic() > until:
+            raise _FileError(f"it took longer than {longest_seconds:g} s")
 
     # No write-ahead log: it needs shared memory, which a home folder on a network does not have.
     address = f"{file.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(address, uri=True, timeout=longest_seconds, isolation_level=None)
     try:
-        yield connection
+        # A statement that does not end, or a schema that takes for ever to parse, is broken off.
+        connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_VALUE_BYTES)
+        # As SQLite advises for files that others may have made: functions in a schema are not trusted.
+        for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+            connection.execute(f"PRAGMA {pragma}")
+        yield connection, require_time
     finally:
         connection.close()
 
@@ -230,19 +294,22 @@ class _FileError(Exception):
 
 
 def _has_table(connection: "Connection") -> bool:
+    """Whether the table is there. Raises :exc:`_FileError` if anything else is, or in another form."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version not in (0, _FORMAT):
         raise _FileError(f"it has format {version}, and the installed version knows format {_FORMAT}")
+    # Read from SQLite's own table, which cannot be a view. One row more than there may be.
+    limit = len(_SCHEMA) + len(_OF_SQLITE) + 1
+    found = connection.execute("SELECT name, sql FROM sqlite_master LIMIT ?", (limit,)).fetchall()
+    expected = {**_SCHEMA, **_OF_SQLITE} if version == _FORMAT else {}
+    if len(found) != len(expected) or dict(found) != expected:
+        raise _FileError("its tables are not those that Sunwell makes")
     return bool(version == _FORMAT)
 
 
 def _make_table(connection: "Connection") -> None:
-    connection.execute(
-        "CREATE TABLE outcomes (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, "
-        "rung TEXT NOT NULL, model TEXT NOT NULL, after TEXT NOT NULL, passed INTEGER, cost TEXT, "
-        "at REAL NOT NULL)"
-    )
-    connection.execute("CREATE INDEX outcomes_of_a_kind ON outcomes (kind, id)")
+    for statement in _SCHEMA.values():
+        connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {_FORMAT}")
 
 

@@ -74,6 +74,8 @@ class Forecast:
     """The lens that is given: then the first call is that of the work under it."""
     ladder: ExpectedClimb | None = None
     """What the task would come to with a check and ``escalate``; ``None``: the options allow no ladder."""
+    warnings: tuple[str, ...] = ()
+    """What could not be used for it, in sentences."""
 
     @property
     def without_lens(self) -> str:
@@ -153,7 +155,7 @@ def forecast(
         tokens_left=options.budget.tokens,
         lens=outlook,
     )
-    outcomes = OutcomeStore(outcomes_file(), warn=lambda _: None).read()
+    outcomes, warnings = _outcomes()
     decision = after_outcomes(decision, made, cheap_alone(outcomes, text, found.worker))
     if lens is None and not decides:
         decision = _off(decision, models)
@@ -169,6 +171,7 @@ def forecast(
         first.input_tokens + first.least_output_tokens,
         lens,
         _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
+        warnings,
     )
 
 
@@ -202,6 +205,13 @@ def _first_claim(
         system, tools = parts.guidance.orchestrator_sections(place, parts.lens), orchestrator_tools(config)
     asked = Request(History([user(parts.task)]), system, tools, limit)
     return first_claim(model, asked, config.prices, "work")
+
+
+def _outcomes() -> tuple[KnownOutcomes, tuple[str, ...]]:
+    """Return the outcomes of earlier runs, and what is wrong with their file, in sentences."""
+    warnings: list[str] = []
+    known = OutcomeStore(outcomes_file(), warn=warnings.append).read()
+    return known, tuple(warnings)
 
 
 def _guidance(session: SessionContext, known: Toolset, secrets: Secrets) -> Guidance:
@@ -275,6 +285,7 @@ def forecast_object(made: Forecast) -> dict[str, object]:
         "quote": quote_object(made.quote, made.decision),
         "least_cap": {"usd": exact(made.least_usd), "tokens": made.least_tokens},
         "ladder": None if made.ladder is None else _ladder_object(made.ladder),
+        "warnings": list(made.warnings),
     }
 
 

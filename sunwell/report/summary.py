@@ -91,6 +91,7 @@ def summarize(
         "files": [file_object(change) for change in result.files],
         "commands": [attrs.asdict(command) for command in result.commands],
         "sandbox": attrs.asdict(result.confinement) | {"sentence": result.confinement.sentence},
+        "left_behind": list(result.left_behind),
         **workers_of_result(result, with_texts=with_texts),
         "run_id": result.run_id,
         "journal": result.journal,
@@ -182,6 +183,7 @@ def summary_text(
         *_files(result),
         *_sandbox(result),
         *command_lines(result.commands),
+        *left_behind_lines(result.left_behind),
         *unresolved_lines(result.unresolved),
         *_conflicts(result),
         "",
@@ -317,6 +319,12 @@ def _conflicts(result: TaskResult) -> Iterator[str]:
         yield f"{between}: {one_line(met.what, 300)}"
     if (left_out := len(result.conflicts) - _MOST_COMMANDS) > 0:
         yield f"{'':<8} and {left_out:,} more conflicts: --json lists all"
+
+
+def left_behind_lines(left_behind: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each file that a command left behind for other programs to run."""
+    for sentence in left_behind:
+        yield f"note     {one_line(sentence, 1_000)}"
 
 
 def unresolved_lines(unresolved: Iterable[str]) -> Iterator[str]:

@@ -54,6 +54,8 @@ class Outcome:
     exit_code: int | None = None
     is_error: bool = False
     reads: tuple[FileRead, ...] = ()
+    left_behind: tuple[str, ...] = ()
+    """As in :class:`~sunwell.core.message.ToolResult`."""
 
 
 def as_text(value: Any) -> str:

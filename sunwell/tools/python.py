@@ -1,7 +1,10 @@
 """The tool execute_python, which exists only if the caller allows it."""
 
+import os
+import shlex
 import sysconfig
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +24,8 @@ from sunwell.tools.workspace_view import WorkspaceView
 
 _PACKAGE = "pydantic_monty"
 _MOST_DEEP = 500
+_INTERNAL = "Internal error in monty: "
+_NO_EXIT = "SystemExit takes no number here; let the script end, or raise an exception with a text"
 
 
 def require_interpreter(package: str = _PACKAGE) -> None:
@@ -43,6 +48,36 @@ def _program() -> str:
         "execute_python cannot run: its interpreter's program (monty) is not where Python installs programs; "
         "do without it (who runs this: pip install --force-reinstall 'sunwell[python]')"
     )
+
+
+@contextmanager
+def _silenced(program: str) -> Iterator[str]:
+    """Give the path of a program that is *program* with nothing on standard error, where the system has that.
+
+    The interpreter writes there by itself when it is out of memory, past everything that Sunwell prints, and
+    its package has no option for that. The program lies in memory: a command could change a file.
+    """
+    if not hasattr(os, "memfd_create"):
+        yield program
+        return
+    written = os.memfd_create("monty")
+    try:
+        os.write(written, f'#!/bin/sh\nexec {shlex.quote(program)} "$@" 2>/dev/null\n'.encode())
+        try:  # what is open for writing cannot be run
+            file = os.open(f"/proc/self/fd/{written}", os.O_RDONLY)
+        except OSError:  # without /proc
+            file = None
+    finally:
+        os.close(written)
+    if file is None:
+        yield program
+        return
+    try:
+        os.set_inheritable(file, True)  # the shell opens it in the new process
+        path = f"/proc/self/fd/{file}"
+        yield path if os.access(path, os.X_OK) else program
+    finally:
+        os.close(file)
 
 
 @attrs.define(eq=False)
@@ -75,7 +110,6 @@ async def run_script(
     ended.
     """
     monty = import_module(_PACKAGE)
-    program = _program()
     bounds = {
         "max_feed_duration_secs": limits.python_seconds,
         "max_memory": limits.python_bytes,
@@ -83,18 +117,21 @@ async def run_script(
         "max_suspensions": limits.python_calls,
     }
     try:
-        async with (
-            monty.AsyncMonty(binary_path=program, max_processes=1) as pool,
-            pool.checkout(limits=bounds, os_policy={"sleep": "zero"}) as session,
-        ):
-            # The value of a last expression would be rebuilt in this process, outside the limits.
-            await session.feed_run(f"{code}\n\nNone", external_lookup=dict(functions), print_callback=printed)
+        with _silenced(_program()) as program:
+            async with (
+                monty.AsyncMonty(binary_path=program, max_processes=1) as pool,
+                pool.checkout(limits=bounds, os_policy={"sleep": "zero"}) as session,
+            ):
+                # The value of a last expression would be rebuilt in this process, outside the limits.
+                script = f"{code}\n\nNone"
+                await session.feed_run(script, external_lookup=dict(functions), print_callback=printed)
     except monty.MontyCrashedError:
         raise ToolError(
             "the interpreter was stopped: the code took too much time or memory; do less at a time"
         ) from None
     except (monty.MontyRuntimeError, monty.MontySyntaxError) as error:
-        return str(error.display())
+        said = str(error.display())
+        return _NO_EXIT if _INTERNAL in said and "SystemExit" in code else said
     return ""
 
 

@@ -3,17 +3,62 @@
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
+import attrs
+
 from sunwell.errors import JournalError
-from sunwell.journal.folders import open_folder
+from sunwell.journal.folders import FOLDER, SET_ASIDE, open_folder
 from sunwell.tools.folder_walk import TOP, give_owner_rights, open_below
 from sunwell.tools.guarded_files import BARE, GuardedFile, guarded_in
 from sunwell.tools.protected import kind_of_path
 from sunwell.tools.wording import quoted
 
-_SET_ASIDE = ".sunwell/set-aside"
+_SET_ASIDE = f"{FOLDER}/{SET_ASIDE}"
+
+
+@attrs.frozen
+class LeftFile:
+    """A protected file that a command left in the workspace, and what became of it."""
+
+    path: str
+    did: str
+    """What the command did, and what Sunwell did then: the middle of a sentence, whose first ``{}`` is the
+    command."""
+    why: str
+    """The end of the sentence: why it matters."""
+    advice: str = ""
+    """What a model should do about it."""
+
+    @property
+    def for_model(self) -> str:
+        """A sentence for the model that gave the command."""
+        return f"{quoted(self.path)}{self.did.replace('{}', 'this command', 1)} {self.why}{self.advice}"
+
+    @property
+    def for_user(self) -> str:
+        """A sentence for the user, who reads it apart from the command."""
+        return f"{quoted(self.path)}{self.did.replace('{}', 'a command', 1)} {self.why}"
+
+
+_seen: ContextVar["list[LeftFile] | None"] = ContextVar("left_behind", default=None)
+
+
+@contextmanager
+def seen_left_behind() -> Iterator[list[LeftFile]]:
+    """Give a list that gets all that commands in the body leave behind, also those that are cancelled.
+
+    A command that is cancelled has no result that could tell of it.
+    """
+    seen: list[LeftFile] = []
+    token = _seen.set(seen)
+    try:
+        yield seen
+    finally:
+        _seen.reset(token)
 
 
 def left_behind(
@@ -23,8 +68,8 @@ def left_behind(
     *,
     may_move: bool = True,
     most_entries: int | None = None,
-) -> tuple[str, ...]:
-    """Set aside the protected files that were made since *before*; return a sentence for each.
+) -> tuple[LeftFile, ...]:
+    """Set aside the protected files that were made since *before*; return what became of each.
 
     They are moved to ``.sunwell/set-aside``, or, unless *may_move*, only named. Secret files may be made, and
     so may runs: those of others are not used, and one may be the user's, started meanwhile. A file that was
@@ -37,7 +82,7 @@ def left_behind(
 
     known = {one.identity for one in before.values() if matters(one)}
     tops = {one.top for one in before.values()}
-    said: dict[str, str] = {}
+    said: dict[str, LeftFile] = {}
     found = guarded_in(root, most_entries, opens_all=may_move)
     fresh = [one for one in found.values() if one.is_link and one.identity not in known and matters(one)]
     ends = tuple(os.path.realpath(root / one.path) for one in fresh)
@@ -51,7 +96,7 @@ def left_behind(
                 continue  # protected by nothing but a link that is set aside
         if was is not None and was.identity == one.identity:
             if not one.is_folder and was.changed_ns != one.changed_ns and was.names == one.names:
-                said[path] = f"{quoted(path)} was changed by this command, and {one.kind.why}"
+                said[path] = LeftFile(path, " was changed by {}, and", one.kind.why)
         elif one.identity not in known:
             place = one.top if one.top not in tops else path
             if one.kind is BARE:  # without it the rest is ordinary files
@@ -61,11 +106,14 @@ def left_behind(
             if may_move:
                 said[place] = _set_aside(root, place, one.kind.why)
             else:  # its rights are the user's, and so may be what appeared meanwhile
-                said[place] = f"{quoted(place)} was made while this command ran, and {one.kind.why}"
-    return tuple(said.values())
+                said[place] = LeftFile(place, " was made while {} ran, and", one.kind.why)
+    left = tuple(said.values())
+    if (seen := _seen.get()) is not None:  # here, in the thread: who waits for it may be cancelled
+        seen += left
+    return left
 
 
-def _set_aside(root: Path, path: str, why: str) -> str:
+def _set_aside(root: Path, path: str, why: str) -> LeftFile:
     above, _, name = path.rpartition("/")
     kept = f"{time.time_ns():x}-{path.replace('/', '%')[-150:]}"
     top = os.open(root, TOP)
@@ -78,13 +126,12 @@ def _set_aside(root: Path, path: str, why: str) -> str:
             os.close(folder)
     except (OSError, JournalError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
-        return f"{quoted(path)}, which this command made, could not be set aside ({said}): {why}"
+        return LeftFile(path, f", which {{}} made, could not be set aside ({said}) and is still there:", why)
     finally:
         os.close(top)
-    return (
-        f"{quoted(path)}, which this command made, was moved to {quoted(f'{_SET_ASIDE}/{kept}')}: {why}; do "
-        "not make it again, and say at the end that it is wanted"
-    )
+    moved = quoted(f"{_SET_ASIDE}/{kept}")
+    advice = "; do not make it again, and say at the end that it is wanted"
+    return LeftFile(path, f", which {{}} made, was moved to {moved}:", why, advice)
 
 
 def _move(name: str, folder: int, kept: str, room: int) -> None:

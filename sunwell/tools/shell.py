@@ -27,7 +27,7 @@ from sunwell.tools.guarded_files import GuardedFile, guarded_in
 from sunwell.tools.limits import Outcome, ToolLimits
 from sunwell.tools.sandbox import Bubblewrap, require_sandbox, sandbox_name
 from sunwell.tools.sandbox_view import unseen_paths
-from sunwell.tools.set_aside import left_behind
+from sunwell.tools.set_aside import LeftFile, left_behind
 from sunwell.tools.system_calls import opened_filter
 from sunwell.tools.wording import KILLED, cut, without_escapes
 from sunwell.tools.workspace import REPLACED, identity_of
@@ -51,8 +51,8 @@ class ProcessEnd:
     cut_bytes: int = 0
     """Bytes that are missing between :attr:`head_bytes` and the rest."""
     head_bytes: int = 0
-    left: tuple[str, ...] = ()
-    """Sentences on protected files that it made or changed, for the model and the user."""
+    left: tuple[LeftFile, ...] = ()
+    """Protected files that it made or changed."""
 
 
 @attrs.define(eq=False)
@@ -144,7 +144,7 @@ class _Watch:
     """The protected files before a command, and what became of those that it made."""
 
     before: dict[str, GuardedFile]
-    left: tuple[str, ...] = ()
+    left: tuple[LeftFile, ...] = ()
 
 
 @attrs.define(eq=False)
@@ -260,8 +260,12 @@ class CommandRunner:
             "\n"
         )
 
-    def _told(self, sentence: str) -> str:
-        return f"[From the harness: {self.secrets.redact(sentence)}]"
+    def left_behind(self, ended: ProcessEnd) -> tuple[str, ...]:
+        """Return what *ended* did to protected files, a sentence each, for the user."""
+        return tuple(self.secrets.redact(one.for_user) for one in ended.left)
+
+    def _told(self, one: LeftFile) -> str:
+        return f"[From the harness: {self.secrets.redact(one.for_model)}]"
 
     def _output(self, ended: ProcessEnd, most_chars: int, tail_thirds: int) -> str:
         if not ended.cut_bytes:
@@ -430,4 +434,5 @@ class RunCommand:
             head = f"exit code {ended.exit_code}"
         printed = self._runner.printed(ended, max(self.limits.output_chars - 200, 100))
         said = f"{head}\n{printed}" if printed.strip() else f"{head}\n(it printed nothing)"
-        return Outcome(said, ended.exit_code, is_error=ended.exit_code is None)
+        left = self._runner.left_behind(ended)
+        return Outcome(said, ended.exit_code, is_error=ended.exit_code is None, left_behind=left)

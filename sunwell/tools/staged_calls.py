@@ -73,7 +73,8 @@ class CallTerms:
         """Return *outcome* for the model: known secrets replaced, cut to the limit."""
         text = self.secrets.redact(outcome.text.encode("utf-8", "replace").decode())
         text = cut(text, self.limits.output_chars)
-        return ToolResult(call.id, text, outcome.is_error, changes, outcome.exit_code, outcome.reads)
+        left = tuple(map(self.secrets.redact, outcome.left_behind))
+        return ToolResult(call.id, text, outcome.is_error, changes, outcome.exit_code, outcome.reads, left)
 
     def failure(self, call: ToolCall, sentence: str) -> ToolResult:
         """Return *sentence*, which may repeat lines of a file, as a result with ``is_error``."""

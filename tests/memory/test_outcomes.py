@@ -1,9 +1,11 @@
 """Outcomes of rungs: counted by kind, kept in one table for all processes of a user, and never in the way."""
 
+import os
 import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -119,7 +121,7 @@ from sunwell.memory.outcomes import OutcomeStore, RungOutcome
 def warn(sentence):
     raise SystemExit(sentence)
 
-store = OutcomeStore(Path(sys.argv[1]), warn=warn, kept=1_000)
+store = OutcomeStore(Path(sys.argv[1]), warn=warn, kept=1_000, longest_seconds=30.0)
 for number in range(25):
     store.record([RungOutcome("fix", "cheap", sys.argv[2], "", number % 2 == 0, Decimal("0.1"), 1.0)])
     store.read()
@@ -189,6 +191,171 @@ def test_a_file_that_cannot_be_used_is_one_warning(
     assert before == (None if file.is_dir() else file.read_bytes())
 
 
+ENDLESS = "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r)"
+
+
+def _endless_view(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE outcomes RENAME TO other")
+    columns = "x AS id, x AS kind, x AS rung, x AS model, x AS after, x AS passed, x AS cost, x AS at"
+    connection.execute(f"CREATE VIEW outcomes AS {ENDLESS} SELECT {columns} FROM r")
+
+
+def _endless_trigger(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "CREATE TRIGGER t BEFORE INSERT ON outcomes BEGIN DELETE FROM outcomes WHERE "
+        f"({ENDLESS} SELECT count(*) FROM r) > 0; END"
+    )
+
+
+def _endless_default(connection: sqlite3.Connection) -> None:
+    connection.execute(f"ALTER TABLE outcomes ADD COLUMN more AS (id + {'+'.join(['1'] * 500)})")
+
+
+def _endless_index(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE INDEX i ON outcomes (hex(zeroblob(100000)))")
+
+
+def _view_in_the_schema(connection: sqlite3.Connection) -> None:
+    """Put a view under the text that the table has: what a look at the schema alone would take for it."""
+    connection.execute("PRAGMA writable_schema = ON")
+    view = f"CREATE VIEW outcomes AS {ENDLESS} SELECT x AS id FROM r"
+    connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'outcomes'", (view,))
+
+
+def _many_rows(connection: sqlite3.Connection) -> None:
+    columns = "kind, rung, model, after, at"
+    connection.execute(
+        f"INSERT INTO outcomes ({columns}) WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r "
+        "LIMIT 600000) SELECT 'fix', 'cheap', 'haiku', '', x FROM r"
+    )
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [_endless_view, _endless_trigger, _endless_default, _endless_index, _view_in_the_schema, _many_rows],
+)
+def test_a_file_with_a_hostile_schema_is_not_used_and_holds_nothing_up(
+    tmp_path: Path, warnings: list[str], harm: Callable[[sqlite3.Connection], None]
+) -> None:
+    """Neither reading nor writing runs what somebody put there; both say so in one sentence."""
+    file = tmp_path / "outcomes.sqlite3"
+    OutcomeStore(file, warn=warnings.append).record([CHEAP])
+    with sqlite3.connect(file) as connection:
+        harm(connection)
+    connection.close()
+    for use in (OutcomeStore.read, lambda store: store.record([CHEAP])):
+        began = time.monotonic()
+        store = OutcomeStore(file, warn=warnings.append, kept=10_000)
+        use(store)
+        assert time.monotonic() - began < 5.0  # without a limit it never ends
+    if harm is not _many_rows:  # it is only long: writing to it is quick
+        assert [sentence.count("its tables are not those") for sentence in warnings] in ([1, 1], [0, 0])
+        assert [sentence.partition(":")[0] for sentence in warnings] == [
+            "outcomes of rungs cannot be read",
+            "outcomes of rungs cannot be written",
+        ]
+
+
+def test_a_statement_that_does_not_end_is_broken_off(tmp_path: Path, warnings: list[str]) -> None:
+    """The limit holds for all that SQLite does, whatever the file has made of it."""
+    file = tmp_path / "outcomes.sqlite3"
+    OutcomeStore(file, warn=warnings.append).record([CHEAP] * 20)
+    store = OutcomeStore(file, warn=warnings.append, longest_seconds=0.0)
+    assert store.read().counts("fix") == {}
+    (said,) = warnings
+    assert said == (
+        f"outcomes of rungs cannot be read: {file}: it took longer than 0 s; the run goes on without them. "
+        "Move the file away, or set SUNWELL_OUTCOMES=off"
+    )
+
+
+def test_a_file_that_others_write_is_not_waited_for(tmp_path: Path, warnings: list[str]) -> None:
+    """Half a second at most; nothing is wrong with the file then."""
+    file = tmp_path / "outcomes.sqlite3"
+    OutcomeStore(file, warn=warnings.append).record([CHEAP])
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    began = time.monotonic()
+    OutcomeStore(file, warn=warnings.append).record([CHEAP])
+    assert time.monotonic() - began < 3.0
+    other.close()
+    (said,) = warnings
+    assert said == (
+        f"outcomes of rungs cannot be written: {file}: another program was writing it; the run goes on "
+        "without them. Nothing needs to be done"
+    )
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="requires root")
+
+
+def _link(file: Path) -> None:
+    file.rename(file.with_name("other"))
+    file.symlink_to("other")
+
+
+def _hard_link(file: Path) -> None:
+    file.with_name("other").hardlink_to(file)
+
+
+def _pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _large(file: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.truncate(1 << 40)
+
+
+OPEN_TO_OTHERS = {
+    "writable by all": (lambda file: file.chmod(0o666), "it can be written by every user ("),
+    "link": (_link, "it is a link"),
+    "hard link": (_hard_link, "it has another name (a hard link)"),
+    "pipe": (_pipe, "it is not a file"),
+    "large": (_large, "it has more than 32 MB"),
+    "folder writable by all": (
+        lambda file: file.parent.chmod(0o777),
+        "{folder} can be written by every user (",
+    ),
+    "folder with the sticky bit": (
+        lambda file: file.parent.chmod(0o1777),
+        "{folder} can be written by every user (",
+    ),
+}
+
+
+@pytest.mark.parametrize(("harm", "said"), OPEN_TO_OTHERS.values(), ids=OPEN_TO_OTHERS)
+def test_a_file_that_others_can_change_is_not_used(
+    store: OutcomeStore, warnings: list[str], harm: Callable[[Path], None], said: str
+) -> None:
+    """Nor one in a folder that others can change: they could put another file in its place."""
+    assert store.file is not None
+    store.record([CHEAP])
+    harm(store.file)
+    assert store.read().counts("fix") == {}
+    store.record([CHEAP])
+    assert len(warnings) == 1
+    expected = said.format(folder=store.file.parent)
+    assert warnings[0].startswith(f"outcomes of rungs cannot be read: {store.file}: {expected}")
+
+
+@needs_root
+@pytest.mark.parametrize("of_folder", [False, True])
+def test_the_file_of_another_user_is_not_used(
+    store: OutcomeStore, warnings: list[str], of_folder: bool
+) -> None:
+    """Nor one in the folder of another user."""
+    assert store.file is not None
+    store.record([CHEAP])
+    place = store.file.parent if of_folder else store.file
+    os.chown(place, 65_534, 65_534)
+    assert store.read().counts("fix") == {}
+    assert len(warnings) == 1
+    named = place if of_folder else "it"
+    assert f": {named} belongs to another user (number 65534); the run goes on" in warnings[0]
+
+
 def test_a_folder_that_cannot_be_made_is_one_warning(tmp_path: Path, warnings: list[str]) -> None:
     """A file in the place of the folder, for example."""
     (tmp_path / "state").write_text("")
@@ -196,7 +363,9 @@ def test_a_folder_that_cannot_be_made_is_one_warning(tmp_path: Path, warnings: l
     store.record([CHEAP])
     store.record([CHEAP])
     assert store.read().counts("fix") == {}
-    assert [sentence.partition(":")[0] for sentence in warnings] == ["outcomes of rungs cannot be written"]
+    assert [sentence.partition(";")[0] for sentence in warnings] == [
+        f"outcomes of rungs cannot be written: {store.file}: {tmp_path / 'state'} is not a folder"
+    ]
 
 
 def test_the_file_is_in_the_folder_for_state() -> None:

@@ -243,3 +243,19 @@ async def test_commands_beside_each_other_see_no_secret_of_a_folder_that_moves(f
     await moving
     assert not any(CANARY in one for one in said)
     assert (folder / "d/.env").read_text() == CANARY
+
+
+@needs_bubblewrap
+async def test_what_cannot_be_set_aside_is_said_to_model_and_user(folder, shell, ask) -> None:
+    """The folder became a link while the run went on; nothing is written through it."""
+    (folder / "elsewhere").mkdir()
+    (folder / ".sunwell").mkdir()
+    (folder / ".sunwell/set-aside").symlink_to(folder / "elsewhere")
+    said = await ask(shell, "run_command", command="echo evil > .envrc")
+    place = folder / ".sunwell/set-aside"
+    link = f"{place} is a link, which journals do not follow: put what it leads to there"
+    why = f"could not be set aside ({link})"
+    assert f"[From the harness: '.envrc', which this command made, {why} and is still there: " in said.content
+    (told,) = said.left_behind
+    assert told.startswith(f"'.envrc', which a command made, {why} and is still there: direnv runs it")
+    assert list((folder / "elsewhere").iterdir()) == []

@@ -51,6 +51,7 @@ async def test_nothing_is_left_of_an_earlier_call(folder, ask):
         pytest.param("print('\ud800')", "lone surrogate", id="half-a-character"),
         pytest.param("read_file(7)", "a path is a string, not int", id="no-path"),
         pytest.param("[" * 5_000 + "]" * 5_000, "too deeply nested", id="nested"),
+        pytest.param("raise SystemExit(3)", "[it failed]\nSystemExit takes no number here; let", id="exit"),
     ],
 )
 async def test_a_mistake_is_told(folder, ask, code, said):
@@ -279,3 +280,12 @@ def test_python_needs_a_workspace_and_its_extra():
         Toolbox(allow_python=True)
     with pytest.raises(ConfigurationError, match=r"pip install 'sunwell\[python\]'"):
         require_interpreter("an_interpreter_that_is_not_there")
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="requires Linux")
+async def test_the_interpreter_writes_nothing_to_the_terminal_itself(folder, ask, capfd):
+    """A script that takes too much memory ends it, and it tells of that on standard error."""
+    result = await ask(python(folder), "execute_python", code='"a".join(["b" * 10**6] * 10**4)')
+    assert result.is_error
+    assert "memory" in result.content
+    assert capfd.readouterr() == ("", "")

@@ -42,6 +42,7 @@ def sound_result(value: Any, call: ToolCall) -> ToolResult:
     wanted: dict[str, tuple[type, ...]] = {
         "is_error": (bool,),
         "changes": (tuple, list),
+        "left_behind": (tuple, list),
         "exit_code": (int, type(None)),
         "refused": (bool,),
     }
@@ -52,7 +53,10 @@ def sound_result(value: Any, call: ToolCall) -> ToolResult:
     for change in value.changes:
         if not isinstance(change, FileChange) or type(change.path) is not str:
             raise TypeError(f"changes of a ToolResult are FileChange objects, got {change!r}")
-    return attrs.evolve(value, call_id=call.id, content=as_text(value.content), changes=tuple(value.changes))
+    left = tuple(map(str, value.left_behind))
+    return attrs.evolve(
+        value, call_id=call.id, content=as_text(value.content), changes=tuple(value.changes), left_behind=left
+    )
 
 
 _SUMMARY_CHARACTERS = 160
@@ -153,13 +157,15 @@ class CallRunner:
         clock = asyncio.get_running_loop()
         begun = clock.time()
         started = self.run.journal.find(ToolStarted, key)
-        if started is not None:
-            result = await self._take_up(call, key, started)
-        else:
-            result, started = await self._start(call, key)
-        redacted = self.run.gateway.redact(result.content)
-        if redacted != result.content:
-            result = attrs.evolve(result, content=redacted)
+        with self.run.noting_left_behind() as seen:
+            if started is not None:
+                result = await self._take_up(call, key, started)
+            else:
+                result, started = await self._start(call, key)
+        redact = self.run.gateway.redact
+        # An error in place of the result has lost what its command left.
+        left = tuple(map(redact, result.left_behind or (one.for_user for one in seen)))
+        result = attrs.evolve(result, content=redact(result.content), left_behind=left)
         result = await self._with_known_files(result, started)
         seconds = clock.time() - begun
         # Not synced on its own: the intent of the next model call is, and it comes later in the file.
@@ -167,6 +173,7 @@ class CallRunner:
         await self.run.journal.append(record, durable=False)
         self._count(call, result, started)
         self._tell_finished(call, result, seconds)
+        self.run.note_left_behind(left)
         return result
 
     async def _start(

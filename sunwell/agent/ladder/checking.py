@@ -145,7 +145,8 @@ class Checker:
                 begun = clock()
                 verdict = Verdict(None, NOBODY_CHECKS)
                 if self.checks is not None:
-                    verdict = await self.checks.verdict(self._checking(number, done), self.own)
+                    with run.noting_left_behind():
+                        verdict = await self.checks.verdict(self._checking(number, done), self.own)
         except TimeoutError:
             self.out_of_time = True
             verdict = Verdict(None, f"{OUT_OF_TIME}: resume the run with more time to check it")
@@ -162,10 +163,12 @@ class Checker:
             time.time(),
             done.digest,
             tuple(map(run.gateway.redact, verdict.missed)),
+            tuple(map(run.gateway.redact, verdict.left_behind)),
         )
         if not self.out_of_time:
             await run.journal.append(made, durable=False)  # a resume without it checks again
         run.tell(CHECK_FINISHED, _finished(made))
+        run.note_left_behind(made.left_behind)
         return made, not self.out_of_time
 
     def _checking(self, number: int, done: WorkDone) -> Checking:

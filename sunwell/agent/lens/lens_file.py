@@ -12,6 +12,7 @@ from sunwell.agent.lens.lens_request import RULE_PARTS
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.markdown import one_line
 from sunwell.errors import ConfigurationError
+from sunwell.tools.given_files import read_given
 
 _LONGEST_BYTES = 1 << 20
 _LISTS = (*RULE_PARTS, "target_files")
@@ -86,7 +87,8 @@ def read_saved_lens(path: Path) -> SavedLens:
             raise ConfigurationError(f"the lens {path} is not a file: name a JSON file")
         if path.stat().st_size > _LONGEST_BYTES:
             raise ConfigurationError(f"{path} is not a lens: it has more than {_LONGEST_BYTES:,} bytes")
-        return saved_lens_of(json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_once), str(path))
+        text = read_given(path, "the lens", _LONGEST_BYTES).decode("utf-8-sig")
+        return saved_lens_of(json.loads(text, object_pairs_hook=_once), str(path))
     except OSError as error:
         raise ConfigurationError(f"the lens {path} cannot be read: {error.strerror or error}") from None
     except _Twice as error:

@@ -28,7 +28,7 @@ from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.ladder_terms import LadderTerms
 from sunwell.agent.run.loop_config import LoopConfig
-from sunwell.agent.run.run_context import Run, came_to_its_end
+from sunwell.agent.run.run_context import Run, came_to_its_end, left_behind_in
 from sunwell.agent.run.toolset import Toolset
 from sunwell.budget.ledger_protocol import Amount
 from sunwell.budget.tally import BilledCall
@@ -92,6 +92,7 @@ def restore(run: Run) -> None:
     is_copied = run.journal.find(Forked, ()) is not None  # up to that record, another run has paid
     for record in run.journal.records():
         run.files.see(record)
+        run.left_behind += left_behind_in([record])
         _require_own_span(run, record)
         if is_copied:
             if isinstance(record, Answer):
@@ -436,7 +437,8 @@ class RunStart:
         is_off = run.confinement.sandbox == "off" and not self.recorded_only
         unconfined = OFF_WARNING if is_off else ""
         unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
-        found = [said for said in (*self.notes, dearer, unconfined, unused) if said]
+        unmarked = self.journal.unmarked if isinstance(self.journal, FileJournal) else ""
+        found = [said for said in (*self.notes, unmarked, dearer, unconfined, unused) if said]
         for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):
             run.tell(WARNED, Warned(warning))
         if roles.fell_back is not None:

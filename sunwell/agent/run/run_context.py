@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -40,17 +40,20 @@ from sunwell.events import (
     RUN_FINISHED,
     RUN_STARTED,
     SANDBOX_CHOSEN,
+    WARNED,
     BudgetWarning,
     Event,
     ModelTextArrived,
     RunFinished,
     RunStarted,
     SandboxChosen,
+    Warned,
     emit,
 )
 from sunwell.gateway.gateway import Gateway
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import (
+    Checked,
     Continued,
     Key,
     Record,
@@ -61,6 +64,7 @@ from sunwell.journal.records import (
     ToolStarted,
     WorkerOpened,
 )
+from sunwell.tools.set_aside import LeftFile, seen_left_behind
 
 if TYPE_CHECKING:  # most runs have no checks, and do not load their room
     from sunwell.checks.suite import ChosenChecks
@@ -370,6 +374,8 @@ class Run:
     """Results of workers, in the order of input."""
     delivered: str = attrs.field(default="", init=False)
     """What workers reported of a task that was split among them, if the run stopped before its answer."""
+    left_behind: list[str] = attrs.field(factory=list, init=False)
+    """What commands left of files that other programs run by themselves, a sentence each."""
     _shared: dict[str, list[FileChange]] = attrs.field(factory=dict, init=False)
     """Changes of files that several workers changed, in the order in which they happened."""
     _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, init=False)
@@ -385,6 +391,25 @@ class Run:
         self.gateway = Gateway(
             self.journal, self.ledger, self.tally, prices, self.tell, self.config.retry, self._hold
         )
+
+    def note_left_behind(self, sentences: Iterable[str]) -> None:
+        """Tell the user what a command has just left behind, and keep it for the report."""
+        for sentence in sentences:
+            self.left_behind.append(sentence)
+            self.tell(WARNED, Warned(sentence))
+
+    @contextmanager
+    def noting_left_behind(self) -> Iterator[list[LeftFile]]:
+        """Note what commands in the body leave behind if the body is cancelled or fails; give a list of it.
+
+        Otherwise it is in the result of the body.
+        """
+        with seen_left_behind() as seen:
+            try:
+                yield seen
+            except BaseException:
+                self.note_left_behind(self.gateway.redact(one.for_user) for one in seen)
+                raise
 
     def tell(self, signal: NamedSignal, event: Event) -> None:
         """Send *event* to the receivers of *signal* and to whoever iterates over the run.
@@ -463,6 +488,7 @@ class Run:
             result.answer_by,
             result.unresolved,
             result.verification,
+            result.left_behind,
         )
         try:
             await self._write_end(closed)
@@ -568,6 +594,7 @@ class Run:
             ),
             verification=self._verification(),
             confinement=self.confinement,
+            left_behind=tuple(dict.fromkeys(self.left_behind)),
         )
         return self.gateway.secrets.cleaned(result)
 
@@ -612,7 +639,19 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         duration_seconds=closed.duration_seconds,
         commands=commands_in(given),
         unresolved=closed.unresolved,
+        left_behind=left_behind_in(given),
     )
+
+
+def left_behind_in(records: Iterable[Record]) -> tuple[str, ...]:
+    """Return what *records* tell of files that commands left behind for other programs, a sentence each."""
+    found: list[str] = []
+    for record in records:
+        if isinstance(record, ToolFinished):
+            found += record.result.left_behind
+        elif isinstance(record, Checked | RunClosed):  # the end has what cancelled commands left, too
+            found += record.left_behind
+    return tuple(dict.fromkeys(found))
 
 
 def commands_in(records: Iterable[Record]) -> tuple[CommandRun, ...]:
