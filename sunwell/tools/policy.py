@@ -51,6 +51,8 @@ class Rules:
     """Keeps the original content of files in the workspace; ``None``: not kept."""
     allow_write: tuple[str, ...] = ()
     """Globs of files that may be written although other programs run them by themselves."""
+    ignore: tuple[str, ...] = ()
+    """Patterns of files that no tool of the workspace lists, reads or writes."""
 
 
 def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
@@ -61,7 +63,8 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
     are skipped in a dry run; originals are kept. If it only executes, every call needs approval.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` for rules that cannot be enforced on *executor*: a dry
-    run if it only executes, commands or scripts if it is not a toolbox or has no workspace.
+    run if it only executes, commands, scripts or hidden files if it is not a toolbox, commands or scripts
+    if it has no workspace.
     """
     if isinstance(executor, Toolbox):
         is_here = executor.workspace is None or executor.workspace.root == rules.workspace.root
@@ -76,6 +79,7 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             # Paths are relative: originals of another folder would be restored into this one.
             originals=rules.originals if is_here else None,
             allow_write=rules.allow_write,
+            ignore=rules.ignore,
         )
     kind = type(executor.inner if isinstance(executor, GovernedExecutor) else executor).__name__
     for option in ("allow_shell", "allow_python"):
@@ -84,6 +88,11 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
                 f"{option} adds a tool to a Toolbox, but the executor {kind} is not one: leave {option} out, "
                 "or use a Toolbox"
             )
+    if rules.ignore:
+        raise ConfigurationError(
+            f"ignore hides files from the tools of a Toolbox, but the executor {kind} is not one: leave "
+            "ignore out, or use a Toolbox"
+        )
     terms = CallTerms(
         ToolLimits(),
         rules.secrets,
