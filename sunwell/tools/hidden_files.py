@@ -1,6 +1,7 @@
 """Files that the setting ``ignore`` hides from models."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from os import fsencode
 from typing import Self
 
@@ -12,7 +13,8 @@ from sunwell.tools.wording import quoted
 
 _MOST_PATTERNS = 1_000
 """Fewer than the lines of an ignore file that count, so that no pattern pushes out another."""
-_LONGEST = 2_000
+_MOST_CHARACTERS = 20_000
+"""Of all patterns together: sets such as ``[!a]`` take a second for each 10,000 to be made ready."""
 
 
 @attrs.frozen
@@ -34,13 +36,7 @@ class HiddenFiles:
         """
         if isinstance(patterns, str):
             raise TypeError(f"expected several patterns, got the single string {patterns!r}")
-        lines = tuple(patterns)
-        if len(lines) > _MOST_PATTERNS:
-            raise ConfigurationError(f"ignore has {len(lines):,} patterns: {_MOST_PATTERNS:,} are the most")
-        for line in lines:
-            if wrong := _wrong(line):
-                raise ConfigurationError(f"ignore cannot have the pattern {line[:100]!r}: {wrong}")
-        return cls((IgnoreLines.of(fsencode("\n".join(lines))),) if lines else ())
+        return cls(_groups_of(tuple(patterns)))
 
     def __bool__(self) -> bool:
         return bool(self._groups)
@@ -59,10 +55,22 @@ class HiddenFiles:
         return any(group.hides(where, name, kind) for group in self._groups for kind in kinds)
 
 
+@lru_cache(maxsize=64)  # options are checked again each time a copy of them is made
+def _groups_of(patterns: tuple[str, ...]) -> tuple[IgnoreLines, ...]:
+    if len(patterns) > _MOST_PATTERNS:
+        raise ConfigurationError(f"ignore has {len(patterns):,} patterns: {_MOST_PATTERNS:,} are the most")
+    if sum(map(len, patterns)) > _MOST_CHARACTERS:
+        raise ConfigurationError(
+            f"ignore is longer than {_MOST_CHARACTERS:,} characters: write fewer patterns"
+        )
+    for line in patterns:
+        if wrong := _wrong(line):
+            raise ConfigurationError(f"ignore cannot have the pattern {line[:100]!r}: {wrong}")
+    return (IgnoreLines.of(fsencode("\n".join(patterns))),) if patterns else ()
+
+
 def _wrong(line: str) -> str:
     """Return why the pattern *line* matches nothing, in words; empty if it may match something."""
-    if len(line) > _LONGEST:
-        return f"it is longer than {_LONGEST:,} characters"
     if any(sign in line for sign in "\n\r\0"):
         return "it has a line end in it: give each line as a pattern of its own"
     if line.startswith("#"):

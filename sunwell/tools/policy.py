@@ -82,17 +82,7 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             ignore=rules.ignore,
         )
     kind = type(executor.inner if isinstance(executor, GovernedExecutor) else executor).__name__
-    for option in ("allow_shell", "allow_python"):
-        if getattr(rules, option):
-            raise ConfigurationError(
-                f"{option} adds a tool to a Toolbox, but the executor {kind} is not one: leave {option} out, "
-                "or use a Toolbox"
-            )
-    if rules.ignore:
-        raise ConfigurationError(
-            f"ignore hides files from the tools of a Toolbox, but the executor {kind} is not one: leave "
-            "ignore out, or use a Toolbox"
-        )
+    _require_no_toolbox_rule(rules, kind)
     terms = CallTerms(
         ToolLimits(),
         rules.secrets,
@@ -120,6 +110,21 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             "dry_run out, or add the methods of StagingExecutor to the executor"
         )
     return _governed(executor, terms, files)
+
+
+def _require_no_toolbox_rule(rules: Rules, kind: str) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` for a rule that only a toolbox can be held to."""
+    for option in ("allow_shell", "allow_python"):
+        if getattr(rules, option):
+            raise ConfigurationError(
+                f"{option} adds a tool to a Toolbox, but the executor {kind} is not one: leave {option} out, "
+                "or use a Toolbox"
+            )
+    if rules.ignore:
+        raise ConfigurationError(
+            f"ignore hides files from the tools of a Toolbox, but the executor {kind} is not one: leave "
+            "ignore out, or use a Toolbox"
+        )
 
 
 def approver_of(executor: ToolExecutor) -> Approve | None:

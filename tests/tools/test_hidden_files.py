@@ -207,7 +207,7 @@ def test_the_lens_and_the_surroundings_do_not_show_it(project) -> None:
         pytest.param("data[", "it ends within brackets or behind a backslash", id="brackets"),
         pytest.param("data\\", "it ends within brackets or behind a backslash", id="backslash"),
         pytest.param("\ud800x", "it is not valid text", id="half-a-letter"),
-        pytest.param("x" * 2_001, "it is longer than 2,000 characters", id="long"),
+        pytest.param("x" * 20_001, "ignore is longer than 20,000 characters: write fewer", id="long"),
     ],
 )
 def test_a_pattern_that_matches_nothing_is_refused(folder, pattern, said) -> None:
