@@ -350,4 +350,5 @@ class ChosenChecks:
     def _diff(self, files: tuple[FileChange, ...], secrets: Secrets) -> str:
         if self.root is None or not files:
             return ""
-        return work_diff(files, Workspace(self.root), self.originals, secrets.redact, _MOST_DIFF_CHARS)
+        workspace = Workspace(self.root, ignore=self.options.ignore)
+        return work_diff(files, workspace, self.originals, secrets.redact, _MOST_DIFF_CHARS)

@@ -65,6 +65,7 @@ _TOP: Mapping[str, tuple[Danger, str]] = {
     "system_prompt": ("work", "instructs all models: {value}"),
     "work_prompt": ("work", "replaces Sunwell's instructions on how to work by {value}"),
     "workspace_advice": ("work", "shows models AGENTS.md and CLAUDE.md: {value}"),
+    "ignore": ("work", "hides the files {value} from models"),
     "dry_run": ("work", "shows changes without making them: {value}"),
     "check_timeout_seconds": ("work", "fails a check that takes longer than {value} seconds"),
     "protect": ("work", "fails work that changes the files {value}"),

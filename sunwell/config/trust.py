@@ -51,8 +51,23 @@ def _names_fewer(value: Any, held: Any, base: Configuration) -> bool:
     return set(value) <= (BUILT_IN if held is None else set(held))
 
 
+def _adds(value: Any, held: Any, base: Configuration) -> bool:
+    """Whether the patterns *value* hide all that *held* hide.
+
+    Of several patterns the last one that matches decides. So all that is held must be there in its order, and
+    what is added with ``!`` must stand before all of it.
+    """
+    left = list(held)
+    for pattern in reversed(value):
+        if left and pattern == left[-1]:
+            left.pop()
+        elif left and pattern.startswith("!"):
+            return False
+    return not left
+
+
 _RULES: Mapping[Untrusted, Narrows] = MappingProxyType(
-    {"lower": _lowers, "ceiling": _caps, "subset": _names_fewer}
+    {"lower": _lowers, "ceiling": _caps, "subset": _names_fewer, "superset": _adds}
 )
 _OWN_RULES: Mapping[SettingPath, Narrows] = MappingProxyType(
     {

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 
 import attrs
@@ -163,6 +163,7 @@ def gather(
     *,
     limit_tokens: int,
     secrets: Secrets | None = None,
+    ignore: Iterable[str] = (),
 ) -> Shown:
     """Return what of the workspace is relevant for *task*, as text for a prompt.
 
@@ -170,12 +171,13 @@ def gather(
     those named in the task, then those whose names, definitions and text fit its words, with what they import
     and what tests them, then guides and the rest of the source until the room is filled. Each is in a
     fence that its text cannot close. The text has at most *limit_tokens*, at 4 bytes per token, and is the
-    same for the same files and task. Ignored files, protected ones (see :mod:`~sunwell.tools.protected`),
-    links, binary and very large files are never read. Known *secrets* are replaced.
+    same for the same files and task. Ignored files, those that the patterns *ignore* match, protected ones
+    (see :mod:`~sunwell.tools.protected`), links, binary and very large files are never read. Known *secrets*
+    are replaced.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` if the root is not a folder.
     """
-    workspace = Workspace(workspace_root)
+    workspace = Workspace(workspace_root, ignore=ignore)
     entries, complete = list_files(workspace)
     kept = Secrets() if secrets is None else secrets
     limit = limit_tokens * _BYTES_PER_TOKEN

@@ -52,9 +52,9 @@ SECTIONS = {
 TABLES = frozenset({"budget", "workers", "orchestrator", "sub_calls", "scratchpad"})
 """The sections that are tables of a configuration file; options of the others are keys at its top."""
 
-Untrusted = Literal["nothing", "lower", "ceiling", "subset", "only"]
+Untrusted = Literal["nothing", "lower", "ceiling", "subset", "superset", "only"]
 """What a file or a record that nobody has trusted may do with an option: not set it, lower it, set a ceiling
-or lower it, name a part of it, or set the one harmless value."""
+or lower it, name a part of it, add patterns to it that take nothing back, or set the one harmless value."""
 
 
 @attrs.frozen(kw_only=True)
@@ -242,6 +242,15 @@ def _allow_write(value: Any) -> tuple[str, ...]:
     return read_globs("allow_write", value)
 
 
+def _ignore(value: Any) -> tuple[str, ...]:
+    patterns: tuple[str, ...] = _read("ignore", tuple[Text, ...], (), value)
+    if patterns:
+        from sunwell.tools.hidden_files import HiddenFiles  # the room of tools loads on first use
+
+        HiddenFiles.of(patterns)
+    return patterns
+
+
 def _tools(value: Iterable[ToolChoice] | None) -> tuple[str | Tool, ...] | None:
     if value is None:
         return None
@@ -382,6 +391,18 @@ class RunOptions:
             harmless=False,
         ),
     )
+    ignore: tuple[Text, ...] = attrs.field(
+        default=(),
+        converter=_ignore,
+        metadata=_option(
+            "work",
+            "Files that models are not shown and tools do not open, as in a .gitignore: 'data/', '*.csv'.",
+            metavar="PATTERN",
+            otherwise="none",
+            untrusted="superset",
+        ),
+    )
+    """It takes nothing back that an ignore file hides. Commands see these files."""
     tools: tuple[str | Tool, ...] | None = attrs.field(
         default=None,
         converter=_tools,
@@ -893,6 +914,10 @@ MODEL_ROLES = ("model", "smart_model", "delegation_model", "second_model", "judg
 """The options that name a model."""
 
 
+_BY_LINES = ("checks", "protect", "must_change", "allow_write", "ignore")
+"""Lists whose parts may have commas in them."""
+
+
 @cache
 def option_specs() -> Mapping[str, OptionSpec]:
     """Return the spec of each option by its name; ``approve``, ``estimator`` and ``lens`` have none."""
@@ -905,7 +930,7 @@ def option_specs() -> Mapping[str, OptionSpec]:
         elif "option" in field.metadata:
             kind = Text | None if field.name in MODEL_ROLES else field.type
             kind = tuple[Text, ...] | None if field.name == "tools" else kind
-            kind = Lines if field.name in ("checks", "protect", "must_change", "allow_write") else kind
+            kind = Lines if field.name in _BY_LINES else kind
             kind = Text | None if field.name in ("answer_schema", "judge") else kind
             spec: OptionSpec = field.metadata["option"]
             specs[field.name] = attrs.evolve(spec, name=field.name, kind=kind, default=field.default)

@@ -2,7 +2,7 @@
 
 import datetime
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -51,15 +51,20 @@ class Surroundings:
 
 
 def look_around(
-    root: Path, *, secrets: Secrets, reads_advice: bool = True, today: datetime.date | None = None
+    root: Path,
+    *,
+    secrets: Secrets,
+    reads_advice: bool = True,
+    today: datetime.date | None = None,
+    ignore: Iterable[str] = (),
 ) -> Surroundings:
     """Return the surroundings of work in the folder *root*. Known *secrets* are replaced.
 
-    The upper files are listed in at most 400 bytes, without what ignore files hide. Advice is read from
-    ``AGENTS.md`` and ``CLAUDE.md`` of the folder itself; a file that is not text, or a link that leads out
-    of the workspace, is left out.
+    The upper files are listed in at most 400 bytes, without what ignore files or the patterns *ignore* hide.
+    Advice is read from ``AGENTS.md`` and ``CLAUDE.md`` of the folder itself; a file that is hidden or not
+    text, or a link that leads out of the workspace, is left out.
     """
-    workspace = Workspace(root)
+    workspace = Workspace(root, ignore=ignore)
     return Surroundings(
         secrets.redact(on_one_line(str(root))),
         f"{platform.system()} {platform.machine()}".strip(),

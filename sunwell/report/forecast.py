@@ -179,7 +179,9 @@ def _place(session: SessionContext, task: str, config: LoopConfig, known: Toolse
     """Return what an orchestrator would be told of its run; empty if there is none."""
     if not config.orchestrate:
         return ""
-    return orchestrator_place(task, config, known, Workspace(session.workspace), secrets)
+    return orchestrator_place(
+        task, config, known, Workspace(session.workspace, ignore=session.options.ignore), secrets
+    )
 
 
 def _takes_decision(config: LoopConfig) -> bool:

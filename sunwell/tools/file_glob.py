@@ -7,7 +7,7 @@ from os import fsencode
 import attrs
 
 from sunwell.errors import ToolError
-from sunwell.tools.ignore_rules import glob_expression
+from sunwell.tools.ignore_lines import glob_expression
 from sunwell.tools.workspace import same_letters
 
 _MOST_PATTERNS = 1_000

@@ -52,6 +52,8 @@ class Rules:
     """Keeps the original content of files in the workspace; ``None``: not kept."""
     allow_write: tuple[str, ...] = ()
     """Globs of files that may be written although other programs run them by themselves."""
+    ignore: tuple[str, ...] = ()
+    """Patterns of files that no tool of the workspace lists, reads or writes."""
 
 
 def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
@@ -62,7 +64,8 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
     are skipped in a dry run; originals are kept. If it only executes, every call needs approval.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` for rules that cannot be enforced on *executor*: a dry
-    run if it only executes, commands or scripts if it is not a toolbox or has no workspace.
+    run if it only executes, commands, scripts or hidden files if it is not a toolbox, commands or scripts
+    if it has no workspace.
     """
     if isinstance(executor, Toolbox):
         is_here = executor.workspace is None or executor.workspace.root == rules.workspace.root
@@ -77,14 +80,10 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             # Paths are relative: originals of another folder would be restored into this one.
             originals=rules.originals if is_here else None,
             allow_write=rules.allow_write,
+            ignore=rules.ignore,
         )
     kind = type(executor.inner if isinstance(executor, GovernedExecutor) else executor).__name__
-    for option in ("allow_shell", "allow_python"):
-        if getattr(rules, option):
-            raise ConfigurationError(
-                f"{option} adds a tool to a Toolbox, but the executor {kind} is not one: leave {option} out, "
-                "or use a Toolbox"
-            )
+    _require_no_toolbox_rule(rules, kind)
     terms = CallTerms(
         ToolLimits(),
         rules.secrets,
@@ -112,6 +111,21 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             "dry_run out, or add the methods of StagingExecutor to the executor"
         )
     return _governed(executor, terms, files)
+
+
+def _require_no_toolbox_rule(rules: Rules, kind: str) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` for a rule that only a toolbox can be held to."""
+    for option in ("allow_shell", "allow_python"):
+        if getattr(rules, option):
+            raise ConfigurationError(
+                f"{option} adds a tool to a Toolbox, but the executor {kind} is not one: leave {option} out, "
+                "or use a Toolbox"
+            )
+    if rules.ignore:
+        raise ConfigurationError(
+            f"ignore hides files from the tools of a Toolbox, but the executor {kind} is not one: leave "
+            "ignore out, or use a Toolbox"
+        )
 
 
 def approver_of(executor: ToolExecutor) -> Approve | None:

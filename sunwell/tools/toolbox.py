@@ -206,12 +206,14 @@ class Toolbox:
         secrets: Secrets | None = None,
         originals: Keeper | None = None,
         allow_write: Iterable[str] = (),
+        ignore: Iterable[str] = (),
     ) -> "Toolbox":
         """Return a copy of this toolbox for one run; its rules apply in addition to the toolbox's own.
 
         It is a dry run if either side says so. Both approvers are asked, this toolbox's first, and both
         must approve. Commands run without a sandbox if either side says ``"off"``, and with the network if
         either side allows it, since neither is the default; the globs of both in ``allow_write`` hold.
+        What *ignore* matches is hidden from the workspace's tools, beside what the workspace hides.
         Secrets of both are replaced. *originals* are used if the toolbox has none. Claims of workers and
         planned files are separate from those of the original toolbox.
         Raises :exc:`~sunwell.errors.ConfigurationError` for commands or scripts without a workspace,
@@ -234,6 +236,8 @@ class Toolbox:
         box.sandbox = "off" if "off" in (self.sandbox, sandbox) else "required"
         box.allow_network = self.allow_network or allow_network
         box.allow_write = (*self.allow_write, *allow_write)
+        if self.workspace is not None and (patterns := tuple(ignore)):
+            box.workspace = self.workspace.hiding(patterns)
         box.secrets = self.secrets if secrets is None else self.secrets.joined(secrets)
         box.originals = originals if self.originals is None else self.originals
         own = {tool.spec.name for tool in self.tools}

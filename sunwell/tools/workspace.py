@@ -1,5 +1,6 @@
 """The only module that accesses the files of a workspace."""
 
+import copy
 import errno
 import hashlib
 import os
@@ -9,7 +10,7 @@ import stat
 import sys
 import unicodedata
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice, pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ import attrs
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.folder_walk import FOLDER
 from sunwell.tools.guarded_files import LinkedKinds, NamedKinds
+from sunwell.tools.hidden_files import HiddenFiles, hidden_from_models
 from sunwell.tools.own_code import require_not_own
 from sunwell.tools.protected import (
     ProtectedKind,
@@ -140,6 +142,8 @@ class Descent:
     """Device and number of the root, if it must still be the same folder."""
     closed: Mapping[str, str] = attrs.field(factory=dict)
     """Why paths are not open that no name closes, by :func:`folded_path`."""
+    hidden: HiddenFiles = HiddenFiles()
+    """What is refused, under every name that leads to it."""
     _open: list[int] = attrs.field(factory=list, init=False)
     _names: list[str] = attrs.field(factory=list, init=False)
 
@@ -180,6 +184,10 @@ class Descent:
                 status = self._look(name, path)
             if status is None:
                 return self._nothing_there(name, tuple(waiting), path)
+            if self.hidden:
+                kind = status.st_mode
+                where = (*self._names, self._stored(name))
+                self._require_shown(where, path, is_folder=stat.S_ISDIR(kind), is_link=stat.S_ISLNK(kind))
             if stat.S_ISLNK(status.st_mode):
                 links += 1
                 if links > _MOST_LINKS:
@@ -247,6 +255,9 @@ class Descent:
                 raise ToolError(f"{quoted(path)} is refused: {reason}")
         if self.closed:
             self._require_open(names, path)
+        for end in range(1, len(names) + 1) if self.hidden else ():
+            # What comes before the last name would be made as a folder.
+            self._require_shown((*self._names, *names[:end]), path, is_folder=end < len(names))
         return FilePlace(self._open[-1], names[-1], "/".join((*self._names, *names)), None, names[:-1])
 
     def _require_open(self, names: tuple[str, ...], path: str) -> None:
@@ -254,6 +265,13 @@ class Descent:
             reason = self.closed.get(folded_path("/".join((*self._names, *names[:depth]))))
             if reason is not None:
                 raise ToolError(f"{quoted(path)} is refused: {reason}")
+
+    def _require_shown(
+        self, where: Sequence[str], path: str, *, is_folder: bool, is_link: bool = False
+    ) -> None:
+        """Raise :exc:`~sunwell.errors.ToolError` if the user hides the entry at *where*, a part of *path*."""
+        if self.hidden.hides(same_letters("/".join(where)), is_folder=is_folder, is_link=is_link):
+            raise hidden_from_models(path)
 
     def _follow(self, name: str, path: str) -> tuple[str, ...]:
         with told(path):
@@ -488,14 +506,21 @@ def _root(value: str | os.PathLike[str]) -> Path:
     return path.resolve()
 
 
+def _hidden(patterns: Iterable[str]) -> HiddenFiles:
+    if isinstance(patterns, str):  # map() would take its letters
+        raise TypeError(f"expected several patterns, got the single string {patterns!r}")
+    return HiddenFiles.of(map(same_letters, patterns))
+
+
 @attrs.define(eq=False, init=False)
 class Workspace:
     """A folder that tools may work in; they cannot access anything outside.
 
     Paths are relative to the root. Links are followed if they stay inside. Secret files, ``.git`` and
     ``.sunwell`` are rejected under every name that leads to them, see :mod:`~sunwell.tools.protected`. Pipes,
-    sockets and devices are never opened. A failure raises :exc:`~sunwell.errors.ToolError`; a root that is
-    not a folder raises :exc:`~sunwell.errors.ConfigurationError`.
+    sockets and devices are never opened. What patterns of ``ignore`` match, in the syntax of ignore files, is
+    neither listed nor opened. A failure raises :exc:`~sunwell.errors.ToolError`; a root that is not a folder,
+    or a pattern that matches nothing, raises :exc:`~sunwell.errors.ConfigurationError`.
     """
 
     root: Path
@@ -507,7 +532,9 @@ class Workspace:
     identity: tuple[int, int]
     """Device and number of the root: another folder in its place, or a link there, is refused."""
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    hidden: HiddenFiles
+
+    def __init__(self, root: str | os.PathLike[str], *, ignore: Iterable[str] = ()) -> None:
         self.root = _root(root)
         given = os.path.abspath(Path(root).expanduser())  # noqa: PTH100 - links must stay in it
         self._aliases = tuple({str(self.root).rstrip("/"), given.rstrip("/")})
@@ -519,6 +546,13 @@ class Workspace:
         of_user = self._named.of_user.items()
         hidden = ("secret", "repository")
         self._closed = {folded_path(path): kind.why for path, kind in of_user if kind.level in hidden}
+        self.hidden = _hidden(ignore)
+
+    def hiding(self, ignore: Iterable[str]) -> "Workspace":
+        """Return this workspace without what the patterns *ignore* match, beside what it hides already."""
+        made = copy.copy(self)
+        made.hidden = self.hidden.joined(_hidden(ignore))
+        return made
 
     def inside(self, path: str) -> str:
         """Return *path* relative to the root if it is an absolute path in it; any other unchanged.
@@ -682,13 +716,23 @@ class Workspace:
                 folder = os.open(place.name, FOLDER, dir_fd=place.folder)
                 try:
                     above = place.path.rpartition("/")[2] or self.root.name
-                    return [
-                        entry
-                        for entry in _entries(folder, place.path, above, most)
-                        if not self._closed or folded_path(entry.path) not in self._closed
-                    ]
+                    shown = self._shown(_entries(folder, place.path, above, most))
+                    if not self._closed:
+                        return shown
+                    return [entry for entry in shown if folded_path(entry.path) not in self._closed]
                 finally:
                     os.close(folder)
+
+    def _shown(self, entries: list[FolderEntry]) -> list[FolderEntry]:
+        if not self.hidden:
+            return entries
+        return [
+            one
+            for one in entries
+            if not self.hidden.hides(
+                same_letters(one.path), is_folder=one.kind == "folder", is_link=one.kind == "link"
+            )
+        ]
 
     def _refuse_own_code(self, descent: Descent, place: FilePlace) -> None:
         require_not_own(self.root, descent.folders, place.path, place.status)
@@ -725,7 +769,14 @@ class Workspace:
             )
 
     def _descent(self) -> Descent:
-        return Descent(self.root, self._aliases, self._folds_case, self.identity, self._closed)
+        return Descent(
+            self.root,
+            self._aliases,
+            self._folds_case,
+            self.identity,
+            closed=self._closed,
+            hidden=self.hidden,
+        )
 
 
 def refuse_secret(path: str, data: bytes) -> None:

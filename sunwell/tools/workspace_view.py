@@ -36,7 +36,9 @@ def rules_in(
     if folder and os.path.lexists(f"{place}/.git") and (exclude := exclude_of(Path(place))) is not None:
         above = above.in_repository(folder, exclude)
     paths = {name: f"{folder}/{name}" if folder else name for name in IGNORE_FILES}
-    there = paths.values() if entries is None else {entry.path for entry in entries}
+    # What the user hides is not among the entries, and an ignore file that is hidden still counts.
+    is_all = entries is None or bool(workspace.hidden)
+    there = paths.values() if is_all else {entry.path for entry in entries or ()}
     texts = []
     for name, path in paths.items():
         if path in there:

@@ -8,6 +8,7 @@ import pytest
 from sunwell.checks.suite import ChosenChecks, run_checks
 from sunwell.context.options import RunOptions
 from sunwell.core.check import Checking, Verdict
+from sunwell.core.message import FileChange
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError
 from tests.bubblewrap import needs_bubblewrap
@@ -87,3 +88,16 @@ def test_a_command_that_names_a_file_it_cannot_see_is_refused(tmp_path: Path) ->
     ChosenChecks.of(RunOptions(checks=good), root, Secrets()).require_sandbox()
     off = RunOptions(checks=[f"python3 {outside}"], sandbox="off")
     ChosenChecks.of(off, root, Secrets()).require_sandbox()
+
+
+def test_no_judge_is_shown_what_the_user_hides(tmp_path: Path) -> None:
+    """A command may have written it, and its whole text would be in the diff."""
+    (tmp_path / "rows.csv").write_text("canary\n")
+    (tmp_path / "a.txt").write_text("shown\n")
+    options = RunOptions(checks=[says("own", True)], ignore=["*.csv"])
+    chosen = ChosenChecks.of(options, tmp_path, Secrets())
+    files = tuple(FileChange(name, None, "0" * 64) for name in ("rows.csv", "a.txt"))
+    diff = chosen.prepared(Checking(task="t", answer="a"), chosen.of_run, files).diff
+    assert "shown" in diff
+    assert "canary" not in diff
+    assert "rows.csv: created; it cannot be shown ('rows.csv' is hidden by the user" in diff

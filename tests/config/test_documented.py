@@ -32,6 +32,7 @@ UNTRUSTED = {
     "lower": "lower it",
     "ceiling": "set or lower it",
     "subset": "name fewer",
+    "superset": "add to it, take nothing back",
 }
 
 

@@ -28,6 +28,7 @@ VALUES = [
     pytest.param(
         "allow_write", '[".envrc"]', "a\nb,c", "allow_write", ((".envrc",), ("a", "b,c")), id="lines"
     ),
+    pytest.param("ignore", '["data/"]', "a\nb,c", "ignore", (("data/",), ("a", "b,c")), id="patterns"),
     pytest.param("allow_shell", "false", "true", "allow_shell", (False, True), id="switch-on"),
     pytest.param("stream", "true", "off", "stream", (True, False), id="switch-by-word"),
     pytest.param("delegate", "true", "0", "enable_delegation", (True, False), id="tri-state-off"),

@@ -6,6 +6,8 @@ from typing import Literal, get_args, get_origin
 
 import attrs
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sunwell.cli.shared_options import configured
 from sunwell.config import Sources, load_config
@@ -15,6 +17,7 @@ from sunwell.config.shape import leaves
 from sunwell.config.trust import TrustRecord
 from sunwell.context.kinds import Lines, Seconds, Secret, Share, Text, without_none
 from sunwell.errors import ConfigurationError, MissingKeyError
+from sunwell.tools.hidden_files import HiddenFiles
 
 KEY = "sk-users-own-secret"
 THEIRS = {
@@ -112,6 +115,7 @@ NARROWER = {
     "shorter": '[workers]\ntimeout_seconds = "1m"\n',
     "fewer-tools": 'tools = ["read_file"]\n',
     "no-tools": "tools = []\n",
+    "hidden-files": 'ignore = ["data/", "!data/kept"]\n',
     "fail": 'fallback = "fail"\non_lens_failure = "fail"\n',
     "sub-calls": "[sub_calls]\nenabled = false\nmax_per_turn = 2\nmax_cost_per_session = 0.5\n",
 }
@@ -140,6 +144,7 @@ USERS = {
     ),
     "workers": ("[workers]\nmax_concurrent = 8\n", "[workers]\nmax_concurrent = {}\n", "8", "9"),
     "tools": ('tools = ["read_file", "mine"]\n', "tools = {}\n", '["mine"]', '["list_files"]'),
+    "hidden-files": ('ignore = ["data/"]\n', "ignore = {}\n", '["*.csv", "data/"]', '["*.csv"]'),
     "answers": ("max_output_tokens = 100\n", "max_output_tokens = {}\n", "99", "101"),
     "dry-run": ("dry_run = true\n", "dry_run = {}\n", "true", "false"),
     "the-same-model": ('model = "opus"\n', "model = {}\n", '"opus"', '"haiku"'),
@@ -165,6 +170,63 @@ def test_a_projects_file_is_measured_by_the_users_own(project, users, text, narr
     assert len(project.load().untrusted) == 1
 
 
+HELD = ("*.csv", "!kept.csv", "data/")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "is_taken"),
+    [
+        pytest.param([*HELD], True, id="the-same"),
+        pytest.param([*HELD, "more/"], True, id="added-behind"),
+        pytest.param(["more/", "*.csv", "x", "!kept.csv", "data/"], True, id="added-between"),
+        pytest.param(["a", "!a/b", *HELD], True, id="taken-back-of-its-own"),
+        pytest.param(["*.csv", "!*.csv", *HELD], True, id="hidden-again"),
+        pytest.param([], False, id="all-taken-away"),
+        pytest.param(["*.csv", "data/"], False, id="its-exception-taken-away"),
+        pytest.param(["*.csv", "!kept.csv"], False, id="one-taken-away"),
+        pytest.param([*HELD, "!data/"], False, id="taken-back"),
+        pytest.param(["*.csv", "!kept.csv", "!a.csv", "data/"], False, id="taken-back-between"),
+        pytest.param(["data/", "!kept.csv", "*.csv"], False, id="another-order"),
+        pytest.param(["data/", "!kept.csv", "*.csv", "!*"], False, id="all-taken-back"),
+    ],
+)
+def test_a_projects_file_takes_no_hidden_file_back(project, patterns, is_taken):
+    """It may add patterns to the user's; one with ``!`` counts among its own alone."""
+    project.write_user(f"ignore = {list(HELD)}\n")
+    project.write(f"ignore = {patterns}\n")
+    loaded = project.load()
+    assert (loaded.untrusted == ()) is is_taken
+    if is_taken:
+        assert loaded.require_trust().values.run.ignore == tuple(patterns)
+    else:
+        with pytest.raises(ConfigurationError, match="sets ignore; a project's file that is not trusted"):
+            loaded.require_trust()
+
+
+SOME = st.lists(st.sampled_from(["*.csv", "data/", "!data/", "!a.csv", "/data/a*", "!*", "b/"]), max_size=4)
+PLACES = ["a.csv", "b.csv", "data/a.csv", "data/x", "b/data/a.csv", "b/x", "x"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(SOME, st.tuples(SOME, SOME))
+def test_whatever_the_user_hides_stays_hidden(project, users, parts):
+    """If a file's patterns are taken, with the user's among them or not, they hide all that the user's do."""
+    for theirs in (parts[0], [*parts[0], *users, *parts[-1]], [*parts[0], *users]):
+        project.write_user(f"ignore = {users}\n")
+        project.write(f"ignore = {theirs}\n")
+        loaded = project.load()
+        if loaded.untrusted == ():
+            own, now = HiddenFiles.of(users), HiddenFiles.of(loaded.values.run.ignore)
+            for place in PLACES:
+                assert not is_hidden(own, place) or is_hidden(now, place), (place, theirs)
+
+
+def is_hidden(files, path):
+    """Whether *path*, or a folder above it, is hidden."""
+    folders = [path[:at] for at, sign in enumerate(path) if sign == "/"]
+    return files.hides(path, is_folder=False) or any(files.hides(one, is_folder=True) for one in folders)
+
+
 def test_the_users_provider_is_not_dropped_by_naming_the_same_model(project):
     """A model's name in the project's file would send the user's requests to another address."""
     project.write_user(
@@ -174,7 +236,7 @@ def test_the_users_provider_is_not_dropped_by_naming_the_same_model(project):
     assert [setting.path for setting in project.load().untrusted] == [("model", "model")]
 
 
-FREE = {("dry_run",), ("on_lens_failure",), ("fallback",), ("scout",), ("workspace_advice",)} | {
+FREE = {("dry_run",), ("on_lens_failure",), ("fallback",), ("scout",), ("workspace_advice",), ("ignore",)} | {
     ("budget", name) for name in ("usd", "tokens", "calls", "seconds")
 }
 """Settings of which the values below narrow, or are the default, if the user has set nothing."""

@@ -114,6 +114,7 @@ class Equipment:
             secrets=secrets,
             originals=kept,
             allow_write=options.allow_write,
+            ignore=options.ignore,
         )
         return under_rules(executor, rules)
 

@@ -344,7 +344,7 @@ class RunStart:
     def _ladder_terms(self, session: SessionContext) -> LadderTerms:
         kept = Originals(self.journal.path.parent / "originals") if self.journal.path else None
         return LadderTerms(
-            workspace=Workspace(session.workspace),
+            workspace=Workspace(session.workspace, ignore=session.options.ignore),
             secrets=self.secrets,
             originals=kept,
             allow_write=session.options.allow_write,
@@ -384,7 +384,7 @@ class RunStart:
                 checks=() if self.checks is None else self.checks.told(),
             ),
             context=partial(shown_for_lens, session, self.secrets),
-            gather=partial(shown_for_task, session.workspace, self.secrets),
+            gather=partial(shown_for_task, session, self.secrets),
             ladder_terms=self._ladder_terms(session),
             given_lens=EphemeralLens(**settings["lens"]) if "lens" in settings else None,
             lens_left_out=tuple(settings.get("lens_left_out", ())),
@@ -563,12 +563,18 @@ def _cut_off(journal: Journal) -> str:
 
 def shown_for_lens(session: SessionContext, secrets: Secrets) -> Shown:
     """Return what a smart model is shown of the workspace of *session* when it writes a lens."""
-    return shown_for_task(session.workspace, secrets, session.goal)
+    return shown_for_task(session, secrets, session.goal)
 
 
-def shown_for_task(workspace: Path, secrets: Secrets, task: str) -> Shown:
-    """Return what a smart model is shown of *workspace* when it writes a lens for *task*."""
-    return gather(workspace, secrets.redact(task), limit_tokens=_CONTEXT_TOKENS, secrets=secrets)
+def shown_for_task(session: SessionContext, secrets: Secrets, task: str) -> Shown:
+    """Return what a smart model is shown of the workspace of *session* when it writes a lens for *task*."""
+    return gather(
+        session.workspace,
+        secrets.redact(task),
+        limit_tokens=_CONTEXT_TOKENS,
+        secrets=secrets,
+        ignore=session.options.ignore,
+    )
 
 
 def hashes_of(executor: ToolExecutor) -> Hashes | None:

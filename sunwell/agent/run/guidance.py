@@ -86,8 +86,11 @@ def surroundings_of(session: SessionContext, tools: Collection[str], secrets: Se
     """Return the surroundings of work in the workspace of *session*; empty if no tool looks at it."""
     if TOOLS_OF_THE_WORKSPACE.isdisjoint(tools):
         return ""
-    advice = session.options.workspace_advice
-    return surroundings_text(look_around(session.workspace, secrets=secrets, reads_advice=advice))
+    options = session.options
+    seen = look_around(
+        session.workspace, secrets=secrets, reads_advice=options.workspace_advice, ignore=options.ignore
+    )
+    return surroundings_text(seen)
 
 
 def _written(*sections: str) -> tuple[str, ...]:
