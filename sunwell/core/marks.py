@@ -130,7 +130,7 @@ def _begins_line(piece: str, content: str) -> bool:
 
 _COLUMNS = (
     "adopted|bill|cancelled|changed|commands|cost|created|done|error|files|incomplete|journal|kept|lens"
-    "|note|quoted|removed|restored|restores|sandbox|skipped|total|unchanged|warning|written"
+    "|note|quoted|removed|restored|restores|sandbox|skipped|total|unchanged|warning|workers|written"
 )
 """What stands in the first or second column of a report, before two blanks."""
 _REPORT = re.compile(

@@ -1,5 +1,6 @@
 """Summary of a run as JSON and as text: what it did, what it cost, and what was quoted."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Literal
@@ -185,6 +186,7 @@ def summary_text(
         *command_lines(result.commands),
         *left_behind_lines(result.left_behind),
         *unresolved_lines(result.unresolved),
+        *_workers(result),
         *_conflicts(result),
         "",
         *bill_lines(result.bill, width),
@@ -312,11 +314,37 @@ def command_lines(commands: Sequence[CommandRun]) -> Iterator[str]:
         yield f"{'':<8} and {earlier:,} earlier: --json lists all"
 
 
+def _workers(result: TaskResult) -> Iterator[str]:
+    """Yield how many workers that a model started ended well, and a line for each other one; at most ten."""
+    started = [one for one in result.workers if _STARTED_BY_MODEL.search(one.span)]
+    others = [one for one in started if not one.success]
+    if not started:
+        return
+    yield f"workers  {len(started) - len(others):,} of {len(started):,} ok"
+    for one in others[:_MOST_COMMANDS]:
+        said = one_line(one.error or one.task, 160)
+        yield f"{'':<8} {_short_name(one)} {one.status} ({one.stop_reason}): {said}"
+    if (left_out := len(others) - _MOST_COMMANDS) > 0:
+        yield f"{'':<8} and {left_out:,} more that are not ok: --json lists all"
+
+
+_STARTED_BY_MODEL = re.compile(r"/task-\d+-\d+-\d+$")
+
+
+def _short_name(worker: TaskResult) -> str:
+    """Return how progress lines and ``show`` call *worker*: the end of its place in the run."""
+    return worker.span.rpartition("/")[2]
+
+
 def _conflicts(result: TaskResult) -> Iterator[str]:
-    """Yield a line for each conflict of two workers, which names both; at most ten."""
+    """Yield a line for each conflict of two workers, which names both as progress lines do; at most ten."""
+    names = {one.task_id: _short_name(one) for one in result.workers if _STARTED_BY_MODEL.search(one.span)}
     for met in result.conflicts[:_MOST_COMMANDS]:
-        between = f"conflict over {on_one_line(met.path)} between {met.first} and {met.second}"
-        yield f"{between}: {one_line(met.what, 300)}"
+        what = one_line(met.what, 300)
+        for task_id, name in names.items():
+            what = what.replace(task_id, name)
+        between = f"{names.get(met.first, met.first)} and {names.get(met.second, met.second)}"
+        yield f"conflict over {on_one_line(met.path)} between {between}: {what}"
     if (left_out := len(result.conflicts) - _MOST_COMMANDS) > 0:
         yield f"{'':<8} and {left_out:,} more conflicts: --json lists all"
 

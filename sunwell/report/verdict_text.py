@@ -9,6 +9,7 @@ from sunwell.core.verdict import Verification
 from sunwell.report.figures import dollars, one_line
 
 _SHOWN_LINES = 6
+_SAID = {True: "passed", False: "failed", None: "could not tell"}
 _WAYS = {
     "cheap": "{model}",
     "cheap_again": "{model} with evidence",
@@ -40,7 +41,12 @@ def _line(found: Verification | None, cost_usd: Decimal | None) -> str:
 
 def verdict_lines(result: TaskResult) -> Iterator[str]:
     """Yield the verdict of *result* and, if it was not verified, what the checks saw last."""
-    return recorded_verdict_lines(result.verification, result.bill.cost_usd)
+    yield from recorded_verdict_lines(result.verification, result.bill.cost_usd)
+    checked = [one.verification.passed for one in result.workers if one.verification is not None]
+    if checked and result.verification is None:
+        counts = [(checked.count(passed), said) for passed, said in _SAID.items()]
+        told = ", ".join(f"{count:,} {said}" for count, said in counts if count)
+        yield f"{'':<8} checks of workers: {told}"
 
 
 def recorded_verdict_lines(found: Verification | None, cost_usd: Decimal | None) -> Iterator[str]:

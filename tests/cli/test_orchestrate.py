@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from sunwell.cli.progress import Progress
+from sunwell.core import Text, ToolCall
 from sunwell.events import ModelCallFinished, ModelCallStarted, WorkerFailed, WorkerQueued, WorkerWaiting
-from sunwell.simulator import Simulator, running_simulator
+from sunwell.simulator import Asked, Reply, Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
 from sunwell.simulator.scripts.scripted_orchestrator import orchestrator, part_worker
 
@@ -52,6 +53,43 @@ def test_without_names_it_takes_the_pair_of_the_key(sunwell, tmp_path: Path, sim
     done = sunwell("run", "Write all parts down", "-w", tmp_path, "--orchestrate")
     assert done.exit_code == 0, done.output
     assert {entry.model for entry in simulator.bill.entries()} == {"claude-opus-5-5", "claude-haiku-5-5"}
+
+
+def test_workers_that_did_not_end_well_are_named(sunwell, tmp_path: Path, simulator: Simulator) -> None:
+    """By the names that progress lines and ``show`` have, with the reason; and how many ended well."""
+    done = sunwell("run", "Write all parts down", "-w", tmp_path, *PAIR, "--orchestrate")
+    assert done.exit_code == 0, done.output
+    assert (
+        "workers  3 of 4 ok\n         task-0-0-1 incomplete (refusal): claude-haiku-5-5 refused"
+        in done.stderr
+    )
+    assert "orchestrator/task-0-0-1" in done.stderr
+
+
+def test_the_verdict_counts_the_checks_of_workers(sunwell, tmp_path: Path) -> None:
+    """The run itself had none, and this says so."""
+
+    def boss(asked: Asked) -> Reply:
+        made = sum(message.role == "assistant" for message in asked.messages)
+        if made == 0:
+            item = {"tools": None, "context": None}
+            tasks = [{**item, "task": f"look {check}", "check": check} for check in ("true", "false")]
+            return Reply((ToolCall("c0", "delegate_batch", json.dumps({"tasks": tasks})),))
+        if made == 1:
+            return Reply((ToolCall("c1", "await_results", json.dumps({"task_ids": None})),))
+        return Reply((Text("Seen."),))
+
+    models = {"claude-opus-5-5": boss, "claude-haiku-5-5": lambda _: Reply((Text("It is fine."),))}
+    with running_simulator(Simulator(models)) as running:
+        env = {"ANTHROPIC_BASE_URL": running.url, "ANTHROPIC_API_KEY": "simulated-key"}
+        shell = ("--allow-shell", "--sandbox", "off")
+        done = sunwell("run", "Look", "-w", tmp_path, *PAIR, "--orchestrate", *shell, env=env)
+    assert done.exit_code == 0, done.output
+    assert (
+        "verdict  not verified: there was no check\n         checks of workers: 1 passed, 1 failed"
+        in done.stderr
+    )
+    assert "workers  1 of 2 ok\n         task-0-0-1 incomplete (check_failed)" in done.stderr
 
 
 def test_a_later_run_may_read_an_earlier_scratchpad(sunwell, tmp_path: Path) -> None:
