@@ -103,7 +103,7 @@ def lens_repair(reason: str, max_lens_tokens: int) -> str:
 
 # Work: a direct run and a worker are told the same
 
-WORK_PROMPT_VERSION = 6
+WORK_PROMPT_VERSION = 7
 _WORK = """\
 # How to work
 
@@ -134,7 +134,8 @@ _CHANGE = (
     "part is done already, or an old test contradicts the task, say so."
 )
 _ANSWER = (
-    "Do the whole task and nothing else. If the task asks about code, give path and line for each finding."
+    "Do the whole task and nothing else. If the task asks about code, give path and line for each finding; "
+    "take the numbers of lines from a tool, do not count."
 )
 _RUN_TESTS = (
     "Run the tests that cover your change, and all tests if they are quick. Fix what fails. If the tests "

@@ -247,7 +247,7 @@ class ReadFile:
         "read_file",
         "Read a text file of the workspace, or a range of its lines. The first line of the result says "
         "which lines follow and how many there are. After an empty line, their text follows exactly as it is "
-        "in the file, without line numbers.",
+        "in the file, without line numbers: search_files gives those.",
         closed(
             {
                 "path": text("File, relative to the workspace."),
