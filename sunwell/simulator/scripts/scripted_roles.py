@@ -219,6 +219,7 @@ def _kind(schema: Schema, known: Any) -> str:
 
 _PARTS = 4
 _STATUS = "\n\n[Status, "
+_TOLD = "\n\n[From the harness: "
 _READS = ("shop/models.py", "shop/endpoints/category.py", "shop/routes.py")
 
 
@@ -285,7 +286,8 @@ def _one_line(task: str) -> str:
 
 
 def _sentence(talk: ScriptedConversation) -> Reply:
-    return Reply((Text(f"I was asked: {_one_line(talk.task)}. This needs nothing from the workspace."),))
+    asked = talk.task.partition(_TOLD)[0]  # what follows is the harness's, and no part of the task
+    return Reply((Text(f"I was asked: {_one_line(asked)}. This needs nothing from the workspace."),))
 
 
 DEMO_MODELS: Mapping[str, Script] = MappingProxyType(
