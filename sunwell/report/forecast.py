@@ -157,8 +157,7 @@ def forecast(
     )
     outcomes, warnings = _outcomes()
     decision = after_outcomes(decision, made, cheap_alone(outcomes, text, found.worker))
-    if lens is None and not decides:
-        decision = _off(decision, models)
+    decision = _off(decision, models) if lens is None and not decides else decision
     made = with_handed_out(made, decision, parts, config, models, assumed=assumed)
     return Forecast(
         session.goal,

@@ -49,14 +49,13 @@ def _is_same(real: Path, status: os.stat_result) -> bool:
 
 def _why_private(real: Path, data: bytes, status: os.stat_result) -> str:
     kind = kind_of_path(str(real).lstrip("/"))
-    is_named = kind is not None and kind.level == "secret"
-    if is_named or secret_in(str(real), data) or why_secret_of_user(real):
+    if (kind is not None and kind.level == "secret") or secret_in(str(real), data):
         return "a file with secrets"
     if kind is not None and kind.level in _PRIVATE:
         return "part of a repository's records"
     if _has_private_name(real, status):
         return "a file with secrets: another name of it (a hard link) says so"
-    return ""
+    return "a file with secrets" if why_secret_of_user(real) else ""
 
 
 def _has_private_name(real: Path, status: os.stat_result) -> bool:
