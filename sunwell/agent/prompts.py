@@ -248,7 +248,10 @@ def worker_terms_text(
         named = ", ".join(tools)
         lines.append(f"You may call only these tools: {named}." if named else CALL_NO_TOOLS)
     if checks:
-        lines.append(f"This task counts as done only if also: {'; '.join(checks)}.")
+        lines.append(
+            f"This task counts as done only if also: {'; '.join(checks)}. "
+            "It is checked once, after your report."
+        )
     limits = [
         *([] if turns is None else ["1 message of yours" if turns == 1 else f"{turns:,} messages of yours"]),
         *([] if seconds is None else [f"{seconds:,.0f} seconds"]),
@@ -423,7 +426,7 @@ each task.
 
 ## Pattern
 1. Break the task down into parts that do not need each other. The outline below says what there is.
-2. Start them together with delegate_batch. You can make several calls in one message.
+2. Start them together with delegate_batch. Several calls of one message are carried out in their order.
 3. Take reports in as they come: await_results with at_least=1 waits for the next one, at_least=5 for five; \
 stream_results does not wait. Each turn reads this whole conversation again: of many workers, take several \
 reports at once, and never ask again and again.

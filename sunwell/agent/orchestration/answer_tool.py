@@ -66,14 +66,15 @@ class AnswerTool:
             raise ToolError(f"confidence is a number from 0 to 1, got {confidence}")
         if ready and not content.strip():
             raise ToolError("the answer is empty: write its content, or go on with ready=false")
-        ends = bool(ready)
+        ends, states = bool(ready), spawner.states(place.span)
         await spawner.note(place, "answer", ends)
         await spawner.decide(place, f"{'answer' if ends else 'draft'}, confidence {confidence}", content)
         asks = not self._has_asked and self._is_unclear(arguments)
         self._keep(spawner, place, arguments, ends=ends)
         if ends:
-            return "The run ends with this answer."
-        states = spawner.states(place.span)
+            stopped = (*states.running, *states.queued)
+            named = f" Stopped before they reported: {', '.join(stopped)}." if stopped else ""
+            return f"The run ends with this answer.{named}"
         if asks:
             return (
                 "Kept as a draft. You are sure of it, and left ready out: is it your final answer? If so, "

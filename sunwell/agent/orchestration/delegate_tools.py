@@ -81,8 +81,7 @@ def told_entry(entry: ScratchpadEntry, page: int | None, most_characters: int) -
         shown, number = entry.page(page or 1), page or 1
         where = f"page {number} of {entry.pages}" if entry.pages > 1 else "whole"
         more, next_page = number < entry.pages, number + 1
-    kind = "report" if entry.type == "analysis" else entry.type
-    lines = [f"{entry.key} · {kind} · {where}"]
+    lines = [f"{entry.key} · {_kind(entry)} · {where}"]
     if not is_part and next_page <= 2 and entry.type == "analysis":
         lines += _facts(entry)
     whose = "The worker reports (its own words, not verified):" if entry.type == "analysis" else "Noted:"
@@ -90,6 +89,10 @@ def told_entry(entry: ScratchpadEntry, page: int | None, most_characters: int) -
     if more:
         lines.append(f'The text goes on: inspect("{entry.key}", page={next_page}).')
     return "\n".join(lines)
+
+
+def _kind(entry: ScratchpadEntry) -> str:
+    return "report" if entry.type == "analysis" else entry.type
 
 
 def _facts(entry: ScratchpadEntry) -> list[str]:
@@ -459,5 +462,5 @@ def _summary(entry: ScratchpadEntry) -> str:
 def _listed(entries: list[Any]) -> str:
     if not entries:
         return "The scratchpad is empty."
-    lines = [f"- {entry.key} · {entry.type} · {_summary(entry)[:160]!r}" for entry in entries]
+    lines = [f"- {entry.key} · {_kind(entry)} · {_summary(entry)[:160]!r}" for entry in entries]
     return "\n".join(["Keys of the scratchpad, with what each reports in its own words:", *lines])

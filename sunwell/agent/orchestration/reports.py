@@ -12,7 +12,7 @@ EXCERPT_CHARACTERS = 4_000
 """Maximum of one report that a tool result holds; the rest is in the scratchpad."""
 ANSWER_CHARACTERS = 16_000
 """The same for answers whose length the model itself has chosen when it asked, 4,000 tokens by default."""
-_SLACK, _WORD_CHARACTERS = 4, 100
+_SLACK, _NEAR_CHARACTERS = 4, 200
 RESULT_CHARACTERS = 40_000
 """Maximum of the reports in one tool result of ``await_results`` or ``stream_results``."""
 
@@ -41,26 +41,28 @@ def left_out_of(text: str, most_characters: int) -> tuple[int, int]:
     """Return where the part begins and ends that an excerpt of *text* leaves out.
 
     A text that is longer by at most a quarter is not cut: to ask for the rest would cost more than it saves.
-    Others are cut between words if there are any.
+    Others are cut between lines or words if there are any.
     """
     length = len(text)
     if length <= most_characters + most_characters // _SLACK:
         return length, length
     tail = most_characters // 3
     first, last = most_characters - tail, length - tail
-    begin, end = _last_space(text, first - _WORD_CHARACTERS, first), _first_space(text, last)
+    begin, end = _last_space(text, first - _NEAR_CHARACTERS, first), _first_space(text, last)
     return begin, end
 
 
 def _last_space(text: str, first: int, last: int) -> int:
-    """Return the place after the last white space of *text* between two places; *last* if there is none."""
-    return next((at for at in range(last, first, -1) if text[at - 1].isspace()), last)
+    """Return where the last line, else word, of *text* ends between two places; *last* if none does."""
+    line = text.rfind("\n", first, last)
+    return line + 1 or next((at for at in range(last, first, -1) if text[at - 1].isspace()), last)
 
 
 def _first_space(text: str, first: int) -> int:
-    """Return the place after the next white space of *text*; *first* if none is near."""
-    last = min(len(text), first + _WORD_CHARACTERS)
-    return next((at + 1 for at in range(first, last) if text[at].isspace()), first)
+    """Return where the next line, else word, of *text* ends; *first* if none does near it."""
+    last = min(len(text), first + _NEAR_CHARACTERS)
+    line = text.find("\n", first, last)
+    return line + 1 or next((at + 1 for at in range(first, last) if text[at].isspace()), first)
 
 
 def excerpt(text: str, most_characters: int, *, is_ours: bool = False) -> str:

@@ -351,7 +351,15 @@ class Spawner:
     async def decide(self, place: Place, summary: str, output: str) -> None:
         """Keep a decision of the model in the scratchpad, where that is wanted."""
         if self.options.scratchpad_persist_decisions:
-            await self._keep_decision(place, f"decision:{place.turn}-{place.index}", summary, output)
+            await self._keep_decision(place, self._free_key(place), summary, output)
+
+    def _free_key(self, place: Place) -> str:
+        """Return the key of a decision at *place*; a run that goes on from another has its entries, too."""
+        key, number, run_id = f"decision:{place.turn}-{place.index}", 1, self.run.journal.run_id
+        while (other := self.scratchpad.get(key)) is not None and other.run_id != run_id:
+            number += 1
+            key = f"decision:{place.turn}-{place.index}/{number}"
+        return key
 
     async def _keep_decision(self, place: Place, key: str, summary: str, output: str) -> None:
         raw = {"output": output, "span": place.span.path, "turn": place.turn}

@@ -409,7 +409,8 @@ class Dispatcher:
         model = terms.model.name
         before = run.journal.find(WorkerOpened, (span.path,))
         own = () if self.verifier is None else self.verifier.told(worker)
-        told = terms.told(task, own) if before is None else before.told
+        left = run.ledger.seconds_left(worker.parent.path)
+        told = terms.told(task, own, left) if before is None else before.told
         opened = WorkerOpened(
             span.path,
             worker.parent.path,

@@ -176,18 +176,20 @@ class WorkerTerms:
         turns = self.turns if given.turns is None else given.turns
         return attrs.evolve(given, seconds=seconds, turns=turns)
 
-    def told(self, task: Task, checks: Sequence[str] = ()) -> str:
+    def told(self, task: Task, checks: Sequence[str] = (), left_seconds: float | None = None) -> str:
         """Return what a worker is told behind its task: what differs among siblings.
 
-        *checks* says of each check of this task alone what must hold.
+        *checks* says of each check of this task alone what must hold; *left_seconds* is the time that its
+        parents have left, ``None`` for no limit.
         """
         has_tools = bool(self.tools.granted) and task.tools != ()
         limits = self.ceilings(task)
+        times = [one for one in (limits.seconds, left_seconds) if one is not None]
         terms = worker_terms_text(
             self.larger_task,
             task.tools if self.tools.granted else None,
             limits.turns if has_tools else None,
-            limits.seconds if has_tools else None,
+            min(times, default=None) if has_tools else None,
             checks,
             self.report_characters,
         )

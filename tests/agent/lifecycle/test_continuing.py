@@ -289,6 +289,29 @@ async def test_a_brief_holds_for_the_workers_of_the_next_question(tmp_path):
         assert f"Find the price. Then: And then {number}?" in worker.calls[0].messages[0].text
 
 
+async def test_decisions_of_the_run_before_keep_their_keys(tmp_path):
+    """Those of the new run are put beside them; and who was stopped by the answer is named in its result."""
+    boss = ScriptedModel("boss", [orchestrated.batch("slow"), orchestrated.answer("Enough.")])
+    cheap = ScriptedModel("worker", ["late"], seconds=60.0)
+    first = await Agent(smart_model=boss, delegation_model=cheap).run(
+        SessionContext.build(tmp_path, "Find it.", RunOptions(orchestrate=True))
+    )
+    lines = [
+        orchestrated.batch("look"),
+        orchestrated.call("await_results", task_ids=None),
+        orchestrated.call("inspect", key="", page=None),
+        orchestrated.answer("Done."),
+    ]
+    boss = ScriptedModel("boss", lines)
+    agent = Agent(smart_model=boss, delegation_model=ScriptedModel("worker", ["seen"]))
+    await agent.continue_run("last", "And now?", workspace=tmp_path)
+    told = orchestrated.results_in(boss.calls[0])
+    assert f"Stopped before they reported: {first.workers[0].task_id}." in told[-1]
+    listed = orchestrated.results_in(boss.calls[-1])[-1]
+    for key in ("decision:0-0 ", "decision:1-0 ", "decision:0-0/2 "):
+        assert f"- {key}· decision" in listed
+
+
 async def test_workers_that_had_not_finished_are_named(tmp_path):
     """Their orchestrator was killed while they worked; an open wait says that they are over."""
     wait = orchestrated.call("await_results", task_ids=None, timeout_seconds=None)

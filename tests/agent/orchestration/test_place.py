@@ -10,6 +10,7 @@ from sunwell.agent import Agent
 from sunwell.agent.orchestration.answer_tool import AnswerTool
 from sunwell.agent.orchestration.delegate_tools import delegating_tools
 from sunwell.agent.prompts import ORCHESTRATOR_PROMPT
+from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core import Completion, EphemeralLens, ToolCall
@@ -20,9 +21,16 @@ from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Note
 from sunwell.models.tokens import estimate_tokens
 from sunwell.testing import ScriptedModel, completion, task_in
+from sunwell.tools import tool
 from tests.agent.orchestrated import answer, batch, call, orchestrated, results_in, run
 
 WAIT = call("await_results", task_ids=None)
+
+
+@tool
+async def look() -> str:
+    """Look."""
+    return "seen"
 
 
 async def ran(folder: Path, smart: ScriptedModel, cheap: ScriptedModel, **given: Any) -> TaskResult:
@@ -168,6 +176,14 @@ def test_a_worker_is_told_the_larger_task_and_how_its_report_is_read() -> None:
     assert 'It belongs to a larger task: "the task".' in told
     assert "longer than 4,000 characters" in told
     assert "Put the result first, and what you did not check last." in told
+
+
+def test_a_worker_is_told_the_time_that_is_really_left() -> None:
+    """The smaller one of its own limit and of what the run has."""
+    cheap = ScriptedModel("worker", ["seen"])
+    smart = ScriptedModel("boss", [batch("look"), WAIT, answer("ok")])
+    run(smart, cheap, orchestrated(budget=Budget(seconds=90)), [look])
+    assert "90 seconds" in cheap.calls[0].messages[0].text
 
 
 LENS = EphemeralLens(heuristics=("Read the cart first.",), task_scope="prices")

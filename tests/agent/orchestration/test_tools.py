@@ -540,7 +540,7 @@ def test_the_keys_of_the_scratchpad_can_be_listed() -> None:
     run(smart, worker("the result"))
     listed = results_in(smart.calls[-1])[2]
     assert "decision:0-0" in listed
-    assert f"task:{ids_in(smart.calls[1])[0]} · analysis · 'the result'" in listed
+    assert f"task:{ids_in(smart.calls[1])[0]} · report · 'the result'" in listed
 
 
 FORGERIES = [
