@@ -27,8 +27,9 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         [sys.executable, "-c", code, folder / "dist"], cwd=copy, capture_output=True, check=True, timeout=100
     )
     (archive,) = (folder / "dist").glob("*.tar.gz")
+    filtered = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.4 and later
     with tarfile.open(archive) as opened:
-        opened.extractall(folder / "unpacked", filter="data")
+        opened.extractall(folder / "unpacked", **filtered)
     (top,) = (folder / "unpacked").iterdir()
     return copy, top
 

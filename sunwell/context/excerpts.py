@@ -384,9 +384,7 @@ def _listing(
     entries: Sequence[FolderEntry], ranked: Sequence[_File], complete: bool, room: int, secrets: Secrets
 ) -> tuple[str, int]:
     """Return the paths of *entries*, with what files define as far as there is room, and how many paths."""
-    title = (
-        "Files of the workspace, with their sizes in bytes and, as far as there is room, what they define:"
-    )
+    title = "Files with their sizes in bytes and, if there is room, what they define:"
     note = "(… and {:,} more files)"
     room -= _size(title) + _size(note) + 12
     order = {file.path: at for at, file in enumerate(ranked) if file.score > 0}

@@ -113,8 +113,7 @@ def page() -> str:
                 TOOLS,
                 PLACE_LIMITS,
                 ["- task:01J8XK2M · 'The price is in shop.py'"],
-                "Files of the workspace, with their sizes in bytes and, as far as there is room, what they "
-                "define:\nshop.py 812",
+                "Files with their sizes in bytes and, if there is room, what they define:\nshop.py 812",
             ),
         ),
         (

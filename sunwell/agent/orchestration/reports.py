@@ -48,8 +48,8 @@ def left_out_of(text: str, most_characters: int) -> tuple[int, int]:
         return length, length
     tail = most_characters // 3
     first, last = most_characters - tail, length - tail
-    begin, end = _last_space(text, first - _NEAR_CHARACTERS, first), _first_space(text, last)
-    return begin, end
+    near = min(_NEAR_CHARACTERS, tail // 4)
+    return _last_space(text, first - near, first), _first_space(text, last, last + near)
 
 
 def _last_space(text: str, first: int, last: int) -> int:
@@ -58,9 +58,8 @@ def _last_space(text: str, first: int, last: int) -> int:
     return line + 1 or next((at for at in range(last, first, -1) if text[at - 1].isspace()), last)
 
 
-def _first_space(text: str, first: int) -> int:
-    """Return where the next line, else word, of *text* ends; *first* if none does near it."""
-    last = min(len(text), first + _NEAR_CHARACTERS)
+def _first_space(text: str, first: int, last: int) -> int:
+    """Return where the first line, else word, of *text* ends between two places; *first* if none does."""
     line = text.find("\n", first, last)
     return line + 1 or next((at + 1 for at in range(first, last) if text[at].isspace()), first)
 

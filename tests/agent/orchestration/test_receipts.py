@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sunwell.agent.orchestration.reports import excerpt, left_out_of
 from sunwell.core import Budget, Completion, Request, Task, Usage
@@ -262,3 +264,14 @@ def test_what_an_excerpt_leaves_out_is_counted_in_characters_of_the_report(line:
     assert 900 <= len(text) - last <= 1_000
     head, tail = shown.split(f"\n\n[{last - first:,} characters are left out here]\n\n")
     assert (head, tail) == (guarded(text[:first]), guarded(text[last:]))
+
+
+@given(st.text(alphabet="ab \n", max_size=400), st.integers(1, 120))
+def test_an_excerpt_leaves_out_one_piece_of_the_text(text: str, most: int) -> None:
+    """Whatever the sizes: what is left out is one piece, and what is shown is no longer than allowed."""
+    first, last = left_out_of(text, most)
+    assert 0 <= first <= last <= len(text)
+    shown = len(text) - (last - first)
+    assert shown <= most + most // 4
+    if first < last:
+        assert shown >= most // 2
