@@ -177,6 +177,9 @@ class Secrets:
         return {form.shown for form in self._forms()}
 
     def _forms(self) -> tuple[_SecretForm, ...]:
+        built = self._built
+        if built is not None and not self._joined and built[0][0] is self._known:
+            return built[1]  # nearly always: this is asked for each piece of an answer
         sources = tuple(self._sources())
         if (
             self._built is None
@@ -245,29 +248,34 @@ class SecretStream:
     _seen: tuple[_SecretForm, ...] = attrs.field(default=(), init=False, repr=False)
     _prefixes: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False)
     """All beginnings of the forms that were seen."""
+    _firsts: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False)
     _longest_prefix: int = attrs.field(default=0, init=False)
+    _longest_chars: int = attrs.field(default=0, init=False)
 
     def feed(self, text: str) -> str:
         """Return what can be shown after *text* has arrived; it may be empty."""
         self._held += text
-        end = self._safe_end()
+        spans = self.secrets.spans(self._held)
+        end = self._safe_end(spans)
         shown, self._held = self._held[:end], self._held[end:]
-        return self.secrets.redact(shown)
+        return self.secrets.redact(shown) if spans else shown
 
     def end(self) -> str:
         """Return the rest, when nothing more arrives."""
         rest, self._held = self._held, ""
         return self.secrets.redact(rest)
 
-    def _safe_end(self) -> int:
+    def _safe_end(self, spans: list[tuple[int, int, str]]) -> int:
         held, forms = self._held, self.secrets._forms()
         if not forms:
             return len(held)
         if forms is not self._seen:
             plain = [one for form in forms for one in form.prefixes]
             self._seen, self._longest_prefix = forms, max(map(len, plain))
+            self._longest_chars = max(form.longest_chars for form in forms)
+            self._firsts = frozenset(one[0] for one in plain if one)
             self._prefixes = frozenset(one[:size] for one in plain for size in range(1, len(one) + 1))
-        first = max(len(held) - max(form.longest_chars for form in forms), 0)
+        first = max(len(held) - self._longest_chars, 0)
         # Every form without white space in it is in the last word, however it is escaped.
         end = len(held)
         while end > first and not held[end - 1].isspace():
@@ -279,10 +287,11 @@ class SecretStream:
             done = mark.end()
         places += range(done, len(held))
         tail = "".join(held[at] for at in places)
-        most = min(self._longest_prefix, len(tail))
-        size = next((n for n in range(most, 0, -1) if tail[-n:] in self._prefixes), 0)
+        most, firsts, prefixes = min(self._longest_prefix, len(tail)), self._firsts, self._prefixes
+        ends = range(most, 0, -1)  # the longest that it may be is found first
+        size = next((n for n in ends if tail[-n] in firsts and tail[-n:] in prefixes), 0)
         end = min(end, places[-size]) if size else end
-        for start, stop, _ in self.secrets.spans(held):
+        for start, stop, _ in spans:
             if start < end < stop:
                 end = start
         return end
