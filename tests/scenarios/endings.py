@@ -261,7 +261,7 @@ ROWS: Mapping[str, Row] = {
         has_bill=False,
     ),
     # No limit: what a run has done must be on the disk before it ends, and only a signal goes without.
-    "slow-disk": Row(environ=_slow_sync, needs=("gcc",), ready="after:1.5", limited=False),
+    "slow-disk": Row(environ=_slow_sync, needs=("gcc",), ready="file:.sunwell/runs", limited=False),
     "own-async-tool": Row(
         models={CHEAP: calling("waits")}, ready="file:begun", program=OWN_TOOL + "\n# waits"
     ),
