@@ -103,8 +103,9 @@ def main() -> None:
 
     record("driving", figures)
     for rhythm, share in shares.items():
-        if share["tokens_read"] > MOST_SHARE:
-            raise SystemExit(f"{rhythm}: it reads {share['tokens_read']} of what it read before")
+        for name in ("tokens_read", "tokens_written"):
+            if share[name] > MOST_SHARE:
+                raise SystemExit(f"{rhythm}: {name} is {share[name]} of what it was before")
 
 
 if __name__ == "__main__":
