@@ -14,7 +14,7 @@ FORMAT = 1
 """Raised when a page of an older version could not show the data."""
 
 TextId = str
-"""Finds a text in :attr:`PageData.texts`. The same text has the same id wherever it stands; empty: no text."""
+"""Finds a text in :attr:`PageData.texts`. The same text has the same id everywhere; empty: no text."""
 
 Usd = Decimal | None
 """An amount; ``None``: unknown."""
@@ -31,8 +31,8 @@ class PageText:
 
 
 @attrs.frozen
-class Tokens:
-    """Tokens as a provider reported them."""
+class TokenCounts:
+    """TokenCounts as a provider reported them."""
 
     input: int = 0
     """All input, cached or not."""
@@ -55,7 +55,7 @@ class SumLine:
 
 
 @attrs.frozen
-class Alone:
+class SmartAlone:
     """What the smart model alone would have cost, estimated."""
 
     model: str
@@ -67,7 +67,7 @@ class Alone:
 
 
 @attrs.frozen
-class Estimate:
+class ExpectedCost:
     """What the run was expected to cost as it began."""
 
     way: str
@@ -77,7 +77,7 @@ class Estimate:
 
 
 @attrs.frozen
-class Head:
+class RunHead:
     """What a reader wants to know first."""
 
     run_id: str
@@ -109,7 +109,7 @@ class Head:
 
 
 @attrs.frozen
-class Cost:
+class RunCost:
     """The money of the run, as the ledger has it."""
 
     usd: Usd
@@ -124,7 +124,7 @@ class Cost:
     """``None``: no cap."""
     lost_usd: Usd
     """Part of ``usd`` that paid for attempts that failed."""
-    tokens: Tokens
+    tokens: TokenCounts
     calls: int
     """Answered calls that this run paid for."""
     attempts: int
@@ -136,8 +136,8 @@ class Cost:
     """Attempts beyond the first of each call."""
     paid_twice: int
     """Answered calls that were asked again with the same request."""
-    alone: Alone | None
-    estimate: Estimate | None
+    alone: SmartAlone | None
+    estimate: ExpectedCost | None
     price_date: str
 
 
@@ -147,7 +147,7 @@ class BillRow:
 
     name: str
     calls: int
-    tokens: Tokens
+    tokens: TokenCounts
     usd: Usd
     unconfirmed_usd: Usd
     input_usd: Usd
@@ -162,7 +162,7 @@ class BillRow:
 
 
 @attrs.frozen
-class Bill:
+class BillTables:
     """The bill of the run, divided in different ways. The rows of each add up to the whole."""
 
     whole: BillRow
@@ -199,7 +199,7 @@ class SpanEntry:
     seconds: float | None
     usd: Usd
     unconfirmed_usd: Usd
-    tokens: Tokens
+    tokens: TokenCounts
     calls: int
     failures: int
     """Calls that failed or were refused, failed tools and failed checks."""
@@ -212,7 +212,7 @@ class SpanEntry:
 
 
 @attrs.frozen
-class Attempt:
+class CallAttempt:
     """One try of a call."""
 
     number: int
@@ -246,8 +246,8 @@ class CallEntry:
     """``answered``, ``failed``, ``refused``, ``open``, or ``kept``: copied from a run that paid for it."""
     started_at: float | None
     seconds: float | None
-    attempts: tuple[Attempt, ...]
-    tokens: Tokens | None
+    attempts: tuple[CallAttempt, ...]
+    tokens: TokenCounts | None
     """``None``: the provider reported none."""
     usd: Usd
     unconfirmed_usd: Usd
@@ -405,7 +405,7 @@ class ProcessEntry:
 
 
 @attrs.frozen
-class Health:
+class JournalHealth:
     """What the journal says of itself."""
 
     path: str
@@ -418,7 +418,7 @@ class Health:
 
 
 @attrs.frozen
-class Step:
+class ShellStep:
     """A command to type, and what it does."""
 
     command: str
@@ -432,11 +432,11 @@ class PageData:
     Each mapping is from a stable key to an entry: a live page is sent the entries that have changed.
     """
 
-    head: Head
-    cost: Cost
-    bill: Bill
-    health: Health
-    reproduce: tuple[Step, ...]
+    head: RunHead
+    cost: RunCost
+    bill: BillTables
+    health: JournalHealth
+    reproduce: tuple[ShellStep, ...]
     spans: Mapping[str, SpanEntry]
     """By path; parents before children, siblings in the order in which they began."""
     calls: Mapping[str, CallEntry]
@@ -500,4 +500,4 @@ class Requests:
 
 
 Patch = Mapping[str, Any]
-"""JSON: sections of :class:`PageData` with the entries that changed; a mapping's entry that is gone is null."""
+"""JSON: sections of :class:`PageData` with the entries that changed; null for one that is gone."""
