@@ -42,7 +42,7 @@ LENS = EphemeralLens(
 )
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u2028\u2029\x1b[2J\x00\u202edesrever\u202c"
-    "{{ 7 * 7 }} ${7*7} &amp; <!-- --> javascript:alert(3)\"'` 𝔘𝔫 e\u0301 \ud800\n"
+    "{{ 7*7 }} ${7*7}&amp; <!-- --> javascript:alert(3)\"'` 𝔘𝔫 e\u0301 \ud800\n"
     "# Title\n[a](https://evil.example)"
 )
 """What a text from outside may hold: markup, controls, half a character, marks of other languages."""
