@@ -15,10 +15,13 @@ from sunwell.core import Completion, Text, Usage
 from sunwell.errors import JournalError
 from sunwell.journal.codec import decode, encode, kinds
 from sunwell.journal.records import Answer, Held, Intent, Note, Paused, Record, RunOpened, Unknown
+from sunwell.journal.tree import tree
+from sunwell.report.page.file_view import diffs_in
 from sunwell.report.page.page_data import PageData
 from sunwell.report.page.page_json import page_json, patch, patched
 from sunwell.report.page.page_texts import PageTexts
 from sunwell.report.page.run_view import RunView
+from sunwell.tools.workspace import Workspace
 from tests.filled import filled
 from tests.report.page.conftest import RecordedRun
 from tests.report.page.sample_runs import HAIKU, HOSTILE, SAMPLES
@@ -59,6 +62,27 @@ def test_a_page_is_the_same_however_often_it_was_looked_at(
         told = json.loads(json.dumps(patch(before, after)))
         assert patched(page_json(before), told) == json.loads(json.dumps(page_json(after)))
     assert patch(pages[-1], view.data()) == {}
+
+
+@settings(max_examples=60)
+@given(name=st.sampled_from(sorted(SAMPLES)), share=st.floats(0, 1))
+def test_a_page_and_the_tree_of_a_run_agree_wherever_it_is_cut(
+    name: str, share: float, runs: Mapping[str, RecordedRun]
+) -> None:
+    """What an attempt under way may cost is reserved on a page, and unconfirmed in the tree."""
+    records = runs[name].records
+    given_records = records[: max(1, round(share * len(records)))]
+    page, root = page_of(*given_records), tree(given_records)
+    assert page.cost.usd == root.total_cost_usd
+    held = (page.cost.unconfirmed_usd or 0) + (page.cost.reserved_usd or 0)
+    assert held == root.total_uncertain_usd
+    assert page.head.status == root.status
+    calls = {f"{node.span}:{node.number}": node for node in root.walk() if node.type == "call"}
+    assert {key: call.status for key, call in page.calls.items()} == {
+        key: node.status for key, node in calls.items()
+    }
+    tools = [node for node in root.walk() if node.type == "tool"]
+    assert sorted(tool.status for tool in page.tools.values()) == sorted(str(one.status) for one in tools)
 
 
 def test_a_patch_has_only_what_changed(runs: Mapping[str, RecordedRun]) -> None:
@@ -249,6 +273,33 @@ def test_an_answer_that_is_asked_for_again_is_counted() -> None:
     assert page_of(OPENED, answer("a"), answer("b")).cost.paid_twice == 1
     assert page_of(OPENED, answer("a"), answer("b", digest="e")).cost.paid_twice == 0
     assert page_of(OPENED, answer("a"), answer("b", 1)).cost.paid_twice == 0
+
+
+def test_a_file_is_shown_as_it_was_changed_unless_it_has_changed_since(
+    runs: Mapping[str, RecordedRun],
+) -> None:
+    """Against the original that the run kept. Several changes come to one."""
+    run = runs["escalation"]
+    workspace, originals = Workspace(run.sample.workspace), run.sample.journal.parent / "originals"
+
+    def shown() -> tuple[str, tuple[str, ...], str]:
+        view = RunView(diff_of=diffs_in(workspace, originals, lambda text: text.replace("right", "[WORD]")))
+        for record in run.records:
+            view.take(record)
+        page = view.data()
+        (file,) = page.files.values()
+        return file.change, file.by, page.texts[file.diff].head if file.diff else ""
+
+    change, by, diff = shown()
+    assert (change, by) == ("made", ("run/work/cheap", "run/work/second"))
+    assert "+[WORD]" in diff
+    path = run.sample.workspace / "items" / "00.txt"
+    before = path.read_text()
+    try:
+        path.write_text("something else\n")
+        assert shown()[2] == ""
+    finally:
+        path.write_text(before)
 
 
 def test_waits_say_who_waited_for_what() -> None:
