@@ -185,8 +185,8 @@ _AWAIT = spec(
         ),
         "at_least": nullable(
             whole(
-                "Return as soon as so many of them have a report that you were not given yet. 1: the next "
-                "one. null: wait for all."
+                "Return once so many of them have a report that you were not given yet. 1: the next one. "
+                "Reports that follow within seconds come with them. null: wait for all."
             )
         ),
         "timeout_seconds": nullable(
@@ -429,7 +429,8 @@ async def _await(spawner: Spawner, place: Place, arguments: Arguments) -> str:
     if (least := arguments["at_least"]) is not None:
         # Of those that are named, too, only what is new: the first that is done would come back each time.
         ids = [one for one in ids if one in fresh] or ids
-        await spawner.dispatcher.wait_for_some(ids, least, seconds)
+        linger = spawner.linger_seconds(place.span)
+        await spawner.dispatcher.wait_for_some(ids, least, seconds, linger_seconds=linger)
         await asyncio.sleep(0)  # who is done in this very step is told, too
         done = [result for result in map(spawner.dispatcher.result, ids) if result is not None]
     else:

@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Completion, Request, ToolCall, Usage
 from sunwell.core.marks import guarded
+from sunwell.core.price import Price, Rates
 from sunwell.core.span import Span
 from sunwell.errors import ServerFailed
 from sunwell.events import WorkerFailed, WorkerFinished, WorkerProgressed, WorkerQueued, WorkerStarted
@@ -705,7 +707,10 @@ def schedule(seed: int) -> tuple[list[str], list[str]]:
         ]
         lines.append(chance.choice(ways))
     lines += [call("await_results", task_ids=None, timeout_seconds=None), answer("ok")]
-    smart = boss(*lines)
+    # Of what a turn is worth to be waited for: nothing, half a second, several seconds.
+    usd_per_million = chance.choice([None, Decimal(20), Decimal(200)])
+    price = None if usd_per_million is None else Price(Rates(usd_per_million, usd_per_million))
+    smart = ScriptedModel("boss", lines, price)
     result, _ = run(smart, Crowd(says), orchestrated(max_concurrent=chance.randint(1, 4)))
     told = "\n".join([*results_in(smart.calls[-1]), *handed_over(smart.calls[-1])])
     assert result.status == "ok", seed
