@@ -108,7 +108,7 @@ class Secrets:
         if len(value) < _SHORTEST:
             return
         # A new dictionary: other threads may be reading the old one.
-        self._known = self._known | {value: tuple(_forms_of(value, f"[{name}]"))}
+        self._known = self._known | {value: _forms_of(value, f"[{name}]")}
 
     @property
     def longest_chars(self) -> int:
@@ -377,7 +377,13 @@ def _overlap(text: str, shown: str) -> bool:
     return any(text.endswith(shown[:n]) or shown.endswith(text[:n]) for n in range(1, most))
 
 
-def _forms_of(value: str, shown: str) -> Iterator[_SecretForm]:
+@functools.lru_cache(maxsize=200)
+def _forms_of(value: str, shown: str) -> tuple[_SecretForm, ...]:
+    """Return all forms of *value*. They are kept: each run of a process looks for the same secrets."""
+    return tuple(_each_form_of(value, shown))
+
+
+def _each_form_of(value: str, shown: str) -> Iterator[_SecretForm]:
     lines = [line.strip() for line in value.splitlines()]
     for line in lines if len(lines) > 1 else ():
         if len(line) >= _SHORTEST_LINE and not line.startswith("-----"):
