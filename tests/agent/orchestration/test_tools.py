@@ -45,7 +45,7 @@ def awaiting(
 ) -> Line:
     """Return a line that awaits those of the started workers that *which* chooses."""
     return lambda request: call(
-        "await_results", task_ids=which(ids_in(request)), at_least=least, timeout_seconds=seconds
+        "await_results", task_ids=which(ids_in(request)), wait_for=least, timeout_seconds=seconds
     )
 
 
@@ -362,10 +362,10 @@ def test_waiting_for_the_next_gives_each_report_once_as_it_comes() -> None:
     """Also if the model names the same workers again and again."""
     says = {"a": ("A", 3.0), "b": ("B", 1.0), "c": ("C", 2.0)}
     named = [
-        lambda r, ids=ids: call("await_results", task_ids=ids and ids_in(r), at_least=1)
+        lambda r, ids=ids: call("await_results", task_ids=ids and ids_in(r), wait_for="any")
         for ids in (None, True, None)
     ]
-    smart = boss(batch(*says), *named, call("await_results", task_ids=None, at_least=1), answer("ok"))
+    smart = boss(batch(*says), *named, call("await_results", task_ids=None, wait_for="any"), answer("ok"))
     result, _ = run(smart, Crowd(says))
     told = results_in(smart.calls[-1])[1:]
     assert [re.findall(r"Task: (\w)\n", text) for text in told] == [["b"], ["c"], ["a"], []]
@@ -702,7 +702,7 @@ def schedule(seed: int) -> tuple[list[str], list[str]]:
             call("stream_results"),
             awaiting(some, seconds),
             awaiting(some, seconds, chance.randint(1, 3)),
-            call("await_results", task_ids=None, at_least=1, timeout_seconds=seconds),
+            call("await_results", task_ids=None, wait_for="any", timeout_seconds=seconds),
             talking,
         ]
         lines.append(chance.choice(ways))

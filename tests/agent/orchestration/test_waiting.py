@@ -31,7 +31,7 @@ def told(smart: ScriptedModel) -> list[list[str]]:
 
 def next_one(seconds: float | None = None) -> Completion:
     """Return a call that waits for the next report."""
-    return call("await_results", task_ids=None, at_least=1, timeout_seconds=seconds)
+    return call("await_results", task_ids=None, wait_for="any", timeout_seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,36 @@ def test_words_without_a_call_are_handed_what_follows_soon() -> None:
 def test_the_longest_wait_is_named() -> None:
     """Half a minute: a model that waits for the next report is not blind for longer."""
     assert LONGEST_LINGER_SECONDS == 30
+
+
+@pytest.mark.parametrize(
+    ("given", "first"),
+    [
+        pytest.param({"wait_for": "any"}, "a", id="any"),
+        pytest.param({"wait_for": 1}, "a", id="one"),
+        pytest.param({"wait_for": 2}, "ab", id="two"),
+        pytest.param({"wait_for": "2"}, "ab", id="a-number-as-text"),
+        pytest.param({"wait_for": 99}, "abcd", id="more-than-there-are"),
+        pytest.param({"wait_for": "all"}, "abcd", id="all"),
+        pytest.param({"wait_for": None}, "abcd", id="null"),
+        pytest.param({}, "abcd", id="left-out"),
+        pytest.param({"at_least": 2}, "ab", id="its-name-before"),
+    ],
+)
+def test_what_is_waited_for_is_any_all_or_a_number(given: dict[str, object], first: str) -> None:
+    """Under the name that it had before, too: recorded calls are read again."""
+    wait = call("await_results", task_ids=None, timeout_seconds=None, **given)
+    smart = boss(batch(*SAYS), wait, answer("ok"), read=0)
+    run(smart, Crowd(SAYS), orchestrated(max_concurrent=4))
+    assert [sorted(each) for each in told(smart)] == [list(first)]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "some", 1.5])
+def test_anything_else_is_refused_with_what_can_be_said(wrong: object) -> None:
+    """The sentence names the parameter and, unless the type is wrong, the words; nobody is waited for."""
+    wait = call("await_results", task_ids=None, wait_for=wrong, timeout_seconds=None)
+    smart = boss(batch("a"), wait, answer("ok"), read=0)
+    run(smart, Crowd(SAYS))
+    said = results_in(smart.calls[-1])[1]
+    assert "wait_for" in said
+    assert isinstance(wrong, float) or ('"any"' in said and "all" in said)
