@@ -403,7 +403,7 @@ BUDGET_LOW = "Little is left: bring the task to its end now."
 
 # The orchestrator
 
-ORCHESTRATOR_PROMPT_VERSION = 2
+ORCHESTRATOR_PROMPT_VERSION = 3
 ORCHESTRATOR_PROMPT = """\
 # Orchestrator
 
@@ -419,7 +419,7 @@ that decides whether the result counts.
 - delegate_batch(tasks): start several workers at once; returns their task_ids.
 - write_brief(...): rules that all workers you start afterwards read. Write once what you would repeat in \
 each task.
-- await_results(task_ids, at_least, timeout_seconds): wait for workers; gives their reports.
+- await_results(task_ids, wait_for, timeout_seconds): wait for workers; gives their reports.
 - stream_results(): the reports that have come in since, without waiting.
 - inspect(key, page): what was left out of a long report, or an entry of the scratchpad.
 - set_answer(content, ready, confidence): your answer, or a draft of it.
@@ -427,7 +427,7 @@ each task.
 ## Pattern
 1. Break the task down into parts that do not need each other. The outline below says what there is.
 2. Start them together with delegate_batch. Several calls of one message are carried out in their order.
-3. Take reports in as they come: await_results with at_least=1 waits for the next one, at_least=5 for five; \
+3. Take reports in as they come: await_results with wait_for="any" waits for the next one, 5 for five; \
 stream_results does not wait. Each turn reads this whole conversation again: of many workers, take several \
 reports at once, and never ask again and again.
 4. Put them together as you go. Delegate again what failed or is missing, and say what was wrong.

@@ -4,9 +4,11 @@ import base64
 import functools
 import html.entities
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from itertools import islice
-from typing import Any, NoReturn, TypeVar, cast
+from operator import attrgetter
+from typing import Any, NoReturn, Self, TypeVar, cast
 
 import attrs
 
@@ -87,10 +89,7 @@ class Secrets:
     _known: dict[str, tuple[_SecretForm, ...]] = attrs.field(factory=dict, init=False, repr=False)
     _joined: tuple["Secrets", ...] = attrs.field(default=(), init=False, repr=False)
     """Other ``Secrets`` whose values are replaced, too, including values added to them later."""
-    _built: tuple[tuple[object, ...], tuple[_SecretForm, ...]] | None = attrs.field(
-        default=None, init=False, repr=False
-    )
-    """All forms, and from what they were put together."""
+    _built: "_Sought | None" = attrs.field(default=None, init=False, repr=False)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("known secrets are not pickled or copied: pass the object itself")
@@ -109,7 +108,7 @@ class Secrets:
         if len(value) < _SHORTEST:
             return
         # A new dictionary: other threads may be reading the old one.
-        self._known = self._known | {value: tuple(_forms_of(value, f"[{name}]"))}
+        self._known = self._known | {value: _forms_of(value, f"[{name}]")}
 
     @property
     def longest_chars(self) -> int:
@@ -130,15 +129,16 @@ class Secrets:
 
     def spans(self, text: str) -> list[tuple[int, int, str]]:
         """Return where known secrets are in *text*, in their order, and what is shown in place of each."""
-        forms = self._forms()
-        if not forms:
+        sought = self._sought()
+        if not sought.forms:
             return []
         squeezed = _squeezed(text)
-        letters = islice(_ESCAPED_LETTER.finditer(squeezed), _MANY_LETTERS)
-        is_escaped = sum(1 for _ in letters) == _MANY_LETTERS
+        is_escaped = _may_hide_words(squeezed)
+        if not (is_escaped or sought.may_be_in(squeezed)):
+            return []  # nearly always
         found = [
             (match.start(), -match.end(), form.is_piece, form.shown)
-            for form in forms
+            for form in sought.forms
             if form.may_be_in(squeezed, is_escaped)
             for match in form.pattern.finditer(text)
         ]
@@ -161,7 +161,11 @@ class Secrets:
 
         That goes through attrs objects, tuples, lists and mappings. If there is none, it is *value* itself.
         """
-        if not self._forms() or not self.spans("\0".join(_strings_in(value))):
+        if not self._forms():
+            return value
+        found: list[str] = []
+        _gather((value,), found)
+        if not self.spans("\0".join(found)):
             return value  # nearly always: much cheaper than building everything anew
         return cast(_Value, _replaced(value, self.redact))
 
@@ -177,40 +181,73 @@ class Secrets:
         return {form.shown for form in self._forms()}
 
     def _forms(self) -> tuple[_SecretForm, ...]:
+        return self._sought().forms
+
+    def _sought(self) -> "_Sought":
         built = self._built
-        if built is not None and not self._joined and built[0][0] is self._known:
-            return built[1]  # nearly always: this is asked for each piece of an answer
-        sources = tuple(self._sources())
-        if (
-            self._built is None
-            or len(self._built[0]) != len(sources)
-            or not all(map(lambda one, other: one is other, self._built[0], sources))
-        ):
-            merged: dict[str, tuple[_SecretForm, ...]] = {}
-            for source in sources:
-                merged |= source
-            self._built = (sources, tuple(form for forms in merged.values() for form in forms))
-        return self._built[1]
+        if built is not None:
+            for other, known in built.sources:
+                if other._known is not known:  # it is made anew when a secret is added
+                    break
+            else:
+                return built  # nearly always: this is asked for each piece of an answer
+        sources = tuple((other, other._known) for other in self._all())
+        merged: dict[str, tuple[_SecretForm, ...]] = {}
+        for _, known in sources:
+            merged |= known
+        self._built = _Sought.of(sources, tuple(form for forms in merged.values() for form in forms))
+        return self._built
 
-    def _sources(self) -> Iterator[dict[str, tuple[_SecretForm, ...]]]:
-        yield self._known
+    def _all(self) -> Iterator["Secrets"]:
+        yield self
         for other in self._joined:
-            yield from other._sources()
+            yield from other._all()
 
 
-def _strings_in(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, tuple | list):
-        for each in value:
-            yield from _strings_in(each)
-    elif isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from _strings_in(name)
-            yield from _strings_in(each)
-    elif attrs.has(type(value)):
-        for name in _fields_of(type(value)):
-            yield from _strings_in(getattr(value, name))
+@attrs.frozen(eq=False)
+class _Sought:
+    """All that is searched for, and from what it was put together."""
+
+    sources: tuple[tuple[Secrets, dict[str, tuple[_SecretForm, ...]]], ...]
+    forms: tuple[_SecretForm, ...]
+    anchors: tuple[str, ...] | None
+    """The anchors of all forms; ``None`` if one of them has none."""
+
+    @classmethod
+    def of(
+        cls,
+        sources: tuple[tuple[Secrets, dict[str, tuple[_SecretForm, ...]]], ...],
+        forms: tuple[_SecretForm, ...],
+    ) -> Self:
+        """Return what is searched for if these are the *forms* of the secrets."""
+        each = dict.fromkeys(anchor for form in forms for anchor in form.anchors)
+        return cls(sources, forms, tuple(each) if all(form.anchors for form in forms) else None)
+
+    def may_be_in(self, squeezed: str) -> bool:
+        """Whether any form may be in the text that is *squeezed*, in which no word is escaped."""
+        return self.anchors is None or any(map(squeezed.__contains__, self.anchors))
+
+
+def _gather(values: Iterable[Any], found: list[str]) -> None:
+    """Add all strings in *values* to *found*; by exact types first: all records and events pass here."""
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            found.append(value)
+        elif kind in _WITHOUT_STRINGS:
+            continue
+        elif kind in _values_of or attrs.has(kind):
+            _gather(_values(value), found)
+        elif isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, tuple | list):
+            _gather(value, found)
+        elif isinstance(value, Mapping):
+            _gather(value, found)
+            _gather(value.values(), found)
+
+
+_WITHOUT_STRINGS = frozenset({int, float, bool, type(None), Decimal})
 
 
 def _replaced(value: Any, redact: Callable[[str], str]) -> Any:
@@ -229,14 +266,21 @@ def _replaced(value: Any, redact: Callable[[str], str]) -> Any:
     return value
 
 
-_fields: dict[type, tuple[str, ...]] = {}
+_values_of: dict[type, Callable[[Any], tuple[Any, ...]]] = {}
+
+
+def _values(value: Any) -> tuple[Any, ...]:
+    """Return the values of the fields of an attrs object; how to get them is noted for its class."""
+    kind = type(value)
+    if kind not in _values_of:
+        names = _fields_of(kind)
+        get = attrgetter(*names) if names else lambda _: ()
+        _values_of[kind] = (lambda one: (get(one),)) if len(names) == 1 else get
+    return _values_of[kind](value)
 
 
 def _fields_of(kind: Any) -> tuple[str, ...]:
-    """Return the fields of the attrs class *kind*; noted, because it is asked for every event."""
-    if kind not in _fields:
-        _fields[kind] = tuple(field.name for field in attrs.fields(kind) if field.init)
-    return _fields[kind]
+    return tuple(field.name for field in attrs.fields(kind) if field.init)
 
 
 @attrs.define(eq=False)
@@ -301,6 +345,14 @@ _BETWEEN = re.compile(rf"\s+|{_ANSI}|\x1b(?:\[[0-?]*[ -/]*)?\Z")
 """What may stand within a secret that arrives in pieces, also if it has only begun."""
 
 
+def _may_hide_words(squeezed: str) -> bool:
+    """Whether so many letters of the text are escaped that a word may be among them."""
+    if not ("%" in squeezed or "&" in squeezed or "\\" in squeezed):
+        return False
+    letters = islice(_ESCAPED_LETTER.finditer(squeezed), _MANY_LETTERS)
+    return sum(1 for _ in letters) == _MANY_LETTERS
+
+
 def _squeezed(text: str) -> str:
     """Return *text* without what may stand within a secret: line breaks and colours."""
     if "\x1b" in text:
@@ -325,7 +377,13 @@ def _overlap(text: str, shown: str) -> bool:
     return any(text.endswith(shown[:n]) or shown.endswith(text[:n]) for n in range(1, most))
 
 
-def _forms_of(value: str, shown: str) -> Iterator[_SecretForm]:
+@functools.lru_cache(maxsize=200)
+def _forms_of(value: str, shown: str) -> tuple[_SecretForm, ...]:
+    """Return all forms of *value*. They are kept: each run of a process looks for the same secrets."""
+    return tuple(_each_form_of(value, shown))
+
+
+def _each_form_of(value: str, shown: str) -> Iterator[_SecretForm]:
     lines = [line.strip() for line in value.splitlines()]
     for line in lines if len(lines) > 1 else ():
         if len(line) >= _SHORTEST_LINE and not line.startswith("-----"):

@@ -12,7 +12,7 @@ import attrs
 from sunwell import errors
 from sunwell.budget.ledger_protocol import Claim, Ledger, Reservation
 from sunwell.budget.tally import Tally
-from sunwell.core.model import Completion, ModelProtocol, Purpose, Request
+from sunwell.core.model import Completion, ModelProtocol, Purpose, Request, Usage
 from sunwell.core.secrets import Secrets, SecretStream
 from sunwell.core.span import Span
 from sunwell.errors import (
@@ -167,6 +167,8 @@ class Gateway:
     _numbers: dict[str, int] = attrs.field(factory=dict, init=False)
     _answered: dict[str, tuple[str, int | None]] = attrs.field(factory=dict, init=False)
     """The latest answered request of each span: its digest and its limit of output tokens."""
+    _models: dict[str, ModelProtocol] = attrs.field(factory=dict, init=False)
+    """The model of the latest answered call of each span."""
     _pins: dict[str, str] = attrs.field(factory=dict, init=False)
     _refused: set[tuple[str, int]] = attrs.field(factory=set, init=False)
     """Places at which a call was refused in this process."""
@@ -224,6 +226,7 @@ class Gateway:
                 self._numbers[span.path] = number
             raise
         self._answered[span.path] = (call.digest, request.max_output_tokens)
+        self._models[span.path] = model
         return completion
 
     def _require_change(self, call: ModelCall) -> None:
@@ -281,6 +284,24 @@ class Gateway:
         number = self._numbers.get(span.path, 0)
         call = ModelCall(span, number, model, request, purpose, request.digest(model.name))
         return await self._booking.least_claim(call, usd_left)
+
+    def next_turn(self, span: Span) -> tuple[Decimal | None, float]:
+        """Return about what one more turn of *span* costs in US dollars and in seconds; ``None``: unknown.
+
+        That is what its latest turn read and wrote, from the cache if it uses one, as much to write, and as
+        many seconds.
+        """
+        answer = self.journal.find(Answer, (span.path, self._numbers.get(span.path, 0) - 1))
+        model = self._models.get(span.path)
+        if answer is None or model is None:
+            return None, 0.0
+        usage, price = answer.completion.usage, self.prices.price(model)
+        if usage is None or price is None:
+            return None, answer.duration_seconds
+        again = usage.input_tokens + usage.output_tokens
+        cached = again if usage.cache_read_tokens or usage.cache_write_tokens else 0
+        usd = price.cost_usd(Usage(again, usage.output_tokens, cache_read_tokens=cached))
+        return usd, answer.duration_seconds
 
     def has_answer(self, span: Span) -> bool:
         """Whether the answer to the next call of *span* is on record."""

@@ -137,7 +137,7 @@ SYNONYMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "subagent": {"question": _TASK_NAMES},
     "rlm_sub_complete": {"query": _TASK_NAMES, "system": ("system_prompt",)},
     "rlm_batch_complete": {"queries": ("prompts", "questions", "tasks")},
-    "await_results": {"task_ids": ("ids", "task_id", "id")},
+    "await_results": {"task_ids": ("ids", "task_id", "id"), "wait_for": ("at_least", "wait", "count")},
     "set_answer": {"content": ("answer", "text")},
 }
 """Other names that models use for the arguments of Sunwell's own tools. None has another unit or

@@ -1,5 +1,6 @@
 """Secrets in the values of variables: which names say that there is one, and what of a value it is."""
 
+import functools
 import itertools
 import json
 import re
@@ -77,18 +78,21 @@ _LONG_WORD_AND_NUMBER = re.compile(r"[A-Z]?[a-z]+\d{1,2}")
 _VERSION = re.compile(r"v?\d+(?:\.\d+){1,3}(?:[-+.][a-z0-9.]+)?", re.IGNORECASE)
 
 
-def secrets_in(name: str, value: str) -> Iterator[str]:
-    """Yield what is, or may be, a secret in the *value* of the variable *name*: all of it, and parts.
+@functools.lru_cache(maxsize=1_000)
+def secrets_in(name: str, value: str) -> tuple[str, ...]:
+    """Return what is, or may be, a secret in the *value* of the variable *name*: all of it, and parts.
 
     In any variable that is passwords, tokens and secret parameters of all addresses in it, and the values of
     pairs such as ``password=``; in one whose name says so, also its value, without quotes and without the
     word before it, as in ``Bearer TOKEN`` and ``user:TOKEN``. Only what :func:`is_telling` should count.
     """
-    found = itertools.chain(_whole(name, value), _in_addresses(value), _in_pairs(value), _in_json(value))
-    for secret in dict.fromkeys(itertools.islice(found, _MOST_PARTS)):
-        yield secret
+    parts = itertools.chain(_whole(name, value), _in_addresses(value), _in_pairs(value), _in_json(value))
+    found: list[str] = []
+    for secret in dict.fromkeys(itertools.islice(parts, _MOST_PARTS)):
+        found.append(secret)
         if secret.endswith("="):  # base64 is often written without it
-            yield secret.rstrip("=")
+            found.append(secret.rstrip("="))
+    return tuple(found)
 
 
 def names_secret(name: str) -> bool:

@@ -35,6 +35,10 @@ _NAMED = tuple(
     if "*" not in pattern and pattern.startswith(".")
 )
 """What the table names from a folder on: in the home folder, a program keeps it there."""
+_BY_FIRST: dict[str, list[tuple[str, ProtectedKind]]] = {}
+"""The same by the first name of each path, in small letters."""
+for _path, _kind in _NAMED:
+    _BY_FIRST.setdefault(_path.partition("/")[0].casefold(), []).append((_path, _kind))
 _MOST_OWN = 1_000
 _MOST_ASKED = 1_000
 """Files that are looked at in a folder that may have very many: of an editor, an agent, a repository."""
@@ -162,10 +166,16 @@ def _named_in_home() -> Iterator[tuple[Path, ProtectedKind]]:
     if home is None:
         return
     start = os.path.realpath(home)
-    for name, kind in _NAMED:
-        place = f"{start}/{name}"  # a path is made only of what is there: this is done for each workspace
-        if os.path.lexists(place):
-            yield Path(place), kind
+    # The names are looked up in a list of the folder, for this is done for each workspace. A file system may
+    # not tell capitals from small letters.
+    with suppress(OSError):
+        there = {name.casefold() for name in os.listdir(start)}  # noqa: PTH208 - names are enough
+        for first, named in _BY_FIRST.items():
+            if first in there:
+                for name, kind in named:
+                    place = f"{start}/{name}"
+                    if os.path.lexists(place):
+                        yield Path(place), kind
 
 
 def several_names_below(folder: Path, most: int | None = None) -> Iterator[os.stat_result]:

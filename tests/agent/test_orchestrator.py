@@ -174,7 +174,9 @@ def test_words_end_the_work_if_every_report_was_given() -> None:
 
 def test_a_report_that_nobody_has_asked_for_is_handed_over_at_the_end() -> None:
     """A model that forgot a worker reads what it found before its words count."""
-    smart = boss(batch("one", "two"), call("await_results", task_ids=None, at_least=1), "Done.", "Now done.")
+    smart = boss(
+        batch("one", "two"), call("await_results", task_ids=None, wait_for="any"), "Done.", "Now done."
+    )
     cheap = ScriptedModel("worker", [lambda r: f"report of {task_in(r)}"] * 2, seconds=1.0)
     result, _ = run(smart, cheap, orchestrated(max_concurrent=1))
     assert result.answer == "Now done."

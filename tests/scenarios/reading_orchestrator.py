@@ -148,7 +148,7 @@ class ReadingOrchestrator:
 
     def _wait(self, is_new: bool) -> tuple[str, dict[str, Any]]:
         if is_new:
-            return "await_results", {"task_ids": None, "at_least": self.at_once, "timeout_seconds": None}
+            return "await_results", {"task_ids": None, "wait_for": self.at_once, "timeout_seconds": None}
         return "await_results", {"task_ids": None, "timeout_seconds": self.wait_seconds}
 
     def _more(self, told: Mapping[int, Report], is_new: bool) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -215,6 +215,8 @@ class RunStart:
     """The conversation of another run that this one goes on with, unless its journal has it already."""
     is_told: bool = True
     """Whether receivers of the signals hear of the run."""
+    workspace: Workspace | None = None
+    """That of the session, if it is known already."""
 
     @property
     def is_finished(self) -> bool:
@@ -326,7 +328,7 @@ class RunStart:
     def _ladder_terms(self, session: SessionContext) -> LadderTerms:
         kept = Originals(self.journal.path.parent / "originals") if self.journal.path else None
         return LadderTerms(
-            workspace=Workspace(session.workspace, ignore=session.options.ignore),
+            workspace=(self.workspace or Workspace(session.workspace)).hiding(session.options.ignore),
             secrets=self.secrets,
             originals=kept,
             allow_write=session.options.allow_write,
@@ -489,7 +491,9 @@ def open_new(
     executor = equipment.executor_for(session, journal, secrets, workspace)
     if batch is not None:
         batch = batch.redacted(secrets.redact)
-    return RunStart(journal, executor, secrets, equipment, recalled, batch=batch, checks=checks)
+    return RunStart(
+        journal, executor, secrets, equipment, recalled, batch=batch, checks=checks, workspace=workspace
+    )
 
 
 def reopen(

@@ -173,7 +173,7 @@ _AWAIT = spec(
     "await_results",
     "Wait for workers and return their reports. task_ids null: those whose reports you were not given yet; "
     "workers that you name are given again. "
-    'Example: {"task_ids": null, "at_least": 1, "timeout_seconds": null}',
+    'Example: {"task_ids": null, "wait_for": "any", "timeout_seconds": null}',
     {
         "task_ids": nullable(
             {
@@ -183,11 +183,13 @@ _AWAIT = spec(
                 "you were not given yet.",
             }
         ),
-        "at_least": nullable(
-            whole(
-                "Return as soon as so many of them have a report that you were not given yet. 1: the next "
-                "one. null: wait for all."
-            )
+        "wait_for": nullable(
+            {
+                "anyOf": [{"type": "string", "enum": ["any", "all"]}, {"type": "integer"}],
+                "description": '"any": return once one of them has a report that you were not given yet; a '
+                "number, such as 5: once so many have. Reports that follow within seconds come with them. "
+                '"all" or null: wait for all.',
+            }
         ),
         "timeout_seconds": nullable(
             {
@@ -414,22 +416,29 @@ async def _given(spawner: Spawner, place: Place, results: Sequence[TaskResult]) 
     return told_results(given, left, spawner.states(place.span), spawner.report_characters)
 
 
+def _least(wait_for: str | int | None) -> int | None:
+    """Return for how many reports to wait; ``None``: for all."""
+    if isinstance(wait_for, int) and wait_for < 1:
+        raise ToolError('wait_for must be "any", "all", or a number from 1 on')
+    return wait_for if isinstance(wait_for, int) else 1 if wait_for == "any" else None
+
+
 async def _await(spawner: Spawner, place: Place, arguments: Arguments) -> str:
     wanted, seconds = arguments["task_ids"], arguments["timeout_seconds"]
     if seconds is not None and not 0 <= seconds < float("inf"):
         raise ToolError(f"timeout_seconds must be 0 or more, got {seconds}; null is no limit")
-    if arguments["at_least"] is not None and arguments["at_least"] < 1:
-        raise ToolError("at_least must be 1 or more; null waits for all")
+    least = _least(arguments["wait_for"])
     own, fresh = spawner.own(place.span), spawner.not_given(place.span)
     ids = list(fresh) if wanted is None else spawner.known(place.span, wanted)
     if not own or (wanted is not None and not ids):
         raise ToolError("there is nobody to wait for: name the task_ids that delegate returned")
     if not ids:
         return f"Nothing to wait for: you were given all {len(own)} reports. inspect(key) shows one again."
-    if (least := arguments["at_least"]) is not None:
+    if least is not None:
         # Of those that are named, too, only what is new: the first that is done would come back each time.
         ids = [one for one in ids if one in fresh] or ids
-        await spawner.dispatcher.wait_for_some(ids, least, seconds)
+        linger = spawner.linger_seconds(place.span)
+        await spawner.dispatcher.wait_for_some(ids, least, seconds, linger_seconds=linger)
         await asyncio.sleep(0)  # who is done in this very step is told, too
         done = [result for result in map(spawner.dispatcher.result, ids) if result is not None]
     else:

@@ -14,6 +14,7 @@ from sunwell.agent.batches.batch_run import planning_for
 from sunwell.agent.orchestration.prompt_sharing import AskedWorker, PromptSharing
 from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, excerpt, fitting, told_reports
 from sunwell.agent.orchestration.worker_checks import WorkerChecks
+from sunwell.agent.policy.cache_planner import LONGEST_LINGER_SECONDS, seconds_for
 from sunwell.agent.prompts import BRIEF_STANDING, CALL_NO_TOOLS, handed_over_text, passed_on_text
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
@@ -112,6 +113,7 @@ MOST_PASSED_ON = 20
 """Maximum number of entries that are passed on to one worker."""
 BRIEF = "brief"
 """Key of the scratchpad under which the brief of the workers is kept."""
+_LINGER_SHARE = 0.05
 _NO_TOOLS = Toolset((), frozenset(), {})
 
 
@@ -303,6 +305,18 @@ class Spawner:
             tuple(one.task_id for one in self.unread(span)),
         )
 
+    def linger_seconds(self, span: Span) -> float:
+        """Return how long the work at *span* is kept waiting for further reports when it could go on.
+
+        Each report that comes meanwhile saves it a turn, which takes time and reads its whole conversation
+        again. So it waits as long as a turn takes, and as what it costs is worth, but not for a large part of
+        the time that it has left.
+        """
+        usd, seconds = self.run.gateway.next_turn(span)
+        left = self.run.ledger.seconds_left(span.path)
+        most = float("inf") if left is None else left * _LINGER_SHARE
+        return 0.0 if usd is None else min(seconds + seconds_for(usd), LONGEST_LINGER_SECONDS, most)
+
     def results(self, span: Span) -> tuple[TaskResult, ...]:
         """Return all results that are there, in the order in which the workers were started."""
         found = [self.dispatcher.result(one) for one in self.own(span)]
@@ -486,7 +500,7 @@ class Spawner:
         if span.path in self._handed_over:
             await self.dispatcher.await_results(working)
         elif not self.unread(span):
-            await self.dispatcher.wait_for_some(working)
+            await self.dispatcher.wait_for_some(working, linger_seconds=self.linger_seconds(span))
         await asyncio.sleep(0)  # who is done in this very step is told, too
         given = fitting(self.unread(span), self.report_characters)
         self.tell(one.task_id for one in given)

@@ -251,27 +251,40 @@ class Dispatcher:
         return tuple(worker.result for worker in workers)
 
     async def wait_for_some(
-        self, task_ids: Iterable[str], least: int = 1, timeout_seconds: float | None = None
+        self,
+        task_ids: Iterable[str],
+        least: int = 1,
+        timeout_seconds: float | None = None,
+        *,
+        linger_seconds: float = 0.0,
     ) -> None:
         """Return once *least* of these workers are done, or all of them, or the time is over.
 
-        Who is a worker itself gives up its slot meanwhile. No time-out is no limit.
+        Once *least* are done, it stays for the others up to *linger_seconds*, within the same time limit. Who
+        is a worker itself gives up its slot meanwhile. No time-out is no limit.
         """
         workers = [self._workers[task_id] for task_id in task_ids]
 
-        def are_enough_done() -> bool:
+        def are_done(number: int) -> bool:
             self._raise_fatal()
-            return sum(worker.done.is_set() for worker in workers) >= min(least, len(workers))
+            return sum(worker.done.is_set() for worker in workers) >= number
 
-        if are_enough_done():
+        async def wait_for(number: int) -> None:
+            while not are_done(number):
+                # Nothing is awaited between the look and this line, so no news is missed; a worker
+                # that ends sets this very event before it puts a new one in its place.
+                await self._news.wait()
+
+        enough = min(least, len(workers))
+        if are_done(enough if linger_seconds <= 0 else len(workers)):
             return
         async with self._without_slot():
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_seconds):
-                    while not are_enough_done():
-                        # Nothing is awaited between the look and this line, so no news is missed; a worker
-                        # that ends sets this very event before it puts a new one in its place.
-                        await self._news.wait()
+                    await wait_for(enough)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(linger_seconds):
+                            await wait_for(len(workers))
 
     async def results(self, task_ids: Iterable[str]) -> AsyncIterator[TaskResult]:
         """Yield the results of workers as they finish."""

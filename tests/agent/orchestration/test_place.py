@@ -151,7 +151,7 @@ async def test_a_report_that_was_passed_on_stands_after_a_crash(tmp_path: Path) 
 
     passes = [
         batch("find"),
-        call("await_results", task_ids=None, at_least=1, timeout_seconds=0),
+        call("await_results", task_ids=None, wait_for="any", timeout_seconds=0),
         lambda r: call("delegate", task="build", tools=None, context=[_first_id(r)]),
         WAIT,
     ]

@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from sunwell.agent.orchestration.sub_call_tools import rlm_tools, subagent_tools
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.core import Completion, Request, ToolCall, Usage
 from sunwell.core.marks import guarded
+from sunwell.core.price import Price, Rates
 from sunwell.core.span import Span
 from sunwell.errors import ServerFailed
 from sunwell.events import WorkerFailed, WorkerFinished, WorkerProgressed, WorkerQueued, WorkerStarted
@@ -43,7 +45,7 @@ def awaiting(
 ) -> Line:
     """Return a line that awaits those of the started workers that *which* chooses."""
     return lambda request: call(
-        "await_results", task_ids=which(ids_in(request)), at_least=least, timeout_seconds=seconds
+        "await_results", task_ids=which(ids_in(request)), wait_for=least, timeout_seconds=seconds
     )
 
 
@@ -360,10 +362,10 @@ def test_waiting_for_the_next_gives_each_report_once_as_it_comes() -> None:
     """Also if the model names the same workers again and again."""
     says = {"a": ("A", 3.0), "b": ("B", 1.0), "c": ("C", 2.0)}
     named = [
-        lambda r, ids=ids: call("await_results", task_ids=ids and ids_in(r), at_least=1)
+        lambda r, ids=ids: call("await_results", task_ids=ids and ids_in(r), wait_for="any")
         for ids in (None, True, None)
     ]
-    smart = boss(batch(*says), *named, call("await_results", task_ids=None, at_least=1), answer("ok"))
+    smart = boss(batch(*says), *named, call("await_results", task_ids=None, wait_for="any"), answer("ok"))
     result, _ = run(smart, Crowd(says))
     told = results_in(smart.calls[-1])[1:]
     assert [re.findall(r"Task: (\w)\n", text) for text in told] == [["b"], ["c"], ["a"], []]
@@ -700,12 +702,15 @@ def schedule(seed: int) -> tuple[list[str], list[str]]:
             call("stream_results"),
             awaiting(some, seconds),
             awaiting(some, seconds, chance.randint(1, 3)),
-            call("await_results", task_ids=None, at_least=1, timeout_seconds=seconds),
+            call("await_results", task_ids=None, wait_for="any", timeout_seconds=seconds),
             talking,
         ]
         lines.append(chance.choice(ways))
     lines += [call("await_results", task_ids=None, timeout_seconds=None), answer("ok")]
-    smart = boss(*lines)
+    # Of what a turn is worth to be waited for: nothing, half a second, several seconds.
+    usd_per_million = chance.choice([None, Decimal(20), Decimal(200)])
+    price = None if usd_per_million is None else Price(Rates(usd_per_million, usd_per_million))
+    smart = ScriptedModel("boss", lines, price)
     result, _ = run(smart, Crowd(says), orchestrated(max_concurrent=chance.randint(1, 4)))
     told = "\n".join([*results_in(smart.calls[-1]), *handed_over(smart.calls[-1])])
     assert result.status == "ok", seed
