@@ -15,7 +15,7 @@ import attrs
 from sunwell.context.kinds import Count, Lines, Natural, Seconds, Share, Text, allowed, read_value
 from sunwell.core.check import Check
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.model import Effort, ModelProtocol
+from sunwell.core.model import Effort, ModelProtocol, ToolSpec
 from sunwell.core.price import OutputEstimate
 from sunwell.core.task import Budget
 from sunwell.core.tool import Proposal, Sandbox, Tool
@@ -33,8 +33,9 @@ cache first. ``after-first-1h``: like ``after-first``, with an entry that lives 
 entry. ``padded``: like ``after-first``, with the prefix lengthened to the minimum that a cache keeps."""
 ModelReference = ModelProtocol | str
 Approve = Callable[[Proposal], bool | Awaitable[bool]]
-ToolChoice = str | Tool | Callable[..., Any]
-"""The name of an existing tool, or a function or tool of the caller's to be added."""
+ToolChoice = str | Tool | ToolSpec | Callable[..., Any]
+"""The name of an existing tool, a function or tool of the caller's to be added, or the description of a tool
+that the caller's own executor carries out."""
 
 SECTIONS = {
     "models": "Models",

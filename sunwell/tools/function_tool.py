@@ -16,6 +16,7 @@ from sunwell.core.threads import in_thread
 from sunwell.core.tool import Tool
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.arguments import Schema, closed, nullable, takes_null
+from sunwell.tools.described_tool import DescribedTool
 from sunwell.tools.docstrings import read_docstring
 from sunwell.tools.limits import as_text
 from sunwell.tools.parameter_types import Convert, described, schema_of
@@ -187,6 +188,8 @@ def _is_in_class(function: Callable[..., Any]) -> bool:
 def as_tool(value: Any) -> Tool:
     """Return *value* as a tool: a tool unchanged, a function converted by :func:`tool`.
 
+    A :class:`~sunwell.core.model.ToolSpec` describes a tool of an executor that has only ``execute``.
+
     Raises :exc:`~sunwell.errors.ConfigurationError` for anything else, and for a signature that cannot be
     expressed as a strict schema.
     """
@@ -198,6 +201,8 @@ def as_tool(value: Any) -> Tool:
         )
     if not isinstance(value, type) and isinstance(value, Tool):
         return value
+    if isinstance(value, ToolSpec):
+        return DescribedTool(value)
     if isinstance(value, type) or not callable(value):
         raise ConfigurationError(f"{value!r} is not a tool: pass a typed function or one with @tool")
     try:

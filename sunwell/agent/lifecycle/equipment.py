@@ -15,6 +15,7 @@ from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Tool, ToolExecutor
 from sunwell.errors import ConfigurationError
 from sunwell.journal.protocol import Journal
+from sunwell.tools.described_tool import DescribedExecutor, DescribedTool, has_only_execute
 from sunwell.tools.function_tool import require_distinct
 from sunwell.tools.originals import Originals
 from sunwell.tools.policy import Rules, under_rules
@@ -84,7 +85,10 @@ class Equipment:
     def described(self, session: SessionContext) -> ToolExecutor:
         """Return whose tools the models of a recorded run are told of: it carries nothing out."""
         if self.executor is not None and not isinstance(self.executor, Toolbox):
-            self._require_toolbox(self.own_tools(session.options))
+            own = self.own_tools(session.options)
+            if own and has_only_execute(self.executor):
+                return DescribedExecutor(self.executor, tuple(tool.spec for tool in own))
+            self._require_carried_out(own)
             return self.executor
         options = attrs.evolve(session.options, approve=None, dry_run=False)
         return self.preview(attrs.evolve(session, options=options))
@@ -98,7 +102,9 @@ class Equipment:
     ) -> ToolExecutor:
         options, workspace = session.options, workspace or Workspace(session.workspace)
         executor, own = self.executor, self.own_tools(options)
-        self._require_toolbox(own)
+        if own and executor is not None and has_only_execute(executor):
+            executor, own = DescribedExecutor(executor, tuple(tool.spec for tool in own)), ()
+        self._require_carried_out(own)
         if executor is None:
             executor = Toolbox(workspace, self.plugged(options).tools, secrets=secrets)
         if own and isinstance(executor, Toolbox):
@@ -118,7 +124,13 @@ class Equipment:
         )
         return under_rules(executor, rules)
 
-    def _require_toolbox(self, own: tuple[Tool, ...]) -> None:
+    def _require_carried_out(self, own: tuple[Tool, ...]) -> None:
+        for tool in own:
+            if isinstance(tool, DescribedTool):
+                raise ConfigurationError(
+                    f"tools= describes {tool.spec.name}, and nobody carries it out: pass the function, or an "
+                    "executor that has only execute"
+                )
         if own and self.executor is not None and not isinstance(self.executor, Toolbox):
             raise ConfigurationError(
                 f"tools= adds {own[0].spec.name} to a Toolbox, and the executor "
