@@ -78,7 +78,7 @@ function triedTable(path, parts) {
   }
   for (const key of parts.calls) {
     const call = run.calls.get(key);
-    rows.push([call.started_at, `calls[${key}].started_at`, callLink(key), [cutLine(call.purpose, 30), " ", callRemark(call)], state(call.status), usd(`calls[${key}].usd`, call.usd)]);
+    rows.push([call.started_at, `calls[${key}].started_at`, linkTo("calls", key, `call ${call.number}`), [cutLine(call.purpose, 30), " ", callRemark(call)], state(call.status), usd(`calls[${key}].usd`, call.usd)]);
   }
   for (const key of parts.tools) {
     const tool = run.tools.get(key);
