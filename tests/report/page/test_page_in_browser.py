@@ -105,7 +105,7 @@ def amounts() -> list[str]:
                 -places
             )
         )
-    return [f"{one:f}" for one in found] + ["1E-7", "2.50E+3", "-0", "0.000", "00012.340"]
+    return [f"{one:f}" for one in found] + ["1E-7", "2.50E+3", "0.000", "00012.340"]
 
 
 def in_blank(browser: Browser, script: str, call: str, given: Any) -> Any:
@@ -221,12 +221,11 @@ def strangers(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in HOSTILE.items()])
-@pytest.mark.parametrize("choice", [0, 1, 2])
 def test_a_text_does_nothing_wherever_it_stands(
-    browser: Browser, written: Written, maker: Any, text: str, choice: int
+    browser: Browser, written: Written, maker: Any, text: str
 ) -> None:
     """In every text of every class of the data, as keys too: no dialog, no error, no request, no element."""
-    data, requests = hostile_data(maker, text, choice)
+    data, requests = hostile_data(maker, text, len(text))
     with opened(browser, written(data, requests), width=1000) as page:
         visit_all(page, text)
         assert strangers(page) == []
@@ -254,8 +253,9 @@ def test_texts_of_a_megabyte_are_shown_in_part(
             assert page.evaluate("document.body.innerText.length") < 1_000_000
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 360])
+@pytest.mark.parametrize(
+    ("width", "dark"), [pytest.param(1400, False, id="wide-light"), pytest.param(360, True, id="narrow-dark")]
+)
 def test_everybody_can_use_it(
     browser: Browser, written: Written, values: Values, width: int, dark: bool
 ) -> None:

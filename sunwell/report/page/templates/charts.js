@@ -74,7 +74,7 @@ class TimeView {
       role: "grid",
       kind: "lanes",
       height: LANE_HEIGHT,
-      columns: [{title: "Worker", kind: "name"}, {title: this.axis, kind: "lane"}],
+      columns: [{title: "Worker", kind: "name"}, {title: [h("span", {class: "unseen"}, "Time"), this.axis], kind: "lane"}],
       draw: (row) => [laneName(row.item.key, row.item.entry), this.lane(row.item.key)],
       open: (row, target) => this.open(row, target),
     });
