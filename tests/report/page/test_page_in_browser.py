@@ -19,6 +19,7 @@ import sunwell.report.page.html_page
 from sunwell.report.figures import dollars, exact, seconds_text
 from sunwell.report.page.html_page import page_html
 from sunwell.report.page.page_data import PageData, PageText, Requests, SpanEntry
+from sunwell.report.page.page_json import page_json
 from sunwell.tools.wording import visible
 from tests.browser import needs_chromium, opened
 from tests.filled import filled
@@ -184,10 +185,9 @@ HOSTILE = {
 }
 
 
-def hostile_data(maker: Any, text: str, choice: int = 0) -> tuple[Values, Values]:
+def hostile_data(text: str, choice: int = 0) -> tuple[Values, Values]:
     """Return the JSON of data and requests with *text* in every place for a text."""
-    values = maker["page_values"]
-    return values(filled(PageData, text, choice)), values(filled(Requests, text, choice))
+    return page_json(filled(PageData, text, choice)), page_json(filled(Requests, text, choice))
 
 
 def visit_all(page: Page, key: str) -> None:
@@ -222,11 +222,9 @@ def strangers(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in HOSTILE.items()])
-def test_a_text_does_nothing_wherever_it_stands(
-    browser: Browser, written: Written, maker: Any, text: str
-) -> None:
+def test_a_text_does_nothing_wherever_it_stands(browser: Browser, written: Written, text: str) -> None:
     """In every text of every class of the data, as keys too: no dialog, no error, no request, no element."""
-    data, requests = hostile_data(maker, text, len(text))
+    data, requests = hostile_data(text, len(text))
     with opened(browser, written(data, requests), width=1000) as page:
         visit_all(page, text)
         assert strangers(page) == []
@@ -238,13 +236,11 @@ def test_a_text_does_nothing_wherever_it_stands(
         )
 
 
-def test_texts_of_a_megabyte_are_shown_in_part(
-    browser: Browser, written: Written, maker: Any, values: Values
-) -> None:
+def test_texts_of_a_megabyte_are_shown_in_part(browser: Browser, written: Written, values: Values) -> None:
     """A name, a text and a key that no data should have do not stop the page."""
     for long in ("a" * 1_000_000, "\u202e<b>" * 250_000, "word \n" * 170_000):
-        entry = maker["page_values"](filled(SpanEntry, long))
-        texts = {long: maker["page_values"](PageText(long, long, 5))}
+        entry = page_json(filled(SpanEntry, long))
+        texts = {long: page_json(PageText(long, long, 5))}
         data = {**values, "spans": {long: {**entry, "parent": ""}}, "texts": {**values["texts"], **texts}}
         data["head"] = {**values["head"], "verdict": long, "task": long, "run_id": long}
         with opened(browser, written(data)) as page:
