@@ -237,7 +237,7 @@ function waitsOf(path) {
 }
 
 function laneName(path, span) {
-  return h("span", {class: "named"}, h("bdi", {}, spanName(path)), " ", state(span.status), " ", usd(`spans[${path}].usd`, span.usd));
+  return h("span", {class: "named"}, h("bdi", {}, longName(path)), " ", state(span.status), " ", usd(`spans[${path}].usd`, span.usd));
 }
 
 function laneWords(path) {
@@ -284,6 +284,7 @@ const BANDS = [
 ];
 const CHART_HEIGHT = 300;
 const LEFT = 70;
+const FAR_CAP = 8;
 
 class MoneyView {
   constructor() {
@@ -309,13 +310,16 @@ class MoneyView {
     const width = Math.max(260, (this.chart.clientWidth || 900) - 2);
     const heights = once("heights", () => points.map((point) => heightsOf(point)));
     const cap = run.cost.cap_usd === null ? null : lengthOf(run.cost.cap_usd);
-    const most = Math.max(cap || 0, highest(heights)) * 1.08 || 1;
+    const top = highest(heights);
+    const isNear = cap !== null && (cap <= top * FAR_CAP || top === 0);
+    const most = (isNear ? Math.max(cap, top) : top) * 1.08 || 1;
     this.times = new TimeScale(points[0].at, Math.max(endOfRun(), points[points.length - 1].at), stopsOfRun(), width - LEFT - 12);
     const y = (amount) => CHART_HEIGHT - 24 - (amount / most) * (CHART_HEIGHT - 40);
     const svg = drawn("svg", {width, height: CHART_HEIGHT, role: "img", "aria-label": `Money over time: ${dollars(run.cost.usd)} settled in the end, cap ${run.cost.cap_usd === null ? "none" : dollars(run.cost.cap_usd)}`});
     this.drawAxes(svg, width, most, y);
     BANDS.forEach(([, kind], band) => svg.append(drawn("path", {d: this.bandPath(heights, band, y), class: `band ${kind}`})));
-    if (cap !== null) svg.append(drawn("line", {x1: LEFT, x2: width - 12, y1: y(cap), y2: y(cap), class: "cap"}), drawn("text", {x: LEFT + 4, y: y(cap) - 5, class: "mark"}, `cap ${dollars(run.cost.cap_usd)}`));
+    if (isNear) svg.append(drawn("line", {x1: LEFT, x2: width - 12, y1: y(cap), y2: y(cap), class: "cap"}), drawn("text", {x: LEFT + 4, y: y(cap) - 5, class: "mark"}, `cap ${dollars(run.cost.cap_usd)}`));
+    else if (cap !== null) svg.append(drawn("text", {x: LEFT + 4, y: 11, class: "mark"}, `↑ the cap of ${dollars(run.cost.cap_usd)} is far above`));
     this.cursor = drawn("line", {y1: 8, y2: CHART_HEIGHT - 24, class: "cursor"});
     svg.append(this.cursor);
     this.picture.replaceChildren(svg);
