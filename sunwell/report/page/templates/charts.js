@@ -203,6 +203,7 @@ class TimeView {
     if (right < drawnTo + 1 && tool.status !== "failed") return drawnTo;
     const told = `${cutLine(tool.name, 64)} ${cutLine(tool.subject, 100)}: ${cutLine(tool.status, 20)}, ${secondsText(tool.seconds)}`;
     picture.append(rect(left, 20, right - left, 8, `ran ${tool.status === "failed" ? "failed" : ""}`, {"data-call": "", "data-part": "tools", "data-at": this.places.get(key)}, told));
+    if (tool.status === "failed") picture.append(drawn("text", {x: right + 2, y: 29, class: "sign bad", "aria-hidden": "true"}, "✗"));
     return right;
   }
 
@@ -271,7 +272,7 @@ function legend() {
     h("span", {class: "entry"}, drawn("svg", {width: 18, height: 14, "aria-hidden": "true"}, rect(1, y, 16, height, kind, {}), sign ? drawn("text", {x: 4, y: 12, class: "sign bad"}, sign) : null), ` ${word}`);
   return h(
     "span", {class: "legend"},
-    entry("call work", 1, 12, "call"), entry("call lens", 1, 12, "lens"), entry("call check", 1, 12, "asks for a check"), entry("call failed", 1, 12, "failed attempt", "✗"),
+    entry("call work", 1, 12, "call"), entry("call lens", 1, 12, "lens"), entry("call check", 1, 12, "asks for a check"), entry("call other", 1, 12, "other call"), entry("call failed", 1, 12, "failed attempt", "✗"),
     entry("ran", 3, 8, "tool"), entry("wait held", 1, 12, "wait"), h("span", {class: "entry"}, "✓ ✗ ? check"), h("span", {class: "entry"}, "│ rung"),
   );
 }
@@ -402,7 +403,7 @@ class MoneyView {
     const [cost, last] = [run.cost, this.points.length];
     return listed([
       ["Settled", usd("cost.usd", cost.usd)], ["Unconfirmed", usd("cost.unconfirmed_usd", cost.unconfirmed_usd)], ["Reserved now", usd("cost.reserved_usd", cost.reserved_usd)],
-      ["Kept for closing calls now", usd("cost.closing_usd", cost.closing_usd)], ["Cap", cost.cap_usd === null ? "none" : usd("cost.cap_usd", cost.cap_usd)], ["Moments drawn from", plural(last, "record")],
+      ["Kept for closing", cost.closing_usd === null ? "not recorded by this version" : usd("cost.closing_usd", cost.closing_usd)], ["Cap", cost.cap_usd === null ? "none" : usd("cost.cap_usd", cost.cap_usd)], ["Drawn from", plural(last, "record")],
     ]);
   }
 }
