@@ -63,22 +63,22 @@ def notice(event: Event) -> str | None:
             words = {True: "passed", False: "failed", None: "could not tell"}
             return f"{_task(event.span)}check {words[event.passed]}: {', '.join(event.missed or event.by)}"
         case LensFailed():
-            return f"no lens: {one_line(event.reason, 200)}; {_GOES_ON.get(event.outcome, event.outcome)}"
+            return f"no lens: {one_line(event.reason)}; {_GOES_ON.get(event.outcome, event.outcome)}"
         case ModelFellBack():
-            return f"using {event.used} instead of {event.wanted}: {one_line(event.reason, 200)}"
+            return f"using {event.used} instead of {event.wanted}: {one_line(event.reason)}"
         case SandboxChosen() if event.confinement.sandbox != "off":  # of that a note warns
-            return f"sandbox: {one_line(event.confinement.sentence, 200)}"
+            return f"sandbox: {one_line(event.confinement.sentence)}"
         case BudgetWarning():
             return _warning(event)
         case BudgetRefused():
-            return f"budget: a call was not sent: {one_line(event.sentence, 400)}"
+            return f"budget: a call was not sent: {one_line(event.sentence)}"
         case BoundExceeded():
             return (
                 f"{event.model} billed more than was reserved for a call; from now on its calls are "
                 "reserved by their bytes"
             )
         case Warned():
-            return f"note: {one_line(event.message, 300)}"
+            return f"note: {one_line(event.message)}"
     return None
 
 
@@ -184,7 +184,7 @@ def _who(span: str) -> str:
 
 def _said(event: ModelCallFinished | ModelRetried) -> str:
     """Return the error without the model's name in front: the line names it already."""
-    return one_line(event.error.removeprefix(f"{event.model}: "), 300)
+    return one_line(event.error.removeprefix(f"{event.model}: "))
 
 
 def _call(event: ModelCallFinished) -> str:
@@ -204,7 +204,7 @@ def _given_lens(event: LensGiven) -> str:
     told += [f"target files: {', '.join(event.target_files)}"] if event.target_files else []
     told += [f"left out: {sentence}" for sentence in event.left_out]
     told += [f"look again: {sentence}" for sentence in event.remarks]
-    return one_line("; ".join(told), 1_000)
+    return one_line("; ".join(told))
 
 
 def _lens(event: EphemeralLensCreated) -> str:

@@ -37,7 +37,6 @@ _ENDS: Mapping[Status, WorkerState] = {
     "error": "failed",
     "cancelled": "stopped",
 }
-_LONGEST_TASK = 200
 _WORTH_LEAVING_OUT = 12
 """A shared beginning of tasks is left out if it has at least this many characters."""
 
@@ -57,7 +56,7 @@ class Crowd:
         match event:
             case WorkerQueued():
                 self._states[event.span] = "waiting"
-                task = self._tasks[event.span] = one_line(event.task, _LONGEST_TASK)
+                task = self._tasks[event.span] = one_line(event.task)
                 self._shared = _shared(task.split(" "), self._shared)
             case WorkerStarted():
                 self._states[event.span] = "running"
@@ -140,9 +139,9 @@ class Progress:
                 self._finish(self._row(event), event)
             case ModelHeld():
                 seconds = event.wait_seconds
-                self._doing(event.span, f"waits about {seconds:.0f} s: {one_line(event.reason, 60)}")
+                self._doing(event.span, f"waits about {seconds:.0f} s: {one_line(event.reason)}")
             case ModelRetried():
-                self._doing(event.span, f"retry in {event.wait_seconds:.0f} s: {one_line(event.error, 60)}")
+                self._doing(event.span, f"retry in {event.wait_seconds:.0f} s: {one_line(event.error)}")
             case ModelTextArrived():
                 self._doing(event.span, "answering")
             case ToolCallStarted():
@@ -154,7 +153,7 @@ class Progress:
             case WorkerFailed() if event.span in self._latest:
                 row = self._latest[event.span]
                 row.state = "stopped" if event.status == "cancelled" else "failed"
-                row.doing = one_line(event.error, 60)
+                row.doing = one_line(event.error)
             case RunFinished():
                 for row in self.rows.values():
                     if row.state == "busy":
@@ -190,7 +189,7 @@ class Progress:
 
     def _finish(self, row: Row, event: ModelCallFinished) -> None:
         row.state = "failed" if event.error else "done"
-        row.doing = one_line(event.error, 60)
+        row.doing = one_line(event.error)
         row.calls += 1
         if event.usage is not None:
             row.usage += event.usage

@@ -33,9 +33,9 @@ def plugin_line(row: "PluginRow") -> str:
     from sunwell.report.figures import one_line
 
     if row.problem:
-        return f"warning  {one_line(row.problem, 300)}"
+        return f"warning  {one_line(row.problem)}"
     whose = f", from {row.package}" if row.package else ""
-    return f"plugin   {one_line(f'{row.name} ({row.group}{whose}): {row.state}', 300)}"
+    return f"plugin   {one_line(f'{row.name} ({row.group}{whose}): {row.state}')}"
 
 
 def plugin_object(row: "PluginRow") -> dict[str, Any]:
@@ -394,7 +394,7 @@ class _Examining:
     def _tell(self, check: "Trial") -> None:
         from sunwell.report.figures import one_line
 
-        detail = f": {one_line(check.detail, 300)}" if check.detail else ""
+        detail = f": {one_line(check.detail)}" if check.detail else ""
         needed = "" if check.verdict == "yes" or check.is_required else " (optional)"
         self._say(f"  {_MARKS[check.verdict]} {check.name}{detail}{needed}")
 

@@ -75,7 +75,7 @@ class _Decision:
 
         if not step.reason or self.is_allowed(step.path):
             if self.is_told:
-                say(f"{step.verb:<9} {one_line(step.path, 200)}", err=True)
+                say(f"{step.verb:<9} {one_line(step.path)}", err=True)
             return ""
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return (
@@ -83,7 +83,7 @@ class _Decision:
             )
         self._show(step)
         verb = step.verb.removesuffix("s").capitalize()
-        return "" if run_async(confirmed(f"{verb} {one_line(step.path, 60)}?")) else "it was not approved"
+        return "" if run_async(confirmed(f"{verb} {one_line(step.path)}?")) else "it was not approved"
 
     def _show(self, step: "UndoStep") -> None:
         from sunwell.cli.change_text import change_lines, is_diff
@@ -92,10 +92,10 @@ class _Decision:
         from sunwell.tools.file_tools import Plan, difference
 
         text = difference(Plan(step.path, step.old, step.new or b"", ""), self.redact, whole=True)
-        say_now(f"{step.verb:<9} {one_line(step.path, 200)}", err=True)
+        say_now(f"{step.verb:<9} {one_line(step.path)}", err=True)
         for row in change_lines(text, error_width(), is_diff=is_diff(text)):
             say_now(row.text, err=True, fg=row.colour)
-        say_now(f"asked because {one_line(step.reason, 500)}", err=True, wrap=0)
+        say_now(f"asked because {one_line(step.reason)}", err=True, wrap=0)
 
 
 def _tell(report: "UndoReport") -> None:
@@ -104,10 +104,10 @@ def _tell(report: "UndoReport") -> None:
     told = (("restored", report.restored), ("removed", report.removed), ("unchanged", report.unchanged))
     for word, paths in told:
         for path in paths:
-            say(f"{word:<9} {one_line(path, 200)}")
+            say(f"{word:<9} {one_line(path)}")
     for refusal in report.refused:
-        say(f"skipped   {one_line(refusal.reason, 400)}", err=True)
+        say(f"skipped   {one_line(refusal.reason)}", err=True)
     for calls in report.uncovered:
-        say(f"not saved {one_line(str(calls), 300)}: check yourself what they changed", err=True)
+        say(f"not saved {one_line(str(calls))}: check yourself what they changed", err=True)
     if report.unread:
-        say(f"not saved unknown calls: {one_line(report.unread, 300)}", err=True)
+        say(f"not saved unknown calls: {one_line(report.unread)}", err=True)

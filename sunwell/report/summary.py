@@ -261,12 +261,12 @@ def _ended(result: TaskResult) -> str:
     if result.status == "ok":
         return f"done     {took}"
     why = "" if result.stop_reason == result.status else f"{result.stop_reason}, "
-    return f"{result.status:<8} {why}after {took}: {one_line(result.error, 300)}"
+    return f"{result.status:<8} {why}after {took}: {one_line(result.error)}"
 
 
 def _not_delegated(result: TaskResult) -> Iterator[str]:
     if result.not_delegated:
-        yield f"note     not delegated: {one_line(result.not_delegated, 400)}"
+        yield f"note     not delegated: {one_line(result.not_delegated)}"
 
 
 def _lens_of(result: TaskResult) -> Iterator[str]:
@@ -277,28 +277,28 @@ def _lens_of(result: TaskResult) -> Iterator[str]:
 
 def lens_about(lens: EphemeralLens) -> Iterator[str]:
     """Yield who wrote *lens*, what it is for, and the files that it names."""
-    scope = one_line(lens.task_scope, 200) or "no task_scope"
-    by = f"by {one_line(lens.generated_by, 80)}" if lens.generated_by else "by nobody named"
+    scope = one_line(lens.task_scope) or "no task_scope"
+    by = f"by {one_line(lens.generated_by)}" if lens.generated_by else "by nobody named"
     yield f"lens     {by}: {scope}"
     if lens.target_files:
-        yield f"{'':<8} target files: {one_line(', '.join(lens.target_files), 400)}"
+        yield f"{'':<8} target files: {one_line(', '.join(lens.target_files))}"
 
 
 def lens_lines(left_out: Iterable[str]) -> Iterator[str]:
     """Yield a line for all that a lens has lost of what was written."""
     for sentence in left_out:
-        yield f"{'':<8} left out: {one_line(sentence, 400)}"
+        yield f"{'':<8} left out: {one_line(sentence)}"
 
 
 def _files(result: TaskResult) -> Iterator[str]:
-    paths = [one_line(change.path, 200) for change in result.files]
+    paths = [one_line(change.path) for change in result.files]
     for i, (change, path) in enumerate(zip(result.files, paths, strict=True)):
         yield f"{'files' if i == 0 else '':<8} {change.verb:<8} {path}"
 
 
 def _sandbox(result: TaskResult) -> Iterator[str]:
     if result.confinement.sandbox != "none":
-        yield f"sandbox  {one_line(result.confinement.sentence, 200)}"
+        yield f"sandbox  {one_line(result.confinement.sentence)}"
 
 
 _MOST_COMMANDS = 10
@@ -309,7 +309,7 @@ def command_lines(commands: Sequence[CommandRun]) -> Iterator[str]:
     shown = commands[-_MOST_COMMANDS:]
     for i, command in enumerate(shown):
         end = "killed" if command.exit_code is None else f"exit {command.exit_code}"
-        yield f"{'commands' if i == 0 else '':<8} {end:<8} {one_line(command.command, 200)}"
+        yield f"{'commands' if i == 0 else '':<8} {end:<8} {one_line(command.command)}"
     if earlier := len(commands) - len(shown):
         yield f"{'':<8} and {earlier:,} earlier: --json lists all"
 
@@ -322,7 +322,7 @@ def _workers(result: TaskResult) -> Iterator[str]:
         return
     yield f"workers  {len(started) - len(others):,} of {len(started):,} ok"
     for one in others[:_MOST_COMMANDS]:
-        said = one_line(one.error or one.task, 160)
+        said = one_line(one.error or one.task, 400)
         yield f"{'':<8} {_short_name(one)} {one.status} ({one.stop_reason}): {said}"
     if (left_out := len(others) - _MOST_COMMANDS) > 0:
         yield f"{'':<8} and {left_out:,} more that are not ok: --json lists all"
@@ -340,7 +340,7 @@ def _conflicts(result: TaskResult) -> Iterator[str]:
     """Yield a line for each conflict of two workers, which names both as progress lines do; at most ten."""
     names = {one.task_id: _short_name(one) for one in result.workers if _STARTED_BY_MODEL.search(one.span)}
     for met in result.conflicts[:_MOST_COMMANDS]:
-        what = one_line(met.what, 300)
+        what = one_line(met.what)
         for task_id, name in names.items():
             what = what.replace(task_id, name)
         between = f"{names.get(met.first, met.first)} and {names.get(met.second, met.second)}"
@@ -352,13 +352,13 @@ def _conflicts(result: TaskResult) -> Iterator[str]:
 def left_behind_lines(left_behind: Iterable[str]) -> Iterator[str]:
     """Yield a line for each file that a command left behind for other programs to run."""
     for sentence in left_behind:
-        yield f"note     {one_line(sentence, 1_000)}"
+        yield f"note     {one_line(sentence)}"
 
 
 def unresolved_lines(unresolved: Iterable[str]) -> Iterator[str]:
     """Yield a line for each thing that does not fit a finished task."""
     for sentence in unresolved:
-        yield f"unresolved: {one_line(sentence, 1_000)}"
+        yield f"unresolved: {one_line(sentence)}"
 
 
 def _row(title: str, name: str, wide: int, total: Total, width: int) -> str:
