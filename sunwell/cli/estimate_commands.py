@@ -25,6 +25,8 @@ from sunwell.cli.terminal import fitted_lines
 from sunwell.context.options import SECTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sunwell.agent.ladder.climb_outcomes import ExpectedClimb
     from sunwell.agent.lens.lens_file import SavedLens
     from sunwell.core.lens import EphemeralLens
@@ -122,10 +124,11 @@ def _lines(made: "Forecast") -> list[str]:
         *(fitted_lines(compared) if compared else []),
         "",
         *_output_lines(made.quote.output),
-        f"{'':<18}{'low':>11}{'expected':>11}{'high':>11}{'worst':>11}",
+        *_table(
+            ("low", "expected", "high", "worst"),
+            [(side.name, _amounts(side), who[side.name], side is made.chosen) for side in made.quote.sides],
+        ),
     ]
-    for side in made.quote.sides:
-        lines += _row(side, who[side.name], side is made.chosen)
     if made.lens is not None:
         from sunwell.report.summary import lens_about
 
@@ -144,7 +147,7 @@ def _lines(made: "Forecast") -> list[str]:
         least = f"{exact(made.least_usd)} dollars or {made.least_tokens:,} tokens"
         lines += fitted_lines(f"A cap of {least} holds the first call of {made.without_lens}; less may not.")
     dated = f"Prices of {made.quote.price_date}. " if made.quote.price_date else ""
-    return [*lines, f"{dated}Nothing was asked and nothing was spent."]
+    return [*lines, *fitted_lines(f"{dated}Nothing was asked and nothing was spent.")]
 
 
 def _ladder_lines(ladder: "ExpectedClimb") -> list[str]:
@@ -155,13 +158,14 @@ def _ladder_lines(ladder: "ExpectedClimb") -> list[str]:
         f"With a check and --escalate: about {dollars(ladder.expected_usd)} expected, at most "
         f"{dollars(ladder.worst_usd)}; {ladder.passes:.0%} pass."
     )
-    lines = [*fitted_lines(head), f"{'':<18}{'expected':>11}{'worst':>11}{'climbed':>11}{'passes':>11}"]
+    rows = []
     for rung in ladder.rungs:
-        amounts = f"{dollars(rung.side.expected_usd):>11}{dollars(rung.side.worst_usd):>11}"
-        row = f"  {rung.name:<16}{amounts}{rung.reached:>11.0%}{rung.chance:>11.0%}   "
+        amounts = (dollars(rung.side.expected_usd), dollars(rung.side.worst_usd))
+        shares = (f"{rung.reached:.0%}", f"{rung.chance:.0%}")
         basis = f"{rung.tries:,} outcomes" if rung.tries else "assumed"
-        lines += fitted_lines(f"{row}{_RUNGS[rung.name].format(model=rung.model)} ({basis})", len(row))
-    return lines
+        words = f"{_RUNGS[rung.name].format(model=rung.model)} ({basis})"
+        rows.append((rung.name, (*amounts, *shares), words, False))
+    return [*fitted_lines(head), *_table(("expected", "worst", "climbed", "passes"), rows)]
 
 
 _RUNGS = {
@@ -181,21 +185,51 @@ def _output_lines(output: "OutputEstimate | None") -> list[str]:
     reasons = [*output.counted[:_MOST_REASONS], *output.unknown[:_MOST_REASONS]]
     left = len(output.counted) + len(output.unknown) - len(reasons)
     reasons += [f"and {left} more: --json shows them all"] if left else []
-    lines = [f"Expected output: {span}"]
+    lines = fitted_lines(f"Expected output: {span}")
     for each in reasons:
         lines += fitted_lines(f"  · {each}", 4)
     return [*lines, ""]
 
 
-def _row(side: "Side", who: str, is_chosen: bool) -> list[str]:
+def _amounts(side: "Side") -> tuple[str, ...]:
     from sunwell.report.figures import dollars
 
-    several = (side.low_usd, side.expected_usd, side.high_usd, side.worst_usd)
-    amounts = "".join(f"{dollars(usd):>11}" for usd in several[:3])
     is_unbounded = side.worst_usd is None and side.expected_usd is not None
-    amounts += f"{'no bound' if is_unbounded else dollars(side.worst_usd):>11}"
-    row = f"{'→ ' if is_chosen else '  '}{side.name:<16}{amounts}   "
-    return fitted_lines(row + who, len(row))
+    several = [dollars(usd) for usd in (side.low_usd, side.expected_usd, side.high_usd)]
+    return (*several, "no bound" if is_unbounded else dollars(side.worst_usd))
+
+
+def _table(heads: tuple[str, ...], rows: "Sequence[tuple[str, tuple[str, ...], str, bool]]") -> list[str]:
+    """Return rows of a name, figures, words and whether it is chosen; columns are as wide as what is in them.
+
+    If a terminal has no room for the figures in one line, each stands below the name with its heading.
+    """
+    from sunwell.cli.terminal import fitted_lines, is_terminal, terminal_width
+
+    wide = [
+        max(map(len, column)) for column in zip(heads, *(figures for _, figures, _, _ in rows), strict=True)
+    ]
+    names = max((len(name) for name, *_ in rows), default=0)
+    whole = 2 + names + sum(size + 2 for size in wide)
+    if is_terminal() and whole > terminal_width():
+        lines = []
+        for name, figures, words, is_chosen in rows:
+            lines += fitted_lines(f"{'→' if is_chosen else ' '} {name}: {words}", 4)
+            pairs = zip(heads, figures, strict=True)
+            lines += [f"    {head:<{max(map(len, heads))}} {figure}" for head, figure in pairs]
+        return lines
+    lines = [" " * (2 + names) + "".join(f"  {head:>{size}}" for head, size in zip(heads, wide, strict=True))]
+    for name, figures, words, is_chosen in rows:
+        told = "".join(f"  {figure:>{size}}" for figure, size in zip(figures, wide, strict=True))
+        line = f"{'→' if is_chosen else ' '} {name:<{names}}{told}  "
+        if is_terminal() and terminal_width() - len(line) < _LEAST_WORDS:
+            lines += [line.rstrip(), *fitted_lines(f"    {words}", 4)]
+        else:
+            lines += fitted_lines(line + words, len(line))
+    return lines
+
+
+_LEAST_WORDS = 24
 
 
 @click.command(cls=SettingsCommand, epilog=EXIT_CODES)

@@ -170,7 +170,7 @@ def _table(rows: list[list[tuple[str, str]]], width: int) -> list["Text"]:
             mark = len(text) - len(text.lstrip(" ")) if at == _WHO else None
             part.stylize(row[at][1], *(() if mark is None else (mark, mark + 1)))
             parts.append(part)
-        lines.append(Text(" " * gap, no_wrap=True).join(parts))
+        lines.append(cell(" " * gap, no_wrap=True).join(parts))
         lines[-1].rstrip()
     return lines
 

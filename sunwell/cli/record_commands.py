@@ -65,7 +65,9 @@ def has_finished(workspace: Path, run_id: str) -> bool:
 
 
 _WIDE, _MIDDLE, _NARROW = 140, 90, 70
-_UNBOUNDED = 200
+_UNBOUNDED = 1_100
+_LEAST_TASK = 24
+"""Columns that are enough for a task beside the other columns."""
 
 
 @click.command(cls=StrictCommand)
@@ -96,9 +98,8 @@ def runs(workspace: str, as_json: bool) -> None:
         print_json({"runs": listed})
         return
     width = terminal_width() if sys.stdout.isatty() else _UNBOUNDED
-    shown = 36 if width >= _WIDE else _telling([run["run_id"] for run in listed])
-    for each in listed:
-        say(_line(each, width, shown))
+    for line in _run_lines(listed, width) if listed else ():
+        say(line)
     if not listed:
         say("no runs in this folder yet")
 
@@ -138,29 +139,50 @@ def _telling(ids: list[str]) -> int:
     return max(8, *(count + 1 for count in alike)) if alike else 8
 
 
-def _line(run: dict[str, Any], width: int, shown: int) -> str:
-    """Return one line of at most *width* columns, with *shown* characters of the id."""
-    from decimal import Decimal
+def _run_lines(listed: list[dict[str, Any]], width: int) -> Iterator[str]:
+    """Yield the lines of the runs. Each is one line, and two if the terminal has little room for the task."""
+    from sunwell.report.figures import columns_of, fitted
 
-    from sunwell.report.figures import dollars, fitted
+    shown = 36 if width >= _WIDE else _telling([run["run_id"] for run in listed])
+    rows = [_run_cells(run, width, shown) for run in listed]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for run, cells in zip(listed, rows, strict=True):
+        known = [pair for pair in zip(cells, wide, strict=True) if pair[1]]
+        parts = [cell.rjust(size) if cell.startswith("$") else cell.ljust(size) for cell, size in known]
+        line, text = "  ".join(parts), _run_text(run, shown)
+        room = width - len(line) - 2
+        if room < _LEAST_TASK and columns_of(text) > room:
+            yield line.rstrip()
+            yield f"  {fitted(text, width - 2)}"
+        else:
+            yield f"{line}  {fitted(text, room)}".rstrip()
+
+
+def _run_cells(run: dict[str, Any], width: int, shown: int) -> tuple[str, ...]:
+    """Return the cells before the task: id, time, status, cost, calls and tools; empty without room."""
+    from sunwell.report.figures import dollars
 
     name = run["run_id"][:shown]
     if "started_at" not in run:
-        line = f"{name}  {run['status']:<10}  "
-        return line + fitted(run["error"], max(4, width - len(line)))
+        return (name, "", run["status"], "", "", "")
     at = run["started_at"]
     when = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else "?"
     cost = dollars(None if run["cost_usd"] is None else Decimal(run["cost_usd"]))
-    far = f"{_many(run['calls'], 'call')} {_many(run['tool_calls'], 'tool')}"
-    parts = [name, when if width >= _NARROW else when[5:10], f"{run['status']:<10} {cost:>9}"]
-    line = "  ".join([*parts, far] if width >= _MIDDLE else parts) + "  "
-    line += "foreign: " if run["foreign"] else ""
-    line += f"(continues: {run['continues'][:shown]}) " if run["continues"] else ""
-    return line + fitted(run["task"] or "", max(4, width - len(line)))
+    is_middle = width >= _MIDDLE
+    calls = _many(run["calls"], "call") if is_middle else ""
+    tools = _many(run["tool_calls"], "tool") if is_middle else ""
+    return (name, when if width >= _NARROW else when[5:10], run["status"], cost, calls, tools)
+
+
+def _run_text(run: dict[str, Any], shown: int) -> str:
+    if "started_at" not in run:
+        return str(run["error"])
+    before = f"(continues: {run['continues'][:shown]}) " if run["continues"] else ""
+    return f"{'foreign: ' if run['foreign'] else ''}{before}{run['task'] or ''}"
 
 
 def _many(count: int, noun: str) -> str:
-    return f"{count:>4} {noun if count == 1 else noun + 's':<5}"
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
 
 
 _MARKS = {
@@ -196,19 +218,46 @@ class TreeStyle:
     """Whether the place of each call is shown as ``SPAN:CALL``."""
 
 
+@attrs.frozen
+class _TreeRow:
+    """A line of the tree before its name is fitted into the width that is left beside the figures."""
+
+    head: str
+    """The guide and the mark."""
+    name: str
+    figures: str = ""
+
+    def line(self, width: int) -> str:
+        from sunwell.report.figures import columns_of, fitted
+
+        room = max(8, width - len(self.head) - (len(self.figures) + 2 if self.figures else 0))
+        name = fitted(self.name, room)
+        space = " " * (room - columns_of(name))
+        return f"{self.head}{name}{space}  {self.figures}" if self.figures else f"{self.head}{name}"
+
+
 def tree_lines(root: Node, style: TreeStyle, said: Texts | None = None) -> Iterator[str]:
-    """Yield the lines of *root* and all below it; *said* adds texts under their calls."""
-    yield _row(root, "", "", style)
-    yield from _below(root, "", style, said or {})
+    """Yield the lines of *root* and all below it; *said* adds texts under their calls.
+
+    The figures stand as far to the left as the longest name lets them.
+    """
+    from sunwell.report.figures import columns_of
+
+    lines = [_row(root, "", "", style), *_below(root, "", style, said or {})]
+    rows = [line for line in lines if isinstance(line, _TreeRow)]
+    figures = max(len(row.figures) for row in rows)
+    wanted = max(len(row.head) + columns_of(row.name) for row in rows) + figures + 2
+    for line in lines:
+        yield line if isinstance(line, str) else line.line(min(style.width, wanted)).rstrip()
 
 
-def _below(node: Node, guide: str, style: TreeStyle, said: Texts) -> Iterator[str]:
+def _below(node: Node, guide: str, style: TreeStyle, said: Texts) -> Iterator[str | _TreeRow]:
     shown = list(node.children) if style.shows_all else list(_folded(node.children))
     for number, child in enumerate(shown):
         last = number == len(shown) - 1
         branch, more = ("└─ ", "   ") if last else ("├─ ", "│  ")
         if isinstance(child, str):
-            yield f"{guide}{branch}{child}"[: style.width]
+            yield _TreeRow(f"{guide}{branch}", child)
             continue
         yield _row(child, guide, branch, style)
         inner = guide + more if len(guide) < 3 * _DEEPEST else guide
@@ -235,16 +284,12 @@ def _is_plain(node: Node) -> bool:
     return all(below.status in (None, "answered", "kept") for below in node.walk())
 
 
-def _row(node: Node, guide: str, branch: str, style: TreeStyle) -> str:
-    from sunwell.report.figures import columns_of, fitted
+def _row(node: Node, guide: str, branch: str, style: TreeStyle) -> _TreeRow:
+    from sunwell.report.figures import one_line
 
     mark = _MARKS.get(node.status or "", "✓" if node.status else "·")
     figures = "  ".join(_figures(node, style.width))
-    head = f"{guide}{branch}{mark} "
-    room = max(8, style.width - len(head) - (len(figures) + 2 if figures else 0))
-    name = fitted(_name(node, style), room)
-    space = " " * (room - columns_of(name))
-    return f"{head}{name}{space}  {figures}".rstrip() if figures else f"{head}{name}"
+    return _TreeRow(f"{guide}{branch}{mark} ", one_line(_name(node, style)), figures)
 
 
 def _name(node: Node, style: TreeStyle) -> str:
@@ -328,15 +373,19 @@ def show(**chosen: Any) -> None:
 
 
 def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]:
+    from sunwell.cli.terminal import fitted_lines
     from sunwell.journal.reading import read_records
     from sunwell.journal.tree import tree
 
     said = dict(_texts(run.path)) if chosen["verbose"] else {}
     root = tree(read_records(run.path))
     lines = list(tree_lines(root, _style(chosen), said))
-    lines += _continues_lines(run.path)
-    lines += _lens_lines(run.path)
-    lines += _end_lines(run.path, root.total_cost_usd)
+    for line in (
+        *_continues_lines(run.path),
+        *_lens_lines(run.path),
+        *_end_lines(run.path, root.total_cost_usd),
+    ):
+        lines += fitted_lines(line, 9)
     lines.append(f"journal  {run.path}")
     if most is not None and len(lines) > most:  # the latest events are at the end
         lines = [lines[0], f"… {len(lines) - most + 1:,} lines above", *lines[len(lines) - most + 2 :]]

@@ -8,9 +8,8 @@ import select
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from sunwell.cli.exit_codes import FAILED, JSON_WANTED, READER_GONE, OutputFailed
@@ -70,32 +69,17 @@ def fitted_error(line: str, indent: int = 0) -> str:
 def broken(line: str, width: int, indent: int = 0) -> str:
     """Return *line* wrapped between words at *width*; from the second line on indented by *indent*.
 
-    A word that is longer than a line, such as a path, is broken behind a slash; without one it stays whole.
+    A word that is longer than a line, such as a path, stays whole: it can be copied from the terminal.
     """
-    if not line:
-        return ""
-    space = " " * min(indent, width // 2)
     lines = textwrap.wrap(
         line,
         width,
-        subsequent_indent=space,
+        subsequent_indent=" " * min(indent, width // 2),
         break_long_words=False,
         break_on_hyphens=False,
         replace_whitespace=False,
     )
-    return "\n".join(chain.from_iterable(_broken_path(one, width, space) for one in lines))
-
-
-def _broken_path(line: str, width: int, space: str) -> Iterator[str]:
-    while len(line) > width:
-        at = line.rfind("/", len(space), width)
-        if at < 0:
-            at = line.find("/", width)
-        if not 0 <= at < len(line) - 1:
-            break
-        yield line[: at + 1]
-        line = space + line[at + 1 :]
-    yield line
+    return "\n".join(lines)
 
 
 def read_input(what: str, advice: str = "", longest_seconds: float | None = None) -> bytes:

@@ -11,7 +11,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult, Total
 from sunwell.core.verdict import verification_fields
 from sunwell.models.prices import PriceBook
-from sunwell.report.figures import dollars, exact, one_line, report_text, seconds_text
+from sunwell.report.figures import columns_of, dollars, exact, one_line, report_text, seconds_text
 from sunwell.report.forecast import lens_object, quote_object
 from sunwell.report.verdict_text import verdict_lines
 from sunwell.report.worker_entries import file_object, usage_object, workers_of_result
@@ -204,14 +204,11 @@ def bill_lines(bill: Bill, width: int = 100) -> list[str]:
     """Return the bill by model and the total; also by provider, depth and purpose if there are several."""
     if not bill.lines:
         return ["cost     $0: nothing was billed"]
-    names = [_name(model.model) for model in bill.models]
-    wide = max(map(len, names))
-    lines = []
-    for i, (name, model) in enumerate(zip(names, bill.models, strict=True)):
-        lines.append(_row("" if i else "bill", name, wide, model_total(model), width))
+    rows = [(_name(model.model), model_total(model)) for model in bill.models]
     whole: Total = Total.of([line.total for line in bill.lines])
-    if len(bill.models) > 1:
-        lines.append(_row("", "total", wide, whole, width))
+    if len(rows) > 1:
+        rows.append(("total", whole))
+    lines = list(_bill_rows(rows, width))
     if bill.price_date:
         lines.append(f"{'':<8} prices of {bill.price_date}")
     for by in _PARTS:
@@ -361,12 +358,34 @@ def unresolved_lines(unresolved: Iterable[str]) -> Iterator[str]:
         yield f"unresolved: {one_line(sentence)}"
 
 
-def _row(title: str, name: str, wide: int, total: Total, width: int) -> str:
-    calls = f"{total.calls:>3} {'call' if total.calls == 1 else 'calls'}"
-    usage = total.usage
-    tokens = f"{usage.input_tokens:>9,} in {usage.output_tokens:>8,} out"
-    cached = f"{usage.cache_read_tokens:>9,} cached" if width >= 90 else ""
-    return f"{title:<8} {name:<{wide}} {calls:<9} {tokens} {cached}  {dollars(total.cost_usd):>10}"
+_CACHED_COLUMNS, _TOKENS_COLUMNS, _SUM_COLUMNS = 90, 64, 48
+
+
+def _bill_rows(rows: Sequence[tuple[str, Total]], width: int) -> Iterator[str]:
+    """Yield a line for each name and its total, with the columns that so many columns have room for.
+
+    Each column is as wide as what is in it. The cost is there at any width, if need be below the name.
+    """
+    cells = [_bill_cells(name, total, width) for name, total in rows]
+    wide = [max(map(columns_of, column)) for column in zip(*cells, strict=True)]
+    for i, (name, *figures) in enumerate(cells):
+        title = f"{'' if i else 'bill':<8} "
+        told = "  ".join(cell.rjust(size) for cell, size in zip(figures, wide[1:], strict=True) if size)
+        if 9 + wide[0] + 2 + len(told) <= width:
+            yield f"{title}{name}{' ' * (wide[0] - columns_of(name))}  {told}"
+        else:
+            yield f"{title}{name}"
+            yield f"{'':<9}{told}"
+
+
+def _bill_cells(name: str, total: Total, width: int) -> tuple[str, ...]:
+    calls, usage = f"{total.calls:,} {'call ' if total.calls == 1 else 'calls'}", total.usage
+    if width < _TOKENS_COLUMNS:
+        tokens = f"{usage.total_tokens:,} tok" if width >= _SUM_COLUMNS else ""
+        return (name, calls, tokens, dollars(total.cost_usd))
+    cached = f"{usage.cache_read_tokens:,} cached" if width >= _CACHED_COLUMNS else ""
+    told = (f"{usage.input_tokens:,} in", f"{usage.output_tokens:,} out", cached)
+    return (name, calls, *told, dollars(total.cost_usd))
 
 
 def _uncertain(whole: Total) -> str:
