@@ -29,7 +29,7 @@ from sunwell.events import (
     ToolCallStarted,
     Warned,
 )
-from sunwell.report.figures import dollars, one_line, seconds_text, told_arguments, told_tool
+from sunwell.report.figures import command_end, dollars, one_line, seconds_text, told_arguments, told_tool
 
 _GOES_ON = {
     "direct": "continuing without a lens",
@@ -59,6 +59,8 @@ def notice(event: Event) -> str | None:
             who = f"{event.lens_by} writes a lens for {event.model}" if event.lens_by else event.model
             why = event.reason.removeprefix(f"{event.rung}: ")
             return f"{_task(event.span)}rung {event.rung}: {who} ({why})"
+        case ToolCallFinished() if event.command and not event.replayed:
+            return f"{_task(event.span)}{_command(event)}"
         case CheckFinished():
             words = {True: "passed", False: "failed", None: "could not tell"}
             return f"{_task(event.span)}check {words[event.passed]}: {', '.join(event.missed or event.by)}"
@@ -128,6 +130,8 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
             return f"{event.model}: retry in {event.wait_seconds:.1f} s, {_said(event)}"
         case ToolCallStarted() if verbose:
             return f"{_who(event.span)}: {told_tool(event.tool)} {told_arguments(event.summary)}"
+        case ToolCallFinished() if event.command:
+            return f"{_who(event.span)}: {_command(event)}"
         case ToolCallFinished(is_error=True):
             return f"{_who(event.span)}: {told_tool(event.tool)} failed"
         case ToolCallFinished() if event.changed and not verbose:  # else its start was printed
@@ -176,6 +180,12 @@ class PlainView:
 
     def __exit__(self, *_: object) -> None:
         return None
+
+
+def _command(event: ToolCallFinished) -> str:
+    """Return the tool, unless its command is all that it has, then the command and how it ended."""
+    what = "" if event.command == event.tool else f" {one_line(event.command)}"
+    return f"{told_tool(event.tool)}{what}: {command_end(event.exit_code, event.duration_seconds)}"
 
 
 def _who(span: str) -> str:

@@ -298,7 +298,8 @@ def _name(node: Node, style: TreeStyle) -> str:
         case "run":
             return f"{node.query or node.name}"
         case "tool":
-            return f"{node.name} {node.query or ''}".rstrip()
+            ended = "" if node.exit_code is None else f" (exit {node.exit_code})"
+            return f"{node.name}{ended} {node.query or ''}".rstrip()
         case "check":
             return f"check {node.name}"
         case "call":

@@ -54,6 +54,12 @@ def seconds_text(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
+def command_end(exit_code: int | None, seconds: float | None) -> str:
+    """Return how a command ended: ``exit 3, 0.4 s``, or ``killed`` if it did not finish."""
+    end = "killed" if exit_code is None else f"exit {exit_code}"
+    return end if seconds is None else f"{end}, {seconds_text(seconds)}"
+
+
 _FIRST = re.compile(r"^[^\x00-\x7f]", re.MULTILINE)
 
 

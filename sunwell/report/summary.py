@@ -11,10 +11,18 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult, Total
 from sunwell.core.verdict import verification_fields
 from sunwell.models.prices import PriceBook
-from sunwell.report.figures import columns_of, dollars, exact, one_line, report_text, seconds_text
+from sunwell.report.figures import (
+    columns_of,
+    command_end,
+    dollars,
+    exact,
+    one_line,
+    report_text,
+    seconds_text,
+)
 from sunwell.report.forecast import lens_object, quote_object
 from sunwell.report.verdict_text import verdict_lines
-from sunwell.report.worker_entries import file_object, usage_object, workers_of_result
+from sunwell.report.worker_entries import command_object, file_object, usage_object, workers_of_result
 from sunwell.tools.wording import on_one_line
 
 BASIS = (
@@ -90,7 +98,7 @@ def summarize(
         "error": result.error or None,
         "task": result.task,
         "files": [file_object(change) for change in result.files],
-        "commands": [attrs.asdict(command) for command in result.commands],
+        "commands": [command_object(command) for command in result.commands],
         "sandbox": attrs.asdict(result.confinement) | {"sentence": result.confinement.sentence},
         "left_behind": list(result.left_behind),
         **workers_of_result(result, with_texts=with_texts),
@@ -302,11 +310,12 @@ _MOST_COMMANDS = 10
 
 
 def command_lines(commands: Sequence[CommandRun]) -> Iterator[str]:
-    """Yield a line for each of the last ten commands, with its exit code, and how many came before."""
+    """Yield a line for each of the last ten commands, with exit code and time, and how many came before."""
     shown = commands[-_MOST_COMMANDS:]
-    for i, command in enumerate(shown):
-        end = "killed" if command.exit_code is None else f"exit {command.exit_code}"
-        yield f"{'commands' if i == 0 else '':<8} {end:<8} {one_line(command.command)}"
+    ends = [command_end(command.exit_code, command.duration_seconds) for command in shown]
+    wide = max(map(len, ends), default=0)
+    for i, (command, end) in enumerate(zip(shown, ends, strict=True)):
+        yield f"{'commands' if i == 0 else '':<8} {end:<{wide}}  {one_line(command.command)}"
     if earlier := len(commands) - len(shown):
         yield f"{'':<8} and {earlier:,} earlier: --json lists all"
 
