@@ -117,7 +117,10 @@ def draw(progress: Progress, footer: str, width: int, frame: str = " ") -> "Rend
 
     shown, hidden = _most_telling(tuple(progress.rows.values()))
     lines = [_line(f"  {line}", "bold") for line in _head(progress.task, width)]
-    lines += _table([_cells(row, progress.name(row), width, frame) for row in shown], width)
+    tables = [[_cells(row, row.who, width, frame) for row in shown]]
+    if _wanted(tables[0], width) > width:  # what distinguishes the tasks is what has to be seen
+        tables.append([_cells(row, progress.name(row), width, frame) for row in shown])
+    lines += _table(tables[-1], width)
     if hidden:
         lines.append(_line(f"  … and {hidden:,} more", "dim"))
     if counts := progress.crowd.counts():
@@ -152,8 +155,8 @@ def _table(rows: list[list[tuple[str, str]]], width: int) -> list["Text"]:
 
     if not rows:
         return []
-    gap = 2 if width >= 80 else 1
-    wanted = [max(columns_of(row[at][0]) for row in rows) for at in range(len(rows[0]))]
+    gap = _gap(width)
+    wanted = _natural(rows)
     least_who = max(columns_of(_first_word(row[_WHO][0])) for row in rows)
     widths = _widths(wanted, width - gap * (sum(map(bool, wanted)) - 1), least_who)
     fit = {_WHO: _fitted_who, _MODEL: fitted_name}
@@ -173,6 +176,21 @@ def _table(rows: list[list[tuple[str, str]]], width: int) -> list["Text"]:
         lines.append(cell(" " * gap, no_wrap=True).join(parts))
         lines[-1].rstrip()
     return lines
+
+
+def _gap(width: int) -> int:
+    return 2 if width >= 80 else 1
+
+
+def _natural(rows: list[list[tuple[str, str]]]) -> list[int]:
+    """Return how wide the longest text of each column is."""
+    return [max(columns_of(row[at][0]) for row in rows) for at in range(len(rows[0]))]
+
+
+def _wanted(rows: list[list[tuple[str, str]]], width: int) -> int:
+    """Return how many columns *rows* take if nothing is cut."""
+    wanted = [size for size in _natural(rows) if size] if rows else []
+    return sum(wanted) + _gap(width) * max(0, len(wanted) - 1)
 
 
 def _first_word(who: str) -> str:

@@ -7,6 +7,7 @@ import attrs
 
 from sunwell.budget.standing import Standing
 from sunwell.cli.output import holding, say
+from sunwell.cli.progress import FinalAnswers
 from sunwell.events import (
     BoundExceeded,
     BudgetRefused,
@@ -152,6 +153,7 @@ class PlainView:
     to_stderr: bool = True
     notes_only: bool = False
     _refusals: Refusals = attrs.field(factory=Refusals, init=False)
+    _answers: FinalAnswers = attrs.field(factory=FinalAnswers, init=False)
 
     def see(self, event: Event) -> None:
         """Show *event*."""
@@ -161,6 +163,9 @@ class PlainView:
             return
         if not self.quiet and (more := self._refusals.ended(event)):
             self.say(more)
+        self._answers.see(event)
+        if not self.verbose and self._answers.stopped(event):
+            return
         line = None if self.quiet else line_of(event, verbose=self.verbose)
         if line is not None:
             self.say(line)

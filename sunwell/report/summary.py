@@ -193,7 +193,7 @@ def summary_text(
         *_sandbox(result),
         *command_lines(result.commands),
         *left_behind_lines(result.left_behind),
-        *unresolved_lines(result.unresolved),
+        *unresolved_lines(_unresolved(result)),
         *_workers(result),
         *_conflicts(result),
         "",
@@ -321,17 +321,37 @@ def command_lines(commands: Sequence[CommandRun]) -> Iterator[str]:
 
 
 def _workers(result: TaskResult) -> Iterator[str]:
-    """Yield how many workers that a model started ended well, and a line for each other one; at most ten."""
+    """Yield how many workers that a model started ended well, and a line for each other one; at most ten.
+
+    If the run is done, those that were stopped because the answer was there are only counted, and so are
+    reports with something unresolved: the model that read them has answered.
+    """
     started = [one for one in result.workers if _STARTED_BY_MODEL.search(one.span)]
     others = [one for one in started if not one.success]
     if not started:
         return
-    yield f"workers  {len(started) - len(others):,} of {len(started):,} ok"
+    counts = [f"{len(started) - len(others):,} of {len(started):,} ok"]
+    if result.success:
+        stopped = sum(one.status == "cancelled" for one in others)
+        others = [one for one in others if one.status != "cancelled"]
+        counts += [f"{stopped:,} stopped when the answer was there"] if stopped else []
+        told = sum(bool(one.unresolved) for one in started)
+        counts += [f"{told:,} with something unresolved (sunwell show names it)"] if told else []
+    yield f"workers  {', '.join(counts)}"
     for one in others[:_MOST_COMMANDS]:
         said = one_line(one.error or one.task, 400)
         yield f"{'':<8} {_short_name(one)} {one.status} ({one.stop_reason}): {said}"
     if (left_out := len(others) - _MOST_COMMANDS) > 0:
         yield f"{'':<8} and {left_out:,} more that are not ok: --json lists all"
+
+
+def _unresolved(result: TaskResult) -> tuple[str, ...]:
+    """Return what does not fit a finished task; if it is finished, without what its model's workers left."""
+    if not result.success:
+        return result.unresolved
+    started = [one for one in result.workers if _STARTED_BY_MODEL.search(one.span)]
+    of_workers = {f"{one.task_id}: {said}" for one in started for said in one.unresolved}
+    return tuple(said for said in result.unresolved if said not in of_workers)
 
 
 _STARTED_BY_MODEL = re.compile(r"/task-\d+-\d+-\d+$")
