@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from sunwell.cli.colours import ESTIMATE
 from sunwell.cli.output import say, say_text
 from sunwell.cli.run_command import EXIT_CODES
 from sunwell.cli.shared_options import (
@@ -93,7 +94,7 @@ def estimate(**chosen: Any) -> None:
         print_json(forecast_object(made))
         return
     for line in _lines(made):
-        say(line)
+        say(line, palette=ESTIMATE)
     for name, value in chosen.items():
         if name.startswith("budget_") and value is not None:
             option = f"--{name.replace('_', '-')}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from sunwell.cli.colours import REPORT, RUNS
 from sunwell.cli.output import cell, console, say, say_json
 from sunwell.cli.shared_options import Chosen, StrictCommand
 from sunwell.context.kinds import Seconds, read_text
@@ -99,7 +100,7 @@ def runs(workspace: str, as_json: bool) -> None:
         return
     width = terminal_width() if sys.stdout.isatty() else _UNBOUNDED
     for line in _run_lines(listed, width) if listed else ():
-        say(line)
+        say(line, palette=RUNS)
     if not listed:
         say("no runs in this folder yet")
 
@@ -370,7 +371,7 @@ def show(**chosen: Any) -> None:
         _follow(run, chosen)
         return
     for line in _lines(run, chosen):
-        say(line)
+        say(line, palette=REPORT)
 
 
 def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]:
@@ -462,7 +463,7 @@ def _follow(run: "RunFile", chosen: Chosen) -> None:
         while is_running(run):
             time.sleep(_LOOK_SECONDS)
     for line in _lines(run, chosen):
-        say(line)
+        say(line, palette=REPORT)
 
 
 def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:

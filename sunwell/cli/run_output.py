@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from sunwell.agent.agent import Agent
+from sunwell.cli.colours import REPORT
 from sunwell.cli.ending import Interrupts, interruptible, run_async
 from sunwell.cli.exit_codes import code_of_result
 from sunwell.cli.output import say, say_change, say_text
@@ -71,11 +72,11 @@ def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
         say(err=aside)
     for line in summary_text(result, width=terminal_width()).split("\n"):
         is_path = line.startswith(_PATHS)  # whole, so that it can be copied
-        say(line, err=True, wrap=None if is_path else 9)
+        say(line, err=True, wrap=None if is_path else 9, palette=REPORT)
     if result.stop_reason == "not_recorded":  # whole: the line above may be cut
         say(f"sunwell: {result.error}", err=True)
     if result.status in ("cancelled", "incomplete") and result.journal and not _is_settled(result):
-        say(f"continue {_resume_command(result, chosen)}", err=True)
+        say(f"continue {_resume_command(result, chosen)}", err=True, palette=REPORT)
     return code_of_result(result, strict=bool(chosen.get("strict")))
 
 

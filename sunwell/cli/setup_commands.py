@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from sunwell.cli.colours import REPORT
 from sunwell.cli.ending import run_async
 from sunwell.cli.output import say
 from sunwell.cli.shared_options import (
@@ -191,17 +192,17 @@ def check(ctx: click.Context, workspace: str, config: str | None, online: bool) 
     for row in file_rows(loaded):
         say(f"read     {row.file} ({row.trust})")  # whole, so that it can be copied
     for warning in loaded.warnings:
-        say(f"warning  {warning}", wrap=9)
+        say(f"warning  {warning}", wrap=9, palette=REPORT)
     loaded.require_trust()
     resolved = resolve(loaded.values)
     found = findings(resolved) + useless_caps(resolved)
     if online:
         found += run_async(unlisted_models(resolved))
     for plugin in plugin_rows(resolved, loaded.values):
-        say(plugin_line(plugin), wrap=9)
+        say(plugin_line(plugin), wrap=9, palette=REPORT)
     for finding in found:
         word = "error" if finding.is_error else "warning"
-        say(f"{word:<8} {finding.sentence}", wrap=9)
+        say(f"{word:<8} {finding.sentence}", wrap=9, palette=REPORT)
     if any(finding.is_error for finding in found):
         ctx.exit(BAD_INPUT)
     say("all settings are valid")
@@ -301,15 +302,15 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     found = findings(held.resolved, names=False) + useless_caps(held.resolved)
     if not examining.quiet:
         mark = _MARKS["yes" if sandbox["works"] else "no"]
-        say(f"sandbox  {mark} {sandbox['detail']}", wrap=9)
+        say(f"sandbox  {mark} {sandbox['detail']}", wrap=9, palette=REPORT)
         say()
         for file in files:
-            say(f"read     {file.file} ({file.trust})")
+            say(f"read     {file.file} ({file.trust})", palette=REPORT)
         for row in plugins:
-            say(plugin_line(row), wrap=9)
+            say(plugin_line(row), wrap=9, palette=REPORT)
         for finding in found:
             mark = _MARKS["failed" if finding.is_error else "no"]
-            say(f"settings {mark} {finding.sentence}", wrap=9)
+            say(f"settings {mark} {finding.sentence}", wrap=9, palette=REPORT)
     examined = run_async(examining.all())
     if examining.quiet:
         told = {
@@ -326,7 +327,7 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     if any(finding.is_error for finding in found):
         lacking.append("settings")
     if not examining.quiet:
-        say(_last_line(len(examined), lacking), wrap=0)
+        say(_last_line(len(examined), lacking), wrap=0, palette=REPORT)
     if lacking:
         ctx.exit(FAILED)
 
@@ -400,7 +401,7 @@ class _Examining:
 
     def _say(self, *lines: str) -> None:
         for line in () if self.quiet else lines:
-            say(line, wrap=4)
+            say(line, wrap=4, palette=REPORT)
 
 
 def _cost_line(report: "ConformanceReport", *, has_price: bool) -> str:
