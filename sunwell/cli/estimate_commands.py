@@ -241,36 +241,76 @@ _LEAST_WORDS = 24
 @workspace_option
 @settings_options("budget", only=("smart_model", "effort", "max_lens_tokens", "scout", "scout_turns"))
 @config_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def lens(**chosen: Any) -> None:
     """Have the smart model write a lens for TASK, and show it as workers will see it.
 
     With --check LENS.json it shows and checks an existing lens.
     """
     from sunwell.agent.lens.lens_file import LensOrigin, lens_json, read_saved_lens
+    from sunwell.cli.terminal import print_json
     from sunwell.errors import ConfigurationError, LensError
     from sunwell.tools.environment import secrets_from_environment
 
     if (chosen["task"] is None) == (chosen["check"] is None):
         raise ConfigurationError("name a task to write a lens for, or --check LENS.json to check one")
     if chosen["check"] is not None:
-        for name, value in chosen.items():
-            if name != "check" and value not in (None, (), False) and (name, value) != ("workspace", "."):
-                option = f"--{name.replace('_', '-')}"
-                raise ConfigurationError(f"{option} has no effect here: --check only reads a lens")
+        _refuse_besides_check(chosen)
         saved = read_saved_lens(Path(chosen["check"]))
+        if chosen["as_json"]:
+            print_json(_lens_told(saved.lens) | {"origin": attrs.asdict(saved.origin), "run": None})
+            return
         _show(saved.lens)
         _tell_origin(saved)
         return
     result = _write(chosen)
     if result.lens is None:
         raise LensError(result.error)
+    task = secrets_from_environment().redact(_words_of(chosen))
+    origin = LensOrigin.of(result.lens, task, datetime.now(UTC).date().isoformat())
     if chosen["output"] is not None:
-        task = secrets_from_environment().redact(_words_of(chosen))
-        origin = LensOrigin.of(result.lens, task, datetime.now(UTC).date().isoformat())
         _save(Path(chosen["output"]), lens_json(result.lens, origin))
+    if chosen["as_json"]:
+        told = _lens_told(result.lens, result.lens_left_out)
+        print_json(told | {"origin": attrs.asdict(origin), "run": _lens_run(result)})
+        return
     _show(result.lens)
     for sentence in result.lens_left_out:
         say(f"sunwell: left out: {sentence}", err=True)
+
+
+def _refuse_besides_check(chosen: Chosen) -> None:
+    from sunwell.errors import ConfigurationError
+
+    for name, value in chosen.items():
+        is_used = name in ("check", "as_json") or (name, value) == ("workspace", ".")
+        if not is_used and value not in (None, (), False):
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigurationError(f"{option} has no effect here: --check only reads a lens")
+
+
+def _lens_told(shown: "EphemeralLens", left_out: "Sequence[str]" = ()) -> dict[str, Any]:
+    from sunwell.agent.lens.lens_file import lens_remarks
+    from sunwell.agent.lens.lens_parser import lens_tokens
+    from sunwell.report.forecast import lens_object
+
+    return {
+        "lens": lens_object(shown),
+        "tokens": lens_tokens(shown),
+        "left_out": list(left_out),
+        "remarks": list(lens_remarks(shown)),
+    }
+
+
+def _lens_run(result: "TaskResult") -> dict[str, Any]:
+    from sunwell.report.figures import exact
+
+    return {
+        "run_id": result.run_id,
+        "journal": result.journal,
+        "cost_usd": exact(result.bill.cost_usd),
+        "uncertain_usd": exact(result.bill.uncertain_usd),
+    }
 
 
 def _words_of(chosen: Chosen) -> str:

@@ -201,6 +201,8 @@ _KINDS = {
 _MOST_ALIKE = 12
 _FIRST_SHOWN, _LAST_SHOWN = 6, 3
 _WIDE_TREE, _MIDDLE_TREE = 96, 64
+_WIDEST_TREE = 160
+"""Width where there is no terminal: a long task must not push the figures far to the right."""
 _DEEPEST = 12
 
 Texts = Mapping[tuple[str, int], str]
@@ -246,8 +248,7 @@ def tree_lines(root: Node, style: TreeStyle, said: Texts | None = None) -> Itera
 
     lines = [_row(root, "", "", style), *_below(root, "", style, said or {})]
     rows = [line for line in lines if isinstance(line, _TreeRow)]
-    figures = max(len(row.figures) for row in rows)
-    wanted = max(len(row.head) + columns_of(row.name) for row in rows) + figures + 2
+    wanted = max(len(row.head) + columns_of(row.name) + 2 + len(row.figures) for row in rows)
     for line in lines:
         yield line if isinstance(line, str) else line.line(min(style.width, wanted)).rstrip()
 
@@ -352,26 +353,52 @@ _LOOK_SECONDS = 0.5
 
 
 @click.command(cls=StrictCommand)
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.option("-v", "--verbose", is_flag=True, help="Also show messages and tool results.")
 @click.option("--all", "shows_all", is_flag=True, help="Show long rows of similar entries in full.")
 @click.option("--spans", "shows_spans", is_flag=True, help="Show the place of each call, for --at.")
 @click.option("-f", "--follow", is_flag=True, help="Keep showing until the run ends.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(**chosen: Any) -> None:
-    """Show the tree of RUN: model, tokens, cost and time of each step.
+    """Show the tree of RUN, or of the last run: model, tokens, cost and time of each step.
 
     The figures of each line include all lines below it. This works for any run, even if it is still
     running or was killed. Marks: ✓ done, ✗ failed, … open or not finished, · a part, = copied from the
     forked run.
     """
-
-    run = run_in(Path(chosen["workspace"]), chosen["run_id"])
+    if chosen["as_json"]:
+        for name, option in (("shows_all", "--all"), ("shows_spans", "--spans"), ("follow", "--follow")):
+            if chosen[name]:
+                raise ConfigurationError(f"{option} has no effect with --json: leave one of the two out")
+    run = run_or_last(Path(chosen["workspace"]), chosen["run_id"])
+    if chosen["as_json"]:
+        _print_object(run, chosen)
+        return
     if chosen["follow"]:
         _follow(run, chosen)
         return
     for line in _lines(run, chosen):
         say(line, palette=REPORT)
+
+
+def run_or_last(workspace: Path, run_id: str | None) -> RunFile:
+    """Return the run as :func:`run_in` does; without an id the newest, and say on standard error which."""
+    found = run_in(workspace, run_id or "last")
+    if run_id is None:
+        say(f"the last run: {found.run_id}", err=True)
+    return found
+
+
+def _print_object(run: "RunFile", chosen: Chosen) -> None:
+    from sunwell.cli.terminal import print_json
+    from sunwell.journal.retention import is_running
+    from sunwell.report.recorded_run import run_object
+
+    told = run_object(list(read_records(run.path)), dict(_texts(run.path)) if chosen["verbose"] else None)
+    if told["status"] == "open" and is_running(run):
+        told["status"] = "running"
+    print_json(told | {"journal": str(run.path)})
 
 
 def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]:
@@ -405,17 +432,11 @@ def _continues_lines(path: Path) -> list[str]:
 
 def _lens_lines(path: Path) -> list[str]:
     """Return what the lens of a run is about and all that it has lost of what was written."""
-    from sunwell.agent.lifecycle.run_settings import latest_settings, options_from
-    from sunwell.journal.records import LensWritten
+    from sunwell.report.recorded_run import lens_in
     from sunwell.report.summary import lens_about, lens_lines
 
-    records = list(read_records(path))
-    written = [record for record in records if isinstance(record, LensWritten)]
-    if written:
-        return [*lens_about(written[-1].lens), *lens_lines(written[-1].left_out)]
-    settings = latest_settings(records)
-    lens = options_from(settings).lens if "lens" in settings else None
-    return [*lens_about(lens), *lens_lines(settings.get("lens_left_out", ()))] if lens is not None else []
+    lens, left_out = lens_in(list(read_records(path)))
+    return [] if lens is None else [*lens_about(lens), *lens_lines(left_out)]
 
 
 def _end_lines(path: Path, cost_usd: Decimal | None) -> list[str]:
@@ -435,9 +456,10 @@ def _end_lines(path: Path, cost_usd: Decimal | None) -> list[str]:
 
 
 def _style(chosen: Chosen) -> "TreeStyle":
-    from sunwell.cli.terminal import terminal_width
+    from sunwell.cli.terminal import is_terminal, terminal_width
 
-    return TreeStyle(terminal_width(), chosen["shows_all"], chosen["shows_spans"])
+    width = terminal_width() if is_terminal() else _WIDEST_TREE
+    return TreeStyle(width, chosen["shows_all"], chosen["shows_spans"])
 
 
 def _follow(run: "RunFile", chosen: Chosen) -> None:
@@ -503,7 +525,7 @@ def adopt(run_id: str, workspace: str) -> None:
 
 
 @click.command(cls=StrictCommand)
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.option(
     "--format",
@@ -514,15 +536,15 @@ def adopt(run_id: str, workspace: str) -> None:
     help="Nested JSON, a trace for Perfetto and speedscope, or OpenTelemetry.",
 )
 @click.option("--with-texts", is_flag=True, help="Give the tasks and reports of workers in full, with json.")
-def export(run_id: str, workspace: str, form: str, with_texts: bool) -> None:
-    """Write RUN to standard output in another format."""
+def export(run_id: str | None, workspace: str, form: str, with_texts: bool) -> None:
+    """Write RUN, or the last run, to standard output in another format."""
     from sunwell.journal.exports import export_chrome_trace, export_otlp_json
     from sunwell.journal.reading import read_records
     from sunwell.report.worker_entries import exported
 
     if with_texts and form != "json":
         raise ConfigurationError(f"--with-texts has no effect here: {form} has no texts; leave it out")
-    records = read_records(run_in(Path(workspace), run_id).path)
+    records = read_records(run_or_last(Path(workspace), run_id).path)
     if form == "json":
         say_json(exported(records, with_texts=with_texts))
     elif form == "chrome-trace":

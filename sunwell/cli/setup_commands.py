@@ -176,36 +176,53 @@ def show(workspace: str, config: str | None, everything: bool, as_json: bool) ->
 @config.command(cls=StrictCommand)
 @place_options
 @click.option("--online", is_flag=True, help="Also ask the servers if they have the models; free of charge.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def check(ctx: click.Context, workspace: str, config: str | None, online: bool) -> None:
+def check(ctx: click.Context, workspace: str, config: str | None, online: bool, as_json: bool) -> None:
     """Check the settings: names, values, providers, API keys, prices.
 
     Nothing is sent without --online.
     """
     from sunwell.cli.exit_codes import BAD_INPUT
     from sunwell.cli.shared_options import sources_of
+    from sunwell.cli.terminal import print_json
     from sunwell.config.preflight import findings, plugin_rows, unlisted_models, useless_caps
     from sunwell.config.resolution import resolve
     from sunwell.config.setting_lines import file_rows
 
+    def tell(line: str, wrap: int | None = 9) -> None:
+        if not as_json:
+            say(line, wrap=wrap, palette=REPORT)
+
     loaded = sources_of({"workspace": workspace, "config": config}).load()
-    for row in file_rows(loaded):
-        say(f"read     {row.file} ({row.trust})")  # whole, so that it can be copied
+    files = file_rows(loaded)
+    for row in files:
+        tell(f"read     {row.file} ({row.trust})", None)  # whole, so that it can be copied
     for warning in loaded.warnings:
-        say(f"warning  {warning}", wrap=9, palette=REPORT)
+        tell(f"warning  {warning}")
     loaded.require_trust()
     resolved = resolve(loaded.values)
     found = findings(resolved) + useless_caps(resolved)
     if online:
         found += run_async(unlisted_models(resolved))
-    for plugin in plugin_rows(resolved, loaded.values):
-        say(plugin_line(plugin), wrap=9, palette=REPORT)
+    plugins = plugin_rows(resolved, loaded.values)
+    for plugin in plugins:
+        tell(plugin_line(plugin))
     for finding in found:
-        word = "error" if finding.is_error else "warning"
-        say(f"{word:<8} {finding.sentence}", wrap=9, palette=REPORT)
-    if any(finding.is_error for finding in found):
+        tell(f"{'error' if finding.is_error else 'warning':<8} {finding.sentence}")
+    is_valid = not any(finding.is_error for finding in found)
+    if as_json:
+        told = {
+            "valid": is_valid,
+            "files": [{"file": row.file, "trust": row.trust} for row in files],
+            "warnings": list(loaded.warnings),
+            "plugins": [plugin_object(row) for row in plugins],
+            "settings": [{"sentence": each.sentence, "is_error": each.is_error} for each in found],
+        }
+        print_json(told)
+    if not is_valid:
         ctx.exit(BAD_INPUT)
-    say("all settings are valid")
+    tell("all settings are valid")
 
 
 config.add_command(trust)
