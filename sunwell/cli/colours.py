@@ -52,10 +52,8 @@ REPORT = Palette(
         (rf"^({_FAILED})\b", {**BAD, **STRONG}),
         (rf"^({_OPEN})\b", {**DOUBTFUL, **STRONG}),
         (r"^(?:note|unresolved:|unconfirmed:|conflict over|warning:?)(?= )", DOUBTFUL),
-        (
-            r"^(?:files|workers|commands|bill|cost|quoted|verdict|sandbox|lens|journal|continues?:?)(?= )",
-            LABEL,
-        ),
+        (r"^(?:files|workers|commands|bill|cost|quoted|verdict|sandbox|lens|journal)(?= )", LABEL),
+        (r"^(?:continues:|resume|next)(?= )", LABEL),
         (r"^(?:by \w+|read|plugin|settings|written|trusted)(?= )", LABEL),
         (r"^verdict +(verified)\b", GOOD),
         (r"^verdict +(not verified)\b", DOUBTFUL),

@@ -199,6 +199,13 @@ def say_at_once(data: bytes, *, err: bool = True) -> None:
             os.write(number, data)
 
 
+def silence_errors() -> None:
+    """Have the process say nothing on standard error any more, whoever writes to it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
 def _write(safe: str, end: str, err: bool, style: dict[str, Any], palette: "Palette | None" = None) -> None:
     stream = sys.stderr if err else sys.stdout
     if stream is None:  # it was closed from the beginning

@@ -76,7 +76,10 @@ def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
     if result.stop_reason == "not_recorded":  # whole: the line above may be cut
         say(f"sunwell: {result.error}", err=True)
     if result.status in ("cancelled", "incomplete") and result.journal and not _is_settled(result):
-        say(f"continue {_resume_command(result, chosen)}", err=True, palette=REPORT)
+        say(f"resume   {_resume_command(result, chosen)}", err=True, palette=REPORT)
+    elif _may_be_continued(result, chosen):
+        place = _place(chosen)
+        say(f'next     sunwell continue last "TEXT"{place}', err=True, palette=REPORT)
     return code_of_result(result, strict=bool(chosen.get("strict")))
 
 
@@ -98,6 +101,12 @@ def traced(result: TaskResult, chosen: Chosen) -> TaskResult:
         error_text = f"{result.error}; {said}" if result.error else said
         return attrs.evolve(result, status="error", stop_reason="not_recorded", error=error_text)
     return result
+
+
+def _may_be_continued(result: TaskResult, chosen: Chosen) -> bool:
+    """Whether a person sees the answer of a conversation, which may go on; logs are not told."""
+    is_seen = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
+    return is_seen and result.success and result.journal is not None and chosen.get("task") is not None
 
 
 def _is_settled(result: TaskResult) -> bool:
@@ -206,7 +215,7 @@ class _Seen:
         if isinstance(error, ConfigurationError) and not made.bill.lines:
             raise error  # the first call did not fit into the budget
         again = _resume_command(made, {"workspace": ".", **self.chosen})
-        sentence = f"{error}; then continue with: {again}"
+        sentence = f"{error}; then resume it with: {again}"
         reason = "not_recorded" if isinstance(error, JournalError) else made.stop_reason
         return attrs.evolve(made, status="error", stop_reason=reason, error=sentence)
 
@@ -231,7 +240,7 @@ async def _follow(
                 async for event in stream:
                     seen.see(event)
                     if isinstance(event, RunStarted):
-                        interrupts.recovery = f"; continue with: {_again(event.run_id, seen.chosen)}"
+                        interrupts.recovery = f"; resume it with: {_again(event.run_id, seen.chosen)}"
                     waits.see(event)
                     view.see(event)
                     if isinstance(event, RunFinished):
