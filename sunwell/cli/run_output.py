@@ -17,7 +17,7 @@ from sunwell.cli.ending import Interrupts, interruptible, run_async
 from sunwell.cli.exit_codes import code_of_result
 from sunwell.cli.output import say, say_change, say_text
 from sunwell.cli.shared_options import Chosen
-from sunwell.cli.terminal import if_output_fails, terminal_width
+from sunwell.cli.terminal import if_output_fails, is_terminal, terminal_width
 from sunwell.cli.views import View
 from sunwell.core.task import TaskResult
 from sunwell.errors import ConfigurationError, JournalError, SunwellError
@@ -105,7 +105,7 @@ def traced(result: TaskResult, chosen: Chosen) -> TaskResult:
 
 def _may_be_continued(result: TaskResult, chosen: Chosen) -> bool:
     """Whether a person sees the answer of a conversation, which may go on; logs are not told."""
-    is_seen = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
+    is_seen = is_terminal() and sys.stderr is not None and sys.stderr.isatty()
     return is_seen and result.success and result.journal is not None and chosen.get("task") is not None
 
 

@@ -139,6 +139,7 @@ _REPORT = re.compile(
     rf"|(?i:{_COLUMNS})(?: {{2}}| *\t)"
     r"|(?:incomplete|cancelled|error) [^\n]{0,200}after \d+ turns?\b"
     r"|(?:exit -?\d+|killed)(?:, \d[\d.]* (?:s|min \d\d s))? {2,}|commands (?:exit|killed)\b"
+    r"|[^\n]{1,400}: (?:exit -?\d+|killed), \d[\d.]* (?:s|min \d\d s)[ \t]*$"
     r"|not saved |adopted [0-9a-f-]{8,36}$"
     r"|by (?:provider|depth|purpose|rung) {2}|(?:by provider|by purpose) \S|prices of \d{4}-"
     r"|sandbox: |sunwell: |conflict over |note: |warning: |budget: |time: \S+ \S+ of \S"
