@@ -46,19 +46,20 @@ def install(shell: str | None) -> None:
     chosen = _chosen(shell)
     known_words()  # so that the first answer is as fast as the others
     script, place = script_of(chosen), _ScriptPlace.of(chosen)
+    told = [f"written  {place.file}"]
     try:
         place.file.parent.mkdir(parents=True, exist_ok=True)
         place.file.write_text(script, "utf-8")
-        say(f"written  {place.file}")
         if place.startup is not None and place.line not in _lines(place.startup):
             text = _text(place.startup)
             gap = "" if not text or text.endswith("\n") else "\n"
             with place.startup.open("a", encoding="utf-8") as opened:
                 opened.write(f"{gap}{place.line}\n")
-            say(f"added to {place.startup}:")
-            say(f"         {place.line}")
+            told += [f"added to {place.startup}:", f"         {place.line}"]
     except OSError as error:
         raise ConfigurationError(f"{error.filename} cannot be written: {error.strerror}") from None
+    for line in told:
+        say(line)
     say("next     open a new shell, type sunwell and press the tab key")
 
 
@@ -75,21 +76,17 @@ def show_script(shell: str | None) -> None:
 def uninstall(shell: str | None) -> None:
     """Remove what install has written."""
     place = _ScriptPlace.of(_chosen(shell))
-    is_there = place.file.exists()
+    told = [f"removed  {place.file}"] if place.file.exists() else []
     try:
         place.file.unlink(missing_ok=True)
-        if is_there:
-            say(f"removed  {place.file}")
         if place.startup is not None and place.line in (lines := _lines(place.startup)):
-            kept = [line for line in lines if line != place.line]
-            place.startup.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-            say(f"removed from {place.startup}:")
-            say(f"         {place.line}")
-            is_there = True
+            kept = "".join(f"{line}\n" for line in lines if line != place.line)
+            place.startup.write_text(kept, "utf-8", "surrogateescape")
+            told += [f"removed from {place.startup}:", f"         {place.line}"]
     except OSError as error:
         raise ConfigurationError(f"{error.filename} cannot be changed: {error.strerror}") from None
-    if not is_there:
-        say("nothing is installed for this shell")
+    for line in told or ["nothing is installed for this shell"]:
+        say(line)
 
 
 @attrs.frozen
