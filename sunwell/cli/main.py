@@ -6,6 +6,7 @@ import click
 
 import sunwell
 from sunwell.cli.batch_command import batch
+from sunwell.cli.completion_command import completion
 from sunwell.cli.demo_command import demo
 from sunwell.cli.ending import interruptible, leave
 from sunwell.cli.estimate_commands import estimate, lens
@@ -59,6 +60,7 @@ for _command in (
     config,
     doctor,
     simulate,
+    completion,
 ):
     cli.add_command(_command)
 
