@@ -49,8 +49,9 @@ class RunEntry:
 
 @attrs.define(eq=False)
 class Scan:
-    """One pass over the lines of a journal. The figures are complete once it is exhausted.
+    """A pass over the lines of a journal. The figures are complete once it is exhausted.
 
+    Going through it again goes on after the last line that it gave: what was added since.
     The end of the file that is no whole line, and nothing after which is a good one, is a torn tail.
     A bad line with good lines after it is damage, and raises :exc:`~sunwell.errors.JournalError`,
     with one exception: if the bad part has bytes of zero, which a loss of power leaves for a block
@@ -71,24 +72,31 @@ class Scan:
     """The torn tail; ``None`` if there is none."""
     first: bytes = b""
     """The first line, without its end."""
+    latest: bytes = b""
+    """The last good line, without its end."""
+    latest_offset: int = 0
 
     def __iter__(self) -> Iterator[RunEntry]:
-        before = b""
-        pieces = _split(self.read)
+        self.repair = None
+        if self.ends_open:
+            added = self.read(self.end, 2)
+            self.end += 2 if added == b"\r\n" else added.startswith(b"\n")
+        pieces = _split(self.read, self.end)
         for offset, size, text, is_ended in pieces:
             line = self._decode(text)
             if line is None:
                 self._judge_tail(size, text, pieces)
                 return
-            repeated = line.seq == self.count - 1 and text == before
+            repeated = line.seq == self.count - 1 and text == self.latest
             if not repeated:
                 self._check_order(line)
                 self.first = self.first or text
-                yield RunEntry(offset, len(text), line)
                 self.count += 1
-            before = text
-            self.end = offset + size
-            self.ends_open = not is_ended
+            # Before the line is given: who stops there goes on after it.
+            self.latest, self.latest_offset = text, offset
+            self.end, self.ends_open = offset + size, not is_ended
+            if not repeated:
+                yield RunEntry(offset, len(text), line)
         if not self.count:
             raise JournalError(f"the journal {self.name} is empty: no run was begun in it")
 
@@ -173,7 +181,7 @@ def read_records(
         scan = Scan(lambda offset, size: os.pread(file, size, offset), str(path))
         with as_journal_error(path, "read"):
             for entry in scan:
-                if first and not scan.count:
+                if first and scan.count == 1:
                     first(scan.first)
                 yield entry.line.record
         if scan.repair and torn:
@@ -193,9 +201,9 @@ def first_line(path: Path) -> bytes:
     return lines[0]
 
 
-def _split(read: Read) -> Iterator[_Piece]:
-    """Yield the lines; of one that is too long no more than the longest line is held."""
-    offset, position, held = 0, 0, 0
+def _split(read: Read, offset: int) -> Iterator[_Piece]:
+    """Yield the lines from *offset* on; of one that is too long no more than the longest line is held."""
+    position, held = offset, 0
     pieces: list[bytes] = []
     while chunk := read(position, _CHUNK_BYTES):
         position += len(chunk)
