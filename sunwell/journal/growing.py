@@ -1,7 +1,7 @@
 """Reading a journal while another process writes it: each time what was added since."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import attrs
@@ -19,8 +19,8 @@ _COMPARED_BYTES = 4096
 class GrowingJournal:
     """The journal at *path*, read from where the last reading stopped. It is never written to or locked.
 
-    The process that writes it may be killed, and another one may cut off a torn end and go on. The file may be
-    replaced by another one, or removed and put back; then it is read from its beginning again.
+    Whoever writes it may be killed, and another process may cut off a torn end and go on. The file may be
+    replaced by another one, or removed and put back; it is then read from its beginning again.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class GrowingJournal:
     """Size and time of change of the file when it was last read to its end."""
     _doubted: bool = attrs.field(default=False, init=False)
 
-    def added(self) -> Iterator[Record | None]:
+    def added(self) -> Generator[Record | None, None, None]:
         """Yield the records that were added since the last reading; who stops goes on there the next time.
 
         ``None`` comes first if all records that were given before do not count any more.

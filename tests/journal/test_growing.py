@@ -1,6 +1,5 @@
 """A journal that is read while it grows."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -141,6 +140,6 @@ def test_a_link_in_place_of_the_journal_is_not_followed(tmp_path: Path) -> None:
     journal = GrowingJournal(path)
     assert taken(journal, []) == RECORDS
     path.rename(tmp_path / "elsewhere")
-    os.symlink(tmp_path / "elsewhere", path)
+    path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(JournalError, match="is a link"):
         list(journal.added())
