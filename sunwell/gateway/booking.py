@@ -357,7 +357,7 @@ class Booking:
     async def _intend(self, call: ModelCall, attempt: int, reservation: Reservation) -> None:
         try:
             source = self._sources[reservation.id]
-            await self.journal.append(call.intent(attempt, reservation, source))
+            await self.journal.append(call.intent(attempt, reservation, source, self._closing_usd(call)))
         except asyncio.CancelledError as error:
             # The intent may be on record by now. Nothing was sent: a resume must not count it as billed.
             unsent = call.failure(attempt, error, may_be_billed=False, final=False)
@@ -367,6 +367,11 @@ class Booking:
             self._sources.pop(reservation.id, None)
             self.ledger.release(reservation)
             raise
+
+    def _closing_usd(self, call: ModelCall) -> Decimal:
+        """Return what is kept of the cap of the whole run for closing calls; 0 without a cap."""
+        standing = self.ledger.standing(call.span.path.partition("/")[0], "usd")
+        return Decimal(0) if standing is None else standing.reserved - standing.in_flight
 
     async def answered(
         self, call: ModelCall, attempt: int, reservation: Reservation, completion: Completion, seconds: float

@@ -44,8 +44,11 @@ class ModelCall:
             self.span.path, self.number, model or self.model.name, self.purpose, depth, **known
         )
 
-    def intent(self, attempt: int, reservation: Reservation, bound: str) -> Intent:
-        """Return the record of an attempt that is about to be made; *bound* is the source of its bound."""
+    def intent(self, attempt: int, reservation: Reservation, bound: str, closing_usd: Decimal) -> Intent:
+        """Return the record of an attempt that is about to be made.
+
+        *bound* is the source of its bound, *closing_usd* what the run keeps for closing calls.
+        """
         return Intent(
             span=self.span.path,
             number=self.number,
@@ -61,6 +64,7 @@ class ModelCall:
             provider=self.provider,
             bound=bound,
             reserved_new_tokens=reservation.new_tokens,
+            closing_usd=closing_usd,
         )
 
     def failure(

@@ -187,6 +187,9 @@ class Intent(Record):
     """What the bound on the input was computed from; empty: not known, as in records of older versions."""
     reserved_new_tokens: int | None = None
     """Part of ``reserved_tokens`` that counts under a ceiling of new tokens; ``None``: all of them."""
+    closing_usd: Decimal | None = None
+    """What the ledger kept of the run's cap for closing calls at that moment, 0 without a cap; ``None`` in
+    records of older versions."""
 
     @property
     def key(self) -> Key:

@@ -1,14 +1,14 @@
 """A run as a tree: its nodes, and how they are built from flat records."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
 import attrs
 
 from sunwell.core.message import ToolCall
-from sunwell.core.model import Purpose, Usage
+from sunwell.core.model import Completion, Purpose, Usage
 from sunwell.errors import JournalError
 from sunwell.journal.records import (
     Answer,
@@ -143,6 +143,8 @@ class CallBranch:
     billed: list[Answer | Failure] = attrs.field(factory=list)
     """What was booked with the usage that came: the answer, and what came with errors before it."""
     status: NodeStatus = "open"
+    stated_usd: dict[int, Decimal] = attrs.field(factory=dict)
+    """What providers said of the cost of attempts whose usage never came."""
     is_kept: bool = False
     """Whether another run has paid for it."""
 
@@ -154,20 +156,36 @@ class CallBranch:
                 self.status = "open"
             case Answer():
                 self.answer, self.status = record, "answered"
-                if record.completion.usage is not None:
-                    self.unbilled.add(record.attempt)
-                    self.billed.append(record)
+                self._book(record, record.completion)
             case Failure():
                 self.status = "failed"
-                # An answer without usage came from a provider that may bill it: its reservation stays
-                # uncertain.
-                if record.completion is not None and record.completion.usage is not None:
-                    self.unbilled.add(record.attempt)
-                    self.billed.append(record)
-                elif record.completion is None and not record.may_be_billed:
+                if record.completion is not None:
+                    self._book(record, record.completion)
+                elif not record.may_be_billed:
                     self.unbilled.add(record.attempt)
             case Refused():
                 self.status = "refused"
+
+    def _book(self, record: Answer | Failure, completion: Completion) -> None:
+        # An answer without usage came from a provider that may bill it: its reservation stays uncertain.
+        if completion.usage is not None:
+            self.unbilled.add(record.attempt)
+            self.billed.append(record)
+        elif completion.stated_cost_usd is not None:
+            self.stated_usd[record.attempt] = completion.stated_cost_usd
+
+    @property
+    def uncertain(self) -> tuple[int, ...]:
+        """The attempts that may be billed and brought no usage, those under way included."""
+        return tuple(attempt for attempt in self.intents if attempt not in self.unbilled)
+
+    def most_usd(self, attempt: int) -> Decimal | None:
+        """Return the most that *attempt* may be billed: what was reserved, or what its provider said.
+
+        ``None`` if its price is unknown.
+        """
+        known = (self.intents[attempt].reserved_usd, self.stated_usd.get(attempt))
+        return max((usd for usd in known if usd is not None), default=None)
 
     @property
     def model(self) -> str | None:
@@ -191,12 +209,12 @@ class CallBranch:
             depth,
             status=self.status,
             model=self.model,
-            purpose=self._purpose(),
+            purpose=self.purpose,
             number=self.number,
             attempts=len(self.intents),
             usage=usage,
             cost_usd=sum(known, Decimal(0)) if known and len(known) == len(costs) else None,
-            uncertain_usd=self._uncertain_usd(),
+            uncertain_usd=_sum([self.most_usd(attempt) for attempt in self.uncertain]),
             started_at=started if started is not None or self.answer is None else self.answer.at,
             duration_ms=milliseconds(self.answer.duration_seconds) if self.answer else None,
             result_tokens=usage.output_tokens if usage else None,
@@ -209,26 +227,18 @@ class CallBranch:
             depth,
             status="kept",
             model=self.model,
-            purpose=self._purpose(),
+            purpose=self.purpose,
             number=self.number,
             started_at=self.answer.at if self.answer else None,
         )
 
-    def _purpose(self) -> Purpose | None:
+    @property
+    def purpose(self) -> Purpose | None:
+        """What the call is for."""
         for record in (self.answer, *self.intents.values()):
             if record is not None:
                 return record.purpose
         return None
-
-    def _uncertain_usd(self) -> Decimal | None:
-        total = Decimal(0)
-        for attempt, intent in self.intents.items():
-            if attempt in self.unbilled:
-                continue
-            if intent.reserved_usd is None:
-                return None
-            total += intent.reserved_usd
-        return total
 
 
 @attrs.define(eq=False)
@@ -339,10 +349,15 @@ def _check_node(found: Checked, depth: int) -> Node:
     )
 
 
+_BATCHES = ("queries", "tasks")
+_QUESTIONS = ("query", "task", "question")
+_ASKING = {*_BATCHES, *_QUESTIONS}
+
+
 def question(call: ToolCall, index: str) -> str | None:
     """Return what *call* asks of a worker: its question, or that at *index* of a batch."""
     arguments = _arguments(call)
-    for name in ("queries", "tasks"):
+    for name in _BATCHES:
         batch = arguments.get(name)
         if isinstance(batch, list) and index.isdecimal() and int(index) < len(batch):
             item = batch[int(index)]
@@ -350,9 +365,9 @@ def question(call: ToolCall, index: str) -> str | None:
     return _asked(arguments)
 
 
-def subject(call: ToolCall) -> str | None:
-    """Return what *call* is about: the first text among its arguments, a path or a command, cut short."""
-    found = next((value for value in _arguments(call).values() if isinstance(value, str)), None)
+def _subject(arguments: Mapping[str, Any]) -> str | None:
+    """Return what a call is about: the first text among its *arguments*, a path or a command, cut short."""
+    found = next((value for value in arguments.values() if isinstance(value, str)), None)
     return found if found is None or len(found) <= _LONGEST_SUBJECT else f"{found[:_LONGEST_SUBJECT]}…"
 
 
@@ -372,7 +387,7 @@ def milliseconds(seconds: float) -> int:
 def _asked(arguments: Any) -> str | None:
     if not isinstance(arguments, dict):
         return None
-    found = [arguments.get(name) for name in ("query", "task", "question")]
+    found = [arguments.get(name) for name in _QUESTIONS]
     return next((text for text in found if isinstance(text, str)), None)
 
 
@@ -389,14 +404,16 @@ def tree(records: Iterable[Record]) -> Node:
     its span is named, if there is one. Raises :exc:`~sunwell.errors.JournalError` for spans that are nested
     deeper than those of any run.
     """
-    growing = _Growing()
+    growing = RunBranches()
     for order, record in enumerate(records):
         growing.take(record, order)
     return growing.grown()
 
 
 @attrs.define(eq=False)
-class _Growing:
+class RunBranches:
+    """All that a run did so far, by span: it takes one record after the other, and grows into a tree."""
+
     branches: dict[str, SpanBranch] = attrs.field(factory=dict)
     opened: RunOpened | None = None
     closed: RunClosed | None = None
@@ -406,6 +423,10 @@ class _Growing:
     """Start and end of each time between two processes of the run."""
 
     def take(self, record: Record, order: int) -> None:
+        """Add what *record*, the one number *order*, says.
+
+        Raises :exc:`~sunwell.errors.JournalError` for spans that are nested deeper than those of any run.
+        """
         at = getattr(record, "at", None)
         if isinstance(record, RunResumed) and self.last_at is not None and record.at > self.last_at:
             self.pauses.append((self.last_at, record.at))
@@ -414,6 +435,8 @@ class _Growing:
         match record:
             case RunOpened():
                 self.opened = self.opened or record
+            case RunResumed():
+                self.closed = None
             case RunClosed():
                 self.closed = record
             case Forked():  # written after the copied records, and before the first of its own
@@ -427,9 +450,12 @@ class _Growing:
                 self.branch(record.span, order).call(record.number, order).take(record)
             case ToolStarted():
                 branch = self.branch(record.span, order)
-                branch.asked[record.call.id] = (record.turn, record.call)
+                # What it was called with may be a whole file, and is kept only if it may ask for a worker.
+                arguments = _arguments(record.call)
+                kept = record.call if _ASKING & arguments.keys() else attrs.evolve(record.call, arguments="")
+                branch.asked[record.call.id] = (record.turn, kept)
                 tool = branch.tool((record.turn, record.index), record.call.name, order)
-                tool.subject = subject(record.call)
+                tool.subject = _subject(arguments)
             case ToolFinished():
                 branch = self.branch(record.span, order)
                 branch.tool((record.turn, record.index), record.tool, order).finished = record
@@ -438,6 +464,7 @@ class _Growing:
             case WorkerOpened():
                 branch = self.branch(record.span, order)
                 branch.depth, branch.last_at, branch.opened = record.depth, record.at, record
+                branch.closed = None  # one that is taken up again is opened again
             case WorkerClosed():
                 branch = self.branch(record.span, order)
                 branch.depth, branch.closed = record.depth, record
@@ -445,6 +472,7 @@ class _Growing:
                 self.branch(record.span, order).notes[record.name] = record.value
 
     def branch(self, path: str, order: int) -> SpanBranch:
+        """Return what the span at *path* did, begun by the record number *order* if it is its first."""
         branch = self.branches.get(path)
         if branch is None:
             if path.count("/") > _DEEPEST:
@@ -457,21 +485,37 @@ class _Growing:
 
     def grown(self) -> Node:
         """Build the nodes, children before parents: a child's path is longer than its parent's."""
-        self.branch(_ROOT, 0)
-        paths = sorted(self.branches, key=len)
-        parents = {path: self._above(path) for path in paths if path != _ROOT}
-        depths: dict[str, int] = {}
-        for path in (_ROOT, *parents):
-            known = self.branches[path].depth
-            above = depths.get(parents.get(path, ""), 0)
-            depths[path] = above if known is None else known
-        below: dict[str, list[tuple[int, Node]]] = {path: [] for path in paths}
+        parents, depths = self.shape()
+        below: dict[str, list[tuple[int, Node]]] = {path: [] for path in depths}
         for path in reversed(parents):
             is_worker = depths[path] > depths[parents[path]]
             node = self._span(path, depths[path], below.pop(path))
             node = self._as_worker(node) if is_worker else node
             below[parents[path]].append((self.branches[path].order, node))
         return self._as_run(self._span(_ROOT, depths[_ROOT], below[_ROOT]))
+
+    def shape(self) -> tuple[dict[str, str], dict[str, int]]:
+        """Return the parent of each span but the root, and the depth of each span, parents first.
+
+        A span that is deeper than its parent is a worker, any other one is a part of it.
+        """
+        self.branch(_ROOT, 0)
+        parents = {path: self._above(path) for path in sorted(self.branches, key=len) if path != _ROOT}
+        depths: dict[str, int] = {}
+        for path in (_ROOT, *parents):
+            known = self.branches[path].depth
+            above = depths.get(parents.get(path, ""), 0)
+            depths[path] = above if known is None else known
+        return parents, depths
+
+    def asked(self, path: str) -> dict[str, Any]:
+        """Return what the worker at *path* was asked: ``parent_turn``, ``query`` and ``context_query``.
+
+        Notes count more than the record of its beginning, and that more than the tool call that it is
+        named for; what is unknown is not there. A note may hold anything.
+        """
+        branch = self.branches[path]
+        return {**self._from_tool_call(path), **branch.told(), **branch.notes}
 
     def _above(self, path: str) -> str:
         parent, slash, _ = path.rpartition("/")
@@ -505,7 +549,7 @@ class _Growing:
 
     def _as_worker(self, node: Node) -> Node:
         branch = self.branches[node.span]
-        asked = {**self._from_tool_call(node.span), **branch.told(), **branch.notes}
+        asked = self.asked(node.span)
         turn, query, context = (asked.get(name) for name in ("parent_turn", "query", "context_query"))
         results = [child.result_tokens for child in node.children if child.status == "answered"]
         return attrs.evolve(
