@@ -11,7 +11,7 @@ from sunwell.agent.lifecycle.drift import changes_between
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.replay_run import played_run, recorded_roles, replay_of
 from sunwell.agent.lifecycle.run_settings import latest_settings
-from sunwell.core.model import Request
+from sunwell.core.model import Caching, Request
 from sunwell.errors import JournalError, SunwellError
 from sunwell.gateway.model_call import ModelCall
 from sunwell.journal.memory import ReplayedJournal
@@ -36,7 +36,10 @@ class SentCall:
     model: str
     """Who was asked, by name."""
     request: Request
-    """With the limit of the answer that the latest attempt had. Secrets are replaced, as they were."""
+    """With the limit of the answer that the latest attempt had, and with secrets replaced, as they were.
+
+    Without what to cache and without a time limit: each process decides on them anew, and no record has them.
+    """
     agrees: bool
     """Whether its digest is the one that was recorded before it was sent."""
 
@@ -105,9 +108,12 @@ class _Player:
         # The model of the attempt: a fork may go on with another one than its copied calls were made to.
         alike = [one for one in attempts if call.request.digest(one.model) == one.digest]
         intent = (alike or attempts)[-1]
-        request = call.request
-        if request.max_output_tokens != intent.max_output_tokens:
-            request = request.limited(intent.max_output_tokens)
+        request = attrs.evolve(
+            call.request,
+            max_output_tokens=intent.max_output_tokens,
+            caching=Caching(prefix=None, conversation=False),
+            timeout_seconds=None,
+        )
         self.found[place] = SentCall(*place, intent.model, request, bool(alike))
 
     def result(self) -> SentCalls:
@@ -169,7 +175,7 @@ async def sent_call(
         if isinstance(record, Intent) and (record.span, record.number) == place:
             end = len(kept)
     player = _Player(kept[:end], equipment or Equipment())
-    player.intents = {place: attempts for at, attempts in player.intents.items() if at == place}
-    if player.intents:
+    if end:
+        player.intents = {place: player.intents[place]}
         await player.play(end)
     return player.result()
