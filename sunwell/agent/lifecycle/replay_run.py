@@ -235,7 +235,9 @@ class _Comparison:
     _differing: set[str] = attrs.field(factory=set, init=False)
     _asked: set[Key] = attrs.field(factory=set, init=False)
 
-    def see(self, call: ModelCall, recorded: Answer) -> None:
+    def see(self, call: ModelCall, recorded: Answer | None) -> None:
+        if recorded is None:
+            return
         path = call.span.path
         self._asked.add((path, call.number))
         if call.digest == recorded.digest:
