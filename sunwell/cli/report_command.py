@@ -1,6 +1,6 @@
 """``sunwell report``: the page of a run as a file, or followed in a browser."""
 
-import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sunwell.cli.output import say, say_json, say_page
+from sunwell.cli.output import say, say_page
 from sunwell.cli.record_commands import run_in
 from sunwell.cli.shared_options import StrictCommand
 
@@ -55,6 +55,8 @@ def report(
     ends with Ctrl-C, or two minutes after the run has ended and the page is closed.
     """
     _refuse_without_effect(output, force, opens, follow, as_json)
+    if run_id is None:
+        raise click.UsageError("--follow needs a RUN" if follow else "name a RUN: sunwell runs lists them")
     found = run_in(Path(workspace), run_id)
     if as_json:
         _print_data(found)
@@ -64,9 +66,7 @@ def report(
         _write(found, output, force, opens)
 
 
-def _refuse_without_effect(
-    output: str | None, force: bool, opens: bool, follow: bool, as_json: bool
-) -> None:
+def _refuse_without_effect(output: str | None, force: bool, opens: bool, follow: bool, as_json: bool) -> None:
     given = {"--json": as_json, "--follow": follow, "--output": output is not None, "--open": opens}
     for one, others in (
         ("--json", ("--follow", "--output", "--open")),
@@ -79,3 +79,101 @@ def _refuse_without_effect(
         raise click.UsageError('--open has no effect with --output "-": leave one out')
     if force and output in (None, _STDOUT):
         raise click.UsageError("--force has no effect without --output FILE: leave it out")
+
+
+def _print_data(run: "RunFile") -> None:
+    from sunwell.cli.terminal import print_json
+    from sunwell.report.page.page_json import page_json
+
+    print_json(page_json(_data_of(run.path)))
+
+
+def page_of(journal: Path) -> str:
+    """Return the page of the run whose journal is at *journal*, with the requests of its calls.
+
+    Raises :exc:`~sunwell.errors.JournalError` if it cannot be read.
+    """
+    from sunwell.report.page.html_page import page_html
+    from sunwell.report.page.page_json import page_json
+
+    return page_html(page_json(_data_of(journal)))
+
+
+def _data_of(journal: Path) -> "PageData":
+    from sunwell.journal.reading import read_records
+    from sunwell.report.page.run_view import RunView
+
+    view = RunView(journal)
+    for record in read_records(journal, torn=view.torn):
+        view.take(record)
+    return view.data()
+
+
+def _write(run: "RunFile", output: str | None, force: bool, opens: bool) -> None:
+    from sunwell.cli.terminal import is_terminal
+    from sunwell.report.page.page_file import page_place, write_page
+
+    if output == _STDOUT and is_terminal():
+        raise click.UsageError("standard output is a terminal: name a file with --output, or redirect it")
+    page = page_of(run.path)
+    if output == _STDOUT:
+        say_page(page)
+        return
+    path = page_place(run) if output is None else Path(output)
+    write_page(path, page, force=force)
+    say(str(path))
+    if opens:
+        _open(path.absolute().as_uri())
+
+
+def _follow(run: "RunFile", opens: bool) -> None:
+    from sunwell.cli.ending import run_async
+
+    with suppress(KeyboardInterrupt):  # how it is usually ended
+        run_async(_serve(run, opens))
+
+
+async def _serve(run: "RunFile", opens: bool) -> None:
+    from sunwell.core.threads import in_thread
+    from sunwell.journal.retention import is_running
+    from sunwell.report.page.html_page import page_html
+    from sunwell.report.page.page_json import page_json
+    from sunwell.report.page.run_view import RunView
+    from sunwell.serve.followed_run import FollowedRun
+    from sunwell.serve.live_page import LivePage
+
+    def html(data: "PageData", version: int, address: str) -> str:
+        return page_html({**page_json(data), "version": version}, live=address)
+
+    async def sent(key: str) -> Mapping[str, Any] | None:
+        return None
+
+    followed = await in_thread(FollowedRun.at, run.path, lambda: RunView(run.path))
+    async with LivePage(followed, html, sent) as page:
+        say(page.url)
+        say("Whoever has this address can read the run. Press Ctrl-C to stop.", err=True)
+        if opens:
+            await in_thread(_open, page.url_for_once)
+        await page.until_idle(lambda: not is_running(run))
+
+
+def _open(address: str) -> None:
+    """Have the default browser show *address*, and say so if there is none."""
+    from sunwell.tools.environment import secrets_from_environment
+
+    # In a process of its own: what a browser says must not be taken for the path, and Ctrl-C is not for it.
+    secrets = secrets_from_environment()
+    starting = subprocess.Popen(
+        [sys.executable, "-I", "-c", _OPEN, address],
+        env={name: value for name, value in os.environ.items() if secrets.redact(value) == value},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        failed = starting.wait(_BROWSER_SECONDS) != 0
+    except subprocess.TimeoutExpired:  # some stay until their window is closed
+        return
+    if failed:
+        say("sunwell: no browser could be started here: open the address above in one yourself", err=True)

@@ -58,6 +58,7 @@ class GrowingJournal:
             yield None
         if self._scan is None:
             self._scan, self._identity = Scan(self._read, str(self.path)), identity
+        self.repair = None
         try:
             for entry in self._scan:
                 yield entry.line.record

@@ -2,33 +2,30 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeVar, get_origin
 
 import attrs
 
-from sunwell.core.threads import in_thread_to_the_end
+from sunwell.core.threads import in_thread
 from sunwell.errors import JournalError
 from sunwell.journal.growing import GrowingJournal
 from sunwell.journal.records import Record
 from sunwell.report.page.page_data import PageData, Patch
+from sunwell.report.page.page_json import page_json, patch
+from sunwell.report.page.run_view import RunView
 
+T = TypeVar("T")
 _News = tuple[PageData, Patch]
 
 SHARE = 0.2
 """Part of one core that reading and reducing may take, once the page was shown for the first time."""
 _SLICE_SECONDS = 0.1
 _SLICE_RECORDS = 64
-
-
-class Reducer(Protocol):
-    """Takes the records of a run in order, and gives what its page shows at any moment."""
-
-    def take(self, record: Record) -> None: ...
-
-    def data(self) -> PageData: ...
+_ENTRIES = frozenset(field.name for field in attrs.fields(PageData) if get_origin(field.type) is Mapping)
+"""Sections of which a patch has entries."""
 
 
 @attrs.define(eq=False)
@@ -43,13 +40,13 @@ class PageVersions:
     _pieces: dict[tuple[str, str | None], tuple[int, Any]] = attrs.field(factory=dict, init=False)
     """Values by section, and by key if it has entries; the latest change last. ``None``: it is gone."""
 
-    def add(self, patch: Patch) -> None:
-        """Count what *patch* changes as a new version, if it changes anything."""
-        if not patch:
+    def add(self, changes: Patch) -> None:
+        """Count *changes* as a new version, if there are any."""
+        if not changes:
             return
         self.version += 1
-        for section, value in patch.items():
-            entries = value.items() if section in ENTRIES else [(None, value)]
+        for section, value in changes.items():
+            entries = value.items() if section in _ENTRIES else [(None, value)]
             for key, piece in entries:
                 self._pieces.pop((section, key), None)
                 self._pieces[section, key] = (self.version, piece)
@@ -60,25 +57,19 @@ class PageVersions:
         After that, what a reader has is right, whichever version it was.
         """
         least = version if 0 <= version <= self.version else 0
-        patch: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for (section, key), (changed, piece) in reversed(self._pieces.items()):
             if changed <= least:
                 break
             if key is None:
-                patch[section] = piece
+                found[section] = piece
             else:
-                patch.setdefault(section, {})[key] = piece
+                found.setdefault(section, {})[key] = piece
         # As they came: a reader adds new entries in this order.
         return {
-            section: dict(reversed(value.items())) if section in ENTRIES else value
-            for section, value in patch.items()
+            section: dict(reversed(value.items())) if section in _ENTRIES else value
+            for section, value in found.items()
         }
-
-
-ENTRIES = frozenset(
-    field.name for field in attrs.fields(PageData) if str(field.type).startswith("collections.abc.Mapping")
-)
-"""Sections of :class:`~sunwell.report.page.page_data.PageData` of which a patch has entries."""
 
 
 @attrs.define(eq=False)
@@ -90,36 +81,42 @@ class FollowedRun:
     """
 
     journal: GrowingJournal
-    reducer: Callable[[], Reducer]
-    """Makes a reducer for the records from the first on."""
-    as_patch: Callable[[PageData | None, PageData], Patch]
-    """Returns what changed from one state of a page, if there was one, to another."""
+    view: Callable[[], RunView]
+    """Makes what takes the records from the first on."""
     least_rest_seconds: float = 0.2
     """How long it rests between two steps at least."""
     versions: PageVersions = attrs.field(factory=PageVersions, init=False)
-    data: PageData | None = attrs.field(default=None, init=False)
-    """The latest version."""
     trouble: str = attrs.field(default="", init=False)
     """Why the journal cannot be read on, in a sentence; empty: it can."""
-    _reducer: Reducer | None = attrs.field(default=None, init=False)
+    _data: PageData | None = attrs.field(default=None, init=False)
+    _taking: RunView | None = attrs.field(default=None, init=False)
+    _working: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    """Held by the one thread that works with the data: the reader goes on changing what they are made of."""
     _step: "asyncio.Task[None] | None" = attrs.field(default=None, init=False)
+    _taken: int = attrs.field(default=0, init=False)
+    """How many records were taken by now; those that do not count any more are among them."""
+    _refusal: str = attrs.field(default="", init=False)
+    """Why no further record can be taken; empty: any can."""
     _rests_until: float = attrs.field(default=0.0, init=False)
     _slice_seconds: float = attrs.field(default=_SLICE_SECONDS, init=False)
 
     @classmethod
-    def at(
-        cls,
-        path: Path,
-        reducer: Callable[[], Reducer],
-        as_patch: Callable[[PageData | None, PageData], Patch],
-    ) -> "FollowedRun":
+    def at(cls, path: Path, view: Callable[[], RunView]) -> "FollowedRun":
         """Return the run whose journal is at *path*, read to its present end.
 
         Raises :exc:`~sunwell.errors.JournalError` if it cannot be read.
         """
-        followed = cls(GrowingJournal(path), reducer, as_patch)
+        followed = cls(GrowingJournal(path), view)
         followed._count(followed._read(None))
+        if followed.trouble:
+            raise JournalError(followed.trouble)
         return followed
+
+    async def whole(self, use: Callable[[PageData, int], T]) -> T:
+        """Return what *use* makes, in a thread, of the data of the latest version and its number."""
+        async with self._working:
+            assert self._data is not None
+            return await in_thread(use, self._data, self.versions.version)
 
     async def newer(self, version: int, longest_seconds: float) -> None:
         """Return when there is another version than *version*, at the latest after *longest_seconds*."""
@@ -139,52 +136,56 @@ class FollowedRun:
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._rests_until - loop.time()))
-        found, used = await in_thread_to_the_end(self._reading)
-        self._rests_until = loop.time() + max(self.least_rest_seconds, used / SHARE - used)
-        if isinstance(found, JournalError):
-            self.trouble = str(found)
-        else:
-            self.trouble = ""
-            self._count(found)
+        async with self._working:
+            news, used = await in_thread(self._timed_reading)
+            self._rests_until = loop.time() + max(self.least_rest_seconds, used / SHARE - used)
+            self._count(news)
 
-    def _reading(self) -> tuple[_News | JournalError | None, float]:
-        """Read on, and return what came of it and the seconds of a core that it took."""
+    def _timed_reading(self) -> tuple[_News | None, float]:
+        """Read on, and return what is new and the seconds of a core that this took."""
         began = time.thread_time()
-        try:
-            found: _News | JournalError | None = self._read(self._slice_seconds)
-        except JournalError as error:
-            found = error
-        return found, time.thread_time() - began
+        return self._read(self._slice_seconds), time.thread_time() - began
 
     def _read(self, most_seconds: float | None) -> _News | None:
         """Return what is new, as far as it can be read in *most_seconds*."""
-        torn = self.journal.repair
-        with closing(self.journal.added()) as added:
-            is_changed = self._take(added, most_seconds)
-        if self._reducer is None or not (is_changed or self.journal.repair != torn):
+        torn, taken = self.journal.repair, self._taken
+        try:
+            with closing(self.journal.added()) as added:
+                self._take(added, most_seconds)
+        except JournalError as error:
+            self.trouble = str(error)
+        else:
+            self.trouble = self._refusal
+        if self._taking is None or (self._taken == taken and self.journal.repair == torn):
             return None
-        began = time.thread_time()
-        data = self._reducer.data()
-        patch = self.as_patch(self.data, data)
+        self._taking.torn(self.journal.repair)
+        began, before = time.thread_time(), self._data
+        data = self._taking.data()
+        changes = page_json(data) if before is None else patch(before, data)
         # As long again for reading: in a long run, most time would go into versions of few records each.
         self._slice_seconds = max(_SLICE_SECONDS, time.thread_time() - began)
-        return data, patch
+        return data, changes
 
     def _count(self, news: _News | None) -> None:
         # On the event loop, where others read the versions: a step runs in a thread.
         if news is not None:
-            self.data, patch = news
-            self.versions.add(patch)
+            self._data, changes = news
+            self.versions.add(changes)
 
-    def _take(self, added: "Iterator[Record | None]", most_seconds: float | None) -> bool:
-        began, is_changed = time.thread_time(), False
-        for number, record in enumerate(added, 1):
-            is_changed = True
-            if record is None or self._reducer is None:
-                self._reducer = self.reducer()
-            if record is not None:
-                self._reducer.take(record)
+    def _take(self, added: "Iterator[Record | None]", most_seconds: float | None) -> None:
+        began = time.thread_time()
+        for record in added:
+            self._taken += 1
+            if record is None or self._taking is None:
+                self._taking, self._refusal = self.view(), ""
+            if record is not None and not self._refusal:
+                self._take_record(self._taking, record)
             is_late = most_seconds is not None and time.thread_time() - began > most_seconds
-            if number % _SLICE_RECORDS == 0 and is_late:
+            if self._taken % _SLICE_RECORDS == 0 and is_late:
                 break
-        return is_changed
+
+    def _take_record(self, taking: RunView, record: Record) -> None:
+        try:
+            taking.take(record)
+        except JournalError as error:  # what follows says nothing without it, until the journal is another one
+            self._refusal = str(error)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import attrs
 
-from sunwell.core.threads import in_thread_to_the_end
+from sunwell.core.threads import in_thread
 from sunwell.report.page.page_data import PageData
 from sunwell.serve.followed_run import FollowedRun
 from sunwell.serve.loopback_server import (
@@ -42,12 +42,12 @@ class LivePage:
 
     A request must name the server by a name of loopback and its port, so that no other name can be made to
     lead here, and must come from the page itself or from a person who typed the address. *html* makes the
-    page from its data and the path under which it asks for more. *sent* gives the request of a call by its
-    key, as JSON, or ``None`` if there is no such call.
+    page from its data, their version and the path under which it asks for more. *sent* gives the request of
+    a call by its key, as JSON, or ``None`` if there is no such call.
     """
 
     run: FollowedRun
-    html: Callable[[PageData, str], str]
+    html: Callable[[PageData, int, str], str]
     sent: Callable[[str], Awaitable[Mapping[str, Any] | None]]
     limits: ServerLimits = ServerLimits()
     wait_seconds: float = _LONGEST_WAIT_SECONDS
@@ -121,8 +121,7 @@ class LivePage:
 
     async def _page(self) -> PageResponse:
         await self.run.look(_PAGE_WAIT_SECONDS)
-        assert self.run.data is not None
-        page = await in_thread_to_the_end(self.html, self.run.data, f"/{self.token}/")
+        page = await self.run.whole(lambda data, version: self.html(data, version, f"/{self.token}/"))
         return PageResponse(200, page.encode("utf-8"), HTML, policy=_FRAMED_BY_NOBODY)
 
     async def _changes(self, query: str) -> PageResponse:
@@ -154,5 +153,5 @@ def _only(query: str, name: str) -> str | None:
 
 async def _as_json(value: object) -> PageResponse:
     # ASCII alone: half a character, which a text of a run may hold, has no form in UTF-8.
-    text = await in_thread_to_the_end(lambda: json.dumps(value, separators=(",", ":")))
+    text = await in_thread(lambda: json.dumps(value, separators=(",", ":")))
     return PageResponse(200, text.encode("ascii"), JSON)

@@ -12,12 +12,15 @@ import pytest
 from sunwell.journal import FileJournal, read_records
 from sunwell.journal.codec import encode
 from sunwell.journal.records import Note, RunOpened
+from sunwell.report.page.page_data import PageData
+from sunwell.report.page.page_json import page_json, patched
+from sunwell.report.page.run_view import RunView
 from sunwell.serve.followed_run import FollowedRun
 from sunwell.serve.live_page import LivePage
 from sunwell.serve.loopback_server import ServerLimits
-from tests.serve.stand_ins import StandInReducer, patch, patched, plain
 
 RECORDS = [RunOpened("r1", "write it", 1000.0), *(Note("run", str(i), "x" * i) for i in range(1, 300))]
+NOTHING: dict[str, Any] = {field.name: {} for field in attrs.fields(PageData)}
 LINES = [encode(record, seq, synced=seq) + b"\n" for seq, record in enumerate(RECORDS)]
 
 
@@ -65,17 +68,19 @@ def page_of(path: Path, **settings: Any) -> LivePage:
     async def sent(key: str) -> dict[str, str] | None:
         return {"key": key} if key == "run/direct:0" else None
 
-    run = FollowedRun.at(path, StandInReducer, patch)
+    run = FollowedRun.at(path, lambda: RunView(path))
     run.least_rest_seconds = 0.0
-    return LivePage(run, lambda data, live: json.dumps([plain(data), live]), sent, **settings)
+    return LivePage(
+        run, lambda data, version, live: json.dumps([page_json(data), version, live]), sent, **settings
+    )
 
 
 def fresh(path: Path) -> Any:
     """Return what a report that is made now would show, as JSON."""
-    reducer = StandInReducer()
-    for record in read_records(path):
-        reducer.take(record)
-    return plain(reducer.data())
+    view = RunView(path)
+    for record in read_records(path, torn=view.torn):
+        view.take(record)
+    return json.loads(json.dumps(page_json(view.data())))
 
 
 @pytest.fixture
@@ -92,7 +97,7 @@ async def test_who_knows_the_address_reads_the_page(path: Path) -> None:
         shown = await client.get()
         assert shown.status == 200
         assert shown.headers["Content-Type"] == "text/html; charset=utf-8"
-        assert shown.json() == [fresh(path), f"/{page.token}/"]
+        assert shown.json() == [fresh(path), 1, f"/{page.token}/"]
         again = await client.get(Host=f"localhost:{client.port}", Origin=f"http://localhost:{client.port}")
         assert again.status == 200
         assert (await client.get(Sec_Fetch_Site="none", Sec_Fetch_Mode="navigate")).status == 200
@@ -194,8 +199,8 @@ async def test_a_question_for_changes_waits_for_one(path: Path) -> None:
             file.write(LINES[3])
         later = (await waiting).json()
     assert later["version"] == now["version"] + 1
-    assert patched(patched({}, now["patch"]), later["patch"]) == {**fresh(path)}
-    assert "note ['run', '1']" not in later["patch"]["texts"]
+    assert patched(patched(NOTHING, now["patch"]), later["patch"]) == fresh(path)
+    assert set(later["patch"]) == {"health"}
     async with page_of(path, wait_seconds=0.1) as page:
         client = Client(page)
         version = (await client.get("changes?since=0")).json()["version"]
@@ -228,7 +233,7 @@ class Follower:
 
     client: Client
     every: int = 1
-    shown: Any = attrs.field(factory=dict)
+    shown: Any = attrs.field(factory=lambda: NOTHING)
     version: int = 0
     trouble: str = ""
 

@@ -25,7 +25,9 @@ def write_page(path: Path, page: str, *, force: bool = False) -> None:
     """Write *page* to the file *path*, with mode 0600, in a folder that exists.
 
     It replaces an earlier page, and with *force* any file. A link is never followed: it is refused, or
-    replaced. Raises :exc:`~sunwell.errors.ConfigurationError` for what is not replaced, and for a folder that
+    replaced.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` for what is not replaced, and for a folder that
     is not there; :exc:`~sunwell.errors.JournalError` if ``.sunwell`` is a link or another user's; and OSError.
     """
     try:
