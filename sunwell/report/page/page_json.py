@@ -1,4 +1,4 @@
-"""The values of a page as JSON values."""
+"""The data of a page as JSON values."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -9,19 +9,17 @@ import attrs
 from sunwell.report.figures import exact
 
 
-def as_json(value: Any) -> Any:
-    """Return *value* as JSON values: classes are objects, tuples lists, and amounts texts with all digits.
+def page_json(data: Any) -> Any:
+    """Return *data*, a class of a page or a part of one, as JSON values.
 
-    Raises :exc:`TypeError` for anything that the classes of a page do not hold.
+    Amounts are texts with all their digits and without an exponent. What is unknown is null.
     """
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, Decimal):
-        return exact(value)
-    if isinstance(value, Mapping):
-        return {name: as_json(one) for name, one in value.items()}
-    if isinstance(value, tuple | list):
-        return [as_json(one) for one in value]
-    if attrs.has(type(value)):
-        return {field.name: as_json(getattr(value, field.name)) for field in attrs.fields(type(value))}
-    raise TypeError(f"a page cannot hold a {type(value).__name__}")
+    if isinstance(data, Decimal):
+        return exact(data)
+    if isinstance(data, str | int | float) or data is None:
+        return data
+    if isinstance(data, Mapping):
+        return {key: page_json(value) for key, value in data.items()}
+    if isinstance(data, tuple | list):
+        return [page_json(value) for value in data]
+    return {field.name: page_json(getattr(data, field.name)) for field in attrs.fields(type(data))}

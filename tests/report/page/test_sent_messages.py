@@ -18,7 +18,7 @@ from sunwell.journal.records import Record, RunOpened
 from sunwell.models.registry import ModelRegistry
 from sunwell.report import request_of, sent_requests
 from sunwell.report.page.page_data import Requests, SentMessage
-from sunwell.report.page.page_json import as_json
+from sunwell.report.page.page_json import page_json
 from sunwell.testing import ScriptedModel, completion
 from sunwell.tools import tool
 
@@ -104,7 +104,7 @@ def test_a_conversation_takes_no_more_room_than_its_length(tmp_path: Path) -> No
         records, _ = ran(place, *lines, "Done.")
         requests = sent_requests(records)
         assert requests.missing == ""
-        sizes.append(len(json.dumps(as_json(requests))))
+        sizes.append(len(json.dumps(page_json(requests))))
     assert sizes[1] < 2 * sizes[0]
 
 
@@ -136,7 +136,7 @@ def test_secrets_stay_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     requests = sent_requests(records)
     assert requests.missing == ""
     assert texts(requests, whole(requests, "run/direct:1")) == asked_texts(asked[1])
-    assert secret not in json.dumps(as_json(requests))
+    assert secret not in json.dumps(page_json(requests))
 
 
 def test_a_schema_is_part_of_the_request(tmp_path: Path) -> None:
