@@ -1,0 +1,107 @@
+"""Writes the page of a run: one HTML file that asks for nothing, with its style, scripts and data in it."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from sunwell.report.figures import dollars, one_line
+from sunwell.report.page.page_data import FORMAT
+
+SCRIPTS = (
+    "figures.js", "run_data.js", "elements.js", "filter.js", "long_list.js", "lists.js", "details.js", "charts.js",
+    "documents.js", "page.js",
+)  # fmt: skip
+"""In the order in which they are joined to one script."""
+_RISKY = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")
+
+
+def page_html(
+    data_json: Mapping[str, Any], *, requests: Mapping[str, Any] | None = None, live: str | None = None
+) -> str:
+    """Return the page of a run as the text of one HTML file, which UTF-8 can encode.
+
+    Args:
+        data_json: The JSON values of a :class:`~sunwell.report.page.page_data.PageData`.
+        requests: The JSON values of its :class:`~sunwell.report.page.page_data.Requests`, if they are to be
+            in the file.
+        live: Path, ending in a slash, under which the page asks for ``changes?since=N`` and
+            ``request?call=KEY``; ``None``: the page asks for nothing. ``data_json`` may have a ``version``,
+            the number of the state that it tells; without one, the page asks for all changes.
+    """
+    head, cost = data_json["head"], data_json["cost"]
+    sections = dict(data_json) if requests is None else {**data_json, "requests": requests}
+    script = _script(SCRIPTS)
+    style = _template_text("page.css")
+    return _environment().get_template("page.html").render(
+        title=one_line(f"{head['run_id']} · Sunwell", 60),
+        verdict=_plain(head["verdict"] or "no verdict"),
+        status=_plain(head["status"]),
+        cost=dollars(None if cost["usd"] is None else Decimal(cost["usd"])),
+        format=FORMAT,
+        live=live,
+        policy=policy(script, style, asks=live is not None),
+        style=Markup(style),
+        script=Markup(script),
+        data=list(_embedded(sections)),
+    )  # fmt: skip
+
+
+def policy(script: str, style: str, *, asks: bool = False) -> str:
+    """Return a content security policy that allows this one *script* and *style*, and nothing else.
+
+    With *asks*, the page may ask the address that it came from.
+    """
+    rules = [
+        "default-src 'none'",
+        f"script-src {_hashed(script)}",
+        f"style-src {_hashed(style)}",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    if asks:
+        rules.append("connect-src 'self'")
+    return "; ".join(rules)
+
+
+def _hashed(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _plain(text: str) -> str:
+    return one_line(_NOT_UTF8.sub("\ufffd", text), 300)
+
+
+def _embedded(sections: Mapping[str, Any]) -> Iterator[tuple[str, Markup]]:
+    """Yield each section as JSON that cannot end its element, and that is the same value for a parser."""
+    for name, value in sections.items():
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        yield name, Markup(_RISKY.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+@cache
+def _environment() -> Environment:
+    loader = PackageLoader("sunwell.report.page")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
+
+
+def _template_text(name: str) -> str:
+    environment = _environment()
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _script(names: Iterable[str]) -> str:
+    """Return scripts as one, in a function of its own so that nothing of the page is a global name."""
+    joined = "\n".join(_template_text(name) for name in names)
+    return f'"use strict";\n(() => {{\n{joined}}})();\n'

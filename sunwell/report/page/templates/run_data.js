@@ -1,0 +1,148 @@
+// The data of the run. Each section lies in an element of its own and is read when it is first needed:
+// a page of 10,000 calls opens without having read them. Maps and not objects: a key may be __proto__.
+
+const ENTRIES = ["spans", "calls", "tools", "checks", "rungs", "waits", "money", "prefixes", "lenses", "files", "texts"];
+const WHOLES = ["head", "cost", "bill", "health", "reproduce"];
+const sections = new Map();
+let remembered = new Map();
+
+function readSection(name) {
+  const element = byId(`data-${name}`);
+  return element === null ? null : JSON.parse(element.textContent);
+}
+
+function section(name) {
+  if (!sections.has(name)) {
+    const read = readSection(name);
+    sections.set(name, ENTRIES.includes(name) ? new Map(Object.entries(read || {})) : read);
+  }
+  return sections.get(name);
+}
+
+const run = {};
+for (const name of [...WHOLES, ...ENTRIES]) Object.defineProperty(run, name, {get: () => section(name)});
+
+const requests = {
+  get whole() {
+    return section("requests");
+  },
+  sent: null,
+  texts: null,
+};
+
+function readRequests() {
+  if (requests.sent !== null) return;
+  const read = requests.whole;
+  requests.sent = new Map(Object.entries((read && read.sent) || {}));
+  requests.texts = new Map(Object.entries((read && read.texts) || {}));
+}
+
+function textOf(id) {
+  if (!id) return null;
+  const own = run.texts.get(id);
+  if (own) return own;
+  readRequests();
+  return requests.texts.get(id) || {head: "This text is not in the page.", tail: "", left_out: 0};
+}
+
+// What is computed from the data is kept until a patch comes.
+function once(name, compute) {
+  if (!remembered.has(name)) remembered.set(name, compute());
+  return remembered.get(name);
+}
+
+function applyPatch(patch) {
+  for (const [name, given] of Object.entries(patch)) {
+    if (WHOLES.includes(name)) sections.set(name, given);
+    if (!ENTRIES.includes(name)) continue;
+    const entries = section(name);
+    for (const [key, entry] of Object.entries(given)) {
+      if (entry === null) entries.delete(key);
+      else entries.set(key, entry);
+    }
+  }
+  remembered = new Map();
+}
+
+// Spans are told parents first; one that a patch brings stands at the end of the map.
+function below() {
+  return once("below", () => {
+    const found = new Map();
+    const of = (span) => {
+      if (!found.has(span)) found.set(span, {spans: [], calls: [], tools: [], checks: [], rungs: []});
+      return found.get(span);
+    };
+    for (const [path, span] of run.spans) {
+      of(path);
+      if (span.parent !== path) of(span.parent).spans.push(path);
+    }
+    for (const name of ["calls", "tools", "checks", "rungs"]) {
+      for (const [key, entry] of run[name]) of(entry.span)[name].push(key);
+    }
+    return found;
+  });
+}
+
+function under(span) {
+  return below().get(span) || {spans: [], calls: [], tools: [], checks: [], rungs: []};
+}
+
+function roots() {
+  return once("roots", () =>
+    [...run.spans].filter(([path, span]) => !run.spans.has(span.parent) || span.parent === path).map(([path]) => path),
+  );
+}
+
+function spanName(path) {
+  const span = run.spans.get(path);
+  return cutLine((span && span.name) || path, 80);
+}
+
+function moneyPoints() {
+  return once("points", () => [...run.money.keys()].sort((a, b) => Number(a) - Number(b)).flatMap((key) => run.money.get(key).map((point, at) => ({...point, path: `money[${key}][${at}]`}))));
+}
+
+function endOfRun() {
+  return run.head.started_at + (run.head.seconds || 0);
+}
+
+// What the address of the page names: a view, and a key of an entry in it.
+
+function addressOf(view, key) {
+  if (key === undefined || key === null || key === "") return `#${view}`;
+  const plain = key.isWellFormed() && !/^["~]/.test(key);
+  const code = encodeURIComponent(plain ? key : JSON.stringify(key)).replace(/%2F/g, "/").replace(/%3A/g, ":");
+  if (code.length < 4000) return `#${view}/${code}`;
+  const keys = [...(keysOf(view) || [])];
+  return `#${view}/~${keys.indexOf(key)}`;
+}
+
+function keysOf(view) {
+  const name = {tree: "spans", time: "spans", lens: "lenses", checks: "spans"}[view] || view;
+  return ENTRIES.includes(name) ? run[name].keys() : null;
+}
+
+function readAddress() {
+  const [, view, rest] = /^#?([a-z]*)\/?(.*)$/s.exec(location.hash) || [];
+  let key = "";
+  try {
+    key = decodeURIComponent(rest || "");
+    if (key.startsWith('"')) key = JSON.parse(key);
+  } catch {
+    key = "";
+  }
+  if (/^~\d+$/.test(key)) key = [...(keysOf(view) || [])][Number(key.slice(1))] || "";
+  return {view: view || "summary", key: String(key)};
+}
+
+function linkTo(view, key, text, attributes) {
+  return h("a", {href: addressOf(view, key), ...attributes}, text);
+}
+
+function spanLink(path) {
+  return run.spans.has(path) ? linkTo("tree", path, spanName(path)) : h("span", {}, cutLine(path || "run", 80));
+}
+
+function callLink(key) {
+  return linkTo("calls", key, cutLine(key, 80));
+}
