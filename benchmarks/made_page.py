@@ -24,8 +24,8 @@ from sunwell.report.page.page_data import (
     PrefixEntry,
     ProcessEntry,
     RunCost,
-    RunHead,
     RungEntry,
+    RunHead,
     ShellStep,
     SmartAlone,
     SpanEntry,
@@ -80,7 +80,7 @@ class _Maker:
         self.rungs: dict[str, RungEntry] = {}
         self.waits: dict[str, WaitEntry] = {}
         self.files: dict[str, FileEntry] = {}
-        self.points: list[MoneyPoint] = []
+        self.booked: list[tuple[float, Decimal, int]] = []
         self.settled = _ZERO
 
     def text(self, said: str) -> TextId:
@@ -92,53 +92,119 @@ class _Maker:
         ends = [START + 4 + self.worker(number) for number in range(self.workers)]
         lens = self.lens_call()
         spans = {"run": self.whole(max(ends, default=START)), **self.spans}
-        self.points.sort(key=lambda point: point.at)
-        blocks = {
-            str(at): tuple(self.points[at * 256 : at * 256 + 256])
-            for at in range(len(self.points) // 256 + 1)
-        }
+        points = list(self.points())
+        blocks = {str(at // 256): tuple(points[at : at + 256]) for at in range(0, len(points), 256)}
         return PageData(
             head=self.head(max(ends, default=START) - START),
             cost=self.cost(),
             bill=self.bill(),
             health=JournalHealth(
-                "/work/shop/.sunwell/runs/0193/journal.jsonl", 4 * len(self.calls), 0, 0,
-                (ProcessEntry(START, START + 20, "killed", 12, 0), ProcessEntry(START + 50, max(ends, default=START), "closed", len(self.calls) - 12, 12)),
+                "/work/shop/.sunwell/runs/0193/journal.jsonl",
+                4 * len(self.calls),
+                0,
+                0,
+                (
+                    ProcessEntry(START, START + 20, "killed", 12, 0),
+                    ProcessEntry(START + 50, max(ends, default=START), "closed", len(self.calls) - 12, 12),
+                ),
             ),
             reproduce=(
-                ShellStep("sunwell resume 0193c0de", "goes on where it ended; no answered call is asked again"),
+                ShellStep(
+                    "sunwell resume 0193c0de", "goes on where it ended; no answered call is asked again"
+                ),
                 ShellStep("sunwell show 0193c0de --spans", "prints the tree"),
                 ShellStep("sunwell undo 0193c0de", "puts the files back"),
             ),
-            spans=spans, calls=self.calls, tools=self.tools, checks=self.checks, rungs=self.rungs, waits=self.waits,
-            money={key: block for key, block in blocks.items() if block},
-            prefixes={"lens": PrefixEntry("lens of the batch", CHEAP, self.workers, 6_120, 1, self.workers - 1, Decimal("0.01345"), Decimal("0.01345"), "the first one begins, the others wait for its prefix: cheaper by $0.0021")},
-            lenses={"run": lens}, files=self.files, texts=self.texts,
-        )  # fmt: skip
+            spans=spans,
+            calls=self.calls,
+            tools=self.tools,
+            checks=self.checks,
+            rungs=self.rungs,
+            waits=self.waits,
+            money=blocks,
+            prefixes={
+                "lens": PrefixEntry(
+                    "lens of the batch",
+                    CHEAP,
+                    self.workers,
+                    6_120,
+                    1,
+                    self.workers - 1,
+                    Decimal("0.01345"),
+                    Decimal("0.01345"),
+                    "the first one begins, the others wait for its prefix: cheaper by $0.0021",
+                )
+            },
+            lenses={"run": lens},
+            files=self.files,
+            texts=self.texts,
+        )
+
+    def points(self) -> Iterator[MoneyPoint]:
+        settled, under_way = _ZERO, 0
+        for at, usd, step in sorted(self.booked):
+            settled, under_way = settled + usd, under_way + step
+            yield MoneyPoint(at, settled, under_way * Decimal("0.0013"), Decimal("0.0021"), Decimal("0.004"))
 
     def head(self, seconds: float) -> RunHead:
         return RunHead(
-            "0193c0de-7a1b-7000-8000-5a5a5a5a5a5a", self.text("Generate CRUD endpoints for 5 entities"), "incomplete",
-            "check_failed", self.text("2 of the workers did not end well"), self.text("The endpoints of 4 entities are done.\n\nThe fifth fails its test."),
-            "model", START, seconds, (("smart", SMART), ("delegation", CHEAP)), "/work/shop", "0.1.0",
-            "not verified: python -m unittest did not pass after 3 rungs, $0.0852", False, "the task is long: 9,000 tokens of output, of which a cheap model can write 8,000",
-            (), "", "",
-        )  # fmt: skip
+            "0193c0de-7a1b-7000-8000-5a5a5a5a5a5a",
+            self.text("Generate CRUD endpoints for 5 entities"),
+            "incomplete",
+            "check_failed",
+            self.text("2 of the workers did not end well"),
+            self.text("The endpoints of 4 entities are done.\n\nThe fifth fails its test."),
+            "model",
+            START,
+            seconds,
+            (("smart", SMART), ("delegation", CHEAP)),
+            "/work/shop",
+            "0.1.0",
+            "not verified: python -m unittest did not pass after 3 rungs, $0.0852",
+            False,
+            "the task is long: 9,000 tokens of output, of which a cheap model can write 8,000",
+            (),
+            "",
+            "",
+        )
 
     def cost(self) -> RunCost:
         tokens = TokenCounts(38_587, 6_120, 32_000, 4_802, 900)
         return RunCost(
-            self.settled, Decimal("0.0021"), _ZERO, Decimal("0.004"), Decimal("0.50"), Decimal("0.00031"), tokens, len(self.calls), len(self.calls) + 9, 1, 1, 9, 0,
-            SmartAlone(SMART, Decimal("0.1385"), Decimal("0.0533"), 0.3848, "the tokens of the work at the smart model's price"),
-            ExpectedCost("delegate", Decimal("0.05"), Decimal("0.08"), Decimal("0.14")), "2026-11-02",
-        )  # fmt: skip
+            self.settled,
+            Decimal("0.0021"),
+            _ZERO,
+            Decimal("0.004"),
+            Decimal("0.50"),
+            Decimal("0.00031"),
+            tokens,
+            len(self.calls),
+            len(self.calls) + 9,
+            1,
+            1,
+            9,
+            0,
+            SmartAlone(
+                SMART,
+                Decimal("0.1385"),
+                Decimal("0.0533"),
+                0.3848,
+                "the tokens of the work at the smart model's price",
+            ),
+            ExpectedCost("delegate", Decimal("0.05"), Decimal("0.08"), Decimal("0.14")),
+            "2026-11-02",
+        )
 
     def bill(self) -> BillTables:
         row = partial(_row, self.settled)
         rows = (row("claude-haiku-5-5", "0.1"), row("claude-opus-5-5", "0.9"))
         return BillTables(
-            row("", "1"), rows, (row("lens", "0.8"), row("work", "0.15"), row("check", "0.05")), (row("cheap", "0.1"), row("lens", "0.9")), (row("0", "0.9"), row("1", "0.1"))
-        )  # fmt: skip
+            row("", "1"),
+            rows,
+            (row("lens", "0.8"), row("work", "0.15"), row("check", "0.05")),
+            (row("cheap", "0.1"), row("lens", "0.9")),
+            (row("0", "0.9"), row("1", "0.1")),
+        )
 
     def lens_call(self) -> LensEntry:
         self.call("run", 1, START + 0.2, "lens", SMART)
@@ -146,11 +212,40 @@ class _Maker:
             self.text(f"Rule {number}: answer 404 for what is not there, 409 for a name that is taken.")
             for number in range(6)
         )
-        return LensEntry("run", SMART, "REST endpoints of a small shop", (("heuristics", items), ("constraints", items[:2])), ("shop/endpoints/orders.py",), (self.text("An example of pagination."),), tuple(path for path in self.spans), Decimal("0.0356"))  # fmt: skip
+        return LensEntry(
+            "run",
+            SMART,
+            "REST endpoints of a small shop",
+            (("heuristics", items), ("constraints", items[:2])),
+            ("shop/endpoints/orders.py",),
+            (self.text("An example of pagination."),),
+            tuple(path for path in self.spans),
+            Decimal("0.0356"),
+        )
 
     def whole(self, end: float) -> SpanEntry:
         task = self.text("Generate CRUD endpoints for 5 entities")
-        return SpanEntry("", "run", "run", task, "", "incomplete", "check_failed", "", "", 0, START, end - START, self.settled, Decimal("0.0021"), TokenCounts(38_587, 6_120, 32_000, 4_802), len(self.calls), 3, verified=False, verdict="not verified: python -m unittest did not pass")  # fmt: skip
+        return SpanEntry(
+            "",
+            "run",
+            "run",
+            task,
+            "",
+            "incomplete",
+            "check_failed",
+            "",
+            "",
+            0,
+            START,
+            end - START,
+            self.settled,
+            Decimal("0.0021"),
+            TokenCounts(38_587, 6_120, 32_000, 4_802),
+            len(self.calls),
+            3,
+            verified=False,
+            verdict="not verified: python -m unittest did not pass",
+        )
 
     def worker(self, number: int) -> float:
         path, at = f"run/task-0-0-{number}", START + 4 + 0.05 * number
@@ -190,10 +285,27 @@ class _Maker:
         )
         status, reason = ("incomplete", "check_failed") if fails else ("ok", "end")
         self.spans[path] = SpanEntry(
-            "run", "worker", f"task-0-0-{number}", self.text(f"Write the endpoints of {name}"), CHEAP, status, reason,
-            self.text("the provider did not answer in 60 s") if fails else "", self.text(f"Endpoints of {name}: 5 functions."), 1, START + 4, at - START - 4,
-            self.settled - before, _ZERO, TokenCounts(8_000, 0, 6_120, 900), self.calls_each, int(fails), (f"shop/endpoints/{name}.py",), verified=passed, verdict="",
-        )  # fmt: skip
+            "run",
+            "worker",
+            f"task-0-0-{number}",
+            self.text(f"Write the endpoints of {name}"),
+            CHEAP,
+            status,
+            reason,
+            self.text("the provider did not answer in 60 s") if fails else "",
+            self.text(f"Endpoints of {name}: 5 functions."),
+            1,
+            START + 4,
+            at - START - 4,
+            self.settled - before,
+            _ZERO,
+            TokenCounts(8_000, 0, 6_120, 900),
+            self.calls_each,
+            int(fails),
+            (f"shop/endpoints/{name}.py",),
+            verified=passed,
+            verdict="",
+        )
         return at - START - 4
 
     def climb(self, path: str, at: float) -> None:
@@ -218,21 +330,43 @@ class _Maker:
         tries = list(self.attempts(at, seconds, model, None if fails else usd, retried=retried or fails))
         key = f"{span}:{number}"
         self.tools[key + ":0"] = ToolEntry(
-            span, number, 0, ("read_file", "write_file", "run_command")[number % 3], f"shop/endpoints/entity{number}.py", self.text('{"path": "shop/store.py"}'),
-            self.text("class Store:\n    ..."), "failed" if number % 41 == 0 else "answered", at + seconds, 0.05, (), 0 if number % 3 == 2 else None,
-        )  # fmt: skip
+            span,
+            number,
+            0,
+            ("read_file", "write_file", "run_command")[number % 3],
+            f"shop/endpoints/entity{number}.py",
+            self.text('{"path": "shop/store.py"}'),
+            self.text("class Store:\n    ..."),
+            "failed" if number % 41 == 0 else "answered",
+            at + seconds,
+            0.05,
+            (),
+            0 if number % 3 == 2 else None,
+        )
         self.calls[key] = CallEntry(
-            span, number, purpose, model, "anthropic", "failed" if fails else "answered", at, seconds, tuple(tries), None if fails else usage, None if fails else usd, _ZERO,
-            () if fails else lines, "" if fails else "tool_use", "" if fails else self.text(f"I read the store first, then write endpoint {number}."), self.text("The store has `all`, `one` and `put`."), () if fails else (key + ":0",), "", "cheap",
-        )  # fmt: skip
+            span,
+            number,
+            purpose,
+            model,
+            "anthropic",
+            "failed" if fails else "answered",
+            at,
+            seconds,
+            tuple(tries),
+            None if fails else usage,
+            None if fails else usd,
+            _ZERO,
+            () if fails else lines,
+            "" if fails else "tool_use",
+            "" if fails else self.text(f"I read the store first, then write endpoint {number}."),
+            self.text("The store has `all`, `one` and `put`."),
+            () if fails else (key + ":0",),
+            "",
+            "cheap",
+        )
         if not fails:
             self.settled += usd
-        self.points.append(
-            MoneyPoint(at, self.settled - (_ZERO if fails else usd), Decimal("0.03"), _ZERO, Decimal("0.004"))
-        )
-        self.points.append(
-            MoneyPoint(at + seconds, self.settled, Decimal("0.01"), Decimal("0.0021"), Decimal("0.004"))
-        )
+        self.booked += [(at, _ZERO, 1), (at + seconds, _ZERO if fails else usd, -1)]
         return at + seconds + 0.1
 
     def attempts(
@@ -285,14 +419,17 @@ class _Maker:
 
 def _row(whole: Decimal, name: str, share: str) -> BillRow:
     usd = whole * Decimal(share)
-    parts = [usd * Decimal(part) for part in ("0.2", "0.1", "0.1", "0.6")]
+    fifth, tenth = usd / 5, usd / 10
     return BillRow(
         name,
         8,
         TokenCounts(38_587, 6_120, 32_000, 4_802, 900),
         usd,
         Decimal("0.0021"),
-        *parts,
-        usd * Decimal("0.1"),
+        fifth,
+        tenth,
+        tenth,
+        usd - fifth - 2 * tenth,
+        tenth,
         _ZERO,
     )

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import attrs
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = [
@@ -14,8 +14,12 @@ needs_chromium = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 _QUIET = (
-    "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
 
 
 @contextmanager
@@ -45,10 +49,7 @@ class Heard:
         page.on(
             "dialog", lambda dialog: (self.messages.append(f"dialog: {dialog.message}"), dialog.dismiss())
         )
-        page.on("request", self._asked)
-
-    def _asked(self, request: Request) -> None:
-        self.requests.append(request.url)
+        page.on("request", lambda request: self.requests.append(request.url))
 
 
 def _told(said: ConsoleMessage) -> str:

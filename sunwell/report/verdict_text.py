@@ -21,10 +21,11 @@ _WAYS = {
 
 def verdict_line(result: TaskResult) -> str:
     """Return whether *result* was verified, by what and on which rung, what it cost, and beside what."""
-    return _line(result.verification, result.bill.cost_usd)
+    return verdict_sentence(result.verification, result.bill.cost_usd)
 
 
-def _line(found: Verification | None, cost_usd: Decimal | None) -> str:
+def verdict_sentence(found: Verification | None, cost_usd: Decimal | None) -> str:
+    """Return the verdict on work that cost *cost_usd*; *found* is ``None`` if there was no check."""
     cost = dollars(cost_usd)
     if found is None:
         return "not verified: there was no check"
@@ -51,7 +52,7 @@ def verdict_lines(result: TaskResult) -> Iterator[str]:
 
 def recorded_verdict_lines(found: Verification | None, cost_usd: Decimal | None) -> Iterator[str]:
     """Yield the same of a run that cost *cost_usd*, of which no more is known than what was *found*."""
-    yield f"verdict  {_line(found, cost_usd)}"
+    yield f"verdict  {verdict_sentence(found, cost_usd)}"
     if found is None:
         return
     if found.passed:  # what may have made it pass

@@ -2,16 +2,18 @@
 
 const GAP_WIDTH = 26;
 const LANE_HEIGHT = 34;
+const LANE_MARGIN = 9;
 
 // From seconds to pixels, with the stops cut out.
 class TimeScale {
-  constructor(from, to, stops, width) {
+  constructor(from, to, stops, width, margin = 0) {
     this.from = from;
+    this.margin = margin;
     this.to = Math.max(to, from + 0.001);
     const long = stops.filter(([a, b]) => b - a > (this.to - this.from) / 8 && a >= from && b <= to);
     this.stops = long;
     const active = this.to - this.from - long.reduce((sum, [a, b]) => sum + b - a, 0);
-    this.rate = Math.max(1, width - GAP_WIDTH * long.length) / Math.max(active, 0.001);
+    this.rate = Math.max(1, width - 2 * this.margin - GAP_WIDTH * long.length) / Math.max(active, 0.001);
   }
 
   x(at) {
@@ -23,7 +25,7 @@ class TimeScale {
       seconds -= inside;
       shift += GAP_WIDTH * (inside / (b - a));
     }
-    return seconds * this.rate + shift;
+    return this.margin + seconds * this.rate + shift;
   }
 
   ticks(count) {
@@ -72,7 +74,7 @@ class TimeView {
       role: "grid",
       kind: "lanes",
       height: LANE_HEIGHT,
-      columns: [{title: "Worker", kind: "name"}, {title: this.axis, kind: "lane"}],
+      columns: [{title: "Worker", kind: "name"}, {title: [h("span", {class: "unseen"}, "Time"), this.axis], kind: "lane"}],
       draw: (row) => [laneName(row.item.key, row.item.entry), this.lane(row.item.key)],
       open: (row, target) => this.open(row, target),
     });
@@ -123,8 +125,8 @@ class TimeView {
   scale() {
     const length = endOfRun() - run.head.started_at;
     const [from, to] = this.window.map((part) => run.head.started_at + part * length);
-    this.width = Math.max(120, (this.axis.parentElement ? this.axis.parentElement.clientWidth : 800) - 16);
-    this.times = new TimeScale(from, to, stopsOfRun(), this.width);
+    this.width = Math.max(120, (this.axis.parentElement ? this.axis.parentElement.clientWidth : 800));
+    this.times = new TimeScale(from, to, stopsOfRun(), this.width, LANE_MARGIN);
     const picture = drawn("svg", {width: this.width, height: 20, "aria-hidden": "true"});
     for (const [x, seconds] of this.times.ticks(this.width / 110)) {
       picture.append(drawn("line", {x1: x, x2: x, y1: 14, y2: 20, class: "tick"}), drawn("text", {x: x + 3, y: 13, class: "mark"}, tickText(seconds)));
@@ -148,7 +150,7 @@ class TimeView {
 
   reveal(kind, key) {
     const at = this.list.rows.findIndex((row) => row.key === rowKey(kind, key));
-    if (at >= 0) this.list.activate(at);
+    if (at >= 0) this.list.center(at);
   }
 
   lane(path) {
@@ -243,6 +245,18 @@ function selectedSpans() {
   return found;
 }
 
+// Patterns for what must not be told by its colour alone; made once for all pictures.
+function patterns() {
+  const made = ["hatch", "doubt"].map((id) =>
+    drawn(
+      "pattern",
+      {id, width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: id === "hatch" ? "rotate(45)" : "rotate(-45)"},
+      drawn("line", {x1: 0, x2: 0, y1: 0, y2: 5, class: id === "hatch" ? "hatched" : "hatched doubt"}),
+    ),
+  );
+  return drawn("svg", {class: "unseen", width: 0, height: 0, "aria-hidden": "true"}, drawn("defs", {}, made));
+}
+
 function legend() {
   const entry = (kind, y, height, word, sign) =>
     h("span", {class: "entry"}, drawn("svg", {width: 18, height: 14, "aria-hidden": "true"}, rect(1, y, 16, height, kind, {}), sign ? drawn("text", {x: 4, y: 12, class: "sign bad"}, sign) : null), ` ${word}`);
@@ -292,7 +306,7 @@ class MoneyView {
     const svg = drawn("svg", {width, height: CHART_HEIGHT, role: "img", "aria-label": `Money over time: ${dollars(run.cost.usd)} settled in the end, cap ${run.cost.cap_usd === null ? "none" : dollars(run.cost.cap_usd)}`});
     this.drawAxes(svg, width, most, y);
     BANDS.forEach(([, kind], band) => svg.append(drawn("path", {d: this.bandPath(heights, band, y), class: `band ${kind}`})));
-    if (cap !== null) svg.append(drawn("line", {x1: LEFT, x2: width - 12, y1: y(cap), y2: y(cap), class: "cap"}), drawn("text", {x: width - 14, y: y(cap) - 4, "text-anchor": "end", class: "mark"}, `cap ${dollars(run.cost.cap_usd)}`));
+    if (cap !== null) svg.append(drawn("line", {x1: LEFT, x2: width - 12, y1: y(cap), y2: y(cap), class: "cap"}), drawn("text", {x: LEFT + 4, y: y(cap) - 5, class: "mark"}, `cap ${dollars(run.cost.cap_usd)}`));
     this.cursor = drawn("line", {y1: 8, y2: CHART_HEIGHT - 24, class: "cursor"});
     svg.append(this.cursor);
     this.picture.replaceChildren(svg);

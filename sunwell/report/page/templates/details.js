@@ -78,7 +78,7 @@ function triedTable(path, parts) {
   }
   for (const key of parts.calls) {
     const call = run.calls.get(key);
-    rows.push([call.started_at, `calls[${key}].started_at`, callLink(key), [cutLine(call.purpose, 30), " ", callRemark(call)], state(call.status), usd(`calls[${key}].usd`, call.usd)]);
+    rows.push([call.started_at, `calls[${key}].started_at`, linkTo("calls", key, `call ${call.number}`), [cutLine(call.purpose, 30), " ", callRemark(call)], state(call.status), usd(`calls[${key}].usd`, call.usd)]);
   }
   for (const key of parts.tools) {
     const tool = run.tools.get(key);
@@ -92,7 +92,7 @@ function triedTable(path, parts) {
   rows.sort((a, b) => (a[0] ?? Infinity) - (b[0] ?? Infinity));
   const shown = rows.slice(0, MOST_TRIED).map(([at, where, ...cells]) => [since(where, at), ...cells]);
   const more = rows.length > MOST_TRIED ? h("p", {class: "faint"}, `${counted(rows.length - MOST_TRIED)} more are in the tree.`) : null;
-  return [table("In the order of time; cost without workers below", ["When", "What", "", "State", ">Cost"], shown), more];
+  return [table("In the order of time; cost without workers below", ["When", "What", "About it", "State", ">Cost"], shown), more];
 }
 
 function callDetail(key, call) {
@@ -161,7 +161,7 @@ function toolBlock(key, tool) {
   const code = tool.exit_code === null || tool.exit_code === undefined ? null : [", exit code ", number(`${path}.exit_code`, tool.exit_code)];
   return h(
     "div", {class: "tool"},
-    h("h4", {}, linkTo("tools", key, cutLine(tool.name, 64)), " ", state(tool.status), " ", duration(`${path}.seconds`, tool.seconds), code),
+    h("div", {class: "title"}, linkTo("tools", key, cutLine(tool.name, 64)), " ", state(tool.status), " ", duration(`${path}.seconds`, tool.seconds), code),
     h("p", {class: "faint"}, cutLine(tool.subject, 200)),
     textBlock(tool.arguments, "Arguments"),
     textBlock(tool.result, "Result"),

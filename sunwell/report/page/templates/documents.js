@@ -217,7 +217,7 @@ function cache() {
   return [
     h("h2", {}, "Shared prefixes"),
     h("p", {class: "faint"}, "A prefix that many workers share should be written to the provider's cache once and read by all others."),
-    table("Written once, read often", ["What", "Model", ">Workers", ">Tokens", ">Calls that wrote it", ">Calls that read it", ">Cost", ">Least possible", "", "How they were started"], rows),
+    table("Written once, read often", ["What", "Model", ">Workers", ">Tokens", ">Calls that wrote it", ">Calls that read it", ">Cost", ">Least possible", "Reached", "How they were started"], rows),
   ];
 }
 

@@ -29,7 +29,7 @@ const NEEDED =
   `|(?<=[0-9#*])\\ufe0f(?=\\u20e3)|(?<=${JOINING})[\\u200c\\u200d](?=${JOINING})`;
 const UNSEEN_RUNS = new RegExp(`(?:${NEEDED})|(${UNSEEN}+)`, "gv");
 const MOST_MARKED = 2000;
-const MOST_SHOWN = 60000;
+const MOST_SHOWN = 24000;
 const MOST_DESCRIBED = 600;
 
 function escapeOf(sign) {
@@ -200,7 +200,7 @@ function copyButton(text, what) {
 }
 
 function preformatted(text, label, ways) {
-  const box = h("pre", {class: `text ${(ways && ways.kind) || ""}`, tabindex: "0", role: "region", "aria-label": label});
+  const box = h("pre", {class: `text ${(ways && ways.kind) || ""}`, tabindex: "0", role: "group", "aria-label": label});
   append(box, [text.head]);
   if (text.left_out || text.tail) {
     box.append(h("span", {class: "gap"}, `\n… ${plural(text.left_out, "character")} left out here …\n`));
@@ -213,13 +213,13 @@ function textBlock(id, label, ways) {
   const text = textOf(id);
   if (text === null) return null;
   const whole = () => text.head + text.tail;
-  const title = h("h4", {}, label, " ", copyButton(whole, cutLine(label, 60)));
+  const title = h("div", {class: "title"}, label, " ", copyButton(whole, cutLine(label, 60)));
   return h("div", {class: "block"}, title, (ways && ways.diff ? diffBlock : preformatted)(text, label, ways));
 }
 
 function diffBlock(text, label) {
-  const box = h("div", {class: "text diff", tabindex: "0", role: "region", "aria-label": label});
-  const lines = text.head.split("\n");
+  const box = h("div", {class: "text diff", tabindex: "0", role: "group", "aria-label": label});
+  const lines = text.head.replace(/\n$/, "").split("\n");
   for (const line of lines) box.append(diffLine(line));
   if (text.left_out || text.tail) {
     box.append(h("div", {class: "gap"}, `… ${plural(text.left_out, "character")} left out here …`));
@@ -248,5 +248,5 @@ function table(label, heads, rows) {
     })),
   );
   const made = h("table", {}, h("caption", {}, label), h("thead", {}, head), h("tbody", {}, body));
-  return h("div", {class: "wide", tabindex: "0", role: "region", "aria-label": label}, made);
+  return h("div", {class: "wide", tabindex: "0", role: "group", "aria-label": label}, made);
 }

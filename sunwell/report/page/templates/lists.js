@@ -82,7 +82,7 @@ class TreeView {
     }
     this.update();
     const at = this.list.rows.findIndex((row) => row.key === rowKey(kind, key));
-    if (at >= 0) this.list.activate(at);
+    if (at >= 0) this.list.center(at);
   }
 
   rows() {
@@ -185,14 +185,14 @@ class CallsView {
   update() {
     const active = this.list.rows[this.list.active];
     const rows = selectedCalls().map(([key, entry]) => ({key: rowKey("call", key), item: {kind: "call", key, entry}}));
-    rows.sort((a, b) => this.way * CALL_ORDERS[this.order](a, b) || 0);
+    rows.sort((a, b) => this.way * CALL_ORDERS[this.order](a.item, b.item) || 0);
     this.list.set(rows, active ? active.key : undefined);
     if (this.list.active < 0 && rows.length) this.list.active = 0;
   }
 
   reveal(kind, key) {
     const at = this.list.rows.findIndex((row) => row.key === rowKey(kind, key));
-    if (at >= 0) this.list.activate(at);
+    if (at >= 0) this.list.center(at);
   }
 }
 

@@ -100,6 +100,12 @@ class LongList {
     this.drawRows();
   }
 
+  // As activate, and puts the row into the middle.
+  center(at) {
+    this.element.scrollTop = at * this.height - this.element.clientHeight / 2;
+    this.activate(at);
+  }
+
   clicked(event) {
     const line = event.target.closest("[data-at]");
     if (!line || event.target.closest("a")) return;

@@ -267,9 +267,10 @@ function begin() {
   addEventListener("hashchange", show);
   addEventListener("beforeprint", preparePrint);
   addEventListener("afterprint", () => byId("paper").replaceChildren());
+  byId("frame").hidden = false;
+  byId("frame").append(patterns());
   drawHead();
   show();
-  byId("frame").hidden = false;
   document.documentElement.setAttribute("data-ready", "");
   if (liveAddress) {
     version = section("version") || 0;
