@@ -54,16 +54,19 @@ def compare_with_smart_model(result: TaskResult, prices: PriceBook | None = None
 
     Calls that reported no usage are left out on both sides.
     """
-    lens = [line for line in result.bill.lines if line.purpose == "lens"]
-    if not result.decision or not lens:
-        return None
-    work: Total = Total.of([line.total for line in result.bill.lines if line.purpose != "lens"])
-    if not work.calls:
+    return compare_bill(result.bill, prices) if result.decision else None
+
+
+def compare_bill(bill: Bill, prices: PriceBook | None = None) -> Comparison | None:
+    """Return the comparison for the *bill* of a run that was delegated; ``None`` without a lens or work."""
+    lens = [line for line in bill.lines if line.purpose == "lens"]
+    work: Total = Total.of([line.total for line in bill.lines if line.purpose != "lens"])
+    if not lens or not work.calls:
         return None
     smart = _answered(lens)
     price = (prices or PriceBook()).price_of(smart.model, smart.provider or None)
     estimated = None if price is None else price.rates.cost_usd(work.usage)
-    return Comparison(smart.model, result.bill.cost_usd, estimated)
+    return Comparison(smart.model, Total.of([line.total for line in bill.lines]).cost_usd, estimated)
 
 
 def _answered(lines: list[BillLine]) -> BillLine:

@@ -146,7 +146,7 @@ def _of_records(records: Sequence[Record], root: Node, *, with_texts: bool) -> d
             case RunClosed():
                 ended = record
     entries = [
-        WorkerEntry.of_record(_id_of(span, ids), record, nodes[span])
+        WorkerEntry.of_record(worker_id(span, ids), record, nodes[span])
         for span, record in found.items()
         if span in nodes
     ]
@@ -155,7 +155,9 @@ def _of_records(records: Sequence[Record], root: Node, *, with_texts: bool) -> d
     return _object(entries, _confidence(records), unresolved, with_texts=with_texts)
 
 
-def _id_of(span: str, ids: TaskIds | None) -> str:
+def worker_id(span: str, ids: TaskIds | None) -> str:
+    """Return how conflicts and reports call the worker at *span*; *ids* makes the ids of those that models
+    started."""
     name = span.rpartition("/")[2]
     if ids is not None and _STARTED_BY_A_CALL.fullmatch(name):
         return ids.of(span)

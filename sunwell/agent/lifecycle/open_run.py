@@ -57,12 +57,12 @@ from sunwell.journal.records import (
     Intent,
     NewTokensCounted,
     Note,
-    Paused,
     Record,
     RunOpened,
     RunResumed,
     ToolFinished,
 )
+from sunwell.journal.worked_time import WorkedTime
 from sunwell.memory.outcomes import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
@@ -88,7 +88,7 @@ def restore(run: Run) -> None:
     """
     open_intents: dict[_Attempt, Intent] = {}
     answered: set[tuple[str, int]] = set()
-    seconds = _Seconds()
+    worked = WorkedTime()
     is_copied = run.journal.find(Forked, ()) is not None  # up to that record, another run has paid
     for record in run.journal.records():
         run.files.see(record)
@@ -101,7 +101,7 @@ def restore(run: Run) -> None:
                 run.gateway.accepted |= answered
                 is_copied = False
             continue
-        seconds.see(record)
+        worked.see(record)
         match record:
             case Intent():
                 open_intents[record.span, record.number, record.attempt] = record
@@ -119,7 +119,7 @@ def restore(run: Run) -> None:
                 run.gateway.accepted |= answered
     for intent in open_intents.values():
         _book_uncertain(run, intent)
-    run.ledger.restore(run.root.path, Amount(seconds=max(0.0, seconds.total)))
+    run.ledger.restore(run.root.path, Amount(seconds=worked.seconds))
 
 
 def _require_own_span(run: Run, record: Record) -> None:
@@ -180,24 +180,6 @@ def _book_uncertain(run: Run, intent: Intent, stated_usd: Decimal | None = None)
     run.ledger.restore(intent.span, spent)
     entry = BilledCall(intent.span, intent.depth, intent.purpose, intent.provider, intent.model)
     run.tally.add_uncertain(entry, tokens, usd)
-
-
-@attrs.define
-class _Seconds:
-    """Adds up the time in which some process worked on the run; what it waited for people does not count."""
-
-    total: float = 0.0
-    _latest: float | None = None
-
-    def see(self, record: Record) -> None:
-        if isinstance(record, Paused):
-            self.total -= record.seconds
-        at = getattr(record, "at", None)
-        if at is None:
-            return
-        if self._latest is not None and not isinstance(record, RunOpened | RunResumed):
-            self.total += max(0.0, at - self._latest)  # clocks are set back now and then
-        self._latest = at
 
 
 _CONTEXT_TOKENS = 12_000

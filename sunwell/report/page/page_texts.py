@@ -61,3 +61,8 @@ class TextPool:
 
 def _bytes(shown: PageText) -> int:
     return sum(len(part.encode("utf-8", "surrogatepass")) for part in (shown.head, shown.tail))
+
+
+PageTexts = TextPool
+DIFFS_BYTES = 4_000_000
+"""What the diffs of files may take together, beside all other texts."""

@@ -41,7 +41,8 @@ LENS = EphemeralLens(
     generated_by=OPUS,
 )
 HOSTILE = (
-    "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u2028\u2029\x1b[2J\x00\u202edesrever\u202c"
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    "\u2028\u2029\x1b[2J\x00\u202edesrever\u202c"
     "{{ 7*7 }} ${7*7}&amp; <!-- --> javascript:alert(3)\"'` 𝔘𝔫 e\u0301 \ud800\n"
     "# Title\n[a](https://evil.example)"
 )
@@ -71,6 +72,8 @@ class Place:
     faults: tuple[FaultRule, ...] = ()
     billing: Billing = attrs.field(factory=lambda: Billing(clock=lambda: 0.0))
     latency_seconds: float = 0.0
+    has_own_model: bool = True
+    """Whether the cheap model is the run's own; if not, the smart one is."""
 
     def __attrs_post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +81,7 @@ class Place:
     def agent(self, journals: Journals | None = None) -> Agent:
         """Return an agent whose models are asked under this bill."""
         return Agent(
-            model=self._model(HAIKU, self.cheap),
+            model=self._model(HAIKU, self.cheap) if self.has_own_model else None,
             smart_model=self._model(OPUS, self.smart),
             delegation_model=self._model(HAIKU, self.cheap),
             second_model=self._model(SONNET, self.second),
@@ -163,7 +166,8 @@ async def small(folder: Path) -> SampleRun:
 
 async def delegated(folder: Path) -> SampleRun:
     """A lens, the work under it, and an attempt that had to be made again."""
-    place = Place(folder, cheap=steps(6), faults=(FaultRule(Fault(cut="dropped"), numbers={3}, model=HAIKU),))
+    cut = FaultRule(Fault(cut="dropped"), numbers={3}, model=HAIKU)
+    place = Place(folder, cheap=steps(6), faults=(cut,), has_own_model=False)
     done = await place.run(
         "Generate CRUD endpoints for 5 entities", enable_delegation=True, budget=Budget(usd="2")
     )
