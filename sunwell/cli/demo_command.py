@@ -339,13 +339,14 @@ def _report(result: "TaskResult") -> None:
     """Write the report of the first run to where it stays, over that of an earlier demo."""
     from sunwell.cli.report_command import page_of
     from sunwell.core.user_folders import state_folder
+    from sunwell.journal.layout import RunFile
     from sunwell.report.page.page_file import write_page
 
     _head("A page about the delegated run, for your browser")
     try:
         place = state_folder() / "demo-report.html"
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_page(place, page_of(Path(result.journal or "")))
+        write_page(place, page_of(RunFile(result.run_id, Path(result.journal or ""))))
     except (SunwellError, OSError) as error:
         _say(f"It could not be written: {error}")
     else:

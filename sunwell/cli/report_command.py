@@ -1,5 +1,6 @@
 """``sunwell report``: the page of a run as a file, or followed in a browser."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from sunwell.cli.shared_options import StrictCommand
 
 if TYPE_CHECKING:
     from sunwell.journal.layout import RunFile
-    from sunwell.report.page.page_data import PageData
+    from sunwell.report.page.page_data import PageData, Requests
 
 _STDOUT = "-"
 _OPEN = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
@@ -88,15 +89,30 @@ def _print_data(run: "RunFile") -> None:
     print_json(page_json(_data_of(run.path)))
 
 
-def page_of(journal: Path) -> str:
-    """Return the page of the run whose journal is at *journal*, with the requests of its calls.
+def page_of(run: "RunFile") -> str:
+    """Return the page of *run*, with the requests of its calls if the run is this user's.
 
-    Raises :exc:`~sunwell.errors.JournalError` if it cannot be read.
+    Raises :exc:`~sunwell.errors.JournalError` if the journal cannot be read.
     """
     from sunwell.report.page.html_page import page_html
     from sunwell.report.page.page_json import page_json
 
-    return page_html(page_json(_data_of(journal)))
+    return page_html(page_json(_data_of(run.path)), requests=page_json(_requests_of(run, None)))
+
+
+def _requests_of(run: "RunFile", key: str | None) -> "Requests":
+    """Return the requests of *run*, or only that of the call *key*."""
+    from sunwell.journal.ownership import is_own, user_key
+    from sunwell.journal.reading import first_line, read_records
+    from sunwell.report.page.page_data import Requests
+    from sunwell.report.page.sent_messages import request_of, sent_requests
+
+    # To make them again, the run is played: nothing is done by that, but others may have written its record.
+    if not is_own(run, first_line(run.path), user_key()):
+        missing = f"This run was not started by you on this machine: see sunwell adopt {run.run_id}."
+        return Requests({}, {}, missing)
+    records = read_records(run.path)
+    return sent_requests(records) if key is None else request_of(records, key)
 
 
 def _data_of(journal: Path) -> "PageData":
@@ -115,7 +131,7 @@ def _write(run: "RunFile", output: str | None, force: bool, opens: bool) -> None
 
     if output == _STDOUT and is_terminal():
         raise click.UsageError("standard output is a terminal: name a file with --output, or redirect it")
-    page = page_of(run.path)
+    page = page_of(run)
     if output == _STDOUT:
         say_page(page)
         return
@@ -145,8 +161,12 @@ async def _serve(run: "RunFile", opens: bool) -> None:
     def html(data: "PageData", version: int, address: str) -> str:
         return page_html({**page_json(data), "version": version}, live=address)
 
+    one_at_a_time = asyncio.Lock()  # the run is played again for each, which takes a core
+
     async def sent(key: str) -> Mapping[str, Any] | None:
-        return None
+        async with one_at_a_time:
+            found = await in_thread(_requests_of, run, key)
+        return page_json(found) if found.sent or found.missing else None
 
     followed = await in_thread(FollowedRun.at, run.path, lambda: RunView(run.path))
     async with LivePage(followed, html, sent) as page:

@@ -187,5 +187,7 @@ class FollowedRun:
     def _take_record(self, taking: RunView, record: Record) -> None:
         try:
             taking.take(record)
-        except JournalError as error:  # what follows says nothing without it, until the journal is another one
+        except (
+            JournalError
+        ) as error:  # what follows says nothing without it, until the journal is another one
             self._refusal = str(error)

@@ -13,16 +13,18 @@ import pytest
 
 from sunwell.journal import list_runs
 
-TASK = "Generate CRUD endpoints for 5 entities"
+KEY = "sk-ant-api03-9dKf72LqXw41ZbTn"
 DATA = re.compile(r'<script type="application/json" id="data-(\w+)">(.*?)</script>', re.DOTALL)
 
 
 @pytest.fixture
-def workspace(shop: Path, sunwell) -> Path:
+def workspace(tmp_path: Path, sunwell) -> Path:
     """Return a workspace with a run in it."""
-    done = sunwell("run", TASK, "-w", shop, "--enable-delegation", "--budget-usd", "0.50", "--json")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    done = sunwell("run", "Say what is here", "-w", folder, "-m", "haiku", "--budget-usd", "0.50")
     assert done.exit_code == 0, done.output
-    return shop
+    return folder
 
 
 def told_in(page: str) -> dict[str, Any]:
@@ -40,9 +42,9 @@ def test_a_report_is_written_beside_the_journal(workspace: Path, sunwell) -> Non
     head = told_in(place.read_text())["head"]
     assert (head["run_id"], head["status"]) == (run.run_id, "ok")
     assert sunwell("report", "last", "-w", workspace).stdout == done.stdout  # over the earlier one
-    assert sorted(path.name for path in place.parent.iterdir() if "report" in path.name or "tmp" in path.name) == [
-        "report.html"
-    ]
+    assert sorted(
+        path.name for path in place.parent.iterdir() if "report" in path.name or "tmp" in path.name
+    ) == ["report.html"]
 
 
 def test_pruning_a_run_removes_its_report(workspace: Path, sunwell) -> None:
@@ -81,7 +83,7 @@ def test_a_file_of_ones_choice(workspace: Path, tmp_path: Path, sunwell) -> None
         assert (done.exit_code, done.stdout) == (0, f"{place}\n")
         assert stat.S_IMODE(place.stat().st_mode) == 0o600
         place.chmod(0o644)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "shop"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "work"]
 
 
 def test_what_is_no_report_is_not_replaced(workspace: Path, tmp_path: Path, sunwell) -> None:
@@ -101,7 +103,7 @@ def test_what_is_no_report_is_not_replaced(workspace: Path, tmp_path: Path, sunw
     assert mine.read_text() == "<html>mine</html>"
     assert sunwell("report", "last", "-w", workspace, "-o", mine, "--force").exit_code == 0
     assert told_in(mine.read_text())["head"]["status"] == "ok"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.html", "mine.html", "pipe", "shop"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.html", "mine.html", "pipe", "work"]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,9 @@ def test_what_cannot_be_done_is_refused(
     assert sorted(workspace.rglob("*")) == before
 
 
-def test_a_link_in_place_of_the_folder_of_runs_is_not_followed(workspace: Path, tmp_path: Path, sunwell) -> None:
+def test_a_link_in_place_of_the_folder_of_runs_is_not_followed(
+    workspace: Path, tmp_path: Path, sunwell
+) -> None:
     """Nothing is written elsewhere."""
     runs = workspace / ".sunwell" / "runs"
     runs.rename(tmp_path / "elsewhere")
@@ -145,19 +149,29 @@ def test_a_link_in_place_of_the_folder_of_runs_is_not_followed(workspace: Path, 
 def browser(tmp_path: Path) -> Path:
     """Return a program that notes what it was to show, and says much."""
     place = tmp_path / "browser"
-    place.write_text(f'#!/bin/sh\necho noise\necho noise >&2\nenv > {tmp_path}/env\necho "$1" > {tmp_path}/shown\n')
+    place.write_text(
+        f'#!/bin/sh\necho noise\necho noise >&2\nenv > {tmp_path}/env\necho "$1" > {tmp_path}/shown\n'
+    )
     place.chmod(0o755)
     return place
 
 
 def test_the_browser_is_given_the_file(workspace: Path, tmp_path: Path, browser: Path, start, keys) -> None:
     """What it says goes nowhere, and it gets no key."""
-    process = start("report", "last", "-w", workspace, "--open", env={**keys, "BROWSER": str(browser)})
+    process = start(
+        "report",
+        "last",
+        "-w",
+        workspace,
+        "--open",
+        env={**keys, "ANTHROPIC_API_KEY": KEY, "BROWSER": str(browser)},
+    )
     out, err = process.communicate(timeout=60)
     (run,) = list_runs(workspace)
     assert (process.returncode, out, err) == (0, f"{run.path.with_name('report.html')}\n", "")
     assert (tmp_path / "shown").read_text() == run.path.with_name("report.html").as_uri() + "\n"
-    assert keys["ANTHROPIC_API_KEY"] not in (tmp_path / "env").read_text()
+    assert "BROWSER=" in (tmp_path / "env").read_text()
+    assert KEY not in (tmp_path / "env").read_text()
 
 
 def test_without_a_browser_the_path_is_all(workspace: Path, tmp_path: Path, start) -> None:
@@ -182,6 +196,7 @@ def asked(address: str) -> bytes:
 
 def test_a_run_is_followed_until_ctrl_c(workspace: Path, tmp_path: Path, browser: Path, start, keys) -> None:
     """The address is one line; the browser gets one that leads there once."""
+    os.mkfifo(tmp_path / "shown")
     arguments = ("report", "last", "-w", workspace, "--follow", "--open")
     process = start(*arguments, env={**keys, "BROWSER": str(browser)})
     assert process.stdout is not None
@@ -192,11 +207,11 @@ def test_a_run_is_followed_until_ctrl_c(workspace: Path, tmp_path: Path, browser
     changes = json.loads(asked(f"{address}changes?since=0"))
     assert changes["version"] == shown["version"]
     assert changes["patch"]["head"] == shown["head"]
+    once = (tmp_path / "shown").read_text().strip()  # waits until the browser is started
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "")
     assert err.count("\n") == 1
-    once = (tmp_path / "shown").read_text().strip()
     assert once.rsplit("/", 2)[0] == address.rsplit("/", 2)[0]
     assert once != address
 

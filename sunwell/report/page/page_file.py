@@ -27,8 +27,8 @@ def write_page(path: Path, page: str, *, force: bool = False) -> None:
     It replaces an earlier page, and with *force* any file. A link is never followed: it is refused, or
     replaced.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` for what is not replaced, and for a folder that
-    is not there; :exc:`~sunwell.errors.JournalError` if ``.sunwell`` is a link or another user's; and OSError.
+    Raises :exc:`~sunwell.errors.ConfigurationError` for what is not replaced, and for a folder that is not
+    there; :exc:`~sunwell.errors.JournalError` if ``.sunwell`` is a link or another user's; and OSError.
     """
     try:
         folder = open_folder(path.parent)
@@ -63,6 +63,8 @@ def _name(folder: int, fresh: str, path: Path) -> None:
 
 def _is_to_be_replaced(folder: int, path: Path, force: bool) -> bool:
     """Return whether there is something that may be replaced; raise if it may not."""
+    if path.name in ("", ".."):
+        raise ConfigurationError(f"{path} is a folder: name a file in it")
     try:
         kind = os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode
     except FileNotFoundError:
