@@ -133,6 +133,12 @@ class FollowedRun:
         if self._step.done():
             self._step.result()  # a bug must not be taken for a run in which nothing happens
 
+    async def close(self) -> None:
+        """Read no further; a reading that has begun is left to end by itself."""
+        if self._step is not None:
+            self._step.cancel()
+            await asyncio.wait((self._step,))
+
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._rests_until - loop.time()))

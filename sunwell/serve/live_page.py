@@ -67,6 +67,7 @@ class LivePage:
 
     async def __aexit__(self, *_: object) -> None:
         await self._server.__aexit__()
+        await self.run.close()
 
     @property
     def url(self) -> str:
